@@ -49,8 +49,8 @@ fn own_and_virtual(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Ve
             let mut virtuals = interface.addresses.iter().map(|net| net.addr());
             if virtuals.any(|address| address == own.address) {
                 let sentence = format!(
-                    "{} on {name} is an address of this host's own and a virtual address: the other node \
-                     takes it over while this host still has it",
+                    "{} on {name} is both this node's own address and a virtual address: the other node \
+                     takes it over while this node still has it",
                     own.address
                 );
                 let finding = Finding::new("own-address-virtual", Severity::Error, sentence);
@@ -79,7 +79,7 @@ fn missing(interface: &Interface, own: &[IpAddr]) -> impl Iterator<Item = &'stat
 
 fn finding(name: &str, family: &str) -> Finding {
     let sentence = format!(
-        "{name} has no {family} address of its own: no advert leaves there, and the addresses there \
+        "{name} has no {family} address of its own: no advert is sent there, and its virtual addresses \
          do not answer"
     );
     let fix = match family {

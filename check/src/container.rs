@@ -9,8 +9,8 @@ pub fn examine(system: &System, wanted: &Wanted) -> Option<Finding> {
 }
 
 fn finding(wanted: &Wanted) -> Finding {
-    let mut sentence = "/proc/sys is read-only, as in a container: what manages the container has to set forwarding \
-                        and what `spared check` names; spared sets what it needs of IPv4 interfaces all the same"
+    let mut sentence = "/proc/sys is read-only, as in a container: the container manager must set forwarding \
+                        and the settings that `spared check` names; spared still sets what it needs on IPv4 interfaces"
         .to_owned();
     if !wanted.by_role.is_empty() {
         let settings = wanted.by_role.join(", ");
@@ -19,7 +19,7 @@ fn finding(wanted: &Wanted) -> Finding {
     let mut interfaces = wanted.interfaces.values();
     if interfaces.any(|it| it.virtual_mac && it.has_ipv6()) {
         sentence +=
-            ", and the devices of IPv6 virtual MACs are silent on a backup by the fence alone";
+            ", and only the fence keeps the devices of IPv6 virtual MACs silent on a backup";
     }
     let fix = "for example podman run --sysctl net.ipv4.ip_forward=1 --sysctl net.ipv6.conf.all.forwarding=1";
     Finding::new("settings-read-only", Severity::Warning, sentence).fix(fix)
@@ -45,6 +45,6 @@ mod tests {
             all.contains("set net.ipv4.ip_forward with the role"),
             "{all}"
         );
-        assert!(all.contains("by the fence alone"), "{all}");
+        assert!(all.contains("only the fence keeps"), "{all}");
     }
 }

@@ -153,7 +153,7 @@ fn prefer(file: &File<'_>, group: &Entry<'_>) -> Option<Finding> {
         return None;
     }
     let why = format!(
-        "found \"{name}\", and spared.toml has no [nodes] with that name: {} takes any other router for the preferred one",
+        "found \"{name}\", but [nodes] of spared.toml has no such node: {} takes any other router for the preferred one",
         file.node
     );
     Some(file.finding(
@@ -203,7 +203,7 @@ fn peers(file: &File<'_>, entry: &Entry<'_>, kernel: &Kernel) -> Vec<Finding> {
         let are_own = !names.is_empty() && peers.clone().all(|it| kernel.is_own(*it));
         are_own.then(|| {
             let why = format!(
-                "found {}, which this node has itself: the other node's adverts are ignored; name its address, too",
+                "found {}, which is on this node: adverts of the other node are ignored; add the other node's address",
                 names.join(", ")
             );
             file.finding("peers-own", Severity::Error, &entry.key("peers"), why)
@@ -380,8 +380,8 @@ mod tests {
         assert_eq!(
             peers("\"10.0.0.2\""),
             [
-                "error[peers-own]: vrrp.toml:7: group \"office\" interface \"lan\": peers: found 10.0.0.2, which this \
-                 node has itself: the other node's adverts are ignored; name its address, too"
+                "error[peers-own]: vrrp.toml:7: group \"office\" interface \"lan\": peers: found 10.0.0.2, which is on \
+                 this node: adverts of the other node are ignored; add the other node's address"
             ]
         );
         assert_eq!(peers("\"10.0.0.2\", \"10.0.0.3\""), [""; 0]);
@@ -470,8 +470,8 @@ mod tests {
         assert_eq!(
             told(text, &[]),
             [
-                "warning[prefer-unknown]: vrrp.toml:3: group \"office\": prefer: found \"r9\", and spared.toml has no \
-                 [nodes] with that name: r1 takes any other router for the preferred one"
+                "warning[prefer-unknown]: vrrp.toml:3: group \"office\": prefer: found \"r9\", but [nodes] of \
+                 spared.toml has no such node: r1 takes any other router for the preferred one"
             ]
         );
         assert_eq!(told(&text.replace("r9", "r1"), &[]), [""; 0]);

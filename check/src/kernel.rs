@@ -35,7 +35,8 @@ pub fn examine(system: &System) -> Vec<Finding> {
 pub fn fence_off(host: &Host) -> Option<Finding> {
     (!host.fenced).then(|| {
         let sentence = "fence is off: a hung daemon keeps its addresses";
-        let fix = "fence = \"required\", where the kernel has nftables' family netdev";
+        let fix =
+            "set fence = \"required\" in spared.toml, if the kernel has nftables' family netdev";
         Finding::new("fence-off", Severity::Warning, sentence).fix(fix)
     })
 }
@@ -86,7 +87,7 @@ fn coarse(tick: Duration) -> Option<Finding> {
 fn no_real_time(system: &System) -> Option<Finding> {
     let why = real_time(system).err()?;
     let sentence = format!(
-        "no real-time priority ({why}): on a busy host adverts leave late, and intervals below 100 ms may flap"
+        "no real-time priority ({why}): on a busy node adverts are sent late, and intervals below 100 ms may flap"
     );
     let fix = "run spared as a system service, not in a container without CAP_SYS_NICE";
     Some(Finding::new("real-time", Severity::Warning, sentence).fix(fix))

@@ -49,7 +49,7 @@ fn without_ethernet(link: &Link, interface: &Interface) -> Option<Finding> {
     let name = &link.name;
     let (what, fix) = match is_vrf {
         true => (
-            "is a VRF, which no network is connected to".to_owned(),
+            "is a VRF, which is not connected to a network".to_owned(),
             format!("ip link show vrf {name}, and name one of these interfaces"),
         ),
         false => (
@@ -101,8 +101,8 @@ fn ipv6_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding> {
 fn several_macs(link: &Link) -> Option<Finding> {
     const BALANCE_ALB: u8 = 6;
     let sentence = format!(
-        "{} is a bond in mode balance-alb: its answers for an address have the MAC addresses of its cards by turns, \
-         which the other node takes for another machine's",
+        "{} is a bond in mode balance-alb: it answers for an address with the MAC address of each card in turn, \
+         which the other node takes for another machine",
         link.name
     );
     let finding = Finding::new("interface-kind", Severity::Error, sentence);

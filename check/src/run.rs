@@ -21,7 +21,7 @@ pub fn run(options: &Options) -> u8 {
     let path = options.config();
     if let Some(closed) = closed(&path) {
         println!(
-            "{}: may not be read: `spared check` is for root",
+            "{}: permission denied: run `spared check` as root",
             closed.display()
         );
         return exit::PERMISSION;

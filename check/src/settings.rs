@@ -130,7 +130,7 @@ fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
     spared_pair::ignores_arp(value, hosts_only).then(|| {
         let (name, at) = (conf.name, if conf.all("arp_ignore") == Some(value) { "all" } else { conf.name });
         let sentence = format!(
-            "net.ipv4.conf.{at}.arp_ignore is {value}: nobody gets an answer for the virtual addresses on {name}"
+            "net.ipv4.conf.{at}.arp_ignore is {value}: ARP requests for the virtual addresses on {name} are not answered"
         );
         Finding::new("arp-ignore", Severity::Error, sentence)
             .fix(persist(&format!("sysctl -w net.ipv4.conf.{at}.arp_ignore=1")))
@@ -146,7 +146,7 @@ fn promote_secondaries(conf: &Conf<'_>, interface: &Interface) -> Option<Finding
         let name = conf.name;
         let sentence = format!(
             "net.ipv4.conf.{name}.promote_secondaries is 0: spared sets it to 1 while it holds addresses \
-             there, because deleting this host's own address would delete those of its subnet too"
+             there, because deleting this node's own address would also delete the other addresses of its subnet"
         );
         Finding::new("promote-secondaries", Severity::Note, sentence)
             .fix(persist(&format!("sysctl -w net.ipv4.conf.{name}.promote_secondaries=1")))

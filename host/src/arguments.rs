@@ -14,10 +14,10 @@ spared: high availability for a pair of Linux routers.
     spared run [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR] [--starter SOCKET]
     spared check [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR]
 
-    --config FILE      default /etc/spared/spared.toml; plugins/NAME.toml beside it
+    --config FILE      default /etc/spared/spared.toml; plugins/NAME.toml next to it
     --runtime-dir DIR  default /run/spared
     --plugin-dir DIR   default /usr/lib/spared/plugins
-    --starter SOCKET   of spared-starter.socket, for a run that is not root; default: starts one itself
+    --starter SOCKET   of spared-starter.socket, if the daemon is not root; default: spared starts its own starter
 
 Exit codes: 0 success, 64 wrong arguments, 66 no such file, 69 not available here,
 71 system error, 77 no permission, 78 wrong configuration. See spared(8).";
@@ -113,7 +113,7 @@ fn account(parser: &mut lexopt::Parser) -> Result<Option<Account>, String> {
     match ids[..] {
         [] => Ok(None),
         [uid, gid] => Ok(Some((uid, gid))),
-        _ => Err("an account has two ids".to_owned()),
+        _ => Err("an account needs a user id and a group id".to_owned()),
     }
 }
 

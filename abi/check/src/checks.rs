@@ -69,13 +69,13 @@ pub const ALL: [Check; 13] = [
     },
     Check {
         name: "partner",
-        passed: "stands whatever other plugins of its node say, and that they come and go",
+        passed: "survives whatever other plugins of its node send, and their coming and going",
         needed: false,
         run: partner::check,
     },
     Check {
         name: "watch",
-        passed: "stands every state of the pair, and events",
+        passed: "handles every state of the pair, and events",
         needed: false,
         run: watch::check,
     },

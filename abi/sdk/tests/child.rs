@@ -282,7 +282,7 @@ fn only_root_may_have_written_what_is_trusted() {
     assert_eq!(ended.code, Some(0));
     mode(&folder.0, 0o777);
     assert!(
-        refused().contains("can be written by others"),
+        refused().contains("can be written by users other than root"),
         "{}",
         refused()
     );

@@ -56,7 +56,7 @@ impl Equal {
             if !is_known || object.len() > 300 {
                 let why = format!(
                     "found {object:?}, allowed \"table FAMILY NAME\", \"chain FAMILY TABLE NAME\", \"sysctl NAME\", \
-                     \"mtu INTERFACE\", \"default route IPv4\" or \"default route IPv6\", \"rule IPv4 100*\", each with * at the end for all that begin so"
+                     \"mtu INTERFACE\", \"default route IPv4\" or \"default route IPv6\", \"rule IPv4 100*\", each with * at the end to match all names that begin with it"
                 );
                 section.fault(&format!("ignore.{position}"), why);
             }

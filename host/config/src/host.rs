@@ -189,7 +189,7 @@ fn stranger(file: &str, text: &str, host: &Host) -> Option<Fault> {
     }
     let named = super::locate(text, "node.name");
     let (node, nodes) = (&host.node, host.nodes.join(", "));
-    let why = format!("this host is \"{node}\"; [nodes] has {nodes}: set node.name");
+    let why = format!("this node is \"{node}\", but [nodes] has {nodes}: set node.name");
     Some(Fault {
         line: named.or_else(|| super::locate(text, "nodes")),
         ..Fault::whole(file, why)

@@ -172,8 +172,9 @@ fn pinned(
     if !listed.contains(&public) {
         let listed: Vec<String> = listed.iter().map(public_text).collect();
         let (here, listed) = (public_text(&public), listed.join(", "));
-        let why =
-            format!("found {listed}, allowed this node's key, {here} ({shown}), on both nodes");
+        let why = format!(
+            "found {listed}, but this node's key is {here} ({shown}): write that on both nodes"
+        );
         faults.push(fault(&key, why));
         return Err(faults);
     }

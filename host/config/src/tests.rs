@@ -85,7 +85,7 @@ fn a_host_that_is_in_no_nodes_is_not_guessed() {
     let text = "# a pair\n\n\n[nodes]\neast = {}\nwest = {}\n";
     assert_eq!(
         host(text).unwrap_err(),
-        ["spared.toml:4: this host is \"r1\"; [nodes] has east, west: set node.name"]
+        ["spared.toml:4: this node is \"r1\", but [nodes] has east, west: set node.name"]
     );
     let named = format!("node.name = \"west\"\n{text}");
     assert_eq!(host(&named).unwrap().node, "west");

@@ -68,7 +68,7 @@ impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.fault {
-            Fault::NotRunning => write!(f, "spared is not running (nobody answers at {path})"),
+            Fault::NotRunning => write!(f, "spared is not running (no answer at {path})"),
             Fault::Permission => write!(
                 f,
                 "no permission to open {path}: be root, or join its group: usermod -aG spared USER, \
@@ -87,7 +87,7 @@ impl fmt::Display for AskError {
             ),
             Fault::Closed => write!(
                 f,
-                "spared closed {path} without an answer, as when it ends: try again, and see its \
+                "spared closed {path} without an answer, perhaps because it is stopping: try again, and see its \
                  journal"
             ),
             Fault::Garbled(why) => write!(

@@ -3,7 +3,7 @@
 use std::{error, fmt, io};
 
 const UNSUPPORTED: &str = "; this kernel's nftables lacks the family netdev, which the fence needs \
-    (CONFIG_NF_TABLES_NETDEV, OpenWrt: kmod-nft-netdev): fence = \"off\" in spared.toml runs without it; \
+    (CONFIG_NF_TABLES_NETDEV, OpenWrt: kmod-nft-netdev): set fence = \"off\" in spared.toml to run without it; \
     a hung daemon then keeps its addresses";
 
 /// The fence could not be changed.

@@ -237,7 +237,7 @@ impl Fence {
         unknown::replace(&mut transaction, plan);
         if let Err(error) = self.transport.commit(transaction) {
             log::warn!(
-                "{error}; an interface that is made or renamed while spared is dead may answer"
+                "{error}; an interface that is created or renamed while spared is not running may answer for virtual addresses"
             );
             self.guards_unknown = false;
         }

@@ -93,7 +93,7 @@ impl Host {
         };
         if !missed.is_empty() {
             let missed = missed.join(", ");
-            let text = format!("the process of the firewall is confined, but without: {missed}");
+            let text = format!("the firewall process is confined, but without: {missed}");
             self.tell(FromFirewall::Warning(text))?;
         }
         let changes = Changes::watch()

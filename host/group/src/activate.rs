@@ -78,7 +78,10 @@ impl Groups {
         group.phase = Phase::Installed;
         group.installed = true;
         if !late.is_empty() {
-            let text = format!("continued without {}: not settled in time", late.join(", "));
+            let text = format!(
+                "continued without {}: received records were not applied in time",
+                late.join(", ")
+            );
             self.tell(
                 Notice::warn(Kind::Plugin, text)
                     .of_group(name)

@@ -112,7 +112,7 @@ impl Groups {
             None => self.groups.keys().cloned().collect(),
         };
         if names.is_empty() {
-            return Err("there is no group".to_owned());
+            return Err("no group is configured".to_owned());
         }
         let lines = names.iter().map(|name| self.force(name, forced, by, at));
         Ok(lines.collect::<Vec<_>>().concat())
@@ -136,14 +136,14 @@ impl Groups {
             (group.barred, group.aside) = (None, None);
         }
         let text = match forced {
-            Forced::No => format!("no longer forced, by {by}"),
+            Forced::No => format!("no longer forced: reset by {by}"),
             Forced::Active => format!("forced active by {by}"),
             Forced::Backup => format!("forced backup by {by}"),
         };
         let mut lines = vec![format!("{name}: {text}")];
         if forced == Forced::Active && self.condition.maintenance {
             lines.push(format!(
-                "{name}: this node is in maintenance: it stays backup as long as the other one can be active, until \
+                "{name}: this node is in maintenance: it stays backup as long as the other node can be active, until \
                  `sparectl maintenance off`"
             ));
         }
@@ -182,7 +182,7 @@ impl Groups {
         let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
             return;
         };
-        let why = "its lease expired: no advert renewed it".to_owned();
+        let why = "its fence lease expired: no advert renewed it".to_owned();
         self.tell(
             Notice::warn(Kind::Fence, why.clone())
                 .of_group(name)

@@ -146,7 +146,7 @@ impl Groups {
         if !still_active.is_empty() {
             let names = still_active.join(", ");
             return Err(format!(
-                "it has not left the group yet: {names} waits for its turn"
+                "it has not left the group yet: still active: {names}"
             ));
         }
         match self.condition.missing.is_empty() {
@@ -254,7 +254,7 @@ impl Groups {
     /// its release may wait in a socket of the elector.
     pub(super) fn drop_stalled(&mut self, now_ns: u64, name: &str) {
         self.revoke(now_ns, name);
-        self.drop_succession(name, Some("it was stopped for a moment"));
+        self.drop_succession(name, Some("its daemon was suspended for a moment"));
     }
 
     fn revoke(&mut self, now_ns: u64, name: &str) {
@@ -428,7 +428,7 @@ fn late(marks: &BTreeSet<String>, settling: &BTreeSet<String>) -> String {
         names.join(", ")
     };
     match settling.is_empty() {
-        true => format!("what {} sent did not arrive in time", list(marks)),
-        false => format!("{} did not apply all in time", list(settling)),
+        true => format!("the last records of {} did not arrive in time", list(marks)),
+        false => format!("{} did not apply all records in time", list(settling)),
     }
 }

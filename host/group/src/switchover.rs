@@ -361,7 +361,7 @@ impl Groups {
         let why = match &mut offer.stage {
             Stage::Draining { waiting, .. } => {
                 let late: Vec<String> = std::mem::take(waiting).into_iter().collect();
-                let text = format!("{} did not send all in time", late.join(", "));
+                let text = format!("{} did not send all records in time", late.join(", "));
                 if anyway {
                     let text = format!("continuing anyway: {text}");
                     self.tell(
@@ -388,7 +388,7 @@ impl Groups {
         let Some(switchover) = offer.as_ref().map(|offer| offer.id).or(given) else {
             return;
         };
-        let why = "the peer did not take over, it is active here again".to_owned();
+        let why = "the peer did not take over: the group is active here again".to_owned();
         self.tell(
             Notice::warn(Kind::Switchover, why.as_str())
                 .of_group(name)

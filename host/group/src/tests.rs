@@ -416,7 +416,7 @@ fn nothing_is_switched_to_a_node_whose_followers_have_not_heard_that_its_role_we
     fixture.groups.set_missing(Vec::new());
     fixture.publish(Role::Backup);
     fixture.pass(200 * MS);
-    let declined = "it has not left the group yet: ipsec waits for its turn".to_owned();
+    let declined = "it has not left the group yet: still active: ipsec".to_owned();
     assert_eq!(fixture.groups.may_succeed("office", false), Err(declined));
     assert_eq!(fixture.groups.may_succeed("office", true), Ok(()));
     fixture.role_done("service");

@@ -66,7 +66,7 @@ impl Groups {
         }
         match (group.role, &group.phase) {
             (Role::Active, Phase::Installed) => Ok(()),
-            (Role::Active, _) => Err("it is being taken over at this moment".to_owned()),
+            (Role::Active, _) => Err("this node has not yet finished taking it over".to_owned()),
             // Refused at once: the succession would fail here for the same reasons, only later.
             (Role::Backup | Role::Fault, _) if group.offer.is_none() => {
                 self.may_succeed(name, anyway)
@@ -124,7 +124,7 @@ impl Groups {
             Some(group) if group.offer.is_some() => None,
             Some(group) if group.role != Role::Active => Some("it is not active"),
             Some(group) if group.phase != Phase::Installed => {
-                Some("it is taking over at this moment")
+                Some("it has not yet finished taking over")
             }
             Some(_) => None,
         };

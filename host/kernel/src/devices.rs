@@ -270,7 +270,7 @@ impl Kernel {
         }
         if self.interfaces.link(&name).is_some() {
             return format!(
-                "another device has the name {name}, which its virtual-MAC device is to have"
+                "another device already has the name of its virtual-MAC device, {name}"
             );
         }
         match self.made.is_contested(key, now) {
@@ -326,7 +326,7 @@ impl Kernel {
 
 fn unset_text(device: &str, settings: &[&str]) -> String {
     format!(
-        "{device}: /proc/sys is read-only, so that {} of its IPv6 settings cannot be set: while this node is backup, the \
+        "{device}: /proc/sys is read-only, so its IPv6 settings {} cannot be set: while this node is backup, the \
          fence alone keeps the device silent",
         settings.join(", ")
     )

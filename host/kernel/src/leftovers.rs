@@ -71,8 +71,8 @@ impl Kernel {
         let left = copies.map(|(_, copy)| {
             let device = self.interfaces.name_of(copy.index).unwrap_or_default();
             log::warn!(
-                "{}/{} on {device} was not set by spared and stays: table netdev spared goes on keeping it from \
-                 answering. Delete it by `ip address del {0}/{1} dev {device}`, then the table by \
+                "{}/{} on {device} was not set by spared and is not removed: table netdev spared still keeps it from \
+                 answering. Delete it with `ip address del {0}/{1} dev {device}`, then the table with \
                  `nft delete table netdev spared`",
                 copy.address,
                 copy.prefix

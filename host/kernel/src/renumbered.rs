@@ -35,7 +35,10 @@ impl Kernel {
                 continue;
             }
             if let Err(error) = self.set_again(&address) {
-                let what = format!("set {} behind its own", address.address);
+                let what = format!(
+                    "move {} behind the interface's own address",
+                    address.address
+                );
                 self.warn([KernelError::new(&device, what, error)]);
                 self.retry_at = Some(now + RETRY);
             }

@@ -72,7 +72,7 @@ impl Hello {
             return Ok(highest);
         }
         Err(format!(
-            "{} (spared {}) has link versions {} to {}, this node {VERSION_MIN} to {VERSION_MAX}",
+            "{} (spared {}) supports link versions {} to {}, this node {VERSION_MIN} to {VERSION_MAX}: update the older one",
             plain(&self.introduction.node),
             plain(&self.introduction.version),
             self.version_min,

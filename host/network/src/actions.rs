@@ -130,7 +130,7 @@ impl Network {
             return Vec::new();
         };
         self.remove(groups);
-        let text = format!("the fence cannot block, so the addresses go at once: {error}");
+        let text = format!("the fence cannot block, so the addresses are removed at once: {error}");
         of_fence(groups, &text)
     }
 
@@ -149,7 +149,9 @@ impl Network {
     fn end_carries(&mut self, groups: &[String]) {
         if let Err(error) = self.kernel_mut().end_carries(&refs(groups)) {
             let groups = groups.join(", ");
-            log::warn!("{groups}: {error}; what is carried ends by itself");
+            log::warn!(
+                "{groups}: {error}; packets of the switchover still pass the fence for up to 3 s"
+            );
         }
     }
 

@@ -137,7 +137,9 @@ impl Network {
         match self.kernel.check_claim(group, &merged) {
             Ok(()) => merged,
             Err(error) => {
-                log::warn!("{group}: what plugins added is left out: {error}");
+                log::warn!(
+                    "{group}: addresses and routes that plugins added are left out: {error}"
+                );
                 claims
             }
         }

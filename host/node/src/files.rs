@@ -67,7 +67,7 @@ impl Files {
             .name("files".to_owned())
             .stack_size(STACK);
         if let Err(error) = thread.spawn(move || work(watch, &state, &changes, &result)) {
-            log::warn!("changes of files are not noticed: cannot start a thread: {error}");
+            log::warn!("changes to files are not detected: cannot start a thread: {error}");
         }
         Self { in_force, found }
     }

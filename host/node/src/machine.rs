@@ -118,7 +118,7 @@ impl Machine {
             .stack_size(STACK);
         if let Err(error) = thread.spawn(move || work(&changes, &result)) {
             log::warn!(
-                "the machines of both nodes are not compared: cannot start a thread: {error}"
+                "rules, settings and routes of both nodes are not compared: cannot start a thread: {error}"
             );
         }
         let last = Wanted::default();

@@ -99,7 +99,7 @@ impl Orders {
             let lines = vec![format!("{node} is not in maintenance")];
             return Err(Answer::Done { lines });
         }
-        let text = format!("{node} is no longer in maintenance, by {by}");
+        let text = format!("{node} is no longer in maintenance: ended by {by}");
         Ok(Notice::new(Kind::Maintenance, text).because("off"))
     }
 
@@ -119,7 +119,7 @@ impl Orders {
     pub fn freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Notice {
         self.overrides.begin_freeze(clock_now(), lasts, by, age);
         let (text, reason) = match lasts.is_zero() {
-            true => (format!("no longer frozen, by {by}"), "off"),
+            true => (format!("no longer frozen: ended by {by}"), "off"),
             false => {
                 let until = clock::brief(&clock::after(lasts));
                 let text = format!(
@@ -180,7 +180,7 @@ impl Orders {
         let mut notices = Vec::new();
         if let Some(it) = self.overrides.maintenance() {
             let (since, by) = (clock::brief(&it.since), &it.by);
-            let text = format!("{node} is in maintenance since {since}, by {by}");
+            let text = format!("{node} has been in maintenance since {since}, by {by}");
             notices.push(Notice::warn(Kind::Maintenance, text));
         }
         if let Some(freeze) = self.overrides.freeze() {

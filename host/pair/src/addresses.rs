@@ -102,8 +102,8 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
         false => format!(" ({})", copies.join(", ")),
     };
     let text = format!(
-        "{node}: {group}: {interface} has no {family} address of its own{but}: no advert leaves there, \
-         and the addresses there do not answer"
+        "{node}: {group}: {interface} has no {family} address of its own{but}: no advert is sent there, \
+         and its virtual addresses do not answer"
     );
     let finding = Finding::new(Id::NoOwnAddress, node, interface, text);
     let deletions = bare.virtuals.iter();
@@ -112,12 +112,12 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
     match deletions.is_empty() {
         // the kernel makes one by itself, unless a setting keeps it from that
         true if family.contains("IPv6") => finding.todo_there(format!(
-            "`sysctl -w net.ipv6.conf.{}.disable_ipv6=0` if that is 1, or give it one.",
+            "If IPv6 is disabled, run `sysctl -w net.ipv6.conf.{}.disable_ipv6=0`; otherwise give the interface an address.",
             interface.replace('.', "/")
         )),
-        true => finding.todo("Give it one."),
+        true => finding.todo("Give the interface an address of its own."),
         false => finding.todo_there(format!(
-            "Give it one that is in no group's addresses, and take the other away: {}",
+            "Give the interface an address that is in no group, and delete the other one: {}",
             deletions.join(", ")
         )),
     }
@@ -160,10 +160,9 @@ mod tests {
             virtuals: Vec::new(),
         };
         let told = no_own_address("r2", "office", &bare("IPv6 link-local"));
-        let command =
-            "`sysctl -w net.ipv6.conf.lan/7.disable_ipv6=0` if that is 1, or give it one.";
+        let command = "If IPv6 is disabled, run `sysctl -w net.ipv6.conf.lan/7.disable_ipv6=0`; otherwise give the interface an address.";
         assert_eq!(told.todo, command);
         let told = no_own_address("r2", "office", &bare("IPv4"));
-        assert_eq!(told.todo, "Give it one.");
+        assert_eq!(told.todo, "Give the interface an address of its own.");
     }
 }

@@ -87,7 +87,7 @@ impl Display for Clause<'_> {
         let (text, time) = (cause.text.as_str(), Time(cause.for_ns));
         let on = On(&cause.interface);
         match cause.kind {
-            CauseKind::NobodyHeard => write!(f, "nobody was heard{on} for {time}"),
+            CauseKind::NobodyHeard => write!(f, "no other router was heard{on} for {time}"),
             CauseKind::PeerSilent => write!(f, "{peer} fell silent{on} for {time}"),
             CauseKind::PeerResigned => write!(f, "{peer} resigned"),
             CauseKind::PeerActive => write!(f, "{peer} is active (priority {theirs}, here {own})"),
@@ -112,7 +112,10 @@ impl Display for Clause<'_> {
                 if cause.peer.is_empty() {
                     return Ok(());
                 }
-                write!(f, "; without that {peer} would be ({theirs} against {own})")
+                write!(
+                    f,
+                    "; otherwise {peer} would be active ({theirs} against {own})"
+                )
             }
             CauseKind::StandsAside => f.write_str(or(text, "it is forced to be backup")),
             CauseKind::Barred => f.write_str(or(text, "the daemon does not let it be active")),
@@ -124,7 +127,11 @@ impl Display for Clause<'_> {
             CauseKind::Isolated if text.is_empty() => f.write_str("no interface is usable"),
             CauseKind::Isolated => write!(f, "no interface is usable: {text}"),
             CauseKind::AdvertsUnsent => {
-                write!(f, "its adverts do not leave {}", or(&cause.interface, "it"))
+                write!(
+                    f,
+                    "its adverts cannot be sent from {}",
+                    or(&cause.interface, "it")
+                )
             }
             CauseKind::Switchover => write!(f, "{peer} switched over"),
             CauseKind::Asked => f.write_str(or(text, "it was asked to")),
@@ -134,7 +141,7 @@ impl Display for Clause<'_> {
             }
             CauseKind::Late if cause.for_ns > 0 => write!(
                 f,
-                "its advert would have been {time} late, longer than its lease"
+                "its advert would have been {time} late, longer than its fence lease"
             ),
             CauseKind::FenceBlocking => f.write_str("the daemon did not let the fence pass"),
             CauseKind::Cloned => f.write_str("another machine has sent this run's heartbeats"),
@@ -175,7 +182,7 @@ impl Clause<'_> {
                 if cause.own < QUALITY_MAX {
                     write!(
                         f,
-                        "its quality is {own}: {peer}'s is {theirs} too, so both are equally hurt"
+                        "its quality is {own}: {peer}'s is {theirs} too, so neither is better"
                     )?;
                 } else {
                     f.write_str("both nodes have quality 100")?;
@@ -207,7 +214,7 @@ impl Clause<'_> {
         match self.role {
             Role::Active => write!(
                 f,
-                "{peer} is unheard{on}, where other stations answer this node"
+                "{peer} is not heard{on}, but other stations there answer this node"
             ),
             _ => write!(
                 f,

@@ -141,7 +141,7 @@ pub struct PairFacts {
 /// Whether the other node lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerLife {
-    /// It cannot be known: neither a link nor a key proves it.
+    /// It cannot be known: there is neither a link nor a key that could prove it.
     #[default]
     Unknown,
     /// It would be heard if it lived, but is not.

@@ -34,7 +34,7 @@ pub(crate) fn finding(node: &NodeFacts) -> Option<Finding> {
     let (at, files) = (time::clock(since), files.join(", "));
     let changed = format!("{name}: {files} {was} changed at {at} and {is} not in use");
     let (text, todo) = match fault.as_str() {
-        "" => (changed, "`sparectl check`, then `sparectl reload`."),
+        "" => (changed, "Run `sparectl check`, then `sparectl reload`."),
         fault => (
             format!("{changed}, with a fault: {}", bare(fault)),
             "Fix that until `sparectl check` finds no fault, then `sparectl reload`.",

@@ -96,14 +96,14 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
     let but = if spare.0.maintenance.is_some() {
         format!("{spare_node} is in maintenance.")
     } else if spare.1.forced == Forced::Backup {
-        format!("{spare_node} is kept from taking over.")
+        format!("{spare_node} is forced backup.")
     } else if let Some(missing) = missing {
         format!("{spare_node} is not ready: {}.", bare(missing))
     } else if let Some(why) = waits_for(group, spare.1) {
         format!("{spare_node} is not ready: {why}.")
     } else if spare.1.quality < group.quality {
         let (own, other) = (spare.1.quality, group.quality);
-        format!("{spare_node} can take over but is less fit ({own} against {other}).")
+        format!("{spare_node} can take over, but its quality is lower ({own} against {other}).")
     } else if !is_clean {
         format!("{spare_node} can take over; see the findings below.")
     } else {
@@ -131,14 +131,15 @@ fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
         (Role::Active, _) if here.1.is_cut_off => unanswered(own),
         (Role::Active, _) => {
             let text = format!(
-                "{own} is active and {other} cannot take over: no plugin elects for it there."
+                "{own} is active and {other} cannot take over: no plugin there handles this group."
             );
             Said::new(Word::Alone, text)
         }
         // its adverts are still heard, or already
         (Role::Backup, Some(active)) if active.is_peer => {
-            let text =
-                format!("{other} is active, {own} stands by. No plugin elects for it on {other}.");
+            let text = format!(
+                "{other} is active, {own} stands by. No plugin handles this group on {other}."
+            );
             Said::new(Word::Warn, text)
         }
         _ => lone(here),
@@ -174,13 +175,13 @@ fn beside_adverts(here: Side<'_>) -> Said {
     let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
     let rival = rivals.map(String::as_str).next().unwrap_or_default();
     let text = format!(
-        "active on BOTH: {} and {rival}, whose adverts are heard on {}, and none of its heartbeats.",
+        "active on BOTH: {} and {rival}, whose adverts are heard on {}, but none of its heartbeats.",
         here.0.node,
         interfaces.join(", ")
     );
     let said = conflict(here, text);
     let todo = "Let UDP port 3780 pass between the nodes on any path. If the other node is off, a station there \
-                sends in its name.";
+                sends adverts in its name.";
     let found = said.found.map(|found| found.todo(todo));
     Said { found, ..said }
 }
@@ -194,7 +195,8 @@ pub(crate) fn unreported(pair: &PairFacts) -> String {
 }
 
 fn unanswered(active: &str) -> Said {
-    let text = format!("nobody answers: {active} is active, and none of its interfaces is usable.");
+    let text =
+        format!("no node answers: {active} is active, but none of its interfaces is usable.");
     Said::new(Word::None, text)
 }
 
@@ -210,7 +212,7 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
         }
         PeerLife::Alive if pair.has_link => {
             let text = format!(
-                "{own} is active and {other} lives. No link is up: whether it is ready cannot be known."
+                "{own} is active and {other} is alive. No link is up, so its readiness is not known."
             );
             Said::new(Word::Warn, text)
         }
@@ -227,13 +229,13 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
         }
         PeerLife::Silent => {
             let text = match pair.answers_ping {
-                Some(true) => format!("{own} is active and nobody is known to stand by."),
-                _ => format!("{own} is active and nobody stands by."),
+                Some(true) => format!("{own} is active and no other node is known to stand by."),
+                _ => format!("{own} is active and no other node stands by."),
             };
             Said::new(Word::Alone, text)
         }
         PeerLife::Unknown => {
-            let text = format!("{own} is active; whether {other} lives cannot be known.");
+            let text = format!("{own} is active; it is not known whether {other} is alive.");
             Said::new(Word::Unknown, text)
         }
     }
@@ -251,7 +253,7 @@ fn lone(here: Side<'_>) -> Said {
         }
         (Role::Active, None) => {
             let text = format!(
-                "{node} is active. Whether a backup stands by cannot be known: none announces itself."
+                "{node} is active. It is not known whether a backup stands by: a VRRP backup sends nothing."
             );
             Said::new(Word::Ok, text)
         }
@@ -265,7 +267,7 @@ fn lone(here: Side<'_>) -> Said {
             }
             None => {
                 let why = reason(group);
-                let text = format!("nobody is active; {node} cannot become active: {why}.");
+                let text = format!("no node is active; {node} cannot become active: {why}.");
                 Said::new(Word::None, text).with(nobody_found(here))
             }
         },
@@ -278,7 +280,7 @@ fn lone(here: Side<'_>) -> Said {
 
 fn backup(node: &str, other: &str, group: &GroupFacts) -> Said {
     if group.forced == Forced::Backup {
-        let text = format!("{other} is active, {node} is kept from taking over.");
+        let text = format!("{other} is active, {node} is forced backup.");
         return Said::new(Word::Warn, text);
     }
     if !group.failover_waits.is_empty() {
@@ -288,8 +290,9 @@ fn backup(node: &str, other: &str, group: &GroupFacts) -> Said {
     }
     if group.quality < 100 {
         let quality = group.quality;
-        let text =
-            format!("{other} is active, {node} can take over but is less fit ({quality} of 100).");
+        let text = format!(
+            "{other} is active, {node} can take over, but its quality is {quality} of 100."
+        );
         return Said::new(Word::Warn, text);
     }
     Said::new(Word::Ok, format!("{other} is active, {node} stands by."))
@@ -305,7 +308,8 @@ fn conflict(here: Side<'_>, text: String) -> Said {
         name,
         format!("{name}: {}", bare(&text)),
     );
-    let todo = "Let them hear each other on any path, or take one off the network.";
+    let todo =
+        "Let the nodes hear each other on any path, or disconnect one of them from the network.";
     Said::new(Word::Conflict, text).with(found.todo(todo))
 }
 
@@ -330,13 +334,16 @@ fn nobody((own, group): Side<'_>) -> Said {
     };
     let why = group.cause.sentence(group.role, &own_fitness, None);
     let undo = undo(group.forced, own.maintenance.is_some());
-    let text = format!("nobody is active. {why}{undo}.");
+    let text = format!("no node is active. {why}{undo}.");
     Said::new(Word::None, text).with(nobody_found((own, group)))
 }
 
 fn nobody_found(here: Side<'_>) -> Finding {
     let name = &here.1.name;
-    let text = format!("{name} is active nowhere, as far as {} hears", here.0.node);
+    let text = format!(
+        "{name} is not active on any node that {} hears",
+        here.0.node
+    );
     let finding = Finding::new(Id::NobodyActive, &here.0.node, name, text);
     finding.todo(format!("`sparectl why {name}` gives the reason."))
 }

@@ -10,7 +10,8 @@ use crate::finding::{Finding, Id};
 /// MAC addresses that a line names.
 const NAMED_MAX: usize = 4;
 
-const ALLOW: &str = "Allow it there, or set vmac = false on both nodes, then `sparectl reload`.";
+const ALLOW: &str =
+    "Allow the virtual MAC there, or set vmac = false on both nodes, then run `sparectl reload`.";
 
 /// What a network does not carry of the active node, although it carries its heartbeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +86,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
 fn mac_dropped(interface: &str, sender: &str, macs: &str) -> Finding {
     let text = format!(
         "{sender}: the network drops the virtual MAC {} of {interface} (a hypervisor's or switch's filter): \
-         heartbeats from {sender}'s own MAC arrive, and nothing from that one",
+         heartbeats from {sender}'s own MAC arrive, but nothing from the virtual MAC",
         shortened(macs)
     );
     let finding = Finding::new(Id::VirtualMacDropped, sender, interface, text);
@@ -105,8 +106,8 @@ fn shared(node: &str, interface: &str, sender: &str, what: &str) -> Finding {
 
 fn mac_unanswered(interface: &str, sender: &str, macs: &str) -> Finding {
     let text = format!(
-        "{sender}: stations on {interface} answer {sender}'s own MAC, and not its virtual MAC {}: the network drops \
-         frames to that one (a hypervisor's or switch's filter)",
+        "{sender}: stations on {interface} answer {sender}'s own MAC, but not its virtual MAC {}: the network drops \
+         frames to the virtual MAC (a hypervisor's or switch's filter)",
         shortened(macs)
     );
     let finding = Finding::new(Id::VirtualMacUnanswered, sender, interface, text);
@@ -121,7 +122,7 @@ fn mac_dropped_before(interface: &str, sender: &str, macs: &str) -> Finding {
     );
     let finding = Finding::new(Id::VirtualMacDroppedBefore, sender, interface, text);
     finding.todo(format!(
-        "Allow it at the port of {sender}; then `sparectl switch --to {sender}` shows whether it passes, or \
+        "Allow the virtual MAC at the port of {sender}; then `sparectl switch --to {sender}` shows whether it passes, or \
          `sparectl vrrp retry` on both nodes forgets it."
     ))
 }

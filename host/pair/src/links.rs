@@ -48,7 +48,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     if let Some(why) = &node.firewall_down {
         let text = format!("{name}: {}", bare(why));
         let finding = Finding::new(Id::FirewallDown, name, "firewall", text);
-        let todo = "If it lasts, the reason is in the journal: journalctl -u spared";
+        let todo = "If this lasts, the reason is in the journal: journalctl -u spared";
         found.push(finding.todo_there(todo));
     }
     // what its packets are too long for is no reason of its own
@@ -137,7 +137,7 @@ fn narrow(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         );
         let finding = Finding::new(Id::LinkNarrow, name, interface, text);
         Some(finding.todo(format!(
-            "Lower its MTU on both nodes: ip link set {interface} mtu {passes}, and where it is configured; or raise that of what lies between."
+            "Lower the MTU of the link on both nodes (ip link set {interface} mtu {passes}, and in its configuration), or raise the MTU of the devices between them."
         )))
     });
     narrow.collect()

@@ -97,18 +97,18 @@ impl MachineDifference {
             Self::Table { table, is_here } => {
                 let (has, lacks) = sides(*is_here);
                 let text = format!(
-                    "rules: table {table} is on {has} and not on {lacks}: what passes and is translated changes with \
+                    "rules: table {table} is on {has} but not on {lacks}: filtering and translation change with \
                      the active node"
                 );
                 let todo = format!(
-                    "`nft list table {table}` on {has}; load it on {lacks} or delete it. {ignore}"
+                    "See `nft list table {table}` on {has}; load the table on {lacks} or delete it. {ignore}"
                 );
                 Finding::new(Id::RulesDiffer, lacks, object, text).todo(todo)
             }
             Self::Rules { table, parts } => {
                 let text = format!(
-                    "rules: table {table} is not the same on {own} and {peer}, in {}: what passes and is translated \
-                     changes with the active node",
+                    "rules: table {table} differs between {own} and {peer}, in {}: filtering and translation \
+                     change with the active node",
                     listed(parts)
                 );
                 let todo =
@@ -127,7 +127,7 @@ impl MachineDifference {
                          {ignore}"
                     ),
                     None => format!(
-                        "Set the same on both nodes (`sysctl -w {setting}=VALUE`), in a file in /etc/sysctl.d as \
+                        "Set the same value on both nodes (`sysctl -w {setting}=VALUE`), in a file in /etc/sysctl.d as \
                          well.{} {ignore}",
                         right_value(setting)
                     ),
@@ -141,7 +141,7 @@ impl MachineDifference {
                      other networks have no way out"
                 );
                 let flag = if family == "IPv6" { "-6 " } else { "" };
-                let todo = format!("`ip {flag}route show default` on both nodes. {ignore}");
+                let todo = format!("Compare `ip {flag}route show default` on both nodes. {ignore}");
                 Finding::new(Id::NoDefaultRoute, lacks, object, text).todo(todo)
             }
             Self::RoutingRules { here, there } => {
@@ -152,10 +152,10 @@ impl MachineDifference {
                 let lone = of(own, here).into_iter().chain(of(peer, there));
                 let lone: Vec<String> = lone.collect();
                 let text = format!(
-                    "`ip rule` is not the same on {own} and {peer}: {}: packets take other ways after a failover",
+                    "`ip rule` differs between {own} and {peer}: {}: packets take other routes after a failover",
                     lone.join("; ")
                 );
-                let todo = format!("`ip rule` and `ip -6 rule` on both nodes. {ignore}");
+                let todo = format!("Compare `ip rule` and `ip -6 rule` on both nodes. {ignore}");
                 Finding::new(Id::RoutingDiffers, own, "ip rule", text).todo(todo)
             }
         }
@@ -349,8 +349,8 @@ mod tests {
         assert_eq!(
             told(&here, &there, &[]),
             [
-                "rules: table inet filter is not the same on r1 and r2, in chain forward: what passes and is translated \
-                 changes with the active node"
+                "rules: table inet filter differs between r1 and r2, in chain forward: filtering and translation \
+                 change with the active node"
             ]
         );
         for ignored in [
@@ -384,7 +384,7 @@ mod tests {
         assert!(
             finding
                 .text
-                .starts_with("rules: table ip nat is on r1 and not on r2"),
+                .starts_with("rules: table ip nat is on r1 but not on r2"),
             "{finding:?}"
         );
         let other = MachineFacts {
@@ -466,8 +466,8 @@ mod tests {
         assert_eq!(
             told(&here, &there, &[]),
             [
-                "`ip rule` is not the same on r1 and r2: IPv4 100: from all lookup 100 only on r1; IPv4 7: from all iif \
-                 lan prohibit only on r2: packets take other ways after a failover"
+                "`ip rule` differs between r1 and r2: IPv4 100: from all lookup 100 only on r1; IPv4 7: from all iif \
+                 lan prohibit only on r2: packets take other routes after a failover"
             ]
         );
         assert_eq!(told(&here, &there, &["rule IPv4 7:*"]).len(), 1);

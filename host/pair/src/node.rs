@@ -115,11 +115,11 @@ fn elector(node: &NodeFacts) -> Option<Finding> {
     }
     let (name, plugin) = (&node.node, &silent.plugin);
     let text = format!(
-        "{name}: {plugin} does not answer: it is not known what it hears, nor whether its adverts leave"
+        "{name}: {plugin} does not answer: it is not known what it hears, or whether its adverts are sent"
     );
     let finding = Finding::new(Id::ElectorSilent, name, plugin, text).since(&silent.since);
     Some(finding.todo(format!(
-        "If it lasts, see `sparectl {plugin}` and the load of {name}."
+        "If this lasts, see `sparectl {plugin}` and the load of {name}."
     )))
 }
 
@@ -128,15 +128,17 @@ fn not_in_force(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
     node.not_in_force.iter().map(move |key| {
         let text = format!("{name}: {key} in spared.toml is not in force yet");
         let finding = Finding::new(Id::NotInForce, name, key, text);
-        finding.todo_there("`systemctl restart spared`, best while it is backup.")
+        finding.todo_there("Run `systemctl restart spared`, best while the node is backup.")
     })
 }
 
 fn starter(node: &NodeFacts) -> Option<Finding> {
     let name = &node.node;
-    let text = format!("{name}: spared starter does not answer: what ends is not started again");
+    let text =
+        format!("{name}: spared starter does not answer: a process that ends is not started again");
     let finding = Finding::new(Id::StarterSilent, name, "starter", text);
-    let todo = "One that hangs is ended after 10 s; if it lasts, `systemctl restart spared`.";
+    let todo =
+        "A starter that hangs is killed after 10 s; if this lasts, run `systemctl restart spared`.";
     node.starter_silent.then(|| finding.todo_there(todo))
 }
 
@@ -154,11 +156,12 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
     let (node, name) = (of.node.as_str(), &group.name);
     let mut found = Vec::new();
     if group.role == Role::Active && group.fence == Fence::Blocking && !group.is_cut_off {
-        let text =
-            format!("{node}: {name} is active, and its fence blocks it: nobody gets an answer");
+        let text = format!(
+            "{node}: {name} is active, but its fence is blocking: its addresses do not answer"
+        );
         let finding = Finding::new(Id::FenceBlocking, node, name, text);
         found.push(finding.todo(format!(
-            "If it lasts, see the load of {node}, and whether a rule drops its adverts."
+            "If this lasts, see the load of {node}, and whether a rule drops its adverts."
         )));
     }
     // an interface that is down has no addresses
@@ -172,7 +175,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
             why => format!(": {}", bare(why)),
         };
         let text = format!("{node}: {name}: {address} is missing on {interface}{why}");
-        let todo = "`sparectl events` shows whether somebody deletes it.";
+        let todo = "`sparectl events` shows whether another program deletes it.";
         found.push(Finding::new(Id::AddressMissing, node, address, text).todo_there(todo));
     }
     let routes = group.missing_routes.iter();
@@ -203,7 +206,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
         let text = format!("{node}: {name}: {router}: {}", bare(why));
         let finding = Finding::new(Id::Muted, node, router, text);
         found.push(finding.todo(format!(
-            "Look for a rule on {node} that drops them; {node} tries again by itself."
+            "Look for a rule on {node} that drops the adverts; {node} tries again by itself."
         )));
     }
     for RouterFault { router, why, .. } in &group.refused {
@@ -229,8 +232,8 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
 fn signer(node: &str, group: &str, of: &RouterFault) -> Finding {
     let RouterFault { router, why, .. } = of;
     let text = format!(
-        "{node}: {group}: {router}: {why} signs its adverts; {node} hears them without verifying that, and signs none of \
-         its own: a router that demands signatures does not hear it, and both may be active"
+        "{node}: {group}: {router}: {why} signs its adverts; {node} accepts them without verifying the signature, and does not sign \
+         its own: a router that requires signatures ignores those, and both may be active"
     );
     let finding = Finding::new(Id::AdvertsSigned, node, router, text);
     finding.todo(format!(
@@ -247,7 +250,7 @@ fn foreign_address(node: &str, group: &GroupFacts, copy: &ForeignAddress) -> Fin
     );
     let finding = Finding::new(Id::AddressForeign, node, address, text);
     finding.todo(format!(
-        "Remove it from what sets it, and on {node}: ip address delete {address} dev {interface}"
+        "Remove it from the configuration that sets it, and on {node}: ip address delete {address} dev {interface}"
     ))
 }
 
@@ -291,8 +294,9 @@ fn unlinked(node: &str, plugin: &str) -> Finding {
 
 fn file_refused(node: &str, plugin: &PluginFacts) -> Finding {
     let (name, why) = (&plugin.name, bare(&plugin.refused_file));
-    let text =
-        format!("{node}: {name} runs with the file of before, as it refused the new one: {why}");
+    let text = format!(
+        "{node}: {name} still runs with its previous file, because it refused the new one: {why}"
+    );
     let finding = Finding::new(Id::FileRefused, node, name, text);
     finding.todo_there("Fix that, then `sparectl reload`.")
 }
@@ -307,7 +311,7 @@ fn callbacks(node: &str, plugin: &PluginFacts) -> Finding {
         _ => "its callbacks fail",
     };
     let text = format!(
-        "{node}: {name} does not do its work, {what}: {}",
+        "{node}: {name} is not working, {what}: {}",
         failing.join("; ")
     );
     let finding = Finding::new(Id::CallbackFails, node, name, text);
@@ -326,14 +330,15 @@ fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
     let todo = match state {
         PluginState::Failed => "`sparectl reload` starts it at once.",
         PluginState::Refused => "Fix that, then `sparectl reload`.",
-        _ => "If it lasts, the reason is in the journal: journalctl -u spared",
+        _ => "If this lasts, the reason is in the journal: journalctl -u spared",
     };
     Finding::new(Id::PluginDown, node, name, text).todo_there(todo)
 }
 
 fn plugin_silent(node: &str, name: &str) -> Finding {
-    let text = format!("{node}: {name} does not answer: what it does is not known");
-    let todo = format!("If it lasts, look at the load of {node}; what hangs is started again.");
+    let text = format!("{node}: {name} does not answer: its state is not known");
+    let todo =
+        format!("If this lasts, look at the load of {node}; a plugin that hangs is started again.");
     Finding::new(Id::PluginSilent, node, name, text).todo(todo)
 }
 
@@ -383,7 +388,7 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
             ),
         ),
         InterfaceLack::Up => ("is down", format!("On {node}: ip link set {name} up")),
-        InterfaceLack::Existence => ("is absent", "It is used as soon as it is there.".to_owned()),
+        InterfaceLack::Existence => ("is absent", "It is used as soon as it appears.".to_owned()),
     };
     let text = format!("{node}: interface \"{name}\" {what}");
     let finding = Finding::new(Id::InterfaceDown, node, name, text);
@@ -395,7 +400,7 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
     if let Some(it) = &node.maintenance {
-        let text = format!("{name} is in maintenance by {}", it.by);
+        let text = format!("{name} is in maintenance (by {})", it.by);
         let finding = Finding::new(Id::Maintenance, name, "maintenance", text);
         let ends = it.until.as_ref().map_or(String::new(), |until| {
             format!("It ends at {}. ", time::clock(until))
@@ -419,7 +424,7 @@ fn disk(node: &NodeFacts) -> Option<Finding> {
     let place = why.split(": ").next().unwrap_or(why);
     let todo = format!(
         "Make it writable again: `findmnt -T {place}`, `df {place}` and `ls -ld {place}` show why it is not. Until \
-         then a restart forgets what was forced, maintenance, freezes and the history."
+         then a restart loses forced roles, maintenance, freezes and the history."
     );
     Some(Finding::new(Id::Unwritten, name, "state", text).todo_there(todo))
 }
@@ -429,7 +434,8 @@ fn not_forwarding(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
     node.not_forwarding.iter().map(move |setting| {
         let text = format!("{name}: {}", forwarding::sentence(setting));
         let command = forwarding::command(setting);
-        let todo = format!("`{command}`, and a file in /etc/sysctl.d to keep it.");
+        let todo =
+            format!("Run `{command}`, and add the setting to a file in /etc/sysctl.d to keep it.");
         Finding::new(Id::NotForwarding, name, setting, text).todo_there(todo)
     })
 }

@@ -31,8 +31,8 @@ impl OwnTranslation {
             address,
         } = self;
         format!(
-            "If it waits for answers: rule {chain} handle {handle} `{rule}` translates what {node} itself sends to \
-             {address}, where no answer reaches it while it is backup: `nft 'replace rule {chain} handle {handle} {}'`, \
+            "If the check waits for answers: rule {chain} handle {handle} `{rule}` translates what {node} itself sends to \
+             {address}, so answers do not reach it while it is backup: run `nft 'replace rule {chain} handle {handle} {}'`, \
              and the same in the file that loads the ruleset.",
             self.mended()
         )
@@ -76,8 +76,8 @@ mod tests {
         };
         assert_eq!(
             todo(0, vec![rule.clone()]),
-            "See `sparectl health`. If it waits for answers: rule inet nat post handle 7 `oifname \"wan\" snat ip to \
-             192.0.2.1` translates what r2 itself sends to 192.0.2.1, where no answer reaches it while it is backup: `nft \
+            "See `sparectl health`. If the check waits for answers: rule inet nat post handle 7 `oifname \"wan\" snat ip to \
+             192.0.2.1` translates what r2 itself sends to 192.0.2.1, so answers do not reach it while it is backup: run `nft \
              'replace rule inet nat post handle 7 oifname \"wan\" fib saddr type != local snat ip to 192.0.2.1'`, and the \
              same in the file that loads the ruleset."
         );

@@ -21,7 +21,7 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
             let text = format!("{}, although it is connected", unreported(pair));
             // A daemon that hangs is ended by systemd, if that looks after it.
             let todo = format!(
-                "`systemctl status spared` on {peer}; if this lasts for a minute, `systemctl restart spared` there."
+                "See `systemctl status spared` on {peer}; if this lasts for a minute, run `systemctl restart spared` there."
             );
             of(Id::PeerMute, text).map(|found| found.todo(todo))
         }
@@ -43,11 +43,11 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
                     "Check the links, and `sparectl plugins`.",
                 ),
                 false => (
-                    "neither a link nor a key proves it",
+                    "there is neither a link nor a key that could prove it",
                     "`sparectl keygen` on both nodes prints the keys for [nodes].",
                 ),
             };
-            let text = format!("whether {peer} lives cannot be known: {why}");
+            let text = format!("it is not known whether {peer} is alive: {why}");
             of(Id::PeerUnknown, text).map(|found| found.todo(todo))
         }
     }
@@ -60,7 +60,7 @@ fn last_heard(now: &str, pair: &PairFacts, is_advertised: bool) -> String {
         Some(true) => "; its machine answers a ping, its daemon may be off",
         // the address on the link is there only while the daemon runs
         Some(false) => {
-            "; no ping is answered on the links: its machine or its daemon is off, its key is missing, or the cables"
+            "; no ping is answered on the links: its machine or its daemon is off, or its key or the cables are missing"
         }
         None => "",
     };

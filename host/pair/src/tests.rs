@@ -190,7 +190,7 @@ fn who_is_active_is_said_truly() {
         ),
         (
             "nobody",
-            "NONE  office: nobody is active. r1 is backup because it listens for 320 ms, in case another \
+            "NONE  office: no node is active. r1 is backup because it listens for 320 ms, in case another \
              router is active.",
             &["SP-0104 r1"],
             |bed| {
@@ -233,7 +233,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
     states(&[
         (
             "dead",
-            "ALONE  office: r1 is active and nobody stands by.",
+            "ALONE  office: r1 is active and no other node stands by.",
             &["SP-0101 r2"],
             |bed| {
                 bed.unlink(PeerLife::Silent);
@@ -242,7 +242,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "only the link is refused, or its daemon is dead",
-            "ALONE  office: r1 is active and nobody is known to stand by.",
+            "ALONE  office: r1 is active and no other node is known to stand by.",
             &["SP-0101 r2"],
             |bed| {
                 bed.unlink(PeerLife::Silent);
@@ -251,8 +251,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "it lives beside the link",
-            "WARN  office: r1 is active and r2 lives. No link is up: whether it is ready cannot be \
-             known.",
+            "WARN  office: r1 is active and r2 is alive. No link is up, so its readiness is not known.",
             &["SP-0501 r1"],
             |bed| bed.unlink(PeerLife::Alive),
         ),
@@ -301,13 +300,13 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "it does not have the group",
-            "ALONE  office: r1 is active and r2 cannot take over: no plugin elects for it there.",
+            "ALONE  office: r1 is active and r2 cannot take over: no plugin there handles this group.",
             &[],
             |bed| bed.peer().groups.clear(),
         ),
         (
             "it is active without the group in its report",
-            "WARN  office: r2 is active, r1 stands by. No plugin elects for it on r2.",
+            "WARN  office: r2 is active, r1 stands by. No plugin handles this group on r2.",
             &[],
             |bed| {
                 bed.own.groups = vec![group(Role::Backup)];
@@ -320,13 +319,13 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "nobody elects for the group there",
-            "ALONE  office: r1 is active and r2 cannot take over: no plugin elects for it there.",
+            "ALONE  office: r1 is active and r2 cannot take over: no plugin there handles this group.",
             &[],
             |bed| bed.peer().groups[0].is_unelected = true,
         ),
         (
             "this node has no key",
-            "UNKNOWN  office: r1 is active; whether r2 lives cannot be known.",
+            "UNKNOWN  office: r1 is active; it is not known whether r2 is alive.",
             &["SP-0505 r1"],
             |bed| {
                 bed.unlink(PeerLife::Unknown);
@@ -336,7 +335,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "neither link nor key",
-            "UNKNOWN  office: r1 is active; whether r2 lives cannot be known.",
+            "UNKNOWN  office: r1 is active; it is not known whether r2 is alive.",
             &["SP-0102 r2"],
             |bed| {
                 bed.unlink(PeerLife::Unknown);
@@ -378,7 +377,7 @@ fn what_cannot_be_known_stands_in_the_headline() {
         ),
         (
             "keys, no link, and nobody",
-            "ALONE  office: r1 is active and nobody stands by.",
+            "ALONE  office: r1 is active and no other node stands by.",
             &["SP-0101 r2"],
             |bed| {
                 bed.unlink(PeerLife::Silent);
@@ -404,16 +403,16 @@ fn a_router_without_a_pair_says_what_it_hears() {
     };
     assert_eq!(
         role(Role::Active, None),
-        "OK  office: r1 is active. Whether a backup stands by cannot be known: none announces itself."
+        "OK  office: r1 is active. It is not known whether a backup stands by: a VRRP backup sends nothing."
     );
     assert_eq!(
         role(Role::Backup, Some("10.0.0.2")),
         "OK  office: 10.0.0.2 is active, r1 stands by."
     );
-    assert!(role(Role::Backup, None).starts_with("NONE  office: nobody is active."));
+    assert!(role(Role::Backup, None).starts_with("NONE  office: no node is active."));
     assert_eq!(
         role(Role::Fault, None),
-        "NONE  office: nobody is active; r1 cannot become active: no interface is usable."
+        "NONE  office: no node is active; r1 cannot become active: no interface is usable."
     );
     assert_eq!(
         role(Role::Fault, Some("10.0.0.2")),
@@ -466,8 +465,7 @@ fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
     assert_eq!(
         line(&|group| group.bare.push(copied())),
         "r1: office: lan1 has no IPv4 address of its own (10.1.0.1/24 there is a virtual address of group office): \
-         no advert leaves there, and the addresses there do not answer. Give it one that is in no group's addresses, \
-         and take the other away: `ip address del 10.1.0.1/24 dev lan1` (SP-0204)"
+         no advert is sent there, and its virtual addresses do not answer. Give the interface an address that is in no group, and delete the other one: `ip address del 10.1.0.1/24 dev lan1` (SP-0204)"
     );
     assert_eq!(
         line(&|group| group.duplicates.push(duplicate("02:00:00:00:00:99"))),
@@ -700,7 +698,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             TAINTED,
             &["SP-0504 r1"],
             |bed| {
-                bed.own.firewall_down = Some("the process of the firewall ended".to_owned());
+                bed.own.firewall_down = Some("the firewall process ended".to_owned());
             },
         ),
         ("a weak passphrase", TAINTED, &["SP-0503 r1"], |bed| {
@@ -778,7 +776,7 @@ fn a_spare_that_cannot_take_over_is_named_with_its_reason() {
         ),
         (
             "less fit",
-            "WARN  office: r1 is active, r2 can take over but is less fit (73 against 100).",
+            "WARN  office: r1 is active, r2 can take over, but its quality is lower (73 against 100).",
             &["SP-0401 r2"],
             |bed| {
                 bed.peer().groups[0].quality = 73;
@@ -793,7 +791,7 @@ fn a_spare_that_cannot_take_over_is_named_with_its_reason() {
         ),
         (
             "kept from it",
-            "WARN  office: r1 is active, r2 is kept from taking over.",
+            "WARN  office: r1 is active, r2 is forced backup.",
             &["SP-0703 r2"],
             |bed| bed.peer().groups[0].forced = Forced::Backup,
         ),
@@ -804,7 +802,7 @@ fn muted(interface: &str) -> RouterFault {
     RouterFault {
         router: format!("virtual_router.{interface}.51.IPv4"),
         interface: interface.to_owned(),
-        why: "its adverts do not leave".to_owned(),
+        why: "its adverts cannot be sent from".to_owned(),
     }
 }
 
@@ -879,7 +877,7 @@ fn one_fault_is_one_finding() {
         ),
         (
             "an active node without an interface that is up",
-            "NONE  office: nobody answers: r1 is active, and none of its interfaces is usable.",
+            "NONE  office: no node answers: r1 is active, but none of its interfaces is usable.",
             &["SP-0403 r1"],
             |bed| {
                 cut_off(&mut bed.own);
@@ -972,7 +970,7 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
     assert_eq!(
         bed.verdict().findings[0].line(NOW),
         "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; no ping is \
-         answered on the links: its machine or its daemon is off, its key is missing, or the cables. Look at r2: is it on? `systemctl status spared` there says whether its daemon runs. (SP-0101)"
+         answered on the links: its machine or its daemon is off, or its key or the cables are missing. Look at r2: is it on? `systemctl status spared` there says whether its daemon runs. (SP-0101)"
     );
 }
 

@@ -45,7 +45,7 @@ fn finding(node: &str, group: &GroupFacts, peer: &str, interface: &str, what: &s
         }
         (rating, None) => (
             format!(
-                "{peer} is not heard on interface \"{interface}\", though it is elsewhere ({})",
+                "{peer} is not heard on interface \"{interface}\", though it is heard elsewhere ({})",
                 side(rating, node)
             ),
             BETWEEN.to_owned(),
@@ -85,7 +85,7 @@ mod tests {
             (
                 Role::Active,
                 "good",
-                "r2 is not heard on interface \"lan\", though it is elsewhere (other stations answer there, so r1's side works)",
+                "r2 is not heard on interface \"lan\", though it is heard elsewhere (other stations answer there, so r1's side works)",
             ),
             (
                 Role::Active,

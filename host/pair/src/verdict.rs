@@ -216,7 +216,7 @@ fn difference(it: &Difference, own: &str, peer: &str) -> Finding {
     };
     let thing = format!("{}: {}", it.file, it.key);
     let text = format!("config: {}", it.sentence_for_both(own, peer));
-    let todo = "Make it equal on both nodes, then `sparectl reload`.";
+    let todo = "Make the configuration equal on both nodes, then run `sparectl reload`.";
     Finding::new(id, own, thing, text).todo(todo)
 }
 

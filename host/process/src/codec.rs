@@ -183,7 +183,7 @@ impl SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the other end does not read"),
+            Self::Full => f.write_str("the other end does not read its socket"),
             Self::Closed => f.write_str("the other end is gone"),
             Self::TooLong(bytes) => {
                 write!(f, "a message of {bytes} bytes, limit is {MESSAGE_MAX}")

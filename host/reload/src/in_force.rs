@@ -89,9 +89,9 @@ impl InForce<'_> {
                 ));
             }
             let why = if is_renamed(name, &old.text, text) {
-                "the new file has no such name".to_owned()
+                "the new file has no group of that name".to_owned()
             } else if has_other_version(name, &old.text, text) {
-                "it begins again with another `version`".to_owned()
+                "its `version` changes, so it starts again".to_owned()
             } else if is_other_node {
                 format!("{owner} is restarted with another name of the node, {new_node}")
             } else {

@@ -298,7 +298,7 @@ impl Reload {
         let notice = match &answer {
             Answer::Error { lines, .. } => {
                 let why = lines.join("; ");
-                Notice::warn(Kind::Reload, format!("{text}, not wholly in force: {why}"))
+                Notice::warn(Kind::Reload, format!("{text}, only partly in force: {why}"))
             }
             _ => Notice::new(Kind::Reload, text),
         };

@@ -263,7 +263,7 @@ impl<'o> Gathering<'o> {
             Err(error) => {
                 let path = path.display();
                 return self.missing(format!(
-                    "{path}: {error}: secrets that are in force and in no file any more are not masked"
+                    "{path}: {error}: secrets that are in force but no longer in a file are not masked"
                 ));
             }
         };

@@ -46,7 +46,7 @@ impl View<'_> {
         };
         if self.forced_there(group) == Some("backup") {
             return vec![
-                format!("{group}: {peer} is forced backup: nobody would be active"),
+                format!("{group}: {peer} is forced backup: no node would be active"),
                 "use --anyway to override".to_owned(),
             ];
         }

@@ -76,7 +76,7 @@ impl Caller {
     /// Name for events: "root", "user 1000", or "somebody on r2".
     pub fn name(&self) -> String {
         match (&self.node, self.uid) {
-            (Some(node), _) => format!("somebody on {node}"),
+            (Some(node), _) => format!("a user on {node}"),
             (None, 0) => "root".to_owned(),
             (None, uid) => format!("user {uid}"),
         }

@@ -154,7 +154,7 @@ fn who_cannot_be_asked_or_is_no_node_is_named() {
     };
     assert!(refusal(&deaf, None, false).contains("r2 is not heard"));
     let said = refusal(&view(&groups, &there), Some("r3"), false);
-    assert_eq!(said, "there is no node \"r3\": r1, r2");
+    assert_eq!(said, "there is no node \"r3\": the nodes are r1 and r2");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_request_for_a_node_is_answered_there_if_it_may_pass() {
     assert_eq!(view.relay("r1", &reload), Relay::Here);
     let why = "not a read-only command: run it on r2 itself";
     assert_eq!(refused("r2", &reload), why);
-    let why = "there is no node \"r3\": r1, r2";
+    let why = "there is no node \"r3\": the nodes are r1 and r2";
     assert_eq!(refused("r3", &reload), why);
     let nested = Request::Node {
         node: "r2".to_owned(),

@@ -52,7 +52,7 @@ impl View<'_> {
                 .collect(),
         };
         if names.is_empty() {
-            return Err(refusal(ErrorCode::Usage, "there is no group"));
+            return Err(refusal(ErrorCode::Usage, "no group is configured"));
         }
         Ok(names)
     }
@@ -63,7 +63,10 @@ impl View<'_> {
             Some(peer) => {
                 let mut names = [self.own, peer];
                 names.sort_unstable();
-                format!("there is no node \"{node}\": {}, {}", names[0], names[1])
+                format!(
+                    "there is no node \"{node}\": the nodes are {} and {}",
+                    names[0], names[1]
+                )
             }
             None => {
                 let own = self.own;

@@ -469,7 +469,7 @@ fn a_push_of_the_configuration_ends_with_the_code_of_what_refused_it() {
 #[test]
 fn a_comparison_of_files_ends_with_1_if_something_differs() {
     const DIFFERS: &str = r#"{"answer":"rows","rows":{"result":"/a: changed"},"attention":true}"#;
-    const SAME: &str = r#"{"answer":"rows","rows":{"result":"both nodes have the same"}}"#;
+    const SAME: &str = r#"{"answer":"rows","rows":{"result":"both nodes have the same files"}}"#;
     const MAY_NOT: &str = r#"{"answer":"error","code":"permission","lines":["no"]}"#;
     const FAILED: &str = r#"{"answer":"error","code":"failed","lines":["r2 is not connected"]}"#;
     for (name, lines, exit, tells) in [

@@ -156,7 +156,9 @@ impl Loop {
         let restored = self.orders.restored(self.here.node());
         self.record(restored);
         if !self.here.has_plugins() {
-            log::warn!("nothing configured: no enabled file in plugins/, so never active");
+            log::warn!(
+                "nothing configured: no enabled file in plugins/, so this node is never active"
+            );
             self.network.kernel_mut().claim_nothing();
         }
         self.settle_down();

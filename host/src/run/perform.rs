@@ -53,7 +53,7 @@ impl Loop {
             } => {
                 let role = role.word();
                 let after_s = ROLE_DEADLINE_NS / 1_000_000_000;
-                let why = format!("it was not done with \"{role}\" after {after_s} s");
+                let why = format!("it had not finished \"{role}\" after {after_s} s");
                 self.pair.handle_role(plugin, group, Err(why));
             }
             Action::Directive { plugin, directive } => {

@@ -58,7 +58,7 @@ impl Loop {
         if let Some(order) = order.ok().filter(|_| self.notices.may_peer(now)) {
             let (peer, command) = (self.here.peer(), order.command().to_string());
             log::warn!(
-                "`{}` of somebody on {peer} is dropped: sparectl had ended before spared could begin it",
+                "`{}` of a user on {peer} is dropped: sparectl had ended before spared could begin it",
                 clean::text(&command)
             );
         }

@@ -115,7 +115,7 @@ impl Loop {
         self.supervisor.set_terms(self.here.terms());
         let digest = &self.here.setup().digest;
         if let Err(why) = self.starter.borrow_mut().configure(digest) {
-            log::warn!("processes start with the rights of before: {why}");
+            log::warn!("processes start with the previous rights: {why}");
         }
     }
 }

@@ -93,7 +93,7 @@ impl Loop {
         Some(match self.link.say(now, word) {
             true => format!("the same on {peer}"),
             false if self.link.is_up() => {
-                format!("on {node} only, as the link to {peer} is busy: say it once more")
+                format!("on {node} only, as the link to {peer} is busy: run the command again")
             }
             false => format!("on {node} only: {peer} is not heard"),
         })

@@ -51,7 +51,9 @@ pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
         };
         if let Err(error) = gift.give_below(&folder, 0) {
             let shown = path.display();
-            eprintln!("spared starter: {shown}: not all of it is given to user {uid}: {error}");
+            eprintln!(
+                "spared starter: {shown}: cannot make user {uid} the owner of all files: {error}"
+            );
         }
     }
     // Last: if this process ends before, the next one goes on.

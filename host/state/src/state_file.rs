@@ -63,7 +63,7 @@ pub fn read(path: &Path) -> io::Result<String> {
     let own = rustix::process::geteuid().as_raw();
     let is_trusted = facts.uid() == ROOT || facts.uid() == own;
     if !facts.is_file() || !is_trusted || facts.mode() & 0o022 != 0 {
-        let must = "must be a regular file of root's or the daemon's that nobody else can write";
+        let must = "must be a regular file that belongs to root or to the daemon's user, and that only its owner can write";
         return Err(io::Error::other(must));
     }
     let mut text = String::new();

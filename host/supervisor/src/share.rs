@@ -121,7 +121,7 @@ impl Supervisor {
             poller.forget(errors);
         }
         if is_first {
-            let text = format!("{name} {why}: it is read from more slowly");
+            let text = format!("{name} {why}: its messages are read more slowly");
             self.reports.push_back(Report::Tell(
                 Notice::warn(Kind::Plugin, text).because("flood"),
             ));

@@ -192,7 +192,7 @@ fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
     });
     // A kernel that is late lets the closed connection be seen first.
     let died = ["was killed by SIGKILL", "closed its connection"]
-        .map(|how| format!("the process of the firewall {how}; restarting in 100 ms"));
+        .map(|how| format!("the firewall process {how}; restarting in 100 ms"));
     node.wait("the event", || {
         told(node, "firewall")
             .iter()
@@ -332,7 +332,7 @@ fn a_process_that_hangs_is_replaced_and_its_rule_stays() {
         let old = keeper.firewall.pid().ok_or("no process")?;
         signal_to(old, Signal::STOP)?;
         // A ping, and all the time that its answer has.
-        let silent = Some("the process of the firewall does not answer");
+        let silent = Some("the firewall process does not answer");
         for (seconds, told) in [(1, None), (2, silent), (57, silent)] {
             keeper.pass(Duration::from_secs(seconds));
             assert_eq!(keeper.firewall.pid(), Some(old), "{seconds} s");
@@ -340,7 +340,7 @@ fn a_process_that_hangs_is_replaced_and_its_rule_stays() {
         }
         keeper.pass(Duration::from_secs(1));
         assert_ne!(keeper.firewall.pid(), Some(old));
-        let why = "the process of the firewall did not answer for 60 s";
+        let why = "the firewall process did not answer for 60 s";
         assert_eq!(keeper.firewall.down().as_deref(), Some(why));
         let notices = keeper.firewall.take_notices();
         let told: Vec<String> = notices.into_iter().map(|it| it.text).collect();

@@ -68,7 +68,7 @@ fn knows_no_link(node: &Node) {
         anyway: false,
     };
     let refused = node.refused(&switch).concat();
-    assert!(refused.contains("there is no"), "{refused}");
+    assert!(refused.contains("no group is configured"), "{refused}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn an_order_to_the_other_node_is_dropped_too_if_that_went_on_too_late() {
     };
     assert_eq!(pair.r1.refused(&there), ["r2 does not answer"]);
     signal_to(pair.r2.host_pid(), Signal::CONT).unwrap();
-    let dropped = "`sparectl switch --to r2 --anyway` of somebody on r1 is dropped";
+    let dropped = "`sparectl switch --to r2 --anyway` of a user on r1 is dropped";
     pair.r2.wait_for_log(dropped);
     assert_eq!(pair.r2.log().matches(dropped).count(), 1);
     assert_eq!(pair.r1.group().transitions, before, "{}", pair.r1.log());

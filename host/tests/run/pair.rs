@@ -247,7 +247,7 @@ fn questions_reach_the_other_node_and_changes_do_not() {
     };
     assert_eq!(
         pair.r1.refused(&unknown),
-        ["there is no node \"r3\": r1, r2"]
+        ["there is no node \"r3\": the nodes are r1 and r2"]
     );
     pair.r2.kill_all();
     pair.wait("silence", || !pair.r1.peer().up);
@@ -320,7 +320,10 @@ fn a_freeze_holds_on_both_and_ends_by_itself() {
         pair.r1.status().frozen_until.is_some()
     });
     let lines = pair.r2.done(&Request::Freeze { for_ms: 0 });
-    assert!(lines[0].starts_with("no longer frozen, by "), "{lines:?}");
+    assert!(
+        lines[0].starts_with("no longer frozen: ended by "),
+        "{lines:?}"
+    );
     let lines = pair.r2.done(&Request::Freeze { for_ms: 0 });
     assert_eq!(lines[0], "was not frozen");
     pair.wait("r1 to thaw", || pair.r1.status().frozen_until.is_none());
@@ -416,7 +419,7 @@ fn nobody_is_asked_to_leave_while_the_other_is_not_ready() {
     let lines = pair.r2.refused(&switch(Some("r2"), false));
     assert!(not_ready(&lines), "{lines:?}");
     let lines = pair.r2.refused(&switch(Some("r9"), false));
-    assert_eq!(lines, ["there is no node \"r9\": r1, r2"]);
+    assert_eq!(lines, ["there is no node \"r9\": the nodes are r1 and r2"]);
     pair.r2.ask(&peer("in-sync yes"));
     pair.wait("r2 to be ready", || {
         pair.r2.status().missing == Some(Vec::new())

@@ -41,7 +41,7 @@ pub fn names(capabilities: u64) -> Vec<String> {
 
 /// What each capability allows, as far as plugins ask for it.
 const WORDS: [(Capability, &str); 12] = [
-    (Capability::CAP_CHOWN, "gives files to others"),
+    (Capability::CAP_CHOWN, "changes owners of files"),
     (
         Capability::CAP_DAC_OVERRIDE,
         "reads and writes files of others",
@@ -52,7 +52,7 @@ const WORDS: [(Capability, &str); 12] = [
     (Capability::CAP_KILL, "signals processes of others"),
     (
         Capability::CAP_LEASE,
-        "is told before others open its files",
+        "is notified before other programs open its files",
     ),
     (
         Capability::CAP_NET_ADMIN,

@@ -281,7 +281,7 @@ impl<S: Store> Replica<S> {
     pub(crate) fn drop_garbage(&mut self, now_ns: u64, why: Malformed) {
         self.garbage = self.garbage.saturating_add(1);
         if !std::mem::replace(&mut self.warned, true) {
-            self.tell(format!("the peer's {why}; more are counted"));
+            self.tell(format!("the peer's {why}; further ones are only counted"));
         }
         self.halt();
         self.again.arm(now_ns);

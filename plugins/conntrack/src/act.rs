@@ -167,8 +167,8 @@ pub(super) fn warn_of_small_buffer(got: usize, wanted: usize) {
     // the kernel doubles what it is asked for, and says so
     if got / 2 < wanted {
         log::warn!(
-            "the kernel's buffer for events is {} KiB of {}: without CAP_NET_ADMIN it is \
-             net.core.rmem_max; bursts cost a resync",
+            "the kernel's buffer for events has {} KiB instead of {}: without CAP_NET_ADMIN the limit is \
+             net.core.rmem_max; a burst of events causes a resync",
             got / 2048,
             wanted / 1024
         );

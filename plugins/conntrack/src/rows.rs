@@ -11,7 +11,11 @@ use crate::filter::Selection;
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
     Verb::STATUS,
-    Verb::asks(c"flows", FILTER, c"lists flows, and what becomes of each"),
+    Verb::asks(
+        c"flows",
+        FILTER,
+        c"lists flows, and whether each is replicated",
+    ),
     Verb::asks(c"stats", FILTER, c"counts flows by protocol"),
     Verb::asks(c"diff", ENDS, c"compares the flows of both nodes"),
     Verb::changes(c"resync", c"", c"sends the peer every flow again"),

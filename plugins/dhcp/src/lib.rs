@@ -60,8 +60,9 @@ impl Io for Servers {
             Server::open(settings.clone(), move || waker.wake())
         };
         let servers: Result<_, _> = settings.servers.iter().map(open).collect();
-        let memory = Memory::new(host.state_folder(), settings)
-            .map_err(Error::kernel("remember whom it follows"))?;
+        let memory = Memory::new(host.state_folder(), settings).map_err(Error::kernel(
+            "store which active node its leases came from",
+        ))?;
         let names = settings.servers.iter().map(|it| it.name.as_str());
         let replica = replicated::config(host, names);
         let engine = Engine::new(host.now(), settings.clone(), replica, &memory.recall());

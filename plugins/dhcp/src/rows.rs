@@ -13,7 +13,7 @@ pub const VERBS: &[Verb] = &[
     Verb::asks(
         c"conflicts",
         c"",
-        c"lists leases of which both nodes had one",
+        c"lists addresses that both nodes had leased",
     ),
 ];
 

@@ -210,7 +210,7 @@ impl Store for Tables {
             true => Ok(()),
             false => {
                 let there = String::from_utf8_lossy(preface).escape_debug().to_string();
-                Err(format!("the server is {here} here and {there} at the peer"))
+                Err(format!("the server is {here} here and {there} on the peer"))
             }
         }
     }

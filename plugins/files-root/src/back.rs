@@ -120,7 +120,7 @@ impl Jobs<'_> {
     pub(crate) fn is_whole(&self, tree: &str) -> Result<(), String> {
         match self.hindered.get(tree) {
             None => Ok(()),
-            Some(it) => Err(format!("the old state does not go back yet: {}", it.why)),
+            Some(it) => Err(format!("the old state cannot be put back yet: {}", it.why)),
         }
     }
 
@@ -184,11 +184,11 @@ impl Jobs<'_> {
         match done {
             Err(why) if self.is_left(tree) => {
                 let is_news = self.hinder(tree, without_output(&why), now);
-                is_news.then(|| format!("{it} does not go back yet: {why}"))
+                is_news.then(|| format!("{it} cannot be undone yet: {why}"))
             }
             Err(why) => {
                 self.hindered.remove(tree);
-                Some(format!("{it} does not go back: {why}"))
+                Some(format!("{it} cannot be undone: {why}"))
             }
             Ok(()) => Some(match self.hindered.remove(tree) {
                 None => cause.went_back().to_owned(),

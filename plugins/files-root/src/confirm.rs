@@ -16,7 +16,7 @@ impl Jobs<'_> {
     pub(crate) fn waits_already(&self, name: &str) -> String {
         match self.is_whole(name) {
             Ok(()) => format!(
-                "tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`"
+                "tree \"{name}\" waits for a confirmation: run `sparectl files confirm` or `sparectl files back`"
             ),
             Err(why) => format!("tree \"{name}\": {why}"),
         }

@@ -287,7 +287,7 @@ impl<'j> Jobs<'j> {
         let checked = trial::check(&beneath, &self.store, tree, &new, &own, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
-            Failed::Stopped => "spared ends: nothing was changed".to_owned(),
+            Failed::Stopped => "spared is stopping: nothing was changed".to_owned(),
         })?;
         if change.only_check {
             return Ok(ChangeOutcome::Checked.with("the check accepts the files"));
@@ -316,7 +316,9 @@ impl<'j> Jobs<'j> {
                 }))
             }
             // the next start takes it back
-            Err(Failed::Stopped) => Err("spared ends: it is taken back when it starts".to_owned()),
+            Err(Failed::Stopped) => {
+                Err("spared is stopping: the change is undone when it starts again".to_owned())
+            }
             Err(Failed::Why(why)) => Err(match self.take_back(&journal) {
                 Ok(()) => format!("the old state was put back: {why}"),
                 Err(again) => and_on_the_way_back(&why, &again),
@@ -342,8 +344,8 @@ impl<'j> Jobs<'j> {
             let about = about.map_err(|error| format!("{path}: {error}"))?;
             if about.f_flag.contains(StatVfsMountFlags::RDONLY) {
                 return Err(format!(
-                    "{path} is read-only for spared: `systemctl edit spared-starter`, lines [Service] and \
-                     ReadWritePaths={path}, then a restart"
+                    "{path} is read-only for spared: run `systemctl edit spared-starter`, add the lines [Service] and \
+                     ReadWritePaths={path}, then restart spared"
                 ));
             }
         }
@@ -417,7 +419,7 @@ impl<'j> Jobs<'j> {
         // addresses that came with a change go with it
         match self.apply(&tree, true) {
             Ok(()) => {}
-            Err(Failed::Stopped) => return Err("spared ends".to_owned()),
+            Err(Failed::Stopped) => return Err("spared is stopping".to_owned()),
             Err(Failed::Why(why)) => {
                 // the files are those of before: trying again changes nothing
                 self.store.end()?;
@@ -496,7 +498,7 @@ fn of_another_scope(state: &State, tree: &Tree) -> String {
     let (number, name) = (state.number, &tree.name);
     format!(
         "state {number} was kept when tree \"{name}\" had other paths or another exclude: files of this node would be \
-         lost; set both in files.toml as they were first"
+         lost; first set both in files.toml as they were then"
     )
 }
 

@@ -39,7 +39,7 @@ impl<'t> Sides<'t> {
         let (first, name) = (side(path, 0), path.rsplit('/').next().unwrap_or_default());
         let first_name = first.rsplit('/').next().unwrap_or_default();
         let help = format!(
-            "{path}: is to be a symbolic link, as `switch = \"link\"` says: `mv {path} {first} && ln -s {first_name} {path}`"
+            "{path}: must be a symbolic link for `switch = \"link\"`: run `mv {path} {first} && ln -s {first_name} {path}`"
         );
         let shown = |error: io::Error| format!("{path}: {error}");
         let present = match beneath.stat(path).map_err(shown)? {
@@ -246,7 +246,7 @@ fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<
                 Ok(chownat(&place.folder, place.name, uid, gid, flags)?)
             }
             _ => Err(io::Error::other(
-                "is excluded, and no file, folder or link, which alone can be copied",
+                "is excluded, but is not a file, folder or link: only those can be copied",
             )),
         }
     };

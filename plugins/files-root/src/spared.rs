@@ -34,7 +34,7 @@ impl Jobs<'_> {
     pub(crate) fn may_take(&self, tree: &Tree) -> Result<(), String> {
         match tree.is_builtin() && !self.places.config_from_peer {
             true => Err(
-                "this node does not take its configuration from the peer, as that gives the peer's root this node: \
+                "this node does not take its configuration from the peer, as that would give the peer's root control of this node: \
                  set `config_from_peer = true` in /etc/spared/plugins/files-root.toml here, and `sparectl reload`"
                     .to_owned(),
             ),
@@ -82,7 +82,7 @@ impl Jobs<'_> {
         let checked = command::run(&tree.check, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused the files of this node: {why}"),
-            Failed::Stopped => "spared ends".to_owned(),
+            Failed::Stopped => "spared is stopping".to_owned(),
         })?;
         if only_check {
             return Ok(ChangeOutcome::Checked.with("the check accepts the files of this node"));
@@ -111,7 +111,9 @@ impl Jobs<'_> {
                 let text = format!("the configuration of this node {text}");
                 self.store.end().map(|()| outcome.with(text))
             }
-            Err(Failed::Stopped) => Err("spared ends: it is taken back when it starts".to_owned()),
+            Err(Failed::Stopped) => {
+                Err("spared is stopping: the change is undone when it starts again".to_owned())
+            }
             // the daemon took nothing over: the edit stays, to be mended
             Err(Failed::Why(why)) if self.loaded().is_ok_and(|now| now == loaded) => {
                 self.store.end().and(Err(why))

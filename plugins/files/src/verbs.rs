@@ -14,7 +14,7 @@ pub const ALL: [Verb; 11] = [
     Verb::changes(
         c"show",
         c"TREE | --end",
-        c"has contents of the peer's files here for a while: see files diff",
+        c"fetches contents of the peer's files for a while: see files diff",
     ),
     Verb::asks(c"log", c"TREE", c"shows earlier states"),
     Verb::changes(
@@ -30,7 +30,7 @@ pub const ALL: [Verb; 11] = [
     Verb::changes(
         c"back",
         c"TREE [STATE [--anyway] | --peer]",
-        c"puts an earlier state in place here, or what waits for a confirmation back",
+        c"puts an earlier state in place here, or undoes a change that waits for a confirmation",
     ),
     Verb::changes(
         c"apply",

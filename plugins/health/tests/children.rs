@@ -234,7 +234,7 @@ fn only_root_may_have_written_what_is_run() {
     };
     mode(&script, 0o775);
     let why = format!(
-        "is not run: {} can be written by others than root",
+        "is not run: {} can be written by users other than root",
         script.display()
     );
     assert_eq!(refused(&script), why);
@@ -247,7 +247,7 @@ fn only_root_may_have_written_what_is_run() {
     mode(&script, 0o755);
     mode(&folder.0, 0o777);
     assert!(
-        refused(&script).contains("can be written by others"),
+        refused(&script).contains("can be written by users other than root"),
         "its folder counts, too"
     );
     mode(&folder.0, 0o755);

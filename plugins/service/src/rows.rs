@@ -13,7 +13,7 @@ pub const VERBS: &[Verb] = &[
     Verb::changes(
         c"forget",
         c"NAME",
-        c"lets a service that left the file go on",
+        c"forgets a service that left the file, which keeps running",
     ),
 ];
 

@@ -217,7 +217,7 @@ impl Store for Sets {
         match (here, there) {
             (Some(here), Some(there)) if here == there => Ok(()),
             (Some(here), Some(there)) => {
-                Err(format!("has keys {here} here and {there} at the peer"))
+                Err(format!("has keys {here} here and {there} on the peer"))
             }
             _ => Err("has an unknown type".to_owned()),
         }

@@ -161,7 +161,7 @@ fn push(pair: &Linked<'_>, times: &mut Times) -> Result<()> {
     let begun = Instant::now();
     let said = pair.done(0, &push)?;
     times[1].push(ms(begun.elapsed()));
-    match said.contains("both nodes have the same") {
+    match said.contains("both nodes have the same files") {
         true => Ok(()),
         false => Err(said.into()),
     }

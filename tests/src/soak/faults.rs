@@ -169,7 +169,7 @@ pub const KINDS: &[Kind] = &[
     killed::<6>("files is killed"),
     killed::<7>("files-root is killed"),
     killed::<8>("the process of the link is killed"),
-    killed::<9>("the process of the firewall is killed"),
+    killed::<9>("the firewall process is killed"),
     hung::<0>("the elector hangs"),
     hung::<1>("conntrack hangs"),
     hung::<2>("sets hangs"),

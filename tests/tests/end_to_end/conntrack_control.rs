@@ -224,7 +224,7 @@ fn flows_are_listed_with_what_becomes_of_each_and_counted_by_protocol() {
         );
         let (code, text) = pair.said(active, &["conntrack", "flows", "--port", "22"])?;
         assert!(
-            code == 64 && text.contains("--port: no filter"),
+            code == 64 && text.contains("--port: not a filter"),
             "{code}: {text}"
         );
 

@@ -82,7 +82,7 @@ fn check_says_what_cannot_be_set() {
             "unshare --mount --propagation private sh -ec '{script}'"
         ))?;
         assert!(inside.contains("warning[settings-read-only]"), "{inside}");
-        assert!(inside.contains("by the fence alone"), "{inside}");
+        assert!(inside.contains("only the fence keeps"), "{inside}");
         Ok(())
     });
 }

@@ -184,7 +184,7 @@ fn another_version_of_a_plugin_speaks_or_refuses_in_a_sentence() {
                 refused.any(|it| it.thing == "messenger")
             })?;
             let (_, text) = pair.said(0, &["status"])?;
-            assert!(text.contains("has wire versions"), "{text}");
+            assert!(text.contains("supports wire versions"), "{text}");
         }
         Ok(())
     });

@@ -237,7 +237,7 @@ mod timed {
             let (code, text) = pair.said(1, &["status"])?;
             assert_eq!(code, 2, "{text}");
             assert!(
-                text.starts_with("ALONE  office: r2 is active and nobody "),
+                text.starts_with("ALONE  office: r2 is active and no other node "),
                 "{text}"
             );
             assert!(text.contains("(SP-0101)"), "{text}");

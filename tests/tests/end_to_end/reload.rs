@@ -109,7 +109,10 @@ fn a_group_that_gets_another_name_serves_again_under_it() {
             spared.write_plugin("vrrp", text)?;
             let output = spared.sparectl(&["reload"])?;
             let said = String::from_utf8_lossy(&output.stderr);
-            assert!(said.contains("the new file has no such name"), "{said}");
+            assert!(
+                said.contains("the new file has no group of that name"),
+                "{said}"
+            );
             let output = spared.sparectl(&["reload", "--anyway"])?;
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{said}");

@@ -309,7 +309,7 @@ fn without_carrier_nobody_is_active_as_far_as_it_hears() {
         let (code, text) = run(&first, &["status"])?;
         assert_eq!(code, 3, "{text}");
         assert!(
-            text.starts_with("NONE  office: nobody is active; r1 cannot become active: "),
+            text.starts_with("NONE  office: no node is active; r1 cannot become active: "),
             "{text}"
         );
         assert!(text.contains("no carrier since "), "{text}");

@@ -89,7 +89,7 @@ fn a_late_advert_is_no_change_of_role() {
             assert_eq!(transitions(&router)?, before, "{}", router.log());
         }
         let log = router.log();
-        assert!(log.contains("nobody else was active"), "{log}");
+        assert!(log.contains("no other router was active"), "{log}");
         Ok(())
     });
 }

@@ -73,7 +73,7 @@ pub const MISTAKES: &[Mistake] = &[
             "node.name = \"utm3\"\n[nodes]\nutm1 = {}\nutm2 = {}\n",
         )],
         says: &[
-            "spared.toml:1: this host is \"utm3\"; [nodes] has utm1, utm2: set node.name",
+            "spared.toml:1: this node is \"utm3\", but [nodes] has utm1, utm2: set node.name",
             ONE,
         ],
     },

@@ -13,7 +13,7 @@ const EXECUTABLE: u32 = 0o111;
 /// checked.
 ///
 /// # Errors
-/// The program, or a directory above it, can be changed by others than root, or it cannot be run.
+/// The program, or a directory above it, can be changed by users other than root, or it cannot be run.
 pub fn trusted(path: &Path) -> Result<PathBuf, Refused> {
     let missing = |error| Refused::Unreadable(path.to_owned(), error);
     let real = fs::canonicalize(path).map_err(missing)?;
@@ -59,7 +59,7 @@ impl fmt::Display for Refused {
             ),
             Self::Writable(path) => write!(
                 f,
-                "is not run: {} can be written by others than root",
+                "is not run: {} can be written by users other than root",
                 path.display()
             ),
         }

@@ -146,7 +146,7 @@ fn keys_without_a_link_are_checked_as_with_one() {
         .replace("r2", "r1")
         .replace("r0", "r2");
     let fault = format!(
-        "spared.toml:4: nodes.r1.public_key: found {}, allowed this node's key, {} (key), on both nodes",
+        "spared.toml:4: nodes.r1.public_key: found {}, but this node's key is {} (key): write that on both nodes",
         public(2),
         public(1)
     );
@@ -308,7 +308,7 @@ fn the_private_key_must_be_this_nodes() {
     assert_eq!(
         faults(&swapped),
         [format!(
-            "spared.toml:3: nodes.r1.public_key: found {}, allowed this node's key, {} (key), on both nodes",
+            "spared.toml:3: nodes.r1.public_key: found {}, but this node's key is {} (key): write that on both nodes",
             public(2),
             public(1)
         )]

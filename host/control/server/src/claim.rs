@@ -69,7 +69,7 @@ fn take_namespace(name: &str) -> Result<Option<UnixListener>, String> {
         Err(errno) => format!("somebody unknown ({errno})"),
     };
     log::warn!(
-        "network namespace: {who} has the name @{name}: a second spared would not be noticed here"
+        "network namespace: {who} holds the socket name @{name}: a second spared would not be detected here"
     );
     Ok(None)
 }

@@ -173,14 +173,14 @@ impl Server {
             Ok(()) => {
                 self.is_lost = false;
                 log::warn!(
-                    "control socket: {} was removed; it is there again",
+                    "control socket: {} was removed and has been created again",
                     self.path.display()
                 );
             }
             Err(error) if !self.is_lost => {
                 self.is_lost = true;
                 log::warn!(
-                    "control socket: {} was removed, and cannot be made again: {error}",
+                    "control socket: {} was removed and cannot be created again: {error}",
                     self.path.display()
                 );
             }

@@ -106,7 +106,7 @@ impl Firewall {
 
     /// Why nobody keeps the rule or looks at the rules, if so.
     pub fn down(&self) -> Option<String> {
-        let silent = || "the process of the firewall does not answer".to_owned();
+        let silent = || "the firewall process does not answer".to_owned();
         let blind = |why: &String| format!("nobody can look at the rules of nftables: {why}");
         let down = self.down.clone();
         let down = down.or_else(|| self.is_silent.then(silent));
@@ -144,7 +144,9 @@ impl Firewall {
     pub fn end(mut self) {
         if !self.process.is_up() {
             if self.marker.exists() {
-                log::warn!("the link's rule may remain in the firewall: its process does not run");
+                log::warn!(
+                    "the link's rule may remain in the firewall: the firewall process is not running"
+                );
             }
             return;
         }
@@ -294,9 +296,9 @@ impl Firewall {
     fn plan_start(&mut self, now: Instant, why: &str) {
         let ms = self.process.plan_start(now).as_millis();
         self.warn(&format!(
-            "the process of the firewall {why}; restarting in {ms} ms"
+            "the firewall process {why}; restarting in {ms} ms"
         ));
-        self.down = Some(format!("the process of the firewall {why}"));
+        self.down = Some(format!("the firewall process {why}"));
         (self.listed, self.is_listed) = (RulesListed::default(), true);
     }
 }

@@ -48,7 +48,7 @@ fn the_end_of_a_force_that_was_none_is_no_event() {
     assert_eq!(said(&mut fixture), (None, Vec::new()));
     force(&mut fixture, Forced::Backup);
     said(&mut fixture);
-    let text = "no longer forced, by root";
+    let text = "no longer forced: reset by root";
     assert_eq!(force(&mut fixture, Forced::No), [format!("office: {text}")]);
     assert_eq!(said(&mut fixture).1, [text]);
 }

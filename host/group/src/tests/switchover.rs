@@ -253,14 +253,14 @@ fn a_follower_that_does_not_drain_or_settle_leaves_the_group_where_it_is() {
                 drain: slow,
                 ..Delays::default()
             },
-            "not switched over, stays active: ct did not send all in time",
+            "not switched over, stays active: ct did not send all records in time",
         ),
         (
             Delays {
                 settle: slow,
                 ..Delays::default()
             },
-            "not switched over, stays active: the peer declines: ct, dhcp did not apply all in time",
+            "not switched over, stays active: the peer declines: ct, dhcp did not apply all records in time",
         ),
     ] {
         let mut pair = Pair::new(&["office"], Delays::default());

@@ -108,7 +108,9 @@ impl Host {
             }
         }
         if self.waiting.len() > WAITING_MAX {
-            return Err(End::Broken("the daemon does not read".to_owned()));
+            return Err(End::Broken(
+                "the daemon does not read its messages".to_owned(),
+            ));
         }
         Ok(())
     }

@@ -153,7 +153,11 @@ impl Peering {
                         let path = self.setup.paths.get(index);
                         path.map_or("", |path| path.interface.as_str())
                     };
-                    let text = format!("link {}: {why}; {} takes over", name(from), name(to));
+                    let text = format!(
+                        "link {}: {why}; the data moves to link {}",
+                        name(from),
+                        name(to)
+                    );
                     host.event("path-change", text);
                 }
                 Event::Close { path, why } => {

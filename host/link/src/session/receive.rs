@@ -316,7 +316,7 @@ impl Session {
         };
         let agreed = own.common(peer.wire).ok_or_else(|| {
             format!(
-                "{}'s {plugin} has wire versions {} to {}, this node's {} to {}",
+                "{}'s {plugin} supports wire versions {} to {}, this node's {} to {}: update the older one",
                 self.peer, peer.wire.min, peer.wire.max, own.min, own.max
             )
         });

@@ -331,9 +331,11 @@ fn versions_that_do_not_meet_are_refused_and_the_rest_goes_on() {
     let _peers = peers("messenger", &nodes);
     let _old = nodes[0].channel("conntrack", (1, 2));
     let _new = nodes[1].channel("conntrack", (3, 4));
-    let sentence = "r2's conntrack has wire versions 3 to 4, this node's 1 to 2";
+    let sentence =
+        "r2's conntrack supports wire versions 3 to 4, this node's 1 to 2: update the older one";
     assert_eq!(nodes[0].expect_wire("conntrack"), Err(sentence.to_owned()));
-    let sentence = "r1's conntrack has wire versions 1 to 2, this node's 3 to 4";
+    let sentence =
+        "r1's conntrack supports wire versions 1 to 2, this node's 3 to 4: update the older one";
     assert_eq!(nodes[1].expect_wire("conntrack"), Err(sentence.to_owned()));
 }
 

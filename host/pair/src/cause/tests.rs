@@ -63,7 +63,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             active,
             CauseKind::NobodyHeard,
             "nobody-heard",
-            "nobody was heard on lan1, lan2 for 303 ms",
+            "no other router was heard on lan1, lan2 for 303 ms",
         ),
         (
             active,
@@ -130,7 +130,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             active,
             CauseKind::Forced,
             "forced",
-            "it is forced; without that r2 would be (100 against 73)",
+            "it is forced; otherwise r2 would be active (100 against 73)",
         ),
         (
             backup,
@@ -148,7 +148,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             active,
             CauseKind::UnheardInterface,
             "unheard-interface",
-            "r2 is unheard on lan1, lan2, where other stations answer this node",
+            "r2 is not heard on lan1, lan2, but other stations there answer this node",
         ),
         (
             backup,
@@ -172,7 +172,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             backup,
             CauseKind::AdvertsUnsent,
             "adverts-unsent",
-            "its adverts do not leave lan1, lan2",
+            "its adverts cannot be sent from lan1, lan2",
         ),
         (
             active,
@@ -197,7 +197,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             backup,
             CauseKind::Late,
             "late",
-            "its advert would have been 303 ms late, longer than its lease",
+            "its advert would have been 303 ms late, longer than its fence lease",
         ),
         (
             backup,
@@ -355,7 +355,7 @@ fn qualities_are_compared_as_the_role_has_it() {
             active,
             compared(50, 50, 0),
             "active-first",
-            "although its quality is 50: r2's is 50 too, so both are equally hurt, no node is \
+            "although its quality is 50: r2's is 50 too, so neither is better, no node is \
              preferred, and it was active first",
         ),
         (
@@ -374,7 +374,7 @@ fn qualities_are_compared_as_the_role_has_it() {
             backup,
             compared(50, 50, 0),
             "active-first",
-            "because its quality is 50: r2's is 50 too, so both are equally hurt, no node is \
+            "because its quality is 50: r2's is 50 too, so neither is better, no node is \
              preferred, and r2 was active first",
         ),
         (

@@ -26,8 +26,7 @@ fn both(bed: &mut Bed, lost: &LostIdentity) {
 fn a_network_that_drops_a_virtual_mac_is_one_finding_of_both_nodes() {
     let bed = Bed::with(|bed| both(bed, &lost("r1", "00:00:5e:00:01:0a", Loss::Mac)));
     let wanted = "r1: the network drops the virtual MAC 00:00:5e:00:01:0a of lan (a hypervisor's or switch's \
-                  filter): heartbeats from r1's own MAC arrive, and nothing from that one. Allow it there, or set \
-                  vmac = false on both nodes, then `sparectl reload`. (SP-0209)";
+                  filter): heartbeats from r1's own MAC arrive, but nothing from the virtual MAC. Allow the virtual MAC there, or set vmac = false on both nodes, then run `sparectl reload`. (SP-0209)";
     assert_eq!(lines(&bed), [wanted]);
     assert!(said(&bed).0.starts_with("WARN"));
 }
@@ -68,9 +67,8 @@ fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them(
 fn a_virtual_mac_that_stations_do_not_answer_is_named_unless_it_is_dropped_both_ways() {
     let mac = "00:00:5e:00:01:0a";
     let mut bed = Bed::with(|bed| both(bed, &lost("r1", mac, Loss::Unanswered)));
-    let wanted = "r1: stations on lan answer r1's own MAC, and not its virtual MAC 00:00:5e:00:01:0a: the network drops \
-                  frames to that one (a hypervisor's or switch's filter). Allow it there, or set vmac = false on both \
-                  nodes, then `sparectl reload`. (SP-0212)";
+    let wanted = "r1: stations on lan answer r1's own MAC, but not its virtual MAC 00:00:5e:00:01:0a: the network drops \
+                  frames to the virtual MAC (a hypervisor's or switch's filter). Allow the virtual MAC there, or set vmac = false on both nodes, then run `sparectl reload`. (SP-0212)";
     assert_eq!(lines(&bed), [wanted]);
     both(&mut bed, &lost("r1", mac, Loss::Mac));
     assert_eq!(said(&bed).1, ["SP-0209 r1"]);
@@ -89,7 +87,7 @@ fn a_group_without_a_network_that_is_proven_is_a_warning() {
 fn a_backup_whose_virtual_mac_was_dropped_is_named_with_what_to_do_and_once() {
     let mut bed = Bed::with(|bed| both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::MacBefore)));
     let wanted = "r2: the network dropped the virtual MAC 00:00:5e:00:01:0a of lan when r2 was active last: after a \
-                  failover nobody would reach it there. Allow it at the port of r2; then `sparectl switch --to r2` \
+                  failover nobody would reach it there. Allow the virtual MAC at the port of r2; then `sparectl switch --to r2` \
                   shows whether it passes, or `sparectl vrrp retry` on both nodes forgets it. (SP-0211)";
     assert_eq!(lines(&bed), [wanted]);
     assert!(said(&bed).0.starts_with("WARN"));
@@ -109,8 +107,7 @@ fn a_silent_node_whose_adverts_are_heard_is_active_too() {
     let (headline, ids) = said(&bed);
     assert_eq!(
         headline,
-        "CONFLICT  office: active on BOTH: r1 and r2 (priority 250), whose adverts are heard on lan, and none of its \
-         heartbeats."
+        "CONFLICT  office: active on BOTH: r1 and r2 (priority 250), whose adverts are heard on lan, but none of its heartbeats."
     );
     assert_eq!(ids, ["SP-0101 r2", "SP-0105 r1"]);
     let lines = lines(&bed);

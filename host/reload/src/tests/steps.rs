@@ -415,7 +415,7 @@ fn a_file_that_was_refused_is_given_to_the_plugin_again_though_it_has_not_change
     host.reload
         .handle_refused("sets", vec!["sets: the set is gone".to_owned()]);
     assert_eq!(host.answer(1).0, Some(ErrorCode::Failed));
-    assert!(host.told[0].contains("not wholly in force: sets: the set is gone"));
+    assert!(host.told[0].contains("only partly in force: sets: the set is gone"));
     assert_eq!(host.reload(2), ["check sets", "reconfigure sets"]);
 }
 
@@ -536,7 +536,7 @@ fn an_active_group_gets_another_name_only_if_somebody_insists() {
     host.answer(1);
     host.held = Some("192.0.2.1");
     host.write("vrrp", "name = \"shop\"\naddress = \"192.0.2.1/24\"\n");
-    host.is_refused(2, &leaves("the new file has no such name"));
+    host.is_refused(2, &leaves("the new file has no group of that name"));
     assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
 }
 
@@ -549,7 +549,7 @@ fn an_active_group_begins_anew_with_another_version_only_if_somebody_insists() {
     host.answer(1);
     host.held = Some("192.0.2.1");
     host.write("vrrp", text);
-    host.is_refused(2, &leaves("it begins again with another `version`"));
+    host.is_refused(2, &leaves("its `version` changes, so it starts again"));
     assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
 }
 

@@ -101,7 +101,9 @@ impl Steps<'_> {
                 Ok(is_new)
             }
             Err(why) if self.is_cut() => {
-                say(&format!("{why}: perhaps until this node has it, too"));
+                say(&format!(
+                    "{why}: perhaps only until this node has the new configuration, too"
+                ));
                 Ok(true)
             }
             Err(why) => Err(why),
@@ -156,13 +158,13 @@ impl Steps<'_> {
         }
         Err(asked
             .err()
-            .unwrap_or_else(|| "it did not end: see `sparectl files`".into()))
+            .unwrap_or_else(|| "the change did not end in time: see `sparectl files`".into()))
     }
 
     /// Compares links and groups with before, and confirms the change or takes it back.
     fn watch(&self, before: &Status, is_new_here: bool, is_new_there: bool) -> Result<(), Refusal> {
         say(&format!(
-            "watching links, groups and {} for {}; without a confirmation both go back",
+            "watching links, groups and {} for {}; without a confirmation both nodes go back to the old configuration",
             self.peer,
             self.seconds(0)
         ));
@@ -192,7 +194,7 @@ impl Steps<'_> {
             };
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
             let worse = match worse.is_empty() && !tree.is_same() {
-                true => vec![format!("{} has not the same files", self.peer)],
+                true => vec![format!("{} does not have the same files", self.peer)],
                 false => worse,
             };
             if worse.is_empty() || begun.elapsed() > LOST {
@@ -224,10 +226,10 @@ impl Steps<'_> {
         let node = self.node;
         match self.files(&["back", "spared"]) {
             Ok(said) => format!(
-                "{node}: {}; the edit is a state: `sparectl files log spared`",
+                "{node}: {}; the edit is kept as a state: see `sparectl files log spared`",
                 said.text
             ),
-            Err(why) => format!("{node} goes back by itself: {why}"),
+            Err(why) => format!("{node} goes back to the old configuration by itself: {why}"),
         }
     }
 
@@ -237,7 +239,7 @@ impl Steps<'_> {
         let asked = self.files(&["back", "spared", "--peer"]);
         let by_itself = || {
             let time = self.seconds(2 * SLACK_S);
-            format!("{peer} goes back by itself within {time}")
+            format!("{peer} goes back to the old configuration by itself within {time}")
         };
         let begun = Instant::now();
         while begun.elapsed() < STEP {

@@ -205,11 +205,11 @@ mod tests {
     fn an_answer_counts_by_its_outcome_and_not_by_its_words() {
         let answer = rows(&[
             ("outcome", "changed"),
-            ("result", "both nodes have the same"),
+            ("result", "both nodes have the same files"),
         ]);
         let expected = Said {
             outcome: Some(ChangeOutcome::Changed),
-            text: "both nodes have the same".to_owned(),
+            text: "both nodes have the same files".to_owned(),
         };
         assert_eq!(said(&answer), expected);
         assert_eq!(said(&rows(&[("result", "already")])).outcome, None);

@@ -32,7 +32,7 @@ impl Roots {
             return Ok(());
         }
         Err(format!(
-            "runs as root, and this is not what {path} says: reload the configuration"
+            "runs as root, and this configuration differs from {path}: reload the configuration"
         ))
     }
 

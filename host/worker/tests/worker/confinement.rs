@@ -382,7 +382,7 @@ fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
     let refused = host.configure("text = \"of somebody\"", false);
     assert_eq!(refused.status, EINVAL);
     let why = &refused.failures[0].why;
-    assert!(why.contains("probe.toml says: reload"), "{why}");
+    assert!(why.contains("probe.toml: reload"), "{why}");
     std::fs::write(&file, "text = \"since\"").unwrap();
     for (text, status) in [("since", 0), ("at its start", 0), ("of somebody", EINVAL)] {
         let returned = host.configure(&format!("text = \"{text}\""), false);

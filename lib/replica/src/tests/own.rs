@@ -135,7 +135,7 @@ fn an_own_message_that_is_none_is_asked_for_again() {
     let told = pair.nodes[1].poll_event();
     assert_eq!(
         told.as_deref(),
-        Some("the peer's message has an invalid flow; more are counted")
+        Some("the peer's message has an invalid flow; further ones are only counted")
     );
     assert_eq!(pair.nodes[1].poll_event(), None);
     // no answer counts until then

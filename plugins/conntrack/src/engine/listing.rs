@@ -163,7 +163,7 @@ impl Engine {
         match how.unwrap_or_default() {
             Translation::None => {}
             Translation::Own => {
-                words.push("ends with this node: that address is its own".to_owned());
+                words.push("ends at a failover: translated to this node's own address".to_owned());
             }
             Translation::Dynamic => words.push("a failover drops it (dynamic_nat)".to_owned()),
             Translation::Elsewhere => {

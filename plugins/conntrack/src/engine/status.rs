@@ -118,7 +118,7 @@ impl Engine {
         self.deaf = None;
         if is_anew {
             self.wanted.resync = true;
-            let text = "net.netfilter.nf_conntrack_events was changed while spared ran, so that the kernel told of no new \
+            let text = "net.netfilter.nf_conntrack_events was changed while spared ran, so the kernel reported no new \
                         connection: set to 1 again";
             self.actions.push_back(Action::Event(text.to_owned()));
         }

@@ -31,7 +31,9 @@ impl Selection {
                 None => (*word, None),
             };
             let Some(value) = value.or_else(|| words.next().copied()) else {
-                return Err(format!("{option}: no value, or no filter: {OPTIONS}"));
+                return Err(format!(
+                    "{option}: not a filter, or without a value; filters: {OPTIONS}"
+                ));
             };
             selection.add(option, value)?;
         }
@@ -46,9 +48,9 @@ impl Selection {
         let selection = Self::parse(words)?;
         match selection.rule.states.is_empty() && selection.rule.mark.is_none() {
             true => Ok(selection),
-            false => {
-                Err("diff compares states and marks: --state and --mark cannot select".to_owned())
-            }
+            false => Err(
+                "diff compares states and marks: --state and --mark cannot be filters".to_owned(),
+            ),
         }
     }
 
@@ -84,7 +86,7 @@ impl Selection {
             "-w" | "--zone" => rule
                 .zones
                 .push(parsed(option, value, "a number up to 65535")?),
-            _ => return Err(format!("{option}: no filter; there are {OPTIONS}")),
+            _ => return Err(format!("{option}: not a filter; filters: {OPTIONS}")),
         }
         Ok(())
     }
@@ -153,10 +155,13 @@ mod tests {
         for (words, wanted) in [
             (
                 &["--port", "80"][..],
-                "--port: no filter; there are --src ADDRESS, ",
+                "--port: not a filter; filters: --src ADDRESS, ",
             ),
-            (&["tcp", "x"], "tcp: no filter; there are --src"),
-            (&["--dport"], "--dport: no value, or no filter: --src"),
+            (&["tcp", "x"], "tcp: not a filter; filters: --src"),
+            (
+                &["--dport"],
+                "--dport: not a filter, or without a value; filters: --src",
+            ),
             (
                 &["--dport", "http"],
                 "--dport http: must be a port, 0 to 65535",

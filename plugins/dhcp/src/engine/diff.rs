@@ -213,10 +213,10 @@ impl Leases {
                 (None, None) => continue,
                 (Some(here), Some(there)) => {
                     let (here, there) = (describe(now_ns, here), describe(now_ns, there));
-                    format!("here {here}; at the peer {there}")
+                    format!("here {here}; on the peer {there}")
                 }
                 (Some(here), None) => format!("only here: {}", describe(now_ns, here)),
-                (None, Some(there)) => format!("only at the peer: {}", describe(now_ns, there)),
+                (None, Some(there)) => format!("only on the peer: {}", describe(now_ns, there)),
             };
             rows.push((format!("{}.{key}", self.name()), Value::Text(text)));
         }

@@ -100,8 +100,8 @@ impl Leases {
         self.facts.is_astray = is_astray;
         if is_astray {
             self.news.push(format!(
-                "{}: its server writes to a file that was moved away or removed, and is read there; \
-                 before it is restarted switch over, or stop it for a second",
+                "{}: its server writes to a file that was moved away or removed, and its leases are read there; \
+                 before restarting the server, switch over, or stop the server for a second",
                 self.settings.name
             ));
         } else if !self.of_peer {

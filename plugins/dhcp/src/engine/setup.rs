@@ -71,11 +71,10 @@ impl Leases {
         let there = only(&theirs.named, ours).map(|it| format!("only there {it}"));
         let differ: Vec<String> = here.into_iter().chain(there).collect();
         Some(match differ.is_empty() {
-            true => {
-                "has other pools than on the active node: make its configurations equal".to_owned()
-            }
+            true => "has pools that differ from the active node's: make its configurations equal"
+                .to_owned(),
             false => format!(
-                "has other pools than on the active node, {}: make its configurations equal",
+                "has pools that differ from the active node's, {}: make its configurations equal",
                 differ.join(", ")
             ),
         })

@@ -188,7 +188,7 @@ impl Leases {
             (false, _) => "no",
             (true, true) => "yes, silent",
             (true, false) if self.facts.hangs.is_some() || self.facts.port.is_some() => {
-                "yes, but does not serve"
+                "yes, but does not answer clients"
             }
             (true, false) => "yes",
         };
@@ -223,7 +223,7 @@ impl Leases {
         }
     }
 
-    /// Reason why leases of the active server may be unknown here, and so at the peer.
+    /// Reason why leases of the active server may be unknown here, and so on the peer.
     pub fn untold(&self) -> Option<String> {
         let facts = &self.facts;
         // of a file that was never there, writing makes one
@@ -253,7 +253,7 @@ impl Leases {
         };
         let leases = counted(self.untaken.len(), "lease");
         Some(format!(
-            "cannot be replicated as a whole: {leases} {verb} no room, or {other} no such server"
+            "cannot be replicated as a whole: {leases} {verb} no room here, or {other} no server of this kind"
         ))
     }
 
@@ -271,21 +271,21 @@ impl Leases {
             return Some(format!("cannot be replicated: {why}"));
         }
         if let Some(why) = &self.save.unsilenced {
-            return Some(format!("cannot be told whether to answer: {why}"));
+            return Some(format!("cannot be silenced or told to answer: {why}"));
         }
         let refused = self.save.aside.values().flatten().count();
         if refused > 0 {
             return Some(format!("does not take {}", counted(refused, "lease")));
         }
         if let Some(why) = &self.facts.hangs {
-            return Some(format!("does not serve: {why}"));
+            return Some(format!("does not answer clients: {why}"));
         }
         if let Some(why) = &self.facts.port {
             let serves = if self.facts.runs { "does" } else { "would" };
-            return Some(format!("{serves} not serve: {why}"));
+            return Some(format!("{serves} not answer clients: {why}"));
         }
         if let Some(why) = &self.setup.fault {
-            return Some(format!("may not start with its configuration: {why}"));
+            return Some(format!("might fail to start with its configuration: {why}"));
         }
         None
     }
@@ -295,7 +295,7 @@ impl Leases {
         let service = &self.settings.service;
         format!(
             "writes to a file that was moved away or removed, and would start without its leases: stop {service} and \
-             start it a second later (of a unit: systemctl stop {service}; sleep 1; systemctl start {service})"
+             start it a second later (of a unit: run `systemctl stop {service}; sleep 1; systemctl start {service}`)"
         )
     }
 

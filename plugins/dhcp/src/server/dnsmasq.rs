@@ -107,7 +107,7 @@ impl Dnsmasq {
         let safe = self.leases_safe;
         if known.leases.len().saturating_add(self.given.len()) >= safe {
             return Err(format!(
-                "more than {safe} leases might crash a dnsmasq that runs, by its dhcp-lease-max"
+                "more than {safe} leases, the limit by its dhcp-lease-max, might crash a running dnsmasq"
             ));
         }
         self.given.insert(key);

@@ -91,7 +91,7 @@ impl Site {
         let watched = self.watch.follow(self.tail.astray());
         watched.map_err(|error| {
             let path = self.places.leases.display();
-            format!("{path}: its server writes to a file that has lost this name, and cannot be watched: {error}")
+            format!("{path}: its server writes to a file that no longer has this name, and that file cannot be watched: {error}")
         })
     }
 

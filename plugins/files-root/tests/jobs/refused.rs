@@ -181,7 +181,7 @@ fn a_folder_that_is_read_only_for_this_process_is_said_before_anything_changes()
         let node = Node::at(folder.into());
         let why = node.run(&node.kept()).unwrap_err();
         assert!(
-            why.contains("etc/fw is read-only for spared: `systemctl edit"),
+            why.contains("etc/fw is read-only for spared: run `systemctl edit"),
             "{why}"
         );
         return;

@@ -52,7 +52,10 @@ impl Engine {
 
     fn ask_peer(&mut self, now_ns: u64, token: u64, is_back: bool, what: &Message, ticket: u64) {
         if self.confirming.is_some() {
-            return self.refuse(token, "the peer is asked to confirm or to go back already");
+            return self.refuse(
+                token,
+                "the peer has already been asked to confirm or to go back",
+            );
         }
         if !self.is_up {
             let why = format!("{} is not connected", self.peer);

@@ -58,7 +58,7 @@ impl Engine {
             return self.give_up(then, "the plugin files-root does not run");
         }
         if self.waiting.len() >= WAITING_MAX {
-            return self.give_up(then, "too much waits already");
+            return self.give_up(then, "too many requests are waiting already");
         }
         let is_read = self.tree(name).is_some_and(|it| it.scan.ticket.is_none());
         self.waiting.push((name.to_owned(), is_read, then));

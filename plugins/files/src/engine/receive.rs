@@ -389,7 +389,7 @@ impl Engine {
     pub(super) fn note_back(&mut self, now_ns: u64, tree: &str) {
         let peer = &self.peer;
         let text = format!(
-            "{peer} went back to its files from before, as nobody confirmed those of this node"
+            "{peer} put its previous files back, because nobody confirmed those of this node"
         );
         let event = format!("tree \"{tree}\": {text}");
         let last = LastResult::by_itself(now_ns, text);
@@ -469,7 +469,7 @@ pub(super) fn listed(changes: &[Change]) -> Finished {
 }
 
 pub(super) fn nothing() -> Finished {
-    ChangeOutcome::Same.with("both nodes have the same")
+    ChangeOutcome::Same.with("both nodes have the same files")
 }
 
 fn apart(name: &str) -> String {

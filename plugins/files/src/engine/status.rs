@@ -162,7 +162,9 @@ impl Engine {
                 None => "not known: not read yet".to_owned(),
                 Some(_) => "not known: files-root has not read it for minutes".to_owned(),
             },
-            Relation::Untold if self.is_up => format!("not known: {peer} has not said what it has"),
+            Relation::Untold if self.is_up => {
+                format!("not known: {peer} has not reported its files")
+            }
             Relation::Untold => format!("not known: {peer} is not connected"),
             Relation::Fault(why) => format!("error: {why}"),
             Relation::PeerFault(why) => format!("error on {peer}: {why}"),
@@ -240,7 +242,8 @@ impl Engine {
     fn unconfirmed_here(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
         match self.is_up {
-            true => "not confirmed: the old files come back: sparectl files confirm".to_owned(),
+            true => "not confirmed: the old files come back unless you run sparectl files confirm"
+                .to_owned(),
             false => format!(
                 "not confirmed, and {peer} is not connected: the old files come back by themselves, at once by \
                  sparectl files back {name}"
@@ -264,7 +267,7 @@ impl Engine {
 pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     if engine.root_since_ns.is_none() {
-        let why = "the plugin files-root does not run: `sparectl plugins` says why, if files-root.toml is beside files.toml";
+        let why = "the plugin files-root does not run: see `sparectl plugins`, and whether files-root.toml is next to files.toml";
         let is_known = engine.root_due_ns.is_none();
         let trouble = Trouble::new("files-root", why);
         troubles.push(Trouble {
@@ -304,7 +307,9 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
 }
 
 fn unconfirmed(node: &str, left_s: u32) -> String {
-    format!("synchronized, but {node} goes back in {left_s} s: sparectl files confirm")
+    format!(
+        "synchronized, but {node} goes back in {left_s} s unless you run sparectl files confirm"
+    )
 }
 
 fn theirs(tree: &TreeInfo) -> String {

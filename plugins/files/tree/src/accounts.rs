@@ -59,7 +59,7 @@ impl Names {
             Err(errno) => match self.before.get(&number) {
                 Some(name) => name.clone(),
                 None => {
-                    let why = format!("the name of account {number} cannot be asked for: {errno}");
+                    let why = format!("cannot look up the name of account {number}: {errno}");
                     return Err(io::Error::other(why));
                 }
             },
@@ -116,7 +116,7 @@ impl Accounts {
 }
 
 fn unanswered(what: &str, name: &str, errno: Errno) -> String {
-    format!("there is no {what} \"{name}\" here, or nobody could say: {errno}")
+    format!("cannot look up {what} \"{name}\" here: {errno}")
 }
 
 fn number(name: &str) -> Option<u32> {
@@ -132,7 +132,10 @@ mod tests {
     fn a_question_without_an_answer_is_no_number_without_a_name() {
         let mut names = Names::new(|_| Err(Errno::EMFILE));
         let why = names.of(7).expect_err("no answer").to_string();
-        assert!(why.starts_with("the name of account 7 cannot"), "{why}");
+        assert!(
+            why.starts_with("cannot look up the name of account 7"),
+            "{why}"
+        );
         // and is asked again
         names.ask = |_| Ok(Some("seven".to_owned()));
         assert_eq!(names.of(7).expect("an answer"), "seven");

@@ -219,7 +219,7 @@ fn paths_fit(section: &Section<'_>, mut paths: Vec<String>) -> Option<Vec<String
             !matches!(name, "" | "." | "..") && !name.contains(|c: char| c.is_control())
         };
         if !below.split('/').all(is_plain) {
-            let why = "allowed is an absolute path without \".\", \"..\" and a slash at its end";
+            let why = "allowed is an absolute path without \".\", \"..\" or a slash at its end";
             fault(at, &format!("found {path:?}, {why}"));
         }
         if is_within(path, "/etc/spared") || is_within("/etc/spared", path) {

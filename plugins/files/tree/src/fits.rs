@@ -134,7 +134,10 @@ fn kind_fits(entry: &Entry) -> Result<(), String> {
 fn access_fits(entry: &Entry) -> Result<(), String> {
     let access = &entry.access;
     if access.mode & !0o7777 != 0 || access.mode & SET_USER_ID != 0 {
-        return Err(format!("has the mode {:o}", access.mode));
+        return Err(format!(
+            "has the mode {:o}, which is not allowed",
+            access.mode
+        ));
     }
     for name in [&access.owner, &access.group] {
         if !is_account(name) {
@@ -151,7 +154,10 @@ fn access_fits(entry: &Entry) -> Result<(), String> {
         return Err("has too many or too long attributes".to_owned());
     }
     match access.xattrs.iter().find(|(name, _)| !travels(name)) {
-        Some((name, _)) => Err(format!("has the attribute {:?}", shown(name))),
+        Some((name, _)) => Err(format!(
+            "has the attribute {:?}, which is not allowed",
+            shown(name)
+        )),
         None => Ok(()),
     }
 }

@@ -187,7 +187,7 @@ pub fn without_output(why: &str) -> &str {
 pub fn and_on_the_way_back(why: &str, again: &str) -> String {
     let (reason, said) = why.split_once(OUTPUT).unwrap_or((why, ""));
     let (again, said_again) = again.split_once(OUTPUT).unwrap_or((again, ""));
-    let mut all = format!("{reason}; on the way back: {again}");
+    let mut all = format!("{reason}; putting the old state back failed: {again}");
     for said in [said, said_again].into_iter().filter(|it| !it.is_empty()) {
         all.push(OUTPUT);
         all.push_str(said);
@@ -239,10 +239,14 @@ mod tests {
             "its files are back, but make ended\nagain",
         ];
         let all = and_on_the_way_back(why, again);
-        let reason = "make ended; on the way back: its files are back, but make ended";
+        let reason =
+            "make ended; putting the old state back failed: its files are back, but make ended";
         assert_eq!(without_output(&all), reason);
         assert_eq!(with_output(&all), format!("{reason}: secret: again"));
         let short = and_on_the_way_back("spared refused it", "EIO");
-        assert_eq!(short, "spared refused it; on the way back: EIO");
+        assert_eq!(
+            short,
+            "spared refused it; putting the old state back failed: EIO"
+        );
     }
 }

@@ -178,7 +178,7 @@ impl Walk<'_> {
             },
             FileType::Symlink => self.link(path, stat).map_err(kernel),
             _ => Err(fault(
-                "is no file, folder or link: exclude it from the tree".to_owned(),
+                "is not a file, folder or link: exclude it from the tree".to_owned(),
             )),
         }
     }

@@ -129,7 +129,7 @@ fn what_cannot_follow_is_a_fault_and_never_left_out() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
     let why = folder.scan(&mut Scanner::default()).unwrap_err();
     assert!(
-        why.starts_with("/etc/fw/pipe: is no file, folder or link"),
+        why.starts_with("/etc/fw/pipe: is not a file, folder or link"),
         "{why}"
     );
     fs::rename(&pipe, folder.0.join("etc/fw/pipe.local")).unwrap();

@@ -108,7 +108,7 @@ pub fn shared_pools(here: &[Pool], there: &[Pool]) -> Vec<Finding> {
     let finding = |pool: &Pool| {
         let other = there.iter().find(|other| pool.overlaps(other))?;
         let sentence = format!(
-            "both nodes give addresses from {} on ({} here, {} at the peer): after a failover a client gets one \
+            "both nodes assign addresses from {} upwards ({} here, {} on the peer): after a failover a client gets one \
              that another has",
             pool.base.max(other.base),
             pool.name,

@@ -70,7 +70,7 @@ impl Engine {
             Err(why) if why == WAITS => {
                 // it comes when it likes
                 self.wanted.names.remove(name);
-                self.event(format!("child {child} of {ike} waits for its peer"));
+                self.event(format!("child {child} of {ike} waits for the far end"));
             }
             Err(why) => self.event(format!("child {child} of {ike} is not adopted: {why}")),
         }

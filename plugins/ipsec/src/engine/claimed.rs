@@ -64,7 +64,7 @@ impl Engine {
             count => format!("{count} tunnels have no SA in the kernel, first {ike}/{child}"),
         };
         Some(format!(
-            "{tunnels}, and charon does not know: rekey it (swanctl --rekey --child {child})"
+            "{tunnels}, and charon has not noticed: rekey it (swanctl --rekey --child {child})"
         ))
     }
 }

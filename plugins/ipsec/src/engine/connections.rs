@@ -249,7 +249,7 @@ impl Engine {
         match &self.connections.there {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
             Some(_) => "has different connections",
-            None if !self.up => "is not there: not compared",
+            None if !self.up => "is not connected: not compared",
             None if !self.connections.is_heard => {
                 "is an older version and does not report them: not compared"
             }

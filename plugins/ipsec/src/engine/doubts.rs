@@ -161,7 +161,7 @@ impl Engine {
             self.daemon.doubts.is_told = true;
             let (what, silent_s) = (self.doubted(), SILENT_NS / SECOND);
             self.event(format!(
-                "the IKE daemon deleted {what}, and has not answered for {silent_s} s: the deletion counts if it answers, \
+                "the IKE daemon deleted {what}, and has not answered for {silent_s} s: the deletion counts if the IKE daemon answers, \
                  and is undone if it ends; if it hangs, restart it"
             ));
         }

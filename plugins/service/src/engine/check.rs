@@ -69,7 +69,7 @@ impl Item {
             (Goal::Running, Some(Status::Running)) if self.unsteady => {
                 let time = format_duration(Duration::from_nanos(STEADY_NS));
                 format!(
-                    "{fault}; runs again, which counts after {time} without an end, or after `sparectl service retry`"
+                    "{fault}; runs again, and counts as running after {time} without another end, or after `sparectl service retry`"
                 )
             }
             _ => fault.to_owned(),
@@ -105,7 +105,7 @@ impl Item {
             let last = self.last_fault.clone().unwrap_or_default();
             let time = format_duration(Duration::from_nanos(BLAME_NS));
             let why = format!(
-                "failed here while active: {last}; counts for {time} after it was active, or until `sparectl service retry`"
+                "failed here while active: {last}; counts as failed for {time} after it was active, or until `sparectl service retry`"
             );
             return (needed, Some(0), why);
         }

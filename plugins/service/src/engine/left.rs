@@ -208,5 +208,5 @@ fn words(service: &Service) -> String {
         },
         Service::Commands { stop, .. } => stop.join(" "),
     };
-    format!("is no longer in service.toml and still runs here: {stop}, or put it back")
+    format!("is no longer in service.toml and still runs here: run `{stop}`, or put it back")
 }

@@ -163,9 +163,7 @@ impl Item {
             return;
         }
         let time = format_duration(Duration::from_nanos(STEADY_NS));
-        let why = format!(
-            "ends again and again, with less than {time} between, and its manager starts it"
-        );
+        let why = format!("keeps ending within {time}, and its manager starts it again");
         let text = format!("{} {why}", self.spec.name);
         self.failures = self.failures.saturating_add(1);
         self.last_fault = Some(why.clone());
@@ -196,9 +194,11 @@ impl Item {
         let (name, role) = (&self.spec.name, self.role_word());
         let text = match status {
             Status::Armed(by) => {
-                format!("{name} was made to wait for {by} while {role}, by others: stopped again")
+                format!(
+                    "{name} was made to wait for {by} by another program while {role}: stopped again"
+                )
             }
-            _ => format!("{name} was started while {role}, by others: stopped again"),
+            _ => format!("{name} was started by another program while {role}: stopped again"),
         };
         self.tell(now_ns, Topic::Others, text);
     }

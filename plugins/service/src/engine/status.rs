@@ -31,7 +31,7 @@ impl Engine {
             text = format!("{text}, {tested} would not start");
         }
         if others > 0 {
-            text = format!("{text}, {others} other failed");
+            text = format!("{text}, {others} others failed");
         }
         text
     }

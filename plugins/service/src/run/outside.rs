@@ -115,7 +115,7 @@ impl Outside {
         })?;
         let foreign = foreign.display();
         Some(format!(
-            "is not run: {foreign} can be changed by others than root"
+            "is not run: {foreign} can be changed by users other than root"
         ))
     }
 

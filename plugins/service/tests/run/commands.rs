@@ -42,7 +42,10 @@ fn what_others_may_change_is_not_run() {
     let script = bench.script("hook", "exit 0");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o775)).expect("our own file");
     let why = bench.run(&[&script]).expect_err("refused");
-    assert!(why.ends_with("can be written by others than root"), "{why}");
+    assert!(
+        why.ends_with("can be written by users other than root"),
+        "{why}"
+    );
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("our own file");
 
     // a link of one's own to a program of root's: it may lead elsewhere when it is run
@@ -53,7 +56,10 @@ fn what_others_may_change_is_not_run() {
     assert_eq!(bench.run(&[&link]), Ok(()));
     fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).expect("our own folder");
     let why = bench.run(&[&link]).expect_err("refused");
-    assert!(why.ends_with("can be changed by others than root"), "{why}");
+    assert!(
+        why.ends_with("can be changed by users other than root"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn hooks_run_in_the_order_of_their_names_and_only_roots_own() {
     assert_eq!(fine, ["10-a", "20-b", "9-c"]);
     let shown = folder.display();
     let wanted = [
-        format!("{shown}/30-writable can be written by others than root"),
+        format!("{shown}/30-writable can be written by users other than root"),
         format!("{shown}/40-text is not an executable file"),
     ];
     assert_eq!(refused, wanted);

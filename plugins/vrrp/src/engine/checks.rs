@@ -57,7 +57,7 @@ impl Engine {
             }
             let unheard = group.ports.get(port).and_then(|port| port.unheard);
             if why.is_none() && unheard.is_some_and(|unheard| unheard.rating == Rating::Bad) {
-                why = Some("reaches nobody");
+                why = Some("reaches no other station");
             }
         }
         // what an interface with adverts weighs is said there

@@ -181,7 +181,7 @@ impl Group {
             format!(" (priority {theirs})")
         };
         let text = format!(
-            "{}: conflict: {rival}{theirs} is active too, heard {heard}; {}{own} (priority {}) stays{more}",
+            "{}: conflict: {rival}{theirs} is active too, heard {heard}; {}{own} (priority {}) stays active{more}",
             self.name, cx.node, self.priority
         );
         cx.push(Action::Conflict(text));

@@ -130,7 +130,7 @@ impl Group {
         }
         if let Some(more) = self.late_limit.pass(cx.now_ns) {
             cx.push(Action::Event(format!(
-                "{}: its advert was {} late; the fence blocked for {}, nobody else was active{more}",
+                "{}: its advert was {} late; the fence blocked for {}, no other router was active{more}",
                 self.name,
                 Ms(lapse.by_ns),
                 Ms(cx.now_ns.saturating_sub(lapse.began_ns))

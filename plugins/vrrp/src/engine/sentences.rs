@@ -278,7 +278,7 @@ impl Group {
             let Some(interface) = cx.interface(port.interface) else {
                 continue;
             };
-            let bad = port.is_rated_bad().then_some("reaches nobody");
+            let bad = port.is_rated_bad().then_some("reaches no other station");
             if let Some(fault) = interface.fault().or(interface.narrowness()).or(bad) {
                 hurt.push(format!("{} {fault}", interface.name));
             }

@@ -28,7 +28,7 @@ pub(super) const STATES: &[State] = &[
         },
         |bed, at| bed.pair.restart(at),
     )
-    .reads("is active and nobody is known to stand by."),
+    .reads("is active and no other node is known to stand by."),
     State::differs(
         "its daemon is stopped",
         On::Either,

@@ -65,7 +65,7 @@ pub(super) const STATES: &[State] = &[
                 .try_for_each(|wire| bed.pair.lab.join(bed.site(at), wire))
         },
     )
-    .reads("No link is up: "),
+    .reads("No link is up"),
     State::differs(
         "a firewall drops the link",
         On::Either,

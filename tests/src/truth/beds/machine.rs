@@ -29,7 +29,7 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.ip(at, "link set wan down"),
         |bed, at| bed.ip(at, "link set wan up"),
     )
-    .reads("can take over but is less fit ("),
+    .reads("can take over, but its quality is lower ("),
     State::warns(
         "an interface has no carrier",
         On::Either,
@@ -301,7 +301,7 @@ pub(super) const STATES: &[State] = &[
         },
     ),
     State::warns(
-        "adverts do not leave",
+        "adverts cannot be sent",
         On::Active,
         &[Struck("SP-0206")],
         |bed, at| {

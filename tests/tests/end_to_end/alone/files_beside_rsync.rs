@@ -34,7 +34,7 @@ fn an_unchanged_tree_takes_less_than_a_third_of_the_time_of_rsync_over_ssh() {
         pair.done(0, &push)?;
         let rsync = Rsync::over_ssh(lab)?;
         rsync.copy(&tree)?;
-        let ours = shortest(|| expect(&pair.done(0, &push)?, "both nodes have the same"))?;
+        let ours = shortest(|| expect(&pair.done(0, &push)?, "both nodes have the same files"))?;
         let theirs = shortest(|| rsync.copy(&tree).map(drop))?;
         match ours <= theirs.mul_f64(SHARE) {
             true => Ok(()),

@@ -47,7 +47,7 @@ fn the_dead_are_started_and_strangers_stopped(services: &Services<'_>) -> Result
     services.wait("stopped again", |it| {
         it.number(backup, "web.started_by_others") == 1 && !it.runs(backup, "web")
     })?;
-    let wanted = "web was started while backup, by others: stopped again";
+    let wanted = "web was started by another program while backup: stopped again";
     services.wait(wanted, |it| it.events(backup).contains(wanted))?;
     services.wait("at peace", |it| it.text(backup, "web.status") == "stopped")?;
     services.wait("at peace", |it| it.text(active, "web.status") == "running")

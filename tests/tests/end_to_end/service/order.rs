@@ -96,7 +96,7 @@ fn hooks_are_told_and_checked(services: &Services<'_>, toml: &str) -> Result<()>
     );
     let foreign = services.folder.join("hooks/active.d/15-foreign");
     let refused = format!(
-        "hook refused: {} can be written by others than root",
+        "hook refused: {} can be written by users other than root",
         foreign.display()
     );
     let events = services.events(active);

@@ -308,7 +308,8 @@ fn wires_without_a_version_in_common_are_refused_in_a_sentence() {
         Event::Wire { plugin, agreed } if plugin == "conntrack" => Some(agreed.clone()),
         _ => None,
     });
-    let sentence = "r2's conntrack has wire versions 3 to 4, this node's 1 to 2";
+    let sentence =
+        "r2's conntrack supports wire versions 3 to 4, this node's 1 to 2: update the older one";
     assert_eq!(agreed, Some(Err(sentence.to_owned())));
     assert!(net.worker(0, "messenger").up, "nothing else suffers");
 }
@@ -429,7 +430,8 @@ fn a_later_version_s_frames_are_passed_over() {
 fn a_version_without_anything_in_common_is_refused_in_a_sentence() {
     let hello = r#"{"version_min":4,"version_max":6,"run":5,"later":[1],
         "introduction":{"node":"r2","version":"9.0.0","colour":"red"}}"#;
-    let sentence = "r2 (spared 9.0.0) has link versions 4 to 6, this node 1 to 1";
+    let sentence =
+        "r2 (spared 9.0.0) supports link versions 4 to 6, this node 1 to 1: update the older one";
     assert_eq!(greet(hello, &[]), Err(sentence.to_owned()));
 }
 

@@ -102,7 +102,7 @@ fn flows_that_wait_and_those_that_end_with_the_node_say_so() {
     pair.traffic(0, &translated(2));
     pair.pass_ms(6000);
     assert_eq!(fate(&mut pair, 0, &tcp(1)), "established, replicated");
-    let ends = "established, source 203.0.113.1:2, replicated, ends with this node: that address is its own";
+    let ends = "established, source 203.0.113.1:2, replicated, ends at a failover: translated to this node's own address";
     assert_eq!(fate(&mut pair, 0, &translated(2)), ends);
     pair.nodes[0].kernel.hidden.insert(name(&tcp(3)));
     pair.nodes[0].engine.handle_hiding(true);

@@ -157,7 +157,7 @@ fn one_name_of_two_kinds_is_said() {
     lab.link();
     lab.activate(0);
     lab.run(S);
-    let why = "kea4: the server is dnsmasq here and kea4 at the peer";
+    let why = "kea4: the server is dnsmasq here and kea4 on the peer";
     assert_eq!(lab.nodes[1].in_sync, (false, why.to_owned()));
 }
 
@@ -323,7 +323,7 @@ fn no_more_leases_than_there_is_room_for() {
     assert_eq!(lab.number(0, "kea4.refused"), 6);
     let fault = "11.0.80.5: there is no room for more leases";
     assert_eq!(lab.text(0, "kea4.last_fault"), fault);
-    let state = "cannot be replicated as a whole: 6 leases find no room, or fit no such server";
+    let state = "cannot be replicated as a whole: 6 leases find no room here, or fit no server of this kind";
     assert!(lab.text(0, "kea4.state").contains(state));
     let why = format!("kea4 {state} on the active node");
     assert_eq!(lab.nodes[1].in_sync, (false, why));
@@ -378,7 +378,7 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
             "kea4.10.0.0.6".to_owned(),
             text(
                 "here 02:00:00:00:00:02 (host2), 590 s left; \
-                 at the peer 02:00:00:00:00:03 (host2), 590 s left",
+                 on the peer 02:00:00:00:00:03 (host2), 590 s left",
             ),
         ),
         ("all.differences".to_owned(), Value::Number(2)),

@@ -154,7 +154,7 @@ fn a_warm_server_that_does_not_fall_silent_delays_a_switchover_by_a_bound() {
     assert!(lab.nodes[1].is_done(coming));
     assert_eq!(lab.text(0, "kea4.last_fault"), "no answer");
     let (yes, why) = &lab.nodes[0].in_sync;
-    assert!(!yes && why.contains("cannot be told"), "{why}");
+    assert!(!yes && why.contains("cannot be silenced"), "{why}");
 }
 
 #[test]

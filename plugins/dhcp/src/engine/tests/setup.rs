@@ -29,8 +29,8 @@ fn a_server_that_hangs_is_a_trouble_until_it_works() {
     let mut lab = Lab::settled();
     let why = "its process 7 is stopped: kill -CONT 7, or restart it";
     tell(&mut lab, 0, Event::Hangs(Some(why.to_owned())));
-    assert_eq!(troubles(&lab, 0), [format!("kea4 does not serve: {why}")]);
-    assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not serve");
+    assert_eq!(troubles(&lab, 0), [format!("kea4 does not answer clients: {why}")]);
+    assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not answer clients");
     tell(&mut lab, 0, Event::Hangs(None));
     assert_eq!(troubles(&lab, 0), [""; 0]);
 }
@@ -40,13 +40,13 @@ fn a_backup_whose_server_would_not_serve_is_not_ready() {
     let mut lab = Lab::settled();
     let why = "another program, of user 0, holds UDP port 67";
     tell(&mut lab, 1, Event::Port(Some(why.to_owned())));
-    let told = format!("kea4 would not serve: {why}");
+    let told = format!("kea4 would not answer clients: {why}");
     assert_eq!(lack(&lab, 1), Some(told));
     tell(&mut lab, 1, Event::Port(None));
     assert_eq!(lack(&lab, 1), None);
     tell(&mut lab, 0, Event::Port(Some(why.to_owned())));
-    assert_eq!(troubles(&lab, 0), [format!("kea4 does not serve: {why}")]);
-    assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not serve");
+    assert_eq!(troubles(&lab, 0), [format!("kea4 does not answer clients: {why}")]);
+    assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not answer clients");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_backup_whose_server_may_not_start_is_not_ready() {
     let fault = Some("cannot read /etc/kea/kea-dhcp4.conf: No such file".to_owned());
     let pools = None;
     tell(&mut lab, 1, Event::Setup { fault, pools });
-    let why = "kea4 may not start with its configuration: cannot read /etc/kea/kea-dhcp4.conf: No such file";
+    let why = "kea4 might fail to start with its configuration: cannot read /etc/kea/kea-dhcp4.conf: No such file";
     assert_eq!(lack(&lab, 1).as_deref(), Some(why));
     let fault = None;
     let pools = None;
@@ -79,7 +79,7 @@ fn a_backup_with_other_pools_is_not_ready_until_they_are_the_same() {
     pools(&mut lab, 0, &["a", "b", "c"]);
     assert_eq!(lack(&lab, 1), None, "its own are not known");
     pools(&mut lab, 1, &["b", "d"]);
-    let why = "kea4 has other pools than on the active node, only here d, only there a and 1 more: \
+    let why = "kea4 has pools that differ from the active node's, only here d, only there a and 1 more: \
                make its configurations equal";
     assert_eq!(lack(&lab, 1).as_deref(), Some(why));
     assert_eq!((lack(&lab, 0), troubles(&lab, 0)), (None, Vec::new()));
@@ -105,7 +105,7 @@ fn pools_beyond_those_that_a_message_names_count_as_well() {
     assert_eq!(lack(&lab, 1), None);
     names[1_999] = "another";
     pools(&mut lab, 0, &names);
-    assert!(lack(&lab, 1).is_some_and(|why| why.contains("other pools")));
+    assert!(lack(&lab, 1).is_some_and(|why| why.contains("has pools that differ")));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_server_that_writes_to_a_lost_file_is_a_trouble_until_it_has_left_that() {
     let mut lab = Lab::settled();
     tell(&mut lab, 0, Event::Astray(true));
     let why = "kea4 writes to a file that was moved away or removed, and would start without its leases: \
-               stop kea-dhcp4-server and start it a second later (of a unit: systemctl stop kea-dhcp4-server; sleep 1; systemctl start kea-dhcp4-server)";
+               stop kea-dhcp4-server and start it a second later (of a unit: run `systemctl stop kea-dhcp4-server; sleep 1; systemctl start kea-dhcp4-server`)";
     assert_eq!(troubles(&lab, 0), [why]);
     tell(&mut lab, 0, Event::Astray(false));
     assert_eq!(troubles(&lab, 0), [""; 0]);

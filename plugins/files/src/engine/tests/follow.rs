@@ -276,7 +276,7 @@ fn what_nobody_confirmed_is_not_sent_again_by_itself() {
         lab.link();
         lab.pass(600 * S);
         assert_eq!(lab.nodes[1].tree["a"], "1", "{is_cut}");
-        let told = "tree \"t\": r2 went back to its files from before, as nobody confirmed those of this node";
+        let told = "tree \"t\": r2 put its previous files back, because nobody confirmed those of this node";
         let count = lab.nodes[0].events.iter().filter(|it| *it == told).count();
         assert_eq!(count, 1, "{is_cut}: {:?}", lab.nodes[0].events);
         let troubles = lab.nodes[0].engine.troubles();

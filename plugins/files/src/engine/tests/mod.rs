@@ -62,7 +62,7 @@ fn a_push_or_a_pull_makes_both_equal() {
     assert_eq!(text(&lab.done(0, pull())), "in place");
     assert_eq!(lab.nodes[0].tree, tree(&[("b", "2"), ("c", "3")]));
     assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
-    assert_eq!(text(&lab.done(0, push())), "both nodes have the same");
+    assert_eq!(text(&lab.done(0, push())), "both nodes have the same files");
     lab.assert_answered();
 }
 
@@ -81,7 +81,7 @@ fn both_nodes_look_at_a_tree_at_once_when_it_is_pushed() {
         lab.nodes[1].is_slow = false;
         lab.settle();
         let reply = lab.nodes[0].replies.remove(&token).expect("an answer");
-        assert_eq!(text(&reply), "both nodes have the same");
+        assert_eq!(text(&reply), "both nodes have the same files");
         assert_eq!(lab.nodes[1].scans - before, 1, "no second look");
     }
     // what was read for another offer is not taken for this one
@@ -469,7 +469,7 @@ fn what_is_not_read_or_not_told_for_too_long_is_not_known_and_a_trouble() {
     assert_eq!(relations(&lab), [Relation::Untold, Relation::Unread]);
     assert!(why(&lab, 0).is_empty() && why(&lab, 1).is_empty());
     lab.pass(2 * S);
-    assert_eq!(why(&lab, 0), ["not known: r2 has not said what it has"]);
+    assert_eq!(why(&lab, 0), ["not known: r2 has not reported its files"]);
     assert_eq!(why(&lab, 1), ["not known: not read yet"]);
     lab.nodes[1].is_slow = false;
     lab.pass(S);

@@ -79,9 +79,9 @@ fn contents_for_nobody_are_removed_and_equal_trees_have_none() {
     assert_eq!(staged(&lab), None);
     assert_eq!(text(&lab.done(1, pull())), "in place");
     let reply = lab.done(1, show());
-    assert_eq!(text(&reply), "both nodes have the same");
+    assert_eq!(text(&reply), "both nodes have the same files");
     assert!(!reply.is_staged && !reply.attention);
     let reply = lab.done(1, Command::Diff("t".to_owned()));
-    assert_eq!(text(&reply), "both nodes have the same");
+    assert_eq!(text(&reply), "both nodes have the same files");
     assert!(!reply.attention);
 }

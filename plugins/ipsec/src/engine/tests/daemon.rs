@@ -226,7 +226,7 @@ fn sas_that_a_hand_deleted_below_a_daemon_fail_a_check() {
     assert_eq!(pair.nodes[0].down, None);
     pair.run(3 * S);
     let down = pair.nodes[0].down.clone();
-    let none = "tunnel office/net1 has no SA in the kernel, and charon does not know: rekey it (swanctl --rekey --child net1)";
+    let none = "tunnel office/net1 has no SA in the kernel, and charon has not noticed: rekey it (swanctl --rekey --child net1)";
     assert_eq!(down.as_deref(), Some(none));
     // it does know now
     name_all(&mut pair, 1);

@@ -16,7 +16,7 @@ fn deletions_for_which_a_daemon_does_not_answer_are_told_once() {
     assert_eq!(told(&pair), [""; 0]);
     pair.run(100 * MS);
     let said = "the IKE daemon deleted 4 SAs and 6 policies, first c0000000 of office/net0, and has not answered for \
-                2 s: the deletion counts if it answers, and is undone if it ends; if it hangs, restart it";
+                2 s: the deletion counts if the IKE daemon answers, and is undone if it ends; if it hangs, restart it";
     assert_eq!(told(&pair), [said]);
     delete(&mut pair, 0, 3, Deleter::Daemon);
     pair.run(60 * S);

@@ -390,7 +390,7 @@ fn garbage_from_the_peer_is_counted_and_warned_of_once() {
         pair.settle();
     }
     assert_eq!(pair.nodes[1].count("malformed"), 3);
-    let garbage = "the peer's message is too short; more are counted";
+    let garbage = "the peer's message is too short; further ones are only counted";
     let told = pair.nodes[1].events.iter().filter(|it| *it == garbage);
     assert_eq!(told.count(), 1);
     assert!(!pair.nodes[1].in_sync.0);

@@ -12,7 +12,7 @@ fn check(lab: &Lab) -> Option<(u8, &str)> {
 }
 
 /// It runs again, and has not for a minute.
-const AGAIN: &str = "ended soon after its start; runs again, which counts after 1m without an end, or after \
+const AGAIN: &str = "ended soon after its start; runs again, and counts as running after 1m without another end, or after \
     `sparectl service retry`";
 
 #[test]
@@ -168,7 +168,7 @@ fn what_failed_while_active_is_no_better_because_another_node_took_over() {
     lab.pass(200 * S);
     lab.role("office", Role::Fault);
     lab.pass(99 * S);
-    let why = "failed here while active: start: exit code 1; counts for 5m after it was active, or until `sparectl service retry`";
+    let why = "failed here while active: start: exit code 1; counts as failed for 5m after it was active, or until `sparectl service retry`";
     assert_eq!(check(&lab), Some((0, why)));
     lab.pass(2 * S);
     assert_eq!(check(&lab), Some((100, "stopped")));
@@ -213,7 +213,7 @@ fn what_others_start_on_a_backup_is_stopped_and_told_and_counted() {
     lab.sim("squid").running = true;
     lab.pass(6 * S);
     assert!(lab.runs().is_empty());
-    let told = "squid was started while backup, by others: stopped again";
+    let told = "squid was started by another program while backup: stopped again";
     assert_eq!(lab.events, [told]);
     for _ in 0..9 {
         lab.sim("squid").running = true;
@@ -248,7 +248,7 @@ fn what_a_socket_would_start_is_stopped_on_a_backup_and_fine_on_an_active_node()
     assert_eq!(lab.jobs(), ["stop squid"]);
     assert_eq!(
         lab.events,
-        ["squid was made to wait for its socket while backup, by others: stopped again"]
+        ["squid was made to wait for its socket by another program while backup: stopped again"]
     );
     lab.active();
     lab.pass(S);
@@ -333,8 +333,8 @@ fn a_daemon_that_runs_now_and_then_does_not_run() {
     fall(&mut lab);
     assert_eq!(check(&lab), Some((100, "running")));
     fall(&mut lab);
-    let why = "ends again and again, with less than 1m between, and its manager starts it; runs again, which \
-               counts after 1m without an end, or after `sparectl service retry`";
+    let why = "keeps ending within 1m, and its manager starts it again; runs again, and \
+               counts as running after 1m without another end, or after `sparectl service retry`";
     assert_eq!(check(&lab), Some((0, why)));
     lab.pass(50 * S);
     assert_eq!(check(&lab), Some((0, why)), "it may end again");

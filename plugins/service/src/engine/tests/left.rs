@@ -5,7 +5,7 @@ use super::*;
 const TWO: &str = "[[service]]\nunits = [\"kea\", \"squid\"]\n";
 const ONE: &str = "[[service]]\nunits = [\"kea\"]\n";
 const WHY: &str =
-    "is no longer in service.toml and still runs here: systemctl stop squid, or put it back";
+    "is no longer in service.toml and still runs here: run `systemctl stop squid`, or put it back";
 
 fn check(lab: &Lab) -> Option<(u8, &str)> {
     let check = lab.checks.get("service.squid");

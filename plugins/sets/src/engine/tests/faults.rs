@@ -60,7 +60,7 @@ fn another_type_is_refused_in_a_sentence_that_names_both() {
     assert_eq!(
         why(&lab, 1),
         "inet filter bans: has keys ipv6_addr (16 bytes, with timeouts, without intervals) here \
-         and ipv4_addr (4 bytes, with timeouts, without intervals) at the peer"
+         and ipv4_addr (4 bytes, with timeouts, without intervals) on the peer"
     );
     assert_eq!(lab.machine(1).kernel.written, 0);
     // fixed by somebody

@@ -1,4 +1,4 @@
-//! Random histories: nothing is lost that nobody deleted, and in the end both nodes have the same.
+//! Random histories: nothing is lost that nobody deleted, and in the end both nodes have the same elements.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -254,8 +254,8 @@ fn a_backup_whose_wire_is_good_claims_the_group() {
     assert_eq!(lab.sent_by(1).last().map(|sent| sent.priority), Some(254));
     assert!(
         lab.nodes[1].roles.iter().any(|(_, _, why)| why
-            == "r2 is active because 10.2.0.2 is unheard on lan1, where other stations answer this \
-                node"),
+            == "r2 is active because 10.2.0.2 is not heard on lan1, but other stations there answer \
+                this node"),
         "{:?}",
         lab.nodes[1].roles
     );

@@ -48,7 +48,7 @@ fn a_resumed_node_never_sends_before_it_has_stepped_down() {
     let node = &lab.nodes[0];
     assert_eq!(node.roles[0].1, Role::Backup);
     assert!(
-        node.roles[0].2.contains("longer than its lease"),
+        node.roles[0].2.contains("longer than its fence lease"),
         "{}",
         node.roles[0].2
     );

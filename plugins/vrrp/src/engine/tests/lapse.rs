@@ -55,7 +55,7 @@ fn a_late_node_alone_keeps_its_role_and_opens_at_once() {
         let counters = &lab.nodes[0].engine.groups[0].counters;
         assert_eq!((counters.lapses, counters.late_step_downs), (1, 0));
         let events = lab.nodes[0].events.join("\n");
-        assert!(events.contains("nobody else was active"), "{events}");
+        assert!(events.contains("no other router was active"), "{events}");
         assert_eq!(lab.nodes[0].events.len(), 1, "{events}");
     }
 }

@@ -282,7 +282,7 @@ fn what_is_forced_says_who_would_be_active_otherwise() {
     lab.run(5 * SECOND);
     assert_eq!(
         lab.why(0),
-        "r1 is active because root forced it; without that r2 would be (100 against 73)"
+        "r1 is active because root forced it; otherwise r2 would be active (100 against 73)"
     );
 }
 
@@ -375,7 +375,7 @@ fn both_equally_hurt_do_not_move() {
     lab.run(2 * SECOND);
     assert_eq!(
         lab.why(0),
-        "r1 is active although its quality is 50: r2's is 50 too, so both are equally hurt, no node \
+        "r1 is active although its quality is 50: r2's is 50 too, so neither is better, no node \
          is preferred, and it was active first"
     );
 }

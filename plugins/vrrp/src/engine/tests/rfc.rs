@@ -61,7 +61,7 @@ fn initialize_with_another_priority_goes_backup_for_active_down() {
     assert_eq!(took, Some(active_down_ns(200)));
     assert_eq!(
         lab.why(0),
-        "r1 is active because nobody was heard on lan1 for 321 ms"
+        "r1 is active because no other router was heard on lan1 for 321 ms"
     );
 }
 

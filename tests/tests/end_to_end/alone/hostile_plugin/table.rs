@@ -221,21 +221,21 @@ pub const FLOODS: &[Row] = &[
     ("flood-calls", "runs"),
     ("flood-follow", "runs"),
     ("flood-checks", "too many checks"),
-    ("flood-check", "read from more slowly"),
-    ("flood-sync", "read from more slowly"),
+    ("flood-check", "messages are read more slowly"),
+    ("flood-sync", "messages are read more slowly"),
     ("flood-sign", "runs"),
     ("flood-wake-in-woken", "runs"),
     ("flood-timer", "runs"),
     ("flood-udp", "runs"),
-    ("flood-records", "suppressed|read from more slowly"),
-    ("flood-large", "read from more slowly"),
-    ("flood-small", "read from more slowly"),
+    ("flood-records", "suppressed|messages are read more slowly"),
+    ("flood-large", "messages are read more slowly"),
+    ("flood-small", "messages are read more slowly"),
 ];
 
 /// Floods of plugins that answer pings meanwhile, and live.
 pub const FLOODS_OF_RECORDS: &[Row] = &[
-    ("flood-sync", "read from more slowly"),
-    ("flood-check", "read from more slowly"),
+    ("flood-sync", "messages are read more slowly"),
+    ("flood-check", "messages are read more slowly"),
 ];
 
 /// Pairs of copies that exchange messages on their node.
