@@ -58,13 +58,21 @@ pub fn namespace_cookie(socket: &impl AsRawFd) -> io::Result<u64> {
     }
 }
 
-/// Passes messages not caused by the netlink port `own`, by `nlmsg_pid` at offset 12.
-pub(crate) fn attach_filter_of_others(socket: &impl AsRawFd, own: u32) -> io::Result<()> {
+/// Passes messages not caused by the netlink port `own`, by `nlmsg_pid` at offset 12, and those of the
+/// type `kind`, at offset 4, of every port.
+pub(crate) fn attach_filter_of_others(
+    socket: &impl AsRawFd,
+    own: u32,
+    kind: u16,
+) -> io::Result<()> {
     const LOAD_WORD: u16 = 0x20;
+    const LOAD_HALF: u16 = 0x28;
     const JUMP_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     // the program loads in network order a number that the kernel wrote in its own
     let program = [
+        (LOAD_HALF, 0, 0, 4),
+        (JUMP_EQUAL, 3, 0, u32::from(kind.to_be())),
         (LOAD_WORD, 0, 0, 12),
         (JUMP_EQUAL, 0, 1, own.to_be()),
         (RETURN, 0, 0, 0),

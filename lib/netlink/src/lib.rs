@@ -39,5 +39,5 @@ pub use reason::reason;
 pub use route::Route;
 pub use rule::Rule;
 pub use socket::{Header, Requests, messages, receive};
-pub use transaction::Transactions;
+pub use transaction::{OUTDATED, Transactions};
 pub use watch::AddressWatch;

@@ -8,7 +8,8 @@ use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use crate::constants::{
-    ROUTE_PROTOCOL, RTM_DELNETCONF, RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+    NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN, ROUTE_PROTOCOL, RTM_DELNETCONF, RTM_NEWNETCONF,
+    RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 use crate::filter::Instruction;
 use crate::socket::{Header, borrow, messages, receive_from, set_receive_buffer};
@@ -23,10 +24,12 @@ const RTNLGRP_IPV6_ROUTE: u32 = 11;
 const RECEIVE_BYTES: usize = 32 * 1024;
 /// Room for bursts: a bridge with a thousand ports coming up.
 const SOCKET_BYTES: usize = 4 << 20;
+/// Room for a transaction that replaces 100 000 elements.
+const NETFILTER_BYTES: usize = 64 << 20;
 /// Datagrams read at a time; the rest follows with the next readiness.
 const DATAGRAMS_MAX: usize = 256;
 /// Datagrams read after an overrun: more than the socket's buffer holds.
-const OVERRUN_MAX: usize = 16 * 1024;
+const OVERRUN_MAX: usize = 128 * 1024;
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +111,9 @@ impl Monitor {
     /// reach the socket's buffer.
     pub fn netfilter_of_others(group: u32, own: u32) -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Netfilter, &[group])?;
-        crate::filter::attach_filter_of_others(&monitor.socket, own)?;
+        let generation = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
+        crate::filter::attach_filter_of_others(&monitor.socket, own, generation)?;
+        set_receive_buffer(&monitor.socket, NETFILTER_BYTES);
         Ok(monitor)
     }
 

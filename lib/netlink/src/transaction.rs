@@ -5,7 +5,9 @@ use std::io;
 use neli::consts::socket::Msg;
 use neli::socket::NlSocket;
 
-use crate::constants::{NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES};
+use crate::constants::{
+    NFNL_BATCH_GENID, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES,
+};
 use crate::socket::{errno_of, messages, open_netfilter, receive_from, set_receive_buffer};
 
 /// Room for a transaction, and for a refusal of each of its messages.
@@ -18,11 +20,16 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
 const NLMSG_ERROR: u16 = 2;
 
+/// Error code (ERESTART) of a transaction for a generation that has passed.
+pub const OUTDATED: i32 = 85;
+
 /// A socket for transactions.
 pub struct Transactions {
     socket: NlSocket,
     port: u32,
     sequence: u32,
+    /// Bytes that the socket sends at once.
+    room: usize,
     buffer: Vec<u8>,
 }
 
@@ -36,6 +43,7 @@ impl Transactions {
             socket,
             port,
             sequence: 0,
+            room: SOCKET_BYTES,
             buffer: vec![0; RECEIVE_BYTES],
         })
     }
@@ -54,10 +62,29 @@ impl Transactions {
         &mut self,
         changes: impl Iterator<Item = (u16, u16, &'m [u8])>,
     ) -> io::Result<Vec<(usize, i32)>> {
+        self.commit_at(None, changes)
+    }
+
+    /// The same while the kernel's generation is that one: else nothing changes, and the error is
+    /// [`OUTDATED`].
+    ///
+    /// # Errors
+    /// The transaction as a whole could not be run.
+    pub fn commit_at<'m>(
+        &mut self,
+        generation: Option<u32>,
+        changes: impl Iterator<Item = (u16, u16, &'m [u8])>,
+    ) -> io::Result<Vec<(usize, i32)>> {
         const MARK: [u8; 4] = [0, 0, 0, NFNL_SUBSYS_NFTABLES as u8];
         let begin = self.sequence.wrapping_add(1);
         let mut batch = Vec::new();
-        append(&mut batch, NFNL_MSG_BATCH_BEGIN, 0, begin, &MARK);
+        let mut head = MARK.to_vec();
+        if let Some(generation) = generation {
+            head.extend_from_slice(&8_u16.to_ne_bytes());
+            head.extend_from_slice(&NFNL_BATCH_GENID.to_ne_bytes());
+            head.extend_from_slice(&generation.to_be_bytes());
+        }
+        append(&mut batch, NFNL_MSG_BATCH_BEGIN, 0, begin, &head);
         let (mut count, mut last) = (0u32, batch.len());
         for (kind, flags, payload) in changes {
             count += 1;
@@ -74,6 +101,11 @@ impl Transactions {
         }
         self.sequence = begin.wrapping_add(count + 1);
         append(&mut batch, NFNL_MSG_BATCH_END, 0, self.sequence, &MARK);
+        if batch.len() >= self.room {
+            self.room = batch.len() * 2;
+            let bytes = i32::try_from(self.room).unwrap_or(i32::MAX);
+            crate::set_send_buffer(&self.socket, bytes)?;
+        }
         self.socket.send(&batch, Msg::empty())?;
         self.refusals(begin, count)
     }
