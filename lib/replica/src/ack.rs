@@ -29,6 +29,7 @@ impl<S: Store> Replica<S> {
                 Flight::Record { table, key, .. } => {
                     self.tables[table].acknowledge(store, table, &key, ordinal, is_refused);
                 }
+                Flight::Commit => {}
                 Flight::End { table, number } => {
                     let table = &mut self.tables[table];
                     if number == table.number && matches!(table.phase, Phase::Serving) {
@@ -94,22 +95,26 @@ impl<S: Store> Replica<S> {
     /// Answers the peer's drain once every record before it has its verdict.
     pub(crate) fn answer_drain(&mut self) {
         if let Some((id, ordinal)) = self.inbox.drain {
-            if self.inbox.settled >= ordinal {
+            if self.inbox.settled >= ordinal || self.inbox.is_settled_whole() {
                 self.inbox.drain = None;
                 self.drained_due = Some(id);
             }
         }
     }
 
-    /// Whether every received record has its verdict, as required before addresses move here.
+    /// Whether every received record has its verdict, as required before addresses move here; records of
+    /// a whole state whose end has not come do not count.
     pub fn is_settled(&self) -> bool {
-        self.inbox.is_settled()
+        self.inbox.is_settled_whole()
     }
 
     /// Whether the owner may pass the next message. Otherwise it leaves it in the channel, which
     /// fills up, so that the peer waits.
     pub fn wants(&self, store: &S) -> bool {
-        store.room() >= RECORDS_MAX && !self.inbox.is_full()
+        // what comes behind a whole state is not part of it
+        let is_held = self.tables.iter().any(|it| it.transfer.is_held());
+        let has_room = store.room() >= RECORDS_MAX && !self.inbox.is_full(self.config.window);
+        has_room && !is_held
     }
 }
 

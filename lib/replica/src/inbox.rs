@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::outbox::WINDOW;
-
 /// A counted record of the peer.
 #[derive(Clone, Debug)]
 pub(crate) enum Slot<K> {
@@ -14,10 +12,29 @@ pub(crate) enum Slot<K> {
         table: usize,
         key: K,
     },
+    /// The same of a table that takes whole states: it may wait for one without an end.
+    Staged {
+        table: usize,
+        key: K,
+    },
+    /// A whole state, until it is in force.
+    Commit {
+        table: usize,
+    },
     /// The end of a snapshot, until what it did not name is deleted.
     End {
         table: usize,
     },
+}
+
+impl<K> Slot<K> {
+    /// Whether a verdict is due that does not depend on more of the peer.
+    fn waits(&self) -> bool {
+        matches!(
+            self,
+            Self::Open { .. } | Self::Commit { .. } | Self::End { .. }
+        )
+    }
 }
 
 /// Verdicts of the present pair.
@@ -29,6 +46,8 @@ pub(crate) struct Inbox<K> {
     pub settled: u64,
     /// Records from the first without a verdict on.
     slots: VecDeque<Slot<K>>,
+    /// Slots without a verdict but those that wait for the end of a whole state.
+    waiting: usize,
     /// Ordinals to report.
     pub refused: Vec<u64>,
     pub ack_due: bool,
@@ -42,6 +61,7 @@ impl<K> Inbox<K> {
             processed: 0,
             settled: 0,
             slots: VecDeque::new(),
+            waiting: 0,
             refused: Vec::new(),
             ack_due: false,
             drain: None,
@@ -59,15 +79,26 @@ impl<K> Inbox<K> {
         match slot {
             Slot::Done if self.slots.is_empty() => self.settled = self.processed,
             slot => {
+                self.waiting += usize::from(slot.waits());
                 self.slots.push_back(slot);
                 self.settle();
             }
         }
     }
 
-    pub fn get_mut(&mut self, ordinal: u64) -> Option<&mut Slot<K>> {
+    pub fn get(&self, ordinal: u64) -> Option<&Slot<K>> {
         let index = ordinal.checked_sub(self.settled + 1)?;
-        self.slots.get_mut(usize::try_from(index).ok()?)
+        self.slots.get(usize::try_from(index).ok()?)
+    }
+
+    /// That slot has its verdict; [`settle`](Self::settle) is still due.
+    pub fn resolve(&mut self, ordinal: u64, verdict: Slot<K>) {
+        let index = ordinal.checked_sub(self.settled + 1);
+        let index = index.and_then(|it| usize::try_from(it).ok());
+        if let Some(slot) = index.and_then(|it| self.slots.get_mut(it)) {
+            self.waiting -= usize::from(slot.waits());
+            *slot = verdict;
+        }
     }
 
     pub fn settle(&mut self) {
@@ -95,6 +126,17 @@ impl<K> Inbox<K> {
     pub fn settle_end(&mut self) {
         if let Some(slot @ Slot::End { .. }) = self.slots.front_mut() {
             *slot = Slot::Done;
+            self.waiting -= 1;
+            self.settle();
+        }
+    }
+
+    /// The last end of that table has its verdict, whatever waits before it.
+    pub fn settle_end_of(&mut self, wanted: usize) {
+        let ends = |slot: &&mut Slot<K>| matches!(slot, Slot::End { table } if *table == wanted);
+        if let Some(slot) = self.slots.iter_mut().rev().find(ends) {
+            *slot = Slot::Done;
+            self.waiting -= 1;
             self.settle();
         }
     }
@@ -104,16 +146,24 @@ impl<K> Inbox<K> {
         let first = self.settled + 1;
         let slots = self.slots.into_iter().enumerate();
         slots.filter_map(move |(index, slot)| match slot {
-            Slot::Open { table, key } => Some((first + index as u64, table, key)),
+            Slot::Open { table, key } | Slot::Staged { table, key } => {
+                Some((first + index as u64, table, key))
+            }
             _ => None,
         })
     }
 
+    /// Every record has its verdict.
     pub fn is_settled(&self) -> bool {
         self.slots.is_empty()
     }
 
-    pub fn is_full(&self) -> bool {
-        self.slots.len() >= WINDOW
+    /// Every record has its verdict but those that wait for the end of a whole state.
+    pub fn is_settled_whole(&self) -> bool {
+        self.waiting == 0
+    }
+
+    pub fn is_full(&self, window: usize) -> bool {
+        self.slots.len() >= window
     }
 }

@@ -180,9 +180,33 @@
 //! | PUT | applies and stamps it |
 //! | nothing until END | deletes it, unless it is its own alone, or its change waits, or the decider refused it |
 //!
+//! # Whole states
+//!
+//! A table may take whole states only ([`Store::is_whole`]). The sender ends what it has sent by a
+//! COMMIT: after a snapshot or an offer, and after changes, once none of any table waits and its store
+//! says that its records are a state that others made ([`Store::is_exact`]). What was received until then
+//! waits at the receiver's store, which puts it in force at once with [`Store::commit`]; a pair that ends
+//! before it drops it ([`Store::abandon`]). Deletions of a snapshot's end belong to the same state.
+//! Nothing waits for a state without an end: neither [`is_settled`](Replica::is_settled) nor the answer to a
+//! drain.
+//!
+//! A table may be one list as a whole ([`Store::is_list`]): COMMIT says so, and HELLO. A COMMIT has a digest of
+//! all records ([`Store::state`]), and of a list nothing is put in force that does not have it:
+//!
+//! | on a COMMIT with another digest | what was received |
+//! |---|---|
+//! | the decider, of a list that took the place of another | is dropped: the next COMMIT has the decider's digest |
+//! | the decider, of single records | is put in force |
+//! | the follower, that has asked for records, changed single ones, or reads its store | waits for the next COMMIT |
+//! | the follower | is dropped, with a list of its own that the decider may not have; all is asked for by value |
+//!
+//! So of two lists that took the place of the last one at the same time on both nodes, the decider's holds. Records
+//! that end by themselves are in no digest, as the nodes would never agree on the moment: for lists of these the
+//! decider looks whether the follower knew of the decider's list when it made its own.
+//!
 //! # Bounds
 //!
-//! One message waits; 65 536 records are on their way without a verdict; `changes_max` changes of a
+//! One message waits; `window` records (65 536) are on their way without a verdict; `changes_max` changes of a
 //! table wait, beyond which both nodes compare all of it; 65 536 keys are remembered of each kind
 //! (asked for, ended, changed while apart), beyond which the safe answer is given: an absence is no
 //! deletion, an age is unknown. Ten thousand records are looked at in one call.
@@ -232,11 +256,13 @@
 
 mod ack;
 mod buffer;
+mod commit;
 mod fault;
 mod inbox;
 mod local;
 pub mod map;
 mod merge;
+mod offer;
 mod outbox;
 mod own;
 mod recall;
@@ -248,6 +274,7 @@ mod snapshot;
 mod status;
 mod store;
 mod table;
+mod timer;
 pub mod toy;
 pub mod wire;
 
@@ -258,7 +285,9 @@ pub use buffer::Value;
 pub use session::Replica;
 pub use sink::Sink;
 pub use status::{CopyState, TableStatus};
-pub use store::{Applied, Authority, Change, Key, Mark, Step, Store, Strays, Table, Tag, Token};
+pub use store::{
+    Applied, Authority, Change, Commit, Key, Mark, Step, Store, Strays, Table, Tag, Token,
+};
 pub use table::Conflict;
 pub use wire::{Malformed, Reader};
 
@@ -276,6 +305,9 @@ pub struct Config {
     /// Limit of waiting changes of a table, beyond which both nodes compare the whole table. 262144
     /// is a good number: some 30 MB if all of them wait.
     pub changes_max: usize,
+    /// Limit of records on their way without a verdict. A table that takes whole states only
+    /// ([`Store::is_whole`]) is told in parts beyond it.
+    pub window: usize,
 }
 
 impl Config {
@@ -290,6 +322,7 @@ impl Config {
             node,
             tables: tables.collect(),
             changes_max: 262_144,
+            window: 65_536,
         }
     }
 }

@@ -71,9 +71,9 @@ impl<S: Store> Replica<S> {
     }
 
     /// Whether a change made here now would be undone.
-    #[cfg(test)]
-    pub(crate) fn is_stray(&self, store: &S, index: usize) -> bool {
-        let undoes = self.is_paired && self.tables[index].undoes_strays();
+    pub(crate) fn undoes(&self, store: &S, index: usize) -> bool {
+        let table = self.tables.get(index).filter(|_| self.is_paired);
+        let undoes = table.is_some_and(TableState::undoes_strays);
         undoes && store.strays(index) == Strays::Undo
     }
 

@@ -4,14 +4,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::store::Store;
 
-/// Limit of sent records without a verdict, beyond which the sender waits.
-pub(crate) const WINDOW: usize = 65_536;
-
 /// A counted record without a verdict.
 #[derive(Clone, Debug)]
 pub(crate) enum Flight<K> {
     Record { table: usize, key: K, since_ns: u64 },
     End { table: usize, number: u32 },
+    Commit,
 }
 
 /// Reason to send a key.
@@ -200,8 +198,8 @@ impl<K> Outbox<K> {
         self.acked + self.flight.len() as u64 + 1
     }
 
-    pub fn has_room(&self) -> bool {
-        self.flight.len() + crate::wire::RECORDS_MAX <= WINDOW
+    pub fn has_room(&self, window: usize) -> bool {
+        self.flight.len() + crate::wire::RECORDS_MAX <= window
     }
 }
 

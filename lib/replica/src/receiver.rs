@@ -1,11 +1,10 @@
-//! Handling of the peer's records: changes, offers, snapshots, and the deletion of stale records.
+//! Handling of the peer's records: changes, snapshots and requests.
 
 use crate::fault::Fault;
 use crate::inbox::Slot;
-use crate::merge::{Here, Verdict, decide};
 use crate::outbox::Why;
 use crate::session::Replica;
-use crate::store::{Applied, Authority, Change, Key, Store, Table, Tag, Token};
+use crate::store::{Applied, Authority, Change, Key, Store, Tag, Token};
 use crate::table::{Phase, TableState};
 use crate::wire::{Body, Head, Keys, Malformed, Reader, Record, Records, flag, how};
 
@@ -26,7 +25,7 @@ impl<S: Store> Replica<S> {
         // these are of all tables, whatever number they have in its place
         let is_of_all = matches!(
             body,
-            Body::Ack { .. } | Body::Drain { .. } | Body::Drained { .. }
+            Body::Ack { .. } | Body::Commit { .. } | Body::Drain { .. } | Body::Drained { .. }
         );
         let is_odd = |table: usize| !self.tables[table].is_common();
         if !is_of_all && is_known.is_some_and(is_odd) {
@@ -68,6 +67,9 @@ impl<S: Store> Replica<S> {
                 self.tables[table].counters.at_peer = Some((records, refused));
                 Ok(())
             }
+            Body::Commit { generation, tables } => {
+                self.handle_commit(now_ns, store, head.applied, generation, &tables)
+            }
             Body::Hello(_) | Body::Role(_) | Body::Again { .. } => Ok(()),
         }
     }
@@ -85,6 +87,8 @@ impl<S: Store> Replica<S> {
             if record.has(flag::SAME) {
                 self.handle_same(now_ns, store, index, &key, record.digest());
             } else {
+                let begun_at = &mut self.tables[index].transfer.begun_at;
+                begun_at.get_or_insert(head.applied);
                 let slot = self.handle_change(now_ns, store, head, index, &key, &record)?;
                 self.push_slot(index, slot);
             }
@@ -105,7 +109,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    fn push_slot(&mut self, index: usize, slot: Slot<S::Key>) {
+    pub(crate) fn push_slot(&mut self, index: usize, slot: Slot<S::Key>) {
         if matches!(slot, Slot::Refused) {
             let counters = &mut self.tables[index].counters;
             counters.refused_here = counters.refused_here.saturating_add(1);
@@ -160,7 +164,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Puts a record of the peer into the store.
-    fn put(
+    pub(crate) fn put(
         &mut self,
         now_ns: u64,
         store: &mut S,
@@ -202,7 +206,10 @@ impl<S: Store> Replica<S> {
                 }
                 let key = key.clone();
                 table.open.entry(key.clone()).or_insert((0, false)).0 += 1;
-                Ok(Slot::Open { table: index, key })
+                Ok(match store.is_whole(index) {
+                    true => Slot::Staged { table: index, key },
+                    false => Slot::Open { table: index, key },
+                })
             }
             Applied::Refused => {
                 if let Some(tag) = tag {
@@ -219,18 +226,19 @@ impl<S: Store> Replica<S> {
         if token.pair != self.pair || !self.is_paired {
             return self.handle_orphan(now_ns, token, is_applied);
         }
-        let Some(slot) = self.inbox.get_mut(token.ordinal) else {
+        let Some(slot) = self.inbox.get(token.ordinal) else {
             return;
         };
-        let Slot::Open { table, key } = slot else {
-            return;
+        let (index, key) = match slot {
+            Slot::Open { table, key } | Slot::Staged { table, key } => (*table, key.clone()),
+            Slot::Commit { table } => return self.end_commit(*table, token.ordinal),
+            _ => return,
         };
-        let (index, key) = (*table, key.clone());
-        *slot = if is_applied {
-            Slot::Done
-        } else {
-            Slot::Refused
+        let verdict = match is_applied {
+            true => Slot::Done,
+            false => Slot::Refused,
         };
+        self.inbox.resolve(token.ordinal, verdict);
         let table = &mut self.tables[index];
         let is_own = table.changes.pending.contains_key(&key);
         if let Some(tag) = store.tag(index, &key) {
@@ -294,105 +302,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    fn handle_offer(
-        &mut self,
-        now_ns: u64,
-        store: &mut S,
-        index: usize,
-        records: Records<'_>,
-    ) -> Result<(), Malformed> {
-        if !matches!(self.tables[index].phase, Phase::Awaiting) {
-            return Err(Malformed::Order("OFFER"));
-        }
-        for record in records {
-            if record.has(flag::SAME | flag::GONE) {
-                return Err(Malformed::Field("flag"));
-            }
-            let key = read_key::<S>(&record)?;
-            let slot = self.decide(now_ns, store, index, &key, &record)?;
-            self.push_slot(index, slot);
-        }
-        Ok(())
-    }
-
-    fn decide(
-        &mut self,
-        now_ns: u64,
-        store: &mut S,
-        index: usize,
-        key: &S::Key,
-        record: &Record<'_>,
-    ) -> Result<Slot<S::Key>, Malformed> {
-        let table = &mut self.tables[index];
-        let pending = table.changes.pending.get(key).map(|it| it.changed_ns);
-        let changed_ns = pending.or_else(|| table.ages.get(key).copied());
-        let tag = store.tag(index, key).copied();
-        let both = store.authority(index, key) == Authority::Both;
-        if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
-            return Ok(Slot::Done);
-        }
-        let here = tag.map(|tag| Here {
-            tag,
-            is_equal: store.holds(index, key, record.value),
-            age_ms: changed_ns.map(|at_ns| now_ns.saturating_sub(at_ns) / 1_000_000),
-        });
-        let authority = store.authority(index, key);
-        let is_equal = here.as_ref().is_some_and(|here| here.is_equal);
-        let preferred = match authority {
-            Authority::Both if !is_equal => store.prefers(index, key, record.value),
-            _ => None,
-        };
-        let (verdict, costs) = match preferred {
-            Some(true) => (Verdict::Take, false),
-            Some(false) => (Verdict::Keep, false),
-            None => decide(here, record, authority),
-        };
-        if costs {
-            table.note_conflict(key, verdict == Verdict::Take);
-        }
-        match verdict {
-            Verdict::Take => return self.put(now_ns, store, index, key, record.value),
-            Verdict::Equal => {
-                table.changes.supersede(key);
-                if let Some(tag) = store.tag(index, key) {
-                    tag.equal();
-                    tag.mark = table.mark;
-                }
-            }
-            Verdict::Keep => {
-                if let Some(tag) = store.tag(index, key) {
-                    tag.clear(Tag::SHARED);
-                }
-            }
-        }
-        Ok(Slot::Done)
-    }
-
-    fn handle_offered(
-        &mut self,
-        now_ns: u64,
-        store: &mut S,
-        index: usize,
-    ) -> Result<(), Malformed> {
-        let limit = self.config.changes_max;
-        let table = &mut self.tables[index];
-        match table.phase {
-            Phase::Awaiting => {
-                table.phase = Phase::Due;
-                table.hurry_changes(now_ns, store, index, limit);
-                table.offered = self.inbox.processed;
-                let (count, name) = (table.counters.conflicts, table.config.name.clone());
-                if count > std::mem::replace(&mut table.conflicts_told, count) {
-                    self.tell(format!(
-                        "{name}: {count} records had two values; one of each was kept"
-                    ));
-                }
-                Ok(())
-            }
-            _ => Err(Malformed::Order("OFFERED")),
-        }
-    }
-
     fn handle_request(
         &mut self,
         now_ns: u64,
@@ -405,10 +314,13 @@ impl<S: Store> Replica<S> {
             return Err(Malformed::Order("REQUEST"));
         }
         let mut keys = keys.peekable();
-        if keys.peek().is_none() {
+        let is_all = |key: Option<&(u8, &[u8])>| key.is_none_or(|(how, _)| *how == how::VALUES);
+        if is_all(keys.peek()) {
+            table.is_void_next |= keys.next().is_some();
             table.snapshot_again();
             return Ok(());
         }
+        let mut has_deleted = false;
         for (how, key) in keys {
             let mut reader = Reader(key);
             let key = S::Key::read(&mut reader)?;
@@ -416,10 +328,15 @@ impl<S: Store> Replica<S> {
             let is_own = table.changes.pending.contains_key(&key);
             let tag = store.tag(index, &key).copied();
             let is_equal = tag.is_some_and(|tag| tag.flags == Tag::SHARED);
+            let is_equal = is_equal && !store.is_list(index);
             if how == how::DELETED && is_equal && !is_own && !is_ours {
                 store.delete(index, &key);
+                has_deleted = true;
             }
             table.changes.note(now_ns, &key, Why::Answer);
+        }
+        if has_deleted && store.is_whole(index) {
+            self.commit_own(store, index);
         }
         self.bound_changes(index);
         Ok(())
@@ -427,30 +344,6 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// Changes made while the nodes were apart are sent before the rest of the table, which takes
-    /// long if it is large: a channel that is lost again and again before its end must not keep
-    /// them back.
-    fn hurry_changes(&mut self, now_ns: u64, store: &mut S, index: Table, limit: usize) {
-        let is_changed = |store: &mut S, key: &S::Key| {
-            let tag = store.tag(index, key);
-            tag.is_some_and(|tag| tag.is_changed())
-        };
-        let puts = self.ages.iter().filter(|(key, _)| is_changed(store, key));
-        let mut puts: Vec<(u64, S::Key)> = puts.map(|(key, at_ns)| (*at_ns, key.clone())).collect();
-        puts.sort_by_key(|(at_ns, _)| *at_ns);
-        let room = limit.saturating_sub(self.changes.pending.len());
-        for (at_ns, key) in puts.into_iter().take(room) {
-            self.changes.note(at_ns, &key, Why::Put);
-        }
-        let known = self.deleted.iter().filter(|_| !self.is_void);
-        let gone = known.filter(|key| store.tag(index, key).is_none());
-        let gone: Vec<S::Key> = gone.cloned().collect();
-        let room = limit.saturating_sub(self.changes.pending.len());
-        for key in gone.into_iter().take(room) {
-            self.changes.note(now_ns, &key, Why::Deleted);
-        }
-    }
-
     /// Requests one more snapshot; during one, at most one more waits.
     pub(crate) fn snapshot_again(&mut self) {
         match self.phase {
@@ -466,7 +359,7 @@ impl<S: Store> TableState<S> {
     }
 }
 
-fn read_key<S: Store>(record: &Record<'_>) -> Result<S::Key, Malformed> {
+pub(crate) fn read_key<S: Store>(record: &Record<'_>) -> Result<S::Key, Malformed> {
     let mut reader = Reader(record.key);
     let key = S::Key::read(&mut reader)?;
     match reader.0 {

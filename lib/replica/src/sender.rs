@@ -1,12 +1,13 @@
 //! The next message to the peer, made from the present state.
 
 use crate::SECOND;
+use crate::commit::Awaited;
 use crate::outbox::{Flight, Why};
 use crate::session::Replica;
 use crate::sink::{Sink, Walk};
 use crate::store::{Key, Step, Store};
 use crate::table::{Phase, TableState};
-use crate::wire::{Head, RECORDS_MAX, VERSION, flag, kind};
+use crate::wire::{Head, RECORDS_MAX, VERSION, flag, how, kind};
 
 /// Keys of one REQUEST.
 const KEYS_MAX: usize = if cfg!(test) { 2 } else { 200 };
@@ -57,7 +58,8 @@ impl<S: Store> Replica<S> {
             self.begin(kind::DRAINED, 0);
             return self.out.put(&id.to_be_bytes());
         }
-        let made = self.make_request();
+        // what a request is about may be a state that this COMMIT ends
+        let made = self.make_commit(store) || self.make_request();
         let made = made || self.make_turn(now_ns, store);
         let made = made || self.make_drain();
         if !made {
@@ -80,11 +82,12 @@ impl<S: Store> Replica<S> {
         self.out.put(&VERSION.to_be_bytes());
         self.out.put(&self.config.run.to_be_bytes());
         self.out.put(&self.config.node.to_be_bytes());
-        for (index, table) in self.tables.iter().enumerate() {
+        for (index, table) in self.tables.iter_mut().enumerate() {
             let Some(incarnation) = table.incarnation else {
                 continue;
             };
             let mark = self.out.mark();
+            table.transfer.is_list_told = table.transfer.is_list;
             self.out.put(&[index as u8]);
             self.out.put(&incarnation.to_be_bytes());
             self.out.put_short(table.config.name.as_bytes());
@@ -130,8 +133,13 @@ impl<S: Store> Replica<S> {
             return false;
         };
         self.begin(kind::REQUEST, index);
-        let wants = &mut self.tables[index].wants;
+        let table = &mut self.tables[index];
+        let wants = &mut table.wants;
         if std::mem::take(&mut wants.all) {
+            if table.transfer.awaited == Awaited::Asked {
+                self.out.put(&[how::VALUES, 0]);
+                self.out.count();
+            }
             return true;
         }
         let count = wants.keys.len().min(KEYS_MAX);
@@ -160,7 +168,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn make_changes(&mut self, now_ns: u64, store: &mut S) -> bool {
-        if !self.outbox.has_room() {
+        if !self.outbox.has_room(self.config.window) {
             return false;
         }
         for index in 0..self.tables.len() {
@@ -227,6 +235,7 @@ impl<S: Store> Replica<S> {
             return false;
         }
         self.out.count();
+        table.transfer.uncommitted = true;
         (pending.dirty, pending.ordinal) = (false, self.outbox.next());
         self.outbox.flight.push_back(Flight::Record {
             table: index,
@@ -259,7 +268,11 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         table.number = table.number.wrapping_add(1);
         table.phase = Phase::Walking(S::Cursor::default());
-        table.is_acked = false;
+        (table.is_acked, table.transfer.walk_puts) = (false, false);
+        if std::mem::take(&mut table.is_void_next) {
+            table.next_mark();
+            table.is_void = true;
+        }
         table.is_whole &= table.counters.refused_there == 0;
         table.counters.refused_there = 0;
         table.counters.resyncs += 1;
@@ -274,6 +287,8 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         let number = table.number;
         table.phase = Phase::Serving;
+        // the peer deletes what was not named
+        table.transfer.uncommitted = true;
         if table.again > 0 {
             table.again -= 1;
             table.phase = Phase::Due;
@@ -289,7 +304,7 @@ impl<S: Store> Replica<S> {
 
     /// Puts a portion of an offer or a snapshot; false if it is empty.
     fn make_portion(&mut self, now_ns: u64, store: &mut S, index: usize) -> bool {
-        if !self.outbox.has_room() {
+        if !self.outbox.has_room(self.config.window) {
             return false;
         }
         let phase = std::mem::replace(&mut self.tables[index].phase, Phase::Idle);
@@ -326,6 +341,9 @@ impl<S: Store> Replica<S> {
             too_long: &mut table.counters.too_long,
         };
         let step = store.snapshot(index, &mut cursor, &mut sink);
+        let has_puts = sink.puts > 0;
+        table.transfer.uncommitted |= has_puts;
+        table.transfer.walk_puts |= has_puts;
         if step == Step::Done {
             table.flags_hold();
         }

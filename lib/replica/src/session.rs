@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use crate::buffer::Outgoing;
 use crate::fault::Fault;
 use crate::inbox::Inbox;
-use crate::outbox::{Outbox, WINDOW};
+use crate::outbox::Outbox;
 use crate::store::{Store, Token};
 use crate::table::{Backoff, PeerTable, Phase, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
@@ -36,6 +36,8 @@ pub struct Replica<S: Store> {
     pub(crate) inbox: Inbox<S::Key>,
     /// Writes of earlier pairs without a verdict.
     pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
+    /// A pair has ended: what waits for the end of a whole state is to be dropped.
+    pub(crate) abandons: bool,
     pub(crate) out: Outgoing,
     /// Kind of record to send next, so that none waits forever.
     pub(crate) turn: u8,
@@ -92,6 +94,7 @@ impl<S: Store> Replica<S> {
             outbox: Outbox::new(),
             inbox: Inbox::new(),
             orphans: HashMap::new(),
+            abandons: false,
             out: Outgoing::new(),
             turn: 0,
             is_busy: false,
@@ -138,6 +141,7 @@ impl<S: Store> Replica<S> {
         self.again.due_ns = None;
         self.again_due = false;
         self.halt();
+        self.abandon(store);
         if self.drain == Drain::Pending {
             self.drain = Drain::Failed;
         }
@@ -164,6 +168,10 @@ impl<S: Store> Replica<S> {
     /// Looks for tables that appeared, disappeared, or have a new incarnation. The owner need not
     /// call it: every `poll_message`, `handle_message` and `handle_timeout` does.
     pub(crate) fn refresh(&mut self, store: &mut S) {
+        for (index, table) in self.tables.iter_mut().enumerate() {
+            table.transfer.is_list = store.is_list(index);
+        }
+        self.abandon(store);
         let mut renewed_tables = Vec::new();
         for (index, table) in self.tables.iter_mut().enumerate() {
             let incarnation = store.incarnation(index);
@@ -198,6 +206,10 @@ impl<S: Store> Replica<S> {
     pub(crate) fn halt(&mut self) {
         self.is_paired = false;
         self.pair_due = false;
+        self.abandons = true;
+        // a node that decides has to know what it must not merge
+        let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_told;
+        self.hello_due |= self.up && self.tables.iter().any(is_news);
         match self.out.bytes().first() {
             // it was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.hello_due = self.up,
@@ -208,7 +220,7 @@ impl<S: Store> Replica<S> {
         self.out.clear();
         self.outbox = Outbox::new();
         let inbox = std::mem::replace(&mut self.inbox, Inbox::new());
-        if self.orphans.len() > WINDOW {
+        if self.orphans.len() > self.config.window {
             self.orphans = HashMap::new();
         }
         for (ordinal, table, key) in inbox.open() {
@@ -381,6 +393,10 @@ impl<S: Store> Replica<S> {
                 table.shared_under = None;
             }
             (table.is_decider, table.one_active) = (is_decider, one_active);
+            if table.transfer.is_list && !is_decider {
+                // the decider's list holds, and no single record is taken out of this node's
+                table.changes.clear();
+            }
             table.phase = match is_decider {
                 true => Phase::Awaiting,
                 false => Phase::Offering(S::Cursor::default()),
@@ -408,64 +424,6 @@ impl<S: Store> Replica<S> {
             here
         };
         (is_decider, here != there)
-    }
-
-    /// Handles due retries after garbage and refusals.
-    pub fn handle_timeout(&mut self, now_ns: u64, store: &mut S) {
-        self.is_busy = false;
-        if !self.up {
-            return;
-        }
-        self.refresh(store);
-        if self.again.fire(now_ns) {
-            self.again_due = true;
-            self.bump();
-        }
-        let mut bump = false;
-        for table in &mut self.tables {
-            if table.counters.refused_here > 0 && self.is_paired {
-                table.retry.arm(now_ns);
-            }
-            if table.retry.fire(now_ns) && self.is_paired && table.is_common() {
-                // records that the decider refused go to it in a new offer
-                bump |= table.is_decider;
-                table.wants.all |= !table.is_decider;
-            }
-        }
-        if bump {
-            self.bump();
-        }
-        self.look_at_counts(now_ns);
-        self.prune(now_ns, store);
-    }
-
-    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now_ns` if there is more to do at
-    /// once.
-    pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
-        if !self.up {
-            return None;
-        }
-        if self.is_busy {
-            return Some(now_ns);
-        }
-        let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
-        let counts = self.is_paired && !self.tables.is_empty();
-        let idle = counts && self.out.is_empty();
-        let count = idle.then_some(self.count_due_ns);
-        retries.chain(self.again.due_ns).chain(count).min()
-    }
-
-    /// Requests a whole table again, or sends it: a repair by hand or by a timer.
-    pub fn resync(&mut self, table: usize) {
-        let is_paired = self.is_paired;
-        // without a pair there is nothing to do: the next one begins with the whole table
-        let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
-            return;
-        };
-        match table.is_decider {
-            true => table.snapshot_again(),
-            false => table.wants.all = true,
-        }
     }
 
     pub(crate) fn tell(&mut self, text: String) {

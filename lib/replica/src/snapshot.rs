@@ -1,5 +1,6 @@
 //! A snapshot on the follower: stamps, and the deletion of stale records.
 
+use crate::commit::Awaited;
 use crate::fault::Fault;
 use crate::inbox::Slot;
 use crate::outbox::Why;
@@ -30,6 +31,9 @@ impl<S: Store> Replica<S> {
         }
         let was_ended = matches!(table.phase, Phase::Pruning(_));
         table.phase = Phase::Receiving;
+        if table.transfer.awaited == Awaited::Asked {
+            table.transfer.awaited = Awaited::Begun;
+        }
         match Fault::MarkFromSender.is_planted() {
             true => table.mark = number as u8,
             false => table.next_mark(),
@@ -77,7 +81,12 @@ impl<S: Store> Replica<S> {
     /// Continues to delete stale records.
     pub(crate) fn prune(&mut self, now_ns: u64, store: &mut S) {
         self.begin_prune();
-        let Some(index) = self.inbox.ended() else {
+        let ends = |it: &TableState<S>| matches!(it.phase, Phase::Pruning(_));
+        let mut tables = self.tables.iter().enumerate();
+        // what waits for the whole state waits for these deletions, too
+        let whole = tables.find(|(index, it)| ends(it) && store.is_whole(*index));
+        let whole = whole.map(|(index, _)| index);
+        let Some(index) = whole.or_else(|| self.inbox.ended()) else {
             return;
         };
         let table = &mut self.tables[index];
@@ -93,10 +102,17 @@ impl<S: Store> Replica<S> {
             table.absences.clear();
             table.ages.clear();
             table.deleted.clear();
-            table.retry.reset();
+            // of a whole state it is not known yet whether it will be refused
+            if whole.is_none() && table.counters.refused_here == 0 {
+                table.retry.reset();
+            }
             self.again.reset();
-            self.inbox.settle_end();
+            match whole {
+                Some(_) => self.inbox.settle_end_of(index),
+                None => self.inbox.settle_end(),
+            }
             self.begin_prune();
+            self.end_held(now_ns, store, index);
             self.answer_drain();
         } else {
             self.is_busy = true;
@@ -131,7 +147,7 @@ impl<S: Store> TableState<S> {
                 continue;
             }
             let tag = store.tag(index, &key).copied().unwrap_or_default();
-            if tag.has(Tag::REFUSED) && !tag.has(Tag::STRAY) {
+            if tag.has(Tag::REFUSED) && !tag.has(Tag::STRAY) && !self.transfer.is_list {
                 // the decider has no room for it: it is kept here
                 continue;
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use crate::commit::Awaited;
 use crate::outbox::Flight;
 use crate::session::Replica;
 use crate::store::Store;
@@ -191,6 +192,9 @@ impl<S: Store> Replica<S> {
                 return Some(format!("received to {} %", percent.min(99) / 10 * 10));
             }
             _ => return Some("the nodes compare their records".to_owned()),
+        }
+        if table.transfer.awaited != Awaited::Nothing {
+            return Some("the whole list is being requested".to_owned());
         }
         if !table.wants.is_empty() {
             return Some("different records are being requested".to_owned());

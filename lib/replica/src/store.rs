@@ -119,6 +119,20 @@ pub struct Token {
     pub(crate) ordinal: u64,
 }
 
+/// A whole state of a table, to be put in force at once: [`Store::commit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The table.
+    pub table: Table,
+    /// Token of the verdict.
+    pub token: Token,
+    /// The state's number at the peer's store.
+    pub generation: u32,
+    /// It is a list, not single records: all of it is put in force or nothing, and nothing if others have
+    /// changed what is there meanwhile.
+    pub is_list: bool,
+}
+
 /// Who may change a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
@@ -230,7 +244,7 @@ pub trait Store {
     ///
     /// # Errors
     /// It does not fit.
-    fn accept(&self, _table: Table, _preface: &[u8]) -> Result<(), String> {
+    fn accept(&mut self, _table: Table, _preface: &[u8]) -> Result<(), String> {
         Ok(())
     }
 
@@ -267,6 +281,60 @@ pub trait Store {
     /// name.
     fn shortage(&self, _table: Table) -> Option<String> {
         None
+    }
+
+    /// Whether the table takes whole states only: records of the peer wait in the store, and are
+    /// what its other methods show, until [`commit`](Self::commit) or
+    /// [`abandon`](Self::abandon).
+    fn is_whole(&self, _table: Table) -> bool {
+        false
+    }
+
+    /// Whether the records are a state that others made: not half of a change, nor of a reading.
+    fn is_exact(&self, _table: Table) -> bool {
+        true
+    }
+
+    /// Whether the store has all that others did there, as far as it can be told: no list is put in force while
+    /// it has not.
+    fn is_known(&self, _table: Table) -> bool {
+        true
+    }
+
+    /// Number of the present state, for people.
+    fn generation(&self) -> u32 {
+        0
+    }
+
+    /// Digest of all records that are in force, the same on both nodes if [`digest`](Self::digest) of each is.
+    /// Records that end by themselves do not count.
+    fn state(&self, _table: Table) -> u64 {
+        0
+    }
+
+    /// The same as if what waits were in force.
+    fn staged_state(&self, _table: Table) -> u64 {
+        0
+    }
+
+    /// Whether the table is one list as a whole: the decider takes no single record that the other
+    /// node offers, no absence there deletes one, and nothing is put in force whose digest is not the
+    /// decider's.
+    fn is_list(&self, _table: Table) -> bool {
+        false
+    }
+
+    /// The peer says that it is one.
+    fn take_list(&mut self, _table: Table) {}
+
+    /// Puts in force what waits of these tables, all at once. The verdict on each comes by its token,
+    /// after those of its records.
+    fn commit(&mut self, _commits: &[Commit]) {}
+
+    /// Drops what waits: what is in force stays. Returns the tokens of the dropped records. `is_cut` says that
+    /// its end did not come: people have to know.
+    fn abandon(&mut self, _table: Table, _is_cut: bool) -> Vec<Token> {
+        Vec::new()
     }
 
     /// Writes the newest value of the lane "latest only"; false if there is none.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::commit::Transfer;
 use crate::outbox::{Changes, KeyOf, Latest};
 use crate::store::{Mark, Store, Table};
 use crate::{SECOND, TableConfig};
@@ -80,6 +81,9 @@ pub(crate) struct TableState<S: Store> {
     /// Keys that this node deleted while the nodes were apart, until a snapshot is complete.
     pub deleted: HashSet<KeyOf<S>>,
     pub wants: Wants<KeyOf<S>>,
+    pub transfer: Transfer,
+    /// The next snapshot is sent by value: the peer does not have what flags say.
+    pub is_void_next: bool,
     /// Keys with open verdicts: their number, and whether this node changed the record meanwhile.
     pub open: HashMap<KeyOf<S>, (u32, bool)>,
     /// Ordinal of the last record offered by the peer.
@@ -187,6 +191,10 @@ impl<K: crate::Key> Wants<K> {
     pub fn is_empty(&self) -> bool {
         self.open.is_empty() && !self.all
     }
+
+    pub fn is_more_than(&self, count: usize) -> bool {
+        self.all || self.open.len() > count
+    }
 }
 
 /// For people.
@@ -262,6 +270,8 @@ impl<S: Store> TableState<S> {
             absences: Absences::new(),
             deleted: HashSet::new(),
             wants: Wants::new(),
+            transfer: Transfer::default(),
+            is_void_next: false,
             open: HashMap::new(),
             offered: 0,
             mark: 0,
@@ -372,6 +382,8 @@ impl<S: Store> TableState<S> {
         self.is_whole = false;
         self.open = HashMap::new();
         self.offered = 0;
+        self.transfer.halt();
+        self.is_void_next = false;
     }
 
     /// Index of a table, checked.

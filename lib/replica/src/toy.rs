@@ -298,7 +298,7 @@ impl Store for Toy {
         out.u8(self.preface.0);
     }
 
-    fn accept(&self, _table: Table, preface: &[u8]) -> Result<(), String> {
+    fn accept(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
         let (ours, matters) = self.preface;
         match matters && preface != [ours] {
             true => Err(format!(

@@ -203,7 +203,7 @@ impl Store for Tables {
         }
     }
 
-    fn accept(&self, table: Table, preface: &[u8]) -> Result<(), String> {
+    fn accept(&mut self, table: Table, preface: &[u8]) -> Result<(), String> {
         let server = self.servers.get(table);
         let here = server.map_or("", |it| config::kind(it.settings.format));
         match preface == here.as_bytes() {

@@ -211,7 +211,7 @@ impl Store for Sets {
         }
     }
 
-    fn accept(&self, table: usize, preface: &[u8]) -> Result<(), String> {
+    fn accept(&mut self, table: usize, preface: &[u8]) -> Result<(), String> {
         let here = self.all.get(table).and_then(Set::shape);
         let there = read_shape(preface).ok();
         match (here, there) {

@@ -124,7 +124,7 @@ impl Lab {
         let (now_ns, value) = (self.now_ns(), self.next_value());
         if let Some(it) = self.nodes[node].running() {
             it.store.put(table, key, value);
-            let is_stray = it.replica.is_stray(&it.store, table);
+            let is_stray = it.replica.undoes(&it.store, table);
             self.watch.put(node, table, key, &it.store, is_stray);
             it.replica
                 .changed(now_ns, &mut it.store, table, &Number(key), Change::Put);

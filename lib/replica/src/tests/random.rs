@@ -135,7 +135,7 @@ fn take(lab: &mut Lab, step: Step) {
 /// Precious keys have one writer, and a backup's own changes are undone.
 fn is_free(lab: &Lab, node: usize, table: usize, key: u32) -> bool {
     let it = lab.machine(node);
-    let is_stray = it.replica.is_stray(&it.store, table);
+    let is_stray = it.replica.undoes(&it.store, table);
     key < FREE || (key % 2 == node as u32 && !is_stray)
 }
 

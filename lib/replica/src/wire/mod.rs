@@ -27,13 +27,16 @@
 //!  5 BEGIN     number 32, records 64                   decider to follower
 //!  6 RECORDS   record ...                              counted but for SAME; snapshot and live, either way
 //!  7 END       number 32                               counted
-//!  8 REQUEST   (how 8, key n 8 ...) ...                how: 0 send it, 1 deleted here; no key: the table
+//!  8 REQUEST   (how 8, key n 8 ...) ...                how: 0 send it, 1 deleted here, 2 the table by value,
+//!                                                      alone and without a key; nothing: the table
 //!  9 ACK       applied 64, ordinal 64 ...          verdicts so far; ordinals that were refused, ascending
 //! 10 LATEST    record ...                              not counted
 //! 11 DRAIN     id 32
 //! 12 DRAINED   id 32
 //! 13 AGAIN     garbage 32                              messages dropped since the channel is up
 //! 14 COUNT     records 64, refused 32                  for people
+//! 15 COMMIT    generation 32, (table 8, flags 8, digest 64) ...   counted for each table: all of it was sent, up to
+//!                                                      a whole state; the digest of all records
 //!
 //! record
 //! +-------+------------------+-------+---------+---------+-----------+
@@ -42,6 +45,9 @@
 //!     8                          8               16 bits
 //!   flags: 1 SHARED, 2 CHANGED, 4 AGE, 8 GONE (no value), 16 SAME (a digest of 64 bits as value,
 //!          without its length), 32 CORRECTION (an answer to a refused change: never answered)
+//!
+//! flags of a table in COMMIT: 1 REPLACED (one list takes the place of another), 2 PART (more than fits was sent: it
+//!          counts without the rest), 4 LIST (the table is one list as a whole), 8 ASKING (the sender has asked for all)
 //! ```
 //!
 //! The parser takes any bytes without a panic: [`Message::parse`]. A message that parses consists of
@@ -84,6 +90,19 @@ pub mod flag {
     /// An answer to a change that was refused.
     pub const CORRECTION: u8 = 32;
     pub(super) const ALL: u8 = 63;
+}
+
+/// Flags of a table in COMMIT.
+pub mod commit {
+    /// The records take the place of what was there, as one list.
+    pub const REPLACED: u8 = 1;
+    /// More was sent than may be on its way: it counts without the rest.
+    pub const PART: u8 = 2;
+    /// The table is one list as a whole.
+    pub const LIST: u8 = 4;
+    /// The sender has asked for all of the receiver's records: its own do not refer to them.
+    pub const ASKING: u8 = 8;
+    pub(super) const ALL: u8 = 15;
 }
 
 /// Why bytes are not a message, or a record is not one of its table. Always the sender's fault.
@@ -189,6 +208,13 @@ pub enum Body<'b> {
         /// Records that the sender's store refused.
         refused: u32,
     },
+    /// What was sent of these tables is whole.
+    Commit {
+        /// The state's number at the sender's store.
+        generation: u32,
+        /// Each table.
+        tables: Vec<CommitTable>,
+    },
 }
 
 /// Who the sender is, and what tables it has.
@@ -215,6 +241,17 @@ pub struct HelloTable<'b> {
     pub name: &'b str,
     /// What has to fit before records are exchanged.
     pub preface: &'b [u8],
+}
+
+/// One table in a COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitTable {
+    /// Index of the table at the sender.
+    pub table: u8,
+    /// See [`commit`].
+    pub flags: u8,
+    /// Digest of all records of the sender.
+    pub digest: u64,
 }
 
 /// A message as it was received.
@@ -270,7 +307,7 @@ impl<'b> Iterator for Records<'b> {
     }
 }
 
-/// Keys of a REQUEST, all checked: how (0 send it, 1 deleted here) and the key's bytes.
+/// Keys of a REQUEST, all checked: how (0 send it, 1 deleted here, 2 the whole table by value) and the key's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys<'b> {
     bytes: &'b [u8],
@@ -317,9 +354,11 @@ pub(crate) mod kind {
     pub const DRAINED: u8 = 12;
     pub const AGAIN: u8 = 13;
     pub const COUNT: u8 = 14;
+    pub const COMMIT: u8 = 15;
 }
 
 pub(crate) mod how {
     pub const SEND: u8 = 0;
     pub const DELETED: u8 = 1;
+    pub const VALUES: u8 = 2;
 }

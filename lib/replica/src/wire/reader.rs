@@ -28,6 +28,7 @@ impl<'b> Message<'b> {
             Body::Ack { ordinals, .. } => (ordinals.0.len() / 8) as u16,
             Body::Hello(hello) => hello.tables.len() as u16,
             Body::Role(groups) => groups.len() as u16,
+            Body::Commit { tables, .. } => tables.len() as u16,
             _ => 0,
         };
         match reader.0 {
@@ -158,6 +159,10 @@ impl<'b> Reader<'b> {
                 records: self.u64()?,
                 refused: self.u32()?,
             },
+            kind::COMMIT => Body::Commit {
+                generation: self.u32()?,
+                tables: self.commits()?,
+            },
             kind => return Err(Malformed::Kind(kind)),
         })
     }
@@ -189,6 +194,26 @@ impl<'b> Reader<'b> {
             node,
             tables,
         })
+    }
+
+    fn commits(&mut self) -> Result<Vec<CommitTable>, Malformed> {
+        let mut tables: Vec<CommitTable> = Vec::new();
+        while !self.0.is_empty() {
+            let (table, flags) = (self.u8()?, self.u8()?);
+            let digest = self.u64()?;
+            if flags & !commit::ALL != 0 {
+                return Err(Malformed::Field("flag"));
+            }
+            if tables.iter().any(|it| it.table == table) {
+                return Err(Malformed::Field("table"));
+            }
+            tables.push(CommitTable {
+                table,
+                flags,
+                digest,
+            });
+        }
+        Ok(tables)
     }
 
     fn groups(&mut self) -> Result<Vec<&'b str>, Malformed> {
@@ -241,10 +266,11 @@ impl<'b> Reader<'b> {
     fn keys(&mut self) -> Result<Keys<'b>, Malformed> {
         let (bytes, mut count) = (self.0, 0_u16);
         while !self.0.is_empty() {
-            if self.u8()? > how::DELETED {
+            let (how, key) = (self.u8()?, self.short()?);
+            let is_alone = bytes.len() == 2 && key.is_empty();
+            if how > how::VALUES || (how == how::VALUES && !is_alone) {
                 return Err(Malformed::Field("request"));
             }
-            self.short()?;
             count = count.wrapping_add(1);
         }
         Ok(Keys { bytes, count })

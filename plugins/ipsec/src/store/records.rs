@@ -196,7 +196,7 @@ impl Store for Tunnels {
         wire::put_preface(out);
     }
 
-    fn accept(&self, _table: Table, preface: &[u8]) -> Result<(), String> {
+    fn accept(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
         wire::accept_preface(preface)
     }
 

@@ -1,0 +1,139 @@
+//! The offer of a follower: the decider decides on each record, before its snapshot.
+
+use crate::inbox::Slot;
+use crate::merge::{Here, Verdict, decide};
+use crate::outbox::Why;
+use crate::receiver::read_key;
+use crate::session::Replica;
+use crate::store::{Authority, Store, Table, Tag};
+use crate::table::{Phase, TableState};
+use crate::wire::{Malformed, Record, Records, flag};
+
+impl<S: Store> Replica<S> {
+    pub(crate) fn handle_offer(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+        records: Records<'_>,
+    ) -> Result<(), Malformed> {
+        if !matches!(self.tables[index].phase, Phase::Awaiting) {
+            return Err(Malformed::Order("OFFER"));
+        }
+        for record in records {
+            if record.has(flag::SAME | flag::GONE) {
+                return Err(Malformed::Field("flag"));
+            }
+            let key = read_key::<S>(&record)?;
+            let slot = self.decide(now_ns, store, index, &key, &record)?;
+            self.push_slot(index, slot);
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+        key: &S::Key,
+        record: &Record<'_>,
+    ) -> Result<Slot<S::Key>, Malformed> {
+        let table = &mut self.tables[index];
+        let pending = table.changes.pending.get(key).map(|it| it.changed_ns);
+        let changed_ns = pending.or_else(|| table.ages.get(key).copied());
+        let tag = store.tag(index, key).copied();
+        let both = store.authority(index, key) == Authority::Both;
+        if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
+            return Ok(Slot::Done);
+        }
+        let is_list = store.is_list(index);
+        let here = tag.map(|tag| Here {
+            tag,
+            is_equal: store.holds(index, key, record.value),
+            age_ms: changed_ns.map(|at_ns| now_ns.saturating_sub(at_ns) / 1_000_000),
+        });
+        let authority = store.authority(index, key);
+        let is_equal = here.as_ref().is_some_and(|here| here.is_equal);
+        let preferred = match authority {
+            Authority::Both if !is_equal => store.prefers(index, key, record.value),
+            _ => None,
+        };
+        let (verdict, costs) = match preferred {
+            _ if is_list && !is_equal => (Verdict::Keep, record.has(flag::CHANGED)),
+            Some(true) => (Verdict::Take, false),
+            Some(false) => (Verdict::Keep, false),
+            None => decide(here, record, authority),
+        };
+        if costs {
+            table.note_conflict(key, verdict == Verdict::Take);
+        }
+        match verdict {
+            Verdict::Take => return self.put(now_ns, store, index, key, record.value),
+            Verdict::Equal => {
+                table.changes.supersede(key);
+                if let Some(tag) = store.tag(index, key) {
+                    tag.equal();
+                    tag.mark = table.mark;
+                }
+            }
+            Verdict::Keep => {
+                if let Some(tag) = store.tag(index, key) {
+                    tag.clear(Tag::SHARED);
+                }
+            }
+        }
+        Ok(Slot::Done)
+    }
+
+    pub(crate) fn handle_offered(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+    ) -> Result<(), Malformed> {
+        let limit = self.config.changes_max;
+        let table = &mut self.tables[index];
+        match table.phase {
+            Phase::Awaiting => {
+                table.phase = Phase::Due;
+                table.hurry_changes(now_ns, store, index, limit);
+                table.offered = self.inbox.processed;
+                let (count, name) = (table.counters.conflicts, table.config.name.clone());
+                if count > std::mem::replace(&mut table.conflicts_told, count) {
+                    self.tell(format!(
+                        "{name}: {count} records had two values; one of each was kept"
+                    ));
+                }
+                Ok(())
+            }
+            _ => Err(Malformed::Order("OFFERED")),
+        }
+    }
+}
+
+impl<S: Store> TableState<S> {
+    /// Changes made while the nodes were apart are sent before the rest of the table, which takes
+    /// long if it is large: a channel that is lost again and again before its end must not keep
+    /// them back.
+    fn hurry_changes(&mut self, now_ns: u64, store: &mut S, index: Table, limit: usize) {
+        let is_changed = |store: &mut S, key: &S::Key| {
+            let tag = store.tag(index, key);
+            tag.is_some_and(|tag| tag.is_changed())
+        };
+        let puts = self.ages.iter().filter(|(key, _)| is_changed(store, key));
+        let mut puts: Vec<(u64, S::Key)> = puts.map(|(key, at_ns)| (*at_ns, key.clone())).collect();
+        puts.sort_by_key(|(at_ns, _)| *at_ns);
+        let room = limit.saturating_sub(self.changes.pending.len());
+        for (at_ns, key) in puts.into_iter().take(room) {
+            self.changes.note(at_ns, &key, Why::Put);
+        }
+        let known = self.deleted.iter().filter(|_| !self.is_void);
+        let gone = known.filter(|key| store.tag(index, key).is_none());
+        let gone: Vec<S::Key> = gone.cloned().collect();
+        let room = limit.saturating_sub(self.changes.pending.len());
+        for key in gone.into_iter().take(room) {
+            self.changes.note(now_ns, &key, Why::Deleted);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Retries: after garbage, after refusals, and what repairs a table by hand or by a timer.
+
+use crate::session::Replica;
+use crate::store::Store;
+
+impl<S: Store> Replica<S> {
+    /// Handles due retries after garbage and refusals.
+    pub fn handle_timeout(&mut self, now_ns: u64, store: &mut S) {
+        self.is_busy = false;
+        if !self.up {
+            return;
+        }
+        self.refresh(store);
+        if self.again.fire(now_ns) {
+            self.again_due = true;
+            self.bump();
+        }
+        let mut bump = false;
+        for table in &mut self.tables {
+            if table.counters.refused_here > 0 && self.is_paired {
+                table.retry.arm(now_ns);
+            }
+            if table.retry.fire(now_ns) && self.is_paired && table.is_common() {
+                // records that the decider refused go to it in a new offer
+                bump |= table.is_decider;
+                if !table.is_decider {
+                    // the snapshot names what was asked for and never answered
+                    table.wants.clear();
+                    table.wants.all = true;
+                }
+            }
+        }
+        if bump {
+            self.bump();
+        }
+        self.look_at_counts(now_ns);
+        self.prune(now_ns, store);
+    }
+
+    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now_ns` if there is more to do at
+    /// once.
+    pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
+        if !self.up {
+            return None;
+        }
+        if self.is_busy {
+            return Some(now_ns);
+        }
+        let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
+        let counts = self.is_paired && !self.tables.is_empty();
+        let idle = counts && self.out.is_empty();
+        let count = idle.then_some(self.count_due_ns);
+        retries.chain(self.again.due_ns).chain(count).min()
+    }
+
+    /// Requests a whole table again, or sends it: a repair by hand or by a timer.
+    pub fn resync(&mut self, table: usize) {
+        let is_paired = self.is_paired;
+        // without a pair there is nothing to do: the next one begins with the whole table
+        let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
+            return;
+        };
+        match table.is_decider {
+            true => table.snapshot_again(),
+            false => table.wants.all = true,
+        }
+    }
+}
