@@ -50,7 +50,10 @@ impl Io for Sets {
         let kernel = kernel.map_err(Error::kernel("open netlink sockets"))?;
         host.watch_fd(kernel.fd(), Interest::READ)?;
         let replica = replicated::config(host, tables.iter().map(String::as_str));
-        let engine = Engine::new(host.now(), settings.clone(), replica, &kernel.boot());
+        let mut engine = Engine::new(host.now(), settings.clone(), replica, &kernel.boot());
+        if let Some(generation) = kernel.generation() {
+            engine.handle_generation(host.now(), generation);
+        }
         let io = Self {
             host,
             kernel,
@@ -86,8 +89,11 @@ impl Io for Sets {
         match action {
             Action::Read(set) => self.kernel.read(set),
             Action::Write(batch) => {
-                let refused = self.kernel.write(batch.set, &batch.edits);
-                engine.handle_written(self.host.now(), batch, refused);
+                let written = self.kernel.write(&batch);
+                let now_ns = self.host.now();
+                engine.handle_written(now_ns, batch, &written);
+                // what was heard meanwhile
+                self.hear(engine, now_ns);
             }
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => self.host.event(&text),
@@ -141,6 +147,7 @@ impl Sets {
             log::error!("cannot receive change notifications, reading continues: {error}");
             self.host.unwatch_fd(self.kernel.fd());
             self.hears = false;
+            engine.handle_silence();
             Vec::new()
         });
         let heard = !events.is_empty();
@@ -150,7 +157,12 @@ impl Sets {
                     engine.handle_event(now_ns, set, Seen::Added(elements));
                 }
                 Event::Deleted(set, keys) => engine.handle_event(now_ns, set, Seen::Deleted(keys)),
-                Event::Touched(set) => engine.handle_event(now_ns, set, Seen::Touched),
+                Event::Touched {
+                    set,
+                    added,
+                    deleted,
+                } => engine.handle_event(now_ns, set, Seen::Touched { added, deleted }),
+                Event::Generation(number) => engine.handle_generation(now_ns, number),
                 Event::Remade(set) => engine.handle_event(now_ns, set, Seen::Remade),
                 Event::Lost => engine.handle_loss(now_ns),
             }

@@ -4,7 +4,9 @@
 //! kernel with the next batch ([`Sets::poll_batch`]), whose outcome is the verdict
 //! ([`Sets::finish`]).
 
+mod changes;
 mod entry;
+mod incoming;
 mod reads;
 mod set;
 mod table;
@@ -12,16 +14,17 @@ mod writes;
 
 use spared_replica::wire::RECORDS_MAX;
 use spared_replica::{
-    Applied, Malformed, Mark, Reader, Sink, Step, Store, Strays, Tag, Token, Value,
+    Applied, Commit, Malformed, Mark, Reader, Sink, Step, Store, Strays, Tag, Token, Value,
 };
 
-use crate::element::{Key, Shape};
+pub use crate::element::Key;
+use crate::element::Shape;
 use entry::Entry;
 
 pub use entry::{decode, digest};
 pub use reads::Reading;
-pub use set::{News, Set};
-pub use writes::{Batch, Edit, Outcome};
+pub use set::{News, Note, Set};
+pub use writes::{Batch, Edit, Outcome, Part, Written};
 
 /// Entries that are looked at in one call, of one set.
 const SLICE: usize = 10_000;
@@ -43,21 +46,32 @@ pub struct Sets {
     pub all: Vec<Set>,
     /// The time of what is called next.
     pub now_ns: u64,
+    /// The kernel's generation of which the sets have all.
+    pub generation: u32,
 }
 
 impl Sets {
-    /// The next batch of any set, for the kernel.
+    /// The next batch for the kernel: what waits of all sets, or a portion of what one lacks that was
+    /// made anew.
     pub fn poll_batch(&mut self) -> Option<Batch> {
         let now_ns = self.now_ns;
+        let sets = self.all.iter_mut().enumerate();
+        let parts = sets.filter_map(|(index, set)| set.poll_part(now_ns, index));
+        let parts: Vec<Part> = parts.collect();
+        if !parts.is_empty() {
+            return Some(Batch { parts });
+        }
         let mut sets = self.all.iter_mut().enumerate();
-        sets.find_map(|(index, set)| set.poll_batch(now_ns, index))
+        let part = sets.find_map(|(index, set)| set.poll_refill(now_ns, index))?;
+        let parts = vec![part];
+        Some(Batch { parts })
     }
 
-    /// Result in the kernel: refusals by key and errno.
-    pub fn finish(&mut self, batch: Batch, refused: Vec<(Key, i32)>) -> Outcome {
+    /// Result of a part of a batch in the kernel.
+    pub fn finish(&mut self, part: Part, written: &Written) -> Outcome {
         let now_ns = self.now_ns;
-        match self.all.get_mut(batch.set) {
-            Some(set) => set.finish(now_ns, batch, refused),
+        match self.all.get_mut(part.set) {
+            Some(set) => set.finish(now_ns, part, written),
             None => Outcome::default(),
         }
     }
@@ -86,7 +100,8 @@ impl Store for Sets {
         };
         let (mut last, mut step) = (None, Step::Done);
         for (key, entry) in set.table.range_mut(at.as_ref()) {
-            if !entry.is_over(now_ns) {
+            let is_gone = set.incoming.get(key).is_some_and(Option::is_none);
+            if !is_gone && !entry.is_over(now_ns) {
                 let (mut tag, digest) = (entry.tag, Some(entry.digest()));
                 let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ns, out));
                 entry.tag = tag;
@@ -106,8 +121,14 @@ impl Store for Sets {
 
     fn encode(&mut self, table: usize, key: &Key, out: &mut Value<'_>) -> bool {
         let now_ns = self.now_ns;
-        let set = self.all.get_mut(table);
-        let entry = set.and_then(|set| set.table.get_mut(key));
+        let Some(set) = self.all.get_mut(table) else {
+            return false;
+        };
+        // a change here is newer than what waits
+        let entry = match set.table.get(key).is_some() {
+            true => set.table.get_mut(key),
+            false => set.shown_mut(key),
+        };
         entry.map(|entry| entry.encode(now_ns, out)).is_some()
     }
 
@@ -126,43 +147,20 @@ impl Store for Sets {
         if !set.shape().is_some_and(|shape| shape.fits(key)) {
             return Err(Malformed::Field("key"));
         }
-        let round = set.table.round;
-        match set.table.get_mut(key) {
-            Some(entry) => {
-                let is_there = !entry.waits && !entry.is_over(now_ns);
-                if is_there && entry.is_same(now_ns, &element) {
-                    return Ok(Applied::Same);
-                }
-                entry.replace(now_ns, element);
-                (entry.waits, entry.seen) = (true, round);
-            }
-            None => {
-                let mut entry = Entry::new(now_ns, element);
-                entry.waits = true;
-                set.table.insert(key.clone(), entry);
-                set.counters.added += 1;
-            }
-        }
-        set.push(key, Some(token));
-        Ok(Applied::Later)
+        Ok(match set.take(now_ns, element, token) {
+            true => Applied::Later,
+            false => Applied::Same,
+        })
     }
 
     fn delete(&mut self, table: usize, key: &Key) {
-        let Some(set) = self.all.get_mut(table) else {
-            return;
-        };
-        if let Some(entry) = set.table.remove(key) {
-            set.counters.deleted += 1;
-            // a set made anew may have it already
-            if entry.written != 0 || entry.waits {
-                set.deleting.insert(key.clone());
-                set.push(key, None);
-            }
+        if let Some(set) = self.all.get_mut(table) {
+            set.let_go(key);
         }
     }
 
     fn tag(&mut self, table: usize, key: &Key) -> Option<&mut Tag> {
-        let entry = self.all.get_mut(table)?.table.get_mut(key)?;
+        let entry = self.all.get_mut(table)?.shown_mut(key)?;
         Some(&mut entry.tag)
     }
 
@@ -189,7 +187,7 @@ impl Store for Sets {
         };
         let (mut last, mut count) = (None, 0);
         for (key, entry) in set.table.range(at.as_ref()).take(limit) {
-            if entry.tag.mark() != mark {
+            if entry.tag.mark() != mark && set.incoming.get(key).is_none() {
                 keys.push(key.clone());
             }
             last = Some(key.clone());
@@ -207,11 +205,17 @@ impl Store for Sets {
             out.u32(shape.key_len);
             out.u32(shape.data_len);
             let (intervals, metered) = (u8::from(shape.intervals), u8::from(shape.metered));
-            out.u8(u8::from(shape.timeouts) | intervals << 1 | metered << 2);
+            let list = u8::from(self.is_list(table));
+            out.u8(u8::from(shape.timeouts) | intervals << 1 | metered << 2 | list << 3);
         }
     }
 
     fn accept(&mut self, table: usize, preface: &[u8]) -> Result<(), String> {
+        let is_list = preface.last().is_some_and(|flags| flags & 8 != 0);
+        if let Some(set) = self.all.get_mut(table) {
+            // a worker that was started again does not know
+            set.is_list |= is_list;
+        }
         let here = self.all.get(table).and_then(Set::shape);
         let there = read_shape(preface).ok();
         match (here, there) {
@@ -228,6 +232,53 @@ impl Store for Sets {
             true => Strays::Offer,
             false => Strays::Undo,
         }
+    }
+
+    fn is_whole(&self, _table: usize) -> bool {
+        true
+    }
+
+    fn is_exact(&self, table: usize) -> bool {
+        self.all.get(table).is_none_or(Set::is_exact)
+    }
+
+    fn is_known(&self, table: usize) -> bool {
+        self.all.get(table).is_none_or(Set::is_known)
+    }
+
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn state(&self, table: usize) -> u64 {
+        self.all.get(table).map_or(0, |set| set.table.sum())
+    }
+
+    fn staged_state(&self, table: usize) -> u64 {
+        self.all.get(table).map_or(0, Set::staged_sum)
+    }
+
+    fn is_list(&self, table: usize) -> bool {
+        self.all.get(table).is_some_and(|set| set.is_list)
+    }
+
+    fn take_list(&mut self, table: usize) {
+        if let Some(set) = self.all.get_mut(table) {
+            set.is_list = true;
+        }
+    }
+
+    fn commit(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Some(set) = self.all.get_mut(commit.table) {
+                set.put_in_force(commit);
+            }
+        }
+    }
+
+    fn abandon(&mut self, table: usize, is_cut: bool) -> Vec<Token> {
+        let set = self.all.get_mut(table);
+        set.map_or_else(Vec::new, |set| set.abandon(is_cut))
     }
 
     fn room(&self) -> usize {
@@ -255,7 +306,7 @@ impl Store for Sets {
 impl Sets {
     /// An entry that has not ended.
     fn entry(&self, table: usize, key: &Key) -> Option<&Entry> {
-        let entry = self.all.get(table)?.table.get(key)?;
+        let entry = self.all.get(table)?.shown(key)?;
         (!entry.is_over(self.now_ns)).then_some(entry)
     }
 }

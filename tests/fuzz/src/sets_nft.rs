@@ -93,7 +93,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 comment: [0, 2, b'x', 0].into(),
                 metered: false,
             };
-            let payload = codec::change(&set, &info, &element.key, Some(&element));
+            let payload = codec::change(&set, &info, [(&element.key, Some(&element))].into_iter());
             seeds.push([&[0], &payload[..]].concat());
         }
     }

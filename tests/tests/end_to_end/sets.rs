@@ -2,6 +2,7 @@
 //! nftables sets follow between two routers: from wherever elements come, with what is left of their
 //! time, over failovers, and never back.
 
+mod lists;
 mod reload;
 mod roles;
 
@@ -53,8 +54,14 @@ struct Sets<'l> {
 impl<'l> Sets<'l> {
     /// Both have the sets, one is active, the other in sync.
     fn start(lab: &'l Lab, names: &[&str]) -> Result<Self> {
+        Self::start_with(lab, names, "")
+    }
+
+    /// The same with one more set.
+    fn start_with(lab: &'l Lab, names: &[&str], set: &str) -> Result<Self> {
         for site in &lab.sites {
             site.ns.nft(SETS)?;
+            site.ns.nft(&format!("table inet filter {{\n{set}\n}}\n"))?;
         }
         let pair = Linked::start(lab, &plan(toml(names)))?;
         let active = pair.at()?;

@@ -59,6 +59,16 @@ fn get(kind: u16, payload: &[u8]) -> Message {
     Message::request(message_type(kind), NLM_F_ACK, payload)
 }
 
+/// Asks for the kernel's generation: the answer is NFT_MSG_NEWGEN.
+pub fn get_generation() -> Message {
+    get(NFT_MSG_GETGEN, &[0; 4])
+}
+
+/// The number in NFT_MSG_NEWGEN: each transaction has the next one.
+pub fn generation(payload: &[u8]) -> Option<u32> {
+    find(payload, NFTA_GEN_ID).and_then(u32_be)
+}
+
 /// The payload of a dump of elements.
 pub fn get_elements(set: &SetName) -> Vec<u8> {
     let mut payload = header(set.family);
@@ -253,39 +263,46 @@ impl Intervals {
     }
 }
 
-/// The payload that adds an element, or deletes its key.
-pub fn change(set: &SetName, info: &SetInfo, key: &Key, add: Option<&Element>) -> Vec<u8> {
+/// The payload that adds elements, or deletes their keys.
+pub fn change<'e>(
+    set: &SetName,
+    info: &SetInfo,
+    changes: impl Iterator<Item = (&'e Key, Option<&'e Element>)>,
+) -> Vec<u8> {
     let mut payload = get_elements(set);
+    put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
+        for (key, add) in changes {
+            put_change(list, info, key, add);
+        }
+    });
+    payload
+}
+
+fn put_change(list: &mut Vec<u8>, info: &SetInfo, key: &Key, add: Option<&Element>) {
     let key_len = info.shape.key_len as usize;
     let (from, to) = key.0.split_at(key_len.min(key.0.len()));
     // Intervals with parts have both ends in one element, others are two elements.
     let two = !to.is_empty() && !info.concatenated;
-    put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-        put_nested(list, LIST_ELEMENT, |out| {
-            put_key(out, NFTA_SET_ELEM_KEY, from);
-            if !to.is_empty() && !two {
-                put_key(out, NFTA_SET_ELEM_KEY_END, to);
-            }
-            if from.is_empty() {
-                put(
-                    out,
-                    NFTA_SET_ELEM_FLAGS,
-                    &NFT_SET_ELEM_CATCHALL.to_be_bytes(),
-                );
-            }
-            if let Some(element) = add {
-                put_rest(out, info, element);
-            }
-        });
-        if two {
-            put_nested(list, LIST_ELEMENT, |out| {
-                put_key(out, NFTA_SET_ELEM_KEY, to);
-                let flags = NFT_SET_ELEM_INTERVAL_END.to_be_bytes();
-                put(out, NFTA_SET_ELEM_FLAGS, &flags);
-            });
+    put_nested(list, LIST_ELEMENT, |out| {
+        put_key(out, NFTA_SET_ELEM_KEY, from);
+        if !to.is_empty() && !two {
+            put_key(out, NFTA_SET_ELEM_KEY_END, to);
+        }
+        if from.is_empty() {
+            let flags = NFT_SET_ELEM_CATCHALL.to_be_bytes();
+            put(out, NFTA_SET_ELEM_FLAGS, &flags);
+        }
+        if let Some(element) = add {
+            put_rest(out, info, element);
         }
     });
-    payload
+    if two {
+        put_nested(list, LIST_ELEMENT, |out| {
+            put_key(out, NFTA_SET_ELEM_KEY, to);
+            let flags = NFT_SET_ELEM_INTERVAL_END.to_be_bytes();
+            put(out, NFTA_SET_ELEM_FLAGS, &flags);
+        });
+    }
 }
 
 /// Of nf_tables' own: elements of a list have this type (NFTA_LIST_ELEM).

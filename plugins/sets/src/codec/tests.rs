@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn added(info: &SetInfo, element: &Element) -> Vec<u8> {
+    change(&bans(), info, [(&element.key, Some(element))].into_iter())
+}
+
 fn info_of(intervals: bool) -> SetInfo {
     SetInfo {
         shape: Shape {
@@ -59,7 +63,7 @@ fn what_is_told_is_what_would_be_listed() {
     all[0].data = Box::new([1, 2, 3, 4]);
     all[1].comment = Box::new([0, 2, b'x', 0]);
     for element in all {
-        let payload = change(&bans(), &info, &element.key, Some(&element));
+        let payload = added(&info, &element);
         assert_eq!(set_of_elements(&payload), Some(bans()));
         assert_eq!(read(&payload, &info), [element]);
     }
@@ -69,11 +73,11 @@ fn what_is_told_is_what_would_be_listed() {
 fn an_interval_is_two_elements_or_one_with_parts() {
     let mut info = info_of(true);
     let interval = element(&[10, 0, 0, 0, 10, 0, 1, 0], Some((5_000, 5_000)));
-    let payload = change(&bans(), &info, &interval.key, Some(&interval));
+    let payload = added(&info, &interval);
     assert_eq!(listed(&payload, &info).count(), 2);
     assert_eq!(read(&payload, &info), std::slice::from_ref(&interval));
     info.concatenated = true;
-    let payload = change(&bans(), &info, &interval.key, Some(&interval));
+    let payload = added(&info, &interval);
     assert_eq!(listed(&payload, &info).count(), 1);
     assert_eq!(read(&payload, &info), [interval]);
 }

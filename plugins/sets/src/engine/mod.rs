@@ -4,6 +4,7 @@
 //! Fed as any [`spared_sdk::Engine`], by [`configure`](Engine::configure) and by what the kernel says:
 //! [`handle_info`](Engine::handle_info), [`handle_elements`](Engine::handle_elements),
 //! [`handle_read`](Engine::handle_read), [`handle_event`](Engine::handle_event),
+//! [`handle_generation`](Engine::handle_generation) behind the events of each transaction,
 //! [`handle_loss`](Engine::handle_loss), [`handle_written`](Engine::handle_written).
 //!
 //! Every call does a bounded part of the work: sets may have a million elements.
@@ -23,9 +24,11 @@ use crate::codec::SetInfo;
 use crate::config::Settings;
 use crate::element::{Element, Key};
 use crate::error::Hindrance;
-use crate::store::{Batch, News, Origin, Reading, Set, Sets, digest};
+use crate::store::{Batch, News, Origin, Part, Reading, Set, Sets, Written, digest};
 use role::{Draining, Synchrony};
 
+/// Records that are on their way without a verdict: a list of a million, and as many deletions.
+const WINDOW: usize = 1 << 21;
 /// Entries of old sets that are freed in one call.
 const SLICE: usize = 10_000;
 /// Changes of a set that wait: beyond, all of it is compared. A ruleset may load a million.
@@ -50,8 +53,11 @@ pub enum Action {
 pub enum Seen {
     Added(Vec<Element>),
     Deleted(Vec<Key>),
-    /// A change that only reading shows.
-    Touched,
+    /// Ends of intervals that came and went: which, only a reading shows.
+    Touched {
+        added: usize,
+        deleted: usize,
+    },
     /// The set was created or deleted.
     Remade,
 }
@@ -65,6 +71,8 @@ pub struct Engine {
     up: bool,
     draining: Draining,
     synchrony: Synchrony,
+    /// The kernel's generation of which all notifications came; None: not known.
+    generation: Option<u32>,
     actions: VecDeque<Action>,
     /// Times of the next complete comparison, and of small periodic tasks.
     resync_due_ns: u64,
@@ -75,6 +83,7 @@ impl Engine {
     /// `boot` names the kernel's run and the network namespace; `config` has a table for each set.
     pub fn new(now_ns: u64, settings: Settings, mut config: Config, boot: &str) -> Self {
         config.changes_max = CHANGES_MAX;
+        config.window = WINDOW;
         let origin = Origin {
             boot: digest(&[boot.as_bytes()]),
             run: config.run,
@@ -83,12 +92,17 @@ impl Engine {
         let sets = sets.map(|it| Set::new(it.name.clone(), it.reload, origin, now_ns));
         let all = sets.collect();
         Self {
-            store: Sets { all, now_ns },
+            store: Sets {
+                all,
+                now_ns,
+                generation: 0,
+            },
             replica: Replica::new(config),
             active_groups: BTreeSet::new(),
             up: false,
             draining: Draining::default(),
             synchrony: Synchrony::default(),
+            generation: None,
             actions: VecDeque::new(),
             resync_due_ns: now_ns.saturating_add(settings.resync_ns),
             look_due_ns: now_ns,
@@ -163,22 +177,83 @@ impl Engine {
         };
         let mut news = Vec::new();
         match seen {
-            Seen::Added(elements) if set.shape().is_some() => {
+            Seen::Added(_) if set.shape().is_none() => {}
+            Seen::Added(elements) if set.is_remade() => {
                 set.see(now_ns, elements, false, &mut news);
             }
-            Seen::Added(_) => {}
-            Seen::Deleted(keys) => set.observe_deletions(now_ns, keys, &mut news),
-            Seen::Touched => set.reads.touch(now_ns, false),
-            Seen::Remade => set.reads.hurry(now_ns),
+            Seen::Added(elements) => set.note_added(elements),
+            Seen::Deleted(keys) => set.note_deleted(keys),
+            Seen::Touched { added, deleted } => set.note_touched(now_ns, added, deleted),
+            Seen::Remade => set.note_remade(now_ns),
         }
         self.tell(now_ns, index, news);
+    }
+
+    /// A transaction of anybody has ended: what it changed counts together.
+    pub fn handle_generation(&mut self, now_ns: u64, generation: u32) {
+        self.at(now_ns);
+        self.generation = Some(generation);
+        self.store.all.iter_mut().for_each(Set::end_transaction);
+        self.release(now_ns);
+    }
+
+    /// No notification comes any more: readings alone show what changes.
+    pub fn handle_silence(&mut self) {
+        self.generation = None;
+    }
+
+    /// The sets take what was kept back: not before the peer has all of the state before it, so that one
+    /// state becomes whole however fast they follow each other.
+    fn release(&mut self, now_ns: u64) {
+        self.settle(now_ns);
+        for index in 0..self.store.all.len() {
+            let is_busy = self.replica.is_uncommitted(index) && !self.is_draining();
+            let Some(set) = self.store.all.get_mut(index) else {
+                continue;
+            };
+            if set.has_kept() && !(is_busy && set.is_kept()) {
+                let mut news = Vec::new();
+                let is_list = set.take_kept(now_ns, &mut news);
+                let outdated = std::mem::take(&mut set.outdated);
+                if !outdated.is_empty() {
+                    let store = &mut self.store;
+                    self.replica.outdated(now_ns, store, index, &outdated);
+                }
+                self.store.generation = self.generation.unwrap_or(self.store.generation);
+                self.tell(now_ns, index, news);
+                if is_list {
+                    self.replica.replaced(now_ns, &mut self.store, index);
+                }
+            }
+            let set = self.store.all.get_mut(index);
+            if set.is_some_and(|set| set.make_sure(self.generation)) {
+                self.replica.replaced(now_ns, &mut self.store, index);
+            }
+        }
+    }
+
+    /// States of the peer that change nothing are in force.
+    fn settle(&mut self, now_ns: u64) {
+        let sets = self.store.all.iter_mut();
+        let tokens: Vec<_> = sets.flat_map(|set| set.settled.drain(..)).collect();
+        for token in tokens {
+            self.replica.verdict(now_ns, &mut self.store, token, true);
+        }
+    }
+
+    /// Something is kept back that could be told now.
+    fn has_kept(&self) -> bool {
+        let sets = self.store.all.iter().enumerate();
+        let mut kept = sets.filter(|(_, set)| set.has_kept());
+        kept.any(|(index, _)| !self.replica.is_uncommitted(index))
     }
 
     /// Notifications were lost.
     pub fn handle_loss(&mut self, now_ns: u64) {
         self.at(now_ns);
+        self.generation = None;
         for set in &mut self.store.all {
-            set.reads.touch(now_ns, true);
+            set.note_loss_of_events(now_ns);
         }
     }
 
@@ -205,14 +280,26 @@ impl Engine {
             }
             self.tell(now_ns, index, news);
         }
+        self.release(now_ns);
         self.drain_if_read(now_ns);
     }
 
-    /// Refusals of the kernel for a batch: keys and errnos.
-    pub fn handle_written(&mut self, now_ns: u64, batch: Batch, refused: Vec<(Key, i32)>) {
+    /// The kernel's answer to a batch.
+    pub fn handle_written(&mut self, now_ns: u64, batch: Batch, written: &Written) {
         self.at(now_ns);
-        let index = batch.set;
-        let outcome = self.store.finish(batch, refused);
+        for part in batch.parts {
+            self.finish(now_ns, part, written);
+        }
+    }
+
+    fn finish(&mut self, now_ns: u64, part: Part, written: &Written) {
+        let index = part.set;
+        let outcome = self.store.finish(part, written);
+        if !outcome.outdated.is_empty() {
+            let tokens = &outcome.outdated;
+            self.replica
+                .outdated(now_ns, &mut self.store, index, tokens);
+        }
         for (token, is_applied) in outcome.verdicts {
             self.replica
                 .verdict(now_ns, &mut self.store, token, is_applied);
@@ -281,6 +368,7 @@ impl spared_sdk::Engine for Engine {
         let own = [self.look_due_ns, self.resync_due_ns];
         let due = self.synchrony.due();
         let due = due.into_iter().chain(self.draining.due());
+        let due = due.chain(self.has_kept().then_some(now_ns));
         sets.chain(retries)
             .chain(replica)
             .chain(own)
@@ -290,6 +378,7 @@ impl spared_sdk::Engine for Engine {
 
     fn poll_action(&mut self, now_ns: u64) -> Option<Action> {
         self.at(now_ns);
+        self.settle(now_ns);
         if self.actions.is_empty() {
             self.review(now_ns);
         }
@@ -340,6 +429,7 @@ impl spared_sdk::Engine for Engine {
 
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         self.at(now_ns);
+        self.release(now_ns);
         self.replica.poll_message(now_ns, &mut self.store)
     }
 

@@ -4,7 +4,7 @@ use spared_sdk::Trouble;
 
 use super::{Action, Engine};
 use crate::SECOND;
-use crate::store::Set;
+use crate::store::{Note, Set};
 
 /// Time for which changes in transit do not count as missing.
 const PATIENCE_NS: u64 = SECOND;
@@ -66,6 +66,11 @@ impl Synchrony {
 }
 
 impl Engine {
+    /// A drain waits for nothing that is kept back.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining != Draining::Idle && !spared_sdk::Engine::is_drained(self)
+    }
+
     pub(super) fn is_active(&self) -> bool {
         !self.active_groups.is_empty()
     }
@@ -128,6 +133,11 @@ impl Engine {
         for set in &mut self.store.all {
             self.actions.extend(say_hindrance(set));
             self.actions.extend(say_left_out(set));
+            self.actions
+                .extend(set.notes.drain(..).map(|note| match note {
+                    Note::Warn(text) => Action::Warn(text),
+                    Note::Event(text) => Action::Event(text),
+                }));
         }
         while let Some(text) = self.replica.poll_event() {
             self.actions.push_back(Action::Warn(text));

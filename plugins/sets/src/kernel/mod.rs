@@ -14,11 +14,14 @@ use spared_netlink::{Monitor, Overrun, Requests, Transactions, namespace_cookie}
 use crate::codec::{self, Intervals, SetInfo};
 use crate::element::{Element, Key, SetName};
 use crate::error::Hindrance;
-use crate::store::{Edit, Reading};
+use crate::store::{Batch, Reading, Written};
 use reader::Reader;
 
 /// File with the id of the kernel's run.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Times that the socket is emptied after an overrun: others may fill it all the while.
+const DRAINS_MAX: usize = 1_000;
 
 /// A piece of a reading.
 #[derive(Debug)]
@@ -30,14 +33,20 @@ pub enum Found {
 }
 
 /// Notifications of changes by others.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Event {
     Added(usize, Vec<Element>),
     Deleted(usize, Vec<Key>),
-    /// A change that only reading tells.
-    Touched(usize),
+    /// Ends of intervals came and went: which, only reading tells.
+    Touched {
+        set: usize,
+        added: usize,
+        deleted: usize,
+    },
     /// The set was made or deleted.
     Remade(usize),
+    /// A transaction has ended; all its changes were told before.
+    Generation(u32),
     /// Notifications were lost.
     Lost,
 }
@@ -47,7 +56,7 @@ pub struct Kernel {
     /// State when a set was last read.
     infos: Vec<Option<SetInfo>>,
     transactions: Transactions,
-    monitor: Monitor,
+    ear: Ear,
     reader: Reader,
 }
 
@@ -55,9 +64,14 @@ impl Kernel {
     /// `wake` is called on another thread when [`poll`](Self::poll) has something.
     pub fn open(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let transactions = Transactions::open()?;
+        let monitor = Monitor::netfilter_of_others(NFNLGRP_NFTABLES, transactions.port())?;
         Ok(Self {
             infos: vec![None; sets.len()],
-            monitor: Monitor::netfilter_of_others(NFNLGRP_NFTABLES, transactions.port())?,
+            ear: Ear {
+                generation: reader::generation(&mut Requests::open_netfilter()?),
+                monitor,
+                early: Vec::new(),
+            },
             reader: Reader::start(sets.clone(), wake)?,
             transactions,
             sets,
@@ -66,14 +80,14 @@ impl Kernel {
 
     /// Readable when others have changed something.
     pub fn fd(&self) -> RawFd {
-        self.monitor.as_fd().as_raw_fd()
+        self.ear.monitor.as_fd().as_raw_fd()
     }
 
     /// Names the kernel's run and the network namespace: what tells handles of now from those of
     /// another time or place.
     pub fn boot(&self) -> String {
         let boot = std::fs::read_to_string(BOOT).unwrap_or_default();
-        let cookie = namespace_cookie(&self.monitor.as_fd()).unwrap_or(0);
+        let cookie = namespace_cookie(&self.ear.monitor.as_fd()).unwrap_or(0);
         format!("{} {cookie}", boot.trim())
     }
 
@@ -108,26 +122,120 @@ impl Kernel {
     /// # Errors
     /// The subscription is broken.
     pub fn events(&mut self) -> io::Result<Vec<Event>> {
+        let mut events = std::mem::take(&mut self.ear.early);
+        events.extend(self.ear.hear(&self.sets, &self.infos)?);
+        Ok(events)
+    }
+
+    /// The generation of which all notifications were read; None: not known.
+    pub fn generation(&self) -> Option<u32> {
+        self.ear.generation
+    }
+
+    /// Changes sets in one transaction. A list is left out if others changed its set since.
+    pub fn write(&mut self, batch: &Batch) -> Written {
+        const ENOENT: i32 = 2;
+        let mut written = Written::default();
+        let mut places = Vec::new();
+        for part in &batch.parts {
+            if part.is_list && part.is_outdated {
+                written.outdated.push(part.set);
+                continue;
+            }
+            match (self.sets.get(part.set), self.infos.get(part.set)) {
+                (Some(name), Some(Some(info))) => places.push(writer::Place { name, info, part }),
+                _ => {
+                    let keys = part.edits.iter().map(|edit| edit.key.clone());
+                    let refused = keys.map(|key| (part.set, key, ENOENT));
+                    written.refused.extend(refused);
+                }
+            }
+        }
+        let look = || self.ear.look(&self.sets, &self.infos);
+        writer::write(&mut self.transactions, &places, look, &mut written);
+        written
+    }
+}
+
+/// What others change.
+struct Ear {
+    monitor: Monitor,
+    /// The generation of which all notifications were read; None: not known.
+    generation: Option<u32>,
+    /// Notifications that were read while a list was written.
+    early: Vec<Event>,
+}
+
+/// What is known immediately before a list is written.
+pub struct Look {
+    /// A transaction of anybody makes another one.
+    pub generation: Option<u32>,
+    /// Sets of which others changed more than one element.
+    pub overtaken: Vec<usize>,
+}
+
+impl Ear {
+    fn hear(&mut self, sets: &[SetName], infos: &[Option<SetInfo>]) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
-        let (sets, infos) = (&self.sets, &self.infos);
         let read = self.monitor.read_raw(|header, payload| {
             note_event(sets, infos, header.kind, payload, &mut events);
-        })?;
+        });
+        let read = read.inspect_err(|_| self.generation = None)?;
         if let Err(Overrun) = read {
-            events.push(Event::Lost);
+            events = self.recover()?;
+        }
+        for event in &events {
+            match event {
+                Event::Generation(number) => self.generation = Some(*number),
+                Event::Lost => self.generation = None,
+                _ => {}
+            }
         }
         Ok(events)
     }
 
-    /// Changes a set; returns what was refused, by key and errno.
-    pub fn write(&mut self, set: usize, edits: &[Edit]) -> Vec<(Key, i32)> {
-        const ENOENT: i32 = 2;
-        let place = (self.sets.get(set), self.infos.get(set));
-        let (Some(name), Some(Some(info))) = place else {
-            let keys = edits.iter().map(|edit| (edit.key.clone(), ENOENT));
-            return keys.collect();
+    /// Notifications were lost. Those up to a generation that is asked for now are dropped with them: readings
+    /// show what they told.
+    fn recover(&mut self) -> io::Result<Vec<Event>> {
+        let generation = reader::generation(&mut Requests::open_netfilter()?);
+        for _ in 0..DRAINS_MAX {
+            let mut count = 0;
+            let _ = self.monitor.read_raw(|_, _| count += 1)?;
+            if count == 0 {
+                break;
+            }
+        }
+        let mut events = vec![Event::Lost];
+        events.extend(generation.map(Event::Generation));
+        Ok(events)
+    }
+
+    fn look(&mut self, sets: &[SetName], infos: &[Option<SetInfo>]) -> Look {
+        if self.generation.is_none() {
+            let requests = Requests::open_netfilter();
+            self.generation = requests.ok().and_then(|mut it| reader::generation(&mut it));
+        }
+        let heard = self.hear(sets, infos);
+        self.early.extend(heard.unwrap_or_default());
+        let changed = |set: usize| -> usize {
+            let counts = self.early.iter().map(|event| match event {
+                Event::Added(at, elements) if *at == set => elements.len(),
+                Event::Deleted(at, keys) if *at == set => keys.len(),
+                Event::Touched {
+                    set: at,
+                    added,
+                    deleted,
+                } if *at == set => added + deleted,
+                Event::Remade(at) if *at == set => usize::MAX,
+                Event::Lost => usize::MAX,
+                _ => 0,
+            });
+            counts.fold(0, usize::saturating_add)
         };
-        writer::write(&mut self.transactions, name, info, edits)
+        Look {
+            generation: self.generation,
+            overtaken: (0..sets.len()).filter(|set| changed(*set) > 1).collect(),
+        }
     }
 }
 
@@ -167,6 +275,7 @@ fn note_event(
         NFT_MSG_DELTABLE => remade(false),
         NFT_MSG_NEWSETELEM => events.extend(element_event(sets, infos, payload, true)),
         NFT_MSG_DELSETELEM => events.extend(element_event(sets, infos, payload, false)),
+        NFT_MSG_NEWGEN => events.extend(codec::generation(payload).map(Event::Generation)),
         _ => {}
     }
 }
@@ -182,7 +291,13 @@ fn element_event(
     let info = infos.get(set).copied().flatten()?;
     if info.shape.intervals && !info.concatenated {
         // one end of an interval says little
-        return Some(Event::Touched(set));
+        let count = codec::listed(payload, &info).count();
+        let (added, deleted) = if is_added { (count, 0) } else { (0, count) };
+        return Some(Event::Touched {
+            set,
+            added,
+            deleted,
+        });
     }
     let mut intervals = Intervals::default();
     let listed = codec::listed(payload, &info);

@@ -99,6 +99,17 @@ pub fn info(requests: &mut Requests, name: &SetName) -> Result<SetInfo, Hindranc
     Ok(info)
 }
 
+/// The kernel's present generation; None if it does not say.
+pub fn generation(requests: &mut Requests) -> Option<u32> {
+    let mut found = None;
+    let asked = requests.dump(codec::get_generation(), |kind, payload| {
+        if kind == codec::message_type(NFT_MSG_NEWGEN) {
+            found = codec::generation(payload);
+        }
+    });
+    asked.ok().and(found)
+}
+
 /// State of the thread.
 struct Work {
     sets: Vec<SetName>,
@@ -142,7 +153,9 @@ impl Work {
         loop {
             match reading.next(&mut self.dump) {
                 Ok(Ok(elements)) => tell(Found::Elements(set, elements))?,
-                Ok(Err(end)) => {
+                Ok(Err(mut end)) => {
+                    // behind the dump: what it found is not younger
+                    end.generation = generation(&mut self.requests).unwrap_or(0);
                     // of another set of that name it says nothing
                     let info = self.info(set).ok();
                     let same = info.is_some_and(|it| it.handles == reading.info.handles);
@@ -213,6 +226,7 @@ impl Piecewise {
         Err(Reading {
             certain: progress == Progress::Done && self.pieces <= 1,
             spent_ns: u64::try_from(self.spent.as_nanos()).unwrap_or(u64::MAX),
+            generation: 0,
         })
     }
 }

@@ -1,115 +1,313 @@
-//! Changes sets in transactions.
+//! Changes sets in transactions. A message of one has many elements; a message that is refused is tried again
+//! element by element, so that the refusal names one.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use spared_netlink::Transactions;
 use spared_netlink::constants::*;
+use spared_netlink::{OUTDATED, Transactions};
 
+use super::Look;
 use crate::codec::{self, SetInfo};
 use crate::element::{Element, Key, SetName};
-use crate::store::Edit;
+use crate::store::{Edit, Part, Written};
 
-/// Edits in one transaction: each is one or two messages, each of which may be refused.
-const EDITS_MAX: usize = 500;
-/// A transaction that was refused in part is tried again without that part.
-const ATTEMPTS: usize = 4;
+/// Elements of one message at most, and their bytes: an attribute has 64 kB.
+const ELEMENTS_MAX: usize = 1_000;
+const BYTES_MAX: usize = 30_000;
+/// Bytes of an element beside its key, value and comment, at most.
+const OVERHEAD: usize = 112;
+/// Elements of one transaction, unless they are a list.
+const PART_MAX: usize = 5_000;
+/// A transaction that was refused is tried again in another form.
+const ATTEMPTS: usize = 6;
+/// Others were faster so often, at most: their transactions wait while this one runs.
+const OUTRUN_MAX: usize = 100;
+/// Elements of a transaction in which each has a message of its own: more answers are lost.
+const ALONE_MAX: usize = 500;
+/// Messages that one attempt resolves into their elements.
+const RESOLVED_MAX: usize = 4;
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
 const EAGAIN: i32 = 11;
 
-/// Changes a set; returns what was refused, by key and errno.
-pub fn write(
-    transactions: &mut Transactions,
-    name: &SetName,
-    info: &SetInfo,
-    edits: &[Edit],
-) -> Vec<(Key, i32)> {
-    let mut refused = Vec::new();
-    for part in edits.chunks(EDITS_MAX) {
-        write_part(transactions, name, info, part, &mut refused);
-    }
-    refused
+/// A part of a batch and its set.
+pub struct Place<'p> {
+    pub name: &'p SetName,
+    pub info: &'p SetInfo,
+    pub part: &'p Part,
 }
 
-fn write_part(
-    transactions: &mut Transactions,
-    name: &SetName,
-    info: &SetInfo,
-    edits: &[Edit],
-    refused: &mut Vec<(Key, i32)>,
-) {
-    let mut part: Vec<Edit> = edits.to_vec();
-    let mut last = EAGAIN;
-    for _ in 0..ATTEMPTS {
-        let messages = encode(name, info, &part);
-        let requests = messages
-            .iter()
-            .map(|message| (message.kind, message.flags, message.payload.as_slice()));
-        match transactions.commit(requests) {
-            Ok(refusals) if refusals.is_empty() => return,
-            Ok(refusals) => {
-                let refusals = refusals
-                    .into_iter()
-                    .filter_map(|(position, errno)| Some((messages.get(position)?, errno)));
-                leave_out(&mut part, refusals, refused);
-            }
-            Err(error) => last = error.raw_os_error().unwrap_or(EIO),
-        }
-    }
-    refused.extend(part.into_iter().map(|edit| (edit.key, last)));
+/// What is still to be done for a set.
+struct Work<'p> {
+    place: &'p Place<'p>,
+    edits: Vec<&'p Edit>,
+    /// Keys that are gone by themselves, and keys that get a message of their own.
+    over: BTreeSet<&'p Key>,
+    alone: BTreeSet<&'p Key>,
 }
 
-struct Encoded {
-    edit: usize,
+/// A message of the transaction.
+struct Encoded<'p> {
+    work: usize,
+    edits: Vec<&'p Edit>,
     kind: u16,
     flags: u16,
     payload: Vec<u8>,
 }
 
-fn encode(name: &SetName, info: &SetInfo, edits: &[Edit]) -> Vec<Encoded> {
-    let mut messages = Vec::with_capacity(edits.len());
-    for (position, edit) in edits.iter().enumerate() {
-        let mut put = |kind, flags, add: Option<&Element>| {
-            messages.push(Encoded {
-                edit: position,
-                kind,
-                flags,
-                payload: codec::change(name, info, &edit.key, add),
-            });
-        };
-        if edit.delete {
-            put(NFT_MSG_DELSETELEM, 0, None);
+/// Writes all lists and what is small in one transaction, and of other changes a part at a time: a transaction
+/// holds up all others of the kernel. A list of which an element is refused is left out as a whole; of other
+/// changes, the element.
+pub fn write(
+    transactions: &mut Transactions,
+    places: &[Place<'_>],
+    mut look: impl FnMut() -> Look,
+    written: &mut Written,
+) {
+    let works = places
+        .iter()
+        .map(|place| Work::new(place, place.part.edits.iter().collect()));
+    let is_large = |it: &Work<'_>| !it.place.part.is_list && it.edits.len() > PART_MAX;
+    let (large, together): (Vec<_>, Vec<_>) = works.partition(is_large);
+    write_together(transactions, together, &mut look, written);
+    for work in large {
+        let mut edits = work.edits;
+        // what comes may need the room of what goes, or overlap it
+        edits.sort_by_key(|edit| edit.add.is_some());
+        for part in edits.chunks(PART_MAX) {
+            let works = vec![Work::new(work.place, part.to_vec())];
+            write_together(transactions, works, &mut look, written);
         }
-        if let Some(element) = &edit.add {
-            put(NFT_MSG_NEWSETELEM, codec::NLM_F_CREATE, Some(element));
+    }
+}
+
+fn write_together(
+    transactions: &mut Transactions,
+    mut works: Vec<Work<'_>>,
+    look: &mut impl FnMut() -> Look,
+    written: &mut Written,
+) {
+    if let Err(errno) = try_all(transactions, &mut works, look, written) {
+        for work in works {
+            write_apart(transactions, work, errno, look, written);
+        }
+    }
+}
+
+/// Tries a transaction until it is done: what is refused is left out of the next attempt. The error is the last
+/// one of the transaction as a whole.
+fn try_all(
+    transactions: &mut Transactions,
+    works: &mut [Work<'_>],
+    look: &mut impl FnMut() -> Look,
+    written: &mut Written,
+) -> Result<(), i32> {
+    let (mut last, mut attempts, mut outrun) = (EAGAIN, 0, 0);
+    while attempts < ATTEMPTS {
+        match attempt(transactions, works, look, written) {
+            Ok(true) => return Ok(()),
+            Ok(false) => attempts += 1,
+            Err(error) => {
+                last = error.raw_os_error().unwrap_or(EIO);
+                match last == OUTDATED && outrun < OUTRUN_MAX {
+                    true => outrun += 1,
+                    false => attempts += 1,
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+/// True if it is done.
+fn attempt(
+    transactions: &mut Transactions,
+    works: &mut [Work<'_>],
+    look: &mut impl FnMut() -> Look,
+    written: &mut Written,
+) -> std::io::Result<bool> {
+    let messages = encode(works);
+    let mut generation = None;
+    if works.iter().any(Work::is_guarded) {
+        // what comes from here on makes another generation
+        let found = look();
+        generation = found.generation;
+        let is_overtaken =
+            |it: &&mut Work<'_>| it.is_guarded() && found.overtaken.contains(&it.place.part.set);
+        if works.iter_mut().any(|it| is_overtaken(&it)) {
+            drop(messages);
+            for work in works.iter_mut().filter(is_overtaken) {
+                work.edits.clear();
+                written.outdated.push(work.place.part.set);
+            }
+            return Ok(false);
+        }
+    }
+    let requests = messages.iter();
+    let requests = requests.map(|it| (it.kind, it.flags, it.payload.as_slice()));
+    let refusals = transactions.commit_at(generation, requests)?;
+    let is_done = refusals.is_empty();
+    let (mut refused, mut resolved) = (Vec::new(), 0);
+    for (position, errno) in refusals {
+        let Some(message) = messages.get(position) else {
+            continue;
+        };
+        let Some(work) = works.get_mut(message.work) else {
+            continue;
+        };
+        match message.edits.as_slice() {
+            _ if message.kind == NFT_MSG_NEWSETELEM && errno == ENOENT => work.lose_set(written),
+            // it ended meanwhile, which is as good
+            [one] if message.kind == NFT_MSG_DELSETELEM && errno == ENOENT => {
+                work.over.insert(&one.key);
+            }
+            [one] => refused.push((message.work, *one, errno)),
+            _ if resolved == RESOLVED_MAX => {}
+            several => {
+                resolved += 1;
+                work.alone.extend(several.iter().map(|it| &it.key));
+            }
+        }
+    }
+    drop(messages);
+    for (index, edit, errno) in refused {
+        if let Some(work) = works.get_mut(index) {
+            work.leave_out(edit, errno, written);
+        }
+    }
+    Ok(is_done)
+}
+
+impl<'p> Work<'p> {
+    fn new(place: &'p Place<'p>, edits: Vec<&'p Edit>) -> Self {
+        Self {
+            place,
+            edits,
+            over: BTreeSet::new(),
+            alone: BTreeSet::new(),
+        }
+    }
+
+    /// A change of one element refers to nothing else.
+    fn is_guarded(&self) -> bool {
+        self.place.part.is_list && self.edits.len() > 1
+    }
+
+    /// The set does not exist.
+    fn lose_set(&mut self, written: &mut Written) {
+        let set = self.place.part.set;
+        let keys = self.edits.drain(..).map(|it| (set, it.key.clone(), ENOENT));
+        written.refused.extend(keys);
+    }
+
+    fn leave_out(&mut self, edit: &'p Edit, errno: i32, written: &mut Written) {
+        if self.edits.is_empty() {
+            return;
+        }
+        let part = self.place.part;
+        if part.is_list {
+            written.rejected.push((part.set, edit.key.clone(), errno));
+            return self.edits.clear();
+        }
+        written.refused.push((part.set, edit.key.clone(), errno));
+        self.edits.retain(|it| it.key != edit.key);
+    }
+
+    /// Messages that delete, and messages that add.
+    fn encode(&self, index: usize, kind: u16, messages: &mut Vec<Encoded<'p>>) {
+        let deletes = kind == NFT_MSG_DELSETELEM;
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        for edit in &self.edits {
+            let is_due = match deletes {
+                true => edit.delete && !self.over.contains(&edit.key),
+                false => edit.add.is_some(),
+            };
+            if !is_due {
+                continue;
+            }
+            if self.alone.contains(&edit.key) {
+                messages.push(self.message(index, kind, vec![*edit]));
+                continue;
+            }
+            bytes += size(edit);
+            some.push(*edit);
+            if some.len() == ELEMENTS_MAX || bytes >= BYTES_MAX {
+                messages.push(self.message(index, kind, std::mem::take(&mut some)));
+                bytes = 0;
+            }
+        }
+        if !some.is_empty() {
+            messages.push(self.message(index, kind, some));
+        }
+    }
+
+    fn message(&self, work: usize, kind: u16, edits: Vec<&'p Edit>) -> Encoded<'p> {
+        let deletes = kind == NFT_MSG_DELSETELEM;
+        let add = |edit: &'p Edit| -> Option<&'p Element> {
+            match deletes {
+                true => None,
+                false => edit.add.as_ref(),
+            }
+        };
+        let changes = edits.iter().map(|edit| (&edit.key, add(edit)));
+        let payload = codec::change(self.place.name, self.place.info, changes);
+        Encoded {
+            work,
+            edits,
+            kind,
+            flags: if deletes { 0 } else { codec::NLM_F_CREATE },
+            payload,
+        }
+    }
+}
+
+/// Deletions come first: a new element may need the room of an old one, or overlap it.
+fn encode<'p>(works: &[Work<'p>]) -> Vec<Encoded<'p>> {
+    let mut messages = Vec::new();
+    for kind in [NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM] {
+        for (index, work) in works.iter().enumerate() {
+            work.encode(index, kind, &mut messages);
         }
     }
     messages
 }
 
-/// Takes out of a transaction what was refused, so that the rest can happen.
-fn leave_out<'m>(
-    part: &mut Vec<Edit>,
-    refusals: impl Iterator<Item = (&'m Encoded, i32)>,
-    refused: &mut Vec<(Key, i32)>,
+fn size(edit: &Edit) -> usize {
+    let rest = edit.add.as_ref();
+    let rest = rest.map_or(0, |it| it.data.len() + it.comment.len());
+    2 * edit.key.0.len() + rest + OVERHEAD
+}
+
+/// What the kernel did not take in one transaction: a list not at all, other elements in small
+/// transactions.
+fn write_apart(
+    transactions: &mut Transactions,
+    work: Work<'_>,
+    errno: i32,
+    look: &mut impl FnMut() -> Look,
+    written: &mut Written,
 ) {
-    let mut whole = BTreeMap::new();
-    for (message, errno) in refusals {
-        if message.kind == NFT_MSG_DELSETELEM && errno == ENOENT {
-            // it ended meanwhile, which is as good
-            if let Some(edit) = part.get_mut(message.edit) {
-                edit.delete = false;
-            }
-        } else {
-            whole.insert(message.edit, errno);
+    let part = work.place.part;
+    if part.is_list {
+        return match work.edits.first() {
+            Some(_) if errno == OUTDATED => written.outdated.push(part.set),
+            Some(first) => written.rejected.push((part.set, first.key.clone(), errno)),
+            None => {}
+        };
+    }
+    for edits in work.edits.chunks(ALONE_MAX) {
+        let mut some = [Work {
+            over: work.over.clone(),
+            alone: edits.iter().map(|it| &it.key).collect(),
+            ..Work::new(work.place, edits.to_vec())
+        }];
+        if let Err(errno) = try_all(transactions, &mut some, look, written) {
+            let [some] = some;
+            let keys = some.edits.into_iter().map(|it| it.key.clone());
+            written
+                .refused
+                .extend(keys.map(|key| (part.set, key, errno)));
         }
     }
-    let mut position = 0;
-    part.retain(|edit| {
-        let errno = whole.get(&position);
-        position += 1;
-        refused.extend(errno.map(|errno| (edit.key.clone(), *errno)));
-        errno.is_none() && (edit.delete || edit.add.is_some())
-    });
 }

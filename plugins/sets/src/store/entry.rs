@@ -172,6 +172,15 @@ impl Entry {
         let length = (data.len() as u64).to_be_bytes();
         digest(&[&timeout_ms.to_be_bytes(), &length, data, comment])
     }
+
+    /// What it counts in the digest of a whole set. One that ends by itself does not: the nodes would not
+    /// agree on the moment.
+    pub fn weight(&self, key: &Key) -> u64 {
+        match self.life {
+            Some(_) => 0,
+            None => digest(&[&key.0, &self.digest().to_be_bytes()]),
+        }
+    }
 }
 
 /// Reads the value of the peer's element.

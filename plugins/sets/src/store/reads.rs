@@ -21,6 +21,8 @@ pub struct Reading {
     pub certain: bool,
     /// Processor time of the reading.
     pub spent_ns: u64,
+    /// The kernel's generation behind it: what it found may be of a transaction that is told later.
+    pub generation: u32,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,9 @@ pub struct Reads {
     /// This node stopped being active: what is found from now on may be from before.
     late: bool,
     was_late: bool,
+    /// Intervals came or went, and no reading that began since has ended.
+    unread: bool,
+    was_unread: bool,
     pub scan: Option<(Reading, Cursor)>,
     /// Readings that were ended since the set is known.
     pub count: u32,
@@ -60,6 +65,8 @@ impl Reads {
             was_urgent: false,
             late: false,
             was_late: false,
+            unread: false,
+            was_unread: false,
             scan: None,
             count: 0,
             cost_ns: 0,
@@ -95,6 +102,7 @@ impl Reads {
         self.dirty = false;
         self.was_urgent = std::mem::take(&mut self.urgent);
         self.was_late = std::mem::take(&mut self.late);
+        self.was_unread |= std::mem::take(&mut self.unread);
     }
 
     pub fn end(&mut self, reading: Option<Reading>) {
@@ -103,6 +111,7 @@ impl Reads {
             Some(reading) => {
                 self.count = self.count.saturating_add(1);
                 self.cost_ns = reading.spent_ns;
+                self.was_unread = false;
                 self.scan = Some((reading, Cursor::default()));
             }
             None => self.drains = false,
@@ -146,6 +155,17 @@ impl Reads {
         self.due_ns = self.due_ns.min(now_ns.saturating_add(pause_ns));
     }
 
+    /// Intervals came or went.
+    pub fn touch_unread(&mut self, now_ns: u64) {
+        self.unread = true;
+        self.touch(now_ns, false);
+    }
+
+    /// Whether something changed that only a reading shows.
+    pub fn is_unread(&self) -> bool {
+        self.unread || self.was_unread
+    }
+
     /// This node is not active any more: what it has not seen yet is read soon.
     pub fn retire(&mut self, now_ns: u64) {
         self.late = true;
@@ -178,6 +198,7 @@ mod tests {
         reads.end(Some(Reading {
             certain: false,
             spent_ns,
+            generation: 0,
         }));
         reads.plan(0, SECOND, false);
         reads.due_ns

@@ -4,11 +4,13 @@
 //! the same while this process runs: what the new one lacks is written into it again
 //! ([`Reload::Refill`]), or was deleted ([`Reload::Flush`]).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use spared_replica::{Change, Token};
 
+use super::changes::Changes;
 use super::entry::{Entry, digest};
+use super::incoming::Incoming;
 use super::reads::{Reading, Reads};
 use super::table::{Observed, Table};
 use super::writes::Refill;
@@ -50,9 +52,42 @@ pub struct Set {
     pub said: Option<String>,
     /// Changes of a backup are offered for now.
     pub is_offering: bool,
-    pub(super) queue: VecDeque<Item>,
+    /// The set is filled by lists: one takes the place of another, and none is merged with another.
+    pub is_list: bool,
+    /// For people, to be said.
+    pub notes: Vec<Note>,
+    /// The peer's number of the state that is in force.
+    pub(super) generation: Option<u32>,
+    /// What the peer has sent and not ended.
+    pub(super) incoming: Incoming,
+    /// Keys whose entry, or absence, is to be written, all at once; and whether these are a list.
+    pub(super) queue: BTreeSet<Key>,
+    pub(super) writes_list: bool,
+    /// Verdicts that are due then: of records, and of what needs nothing more.
+    pub(super) tokens: Vec<(Key, Token)>,
+    pub(super) ends: Vec<Token>,
+    /// The same of states that change nothing, and of lists that others have overtaken.
+    pub settled: Vec<Token>,
+    pub outdated: Vec<Token>,
+    /// Keys of records that the peer deleted before they were written.
+    pub(super) withdrawn: BTreeSet<Key>,
+    /// Entries of a list in place of which another is to be written.
+    pub(super) before: BTreeMap<Key, Option<Entry>>,
+    /// What the kernel refused a list for, until it takes one.
+    pub(super) refusal: Option<(Key, i32)>,
     /// Keys that the kernel has and that wait to be deleted.
     pub(super) deleting: BTreeSet<Key>,
+    /// Changes of a transaction without an end, and of those before that the peer has no room for.
+    pub(super) open: Changes,
+    pub(super) kept: Option<Changes>,
+    /// The transaction created the set.
+    pub(super) is_remade: bool,
+    /// A reading did not find elements that may be gone: the next one tells.
+    is_missing: bool,
+    /// A reading found what no notification had told: it may be half of a transaction.
+    unsure: bool,
+    /// The kernel's generation behind it.
+    unsure_until: Option<u32>,
     pub(super) refill: Option<Refill>,
     /// Verdicts on what is not to be written any more are owed.
     dropped: Vec<Token>,
@@ -80,11 +115,11 @@ struct Metered {
     is_said: bool,
 }
 
-/// A key whose entry, or absence, is to be written.
-#[derive(Clone, Debug)]
-pub struct Item {
-    pub key: Key,
-    pub token: Option<Token>,
+/// A sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    Warn(String),
+    Event(String),
 }
 
 /// For people.
@@ -107,8 +142,26 @@ impl Set {
             trouble: None,
             said: None,
             is_offering: false,
-            queue: VecDeque::new(),
+            is_list: false,
+            notes: Vec::new(),
+            generation: None,
+            incoming: Incoming::default(),
+            queue: BTreeSet::new(),
+            writes_list: false,
+            tokens: Vec::new(),
+            ends: Vec::new(),
+            settled: Vec::new(),
+            outdated: Vec::new(),
+            withdrawn: BTreeSet::new(),
+            before: BTreeMap::new(),
+            refusal: None,
             deleting: BTreeSet::new(),
+            open: Changes::default(),
+            kept: None,
+            is_remade: false,
+            is_missing: false,
+            unsure: false,
+            unsure_until: None,
             refill: None,
             dropped: Vec::new(),
             origin,
@@ -206,14 +259,22 @@ impl Set {
         self.handles = None;
         self.is_new = false;
         self.life = None;
+        (self.is_list, self.generation) = (false, None);
     }
 
     /// Waiting changes are no longer written; their values stay known.
     fn drop_queue(&mut self) {
         self.deleting = BTreeSet::new();
-        for item in std::mem::take(&mut self.queue) {
-            self.dropped.extend(item.token);
-            if let Some(entry) = self.table.get_mut(&item.key) {
+        self.withdrawn = BTreeSet::new();
+        self.before = BTreeMap::new();
+        self.writes_list = false;
+        self.dropped.extend(self.incoming.drain_tokens());
+        self.dropped.append(&mut self.ends);
+        let tokens = std::mem::take(&mut self.tokens);
+        self.dropped
+            .extend(tokens.into_iter().map(|(_, token)| token));
+        for key in std::mem::take(&mut self.queue) {
+            if let Some(entry) = self.table.get_mut(&key) {
                 (entry.waits, entry.written) = (false, 0);
             }
         }
@@ -228,12 +289,15 @@ impl Set {
     pub fn see(&mut self, now_ns: u64, elements: Vec<Element>, listed: bool, news: &mut Vec<News>) {
         self.reads.dirty |= !listed;
         let waits = listed && self.shape.is_some_and(|shape| shape.intervals);
-        let reads = &self.reads;
-        let is_offered = self.is_new || reads.is_urgent() || reads.is_late();
+        let is_offered = self.is_new || self.reads.is_urgent() || self.reads.is_late();
         for element in elements {
             self.metered.listed += usize::from(listed && element.metered);
             let key = element.key.clone();
+            if listed && self.is_changing(&key) {
+                continue;
+            }
             let observed = self.table.see(now_ns, element, listed);
+            self.unsure |= listed && observed != Observed::Same;
             if observed == Observed::Same || self.life.is_none() {
                 continue;
             }
@@ -295,8 +359,10 @@ impl Set {
     /// A reading ended; what it lacks is looked for in slices.
     pub fn end_reading(&mut self, reading: Option<Reading>) {
         self.table.end_reading();
-        if reading.is_some() {
+        if let Some(reading) = reading {
             self.metered.count = self.metered.listed;
+            self.unsure_until = Some(reading.generation);
+            self.is_missing = false;
         }
         self.reads.end(reading);
     }
@@ -319,6 +385,7 @@ impl Set {
         let (round, number) = (self.table.round, self.table.number);
         let is_refilling = self.refill.is_some();
         let (is_new, keeps) = (self.is_new, self.reload == Reload::Refill);
+        let mut is_missing = false;
         let ends = |entry: &mut Entry| {
             if entry.waits {
                 return false;
@@ -337,12 +404,22 @@ impl Set {
                 return false;
             }
             entry.misses = entry.misses.saturating_add(1);
-            reading.certain || entry.misses >= 2
+            let is_gone = reading.certain || entry.misses >= 2;
+            is_missing |= !is_gone;
+            is_gone
         };
         for key in self.table.scan(&mut cursor, SLICE, ends) {
+            if self.is_changing(&key) {
+                continue;
+            }
+            self.unsure = true;
             if let Some(entry) = self.table.remove(&key) {
                 self.note_loss(now_ns, key, &entry, news);
             }
+        }
+        if is_missing && self.is_list {
+            self.is_missing = true;
+            self.reads.touch(now_ns, false);
         }
         match cursor.done {
             true => self.end_scan(reading, news),
@@ -376,6 +453,32 @@ impl Set {
         let numbers = [self.origin.boot, handles.table, handles.set, run];
         let bytes = numbers.map(u64::to_be_bytes);
         self.life = Some(digest(&[&bytes[0], &bytes[1], &bytes[2], &bytes[3]]));
+    }
+
+    /// Whether the entries are a state that others made: not half of a transaction, nor of a reading.
+    pub fn is_exact(&self) -> bool {
+        self.is_known() && !self.unsure && !self.is_new && !self.is_away()
+    }
+
+    /// Whether all that others did is here, or was told and is kept back; else a reading shows it.
+    pub fn is_known(&self) -> bool {
+        let reads = &self.reads;
+        let is_part = self.is_missing || (self.is_list && reads.is_scanning());
+        !is_part && !reads.is_doubted() && !reads.is_unread() && !reads.is_urgent()
+    }
+
+    /// Notifications up to the kernel's generation `heard` were handled (None: none is known). Returns whether
+    /// a list may have taken the place of another that no notification told.
+    pub fn make_sure(&mut self, heard: Option<u32>) -> bool {
+        let is_over = !self.reads.running && !self.reads.is_scanning();
+        let is_heard = match (heard, self.unsure_until) {
+            (Some(heard), Some(until)) => heard.wrapping_sub(until) < 1 << 31,
+            _ => true,
+        };
+        // what is kept back may belong to what a reading found
+        let is_sure = self.unsure && is_over && is_heard && self.kept.is_none();
+        self.unsure &= !is_sure;
+        is_sure && self.is_list
     }
 
     /// Time of the next reading, after a reading or an attempt.

@@ -17,6 +17,8 @@ pub enum Observed {
 #[derive(Debug, Default)]
 pub struct Table {
     entries: BTreeMap<Key, Entry>,
+    /// Sum of the entries' weights: a digest of all, whatever their order.
+    sum: u64,
     /// Number of the last reading.
     pub round: u32,
     /// Number of the kernel's set: another one each time that it is made anew.
@@ -40,8 +42,14 @@ impl Table {
         self.entries.len()
     }
 
+    /// Digest of all entries.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
     pub fn clear(&mut self) {
         let entries = std::mem::take(&mut self.entries);
+        self.sum = 0;
         if self.old.is_empty() {
             self.old = entries;
         }
@@ -81,7 +89,7 @@ impl Table {
     }
 
     /// An element that the kernel has, listed by a reading or told by a notification.
-    pub fn see(&mut self, now_ns: u64, element: Element, listed: bool) -> Observed {
+    pub fn see(&mut self, now_ns: u64, mut element: Element, listed: bool) -> Observed {
         if listed && self.gone.contains(&element.key) {
             return Observed::Same;
         }
@@ -94,6 +102,7 @@ impl Table {
             self.gone.remove(&key);
             let mut entry = Entry::new(now_ns, element);
             (entry.seen, entry.written) = (round, number);
+            self.sum = self.sum.wrapping_add(entry.weight(&key));
             self.entries.insert(key, entry);
             return Observed::New;
         };
@@ -107,15 +116,30 @@ impl Table {
             // the kernel leaves an element as it is that is added once more
             return Observed::Same;
         }
+        let key = std::mem::replace(&mut element.key, Key(Box::default()));
+        let before = entry.weight(&key);
         match entry.see(now_ns, element) {
-            true => Observed::Changed,
+            true => {
+                let gain = entry.weight(&key).wrapping_sub(before);
+                self.sum = self.sum.wrapping_add(gain);
+                Observed::Changed
+            }
             false => Observed::Same,
         }
     }
 
+    /// Without a trace: the same key is about to be put again.
+    pub fn take(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.sum = self.sum.wrapping_sub(entry.weight(key));
+        Some(entry)
+    }
+
     pub fn insert(&mut self, key: Key, mut entry: Entry) {
+        self.take(&key);
         self.gone.remove(&key);
         entry.seen = self.round;
+        self.sum = self.sum.wrapping_add(entry.weight(&key));
         self.entries.insert(key, entry);
     }
 
@@ -123,7 +147,7 @@ impl Table {
         if self.reading {
             self.gone.insert(key.clone());
         }
-        self.entries.remove(key)
+        self.take(key)
     }
 
     /// Entries behind a key, in order.

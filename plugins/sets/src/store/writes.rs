@@ -1,19 +1,22 @@
 //! Batches of changes for the kernel, and their results.
 //!
-//! Keys wait, not values: the present value is written.
+//! Keys wait, not values: the present value is written. Everything that waits of all sets is one batch:
+//! the kernel takes it in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use spared_replica::Token;
 
-use super::set::{Item, Set};
+use super::entry::Entry;
+use super::set::{Note, Set};
 use super::table::Cursor;
 use crate::SECOND;
 use crate::element::{Element, Key};
+use crate::error::Trouble;
 
-/// Keys of one batch.
+/// Keys of a batch of what a set made anew lacks.
 const BATCH: usize = 1_000;
-/// Entries that are looked at for a batch of what a set made anew lacks.
+/// Entries that are looked at for such a batch.
 const LOOKS: usize = 10;
 
 const ENOENT: i32 = 2;
@@ -31,15 +34,55 @@ pub struct Edit {
     pub add: Option<Element>,
 }
 
-/// Edits of one set, in their order, and the verdicts that wait for them.
+/// What is written in one transaction.
 #[derive(Debug)]
 pub struct Batch {
+    pub parts: Vec<Part>,
+}
+
+/// Edits of one set, and the verdicts that wait for them.
+#[derive(Debug)]
+pub struct Part {
     pub set: usize,
     pub edits: Vec<Edit>,
-    items: Vec<Item>,
-    /// Keys of `items` that are gone although nobody deleted them.
-    lost: Vec<Key>,
+    /// One list takes the place of another: all of it, or nothing.
+    pub is_list: bool,
+    /// Others changed the set since: a list is not written.
+    pub is_outdated: bool,
+    tokens: Vec<(Key, Token)>,
+    ends: Vec<Token>,
+    before: Vec<(Key, Option<Entry>)>,
+    /// Keys of records that are gone although nobody deleted them.
+    lost: BTreeSet<Key>,
     refill: Option<Refill>,
+}
+
+impl Part {
+    /// Edits for which no verdict waits.
+    pub fn new(set: usize, edits: Vec<Edit>, is_list: bool) -> Self {
+        Self {
+            set,
+            edits,
+            is_list,
+            is_outdated: false,
+            tokens: Vec::new(),
+            ends: Vec::new(),
+            before: Vec::new(),
+            lost: BTreeSet::new(),
+            refill: None,
+        }
+    }
+}
+
+/// Answer of the kernel to a batch.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Elements that were left out: set, key and errno.
+    pub refused: Vec<(usize, Key, i32)>,
+    /// Lists that were left out as a whole, and the element for which.
+    pub rejected: Vec<(usize, Key, i32)>,
+    /// Sets whose lists were left out because others changed the set meanwhile.
+    pub outdated: Vec<usize>,
 }
 
 /// Passes through what a set made anew lacks. What the kernel refuses stays known and is tried again:
@@ -83,7 +126,7 @@ impl Refill {
     }
 }
 
-/// Result of a batch.
+/// Result of a part of a batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub verdicts: Vec<(Token, bool)>,
@@ -91,18 +134,18 @@ pub struct Outcome {
     pub is_away: bool,
     /// Errno of what was refused.
     pub refused: Option<i32>,
+    /// All that waited for a list that is outdated.
+    pub outdated: Vec<Token>,
 }
 
 impl Set {
-    /// Has a key's entry, or its absence, written.
-    pub(super) fn push(&mut self, key: &Key, token: Option<Token>) {
-        let key = key.clone();
-        self.queue.push_back(Item { key, token });
-    }
-
     /// Whether something can be written now.
     pub fn has_writes(&self) -> bool {
-        !self.is_away() && (!self.queue.is_empty() || self.refill.is_some())
+        !self.is_away() && (self.has_queue() || self.refill.is_some())
+    }
+
+    fn has_queue(&self) -> bool {
+        !self.queue.is_empty() || !self.tokens.is_empty() || !self.ends.is_empty()
     }
 
     /// Time when what the kernel refused is written again.
@@ -117,37 +160,38 @@ impl Set {
         refill.map_or(0, |refill| refill.refused.max(refill.before))
     }
 
-    /// The next batch.
-    pub(super) fn poll_batch(&mut self, now_ns: u64, set: usize) -> Option<Batch> {
+    /// All that waits.
+    pub(super) fn poll_part(&mut self, now_ns: u64, set: usize) -> Option<Part> {
+        if self.is_away() || !self.has_queue() {
+            return None;
+        }
+        let edits = Vec::with_capacity(self.queue.len());
+        let is_list = std::mem::take(&mut self.writes_list);
+        let mut part = Part {
+            tokens: std::mem::take(&mut self.tokens),
+            ends: std::mem::take(&mut self.ends),
+            before: std::mem::take(&mut self.before).into_iter().collect(),
+            ..Part::new(set, edits, is_list)
+        };
+        for key in std::mem::take(&mut self.queue) {
+            self.compose(now_ns, &mut part.edits, key);
+        }
+        let withdrawn = std::mem::take(&mut self.withdrawn);
+        let keys = part.tokens.iter().map(|(key, _)| key);
+        let lost = keys.filter(|key| self.table.get(key).is_none() && !withdrawn.contains(*key));
+        part.lost = lost.cloned().collect();
+        part.is_outdated = part.is_list && (self.is_overtaken() || !self.is_known());
+        Some(part)
+    }
+
+    /// A portion of what the set had before it was created again and does not have now.
+    pub(super) fn poll_refill(&mut self, now_ns: u64, set: usize) -> Option<Part> {
         if self.is_away() {
             return None;
         }
-        let mut batch = Batch {
-            set,
-            edits: Vec::new(),
-            items: Vec::new(),
-            lost: Vec::new(),
-            refill: None,
-        };
-        if self.queue.is_empty() {
-            let refill = self.refill.take_if(|it| it.due_ns <= now_ns)?;
-            self.refill_batch(now_ns, &mut batch, refill);
-        }
-        while batch.items.len() < BATCH {
-            let Some(item) = self.queue.pop_front() else {
-                break;
-            };
-            self.compose(now_ns, &mut batch, &item);
-            batch.items.push(item);
-        }
-        Some(batch)
-    }
-
-    /// Elements that the set had before it was created again and does not have now.
-    fn refill_batch(&mut self, now_ns: u64, batch: &mut Batch, mut refill: Refill) {
+        let mut refill = self.refill.take_if(|it| it.due_ns <= now_ns)?;
         let number = self.table.number;
-        let lacks =
-            |it: &mut super::entry::Entry| it.written != number && !it.waits && !it.is_over(now_ns);
+        let lacks = |it: &mut Entry| it.written != number && !it.waits && !it.is_over(now_ns);
         let mut keys = Vec::new();
         for _ in 0..LOOKS {
             keys = self.table.scan(&mut refill.cursor, BATCH, lacks);
@@ -155,56 +199,51 @@ impl Set {
                 break;
             }
         }
-        batch.refill = Some(refill);
-        for key in keys {
+        let edits = keys.into_iter().map(|key| {
             let entry = self.table.get(&key);
             let add = entry.map(|entry| entry.element(now_ns, &key));
-            batch.edits.push(Edit {
-                key,
-                delete: false,
-                add,
-            });
-        }
+            let delete = false;
+            Edit { key, delete, add }
+        });
+        let refill = Some(refill);
+        let part = Part::new(set, edits.collect(), false);
+        Some(Part { refill, ..part })
     }
 
-    fn compose(&mut self, now_ns: u64, batch: &mut Batch, item: &Item) {
+    fn compose(&mut self, now_ns: u64, edits: &mut Vec<Edit>, key: Key) {
         let number = self.table.number;
-        let was_there = !self.deleting.is_empty() && self.deleting.remove(&item.key);
-        let Some(entry) = self.table.get_mut(&item.key) else {
+        let was_there = !self.deleting.is_empty() && self.deleting.remove(&key);
+        let Some(entry) = self.table.get_mut(&key) else {
             if was_there {
-                batch.edits.push(Edit {
-                    key: item.key.clone(),
-                    delete: true,
-                    add: None,
-                });
-            } else if item.token.is_some() && !batch.edits.iter().any(|it| it.key == item.key) {
-                batch.lost.push(item.key.clone());
+                let (delete, add) = (true, None);
+                edits.push(Edit { key, delete, add });
             }
             return;
         };
         if std::mem::take(&mut entry.waits) {
-            batch.edits.push(Edit {
-                key: item.key.clone(),
-                delete: was_there || entry.written == number,
-                add: Some(entry.element(now_ns, &item.key)),
-            });
+            let delete = was_there || entry.written == number;
+            let add = Some(entry.element(now_ns, &key));
+            edits.push(Edit { key, delete, add });
         }
     }
 
-    /// Result of a batch in the kernel: all but the refused changes are applied.
-    pub(super) fn finish(
-        &mut self,
-        now_ns: u64,
-        mut batch: Batch,
-        refused: Vec<(Key, i32)>,
-    ) -> Outcome {
+    /// Result of a part in the kernel: all but the refused changes are applied.
+    pub(super) fn finish(&mut self, now_ns: u64, mut part: Part, written: &Written) -> Outcome {
+        let is_here = |it: &&(usize, Key, i32)| it.0 == part.set;
+        if let Some((_, key, errno)) = written.rejected.iter().find(is_here) {
+            return self.finish_rejected(part, key.clone(), *errno);
+        }
+        if written.outdated.contains(&part.set) {
+            return self.finish_outdated(part);
+        }
         let mut outcome = Outcome::default();
         let (number, round) = (self.table.number, self.table.round);
-        let refused: HashMap<Key, i32> = refused.into_iter().collect();
-        if !batch.edits.is_empty() {
+        let refused = written.refused.iter().filter(is_here);
+        let refused: HashMap<&Key, i32> = refused.map(|(_, key, errno)| (key, *errno)).collect();
+        if !part.edits.is_empty() {
             self.counters.changed_ns = Some(now_ns);
         }
-        for edit in &batch.edits {
+        for edit in &part.edits {
             match refused.get(&edit.key).copied() {
                 None => {
                     if let Some(entry) = self.table.get_mut(&edit.key) {
@@ -215,61 +254,96 @@ impl Set {
                     outcome.is_away = true;
                     self.restore(edit);
                 }
-                Some(EBUSY | EEXIST) if batch.refill.is_some() => self.reads.touch(now_ns, false),
+                Some(EBUSY | EEXIST) if part.refill.is_some() => self.reads.touch(now_ns, false),
                 Some(errno) => {
                     outcome.refused = Some(errno);
-                    match &mut batch.refill {
+                    match &mut part.refill {
                         Some(refill) => refill.refused = refill.refused.saturating_add(1),
                         None => drop(self.table.remove(&edit.key)),
                     }
                 }
             }
         }
-        if outcome.is_away {
-            self.set_away(now_ns);
-        }
-        if let Some(refill) = batch.refill.take() {
+        if let Some(refill) = part.refill.take() {
             self.refill = match outcome.is_away {
                 true => Some(Refill::default()),
                 false => refill.go_on(now_ns),
             };
+        } else if !outcome.is_away {
+            self.refusal = None;
         }
-        self.settle_items(batch, outcome, &refused)
+        if outcome.is_away {
+            self.set_away(now_ns);
+            self.ends.append(&mut part.ends);
+            self.before.extend(part.before);
+            self.writes_list |= part.is_list;
+        }
+        self.settle(outcome, part.tokens, part.ends, &part.lost, &refused)
+    }
+
+    /// The kernel takes the list not at all: the one before it stays.
+    fn finish_rejected(&mut self, part: Part, key: Key, errno: i32) -> Outcome {
+        self.revert(part.before);
+        let refusal = Some((key.clone(), errno));
+        if self.refusal != refusal {
+            self.notes.push(Note::Warn(format!(
+                "set {}: the peer's list is not in force here, because the set {} (element {key}): the list before it stays, with {} elements",
+                self.name,
+                Trouble(errno),
+                self.table.len()
+            )));
+            self.refusal = refusal;
+        }
+        let tokens = part.tokens.into_iter().map(|(_, token)| (token, false));
+        let ends = part.ends.into_iter().map(|token| (token, false));
+        Outcome {
+            verdicts: tokens.chain(ends).collect(),
+            refused: Some(errno),
+            ..Outcome::default()
+        }
+    }
+
+    /// Others have changed the set: the list refers to what is not there any more.
+    fn finish_outdated(&mut self, part: Part) -> Outcome {
+        self.revert(part.before);
+        let tokens = part.tokens.into_iter().map(|(_, token)| token);
+        Outcome {
+            outdated: tokens.chain(part.ends).collect(),
+            ..Outcome::default()
+        }
     }
 
     /// Not written, and due once the set is back.
     fn restore(&mut self, edit: &Edit) {
+        self.queue.insert(edit.key.clone());
         if edit.add.is_none() {
             self.deleting.insert(edit.key.clone());
         }
         if let Some(entry) = self.table.get_mut(&edit.key) {
-            entry.written = 0;
+            (entry.written, entry.waits) = (0, true);
         }
     }
 
-    fn settle_items(
+    fn settle(
         &mut self,
-        batch: Batch,
         mut outcome: Outcome,
-        refused: &HashMap<Key, i32>,
+        tokens: Vec<(Key, Token)>,
+        ends: Vec<Token>,
+        lost: &BTreeSet<Key>,
+        refused: &HashMap<&Key, i32>,
     ) -> Outcome {
-        let mut waiting = Vec::new();
-        for item in batch.items {
-            match refused.get(&item.key) {
-                Some(&ENOENT) => waiting.push(item),
+        for (key, token) in tokens {
+            match refused.get(&key) {
+                Some(&ENOENT) => self.tokens.push((key, token)),
                 found => {
-                    let is_applied = found.is_none() && !batch.lost.contains(&item.key);
-                    let verdict = item.token.map(|token| (token, is_applied));
-                    outcome.verdicts.extend(verdict);
+                    let is_applied = found.is_none() && !lost.contains(&key);
+                    outcome.verdicts.push((token, is_applied));
                 }
             }
         }
-        for item in waiting.into_iter().rev() {
-            if let Some(entry) = self.table.get_mut(&item.key) {
-                entry.waits = true;
-            }
-            self.queue.push_front(item);
-        }
+        outcome
+            .verdicts
+            .extend(ends.into_iter().map(|token| (token, true)));
         outcome
     }
 }

@@ -63,6 +63,7 @@ impl Pair {
         let reading = Reading {
             certain: true,
             spent_ns,
+            generation: 0,
         };
         let node = &mut self.nodes[node];
         node.handle_info(self.now_ns, set, Ok(info));

@@ -14,7 +14,7 @@ use crate::config::{Reload, SetSettings, Settings};
 use crate::element::{Element, Family, Key, Life, SetName, Shape};
 use crate::engine::{Action, Engine, Seen};
 use crate::error::Hindrance;
-use crate::store::{Edit, Reading};
+use crate::store::{Batch, Edit, Reading, Written};
 
 pub const S: u64 = crate::SECOND;
 /// Events at one moment, beyond which something turns in a circle.
@@ -67,13 +67,27 @@ pub fn element(number: u32, life: Option<(u64, u64)>) -> Element {
     }
 }
 
+/// What the kernel says to who listens.
+pub enum Said {
+    Change(Seen),
+    /// The end of a transaction.
+    Generation(u32),
+    Lost,
+}
+
 /// A node's kernel, with one set or none.
 pub struct Kernel {
     pub shape: Option<Shape>,
     handles: Handles,
     pub elements: BTreeMap<Key, (Element, u64)>,
     pub room: usize,
-    events: VecDeque<Option<Seen>>,
+    events: VecDeque<Said>,
+    /// Number of the last transaction.
+    pub generation: u32,
+    /// Every list that was ever there, if they are kept.
+    pub lists: Option<Vec<Vec<Key>>>,
+    /// Transactions of the plugin that the kernel refuses for this element.
+    pub hates: Option<Key>,
     /// Keys that the plugin wrote or deleted.
     pub written: usize,
     /// Of a reading: what it was begun with, the last key, the pieces.
@@ -117,6 +131,9 @@ impl Kernel {
             elements: BTreeMap::new(),
             room: usize::MAX,
             events: VecDeque::new(),
+            generation: 1,
+            lists: None,
+            hates: None,
             written: 0,
             reading: None,
             piece: usize::MAX,
@@ -144,30 +161,90 @@ impl Kernel {
     pub fn remove(&mut self) {
         self.elements.clear();
         self.shape = None;
-        self.events.push_back(Some(Seen::Remade));
+        self.end(vec![Seen::Remade]);
     }
 
     /// The set is made.
     pub fn make(&mut self, now_ns: u64, file: &[Element]) {
         self.shape = Some(shape());
         self.handles.table += 1;
-        self.events.push_back(Some(Seen::Remade));
+        let mut changes = vec![Seen::Remade];
         for element in file {
             self.insert(now_ns, element.clone());
         }
         if !file.is_empty() {
-            self.events.push_back(Some(Seen::Added(file.to_vec())));
+            changes.push(Seen::Added(file.to_vec()));
         }
+        self.end(changes);
+    }
+
+    /// The end of a transaction.
+    pub fn end(&mut self, changes: Vec<Seen>) {
+        self.generation += 1;
+        self.events.extend(changes.into_iter().map(Said::Change));
+        self.events.push_back(Said::Generation(self.generation));
+        self.note_list();
+    }
+
+    fn note_list(&mut self) {
+        let keys: Vec<Key> = self.elements.keys().cloned().collect();
+        if let Some(lists) = &mut self.lists {
+            lists.push(keys);
+        }
+    }
+
+    /// Flush and add, in one transaction.
+    pub fn replace(&mut self, now_ns: u64, list: &[Element]) {
+        if self.shape.is_none() {
+            return;
+        }
+        let old = std::mem::take(&mut self.elements);
+        for element in list {
+            self.insert(now_ns, element.clone());
+        }
+        // notifications are read in pieces
+        let old: Vec<Key> = old.into_keys().collect();
+        let gone = old.chunks(3).map(|keys| Seen::Deleted(keys.to_vec()));
+        let came = list.chunks(3).map(|all| Seen::Added(all.to_vec()));
+        self.end(gone.chain(came).collect());
     }
 
     /// The socket's buffer was full.
     pub fn lose_events(&mut self) {
-        self.events = VecDeque::from([None]);
+        let generation = Said::Generation(self.generation);
+        self.events = VecDeque::from([Said::Lost, generation]);
     }
 
-    fn write(&mut self, now_ns: u64, edits: &[Edit]) -> Vec<(Key, i32)> {
+    fn write(&mut self, now_ns: u64, batch: &Batch) -> Written {
+        let mut written = Written::default();
+        let is_news = |it: &Said| !matches!(it, Said::Generation(_));
+        let is_changed = self.events.iter().any(is_news);
+        for part in &batch.parts {
+            if part.is_list && (part.is_outdated || is_changed) {
+                written.outdated.push(part.set);
+                continue;
+            }
+            let before = self.elements.clone();
+            let refused = self.write_part(now_ns, &part.edits);
+            let first = refused.iter().find(|(_, errno)| *errno != ENOENT);
+            if let Some((key, errno)) = first.filter(|_| part.is_list) {
+                written.rejected.push((part.set, key.clone(), *errno));
+                self.elements = before;
+                continue;
+            }
+            let refused = refused.into_iter();
+            let refused = refused.map(|(key, errno)| (part.set, key, errno));
+            written.refused.extend(refused);
+        }
+        self.end(Vec::new());
+        written
+    }
+
+    fn write_part(&mut self, now_ns: u64, edits: &[Edit]) -> Vec<(Key, i32)> {
         let mut refused = Vec::new();
-        for edit in edits {
+        let mut edits = edits.to_vec();
+        edits.sort_by_key(|edit| edit.add.is_some());
+        for edit in &edits {
             if self.shape.is_none() {
                 if edit.add.is_some() {
                     refused.push((edit.key.clone(), ENOENT));
@@ -186,7 +263,8 @@ impl Kernel {
                 // the kernel leaves what is there as it is
                 continue;
             }
-            if self.elements.len() >= self.room {
+            let is_hated = self.hates.as_ref() == Some(&edit.key);
+            if self.elements.len() >= self.room || is_hated {
                 self.elements.extend(was.map(|was| (edit.key.clone(), was)));
                 refused.push((edit.key.clone(), ENFILE));
                 continue;
@@ -257,12 +335,13 @@ impl Machine {
     }
 
     /// What the kernel has to say: notifications, then a step of a reading.
-    fn hear(&mut self, now_ns: u64) -> bool {
+    pub fn hear(&mut self, now_ns: u64) -> bool {
         self.kernel.expire(now_ns);
         let event = self.kernel.events.pop_front();
         match event {
-            Some(Some(seen)) => self.engine.handle_event(now_ns, 0, seen),
-            Some(None) => self.engine.handle_loss(now_ns),
+            Some(Said::Change(seen)) => self.engine.handle_event(now_ns, 0, seen),
+            Some(Said::Generation(number)) => self.engine.handle_generation(now_ns, number),
+            Some(Said::Lost) => self.engine.handle_loss(now_ns),
             None => return self.read(now_ns),
         }
         true
@@ -284,6 +363,7 @@ impl Machine {
         let reading = Reading {
             certain: pieces <= 1,
             spent_ns: self.kernel.spent_ns,
+            generation: self.kernel.generation,
         };
         self.kernel.readings += 1;
         self.engine.handle_read(now_ns, 0, same.then_some(reading));
@@ -301,8 +381,8 @@ impl Machine {
                     self.engine.handle_info(now_ns, 0, info);
                 }
                 Action::Write(batch) => {
-                    let refused = self.kernel.write(now_ns, &batch.edits);
-                    self.engine.handle_written(now_ns, batch, refused);
+                    let written = self.kernel.write(now_ns, &batch);
+                    self.engine.handle_written(now_ns, batch, &written);
                     break;
                 }
                 Action::Warn(text) => self.warned.push(text),
@@ -368,7 +448,7 @@ impl Lab {
         let kernel = self.kernel(node);
         if kernel.shape.is_some() {
             kernel.insert(now_ns, element.clone());
-            kernel.events.push_back(Some(Seen::Added(vec![element])));
+            kernel.end(vec![Seen::Added(vec![element])]);
         }
     }
 
@@ -387,13 +467,19 @@ impl Lab {
         let had = |key: &Key| kernel.elements.remove(key).is_some();
         let keys: Vec<Key> = keys.into_iter().filter(had).collect();
         if !keys.is_empty() {
-            kernel.events.push_back(Some(Seen::Deleted(keys)));
+            kernel.end(vec![Seen::Deleted(keys)]);
         }
     }
 
     pub fn insert(&mut self, node: usize, element: Element) {
         let now_ns = self.now_ns();
         self.kernel(node).insert(now_ns, element);
+    }
+
+    /// Flush and add.
+    pub fn replace(&mut self, node: usize, list: &[Element]) {
+        let now_ns = self.now_ns();
+        self.kernel(node).replace(now_ns, list);
     }
 
     pub fn reload(&mut self, node: usize, file: &[Element]) {
@@ -443,6 +529,8 @@ impl Lab {
         new.kernel = old.kernel;
         new.kernel.events.clear();
         new.kernel.reading = None;
+        let generation = new.kernel.generation;
+        new.engine.handle_generation(now_ns, generation);
         new.active = old.active;
         new.engine
             .handle_role(now_ns, "office", role_of(old.active));

@@ -4,6 +4,7 @@ mod drain;
 mod faults;
 mod follow;
 mod lab;
+mod lists;
 mod random;
 mod reload;
 mod roles;

@@ -1,0 +1,424 @@
+//! Lists: one takes the place of another in one transaction. Each node has a whole one at any moment.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use spared_replica::wire::{Body, Message};
+use spared_sdk::Engine as _;
+use spared_sim::{Random, shrink};
+
+use super::lab::*;
+use crate::element::{Element, Key};
+
+/// Elements that a list chooses from.
+const CHOICE: u32 = 40;
+
+fn list(numbers: impl IntoIterator<Item = u32>) -> Vec<Element> {
+    let numbers = numbers.into_iter();
+    numbers.map(|number| element(number, None)).collect()
+}
+
+/// Both nodes have a list that took the place of another.
+fn with_lists() -> Lab {
+    let mut lab = Lab::in_sync();
+    lab.replace(0, &list(0..10));
+    lab.run(S);
+    lab.replace(0, &list(5..20));
+    lab.run(S);
+    lab.assert_in_sync();
+    for node in [0, 1] {
+        lab.kernel(node).lists = Some(Vec::new());
+    }
+    lab
+}
+
+fn keys(numbers: impl IntoIterator<Item = u32>) -> Vec<Key> {
+    numbers.into_iter().map(key).collect()
+}
+
+#[test]
+fn a_list_is_in_force_as_a_whole_on_the_backup() {
+    let mut lab = with_lists();
+    lab.replace(0, &list(10..30));
+    lab.run(S);
+    lab.assert_in_sync();
+    let lists = lab.kernel(1).lists.take();
+    assert_eq!(lists, Some(vec![keys(10..30)]));
+}
+
+#[test]
+fn the_same_list_again_costs_nothing() {
+    let mut lab = with_lists();
+    let puts = lab.puts[0];
+    lab.replace(0, &list(5..20));
+    lab.run(S);
+    assert_eq!(lab.puts[0], puts);
+    assert_eq!(lab.kernel(1).lists, Some(Vec::new()));
+}
+
+/// Has the node send until it has told so many changes of a list, and not its end.
+fn send_part(lab: &mut Lab) {
+    let now_ns = lab.now_ns();
+    while lab.at(0).hear(now_ns) {}
+    let machine = lab.at(0);
+    let message = machine.engine.poll_message(now_ns).map(<[u8]>::to_vec);
+    let message = message.expect("a change waits");
+    machine.engine.message_sent(now_ns);
+    let parsed = Message::parse(&message).expect("a message");
+    assert!(matches!(parsed.body, Body::Records(_)), "{parsed:?}");
+    let taken = lab.at(1).engine.handle_message(now_ns, &message);
+    assert_eq!(taken, Ok(()));
+}
+
+#[test]
+fn a_list_that_is_cut_off_by_a_death_is_dropped_and_named() {
+    let mut lab = with_lists();
+    lab.replace(0, &list(10..30));
+    send_part(&mut lab);
+    assert!(lab.at(1).engine.is_settled(), "nothing waits for the end");
+    lab.cut();
+    lab.role(1, true);
+    lab.run(S);
+    assert_eq!(lab.keys(1), keys(5..20));
+    let said = lab.machine(1).events.clone();
+    assert_eq!(said.len(), 1, "{said:?}");
+    let begin = "set inet filter bans: a change of the peer was cut off after 15 elements and is dropped; \
+                 the list before it stays in force (15 elements, generation ";
+    assert!(said[0].starts_with(begin), "{said:?}");
+}
+
+#[test]
+fn a_role_that_moves_in_the_midst_of_a_list_leaves_a_whole_one() {
+    let mut lab = with_lists();
+    lab.replace(0, &list(10..30));
+    send_part(&mut lab);
+    lab.switch(0);
+    lab.run(2 * S);
+    lab.assert_in_sync();
+    assert_eq!(
+        lab.keys(0),
+        keys(5..20),
+        "the list of the node that is active"
+    );
+    for node in [0, 1] {
+        let lists = lab.kernel(node).lists.take().expect("kept");
+        let known = [keys(5..20), keys(10..30)];
+        assert!(lists.iter().all(|it| known.contains(it)), "{lists:?}");
+    }
+}
+
+#[test]
+fn a_list_of_which_one_element_is_refused_is_not_in_force_and_the_element_is_named() {
+    let mut lab = with_lists();
+    lab.kernel(1).hates = Some(key(25));
+    lab.replace(0, &list(10..30));
+    lab.run(4 * S);
+    assert_eq!(lab.keys(1), keys(5..20));
+    let warned = lab.machine(1).warned.clone();
+    assert!(
+        warned.iter().any(|it| it.contains("element 0.0.0.25")),
+        "{warned:?}"
+    );
+    assert!(lab.machine(1).in_sync.is_err());
+    lab.kernel(1).hates = None;
+    lab.run(130 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys(10..30));
+}
+
+/// Lets time pass until a node's list has arrived and was not looked at.
+fn run_to_the_end_of_a_list(lab: &mut Lab, from: usize) {
+    const COMMIT: u8 = 15;
+    for _ in 0..2_000 {
+        let mut messages = lab.channels[from].iter_mut();
+        let is_sent = messages.any(|it| it.first() == Some(&COMMIT));
+        drop(messages);
+        if is_sent {
+            let at = lab.channels[from].next_at();
+            return lab.clock.move_to(at.expect("there is one"));
+        }
+        lab.run(MS);
+    }
+    panic!("no list was sent");
+}
+
+#[test]
+fn a_list_of_the_peer_is_not_written_over_one_that_has_just_come_here() {
+    for both in [false, true] {
+        let mut lab = with_lists();
+        lab.role(1, both);
+        lab.run(2 * S);
+        lab.kernel(1).lists = Some(Vec::new());
+        lab.replace(0, &list(10..30));
+        run_to_the_end_of_a_list(&mut lab, 0);
+        lab.replace(1, &list(50..60));
+        lab.run(3 * S);
+        lab.assert_in_sync();
+        // with both active the second node decides
+        let holds = if both { keys(50..60) } else { keys(10..30) };
+        assert_eq!(lab.keys(0), holds, "{both}");
+        let lists = lab.kernel(1).lists.take().expect("kept");
+        let known = [keys(50..60), keys(10..30)];
+        assert!(lists.iter().all(|it| known.contains(it)), "{lists:?}");
+    }
+}
+
+#[test]
+fn a_list_of_the_peer_that_waits_to_be_written_is_dropped_for_one_that_comes_here() {
+    let mut lab = with_lists();
+    lab.replace(0, &list(10..30));
+    run_to_the_end_of_a_list(&mut lab, 0);
+    let now_ns = lab.now_ns();
+    while let Some(message) = lab.channels[0].receive(now_ns) {
+        assert_eq!(lab.at(1).engine.handle_message(now_ns, &message), Ok(()));
+    }
+    // all of it is heard before the other is written
+    lab.replace(1, &list(50..60));
+    while lab.at(1).hear(now_ns) {}
+    lab.run(3 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys(10..30), "of the node that is active");
+    let lists = lab.kernel(1).lists.take().expect("kept");
+    let known = [keys(50..60), keys(10..30)];
+    assert!(lists.iter().all(|it| known.contains(it)), "{lists:?}");
+}
+
+#[test]
+fn of_two_lists_at_the_same_moment_one_holds_on_both_nodes_and_the_loss_is_counted() {
+    let mut lab = with_lists();
+    lab.role(1, true);
+    lab.run(2 * S);
+    for node in [0, 1] {
+        lab.kernel(node).lists = Some(Vec::new());
+    }
+    lab.replace(0, &list(10..30));
+    lab.replace(1, &list(25..40));
+    lab.run(3 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(0), keys(25..40), "the second node decides");
+    let known = [keys(10..30), keys(25..40)];
+    for node in [0, 1] {
+        let lists = lab.kernel(node).lists.take().expect("kept");
+        assert!(lists.iter().all(|it| known.contains(it)), "{lists:?}");
+    }
+    let row = |node| lab.row(node, "inet filter bans.conflicts");
+    let lost = [0, 1].map(row);
+    assert!(
+        lost.iter()
+            .any(|it| *it != Some(spared_sdk::Value::Counter(0))),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn with_both_nodes_active_single_elements_are_added_to_the_other_nodes_list() {
+    let mut lab = with_lists();
+    lab.role(1, true);
+    lab.run(2 * S);
+    lab.add(0, element(100, None));
+    lab.replace(1, &list(25..40));
+    lab.add(0, element(101, None));
+    lab.run(3 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(0), keys((25..40).chain([100, 101])));
+}
+
+#[test]
+fn a_list_of_which_no_notification_came_is_told_as_a_whole() {
+    let mut lab = with_lists();
+    lab.replace(0, &list(10..30));
+    lab.kernel(0).lose_events();
+    lab.run(5 * S);
+    lab.assert_in_sync();
+    let lists = lab.kernel(1).lists.take();
+    assert_eq!(lists, Some(vec![keys(10..30)]));
+}
+
+#[test]
+fn a_single_element_does_not_wait_for_a_comparison() {
+    let mut lab = with_lists();
+    let now_ns = lab.now_ns();
+    lab.at(0).engine.handle_role(now_ns, "other", role_of(true));
+    lab.add(0, element(100, None));
+    lab.run(100 * MS);
+    assert!(lab.has(1, 100));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Replace {
+        node: usize,
+        seed: u64,
+    },
+    /// Its notifications are lost.
+    Unheard {
+        node: usize,
+        seed: u64,
+    },
+    Role {
+        node: usize,
+        active: bool,
+    },
+    Switch {
+        node: usize,
+    },
+    Cut,
+    Link,
+    Restart {
+        node: usize,
+    },
+    Lose {
+        node: usize,
+    },
+    Pieces {
+        node: usize,
+        piece: usize,
+    },
+    Pass {
+        ms: u64,
+    },
+}
+
+fn step(random: &mut Random) -> Step {
+    let node = random.below(2) as usize;
+    match random.below(100) {
+        0..37 => {
+            let seed = random.below(1_000_000);
+            Step::Replace { node, seed }
+        }
+        37..40 => {
+            let seed = random.below(1_000_000);
+            Step::Unheard { node, seed }
+        }
+        40..46 => {
+            let active = random.chance(500);
+            Step::Role { node, active }
+        }
+        46..52 => Step::Switch { node },
+        52..57 => Step::Cut,
+        57..65 => Step::Link,
+        65..67 => Step::Restart { node },
+        67..69 => Step::Lose { node },
+        69..71 => {
+            let piece = random.below(4) as usize * 3 + 2;
+            Step::Pieces { node, piece }
+        }
+        71..93 => Step::Pass {
+            ms: random.below(6),
+        },
+        _ => {
+            let ms = random.below(3_000);
+            Step::Pass { ms }
+        }
+    }
+}
+
+/// Of each list a third ends by itself, a day later.
+fn random_list(seed: u64) -> Vec<Element> {
+    let mut random = Random::new(seed);
+    let size = random.below(u64::from(CHOICE) - 4) + 4;
+    let numbers = (0..size).map(|_| random.below(CHOICE.into()) as u32);
+    let numbers = numbers.collect::<BTreeSet<u32>>().into_iter();
+    let life = |number| (number % 3 == 0).then_some((86_400, 86_400));
+    numbers.map(|it| element(it, life(it))).collect()
+}
+
+fn keys_of(list: &[Element]) -> Vec<Key> {
+    list.iter().map(|it| it.key.clone()).collect()
+}
+
+fn play(seed: u64, steps: &[Step]) {
+    let mut lab = Lab::new(seed, settings(Default::default()));
+    let mut known = BTreeSet::from([Vec::new()]);
+    lab.role(0, true);
+    lab.link();
+    lab.run(3 * S);
+    let mut replace = |lab: &mut Lab, node: usize, list: &[Element], is_heard: bool| {
+        known.insert(keys_of(list));
+        lab.replace(node, list);
+        if !is_heard {
+            lab.kernel(node).lose_events();
+        }
+        lab.run(0);
+        for node in [0, 1] {
+            for one in lab
+                .kernel(node)
+                .lists
+                .replace(Vec::new())
+                .unwrap_or_default()
+            {
+                assert!(known.contains(&one), "node {node} had {one:?}");
+            }
+        }
+    };
+    // the second one tells that the set is filled by lists
+    for seed in [1, 2] {
+        replace(&mut lab, 0, &random_list(seed), true);
+        lab.run(S);
+    }
+    for step in steps {
+        match *step {
+            Step::Replace { node, seed } => replace(&mut lab, node, &random_list(seed), true),
+            Step::Unheard { node, seed } => replace(&mut lab, node, &random_list(seed), false),
+            Step::Role { node, active } => lab.role(node, active),
+            Step::Switch { node } => {
+                lab.role(node, true);
+                lab.role(1 - node, false);
+            }
+            Step::Cut if lab.linked => lab.cut(),
+            Step::Link if !lab.linked => lab.link(),
+            Step::Cut | Step::Link => {}
+            // a worker hears from the other that the set is filled by lists
+            Step::Restart { node } if lab.linked => {
+                lab.restart(node);
+                lab.run(20 * MS);
+            }
+            Step::Restart { .. } => {}
+            Step::Lose { node } => lab.kernel(node).lose_events(),
+            Step::Pieces { node, piece } => lab.kernel(node).piece = piece,
+            Step::Pass { ms } => lab.run(ms * MS),
+        }
+        lab.run(0);
+    }
+    for node in [0, 1] {
+        lab.role(node, node == 0);
+    }
+    if !lab.linked {
+        lab.link();
+    }
+    lab.run(130 * S);
+    let last = random_list(3);
+    replace(&mut lab, 0, &last, true);
+    lab.run(S);
+    replace(&mut lab, 0, &last, true);
+    lab.run(70 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys_of(&last));
+}
+
+fn fails(seed: u64, steps: &[Step]) -> Option<String> {
+    let failed = catch_unwind(AssertUnwindSafe(|| play(seed, steps))).err()?;
+    let text = failed.downcast_ref::<String>().cloned();
+    let short = failed.downcast_ref::<&str>().map(|it| (*it).to_owned());
+    Some(text.or(short).unwrap_or_default())
+}
+
+fn number_of(name: &str, usual: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value.and_then(|it| it.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn random_histories_leave_a_whole_list_at_any_moment() {
+    let first = number_of("SPARED_SEED", 0);
+    for seed in first..first + number_of("PROPTEST_CASES", 200) {
+        let mut random = Random::new(seed);
+        let length = random.below(40) + 1;
+        let steps: Vec<Step> = (0..length).map(|_| step(&mut random)).collect();
+        if let Some(text) = fails(seed, &steps) {
+            let shorter = shrink(&steps, |steps| fails(seed, steps).is_some());
+            let why = fails(seed, &shorter);
+            panic!("seed {seed}: {text}\n{shorter:#?}\n{why:?}");
+        }
+    }
+}

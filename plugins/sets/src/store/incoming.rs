@@ -1,0 +1,181 @@
+//! What the peer has sent of a set and has not ended yet. It is put in force as a whole, or dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use spared_replica::{Commit, Token};
+
+use super::entry::Entry;
+use super::set::{Note, Set};
+use crate::element::{Element, Key};
+
+/// Elements of a dropped change from which on it is worth a sentence.
+const WORTH: usize = 2;
+
+/// Records of the peer, by key; None: deleted.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    records: BTreeMap<Key, Option<Entry>>,
+    tokens: Vec<(Key, Token)>,
+}
+
+impl Incoming {
+    pub fn get(&self, key: &Key) -> Option<&Option<Entry>> {
+        match self.records.is_empty() {
+            true => None,
+            false => self.records.get(key),
+        }
+    }
+
+    pub fn drain_tokens(&mut self) -> Vec<Token> {
+        self.records = BTreeMap::new();
+        let tokens = std::mem::take(&mut self.tokens);
+        tokens.into_iter().map(|(_, token)| token).collect()
+    }
+}
+
+impl Set {
+    /// An element as the peer's last word says.
+    pub(super) fn shown(&self, key: &Key) -> Option<&Entry> {
+        match self.incoming.get(key) {
+            Some(entry) => entry.as_ref(),
+            None => self.table.get(key),
+        }
+    }
+
+    pub(super) fn shown_mut(&mut self, key: &Key) -> Option<&mut Entry> {
+        if self.incoming.get(key).is_none() {
+            return self.table.get_mut(key);
+        }
+        self.incoming.records.get_mut(key)?.as_mut()
+    }
+
+    /// Takes an element of the peer; false if the kernel has it so.
+    pub(super) fn take(&mut self, now_ns: u64, element: Element, token: Token) -> bool {
+        let key = element.key.clone();
+        if self.incoming.get(&key).is_none() {
+            let known = self.table.get(&key);
+            let known = known.filter(|it| !it.waits && !it.is_over(now_ns));
+            if known.is_some_and(|it| it.is_same(now_ns, &element)) {
+                return false;
+            }
+        }
+        let tag = self.shown(&key).map(|it| it.tag).unwrap_or_default();
+        let mut entry = Entry::new(now_ns, element);
+        entry.tag = tag;
+        self.incoming.records.insert(key.clone(), Some(entry));
+        self.incoming.tokens.push((key, token));
+        true
+    }
+
+    /// The peer has deleted an element.
+    pub(super) fn let_go(&mut self, key: &Key) {
+        match self.table.get(key).is_some() {
+            true => drop(self.incoming.records.insert(key.clone(), None)),
+            false => drop(self.incoming.records.remove(key)),
+        }
+    }
+
+    /// Digest of the table as if what waits were in it.
+    pub fn staged_sum(&self) -> u64 {
+        let records = self.incoming.records.iter();
+        records.fold(self.table.sum(), |sum, (key, entry)| {
+            let weight = |entry: &Entry| entry.weight(key);
+            let old = self.table.get(key).map_or(0, weight);
+            let new = entry.as_ref().map_or(0, weight);
+            sum.wrapping_sub(old).wrapping_add(new)
+        })
+    }
+
+    /// What waits is written next, all of it.
+    pub(super) fn put_in_force(&mut self, commit: &Commit) {
+        let incoming = std::mem::take(&mut self.incoming);
+        self.generation = Some(commit.generation);
+        if incoming.records.is_empty() && self.queue.is_empty() {
+            let tokens = incoming.tokens.into_iter().map(|(_, token)| token);
+            self.settled.extend(tokens);
+            return self.settled.push(commit.token);
+        }
+        self.writes_list |= commit.is_list;
+        for (key, token) in incoming.tokens {
+            match incoming.records.get(&key) {
+                Some(Some(_)) => self.tokens.push((key, token)),
+                // deleted by the peer behind it
+                _ => self.ends.push(token),
+            }
+        }
+        for (key, entry) in incoming.records {
+            let old = match entry {
+                Some(entry) => self.replace(&key, entry),
+                None => self.withdraw(&key),
+            };
+            if self.is_list {
+                self.before.entry(key.clone()).or_insert(old);
+            }
+            self.queue.insert(key);
+        }
+        self.ends.push(commit.token);
+    }
+
+    fn replace(&mut self, key: &Key, mut entry: Entry) -> Option<Entry> {
+        let old = self.table.take(key);
+        entry.waits = true;
+        entry.written = old.as_ref().map_or(0, |old| old.written);
+        self.counters.added += u64::from(old.is_none());
+        self.table.insert(key.clone(), entry);
+        old
+    }
+
+    fn withdraw(&mut self, key: &Key) -> Option<Entry> {
+        let old = self.table.remove(key)?;
+        self.counters.deleted += 1;
+        // a set made anew may have it already
+        if old.written != 0 || old.waits {
+            self.deleting.insert(key.clone());
+        }
+        if self.queue.contains(key) {
+            self.withdrawn.insert(key.clone());
+        }
+        Some(old)
+    }
+
+    /// The pair has ended, or another list holds: what waits is dropped.
+    pub(super) fn abandon(&mut self, is_cut: bool) -> Vec<Token> {
+        let count = self.incoming.records.len();
+        if is_cut && count >= WORTH {
+            let generation = match self.generation {
+                Some(generation) => format!(", generation {generation} of the peer"),
+                None => String::new(),
+            };
+            self.notes.push(Note::Event(format!(
+                "set {}: a change of the peer was cut off after {count} elements and is dropped; the list \
+                 before it stays in force ({} elements{generation})",
+                self.name,
+                self.table.len()
+            )));
+        }
+        self.incoming.drain_tokens()
+    }
+
+    /// Others have changed the set before a list of the peer was written: it refers to what is not there any more.
+    pub(super) fn drop_list(&mut self) {
+        let before = std::mem::take(&mut self.before).into_iter();
+        self.revert(before.collect());
+        let tokens = std::mem::take(&mut self.tokens).into_iter();
+        self.outdated.extend(tokens.map(|(_, token)| token));
+        self.outdated.append(&mut self.ends);
+        self.queue = BTreeSet::new();
+        self.withdrawn = BTreeSet::new();
+        self.writes_list = false;
+    }
+
+    /// The kernel refused a list because of one element: the one before it is what the kernel still has.
+    pub(super) fn revert(&mut self, before: Vec<(Key, Option<Entry>)>) {
+        for (key, old) in before {
+            self.deleting.remove(&key);
+            match old {
+                Some(old) => self.table.insert(key, old),
+                None => drop(self.table.take(&key)),
+            }
+        }
+    }
+}
