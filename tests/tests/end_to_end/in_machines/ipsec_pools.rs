@@ -282,8 +282,7 @@ fn one_pool_on_both_nodes_is_named() {
             let named = || pool(at).contains("both nodes assign addresses from 10.3.0.128 upwards");
             assert!(poll(LIMIT, STEP, named), "{at}: {}", pool(at));
             let checked = tunnelled.nodes()[at].check()?;
-            let warned =
-                "warning[plugin]: ipsec: pool.pool: both nodes assign addresses from 10.3.0.128 upwards";
+            let warned = "warning[plugin]: ipsec: pool.pool: both nodes assign addresses from 10.3.0.128 upwards";
             let is_warned = checked.lines().any(|line| line.starts_with(warned));
             assert!(is_warned, "{at}: {checked}");
         }

@@ -29,7 +29,10 @@ fn a_server_that_hangs_is_a_trouble_until_it_works() {
     let mut lab = Lab::settled();
     let why = "its process 7 is stopped: kill -CONT 7, or restart it";
     tell(&mut lab, 0, Event::Hangs(Some(why.to_owned())));
-    assert_eq!(troubles(&lab, 0), [format!("kea4 does not answer clients: {why}")]);
+    assert_eq!(
+        troubles(&lab, 0),
+        [format!("kea4 does not answer clients: {why}")]
+    );
     assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not answer clients");
     tell(&mut lab, 0, Event::Hangs(None));
     assert_eq!(troubles(&lab, 0), [""; 0]);
@@ -45,7 +48,10 @@ fn a_backup_whose_server_would_not_serve_is_not_ready() {
     tell(&mut lab, 1, Event::Port(None));
     assert_eq!(lack(&lab, 1), None);
     tell(&mut lab, 0, Event::Port(Some(why.to_owned())));
-    assert_eq!(troubles(&lab, 0), [format!("kea4 does not answer clients: {why}")]);
+    assert_eq!(
+        troubles(&lab, 0),
+        [format!("kea4 does not answer clients: {why}")]
+    );
     assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not answer clients");
 }
 
