@@ -1,7 +1,7 @@
 //! Runs one plugin in a process of its own.
 //!
 //! The host's half is [`process`] (starting, messages, killing, the throw-away check) and
-//! [`mod@file`] (opening files that can be trusted). The worker's half is [`run`], the whole of
+//! [`mod@file`] (opening files that can be trusted). The worker's half is [`run()`], the whole of
 //! `spared worker`: it confines itself, loads the plugin, and drives it from one loop. `spared_contract`
 //! defines what they send each other.
 
