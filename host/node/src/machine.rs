@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_netlink::Requests;
-use spared_pair::Needs;
+use spared_pair::{Needs, setting_of};
 
 use crate::needs::{self, Asked, Memory};
 
@@ -231,8 +231,7 @@ fn settings(wanted: &Wanted) -> BTreeMap<String, String> {
     }
     for (own, first) in &wanted.interfaces {
         for setting in OF_INTERFACE {
-            // the dots of a name are slashes, as sysctl(8) has it
-            let name = format!("net.ipv4.conf.{}.{setting}", first.replace('.', "/"));
+            let name = setting_of("ipv4", first, setting);
             note(name, &format!("net/ipv4/conf/{own}/{setting}"));
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{GroupFacts, is_default};
 use crate::finding::{Finding, Id};
+use crate::setting::setting_of;
 
 /// A virtual address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,8 +113,8 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
     match deletions.is_empty() {
         // the kernel makes one by itself, unless a setting keeps it from that
         true if family.contains("IPv6") => finding.todo_there(format!(
-            "If IPv6 is disabled, run `sysctl -w net.ipv6.conf.{}.disable_ipv6=0`; otherwise give the interface an address.",
-            interface.replace('.', "/")
+            "If IPv6 is disabled, run `sysctl -w {}=0`; otherwise give the interface an address.",
+            setting_of("ipv6", interface, "disable_ipv6")
         )),
         true => finding.todo("Give the interface an address of its own."),
         false => finding.todo_there(format!(

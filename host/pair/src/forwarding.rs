@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::setting::setting_of;
+
 /// IPv4 on all interfaces.
 pub const IPV4: &str = "net.ipv4.ip_forward";
 /// IPv6 on all interfaces.
@@ -56,9 +58,8 @@ pub fn command(setting: &str) -> String {
     format!("sysctl -w {setting}=1")
 }
 
-// The dots of a name are slashes, as the setting has dots between its parts.
 fn of_interface(name: &str) -> String {
-    format!("net.ipv4.conf.{}.forwarding", name.replace('.', "/"))
+    setting_of("ipv4", name, "forwarding")
 }
 
 fn interface_of(setting: &str) -> Option<String> {

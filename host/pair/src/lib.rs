@@ -33,6 +33,7 @@ pub mod quality;
 mod ready;
 #[cfg(feature = "sample")]
 pub mod sample;
+mod setting;
 #[cfg(test)]
 mod tests;
 pub mod time;
@@ -57,4 +58,5 @@ pub use machine::{MachineDifference, MachineFacts, RuleDigests, machine_differen
 pub use needs::{Lost, Needs, RealTimeLost, Unanswered, ignores_arp};
 pub use own_packets::OwnTranslation;
 pub use ready::missing;
+pub use setting::setting_of;
 pub use verdict::{Headline, Verdict, Word, findings, verdict, verdict_with};
