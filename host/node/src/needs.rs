@@ -9,7 +9,8 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use spared_kernel::Answering;
 use spared_netlink::Requests;
-use spared_pair::{Needs, RealTimeLost, Unanswered, ignores_arp};
+use spared_pair::{Needs, RealTimeLost, Unanswered, ignores_arp, setting_of};
+use spared_process::about::real_time_priority;
 
 const SETTINGS: &str = "/proc/sys";
 /// Those that matter; of others the unit itself makes a read-only mount.
@@ -62,7 +63,7 @@ pub fn look(asked: &Asked, memory: &mut Memory, requests: Option<&mut Requests>)
         unwritable: unwritable(asked, is_read_only, &setting),
         no_descriptor: no_descriptor.map_or(String::new(), |it| it.to_string()),
         refused: memory.refused(requests.map_or(Vec::new(), |it| refused(asked, it))),
-        real_time_lost: memory.real_time_lost(asked.elector.as_ref(), priority),
+        real_time_lost: memory.real_time_lost(asked.elector.as_ref(), real_time_priority),
         ..Needs::default()
     }
 }
@@ -97,19 +98,6 @@ impl Memory {
             }
         }
     }
-}
-
-// Fields 40 and 41 of /proc/PID/stat are priority and policy; the command in parentheses may hold anything.
-fn priority(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split_ascii_whitespace().skip(37);
-    let (priority, policy) = (fields.next()?.parse().ok()?, fields.next()?);
-    Some(if ["1", "2"].contains(&policy) {
-        priority
-    } else {
-        0
-    })
 }
 
 fn refused(asked: &Asked, requests: &mut Requests) -> Vec<String> {
@@ -177,16 +165,12 @@ fn unanswered_on(
     let value = own.max(all);
     if ignores_arp(value, answering.hosts_only) {
         let at = if all == value { "all" } else { device };
-        return Some(by(name(at, "arp_ignore"), value));
+        return Some(by(setting_of("ipv4", at, "arp_ignore"), value));
     }
     // the way back from a virtual MAC address is another interface
     let filter = of("all", "arp_filter");
-    (answering.is_virtual && filter == 1).then(|| by(name("all", "arp_filter"), filter))
-}
-
-// The dots of a device's name are slashes, as sysctl(8) has it.
-fn name(device: &str, key: &str) -> String {
-    format!("net.ipv4.conf.{}.{key}", device.replace('.', "/"))
+    (answering.is_virtual && filter == 1)
+        .then(|| by(setting_of("ipv4", "all", "arp_filter"), filter))
 }
 
 // In a container whose settings were always read-only, IPv6 was never switched off.
@@ -198,8 +182,7 @@ fn unwritable(
     let devices = asked.devices.iter().filter(|it| it.1.has_virtual_ipv6);
     let silent = devices
         .filter(|(device, _)| setting(&format!("net/ipv6/conf/{device}/disable_ipv6")) == Some(1));
-    let silent = silent
-        .map(|(device, _)| format!("net.ipv6.conf.{}.disable_ipv6", device.replace('.', "/")));
+    let silent = silent.map(|(device, _)| setting_of("ipv6", device, "disable_ipv6"));
     let by_role = asked.by_role.iter().filter(|it| it.starts_with("net."));
     let needed: Vec<String> = silent.chain(by_role.cloned()).collect();
     match needed.is_empty() || !is_read_only() {
@@ -298,7 +281,7 @@ mod tests {
         assert_eq!(lost(7, None), None, "/proc hides it");
         assert_eq!(lost(7, Some(0)), Some(("vrrp".to_owned(), 7, 40)));
         assert_eq!(lost(8, Some(0)), None, "another process");
-        assert_eq!(priority(std::process::id()), Some(0));
+        assert_eq!(real_time_priority(std::process::id()), Some(0));
     }
 
     #[test]

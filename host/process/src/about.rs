@@ -16,6 +16,17 @@ pub fn text(pid: u32, file: &str) -> Option<String> {
     Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
 }
 
+/// Real-time priority of a process; 0: it has none. None if the kernel does not say.
+pub fn real_time_priority(pid: u32) -> Option<u32> {
+    let stat = text(pid, "stat")?;
+    // the command in parentheses may hold anything; fields 40 and 41 are priority and policy
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split_ascii_whitespace().skip(37);
+    let (priority, policy) = (fields.next()?.parse().ok()?, fields.next()?);
+    let is_real_time = ["1", "2"].contains(&policy);
+    Some(if is_real_time { priority } else { 0 })
+}
+
 /// User id under which a process runs; None if the process is gone.
 pub fn account(pid: u32) -> Option<u32> {
     let status = text(pid, "status")?;

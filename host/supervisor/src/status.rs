@@ -3,6 +3,7 @@
 use spared_control::PluginStatus;
 use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
+use spared_process::about::real_time_priority;
 use spared_worker::capabilities;
 
 use super::Supervisor;
@@ -94,7 +95,11 @@ impl Supervisor {
     fn scheduling(&self, plugin: &Plugin, pid: Option<u32>) -> String {
         let wants = plugin.rights().realtime;
         let Some(pid) = pid else { return String::new() };
-        match (wants, self.terms.realtime, is_realtime(pid)) {
+        match (
+            wants,
+            self.terms.realtime,
+            real_time_priority(pid).is_some_and(|it| it > 0),
+        ) {
             (_, _, true) => "real-time",
             (false, ..) => "normal",
             (true, false, _) => "normal: realtime = false in spared.toml",
@@ -118,12 +123,4 @@ fn state_word(state: State) -> &'static str {
         State::Failed { .. } => "failed",
         State::Refused => "refused",
     }
-}
-
-// Field 41 of /proc/PID/stat is the policy; the command in parentheses may hold anything.
-fn is_realtime(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let policy = after_name.split_ascii_whitespace().nth(38);
-    matches!(policy, Some("1" | "2"))
 }
