@@ -35,6 +35,8 @@ mod equal;
 pub mod exit;
 mod fault;
 mod file;
+#[cfg(test)]
+mod folder;
 mod host;
 mod link;
 mod link_keys;

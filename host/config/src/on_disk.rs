@@ -156,36 +156,10 @@ pub(super) fn path_of(plugin: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    /// A folder with these files in it, removed at the end.
-    struct Folder(PathBuf);
+    use crate::folder::Folder;
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("spared-{name}-{}", std::process::id()));
-            let folder = Self(path);
-            fs::create_dir_all(folder.0.join("plugins")).expect("our own folder");
-            folder.write("spared.toml", "node.name = \"r1\"\n");
-            folder.write("plugins/sets.toml", "weight = 1 # of nothing\n");
-            folder
-        }
-
-        fn write(&self, name: &str, text: &str) {
-            fs::write(self.0.join(name), text).expect("our own folder");
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.join("spared.toml")
-        }
-
-        fn texts(&self) -> Texts {
-            Setup::read(&self.path()).expect("no fault").texts()
-        }
-
         /// Names of the files that are not in force, and the fault.
         fn unused(&self, in_force: &Texts) -> (Vec<String>, Option<String>) {
             let found = unused(&self.path(), in_force).unwrap_or_default();
@@ -195,12 +169,6 @@ mod tests {
             };
             let files = found.files.iter().map(name).collect();
             (files, found.fault.map(|it| it.to_string()))
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -231,7 +199,7 @@ mod tests {
         let found = || stamps(&folder.path(), &secret(&folder.path(), &in_force));
         let before = found();
         assert_eq!(before, found());
-        fs::remove_file(folder.0.join("plugins/sets.toml")).expect("our own file");
+        folder.remove("plugins/sets.toml");
         assert_ne!(before, found());
         assert_eq!(folder.unused(&in_force).0, ["plugins/sets.toml"]);
     }
@@ -271,8 +239,7 @@ mod tests {
         );
         let in_force = folder.texts();
         let mode = |bits: u32| {
-            let key = folder.0.join("key");
-            fs::set_permissions(key, fs::Permissions::from_mode(bits)).expect("our own file");
+            folder.mode("key", bits);
             stamps(&folder.path(), &secret(&folder.path(), &in_force))
         };
         let before = mode(0o600);

@@ -140,50 +140,27 @@ fn plugins(texts: &Texts) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs;
 
     use super::*;
+    use crate::folder::Folder;
 
-    /// A folder with a configuration, a program and a library, removed at the end.
-    struct Site(PathBuf);
+    /// A folder with a configuration, a program and a library.
+    fn site(name: &str) -> Folder {
+        let site = Folder::new(name);
+        site.write("sets.so", "\x7fELF and more");
+        site.write("spared", "#!/bin/sh\n");
+        site.mode("spared", 0o755);
+        site
+    }
 
-    impl Site {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("spared-{name}-{}", std::process::id()));
-            let site = Self(path);
-            fs::create_dir_all(site.0.join("plugins")).expect("our own folder");
-            site.write("spared.toml", b"node.name = \"r1\"\n");
-            site.write("plugins/sets.toml", b"weight = 1\n");
-            site.write("sets.so", b"\x7fELF and more");
-            site.write("spared", b"#!/bin/sh\n");
-            site.mode("spared", 0o755);
-            site
-        }
-
-        fn write(&self, name: &str, text: &[u8]) {
-            fs::write(self.0.join(name), text).expect("our own folder");
-        }
-
-        fn mode(&self, name: &str, mode: u32) {
-            let path = self.0.join(name);
-            fs::set_permissions(path, Permissions::from_mode(mode)).expect("our own file");
-        }
-
-        fn remove(&self, name: &str) {
-            fs::remove_file(self.0.join(name)).expect("our own file");
-        }
-
+    impl Folder {
         fn restart(&self) -> Restart {
             Restart {
-                config: self.0.join("spared.toml"),
+                config: self.path(),
                 plugin_dir: self.0.clone(),
                 program: Some(self.0.join("spared")),
             }
-        }
-
-        fn texts(&self) -> Texts {
-            let setup = Setup::read(&self.0.join("spared.toml"));
-            setup.expect("no fault").texts()
         }
 
         /// What is lost, and a part of the reason.
@@ -197,20 +174,14 @@ mod tests {
         }
     }
 
-    impl Drop for Site {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_library_that_is_gone_or_none_is_lost() {
-        let site = Site::new("library");
+        let site = site("library");
         let texts = site.texts();
         assert_eq!(site.lost(&texts), [""; 0]);
         let before = site.restart().stamps(&texts);
         assert_eq!(before, site.restart().stamps(&texts));
-        site.write("sets.so", b"garbage");
+        site.write("sets.so", "garbage");
         assert_ne!(before, site.restart().stamps(&texts));
         assert_eq!(
             site.lost(&texts),
@@ -227,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_gone_is_lost_and_one_that_was_replaced_is_not() {
-        let site = Site::new("program");
+        let site = site("program");
         let texts = site.texts();
         site.mode("spared", 0o644);
         assert_eq!(site.lost(&texts).len(), 1, "{:?}", site.lost(&texts));
@@ -240,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_name_of_the_host_that_is_none_of_the_pair_is_told() {
-        let site = Site::new("name");
+        let site = site("name");
         let mut texts = site.texts();
         let nodes = "[nodes.somebody]\n[nodes.another]\n".to_owned();
         texts.insert("spared.toml".to_owned(), nodes);
@@ -251,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_file_that_the_disk_does_not_give_is_lost() {
-        let site = Site::new("disk");
+        let site = site("disk");
         let texts = site.texts();
         // what reading fails for
         site.remove("plugins/sets.toml");
