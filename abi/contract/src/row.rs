@@ -119,7 +119,7 @@ fn unit_of(kind: u32) -> Option<Unit> {
     Unit::from_raw(kind & !abi::ROW_COUNTER)
 }
 
-/// A duration as the C interface has it.
+/// A duration in nanoseconds, as messages and the C interface have it; the largest number if it is longer.
 pub fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -97,7 +97,7 @@ pub use spared_abi as abi;
 pub use spared_contract::{
     AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
     GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent, RouteClaim,
-    SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim,
+    SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
 };
 pub use status::{Watch, WatchHandle, Watched};
 

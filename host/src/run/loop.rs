@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use spared_config::{Options, Setup, state_dir};
+use spared_contract::nanoseconds;
 use spared_control_server::Server;
 use spared_firewall_process::Firewall;
 use spared_group::Groups;
@@ -495,8 +496,4 @@ fn watch(signals: &Signals, control: &Server, kernel: &Kernel) -> io::Result<Pol
     let mut descriptors = kernel.descriptors().into_iter();
     descriptors.try_for_each(|it| poller.watch(it, Key::Kernel))?;
     Ok(poller)
-}
-
-pub(super) fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

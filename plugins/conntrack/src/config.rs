@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Network, Section, node};
+use spared_sdk::nanoseconds;
 
 use crate::filter::{Filter, Rule};
 use crate::flow::{DCCP, PROTOCOLS, SCTP, TCP};
@@ -179,10 +180,6 @@ fn some<T>(section: &Section<'_>, key: &str, list: Option<Vec<T>>) -> Vec<T> {
         section.fault(key, "is empty, which would match every flow");
     }
     list.unwrap_or_default()
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn protocol_names() -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Section};
+use spared_sdk::nanoseconds;
 
 use crate::SECOND;
 use crate::element::{Family, SetName};
@@ -78,8 +79,8 @@ pub fn read(config: &Config) -> Option<Settings> {
     refuse_repeats(&sections, &sets);
     Some(Settings {
         sets: sets.into_iter().collect::<Option<_>>()?,
-        poll_ns: poll.map_or(defaults.poll_ns, ns),
-        resync_ns: resync.map_or(defaults.resync_ns, ns),
+        poll_ns: poll.map_or(defaults.poll_ns, nanoseconds),
+        resync_ns: resync.map_or(defaults.resync_ns, nanoseconds),
     })
 }
 
@@ -117,10 +118,6 @@ fn refuse_repeats(sections: &[Section<'_>], sets: &[Option<SetSettings>]) {
             section.fault("name", format!("the set {name} is named twice"));
         }
     }
-}
-
-fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Plugin for Faulty {
 
 impl Faulty {
     fn again_in(&self, delay: Duration) -> Result<(), Error> {
-        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let delay_ns = spared_sdk::nanoseconds(delay);
         self.host.timer(1, self.host.now().saturating_add(delay_ns))
     }
 

@@ -25,7 +25,6 @@ mod status;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use spared_replica::{Config, Replica};
 
@@ -95,7 +94,7 @@ impl Engine {
         config: Config,
         lineage: &[Option<Lineage>],
     ) -> Self {
-        let save_interval_ns = span_ns(settings.save_interval);
+        let save_interval_ns = spared_sdk::nanoseconds(settings.save_interval);
         let run = config.run;
         let mut replica = Replica::new(config);
         let mut servers = Vec::new();
@@ -124,7 +123,7 @@ impl Engine {
 
     /// Takes another interval; other servers need another engine.
     pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
-        self.save_interval_ns = span_ns(settings.save_interval);
+        self.save_interval_ns = spared_sdk::nanoseconds(settings.save_interval);
         self.proceed(now_ns);
     }
 
@@ -257,8 +256,4 @@ impl Engine {
         let lack = servers.find_map(|server| self.lack(server));
         lack.map_or(Ok(()), Err)
     }
-}
-
-fn span_ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

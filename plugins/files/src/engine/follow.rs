@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_sdk::config::format_duration;
+use spared_sdk::nanoseconds;
 use spared_tree::config::{Sync, Tree};
 use spared_tree::local::{Finished, without_output};
 use spared_tree::{Change, Hash};
@@ -322,8 +323,4 @@ fn leads(roles: &Roles, tree: &Tree) -> bool {
         Some(group) => roles.get(group) == Some(&true),
         None => !roles.is_empty() && roles.values().all(|is_active| *is_active),
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

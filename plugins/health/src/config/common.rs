@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spared_sdk::config::{Key, Section, format_duration};
+use spared_sdk::nanoseconds;
 
 use super::{Check, Kind, Only, Timing};
 
@@ -75,10 +76,14 @@ fn timing(section: &Section<'_>, defaults: &Defaults) -> Option<Timing> {
         ),
         None => (1, 1),
     };
-    let delay = |key| section.duration(key, Duration::ZERO..=DAY).map_or(0, ns);
+    let delay = |key| {
+        section
+            .duration(key, Duration::ZERO..=DAY)
+            .map_or(0, nanoseconds)
+    };
     Some(Timing {
-        interval_ns: ns(interval),
-        timeout_ns: ns(timeout),
+        interval_ns: nanoseconds(interval),
+        timeout_ns: nanoseconds(timeout),
         rise: u32::try_from(rise).unwrap_or(1),
         fall: u32::try_from(fall).unwrap_or(1),
         up_delay_ns: delay("up_delay"),
@@ -119,8 +124,4 @@ pub(super) fn path<'k>(section: &Section<'_>, key: impl Into<Key<'k>> + Copy) ->
     section
         .fits_path("path", &found)
         .then(|| PathBuf::from(found))
-}
-
-pub(super) fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

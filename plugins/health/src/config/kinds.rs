@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use spared_sdk::config::{Section, node};
+use spared_sdk::nanoseconds;
 
-use super::common::{DAY, Defaults, check, ns, path, required_name};
+use super::common::{DAY, Defaults, check, path, required_name};
 use super::read::Reader;
 use super::{
     Amount, Check, File, Kind, Measured, Members, Need, Ping, Pressure, Process, Protocol,
@@ -213,7 +214,7 @@ fn file(section: &Section<'_>) -> Option<(Check, bool)> {
             exists,
             contains,
             equals,
-            max_age_ns: max_age.map(ns),
+            max_age_ns: max_age.map(nanoseconds),
         })
     });
     check(
@@ -279,7 +280,7 @@ fn smart(section: &Section<'_>) -> Option<(Check, bool)> {
     let name = section.text("name").or_else(|| Some("smart".to_owned()));
     let kind = path.map(|path| Kind::Smart {
         path,
-        max_age_ns: max_age.map(ns),
+        max_age_ns: max_age.map(nanoseconds),
     });
     check(section, name, &polled(60_000, 5000, 1, 1), kind)
 }

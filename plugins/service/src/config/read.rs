@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
+use spared_sdk::nanoseconds;
 
 use super::{Item, Kind, Notify, Settings, kinds};
 use crate::job::Manager;
@@ -41,9 +42,9 @@ pub fn read(config: &Config) -> Option<Settings> {
     Some(Settings {
         node: config.node().to_owned(),
         manager: root.choice(node("manager"), &managers),
-        poll_interval_ns: poll.map_or(defaults.poll_interval_ns, ns),
+        poll_interval_ns: poll.map_or(defaults.poll_interval_ns, nanoseconds),
         hooks: hooks.unwrap_or(defaults.hooks),
-        hook_timeout_ns: hook_timeout.map_or(defaults.hook_timeout_ns, ns),
+        hook_timeout_ns: hook_timeout.map_or(defaults.hook_timeout_ns, nanoseconds),
         notify: notify.unwrap_or(defaults.notify),
         items: items?,
     })
@@ -110,7 +111,7 @@ impl Common {
         let timeout = section.duration("timeout", Duration::from_millis(100)..=hour);
         Self {
             group: section.text("group"),
-            timeout_ns: timeout.map_or(TIMEOUT_NS, ns),
+            timeout_ns: timeout.map_or(TIMEOUT_NS, nanoseconds),
         }
     }
 
@@ -160,8 +161,4 @@ pub(super) fn fitting_name(section: &Section<'_>, key: &str, name: &str) -> bool
         section.fault(key, why);
     }
     fits
-}
-
-pub(super) fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

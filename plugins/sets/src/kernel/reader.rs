@@ -225,7 +225,7 @@ impl Piecewise {
         }
         Err(Reading {
             certain: progress == Progress::Done && self.pieces <= 1,
-            spent_ns: u64::try_from(self.spent.as_nanos()).unwrap_or(u64::MAX),
+            spent_ns: spared_sdk::nanoseconds(self.spent),
             generation: 0,
         })
     }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
+use spared_sdk::nanoseconds;
 
 use super::Election;
-use super::read::{HOUR, ZERO, byte, ns};
+use super::read::{HOUR, ZERO, byte};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -39,8 +40,8 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
             );
             Some(Election::Quality {
                 preferred: preferred(config, section, prefer)?,
-                failback_delay_ns: ns(failback_delay.unwrap_or(Duration::from_secs(30))),
-                hold_ns: ns(hold.unwrap_or(Duration::from_secs(2))),
+                failback_delay_ns: nanoseconds(failback_delay.unwrap_or(Duration::from_secs(30))),
+                hold_ns: nanoseconds(hold.unwrap_or(Duration::from_secs(2))),
             })
         }
         Mode::Priority => {
@@ -58,7 +59,7 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
             Some(Election::Priority {
                 priority,
                 preempt: preempt.unwrap_or(true),
-                preempt_delay_ns: ns(preempt_delay.unwrap_or(ZERO)),
+                preempt_delay_ns: nanoseconds(preempt_delay.unwrap_or(ZERO)),
             })
         }
     }

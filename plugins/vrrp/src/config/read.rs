@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, format_duration};
+use spared_sdk::nanoseconds;
 
 use super::members::{followers, pair, route};
 use super::mode::election;
@@ -119,7 +120,7 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
         interval_ns: interval?,
         interval_max_ns: interval_max?,
         advert_loss,
-        start_delay_ns: ns(start_delay),
+        start_delay_ns: nanoseconds(start_delay),
         lease_ns: lease?,
         refresh_s: u32::try_from(refresh.as_secs()).unwrap_or(u32::MAX),
         routers: flatten(routers)?,
@@ -156,10 +157,10 @@ fn interval(section: &Section<'_>, version: Version) -> Option<u64> {
     };
     let range = least..=Duration::from_secs(40);
     if !section.has("advert_interval") {
-        return Some(ns(default));
+        return Some(nanoseconds(default));
     }
     let interval = section.duration("advert_interval", range)?;
-    if ns(interval) % ns(unit) != 0 {
+    if nanoseconds(interval) % nanoseconds(unit) != 0 {
         section.fault(
             "advert_interval",
             format!(
@@ -171,7 +172,7 @@ fn interval(section: &Section<'_>, version: Version) -> Option<u64> {
         );
         return None;
     }
-    Some(ns(interval))
+    Some(nanoseconds(interval))
 }
 
 /// Any station can send an advert with an interval for which the group would then wait, so it is
@@ -187,11 +188,15 @@ fn interval_max(
         Version::V3 => Duration::from_millis(40_950),
     };
     if !section.has("interval_max") {
-        let usual_ns = ns(Duration::from_secs(1)).max(interval_ns.saturating_mul(3));
-        return Some(if any_router { ns(most) } else { usual_ns });
+        let usual_ns = nanoseconds(Duration::from_secs(1)).max(interval_ns.saturating_mul(3));
+        return Some(if any_router {
+            nanoseconds(most)
+        } else {
+            usual_ns
+        });
     }
     let range = Duration::from_nanos(interval_ns)..=most;
-    section.duration("interval_max", range).map(ns)
+    section.duration("interval_max", range).map(nanoseconds)
 }
 
 fn lease(
@@ -201,7 +206,7 @@ fn lease(
     advert_loss: u32,
     tick: Duration,
 ) -> Option<u64> {
-    let lease = lease_ns(interval_ns, advert_loss, ns(tick));
+    let lease = lease_ns(interval_ns, advert_loss, nanoseconds(tick));
     if lease.is_none() {
         let unit = if version == Version::V2 {
             1_000_000_000
@@ -210,7 +215,7 @@ fn lease(
         };
         let smallest = (1..=4000)
             .map(|n| n * unit)
-            .find(|interval_ns| lease_ns(*interval_ns, advert_loss, ns(tick)).is_some());
+            .find(|interval_ns| lease_ns(*interval_ns, advert_loss, nanoseconds(tick)).is_some());
         let smallest = smallest.map_or_else(
             || "raise advert_loss".to_owned(),
             |ns| {
@@ -253,10 +258,6 @@ impl ChoiceOfNumbers for Section<'_> {
 fn flatten<T>(lists: Vec<Option<Vec<T>>>) -> Option<Vec<T>> {
     let lists: Option<Vec<Vec<T>>> = lists.into_iter().collect();
     Some(lists?.into_iter().flatten().collect())
-}
-
-pub(super) fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn byte(number: u64) -> u8 {
