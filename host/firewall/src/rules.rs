@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use spared_message::firewall::{Chain, NodeNames, Passage, RuleState, RulesListed};
 use spared_message::link::LinkPath;
-use spared_sdk::child::{Child, Program};
+use spared_sdk::child::{Child, PATH, Program};
 
 use super::digest::{digests, is_foreign_table};
 use super::own::{handle_of, own_translations};
@@ -21,8 +21,6 @@ use super::passage::{interruption, obstacle};
 const COMMENT: &str = "spared: link";
 /// Longest time for `nft`. One that takes longer waits for a kernel that will not answer soon.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Folders in which `nft` is looked for, as the SDK has them.
-const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Bytes of the largest ruleset that is read; a longer one is cut and reported as not understood.
 const RULESET_MAX: usize = 64 * 1024 * 1024;
 
@@ -304,7 +302,7 @@ fn of_netdev() -> Result<Vec<u8>, String> {
 
 /// Whether `nft` is there to be run.
 pub(super) fn is_installed() -> bool {
-    PATH.iter().any(|folder| {
+    PATH.split(':').any(|folder| {
         let found = Path::new(folder).join("nft").metadata();
         found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
     })

@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spared_sdk::child::{Child, Ended, Program, trusted};
+use spared_sdk::child::{Child, Ended, PATH, Program, trusted};
 use spared_tree::local::OUTPUT;
 
 /// Longest time of a check or an apply.
 pub const LIMIT: Duration = Duration::from_secs(90);
 const STEP: Duration = Duration::from_millis(10);
 const OUTPUT_MAX: usize = 16 << 10;
-const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 static UNITS: AtomicU64 = AtomicU64::new(0);
 
@@ -79,10 +78,10 @@ pub fn find(name: &str) -> Result<PathBuf, String> {
     if name.starts_with('/') {
         return trusted(Path::new(name)).map_err(|refused| refused.to_string());
     }
-    let paths = FOLDERS.iter().map(|folder| Path::new(folder).join(name));
+    let paths = PATH.split(':').map(|folder| Path::new(folder).join(name));
     let found = paths.into_iter().find(|path| path.exists());
     let Some(found) = found.filter(|_| !name.contains('/') && !name.is_empty()) else {
-        let folders = FOLDERS.join(", ");
+        let folders = PATH.replace(':', ", ");
         return Err(format!("{name:?} is in none of {folders}"));
     };
     trusted(&found).map_err(|refused| refused.to_string())?;

@@ -21,8 +21,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 pub use trust::{Refused, trusted};
 
-/// Environment of every program, unless it is given another value.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// `PATH` of every program, unless it is given another one.
+pub const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const LANG: &str = "C.UTF-8";
 const OUTPUT_MAX: usize = 4096;
 const WORDS_MAX: usize = 200;
