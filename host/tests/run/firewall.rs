@@ -298,16 +298,23 @@ impl Keeper {
     }
 }
 
+/// A process that has set the rule, and is stopped while it waits.
+fn stopped(node: &Node) -> spared_tests::Result<(Keeper, u32)> {
+    let mut keeper = Keeper::new(node);
+    keeper.wait_until(|_| rules(node).contains(OURS));
+    // until it has looked at them
+    (0..50).for_each(|_| keeper.pass(Duration::ZERO));
+    let pid = keeper.firewall.pid().ok_or("no process")?;
+    signal_to(pid, Signal::STOP)?;
+    Ok((keeper, pid))
+}
+
 #[test]
 fn a_process_that_is_stopped_for_a_moment_is_told_until_it_goes_on() {
     let Some(node) = Node::new("r1") else { return };
     close(&node);
     let stop = || {
-        let mut keeper = Keeper::new(&node);
-        keeper.wait_until(|_| rules(&node).contains(OURS));
-        (0..50).for_each(|_| keeper.pass(Duration::ZERO));
-        let pid = keeper.firewall.pid().ok_or("no process")?;
-        signal_to(pid, Signal::STOP)?;
+        let (mut keeper, pid) = stopped(&node)?;
         for seconds in [1, 2] {
             keeper.pass(Duration::from_secs(seconds));
         }
@@ -325,12 +332,7 @@ fn a_process_that_hangs_is_replaced_and_its_rule_stays() {
     let Some(node) = Node::new("r1") else { return };
     close(&node);
     let hang = || {
-        let mut keeper = Keeper::new(&node);
-        keeper.wait_until(|_| rules(&node).contains(OURS));
-        // until it has looked at them, and waits
-        (0..50).for_each(|_| keeper.pass(Duration::ZERO));
-        let old = keeper.firewall.pid().ok_or("no process")?;
-        signal_to(old, Signal::STOP)?;
+        let (mut keeper, old) = stopped(&node)?;
         // A ping, and all the time that its answer has.
         let silent = Some("the firewall process does not answer");
         for (seconds, told) in [(1, None), (2, silent), (57, silent)] {
