@@ -52,7 +52,7 @@ pub struct Sets {
 
 impl Sets {
     /// The next batch for the kernel: what waits of all sets, or a portion of what one lacks that was
-    /// made anew.
+    /// created again.
     pub fn poll_batch(&mut self) -> Option<Batch> {
         let now_ns = self.now_ns;
         let sets = self.all.iter_mut().enumerate();

@@ -110,7 +110,7 @@ impl Engine {
         }
     }
 
-    /// Takes other intervals and what becomes of sets made anew; other sets need another engine.
+    /// Takes other intervals and what becomes of sets created again; other sets need another engine.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         self.at(now_ns);
         let poll_due_ns = now_ns.saturating_add(settings.poll_ns);

@@ -128,7 +128,7 @@ impl Set {
     fn withdraw(&mut self, key: &Key) -> Option<Entry> {
         let old = self.table.remove(key)?;
         self.counters.deleted += 1;
-        // a set made anew may have it already
+        // a set created again may have it already
         if old.written != 0 || old.waits {
             self.deleting.insert(key.clone());
         }

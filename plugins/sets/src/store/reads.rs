@@ -10,7 +10,7 @@ const COST_TOUCHED: u64 = 2;
 /// Readings after lost notifications, at most, while others keep changing the set: each one finds most of
 /// what the last passed over, and two that lack an element show that it was deleted.
 const DOUBTED_MAX: u8 = 3;
-/// Pause between looks for a set that is about to be made anew.
+/// Pause between looks for a set that is about to be created again.
 const AWAY_NS: u64 = 50 * MS;
 
 /// End of a reading.
@@ -35,7 +35,7 @@ pub struct Reads {
     pub dirty: bool,
     /// Readings that are due because notifications were lost; one in calm is enough.
     doubted: u8,
-    /// The set was made anew: what a reading that goes on brings may be of either.
+    /// The set was created again: what a reading that goes on brings may be of either.
     urgent: bool,
     was_urgent: bool,
     /// This node stopped being active: what is found from now on may be from before.

@@ -21,7 +21,7 @@ use crate::element::{Element, Key, SetName, Shape};
 use crate::error::{Hindrance, Trouble};
 use crate::{MS, SECOND};
 
-/// A set that is made anew in two steps is waited for; then it is gone.
+/// A set that is created again in two steps is waited for; then it is gone.
 const GRACE_NS: u64 = 2 * SECOND;
 /// An element that ends so soon was not deleted, but ended.
 const TICKS_NS: u64 = 100 * MS;

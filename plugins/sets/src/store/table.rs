@@ -21,7 +21,7 @@ pub struct Table {
     sum: u64,
     /// Number of the last reading.
     pub round: u32,
-    /// Number of the kernel's set: another one each time that it is made anew.
+    /// Number of the kernel's set: another one each time that it is created again.
     pub number: u32,
     reading: bool,
     /// Deleted while it goes on: what is still on its way from the kernel is old.

@@ -14,7 +14,7 @@ use crate::SECOND;
 use crate::element::{Element, Key};
 use crate::error::Trouble;
 
-/// Keys of a batch of what a set made anew lacks.
+/// Keys of a batch of what a set created again lacks.
 const BATCH: usize = 1_000;
 /// Entries that are looked at for such a batch.
 const LOOKS: usize = 10;
@@ -85,7 +85,7 @@ pub struct Written {
     pub outdated: Vec<usize>,
 }
 
-/// Passes through what a set made anew lacks. What the kernel refuses stays known and is tried again:
+/// Passes through what a set created again lacks. What the kernel refuses stays known and is tried again:
 /// there may be no peer that has it.
 #[derive(Debug)]
 pub(super) struct Refill {

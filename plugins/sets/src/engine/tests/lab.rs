@@ -151,7 +151,7 @@ impl Kernel {
         self.elements.insert(element.key.clone(), (element, ends));
     }
 
-    /// A ruleset is loaded anew, in one transaction, and names these elements.
+    /// A ruleset is loaded again, in one transaction, and names these elements.
     pub fn reload(&mut self, now_ns: u64, file: &[Element]) {
         self.remove();
         self.make(now_ns, file);

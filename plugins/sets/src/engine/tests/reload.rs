@@ -1,4 +1,4 @@
-//! A ruleset is loaded anew: sets lose what was added at run time, and get it back.
+//! A ruleset is loaded again: sets lose what was added at run time, and get it back.
 
 use spared_sdk::{Trouble, Value};
 

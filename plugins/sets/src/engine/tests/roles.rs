@@ -58,7 +58,7 @@ fn with_both_active_changes_go_both_ways() {
         assert!(lab.has(0, number), "{number}");
     }
     assert!(!lab.has(0, 1) && !lab.has(0, 2));
-    // and sets that are made anew are filled
+    // and sets that are created again are filled
     for node in [0, 1] {
         lab.reload(node, &[]);
         lab.run(S);
