@@ -75,7 +75,7 @@ impl Unanswered {
             "" => format!("ARP is switched off on {interface}"),
             setting => format!("{setting} is {value}"),
         };
-        format!("{why}: nobody gets an answer for the virtual addresses on {interface}")
+        format!("{why}: ARP requests for the virtual addresses on {interface} are not answered")
     }
 
     fn todo(&self) -> String {
@@ -219,7 +219,7 @@ mod tests {
     fn an_interface_on_which_nobody_gets_an_answer_is_told_and_not_ready() {
         let off = on_lan("", 0);
         let sentence =
-            "ARP is switched off on lan: nobody gets an answer for the virtual addresses on lan";
+            "ARP is switched off on lan: ARP requests for the virtual addresses on lan are not answered";
         assert_eq!(lacks(&off).collect::<Vec<_>>(), [sentence]);
         assert_eq!(
             told(off),
