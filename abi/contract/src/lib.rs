@@ -9,6 +9,7 @@
 
 pub mod address;
 mod cause;
+pub mod channel;
 pub mod check;
 mod claims;
 pub mod codec;
@@ -19,6 +20,7 @@ mod interface;
 mod log_level;
 mod message;
 mod named;
+pub mod note;
 mod pair_status;
 mod publication;
 mod role;
@@ -30,7 +32,7 @@ pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 pub use config::{Failure, Scope, Surroundings};
 pub use descriptor::{Descriptor, Verb};
 pub use directive::Directive;
-pub use interface::{InterfaceEvent, SocketKind};
+pub use interface::{InterfaceEvent, SocketKind, check_interface};
 pub use log_level::LogLevel;
 pub use message::{CALL_TIMEOUT_MS, Call, FromPlugin, ToPlugin};
 pub use pair_status::{EventRecord, FindingRecord, GroupHeadline, PairStatus, VerdictWord};

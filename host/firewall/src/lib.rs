@@ -25,7 +25,7 @@ use spared_message::firewall::{
     FromFirewall, NodeNames, Passage, RuleState, RulesListed, ToFirewall,
 };
 use spared_process::child::{self, SOCKET_FD};
-use spared_process::codec::{self, ReceiveError, Receiver, SendError};
+use spared_records::{ReceiveError, Receiver, SendError};
 
 use changes::Changes;
 pub use digest::digests;
@@ -123,7 +123,7 @@ impl Host {
     }
 
     fn tell(&self, message: FromFirewall) -> Result<(), End> {
-        codec::send(self.socket.as_fd(), &message, &[]).map_err(|error| match error {
+        spared_records::send(self.socket.as_fd(), &message, &[]).map_err(|error| match error {
             SendError::Closed => End::HostIsGone,
             error => End::Broken(format!("cannot reach the daemon: {error}")),
         })

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use rustix::time::ClockId;
 
-pub use crate::monotonic::now_ns as monotonic_ns;
+pub use spared_records::monotonic::now_ns as monotonic_ns;
 
-use crate::monotonic::nanoseconds;
+use spared_records::monotonic::nanoseconds;
 
 /// CPU time of the calling thread: time spent, without that in which others had the CPU.
 pub fn cpu_time() -> Duration {

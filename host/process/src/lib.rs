@@ -3,7 +3,7 @@
 //! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
 //! one that hangs, `OwnTime` one that takes too long; `RestartBudget` decides when it is started again; `Killed` keeps killed
 //! processes until they are reaped; [`starter`] is who starts them; [`service`] tells systemd; `Subprocess`
-//! does this for a part of this program, and its `Owner` hears it. [`codec`] carries messages and descriptors,
+//! does this for a part of this program, and its `Owner` hears it. `spared_records` carries messages and descriptors,
 //! [`account`] chooses the account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly
 //! work is done, and [`poller`] says who has sent something; [`signals`] are the host's own. The messages themselves, and what follows from an end, belong to the owner.
 //!
@@ -13,10 +13,8 @@ pub mod about;
 pub mod account;
 pub mod child;
 pub mod clock;
-pub mod codec;
 mod killed;
 pub mod limit;
-pub mod monotonic;
 mod own_time;
 pub mod pace;
 mod pings;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use spared_contract::codec::Message;
 use spared_message::starter::{NotStarted, Start};
 
-use crate::codec::{self, Receiver, SendError};
 use crate::poller::{Key, Poller};
 use crate::starter::Starter;
 use crate::{Child, Killed, Policy, RestartBudget};
+use spared_records::{self, Receiver, SendError};
 
 /// The process, or none. What is told it, whether it answers and what its end means belong to the owner.
 #[derive(Debug)]
@@ -172,7 +172,8 @@ impl Subprocess {
         message: &M,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), String> {
-        let sent = codec::encode(message).and_then(|record| self.transmit(&record, descriptors));
+        let sent =
+            spared_records::encode(message).and_then(|record| self.transmit(&record, descriptors));
         sent.map_err(|error| error.of_it())
     }
 
@@ -184,7 +185,7 @@ impl Subprocess {
         let Some(running) = &self.running else {
             return Ok(());
         };
-        codec::transmit(running.socket.as_fd(), record, descriptors)
+        spared_records::transmit(running.socket.as_fd(), record, descriptors)
     }
 
     /// Its next message; None if there is none yet, or nobody runs. Descriptors with it are closed.

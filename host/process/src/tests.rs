@@ -15,7 +15,7 @@ use spared_message::starter::{About, NotStarted, Reaped, Start};
 use super::account::Accounts;
 use super::child::SOCKET_FD;
 use super::starter::{Started, Starts};
-use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage, codec};
+use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage};
 
 fn millis(next: Next) -> u128 {
     next.pause().as_millis()
@@ -290,7 +290,7 @@ fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
     // Only this thread is without it, and the child dies with the thread.
     let without = || {
         let sleep = Path::new("/bin/sleep");
-        let (one, other) = codec::pair().unwrap();
+        let (one, other) = spared_records::pair().unwrap();
         let placed = [(other.as_fd(), SOCKET_FD)];
         let mut child = Child::spawn(sleep, &["60"], Some(ACCOUNT), Stdio::null(), placed).unwrap();
         let mut sets = capabilities(None).unwrap();

@@ -9,8 +9,8 @@ use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairS
 use spared_control::Event;
 use spared_group::Groups;
 use spared_pair::{Finding, Headline, Verdict};
-use spared_process::codec::encode;
 use spared_process::limit::Limit;
+use spared_records::encode;
 
 /// Events told to a plugin in a second, and at once.
 const EVENTS_PER_S: u32 = 20;

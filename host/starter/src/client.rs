@@ -16,9 +16,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use spared_message::starter::{About, Answer, Answered, Asked, NotStarted, Reaped, Request, Start};
 use spared_process::Child;
 use spared_process::child::SOCKET_FD;
-use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starts};
+use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::Files;
 
@@ -210,7 +210,7 @@ impl Remote {
         };
         self.number += 1;
         let number = self.number;
-        match codec::send(connection.socket.as_fd(), &Request { number, what }, &[]) {
+        match spared_records::send(connection.socket.as_fd(), &Request { number, what }, &[]) {
             Ok(()) => Ok(number),
             Err(SendError::Closed) => Err(self.lose("has ended")),
             Err(error) => Err(format!("spared starter cannot be reached: {error}")),
@@ -372,7 +372,7 @@ impl Drop for Remote {
 }
 
 fn own(files: &Files) -> io::Result<Connection> {
-    let (socket, theirs) = codec::pair()?;
+    let (socket, theirs) = spared_records::pair()?;
     let mut words = vec!["starter"];
     for (option, path) in [
         ("--config", Some(&files.config)),

@@ -15,10 +15,10 @@ use spared_contract::codec::MESSAGE_MAX;
 use spared_control::RESERVED;
 use spared_message::load::{Asks, Load, RootsFile};
 use spared_message::starter::{About, NotStarted, Reaped, Start};
+use spared_process::Child;
 use spared_process::account::{Account, Accounts};
 use spared_process::child::SOCKET_FD;
 use spared_process::starter::{Started, Starts};
-use spared_process::{Child, codec};
 use spared_worker::file::open_plugin;
 use spared_worker::process::Worker;
 
@@ -251,7 +251,7 @@ impl Launcher {
     }
 
     fn part(&self, words: &[&str], account: Option<Account>) -> io::Result<Parts> {
-        let (socket, theirs) = codec::pair()?;
+        let (socket, theirs) = spared_records::pair()?;
         let placed = [(theirs.as_fd(), SOCKET_FD)];
         let child = Child::spawn(&self.exe, words, account, Stdio::inherit(), placed)?;
         Ok((child, socket, None))

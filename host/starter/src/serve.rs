@@ -12,9 +12,9 @@ use rustix::net::{SocketAddrUnix, SocketFlags, accept_with, getsockname, sockopt
 use rustix::process::Signal;
 use spared_message::starter::{Answer, Answered, Asked, Request};
 use spared_process::child::{self, SOCKET_FD};
-use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::service::Service;
 use spared_process::starter::{Started, Starts};
+use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::{Files, Launcher};
 
@@ -94,7 +94,7 @@ fn serve(host: &OwnedFd, launcher: &mut Launcher, service: &Service) -> Result<(
         };
         let (number, (what, started)) = (request.number, handle(launcher, request));
         let descriptors: Vec<_> = started.iter().flat_map(descriptors).collect();
-        match codec::send(host.as_fd(), &Answer { number, what }, &descriptors) {
+        match spared_records::send(host.as_fd(), &Answer { number, what }, &descriptors) {
             Ok(()) => {}
             Err(SendError::Closed) => return Ok(()),
             Err(error) => return Err(error.to_string()),

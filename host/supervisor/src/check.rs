@@ -5,9 +5,9 @@ use std::time::Instant;
 use spared_config::Fault;
 use spared_contract::{Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_message::starter::{NotStarted, Start};
-use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_process::{OwnTime, Usage};
+use spared_records::ReceiveError;
 use spared_worker::errors::Errors;
 use spared_worker::process::Worker;
 

@@ -30,10 +30,10 @@ use spared_config as config;
 use spared_contract::{RoleEvent, Surroundings, ToPlugin};
 use spared_group::Order;
 use spared_message::starter::About;
-use spared_process::codec::SendError;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
+use spared_records::SendError;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::process::Worker;
 

@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_contract::ToPlugin;
-use spared_process::codec;
 
 use super::Supervisor;
 
@@ -50,7 +49,7 @@ impl Supervisor {
 
     // A worker that cannot be reached is ended; then the other one finds its end closed.
     fn connect_pair(&mut self, now: Instant, one: &str, other: &str) {
-        let (ours, theirs) = match codec::pair() {
+        let (ours, theirs) = match spared_records::pair() {
             Ok(pair) => pair,
             Err(error) => {
                 self.partners.disconnect(one);

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
-use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_process::{Next, Pings, RestartBudget, TRIAL, Usage};
+use spared_records::ReceiveError;
 use spared_worker::errors::Errors;
 use spared_worker::process::Worker;
 

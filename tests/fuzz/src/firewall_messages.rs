@@ -13,7 +13,6 @@ use spared_firewall::digests;
 use spared_firewall_process::Firewall;
 use spared_message::firewall::{FromFirewall, NodeNames, Passage, RuleState, RulesListed};
 use spared_process::Owner;
-use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;
@@ -35,7 +34,7 @@ thread_local! {
 
 pub fn run(input: &[u8]) {
     HOST.with_borrow_mut(|host| {
-        host.hear(&codec::encode(&state(RuleState::Passes)).expect("a short message"));
+        host.hear(&spared_records::encode(&state(RuleState::Passes)).expect("a short message"));
         let mut rest = input;
         while let [high, low, tail @ ..] = rest {
             let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
@@ -82,7 +81,7 @@ impl Host {
     }
 
     fn hear(&mut self, record: &[u8]) {
-        codec::transmit(self.socket.as_fd(), record, &[]).expect("room for a record");
+        spared_records::transmit(self.socket.as_fd(), record, &[]).expect("room for a record");
         for key in self.poller.wait(Some(Duration::ZERO)).expect("epoll") {
             if let Key::Firewall(serial) = key {
                 self.firewall.handle_readable(self.now, serial);
@@ -134,7 +133,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }),
     ];
     let record = |message: &FromFirewall| {
-        let record = codec::encode(message).unwrap_or_default();
+        let record = spared_records::encode(message).unwrap_or_default();
         [&(record.len() as u16).to_be_bytes()[..], &record].concat()
     };
     let mut seeds: Vec<Vec<u8>> = messages.iter().map(record).collect();

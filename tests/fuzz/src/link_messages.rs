@@ -15,7 +15,6 @@ use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
 use spared_link_process::{Link, Report};
 use spared_process::Owner;
-use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;
@@ -80,12 +79,12 @@ impl Host {
             FromLink::Up(Introduction::default()),
             FromLink::Down { why: String::new() },
         ] {
-            self.hear(&codec::encode(&message).expect("a short message"));
+            self.hear(&spared_records::encode(&message).expect("a short message"));
         }
     }
 
     fn hear(&mut self, record: &[u8]) {
-        codec::transmit(self.socket.as_fd(), record, &[]).expect("room for a record");
+        spared_records::transmit(self.socket.as_fd(), record, &[]).expect("room for a record");
         for key in self.poller.wait(Some(Duration::ZERO)).expect("epoll") {
             if let Key::Link(serial) = key {
                 self.link.handle_readable(self.now, serial);
@@ -177,7 +176,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FromLink::State(State::default()),
     ];
     let record = |message: &FromLink| {
-        let record = codec::encode(message).unwrap_or_default();
+        let record = spared_records::encode(message).unwrap_or_default();
         [&(record.len() as u16).to_be_bytes()[..], &record].concat()
     };
     let records: Vec<Vec<u8>> = messages.iter().map(record).collect();

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use spared_abi::{self as abi, Bytes, Status, Str};
 use spared_contract::{FromPlugin, LogLevel};
 use spared_process::child::SOCKET_FD;
-use spared_process::codec;
 
 use crate::host::call;
 use crate::host::{again, ctx, half};
@@ -177,7 +176,7 @@ pub fn small() -> Status {
 
 /// Fills the socket, again and again, past the worker's own queue.
 fn fill(message: &FromPlugin) -> Status {
-    let record = codec::encode(message).unwrap_or_default();
+    let record = spared_records::encode(message).unwrap_or_default();
     while records::transmit(SOCKET_FD, &record) {}
     again()
 }

@@ -6,8 +6,8 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use spared_abi::{self as abi, Bytes, Status};
+use spared_contract::channel::{LOCAL_RECORD_MAX, MESSAGE};
 use spared_process::child::SOCKET_FD;
-use spared_worker::channel::{LOCAL_RECORD_MAX, MESSAGE};
 
 use crate::host::{after_ns, again, ctx, half, say, say_status};
 use crate::lie;

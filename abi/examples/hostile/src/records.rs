@@ -8,7 +8,6 @@ use spared_abi::Status;
 use spared_contract::codec::MESSAGE_MAX;
 use spared_contract::{Call, Descriptor, Failure, FromPlugin, LogLevel, Row, Scope, Value};
 use spared_process::child::SOCKET_FD;
-use spared_process::codec;
 
 use crate::end;
 use crate::host::{again, say};
@@ -25,8 +24,8 @@ pub fn transmit(socket: RawFd, record: &[u8]) -> bool {
 }
 
 pub fn send(message: &FromPlugin) {
-    if let Ok(record) = codec::encode(message) {
-        let _ = codec::transmit(socket(), &record, &[]);
+    if let Ok(record) = spared_records::encode(message) {
+        let _ = spared_records::transmit(socket(), &record, &[]);
     }
 }
 
@@ -63,7 +62,7 @@ fn long_line() -> FromPlugin {
 }
 
 pub fn cut() -> Status {
-    let record = codec::encode(&long_line()).unwrap_or_default();
+    let record = spared_records::encode(&long_line()).unwrap_or_default();
     (1..record.len()).for_each(|length| {
         transmit(SOCKET_FD, &record[..length]);
     });
@@ -81,7 +80,7 @@ pub fn descriptors() -> Status {
     let file = std::fs::File::open("/dev/null");
     let Ok(file) = file else { return 0 };
     let numbers = [file.as_raw_fd(); 253];
-    let line = codec::encode(&long_line()).unwrap_or_default();
+    let line = spared_records::encode(&long_line()).unwrap_or_default();
     for count in [16, 253] {
         send_with(SOCKET_FD, &line, &numbers[..count]);
     }
@@ -299,7 +298,7 @@ pub fn socket_successor() -> Status {
             libc::_exit(0);
         }
         libc::alarm(6);
-        let record = codec::encode(&long_line()).unwrap_or_default();
+        let record = spared_records::encode(&long_line()).unwrap_or_default();
         loop {
             libc::usleep(1000);
             transmit(SOCKET_FD, &record);

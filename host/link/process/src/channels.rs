@@ -6,7 +6,6 @@ use std::time::Instant;
 use spared_contract::Descriptor;
 use spared_message::link::ToLink;
 use spared_message::word::Word;
-use spared_process::codec;
 use zeroize::Zeroizing;
 
 use super::Link;
@@ -17,7 +16,7 @@ impl Link {
         if !self.is_up() {
             return false;
         }
-        let record = codec::encode(&ToLink::Say(word)).map(Zeroizing::new);
+        let record = spared_records::encode(&ToLink::Say(word)).map(Zeroizing::new);
         let sent = record.and_then(|record| self.outbox.send_word(&self.process, record));
         let is_taken = matches!(sent, Ok(true));
         self.settle(now, sent.map(|_| ())) && is_taken
@@ -42,7 +41,7 @@ impl Link {
             wire_min: descriptor.wire_min,
             wire_max: descriptor.wire_max,
         };
-        let (ours, theirs) = match codec::pair() {
+        let (ours, theirs) = match spared_records::pair() {
             Ok(pair) => pair,
             Err(error) => {
                 log::error!("{plugin}: no channel to its peer: {error}");

@@ -25,11 +25,11 @@ use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};
 use spared_pair::LinkFacts;
 use spared_process::clock;
-use spared_process::codec::{self, SendError};
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage};
+use spared_records::SendError;
 
 use outbox::Outbox;
 use spared_message::notice::{Kind, Notice};
@@ -246,7 +246,11 @@ impl Link {
 
     /// Sends now, or when the process has room again. False if none runs.
     pub fn send(&mut self, now: Instant, message: &ToLink, descriptors: &[BorrowedFd<'_>]) -> bool {
-        self.send_record(now, codec::encode(message).map(Zeroizing::new), descriptors)
+        self.send_record(
+            now,
+            spared_records::encode(message).map(Zeroizing::new),
+            descriptors,
+        )
     }
 
     fn send_record(

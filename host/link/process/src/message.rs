@@ -5,7 +5,7 @@ use spared_contract::LogLevel;
 use spared_message::clean;
 use spared_message::link::{PathSetup, Setup, ToLink};
 use spared_message::word::Introduction;
-use spared_process::codec::{self, SendError};
+use spared_records::SendError;
 use zeroize::Zeroizing;
 
 /// All that it must know, as a record; no other copy of a secret is left behind.
@@ -30,7 +30,7 @@ pub(super) fn setup(
         introduction: introduction.clone(),
     };
     let message = ToLink::Configure(Box::new(message));
-    let record = codec::encode(&message).map(Zeroizing::new);
+    let record = spared_records::encode(&message).map(Zeroizing::new);
     if let ToLink::Configure(mut setup) = message {
         setup.keys.wipe();
     }

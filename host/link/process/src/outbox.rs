@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use spared_process::Subprocess;
-use spared_process::codec::SendError;
+use spared_records::SendError;
 use zeroize::Zeroizing;
 
 /// Bytes that wait, beyond which words are dropped.

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use spared_message::link::{FromLink, ToLink};
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_message::word::{Introduction, Word};
-use spared_process::codec::{self, Receiver};
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::{Started, Starter, Starts};
 use spared_process::{Owner, PING_EVERY};
+use spared_records::Receiver;
 
 use crate::{FLUSH_EVERY, Link, Report};
 
@@ -39,7 +39,7 @@ impl Starts for Sleepers {
     }
 
     fn start(&mut self, _start: &Start) -> Result<Started, NotStarted> {
-        let (socket, theirs) = codec::pair().unwrap();
+        let (socket, theirs) = spared_records::pair().unwrap();
         let child = Command::new("sleep").arg("60").spawn().unwrap();
         let (process, pid) = (self.children.len() as u64, child.id());
         self.children.push(child);
@@ -112,7 +112,7 @@ impl Bed {
 
     /// The process says something.
     fn hear(&mut self, message: &FromLink) {
-        codec::send(self.sleepers.borrow().ends[0].as_fd(), message, &[]).unwrap();
+        spared_records::send(self.sleepers.borrow().ends[0].as_fd(), message, &[]).unwrap();
         for key in self.poller.wait(Some(Duration::ZERO)).unwrap() {
             if let Key::Link(serial) = key {
                 self.link.handle_readable(self.now, serial);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use spared_contract::LogLevel;
 use spared_contract::codec::Message;
-use spared_process::codec::{self, ReceiveError, Receiver, SendError};
+use spared_records::{ReceiveError, Receiver, SendError};
 
 use super::End;
 use crate::message::{FromLink, State, ToLink};
@@ -91,14 +91,14 @@ impl Host {
 
     fn queue<M: Message>(&mut self, message: &M) {
         // Too long is only a word, whose bound is below the record's.
-        if let Ok(record) = codec::encode(message) {
+        if let Ok(record) = spared_records::encode(message) {
             self.waiting.push_back(record);
         }
     }
 
     pub fn flush(&mut self) -> Result<(), End> {
         while let Some(record) = self.waiting.front() {
-            match codec::transmit(self.socket.as_fd(), record, &[]) {
+            match spared_records::transmit(self.socket.as_fd(), record, &[]) {
                 Ok(()) => {
                     self.waiting.pop_front();
                 }

@@ -1,6 +1,6 @@
 //! Requests of workers for signatures and verifications, and their rate limit.
 
-use spared_worker::channel::{SIGN, SIGNATURE_SIZE, SIGNED, STATEMENT_MAX, VERIFIED, VERIFY};
+use spared_contract::channel::{SIGN, SIGNATURE_SIZE, SIGNED, STATEMENT_MAX, VERIFIED, VERIFY};
 
 use super::trust::Trust;
 

@@ -17,8 +17,8 @@ use rustix::time::ClockId;
 use spared_contract::LogLevel;
 use spared_process::child;
 use spared_process::child::SOCKET_FD;
-use spared_process::codec::ReceiveError;
-use spared_process::monotonic::{nanoseconds, now_ns};
+use spared_records::ReceiveError;
+use spared_records::monotonic::{nanoseconds, now_ns};
 
 use crate::message::{FromLink, Setup, ToLink};
 use crate::path::Source;

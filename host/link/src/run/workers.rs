@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared_worker::channel::RECORD_MAX;
+use spared_contract::channel::RECORD_MAX;
 
 use super::identity::{self, Allowance};
 use super::peering::Peering;

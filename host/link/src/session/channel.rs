@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
+use spared_contract::channel::{DOWN, MESSAGE, RECORD_MAX, UP, message_kind};
 
 use super::sequence::Piece;
 use crate::frame::{FRAGMENT_MAX, Numbered};

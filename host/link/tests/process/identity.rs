@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use spared_contract::channel::{SIGN, STATEMENT_MAX, VERIFY};
 use spared_link::message::{Keys, Setup};
-use spared_worker::channel::{SIGN, STATEMENT_MAX, VERIFY};
 
 use crate::lab::{Lab, Node, PATIENCE, Record, Worker, key, peers, setup};
 

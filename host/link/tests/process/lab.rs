@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use spared_contract::channel::{
+    DOWN, MESSAGE, RECORD_MAX, SIGNATURE_SIZE, SIGNED, UP, VERIFIED, message_kind,
+};
 use spared_key::PrivateKey;
 use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
 use spared_link::word::Introduction;
 use spared_process::child::Child;
-use spared_process::codec::{self, Receiver, SendError};
+use spared_records::{Receiver, SendError};
 use spared_tests::lab::Namespace;
-use spared_worker::channel::{
-    DOWN, MESSAGE, RECORD_MAX, SIGNATURE_SIZE, SIGNED, UP, VERIFIED, message_kind,
-};
 
 /// Generous: two cores are shared by many tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -109,7 +109,7 @@ impl Lab {
 
     /// One that was told nothing yet. This thread must outlive it.
     pub fn silent_node(&self, side: usize) -> Node {
-        let (socket, theirs) = codec::pair().unwrap();
+        let (socket, theirs) = spared_records::pair().unwrap();
         let child = self.inside(side, || {
             Child::spawn(
                 &executable(),
@@ -192,13 +192,13 @@ pub struct Node {
 
 impl Node {
     pub fn tell(&self, message: &ToLink) {
-        codec::send(self.socket.as_fd(), message, &[]).unwrap();
+        spared_records::send(self.socket.as_fd(), message, &[]).unwrap();
     }
 
     /// The same when the process has room for it.
     pub fn tell_in_time(&self, message: &ToLink) {
         let end = Instant::now() + PATIENCE;
-        while let Err(error) = codec::send(self.socket.as_fd(), message, &[]) {
+        while let Err(error) = spared_records::send(self.socket.as_fd(), message, &[]) {
             assert!(matches!(error, SendError::Full), "{error}");
             assert!(Instant::now() < end, "the process does not read");
             std::thread::sleep(Duration::from_millis(1));
@@ -206,7 +206,7 @@ impl Node {
     }
 
     pub fn tell_with(&self, message: &ToLink, descriptor: impl AsFd) {
-        codec::send(self.socket.as_fd(), message, &[descriptor.as_fd()]).unwrap();
+        spared_records::send(self.socket.as_fd(), message, &[descriptor.as_fd()]).unwrap();
     }
 
     pub fn configure(&self, setup: &Setup) {
@@ -227,14 +227,14 @@ impl Node {
 
     /// The same for a plugin that speaks with its peer in these versions, or not at all.
     pub fn channel_of(&self, plugin: &str, wire: Option<(u32, u32)>) -> Worker {
-        let (ours, theirs) = codec::pair().unwrap();
+        let (ours, theirs) = spared_records::pair().unwrap();
         let message = ToLink::Channel {
             plugin: plugin.to_owned(),
             speaks: wire.is_some(),
             wire_min: wire.map_or(0, |(min, _)| min),
             wire_max: wire.map_or(0, |(_, max)| max),
         };
-        codec::send(self.socket.as_fd(), &message, &[theirs.as_fd()]).unwrap();
+        spared_records::send(self.socket.as_fd(), &message, &[theirs.as_fd()]).unwrap();
         Worker {
             socket: ours,
             ups: Cell::new(0),

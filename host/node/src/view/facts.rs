@@ -15,7 +15,7 @@ use spared_pair::{
     PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 use spared_requests::rows::Details;
 
 use super::NodeView;

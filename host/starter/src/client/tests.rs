@@ -74,12 +74,12 @@ fn hear(host: &OwnedFd, abandoned: &mut Vec<u64>) -> u64 {
 
 fn answer(host: &OwnedFd, number: u64, what: Option<Answered>) {
     let Some(what) = what else {
-        return codec::transmit(host.as_fd(), b"\xff", &[]).unwrap();
+        return spared_records::transmit(host.as_fd(), b"\xff", &[]).unwrap();
     };
-    let (one, _other) = codec::pair().unwrap();
+    let (one, _other) = spared_records::pair().unwrap();
     let is_started = matches!(what, Answered::Started { .. });
     let descriptors = is_started.then(|| one.as_fd());
-    codec::send(
+    spared_records::send(
         host.as_fd(),
         &Answer { number, what },
         descriptors.as_slice(),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use spared_config::Setup;
 use spared_contract::{FromPlugin, ToPlugin};
-use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
 
@@ -148,7 +147,7 @@ fn a_worker_that_says_nothing_is_killed_after_three_pings() {
 #[test]
 fn a_worker_that_floods_is_killed() {
     // A well-formed message, again and again.
-    let record = codec::encode(&FromPlugin::Pong {
+    let record = spared_records::encode(&FromPlugin::Pong {
         number: 0,
         slow_calls: u64::MAX,
     })
@@ -279,7 +278,7 @@ fn a_check_that_has_answered_is_not_ended_because_nobody_read_that() {
 
 #[test]
 fn a_check_that_floods_the_host_is_ended() {
-    let record = codec::encode(&FromPlugin::ForgetCheck {
+    let record = spared_records::encode(&FromPlugin::ForgetCheck {
         name: "x".repeat(8_000),
     })
     .unwrap();

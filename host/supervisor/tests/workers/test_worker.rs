@@ -20,9 +20,9 @@ use spared_pair::Sentence as _;
 use spared_pair::quality::{self, Quality};
 use spared_peer::keys::flatten;
 use spared_process::child::SOCKET_FD;
-use spared_process::codec::{self, Receiver};
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::{Starter, Starts};
+use spared_records::Receiver;
 use spared_starter::{Files, Launcher};
 use spared_supervisor::{Report, Supervisor, Terms};
 
@@ -77,7 +77,7 @@ impl TestWorker {
 
     /// Sends a message as the worker would, and lets the host handle it.
     pub fn send(&mut self, message: &FromPlugin) {
-        let Ok(record) = codec::encode(message) else {
+        let Ok(record) = spared_records::encode(message) else {
             return; // its own worker could not send it either
         };
         self.send_bytes(&record);
@@ -86,7 +86,7 @@ impl TestWorker {
     pub fn send_bytes(&mut self, record: &[u8]) {
         self.find_socket();
         if let Some((_, socket)) = &self.socket {
-            let _ = codec::transmit(socket.as_fd(), record, &[]);
+            let _ = spared_records::transmit(socket.as_fd(), record, &[]);
         }
         self.turn();
     }

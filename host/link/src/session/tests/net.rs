@@ -7,7 +7,7 @@ use spared_sim::{Channel, Clock, Random};
 use crate::message::{ChannelState, PathState, State};
 use crate::session::{Event, Now, Session, Transmit, Wire};
 use crate::word::Introduction;
-use spared_worker::channel::{DOWN, MESSAGE, UP, message_kind};
+use spared_contract::channel::{DOWN, MESSAGE, UP, message_kind};
 
 pub const MS: u64 = 1_000_000;
 /// Between a break and the next connection.

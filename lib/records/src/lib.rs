@@ -1,5 +1,10 @@
-//! One message per record of a SOCK_SEQPACKET socket, descriptors beside it; never blocks.
+//! Messages as records of a SOCK_SEQPACKET socket, one in each, descriptors beside it; never blocks. Both ends of a
+//! plugin's socket use it, and so do the daemon and its other processes. [`monotonic`] is the clock of the times in
+//! messages.
 
+#![forbid(unsafe_code)]
+
+pub mod monotonic;
 #[cfg(test)]
 mod tests;
 
