@@ -25,3 +25,22 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 pub fn is_state(state: u32) -> bool {
     state <= STATE_MAX || matches!(state, spared_abi::CHECK_UNKNOWN | spared_abi::CHECK_LOSES)
 }
+
+/// Whether a check may be reported so.
+///
+/// # Errors
+/// Why not.
+pub fn fits(name: &str, weight: u32, state: u32) -> Result<(), String> {
+    check_name(name)?;
+    if weight > WEIGHT_MAX {
+        return Err(format!(
+            "check {name}: weight {weight}, allowed 0-{WEIGHT_MAX}"
+        ));
+    }
+    if !is_state(state) {
+        return Err(format!(
+            "check {name}: state {state}, allowed 0-{STATE_MAX}"
+        ));
+    }
+    Ok(())
+}

@@ -139,3 +139,21 @@ impl InterfaceEvent {
         event
     }
 }
+
+/// The kernel's rule for the name of an interface.
+///
+/// # Errors
+/// It is not one.
+pub fn check_interface(name: &str) -> Result<(), String> {
+    let fits = (1..16).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && !name
+            .bytes()
+            .any(|byte| byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0);
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not a valid interface name"))
+    }
+}

@@ -63,6 +63,10 @@ impl Checks {
     /// # Errors
     /// The host's, which has logged why.
     pub fn report(&self, name: &str, weight: u32, state: u32, why: &str) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            let status = core.report_check(name, weight, state, why);
+            return check(&format!("report check {name}"), status);
+        }
         let c_name = c_text(name)?;
         // SAFETY: the table is valid as long as the instance; the texts live through the call.
         let status = unsafe {
@@ -98,6 +102,9 @@ impl Checks {
     /// # Errors
     /// The host's, which has logged why.
     pub fn forget(&self, name: &str) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            return check(&format!("forget check {name}"), core.forget_check(name));
+        }
         let c_name = c_text(name)?;
         // SAFETY: as above.
         let status = unsafe { call_ctx!(self.table, forget, self.host.ctx(), c_name.as_ptr()) };

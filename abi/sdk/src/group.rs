@@ -2,7 +2,9 @@
 
 use spared_abi as abi;
 
-use spared_contract::{AddressClaim, Cause, Claims, Directive, Publication, Role, RouteClaim};
+use spared_contract::{
+    AddressClaim, Call, Cause, Claims, Directive, Publication, Role, RouteClaim,
+};
 
 use crate::claims::RawClaims;
 use crate::error::check;
@@ -50,6 +52,10 @@ impl GroupHandle {
     /// Declares groups, replaces their claims, or withdraws those with None, in one call. One result
     /// for each.
     pub fn claim_all(&self, groups: &[(&str, Option<&Claims>)]) -> Vec<Result<(), Error>> {
+        if let Some(core) = self.host.core() {
+            let what = |index: usize| format!("claim group {}", groups[index].0);
+            return results(core.claim(groups), what);
+        }
         let kept: Vec<_> = groups
             .iter()
             .map(|(_, it)| it.map(RawClaims::new))
@@ -97,6 +103,13 @@ impl GroupHandle {
 
     /// Sets the roles of groups in one call, each as [`publish`](Self::publish). One result for each.
     pub fn publish_all(&self, groups: &[(&str, &Publication)]) -> Vec<Result<(), Error>> {
+        let what = |index: usize| {
+            let (group, it) = groups[index];
+            format!("publish {} for group {group}", it.role)
+        };
+        if let Some(core) = self.host.core() {
+            return results(core.publish(groups), what);
+        }
         let causes: Vec<_> = groups.iter().map(|(_, it)| it.cause.to_raw()).collect();
         let elements = groups.iter().zip(&causes);
         let elements = elements.map(|((group, it), cause)| abi::Publication {
@@ -108,10 +121,6 @@ impl GroupHandle {
             cause,
         });
         let elements: Vec<_> = elements.collect();
-        let what = |index: usize| {
-            let (group, it) = groups[index];
-            format!("publish {} for group {group}", it.role)
-        };
         self.each(&elements, what, |first, count, statuses| {
             // SAFETY: as above.
             unsafe { call_ctx!(self.table, publish, self.host.ctx(), first, count, statuses) }
@@ -137,6 +146,10 @@ impl GroupHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn explain(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            let status = core.explain(group, role, cause.clone());
+            return check(&format!("explain group {group}"), status);
+        }
         let (c_group, cause) = (c_text(group)?, cause.to_raw());
         // SAFETY: as above.
         let status = unsafe {
@@ -162,6 +175,10 @@ impl GroupHandle {
 
     /// The same for several groups, in one call. One result for each.
     pub fn announce_all(&self, groups: &[&str]) -> Vec<Result<(), Error>> {
+        if let Some(core) = self.host.core() {
+            let what = |index: usize| format!("announce group {}", groups[index]);
+            return results(core.announce(groups), what);
+        }
         let elements: Vec<_> = groups.iter().map(|group| abi::Str::of(group)).collect();
         self.each(
             &elements,
@@ -189,6 +206,13 @@ impl GroupHandle {
     /// One is under way, there is no link, or the host has logged why not: ask again some seconds
     /// later.
     pub fn switch_over(&self, group: &str, cause: &Cause) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            let call = Call::SwitchOver {
+                group: group.to_owned(),
+                cause: cause.clone(),
+            };
+            return check(&format!("switch over group {group}"), core.call(call));
+        }
         let (c_group, cause) = (c_text(group)?, cause.to_raw());
         // SAFETY: as above; an older host's table may end before the function.
         let status = unsafe {
@@ -224,10 +248,7 @@ impl GroupHandle {
                     .map(|it| if it > 0 { status } else { it }),
             );
         }
-        let results = statuses.into_iter().enumerate();
-        results
-            .map(|(index, status)| check(&what(index), status))
-            .collect()
+        results(statuses, what)
     }
 }
 
@@ -251,6 +272,18 @@ impl Additions {
         addresses: &[AddressClaim],
         routes: &[RouteClaim],
     ) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            let claims = Claims {
+                addresses: addresses.to_vec(),
+                routes: routes.to_vec(),
+                ..Claims::default()
+            };
+            let call = Call::Add {
+                group: group.to_owned(),
+                claims: Some(claims).filter(|it| *it != Claims::default()),
+            };
+            return check(&format!("add to group {group}"), core.call(call));
+        }
         let c_group = c_text(group)?;
         let kept = RawClaims::added(addresses, routes);
         let raw = kept.raw();
@@ -263,6 +296,14 @@ impl Additions {
         let status = unsafe { call_ctx!(self.table, add, ctx, c_group.as_ptr(), claims) };
         check(&format!("add to group {group}"), status)
     }
+}
+
+/// Results of an array of elements.
+fn results(statuses: Vec<abi::Status>, what: impl Fn(usize) -> String) -> Vec<Result<(), Error>> {
+    let statuses = statuses.into_iter().enumerate();
+    statuses
+        .map(|(index, status)| check(&what(index), status))
+        .collect()
 }
 
 /// The result of an array of one element.

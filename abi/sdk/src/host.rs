@@ -15,20 +15,36 @@ use crate::identity::IdentityHandle;
 use crate::interface::InterfaceHandle;
 use crate::local::LocalHandle;
 use crate::peer::PeerHandle;
+use crate::run::{Core, Outbound};
 use crate::status::WatchHandle;
-use crate::{Error, Token};
+use crate::{Error, Token, Value};
 
 /// The host. Copying it is free; it is for the plugin's thread only.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
+    /// NULL for a plugin that runs in the SDK's own loop.
     raw: *const abi::Host,
+    /// That loop.
+    core: Option<&'static Core>,
 }
 
 impl Host {
     /// # Safety
     /// `raw` points to a host table that outlives every copy of the result.
     pub(crate) unsafe fn from_raw(raw: *const abi::Host) -> Self {
-        Self { raw }
+        Self { raw, core: None }
+    }
+
+    pub(crate) fn of_loop(core: &'static Core) -> Self {
+        Self {
+            raw: std::ptr::null(),
+            core: Some(core),
+        }
+    }
+
+    /// The SDK's own loop, if the plugin runs in it; else a function is one of the C table.
+    pub(crate) fn core(&self) -> Option<&'static Core> {
+        self.core
     }
 
     /// Records an event for `sparectl events`: something that an administrator wants to find a week
@@ -45,7 +61,10 @@ impl Host {
 
     /// A handle by which other threads request a call of [`Plugin::woken`](crate::Plugin::woken).
     pub fn waker(&self) -> Waker {
-        Waker { raw: self.raw }
+        Waker {
+            raw: self.raw,
+            outbound: self.core.map(|core| &core.outbound),
+        }
     }
 
     /// Makes the host call [`Plugin::fd`](crate::Plugin::fd) whenever `fd` is ready for `interest`,
@@ -54,15 +73,21 @@ impl Host {
     /// # Errors
     /// The descriptor cannot be watched, or more than 4096 are.
     pub fn watch_fd(&self, fd: RawFd, interest: Interest) -> Result<(), Error> {
-        // SAFETY: the table outlives self, and this is the plugin's thread as Host is not Send.
-        let status = unsafe { call!(self.raw, watch_fd, fd, interest.0) };
+        let status = match self.core {
+            Some(core) => core.watch_fd(fd, interest.0),
+            // SAFETY: the table outlives self, and this is the plugin's thread as Host is not Send.
+            None => unsafe { call!(self.raw, watch_fd, fd, interest.0) },
+        };
         check("watch a descriptor", status)
     }
 
     /// Stops watching a descriptor; one that is not watched is no error.
     pub fn unwatch_fd(&self, fd: RawFd) {
-        // SAFETY: as above.
-        let _ = unsafe { call!(self.raw, watch_fd, fd, 0) };
+        let _ = match self.core {
+            Some(core) => core.watch_fd(fd, 0),
+            // SAFETY: as above.
+            None => unsafe { call!(self.raw, watch_fd, fd, 0) },
+        };
     }
 
     /// Makes the host call [`Plugin::timer`](crate::Plugin::timer) once at a monotonic time; a second
@@ -71,22 +96,31 @@ impl Host {
     /// # Errors
     /// More than 4096 timers.
     pub fn timer(&self, id: u32, at_ns: u64) -> Result<(), Error> {
-        // 0 would cancel; 1 is in the past as well.
-        // SAFETY: as above.
-        let status = unsafe { call!(self.raw, timer, id, at_ns.max(1)) };
+        let status = match self.core {
+            Some(core) => core.timer(id, at_ns),
+            // 0 would cancel; 1 is in the past as well.
+            // SAFETY: as above.
+            None => unsafe { call!(self.raw, timer, id, at_ns.max(1)) },
+        };
         check("set a timer", status)
     }
 
     /// Cancels a timer; one that is not set is no error.
     pub fn cancel_timer(&self, id: u32) {
-        // SAFETY: as above.
-        let _ = unsafe { call!(self.raw, timer, id, 0) };
+        match self.core {
+            Some(core) => core.cancel_timer(id),
+            // SAFETY: as above.
+            None => drop(unsafe { call!(self.raw, timer, id, 0) }),
+        }
     }
 
     /// `CLOCK_MONOTONIC` in ns.
     pub fn now(&self) -> u64 {
-        // SAFETY: as above.
-        unsafe { (*self.raw).now.map_or(0, |now| now((*self.raw).ctx)) }
+        match self.core {
+            Some(_) => spared_records::monotonic::now_ns(),
+            // SAFETY: as above.
+            None => unsafe { (*self.raw).now.map_or(0, |now| now((*self.raw).ctx)) },
+        }
     }
 
     /// Completes a callback that returned [`Progress::Pending`](crate::Progress::Pending), or is about
@@ -100,13 +134,16 @@ impl Host {
     }
 
     pub(crate) fn end(&self, token: u64, status: abi::Status) {
-        // SAFETY: as above.
-        let _ = unsafe { call!(self.raw, done, token, status) };
+        match self.core {
+            Some(core) => core.done(token, status),
+            // SAFETY: as above.
+            None => drop(unsafe { call!(self.raw, done, token, status) }),
+        }
     }
 
     /// Interfaces and sockets on them; None if this host does not have the extension.
     pub fn interfaces(&self) -> Option<InterfaceHandle> {
-        let table = self.extension(abi::INTERFACE)?;
+        let table = self.table(abi::INTERFACE)?;
         Some(InterfaceHandle {
             host: *self,
             table: table.cast(),
@@ -115,7 +152,7 @@ impl Host {
 
     /// Groups, for the elector; None if this host does not have the extension.
     pub fn groups(&self) -> Option<GroupHandle> {
-        let table = self.extension(abi::GROUP)?;
+        let table = self.table(abi::GROUP)?;
         Some(GroupHandle {
             host: *self,
             table: table.cast(),
@@ -125,7 +162,7 @@ impl Host {
     /// Addresses and routes for a group, for a plugin that does not elect; None if this host does not
     /// have the extension.
     pub fn additions(&self) -> Option<Additions> {
-        let table = self.extension(abi::CLAIM)?;
+        let table = self.table(abi::CLAIM)?;
         Some(Additions {
             host: *self,
             table: table.cast(),
@@ -134,7 +171,7 @@ impl Host {
 
     /// Messages to the peer plugin; None if this host does not have the extension.
     pub fn peer(&self) -> Option<PeerHandle> {
-        let table = self.extension(abi::PEER)?;
+        let table = self.table(abi::PEER)?;
         Some(PeerHandle {
             host: *self,
             table: table.cast(),
@@ -143,7 +180,7 @@ impl Host {
 
     /// Messages to partners, other plugins of this node; None if this host does not have the extension.
     pub fn local(&self) -> Option<LocalHandle> {
-        let table = self.extension(abi::LOCAL)?;
+        let table = self.table(abi::LOCAL)?;
         Some(LocalHandle {
             host: *self,
             table: table.cast(),
@@ -152,7 +189,7 @@ impl Host {
 
     /// Statements signed with this node's key and verified with the peer's; None on an older host.
     pub fn identity(&self) -> Option<IdentityHandle> {
-        let table = self.extension(abi::IDENTITY)?;
+        let table = self.table(abi::IDENTITY)?;
         Some(IdentityHandle {
             host: *self,
             table: table.cast(),
@@ -161,7 +198,7 @@ impl Host {
 
     /// State of the pair and its events; None if this host does not have the extension.
     pub fn status(&self) -> Option<WatchHandle> {
-        let table = self.extension(abi::STATUS)?;
+        let table = self.table(abi::STATUS)?;
         Some(WatchHandle {
             host: *self,
             table: table.cast(),
@@ -170,7 +207,7 @@ impl Host {
 
     /// Checks, which make up this node's quality; None if this host does not have the extension.
     pub fn checks(&self) -> Option<Checks> {
-        let table = self.extension(abi::CHECK)?;
+        let table = self.table(abi::CHECK)?;
         Some(Checks {
             host: *self,
             table: table.cast(),
@@ -179,29 +216,47 @@ impl Host {
 
     /// This node's name, once configured. It differs from the peer's and survives restarts.
     pub fn node(&self) -> Option<String> {
-        self.config_get(c"@node").filter(|name| !name.is_empty())
+        let node = match self.core {
+            Some(core) => Some(core.surroundings().node),
+            None => self.config_get(c"@node"),
+        };
+        node.filter(|name| !name.is_empty())
     }
 
     /// Interfaces of the links to the peer, once configured; empty without a link.
     pub fn links(&self) -> Vec<String> {
-        self.texts("@links")
+        match self.core {
+            Some(core) => core.surroundings().links,
+            None => self.texts("@links"),
+        }
     }
 
     /// The peer's name, once configured, if both nodes' keys or a passphrase are: then
     /// [`identity`](Self::identity) can verify its statements. None on an older host.
     pub fn peer_with_keys(&self) -> Option<String> {
-        self.config_get(c"@peer").filter(|name| !name.is_empty())
+        let peer = match self.core {
+            Some(core) => core.surroundings().peer,
+            None => self.config_get(c"@peer"),
+        };
+        peer.filter(|name| !name.is_empty())
     }
 
     /// The plugin's own directory, once configured; None in a check, or on an older host.
     pub fn state_folder(&self) -> Option<PathBuf> {
-        self.config_get(c"@state").map(PathBuf::from)
+        let folder = match self.core {
+            Some(core) => core.surroundings().state,
+            None => self.config_get(c"@state"),
+        };
+        folder.map(PathBuf::from)
     }
 
     /// The host's minor version.
     pub fn minor(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { (*self.raw).minor }
+        match self.core {
+            Some(_) => abi::MINOR,
+            // SAFETY: as above.
+            None => unsafe { (*self.raw).minor },
+        }
     }
 
     pub(crate) fn ctx(&self) -> *mut c_void {
@@ -214,6 +269,12 @@ impl Host {
     }
 
     pub(crate) fn put_text(&self, token: u64, key: &str, value: &str) -> Result<(), Error> {
+        if let Some(core) = self.core {
+            return check(
+                "answer",
+                core.put(token, key, &Value::Text(value.to_owned())),
+            );
+        }
         let key = c_text(key)?;
         // SAFETY: as above; key and value live through the call.
         let status = unsafe { call!(self.raw, put_text, token, key.as_ptr(), abi::Str::of(value)) };
@@ -227,6 +288,9 @@ impl Host {
         kind: u32,
         value: u64,
     ) -> Result<(), Error> {
+        if let Some(core) = self.core {
+            return check("answer", core.put(token, key, &Value::of_raw(kind, value)));
+        }
         let key = c_text(key)?;
         // SAFETY: as above; key lives through the call.
         let status = unsafe { call!(self.raw, put_u64, token, key.as_ptr(), kind, value) };
@@ -240,6 +304,12 @@ impl Host {
         kind: u32,
         value: i64,
     ) -> Result<(), Error> {
+        if let Some(core) = self.core {
+            return check(
+                "answer",
+                core.put(token, key, &Value::of_raw_signed(kind, value)),
+            );
+        }
         let key = c_text(key)?;
         // SAFETY: as above; key lives through the call.
         let status = unsafe { call!(self.raw, put_i64, token, key.as_ptr(), kind, value) };
@@ -260,6 +330,9 @@ impl Host {
     }
 
     pub(crate) fn fail(&self, key: &str, why: &str) {
+        if let Some(core) = self.core {
+            return core.note_failure(key, why);
+        }
         let key = c_text(key).unwrap_or_default();
         let key: *const c_char = if key.is_empty() {
             std::ptr::null()
@@ -310,6 +383,14 @@ impl Host {
         }
     }
 
+    /// The table of an extension; NULL in the SDK's own loop, where its handle uses none.
+    fn table(&self, id: &CStr) -> Option<*const c_void> {
+        match self.core {
+            Some(_) => Some(std::ptr::null()),
+            None => self.extension(id),
+        }
+    }
+
     fn extension(&self, id: &CStr) -> Option<*const c_void> {
         // SAFETY: as above.
         let table = unsafe {
@@ -339,6 +420,7 @@ use call;
 #[derive(Clone, Copy, Debug)]
 pub struct Waker {
     raw: *const abi::Host,
+    outbound: Option<&'static Outbound>,
 }
 
 // SAFETY: only log and wake are called through it, both of which are for any thread.
@@ -349,6 +431,9 @@ unsafe impl Sync for Waker {}
 impl Waker {
     /// Makes the host call [`Plugin::woken`](crate::Plugin::woken), once for any number of calls.
     pub fn wake(&self) {
+        if let Some(outbound) = self.outbound {
+            return outbound.wake();
+        }
         // SAFETY: the table outlives the instance, whose threads end in stop.
         unsafe {
             if let Some(wake) = (*self.raw).wake {
@@ -358,6 +443,9 @@ impl Waker {
     }
 
     pub(crate) fn log(&self, level: LogLevel, text: &str) {
+        if let Some(outbound) = self.outbound {
+            return outbound.log(level, text);
+        }
         // SAFETY: as above; text lives through the call.
         unsafe {
             if let Some(log) = (*self.raw).log {
@@ -391,6 +479,9 @@ impl BitOr for Interest {
 pub struct Ready(pub(crate) u32);
 
 impl Ready {
+    /// All conditions.
+    pub(crate) const ALL: u32 = abi::FD_READ | abi::FD_WRITE | abi::FD_ERROR | abi::FD_HANGUP;
+
     /// Reading does not block.
     pub fn readable(self) -> bool {
         self.0 & abi::FD_READ != 0

@@ -36,6 +36,9 @@ impl IdentityHandle {
     /// # Errors
     /// See [`IdentityError`].
     pub fn sign(&self, ticket: u64, statement: &[u8]) -> Result<(), IdentityError> {
+        if let Some(core) = self.host.core() {
+            return queued(core.sign(ticket, statement));
+        }
         let statement = abi::Bytes::of(statement);
         // SAFETY: the table is valid as long as the instance; the bytes live through the call.
         let status = unsafe { call_ctx!(self.table, sign, self.host.ctx(), ticket, statement) };
@@ -53,6 +56,9 @@ impl IdentityHandle {
         statement: &[u8],
         signature: &[u8],
     ) -> Result<(), IdentityError> {
+        if let Some(core) = self.host.core() {
+            return queued(core.verify(ticket, statement, signature));
+        }
         let (statement, signature) = (abi::Bytes::of(statement), abi::Bytes::of(signature));
         let ctx = self.host.ctx();
         // SAFETY: as above.

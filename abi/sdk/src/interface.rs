@@ -29,6 +29,10 @@ impl InterfaceHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn follow(&self, name: &str, sockets: Sockets) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            let status = core.follow(name, sockets.0);
+            return check(&format!("follow interface {name}"), status);
+        }
         let c_name = c_text(name)?;
         // SAFETY: the table is valid as long as the instance; the name lives through the call.
         let status = unsafe {
@@ -48,6 +52,9 @@ impl InterfaceHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn unfollow(&self, name: &str) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            return check(&format!("unfollow interface {name}"), core.unfollow(name));
+        }
         let c_name = c_text(name)?;
         // SAFETY: as above.
         let status = unsafe { call_ctx!(self.table, unfollow, self.host.ctx(), c_name.as_ptr()) };

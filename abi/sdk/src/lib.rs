@@ -79,6 +79,8 @@ mod text;
 
 #[doc(hidden)]
 pub mod export;
+#[doc(hidden)]
+pub mod run;
 
 pub use alarm::Alarm;
 pub use check::{Checks, Trouble};

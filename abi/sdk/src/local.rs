@@ -44,6 +44,14 @@ impl Partner {
     pub const fn named(name: &'static CStr) -> Self {
         Self(name.as_ptr())
     }
+
+    pub(crate) const fn name(self) -> &'static str {
+        // SAFETY: it is that of a static CStr: `named` is the only constructor.
+        match unsafe { CStr::from_ptr(self.0) }.to_str() {
+            Ok(name) => name,
+            Err(_) => panic!("the name of a partner is not UTF-8"),
+        }
+    }
 }
 
 /// Sends to partners; from [`Host::local`].
@@ -59,6 +67,9 @@ impl LocalHandle {
     /// # Errors
     /// See [`SendError`].
     pub fn send(&self, partner: usize, message: &[u8]) -> Result<(), SendError> {
+        if let Some(core) = self.host.core() {
+            return queued(core.send_to_partner(partner, message));
+        }
         let partner = u32::try_from(partner).unwrap_or(u32::MAX);
         // SAFETY: the table is valid as long as the instance; the bytes live through the call.
         let status = unsafe {

@@ -37,9 +37,13 @@ impl PeerHandle {
     /// # Errors
     /// See [`SendError`].
     pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        // SAFETY: the table is valid as long as the instance; the bytes live through the call.
-        let status =
-            unsafe { call_ctx!(self.table, send, self.host.ctx(), abi::Bytes::of(message)) };
+        let status = match self.host.core() {
+            Some(core) => core.send_to_peer(message),
+            // SAFETY: the table is valid as long as the instance; the bytes live through the call.
+            None => unsafe {
+                call_ctx!(self.table, send, self.host.ctx(), abi::Bytes::of(message))
+            },
+        };
         queued(status)
     }
 
@@ -49,6 +53,10 @@ impl PeerHandle {
     /// # Errors
     /// The host's.
     pub fn in_sync(&self, yes: bool, why: &str) -> Result<(), Error> {
+        if let Some(core) = self.host.core() {
+            core.report_synchrony(yes, why);
+            return Ok(());
+        }
         // SAFETY: as above.
         let status = unsafe {
             call_ctx!(

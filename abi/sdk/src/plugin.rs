@@ -169,6 +169,23 @@ impl Verb {
         text.trim().to_owned()
     }
 
+    /// Whether it changes something, the word, its arguments, and the summary.
+    pub(crate) const fn parts(&self) -> (bool, &'static str, &'static str, &'static str) {
+        const fn text(text: *const std::ffi::c_char) -> &'static str {
+            // SAFETY: it is of a static CStr: `new` is the only constructor.
+            match unsafe { CStr::from_ptr(text) }.to_str() {
+                Ok(text) => text,
+                Err(_) => panic!("a text of a verb is not UTF-8"),
+            }
+        }
+        (
+            self.0.effect == abi::VERB_CHANGES,
+            text(self.0.word),
+            text(self.0.usage),
+            text(self.0.summary),
+        )
+    }
+
     const fn new(
         effect: u32,
         word: &'static CStr,

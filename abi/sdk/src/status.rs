@@ -3,7 +3,7 @@
 use std::ops::BitOr;
 
 use spared_abi as abi;
-use spared_contract::{EventRecord, FindingRecord, GroupHeadline, PairStatus, VerdictWord};
+use spared_contract::{Call, EventRecord, FindingRecord, GroupHeadline, PairStatus, VerdictWord};
 
 use crate::error::check;
 use crate::host::Host;
@@ -58,8 +58,11 @@ impl WatchHandle {
     /// # Errors
     /// The host's.
     pub fn watch(&self, what: Watched) -> Result<(), Error> {
-        // SAFETY: the table is valid as long as the instance.
-        let status = unsafe { call_ctx!(self.table, watch, self.host.ctx(), what.0) };
+        let status = match self.host.core() {
+            Some(core) => core.call(Call::Watch { what: what.0 }),
+            // SAFETY: the table is valid as long as the instance.
+            None => unsafe { call_ctx!(self.table, watch, self.host.ctx(), what.0) },
+        };
         check("watch the pair", status)
     }
 }

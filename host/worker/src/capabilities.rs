@@ -39,6 +39,13 @@ pub fn names(capabilities: u64) -> Vec<String> {
     names
 }
 
+/// Number of a capability, of a name such as "`net_admin`".
+pub fn number(name: &str) -> Option<u8> {
+    let full = format!("CAP_{}", name.to_uppercase());
+    let capability: Capability = full.parse().ok()?;
+    u8::try_from(capability.index()).ok()
+}
+
 /// What each capability allows, as far as plugins ask for it.
 const WORDS: [(Capability, &str); 12] = [
     (Capability::CAP_CHOWN, "changes owners of files"),

@@ -6,16 +6,18 @@
 //! defines what they send each other.
 
 pub mod capabilities;
-pub mod channel;
 mod confine;
 mod driver;
 pub mod errors;
 pub mod file;
 mod loader;
+mod note;
 pub mod process;
 mod run;
 pub mod settings;
 pub mod status;
+
+use spared_contract::Descriptor;
 
 /// Sets SCHED_FIFO for the host's loop, below its workers; children get ordinary scheduling.
 ///
@@ -50,6 +52,22 @@ pub fn confine_without_plugin(name: &str) -> Vec<String> {
 /// starts inherit. Returns the steps that failed.
 pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     confine::for_firewall(account)
+}
+
+/// The descriptor of the plugin `name` in the note of its file; None if it has none, as one that is called by its table
+/// of functions. No code of it runs.
+///
+/// # Errors
+/// What is wrong with the descriptor.
+pub fn describe(
+    name: &str,
+    file: std::os::fd::BorrowedFd<'_>,
+) -> Result<Option<Descriptor>, String> {
+    let descriptor = note::read(file).map_err(|why| format!("{name}.so: {why}"))?;
+    descriptor
+        .iter()
+        .try_for_each(|it| loader::check(name, it))?;
+    Ok(descriptor)
 }
 
 pub use confine::{group_names, is_refusal};

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Component, Path};
@@ -44,22 +44,45 @@ pub struct Loaded {
     pub watch: abi::WatchPlugin,
 }
 
+/// A plugin that runs in a loop of its own: its function `spared_plugin_main`, which takes the socket of the daemon and
+/// returns when the process is to end.
+pub(crate) type Main = unsafe extern "C" fn(c_int) -> c_int;
+
 /// Loads the plugin `name` from its opened file.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file and what to do.
 pub fn load(name: &str, file: BorrowedFd<'_>) -> Result<Loaded, String> {
-    check_elf(name, file)?;
-    let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    // SAFETY: constructors of the library run; that is why this process is confined.
-    let library = unsafe { Library::open(Some(&path), flags) }
-        .map_err(|error| explain(name, &path, &error_text(&error)))?;
+    let library = open(name, file)?;
     let symbol = find_symbol(name, &library)?;
     // Thread-local destructors make unloading unsound; the process ends with its plugin.
     std::mem::forget(library);
     // SAFETY: the symbol is there, and by the contract it is a descriptor.
     unsafe { read(name, symbol) }
+}
+
+/// Loads the plugin `name`, whose file has a note, from its opened file.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_main(name: &str, file: BorrowedFd<'_>) -> Result<Main, String> {
+    let library = open(name, file)?;
+    // SAFETY: by the contract it is this function.
+    let main = unsafe { library.get::<Main>(b"spared_plugin_main") }.map(|it| *it);
+    // as above
+    std::mem::forget(library);
+    main.map_err(|_| {
+        format!("{name}.so has no function spared_plugin_main: its author must export it")
+    })
+}
+
+fn open(name: &str, file: BorrowedFd<'_>) -> Result<Library, String> {
+    check_elf(name, file)?;
+    let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: constructors of the library run; that is why this process is confined.
+    unsafe { Library::open(Some(&path), flags) }
+        .map_err(|error| explain(name, &path, &error_text(&error)))
 }
 
 fn check_elf(name: &str, file: BorrowedFd<'_>) -> Result<(), String> {
@@ -166,7 +189,6 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         describe(&table)
     };
     let descriptor = described.map_err(|why| format!("{name}.so: {why}"))?;
-    validate(name, &table, &descriptor)?;
     // SAFETY: the contract: extension takes a C string, and answers NULL or its half.
     unsafe {
         let interface = half(name, &table, abi::INTERFACE)?;
@@ -175,26 +197,18 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let identity: abi::IdentityPlugin = half(name, &table, abi::IDENTITY)?;
         let local: abi::LocalPlugin = half(name, &table, abi::LOCAL)?;
         let watch: abi::WatchPlugin = half(name, &table, abi::STATUS)?;
-        let partners = partners(name, &local).map_err(|why| format!("{name}.so: {why}"))?;
-        let provides_groups = group.directive.is_some();
-        let has_peer = peer.up.is_some() || peer.message.is_some();
-        let has_identity = identity.signature.is_some() || identity.verified.is_some();
-        let hears = has_peer || has_identity || table.wire_max != 0;
-        if table.flags & abi::PLUGIN_ROOT != 0 && hears {
-            return Err(format!(
-                "{name}.so requests root and a peer channel: root must not read data from \
-                 the network, its author must drop one"
-            ));
-        }
+        let partners = partners(&local).map_err(|why| format!("{name}.so: {why}"))?;
+        let descriptor = Descriptor {
+            provides_groups: group.directive.is_some(),
+            has_peer: peer.up.is_some() || peer.message.is_some(),
+            has_identity: identity.signature.is_some() || identity.verified.is_some(),
+            partners,
+            ..descriptor
+        };
+        validate(name, &table, &descriptor)?;
         Ok(Loaded {
             table,
-            descriptor: Descriptor {
-                provides_groups,
-                has_peer,
-                has_identity,
-                partners,
-                ..descriptor
-            },
+            descriptor,
             interface,
             group,
             peer,
@@ -308,13 +322,7 @@ unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
             return Ok(paths);
         }
         // SAFETY: as above.
-        let path = unsafe { text(entry, "list of paths")? };
-        if !is_plain(path.strip_prefix('+').unwrap_or(&path)) {
-            return Err(format!(
-                "the plugin wants to open {path:?}: its author must name an absolute path without .."
-            ));
-        }
-        paths.push(path);
+        paths.push(unsafe { text(entry, "list of paths")? });
     }
     Err(format!(
         "the plugin wants to open more than {PATHS_MAX} paths"
@@ -323,7 +331,7 @@ unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
 
 /// # Safety
 /// The list of partners is as long as its count says, its texts NULL or NUL-terminated.
-unsafe fn partners(own: &str, local: &abi::LocalPlugin) -> Result<Vec<String>, String> {
+unsafe fn partners(local: &abi::LocalPlugin) -> Result<Vec<String>, String> {
     let count = local.partner_count;
     if count > abi::LOCAL_PARTNERS_MAX {
         return Err(format!(
@@ -335,14 +343,7 @@ unsafe fn partners(own: &str, local: &abi::LocalPlugin) -> Result<Vec<String>, S
     // SAFETY: the caller's promise.
     for entry in unsafe { slice(local.partners, count as usize) } {
         // SAFETY: as above.
-        let name = unsafe { text(*entry, "list of partners")? };
-        if !is_name(&name) || name == own || names.contains(&name) {
-            return Err(format!(
-                "the plugin has a partner {name:?}: its author must give the name of another \
-                 plugin, each once"
-            ));
-        }
-        names.push(name);
+        names.push(unsafe { text(*entry, "list of partners")? });
     }
     Ok(names)
 }
@@ -366,16 +367,7 @@ unsafe fn verbs(table: &abi::Plugin) -> Result<Vec<Verb>, String> {
     let mut verbs: Vec<Verb> = Vec::with_capacity(raw.len());
     for raw in raw {
         // SAFETY: the caller's promise.
-        let verb = unsafe { verb(&raw)? };
-        let is_known = verbs.iter().any(|it| it.word == verb.word);
-        if !(verb.word.is_empty() || is_name(&verb.word)) || verb.word == "help" || is_known {
-            return Err(format!(
-                "the plugin has a verb {:?}: a word is [a-z][a-z0-9-]*, at most {NAME_MAX} long, \
-                 said once, and not \"help\"",
-                verb.word
-            ));
-        }
-        verbs.push(verb);
+        verbs.push(unsafe { verb(&raw)? });
     }
     Ok(verbs)
 }
@@ -400,18 +392,6 @@ fn is_plain(path: &str) -> bool {
 }
 
 fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<(), String> {
-    if !is_name(&descriptor.name) {
-        return Err(format!(
-            "{name}.so calls itself {:?}: a name is [a-z][a-z0-9-]*, at most {NAME_MAX} long",
-            descriptor.name
-        ));
-    }
-    if descriptor.name != name {
-        return Err(format!(
-            "{name}.so is the plugin \"{0}\": rename it to {0}.so",
-            descriptor.name
-        ));
-    }
     if table.needs_minor > abi::MINOR {
         return Err(format!(
             "{name}.so needs plugin ABI {major}.{}, this spared has {major}.{}: update spared",
@@ -420,15 +400,7 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
             major = abi::MAJOR
         ));
     }
-    capabilities::check(table.flags, table.capabilities)
-        .map_err(|why| format!("{name}.so {why}"))?;
-    let unknown = table.calls & !confine::GROUPS;
-    if unknown != 0 {
-        return Err(format!(
-            "{name}.so names groups of system calls {unknown:#x}, which this spared does not know: \
-             update spared"
-        ));
-    }
+    check(name, descriptor)?;
     let mut missing = String::new();
     for (field, present) in [
         ("create", table.create.is_some()),
@@ -447,11 +419,91 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
             "{name}.so has no {missing}: its author must set it"
         ));
     }
-    if table.wire_min > table.wire_max {
+    Ok(())
+}
+
+/// # Errors
+/// The descriptor is not that of the plugin `name`, or asks for what no plugin gets.
+pub(crate) fn check(name: &str, descriptor: &Descriptor) -> Result<(), String> {
+    if !is_name(&descriptor.name) {
         return Err(format!(
-            "{name}.so has wire versions {} to {}: its author must order them",
-            table.wire_min, table.wire_max
+            "{name}.so calls itself {:?}: a name is [a-z][a-z0-9-]*, at most {NAME_MAX} long",
+            descriptor.name
         ));
+    }
+    if descriptor.name != name {
+        return Err(format!(
+            "{name}.so is the plugin \"{0}\": rename it to {0}.so",
+            descriptor.name
+        ));
+    }
+    capabilities::check(descriptor.flags, descriptor.capabilities)
+        .map_err(|why| format!("{name}.so {why}"))?;
+    let unknown = descriptor.calls & !confine::GROUPS;
+    if unknown != 0 {
+        return Err(format!(
+            "{name}.so names groups of system calls {unknown:#x}, which this spared does not know: \
+             update spared"
+        ));
+    }
+    let (least, most) = (descriptor.wire_min, descriptor.wire_max);
+    if least > most {
+        return Err(format!(
+            "{name}.so has wire versions {least} to {most}: its author must order them"
+        ));
+    }
+    let hears = descriptor.has_peer || descriptor.has_identity || most != 0;
+    if descriptor.flags & abi::PLUGIN_ROOT != 0 && hears {
+        return Err(format!(
+            "{name}.so requests root and a peer channel: root must not read data from \
+             the network, its author must drop one"
+        ));
+    }
+    check_paths(&descriptor.paths)
+        .and_then(|()| check_verbs(&descriptor.verbs))
+        .and_then(|()| check_partners(name, &descriptor.partners))
+        .map_err(|why| format!("{name}.so: {why}"))
+}
+
+fn check_paths(paths: &[String]) -> Result<(), String> {
+    let is_wrong = |path: &&String| !is_plain(path.strip_prefix('+').unwrap_or(path));
+    match paths.iter().find(is_wrong) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "the plugin wants to open {path:?}: its author must name an absolute path without .."
+        )),
+    }
+}
+
+fn check_verbs(verbs: &[Verb]) -> Result<(), String> {
+    for (at, verb) in verbs.iter().enumerate() {
+        let is_known = verbs.iter().take(at).any(|it| it.word == verb.word);
+        if !(verb.word.is_empty() || is_name(&verb.word)) || verb.word == "help" || is_known {
+            return Err(format!(
+                "the plugin has a verb {:?}: a word is [a-z][a-z0-9-]*, at most {NAME_MAX} long, \
+                 said once, and not \"help\"",
+                verb.word
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_partners(own: &str, names: &[String]) -> Result<(), String> {
+    let count = names.len();
+    if count > abi::LOCAL_PARTNERS_MAX as usize {
+        return Err(format!(
+            "the plugin says {count} partners, at most {} are allowed",
+            abi::LOCAL_PARTNERS_MAX
+        ));
+    }
+    for (at, name) in names.iter().enumerate() {
+        if !is_name(name) || name == own || names.iter().take(at).any(|it| it == name) {
+            return Err(format!(
+                "the plugin has a partner {name:?}: its author must give the name of another \
+                 plugin, each once"
+            ));
+        }
     }
     Ok(())
 }

@@ -13,9 +13,9 @@ use spared_contract::{
 use spared_message::clean;
 use spared_message::load::Load;
 use spared_process::child::{Child, SOCKET_FD};
-use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starter};
+use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::errors::Errors;
 use crate::status;
@@ -68,7 +68,7 @@ impl Worker {
         plugin: BorrowedFd<'_>,
         (errors, stderr): (Option<Errors>, Stdio),
     ) -> io::Result<Self> {
-        let (socket, theirs) = codec::pair()?;
+        let (socket, theirs) = spared_records::pair()?;
         let placed = [(theirs.as_fd(), SOCKET_FD), (plugin, PLUGIN_FD)];
         let child = Child::spawn(exe, &["worker", &load.name], None, stderr, placed)?;
         drop(theirs);
@@ -78,7 +78,7 @@ impl Worker {
             receiver: Receiver::default(),
             errors,
         };
-        codec::send(worker.socket.as_fd(), load, &[])
+        spared_records::send(worker.socket.as_fd(), load, &[])
             .map_err(|error| io::Error::other(error.to_string()))?;
         Ok(worker)
     }
@@ -111,7 +111,7 @@ impl Worker {
         message: &ToPlugin,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        codec::send(self.socket.as_fd(), message, descriptors)
+        spared_records::send(self.socket.as_fd(), message, descriptors)
     }
 
     /// The next message; None if there is none yet. Descriptors from a worker are closed. Texts

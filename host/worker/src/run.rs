@@ -1,6 +1,6 @@
 //! The whole of `spared worker`: confine, load, confine more, drive.
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use signal_hook::consts::SIGTERM;
 use spared_contract::{Descriptor, FromPlugin, LogLevel};
 use spared_message::load::{Asks, Load};
 use spared_process::child;
-use spared_process::codec::Receiver;
+use spared_records::Receiver;
 
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
@@ -53,13 +53,76 @@ pub fn run() -> ExitCode {
 }
 
 fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String> {
-    let kernel = |errno: rustix::io::Errno| format!("cannot set up: {errno}");
-    let mut missed = confine::before_load(load);
+    let missed = confine::before_load(load);
     // The change of uid in before_load clears it.
     die_with_the_host();
-    let outbound = Outbound::new(socket).map_err(kernel)?;
     // SAFETY: the host placed it there, and nothing else owns it.
     let file = unsafe { OwnedFd::from_raw_fd(PLUGIN_FD) };
+    match crate::describe(&load.name, file.as_fd()) {
+        Ok(None) => serve_table(socket, receiver, load, file, missed),
+        Ok(Some(descriptor)) => serve_main(socket, load, file, &descriptor, missed),
+        Err(why) => {
+            say(&socket, &FromPlugin::Loaded(Err(why)));
+            Ok(End::Stopped)
+        }
+    }
+}
+
+/// Runs a plugin that has a loop of its own.
+fn serve_main(
+    socket: OwnedFd,
+    load: &Load,
+    file: OwnedFd,
+    descriptor: &Descriptor,
+    mut missed: Vec<String>,
+) -> Result<End, String> {
+    let loaded = match mismatch(load, descriptor) {
+        None => loader::load_main(&load.name, file.as_fd()),
+        Some(why) => Err(why),
+    };
+    drop(file);
+    let main = match loaded {
+        Ok(main) => main,
+        Err(why) => {
+            say(&socket, &FromPlugin::Loaded(Err(why)));
+            return Ok(End::Stopped);
+        }
+    };
+    confine::after_load(load, &mut missed);
+    say(&socket, &FromPlugin::Loaded(Ok(descriptor.clone())));
+    if let Some(text) = lacks(load, &missed) {
+        let level = LogLevel::Warn;
+        say(&socket, &FromPlugin::Log { level, text });
+    }
+    // SAFETY: the contract: it is called once, and takes the socket.
+    match unsafe { main(socket.into_raw_fd()) } {
+        0 => Ok(End::Stopped),
+        _ => Ok(End::Broken),
+    }
+}
+
+/// The first messages of a socket, which has room for them.
+fn say(socket: &OwnedFd, message: &FromPlugin) {
+    let _ = spared_records::send(socket.as_fd(), message, &[]);
+}
+
+/// What of its confinement or its rights a worker does not have.
+fn lacks(load: &Load, missed: &[String]) -> Option<String> {
+    let how = if load.root { "runs" } else { "confined" };
+    let is_told = !missed.is_empty() && !load.check_only;
+    is_told.then(|| format!("{how}, but without: {}", missed.join(", ")))
+}
+
+/// Runs a plugin that is called by its table of functions.
+fn serve_table(
+    socket: OwnedFd,
+    receiver: Receiver,
+    load: &Load,
+    file: OwnedFd,
+    mut missed: Vec<String>,
+) -> Result<End, String> {
+    let kernel = |errno: rustix::io::Errno| format!("cannot set up: {errno}");
+    let outbound = Outbound::new(socket).map_err(kernel)?;
     let loaded = loader::load(&load.name, file.as_fd());
     drop(file);
     let plugin = match loaded {
@@ -75,9 +138,7 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     }
     confine::after_load(load, &mut missed);
     outbound.send(&FromPlugin::Loaded(Ok(plugin.descriptor.clone())));
-    if !missed.is_empty() && !load.check_only {
-        let how = if load.root { "runs" } else { "confined" };
-        let text = format!("{how}, but without: {}", missed.join(", "));
+    if let Some(text) = lacks(load, &missed) {
         outbound.log(LogLevel::Warn, &text);
     }
     let driver = Driver::new(outbound, receiver, plugin, load).map_err(kernel)?;

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use rustix::io::Errno;
 use spared_abi as abi;
 use spared_contract::{Failure, FromPlugin, LogLevel, Row, Value};
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, Driver, End};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use spared_abi as abi;
 use spared_contract::address::from_raw;
+use spared_contract::check_interface;
 use spared_contract::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
 use super::lent;
@@ -155,21 +156,6 @@ unsafe fn device_name(name: abi::Str) -> Result<String, String> {
         check_interface(&name)?;
     }
     Ok(name.into_owned())
-}
-
-/// The kernel's rule for the name of an interface.
-pub fn check_interface(name: &str) -> Result<(), String> {
-    let fits = (1..16).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && !name
-            .bytes()
-            .any(|byte| byte == b'/' || byte == b':' || byte.is_ascii_whitespace() || byte == 0);
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("{name:?} is not a valid interface name"))
-    }
 }
 
 fn family(raw: u32) -> Result<Family, String> {

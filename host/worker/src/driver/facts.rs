@@ -1,7 +1,7 @@
 //! What the plugin reports of itself: checks, whether it is in sync, and the scopes of its keys.
 
 use spared_abi as abi;
-use spared_contract::check::{STATE_MAX, WEIGHT_MAX, check_name, is_state};
+use spared_contract::check::{check_name, fits};
 use spared_contract::{FromPlugin, Scope};
 
 use super::Driver;
@@ -18,15 +18,7 @@ impl Driver {
         state: u32,
         why: &str,
     ) -> abi::Status {
-        if let Err(why) = check_name(name) {
-            return self.refuse("report", why);
-        }
-        if weight > WEIGHT_MAX {
-            let why = format!("check {name}: weight {weight}, allowed 0-{WEIGHT_MAX}");
-            return self.refuse("report", &why);
-        }
-        if !is_state(state) {
-            let why = format!("check {name}: state {state}, allowed 0-{STATE_MAX}");
+        if let Err(why) = fits(name, weight, state) {
             return self.refuse("report", &why);
         }
         self.say(&FromPlugin::Check {

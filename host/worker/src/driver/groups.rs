@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 
 use spared_abi as abi;
 use spared_contract::{Call, Claims, Publication, Role};
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 
 use super::host::{enter, size};
 use super::{Driver, cause, claims, lent};

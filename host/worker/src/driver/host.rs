@@ -6,9 +6,9 @@ use std::ptr;
 use rustix::io::Errno;
 use spared_abi as abi;
 use spared_contract::{LogLevel, Value};
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 
-use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour, status};
+use super::{Driver, Outbound, groups, is_loop_thread, lent, misbehaviour, status};
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
@@ -314,7 +314,7 @@ unsafe extern "C" fn follow(ctx: *mut c_void, name: *const c_char, sockets: u32)
     let driver = enter!(ctx, "follow");
     // SAFETY: the contract: name is lent.
     let name = unsafe { lent::c_text(name) };
-    match lent::check_flags("sockets", sockets).and(claims::check_interface(name)) {
+    match lent::check_flags("sockets", sockets).and(spared_contract::check_interface(name)) {
         Ok(()) => driver.follow(name, sockets),
         Err(why) => driver.refuse("follow", &why),
     }

@@ -8,7 +8,7 @@ use spared_abi as abi;
 
 use super::Driver;
 use super::host::errno;
-use crate::channel::{SIGN, SIGNATURE_SIZE, STATEMENT_MAX, VERIFY};
+use spared_contract::channel::{SIGN, SIGNATURE_SIZE, STATEMENT_MAX, VERIFY};
 
 impl Driver {
     pub(super) fn sign(&self, ticket: u64, statement: &[u8]) -> abi::Status {

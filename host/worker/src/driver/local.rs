@@ -13,11 +13,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
 use spared_abi as abi;
 use spared_contract::LogLevel;
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 
 use super::host::errno;
 use super::{Driver, PARTNER};
-use crate::channel::{LOCAL_RECORD_MAX, MESSAGE};
+use spared_contract::channel::{LOCAL_RECORD_MAX, MESSAGE};
 
 /// Records of one partner between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].

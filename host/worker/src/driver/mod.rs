@@ -18,15 +18,11 @@ mod interfaces;
 mod lent;
 mod local;
 mod misbehaviour;
-mod outbound;
 mod peer;
 mod roots;
-mod slow;
 mod status;
 #[cfg(test)]
 mod tests;
-mod timers;
-mod watches;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -44,8 +40,8 @@ use spared_contract::{
     CALL_TIMEOUT_MS, Call, Cause, Failure, FromPlugin, LogLevel, Role, Scope, ToPlugin,
 };
 use spared_message::load::Load;
-use spared_process::codec::{self, ReceiveError, Receiver, SendError};
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
+use spared_records::{ReceiveError, Receiver, SendError};
 
 use self::callback::Answer;
 use self::failing::Failing;
@@ -54,14 +50,12 @@ use self::interfaces::Interface;
 pub use self::lent::{sized, sized_array, slice};
 use self::local::Partner;
 pub use self::misbehaviour::is_misbehaviour;
-pub use self::outbound::Outbound;
 use self::peer::Peer;
 use self::roots::Roots;
-use self::slow::Slow;
-use self::timers::Timers;
-use self::watches::{Source, Watches};
 use crate::loader::Loaded;
 use crate::settings::Settings;
+pub use spared_sdk::run::Outbound;
+use spared_sdk::run::{Slow, Source, Timers, Watches};
 
 /// Messages handled between two looks at timers and descriptors.
 const MESSAGES_PER_ROUND: usize = 16;
@@ -397,7 +391,8 @@ impl Driver {
             number,
             call: call(wanted.to_vec()),
         };
-        if let (2.., Err(SendError::TooLong(_))) = (wanted.len(), codec::encode(&message)) {
+        if let (2.., Err(SendError::TooLong(_))) = (wanted.len(), spared_records::encode(&message))
+        {
             let (first, second) = wanted.split_at(wanted.len() / 2);
             let mut statuses = self.call_until(first, call, until_ns);
             statuses.extend(self.call_until(second, call, until_ns));

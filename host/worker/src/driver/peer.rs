@@ -1,4 +1,4 @@
-//! `spared.peer/1`: the plugin's end of its channel to the peer, as defined in [`crate::channel`].
+//! `spared.peer/1`: the plugin's end of its channel to the peer, as defined in [`spared_contract::channel`].
 //!
 //! A plugin that does not read stops only its own channel: records wait in the socket, and the link
 //! stops reading when it is full. Nothing is dropped, and nothing is allocated after the first
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use spared_abi as abi;
 use spared_contract::LogLevel;
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
-use crate::channel::{DOWN, MESSAGE, RECORD_MAX, SIGNED, UP, VERIFIED, message_kind};
+use spared_contract::channel::{DOWN, MESSAGE, RECORD_MAX, SIGNED, UP, VERIFIED, message_kind};
 
 /// Records handled between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].

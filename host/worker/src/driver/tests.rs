@@ -3,7 +3,6 @@ use std::cell::Cell;
 use std::ffi::c_int;
 
 use spared_contract::Descriptor;
-use spared_process::codec;
 
 use super::*;
 
@@ -129,7 +128,7 @@ fn plugin_of_nothing() -> Loaded {
 
 #[test]
 fn timers_and_descriptors_are_served_without_one_allocation() {
-    let (_host, worker) = codec::pair().unwrap();
+    let (_host, worker) = spared_records::pair().unwrap();
     let outbound = Outbound::new(worker).unwrap();
     let driver = Driver::new(
         outbound,
@@ -182,7 +181,7 @@ unsafe extern "C" fn echo_message(instance: *mut c_void, bytes: abi::Bytes) -> a
 
 #[test]
 fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
-    let (_host, worker) = codec::pair().unwrap();
+    let (_host, worker) = spared_records::pair().unwrap();
     let outbound = Outbound::new(worker).unwrap();
     let mut plugin = plugin_of_nothing();
     plugin.peer.message = Some(echo_message);
@@ -194,11 +193,11 @@ fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
         allocations: u64::MAX,
     };
     driver.instance.set((&raw mut echo).cast());
-    let (link, channel) = codec::pair().unwrap();
+    let (link, channel) = spared_records::pair().unwrap();
     driver.channel(vec![channel]);
     let peer = std::thread::spawn(move || {
-        let mut buffer = vec![crate::channel::MESSAGE; 1000];
-        rustix::io::write(&link, &[crate::channel::UP, 0, 0, 0, 1]).unwrap();
+        let mut buffer = vec![spared_contract::channel::MESSAGE; 1000];
+        rustix::io::write(&link, &[spared_contract::channel::UP, 0, 0, 0, 1]).unwrap();
         // One message at a time, until the channel is closed.
         while rustix::io::write(&link, &buffer).is_ok() {
             let _ = poll(&mut [PollFd::new(&link, PollFlags::IN)], None);
@@ -252,7 +251,7 @@ unsafe extern "C" fn flooded_message(instance: *mut c_void, _: abi::Bytes) -> ab
 
 /// The most messages between two timers, if `count` of them are in the channel from the beginning.
 fn most_between_timers(count: usize, nap: Duration) -> usize {
-    let (_host, worker) = codec::pair().unwrap();
+    let (_host, worker) = spared_records::pair().unwrap();
     let outbound = Outbound::new(worker).unwrap();
     let mut plugin = plugin_of_nothing();
     plugin.table.timer = Some(flooded_timer);
@@ -266,10 +265,10 @@ fn most_between_timers(count: usize, nap: Duration) -> usize {
         left: count,
     };
     driver.instance.set((&raw mut flooded).cast());
-    let (link, channel) = codec::pair().unwrap();
-    rustix::io::write(&link, &[crate::channel::UP, 0, 0, 0, 1]).unwrap();
+    let (link, channel) = spared_records::pair().unwrap();
+    rustix::io::write(&link, &[spared_contract::channel::UP, 0, 0, 0, 1]).unwrap();
     for _ in 0..count {
-        rustix::io::write(&link, &[crate::channel::MESSAGE, 1, 2, 3]).unwrap();
+        rustix::io::write(&link, &[spared_contract::channel::MESSAGE, 1, 2, 3]).unwrap();
     }
     driver.channel(vec![channel]);
     driver.timers.borrow_mut().set(1, now_ns());

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
-use spared_process::codec::{self, SendError};
-use spared_process::monotonic::now_ns;
+use spared_records::SendError;
+use spared_records::monotonic::now_ns;
 
 use spared_contract::{FromPlugin, LogLevel};
 
@@ -91,13 +91,20 @@ impl Outbound {
             FromPlugin::Returned { .. } | FromPlugin::Pong { .. } | FromPlugin::Call { .. }
         );
         let bytes = if answers { usize::MAX } else { QUEUE_BYTES };
-        match codec::encode(message) {
+        match spared_records::encode(message) {
             Ok(record) => self.lock().push(self.socket(), record, (QUEUE_MAX, bytes)),
             Err(error) => self.log(
                 LogLevel::Error,
                 &format!("a message to the daemon: {error}"),
             ),
         }
+        self.kick_if_waiting();
+    }
+
+    /// Sends a call whose answer is waited for.
+    pub fn send_call(&self, record: Vec<u8>) {
+        self.lock()
+            .push(self.socket(), record, (QUEUE_MAX, usize::MAX));
         self.kick_if_waiting();
     }
 
@@ -156,7 +163,7 @@ impl Queue {
             level,
             text: text.to_owned(),
         };
-        if let Ok(record) = codec::encode(&line) {
+        if let Ok(record) = spared_records::encode(&line) {
             self.push(socket, record, (QUEUE_MAX_FOR_LOG, QUEUE_BYTES));
         }
     }
@@ -165,7 +172,7 @@ impl Queue {
     fn push(&mut self, socket: BorrowedFd<'_>, record: Vec<u8>, (most, bytes): (usize, usize)) {
         self.flush(socket);
         if self.records.is_empty() {
-            match codec::transmit(socket, &record, &[]) {
+            match spared_records::transmit(socket, &record, &[]) {
                 Err(SendError::Full) => {}
                 // The loop notices by itself that the host is gone.
                 _ => return,
@@ -181,7 +188,10 @@ impl Queue {
 
     fn flush(&mut self, socket: BorrowedFd<'_>) {
         while let Some(record) = self.records.front() {
-            if matches!(codec::transmit(socket, record, &[]), Err(SendError::Full)) {
+            if matches!(
+                spared_records::transmit(socket, record, &[]),
+                Err(SendError::Full)
+            ) {
                 return;
             }
             self.bytes -= record.len();
@@ -234,7 +244,7 @@ fn cut(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spared_process::codec::Receiver;
+    use spared_records::Receiver;
 
     fn texts(socket: &OwnedFd) -> Vec<String> {
         let mut receiver = Receiver::default();
@@ -249,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_lines_is_cut_and_what_was_left_out_is_said() {
-        let (host, worker) = codec::pair().unwrap();
+        let (host, worker) = spared_records::pair().unwrap();
         let outbound = Outbound::new(worker).unwrap();
         for _ in 0..LOG_BURST * 3 {
             outbound.log(LogLevel::Info, "flood");
@@ -265,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_host_that_does_not_read_never_blocks_and_loses_a_counted_part() {
-        let (host, worker) = codec::pair().unwrap();
+        let (host, worker) = spared_records::pair().unwrap();
         let outbound = Outbound::new(worker).unwrap();
         for number in 0..100_000 {
             outbound.send(&FromPlugin::Pong {

@@ -5,7 +5,7 @@ const HOUR_NS: u64 = 3_600 * 1_000_000_000;
 
 /// Slow callbacks since the last line of log.
 #[derive(Debug, Default)]
-pub(super) struct Slow {
+pub struct Slow {
     /// Number since the plugin was loaded.
     total: u64,
     count: u64,
@@ -16,12 +16,12 @@ pub(super) struct Slow {
 
 impl Slow {
     /// Number since the plugin was loaded.
-    pub(super) fn total(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         self.total
     }
 
     /// Counts one, and returns a line if it is time for one.
-    pub(super) fn note(&mut self, now_ns: u64, callback: &str, took_ns: u64) -> Option<String> {
+    pub fn note(&mut self, now_ns: u64, callback: &str, took_ns: u64) -> Option<String> {
         self.total += 1;
         self.count += 1;
         if self.worst.as_ref().is_none_or(|worst| took_ns > worst.0) {

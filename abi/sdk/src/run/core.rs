@@ -1,0 +1,338 @@
+//! What the handles of a plugin act on while a callback runs: all of the loop but the plugin itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::Timespec;
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+use spared_abi as abi;
+use spared_contract::{Failure, FromPlugin, LogLevel, Surroundings, ToPlugin};
+use spared_records::monotonic::now_ns;
+use spared_records::{ReceiveError, Receiver};
+
+use super::answers::Answers;
+use super::interfaces::Followed;
+use super::outbound::Outbound;
+use super::partners::Partner;
+use super::peer::Channel;
+use super::timers::Timers;
+use super::watches::Watches;
+
+/// With this many messages waiting, calls of the plugin are refused.
+pub(super) const INBOX_MAX: usize = 1024;
+/// Longest time for the last messages to the daemon.
+const FAREWELL: Duration = Duration::from_millis(100);
+/// Maximum number of faults of one callback.
+const FAILURES_MAX: usize = 200;
+/// Maximum length of the text of a fault, in characters; longer ones are cut.
+const FAILURE_CHARS_MAX: usize = 1024;
+
+pub(super) const SOCKET: u32 = 0;
+const TIMER: u32 = 1;
+pub(super) const WAKE: u32 = 2;
+pub(super) const CHANNEL: u32 = 3;
+/// The channel of the first partner; those of the others follow.
+pub(super) const PARTNER: u32 = 4;
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The daemon asked for it or is gone, and the plugin was stopped.
+    Stopped,
+    /// The plugin panicked, or the loop cannot go on.
+    Broken,
+}
+
+/// A message with the descriptors that came beside it.
+pub(super) type Received = (ToPlugin, Vec<OwnedFd>);
+
+/// The loop without the plugin. It is leaked: handles keep its address, and the process ends with the loop.
+pub(crate) struct Core {
+    /// The only field that other threads use.
+    pub(crate) outbound: Outbound,
+    pub(super) surroundings: RefCell<Surroundings>,
+    pub(super) timers: RefCell<Timers>,
+    timer_fd: OwnedFd,
+    armed_ns: Cell<Option<u64>>,
+    pub(super) watches: RefCell<Watches>,
+    pub(super) answers: RefCell<Answers>,
+    /// Faults that the running callback reported.
+    failures: RefCell<Vec<Failure>>,
+    pub(super) followed: RefCell<Followed>,
+    pub(super) channel: Channel,
+    /// In the order of [`Local::PARTNERS`](crate::Local::PARTNERS).
+    pub(super) partners: Vec<Partner>,
+    /// Its start has returned without a failure.
+    pub(super) started: Cell<bool>,
+    /// Its start was called and has not failed, so that a stop is due.
+    pub(super) begun: Cell<bool>,
+    inbox: RefCell<VecDeque<Received>>,
+    /// Messages that came before start.
+    held: RefCell<VecDeque<Received>>,
+    pub(super) receiver: RefCell<Receiver>,
+    /// Number of the last call.
+    pub(super) calls: Cell<u64>,
+    /// The socket was readable in this round. In most rounds of the plugin that elects it is not, and reading it in
+    /// vain would be a sixth of its system calls.
+    pub(super) readable: Cell<bool>,
+    /// The daemon does not read, and messages to it wait.
+    congested: Cell<bool>,
+    /// The daemon died.
+    pub(super) is_gone: Cell<bool>,
+    end: Cell<Option<End>>,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// # Errors
+    /// No descriptors left.
+    pub(super) fn leak(
+        socket: OwnedFd,
+        partners: &'static [crate::Partner],
+    ) -> Result<&'static Self, Errno> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer_fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let outbound = Outbound::new(socket)?;
+        let watches = Watches::new()?;
+        watches.add_own(outbound.socket(), SOCKET)?;
+        watches.add_own(timer_fd.as_fd(), TIMER)?;
+        watches.add_own(outbound.wake_fd(), WAKE)?;
+        Ok(Box::leak(Box::new(Self {
+            outbound,
+            surroundings: RefCell::default(),
+            timers: RefCell::default(),
+            timer_fd,
+            armed_ns: Cell::new(None),
+            watches: RefCell::new(watches),
+            answers: RefCell::default(),
+            failures: RefCell::default(),
+            followed: RefCell::default(),
+            channel: Channel::default(),
+            partners: partners.iter().map(|it| Partner::new(it.name())).collect(),
+            started: Cell::new(false),
+            begun: Cell::new(false),
+            inbox: RefCell::default(),
+            held: RefCell::default(),
+            receiver: RefCell::default(),
+            calls: Cell::new(0),
+            readable: Cell::new(false),
+            congested: Cell::new(false),
+            is_gone: Cell::new(false),
+            end: Cell::new(None),
+        })))
+    }
+
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        self.surroundings.borrow().clone()
+    }
+
+    /// Watches a descriptor of the plugin for these events; 0 stops it.
+    pub(crate) fn watch_fd(&self, fd: i32, events: u32) -> abi::Status {
+        let watched = self.watches.borrow_mut().watch(fd, events);
+        watched.map_or_else(errno, |()| 0)
+    }
+
+    /// Sets a timer of the plugin.
+    pub(crate) fn timer(&self, id: u32, at_ns: u64) -> abi::Status {
+        match self.timers.borrow_mut().set(id, at_ns) {
+            true => 0,
+            false => errno(Errno::NOSPC),
+        }
+    }
+
+    pub(crate) fn cancel_timer(&self, id: u32) {
+        self.timers.borrow_mut().cancel(id);
+    }
+
+    /// Sets the timerfd to the next timer, if that changed.
+    pub(super) fn arm(&self) {
+        let next_ns = self.timers.borrow().next_ns();
+        if next_ns == self.armed_ns.get() {
+            return;
+        }
+        let spec = Itimerspec {
+            it_interval: timespec(0),
+            it_value: timespec(next_ns.unwrap_or(0)),
+        };
+        match timerfd_settime(&self.timer_fd, TimerfdTimerFlags::ABSTIME, &spec) {
+            Ok(_) => self.armed_ns.set(next_ns),
+            Err(errno) => self.is_robbed(errno),
+        }
+    }
+
+    /// Sends what waits for the daemon, and watches for when it reads again.
+    pub(super) fn flush(&self) {
+        let congested = !self.outbound.flush();
+        if congested != self.congested.get() {
+            let watches = self.watches.borrow();
+            let wanted = watches.want_writable(self.outbound.socket(), SOCKET, congested);
+            if wanted.is_ok() {
+                self.congested.set(congested);
+            }
+        }
+    }
+
+    pub(super) fn receive(&self) -> Result<Option<Received>, ReceiveError> {
+        self.receiver.borrow_mut().receive(self.outbound.socket())
+    }
+
+    pub(super) fn has_inbox(&self) -> bool {
+        !self.inbox.borrow().is_empty()
+    }
+
+    pub(super) fn take_inbox(&self) -> Option<Received> {
+        self.inbox.borrow_mut().pop_front()
+    }
+
+    pub(super) fn is_inbox_full(&self) -> bool {
+        self.inbox.borrow().len() >= INBOX_MAX
+    }
+
+    /// Keeps a message that came while a call waited.
+    pub(super) fn put_off(&self, received: Received) {
+        self.inbox.borrow_mut().push_back(received);
+    }
+
+    /// Keeps a message that is for a plugin that has started.
+    pub(super) fn hold(&self, received: Received) {
+        let mut held = self.held.borrow_mut();
+        if held.len() < INBOX_MAX {
+            held.push_back(received);
+        }
+    }
+
+    /// Puts the messages that were held before those that the daemon sends next.
+    pub(super) fn handle_started(&self, status: abi::Status) {
+        self.started.set(status >= 0);
+        if status < 0 {
+            self.begun.set(false);
+            return;
+        }
+        let mut held = self.held.take();
+        let mut inbox = self.inbox.borrow_mut();
+        held.append(&mut inbox);
+        *inbox = held;
+    }
+
+    /// Notes a fault of the running callback.
+    pub(crate) fn note_failure(&self, key: &str, why: &str) {
+        let cut = |text: &str| text.chars().take(FAILURE_CHARS_MAX).collect();
+        let mut failures = self.failures.borrow_mut();
+        if failures.len() < FAILURES_MAX {
+            failures.push(Failure {
+                key: cut(key),
+                why: cut(why),
+            });
+        }
+    }
+
+    pub(super) fn take_failures(&self) -> Vec<Failure> {
+        self.failures.take()
+    }
+
+    /// Logs faults that no answer carries.
+    pub(super) fn log_failures(&self, callback: &str) {
+        if self.failures.borrow().is_empty() {
+            return;
+        }
+        for failure in self.take_failures() {
+            let key = if failure.key.is_empty() { "" } else { ": " };
+            let text = format!("{callback} failed: {}{key}{}", failure.key, failure.why);
+            self.outbound.log(LogLevel::Warn, &text);
+        }
+    }
+
+    /// Refuses a wrong call of the plugin with -EINVAL, and logs the reason.
+    pub(super) fn refuse(&self, function: &str, why: &str) -> abi::Status {
+        let text = format!("{function}(): {why}");
+        self.outbound.log(LogLevel::Error, &text);
+        errno(Errno::INVAL)
+    }
+
+    /// Reports a check of this node.
+    pub(crate) fn report_check(
+        &self,
+        name: &str,
+        weight: u32,
+        state: u32,
+        why: &str,
+    ) -> abi::Status {
+        if let Err(why) = spared_contract::check::fits(name, weight, state) {
+            return self.refuse("report", &why);
+        }
+        self.outbound.send(&FromPlugin::Check {
+            name: name.to_owned(),
+            weight,
+            state,
+            why: why.to_owned(),
+        });
+        0
+    }
+
+    pub(crate) fn forget_check(&self, name: &str) -> abi::Status {
+        if let Err(why) = spared_contract::check::check_name(name) {
+            return self.refuse("forget", why);
+        }
+        let name = name.to_owned();
+        self.outbound.send(&FromPlugin::ForgetCheck { name });
+        0
+    }
+
+    pub(crate) fn report_synchrony(&self, yes: bool, why: &str) {
+        self.outbound.send(&FromPlugin::InSync {
+            yes,
+            why: why.to_owned(),
+        });
+    }
+
+    /// The plugin has closed a descriptor of the loop: ends it.
+    pub(super) fn is_robbed(&self, errno: Errno) {
+        let text = format!("closed a descriptor of its worker ({errno})");
+        self.outbound.log(LogLevel::Error, &text);
+        self.end_with(End::Broken);
+    }
+
+    /// The first reason counts.
+    pub(super) fn end_with(&self, end: End) {
+        self.end.set(self.end.get().or(Some(end)));
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.get()
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.end.get().is_some()
+    }
+
+    /// Gives the daemon a moment to read the last messages.
+    pub(super) fn farewell(&self) {
+        let until_ns = now_ns() + FAREWELL.as_nanos() as u64;
+        while !self.outbound.flush() && now_ns() < until_ns {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// A time as the kernel takes it.
+pub(super) fn timespec(at_ns: u64) -> Timespec {
+    Timespec {
+        tv_sec: (at_ns / 1_000_000_000) as i64,
+        tv_nsec: (at_ns % 1_000_000_000) as i64,
+    }
+}
+
+/// The status of a failed function.
+pub(super) const fn errno(errno: Errno) -> abi::Status {
+    -errno.raw_os_error()
+}
