@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use spared_contract::{Role, RoleEvent, ToPlugin};
 
-use crate::calls::{answered, claimed, published};
 use crate::lab::{Host, Lab, load, repository};
+use crate::table::calls::{answered, claimed, published};
 
 /// Folders of tests/abi.
 fn versions() -> Vec<PathBuf> {

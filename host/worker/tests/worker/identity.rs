@@ -2,17 +2,17 @@
 
 use std::os::fd::OwnedFd;
 
-use spared_worker::channel::{SIGN, SIGNED, VERIFIED, VERIFY};
+use spared_contract::channel::{SIGN, SIGNED, VERIFIED, VERIFY};
 
+use super::peer::{channel, put, take};
 use crate::lab::{Host, Lab, eventually, load};
-use crate::peer::{channel, put, take};
 
 const EAGAIN: i32 = -11;
 const EMSGSIZE: i32 = -90;
 const ENOTCONN: i32 = -107;
 
 fn started(lab: &Lab) -> Host {
-    Host::started(&lab.probe(), &load("probe"), "")
+    Host::started(&super::probe(lab), &load("probe"), "")
 }
 
 fn proof(host: &mut Host) -> String {

@@ -318,7 +318,7 @@ impl Host {
     }
 
     /// Takes in what is there, waiting a little.
-    pub fn receive(&mut self) -> Result<(), spared_process::codec::ReceiveError> {
+    pub fn receive(&mut self) -> Result<(), spared_records::ReceiveError> {
         readable(self.worker.as_fd(), Duration::from_millis(100));
         while let Some(message) = self.worker.receive()? {
             self.received.push_back(message);

@@ -3,9 +3,8 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use spared_contract::channel::UP;
 use spared_contract::{FromPlugin, Scope, ToPlugin};
-use spared_process::codec;
-use spared_worker::channel::UP;
 
 use crate::lab::{Host, Lab, eventually, load};
 
@@ -18,7 +17,7 @@ fn started(plugin: &Path) -> Host {
 
 /// Each end's UP is in the other's socket before either worker has it.
 pub fn tie(one: &Host, other: &Host) {
-    let (a, b) = codec::pair().unwrap();
+    let (a, b) = spared_records::pair().unwrap();
     for end in [&a, &b] {
         rustix::io::write(end, &[UP, 0, 0, 0, 2]).unwrap();
     }

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use spared_contract::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
 use spared_contract::{FromPlugin, ToPlugin};
-use spared_process::codec;
-use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
 
 use crate::lab::{Host, Lab, eventually, load, readable};
 
@@ -20,12 +19,12 @@ const UP_2: [u8; 5] = [UP, 0, 0, 0, 2];
 const MESSAGE_MAX: usize = RECORD_MAX - 1;
 
 fn started(lab: &Lab) -> Host {
-    Host::started(&lab.probe(), &load("probe"), "")
+    Host::started(&super::probe(lab), &load("probe"), "")
 }
 
 /// Gives the worker a channel; the link's end of it.
 pub fn channel(host: &Host) -> OwnedFd {
-    let (link, worker) = codec::pair().unwrap();
+    let (link, worker) = spared_records::pair().unwrap();
     host.send(&ToPlugin::Channel, &[worker.as_fd()]);
     link
 }
@@ -97,7 +96,7 @@ fn the_peer_comes_speaks_and_goes_in_order() {
 #[test]
 fn a_channel_that_comes_before_start_is_served_after_it() {
     let lab = Lab::new();
-    let mut host = Host::spawn(&lab.probe(), &load("probe"));
+    let mut host = Host::spawn(&super::probe(&lab), &load("probe"));
     host.loaded().unwrap();
     let link = channel_up(&host);
     assert_eq!(host.configure("", false).status, 0);
