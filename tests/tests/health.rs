@@ -315,11 +315,7 @@ fn it_keeps_the_contract_under_its_example() -> Result<()> {
     fs::remove_dir_all(&folder)?;
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    // a busy machine is slower to end a program than the check's warning allows
-    assert!(
-        text.contains(" stop: ") && !text.contains(" left "),
-        "{text}"
-    );
+    assert!(text.contains("ok    worker: "), "{text}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The plugin in a worker as the host starts it, with the host's own driver and confinement.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -40,19 +40,31 @@ pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
     host.findings
 }
 
+/// The descriptor in the file's note, if it has one: the plugin runs in a loop of its own.
+///
+/// # Errors
+/// The file cannot be read, or what is wrong with the note.
+pub fn describe(path: &Path) -> Result<Option<Descriptor>, String> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    spared_worker::describe(&name_of(path), file.as_fd())
+}
+
 /// The host's side of the worker.
-struct Host {
+pub struct Host {
     worker: Worker,
-    findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
     token: u64,
     is_root: bool,
     wants_rights: bool,
 }
 
 impl Host {
-    fn spawn(path: &Path) -> Result<Self, String> {
+    pub fn spawn(path: &Path) -> Result<Self, String> {
         let words = |error: std::io::Error| error.to_string();
-        let descriptor = crate::trial::load(path)?.descriptor;
+        let descriptor = match describe(path)? {
+            Some(descriptor) => descriptor,
+            None => crate::trial::load(path)?.descriptor,
+        };
         let is_root = rustix::process::geteuid().is_root();
         let exe = std::env::current_exe().map_err(words)?;
         let file = File::open(path).map_err(words)?;
@@ -67,20 +79,25 @@ impl Host {
         })
     }
 
-    /// A short life of a worker. An error is the plugin's fault.
-    fn drive(&mut self, toml: &str) -> Result<(), String> {
-        let descriptor = self.wait("load", |message| match message {
+    /// Waits until the plugin is loaded.
+    pub fn loaded(&mut self) -> Result<Descriptor, String> {
+        self.wait("load", |message| match message {
             FromPlugin::Loaded(loaded) => Some(loaded),
             _ => None,
-        })??;
-        let toml = toml.to_owned();
-        self.ask("configure", |token| ToPlugin::Configure {
-            token,
-            toml,
-            check: false,
-            surroundings: surroundings(),
-        })?;
+        })?
+    }
+
+    /// Loads, configures and starts the plugin.
+    pub fn begin(&mut self, toml: &str) -> Result<Descriptor, String> {
+        let descriptor = self.loaded()?;
+        self.ask("configure", configure(toml, false))?;
         self.ask("start", |token| ToPlugin::Start { token })?;
+        Ok(descriptor)
+    }
+
+    /// A short life of a worker. An error is the plugin's fault.
+    fn drive(&mut self, toml: &str) -> Result<(), String> {
+        let descriptor = self.begin(toml)?;
         for role in [Role::Active, Role::Backup] {
             self.say("role", |token| change(token, role))?;
         }
@@ -89,12 +106,21 @@ impl Host {
             let argv = Vec::from_iter((!word.is_empty()).then_some(word));
             self.say("query", |token| ToPlugin::Query { token, argv })?;
         }
+        self.end()
+    }
+
+    /// Stops the plugin and waits for the end of its process.
+    pub fn end(&mut self) -> Result<(), String> {
         self.ask("stop", |token| ToPlugin::Stop { token })?;
         self.exit()
     }
 
     /// Makes a call that must succeed.
-    fn ask(&mut self, callback: &str, message: impl FnOnce(u64) -> ToPlugin) -> Result<(), String> {
+    pub fn ask(
+        &mut self,
+        callback: &str,
+        message: impl FnOnce(u64) -> ToPlugin,
+    ) -> Result<(), String> {
         match self.call(callback, message)? {
             (0.., _) => Ok(()),
             (status, why) if why.is_empty() => {
@@ -107,7 +133,11 @@ impl Host {
 
     /// Makes a call that may fail or stay pending, as it may need something that is not here. It must
     /// not end the worker or block it.
-    fn say(&mut self, callback: &str, message: impl FnOnce(u64) -> ToPlugin) -> Result<(), String> {
+    pub fn say(
+        &mut self,
+        callback: &str,
+        message: impl FnOnce(u64) -> ToPlugin,
+    ) -> Result<(), String> {
         self.token += 1;
         self.send(&message(self.token));
         let wanted = self.token;
@@ -118,7 +148,7 @@ impl Host {
     }
 
     /// Makes a call; the status, and the reasons given by fail().
-    fn call(
+    pub fn call(
         &mut self,
         callback: &str,
         message: impl FnOnce(u64) -> ToPlugin,
@@ -158,8 +188,13 @@ impl Host {
     }
 
     /// Sends a message; reading notices a worker that is gone.
-    fn send(&self, message: &ToPlugin) {
-        let _ = self.worker.send(message, &[]);
+    pub fn send(&self, message: &ToPlugin) {
+        self.hand(message, &[]);
+    }
+
+    /// The same with descriptors beside it.
+    pub fn hand(&self, message: &ToPlugin, descriptors: &[BorrowedFd<'_>]) {
+        let _ = self.worker.send(message, descriptors);
     }
 
     fn wait<T>(
@@ -263,7 +298,18 @@ fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
     }
 }
 
-fn change(token: u64, role: Role) -> ToPlugin {
+/// A configuration, or only a check of it.
+pub fn configure(toml: &str, check: bool) -> impl FnOnce(u64) -> ToPlugin {
+    let toml = toml.to_owned();
+    move |token| ToPlugin::Configure {
+        token,
+        toml,
+        check,
+        surroundings: surroundings(),
+    }
+}
+
+pub fn change(token: u64, role: Role) -> ToPlugin {
     let event = RoleEvent {
         group: "group".to_owned(),
         role,

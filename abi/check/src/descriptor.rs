@@ -7,6 +7,7 @@ use spared_abi as abi;
 
 use spared_contract::Descriptor;
 
+use crate::confined::describe;
 use crate::elf;
 use crate::finding::Finding;
 use crate::trial::load;
@@ -15,6 +16,11 @@ const LOAD_MAX: Duration = Duration::from_millis(100);
 
 /// What the plugin says of itself.
 pub fn check(path: &Path, _toml: &str) -> Vec<Finding> {
+    match describe(path) {
+        Ok(Some(descriptor)) => return described(&descriptor),
+        Ok(None) => {}
+        Err(why) => return vec![Finding::fail(why)],
+    }
     let begin = Instant::now();
     let plugin = match load(path) {
         Ok(plugin) => plugin,
@@ -26,30 +32,7 @@ pub fn check(path: &Path, _toml: &str) -> Vec<Finding> {
         let text = format!("loading took {} ms, limit is 100 ms", took.as_millis());
         findings.push(Finding::warn(text));
     }
-    let known = [
-        ("version", &plugin.descriptor.version),
-        ("vendor", &plugin.descriptor.vendor),
-        ("summary", &plugin.descriptor.summary),
-    ];
-    for (field, text) in known {
-        if text.is_empty() {
-            findings.push(Finding::warn(format!(
-                "has no {field}, which sparectl plugins shows"
-            )));
-        }
-    }
-    if plugin.descriptor.has_peer && plugin.descriptor.wire_max == 0 {
-        findings.push(Finding::warn(
-            "has a peer, but no versions of its messages (wire_min, wire_max)",
-        ));
-    }
-    let flags = plugin.descriptor.flags;
-    if flags & abi::PLUGIN_WRITE != 0 && flags & abi::PLUGIN_FILES == 0 {
-        findings.push(Finding::warn(
-            "SPARED_PLUGIN_WRITE has no effect without SPARED_PLUGIN_FILES",
-        ));
-    }
-    findings.extend(names(&plugin.descriptor));
+    findings.extend(described(&plugin.descriptor));
     if plugin.table.query.is_some() && plugin.descriptor.verbs.is_empty() {
         findings.push(Finding::fail(
             "has a query, but no verbs: sparectl cannot ask it",
@@ -67,6 +50,36 @@ pub fn check(path: &Path, _toml: &str) -> Vec<Finding> {
     findings
 }
 
+/// What of its descriptor is unusual, or wrong.
+fn described(descriptor: &Descriptor) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let known = [
+        ("version", &descriptor.version),
+        ("vendor", &descriptor.vendor),
+        ("summary", &descriptor.summary),
+    ];
+    for (field, text) in known {
+        if text.is_empty() {
+            findings.push(Finding::warn(format!(
+                "has no {field}, which sparectl plugins shows"
+            )));
+        }
+    }
+    if descriptor.has_peer && descriptor.wire_max == 0 {
+        findings.push(Finding::warn(
+            "has a peer, but no versions of its messages (wire_min, wire_max)",
+        ));
+    }
+    let flags = descriptor.flags;
+    if flags & abi::PLUGIN_WRITE != 0 && flags & abi::PLUGIN_FILES == 0 {
+        findings.push(Finding::warn(
+            "SPARED_PLUGIN_WRITE has no effect without SPARED_PLUGIN_FILES",
+        ));
+    }
+    findings.extend(names(descriptor));
+    findings
+}
+
 /// A name without a vendor's part, which a later plugin or verb of spared could have.
 fn names(descriptor: &Descriptor) -> Option<Finding> {
     let is_ours = ["", "spared", "the spared developers"].contains(&descriptor.vendor.as_str());
@@ -80,20 +93,32 @@ fn names(descriptor: &Descriptor) -> Option<Finding> {
 
 /// What its library exports.
 pub fn symbols(path: &Path, _toml: &str) -> Vec<Finding> {
+    exports(path, |name| name.starts_with("spared_plugin_v"), 1)
+}
+
+/// The same of a plugin that runs in a loop of its own.
+pub fn symbols_of_loop(path: &Path, _toml: &str) -> Vec<Finding> {
+    let is_ours = |name: &str| ["spared_plugin_main", "spared_plugin_note"].contains(&name);
+    exports(path, is_ours, 2)
+}
+
+fn exports(path: &Path, is_ours: impl Fn(&str) -> bool, count: usize) -> Vec<Finding> {
     let file = std::fs::read(path).unwrap_or_default();
     let Some(exported) = elf::exported(&file) else {
         return vec![Finding::warn("its symbol table cannot be read")];
     };
-    let is_ours = |name: &&String| name.starts_with("spared_plugin_v");
-    let ours: Vec<&String> = exported.iter().filter(is_ours).collect();
+    let ours: Vec<&String> = exported.iter().filter(|name| is_ours(name)).collect();
     let others: Vec<&str> = exported
         .iter()
-        .filter(|name| !is_ours(name))
         .map(String::as_str)
+        .filter(|name| !is_ours(name))
         .collect();
     let mut findings = Vec::new();
-    if ours.len() != 1 {
-        let text = format!("exports {} descriptors of spared: {ours:?}", ours.len());
+    if ours.len() != count {
+        let text = format!(
+            "exports {} names of spared, not {count}: {ours:?}",
+            ours.len()
+        );
         findings.push(Finding::warn(text));
     }
     if !others.is_empty() {

@@ -13,7 +13,7 @@ use std::thread::ThreadId;
 use spared_abi as abi;
 use spared_contract::Scope;
 use spared_contract::check::{NAME_MAX, WEIGHT_MAX, is_state};
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 use spared_worker::settings::Settings;
 
 use messages::{send, send_local, sign, verify};

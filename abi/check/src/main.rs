@@ -12,6 +12,7 @@ mod footprint;
 mod guarded;
 mod host;
 mod lent;
+mod own_loop;
 mod partner;
 mod peer;
 mod trial;
@@ -90,7 +91,8 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
 
 /// In the child: one check, a line per finding.
 fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
-    let Some(check) = checks::ALL.iter().find(|check| check.name == name) else {
+    let all = checks_for(&arguments.plugin);
+    let Some(check) = all.iter().find(|check| check.name == name) else {
         eprintln!("spared-plugin-check: there is no check {name:?}");
         return ExitCode::from(EXIT_USAGE);
     };
@@ -121,9 +123,17 @@ fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// The checks of a plugin, by the kind of its file. A file that cannot be read has those of a table, whose first says why.
+fn checks_for(plugin: &Path) -> &'static [checks::Check] {
+    match confined::describe(plugin) {
+        Ok(Some(_)) => &own_loop::ALL,
+        Ok(None) | Err(_) => &checks::ALL,
+    }
+}
+
 fn run_all(arguments: &Arguments) -> ExitCode {
     let mut worst = Level::Ok;
-    for check in checks::ALL {
+    for check in checks_for(&arguments.plugin) {
         let findings = run_in_child(arguments, check.name);
         let level = findings
             .iter()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use spared_abi as abi;
 use spared_contract::Surroundings;
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 use spared_worker::Loaded;
 use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};

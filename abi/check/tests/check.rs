@@ -311,7 +311,7 @@ fn a_second_descriptor_and_stray_symbols_are_warned_of() {
     let body = "SPARED_EXPORT int spared_plugin_v2 = 2;\nSPARED_EXPORT int stray = 1;";
     let (code, said) = check(&lab.plugin(body, ""), &[]);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("exports 2 descriptors of spared"), "{said}");
+    assert!(said.contains("exports 2 names of spared"), "{said}");
     assert!(
         said.contains("exports 1 other symbols (stray): build with -fvisibility=hidden"),
         "{said}"

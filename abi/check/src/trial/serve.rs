@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use spared_process::monotonic::now_ns;
+use spared_records::monotonic::now_ns;
 
 use super::Trial;
 use crate::host::Record;
