@@ -197,7 +197,7 @@ fn conclude(engine: &mut Engine, now_ns: u64, ended: Ended) {
     }
 }
 
-spared_sdk::export!(Runner<Health> {
+spared_sdk::plugin!(Runner<Health> {
     name: "health",
     summary: "health checks of this node",
     flags: FILES,

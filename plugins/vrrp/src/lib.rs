@@ -191,7 +191,7 @@ impl Query for Vrrp {
     }
 }
 
-spared_sdk::export!(Vrrp {
+spared_sdk::plugin!(Vrrp {
     name: "vrrp",
     summary: "decides who is active, by VRRP",
     flags: REALTIME,
