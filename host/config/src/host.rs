@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use spared_contract::Surroundings;
-use spared_sdk::config::{Config, HOST_KEYS, Section};
+use spared_sdk::config::{Config, Failure, HOST_KEYS, Section};
 use toml::de::DeTable;
 
 use super::{Equal, Fault, Link, link};
@@ -44,6 +44,8 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 
 /// Table of the file of the vrrp plugin that is most often written here.
 const GROUP: &str = "group";
+/// Table of the nodes by name.
+const NODES: &str = "nodes";
 
 impl Host {
     /// The peer, if there is a path to it; None without `[[link]]`.
@@ -117,7 +119,8 @@ impl Host {
         let of_peer = read.of_peer.into_iter();
         let new: Vec<_> = of_peer.filter(|f| !found.contains(f)).collect();
         found.extend(new);
-        let located = |found: Vec<spared_sdk::config::Failure>| {
+        explain_nodes(&mut found);
+        let located = |found: Vec<Failure>| {
             let found = found.into_iter().map(|fault| match fault.key.as_str() {
                 GROUP => (fault.key, "belongs in plugins/vrrp.toml".to_owned()),
                 _ => (fault.key, fault.why),
@@ -140,13 +143,28 @@ impl Host {
     }
 }
 
+/// Of `[[nodes]]` one line says what is right; its keys are no keys of another table.
+fn explain_nodes(found: &mut Vec<Failure>) {
+    let is_array = |it: &&mut Failure| it.key == NODES && it.why.starts_with("found [[");
+    let Some(fault) = found.iter_mut().find(is_array) else {
+        return;
+    };
+    let sample = "r1.public_key = \"sk1:...\"";
+    fault.why = format!(
+        "found [[nodes]], allowed [nodes], one table with each node under its name: {sample}"
+    );
+    let below = format!("{NODES}.");
+    let is_effect = |it: &Failure| it.key.starts_with(&below) || it.why.starts_with("found no [");
+    found.retain(|it| !is_effect(it));
+}
+
 // These two are looked up first, as the reader needs the node before it reads.
 fn names(text: &str) -> (Option<String>, Vec<String>) {
     let (document, _) = DeTable::parse_recoverable(text);
     let table = |key: &str| document.get_ref().get(key)?.get_ref().as_table();
     let name = table("node").and_then(|node| node.get("name"));
     let name = name.and_then(|name| name.get_ref().as_str());
-    let nodes = table("nodes").into_iter().flat_map(|nodes| nodes.keys());
+    let nodes = table(NODES).into_iter().flat_map(|nodes| nodes.keys());
     let mut nodes: Vec<String> = nodes.map(|name| name.get_ref().to_string()).collect();
     nodes.sort();
     (name.map(str::to_owned), nodes)
@@ -191,7 +209,7 @@ fn stranger(file: &str, text: &str, host: &Host) -> Option<Fault> {
     let (node, nodes) = (&host.node, host.nodes.join(", "));
     let why = format!("this node is \"{node}\", but [nodes] has {nodes}: set node.name");
     Some(Fault {
-        line: named.or_else(|| super::locate(text, "nodes")),
+        line: named.or_else(|| super::locate(text, NODES)),
         ..Fault::whole(file, why)
     })
 }

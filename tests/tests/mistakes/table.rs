@@ -45,12 +45,11 @@ pub const MISTAKES: &[Mistake] = &[
         name: "[[nodes]] for [nodes]",
         files: &[(
             "spared.toml",
-            "node.name = \"r1\"\n[[nodes]]\nname = \"r1\"\n",
+            "node.name = \"r1\"\n[[nodes]]\nname = \"r1\"\npublic_key = \"sk1:a\"\n[[nodes]]\nname = \"r2\"\npublic_key = \"sk1:b\"\n",
         )],
         says: &[
-            "spared.toml:2: nodes: found [[nodes]], allowed [nodes]",
-            "spared.toml:3: nodes \"r1\": name: unknown key here: it belongs in [node]",
-            "2 faults in 1 file",
+            "spared.toml:2: nodes: found [[nodes]], allowed [nodes], one table with each node under its name: r1.public_key = \"sk1:...\"",
+            ONE,
         ],
     },
     Mistake {
