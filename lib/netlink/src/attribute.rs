@@ -35,24 +35,32 @@ pub fn text(payload: &[u8]) -> String {
 
 /// Appends an attribute, padded.
 pub fn put(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let length = (4 + value.len()) as u16;
-    out.extend(length.to_ne_bytes());
-    out.extend(kind.to_ne_bytes());
-    out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
+    put_in_place(out, kind, |out| out.extend_from_slice(value));
 }
 
 /// Appends a NUL-terminated text.
 pub fn put_text(out: &mut Vec<u8>, kind: u16, text: &str) {
-    put(out, kind, &[text.as_bytes(), &[0]].concat());
+    put_in_place(out, kind, |out| {
+        out.extend_from_slice(text.as_bytes());
+        out.push(0);
+    });
 }
 
 /// Appends an attribute of attributes.
 pub fn put_nested(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)) {
     const NESTED: u16 = 0x8000;
-    let mut bytes = Vec::new();
-    inner(&mut bytes);
-    put(out, kind | NESTED, &bytes);
+    put_in_place(out, kind | NESTED, inner);
+}
+
+/// The length is known behind the value: a set's elements are millions of these, and none is copied.
+fn put_in_place(out: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 2]);
+    out.extend_from_slice(&kind.to_ne_bytes());
+    value(out);
+    let length = (out.len() - at) as u16;
+    out[at..at + 2].copy_from_slice(&length.to_ne_bytes());
+    out.resize(out.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]
