@@ -415,7 +415,7 @@ fn others_are_heard_and_our_own_changes_and_packets_are_not() {
             .map(|it| it.life.map(|it| it.timeout_ms))
             .collect();
         assert_eq!(lives, [Some(9_000), None]);
-        assert_eq!(deleted, [Key(Box::new([10, 0, 0, 2]))]);
+        assert_eq!(deleted, [Key([10, 0, 0, 2].into())]);
         assert!(touched.iter().all(|set| *set == 1) && !touched.is_empty());
         Ok(())
     });

@@ -1,9 +1,8 @@
 //! Sets and their elements, as the kernel and the peer both mean them.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
-use spared_replica::{Malformed, Reader, Value};
+pub use crate::key::Key;
 
 /// The family of a table, by its number in the kernel (NFPROTO_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,11 +32,6 @@ impl Family {
             Self::Ip6 => 10,
         }
     }
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        let mut all = Self::ALL.into_iter().map(|(_, family)| family);
-        all.find(|family| family.number() == number)
-    }
 }
 
 /// Name of a set: "inet filter bans".
@@ -54,34 +48,6 @@ impl fmt::Display for SetName {
         let family = all.find(|(_, family)| *family == self.family);
         let word = family.map_or("", |(word, _)| word);
         write!(f, "{word} {} {}", self.table, self.name)
-    }
-}
-
-/// Identity of an element in its set: its key; for an interval also its end; empty for the
-/// catch-all.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub Box<[u8]>);
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Ok(address) = <[u8; 4]>::try_from(&*self.0) {
-            return Ipv4Addr::from(address).fmt(f);
-        }
-        if let Ok(address) = <[u8; 16]>::try_from(&*self.0) {
-            return Ipv6Addr::from(address).fmt(f);
-        }
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl spared_replica::Key for Key {
-    fn write(&self, out: &mut Value<'_>) {
-        out.put(&self.0);
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let length = reader.0.len();
-        reader.take(length).map(|bytes| Self(bytes.into()))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod element;
 pub mod engine;
 pub mod error;
 pub mod kernel;
+mod key;
 pub mod store;
 
 use std::os::fd::RawFd;

@@ -41,7 +41,7 @@ pub fn run(input: &[u8]) {
         concatenated: false,
         handles: Handles::default(),
     });
-    let _ = (codec::set_of_elements(bytes), codec::table_handle(bytes));
+    let _ = (codec::is_of_set(bytes, &set()), codec::table_handle(bytes));
     let mut intervals = Intervals::default();
     for listed in codec::listed(bytes, &info) {
         intervals.take(listed);
@@ -50,13 +50,17 @@ pub fn run(input: &[u8]) {
     assert!(whole.iter().all(|element| info.shape.fits(&element.key)));
 }
 
-/// Elements and sets as the kernel lists them, and elements of the peer.
-pub fn seeds() -> Vec<Vec<u8>> {
-    let set = SetName {
+fn set() -> SetName {
+    SetName {
         family: Family::Inet,
         table: "filter".to_owned(),
         name: "bans".to_owned(),
-    };
+    }
+}
+
+/// Elements and sets as the kernel lists them, and elements of the peer.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let set = set();
     let mut seeds = vec![
         hex("01 00 0000"),
         hex("01 01 0000000000002710 0000000000001388 0004 01020304 00026100"),

@@ -139,7 +139,7 @@ pub fn table_handle(payload: &[u8]) -> u64 {
 
 /// Whether a notification of a table, or of a set (`of_set`), is about this set.
 pub fn is_about(payload: &[u8], set: &SetName, of_set: bool) -> bool {
-    let says = |kind, wanted: &str| find(payload, kind).is_some_and(|name| text(name) == wanted);
+    let says = |kind, wanted: &str| find(payload, kind).is_some_and(|name| is_text(name, wanted));
     let family = payload.first() == Some(&set.family.number());
     match of_set {
         // a table's name is the first attribute of both
@@ -148,13 +148,18 @@ pub fn is_about(payload: &[u8], set: &SetName, of_set: bool) -> bool {
     }
 }
 
-/// The set that a notification of elements is about.
-pub fn set_of_elements(payload: &[u8]) -> Option<SetName> {
-    Some(SetName {
-        family: Family::from_number(*payload.first()?)?,
-        table: text(find(payload, NFTA_SET_ELEM_LIST_TABLE)?),
-        name: text(find(payload, NFTA_SET_ELEM_LIST_SET)?),
-    })
+/// Whether a notification of elements is about this set.
+pub fn is_of_set(payload: &[u8], set: &SetName) -> bool {
+    let says = |kind, wanted: &str| find(payload, kind).is_some_and(|it| is_text(it, wanted));
+    payload.first() == Some(&set.family.number())
+        && says(NFTA_SET_ELEM_LIST_SET, &set.name)
+        && says(NFTA_SET_ELEM_LIST_TABLE, &set.table)
+}
+
+/// Whether an attribute is that text, up to its NUL. There is a notification for each element: nothing is copied.
+fn is_text(attribute: &[u8], wanted: &str) -> bool {
+    let rest = attribute.strip_prefix(wanted.as_bytes());
+    rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
 }
 
 /// One element as the kernel lists it: of an interval, one end.
@@ -173,7 +178,8 @@ pub fn listed<'p>(payload: &'p [u8], info: &'p SetInfo) -> impl Iterator<Item = 
 }
 
 fn one(attribute: &[u8], info: &SetInfo) -> Option<Listed> {
-    let value = |wanted| first(attribute, wanted);
+    let values = by_kind(attribute);
+    let value = |wanted: u16| values.get(usize::from(wanted)).copied().flatten();
     let number = |wanted| value(wanted).and_then(u64_be);
     let flags = value(NFTA_SET_ELEM_FLAGS).map_or(Some(0), u32_be)?;
     let catch_all = flags & NFT_SET_ELEM_CATCHALL != 0;
@@ -191,7 +197,7 @@ fn one(attribute: &[u8], info: &SetInfo) -> Option<Listed> {
     });
     Some(Listed {
         element: Element {
-            key: Key([from, to].map(Option::unwrap_or_default).concat().into()),
+            key: Key::joined(from.unwrap_or_default(), to.unwrap_or_default()),
             life,
             data: value(NFTA_SET_ELEM_DATA)
                 .and_then(data_value)
@@ -253,7 +259,7 @@ impl Intervals {
             if begins {
                 whole.extend(open.replace(element));
             } else if let Some(mut begun) = open.take() {
-                begun.key = Key([begun.key.0, end.0].concat().into());
+                begun.key = Key::joined(&begun.key.0, &end.0);
                 whole.push(begun);
             }
         }
@@ -339,6 +345,17 @@ fn put_key(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
 /// Of a message: behind struct nfgenmsg.
 fn find(payload: &[u8], wanted: u16) -> Option<&[u8]> {
     first(payload.get(4..)?, wanted)
+}
+
+/// The first attribute of each kind that an element has.
+fn by_kind(bytes: &[u8]) -> [Option<&[u8]>; NFTA_SET_ELEM_EXPRESSIONS as usize + 1] {
+    let mut values = [None; NFTA_SET_ELEM_EXPRESSIONS as usize + 1];
+    for (kind, value) in attributes(bytes) {
+        if let Some(place) = values.get_mut(usize::from(kind)) {
+            place.get_or_insert(value);
+        }
+    }
+    values
 }
 
 fn data_value(attribute: &[u8]) -> Option<&[u8]> {

@@ -273,38 +273,48 @@ fn note_event(
     match kind & 0xff {
         NFT_MSG_NEWSET | NFT_MSG_DELSET => remade(true),
         NFT_MSG_DELTABLE => remade(false),
-        NFT_MSG_NEWSETELEM => events.extend(element_event(sets, infos, payload, true)),
-        NFT_MSG_DELSETELEM => events.extend(element_event(sets, infos, payload, false)),
+        NFT_MSG_NEWSETELEM => note_elements(sets, infos, payload, true, events),
+        NFT_MSG_DELSETELEM => note_elements(sets, infos, payload, false, events),
         NFT_MSG_NEWGEN => events.extend(codec::generation(payload).map(Event::Generation)),
         _ => {}
     }
 }
 
-fn element_event(
+/// Adds what a notification tells to what the one before it told: there is one for each element.
+fn note_elements(
     sets: &[SetName],
     infos: &[Option<SetInfo>],
     payload: &[u8],
     is_added: bool,
-) -> Option<Event> {
-    let name = codec::set_of_elements(payload)?;
-    let set = sets.iter().position(|set| *set == name)?;
-    let info = infos.get(set).copied().flatten()?;
+    events: &mut Vec<Event>,
+) {
+    let found = sets.iter().position(|set| codec::is_of_set(payload, set));
+    let info = found.and_then(|set| infos.get(set).copied().flatten());
+    let (Some(set), Some(info)) = (found, info) else {
+        return;
+    };
+    let listed = codec::listed(payload, &info);
     if info.shape.intervals && !info.concatenated {
         // one end of an interval says little
-        let count = codec::listed(payload, &info).count();
+        let count = listed.count();
         let (added, deleted) = if is_added { (count, 0) } else { (0, count) };
-        return Some(Event::Touched {
+        return events.push(Event::Touched {
             set,
             added,
             deleted,
         });
     }
     let mut intervals = Intervals::default();
-    let listed = codec::listed(payload, &info);
-    let elements: Vec<Element> = listed.filter_map(|it| intervals.take(it)).collect();
-    Some(if is_added {
-        Event::Added(set, elements)
-    } else {
-        Event::Deleted(set, elements.into_iter().map(|it| it.key).collect())
-    })
+    let elements = listed.filter_map(|it| intervals.take(it));
+    match (is_added, events.last_mut()) {
+        (true, Some(Event::Added(at, known))) if *at == set => known.extend(elements),
+        (true, _) => events.push(Event::Added(set, elements.collect())),
+        (false, last) => {
+            let keys = elements.map(|it| it.key);
+            match last {
+                Some(Event::Deleted(at, known)) if *at == set => known.extend(keys),
+                _ => events.push(Event::Deleted(set, keys.collect())),
+            }
+        }
+    }
 }
