@@ -18,8 +18,34 @@ impl<S: Store> Replica<S> {
         key: &S::Key,
         change: Change,
     ) {
+        self.changed_together(now_ns, store, index, [(key, change)].into_iter());
+    }
+
+    /// The same of records that changed together.
+    pub fn changed_together<'k>(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+        changes: impl Iterator<Item = (&'k S::Key, Change)>,
+    ) where
+        S::Key: 'k,
+    {
         // a new incarnation of the store is not a change of the old one
         self.refresh(store);
+        for (key, change) in changes {
+            self.note_changed(now_ns, store, index, key, change);
+        }
+    }
+
+    fn note_changed(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+        key: &S::Key,
+        change: Change,
+    ) {
         let tells = self.tells(index);
         let Some(table) = self.tables.get_mut(index) else {
             return;
