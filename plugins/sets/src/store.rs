@@ -125,9 +125,9 @@ impl Store for Sets {
             return false;
         };
         // a change here is newer than what waits
-        let entry = match set.table.get(key).is_some() {
-            true => set.table.get_mut(key),
-            false => set.shown_mut(key),
+        let entry = match set.table.get_mut(key) {
+            Some(entry) => Some(entry),
+            None => set.incoming.get_mut(key).and_then(Option::as_mut),
         };
         entry.map(|entry| entry.encode(now_ns, out)).is_some()
     }

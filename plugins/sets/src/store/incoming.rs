@@ -1,5 +1,6 @@
 //! What the peer has sent of a set and has not ended yet. It is put in force as a whole, or dropped.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_replica::{Commit, Token};
@@ -26,6 +27,13 @@ impl Incoming {
         }
     }
 
+    pub fn get_mut(&mut self, key: &Key) -> Option<&mut Option<Entry>> {
+        match self.records.is_empty() {
+            true => None,
+            false => self.records.get_mut(key),
+        }
+    }
+
     pub fn drain_tokens(&mut self) -> Vec<Token> {
         self.records = BTreeMap::new();
         let tokens = std::mem::take(&mut self.tokens);
@@ -43,26 +51,33 @@ impl Set {
     }
 
     pub(super) fn shown_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        if self.incoming.get(key).is_none() {
-            return self.table.get_mut(key);
+        match self.incoming.get_mut(key) {
+            Some(entry) => entry.as_mut(),
+            None => self.table.get_mut(key),
         }
-        self.incoming.records.get_mut(key)?.as_mut()
     }
 
     /// Takes an element of the peer; false if the kernel has it so.
     pub(super) fn take(&mut self, now_ns: u64, element: Element, token: Token) -> bool {
         let key = element.key.clone();
-        if self.incoming.get(&key).is_none() {
-            let known = self.table.get(&key);
-            let known = known.filter(|it| !it.waits && !it.is_over(now_ns));
-            if known.is_some_and(|it| it.is_same(now_ns, &element)) {
-                return false;
+        let tag_of = |entry: Option<&Entry>| entry.map(|it| it.tag).unwrap_or_default();
+        match self.incoming.records.entry(key.clone()) {
+            Place::Vacant(place) => {
+                let known = self.table.get(&key);
+                let held = known.filter(|it| !it.waits && !it.is_over(now_ns));
+                if held.is_some_and(|it| it.is_same(now_ns, &element)) {
+                    return false;
+                }
+                let mut entry = Entry::new(now_ns, element);
+                entry.tag = tag_of(known);
+                place.insert(Some(entry));
+            }
+            Place::Occupied(mut place) => {
+                let mut entry = Entry::new(now_ns, element);
+                entry.tag = tag_of(place.get().as_ref());
+                place.insert(Some(entry));
             }
         }
-        let tag = self.shown(&key).map(|it| it.tag).unwrap_or_default();
-        let mut entry = Entry::new(now_ns, element);
-        entry.tag = tag;
-        self.incoming.records.insert(key.clone(), Some(entry));
         self.incoming.tokens.push((key, token));
         true
     }
@@ -103,25 +118,29 @@ impl Set {
                 _ => self.ends.push(token),
             }
         }
-        for (key, entry) in incoming.records {
+        // in the order of the keys: what is built of them is built at once
+        let mut keys: BTreeSet<Key> = incoming.records.keys().cloned().collect();
+        let is_list = self.is_list;
+        let olds = incoming.records.into_iter().filter_map(|(key, entry)| {
             let old = match entry {
                 Some(entry) => self.replace(&key, entry),
                 None => self.withdraw(&key),
             };
-            if self.is_list {
-                self.before.entry(key.clone()).or_insert(old);
-            }
-            self.queue.insert(key);
-        }
+            is_list.then_some((key, old))
+        });
+        let mut olds: BTreeMap<Key, Option<Entry>> = olds.collect();
+        // what was there before all of it is older
+        olds.append(&mut self.before);
+        self.before = olds;
+        self.queue.append(&mut keys);
         self.ends.push(commit.token);
     }
 
     fn replace(&mut self, key: &Key, mut entry: Entry) -> Option<Entry> {
-        let old = self.table.take(key);
         entry.waits = true;
-        entry.written = old.as_ref().map_or(0, |old| old.written);
+        entry.written = self.table.get(key).map_or(0, |old| old.written);
+        let old = self.table.insert(key.clone(), entry);
         self.counters.added += u64::from(old.is_none());
-        self.table.insert(key.clone(), entry);
         old
     }
 
@@ -173,7 +192,7 @@ impl Set {
         for (key, old) in before {
             self.deleting.remove(&key);
             match old {
-                Some(old) => self.table.insert(key, old),
+                Some(old) => drop(self.table.insert(key, old)),
                 None => drop(self.table.take(&key)),
             }
         }

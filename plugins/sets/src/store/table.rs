@@ -90,7 +90,7 @@ impl Table {
 
     /// An element that the kernel has, listed by a reading or told by a notification.
     pub fn see(&mut self, now_ns: u64, mut element: Element, listed: bool) -> Observed {
-        if listed && self.gone.contains(&element.key) {
+        if listed && !self.gone.is_empty() && self.gone.contains(&element.key) {
             return Observed::Same;
         }
         let (round, number) = (self.round, self.number);
@@ -116,7 +116,7 @@ impl Table {
             // the kernel leaves an element as it is that is added once more
             return Observed::Same;
         }
-        let key = std::mem::replace(&mut element.key, Key(Box::default()));
+        let key = std::mem::replace(&mut element.key, Key::default());
         let before = entry.weight(&key);
         match entry.see(now_ns, element) {
             true => {
@@ -135,12 +135,17 @@ impl Table {
         Some(entry)
     }
 
-    pub fn insert(&mut self, key: Key, mut entry: Entry) {
-        self.take(&key);
-        self.gone.remove(&key);
+    /// Returns the entry in the place of which it comes.
+    pub fn insert(&mut self, key: Key, mut entry: Entry) -> Option<Entry> {
+        if !self.gone.is_empty() {
+            self.gone.remove(&key);
+        }
         entry.seen = self.round;
-        self.sum = self.sum.wrapping_add(entry.weight(&key));
-        self.entries.insert(key, entry);
+        let gain = entry.weight(&key);
+        let old = self.entries.insert(key.clone(), entry);
+        let loss = old.as_ref().map_or(0, |old| old.weight(&key));
+        self.sum = self.sum.wrapping_add(gain).wrapping_sub(loss);
+        old
     }
 
     pub fn remove(&mut self, key: &Key) -> Option<Entry> {

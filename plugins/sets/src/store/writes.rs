@@ -52,7 +52,7 @@ pub struct Part {
     tokens: Vec<(Key, Token)>,
     ends: Vec<Token>,
     before: Vec<(Key, Option<Entry>)>,
-    /// Keys of records that are gone although nobody deleted them.
+    /// Keys that are gone although the peer did not delete them, if a record of its has them.
     lost: BTreeSet<Key>,
     refill: Option<Refill>,
 }
@@ -173,13 +173,13 @@ impl Set {
             before: std::mem::take(&mut self.before).into_iter().collect(),
             ..Part::new(set, edits, is_list)
         };
+        let mut gone = BTreeSet::new();
         for key in std::mem::take(&mut self.queue) {
-            self.compose(now_ns, &mut part.edits, key);
+            self.compose(now_ns, &mut part.edits, &mut gone, key);
         }
         let withdrawn = std::mem::take(&mut self.withdrawn);
-        let keys = part.tokens.iter().map(|(key, _)| key);
-        let lost = keys.filter(|key| self.table.get(key).is_none() && !withdrawn.contains(*key));
-        part.lost = lost.cloned().collect();
+        gone.retain(|key| !withdrawn.contains(key));
+        part.lost = gone;
         part.is_outdated = part.is_list && (self.is_overtaken() || !self.is_known());
         Some(part)
     }
@@ -210,10 +210,11 @@ impl Set {
         Some(Part { refill, ..part })
     }
 
-    fn compose(&mut self, now_ns: u64, edits: &mut Vec<Edit>, key: Key) {
+    fn compose(&mut self, now_ns: u64, edits: &mut Vec<Edit>, gone: &mut BTreeSet<Key>, key: Key) {
         let number = self.table.number;
         let was_there = !self.deleting.is_empty() && self.deleting.remove(&key);
         let Some(entry) = self.table.get_mut(&key) else {
+            gone.insert(key.clone());
             if was_there {
                 let (delete, add) = (true, None);
                 edits.push(Edit { key, delete, add });
