@@ -130,6 +130,7 @@ impl Set {
         }
         self.observe_deletions(now_ns, deleted, news);
         self.see(now_ns, added, false, news);
+        self.reads.expect(self.table.len());
         self.is_list |= kept.is_list;
         kept.is_list
     }

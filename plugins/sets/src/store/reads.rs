@@ -10,6 +10,8 @@ const COST_TOUCHED: u64 = 2;
 /// Readings after lost notifications, at most, while others keep changing the set: each one finds most of
 /// what the last passed over, and two that lack an element show that it was deleted.
 const DOUBTED_MAX: u8 = 3;
+/// Processor time of a reading for each element, at least.
+const ELEMENT_NS: u64 = 3_000;
 /// Pause between looks for a set that is about to be created again.
 const AWAY_NS: u64 = 50 * MS;
 
@@ -51,6 +53,8 @@ pub struct Reads {
     pub cost_ns: u64,
     /// A switchover waits for the next one.
     pub drains: bool,
+    /// Time from which the pause before the next one counts.
+    planned_ns: u64,
 }
 
 impl Reads {
@@ -71,6 +75,7 @@ impl Reads {
             count: 0,
             cost_ns: 0,
             drains: false,
+            planned_ns: now_ns,
         }
     }
 
@@ -141,7 +146,22 @@ impl Reads {
             true => self.cost_ns.saturating_mul(COST_TOUCHED),
             false => poll_ns.max(self.cost_ns.saturating_mul(COST)),
         };
+        self.planned_ns = now_ns;
         self.due_ns = now_ns.saturating_add(pause_ns);
+    }
+
+    /// The set has so many elements now, each of which was told: the next reading costs more than the last one,
+    /// and comes so much later.
+    pub fn expect(&mut self, length: usize) {
+        let cost_ns = (length as u64).saturating_mul(ELEMENT_NS);
+        let is_wanted = self.touched || self.urgent || self.drains || self.is_doubted();
+        if self.count == 0 || cost_ns <= self.cost_ns || is_wanted || self.is_unread() || self.late
+        {
+            return;
+        }
+        self.cost_ns = cost_ns;
+        let due_ns = self.planned_ns.saturating_add(cost_ns.saturating_mul(COST));
+        self.due_ns = self.due_ns.max(due_ns);
     }
 
     /// Somebody changed it in a way that only a reading tells; or notifications were lost.
@@ -214,6 +234,30 @@ mod tests {
         }
         assert_eq!(read(&mut reads, true), COST_NS * COST);
         assert!(!reads.is_doubted());
+    }
+
+    #[test]
+    fn a_set_that_grows_is_read_later_and_not_ever_later() {
+        let mut reads = Reads::new(0);
+        reads.begin();
+        reads.end(Some(Reading {
+            certain: true,
+            spent_ns: 0,
+            generation: 0,
+        }));
+        reads.plan(SECOND, SECOND, false);
+        assert_eq!(reads.due_ns, 2 * SECOND);
+        reads.expect(100_000);
+        let due_ns = SECOND + 100_000 * ELEMENT_NS * COST;
+        assert_eq!(reads.due_ns, due_ns);
+        reads.expect(100_001);
+        assert_eq!(reads.due_ns, due_ns + ELEMENT_NS * COST);
+        reads.touch(SECOND, true);
+        reads.expect(1_000_000);
+        assert!(
+            reads.due_ns < due_ns,
+            "a reading that is needed waits for nothing"
+        );
     }
 
     #[test]

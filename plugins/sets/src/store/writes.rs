@@ -243,6 +243,7 @@ impl Set {
         let refused: HashMap<&Key, i32> = refused.map(|(_, key, errno)| (key, *errno)).collect();
         if !part.edits.is_empty() {
             self.counters.changed_ns = Some(now_ns);
+            self.reads.expect(self.table.len());
         }
         for edit in &part.edits {
             match refused.get(&edit.key).copied() {
