@@ -172,6 +172,7 @@ impl Engine {
     /// Somebody else did something to a set.
     pub fn handle_event(&mut self, now_ns: u64, index: usize, seen: Seen) {
         self.at(now_ns);
+        let is_busy = self.replica.is_uncommitted(index);
         let Some(set) = self.store.all.get_mut(index) else {
             return;
         };
@@ -181,7 +182,7 @@ impl Engine {
             Seen::Added(elements) if set.is_remade() => {
                 set.see(now_ns, elements, false, &mut news);
             }
-            Seen::Added(elements) => set.note_added(elements),
+            Seen::Added(elements) => set.note_added(now_ns, elements, is_busy, &mut news),
             Seen::Deleted(keys) => set.note_deleted(keys),
             Seen::Touched { added, deleted } => set.note_touched(now_ns, added, deleted),
             Seen::Remade => set.note_remade(now_ns),
@@ -193,6 +194,9 @@ impl Engine {
     pub fn handle_generation(&mut self, now_ns: u64, generation: u32) {
         self.at(now_ns);
         self.generation = Some(generation);
+        if self.store.all.iter().any(Set::is_taking) {
+            self.store.generation = generation;
+        }
         self.store.all.iter_mut().for_each(Set::end_transaction);
         self.release(now_ns);
     }
@@ -259,13 +263,13 @@ impl Engine {
 
     /// Tells the replica what this node's kernel changed.
     fn tell(&mut self, now_ns: u64, index: usize, news: Vec<News>) {
-        for one in news {
+        for news in news.chunk_by(|one, next| one.is_offered == next.is_offered) {
             if let Some(set) = self.store.all.get_mut(index) {
-                set.is_offering = one.is_offered;
+                set.is_offering = news.iter().any(|one| one.is_offered);
             }
+            let changes = news.iter().map(|one| (&one.key, one.change));
             let store = &mut self.store;
-            self.replica
-                .changed(now_ns, store, index, &one.key, one.change);
+            self.replica.changed_together(now_ns, store, index, changes);
         }
         if let Some(set) = self.store.all.get_mut(index) {
             set.is_offering = false;

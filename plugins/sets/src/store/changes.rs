@@ -18,6 +18,8 @@ pub(super) struct Changes {
     deleted: usize,
     /// One list takes the place of another.
     is_list: bool,
+    /// What was added first is in the table, which had so many elements before: the rest belongs to it.
+    taken: Option<usize>,
 }
 
 impl Changes {
@@ -35,20 +37,36 @@ impl Changes {
 
     /// A transaction that deletes most of a set and adds to it is a list in the place of another.
     fn judge(&mut self, length: usize) {
+        let length = self.taken.unwrap_or(length);
         self.is_list |= self.added > 0 && self.deleted > 0 && self.deleted * 2 >= length;
     }
 
     fn merge(&mut self, later: Self) {
         self.keys.extend(later.keys);
         self.is_list |= later.is_list;
+        self.taken = self.taken.or(later.taken);
     }
 }
 
 impl Set {
-    /// Elements that somebody added.
-    pub fn note_added(&mut self, elements: Vec<Element>) {
+    /// Elements that somebody added. What a transaction only adds is in the table at once, so that much of it is on
+    /// its way to the peer when it ends, unless the state before it is kept back (`is_busy`).
+    pub fn note_added(
+        &mut self,
+        now_ns: u64,
+        elements: Vec<Element>,
+        is_busy: bool,
+        news: &mut Vec<News>,
+    ) {
         self.reads.dirty = true;
+        let is_first = self.open.is_empty() && self.kept.is_none() && !is_busy && self.is_exact();
+        if is_first {
+            self.open.taken = Some(self.table.len());
+        }
         self.open.added += elements.len();
+        if self.open.taken.is_some() && self.open.keys.is_empty() && !self.writes_list {
+            return self.see(now_ns, elements, false, news);
+        }
         let keys = elements.into_iter().map(|it| (it.key.clone(), Some(it)));
         self.open.keys.extend(keys);
     }
@@ -94,6 +112,10 @@ impl Set {
             return;
         }
         open.judge(self.table.len());
+        if open.taken.is_some() && open.keys.is_empty() {
+            self.reads.expect(self.table.len());
+            return;
+        }
         match &mut self.kept {
             Some(kept) => kept.merge(open),
             None => self.kept = Some(open),
@@ -133,6 +155,17 @@ impl Set {
         self.reads.expect(self.table.len());
         self.is_list |= kept.is_list;
         kept.is_list
+    }
+
+    /// Whether what the transaction has added is in the table.
+    pub fn is_taking(&self) -> bool {
+        self.open.taken.is_some()
+    }
+
+    /// Whether a transaction is in the table in part.
+    pub(super) fn is_half_taken(&self) -> bool {
+        let kept = self.kept.as_ref();
+        self.open.taken.is_some() || kept.is_some_and(|it| it.taken.is_some())
     }
 
     /// Whether others changed more than one element of the set, and the table has not taken it: a list of the

@@ -457,7 +457,7 @@ impl Set {
 
     /// Whether the entries are a state that others made: not half of a transaction, nor of a reading.
     pub fn is_exact(&self) -> bool {
-        self.is_known() && !self.unsure && !self.is_new && !self.is_away()
+        self.is_known() && !self.unsure && !self.is_new && !self.is_away() && !self.is_half_taken()
     }
 
     /// Whether all that others did is here, or was told and is kept back; else a reading shows it.

@@ -471,6 +471,22 @@ impl Lab {
         }
     }
 
+    /// Adds elements, then deletes some, in one transaction; notifications are read in pieces.
+    pub fn add_and_delete(&mut self, node: usize, added: &[Element], gone: Vec<Key>) {
+        let now_ns = self.now_ns();
+        let kernel = self.kernel(node);
+        for element in added {
+            kernel.insert(now_ns, element.clone());
+        }
+        kernel.elements.retain(|key, _| !gone.contains(key));
+        let added = added.chunks(3).map(|all| Seen::Added(all.to_vec()));
+        let mut changes: Vec<Seen> = added.collect();
+        if !gone.is_empty() {
+            changes.push(Seen::Deleted(gone));
+        }
+        kernel.end(changes);
+    }
+
     pub fn insert(&mut self, node: usize, element: Element) {
         let now_ns = self.now_ns();
         self.kernel(node).insert(now_ns, element);

@@ -70,6 +70,50 @@ fn send_part(lab: &mut Lab) {
     assert_eq!(taken, Ok(()));
 }
 
+/// Kinds of the messages that a node sends now.
+fn send_all(lab: &mut Lab) -> Vec<u8> {
+    let now_ns = lab.now_ns();
+    let mut kinds = Vec::new();
+    while let Some(message) = lab.at(0).engine.poll_message(now_ns).map(<[u8]>::to_vec) {
+        lab.at(0).engine.message_sent(now_ns);
+        kinds.extend(message.first());
+        assert_eq!(lab.at(1).engine.handle_message(now_ns, &message), Ok(()));
+    }
+    kinds
+}
+
+#[test]
+fn what_a_transaction_adds_is_on_its_way_before_its_end_and_in_force_behind_it() {
+    const RECORDS: u8 = 6;
+    for gone in [vec![], keys([5, 22])] {
+        let mut lab = with_lists();
+        lab.add_and_delete(0, &list(20..29), gone.clone());
+        let now_ns = lab.now_ns();
+        for _ in 0..3 {
+            assert!(lab.at(0).hear(now_ns));
+            assert_eq!(send_all(&mut lab), [RECORDS]);
+        }
+        lab.run(S);
+        lab.assert_in_sync();
+        let mut all = keys(5..29);
+        all.retain(|key| !gone.contains(key));
+        assert_eq!(lab.kernel(1).lists.take(), Some(vec![all]));
+    }
+}
+
+#[test]
+fn additions_of_which_the_end_was_lost_are_in_force_after_a_reading() {
+    let mut lab = with_lists();
+    lab.add_and_delete(0, &list(20..29), Vec::new());
+    let now_ns = lab.now_ns();
+    assert!(lab.at(0).hear(now_ns));
+    send_all(&mut lab);
+    lab.kernel(0).lose_events();
+    lab.run(5 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.kernel(1).lists.take(), Some(vec![keys(5..29)]));
+}
+
 #[test]
 fn a_list_that_is_cut_off_by_a_death_is_dropped_and_named() {
     let mut lab = with_lists();
