@@ -16,7 +16,7 @@ use spared_tests::Result;
 use spared_tests::clock::{ms, poll};
 use spared_tests::elements::has_element;
 use spared_tests::lab::{Lab, Namespace, Wire};
-use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::linked::Linked;
 use spared_tests::router::{Plan, PluginFile, Spared};
 
 type Rows = Result<Vec<Row>>;
@@ -25,6 +25,9 @@ const SET: &str = "table inet filter { set bans { type ipv4_addr; flags timeout;
 const TOML: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
 const LIMIT: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(1);
+/// A transaction of nft keeps a processor for tenths of a second where nothing preempts the kernel, and the election
+/// is not what is measured.
+const ADVERTS: Duration = Duration::from_secs(1);
 /// Allowed: of the time to load and to list the set, and of single changes.
 const SHARE: f64 = 1.5;
 const CHANGE_MS: f64 = 100.0;
@@ -35,10 +38,15 @@ fn main() -> ExitCode {
     program(report.by("elements"), &CASES)
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 9] = [
     ("load", "10k", |_| load(10_000)),
     ("load", "100k", |_| load(100_000)),
     ("load", "1M", |_| load(1_000_000)),
+    ("first", "100k", |bench| first(bench, 100_000)),
+    ("replace", "100k", |bench| replace(bench, 100_000, 1)),
+    ("replace a tenth", "100k", |bench| {
+        replace(bench, 100_000, 10)
+    }),
     ("change", "100k", |bench| change(bench, 100_000)),
     ("change", "1M", |bench| change(bench, 1_000_000)),
     ("reload", "100k", |bench| reload(bench, 100_000)),
@@ -55,7 +63,7 @@ impl<'l> Bed<'l> {
         for site in &lab.sites {
             site.ns.nft(SET)?;
         }
-        let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+        let mut plan = Plan::linked(ADVERTS, &[Wire::Hot]);
         plan.without_preference();
         plan.plugins.push(PluginFile {
             name: "sets".to_owned(),
@@ -64,8 +72,7 @@ impl<'l> Bed<'l> {
         });
         let pair = Linked::start(lab, &plan)?;
         let active = pair.at()?;
-        // a transaction of nft keeps a processor for seconds where nothing preempts the kernel, and the
-        // election is not what is measured
+        // a list holds that is loaded on the active node
         let forced = Spared(&pair.routers[1 - active]).sparectl(&["force", "backup"])?;
         match forced.status.success() {
             true => Ok(Self { pair, active }),
@@ -89,6 +96,18 @@ impl<'l> Bed<'l> {
         let begun = Instant::now();
         self.ns(self.active).nft(&text)?;
         Ok(begun.elapsed())
+    }
+
+    /// Loads a list at the active node. Returns the times until the peer's kernel has its last element, and
+    /// until nft has ended.
+    fn follow(&self, text: &str, last: &str) -> Result<(Duration, Duration)> {
+        let begun = Instant::now();
+        self.ns(self.active).nft(text)?;
+        let loaded = begun.elapsed();
+        match poll(LIMIT, PAUSE, || self.has(1 - self.active, last)) {
+            true => Ok((begun.elapsed(), loaded)),
+            false => Err(format!("{last} does not follow:\n{}", self.said()).into()),
+        }
     }
 
     /// The backup has so many, and nothing waits.
@@ -120,14 +139,15 @@ impl<'l> Bed<'l> {
     }
 }
 
-fn address(number: usize) -> String {
+/// An address of a list; two hundred lists have addresses of their own.
+fn address(list: usize, number: usize) -> String {
     let [_, a, b, c] = (number as u32).to_be_bytes();
-    format!("10.{a}.{b}.{c}")
+    format!("{}.{a}.{b}.{c}", 10 + list % 200)
 }
 
 fn elements(count: usize) -> String {
     let all: Vec<String> = (1..=count)
-        .map(|number| format!("{} timeout 1d", address(number)))
+        .map(|number| format!("{} timeout 1d", address(0, number)))
         .collect();
     format!("add element inet filter bans {{ {} }}\n", all.join(", "))
 }
@@ -151,6 +171,62 @@ fn load(count: usize) -> Rows {
         allowed: Some(SHARE * beside),
         note: format!("nft -f {:.0}, list {:.0}", ms(loaded), ms(listed)),
     }])
+}
+
+/// From the beginning of `nft -f` until the peer's kernel has all of a list, in a set that is empty.
+fn first(bench: &Bench, count: usize) -> Rows {
+    let (mut ours, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..bench.runs.div_ceil(2) {
+        let lab = Lab::new(2)?;
+        let bed = Bed::start(&lab)?;
+        let (there, loaded) = bed.follow(&list(1, count, 1), &address(1, count))?;
+        ours.push(ms(there));
+        beside.push(ms(loaded));
+    }
+    Ok(vec![until_there(ours, beside)])
+}
+
+/// The same of a list in the place of another, in one transaction: one in so many elements differs.
+fn replace(bench: &Bench, count: usize, share: usize) -> Rows {
+    let lab = Lab::new(2)?;
+    let bed = Bed::start(&lab)?;
+    let (mut ours, mut beside) = (Vec::new(), Vec::new());
+    for number in 1..=bench.runs + 2 {
+        let text = list(number, count, share);
+        let text = format!("flush set inet filter bans\n{text}");
+        let (there, loaded) = bed.follow(&text, &address(number, count))?;
+        // the first one is not in the place of another, and the second one tells that there are lists
+        if number > 2 {
+            ours.push(ms(there));
+            beside.push(ms(loaded));
+        }
+        bed.wait_in_sync(count)?;
+    }
+    Ok(vec![until_there(ours, beside)])
+}
+
+fn until_there(mut ours: Vec<f64>, mut beside: Vec<f64>) -> Row {
+    let note = format!(
+        "{} runs, worst {:.0}; beside: nft -f",
+        ours.len(),
+        at(&mut ours, 1.0)
+    );
+    let beside = at(&mut beside, 0.5);
+    Row {
+        what: "ms until at the peer",
+        ours: at(&mut ours, 0.5),
+        beside,
+        allowed: Some(SHARE * beside),
+        note,
+    }
+}
+
+/// A list of which one in so many elements is in this one alone; the last one is.
+fn list(number: usize, count: usize, share: usize) -> String {
+    let is_own = |it: &usize| it % share == 0;
+    let all = (1..=count).map(|it| address(if is_own(&it) { number } else { 0 }, it));
+    let all: Vec<String> = all.collect();
+    format!("add element inet filter bans {{ {} }}\n", all.join(", "))
 }
 
 /// From the end of nft until the peer's kernel has the change.
@@ -208,7 +284,7 @@ fn reload(bench: &Bench, count: usize) -> Rows {
                 bed.ns(*site).nft(&format!("flush ruleset\n{SET}"))?;
             }
             let begun = Instant::now();
-            let last = address(count);
+            let last = address(0, count);
             let is_back = || sites.iter().all(|site| bed.has(*site, &last));
             if !poll(LIMIT, PAUSE, is_back) {
                 return Err("the last element does not come back".into());

@@ -2,6 +2,7 @@
 //! nftables sets follow between two routers: from wherever elements come, with what is left of their
 //! time, over failovers, and never back.
 
+mod fences;
 mod lists;
 mod reload;
 mod roles;

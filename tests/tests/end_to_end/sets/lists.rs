@@ -42,7 +42,7 @@ fn event(random: &mut Random) -> Event {
 }
 
 /// The list with that number: half of it is in each list.
-fn list(number: usize, count: usize) -> String {
+pub fn list(number: usize, count: usize) -> String {
     let address = |first: usize, it: usize| format!("{first}.{number}.{}.{}", it / 250, it % 250);
     let common = (0..count / 2).map(|it| format!("9.0.{}.{}", it / 250, it % 250));
     let own = (0..count / 2).map(|it| address(10, it));
