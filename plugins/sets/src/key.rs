@@ -104,7 +104,12 @@ impl fmt::Debug for Bytes {
 
 impl PartialEq for Bytes {
     fn eq(&self, other: &Self) -> bool {
-        **self == **other
+        match (self, other) {
+            (Self::Short(length, bytes), Self::Short(other, others)) => {
+                length == other && bytes == others
+            }
+            _ => **self == **other,
+        }
     }
 }
 

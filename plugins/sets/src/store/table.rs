@@ -116,7 +116,7 @@ impl Table {
             // the kernel leaves an element as it is that is added once more
             return Observed::Same;
         }
-        let key = std::mem::replace(&mut element.key, Key::default());
+        let key = std::mem::take(&mut element.key);
         let before = entry.weight(&key);
         match entry.see(now_ns, element) {
             true => {
