@@ -3,6 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::Family;
+use crate::cbor::{Reader, Wire, Writer};
+use crate::codec::Malformed;
+use crate::schema::Shape;
 
 impl Family {
     /// 4 or 6.
@@ -19,6 +22,34 @@ impl Family {
             4 => Some(Self::V4),
             6 => Some(Self::V6),
             _ => None,
+        }
+    }
+}
+
+/// A claim of a family that is unknown here is refused: nothing could install it.
+impl Wire for Family {
+    fn write(&self, writer: &mut Writer) {
+        writer.number(self.to_raw().into());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let family = Self::from_raw(reader.named()?);
+        family.ok_or_else(|| reader.fault("is neither 4 nor 6"))
+    }
+
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    fn shape() -> Shape {
+        Shape::Named {
+            name: "Family",
+            docs: &[" Family of addresses."],
+            values: vec![("V4", 4, &[]), ("V6", 6, &[])],
         }
     }
 }

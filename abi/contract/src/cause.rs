@@ -5,14 +5,13 @@ use spared_abi as abi;
 
 use crate::Role;
 use crate::named::named;
+use crate::record::record;
 
 named! {
     /// Kind of a cause, with the words of [`Cause::reason`].
-    #[derive(Default)]
     #[serde(from = "u32", into = "u32")]
     pub enum CauseKind {
         /// None of the other kinds: see the text.
-        #[default]
         Other = CAUSE_OTHER,
         /// No router was heard since this node started to listen.
         NobodyHeard = CAUSE_NOBODY_HEARD,
@@ -87,35 +86,33 @@ named! {
         /// The previous run ended abnormally.
         Started = CAUSE_STARTED,
     }
+    default is Other
+    unknown is Other
 }
 
-impl From<u32> for CauseKind {
-    fn from(number: u32) -> Self {
-        Self::from_raw(number).unwrap_or_default()
+record! {
+    /// Why a group has its role, according to the elector or the host. plugin.h lists the fields of
+    /// each kind.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(default)]
+    pub struct Cause {
+        /// Kind of the cause.
+        pub kind: CauseKind = 0,
+        /// `CAUSE_BY_SWITCHOVER` and later flags.
+        pub flags: u32 = 1,
+        /// This node's quality or priority.
+        pub own: u32 = 2,
+        /// The peer's.
+        pub theirs: u32 = 3,
+        /// A time.
+        pub for_ns: u64 = 4,
+        /// The other router: its name, or its address.
+        pub peer: String = 5,
+        /// An interface, or several with ", " between them.
+        pub interface: String = 6,
+        /// Free text.
+        pub text: String = 7,
     }
-}
-
-/// Why a group has its role, according to the elector or the host. plugin.h lists the fields of
-/// each kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Cause {
-    /// Kind of the cause.
-    pub kind: CauseKind,
-    /// `CAUSE_BY_SWITCHOVER` and later flags.
-    pub flags: u32,
-    /// This node's quality or priority.
-    pub own: u32,
-    /// The peer's.
-    pub theirs: u32,
-    /// A time.
-    pub for_ns: u64,
-    /// The other router: its name, or its address.
-    pub peer: String,
-    /// An interface, or several with ", " between them.
-    pub interface: String,
-    /// Free text.
-    pub text: String,
 }
 
 impl Cause {

@@ -8,14 +8,15 @@ use serde::de::DeserializeOwned;
 /// Largest record in bytes. A longer one is an error of the sender, and is not sent.
 pub const MESSAGE_MAX: usize = 192 * 1024;
 
-/// A message that travels as one record. Both ends are of one version, so that the encoding, postcard, carries none.
+/// A message that travels as one record. Between programs of one build that is postcard, which carries no version; messages
+/// to plugins and from them are CBOR, which other versions can read.
 pub trait Message: Serialize + DeserializeOwned {
     /// The message as a record, of any length.
     ///
     /// # Errors
     /// It has no encoding.
     fn encode(&self) -> Result<Vec<u8>, Malformed> {
-        postcard::to_stdvec(self).map_err(Malformed)
+        postcard::to_stdvec(self).map_err(|error| Malformed(Fault::Postcard(error)))
     }
 
     /// The message in a record.
@@ -23,17 +24,60 @@ pub trait Message: Serialize + DeserializeOwned {
     /// # Errors
     /// The record is no such message.
     fn decode(record: &[u8]) -> Result<Self, Malformed> {
-        postcard::from_bytes(record).map_err(Malformed)
+        postcard::from_bytes(record).map_err(|error| Malformed(Fault::Postcard(error)))
     }
 }
 
 /// Why a record is no message, or a message has no record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed(postcard::Error);
+pub struct Malformed(Fault);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fault {
+    Postcard(postcard::Error),
+    Cbor {
+        at: usize,
+        name: Option<&'static str>,
+        why: &'static str,
+    },
+    Unknown {
+        kind: u32,
+        whose: &'static str,
+    },
+}
+
+impl Malformed {
+    pub(crate) fn at(at: usize, why: &'static str) -> Self {
+        let name = None;
+        Self(Fault::Cbor { at, name, why })
+    }
+
+    pub(crate) fn unknown(kind: u32, whose: &'static str) -> Self {
+        Self(Fault::Unknown { kind, whose })
+    }
+
+    /// Names what is wrong, unless a part of it is named.
+    pub(crate) fn of(mut self, of: &'static str) -> Self {
+        if let Fault::Cbor { name, .. } = &mut self.0 {
+            name.get_or_insert(of);
+        }
+        self
+    }
+}
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            Fault::Postcard(error) => error.fmt(f),
+            Fault::Cbor { at, name, why } => {
+                let name = name.unwrap_or("the record");
+                write!(f, "{name} at byte {at} {why}")
+            }
+            Fault::Unknown { kind, whose } => write!(
+                f,
+                "its kind {kind:#x} must be understood and is not known here: update {whose}"
+            ),
+        }
     }
 }
 
@@ -67,13 +111,12 @@ mod tests {
 
     #[test]
     fn a_level_that_is_none_is_information() {
-        let line = |level: LogLevel| FromPlugin::Log {
-            level,
+        // {0: 4, 1: {0: 19}}
+        let record = [0xa2, 0, 4, 1, 0xa1, 0, 19];
+        let line = FromPlugin::Log {
+            level: LogLevel::Info,
             text: String::new(),
         };
-        let mut record = line(LogLevel::Conflict).encode().unwrap();
-        let number = record.iter_mut().find(|it| **it == 7).unwrap();
-        *number = 77;
-        assert_eq!(FromPlugin::decode(&record), Ok(line(LogLevel::Info)));
+        assert_eq!(FromPlugin::decode(&record), Ok(line));
     }
 }

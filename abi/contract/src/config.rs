@@ -3,24 +3,27 @@
 use serde::{Deserialize, Serialize};
 
 use crate::named::named;
+use crate::record::record;
 
-/// The host's keys of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Surroundings {
-    /// "@node": this node's name.
-    pub node: String,
-    /// "@nodes.0": the names of `[nodes]`; may be empty.
-    pub nodes: Vec<String>,
-    /// "@links.0": the interfaces of the links to the peer.
-    pub links: Vec<String>,
-    /// "@peer": the peer's name, if keys are configured that identify it.
-    pub peer: Option<String>,
-    /// "@state": the plugin's own folder, if it has one.
-    pub state: Option<String>,
+record! {
+    /// The host's keys of the configuration.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Surroundings {
+        /// "@node": this node's name.
+        pub node: String = 0,
+        /// "@nodes.0": the names of `[nodes]`; may be empty.
+        pub nodes: Vec<String> = 1,
+        /// "@links.0": the interfaces of the links to the peer.
+        pub links: Vec<String> = 2,
+        /// "@peer": the peer's name, if keys are configured that identify it.
+        pub peer: Option<String> = 3,
+        /// "@state": the plugin's own folder, if it has one.
+        pub state: Option<String> = 4,
+    }
 }
 
 named! {
-    /// How a key compares between the nodes.
+    /// How a key compares between the nodes. A number that is none of these is shown nowhere.
     pub enum Scope {
         /// Must be equal on both nodes.
         Pair = SCOPE_PAIR,
@@ -31,15 +34,18 @@ named! {
         /// Must be equal on both nodes, and is shown nowhere.
         Secret = SCOPE_SECRET,
     }
+    unknown is Secret
 }
 
-/// A key that does not fit, or why a callback failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file, and for what concerns no key.
-    pub key: String,
-    /// What was found and what is allowed, as "found 300, allowed 1-255".
-    pub why: String,
+record! {
+    /// A key that does not fit, or why a callback failed.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Failure {
+        /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file, and for what concerns no key.
+        pub key: String = 0,
+        /// What was found and what is allowed, as "found 300, allowed 1-255".
+        pub why: String = 1,
+    }
 }
 
 impl Failure {

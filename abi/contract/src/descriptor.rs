@@ -2,48 +2,55 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The plain-data half of `struct spared_plugin`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Descriptor {
-    /// `[a-z][a-z0-9-]*`.
-    pub name: String,
-    /// Version of the plugin.
-    pub version: String,
-    /// Who made it.
-    pub vendor: String,
-    /// One line.
-    pub summary: String,
-    /// Minor version of the interface that it was compiled for.
-    pub minor: u32,
-    /// `PLUGIN_*`.
-    pub flags: u32,
-    /// Lowest version of its messages to the peer plugin.
-    pub wire_min: u32,
-    /// Highest version of its messages to the peer plugin.
-    pub wire_max: u32,
-    /// Bits `1 << CAP_...`.
-    pub capabilities: u64,
-    /// Groups of system calls that it makes, `CALLS_*`; 0 if it has no list.
-    pub calls: u32,
-    /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
-    pub paths: Vec<String>,
-    /// It has the optional callback `drain`: the host does not wait for those that it has not.
-    pub has_drain: bool,
-    /// It has the optional callback `settle`.
-    pub has_settle: bool,
-    /// It has the optional callback `role`.
-    pub has_role: bool,
-    /// The verbs of its query.
-    pub verbs: Vec<Verb>,
-    /// It answers the extension `spared.group/1`: it decides roles.
-    pub provides_groups: bool,
-    /// It answers the extension `spared.peer/1`: it has a channel to its peer.
-    pub has_peer: bool,
-    /// It answers the extension `spared.identity/1`: it has statements signed and verified.
-    pub has_identity: bool,
-    /// Plugins of this node with which it exchanges messages, by `spared.local/1`, if they name it
-    /// as well.
-    pub partners: Vec<String>,
+use crate::cbor::{Reader, Wire, Writer};
+use crate::codec::Malformed;
+use crate::record::record;
+use crate::schema::Shape;
+
+record! {
+    /// The plain-data half of `struct spared_plugin`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Descriptor {
+        /// `[a-z][a-z0-9-]*`.
+        pub name: String = 0,
+        /// Version of the plugin.
+        pub version: String = 1,
+        /// Who made it.
+        pub vendor: String = 2,
+        /// One line.
+        pub summary: String = 3,
+        /// Minor version of the interface that it was compiled for.
+        pub minor: u32 = 4,
+        /// `PLUGIN_*`.
+        pub flags: u32 = 5,
+        /// Lowest version of its messages to the peer plugin.
+        pub wire_min: u32 = 6,
+        /// Highest version of its messages to the peer plugin.
+        pub wire_max: u32 = 7,
+        /// Bits `1 << CAP_...`.
+        pub capabilities: u64 = 8,
+        /// Groups of system calls that it makes, `CALLS_*`; 0 if it has no list.
+        pub calls: u32 = 9,
+        /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
+        pub paths: Vec<String> = 10,
+        /// It has the optional callback `drain`: the host does not wait for those that it has not.
+        pub has_drain: bool = 11,
+        /// It has the optional callback `settle`.
+        pub has_settle: bool = 12,
+        /// It has the optional callback `role`.
+        pub has_role: bool = 13,
+        /// The verbs of its query.
+        pub verbs: Vec<Verb> = 14,
+        /// It answers the extension `spared.group/1`: it decides roles.
+        pub provides_groups: bool = 15,
+        /// It answers the extension `spared.peer/1`: it has a channel to its peer.
+        pub has_peer: bool = 16,
+        /// It answers the extension `spared.identity/1`: it has statements signed and verified.
+        pub has_identity: bool = 17,
+        /// Plugins of this node with which it exchanges messages, by `spared.local/1`, if they name it
+        /// as well.
+        pub partners: Vec<String> = 18,
+    }
 }
 
 impl Descriptor {
@@ -54,16 +61,66 @@ impl Descriptor {
     }
 }
 
-/// A verb of a plugin's query.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Verb {
-    /// The word; empty for `sparectl NAME` alone.
-    pub word: String,
-    /// Arguments that follow the word.
-    pub usage: String,
-    /// Summary in one line.
-    pub summary: String,
-    /// It changes something, for root only. Other verbs are open to users who may only read.
-    pub changes: bool,
+record! {
+    /// A verb of a plugin's query.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(default)]
+    pub struct Verb {
+        /// The word; empty for `sparectl NAME` alone.
+        pub word: String = 0,
+        /// Arguments that follow the word.
+        pub usage: String = 1,
+        /// Summary in one line.
+        pub summary: String = 2,
+        /// It changes something, for root only. Other verbs are open to users who may only read.
+        pub changes: bool = 3,
+    }
+}
+
+record! {
+    /// The plugin's descriptor, or why there is none.
+    #[derive(Debug)]
+    pub struct Loading {
+        /// The descriptor.
+        pub descriptor: Option<Descriptor> = 0,
+        /// Why there is none.
+        pub why: Option<String> = 1,
+    }
+}
+
+impl Wire for Result<Descriptor, String> {
+    fn write(&self, writer: &mut Writer) {
+        writer.map(1);
+        match self {
+            Ok(descriptor) => {
+                writer.number(0);
+                descriptor.write(writer);
+            }
+            Err(why) => {
+                writer.number(1);
+                why.write(writer);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let Loading { descriptor, why } = Loading::read(reader)?;
+        match (descriptor, why) {
+            (_, Some(why)) => Ok(Err(why)),
+            (Some(descriptor), None) => Ok(Ok(descriptor)),
+            (None, None) => Err(reader.fault("has neither a descriptor nor a reason")),
+        }
+    }
+
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    fn is_absent(&self) -> bool {
+        false
+    }
+
+    fn shape() -> Shape {
+        Loading::shape()
+    }
 }

@@ -5,39 +5,42 @@ use spared_abi as abi;
 
 use crate::Forced;
 use crate::named::flags;
+use crate::record::record;
 
-/// The daemon's directive for a group, to the plugin that elects. It is the whole state: the newest replaces all earlier
-/// ones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Directive {
-    /// The configured name.
-    pub group: String,
-    /// This node's quality, 0-100.
-    pub quality: u8,
-    /// The peer's quality, 0-100, if it is known.
-    pub peer_quality: Option<u8>,
-    /// This node may become active.
-    pub eligible: bool,
-    /// Role that an administrator forced.
-    pub forced: Forced,
-    /// This node is in maintenance.
-    pub maintenance: bool,
-    /// This node must stop being active now; `why` has the reason.
-    pub resign: bool,
-    /// This node is not yet in sync: weaker than one that is.
-    pub joining: bool,
-    /// A failover to this node would lose nothing: tell the peer.
-    pub ready: bool,
-    /// No change of role for quality or preference.
-    pub frozen: bool,
-    /// The peer is prepared: publish backup now, so that it becomes active.
-    pub release: bool,
-    /// This node is prepared: become active as soon as the peer lets go.
-    pub prepared: bool,
-    /// The group was active here until an elector ended, and the machine has run since: its networks carry.
-    pub held: bool,
-    /// The reason.
-    pub why: String,
+record! {
+    /// The daemon's directive for a group, to the plugin that elects. It is the whole state: the newest replaces all earlier
+    /// ones.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Directive {
+        /// The configured name.
+        pub group: String = 0,
+        /// This node's quality, 0-100.
+        pub quality: u8 = 1,
+        /// The peer's quality, 0-100, if it is known.
+        pub peer_quality: Option<u8> = 2,
+        /// This node may become active.
+        pub eligible: bool = 3,
+        /// Role that an administrator forced.
+        pub forced: Forced = 4,
+        /// This node is in maintenance.
+        pub maintenance: bool = 5,
+        /// This node must stop being active now; `why` has the reason.
+        pub resign: bool = 6,
+        /// This node is not yet in sync: weaker than one that is.
+        pub joining: bool = 7,
+        /// A failover to this node would lose nothing: tell the peer.
+        pub ready: bool = 8,
+        /// No change of role for quality or preference.
+        pub frozen: bool = 9,
+        /// The peer is prepared: publish backup now, so that it becomes active.
+        pub release: bool = 10,
+        /// This node is prepared: become active as soon as the peer lets go.
+        pub prepared: bool = 11,
+        /// The group was active here until an elector ended, and the machine has run since: its networks carry.
+        pub held: bool = 12,
+        /// The reason.
+        pub why: String = 13,
+    }
 }
 
 /// What counts until the daemon has said anything.

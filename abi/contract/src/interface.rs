@@ -7,31 +7,34 @@ use spared_abi as abi;
 
 use crate::address;
 use crate::named::{flags, named};
+use crate::record::record;
 
-/// Complete state of one interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InterfaceEvent {
-    /// Its name.
-    pub name: String,
-    /// The interface exists.
-    pub present: bool,
-    /// The administrator set it up.
-    pub up: bool,
-    /// It has a carrier.
-    pub carrier: bool,
-    /// The kernel's index; 0 if absent.
-    pub index: u32,
-    /// Bytes of payload per frame.
-    pub mtu: u32,
-    /// Its own MAC, not a virtual one.
-    pub mac: [u8; 6],
-    /// The node's own addresses with their prefix lengths, without virtual ones of spared.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// The requested sockets, as far as they could be opened. Their descriptors come with the event, in this order.
-    pub sockets: Vec<SocketKind>,
-    /// Number of this opening of the sockets: with the same number the descriptors are those that came
-    /// before, and do not come again. 0 where the SDK has sorted that out.
-    pub generation: u64,
+record! {
+    /// Complete state of one interface.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct InterfaceEvent {
+        /// Its name.
+        pub name: String = 0,
+        /// The interface exists.
+        pub present: bool = 1,
+        /// The administrator set it up.
+        pub up: bool = 2,
+        /// It has a carrier.
+        pub carrier: bool = 3,
+        /// The kernel's index; 0 if absent.
+        pub index: u32 = 4,
+        /// Bytes of payload per frame.
+        pub mtu: u32 = 5,
+        /// Its own MAC, not a virtual one.
+        pub mac: [u8; 6] = 6,
+        /// The node's own addresses with their prefix lengths, without virtual ones of spared.
+        pub addresses: Vec<(IpAddr, u8)> = 7,
+        /// The requested sockets, as far as they could be opened. Their descriptors come with the event, in this order.
+        pub sockets: Vec<SocketKind> = 8,
+        /// Number of this opening of the sockets: with the same number the descriptors are those that came
+        /// before, and do not come again. 0 where the SDK has sorted that out.
+        pub generation: u64 = 9,
+    }
 }
 
 flags! {
@@ -44,9 +47,8 @@ flags! {
 
 named! {
     /// Purpose of a socket; `plugin.h` says how each is bound.
-    #[non_exhaustive]
     #[serde(from = "u32", into = "u32")]
-    pub enum SocketKind {
+    pub enum SocketKind non_exhaustive {
         /// Whole frames of VRRP, both ways.
         VrrpLink = SOCKET_VRRP_LINK,
         /// Unicast adverts over IPv4, sending only.
@@ -68,12 +70,6 @@ named! {
         else
         /// A kind that this SDK does not know.
         Other
-    }
-}
-
-impl From<u32> for SocketKind {
-    fn from(number: u32) -> Self {
-        Self::from_raw(number).unwrap_or(Self::Other(number))
     }
 }
 

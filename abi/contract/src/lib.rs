@@ -9,6 +9,7 @@
 
 pub mod address;
 mod cause;
+pub mod cbor;
 pub mod channel;
 pub mod check;
 mod claims;
@@ -23,9 +24,11 @@ mod named;
 pub mod note;
 mod pair_status;
 mod publication;
+mod record;
 mod role;
 mod role_event;
 mod row;
+pub mod schema;
 
 pub use cause::{Cause, CauseKind};
 pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};

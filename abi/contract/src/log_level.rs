@@ -21,12 +21,7 @@ named! {
         /// An elector's event and warning that another router is active too, or no longer is.
         Conflict = LOG_CONFLICT,
     }
-}
-
-impl From<u32> for LogLevel {
-    fn from(number: u32) -> Self {
-        Self::from_raw(number).unwrap_or(Self::Info)
-    }
+    unknown is Info
 }
 
 impl From<log::Level> for LogLevel {

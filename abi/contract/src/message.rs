@@ -3,9 +3,9 @@
 //! Descriptors travel beside [`ToPlugin::Interface`], in the order of its `sockets`, [`ToPlugin::Channel`] and
 //! [`ToPlugin::Partner`].
 
-use serde::{Deserialize, Serialize};
-
-use crate::codec::Message;
+use crate::cbor;
+use crate::codec::{Malformed, Message};
+use crate::record::messages;
 use crate::{
     Cause, Claims, Descriptor, Directive, EventRecord, Failure, InterfaceEvent, LogLevel,
     PairStatus, Publication, Role, RoleEvent, Row, Scope, Surroundings,
@@ -14,231 +14,247 @@ use crate::{
 /// How long a worker waits for the answer to a [`Call`] before the callback sees -ETIMEDOUT.
 pub const CALL_TIMEOUT_MS: u64 = 100;
 
-/// A message to a plugin. One with a token is answered by [`FromPlugin::Returned`] with the same token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ToPlugin {
-    /// Apply a configuration, or only check it.
-    Configure {
-        /// See [`ToPlugin`].
-        token: u64,
-        /// The plugin's file.
-        toml: String,
-        /// Only check it.
-        check: bool,
-        /// The host's keys.
-        surroundings: Surroundings,
-    },
-    /// Begin the work.
-    Start {
-        /// See [`ToPlugin`].
-        token: u64,
-    },
-    /// End the work.
-    Stop {
-        /// See [`ToPlugin`].
-        token: u64,
-    },
-    /// Send the peer all that the plugin has.
-    Drain {
-        /// See [`ToPlugin`].
-        token: u64,
-        /// Monotonic time; afterwards the host goes on without the plugin.
-        deadline_ns: u64,
-    },
-    /// Apply all that was received.
-    Settle {
-        /// See [`ToPlugin`].
-        token: u64,
-        /// Monotonic time; afterwards the host goes on without the plugin.
-        deadline_ns: u64,
-    },
-    /// A group's role.
-    Role {
-        /// See [`ToPlugin`].
-        token: u64,
-        /// The role.
-        event: RoleEvent,
-    },
-    /// Answer `sparectl NAME ARGV...`.
-    Query {
-        /// See [`ToPlugin`].
-        token: u64,
-        /// The words.
-        argv: Vec<String>,
-    },
-    /// State of an interface that the plugin follows.
-    Interface(InterfaceEvent),
-    /// For the plugin that elects.
-    Directive(Directive),
-    /// The channel to the peer; its descriptor travels with the message. It replaces the one before.
-    /// When the link's process is gone, its end is closed, and there is no channel.
-    Channel,
-    /// The channel to another plugin of this node, by the worker's `channel.rs`; its descriptor travels
-    /// with the message. It replaces the one before.
-    Partner {
-        /// The other plugin.
-        plugin: String,
-    },
-    /// State of the pair, for a plugin that watches it.
-    Status(PairStatus),
-    /// An event, for a plugin that watches them.
-    Event(EventRecord),
-    /// Answers the [`FromPlugin::Call`] of the same number.
-    Answer {
-        /// Number of the call.
-        number: u64,
-        /// 0 or -errno for each element of an array, or for the one thing that was asked.
-        statuses: Vec<i32>,
-    },
-    /// Answered by [`FromPlugin::Pong`] from the plugin's own loop.
-    Ping {
-        /// Number of the ping.
-        number: u64,
-    },
+messages! {
+    /// A message to a plugin. One with a token is answered by [`FromPlugin::Returned`] with the same token.
+    pub enum ToPlugin {
+        /// Apply a configuration, or only check it.
+        Configure {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+            /// The plugin's file.
+            toml: String = 1,
+            /// Only check it.
+            check: bool = 2,
+            /// The host's keys.
+            surroundings: Surroundings = 3,
+        } = 1,
+        /// Begin the work.
+        Start {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+        } = 2,
+        /// End the work.
+        Stop {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+        } = 3,
+        /// Send the peer all that the plugin has.
+        Drain {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+            /// Monotonic time; afterwards the host goes on without the plugin.
+            deadline_ns: u64 = 1,
+        } = 4,
+        /// Apply all that was received.
+        Settle {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+            /// Monotonic time; afterwards the host goes on without the plugin.
+            deadline_ns: u64 = 1,
+        } = 5,
+        /// A group's role.
+        Role {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+            /// The role.
+            event: RoleEvent = 1,
+        } = 6,
+        /// Answer `sparectl NAME ARGV...`.
+        Query {
+            /// Number of the request, for its answer.
+            token: u64 = 0,
+            /// The words.
+            argv: Vec<String> = 1,
+        } = 7,
+        /// State of an interface that the plugin follows.
+        Interface(event: InterfaceEvent) = 8,
+        /// For the plugin that elects.
+        Directive(directive: Directive) = 9,
+        /// The channel to the peer; its descriptor travels with the message. It replaces the one before.
+        /// When the link's process is gone, its end is closed, and there is no channel.
+        Channel = 10,
+        /// The channel to another plugin of this node, by the worker's `channel.rs`; its descriptor travels
+        /// with the message. It replaces the one before.
+        Partner {
+            /// The other plugin.
+            plugin: String = 0,
+        } = 11,
+        /// State of the pair, for a plugin that watches it.
+        Status(status: PairStatus) = 12,
+        /// An event, for a plugin that watches them.
+        Event(event: EventRecord) = 13,
+        /// Answers the [`FromPlugin::Call`] of the same number.
+        Answer {
+            /// Number of the call.
+            number: u64 = 0,
+            /// 0 or -errno for each element of an array, or for the one thing that was asked.
+            statuses: Vec<i32> = 1,
+        } = 14,
+        /// Answered by [`FromPlugin::Pong`] from the plugin's own loop.
+        Ping {
+            /// Number of the ping.
+            number: u64 = 0,
+        } = 15,
+    }
+    read by "the plugin"
 }
 
-impl Message for ToPlugin {}
+impl Message for ToPlugin {
+    fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        Ok(cbor::encode(self))
+    }
 
-/// A message from a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FromPlugin {
-    /// After loading: the plugin's descriptor, or why there is none.
-    Loaded(Result<Descriptor, String>),
-    /// A callback has ended, at once or by done().
-    Returned {
-        /// That of the message.
-        token: u64,
-        /// 0, a status of this callback, or -errno.
-        status: i32,
-        /// Why it failed.
-        failures: Vec<Failure>,
-        /// The answer to a query.
-        rows: Vec<Row>,
-        /// Some rows were left out, as the answer was too long.
-        missing: bool,
-    },
-    /// A start or a stop is pending; [`FromPlugin::Returned`] follows.
-    Pending {
-        /// That of the message.
-        token: u64,
-    },
-    /// A function that needs the host.
-    Call {
-        /// Number of the call, for its [`ToPlugin::Answer`].
-        number: u64,
-        /// The function.
-        call: Call,
-    },
-    /// A line for the log, or an event.
-    Log {
-        /// Its level.
-        level: LogLevel,
-        /// The line.
-        text: String,
-    },
-    /// A check of `spared.check/1`, within the bounds of [`check`](crate::check).
-    Check {
-        /// Name, unique within the plugin.
-        name: String,
-        /// How much it counts.
-        weight: u32,
-        /// 0-100, `CHECK_UNKNOWN` or `CHECK_LOSES`.
-        state: u32,
-        /// Sentence about the state.
-        why: String,
-    },
-    /// Withdraws a check.
-    ForgetCheck {
-        /// Its name.
-        name: String,
-    },
-    /// Whether the plugin is in sync, by `spared.peer/1`.
-    InSync {
-        /// It is.
-        yes: bool,
-        /// Why not.
-        why: String,
-    },
-    /// A callback that nobody waits for fails, and why, at most once a second; or it works again.
-    Callback {
-        /// The callback.
-        name: String,
-        /// Why it fails.
-        why: Option<String>,
-    },
-    /// Scopes of keys, by `spared.scope/1`. Sent before the [`FromPlugin::Returned`] of a
-    /// `configure` that succeeded.
-    Scopes {
-        /// Keys with their scopes.
-        scopes: Vec<(String, Scope)>,
-    },
-    /// Answers a ping.
-    Pong {
-        /// Number of callbacks that took longer than 50 ms, since the plugin was loaded.
-        slow_calls: u64,
-        /// Number of the ping.
-        number: u64,
-    },
+    fn decode(record: &[u8]) -> Result<Self, Malformed> {
+        cbor::decode(record)
+    }
 }
 
-impl Message for FromPlugin {}
+messages! {
+    /// A message from a plugin.
+    pub enum FromPlugin {
+        /// After loading: the plugin's descriptor, or why there is none.
+        Loaded(loaded: Result<Descriptor, String>) = 1,
+        /// A callback has ended, at once or by done().
+        Returned {
+            /// That of the message.
+            token: u64 = 0,
+            /// 0, a status of this callback, or -errno.
+            status: i32 = 1,
+            /// Why it failed.
+            failures: Vec<Failure> = 2,
+            /// The answer to a query.
+            rows: Vec<Row> = 3,
+            /// Some rows were left out, as the answer was too long.
+            missing: bool = 4,
+        } = 2,
+        /// A start or a stop is pending; [`FromPlugin::Returned`] follows.
+        Pending {
+            /// That of the message.
+            token: u64 = 0,
+        } = 3,
+        /// A line for the log, or an event.
+        Log {
+            /// Its level.
+            level: LogLevel = 0,
+            /// The line.
+            text: String = 1,
+        } = 4,
+        /// A check of `spared.check/1`, within the bounds of [`check`](crate::check).
+        Check {
+            /// Name, unique within the plugin.
+            name: String = 0,
+            /// How much it counts.
+            weight: u32 = 1,
+            /// 0-100, `CHECK_UNKNOWN` or `CHECK_LOSES`.
+            state: u32 = 2,
+            /// Sentence about the state.
+            why: String = 3,
+        } = 5,
+        /// Withdraws a check.
+        ForgetCheck {
+            /// Its name.
+            name: String = 0,
+        } = 6,
+        /// Whether the plugin is in sync, by `spared.peer/1`.
+        InSync {
+            /// It is.
+            yes: bool = 0,
+            /// Why not.
+            why: String = 1,
+        } = 7,
+        /// A callback that nobody waits for fails, and why, at most once a second; or it works again.
+        Callback {
+            /// The callback.
+            name: String = 0,
+            /// Why it fails.
+            why: Option<String> = 1,
+        } = 8,
+        /// Scopes of keys, by `spared.scope/1`. Sent before the [`FromPlugin::Returned`] of a
+        /// `configure` that succeeded.
+        Scopes {
+            /// Keys with their scopes.
+            scopes: Vec<(String, Scope)> = 0,
+        } = 9,
+        /// Answers a ping.
+        Pong {
+            /// Number of callbacks that took longer than 50 ms, since the plugin was loaded.
+            slow_calls: u64 = 0,
+            /// Number of the ping.
+            number: u64 = 1,
+        } = 10,
+        calls Call: Call,
+    }
+    read by "spared"
+}
 
-/// A function that needs the host: the worker blocks on its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Call {
-    /// Follow an interface.
-    Follow {
-        /// Its name.
-        interface: String,
-        /// Sockets to open there, `SOCKETS_*`.
-        sockets: u32,
-    },
-    /// Follow it no longer.
-    Unfollow {
-        /// Its name.
-        interface: String,
-    },
-    /// Declare groups or withdraw them.
-    Claim {
-        /// Each group once; None withdraws it.
-        groups: Vec<(String, Option<Claims>)>,
-    },
-    /// Set the roles of groups.
-    Publish {
-        /// Each group once.
-        groups: Vec<(String, Publication)>,
-    },
-    /// Announce the addresses of groups again.
-    Announce {
-        /// Each group once.
-        groups: Vec<String>,
-    },
-    /// Switch a group over to the peer.
-    SwitchOver {
-        /// The group.
-        group: String,
-        /// Why.
-        cause: Cause,
-    },
-    /// What a plugin that does not elect adds to a group.
-    Add {
-        /// The group.
-        group: String,
-        /// None takes away what was added.
-        claims: Option<Claims>,
-    },
-    /// Watch the pair.
-    Watch {
-        /// `WATCH_*`.
-        what: u32,
-    },
-    /// Replace the cause of a published role. Not waited for.
-    Explain {
-        /// The group.
-        group: String,
-        /// Its role.
-        role: Role,
-        /// The new cause.
-        cause: Cause,
-    },
+impl Message for FromPlugin {
+    fn encode(&self) -> Result<Vec<u8>, Malformed> {
+        Ok(cbor::encode(self))
+    }
+
+    fn decode(record: &[u8]) -> Result<Self, Malformed> {
+        cbor::decode(record)
+    }
+}
+
+messages! {
+    /// A function that needs the host: the worker blocks on its answer.
+    pub enum Call {
+        /// Follow an interface.
+        Follow {
+            /// Its name.
+            interface: String = 1,
+            /// Sockets to open there, `SOCKETS_*`.
+            sockets: u32 = 2,
+        } = 0x100,
+        /// Follow it no longer.
+        Unfollow {
+            /// Its name.
+            interface: String = 1,
+        } = 0x101,
+        /// Declare groups or withdraw them.
+        Claim {
+            /// Each group once; None withdraws it.
+            groups: Vec<(String, Option<Claims>)> = 1,
+        } = 0x102,
+        /// Set the roles of groups.
+        Publish {
+            /// Each group once.
+            groups: Vec<(String, Publication)> = 1,
+        } = 0x103,
+        /// Announce the addresses of groups again.
+        Announce {
+            /// Each group once.
+            groups: Vec<String> = 1,
+        } = 0x104,
+        /// Switch a group over to the peer.
+        SwitchOver {
+            /// The group.
+            group: String = 1,
+            /// Why.
+            cause: Cause = 2,
+        } = 0x105,
+        /// What a plugin that does not elect adds to a group.
+        Add {
+            /// The group.
+            group: String = 1,
+            /// None takes away what was added.
+            claims: Option<Claims> = 2,
+        } = 0x106,
+        /// Watch the pair.
+        Watch {
+            /// `WATCH_*`.
+            what: u32 = 1,
+        } = 0x107,
+        /// Replace the cause of a published role. Not waited for.
+        Explain {
+            /// The group.
+            group: String = 1,
+            /// Its role.
+            role: Role = 2,
+            /// The new cause.
+            cause: Cause = 3,
+        } = 0x108,
+    }
+    read by "spared"
 }

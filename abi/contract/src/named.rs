@@ -1,20 +1,36 @@
-//! Numbers and bits of the C header: each stands once, as the constant of the header, and is read and written by what
-//! these macros make of it.
+//! Numbers and bits of the C header and of messages: each stands once, as the constant of the header, and is read and
+//! written by what these macros make of it.
 
-/// Defines an enum whose values have numbers in the C header. `else` names the variant for numbers without a name.
+/// Defines an enum whose values have numbers in the C header and in messages, and what an unknown number is: a variant
+/// that keeps it (`else`), one of those with a name (`unknown is`), or nothing, and then it is no [`Wire`].
 macro_rules! named {
     (
-        $(#[$meta:meta])*
-        pub enum $name:ident {
-            $($(#[$of_variant:meta])+ $variant:ident = $constant:ident,)+
-            $(else $(#[$of_other:meta])+ $other:ident)?
+        $(#[doc = $doc:literal])+
+        $(#[derive($($derived:ident),+)])?
+        $(#[serde($($serde:tt)+)])?
+        pub enum $name:ident $($exhaustive:ident)? {
+            $(
+                $(#[doc = $variant_doc:literal])+
+                $(#[serde($($variant_serde:tt)+)])?
+                $variant:ident = $constant:ident,
+            )+
+            $(else $(#[doc = $other_doc:literal])+ $other:ident)?
         }
+        $(default is $default:ident)?
+        $(unknown is $unknown:ident)?
     ) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        $(#[$meta])*
+        $(#[derive($($derived),+)])?
+        $(#[serde($($serde)+)])?
+        $(#[$exhaustive])?
+        $(#[doc = $doc])+
         pub enum $name {
-            $($(#[$of_variant])+ $variant,)+
-            $($(#[$of_other])+ $other(u32),)?
+            $(
+                $(#[doc = $variant_doc])+
+                $(#[serde($($variant_serde)+)])?
+                $variant,
+            )+
+            $($(#[doc = $other_doc])+ $other(u32),)?
         }
 
         impl $name {
@@ -39,16 +55,73 @@ macro_rules! named {
                     _ => None,
                 }
             }
+
+            /// Its form in the schema.
+            pub(crate) fn names() -> crate::schema::Shape {
+                crate::schema::Shape::Named {
+                    name: stringify!($name),
+                    docs: &[$($doc),+],
+                    values: vec![$((
+                        stringify!($variant),
+                        spared_abi::$constant,
+                        &[$($variant_doc),+],
+                    )),+],
+                }
+            }
         }
+
+        $(impl Default for $name {
+            fn default() -> Self {
+                Self::$default
+            }
+        })?
 
         impl From<$name> for u32 {
             fn from(value: $name) -> Self {
                 value.to_raw()
             }
         }
+
+        $(crate::named::read_by_number!($name, number => $name::$other(number));)?
+        $(crate::named::read_by_number!($name, _number => $name::$unknown);)?
     };
 }
 pub(crate) use named;
+
+/// What numbers are that have no name.
+macro_rules! read_by_number {
+    ($name:ident, $number:ident => $unknown:expr) => {
+        impl From<u32> for $name {
+            fn from($number: u32) -> Self {
+                Self::from_raw($number).unwrap_or($unknown)
+            }
+        }
+
+        impl crate::cbor::Wire for $name {
+            fn write(&self, writer: &mut crate::cbor::Writer) {
+                writer.number(self.to_raw().into());
+            }
+
+            fn read(reader: &mut crate::cbor::Reader<'_>) -> Result<Self, crate::codec::Malformed> {
+                reader.named().map(Self::from)
+            }
+
+            /// The one with the number 0.
+            fn absent() -> Option<Self> {
+                Self::from_raw(0)
+            }
+
+            fn is_absent(&self) -> bool {
+                Self::from_raw(0) == Some(*self)
+            }
+
+            fn shape() -> crate::schema::Shape {
+                Self::names()
+            }
+        }
+    };
+}
+pub(crate) use read_by_number;
 
 /// Defines which bit of the C interface each flag of a struct is.
 macro_rules! flags {

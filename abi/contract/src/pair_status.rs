@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use spared_abi as abi;
 
 use crate::named::{flags, named};
+use crate::record::record;
 use crate::{LogLevel, Role};
 
 named! {
     /// State of the pair in a word, from best to worst.
-    #[derive(Default, PartialOrd, Ord)]
+    #[derive(PartialOrd, Ord)]
     #[serde(rename_all = "kebab-case")]
     pub enum VerdictWord {
         /// Both nodes are as configured, and a failover now loses nothing.
-        #[default]
         Ok = VERDICT_OK,
         /// A failover works or may work; the findings name what is wrong. A plugin is told this also for a word that
         /// its SDK does not know.
@@ -29,6 +29,8 @@ named! {
         /// Nobody is active.
         None = VERDICT_NONE,
     }
+    default is Ok
+    unknown is Warn
 }
 
 impl VerdictWord {
@@ -73,27 +75,29 @@ impl fmt::Display for VerdictWord {
     }
 }
 
-/// State of the pair, as `sparectl status` prints it: bounded, so that it always fits a record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PairStatus {
-    /// The worst of all groups.
-    pub verdict: VerdictWord,
-    /// This node's quality, 0-100.
-    pub quality: u8,
-    /// A failover to this node would lose nothing.
-    pub ready: bool,
-    /// There is a session with the peer.
-    pub link_up: bool,
-    /// This node's name.
-    pub node: String,
-    /// The peer's name; empty if there is none.
-    pub peer: String,
-    /// All groups; without groups one that says so.
-    pub groups: Vec<GroupHeadline>,
-    /// Findings on both nodes, worst first.
-    pub findings: Vec<FindingRecord>,
-    /// Groups and findings for which there was no room.
-    pub left_out: u32,
+record! {
+    /// State of the pair, as `sparectl status` prints it: bounded, so that it always fits a record.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct PairStatus {
+        /// The worst of all groups.
+        pub verdict: VerdictWord = 0,
+        /// This node's quality, 0-100.
+        pub quality: u8 = 1,
+        /// A failover to this node would lose nothing.
+        pub ready: bool = 2,
+        /// There is a session with the peer.
+        pub link_up: bool = 3,
+        /// This node's name.
+        pub node: String = 4,
+        /// The peer's name; empty if there is none.
+        pub peer: String = 5,
+        /// All groups; without groups one that says so.
+        pub groups: Vec<GroupHeadline> = 6,
+        /// Findings on both nodes, worst first.
+        pub findings: Vec<FindingRecord> = 7,
+        /// Groups and findings for which there was no room.
+        pub left_out: u32 = 8,
+    }
 }
 
 flags! {
@@ -103,53 +107,59 @@ flags! {
     }
 }
 
-/// State of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupHeadline {
-    /// Its state.
-    pub verdict: VerdictWord,
-    /// The configured name; empty: there is no group.
-    pub group: String,
-    /// A sentence with the group's name.
-    pub headline: String,
-    /// Role of this node.
-    pub role: Option<Role>,
+record! {
+    /// State of a group.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct GroupHeadline {
+        /// Its state.
+        pub verdict: VerdictWord = 0,
+        /// The configured name; empty: there is no group.
+        pub group: String = 1,
+        /// A sentence with the group's name.
+        pub headline: String = 2,
+        /// Role of this node.
+        pub role: Option<Role> = 3,
+    }
 }
 
-/// A fault, or a state that is not as configured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FindingRecord {
-    /// "SP-0401".
-    pub id: String,
-    /// Node with the fault.
-    pub node: String,
-    /// Object with the fault.
-    pub thing: String,
-    /// The fault.
-    pub text: String,
-    /// Remedy; may be empty.
-    pub todo: String,
-    /// Local time; empty: not known.
-    pub since: String,
+record! {
+    /// A fault, or a state that is not as configured.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct FindingRecord {
+        /// "SP-0401".
+        pub id: String = 0,
+        /// Node with the fault.
+        pub node: String = 1,
+        /// Object with the fault.
+        pub thing: String = 2,
+        /// The fault.
+        pub text: String = 3,
+        /// Remedy; may be empty.
+        pub todo: String = 4,
+        /// Local time; empty: not known.
+        pub since: String = 5,
+    }
 }
 
-/// An event, as in `sparectl events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventRecord {
-    /// [`LogLevel::Error`], [`LogLevel::Warn`] or [`LogLevel::Info`].
-    pub level: LogLevel,
-    /// Events before this one that were not told.
-    pub lost: u64,
-    /// Local time.
-    pub at: String,
-    /// One word: "role".
-    pub kind: String,
-    /// The group; empty: of none.
-    pub group: String,
-    /// One word; may be empty.
-    pub reason: String,
-    /// The event.
-    pub text: String,
+record! {
+    /// An event, as in `sparectl events`.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct EventRecord {
+        /// [`LogLevel::Error`], [`LogLevel::Warn`] or [`LogLevel::Info`].
+        pub level: LogLevel = 0,
+        /// Events before this one that were not told.
+        pub lost: u64 = 1,
+        /// Local time.
+        pub at: String = 2,
+        /// One word: "role".
+        pub kind: String = 3,
+        /// The group; empty: of none.
+        pub group: String = 4,
+        /// One word; may be empty.
+        pub reason: String = 5,
+        /// The event.
+        pub text: String = 6,
+    }
 }
 
 impl PairStatus {

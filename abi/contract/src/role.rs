@@ -6,17 +6,17 @@ use crate::named::named;
 
 named! {
     /// A group's role on a node.
-    #[derive(Default)]
     #[serde(rename_all = "kebab-case")]
     pub enum Role {
         /// It stands by. A plugin is told this also for a role that its SDK does not know.
-        #[default]
         Backup = ROLE_BACKUP,
         /// It serves: this node has the addresses.
         Active = ROLE_ACTIVE,
         /// Backup, and unable to become active.
         Fault = ROLE_FAULT,
     }
+    default is Backup
+    unknown is Backup
 }
 
 impl Role {
@@ -38,17 +38,17 @@ impl fmt::Display for Role {
 
 named! {
     /// What an administrator forced.
-    #[derive(Default)]
     #[serde(rename_all = "kebab-case")]
     pub enum Forced {
         /// Nothing, or something that the SDK of a plugin does not know.
-        #[default]
         No = FORCED_NO,
         /// Active whatever the election says.
         Active = FORCED_ACTIVE,
         /// Never active.
         Backup = FORCED_BACKUP,
     }
+    default is No
+    unknown is No
 }
 
 impl Forced {

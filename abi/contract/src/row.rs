@@ -7,6 +7,8 @@ use spared_abi as abi;
 
 use crate::named::named;
 
+mod form;
+
 /// A row of the answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {

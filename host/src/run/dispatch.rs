@@ -220,6 +220,8 @@ impl Loop {
             Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
                 self.handle_group_call(now, &plugin, number, call);
             }
+            // A newer plugin's, which goes on without it.
+            Call::Unknown { .. } => self.supervisor.answer_call(now, &ticket, -libc::ENOSYS),
             // The extension is offered to all plugins; only electors may call it.
             _ if !self.supervisor.provides_groups(&plugin) => {
                 self.supervisor.answer_call(now, &ticket, -libc::EPERM);

@@ -201,6 +201,8 @@ impl Supervisor {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::Scopes { plugin, scopes });
             }
+            // A newer plugin's, which goes on without it.
+            FromPlugin::Unknown { .. } => {}
             FromPlugin::Pong { number, slow_calls } => {
                 if let Some(running) = self.running(name) {
                     running.pings.handle_pong(number);

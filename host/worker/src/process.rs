@@ -235,7 +235,7 @@ fn printable(mut message: FromPlugin) -> FromPlugin {
             }
         }
         FromPlugin::Call { call, .. } => printable_call(call),
-        FromPlugin::Pong { .. } | FromPlugin::Pending { .. } => {}
+        FromPlugin::Pong { .. } | FromPlugin::Pending { .. } | FromPlugin::Unknown { .. } => {}
     }
     message
 }
@@ -258,7 +258,8 @@ fn printable_call(call: &mut Call) {
         }
         Call::Add { group, .. } => plain(group),
         // Interfaces are checked against the rules of the kernel for names.
-        Call::Follow { .. } | Call::Unfollow { .. } | Call::Watch { .. } => {}
+        Call::Follow { .. } | Call::Unfollow { .. } | Call::Watch { .. } | Call::Unknown { .. } => {
+        }
     }
 }
 

@@ -78,6 +78,8 @@ impl Driver {
             ToPlugin::Event(event) => self.tell_event(&event),
             // An Answer outside a call comes too late.
             ToPlugin::Answer { .. } => {}
+            // A newer daemon's, which goes on without it.
+            ToPlugin::Unknown { .. } => {}
         }
     }
 

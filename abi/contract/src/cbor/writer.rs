@@ -1,0 +1,94 @@
+//! Writes CBOR as RFC 8949 §4.2 wants it: shortest numbers, definite lengths, ascending keys.
+
+use std::convert::Infallible;
+
+use minicbor::Encoder;
+use minicbor::encode::Error;
+
+use super::Wire;
+
+/// Room for most messages.
+const USUAL_BYTES: usize = 128;
+
+/// A record that is being written.
+pub(crate) struct Writer {
+    encoder: Encoder<Vec<u8>>,
+    /// Number of a call, which is the first entry of the next map.
+    number: Option<u64>,
+}
+
+impl Writer {
+    /// A message as a record. A body of which nothing is written is an empty map.
+    pub(crate) fn message(kind: u32, write_body: impl FnOnce(&mut Self)) -> Vec<u8> {
+        let mut writer = Self {
+            encoder: Encoder::new(Vec::with_capacity(USUAL_BYTES)),
+            number: None,
+        };
+        writer.map(2);
+        writer.number(0);
+        writer.number(kind.into());
+        writer.number(1);
+        let before = writer.encoder.writer().len();
+        write_body(&mut writer);
+        if writer.encoder.writer().len() == before {
+            writer.map(0);
+        }
+        writer.encoder.into_writer()
+    }
+
+    /// Makes this number the entry 0 of the next map, whose own keys begin at 1.
+    pub(crate) fn begin_call(&mut self, number: u64) {
+        self.number = Some(number);
+    }
+
+    /// Begins a map with this many entries.
+    pub(crate) fn map(&mut self, entries: usize) {
+        let number = self.number.take();
+        let entries = entries + usize::from(number.is_some());
+        written(self.encoder.map(entries as u64));
+        if let Some(number) = number {
+            self.number(0);
+            self.number(number);
+        }
+    }
+
+    /// An entry of a map, unless its value is what an absent key stands for.
+    pub(crate) fn entry<T: Wire>(&mut self, key: u64, value: &T) {
+        if !value.is_absent() {
+            self.number(key);
+            value.write(self);
+        }
+    }
+
+    pub(crate) fn list<T: Wire>(&mut self, values: &[T]) {
+        written(self.encoder.array(values.len() as u64));
+        for value in values {
+            value.write(self);
+        }
+    }
+
+    pub(crate) fn number(&mut self, number: u64) {
+        written(self.encoder.u64(number));
+    }
+
+    pub(crate) fn signed(&mut self, number: i64) {
+        written(self.encoder.i64(number));
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
+        written(self.encoder.str(text));
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        written(self.encoder.bytes(bytes));
+    }
+
+    pub(crate) fn flag(&mut self, flag: bool) {
+        written(self.encoder.bool(flag));
+    }
+}
+
+/// Memory does not refuse bytes, as the type of the error says.
+fn written<T>(outcome: Result<T, Error<Infallible>>) {
+    debug_assert!(outcome.is_ok());
+}
