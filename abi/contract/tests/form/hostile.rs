@@ -1,0 +1,100 @@
+//! Records that no honest end sends: an error or a message, at once and in little memory.
+
+use std::fmt::Debug;
+
+use spared_contract::codec::{MESSAGE_MAX, Message};
+use spared_contract::schema::{self, Kind};
+use spared_contract::{FromPlugin, ToPlugin};
+
+use crate::samples;
+use crate::tree::Tree;
+
+fn records(kinds: &[Kind]) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let samples = samples(kinds).into_iter();
+    samples.map(|(name, tree): (String, Tree)| (name, tree.record()))
+}
+
+fn damaged<M: Message + Debug + PartialEq>(kinds: &[Kind]) {
+    for (name, record) in records(kinds) {
+        for length in 0..record.len() {
+            assert!(
+                M::decode(&record[..length]).is_err(),
+                "{name}: {length} bytes"
+            );
+        }
+        let longer = [&record[..], &[0]].concat();
+        assert!(M::decode(&longer).is_err(), "{name}: a byte too many");
+        for bit in 0..record.len() * 8 {
+            let mut record = record.clone();
+            record[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(message) = M::decode(&record) {
+                assert_eq!(
+                    M::decode(&message.encode().unwrap()),
+                    Ok(message),
+                    "{name}: bit {bit}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_that_is_cut_off_or_too_long_is_none_and_a_wrong_bit_is_no_panic() {
+    damaged::<ToPlugin>(&schema::to_plugin());
+    damaged::<FromPlugin>(&schema::from_plugin());
+}
+
+/// Why this is no ping: bytes of the body, or after a part of the envelope.
+fn refused(bytes: &[u8]) -> String {
+    ToPlugin::decode(bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_not_allowed_is_refused() {
+    let ping = |body: &[u8]| refused(&[&[0xa2, 0, 15, 1], body].concat());
+    assert!(ping(&[0xbf, 0, 7, 0xff]).ends_with("has no definite length"));
+    assert!(ping(&[0xa1, 9, 0x9f, 0xff]).ends_with("has no definite length"));
+    assert!(ping(&[0xa1, 9, 0x5f, 0xff]).ends_with("has no definite length"));
+    assert!(ping(&[0xa2, 0, 7, 0, 7]).ends_with("comes twice"));
+    assert!(ping(&[0xa1, 0x61, b'0', 7]).ends_with("has a key that is no unsigned number"));
+    assert!(ping(&[0xa1, 0, 0x20]).starts_with("Ping.number at byte 6 is no unsigned number"));
+    assert_eq!(refused(&[0xa1, 1, 0xa0]), "the kind at byte 3 is missing");
+    assert!(refused(&[0xa3, 0, 15, 1, 0xa0, 1, 0xa0]).contains("comes twice"));
+}
+
+#[test]
+fn wider_numbers_and_another_order_are_understood() {
+    // {1: {0: 7}, 0: 15}, with numbers of eight, four and two bytes
+    let record = [
+        0xb8, 2, 1, 0xa1, 0x19, 0, 0, 0x1b, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0x1a, 0, 0, 0, 15,
+    ];
+    assert_eq!(ToPlugin::decode(&record), Ok(ToPlugin::Ping { number: 7 }));
+    // a message without a body has an empty one
+    assert_eq!(ToPlugin::decode(&[0xa1, 0, 10]), Ok(ToPlugin::Channel));
+}
+
+#[test]
+fn depths_and_lengths_without_end_are_refused() {
+    for head in [&[0x81][..], &[0xa1, 0], &[0xc1]] {
+        let body = head.repeat((MESSAGE_MAX - 8) / head.len());
+        let record = [&[0xa2, 0, 15, 1, 0xa1, 9][..], &body].concat();
+        assert!(refused(&record).ends_with("is nested too deeply"));
+    }
+    for head in [0x5b, 0x7b, 0x9b, 0xbb] {
+        for length in [u64::MAX, 1 << 62, 1 << 32] {
+            let body = [&[0xa2, 0, 7, 1, 0xa1, 1, head][..], &length.to_be_bytes()].concat();
+            refused(&body);
+            let skipped = [&[0xa2, 0, 7, 1, 0xa1, 9, head][..], &length.to_be_bytes()].concat();
+            refused(&skipped);
+        }
+    }
+}
+
+#[test]
+fn a_list_of_nothing_takes_a_bounded_memory() {
+    // findings of a pair's status, each an empty map: 144 bytes for one
+    let count = 180_000_u32;
+    let head = [&[0xa2, 0, 12, 1, 0xa1, 7, 0x9a][..], &count.to_be_bytes()].concat();
+    let record = [&head[..], &vec![0xa0; count as usize]].concat();
+    assert!(refused(&record).ends_with("has too many empty elements"));
+}
