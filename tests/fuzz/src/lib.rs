@@ -14,6 +14,8 @@ pub mod files_own;
 pub mod files_wire;
 pub mod firewall_messages;
 mod folder;
+pub mod from_plugin;
+mod golden;
 pub mod heartbeat;
 pub mod icmp;
 pub mod ipsec_vici;
@@ -32,6 +34,7 @@ pub mod sets_nft;
 pub mod settings;
 mod sleeper;
 pub mod starter_requests;
+pub mod to_plugin;
 pub mod vrrp_engine;
 pub mod vrrp_packet;
 pub mod worker_messages;
@@ -68,6 +71,7 @@ targets! {
     files_own: 20_000,
     files_wire: 3_000,
     firewall_messages: 25_000,
+    from_plugin: 100_000,
     heartbeat: 10_000,
     icmp: 100_000,
     ipsec_vici: 100_000,
@@ -83,6 +87,7 @@ targets! {
     sets_nft: 80_000,
     settings: 20_000,
     starter_requests: 10_000,
+    to_plugin: 100_000,
     vrrp_engine: 12_000,
     vrrp_packet: 100_000,
     worker_messages: 250,
