@@ -16,7 +16,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny \
+.PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
@@ -71,8 +71,8 @@ messages: ## every line that the programs print, as one list to read: target/mes
 	@wc -l target/messages.txt
 
 # .ci/run reads this list, too
-checks := fmt clippy docs deny notices test
-check: $(checks) ## what a change must pass: fmt, clippy, docs, deny, notices, test
+checks := fmt clippy docs deny notices msrv test
+check: $(checks) ## what a change must pass: fmt, clippy, docs, deny, notices, msrv, test
 
 fmt:
 	cargo fmt --all --check
@@ -100,6 +100,11 @@ book: ## the manual as HTML with a search: target/book/html/index.html
 # named as a goal, or in CI, it must not be passed over
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
 	@DEMANDED=$(if $(filter true,$(CI))$(filter deny release-check,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
+
+# demanded as `deny` is
+msrv: ## the programs and plugins with Debian's compiler of the oldest Rust that is promised
+	@$(needs) build msrv
+	@DEMANDED=$(if $(filter true,$(CI))$(filter msrv,$(MAKECMDGOALS)),yes) sh packaging/msrv.sh $(PLUGINS)
 
 bench: bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 

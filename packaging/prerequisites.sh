@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|bench|test|kernel|uml|stock|docs|deb|root ...
+# Sees to the Debian packages that a make target needs: prerequisites.sh build|msrv|demo|bench|test|kernel|uml|stock|docs|deb|root ...
 # As root the missing ones are installed; anybody else is told which they are.
 set -eu
 
@@ -9,6 +9,8 @@ minimum_rust=1.85
 packages_for() {
 	case $1 in
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
+	# of rustc 1.85, which packaging/msrv.sh unpacks
+	msrv)  [ -z "$(apt-cache --names-only search '^libllvm19$' 2>/dev/null)" ] || echo libllvm19 ;;
 	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
 		wide-dhcpv6-client busybox-static libfaketime ;;
 	ipsec) echo strongswan-charon charon-systemd strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
