@@ -355,6 +355,25 @@ impl Kernel {
         };
         let names = self.installed_where(gone);
         self.sync_routes_of(&names);
+        for event in events {
+            if let Event::LocalRouteGone(gone) = event {
+                self.delete_dead(gone.address);
+            }
+        }
+    }
+
+    // An address without its local route answers nobody, and only with the address does the kernel set the route again.
+    // The event of this deletion puts the address back.
+    fn delete_dead(&mut self, address: IpAddr) {
+        for name in self.installed_groups() {
+            let Some(group) = self.groups.get(&name) else {
+                continue;
+            };
+            let mut dead = group.desired(&self.interfaces);
+            dead.retain(|it| it.address == address);
+            let failures = self.delete_addresses(&name, &dead);
+            self.warn_of_lasting(failures);
+        }
     }
 
     // A gateway may be reachable now, or an interface may have another network.

@@ -36,7 +36,7 @@ pub use netconf::Forwarding;
 pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use packet_queue::{PacketQueue, Waiting};
 pub use reason::reason;
-pub use route::Route;
+pub use route::{LocalRoute, Route};
 pub use rule::Rule;
 pub use socket::{Header, Requests, messages, receive};
 pub use transaction::{OUTDATED, Transactions};

@@ -12,8 +12,9 @@ use crate::constants::{
     RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 use crate::filter::Instruction;
+use crate::route::{RT_TABLE_LOCAL, RTM_DELROUTE, RTN_LOCAL};
 use crate::socket::{Header, borrow, messages, receive_from, set_receive_buffer};
-use crate::{Address, Forwarding, Link, Route};
+use crate::{Address, Forwarding, Link, LocalRoute, Route};
 
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
@@ -40,6 +41,7 @@ pub enum Event {
     AddressGone(Address),
     Route(Route),
     RouteGone(Route),
+    LocalRouteGone(LocalRoute),
     Forwarding(Forwarding),
     ForwardingGone(Forwarding),
 }
@@ -53,7 +55,9 @@ impl Event {
             20 => Address::parse(payload).map(Self::Address),
             21 => Address::parse(payload).map(Self::AddressGone),
             24 => Route::parse(payload).map(Self::Route),
-            25 => Route::parse(payload).map(Self::RouteGone),
+            RTM_DELROUTE => Route::parse(payload)
+                .map(Self::RouteGone)
+                .or_else(|| LocalRoute::parse(payload).map(Self::LocalRouteGone)),
             RTM_NEWNETCONF => Forwarding::parse(payload).map(Self::Forwarding),
             RTM_DELNETCONF => Forwarding::parse_gone(payload).map(Self::ForwardingGone),
             _ => None,
@@ -84,17 +88,30 @@ impl Monitor {
         Self::open(NlFamily::Route, &groups)
     }
 
-    /// Routes of spared's protocol only: others, of which there may be a million, are dropped
-    /// before they reach the socket's buffer.
+    /// Routes of spared's protocol, and local routes that a program deletes: others, of which there may be a million,
+    /// are dropped before they reach the socket's buffer.
     pub fn own_routes() -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Route, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
         const LOAD_BYTE: u16 = 0x30;
+        const LOAD_HALF: u16 = 0x28;
+        const LOAD_WORD: u16 = 0x20;
         const JUMP_EQUAL: u16 = 0x15;
         const RETURN: u16 = 0x06;
-        // rtm_protocol lies at 16 (struct nlmsghdr) + 5.
-        let program: [Instruction; 4] = [
+        // a load takes the network's byte order
+        let deletion = u32::from(u16::from_be_bytes(RTM_DELROUTE.to_ne_bytes()));
+        // nlmsg_type and nlmsg_pid lie at 4 and 12 (struct nlmsghdr), rtm_table, rtm_protocol and rtm_type at 16 + 4, 5
+        // and 7. With an address the kernel deletes its route by itself, and names no port then.
+        let program: [Instruction; 12] = [
             (LOAD_BYTE, 0, 0, 21),
-            (JUMP_EQUAL, 0, 1, u32::from(ROUTE_PROTOCOL)),
+            (JUMP_EQUAL, 8, 0, u32::from(ROUTE_PROTOCOL)),
+            (LOAD_HALF, 0, 0, 4),
+            (JUMP_EQUAL, 0, 7, deletion),
+            (LOAD_BYTE, 0, 0, 20),
+            (JUMP_EQUAL, 0, 5, RT_TABLE_LOCAL),
+            (LOAD_BYTE, 0, 0, 23),
+            (JUMP_EQUAL, 0, 3, u32::from(RTN_LOCAL)),
+            (LOAD_WORD, 0, 0, 12),
+            (JUMP_EQUAL, 1, 0, 0),
             (RETURN, 0, 0, u32::MAX),
             (RETURN, 0, 0, 0),
         ];

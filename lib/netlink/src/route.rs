@@ -12,7 +12,9 @@ use crate::address::{each_family, family, ip, octets};
 use crate::{Message, Requests, attributes, u32_of};
 
 const RTM_NEWROUTE: u16 = 24;
+pub(crate) const RTM_DELROUTE: u16 = 25;
 const RTN_UNICAST: u8 = 1;
+pub(crate) const RTN_LOCAL: u8 = 2;
 const RTA_DST: u16 = 1;
 const RTA_SRC: u16 = 2;
 const RTA_OIF: u16 = 4;
@@ -22,6 +24,7 @@ const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
 const RT_TABLE_COMPAT: u32 = 252;
 const RT_TABLE_MAIN: u32 = 254;
+pub(crate) const RT_TABLE_LOCAL: u32 = 255;
 const RTM_F_CLONED: u32 = 0x200;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
@@ -70,6 +73,23 @@ impl Route {
             }
         }
         Some(route)
+    }
+}
+
+/// The route by which this node takes packets to an address of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRoute {
+    pub address: IpAddr,
+}
+
+impl LocalRoute {
+    /// Reads the payload of RTM_NEWROUTE or RTM_DELROUTE; None if it is another route.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let [family, .., kind] = *payload.first_chunk::<8>()?;
+        let mut all = attributes(payload.get(12..)?);
+        let (_, value) = all.find(|(kind, _)| *kind == RTA_DST)?;
+        let address = ip(family, value).filter(|_| kind == RTN_LOCAL)?;
+        Some(Self { address })
     }
 }
 

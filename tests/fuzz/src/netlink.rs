@@ -33,7 +33,8 @@ pub fn run(datagram: &[u8]) {
             Some(Event::Link(link) | Event::LinkGone(link)) => {
                 assert!(link.name.len() <= 3 * payload.len());
             }
-            Some(Event::Forwarding(_) | Event::ForwardingGone(_)) | None => {}
+            Some(Event::LocalRouteGone(_) | Event::Forwarding(_) | Event::ForwardingGone(_))
+            | None => {}
         }
     }
     assert!(read <= datagram.len());

@@ -51,6 +51,34 @@ fn an_address_that_somebody_deletes_is_put_back_at_once_and_announced() {
 }
 
 #[test]
+fn an_address_whose_local_route_somebody_deletes_is_put_back_with_it() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
+    let route = |net: &Net| net.output("ip", "route show table local 10.0.0.1");
+    assert!(!route(&net).is_empty());
+    net.ip("route del local 10.0.0.1 dev lan2 table local");
+    let events = drive_until(&mut kernel, |_, events| restored(events) > 0);
+    assert_eq!(restored(&events), 1, "{events:?}");
+    assert!(route(&net).starts_with("local 10.0.0.1"), "{}", route(&net));
+    // a route that the kernel deletes with its address is no other program's work
+    net.ip("addr add 10.0.0.9/24 dev lan2");
+    net.ip("addr del 10.0.0.9/24 dev lan2");
+    let events = drive_for(&mut kernel, Duration::from_millis(100));
+    assert_eq!(restored(&events), 0, "{events:?}");
+}
+
+#[test]
+fn an_ipv6_address_whose_local_route_somebody_deletes_is_put_back_with_it() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = active(&net, claims(&["fe80::1/64", "2001:db8::1/64"], LEASE));
+    net.ip("-6 route del local 2001:db8::1 dev lan2 table local");
+    let events = drive_until(&mut kernel, |_, events| restored(events) > 0);
+    assert_eq!(restored(&events), 1, "{events:?}");
+    let shown = net.output("ip", "-6 route show table local 2001:db8::1");
+    assert!(shown.starts_with("local 2001:db8::1"), "{shown}");
+}
+
+#[test]
 fn an_ipv6_address_that_somebody_deletes_is_put_back_without_detection_and_unpreferred() {
     let Some(net) = Net::new() else { return };
     let mut kernel = active(&net, claims(&["fe80::1/64", "2001:db8::1/64"], LEASE));

@@ -213,6 +213,24 @@ pub(super) const STATES: &[State] = &[
         |_, _| Ok(()),
     ),
     State::is_mended(
+        "the local route of a virtual address is deleted and put back",
+        On::Active,
+        |bed, at| {
+            let address = Wire::Wan.ipv4(VIRTUAL);
+            bed.ip(
+                at,
+                &format!("route del local {address} dev wan table local"),
+            )
+        },
+        |bed, at| {
+            let address = Wire::Wan.ipv4(VIRTUAL);
+            let shown = format!("ip route show table local {address}");
+            let shown = bed.site(at).ns.shell(&shown);
+            shown.is_ok_and(|it| it.starts_with("local "))
+        },
+        |_, _| Ok(()),
+    ),
+    State::is_mended(
         "the ruleset is flushed and the fence put back",
         On::Either,
         |bed, at| {
