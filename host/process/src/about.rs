@@ -2,18 +2,48 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 
 /// More than any of these files has in the lines that are asked for.
 const BYTES: usize = 4096;
+/// The same of those that are read every second.
+const SHORT: usize = 256;
 
-/// The beginning of a file of a process; None if the process is gone. The host reads three of each child every
-/// second: in one call, where `fs::read_to_string` takes eight, as such a file has no length.
+/// The beginning of a file of a process; None if the process is gone. It is read in one call, where
+/// `fs::read_to_string` takes eight, as such a file has no length.
 pub fn text(pid: u32, file: &str) -> Option<String> {
     let mut bytes = [0; BYTES];
     let count = File::open(format!("/proc/{pid}/{file}"))
         .and_then(|mut file| file.read(&mut bytes))
         .ok()?;
     Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
+}
+
+/// A file of a process that is read every second. It stays open: to open and close it costs more than to read it.
+#[derive(Debug)]
+pub struct Reread {
+    pid: u32,
+    name: &'static str,
+    file: Option<File>,
+}
+
+impl Reread {
+    /// Of a process that is not reaped yet.
+    pub fn new(pid: u32, name: &'static str) -> Self {
+        let file = None;
+        Self { pid, name, file }
+    }
+
+    /// Its beginning, as it is now; None if the process is gone, or no descriptor is left.
+    pub fn text(&mut self) -> Option<String> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::open(format!("/proc/{}/{}", self.pid, self.name)).ok()?),
+        };
+        let mut bytes = [0; SHORT];
+        let count = file.read_at(&mut bytes, 0).ok()?;
+        Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
+    }
 }
 
 /// Real-time priority of a process; 0: it has none. None if the kernel does not say.

@@ -34,4 +34,4 @@ pub use own_time::OwnTime;
 pub use pings::{PING_EVERY, Pings};
 pub use restart_budget::{Next, Policy, RestartBudget, TRIAL};
 pub use subprocess::{Owner, Subprocess};
-pub use usage::Usage;
+pub use usage::{Gauge, Usage};

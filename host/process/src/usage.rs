@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::about;
+use super::about::{self, Reread};
 
 /// CPU time of a process's first thread, the one that answers pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,17 @@ impl Usage {
         Self::parse(&about::text(pid, "stat")?, &about::text(pid, "schedstat")?)
     }
 
+    /// Without its state, which the kernel takes longer to tell than its times.
+    fn times(schedstat: &str) -> Option<Self> {
+        let mut times = schedstat.split_ascii_whitespace();
+        let mut time = || Some(Duration::from_nanos(times.next()?.parse().ok()?));
+        Some(Self {
+            ran: time()?,
+            waited: time()?,
+            is_busy: false,
+        })
+    }
+
     #[cfg(test)]
     pub fn new(ran_ms: u64, waited_ms: u64, is_busy: bool) -> Self {
         Self {
@@ -33,12 +44,9 @@ impl Usage {
     // The process's name in parentheses may contain anything.
     fn parse(stat: &str, schedstat: &str) -> Option<Self> {
         let (_, rest) = stat.rsplit_once(") ")?;
-        let mut times = schedstat.split_ascii_whitespace();
-        let mut time = || Some(Duration::from_nanos(times.next()?.parse().ok()?));
         Some(Self {
-            ran: time()?,
-            waited: time()?,
             is_busy: rest.starts_with(['R', 'D']),
+            ..Self::times(schedstat)?
         })
     }
 
@@ -50,6 +58,30 @@ impl Usage {
             false => passed.saturating_sub(self.waited.saturating_sub(before.waited)),
         };
         own.min(passed)
+    }
+}
+
+/// CPU time of a process that is looked at every second.
+#[derive(Debug)]
+pub struct Gauge {
+    pid: u32,
+    times: Reread,
+}
+
+impl Gauge {
+    pub fn new(pid: u32) -> Self {
+        let times = Reread::new(pid, "schedstat");
+        Self { pid, times }
+    }
+
+    /// The present usage; None if the kernel does not report it. The state of the process matters only if an answer
+    /// `is_late`.
+    pub fn look(&mut self, is_late: bool) -> Option<Usage> {
+        let times = self.times.text()?;
+        match is_late {
+            true => Usage::parse(&about::text(self.pid, "stat")?, &times),
+            false => Usage::times(&times),
+        }
     }
 }
 
@@ -99,5 +131,26 @@ mod tests {
     fn a_process_that_is_there_has_a_usage() {
         assert!(Usage::of(std::process::id()).is_some());
         assert!(Usage::of(u32::MAX).is_none());
+    }
+
+    #[test]
+    fn a_gauge_tells_what_is_so_at_each_look() {
+        let looping = ["-c", "while :; do :; done"];
+        let mut child = std::process::Command::new("sh")
+            .args(looping)
+            .spawn()
+            .expect("a shell");
+        let mut gauge = Gauge::new(child.id());
+        let before = gauge.look(false).expect("it lives");
+        assert!(!before.is_busy, "its state is not asked for");
+        let begun = std::time::Instant::now();
+        let is_later = |it: Usage| it.ran > before.ran && it.is_busy;
+        while !gauge.look(true).is_some_and(is_later) {
+            assert!(begun.elapsed() < 20 * SECOND);
+        }
+        child.kill().expect("our own child");
+        child.wait().expect("our own child");
+        assert_eq!(gauge.look(false), None, "it is gone");
+        assert_eq!(Gauge::new(u32::MAX).look(false), None);
     }
 }

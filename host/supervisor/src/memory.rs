@@ -8,6 +8,8 @@ use super::worker::Running;
 /// Part of the limit at which the administrator is told, and from which on a death is the limit's.
 const NEAR_PERCENT: u64 = 88;
 const MIB: u64 = 1 << 20;
+/// Seconds between two looks: the kernel takes longer to tell the memory of a process than its times.
+const EVERY: u8 = 5;
 
 /// How a worker stands to its limit.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Memory {
     /// An allocation failed, as the standard library of Rust says.
     was_refused: bool,
     was_near: bool,
+    /// Seconds until the next look.
+    due: u8,
 }
 
 impl Memory {
@@ -37,6 +41,13 @@ impl Memory {
 
     pub(super) fn handle_line(&mut self, line: &str) {
         self.was_refused |= line.starts_with("memory allocation of ");
+    }
+
+    /// Whether it is to be looked at in this second. A word for each worker is enough.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.due == 0;
+        self.due = self.due.checked_sub(1).unwrap_or(EVERY - 1);
+        is_due && !self.was_near && self.limit.is_some()
     }
 
     /// Whether it came near its limit for the first time.
@@ -87,6 +98,9 @@ impl Supervisor {
         let Some(running) = self.running(name) else {
             return;
         };
+        if !running.memory.is_due() {
+            return;
+        }
         let used = used(running.worker.pid());
         if running.memory.look(used) {
             let used = used / MIB;
@@ -132,6 +146,21 @@ mod tests {
         assert_eq!(memory.blame("x", 0, 1).as_deref(), Some(text));
         let root = Memory::new(None, 0);
         assert_eq!(root.blame("x", u64::MAX, 1), None);
+    }
+
+    #[test]
+    fn a_worker_is_looked_at_every_five_seconds_until_it_was_near_its_limit() {
+        let mut memory = Memory::new(Some(256 * MIB), 0);
+        let dues =
+            |memory: &mut Memory| -> Vec<bool> { (0..11).map(|_| memory.is_due()).collect() };
+        let looks = dues(&mut memory)
+            .into_iter()
+            .enumerate()
+            .filter(|(_, due)| *due);
+        assert_eq!(looks.map(|(at, _)| at).collect::<Vec<_>>(), [0, 5, 10]);
+        assert!(memory.look(250 * MIB) && !memory.look(251 * MIB));
+        assert!(!dues(&mut memory).contains(&true));
+        assert!(!dues(&mut Memory::new(None, 0)).contains(&true));
     }
 
     #[test]

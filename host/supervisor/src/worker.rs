@@ -6,7 +6,7 @@ use std::time::Instant;
 use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
 use spared_process::poller::Poller;
-use spared_process::{Next, Pings, RestartBudget, TRIAL, Usage};
+use spared_process::{Gauge, Next, Pings, RestartBudget, TRIAL};
 use spared_records::ReceiveError;
 use spared_worker::errors::Errors;
 use spared_worker::process::Worker;
@@ -34,6 +34,7 @@ pub(super) struct Running {
     /// Unanswered questions, by token.
     pub(super) pending: BTreeMap<u64, Purpose>,
     pub(super) pings: Pings,
+    gauge: Gauge,
     /// Whether the host was told that it does not answer.
     is_silent: bool,
     /// Faults of its newest file, which the plugin refused: it runs with the file before.
@@ -52,6 +53,7 @@ impl Running {
         pings.begin_call();
         Self {
             serial,
+            gauge: Gauge::new(worker.pid()),
             worker,
             pending: BTreeMap::new(),
             pings,
@@ -255,7 +257,7 @@ impl Supervisor {
             let Some(running) = self.running(&name) else {
                 continue;
             };
-            let usage = Usage::of(running.worker.pid());
+            let usage = running.gauge.look(running.pings.missed() > 0);
             let number = match running.share.take_paused() {
                 true => running.pings.next_of_unread(usage),
                 false => running.pings.next(usage),
