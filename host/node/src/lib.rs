@@ -13,6 +13,7 @@ pub mod orders;
 mod pair;
 mod policy;
 pub mod recorder;
+mod sysctls;
 mod under_way;
 mod view;
 

@@ -2,7 +2,6 @@
 //! routing; also the addresses of this node, and what the machine withholds. A thread reads them, as hundreds of files take a while.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,11 +14,11 @@ use spared_pair::{Needs, setting_of};
 use crate::needs::{self, Asked, Memory};
 
 use crate::policy;
+use crate::sysctls::Sysctls;
 
 /// Interval of the looks.
 const EVERY: Duration = Duration::from_secs(5);
 const STACK: usize = 256 * 1024;
-const SETTINGS: &str = "/proc/sys/";
 /// Settings of all interfaces on which forwarding depends.
 const NAMED: [&str; 10] = [
     "net.ipv4.ip_forward",
@@ -46,8 +45,6 @@ const OF_CONNTRACK: [&str; 6] = [
     "nf_conntrack_helper",
 ];
 const TIMEOUT: &str = "timeout";
-/// Longest value.
-const VALUE_MAX: usize = 64;
 /// Addresses that nobody has. Two halves of the Internet are a default route, too, and so is 2000::/3.
 const NOWHERE: [(&str, IpAddr, u8); 2] = [
     ("IPv4", IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)), 1),
@@ -173,9 +170,9 @@ fn work(changes: &Receiver<Wanted>, result: &Mutex<Found>) {
     let Ok(mut wanted) = changes.recv() else {
         return;
     };
-    let mut memory = Memory::default();
+    let (mut memory, mut sysctls) = (Memory::default(), Sysctls::default());
     loop {
-        let read = Some(look(&wanted, &mut memory));
+        let read = Some(look(&wanted, &mut memory, &mut sysctls));
         let mut found = lock(result);
         if found.read != read {
             *found = Found { read, is_new: true };
@@ -193,8 +190,8 @@ fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look(wanted: &Wanted, memory: &mut Memory) -> Read {
-    let mut settings = settings(wanted);
+fn look(wanted: &Wanted, memory: &mut Memory, sysctls: &mut Sysctls) -> Read {
+    let mut settings = settings(wanted, sysctls);
     settings.retain(|name, _| !wanted.by_role.contains(name));
     let mut requests = Requests::open();
     let mut read = Read {
@@ -219,10 +216,12 @@ fn look(wanted: &Wanted, memory: &mut Memory) -> Read {
     read
 }
 
-fn settings(wanted: &Wanted) -> BTreeMap<String, String> {
+fn settings(wanted: &Wanted, sysctls: &mut Sysctls) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
+    let of_conntrack = |name: &str| name.contains(TIMEOUT) || OF_CONNTRACK.contains(&name);
+    let of_conntrack = sysctls.names(CONNTRACK, of_conntrack);
     let mut note = |name: String, path: &str| {
-        if let Some(value) = value(path) {
+        if let Some(value) = sysctls.value(path) {
             found.insert(name, value);
         }
     };
@@ -235,10 +234,7 @@ fn settings(wanted: &Wanted) -> BTreeMap<String, String> {
             note(name, &format!("net/ipv4/conf/{own}/{setting}"));
         }
     }
-    let entries = fs::read_dir(format!("{SETTINGS}{CONNTRACK}"));
-    let entries = entries.into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    for name in names.filter(|it| it.contains(TIMEOUT) || OF_CONNTRACK.contains(&it.as_str())) {
+    for name in of_conntrack {
         note(
             format!("net.netfilter.{name}"),
             &format!("{CONNTRACK}/{name}"),
@@ -249,12 +245,6 @@ fn settings(wanted: &Wanted) -> BTreeMap<String, String> {
         found.insert(format!("mtu {first}"), mtu.to_string());
     }
     found
-}
-
-fn value(path: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("{SETTINGS}{path}")).ok()?;
-    let words: Vec<&str> = text.split_whitespace().collect();
-    Some(words.join(" ")).filter(|value| value.len() <= VALUE_MAX)
 }
 
 fn default_routes(requests: &mut Requests) -> Option<BTreeSet<String>> {
@@ -279,18 +269,22 @@ mod tests {
             interfaces: interfaces.into(),
             ..Wanted::default()
         };
-        let read = look(&wanted, &mut Memory::default());
+        let mut sysctls = Sysctls::default();
+        let read = look(&wanted, &mut Memory::default(), &mut sysctls);
         let of = |read: &Read, name: &str| read.settings.get(name).cloned();
         assert_eq!(
             of(&read, "net.ipv4.ip_forward"),
-            value("net/ipv4/ip_forward")
+            Sysctls::default().value("net/ipv4/ip_forward")
         );
         let of_interface = of(&read, "net.ipv4.conf.lan/7.rp_filter");
-        assert_eq!(of_interface, value("net/ipv4/conf/lo/rp_filter"));
+        assert_eq!(
+            of_interface,
+            Sysctls::default().value("net/ipv4/conf/lo/rp_filter")
+        );
         assert!(read.settings.len() > 3, "{read:?}");
         assert!(read.default_routes.is_some() || Requests::open().is_err());
         wanted.by_role.push("net.ipv4.ip_forward".to_owned());
-        let read = look(&wanted, &mut Memory::default());
+        let read = look(&wanted, &mut Memory::default(), &mut sysctls);
         assert_eq!(of(&read, "net.ipv4.ip_forward"), None);
     }
 }
