@@ -369,7 +369,10 @@ impl spared_sdk::Engine for Engine {
         let sets = self.store.all.iter().filter_map(of_set);
         let retries = self.store.all.iter().filter_map(Set::retry_due);
         let replica = self.replica.next_timeout(now_ns);
-        let own = [self.look_due_ns, self.resync_due_ns];
+        // a set that nothing was refused of needs no look
+        let is_refused = self.store.all.iter().any(|set| set.trouble.is_some());
+        let look = is_refused.then_some(self.look_due_ns);
+        let own = look.into_iter().chain([self.resync_due_ns]);
         let due = self.synchrony.due();
         let due = due.into_iter().chain(self.draining.due());
         let due = due.chain(self.has_kept().then_some(now_ns));
