@@ -4,11 +4,10 @@ use spared_sdk::{Error, Interest, Sockets};
 
 use super::engine::{Action, Engine};
 use super::kernel::Heard;
-use super::{Conntrack, GO_ON, LISTEN, PROXIES, kernel};
+use super::{Conntrack, GO_ON, LISTEN, kernel};
 
 /// A dump is read for so long at one go.
 const SLICE_NS: u64 = 2_000_000;
-const PROXIES_EVERY_NS: u64 = 1_000_000_000;
 
 /// Whether notifications are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,11 +70,10 @@ impl Conntrack {
 
     pub(super) fn look_for_proxies(&mut self, engine: &mut Engine, now_ns: u64) {
         if !self.settings.filter.proxied && engine.listens() {
-            if let Some(taken) = self.kernel.taken() {
+            if let Some(taken) = self.kernel.taken(now_ns) {
                 engine.handle_taken(now_ns, taken);
             }
         }
-        let _ = self.host.timer(PROXIES, now_ns + PROXIES_EVERY_NS);
     }
 
     /// Whether the fence drops what is translated to an address of the other node.

@@ -35,8 +35,9 @@ use kernel::Kernel;
 const LISTEN: u32 = 1;
 /// The dump goes on.
 const GO_ON: u32 = 2;
-/// Transparent proxies are looked for.
-const PROXIES: u32 = 3;
+/// Time between looks at what no event tells; and for which one waits for a timer of the engine's.
+const LOOK_NS: u64 = 1_000_000_000;
+const SLACK_NS: u64 = 250_000_000;
 
 const CAP_NET_ADMIN: u64 = 12;
 
@@ -48,6 +49,8 @@ pub struct Conntrack {
     listening: Listening,
     probes: Vec<Flow>,
     waiting: rows::Waiting,
+    /// When to look again at what no event tells.
+    look_at_ns: u64,
 }
 
 impl Io for Conntrack {
@@ -81,6 +84,7 @@ impl Io for Conntrack {
             listening: Listening::Now,
             probes: Vec::new(),
             waiting: rows::Waiting::default(),
+            look_at_ns: host.now().saturating_add(LOOK_NS),
         };
         conntrack.learn_addresses(&mut engine);
         conntrack.follow(&[])?;
@@ -108,7 +112,7 @@ impl Io for Conntrack {
     fn stop(self, _engine: Engine) {
         self.host.unwatch_fd(self.kernel.notifications());
         self.host.unwatch_fd(self.kernel.address_changes());
-        for timer in [LISTEN, GO_ON, PROXIES] {
+        for timer in [LISTEN, GO_ON] {
             self.host.cancel_timer(timer);
         }
     }
@@ -125,15 +129,25 @@ impl Io for Conntrack {
         match id {
             LISTEN => self.listen(),
             GO_ON => self.read_dump(engine, now_ns),
-            PROXIES => {
-                self.keep_events(engine);
-                self.look_for_ways(engine);
-                // they may not have been readable when they changed
-                self.learn_addresses(engine);
-                self.look_for_proxies(engine, now_ns);
-            }
             _ => {}
         }
+    }
+
+    fn handle_timeout(&mut self, engine: &mut Engine, now_ns: u64) {
+        engine.handle_timeout(now_ns);
+        if now_ns < self.look_at_ns {
+            return;
+        }
+        self.look_at_ns = now_ns.saturating_add(LOOK_NS);
+        self.keep_events(engine);
+        self.look_for_ways(engine);
+        // they may not have been readable when they changed
+        self.learn_addresses(engine);
+        self.look_for_proxies(engine, now_ns);
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        Some(self.look_at_ns.saturating_add(SLACK_NS))
     }
 
     fn role(

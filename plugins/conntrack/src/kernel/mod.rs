@@ -136,9 +136,9 @@ impl Kernel {
     }
 
     /// Connections of transparent proxies, if they have changed.
-    pub fn taken(&mut self) -> Option<HashSet<Tuple>> {
+    pub fn taken(&mut self, now_ns: u64) -> Option<HashSet<Tuple>> {
         let own = self.addresses.known()?;
-        self.proxies.look(own).unwrap_or_else(|error| {
+        self.proxies.look(now_ns, own).unwrap_or_else(|error| {
             log::debug!("cannot look for transparent proxies: {error}");
             None
         })

@@ -25,25 +25,41 @@ const INET_DIAG_SOCKOPT: u16 = 22;
 /// The bit in the first byte of `struct inet_diag_sockopt`.
 const TRANSPARENT: u8 = 1 << 5;
 
+/// Time between looks for a proxy while there is none: its first connections come later than it.
+const SEARCH_NS: u64 = 5_000_000_000;
+
 #[derive(Default)]
 pub struct Proxies {
     requests: Option<Requests>,
     known: HashSet<Tuple>,
+    search_at_ns: u64,
 }
 
 impl Proxies {
     /// The original tuples of such connections, where they have changed: of those that came in,
     /// and of those that go on under somebody else's address.
-    pub fn look(&mut self, own: &HashSet<Address>) -> io::Result<Option<HashSet<Tuple>>> {
+    pub fn look(
+        &mut self,
+        now_ns: u64,
+        own: &HashSet<Address>,
+    ) -> io::Result<Option<HashSet<Tuple>>> {
+        if now_ns < self.search_at_ns {
+            return Ok(None);
+        }
         let requests = match &mut self.requests {
             Some(requests) => requests,
             None => self.requests.insert(Requests::open_sock_diag()?),
         };
         let mut taken = HashSet::new();
+        let mut is_any = false;
         for family in [AF_INET, AF_INET6] {
             if is_listening(requests, family)? {
+                is_any = true;
                 collect(requests, family, own, &mut taken)?;
             }
+        }
+        if !is_any {
+            self.search_at_ns = now_ns.saturating_add(SEARCH_NS);
         }
         if taken == self.known {
             return Ok(None);
