@@ -51,6 +51,8 @@ pub(super) struct Duplicates {
 struct Network {
     /// Place of the next address in turn.
     turn: usize,
+    /// An address that is asked for first.
+    first: Option<IpAddr>,
     /// Times of the last defences.
     defended: Vec<(IpAddr, u64)>,
     limit: Limit,
@@ -159,6 +161,16 @@ impl Engine {
     pub(super) fn look_soon(&mut self, now_ns: u64) {
         let duplicates = &mut self.duplicates;
         (duplicates.soon, duplicates.next_ns) = (0, duplicates.next_ns.min(now_ns));
+    }
+
+    /// E15: stations that do not answer in the name of an address may have it themselves.
+    pub(super) fn ask_who_has(&mut self, now_ns: u64, interface: usize, address: IpAddr) {
+        let count = self.interfaces.len();
+        self.duplicates.networks.resize(count, Network::default());
+        if let Some(network) = self.duplicates.networks.get_mut(interface) {
+            network.first = Some(address);
+            self.look_soon(now_ns);
+        }
     }
 
     /// Judges what was heard since the last look, and asks again. Pass in what waits in the sockets of stations
@@ -364,6 +376,9 @@ impl Engine {
         let count = all().count();
         let network = self.duplicates.networks.get_mut(interface);
         let turn = network.filter(|_| has_turn).and_then(|network| {
+            if let Some(first) = network.first.take() {
+                return Some(first);
+            }
             network.turn = network.turn.wrapping_add(1).checked_rem(count).unwrap_or(0);
             all().nth(network.turn)
         });

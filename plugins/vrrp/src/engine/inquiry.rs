@@ -25,6 +25,8 @@ const PROOF_NS: u64 = 3_000_000_000;
 /// Questions in a row without an answer: of a station that answered this virtual MAC before, and of one that never did.
 const UNANSWERED_MAX: u32 = 5;
 const UNTRIED_MAX: u32 = 10;
+/// Questions in a row without an answer after which a node asks who else has the virtual address.
+const DOUBTED: u32 = 2;
 /// So many more, and the network loses too much to tell.
 const LOSSY: u32 = 5;
 /// Answers to this node's own address without which they prove nothing; and questions after which the station is silent.
@@ -286,7 +288,11 @@ impl Engine {
             return self.end_inquiry(now_ns, interface, inquiry, StationAnswers::begin);
         };
         answers.is_doubted = true;
-        match inquiry.outcome(answers) {
+        let outcome = inquiry.outcome(answers);
+        if inquiry.unanswered == DOUBTED && !answers.is_lost {
+            self.ask_who_has(now_ns, interface, inquiry.address);
+        }
+        match outcome {
             Outcome::Open => self.ask_both(now_ns, interface, inquiry),
             Outcome::Lost => self.end_inquiry(now_ns, interface, inquiry, |it| it.is_lost = true),
             Outcome::Silent => {

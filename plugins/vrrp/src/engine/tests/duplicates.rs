@@ -121,7 +121,7 @@ impl Net {
     }
 
     /// Rows of the status about addresses.
-    fn rows(&self, node: usize) -> Vec<String> {
+    pub fn rows(&self, node: usize) -> Vec<String> {
         let now_ns = self.lab.clock.now_ns();
         let rows = self.lab.nodes[node].engine.rows(now_ns, Table::Status);
         let text = |(key, value)| match value {

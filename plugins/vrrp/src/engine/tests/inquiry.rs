@@ -200,3 +200,30 @@ fn a_machine_with_the_virtual_address_answers_nothing_and_proves_nothing() {
     assert!(!says(&net.lab, "virtual_mac_unanswered"));
     assert_eq!((net.lab.active(), net.lab.switchovers()), (vec![0], 0));
 }
+
+#[test]
+fn a_machine_with_one_of_many_virtual_addresses_is_named_and_no_filter_is() {
+    let more: Vec<String> = (20..40).map(|n| format!("\"10.1.0.{n}/24\"")).collect();
+    let toml = with_vmac("").replace(
+        "\"10.1.0.1/24\"",
+        &format!("\"10.1.0.1/24\", {}", more.join(", ")),
+    );
+    assert!(toml.contains("10.1.0.39"));
+    let settled = pair(&toml);
+    for phase_ms in [0, 400, 800] {
+        let mut net = net(settled.lab.clone());
+        net.look_for(phase_ms * MS);
+        net.third("10.1.0.1");
+        net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+        for _ in 0..40 {
+            net.look_for(100 * MS);
+            assert!(!says(&net.lab, "virtual_mac_unanswered"));
+        }
+        let named = net.rows(0);
+        assert!(
+            named.iter().any(|it| it.contains("10.1.0.1.duplicate")),
+            "{named:?}"
+        );
+        assert_eq!((net.lab.active(), net.lab.switchovers()), (vec![0], 0));
+    }
+}
