@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the looks cost by which an idle pair knows that it has what it needs: those of the daemon at files, settings, routes
-//! and rules, and those of every plugin. All that a plugin does while nothing happens counts as a look, and so do the
-//! programs that it runs; of the daemon its threads for looks, and what it needs more than without plugins.
+//! and rules, and those of every plugin. All that a plugin does while nothing happens counts as a look, and so does nft,
+//! which `spared firewall` runs; of the daemon its threads for looks, and what it needs more than without plugins. The
+//! programs that the bench itself has in service.toml count apart: what such a command costs is the administrator's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +25,8 @@ use super::{CALM, MS, SET, SETS};
 const ALLOWED_MS_PER_S: f64 = 2.0;
 const DAEMON: &str = "spared run";
 const ELECTOR: &str = "worker vrrp";
+const SERVICE: &str = "worker service";
+const PROGRAMS: &str = "its programs";
 /// Threads of the daemon that only look.
 const LOOKING: [&str; 2] = ["files", "machine"];
 /// Ticks of a second in /proc.
@@ -51,8 +54,10 @@ pub fn looks(bench: &Bench) -> Result<Vec<Row>> {
     let of_daemon = sum(&all, &|process, thread| {
         process == DAEMON && is_look(thread)
     });
-    let of_others = sum(&all, &|process, _| {
-        process.starts_with("worker ") && process != ELECTOR || process == "spared firewall"
+    let is_of_bench = |process: &str, thread: &str| process == SERVICE && thread == PROGRAMS;
+    let of_others = sum(&all, &|process, thread| {
+        let is_plugin = process.starts_with("worker ") && process != ELECTOR;
+        (is_plugin || process == "spared firewall") && !is_of_bench(process, thread)
     });
     let rest = |costs: &Costs| {
         sum(costs, &|process, thread| {
@@ -70,6 +75,13 @@ pub fn looks(bench: &Bench) -> Result<Vec<Row>> {
             note: format!(
                 "threads {of_daemon:.2}, plugins and firewall {of_others:.2}, daemon {more:.2}; beside: allowed"
             ),
+        },
+        Row {
+            what: "processor ms per s, the bench's own service",
+            ours: sum(&all, &is_of_bench),
+            beside: f64::NAN,
+            allowed: None,
+            note: "programs in its service.toml, every 5 s".to_owned(),
         },
         Row {
             what: "processor ms per s, the elector of a node",
@@ -175,7 +187,7 @@ fn threads(pid: u32) -> impl Iterator<Item = (String, Duration)> {
         let used = read("schedstat")?.split(' ').next()?.parse().ok()?;
         Some((read("comm")?.trim().to_owned(), Duration::from_nanos(used)))
     });
-    threads.chain(programs(pid).map(|time| ("its programs".to_owned(), time)))
+    threads.chain(programs(pid).map(|time| (PROGRAMS.to_owned(), time)))
 }
 
 /// Time of programs that it ran and that have ended: fields 16 and 17 of its line.
