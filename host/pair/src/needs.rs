@@ -218,8 +218,7 @@ mod tests {
     #[test]
     fn an_interface_on_which_nobody_gets_an_answer_is_told_and_not_ready() {
         let off = on_lan("", 0);
-        let sentence =
-            "ARP is switched off on lan: ARP requests for the virtual addresses on lan are not answered";
+        let sentence = "ARP is switched off on lan: ARP requests for the virtual addresses on lan are not answered";
         assert_eq!(lacks(&off).collect::<Vec<_>>(), [sentence]);
         assert_eq!(
             told(off),

@@ -74,8 +74,8 @@ impl<T: Plugin> Driver<T> {
                     self.enter("event", |plugin| (watch.event)(plugin, &event));
                 }
             }
-            // An answer outside of a call comes too late.
-            ToPlugin::Answer { .. } => {}
+            // An answer outside of a call comes too late; of a kind that this version does not know nothing depends.
+            ToPlugin::Answer { .. } | ToPlugin::Unknown { .. } => {}
         }
     }
 
