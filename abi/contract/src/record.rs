@@ -223,6 +223,10 @@ macro_rules! field_path {
 pub(crate) use field_path;
 
 /// Whether these keys ascend, as a sender writes them.
+#[allow(
+    dead_code,
+    reason = "Rust 1.85 does not count a use in an unnamed constant"
+)]
 pub(crate) const fn is_ascending(keys: &[u64]) -> bool {
     let mut next = 1;
     while next < keys.len() {

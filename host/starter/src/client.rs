@@ -196,9 +196,10 @@ impl Remote {
     /// Takes what has come of what nobody waits for.
     fn take_late(&mut self) {
         let _ = self.take_overdue();
-        if let Some(Waiting { number, .. }) = self.look
-            && self.receive(number, Instant::now()).is_ok()
-        {
+        let Some(Waiting { number, .. }) = self.look else {
+            return;
+        };
+        if self.receive(number, Instant::now()).is_ok() {
             self.look = None;
         }
     }

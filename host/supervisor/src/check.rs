@@ -111,9 +111,10 @@ impl Supervisor {
         let Some(check) = self.checks.get_mut(&serial) else {
             return;
         };
-        if check.log_errors(now)
-            && let Step::End(faults) = check.fail("flooded its error output while it was checked")
-        {
+        if !check.log_errors(now) {
+            return;
+        }
+        if let Step::End(faults) = check.fail("flooded its error output while it was checked") {
             self.end_check(now, serial, faults);
         }
     }

@@ -139,10 +139,10 @@ impl Jobs<'_> {
     fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
         let tree = &change.tree;
         // once, not at each try
-        if !self.hindered.contains_key(tree)
-            && let Err(why) = self.keep_present(tree)
-        {
-            log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
+        if !self.hindered.contains_key(tree) {
+            if let Err(why) = self.keep_present(tree) {
+                log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
+            }
         }
         self.set_aside(change)?;
         let journal = Journal {

@@ -199,7 +199,11 @@ impl Put<'_> {
         let own = self.own.get(path).map_or(&[][..], Vec::as_slice);
         let joined = self.store.with_own(hash, own).map_err(io::Error::other)?;
         let may_move = joined.is_none() && self.spare.contains(&hash);
-        if may_move && let Some(file) = self.store.give(hash, &place.folder, name)? {
+        let moved = match may_move {
+            true => self.store.give(hash, &place.folder, name)?,
+            false => None,
+        };
+        if let Some(file) = moved {
             (self.step)("moved");
             return Ok((file, true));
         }

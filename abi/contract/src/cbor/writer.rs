@@ -38,7 +38,7 @@ impl Writer {
 
     /// Makes this number the entry 0 of the next map, whose own keys begin at 1.
     pub(crate) fn begin_call(&mut self, number: u64) {
-        self.number = Some(number);
+        self.number = (number != 0).then_some(number);
     }
 
     /// Begins a map with this many entries.

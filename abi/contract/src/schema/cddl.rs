@@ -18,7 +18,7 @@ pub fn text() -> String {
             "The messages between the daemon of spared and a plugin (RFC 8610). Each is one record of a SOCK_SEQPACKET \
              socket. abi/RULES.md says which message follows which, and under \"Form of the messages\" how they are \
              written and read: at most {MESSAGE_MAX} bytes, nested at most {DEPTH_MAX} times. Made of the definitions \
-             in abi/contract/src: BLESS=1 cargo test -p spared-contract --test schema"
+             in abi/contract/src: BLESS=1 cargo test -p spared-contract --test form"
         ),
     );
     rules.envelope("to-plugin", "A message to a plugin.", &super::to_plugin());
@@ -77,7 +77,7 @@ impl Rules {
             self.line("");
             self.comment(0, &prose(kind.docs));
             let body = match &kind.body {
-                Shape::Record { .. } => self.form(&kind.body, 0),
+                Shape::Record { .. } => self.form(&kind.body),
                 _ => format!("{{\n{}  }}", self.entries(kind.fields(), 4)),
             };
             let is_optional = kind.fields().iter().all(|field| !field.is_required);
@@ -123,25 +123,21 @@ impl Rules {
                 text += &format!("{space}; {line}\n");
             }
             let option = if field.is_required { "" } else { "? " };
-            let form = self.form(&field.shape, indent);
+            let form = self.form(&field.shape);
             text += &format!("{space}{option}{}: {form},\n", field.key);
         }
         text + &format!("{space}unknown,\n")
     }
 
     /// A type as it is mentioned.
-    fn form(&mut self, shape: &Shape, indent: usize) -> String {
+    fn form(&mut self, shape: &Shape) -> String {
         match shape {
             Shape::Plain(name) => (*name).to_owned(),
-            Shape::List(of) => format!("[* {}]", self.form(of, indent)),
+            Shape::List(of) => format!("[* {}]", self.form(of)),
             Shape::Map(fields) => {
                 let entry = |field: &Field| {
                     let option = if field.is_required { "" } else { "? " };
-                    format!(
-                        "{option}{}: {}, ",
-                        field.key,
-                        self.form(&field.shape, indent)
-                    )
+                    format!("{option}{}: {}, ", field.key, self.form(&field.shape))
                 };
                 let entries: String = fields.iter().map(entry).collect();
                 format!("{{ {entries}unknown }}")

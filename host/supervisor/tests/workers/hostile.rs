@@ -10,7 +10,7 @@ use spared_contract::{FromPlugin, ToPlugin};
 use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
 
-use super::test_worker::prepared;
+use super::test_worker::{prepared, returned};
 
 /// More than a worker may be silent that gets no processor, on a machine that is as busy as that.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -91,6 +91,13 @@ impl Drop for Fixture {
     }
 }
 
+/// A command that writes a message, as a script that is a worker does.
+fn written(message: &FromPlugin) -> String {
+    let record = spared_records::encode(message).unwrap();
+    let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    format!("printf '{record}' >&3")
+}
+
 #[test]
 fn a_worker_that_sends_garbage_is_killed_restarted_and_given_up() {
     let mut fixture = Fixture::new("garbage", "printf garbage >&3; exec sleep 100");
@@ -147,14 +154,12 @@ fn a_worker_that_says_nothing_is_killed_after_three_pings() {
 #[test]
 fn a_worker_that_floods_is_killed() {
     // A well-formed message, again and again.
-    let record = spared_records::encode(&FromPlugin::Pong {
+    let pong = written(&FromPlugin::Pong {
         number: 0,
         slow_calls: u64::MAX,
-    })
-    .unwrap();
-    let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    });
     // A full socket is no reason to stop; the test's end is.
-    let script = format!("while kill -0 $PPID; do printf '{record}' >&3; done 2>/dev/null");
+    let script = format!("while kill -0 $PPID; do {pong}; done 2>/dev/null");
     let mut fixture = Fixture::new("flood", &script);
     let why = fixture.death();
     // its pauses are not counted against it, so that it may take some seconds more
@@ -167,9 +172,8 @@ fn a_worker_that_floods_is_killed() {
 
 #[test]
 fn answers_that_nobody_asked_for_are_without_effect() {
-    // Returned { token: 77, status: 0, no failures, no rows, none missing }, then silence.
-    let script = "printf '\\001\\115\\000\\000\\000\\000' >&3; exec sleep 100";
-    let mut fixture = Fixture::new("unasked", script);
+    let answer = written(&returned(77, 0));
+    let mut fixture = Fixture::new("unasked", &format!("{answer}; exec sleep 100"));
     assert_eq!(fixture.death(), "rogue did not answer for 3 s");
 }
 
@@ -238,11 +242,18 @@ fn readable(fixture: &Fixture) -> u64 {
 #[test]
 fn a_check_is_read_as_little_at_once_as_any_worker() {
     // thirty answers to pings, and then that the configuration is right
-    let script = "for i in 1 2 3 4 5 6 7 8 9 10; do
-        for j in 1 2 3; do printf '\\011\\000\\000' >&3; done
+    let pong = written(&FromPlugin::Pong {
+        slow_calls: 0,
+        number: 0,
+    });
+    let answer = written(&returned(1, 0));
+    let script = format!(
+        "for i in 1 2 3 4 5 6 7 8 9 10; do
+        for j in 1 2 3; do {pong}; done
     done
-    printf '\\001\\001\\000\\000\\000\\000' >&3; : > $0.said; exec sleep 100";
-    let mut fixture = checked("checked", script);
+    {answer}; : > $0.said; exec sleep 100"
+    );
+    let mut fixture = checked("checked", &script);
     let since = Instant::now();
     while !fixture.folder.join("worker.sh.said").exists() {
         assert!(since.elapsed() < Duration::from_secs(20));
@@ -266,8 +277,8 @@ fn a_check_that_hangs_is_ended() {
 /// The host was stopped, or had no processor either.
 #[test]
 fn a_check_that_has_answered_is_not_ended_because_nobody_read_that() {
-    let script = "printf '\\001\\001\\000\\000\\000\\000' >&3; exec sleep 100";
-    let mut fixture = checked("answered", script);
+    let answer = written(&returned(1, 0));
+    let mut fixture = checked("answered", &format!("{answer}; exec sleep 100"));
     readable(&fixture);
     let later = Instant::now() + Duration::from_secs(60);
     let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
@@ -278,12 +289,10 @@ fn a_check_that_has_answered_is_not_ended_because_nobody_read_that() {
 
 #[test]
 fn a_check_that_floods_the_host_is_ended() {
-    let record = spared_records::encode(&FromPlugin::ForgetCheck {
+    let message = written(&FromPlugin::ForgetCheck {
         name: "x".repeat(8_000),
-    })
-    .unwrap();
-    let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
-    let script = format!("while kill -0 $PPID; do printf '{record}' >&3; done 2>/dev/null");
+    });
+    let script = format!("while kill -0 $PPID; do {message}; done 2>/dev/null");
     let why = checked("messages", &script).wait(faults);
     assert!(
         why.contains("flooded the daemon with messages while it was checked"),
