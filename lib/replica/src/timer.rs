@@ -3,9 +3,6 @@
 use crate::session::Replica;
 use crate::store::Store;
 
-/// Time for which numbers of records wait for a call that comes anyway, before they are a reason to wake.
-const SLACK_NS: u64 = 250_000_000;
-
 impl<S: Store> Replica<S> {
     /// Handles due retries after garbage and refusals.
     pub fn handle_timeout(&mut self, now_ns: u64, store: &mut S) {
@@ -52,7 +49,7 @@ impl<S: Store> Replica<S> {
         let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
         let counts = self.is_paired && !self.tables.is_empty();
         let idle = counts && self.out.is_empty();
-        let count = idle.then_some(self.count_due_ns.saturating_add(SLACK_NS));
+        let count = idle.then_some(self.count_due_ns);
         retries.chain(self.again.due_ns).chain(count).min()
     }
 

@@ -53,7 +53,7 @@ const CALLBACK_NS_MAX: u64 = 50_000_000;
 /// Exit status after a panic, or if the loop cannot go on.
 const BROKEN: i32 = 70;
 
-/// The socket of the daemon, which the worker hands over by its number.
+/// The socket of the daemon, which the worker gives by its number.
 ///
 /// # Safety
 /// It is open, and nothing else owns it.

@@ -325,6 +325,13 @@ fn a_run_that_begins_while_the_nodes_are_apart_jumps_beyond_what_the_other_one_s
     }
 }
 
+/// A record that the backup had refused was deleted before it was tried again.
+#[test]
+fn a_record_that_was_refused_and_deleted_is_not_missed() {
+    use Step::{End, Establish, Lack, Link, Settle};
+    history(false, &[Lack(true), Settle, Establish(5), Link, End(5)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
