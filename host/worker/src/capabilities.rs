@@ -43,7 +43,7 @@ pub fn names(capabilities: u64) -> Vec<String> {
 pub fn number(name: &str) -> Option<u8> {
     let full = format!("CAP_{}", name.to_uppercase());
     let capability: Capability = full.parse().ok()?;
-    u8::try_from(capability.index()).ok()
+    Some(capability.index())
 }
 
 /// What each capability allows, as far as plugins ask for it.

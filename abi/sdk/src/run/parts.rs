@@ -7,6 +7,7 @@ use crate::{
 use spared_contract::EventRecord;
 
 type Called = Result<Progress, Error>;
+type Asked<T> = fn(&mut T, &[&str], &mut Answer) -> Called;
 
 /// The functions of the parts that a plugin has. [`plugin!`](crate::plugin) makes them of its `parts`.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub struct Parts<T> {
     pub(super) role: Option<fn(&mut T, &RoleEvent, Token) -> Called>,
     pub(super) drain: Option<fn(&mut T, Token, u64) -> Called>,
     pub(super) settle: Option<fn(&mut T, Token, u64) -> Called>,
-    pub(super) query: Option<fn(&mut T, &[&str], &mut Answer) -> Called>,
+    pub(super) query: Option<Asked<T>>,
     pub(super) changed: Option<fn(&mut T, &InterfaceEvent, &OpenSockets<'_>)>,
     pub(super) directive: Option<fn(&mut T, &Directive)>,
     pub(super) peer: Option<PeerPart<T>>,

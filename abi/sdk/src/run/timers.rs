@@ -81,6 +81,11 @@ impl Timers {
         self.heap.len()
     }
 
+    /// Whether none is set.
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
     /// Moves the entry at `place` up or down to where it belongs.
     fn settle(&mut self, mut place: usize) {
         while place > 0 && self.earlier(place, (place - 1) / 2) {

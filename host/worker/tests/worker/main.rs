@@ -1,5 +1,9 @@
 //! A real worker process with real plugins: the test plays the host.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the tests of both forms of a plugin are the same files"
+)]
 
 mod checks;
 mod confinement;
