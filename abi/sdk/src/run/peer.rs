@@ -8,13 +8,13 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use spared_abi as abi;
 use spared_contract::LogLevel;
 use spared_contract::channel::{
     DOWN, MESSAGE, RECORD_MAX, SIGN, SIGNATURE_SIZE, SIGNED, STATEMENT_MAX, UP, VERIFIED, VERIFY,
     message_kind,
 };
+use spared_records::bytes;
 use spared_records::monotonic::now_ns;
 
 use super::core::{CHANNEL, Core, errno};
@@ -37,44 +37,24 @@ pub(super) struct Channel {
     full: Cell<bool>,
 }
 
-/// Receives one record, never blocking: its length, 0 at the end; None if there is none yet.
+/// The next record of a channel, as [`bytes::receive`]; None without a channel.
 pub(super) fn receive(
     socket: &RefCell<Option<OwnedFd>>,
     buffer: &mut [u8],
 ) -> Result<Option<usize>, Errno> {
-    let socket = socket.borrow();
-    let Some(socket) = socket.as_ref() else {
-        return Ok(None);
-    };
-    loop {
-        match recv(socket, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
-            Ok((_, length)) => return Ok(Some(length)),
-            // A reset is reported once, before the records that came ahead of it.
-            Err(Errno::INTR | Errno::CONNRESET) => {}
-            Err(Errno::AGAIN) => return Ok(None),
-            Err(errno) => return Err(errno),
-        }
+    match socket.borrow().as_ref() {
+        Some(socket) => bytes::receive(socket, buffer),
+        None => Ok(None),
     }
 }
 
-/// Sends these parts as one record, never blocking.
+/// Sends a record to a channel, as [`bytes::transmit`].
 pub(super) fn transmit(
     socket: &RefCell<Option<OwnedFd>>,
     parts: &[IoSlice<'_>],
 ) -> Result<(), Errno> {
     let socket = socket.borrow();
-    let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    loop {
-        return match sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), flags) {
-            Ok(_) => Ok(()),
-            Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(Errno::AGAIN),
-            // The loop finds the end, once it has read what came before.
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::NOTCONN),
-            Err(errno) => Err(errno),
-        };
-    }
+    bytes::transmit(socket.as_ref().ok_or(Errno::NOTCONN)?, parts)
 }
 
 impl Core {

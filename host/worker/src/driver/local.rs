@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
+use rustix::net::{Shutdown, shutdown};
 use spared_abi as abi;
 use spared_contract::LogLevel;
+use spared_records::bytes;
 use spared_records::monotonic::now_ns;
 
 use super::host::errno;
@@ -40,38 +41,18 @@ pub struct Partner {
 }
 
 impl Partner {
-    /// Length of the next record; None if there is none yet, 0 at the end.
+    /// As [`bytes::receive`]; None without a channel.
     fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
-        let socket = self.socket.borrow();
-        let Some(socket) = socket.as_ref() else {
-            return Ok(None);
-        };
-        loop {
-            match recv(socket, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
-                Ok((_, length)) => return Ok(Some(length)),
-                // A reset is reported once, before the records that came ahead of it.
-                Err(Errno::INTR | Errno::CONNRESET) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(errno) => return Err(errno),
-            }
+        match self.socket.borrow().as_ref() {
+            Some(socket) => bytes::receive(socket, buffer),
+            None => Ok(None),
         }
     }
 
     fn send(&self, message: &[u8]) -> Result<(), Errno> {
         let socket = self.socket.borrow();
         let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
-        let parts = [IoSlice::new(&[MESSAGE]), IoSlice::new(message)];
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        loop {
-            return match sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags) {
-                Ok(_) => Ok(()),
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(Errno::AGAIN),
-                // The loop finds the end, once it has read what came before.
-                Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::NOTCONN),
-                Err(errno) => Err(errno),
-            };
-        }
+        bytes::transmit(socket, &[IoSlice::new(&[MESSAGE]), IoSlice::new(message)])
     }
 }
 

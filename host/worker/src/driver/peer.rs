@@ -9,9 +9,9 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use spared_abi as abi;
 use spared_contract::LogLevel;
+use spared_records::bytes;
 use spared_records::monotonic::now_ns;
 
 use super::host::errno;
@@ -40,28 +40,12 @@ pub struct Peer {
     full: Cell<bool>,
 }
 
-/// Result of one read of the socket.
-enum Received {
-    Record(usize),
-    Nothing,
-    Closed,
-}
-
 impl Peer {
-    fn receive(&self, buffer: &mut [u8]) -> Result<Received, Errno> {
-        let socket = self.socket.borrow();
-        let Some(socket) = socket.as_ref() else {
-            return Ok(Received::Nothing);
-        };
-        loop {
-            match recv(socket, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
-                Ok((_, 0)) => return Ok(Received::Closed),
-                Ok((_, length)) => return Ok(Received::Record(length)),
-                // A reset is reported once, before the records that came ahead of it.
-                Err(Errno::INTR | Errno::CONNRESET) => {}
-                Err(Errno::AGAIN) => return Ok(Received::Nothing),
-                Err(errno) => return Err(errno),
-            }
+    /// As [`bytes::receive`]; None without a channel.
+    fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
+        match self.socket.borrow().as_ref() {
+            Some(socket) => bytes::receive(socket, buffer),
+            None => Ok(None),
         }
     }
 
@@ -73,18 +57,7 @@ impl Peer {
     /// Sends these parts as one record.
     pub(super) fn transmit(&self, parts: &[IoSlice<'_>]) -> Result<(), Errno> {
         let socket = self.socket.borrow();
-        let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        loop {
-            return match sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), flags) {
-                Ok(_) => Ok(()),
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(Errno::AGAIN),
-                // The loop gets the same error, once it has read what came before.
-                Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::NOTCONN),
-                Err(errno) => Err(errno),
-            };
-        }
+        bytes::transmit(socket.as_ref().ok_or(Errno::NOTCONN)?, parts)
     }
 
     /// Bytes of all records in the socket.
@@ -165,18 +138,18 @@ impl Driver {
         buffer.resize(RECORD_MAX, 0);
         let received = self.peer.receive(&mut buffer);
         let served = match received {
-            Ok(Received::Nothing) => None,
-            Ok(Received::Record(length)) => {
+            Ok(None) => None,
+            Ok(Some(0)) => {
+                self.close_channel();
+                None
+            }
+            Ok(Some(length)) => {
                 match buffer.get(..length).map(|record| self.record(record)) {
                     Some(Ok(())) => self.count_down(length),
                     Some(Err(why)) => self.distrust_channel(why),
                     None => self.distrust_channel("a record is too long"),
                 }
                 Some(length)
-            }
-            Ok(Received::Closed) => {
-                self.close_channel();
-                None
             }
             Err(Errno::BADF | Errno::NOTSOCK) => {
                 self.is_robbed(Errno::BADF);
