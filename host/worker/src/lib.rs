@@ -7,6 +7,7 @@
 
 pub mod capabilities;
 mod confine;
+mod descriptor;
 mod driver;
 pub mod errors;
 pub mod file;
@@ -66,11 +67,12 @@ pub fn describe(
     let descriptor = note::read(file).map_err(|why| format!("{name}.so: {why}"))?;
     descriptor
         .iter()
-        .try_for_each(|it| loader::check(name, it))?;
+        .try_for_each(|it| descriptor::check(name, it))?;
     Ok(descriptor)
 }
 
 pub use confine::{group_names, is_refusal};
+pub use descriptor::is_name;
 pub use driver::{is_misbehaviour, sized_array};
-pub use loader::{Loaded, is_name, load};
+pub use loader::{Loaded, load};
 pub use run::run;

@@ -1,33 +1,28 @@
 //! The host's half: starts workers, exchanges messages with them without blocking, and ends them.
 
-use std::fmt;
+mod check;
+
+pub use check::{CHECK_TIMEOUT, CheckError, Configuration, check};
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
-use spared_contract::{
-    Call, Cause, Descriptor, Failure, FromPlugin, Surroundings, ToPlugin, Value,
-};
+use spared_contract::{Call, Cause, Descriptor, FromPlugin, ToPlugin, Value};
 use spared_message::clean;
 use spared_message::load::Load;
 use spared_process::child::{Child, SOCKET_FD};
-use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starter};
 use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::errors::Errors;
-use crate::status;
 
 /// The plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
 
 /// Maximum number of characters of a group's name and of the texts of a cause; the rest is cut.
 const TEXT_MAX: usize = 1024;
-
-/// Longest time for a throw-away check worker.
-pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One running worker. Dropped alive, it is killed.
 #[derive(Debug)]
@@ -288,149 +283,12 @@ pub(crate) fn to_line(text: &mut String) {
     }
 }
 
-/// A configuration to check.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configuration {
-    /// The plugin's file, verbatim.
-    pub toml: String,
-    /// The host's keys.
-    pub surroundings: Surroundings,
-}
-
-/// Reads a plugin's descriptor, and checks a configuration if one is given, in a throw-away process
-/// without capabilities. Takes up to [`CHECK_TIMEOUT`].
-///
-/// # Errors
-/// Why the file is no plugin, in a sentence, or that it crashed or hung.
-pub fn check(
-    exe: &Path,
-    name: &str,
-    plugin: BorrowedFd<'_>,
-    uid_gid: Option<(u32, u32)>,
-    memory: u64,
-    configuration: Option<&Configuration>,
-) -> Result<(Descriptor, Vec<Failure>), CheckError> {
-    let load = Load {
-        name: name.to_owned(),
-        check_only: true,
-        uid_gid,
-        memory: Some(memory),
-        ..Load::default()
-    };
-    let worker = Worker::spawn(exe, &load, plugin).map_err(CheckError::Kernel)?;
-    let mut check = Check {
-        worker,
-        deadline: Instant::now() + CHECK_TIMEOUT,
-    };
-    let descriptor = loop {
-        if let FromPlugin::Loaded(loaded) = check.next("loading")? {
-            break loaded.map_err(CheckError::Refused)?;
-        }
-    };
-    let Some(configuration) = configuration else {
-        return Ok((descriptor, Vec::new()));
-    };
-    let configure = ToPlugin::Configure {
-        token: 1,
-        toml: configuration.toml.clone(),
-        check: true,
-        surroundings: configuration.surroundings.clone(),
-    };
-    let sent = check.worker.send(&configure, &[]);
-    sent.map_err(|error| CheckError::Crashed(error.to_string()))?;
-    loop {
-        if let FromPlugin::Returned {
-            status,
-            mut failures,
-            ..
-        } = check.next("checking its configuration")?
-        {
-            let status = match status::ended("configure", status) {
-                Ok(status) => status,
-                Err(invalid) => {
-                    failures.push(Failure::of_whole(invalid.to_string()));
-                    status::INVALID
-                }
-            };
-            if status < 0 && failures.is_empty() {
-                let error = io::Error::from_raw_os_error(status.saturating_neg());
-                failures.push(Failure::of_whole(format!("is refused: {error}")));
-            }
-            return Ok((descriptor, failures));
-        }
-    }
-}
-
-struct Check {
-    worker: Worker,
-    deadline: Instant,
-}
-
-impl Check {
-    fn next(&mut self, doing: &str) -> Result<FromPlugin, CheckError> {
-        loop {
-            match self.worker.receive() {
-                Ok(Some(message)) => return Ok(message),
-                Ok(None) => {}
-                Err(_) => return Err(self.crashed(doing)),
-            }
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(CheckError::Hung(format!(
-                    "{doing} took longer than {} s",
-                    CHECK_TIMEOUT.as_secs()
-                )));
-            }
-            is_readable(&self.worker, left);
-        }
-    }
-
-    fn crashed(&mut self, doing: &str) -> CheckError {
-        is_readable(self.worker.pidfd(), Duration::from_millis(200));
-        CheckError::Crashed(match self.worker.exit() {
-            Some(status) => format!("{doing} ended the process ({status})"),
-            None => format!("{doing} broke the connection"),
-        })
-    }
-}
-
-/// Why a plugin could not be checked, by whose fault.
-#[derive(Debug)]
-pub enum CheckError {
-    /// The file is no plugin for this host, as the sentence says.
-    Refused(String),
-    /// It ended its process.
-    Crashed(String),
-    /// It did not answer in time.
-    Hung(String),
-    /// No process could be started.
-    Kernel(io::Error),
-}
-
-impl fmt::Display for CheckError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(why) | Self::Crashed(why) | Self::Hung(why) => f.write_str(why),
-            Self::Kernel(error) => write!(f, "cannot start a worker: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for CheckError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Kernel(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use spared_pair::CauseKind;
 
     use super::*;
-    use spared_contract::{Cause, LogLevel, Publication, Role, Row};
+    use spared_contract::{Cause, Failure, LogLevel, Publication, Role, Row};
 
     #[test]
     fn control_characters_of_a_plugin_reach_neither_log_nor_terminal() {
