@@ -1,7 +1,6 @@
 //! Functions of the host that a plugin may call.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::ops::BitOr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -15,6 +14,7 @@ use crate::identity::IdentityHandle;
 use crate::interface::InterfaceHandle;
 use crate::local::LocalHandle;
 use crate::peer::PeerHandle;
+use crate::ready::Interest;
 use crate::run::{Core, Outbound};
 use crate::status::WatchHandle;
 use crate::{Error, Token, Value};
@@ -272,7 +272,7 @@ impl Host {
         if let Some(core) = self.core {
             return check(
                 "answer",
-                core.put(token, key, &Value::Text(value.to_owned())),
+                core.put(token, key, Value::Text(value.to_owned())),
             );
         }
         let key = c_text(key)?;
@@ -289,7 +289,7 @@ impl Host {
         value: u64,
     ) -> Result<(), Error> {
         if let Some(core) = self.core {
-            return check("answer", core.put(token, key, &Value::of_raw(kind, value)));
+            return check("answer", core.put(token, key, Value::of_raw(kind, value)));
         }
         let key = c_text(key)?;
         // SAFETY: as above; key lives through the call.
@@ -307,7 +307,7 @@ impl Host {
         if let Some(core) = self.core {
             return check(
                 "answer",
-                core.put(token, key, &Value::of_raw_signed(kind, value)),
+                core.put(token, key, Value::of_raw_signed(kind, value)),
             );
         }
         let key = c_text(key)?;
@@ -452,53 +452,5 @@ impl Waker {
                 log((*self.raw).ctx, level.to_raw(), abi::Str::of(text));
             }
         }
-    }
-}
-
-/// Conditions to watch a descriptor for; hang-ups and errors are always reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interest(u32);
-
-impl Interest {
-    /// Reading does not block.
-    pub const READ: Self = Self(abi::FD_READ);
-    /// Writing does not block.
-    pub const WRITE: Self = Self(abi::FD_WRITE);
-}
-
-impl BitOr for Interest {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-/// Conditions that hold for a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ready(pub(crate) u32);
-
-impl Ready {
-    /// All conditions.
-    pub(crate) const ALL: u32 = abi::FD_READ | abi::FD_WRITE | abi::FD_ERROR | abi::FD_HANGUP;
-
-    /// Reading does not block.
-    pub fn readable(self) -> bool {
-        self.0 & abi::FD_READ != 0
-    }
-
-    /// Writing does not block.
-    pub fn writable(self) -> bool {
-        self.0 & abi::FD_WRITE != 0
-    }
-
-    /// The descriptor has an error.
-    pub fn error(self) -> bool {
-        self.0 & abi::FD_ERROR != 0
-    }
-
-    /// The other end is gone.
-    pub fn hangup(self) -> bool {
-        self.0 & abi::FD_HANGUP != 0
     }
 }

@@ -7,7 +7,8 @@ use spared_abi as abi;
 use spared_contract::nanoseconds;
 
 use crate::config::Config;
-use crate::host::{Host, Ready};
+use crate::host::Host;
+use crate::ready::Ready;
 use crate::{Error, RoleEvent, Value};
 
 /// A plugin. Only `create` and `read` are required.

@@ -4,11 +4,12 @@ use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use spared_abi as abi;
+use spared_contract::Surroundings;
 
-use crate::config::{Config, Scope};
 use crate::error::{EINVAL, ENOTRECOVERABLE};
-use crate::host::{Host, Ready};
-use crate::{Applied, Error, Plugin, Progress, Token, logger, text};
+use crate::host::Host;
+use crate::ready::Ready;
+use crate::{Applied, Error, Plugin, Progress, Token, logger, run, text};
 
 /// The instance that `self` of the C functions points to.
 pub(crate) struct Instance<T> {
@@ -128,43 +129,18 @@ pub(crate) unsafe extern "C" fn configure<T: Plugin>(
     }
 }
 
-/// Settings without a fault; faults that the reader found come before those of the plugin.
+/// Settings without a fault, whose scopes are declared.
 fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
-    let node = host.config_get(c"@node").unwrap_or_default();
-    let nodes = host.texts("@nodes");
-    let config =
-        Config::parse(toml, &node, &nodes).map_err(|error| Error::config("", error.to_string()))?;
-    let settings = T::read(&config);
-    match (config.finish(), settings) {
-        (Ok(()), Ok(settings)) => {
-            declare_scopes(host, &config);
-            Ok(settings)
-        }
-        (Ok(()), Err(Error::Config(faults))) if faults.is_empty() => Err(Error::config(
-            "",
-            "the configuration is refused without a reason",
-        )),
-        (Ok(()), Err(error)) => Err(error),
-        (Err(mut faults), Err(Error::Config(more))) => {
-            faults.extend(
-                more.into_iter()
-                    .filter(|fault| !faults.contains(fault))
-                    .collect::<Vec<_>>(),
-            );
-            Err(Error::Config(faults))
-        }
-        (Err(faults), _) => Err(Error::Config(faults)),
+    let surroundings = Surroundings {
+        node: host.config_get(c"@node").unwrap_or_default(),
+        nodes: host.texts("@nodes"),
+        ..Surroundings::default()
+    };
+    let (settings, scopes) = run::read::<T>(toml, &surroundings)?;
+    for (key, scope) in scopes {
+        host.declare_scope(&key, scope);
     }
-}
-
-/// Declares every key whose scope is not the default.
-fn declare_scopes(host: Host, config: &Config) {
-    for (key, scope) in config.scopes() {
-        // The scope of other keys is what counts without a declaration.
-        if scope != Scope::Pair {
-            host.declare_scope(&key, scope);
-        }
-    }
+    Ok(settings)
 }
 
 pub(crate) unsafe extern "C" fn start<T: Plugin>(instance: *mut c_void, token: u64) -> abi::Status {

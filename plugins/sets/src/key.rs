@@ -124,7 +124,7 @@ impl PartialOrd for Bytes {
 impl Ord for Bytes {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
-            // behind a short key are zeros: the longer one of two that begin alike is greater
+            // behind a short key are zeros: of two with the same beginning the longer one is greater
             (Self::Short(length, bytes), Self::Short(other, others)) => head(bytes)
                 .cmp(&head(others))
                 .then_with(|| bytes.cmp(others))

@@ -1,6 +1,6 @@
 //! The form of the messages: the schema, golden bytes, and what a newer or an older end may send.
 //!
-//! `BLESS=1 cargo test -p spared-contract --test form` writes `abi/contract.cddl` and `golden.txt` anew. From the first
+//! `BLESS=1 cargo test -p spared-contract --test form` writes `abi/contract.cddl` and `golden.txt` again. From the first
 //! release on their lines may only be added to.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

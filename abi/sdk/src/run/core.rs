@@ -11,15 +11,15 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use spared_abi as abi;
-use spared_contract::{Failure, FromPlugin, LogLevel, Surroundings, ToPlugin};
+use spared_contract::{FromPlugin, LogLevel, Surroundings, ToPlugin};
 use spared_records::monotonic::now_ns;
 use spared_records::{ReceiveError, Receiver};
 
-use super::answers::Answers;
 use super::interfaces::Followed;
 use super::outbound::Outbound;
 use super::partners::Partner;
 use super::peer::Channel;
+use super::pending::{Failures, Pending};
 use super::timers::Timers;
 use super::watches::Watches;
 
@@ -27,10 +27,6 @@ use super::watches::Watches;
 pub(super) const INBOX_MAX: usize = 1024;
 /// Longest time for the last messages to the daemon.
 const FAREWELL: Duration = Duration::from_millis(100);
-/// Maximum number of faults of one callback.
-const FAILURES_MAX: usize = 200;
-/// Maximum length of the text of a fault, in characters; longer ones are cut.
-const FAILURE_CHARS_MAX: usize = 1024;
 
 pub(super) const SOCKET: u32 = 0;
 const TIMER: u32 = 1;
@@ -60,9 +56,10 @@ pub(crate) struct Core {
     timer_fd: OwnedFd,
     armed_ns: Cell<Option<u64>>,
     pub(super) watches: RefCell<Watches>,
-    pub(super) answers: RefCell<Answers>,
-    /// Faults that the running callback reported.
-    failures: RefCell<Vec<Failure>>,
+    pub(super) pending: RefCell<Pending>,
+    /// A stop that was pending, and how it ended.
+    pub(super) stopped: Cell<Option<(u64, abi::Status)>>,
+    pub(super) failures: RefCell<Failures>,
     pub(super) followed: RefCell<Followed>,
     pub(super) channel: Channel,
     /// In the order of [`Local::PARTNERS`](crate::Local::PARTNERS).
@@ -114,7 +111,8 @@ impl Core {
             timer_fd,
             armed_ns: Cell::new(None),
             watches: RefCell::new(watches),
-            answers: RefCell::default(),
+            pending: RefCell::default(),
+            stopped: Cell::new(None),
             failures: RefCell::default(),
             followed: RefCell::default(),
             channel: Channel::default(),
@@ -226,29 +224,13 @@ impl Core {
 
     /// Notes a fault of the running callback.
     pub(crate) fn note_failure(&self, key: &str, why: &str) {
-        let cut = |text: &str| text.chars().take(FAILURE_CHARS_MAX).collect();
-        let mut failures = self.failures.borrow_mut();
-        if failures.len() < FAILURES_MAX {
-            failures.push(Failure {
-                key: cut(key),
-                why: cut(why),
-            });
-        }
-    }
-
-    pub(super) fn take_failures(&self) -> Vec<Failure> {
-        self.failures.take()
+        self.failures.borrow_mut().note(key, why);
     }
 
     /// Logs faults that no answer carries.
     pub(super) fn log_failures(&self, callback: &str) {
-        if self.failures.borrow().is_empty() {
-            return;
-        }
-        for failure in self.take_failures() {
-            let key = if failure.key.is_empty() { "" } else { ": " };
-            let text = format!("{callback} failed: {}{key}{}", failure.key, failure.why);
-            self.outbound.log(LogLevel::Warn, &text);
+        for line in self.failures.borrow_mut().lines(callback) {
+            self.outbound.log(LogLevel::Warn, &line);
         }
     }
 
@@ -297,8 +279,8 @@ impl Core {
 
     /// The plugin has closed a descriptor of the loop: ends it.
     pub(super) fn is_robbed(&self, errno: Errno) {
-        let text = format!("closed a descriptor of its worker ({errno})");
-        self.outbound.log(LogLevel::Error, &text);
+        self.outbound
+            .log(LogLevel::Error, &closed_descriptor(errno));
         self.end_with(End::Broken);
     }
 
@@ -323,6 +305,14 @@ impl Core {
         }
     }
 }
+
+/// Line of log of a plugin that has closed a descriptor of its worker, which `spared-plugin-check` looks for.
+pub fn closed_descriptor(errno: Errno) -> String {
+    format!("{CLOSED_DESCRIPTOR}{errno})")
+}
+
+/// Begin of that line.
+pub const CLOSED_DESCRIPTOR: &str = "closed a descriptor of its worker (";
 
 /// A time as the kernel takes it.
 pub(super) fn timespec(at_ns: u64) -> Timespec {

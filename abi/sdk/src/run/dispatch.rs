@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use spared_abi as abi;
 use spared_contract::{FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
 
-use super::answers::To;
 use super::core::{End, errno};
+use super::pending::To;
 use super::{Driver, limit};
 use crate::config::{Config, Scope};
 use crate::{Answer, Applied, Error, Plugin, Progress, Token};
@@ -80,7 +80,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     fn configure(&mut self, token: u64, toml: &str, check: bool, surroundings: Surroundings) {
-        self.core.expect(token, To::Other);
+        self.core.expect(token, "configure", To::Other);
         let status = match check {
             true => self.check(toml, &surroundings),
             false => self.apply(toml, surroundings),
@@ -141,7 +141,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     fn start(&mut self, token: u64) {
-        self.core.expect(token, To::Start);
+        self.core.expect(token, "start", To::Start);
         self.core.begun.set(true);
         let called = self.enter("start", |plugin| plugin.start(Token(token)));
         match self.status(called) {
@@ -152,7 +152,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     fn stop(&mut self, token: u64) {
-        self.core.expect(token, To::Stop);
+        self.core.expect(token, "stop", To::Stop);
         self.core.started.set(false);
         let status = match self.core.begun.replace(false) {
             true => {
@@ -182,7 +182,7 @@ impl<T: Plugin> Driver<T> {
 
     /// Ends a stop that was pending.
     pub(super) fn end_pending_stop(&mut self) {
-        if let Some((token, status)) = self.core.take_stopped() {
+        if let Some((token, status)) = self.core.stopped.take() {
             self.end_stop(token, status);
         }
     }
@@ -213,7 +213,7 @@ impl<T: Plugin> Driver<T> {
 
     fn query(&mut self, token: u64, argv: &[String]) {
         self.core.limit_queries();
-        self.core.expect(token, To::Query);
+        self.core.expect(token, "query", To::Query);
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         let mut answer = Answer {
             host: self.host,
@@ -236,11 +236,11 @@ impl<T: Plugin> Driver<T> {
     fn begin(
         &mut self,
         token: u64,
-        callback: &str,
+        callback: &'static str,
         to: To,
         call: impl FnOnce(&mut T) -> Result<Progress, Error>,
     ) {
-        self.core.expect(token, to);
+        self.core.expect(token, callback, to);
         let called = self.enter(callback, call);
         let status = self.status(called);
         self.end_call(token, callback, status);

@@ -15,14 +15,18 @@ mod outbound;
 mod partners;
 mod parts;
 mod peer;
+mod pending;
 mod slow;
 mod timers;
 mod watches;
 
+pub use self::core::{CLOSED_DESCRIPTOR, closed_descriptor};
 pub(crate) use self::core::{Core, End};
+pub(crate) use self::dispatch::read;
 pub use self::note::{Note, Writer, calls, flag, part};
 pub use self::outbound::Outbound;
 pub use self::parts::Parts;
+pub use self::pending::{Answer, Failures, Pending, To};
 pub use self::slow::Slow;
 pub use self::timers::Timers;
 pub use self::watches::{Source, Watches};
@@ -38,7 +42,8 @@ use spared_records::ReceiveError;
 use spared_records::monotonic::now_ns;
 
 use self::core::{CHANNEL, PARTNER, SOCKET, WAKE};
-use crate::host::{Host, Ready};
+use crate::host::Host;
+use crate::ready::Ready;
 use crate::{Plugin, logger};
 
 /// Messages between two looks at timers and descriptors.

@@ -4,48 +4,15 @@ use std::ffi::c_void;
 
 use rustix::io::Errno;
 use spared_abi as abi;
-use spared_contract::{Failure, FromPlugin, LogLevel, Row, Value};
+use spared_contract::{FromPlugin, LogLevel, Value};
 use spared_records::monotonic::now_ns;
+use spared_sdk::run::To;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, Driver, End};
 use crate::status::{self, INVALID, Invalid};
 
-/// Maximum size of an answer.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Maximum number of queries that a plugin may keep waiting; beyond that the oldest is ended.
-const QUERIES_MAX: usize = 64;
-/// Maximum number of faults of one callback.
-const FAILURES_MAX: usize = 200;
-/// Maximum length of the text of a fault, in characters; longer ones are cut.
-const FAILURE_CHARS_MAX: usize = 1024;
-
 const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);
-
-/// A callback that has not ended yet.
-#[derive(Debug)]
-pub struct Answer {
-    callback: &'static str,
-    to: To,
-    rows: Vec<Row>,
-    bytes: usize,
-    /// A row was left out, as there was no room.
-    missing: bool,
-}
-
-/// Kind of a callback, by what can end it and what follows.
-#[derive(Debug, PartialEq)]
-pub(super) enum To {
-    /// A newer role of the group ends it.
-    Role(String),
-    /// Too many newer queries end it.
-    Query,
-    /// The plugin receives roles afterwards.
-    Start,
-    /// The instance is destroyed afterwards.
-    Stop,
-    Other,
-}
 
 impl Driver {
     /// Runs a callback that may stay pending under a token.
@@ -70,27 +37,15 @@ impl Driver {
 
     /// Ends a pending role of the group, which a newer one replaces.
     pub(super) fn supersede(&self, group: &str) {
-        let old = {
-            let answers = self.answers.borrow();
-            let found = answers
-                .iter()
-                .find(|(_, answer)| matches!(&answer.to, To::Role(of) if of == group));
-            found.map(|(token, _)| *token)
-        };
+        let old = self.pending.borrow().role_of(group);
         if let Some(token) = old {
             self.finish(token, errno(Errno::CANCELED));
         }
     }
 
-    /// Makes room for one more query. The oldest is ended, which the host gave up long ago.
+    /// Makes room for one more query.
     pub(super) fn limit_queries(&self) {
-        let oldest = {
-            let answers = self.answers.borrow();
-            let queries = answers.iter().filter(|(_, answer)| answer.to == To::Query);
-            let tokens: Vec<u64> = queries.map(|(token, _)| *token).collect();
-            let full = tokens.len() >= QUERIES_MAX;
-            tokens.into_iter().min().filter(|_| full)
-        };
+        let oldest = self.pending.borrow().query_too_many();
         if let Some(token) = oldest {
             self.note_failure("", "too many newer questions");
             self.finish(token, errno(Errno::CANCELED));
@@ -129,25 +84,20 @@ impl Driver {
     /// What the plugin said of its failure, or what its status says.
     fn reason(&self, status: abi::Status) -> String {
         let said = self.failures.borrow();
-        let said = said.iter().find(|it| !it.why.is_empty());
+        let said = said.all().iter().find(|it| !it.why.is_empty());
         said.map_or_else(|| text_of(status), |failure| failure.why.clone())
     }
 
     pub(super) fn report(&self, callback: &str, status: abi::Status) {
-        if status < 0 && self.failures.borrow().is_empty() {
+        if status < 0 && self.failures.borrow().all().is_empty() {
             self.note_failure("", &text_of(status));
         }
         self.drop_failures(callback);
     }
 
     pub(super) fn drop_failures(&self, callback: &str) {
-        if self.failures.borrow().is_empty() {
-            return;
-        }
-        for failure in self.failures.take() {
-            let key = if failure.key.is_empty() { "" } else { ": " };
-            let text = format!("{callback} failed: {}{key}{}", failure.key, failure.why);
-            self.outbound.log(LogLevel::Warn, &text);
+        for line in self.failures.borrow_mut().lines(callback) {
+            self.outbound.log(LogLevel::Warn, &line);
         }
     }
 
@@ -187,22 +137,15 @@ impl Driver {
     }
 
     pub(super) fn expect(&self, token: u64, callback: &'static str, to: To) {
-        let answer = Answer {
-            callback,
-            to,
-            rows: Vec::new(),
-            bytes: 0,
-            missing: false,
-        };
-        self.answers.borrow_mut().insert(token, answer);
+        self.pending.borrow_mut().expect(token, callback, to);
     }
 
     /// Handles done() of the plugin for a callback.
     pub(super) fn done(&self, token: u64, status: abi::Status) {
-        let callback = self.answers.borrow().get(&token).map(|it| it.callback);
+        let callback = self.pending.borrow().get(token).map(|it| it.callback);
         let Some(callback) = callback else {
             // what it says of a call that was ended before is not of the next one
-            self.failures.borrow_mut().clear();
+            self.failures.borrow_mut().take();
             return;
         };
         let status = status::ended(callback, status).unwrap_or_else(|why| self.distrust(&why));
@@ -215,24 +158,24 @@ impl Driver {
 
     /// Tells the host that a start or a stop is pending.
     pub(super) fn wait_longer(&self, callback: &str, token: u64) {
-        if self.answers.borrow().contains_key(&token) {
+        if self.pending.borrow().get(token).is_some() {
             self.outbound.send(&FromPlugin::Pending { token });
         }
         self.drop_failures(callback);
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.answers.borrow().values().any(|it| it.to == To::Stop)
+        self.pending.borrow().is_stopping()
     }
 
     /// Tells the host that a callback has ended. An unknown token is ignored.
     pub(super) fn finish(&self, token: u64, status: abi::Status) {
-        let answer = self.answers.borrow_mut().remove(&token);
+        let answer = self.pending.borrow_mut().remove(token);
         if let Some(answer) = answer {
             if answer.to == To::Start {
                 self.handle_started(status);
             }
-            let failures = self.failures.take();
+            let failures = self.failures.borrow_mut().take();
             self.outbound.send(&FromPlugin::Returned {
                 token,
                 status,
@@ -244,36 +187,12 @@ impl Driver {
     }
 
     pub(super) fn put(&self, token: u64, key: &str, value: Value) -> abi::Status {
-        let mut answers = self.answers.borrow_mut();
-        let Some(answer) = answers.get_mut(&token) else {
-            return errno(Errno::NOENT);
-        };
-        let bytes = key.len()
-            + match &value {
-                Value::Text(text) => text.len(),
-                _ => 8,
-            };
-        if answer.bytes + bytes > ANSWER_BYTES_MAX {
-            answer.missing = true;
-            return errno(Errno::MSGSIZE);
-        }
-        answer.bytes += bytes;
-        answer.rows.push(Row {
-            key: key.to_owned(),
-            value,
-        });
-        0
+        let put = self.pending.borrow_mut().put(token, key, value);
+        put.map_or_else(errno, |()| 0)
     }
 
     pub(super) fn note_failure(&self, key: &str, why: &str) {
-        let cut = |text: &str| text.chars().take(FAILURE_CHARS_MAX).collect();
-        let mut failures = self.failures.borrow_mut();
-        if failures.len() < FAILURES_MAX {
-            failures.push(Failure {
-                key: cut(key),
-                why: cut(why),
-            });
-        }
+        self.failures.borrow_mut().note(key, why);
     }
 
     /// Refuses a wrong call of a host function with -EINVAL, and logs the reason.

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 use spared_abi as abi;
 use spared_contract::{Directive, FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
 
-use super::callback::To;
+use spared_sdk::run::To;
+
 use super::host::errno;
 use super::{Driver, End, INBOX_MAX};
 use crate::settings::Settings;

@@ -1,19 +1,13 @@
 //! Lines about a plugin that breaks the rules of its process, as `spared-plugin-check` finds them
 //! among its own lines.
 
-use rustix::io::Errno;
+use spared_sdk::run::CLOSED_DESCRIPTOR;
 
 const WRONG_THREAD: &str = "() from a thread other than the loop's";
-const CLOSED_DESCRIPTOR: &str = "closed a descriptor of its worker (";
 
 /// A call of `function` that is for the loop's thread only.
 pub(super) fn wrong_thread(function: &str) -> String {
     format!("called {function}{WRONG_THREAD}")
-}
-
-/// The loop, or its channel, failed with `errno`.
-pub(super) fn closed_descriptor(errno: Errno) -> String {
-    format!("{CLOSED_DESCRIPTOR}{errno})")
 }
 
 /// Whether the driver logs this line, at level ERROR, about a fault of the plugin's.
@@ -23,6 +17,9 @@ pub fn is_misbehaviour(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+    use spared_sdk::run::closed_descriptor;
+
     use super::*;
 
     #[test]

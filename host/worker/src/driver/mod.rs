@@ -36,14 +36,11 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use spared_abi as abi;
-use spared_contract::{
-    CALL_TIMEOUT_MS, Call, Cause, Failure, FromPlugin, LogLevel, Role, Scope, ToPlugin,
-};
+use spared_contract::{CALL_TIMEOUT_MS, Call, Cause, FromPlugin, LogLevel, Role, Scope, ToPlugin};
 use spared_message::load::Load;
 use spared_records::monotonic::now_ns;
 use spared_records::{ReceiveError, Receiver, SendError};
 
-use self::callback::Answer;
 use self::failing::Failing;
 use self::host::errno;
 use self::interfaces::Interface;
@@ -55,7 +52,7 @@ use self::roots::Roots;
 use crate::loader::Loaded;
 use crate::settings::Settings;
 pub use spared_sdk::run::Outbound;
-use spared_sdk::run::{Slow, Source, Timers, Watches};
+use spared_sdk::run::{Failures, Pending, Slow, Source, Timers, Watches, closed_descriptor};
 
 /// Messages handled between two looks at timers and descriptors.
 const MESSAGES_PER_ROUND: usize = 16;
@@ -114,8 +111,8 @@ pub struct Driver {
     /// Texts that config_get lent to the running callback.
     lent: RefCell<Vec<Box<str>>>,
     /// Failures that the running callback reported by fail().
-    failures: RefCell<Vec<Failure>>,
-    answers: RefCell<HashMap<u64, Answer>>,
+    failures: RefCell<Failures>,
+    pending: RefCell<Pending>,
     slow: RefCell<Slow>,
     failing: RefCell<Failing>,
     interfaces: RefCell<HashMap<String, Interface>>,
@@ -172,7 +169,7 @@ impl Driver {
             settings: RefCell::default(),
             lent: RefCell::default(),
             failures: RefCell::default(),
-            answers: RefCell::default(),
+            pending: RefCell::default(),
             slow: RefCell::default(),
             failing: RefCell::default(),
             interfaces: RefCell::default(),
@@ -237,7 +234,7 @@ impl Driver {
 
     /// The plugin has closed a descriptor of the loop: ends it.
     fn is_robbed(&self, errno: Errno) {
-        let text = misbehaviour::closed_descriptor(errno);
+        let text = closed_descriptor(errno);
         self.outbound.log(LogLevel::Error, &text);
         self.end_with(End::Broken);
     }
