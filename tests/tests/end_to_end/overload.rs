@@ -7,6 +7,7 @@ use std::process::{Child, Command, id};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use spared_tests::Result;
 use spared_tests::clock::poll;
@@ -146,7 +147,11 @@ impl MemoryGroup {
     }
 
     fn take(&self, pid: u32) -> Result<()> {
-        Ok(fs::write(self.procs(), pid.to_string())?)
+        match fs::write(self.procs(), pid.to_string()) {
+            // A command of a service, or a throw-away process, that has ended since it was listed.
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+            done => Ok(done?),
+        }
     }
 }
 
