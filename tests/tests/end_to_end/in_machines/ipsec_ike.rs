@@ -312,6 +312,18 @@ fn sorted_policies(router: &Machine) -> Result<Vec<String>> {
     Ok(policies)
 }
 
+/// Until the old router's addresses are gone, packets from them are carried, a DELETE as well.
+fn wait_left(router: &Machine) -> Result<()> {
+    let has_none = || {
+        let addresses = router.run("ip -4 -br addr show to 10.2.0.1");
+        addresses.is_ok_and(|(code, text)| code == 0 && text.trim().is_empty())
+    };
+    match poll(LIMIT, STEP, has_none) {
+        true => Ok(()),
+        false => Err("the addresses stay".into()),
+    }
+}
+
 #[test]
 fn a_daemon_that_is_stopped_after_a_switch_leaves_the_tunnel_alone() {
     scenario(0, |lab| {
@@ -324,6 +336,7 @@ fn a_daemon_that_is_stopped_after_a_switch_leaves_the_tunnel_alone() {
         std::thread::sleep(Duration::from_secs(1));
         let switched = Stamp::now();
         tunnelled.switch_to(1 - first)?;
+        wait_left(&tunnelled.routers[first])?;
         own.stop()?;
         let outage = pings
             .outage_of(switched, CALM, LIMIT)
