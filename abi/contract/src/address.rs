@@ -50,6 +50,7 @@ impl Wire for Family {
             name: "Family",
             docs: &[" Family of addresses."],
             values: vec![("V4", 4, &[]), ("V6", 6, &[])],
+            is_closed: true,
         }
     }
 }

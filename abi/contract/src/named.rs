@@ -66,6 +66,7 @@ macro_rules! named {
                         spared_abi::$constant,
                         &[$($variant_doc),+],
                     )),+],
+                    is_closed: false,
                 }
             }
         }

@@ -33,6 +33,8 @@ pub enum Shape {
         docs: &'static [&'static str],
         /// Names with their numbers and what they mean.
         values: Vec<(&'static str, u32, &'static [&'static str])>,
+        /// Another number is refused.
+        is_closed: bool,
     },
 }
 

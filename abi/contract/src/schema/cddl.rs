@@ -37,7 +37,8 @@ pub fn text() -> String {
             CALLS.end()
         ),
     );
-    rules.line("unknown-kind = { 0: u32, ? 1: { * uint => any }, * uint => any }");
+    rules.unknown_kinds("to-unknown", &super::to_plugin());
+    rules.unknown_kinds("from-unknown", &super::from_plugin());
     rules.comment(0, "Keys that the reader does not know are skipped.");
     rules.line("unknown = ( * uint => any )");
     rules.comment(0, "A number without a name yet.");
@@ -71,7 +72,7 @@ impl Rules {
         let names: Vec<String> = kinds.iter().map(|kind| kebab(kind.name)).collect();
         let prefix = name.split_once('-').map_or(name, |(prefix, _)| prefix);
         let rules = names.iter().map(|name| format!("{prefix}-{name}"));
-        let rules: Vec<String> = rules.chain(["unknown-kind".to_owned()]).collect();
+        let rules: Vec<String> = rules.chain([format!("{prefix}-unknown")]).collect();
         self.line(&format!("{name} = {}", rules.join("\n  / ")));
         for (kind, name) in kinds.iter().zip(&rules) {
             self.line("");
@@ -89,6 +90,26 @@ impl Rules {
         }
     }
 
+    /// Kinds of later: a record of a kind that is known here is not taken for one of them.
+    fn unknown_kinds(&mut self, rule: &str, kinds: &[Kind]) {
+        let mut known: Vec<u32> = kinds.iter().map(|kind| kind.number).collect();
+        known.sort_unstable();
+        let mut ranges = Vec::new();
+        let mut next = 0;
+        for number in known.into_iter().chain([MUST_UNDERSTAND]) {
+            match number - next {
+                0 => {}
+                1 => ranges.push(next.to_string()),
+                _ => ranges.push(format!("{next}..{}", number - 1)),
+            }
+            next = number + 1;
+        }
+        let ranges = ranges.join(" / ");
+        self.line(&format!(
+            "{rule} = {{ 0: {ranges}, ? 1: {{ unknown }}, unknown }}"
+        ));
+    }
+
     /// The types that are mentioned, and those that they mention.
     fn types(&mut self) {
         let mut next = 0;
@@ -101,14 +122,19 @@ impl Rules {
                     let entries = self.entries(fields, 2);
                     self.line(&format!("{} = {{\n{entries}}}", kebab(name)));
                 }
-                Shape::Named { name, docs, values } => {
+                Shape::Named {
+                    name,
+                    docs,
+                    values,
+                    is_closed,
+                } => {
                     self.comment(0, &prose(docs));
                     self.line(&format!("{} = &(", kebab(name)));
                     for (value, number, docs) in values {
                         self.comment(2, &prose(docs));
                         self.line(&format!("  {}: {number},", kebab(value)));
                     }
-                    self.line(") / unnamed");
+                    self.line(if *is_closed { ")" } else { ") / unnamed" });
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod hostile;
+mod independent;
 mod tree;
 mod versions;
 
@@ -84,6 +85,12 @@ fn comes_back<M: Message + Debug>(name: &str, tree: &Tree) -> M {
     let message = M::decode(&record).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(message.encode().unwrap(), record, "{name}: {message:?}");
     message
+}
+
+/// Bytes that golden.txt has as digits.
+pub fn hexadecimal(digits: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
 }
 
 fn golden<M: Message + Debug>(title: &str, kinds: &[Kind]) -> String {
