@@ -18,9 +18,12 @@ const IGNORED_MAX: usize = 128;
 /// Bytes of a file of rules that is looked into.
 const RULES_MAX: u64 = 1024 * 1024;
 const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "bridge", "arp", "netdev"];
-const OBJECTS: [&str; 6] = [
+const OBJECTS: [&str; 9] = [
     "table ",
     "chain ",
+    "set ",
+    "map ",
+    "flowtable ",
     "sysctl ",
     "mtu ",
     "default route ",
@@ -55,7 +58,7 @@ impl Equal {
             let is_known = OBJECTS.iter().any(|start| object.starts_with(start)) || object == "*";
             if !is_known || object.len() > 300 {
                 let why = format!(
-                    "found {object:?}, allowed \"table FAMILY NAME\", \"chain FAMILY TABLE NAME\", \"sysctl NAME\", \
+                    "found {object:?}, allowed \"table FAMILY NAME\", \"chain FAMILY TABLE NAME\" (or set, map, flowtable), \"sysctl NAME\", \
                      \"mtu INTERFACE\", \"default route IPv4\" or \"default route IPv6\", \"rule IPv4 100*\", each with * at the end to match all names that begin with it"
                 );
                 section.fault(&format!("ignore.{position}"), why);
@@ -180,6 +183,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use spared_sdk::config::Config;
+
     use super::*;
 
     #[test]
@@ -203,6 +208,20 @@ mod tests {
         assert_eq!(one.addresses, other.addresses);
         let all: Vec<String> = one.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(all, ["10.0.0.2", "10.0.0.3", "10.9.0.1", "10.9.0.2"]);
+    }
+
+    #[test]
+    fn each_kind_of_object_may_be_ignored_and_another_word_not() {
+        let faults = |object: &str| {
+            let text = format!("[equal]\nignore = [{object:?}]\n");
+            let config = Config::parse(&text, "r1", &[]).expect("TOML");
+            let _ = Equal::read(&config.root());
+            config.finish().err().map_or(0, |it| it.len())
+        };
+        for kind in ["table", "chain", "set", "map", "flowtable"] {
+            assert_eq!(faults(&format!("{kind} inet office x")), 0, "{kind}");
+        }
+        assert_eq!(faults("rules inet office x"), 1);
     }
 
     #[test]
