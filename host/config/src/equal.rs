@@ -88,6 +88,8 @@ pub struct ByNode {
     pub addresses: BTreeSet<IpAddr>,
     /// Tables of nftables that a plugin loads with the role, as `equal.ignore` names them: they differ by right.
     pub tables: BTreeSet<String>,
+    /// Sets of nftables that a plugin keeps equal: "inet filter bans".
+    pub sets: BTreeSet<String>,
 }
 
 impl Setup {
@@ -108,6 +110,10 @@ impl Setup {
 
 impl ByNode {
     fn walk(&mut self, table: &Table, node: &str, nodes: &[String]) {
+        let named = ["family", "table", "name"].map(|key| table.get(key).and_then(Value::as_str));
+        if let [Some(family), Some(table), Some(name)] = named {
+            self.sets.insert(format!("{family} {table} {name}"));
+        }
         // with a `key` it is a kernel setting
         let loads = !table.contains_key("key");
         for (key, value) in table {
@@ -222,6 +228,15 @@ mod tests {
             assert_eq!(faults(&format!("{kind} inet office x")), 0, "{kind}");
         }
         assert_eq!(faults("rules inet office x"), 1);
+    }
+
+    #[test]
+    fn sets_that_a_plugin_keeps_equal_are_found() {
+        let text = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n[[group]]\nname = \"office\"\n";
+        let mut found = ByNode::default();
+        found.walk(&text.parse().unwrap_or_default(), "r1", &[]);
+        let sets: Vec<&str> = found.sets.iter().map(String::as_str).collect();
+        assert_eq!(sets, ["inet filter bans"]);
     }
 
     #[test]

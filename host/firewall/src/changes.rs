@@ -5,9 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
+use spared_netlink::constants::*;
 use spared_netlink::{Monitor, attributes, text};
 
 use super::digest::is_ours;
+use super::elements::Touched;
+use super::sets::SetName;
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
 const GROUP: u32 = 7;
@@ -16,8 +19,12 @@ const CALM: Duration = Duration::from_millis(200);
 /// Pauses after which rules are checked although they still change, so that the host is heard.
 const PAUSES_MAX: u32 = 25;
 
+/// Sets that are told apart between two looks: of more of them, any may be another one.
+const SETS_MAX: usize = 512;
+
 pub(super) struct Changes {
     monitor: Monitor,
+    touched: Touched,
 }
 
 impl Changes {
@@ -25,16 +32,28 @@ impl Changes {
     /// The kernel's: no descriptor left, or no nftables.
     pub(super) fn watch() -> io::Result<Self> {
         let monitor = Monitor::netfilter(GROUP)?;
-        Ok(Self { monitor })
+        Ok(Self {
+            monitor,
+            touched: Touched::default(),
+        })
     }
 
     /// Whether rules were changed since the last call.
     pub(super) fn take(&mut self) -> bool {
         let mut is_any = false;
-        let read = self
-            .monitor
-            .read_raw(|header, payload| is_any |= is_of_rules(header.kind, payload));
-        is_any || !matches!(read, Ok(Ok(())))
+        let touched = &mut self.touched;
+        let read = self.monitor.read_raw(|header, payload| {
+            is_any |= is_of_rules(header.kind, payload);
+            note(touched, header.kind, payload);
+        });
+        let is_lost = !matches!(read, Ok(Ok(())));
+        self.touched.is_uncertain |= is_lost;
+        is_any || is_lost
+    }
+
+    /// The sets that were changed since the last call.
+    pub(super) fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 
     /// Returns once no change has come for a moment.
@@ -47,9 +66,9 @@ impl Changes {
         }
     }
 
-    /// Forgets the changes until now.
+    /// Forgets the changes of rules until now.
     pub(super) fn forget(&mut self) {
-        let _ = self.monitor.read_raw(|_, _| {});
+        let _ = self.take();
     }
 }
 
@@ -59,23 +78,51 @@ impl AsFd for Changes {
     }
 }
 
-// Whether tables, chains or rules of others have changed. Elements of sets change all the time, and the fence with
-// each role.
+// Whether tables, chains, rules or sets of others have changed. Elements of sets change all the time, and the fence
+// with each role.
 fn is_of_rules(kind: u16, payload: &[u8]) -> bool {
-    const TABLES_CHAINS_RULES: [u16; 6] = [0, 2, 3, 5, 6, 8];
-    // linux/netfilter/nf_tables.h: NFTA_TABLE_NAME, NFTA_CHAIN_TABLE and NFTA_RULE_TABLE
-    const TABLE: u16 = 1;
+    const TABLES_CHAINS_RULES_SETS: [u16; 8] = [
+        NFT_MSG_NEWTABLE,
+        NFT_MSG_DELTABLE,
+        NFT_MSG_NEWCHAIN,
+        NFT_MSG_DELCHAIN,
+        NFT_MSG_NEWRULE,
+        NFT_MSG_DELRULE,
+        NFT_MSG_NEWSET,
+        NFT_MSG_DELSET,
+    ];
+    TABLES_CHAINS_RULES_SETS.contains(&(kind & 0xff)) && !is_of_ours(payload)
+}
+
+fn is_of_ours(payload: &[u8]) -> bool {
+    // linux/netfilter/nf_tables.h: the same number for a table, and what is in one
+    const TABLE: u16 = NFTA_TABLE_NAME;
     const HEADER: usize = 4;
-    if !TABLES_CHAINS_RULES.contains(&(kind & 0xff)) {
-        return false;
-    }
     let mut all = attributes(payload.get(HEADER..).unwrap_or_default());
     let table = all.find_map(|(kind, value)| (kind == TABLE).then(|| text(value)));
-    !table.is_some_and(|table| is_ours(&table))
+    table.is_some_and(|table| is_ours(&table))
+}
+
+// Notes which sets have other elements, or are other ones.
+fn note(touched: &mut Touched, kind: u16, payload: &[u8]) {
+    const OF_SETS: [u16; 4] = [
+        NFT_MSG_NEWSET,
+        NFT_MSG_DELSET,
+        NFT_MSG_NEWSETELEM,
+        NFT_MSG_DELSETELEM,
+    ];
+    if !OF_SETS.contains(&(kind & 0xff)) || is_of_ours(payload) {
+        return;
+    }
+    match touched.sets.len() < SETS_MAX {
+        true => touched.sets.extend(SetName::of(payload)),
+        false => touched.is_uncertain = true,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::sets::tests::{message, set};
     use super::*;
 
     const NEW_RULE: u16 = 0x0a06;
@@ -94,9 +141,29 @@ mod tests {
     fn rules_of_others_count_and_those_of_the_fence_do_not() {
         assert!(is_of_rules(NEW_RULE, &of_table("filter")));
         assert!(!is_of_rules(NEW_RULE, &of_table("spared")));
+        assert!(is_of_rules(0x0a09, &of_table("filter")), "a set");
         assert!(
             !is_of_rules(0x0a0c, &of_table("filter")),
             "an element of a set"
         );
+    }
+
+    #[test]
+    fn elements_of_others_are_noted_by_their_set() {
+        const NEW_ELEMENT: u16 = 0x0a0c;
+        let mut touched = Touched::default();
+        note(&mut touched, NEW_RULE, &of_table("filter"));
+        note(&mut touched, NEW_ELEMENT, &message("spared", "leases", 0));
+        note(&mut touched, NEW_ELEMENT, &[1]);
+        assert_eq!(touched, Touched::default());
+        for _ in 0..2 {
+            note(&mut touched, NEW_ELEMENT, &message("office", "admins", 0));
+        }
+        assert!(touched.sets.contains(&set("office", "admins").name));
+        for number in 0..SETS_MAX {
+            let name = format!("s{number}");
+            note(&mut touched, NEW_ELEMENT, &message("office", &name, 0));
+        }
+        assert!(touched.sets.len() == SETS_MAX && touched.is_uncertain);
     }
 }

@@ -23,7 +23,7 @@ const FOREIGN_INTERFACES: [&str; 7] = [
 /// Comment of our own rules.
 const OURS: &str = "comment \"spared: link\"";
 /// Stands for an address of a node.
-const NODE: &str = "NODE";
+pub(super) const NODE: &str = "NODE";
 /// Bytes of the names of all parts that are told one by one; the others are told as one.
 const NAMES_MAX: usize = 32 * 1024;
 const NAME_MAX: usize = 280;
@@ -215,7 +215,7 @@ impl Digests<'_> {
     }
 }
 
-fn mixed(texts: impl Iterator<Item = String>) -> u32 {
+pub(super) fn mixed(texts: impl Iterator<Item = String>) -> u32 {
     let texts: Vec<String> = texts.collect();
     let digest = fingerprint(texts.iter().map(String::as_str));
     (digest & 0xffff_ffff) as u32

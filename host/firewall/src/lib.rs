@@ -9,11 +9,16 @@
 
 mod changes;
 mod digest;
+mod element;
+mod elements;
 mod own;
 mod packet;
 mod passage;
 mod rules;
+mod sets;
 
+use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,11 +29,14 @@ use rustix::process::Signal;
 use spared_message::firewall::{
     FromFirewall, NodeNames, Passage, RuleState, RulesListed, ToFirewall,
 };
+use spared_netlink::Requests;
 use spared_process::child::{self, SOCKET_FD};
 use spared_records::{ReceiveError, Receiver, SendError};
 
 use changes::Changes;
 pub use digest::digests;
+use element::Words;
+use elements::Elements;
 pub use own::own_translations;
 pub use packet::Advert;
 pub use passage::drops;
@@ -107,6 +115,8 @@ impl Host {
             was_kept: false,
             names: None,
             listed: RulesListed::default(),
+            told: RulesListed::default(),
+            elements: Elements::default(),
             unlisted: None,
             blind: None,
             tried_at: Instant::now(),
@@ -141,8 +151,10 @@ struct Keeper {
     was_kept: bool,
     /// By which rules are compared; None: they are not.
     names: Option<NodeNames>,
-    /// What the host was told of them.
+    /// What was listed last, without elements of sets, and what the host was told.
     listed: RulesListed,
+    told: RulesListed,
+    elements: Elements,
     /// Why they could not be listed the last time.
     unlisted: Option<String>,
     /// What the host was told of why nobody can look at the rules.
@@ -164,6 +176,7 @@ impl Keeper {
                     }
                     ToFirewall::Compare(names) => {
                         self.names = Some(names);
+                        self.elements.handle_names();
                         is_renamed = true;
                     }
                     ToFirewall::Ping => self.host.tell(FromFirewall::Pong)?,
@@ -174,6 +187,7 @@ impl Keeper {
                 }
             }
             let is_changed = self.changes.take();
+            self.note_elements()?;
             if is_ordered || is_renamed || is_changed || self.is_to_be_tried(Instant::now()) {
                 self.host.tell(FromFirewall::Busy(true))?;
                 if is_changed && !is_ordered {
@@ -184,7 +198,42 @@ impl Keeper {
                 self.tell_blind()?;
                 self.host.tell(FromFirewall::Busy(false))?;
             }
+            self.read_elements()?;
         }
+    }
+
+    /// Takes which sets have changed: what was told of them is no longer true.
+    fn note_elements(&mut self) -> Result<(), End> {
+        let touched = self.changes.take_touched();
+        self.elements.handle_changes(Instant::now(), &touched);
+        self.tell_listed()
+    }
+
+    /// Reads the sets that are calm and were not read since: the host's pings are the clock.
+    fn read_elements(&mut self) -> Result<(), End> {
+        let Some(names) = &self.names else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let due = self.elements.due(now, Duration::from_millis(names.calm_ms));
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.host.tell(FromFirewall::Busy(true))?;
+        let interfaces = interfaces().unwrap_or_default();
+        let words = Words {
+            names,
+            interfaces: &interfaces,
+        };
+        for set in due {
+            // one that is being changed, or is gone, is tried again or forgotten soon
+            if let Ok(read) = sets::elements(&set.name) {
+                let digests = read.map(|it| element::digests(&it, set.types, &words));
+                self.elements.set_digests(now, &set.name, digests);
+            }
+        }
+        self.tell_listed()?;
+        self.host.tell(FromFirewall::Busy(false))
     }
 
     /// Whether the rules could not be looked at some seconds ago, or can no longer: the host's pings are the clock.
@@ -211,19 +260,34 @@ impl Keeper {
         self.host.tell(FromFirewall::Blind(blind))
     }
 
-    /// Tells the digests of the rules if they are other ones.
+    /// Lists the rules and sets, and tells them if they are other ones.
     fn list(&mut self) -> Result<(), End> {
         let Some(names) = &self.names else {
             return Ok(());
         };
         let listed = rules::listed(names);
         self.unlisted = listed.as_ref().err().cloned();
-        let listed = listed.unwrap_or_default();
-        if listed == self.listed {
+        self.listed = listed.unwrap_or_default();
+        let declared = Requests::open_netfilter().and_then(|mut it| sets::declared(&mut it));
+        // sets that cannot be listed are not compared
+        let (now, declared) = (Instant::now(), declared.unwrap_or_default());
+        self.elements.set_declared(now, declared, &names.sets);
+        self.tell_listed()
+    }
+
+    fn tell_listed(&mut self) -> Result<(), End> {
+        let elements = self.elements.told();
+        let is_same = |told: &RulesListed, listed: &RulesListed| {
+            told.elements == elements
+                && (&told.by, &told.digests, &told.own)
+                    == (&listed.by, &listed.digests, &listed.own)
+        };
+        if is_same(&self.told, &self.listed) {
             return Ok(());
         }
-        self.listed = listed.clone();
-        self.host.tell(FromFirewall::Rules(listed))
+        self.told = self.listed.clone();
+        self.told.elements = elements;
+        self.host.tell(FromFirewall::Rules(self.told.clone()))
     }
 
     fn end(mut self) -> Result<(), End> {
@@ -257,6 +321,12 @@ impl Keeper {
             ours: self.rules.may_exist(),
         })
     }
+}
+
+/// Names of the interfaces by index, as sets of indices need them.
+fn interfaces() -> io::Result<BTreeMap<u32, String>> {
+    let links = Requests::open()?.links()?;
+    Ok(links.into_iter().map(|it| (it.index, it.name)).collect())
 }
 
 /// Waits until one of these is readable.

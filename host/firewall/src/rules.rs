@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use spared_message::firewall::{Chain, NodeNames, Passage, RuleState, RulesListed};
+use spared_message::firewall::{Chain, NodeNames, Passage, RuleDigests, RuleState, RulesListed};
 use spared_message::link::LinkPath;
 use spared_sdk::child::{Child, PATH, Program};
 
@@ -282,6 +282,7 @@ pub(super) fn listed(names: &NodeNames) -> Result<RulesListed, String> {
     Ok(RulesListed {
         by: String::from_utf8_lossy(&version).trim().to_owned(),
         digests: Some(digests(&listing, names)),
+        elements: RuleDigests::new(),
         own,
     })
 }

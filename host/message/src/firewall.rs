@@ -67,6 +67,10 @@ pub struct NodeNames {
     pub addresses: BTreeSet<IpAddr>,
     /// Virtual addresses.
     pub virtuals: BTreeSet<IpAddr>,
+    /// Sets that a plugin keeps equal: "inet filter bans".
+    pub sets: BTreeSet<String>,
+    /// Time for which nothing of a set has changed before its elements are compared.
+    pub calm_ms: u64,
 }
 
 /// Digests of the rules, and what in them concerns this node alone.
@@ -76,6 +80,8 @@ pub struct RulesListed {
     pub by: String,
     /// None: they cannot be listed.
     pub digests: Option<RuleDigests>,
+    /// Digests of the elements of sets that nobody has changed for a while, by table and "set NAME" or "map NAME".
+    pub elements: RuleDigests,
     /// Rules that translate this node's own packets to a virtual address.
     pub own: Vec<OwnTranslation>,
 }

@@ -12,6 +12,8 @@ use crate::finding::{Finding, Id};
 /// all addresses of the nodes' own for the same: parts are equal if either is.
 pub type RuleDigests = BTreeMap<String, BTreeMap<String, [u32; 2]>>;
 
+/// Begin of the name of a part that has other elements.
+const ELEMENTS: &str = "elements of ";
 /// Begin of the name of an interface's MTU among the settings.
 const MTU: &str = "mtu ";
 
@@ -23,6 +25,8 @@ pub struct MachineFacts {
     pub rules_by: String,
     /// Digests of the rules; None: not known.
     pub rules: Option<RuleDigests>,
+    /// Digests of the elements of sets and maps that nobody has changed for a while: by table and part ("set admins").
+    pub elements: RuleDigests,
     /// Values of kernel settings, and "mtu lan" of interfaces of groups, without those that the kernel does not have.
     pub settings: BTreeMap<String, String>,
     /// Families with a default route, "IPv4" and "IPv6"; None: not known.
@@ -45,7 +49,7 @@ pub enum MachineDifference {
     Rules {
         /// "inet filter".
         table: String,
-        /// Parts that differ: "chain forward".
+        /// Parts that differ: "chain forward", "elements of set admins".
         parts: Vec<String>,
     },
     /// A kernel setting.
@@ -91,8 +95,7 @@ impl MachineDifference {
     pub(crate) fn finding(&self, own: &str, peer: &str) -> Finding {
         let sides = |is_here: bool| if is_here { (own, peer) } else { (peer, own) };
         let object = self.object();
-        let ignore =
-            format!("If that is meant, name \"{object}\" in `equal.ignore` of spared.toml.");
+        let ignore = ignorable(&object);
         match self {
             Self::Table { table, is_here } => {
                 let (has, lacks) = sides(*is_here);
@@ -111,8 +114,9 @@ impl MachineDifference {
                      change with the active node",
                     listed(parts)
                 );
-                let todo =
-                    format!("Compare `nft -s -t list table {table}` of both nodes. {ignore}");
+                let (command, of_set) = commands(table, parts);
+                let ignore = of_set.map_or(ignore, |set| ignorable(&set));
+                let todo = format!("Compare `{command}` of both nodes. {ignore}");
                 Finding::new(Id::RulesDiffer, own, object, text).todo(todo)
             }
             Self::Setting {
@@ -162,6 +166,26 @@ impl MachineDifference {
     }
 }
 
+fn ignorable(object: &str) -> String {
+    format!("If that is meant, name \"{object}\" in `equal.ignore` of spared.toml.")
+}
+
+/// What lists the parts that differ; also the set, as `equal.ignore` names it, if there are only its elements.
+fn commands(table: &str, parts: &[String]) -> (String, Option<String>) {
+    let sets: Vec<&str> = parts
+        .iter()
+        .filter_map(|it| it.strip_prefix(ELEMENTS))
+        .collect();
+    match sets[..] {
+        [] => (format!("nft -s -t list table {table}"), None),
+        [set] if parts.len() == 1 => {
+            let set = object_of(table, set);
+            (format!("nft list {set}"), Some(set))
+        }
+        _ => (format!("nft -s list table {table}"), None),
+    }
+}
+
 /// Which value is right, where that does not depend on the network.
 fn right_value(setting: &str) -> &'static str {
     match setting.ends_with(".rp_filter") {
@@ -203,7 +227,8 @@ fn is_explained(new: &Finding, found: &[Finding]) -> bool {
     })
 }
 
-/// What differs, without what `ignored` names: "table inet filter", "chain inet filter forward", "sysctl NAME",
+/// What differs, without what `ignored` names: "table inet filter", "chain inet filter forward", "set inet filter admins"
+/// (its elements as well), "sysctl NAME",
 /// "mtu lan", "default route IPv4", "rule IPv4 100: ...", each with a `*` at the end for all that begin so.
 pub fn machine_differences(
     here: &MachineFacts,
@@ -213,8 +238,10 @@ pub fn machine_differences(
     let is_ignored = |object: &str| ignored.iter().any(|it| names(it, object));
     let mut found = Vec::new();
     let is_one_version = here.rules_by == there.rules_by;
+    let elements = [&here.elements, &there.elements];
     if let (Some(here), Some(there), true) = (&here.rules, &there.rules, is_one_version) {
         found.extend(of_rules(here, there, &is_ignored));
+        add_elements(&mut found, &elements, &is_ignored);
     }
     // one that only one kernel has is of a module that is loaded when it is needed
     let settings = here.settings.iter();
@@ -280,6 +307,40 @@ fn of_rules(
     found
 }
 
+/// Adds sets with other elements. Only those count of which both nodes know them.
+fn add_elements(
+    found: &mut Vec<MachineDifference>,
+    [here, there]: &[&RuleDigests; 2],
+    is_ignored: &dyn Fn(&str) -> bool,
+) {
+    for (table, own) in *here {
+        let Some(other) = there.get(table) else {
+            continue;
+        };
+        let differ = own.iter().filter(|(part, digests)| {
+            let other = other.get(*part);
+            other.is_some()
+                && !are_equal(Some(digests), other)
+                && !is_ignored(&object_of(table, part))
+        });
+        let more: Vec<String> = differ
+            .map(|(part, _)| format!("{ELEMENTS}{part}"))
+            .collect();
+        let known = found.iter_mut().find_map(|it| match it {
+            MachineDifference::Rules { table: of, parts } if of == table => Some(parts),
+            _ => None,
+        });
+        match known {
+            _ if more.is_empty() => {}
+            Some(parts) => parts.extend(more),
+            None => found.push(MachineDifference::Rules {
+                table: table.clone(),
+                parts: more,
+            }),
+        }
+    }
+}
+
 fn are_equal(one: Option<&[u32; 2]>, other: Option<&[u32; 2]>) -> bool {
     let (Some(one), Some(other)) = (one, other) else {
         return false;
@@ -319,8 +380,7 @@ mod tests {
             settings: settings
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            default_routes: None,
-            routing_rules: None,
+            ..MachineFacts::default()
         }
     }
 
@@ -361,6 +421,64 @@ mod tests {
             assert_eq!(told(&here, &there, &[ignored]), [""; 0], "{ignored}");
         }
         assert_eq!(told(&here, &there, &["table inet"]).len(), 1);
+    }
+
+    #[test]
+    fn a_set_with_other_elements_is_named_if_both_nodes_know_them() {
+        let with = |digest: Option<u32>, chain: u32| {
+            let chain = ("inet filter", "chain input", [chain; 2]);
+            let mut facts = facts(&[chain], &[]);
+            let parts = digest.map(|it| ("set admins".to_owned(), [it; 2]));
+            let parts = parts.into_iter().collect();
+            facts.elements = [("inet filter".to_owned(), parts)].into();
+            facts
+        };
+        let (here, there) = (with(Some(1), 1), with(Some(2), 1));
+        let sentence = |parts: &str| {
+            format!(
+                "rules: table inet filter differs between r1 and r2, in {parts}: filtering and translation change with \
+                 the active node"
+            )
+        };
+        assert_eq!(
+            told(&here, &there, &[]),
+            [sentence("elements of set admins")]
+        );
+        let todo = |there: &MachineFacts| {
+            let found = machine_differences(&here, there, &[]);
+            found[0].finding("r1", "r2").todo
+        };
+        assert_eq!(
+            todo(&there),
+            "Compare `nft list set inet filter admins` of both nodes. If that is meant, name \"set inet filter admins\" in \
+             `equal.ignore` of spared.toml."
+        );
+        assert_eq!(told(&here, &with(None, 1), &[]), [""; 0], "not known there");
+        assert_eq!(told(&here, &with(Some(1), 1), &[]), [""; 0]);
+        let both = with(Some(2), 2);
+        let parts = "chain input, elements of set admins";
+        assert_eq!(told(&here, &both, &[]), [sentence(parts)]);
+        assert!(
+            todo(&both).starts_with("Compare `nft -s list table inet filter` "),
+            "{}",
+            todo(&both)
+        );
+        for ignored in [
+            "set inet filter admins",
+            "set inet filter *",
+            "table inet filter",
+        ] {
+            assert_eq!(told(&here, &there, &[ignored]), [""; 0], "{ignored}");
+        }
+        let by_address = MachineFacts {
+            elements: [(
+                "inet filter".to_owned(),
+                [("set admins".to_owned(), [2, 1])].into(),
+            )]
+            .into(),
+            ..facts(&[("inet filter", "chain input", [1; 2])], &[])
+        };
+        assert_eq!(told(&here, &by_address, &[]), [""; 0], "own addresses");
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn cleaned(said: MachineFacts) -> MachineFacts {
     MachineFacts {
         rules_by: text(said.rules_by),
         rules: said.rules.map(cleaned_rules),
+        elements: cleaned_rules(said.elements),
         settings: settings
             .map(|(key, value)| (text(key), text(value)))
             .collect(),

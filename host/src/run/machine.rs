@@ -7,12 +7,18 @@ use super::r#loop::Loop;
 impl Loop {
     /// Compares the machines if something of this one was read again.
     pub(super) fn compare_machines(&mut self, now: Instant) {
-        if self.machine.is_due(now) {
+        let is_due = self.machine.is_due(now);
+        if is_due {
             let wanted = self.view().machine_wanted();
             self.machine.set(wanted);
         }
         if self.here.linked().is_none() {
             return;
+        }
+        // a reload may have changed them
+        if let Some(read) = is_due.then(|| self.machine.read()).flatten() {
+            let names = self.view().node_names(&read);
+            self.firewall.set_names(now, names);
         }
         self.pair.set_ignored(now, &self.here);
         let is_read = self.machine.take_is_new();

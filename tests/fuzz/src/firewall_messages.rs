@@ -129,6 +129,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FromFirewall::Rules(RulesListed {
             by: "nftables\u{1b}".to_owned(),
             digests: Some(digests(LISTING, &NodeNames::default())),
+            elements: digests(LISTING, &NodeNames::default()),
             own: Vec::new(),
         }),
     ];

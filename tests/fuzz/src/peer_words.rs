@@ -357,6 +357,7 @@ fn machine(rule: &str) -> MachineFacts {
     MachineFacts {
         rules_by: "nftables v1.0.6".to_owned(),
         rules: Some([("inet filter".to_owned(), parts.into())].into()),
+        elements: [(rule.to_owned(), [(rule.to_owned(), digests)].into())].into(),
         settings: [("net.ipv4.ip_forward".to_owned(), rule.to_owned())].into(),
         default_routes: Some([rule.to_owned()].into()),
         routing_rules: Some([rule.to_owned()].into()),

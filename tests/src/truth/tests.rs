@@ -49,10 +49,6 @@ const ELSEWHERE: &[(Id, &str)] = &[
         "a router outside the pair signs its adverts: end_to_end/signed.rs",
     ),
     (
-        Id::RulesDiffer,
-        "by default after a minute: end_to_end/equal.rs",
-    ),
-    (
         Id::SettingDiffers,
         "by default after a minute: end_to_end/equal.rs",
     ),

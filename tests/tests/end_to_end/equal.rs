@@ -14,12 +14,14 @@ const AFTER: &str = "\n[equal]\nafter = \"1s\"\n";
 const NETDEV: &str = "table netdev quiet {\n chain in {\n type filter hook ingress device \"lan\" priority 0\n tcp dport 25 drop\n }\n}\n";
 const SETTING: &str = "net/ipv4/conf/all/rp_filter";
 
-/// Rules of a node, with its own address in one of them, and counters and a set that are its alone.
+/// Rules of a node, with its own address in a rule and in a set, and counters and a set with time-outs that are its
+/// alone.
 fn rules(site: &Site) -> String {
     let own = Wire::Lan.ipv4(site.host());
     let banned = site.host();
     format!(
-        "table inet office {{\n set banned {{ type ipv4_addr; elements = {{ 192.0.2.{banned} }} }}\n chain input {{ type \
+        "table inet office {{\n set banned {{ type ipv4_addr; timeout 1h; elements = {{ 192.0.2.{banned} }} }}\n set admins \
+         {{ type ipv4_addr; flags interval; elements = {{ {own}, 198.51.100.0/24 }} }}\n chain input {{ type \
          filter hook input priority 10; ip daddr {own} tcp dport 22 counter packets {banned} bytes 1 accept; }}\n chain \
          forward {{ type filter hook forward priority 10; ip saddr @banned drop; }}\n}}\n"
     )
@@ -91,7 +93,7 @@ fn what_differs_between_the_machines_is_told_by_both_until_it_is_equal() {
             "{text}"
         );
 
-        let ignored = "ignore = [\"chain inet office forw*\", \"default route IPv4\"]\n";
+        let ignored = "ignore = [\"chain inet office forw*\", \"default route IPv4\", \"set inet office x\"]\n";
         reload(lab, &pair, ignored)?;
         let setting = [0, 1].map(|site| all[site][1]);
         wait_told(&pair, [&[setting[0]], &[setting[1]]])?;
@@ -112,6 +114,19 @@ fn what_differs_between_the_machines_is_told_by_both_until_it_is_equal() {
         wait_told(&pair, [&gone, &gone])?;
         // own addresses, counters and elements differ
         here.ns.nft(&rules(here))?;
+        wait_told(&pair, [&[], &[]])?;
+        here.ns
+            .nft("add element inet office admins { 192.0.2.77 }")?;
+        let elements = [0, 1].map(|site: usize| format!("SP-0803 r{} table inet office", site + 1));
+        wait_told(&pair, [&[&elements[0]], &[&elements[1]]])?;
+        let text = pair.said(0, &["status"])?.1;
+        assert!(
+            text.contains("in elements of set admins")
+                && text.contains("`nft list set inet office admins`"),
+            "{text}"
+        );
+        here.ns
+            .nft("delete element inet office admins { 192.0.2.77 }")?;
         wait_told(&pair, [&[], &[]])?;
         here.ns.nft(NETDEV)?;
         let netdev = format!("SP-0803 {} table netdev quiet", there.name);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use spared_contract::{Claims, RouteClaim};
 use spared_group::Group;
@@ -12,6 +13,9 @@ use super::NodeView;
 use crate::machine::{Read, Wanted};
 use crate::needs::Asked;
 use crate::recorder;
+
+/// Longest time for which nothing of a set has to have changed before its elements are compared.
+const CALM_MAX: Duration = Duration::from_secs(60);
 
 impl NodeView<'_> {
     /// What the machine is to be read for.
@@ -61,10 +65,13 @@ impl NodeView<'_> {
     /// By which names the rules of both nodes are compared.
     pub fn node_names(&self, read: &Read) -> NodeNames {
         let by_node = self.here.by_node();
+        let calm = self.here.host().equal.after.min(CALM_MAX);
         NodeNames {
             interfaces: by_node.interfaces.clone(),
             addresses: &read.addresses | &by_node.addresses,
             virtuals: self.virtuals().collect(),
+            sets: by_node.sets.clone(),
+            calm_ms: calm.as_millis() as u64,
         }
     }
 
@@ -74,6 +81,7 @@ impl NodeView<'_> {
         MachineFacts {
             rules_by: listed.by.clone(),
             rules: listed.digests.clone(),
+            elements: listed.elements.clone(),
             settings: read.settings,
             default_routes: read.default_routes,
             routing_rules: read.routing_rules,
