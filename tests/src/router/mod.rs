@@ -72,6 +72,8 @@ pub struct Plan {
     pub is_installed: bool,
     /// spared and its children see /proc/sys read-only, as in a container.
     pub is_contained: bool,
+    /// spared and its children see only processes of their own account in /proc (hidepid).
+    pub hides_processes: bool,
     /// Folder of an older build, from before heartbeats over networks, whose programs are run instead.
     pub older: Option<PathBuf>,
 }
@@ -167,6 +169,7 @@ impl Plan {
             own_folder: None,
             is_installed: false,
             is_contained: false,
+            hides_processes: false,
             older: None,
         }
     }

@@ -89,8 +89,8 @@ impl<'l> Bed<'l> {
 
     fn is_said(&self, site: usize, struck: usize, says: Says) -> bool {
         let Some((word, found)) = says else {
-            // it is not asked, as that may take long: so it must have no daemon that runs
-            return !self.lives(site);
+            // it is not asked, as that may take long: so it must have no daemon that runs and can answer
+            return !(self.lives(site) && self.can_answer(site));
         };
         let mut wanted: Vec<String> = found.iter().map(|it| it.of(struck, site)).collect();
         wanted.sort();
@@ -111,6 +111,17 @@ impl<'l> Bed<'l> {
         daemons
             .into_iter()
             .any(|pid| is_alive(pid) && !is_stopped(pid))
+    }
+
+    /// True if the daemon may open one more descriptor, as for whoever asks.
+    fn can_answer(&self, site: usize) -> bool {
+        let pid = self.pair.routers[site].daemons[0].pid();
+        let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+        let mut lines = limits.lines();
+        let soft =
+            lines.find_map(|it| it.strip_prefix("Max open files")?.split_whitespace().next());
+        let soft: u32 = soft.and_then(|it| it.parse().ok()).unwrap_or(u32::MAX);
+        (0..soft).any(|it| fs::symlink_metadata(format!("/proc/{pid}/fd/{it}")).is_err())
     }
 
     fn is_as_expected(&self, state: &State, struck: usize) -> bool {
@@ -175,6 +186,7 @@ impl<'l> Bed<'l> {
                 let mended = state.mended.map(|is_mended| is_mended(self, struck));
                 Err(format!("not as expected (mended: {mended:?}):\n{}", self.both()).into())
             }
+            Ok(()) if state.says(struck, 1).is_none() => Ok(()),
             Ok(()) => self.same_from_afar(),
             Err(why) => Err(why),
         };

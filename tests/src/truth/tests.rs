@@ -60,19 +60,11 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::RoutingDiffers,
         "by default after a minute: end_to_end/equal.rs",
     ),
-    (
-        Id::NoDescriptor,
-        "a process without descriptors: facts alone",
-    ),
-    (
-        Id::ReadOnly,
-        "virtual MAC addresses of IPv6 below a read-only /proc/sys: facts alone",
-    ),
-    (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 
 /// States in which a node has no daemon that could be asked.
 const DEAD: &[&str] = &[
+    "its daemon has no descriptor left, and cannot be asked",
     "its daemon is killed",
     "its daemon is stopped",
     "its daemon is stopped in its tracks",

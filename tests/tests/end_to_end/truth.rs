@@ -43,6 +43,7 @@ macro_rules! tables {
 tables! {
     plugins = "plugins",
     machine = "machine",
+    needs = "needs",
     links = "links",
     orders = "orders",
     files = "files",

@@ -27,6 +27,14 @@ pub(super) const KEA: &[State] = &[
     wrong_here::<0>("the DHCPv4 server's configuration has a fault"),
     other_pool("the DHCPv4 server has another pool"),
     port_held("another program holds the DHCPv4 server's port").slow(),
+    State::warns(
+        "/proc hides the servers' processes",
+        On::Active,
+        &[Struck("SP-0402"), Struck("SP-0402")],
+        |bed, at| hide(bed, at, true),
+        |bed, at| hide(bed, at, false),
+    )
+    .slow(),
     dead::<1>("the DHCPv6 server is dead and does not start").slow(),
     truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
     moved::<1>("the DHCPv6 server's file is moved away").slow(),
@@ -119,6 +127,17 @@ fn come(bed: &mut Bed<'_>) -> Result<()> {
     let second = Guests6::new(bed.pair.lab)?.lease(&Host6::number(number))?;
     let addresses = [first.address.to_string(), second.address.to_string()];
     bed.leased.push(addresses);
+    Ok(())
+}
+
+/// Starts a node again with a /proc that shows processes of other accounts or hides them. It is active again then.
+fn hide(bed: &mut Bed<'_>, at: usize, hides: bool) -> Result<()> {
+    bed.pair.plans[at].hides_processes = hides;
+    bed.restart(at)?;
+    bed.pair.wait_settled()?;
+    if bed.pair.at()? != at {
+        bed.pair.switch(1 - at)?;
+    }
     Ok(())
 }
 

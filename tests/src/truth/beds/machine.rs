@@ -18,8 +18,6 @@ const ROUTE: &str =
 
 /// By a gateway on the wan.
 const DEFAULT: &str = "\n[[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"10.2.0.2\"\n";
-/// A set without its elements.
-const ADMINS: &str = "table inet office {\nset admins {\ntype ipv4_addr;";
 /// Of the vrrp plugin's process, as the worker sets it.
 const PRIORITY: u32 = 30;
 
@@ -428,28 +426,6 @@ pub(super) const STATES: &[State] = &[
         },
     ),
     State::warns(
-        "a set of the administrator has other elements on one node",
-        On::Backup,
-        &[Own("SP-0803")],
-        |bed, at| {
-            change_equal(bed)?;
-            for site in 0..2 {
-                let more = if site == at { "" } else { ", 192.0.2.2" };
-                bed.nft(
-                    site,
-                    &format!("{ADMINS} elements = {{ 192.0.2.1{more} }}; }}\n}}\n"),
-                )?;
-            }
-            Ok(())
-        },
-        |bed, _| {
-            (0..2).try_for_each(|site| bed.nft(site, "delete table inet office"))?;
-            bed.restore()?;
-            (0..2).try_for_each(|site| bed.tell(site, &["reload"]))
-        },
-    )
-    .slow(),
-    State::warns(
         "others can read the key, which was good at the start",
         On::Backup,
         &[Struck("SP-0806")],
@@ -457,18 +433,6 @@ pub(super) const STATES: &[State] = &[
         |bed, at| chmod(&bed.etc(at).join("key"), 0o600),
     ),
 ];
-
-/// Differences of the machines count after a second on both nodes, until [`Bed::restore`].
-fn change_equal(bed: &mut Bed<'_>) -> Result<()> {
-    for site in 0..2 {
-        let path = bed.etc(site).join("spared.toml");
-        bed.put_aside(path.clone())?;
-        let toml = fs::read_to_string(&path)?;
-        fs::write(path, format!("{toml}\n[equal]\nafter = \"1s\"\n"))?;
-        bed.tell(site, &["reload"])?;
-    }
-    Ok(())
-}
 
 fn schedule(bed: &Bed<'_>, at: usize, how: &str) -> Result<()> {
     let pid = bed.pair.process(at, "vrrp").ok_or("no vrrp plugin")?;

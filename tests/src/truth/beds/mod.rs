@@ -7,6 +7,7 @@ mod files;
 mod groups;
 mod links;
 mod machine;
+mod needs;
 mod orders;
 pub(crate) mod plain;
 mod plugins;
@@ -38,6 +39,12 @@ pub const BEDS: &[Kind] = &[
         routers: 2,
         start: plain::start,
         states: machine::STATES,
+    },
+    Kind {
+        name: "needs",
+        routers: 2,
+        start: plain::start,
+        states: needs::STATES,
     },
     Kind {
         name: "links",
