@@ -63,7 +63,7 @@ impl Conntrack {
 
     pub(super) fn learn_addresses(&mut self, engine: &mut Engine) {
         if let Some(own) = self.kernel.own_addresses() {
-            engine.handle_own_addresses(own.all);
+            engine.handle_own_addresses(self.host.now(), own.all);
             engine.handle_node_addresses(own.node);
         }
     }

@@ -170,6 +170,8 @@ pub struct Filter {
     pub proxied: bool,
     /// The router's own addresses, virtual ones too.
     pub own: HashSet<Address>,
+    /// Those that were its own until just now.
+    pub left: HashSet<Address>,
     /// Original tuples of what transparent proxies here have taken without a translation.
     pub taken: HashSet<Tuple>,
 }
@@ -232,7 +234,8 @@ impl Filter {
     }
 
     fn is_own(&self, flow: &Flow, address: &[u8; 16]) -> bool {
-        self.own.contains(&(flow.original.is_ipv6, *address))
+        let address = (flow.original.is_ipv6, *address);
+        self.own.contains(&address) || self.left.contains(&address)
     }
 }
 

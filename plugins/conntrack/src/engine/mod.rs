@@ -15,6 +15,7 @@
 //! word (`hear.rs`), which is never told back. It is kept while either lies ahead. With one node
 //! active, that one's word is all that counts on the other.
 
+mod addresses;
 mod apply;
 mod compare;
 mod conflict;
@@ -253,6 +254,8 @@ pub struct Engine {
     first_resync: bool,
     /// Some ruleset hides flows by `ct event`.
     hides: bool,
+    /// Until then, addresses that have gone are taken for the router's.
+    left_until_ns: u64,
     timeouts: Timeouts,
     orphans: Vec<Change>,
     /// Addresses of the interfaces in `dynamic_nat`, with those that have gone.
@@ -330,6 +333,7 @@ impl Engine {
             first_resync: false,
             hides: false,
             timeouts: Timeouts::default(),
+            left_until_ns: 0,
             orphans: Vec::new(),
             dynamic: BTreeMap::new(),
             last_floor_s: 0,
@@ -350,21 +354,17 @@ impl Engine {
         let own = std::mem::take(&mut self.filter.own);
         let taken = std::mem::take(&mut self.filter.taken);
         self.filter = Filter {
+        let left = std::mem::take(&mut self.filter.left);
             own,
             taken,
             ..settings.filter.clone()
+            left,
         };
         self.settings = settings;
         self.dynamic
             .retain(|name, _| self.settings.dynamic_nat.contains(name));
         self.request_resync(now_ns);
         self.tell_addresses();
-    }
-
-    /// The router's own addresses, virtual ones among them.
-    pub fn handle_own_addresses(&mut self, own: HashSet<Address>) {
-        self.filter.own = own;
-        self.tell_held_addresses();
     }
 
     /// Connections of transparent proxies here: not replicated.
@@ -380,19 +380,6 @@ impl Engine {
         }
     }
 
-    /// Addresses of an interface, as they are now.
-    pub fn handle_dynamic_addresses(&mut self, interface: &str, addresses: Vec<Address>) {
-        let mut dynamic = self.settings.dynamic_nat.iter();
-        if dynamic.any(|name| name == interface) {
-            let before = self.dynamic.entry(interface.to_owned()).or_default();
-            let addresses = restore::with_gone(before, addresses);
-            if *before != addresses {
-                *before = addresses;
-                self.tell_addresses();
-            }
-        }
-    }
-
     /// Whether some rule hides flows by `ct event`.
     pub fn handle_hiding(&mut self, hides: bool) {
         self.hides = hides;
@@ -402,6 +389,7 @@ impl Engine {
         self.session.handle_timeout(now_ns);
         self.pulse(now_ns);
         self.ripen(now_ns);
+        self.forget_left(now_ns);
         self.end_endings(now_ns);
         self.keep_again(now_ns);
         self.try_for_room(now_ns);

@@ -19,7 +19,7 @@ fn told(pair: &Pair) -> String {
 fn fenced() -> Pair {
     let mut pair = shared();
     let held = [(false, translated(1).reply.destination)].into();
-    pair.nodes[1].engine.handle_own_addresses(held);
+    pair.nodes[1].engine.handle_own_addresses(pair.now_ns, held);
     pair.pass_ms(3000);
     pair
 }
@@ -97,13 +97,19 @@ fn flows_that_passed_here_before_a_group_moved_count_only_if_they_still_do() {
         pair.role_of("branch", at, at == 0);
     }
     let held = [(false, translated(1).reply.destination)];
-    pair.nodes[0].engine.handle_own_addresses(held.into());
+    pair.nodes[0]
+        .engine
+        .handle_own_addresses(pair.now_ns, held.into());
     pair.pass_ms(3000);
     let flows: Vec<Flow> = (1..4).map(translated).collect();
     carry(&mut pair, 0, &flows, 5);
     move_office(&mut pair, 1);
-    pair.nodes[0].engine.handle_own_addresses([].into());
-    pair.nodes[1].engine.handle_own_addresses(held.into());
+    pair.nodes[0]
+        .engine
+        .handle_own_addresses(pair.now_ns, [].into());
+    pair.nodes[1]
+        .engine
+        .handle_own_addresses(pair.now_ns, held.into());
     // neighbours have learned it within a second
     carry(&mut pair, 0, &flows, 1);
     carry(&mut pair, 1, &flows, 200);
@@ -115,8 +121,12 @@ fn flows_that_passed_here_before_a_group_moved_count_only_if_they_still_do() {
     assert!(told(&pair).starts_with("3 of 3"), "{}", told(&pair));
     // the group comes back
     move_office(&mut pair, 0);
-    pair.nodes[1].engine.handle_own_addresses([].into());
-    pair.nodes[0].engine.handle_own_addresses(held.into());
+    pair.nodes[1]
+        .engine
+        .handle_own_addresses(pair.now_ns, [].into());
+    pair.nodes[0]
+        .engine
+        .handle_own_addresses(pair.now_ns, held.into());
     carry(&mut pair, 0, &flows, 13);
     assert_fine("conntrack", &reports(&pair));
 }

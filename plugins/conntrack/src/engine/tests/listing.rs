@@ -62,7 +62,9 @@ fn each_flow_is_listed_with_what_becomes_of_it() {
     };
     let mut pair = Pair::started_with(&settings);
     let own = bytes_of("10.1.0.7".parse().expect("an address"));
-    pair.nodes[0].engine.handle_own_addresses([own].into());
+    pair.nodes[0]
+        .engine
+        .handle_own_addresses(pair.now_ns, [own].into());
     let mut from_own = tcp(4);
     from_own.original.source[..4].copy_from_slice(&[10, 1, 0, 7]);
     from_own.reply = from_own.original.inverse();

@@ -11,6 +11,7 @@ mod random;
 mod random_both;
 mod roles;
 mod states;
+mod there_and_back;
 mod times;
 mod translated;
 

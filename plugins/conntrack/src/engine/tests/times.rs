@@ -385,7 +385,9 @@ fn of_two_flows_with_one_translated_end_that_of_the_node_with_the_address_stays(
         let flows = of_one_port();
         if let Some(at) = holder {
             let held = [address_of(&flows[0])].into();
-            pair.nodes[at].engine.handle_own_addresses(held);
+            pair.nodes[at]
+                .engine
+                .handle_own_addresses(pair.now_ns, held);
             pair.settle();
         }
         (0..2).for_each(|at| pair.traffic(at, &flows[at]));
@@ -411,7 +413,7 @@ fn of_two_flows_with_one_translated_end_that_of_the_node_with_the_address_stays(
 fn flows_that_are_answered_on_the_other_node_are_counted_and_told_once() {
     let mut pair = shared();
     let held = [address_of(&translated(1))].into();
-    pair.nodes[1].engine.handle_own_addresses(held);
+    pair.nodes[1].engine.handle_own_addresses(pair.now_ns, held);
     pair.pass_ms(3000);
     (1..4).for_each(|number| pair.traffic(0, &translated(number)));
     let unfenced = pair.nodes[0].engine.take_destinations().len();

@@ -1,0 +1,42 @@
+//! Addresses of this node as they come and go, with its role or without it.
+
+use std::collections::HashSet;
+
+use super::restore;
+use super::{Engine, OFFERING_NS};
+use crate::wire::Address;
+
+/// The role of an address that has gone goes soon before or after it, and then this node goes on telling for a while.
+const LEFT_NS: u64 = 2 * OFFERING_NS;
+
+impl Engine {
+    /// The router's own addresses, virtual ones among them. Those that have gone may have moved to the other node, and
+    /// what ended at them has ended here.
+    pub fn handle_own_addresses(&mut self, now_ns: u64, own: HashSet<Address>) {
+        let before = std::mem::replace(&mut self.filter.own, own);
+        let gone = before.difference(&self.filter.own);
+        self.filter.left.extend(gone);
+        self.left_until_ns = now_ns + LEFT_NS;
+        self.tell_held_addresses();
+    }
+
+    /// What ended at an address that has gone is not told: at the other node it would be a connection of that one's own.
+    pub(super) fn forget_left(&mut self, now_ns: u64) {
+        if now_ns >= self.left_until_ns {
+            self.filter.left.clear();
+        }
+    }
+
+    /// Addresses of an interface, as they are now.
+    pub fn handle_dynamic_addresses(&mut self, interface: &str, addresses: Vec<Address>) {
+        let mut dynamic = self.settings.dynamic_nat.iter();
+        if dynamic.any(|name| name == interface) {
+            let before = self.dynamic.entry(interface.to_owned()).or_default();
+            let addresses = restore::with_gone(before, addresses);
+            if *before != addresses {
+                *before = addresses;
+                self.tell_addresses();
+            }
+        }
+    }
+}
