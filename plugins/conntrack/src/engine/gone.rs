@@ -9,7 +9,7 @@ use super::merge::is_over;
 use super::outbox::PULSE_NS;
 use super::table::{Entry, flag};
 use super::{Engine, SECOND_NS};
-use crate::flow::{Flow, TCP};
+use crate::flow::{Flow, TCP, status};
 use crate::wire::Why;
 
 /// A new flow of the same ends comes within that time, or not at all.
@@ -48,7 +48,7 @@ impl Engine {
         }
         let entry = *self.table.get(slot);
         let is_known = entry.has(flag::SENT) && entry.is_own(seconds(now_ns));
-        let may_return = has_time_left && by == By::Traffic && is_known;
+        let may_return = has_time_left && by == By::Traffic && is_known && !is_refused(&flow);
         if may_return && !self.active {
             return self.lack_dropped(now_ns, hash);
         }
@@ -171,6 +171,12 @@ impl Engine {
         let slot = self.table.find(hash)?;
         self.table.get(slot).has(flag::ENDING).then_some(slot)
     }
+}
+
+/// Whether nobody had answered it before: a reset ends it at once. Where it had other reasons, its next packet begins it
+/// anew.
+fn is_refused(flow: &Flow) -> bool {
+    flow.original.protocol == TCP && flow.status & status::SEEN_REPLY == 0
 }
 
 /// How a destroyed flow ended.

@@ -230,6 +230,36 @@ fn faults_after(happenings: &[Happening]) -> Vec<String> {
     world.faults()
 }
 
+/// There and back within the time for which a copy lives.
+fn there_and_back(pair: &mut Pair, away_ms: u64) {
+    for (to, ms) in [(1, away_ms), (0, 500)] {
+        pair.role(1 - to, false);
+        pair.role(to, true);
+        pair.pass_ms(ms);
+    }
+}
+
+/// The kernel drops at once what is refused, and that is no flow that the other node should give back.
+#[test]
+fn connections_that_were_refused_just_before_a_switchover_are_not_missing() {
+    let mut pair = Pair::started();
+    let refused = Flow {
+        status: 0,
+        ..shape(5, 1)
+    };
+    pair.traffic(0, &refused);
+    pair.settle();
+    let (now_s, kernel) = (pair.now_s(), &mut pair.nodes[0].kernel);
+    kernel.destroy(Some(now_s), &refused, By::Traffic);
+    pair.settle();
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+    there_and_back(&mut pair, 500);
+    assert_eq!(
+        pair.nodes.each_ref().map(|node| node.engine.counters.lost),
+        [0, 0]
+    );
+}
+
 /// It ends at the address, which is the other node's by now.
 #[test]
 fn what_ended_at_a_virtual_address_stays_where_it_was() {
