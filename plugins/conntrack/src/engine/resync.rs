@@ -60,11 +60,12 @@ impl Engine {
         if !entry.has(flag::SENT) {
             return self.push_whole(now_ns, slot, flow);
         }
+        self.assume_told(now_ns, slot, &flow);
         let newer = !is_fresh && differs_as_a_whole(&entry, &flow);
         if newer {
             return self.push_whole(now_ns, slot, flow);
         }
-        if self.is_short(now_ns, &entry) {
+        if self.is_short(now_ns, self.table.get(slot)) {
             return self.push_refresh(now_ns, slot, flow);
         }
         self.tell_alive(now_ns, hash);
@@ -119,6 +120,16 @@ impl Engine {
     /// The peer's copy would not live until the resync after the next one.
     fn is_short(&self, now_ns: u64, entry: &Entry) -> bool {
         entry.told_s().saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
+    }
+
+    /// The peer's copy has the time that the last packet there gave it. Of what that packet gave, an idle connection has
+    /// this part left; of one that has less, the peer asks again.
+    fn assume_told(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+        const PART: u32 = 8;
+        if self.table.get(slot).told_s() == 0 {
+            let ends_s = seconds(now_ns).saturating_add(self.full_s(flow) / PART);
+            self.table.get_mut(slot).tell(ends_s);
+        }
     }
 
     /// Less what a lease of three lacks, and what rounding takes.

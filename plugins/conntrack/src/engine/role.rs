@@ -210,6 +210,8 @@ impl Engine {
         }
         if ended {
             self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
+            // packets there gave them other times than were told
+            self.table.forget_told();
         }
         // What this node did alone may be what the peer needs, whoever wins; and a resync is of use to a
         // peer only if it knows what the peer is.

@@ -104,7 +104,7 @@ impl Entry {
         }
     }
 
-    /// End of the peer's copy, by the last report; 0 while a change waits to report it.
+    /// End of the peer's copy, by the last report; 0 if it is not known, and while a change waits to report it.
     pub fn told_s(&self) -> u32 {
         match self.outbound & WAITS {
             0 => self.outbound,
@@ -127,6 +127,14 @@ impl Entry {
     pub fn tell(&mut self, end_s: u32) {
         if self.outbound & WAITS == 0 {
             self.outbound = end_s.min(!WAITS);
+        }
+    }
+
+    /// When the peer's copy ends is not known. A change that waits is to tell, and a fixed time is as it was.
+    pub fn forget_told(&mut self) {
+        let is_fixed = status_bits(self.status()) & status::FIXED_TIMEOUT != 0;
+        if self.waiting() == NOT_WAITING && !is_fixed {
+            self.outbound = 0;
         }
     }
 
@@ -381,6 +389,13 @@ impl Table {
             entry.peer_s = entry.ends_s();
             entry.own_s = 0;
             entry.flags &= !(flag::RECENT | flag::LATELY);
+        }
+    }
+
+    /// When the peer's copies end is not known.
+    pub fn forget_told(&mut self) {
+        for slot in &self.index {
+            self.entries[*slot as usize].forget_told();
         }
     }
 

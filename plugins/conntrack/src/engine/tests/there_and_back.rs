@@ -239,6 +239,28 @@ fn there_and_back(pair: &mut Pair, away_ms: u64) {
     }
 }
 
+#[test]
+fn a_copy_whose_times_packets_have_shortened_is_renewed() {
+    let mut pair = Pair::started();
+    let question = Flow {
+        timeout_s: Some(30),
+        status: 0,
+        ..udp(1)
+    };
+    pair.traffic(0, &question);
+    // the backup is told how long it lives, and then packets pass there
+    pair.pass_ms(50_000);
+    pair.traffic(0, &question);
+    pair.pass_ms(10_000);
+    there_and_back(&mut pair, 2_000);
+    for _ in 0..6 {
+        pair.traffic(0, &question);
+        pair.pass_ms(10_000);
+        assert!(pair.nodes[1].kernel.flows.contains_key(&name(&question)));
+    }
+    assert_eq!(pair.nodes[1].engine.counters.lost, 0);
+}
+
 /// The kernel drops at once what is refused, and that is no flow that the other node should give back.
 #[test]
 fn connections_that_were_refused_just_before_a_switchover_are_not_missing() {
