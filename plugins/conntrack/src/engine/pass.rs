@@ -82,6 +82,8 @@ pub struct Pass {
     pub records: Vec<u8>,
     /// Overruns before it began.
     pub overruns: u64,
+    /// Another resync is to follow soon.
+    pub repeats: bool,
 }
 
 impl Pass {
@@ -140,6 +142,7 @@ impl Engine {
             has_gone: false,
             records: Vec::new(),
             overruns: self.counters.overruns,
+            repeats: false,
         });
         self.actions.push_back(Action::Dump(Source::Flows));
     }
@@ -311,8 +314,11 @@ impl Engine {
         self.settings.resync_ns.max(self.least_interval_ns())
     }
 
-    /// The next resync comes as soon as it may.
+    /// The next resync comes as soon as it may, after the one that goes on.
     pub(super) fn resync_soon(&mut self, now_ns: u64) {
+        if self.resyncing() {
+            self.pass.iter_mut().for_each(|pass| pass.repeats = true);
+        }
         let soon_ns = now_ns + self.least_interval_ns().max(SECOND_NS);
         self.resync_at_ns = self.resync_at_ns.min(soon_ns);
     }

@@ -187,6 +187,9 @@ impl Engine {
         (self.first_resync, self.stopped) = (false, false);
         self.resync_took_ns = now_ns.saturating_sub(pass.began_ns);
         self.resync_at_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
+        if pass.repeats {
+            self.resync_soon(now_ns);
+        }
         self.drop_absent(now_ns, |_| false);
         self.unsettled = self.counters.overruns > pass.overruns;
         self.wanted.resync |= self.unsettled;

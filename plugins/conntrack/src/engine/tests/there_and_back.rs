@@ -304,6 +304,31 @@ fn what_ended_at_a_virtual_address_stays_where_it_was() {
     }
 }
 
+/// A flow ends on both nodes while the active one tells of all: what the backup lacks then is nothing.
+#[test]
+fn what_ends_on_both_nodes_during_a_resync_is_not_missing_until_the_next_one() {
+    let mut pair = Pair::started();
+    (0..40).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.request_resync(now_ns);
+    // it has begun, and the backup knows
+    pair.turn(0);
+    while !pair.to[1].is_empty() {
+        pair.turn(1);
+    }
+    let gone = tcp(39);
+    // nobody tells of it here: it has never been told
+    pair.nodes[0]
+        .engine
+        .drop_entry(gone.hash(pair.nodes[0].engine.table.key));
+    pair.expire(0, &gone);
+    pair.expire(1, &gone);
+    pair.turn(1);
+    pair.pass_ms(3_000);
+    assert_eq!(pair.nodes[1].told, Some(Ok(())));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
