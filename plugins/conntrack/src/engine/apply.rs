@@ -180,8 +180,8 @@ impl Engine {
         let is_known = self.table.find(hash).is_some();
         self.drop_entry(hash);
         if errno == ENOMEM {
-            let is_known = self.room.lack(now_ns, &change.flow);
-            self.short += u64::from(!is_known);
+            self.room.lack(now_ns, &change.flow);
+            self.missing.insert(hash);
             self.found_full = true;
             return self.lack_until_resync(now_ns);
         }
@@ -190,7 +190,7 @@ impl Engine {
             true if is_known => drop(self.refused.insert(hash)),
             true => {}
             false => {
-                self.short += 1;
+                self.missing.insert(hash);
                 self.lack_until_resync(now_ns);
             }
         }
@@ -206,18 +206,19 @@ impl Engine {
 
     /// Called each second: at the first refusal nobody knows how many follow.
     pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
-        let is_new = std::mem::take(&mut self.found_full) && self.short > 0;
+        let is_new = std::mem::take(&mut self.found_full) && self.missing.count() > 0;
         let warned_ns = self.warned_full_ns;
         let is_soon = warned_ns.is_some_and(|at| now_ns < at + WARN_EVERY_NS);
         if !is_new || is_soon {
             return;
         }
         self.warned_full_ns = Some(now_ns);
-        let are = if self.short == 1 { "is" } else { "are" };
+        let missing = self.missing.count();
+        let are = if missing == 1 { "is" } else { "are" };
         let text = format!(
             "the kernel's table is full: {} of the other node {are} not here; raise \
              net.netfilter.nf_conntrack_max",
-            counted(usize::try_from(self.short).unwrap_or(usize::MAX))
+            counted(usize::try_from(missing).unwrap_or(usize::MAX))
         );
         self.actions.push_back(Action::Warn(text));
     }

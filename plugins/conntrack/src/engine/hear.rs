@@ -32,7 +32,7 @@ impl Engine {
                 lease_s,
                 serial,
             } => {
-                self.short = 0;
+                self.missing.clear();
                 self.round = next_round(self.round);
                 peer.resync = number;
                 peer.answers = serial;
@@ -70,7 +70,10 @@ impl Engine {
         let slot = self.table.find(hash).or_else(|| self.recall(hash, &flow));
         match (kind, slot) {
             (Kind::Gone(why), Some(slot)) => self.take_gone(slot, why, flow),
-            (Kind::Gone(_), None) => drop(self.refused.remove(&hash)),
+            (Kind::Gone(_), None) => {
+                self.missing.remove(hash);
+                self.refused.remove(&hash);
+            }
             (_, Some(slot)) if self.table.get(slot).has(flag::ENDING) => {
                 // the kernel here has dropped it, and the peer's has not
                 self.drop_entry(hash);
@@ -93,6 +96,7 @@ impl Engine {
         if !self.refused.is_empty() {
             self.refused.remove(&hash);
         }
+        self.missing.remove(hash);
         let slot = self.table.insert(Entry::new(hash, 0));
         self.know(now_ns, slot, &flow);
         self.table.get_mut(slot).extra = digest(&flow);

@@ -28,6 +28,7 @@ mod keep;
 mod listing;
 pub mod local;
 mod merge;
+mod missing;
 mod outbox;
 mod packet;
 mod pass;
@@ -65,6 +66,7 @@ use compare::Comparison;
 use elsewhere::Elsewhere;
 use gone::Ending;
 use listing::Listing;
+use missing::Missing;
 use pass::{Pass, Wanted};
 use pause::Pause;
 use queue::Queue;
@@ -189,7 +191,7 @@ pub struct Engine {
     /// Whether all flows of the peer are here.
     complete: bool,
     /// Flows that the peer has and this kernel has not, since its resync began.
-    short: u64,
+    missing: Missing,
     /// This kernel's table was full: nothing is asked for until then.
     full_until_ns: u64,
     /// What finds out that it is not any more.
@@ -252,10 +254,10 @@ pub struct Engine {
     stopped: bool,
     /// The first resync for this peer: what it finds is old.
     first_resync: bool,
-    /// Some ruleset hides flows by `ct event`.
-    hides: bool,
     /// Until then, addresses that have gone are taken for the router's.
     left_until_ns: u64,
+    /// Some ruleset hides flows by `ct event`.
+    hides: bool,
     timeouts: Timeouts,
     orphans: Vec<Change>,
     /// Addresses of the interfaces in `dynamic_nat`, with those that have gone.
@@ -289,7 +291,7 @@ impl Engine {
             peer: None,
             wire: wire::VERSION,
             complete: false,
-            short: 0,
+            missing: Missing::default(),
             full_until_ns: 0,
             room: Room::default(),
             loosening: false,
@@ -331,9 +333,9 @@ impl Engine {
             resync_took_ns: 0,
             stopped: false,
             first_resync: false,
+            left_until_ns: 0,
             hides: false,
             timeouts: Timeouts::default(),
-            left_until_ns: 0,
             orphans: Vec::new(),
             dynamic: BTreeMap::new(),
             last_floor_s: 0,
@@ -352,13 +354,13 @@ impl Engine {
     /// New settings; whatever they change of what follows is found by a resync.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         let own = std::mem::take(&mut self.filter.own);
+        let left = std::mem::take(&mut self.filter.left);
         let taken = std::mem::take(&mut self.filter.taken);
         self.filter = Filter {
-        let left = std::mem::take(&mut self.filter.left);
             own,
+            left,
             taken,
             ..settings.filter.clone()
-            left,
         };
         self.settings = settings;
         self.dynamic
@@ -387,9 +389,9 @@ impl Engine {
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.session.handle_timeout(now_ns);
+        self.forget_left(now_ns);
         self.pulse(now_ns);
         self.ripen(now_ns);
-        self.forget_left(now_ns);
         self.end_endings(now_ns);
         self.keep_again(now_ns);
         self.try_for_room(now_ns);

@@ -206,7 +206,7 @@ impl Engine {
     /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it
     /// is missed again by the next resync.
     pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
-        self.short += 1;
+        self.missing.insert(hash);
         self.ask_for(now_ns, hash);
     }
 

@@ -236,7 +236,7 @@ impl Engine {
             return;
         }
         let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
-        self.complete = self.short == 0 && is_settled;
+        self.complete = self.missing.count() == 0 && is_settled;
         self.split = false;
         self.keep_until_ns = 0;
         let carries = self.speaks(now_ns);

@@ -306,7 +306,9 @@ impl Engine {
             Some(false) => Ok(()),
             Some(true) if self.complete => Ok(()),
             Some(true) if self.session.replica().serial().is_none() => self.session.in_sync(),
-            Some(true) if self.short > 0 => Err(format!("{} flows are missing", self.short)),
+            Some(true) if self.missing.count() > 0 => {
+                Err(format!("{} flows are missing", self.missing.count()))
+            }
             Some(true) if peer.unsettled => no("the other node reads its flows again"),
             Some(true) if peer.flows == 0 => no("it is receiving the flows"),
             Some(true) => {

@@ -30,18 +30,15 @@ impl Default for Room {
 impl Room {
     const PAUSE_NS: u64 = 10 * SECOND_NS;
 
-    /// What is tried is the newest one: an older one may have ended. True if this is the one that was tried, and
-    /// that was missing before.
-    pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) -> bool {
-        let is_again = self.is_tried && self.is_of(flow);
-        if self.is_tried && !is_again {
-            return false;
+    /// What is tried is the newest one: an older one may have ended.
+    pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) {
+        if self.is_tried && !self.is_of(flow) {
+            return;
         }
         let next_ns = now_ns.saturating_add(self.pause_ns);
         self.next_ns.get_or_insert(next_ns);
         (self.is_tried, self.is_there) = (false, false);
         self.refused = Some(flow.clone());
-        is_again
     }
 
     fn is_of(&self, flow: &Flow) -> bool {

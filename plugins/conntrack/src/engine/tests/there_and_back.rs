@@ -261,6 +261,25 @@ fn a_copy_whose_times_packets_have_shortened_is_renewed() {
     assert_eq!(pair.nodes[1].engine.counters.lost, 0);
 }
 
+/// Each is heard of in a change and again in the resync.
+#[test]
+fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
+    let mut pair = Pair::started();
+    (0..3).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let (now_ns, key) = (pair.now_ns, pair.nodes[1].engine.table.key);
+    let engine = &mut pair.nodes[1].engine;
+    for hash in [0, 0, 1].map(|number| tcp(number).hash(key)) {
+        engine.drop_entry(hash);
+        engine.lose(now_ns, hash);
+    }
+    assert_eq!(engine.missing.count(), 2);
+    engine.take_new(now_ns, tcp(0).hash(key), tcp(0));
+    assert_eq!(engine.missing.count(), 1);
+    pair.settle();
+    assert_eq!(pair.nodes[1].engine.missing.count(), 0);
+}
+
 /// The kernel drops at once what is refused, and that is no flow that the other node should give back.
 #[test]
 fn connections_that_were_refused_just_before_a_switchover_are_not_missing() {
