@@ -235,9 +235,9 @@ soak-networks: ## two engines on the virtual clock: every fault of one network, 
 	@$(needs) build
 	$(soak) networks cargo test --locked $(suite) --lib $(alone) engine::tests::networks
 
-soak-conntrack: build ## connections through every fault with both nodes active, beside conntrackd, SPARED_ROUNDS of its cases from the SPARED_SEED-th on; ten minutes without a link
+soak-conntrack: build ## connections through every fault with both nodes active, beside conntrackd, SPARED_ROUNDS of its cases from the SPARED_SEED-th on; ten minutes without a link; switchovers there and back, after which nobody lacks flows
 	@$(needs) test
-	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both::
+	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both:: conntrack_quiet::
 
 soak-sets: ## lists that are replaced while nodes die, roles move and links are cut, SPARED_ROUNDS (200) sequences from the SPARED_SEED-th on, in SPARED_SHARDS (4) processes at once; a million elements of a set, from kernel to kernel, and 100 000 in rulesets loaded again
 	@$(needs) test

@@ -17,6 +17,7 @@ mod conntrack_kernel;
 mod conntrack_loss;
 mod conntrack_nat;
 mod conntrack_proxy;
+mod conntrack_quiet;
 mod conntrack_select;
 mod contained;
 mod copied;
