@@ -232,6 +232,61 @@ fn histories_that_once_failed_end_equal() {
     }
 }
 
+/// The longest time in which nodes whose roles have moved compare what they have.
+const QUIET_S: u64 = 3;
+
+fn there_and_back(seed: u64) {
+    let mut random = Random::new(seed);
+    let mut lab = Lab::new(seed);
+    let mut active = 0;
+    lab.role(active, true);
+    lab.link();
+    for _ in 0..80 {
+        let table = usize::from(random.chance(250));
+        let key = random.below(KEYS.into()) as u32;
+        let next = match random.below(10) {
+            0..5 => Step::Put {
+                node: active,
+                table,
+                key,
+            },
+            5 => Step::Delete {
+                node: active,
+                table,
+                key: key % FREE,
+            },
+            6..8 => Step::Pass {
+                ms: random.below(9),
+            },
+            8 => Step::Pass {
+                ms: random.below(3_000),
+            },
+            _ => {
+                let order = [active, 1 - active];
+                active = 1 - active;
+                let first = usize::from(random.chance(500));
+                take(&mut lab, Step::Drain { node: order[0] });
+                for node in [order[first], order[1 - first]] {
+                    lab.role(node, node == active);
+                    lab.run(random.below(5) * MS);
+                }
+                Step::Pass { ms: 0 }
+            }
+        };
+        take(&mut lab, next);
+        lab.run(0);
+    }
+    lab.run(QUIET_S * S);
+    lab.assert_in_sync();
+}
+
+#[test]
+fn nobody_lacks_records_for_long_after_random_switchovers_there_and_back() {
+    for seed in first_seed()..first_seed() + histories() {
+        there_and_back(seed);
+    }
+}
+
 /// How many histories it takes until a planted fault is found; None: it is not.
 pub fn histories_until_found(fault: Fault, limit: u64) -> Option<u64> {
     Fault::plant(Some(fault));
