@@ -49,7 +49,7 @@ fn a_start_or_configure_that_times_out_is_repeated_for_ten_seconds_before_it_is_
         let mut fail_for = |time: Duration| {
             for _ in 0..time.div_duration_f64(STEP).round() as u32 {
                 // what was killed needs a moment to end
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(20));
                 worker.pass(STEP);
                 worker.answer_start(returns, -libc::ETIMEDOUT);
             }
