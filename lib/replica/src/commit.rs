@@ -98,6 +98,13 @@ impl<S: Store> Replica<S> {
         })
     }
 
+    /// Whether the peer has all that this node has told of a table, which decides what counts.
+    pub fn is_told(&self, table: Table) -> bool {
+        let is_acked = self.outbox.flight.is_empty() && !self.is_uncommitted(table);
+        let table = self.tables.get(table).filter(|_| self.is_paired && is_acked);
+        table.is_some_and(|it| it.is_decider && it.is_common() && it.is_at_end())
+    }
+
     /// Ends what was sent: of all tables together, so that what changed together counts together.
     pub(crate) fn make_commit(&mut self, store: &mut S) -> bool {
         let is_cramped = !self.outbox.has_room(self.config.window);

@@ -130,7 +130,10 @@ impl Engine {
 
     /// Says what changed for the host and for people.
     pub(super) fn review(&mut self, now_ns: u64) {
-        for set in &mut self.store.all {
+        for (index, set) in self.store.all.iter_mut().enumerate() {
+            if set.untold_list.is_some() && self.replica.is_told(index) {
+                set.untold_list = None;
+            }
             self.actions.extend(say_hindrance(set));
             self.actions.extend(say_left_out(set));
             self.actions

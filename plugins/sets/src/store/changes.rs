@@ -154,6 +154,9 @@ impl Set {
         self.see(now_ns, added, false, news);
         self.reads.expect(self.table.len());
         self.is_list |= kept.is_list;
+        if kept.is_list {
+            self.untold_list = Some(self.table.sum());
+        }
         kept.is_list
     }
 

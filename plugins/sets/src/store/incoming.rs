@@ -118,6 +118,8 @@ impl Set {
                 _ => self.ends.push(token),
             }
         }
+        let length = self.table.len();
+        let is_own = self.untold_list.take() == Some(self.table.sum());
         // in the order of the keys: what is built of them is built at once
         let mut keys: BTreeSet<Key> = incoming.records.keys().cloned().collect();
         let is_list = self.is_list;
@@ -134,6 +136,24 @@ impl Set {
         self.before = olds;
         self.queue.append(&mut keys);
         self.ends.push(commit.token);
+        if is_own {
+            self.note_replaced(length);
+        }
+    }
+
+    /// The list of so many elements that others loaded here, and that the peer never had, makes room for the
+    /// peer's: the role moved before it was told, or this node was not active.
+    fn note_replaced(&mut self, length: usize) {
+        let gone = self.before.iter();
+        let gone = gone.filter(|(key, old)| old.is_some() && self.table.get(key).is_none());
+        if gone.count() * 2 >= length.max(1) {
+            self.notes.push(Note::Event(format!(
+                "set {}: the list of {length} elements that was loaded here did not reach the peer, whose list \
+                 of {} elements replaces it: load it on the node that is active",
+                self.name,
+                self.table.len()
+            )));
+        }
     }
 
     fn replace(&mut self, key: &Key, mut entry: Entry) -> Option<Entry> {

@@ -73,6 +73,8 @@ pub struct Set {
     pub(super) withdrawn: BTreeSet<Key>,
     /// Entries of a list in place of which another is to be written.
     pub(super) before: BTreeMap<Key, Option<Entry>>,
+    /// Digest of the list that others loaded here last, while the peer may not have it.
+    pub untold_list: Option<u64>,
     /// What the kernel refused a list for, until it takes one.
     pub(super) refusal: Option<(Key, i32)>,
     /// Keys that the kernel has and that wait to be deleted.
@@ -154,6 +156,7 @@ impl Set {
             outdated: Vec::new(),
             withdrawn: BTreeSet::new(),
             before: BTreeMap::new(),
+            untold_list: None,
             refusal: None,
             deleting: BTreeSet::new(),
             open: Changes::default(),

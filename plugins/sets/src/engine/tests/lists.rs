@@ -151,6 +151,69 @@ fn a_role_that_moves_in_the_midst_of_a_list_leaves_a_whole_one() {
     }
 }
 
+/// Whether a node was told that a list of its own has gone.
+fn is_told_of_loss(lab: &mut Lab, node: usize) -> bool {
+    let events = lab.machine(node).events.clone();
+    let mut told = events.iter().filter(|it| it.contains("did not reach"));
+    let is_told = told.any(|it| {
+        it == "set inet filter bans: the list of 20 elements that was loaded here did not reach the peer, whose \
+               list of 15 elements replaces it: load it on the node that is active"
+    });
+    assert_eq!(is_told, events.iter().any(|it| it.contains("did not reach")), "{events:?}");
+    is_told
+}
+
+#[test]
+fn a_list_that_was_loaded_while_the_role_moved_is_named_where_it_goes() {
+    let mut lab = with_lists();
+    // its kernel took the list, and this node's lease ended meanwhile
+    lab.replace(0, &list(30..50));
+    lab.switch(0);
+    lab.run(2 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(0), keys(5..20));
+    assert!(is_told_of_loss(&mut lab, 0));
+    assert!(!is_told_of_loss(&mut lab, 1));
+}
+
+#[test]
+fn a_list_that_was_loaded_on_the_backup_is_named_where_it_goes() {
+    let mut lab = with_lists();
+    lab.replace(1, &list(30..50));
+    lab.run(2 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys(5..20));
+    assert!(is_told_of_loss(&mut lab, 1));
+}
+
+#[test]
+fn a_list_that_the_peer_had_is_replaced_in_silence() {
+    let mut lab = with_lists();
+    lab.replace(0, &list(30..50));
+    lab.run(2 * S);
+    lab.switch(0);
+    lab.run(S);
+    lab.replace(1, &list(5..20));
+    lab.run(2 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(0), keys(5..20));
+    assert!(!is_told_of_loss(&mut lab, 0) && !is_told_of_loss(&mut lab, 1));
+}
+
+#[test]
+fn a_list_that_was_loaded_while_the_nodes_were_apart_is_named_if_it_goes() {
+    let mut lab = with_lists();
+    lab.cut();
+    lab.run(S);
+    lab.replace(1, &list(30..50));
+    lab.run(S);
+    lab.link();
+    lab.run(3 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.keys(1), keys(5..20));
+    assert!(is_told_of_loss(&mut lab, 1));
+}
+
 #[test]
 fn a_list_of_which_one_element_is_refused_is_not_in_force_and_the_element_is_named() {
     let mut lab = with_lists();
