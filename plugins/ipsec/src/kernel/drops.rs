@@ -66,6 +66,17 @@ impl Drops {
         Ok(())
     }
 
+    /// Whether [`keep`](Self::keep) could be done now.
+    ///
+    /// # Errors
+    /// The setting cannot be read, or could not be written.
+    pub fn check(&self) -> io::Result<()> {
+        match self.read()?.as_str() {
+            KEEPS => Ok(()),
+            _ => fs::File::options().write(true).open(&self.file).map(drop),
+        }
+    }
+
     /// As it was before.
     ///
     /// # Errors
@@ -149,6 +160,16 @@ mod tests {
         setting.set("0");
         setting.open();
         assert_eq!(setting.value(), "0");
+    }
+
+    #[test]
+    fn a_setting_that_is_not_there_keeps_nothing_and_a_look_changes_nothing() {
+        let setting = Setting::new("looked-at");
+        setting.open().check().unwrap();
+        assert_eq!(setting.value(), "1");
+        fs::remove_file(setting.file()).unwrap();
+        assert!(setting.open().check().is_err());
+        assert!(setting.open().keep().is_err());
     }
 
     #[test]

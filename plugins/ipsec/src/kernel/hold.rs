@@ -84,12 +84,37 @@ impl Ending {
     }
 }
 
+/// Why packets did not wait when they last should have.
+#[derive(Debug, Default)]
+struct Faults {
+    /// In the queues.
+    queues: Option<String>,
+    /// Behind their policies.
+    policies: Option<String>,
+}
+
+impl Faults {
+    /// Packets that wait at most, in words.
+    fn room(&self) -> String {
+        match (&self.queues, &self.policies) {
+            (None, None) => format!("{PACKETS_MAX} packets"),
+            (Some(why), None) => format!("100 packets of each tunnel, as {why}"),
+            (None, Some(why)) => {
+                format!(
+                    "{PACKETS_MAX} packets that are forwarded between networks of policies, or sent in transport mode, \
+                     and no others, as {why}"
+                )
+            }
+            (Some(why), Some(and)) => format!("no packet, as {why}, and {and}"),
+        }
+    }
+}
+
 pub struct Hold {
     transactions: Transactions,
     drops: Drops,
     queues: Option<Queues>,
-    /// Why there were none when they were last opened.
-    fault: Option<String>,
+    faults: Faults,
     ending: Option<Ending>,
 }
 
@@ -103,49 +128,61 @@ impl Hold {
             transactions: Transactions::open()?,
             drops: Drops::open(folder),
             queues: None,
-            fault: None,
+            faults: Faults::default(),
             ending: None,
         };
         opened.remove_table();
-        if let Err(error) = Queues::open() {
-            opened.note_fault(&error);
-        }
+        let looked = opened.drops.check();
+        opened.note_policies(&looked);
+        let queues = Queues::open().map(drop);
+        opened.note_queues(&queues);
         Ok(opened)
     }
 
     /// Packets that wait at most, in words.
     pub fn room(&self) -> String {
-        match &self.fault {
-            None => format!("{PACKETS_MAX} packets"),
-            Some(why) => format!("100 packets of each tunnel, as {why}"),
-        }
+        self.faults.room()
     }
 
-    fn note_fault(&mut self, error: &io::Error) {
+    fn note_queues(&mut self, opened: &io::Result<()>) {
         let (forwarded, sent) = (hold::FORWARDED_QUEUE, hold::SENT_QUEUE);
-        let why =
-            format!("queues {forwarded} and {sent} of nfnetlink_queue cannot be had: {error}");
-        if self.fault.as_ref() != Some(&why) {
-            log::info!("a switchover keeps up to 100 packets of each tunnel, and no more: {why}");
-        }
-        self.fault = Some(why);
+        let why = opened.as_ref().err().map(|error| {
+            format!("queues {forwarded} and {sent} of nfnetlink_queue cannot be had: {error}")
+        });
+        let is_new = why.is_some() && self.faults.queues != why;
+        self.faults.queues = why;
+        self.tell_room(is_new);
     }
 
+    fn note_policies(&mut self, kept: &io::Result<()>) {
+        let why = kept.as_ref().err();
+        let why = why.map(|error| format!("net.core.xfrm_larval_drop cannot be set to 0: {error}"));
+        let is_new = why.is_some() && self.faults.policies != why;
+        self.faults.policies = why;
+        self.tell_room(is_new);
+    }
+
+    fn tell_room(&self, is_new: bool) {
+        if is_new {
+            log::info!("a switchover keeps {}", self.room());
+        }
+    }
+
+    /// The queues need no setting: where it cannot be written, as in containers, they keep what is forwarded.
+    ///
     /// # Errors
     /// The setting of the kernel cannot be read or written.
     pub fn begin(&mut self, ways: &Ways) -> io::Result<()> {
         self.ending = None;
         // a table that is made anew drops what is in the queues
         self.let_all_go();
-        self.drops.keep()?;
-        if *ways == Ways::default() {
-            return Ok(());
+        let kept = self.drops.keep();
+        self.note_policies(&kept);
+        if *ways != Ways::default() {
+            let queued = self.queue(ways);
+            self.note_queues(&queued);
         }
-        match self.queue(ways) {
-            Ok(()) => self.fault = None,
-            Err(error) => self.note_fault(&error),
-        }
-        Ok(())
+        kept
     }
 
     fn queue(&mut self, ways: &Ways) -> io::Result<()> {
@@ -228,6 +265,26 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_said_with_the_reason_why_no_more_is() {
+        let why = |text: &str| Some(text.to_owned());
+        let mut faults = Faults::default();
+        assert_eq!(faults.room(), "16384 packets");
+        faults.policies = why("it is read-only");
+        assert_eq!(
+            faults.room(),
+            "16384 packets that are forwarded between networks of policies, or sent in transport mode, and no others, \
+             as it is read-only"
+        );
+        faults.queues = why("no queues");
+        assert_eq!(
+            faults.room(),
+            "no packet, as no queues, and it is read-only"
+        );
+        faults.policies = None;
+        assert_eq!(faults.room(), "100 packets of each tunnel, as no queues");
+    }
 
     #[test]
     fn what_waits_is_let_go_until_nothing_does_or_as_much_comes() {
