@@ -101,7 +101,10 @@ impl<S: Store> Replica<S> {
     /// Whether the peer has all that this node has told of a table, which decides what counts.
     pub fn is_told(&self, table: Table) -> bool {
         let is_acked = self.outbox.flight.is_empty() && !self.is_uncommitted(table);
-        let table = self.tables.get(table).filter(|_| self.is_paired && is_acked);
+        let table = self
+            .tables
+            .get(table)
+            .filter(|_| self.is_paired && is_acked);
         table.is_some_and(|it| it.is_decider && it.is_common() && it.is_at_end())
     }
 

@@ -159,7 +159,11 @@ fn is_told_of_loss(lab: &mut Lab, node: usize) -> bool {
         it == "set inet filter bans: the list of 20 elements that was loaded here did not reach the peer, whose \
                list of 15 elements replaces it: load it on the node that is active"
     });
-    assert_eq!(is_told, events.iter().any(|it| it.contains("did not reach")), "{events:?}");
+    assert_eq!(
+        is_told,
+        events.iter().any(|it| it.contains("did not reach")),
+        "{events:?}"
+    );
     is_told
 }
 
