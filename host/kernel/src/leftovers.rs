@@ -71,9 +71,9 @@ impl Kernel {
         let left = copies.map(|(_, copy)| {
             let device = self.interfaces.name_of(copy.index).unwrap_or_default();
             log::warn!(
-                "{}/{} on {device} was not set by spared and is not removed: table netdev spared still keeps it from \
-                 answering. Delete it with `ip address del {0}/{1} dev {device}`, then the table with \
-                 `nft delete table netdev spared`",
+                "{}/{} on {device} was not set by spared and is not removed: the fence stays and keeps it from answering. \
+                 Delete it with `ip address del {0}/{1} dev {device}`, then the tables with `nft 'delete table netdev \
+                 spared; delete table arp spared-unknown; delete table inet spared-unknown'`",
                 copy.address,
                 copy.prefix
             );
