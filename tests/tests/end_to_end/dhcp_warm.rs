@@ -58,7 +58,8 @@ fn kea_takes_leases_while_it_runs_as_backup_and_is_silent() {
             let answer = there.ask(&get).unwrap_or_default();
             answer["result"] == 0 && answer["arguments"]["hostname"] == "host-1"
         };
-        let limit = Duration::from_secs(1);
+        // a server among others on a busy machine
+        let limit = Duration::from_secs(5);
         assert!(within(limit, || holds(&lease.address.to_string())));
         let holds6 = |address: &str| {
             let arguments = json!({"ip-address": address, "type": "IA_NA"});
