@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Monitor, attributes, text};
+use spared_netlink::{Monitor, text};
 
 use super::digest::is_ours;
+use super::element::find;
 use super::elements::Touched;
 use super::sets::SetName;
 
@@ -98,9 +99,8 @@ fn is_of_ours(payload: &[u8]) -> bool {
     // linux/netfilter/nf_tables.h: the same number for a table, and what is in one
     const TABLE: u16 = NFTA_TABLE_NAME;
     const HEADER: usize = 4;
-    let mut all = attributes(payload.get(HEADER..).unwrap_or_default());
-    let table = all.find_map(|(kind, value)| (kind == TABLE).then(|| text(value)));
-    table.is_some_and(|table| is_ours(&table))
+    let inner = payload.get(HEADER..).unwrap_or_default();
+    find(inner, TABLE).is_some_and(|table| is_ours(&text(table)))
 }
 
 // Notes which sets have other elements, or are other ones.

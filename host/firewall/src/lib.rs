@@ -36,7 +36,7 @@ use spared_records::{ReceiveError, Receiver, SendError};
 use changes::Changes;
 pub use digest::digests;
 use element::Words;
-use elements::Elements;
+use elements::{Elements, Touched};
 pub use own::own_translations;
 pub use packet::Advert;
 pub use passage::drops;
@@ -205,6 +205,9 @@ impl Keeper {
     /// Takes which sets have changed: what was told of them is no longer true.
     fn note_elements(&mut self) -> Result<(), End> {
         let touched = self.changes.take_touched();
+        if touched == Touched::default() {
+            return Ok(());
+        }
         self.elements.handle_changes(Instant::now(), &touched);
         self.tell_listed()
     }
@@ -276,18 +279,15 @@ impl Keeper {
     }
 
     fn tell_listed(&mut self) -> Result<(), End> {
-        let elements = self.elements.told();
-        let is_same = |told: &RulesListed, listed: &RulesListed| {
-            told.elements == elements
-                && (&told.by, &told.digests, &told.own)
-                    == (&listed.by, &listed.digests, &listed.own)
+        let listed = RulesListed {
+            elements: self.elements.told(),
+            ..self.listed.clone()
         };
-        if is_same(&self.told, &self.listed) {
+        if listed == self.told {
             return Ok(());
         }
-        self.told = self.listed.clone();
-        self.told.elements = elements;
-        self.host.tell(FromFirewall::Rules(self.told.clone()))
+        self.told = listed.clone();
+        self.host.tell(FromFirewall::Rules(listed))
     }
 
     fn end(mut self) -> Result<(), End> {

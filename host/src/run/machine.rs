@@ -15,14 +15,11 @@ impl Loop {
         if self.here.linked().is_none() {
             return;
         }
-        // a reload may have changed them
-        if let Some(read) = is_due.then(|| self.machine.read()).flatten() {
-            let names = self.view().node_names(&read);
-            self.firewall.set_names(now, names);
-        }
         self.pair.set_ignored(now, &self.here);
         let is_read = self.machine.take_is_new();
-        if !self.firewall.take_is_listed() && !is_read {
+        let is_new = self.firewall.take_is_listed() || is_read;
+        // without anything new, a reload may have changed the names
+        if !(is_new || is_due) {
             return;
         }
         let Some(read) = self.machine.read() else {
@@ -30,6 +27,9 @@ impl Loop {
         };
         let names = self.view().node_names(&read);
         self.firewall.set_names(now, names);
+        if !is_new {
+            return;
+        }
         let facts = self.view().machine_facts(read);
         self.pair.set_machine(now, facts);
     }
