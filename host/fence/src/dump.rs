@@ -4,7 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Message, Requests, attributes, put_text, text, u64_be};
+use spared_netlink::{
+    Message, Requests, attributes, find_attribute, put_text, text, u32_be, u64_be,
+};
 
 use super::LeaseKey;
 
@@ -27,10 +29,6 @@ pub fn is_in_force(requests: &mut Requests, table: &str) -> io::Result<bool> {
         found |= name.as_deref() == Some(table) && !is_dormant;
     })?;
     Ok(found)
-}
-
-fn u32_be(bytes: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
 /// Names of the chains of a table.
@@ -95,19 +93,13 @@ fn each_element(
 }
 
 fn living(element: &[u8]) -> Option<(LeaseKey, Duration)> {
-    let left = value(element, NFTA_SET_ELEM_EXPIRATION).and_then(u64_be)?;
+    let left = find_attribute(element, NFTA_SET_ELEM_EXPIRATION).and_then(u64_be)?;
     let key = LeaseKey::from_bytes(key_of(element)?)?;
     Some((key, Duration::from_millis(left)))
 }
 
 fn key_of(element: &[u8]) -> Option<&[u8]> {
-    value(value(element, NFTA_SET_ELEM_KEY)?, NFTA_DATA_VALUE)
-}
-
-fn value(payload: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut all = attributes(payload);
-    all.find(|(found, _)| *found == kind)
-        .map(|(_, value)| value)
+    find_attribute(find_attribute(element, NFTA_SET_ELEM_KEY)?, NFTA_DATA_VALUE)
 }
 
 /// Packets of the named counters of a table.
@@ -146,5 +138,5 @@ fn dump(
 }
 
 fn find(payload: &[u8], kind: u16) -> Option<&[u8]> {
-    value(payload.get(4..)?, kind)
+    find_attribute(payload.get(4..)?, kind)
 }

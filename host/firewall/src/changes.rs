@@ -6,10 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Monitor, text};
+use spared_netlink::{Monitor, find_attribute, text};
 
 use super::digest::is_ours;
-use super::element::find;
 use super::elements::Touched;
 use super::sets::SetName;
 
@@ -100,7 +99,7 @@ fn is_of_ours(payload: &[u8]) -> bool {
     const TABLE: u16 = NFTA_TABLE_NAME;
     const HEADER: usize = 4;
     let inner = payload.get(HEADER..).unwrap_or_default();
-    find(inner, TABLE).is_some_and(|table| is_ours(&text(table)))
+    find_attribute(inner, TABLE).is_some_and(|table| is_ours(&text(table)))
 }
 
 // Notes which sets have other elements, or are other ones.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use spared_message::firewall::NodeNames;
 use spared_netlink::constants::*;
-use spared_netlink::{attributes, text};
+use spared_netlink::{find_attribute, text, u32_be};
 
 use super::digest::{NODE, mixed};
 
@@ -50,7 +50,7 @@ pub(super) fn digests(elements: &[Vec<u8>], types: Types, words: &Words<'_>) -> 
 
 impl Words<'_> {
     fn element(&self, element: &[u8], types: Types, is_by_node: bool) -> String {
-        let flags = find(element, NFTA_SET_ELEM_FLAGS).and_then(u32_be);
+        let flags = find_attribute(element, NFTA_SET_ELEM_FLAGS).and_then(u32_be);
         let flags = flags.unwrap_or_default();
         let is_end = flags & NFT_SET_ELEM_INTERVAL_END != 0;
         let mut out = format!("{flags}");
@@ -59,18 +59,18 @@ impl Words<'_> {
             (NFTA_SET_ELEM_KEY_END, types.key),
             (NFTA_SET_ELEM_DATA, types.data),
         ] {
-            let Some(data) = find(element, attribute) else {
+            let Some(data) = find_attribute(element, attribute) else {
                 continue;
             };
             let _ = write!(out, " {attribute}");
-            if let Some(value) = find(data, NFTA_DATA_VALUE) {
+            if let Some(value) = find_attribute(data, NFTA_DATA_VALUE) {
                 self.put(&mut out, &ended(value, is_end), types, is_by_node);
             }
-            if let Some(verdict) = find(data, NFTA_DATA_VERDICT) {
+            if let Some(verdict) = find_attribute(data, NFTA_DATA_VERDICT) {
                 put_verdict(&mut out, verdict);
             }
         }
-        if let Some(object) = find(element, NFTA_SET_ELEM_OBJREF) {
+        if let Some(object) = find_attribute(element, NFTA_SET_ELEM_OBJREF) {
             let _ = write!(out, " {}", text(object));
         }
         out
@@ -134,9 +134,9 @@ fn ended(value: &[u8], is_end: bool) -> Vec<u8> {
 }
 
 fn put_verdict(out: &mut String, verdict: &[u8]) {
-    let code = find(verdict, NFTA_VERDICT_CODE).unwrap_or_default();
+    let code = find_attribute(verdict, NFTA_VERDICT_CODE).unwrap_or_default();
     put_bytes(out, code);
-    if let Some(chain) = find(verdict, NFTA_VERDICT_CHAIN) {
+    if let Some(chain) = find_attribute(verdict, NFTA_VERDICT_CHAIN) {
         let _ = write!(out, " {}", text(chain));
     }
 }
@@ -173,16 +173,6 @@ fn address(value: &[u8], part: u32) -> Option<IpAddr> {
 
 fn number(value: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(value.try_into().ok()?))
-}
-
-pub(super) fn u32_be(value: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(value.try_into().ok()?))
-}
-
-pub(super) fn find(attributes_of: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut all = attributes(attributes_of);
-    all.find(|(found, _)| *found == kind)
-        .map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::io;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Dump, Message, Progress, Requests, attributes, put_text, text};
+use spared_netlink::{
+    Dump, Message, Progress, Requests, attributes, find_attribute, put_text, text, u32_be,
+};
 
 use super::digest::is_foreign_table;
-use super::element::{Types, find, u32_be};
+use super::element::Types;
 
 /// Elements of the largest set that is compared; an interval has two, one for each end. Of a larger one no more is read.
 const ELEMENTS_MAX: usize = 8192;
@@ -39,8 +41,8 @@ impl SetName {
         let inner = payload.get(HEADER..)?;
         Some(Self {
             family: *payload.first()?,
-            table: find(inner, NFTA_SET_TABLE).map(text)?,
-            name: find(inner, NFTA_SET_NAME).map(text)?,
+            table: find_attribute(inner, NFTA_SET_TABLE).map(text)?,
+            name: find_attribute(inner, NFTA_SET_NAME).map(text)?,
         })
     }
 
@@ -68,7 +70,7 @@ impl Declared {
     /// Reads NFT_MSG_NEWSET; None if its elements come and go, or are another program's or ours.
     fn of(payload: &[u8]) -> Option<Self> {
         let inner = payload.get(HEADER..)?;
-        let number = |kind| find(inner, kind).and_then(u32_be).unwrap_or(0);
+        let number = |kind| find_attribute(inner, kind).and_then(u32_be).unwrap_or(0);
         let flags = number(NFTA_SET_FLAGS);
         let name = SetName::of(payload)?;
         let is_static = flags & OTHERS == 0 && !is_foreign_table(&name.table());
@@ -110,7 +112,7 @@ pub(super) fn elements(set: &SetName) -> io::Result<Option<Vec<Vec<u8>>>> {
     loop {
         let progress = dump.read(|_, payload| {
             let inner = payload.get(HEADER..).unwrap_or_default();
-            let list = find(inner, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
+            let list = find_attribute(inner, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
             found.extend(attributes(list).map(|(_, element)| element.to_vec()));
         })?;
         match progress {

@@ -14,12 +14,23 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+/// The payload of the first attribute of a type in `bytes`.
+pub fn find_attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    let mut all = attributes(bytes);
+    all.find_map(|(found, payload)| (found == kind).then_some(payload))
+}
+
 /// A native-endian number, if the payload is one.
 pub fn u32_of(payload: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(payload.try_into().ok()?))
 }
 
-/// A big-endian 64-bit number, as in nfnetlink.
+/// A big-endian number, as in nfnetlink.
+pub fn u32_be(payload: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(payload.try_into().ok()?))
+}
+
+/// The same of 64 bits.
 pub fn u64_be(payload: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(payload.try_into().ok()?))
 }

@@ -25,7 +25,9 @@ mod watch;
 pub mod constants;
 
 pub use address::Address;
-pub use attribute::{attributes, put, put_nested, put_text, text, u32_of, u64_be};
+pub use attribute::{
+    attributes, find_attribute, put, put_nested, put_text, text, u32_be, u32_of, u64_be,
+};
 pub use bulk::{BATCH_MAX, Dump, Notifications, Progress, Read, Verdict, Writer};
 pub use datagram::{Ends, datagram_sender, echo_socket};
 pub use filter::{Instruction, attach_filter, namespace_cookie, set_send_buffer};

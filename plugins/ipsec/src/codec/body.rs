@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use spared_netlink::constants::*;
-use spared_netlink::{attributes, u32_of};
+use spared_netlink::{attributes, find_attribute, u32_of};
 
 use crate::error::Malformed;
 use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Sa, SaId, Template};
@@ -57,12 +57,12 @@ pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
     let bytes = body.bytes();
     let attrs = bytes.get(POLICY_LEN..).ok_or(Malformed::Short)?;
     let at = At(bytes);
-    let templates = find(attrs, XFRMA_TMPL).unwrap_or_default();
+    let templates = find_attribute(attrs, XFRMA_TMPL).unwrap_or_default();
     let id = PolicyId {
         selector: at.chunk(0)?,
         interface: Default::default(),
         direction: at.u8(160)?,
-        kind: find(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
+        kind: find_attribute(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
         mark: mark(attrs)?,
         if_id: number(attrs, XFRMA_IF_ID)?,
     };
@@ -240,7 +240,7 @@ pub fn blocks_below(id: &PolicyId) -> Option<PolicyId> {
 }
 
 fn templates_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
-    let templates = find(bytes.get(POLICY_LEN..)?, XFRMA_TMPL)?;
+    let templates = find_attribute(bytes.get(POLICY_LEN..)?, XFRMA_TMPL)?;
     let begin = templates.as_ptr() as usize - bytes.as_ptr() as usize;
     Some(begin..begin + templates.len())
 }
@@ -285,20 +285,15 @@ fn local_end(id: &PolicyId, templates: &[Template]) -> Option<IpAddr> {
     Some(near(source, destination))
 }
 
-fn find(attrs: &[u8], wanted: u16) -> Option<&[u8]> {
-    let mut found = attributes(attrs).filter(|(kind, _)| *kind == wanted);
-    found.next().map(|(_, payload)| payload)
-}
-
 fn number(attrs: &[u8], kind: u16) -> Result<u32, Malformed> {
-    match find(attrs, kind) {
+    match find_attribute(attrs, kind) {
         Some(payload) => u32_of(payload).ok_or(Malformed::Field("number")),
         None => Ok(0),
     }
 }
 
 fn mark(attrs: &[u8]) -> Result<Mark, Malformed> {
-    let Some(payload) = find(attrs, XFRMA_MARK) else {
+    let Some(payload) = find_attribute(attrs, XFRMA_MARK) else {
         return Ok(Mark::default());
     };
     let at = At(payload);
@@ -309,7 +304,7 @@ fn mark(attrs: &[u8]) -> Result<Mark, Malformed> {
 }
 
 fn direction(attrs: &[u8]) -> Result<Option<Direction>, Malformed> {
-    match find(attrs, XFRMA_SA_DIR) {
+    match find_attribute(attrs, XFRMA_SA_DIR) {
         None => Ok(None),
         Some([1]) => Ok(Some(Direction::In)),
         Some([2]) => Ok(Some(Direction::Out)),

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Message, attributes, put, put_nested, put_text, text, u64_be};
+use spared_netlink::{
+    Message, attributes, find_attribute, put, put_nested, put_text, text, u32_be, u64_be,
+};
 
 use crate::element::{CGROUPSV2, Element, Family, IFACE_INDEX, Key, Life, SetName, Shape, parts};
 use crate::error::Hindrance;
@@ -221,7 +223,7 @@ fn has_meter(one: Option<&[u8]>, several: Option<&[u8]>) -> bool {
 
 /// Whether an expression decides by what it has counted.
 fn is_meter(expression: &[u8]) -> bool {
-    let name = first(expression, NFTA_EXPR_NAME).map(text);
+    let name = find_attribute(expression, NFTA_EXPR_NAME).map(text);
     name.is_none_or(|name| !NOTES.contains(&&*name))
 }
 
@@ -344,7 +346,7 @@ fn put_key(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 /// Of a message: behind struct nfgenmsg.
 fn find(payload: &[u8], wanted: u16) -> Option<&[u8]> {
-    first(payload.get(4..)?, wanted)
+    find_attribute(payload.get(4..)?, wanted)
 }
 
 /// The first attribute of each kind that an element has.
@@ -359,16 +361,7 @@ fn by_kind(bytes: &[u8]) -> [Option<&[u8]>; NFTA_SET_ELEM_EXPRESSIONS as usize +
 }
 
 fn data_value(attribute: &[u8]) -> Option<&[u8]> {
-    first(attribute, NFTA_DATA_VALUE)
-}
-
-fn first(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    let mut all = attributes(bytes);
-    all.find_map(|(kind, value)| (kind == wanted).then_some(value))
-}
-
-fn u32_be(payload: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(payload.try_into().ok()?))
+    find_attribute(attribute, NFTA_DATA_VALUE)
 }
 
 #[cfg(test)]
