@@ -65,6 +65,8 @@ fi
 obey() {
 	exec 3<>/dev/ttyS0
 	stty raw -echo <&3
+	# systemctl needs the socket that systemd makes; the wait is bounded where the machine's start is
+	[ "$INIT" = shell ] || until [ -S /run/systemd/private ]; do sleep 0.05; done
 	echo "$TOKEN up $netdev" >&3
 	while read -r number seconds <&3; do
 		timeout -k 1 "$seconds" sh "$DIR/$number.command" >"$DIR/$number.output" 2>&1 </dev/null 3>&-
