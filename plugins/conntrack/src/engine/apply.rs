@@ -2,7 +2,7 @@
 
 use spared_netlink::{attributes, constants as c};
 
-use super::status::counted;
+use super::walks::Due;
 use super::{Action, Change, Engine, How, Question, SECOND_NS};
 use crate::flow::{Flow, status};
 
@@ -18,14 +18,11 @@ const EOPNOTSUPP: i32 = 95;
 const TRIES_MAX: u8 = 3;
 /// Flows whose master has not come yet.
 const ORPHANS_MAX: usize = 4096;
-/// Flows that the kernel refuses whatever is tried; of more, this node says that it misses them.
-const REFUSED_MAX: usize = 4096;
-const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
 
 impl Engine {
     /// The kernel took a batch of so many, less those that it refused.
     pub fn handle_written(&mut self, change: &Change) {
-        self.room.see_written(change);
+        self.full.see_written(change);
         let counters = &mut self.counters;
         match change.how {
             How::Create { .. } => counters.created += 1,
@@ -48,11 +45,11 @@ impl Engine {
                     self.complete = false;
                 }
                 // it may be there still
-                How::Delete | How::DeleteReply => self.wanted.strays = true,
+                How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
                 _ => {}
             }
         }
-        self.full_until_ns = self.full_until_ns.max(now_ns.saturating_add(SECOND_NS));
+        self.full.wait_until(now_ns.saturating_add(SECOND_NS));
         self.tell_synchrony(now_ns);
     }
 
@@ -180,19 +177,13 @@ impl Engine {
         let is_known = self.table.find(hash).is_some();
         self.drop_entry(hash);
         if errno == ENOMEM {
-            self.room.lack(now_ns, &change.flow);
+            self.full.lack(now_ns, &change.flow);
             self.missing.insert(hash);
-            self.found_full = true;
             return self.lack_until_resync(now_ns);
         }
         log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
-        match self.refused.len() < REFUSED_MAX {
-            true if is_known => drop(self.refused.insert(hash)),
-            true => {}
-            false => {
-                self.missing.insert(hash);
-                self.lack_until_resync(now_ns);
-            }
+        if is_known && !self.missing.refuse(hash) {
+            self.lack_until_resync(now_ns);
         }
     }
 
@@ -200,27 +191,8 @@ impl Engine {
     fn lack_until_resync(&mut self, now_ns: u64) {
         self.complete = false;
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
-        self.full_until_ns = now_ns.saturating_add(interval_ns);
+        self.full.wait_until(now_ns.saturating_add(interval_ns));
         self.tell_synchrony(now_ns);
-    }
-
-    /// Called each second: at the first refusal nobody knows how many follow.
-    pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
-        let is_new = std::mem::take(&mut self.found_full) && self.missing.count() > 0;
-        let warned_ns = self.warned_full_ns;
-        let is_soon = warned_ns.is_some_and(|at| now_ns < at + WARN_EVERY_NS);
-        if !is_new || is_soon {
-            return;
-        }
-        self.warned_full_ns = Some(now_ns);
-        let missing = self.missing.count();
-        let are = if missing == 1 { "is" } else { "are" };
-        let text = format!(
-            "the kernel's table is full: {} of the other node {are} not here; raise \
-             net.netfilter.nf_conntrack_max",
-            counted(usize::try_from(missing).unwrap_or(usize::MAX))
-        );
-        self.actions.push_back(Action::Warn(text));
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::pass::{Pass, Work};
+use super::walks::{Due, Pass, Work};
 use super::{Action, Engine};
 use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp};
@@ -90,7 +90,7 @@ impl Engine {
         (comparison.own_ended, comparison.peer_ended) = (false, false);
         let id = comparison.id;
         self.push_message(now_ns, &Message::Compare { id });
-        self.wanted.compare = true;
+        self.walks.request(Due::Compare);
     }
 
     // ---- for the peer
@@ -99,13 +99,15 @@ impl Engine {
         if !self.filter.admits(flow) {
             return;
         }
-        let Some(pass) = &mut self.pass else { return };
-        if pass.records.is_empty() {
-            wire::begin_compared(&mut pass.records, id);
+        let Some(records) = self.walks.records_mut() else {
+            return;
+        };
+        if records.is_empty() {
+            wire::begin_compared(records, id);
         }
-        wire::record(&mut pass.records, Kind::Whole, flow);
-        if pass.records.len() + RECORD_BYTES_MAX > MESSAGE_BYTES {
-            let message = std::mem::take(&mut pass.records);
+        wire::record(records, Kind::Whole, flow);
+        if records.len() + RECORD_BYTES_MAX > MESSAGE_BYTES {
+            let message = std::mem::take(records);
             self.push_bytes(now_ns, message);
         }
     }
@@ -113,7 +115,7 @@ impl Engine {
     pub(super) fn end_answer(&mut self, now_ns: u64, id: u32, pass: Pass, complete: bool) {
         if !complete {
             // what was told is right, but not all: again, unless the peer looks anew
-            self.wanted.answer.get_or_insert(id);
+            self.walks.request_answer_again(id);
             return;
         }
         if !pass.records.is_empty() {
@@ -142,7 +144,7 @@ impl Engine {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
         if self.comparison.as_ref().is_some_and(is_large) {
             self.stop_pass_if(|work| work == Work::Compare);
-            self.wanted.compare = false;
+            self.walks.cancel(Due::Compare);
             self.end_comparison(Err(Fault::TooMany));
         }
     }
@@ -172,7 +174,9 @@ impl Engine {
     }
 
     pub(super) fn end_own(&mut self, now_ns: u64, complete: bool) {
-        self.wanted.compare = !complete;
+        if !complete {
+            self.walks.request(Due::Compare);
+        }
         if let Some(comparison) = self.comparison.as_mut().filter(|_| complete) {
             comparison.own_ended = true;
             self.conclude(now_ns);

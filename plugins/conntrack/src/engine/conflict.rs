@@ -39,8 +39,8 @@ impl Engine {
     pub(super) fn tell_held_addresses(&mut self) {
         if self.peer.as_ref().is_some_and(|peer| peer.active.is_some()) {
             let held = held(&self.filter.own);
-            self.ready.push_message(Message::Holds(held).encode());
-            self.flush_at_ns = 0;
+            self.outbox.push_message(Message::Holds(held).encode());
+            self.outbox.flush_now();
         }
     }
 }

@@ -93,9 +93,7 @@ impl Engine {
             self.tell_again(now_ns, slot, found.clone(), Kind::Whole);
             return None;
         }
-        if self.resyncing() {
-            self.destroyed.insert(before.hash);
-        }
+        self.walks.note_destroyed(before.hash);
         self.drop_entry(before.hash);
         Some(change)
     }

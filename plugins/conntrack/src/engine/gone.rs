@@ -4,6 +4,8 @@
 //! distinguishes flows that expired, were closed, were deleted by somebody, or were dropped by the
 //! kernel because of a full table or a new connection with the same ends.
 
+use std::collections::VecDeque;
+
 use super::local::{By, seconds};
 use super::merge::is_over;
 use super::outbox::PULSE_NS;
@@ -23,18 +25,58 @@ const WAITING_MAX: usize = 16_384;
 /// A flow that the kernel dropped before its time. An interface that goes down takes all flows with it that were
 /// masqueraded there, and then the role goes, too: the peer keeps its copies until it is clear that this node stays.
 #[derive(Clone, Debug)]
-pub struct Ending {
+struct Ending {
     until_ns: u64,
     hash: u64,
     last: Option<Box<(Flow, Why)>>,
 }
 
+/// Flows that the kernel dropped before their time, until the peer is told.
+#[derive(Debug, Default)]
+pub(super) struct Endings {
+    waiting: VecDeque<Ending>,
+    /// The peer is told of none of them before.
+    held_until_ns: u64,
+}
+
+impl Endings {
+    fn push(&mut self, now_ns: u64, hash: u64, flow: Flow, why: Why) {
+        let is_told = self.waiting.len() < WAITING_MAX;
+        self.waiting.push_back(Ending {
+            until_ns: now_ns + WAIT_NS,
+            hash,
+            last: is_told.then(|| Box::new((flow, why))),
+        });
+    }
+
+    fn hold(&mut self, until_ns: u64) {
+        self.held_until_ns = self.held_until_ns.max(until_ns);
+    }
+
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        let first = self.waiting.front()?;
+        Some(first.until_ns.max(self.held_until_ns))
+    }
+
+    fn pop_due(&mut self, now_ns: u64) -> Option<Ending> {
+        self.next_ns().filter(|due_ns| now_ns >= *due_ns)?;
+        self.waiting.pop_front()
+    }
+
+    fn hashes(&self) -> Vec<u64> {
+        self.waiting.iter().map(|ending| ending.hash).collect()
+    }
+
+    fn take_hashes(&mut self) -> Vec<u64> {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        waiting.map(|ending| ending.hash).collect()
+    }
+}
+
 impl Engine {
     pub(super) fn handle_gone(&mut self, now_ns: u64, flow: Flow, by: By) {
         let hash = self.table.hash(&flow);
-        if self.resyncing() {
-            self.destroyed.insert(hash);
-        }
+        self.walks.note_destroyed(hash);
         let Some(slot) = self.table.find(hash) else {
             return;
         };
@@ -74,26 +116,16 @@ impl Engine {
         flow.incarnation = entry.incarnation();
         let (hash, waiting) = (entry.hash, entry.stop_waiting());
         self.unqueue(waiting);
-        let is_told = self.endings.len() < WAITING_MAX;
-        self.endings.push_back(Ending {
-            until_ns: now_ns + WAIT_NS,
-            hash,
-            last: is_told.then(|| Box::new((flow, why))),
-        });
+        self.endings.push(now_ns, hash, flow, why);
     }
 
     /// Tells of those that no new flow followed.
     pub(super) fn end_endings(&mut self, now_ns: u64) {
         if self.is_draining() {
-            self.hold_endings(now_ns, WAIT_NS + PULSE_NS);
+            self.endings.hold(now_ns + WAIT_NS + PULSE_NS);
         }
-        while let Some(ending) = self.endings.front() {
-            if now_ns < ending.until_ns.max(self.endings_held_ns) {
-                return;
-            }
-            if let Some(ending) = self.endings.pop_front() {
-                self.end(now_ns, ending);
-            }
+        while let Some(ending) = self.endings.pop_due(now_ns) {
+            self.end(now_ns, ending);
         }
     }
 
@@ -112,23 +144,12 @@ impl Engine {
 
     /// A group has gone, and others stay: whether packets of its flows pass the peer decides.
     pub(super) fn hold_endings_of_moved(&mut self, now_ns: u64) {
-        self.hold_endings(now_ns, WAIT_OF_MOVED_NS);
-    }
-
-    fn hold_endings(&mut self, now_ns: u64, hold_ns: u64) {
-        let until_ns = now_ns.saturating_add(hold_ns);
-        self.endings_held_ns = self.endings_held_ns.max(until_ns);
-    }
-
-    pub(super) fn next_ending_ns(&self) -> Option<u64> {
-        let ending = self.endings.front()?;
-        Some(ending.until_ns.max(self.endings_held_ns))
+        self.endings.hold(now_ns + WAIT_OF_MOVED_NS);
     }
 
     /// Flows of which the peer is not to hear yet that they are gone.
     pub(super) fn tell_endings_alive(&mut self, now_ns: u64) {
-        let hashes: Vec<u64> = self.endings.iter().map(|ending| ending.hash).collect();
-        for hash in hashes {
+        for hash in self.endings.hashes() {
             let slot = self.ending_slot(hash);
             if slot.is_some_and(|slot| self.table.get(slot).has(flag::SENT)) {
                 self.tell_alive(now_ns, hash);
@@ -138,9 +159,9 @@ impl Engine {
 
     /// This node carries nothing any more: what its kernel dropped lives at the peer.
     pub(super) fn give_endings(&mut self, now_ns: u64) {
-        for ending in std::mem::take(&mut self.endings) {
-            if self.ending_slot(ending.hash).is_some() {
-                self.lack_dropped(now_ns, ending.hash);
+        for hash in self.endings.take_hashes() {
+            if self.ending_slot(hash).is_some() {
+                self.lack_dropped(now_ns, hash);
             }
         }
     }
@@ -159,10 +180,10 @@ impl Engine {
 
     /// Nobody is there to be told.
     pub(super) fn forget_endings(&mut self) {
-        self.endings_held_ns = 0;
-        for ending in std::mem::take(&mut self.endings) {
-            if self.ending_slot(ending.hash).is_some() {
-                self.drop_entry(ending.hash);
+        let mut endings = std::mem::take(&mut self.endings);
+        for hash in endings.take_hashes() {
+            if self.ending_slot(hash).is_some() {
+                self.drop_entry(hash);
             }
         }
     }

@@ -5,6 +5,7 @@ use spared_replica::Malformed;
 use super::local::seconds;
 use super::merge::{self, Life};
 use super::table::{APART_S, Entry, digest, flag, next_round};
+use super::walks::Due;
 use super::{Action, Change, Engine, How};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
@@ -52,7 +53,7 @@ impl Engine {
                 self.complete &= !unsettled;
                 self.adopt();
             }
-            Message::Compare { id } => self.wanted.answer = Some(id),
+            Message::Compare { id } => self.walks.request_answer(id),
             Message::Compared { id, records } => self.handle_compared(id, records),
             Message::End { id } => self.handle_compared_end(now_ns, id),
             Message::Holds(addresses) => {
@@ -72,7 +73,6 @@ impl Engine {
             (Kind::Gone(why), Some(slot)) => self.take_gone(slot, why, flow),
             (Kind::Gone(_), None) => {
                 self.missing.remove(hash);
-                self.refused.remove(&hash);
             }
             (_, Some(slot)) if self.table.get(slot).has(flag::ENDING) => {
                 // the kernel here has dropped it, and the peer's has not
@@ -87,15 +87,12 @@ impl Engine {
     fn take_unknown(&mut self, now_ns: u64, hash: u64, kind: Kind, flow: Flow) {
         match kind {
             Kind::Whole => self.take_new(now_ns, hash, flow),
-            _ if self.refused.contains(&hash) => {}
+            _ if self.missing.is_refused(hash) => {}
             _ => self.lose(now_ns, hash),
         }
     }
 
     pub(super) fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        if !self.refused.is_empty() {
-            self.refused.remove(&hash);
-        }
         self.missing.remove(hash);
         let slot = self.table.insert(Entry::new(hash, 0));
         self.know(now_ns, slot, &flow);
@@ -205,7 +202,7 @@ impl Engine {
     /// Time when it ends at the peer.
     fn hear_times(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         // a walk may have passed its place before it was written, or may find it as it was before
-        let read = match self.resyncing() || self.is_restoring() {
+        let read = match self.walks.is_resync() || self.walks.is_restoring() {
             true => flag::FRESH,
             false => 0,
         };
@@ -251,7 +248,7 @@ impl Engine {
     /// The peer named it: nothing has changed.
     fn see(&mut self, now_ns: u64, hash: u64) {
         let (round, peer_carries) = (self.round, self.peer_is_active());
-        let looks = self.active || self.is_tidying();
+        let looks = self.active || self.walks.is_tidying();
         let slot = self.table.find(hash);
         match slot.filter(|slot| !self.table.get(*slot).has(flag::ENDING)) {
             Some(slot) => {
@@ -264,11 +261,13 @@ impl Engine {
                     entry.peer_s = entry.own_s.max(1);
                     // offered by this node, and from now on nothing here may tell whether it is
                     // still in the kernel: one look, which a walk under way is
-                    self.wanted.verify |= !looks;
+                    if !looks {
+                        self.walks.request(Due::Verify);
+                    }
                 }
             }
             // tried again now and then, and nobody waits for it
-            None if self.refused.contains(&hash) => {
+            None if self.missing.is_refused(hash) => {
                 let number = self.peer.as_ref().map_or(0, |peer| peer.resync);
                 if number % RESYNCS_PER_TRY == 0 {
                     self.ask_for(now_ns, hash);
@@ -285,7 +284,7 @@ impl Engine {
             match self.table.find(hash) {
                 Some(slot) => {
                     self.table.set_flag(slot, flag::SENT, false);
-                    self.wanted.resync = true;
+                    self.walks.request(Due::Resync);
                 }
                 // it has gone: the peer waits for it until a resync has ended without it
                 None => self.resync_soon(now_ns),

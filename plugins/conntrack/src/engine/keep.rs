@@ -5,6 +5,7 @@
 
 use super::local::seconds;
 use super::table::flag;
+use super::walks::Due;
 use super::{Engine, How, SECOND_NS};
 use crate::flow::{Flow, status};
 
@@ -12,33 +13,57 @@ use crate::flow::{Flow, status};
 /// not kept for ever.
 const KEEPING_NS: u64 = 3600 * SECOND_NS;
 
+/// Renewal of copies while there is no peer.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    next_ns: u64,
+    until_ns: u64,
+}
+
+impl Keeping {
+    fn begin(&mut self, now_ns: u64, interval_ns: u64) {
+        self.until_ns = now_ns + KEEPING_NS;
+        self.next_ns = now_ns + interval_ns;
+    }
+
+    /// False: copies are no longer renewed.
+    fn go_on(&mut self, now_ns: u64, interval_ns: u64) -> bool {
+        self.next_ns = now_ns + interval_ns;
+        now_ns < self.until_ns
+    }
+
+    pub(super) fn end(&mut self) {
+        self.until_ns = 0;
+    }
+}
+
 impl Engine {
     /// An active peer is not heard any more.
     pub(super) fn keep_copies(&mut self, now_ns: u64) {
         if self.table.has_copies() {
-            self.wanted.keep = true;
-            self.keep_until_ns = now_ns + KEEPING_NS;
-            self.keep_at_ns = now_ns + self.resync_interval_ns();
+            self.walks.request(Due::Keep);
+            let interval_ns = self.resync_interval_ns();
+            self.keeping.begin(now_ns, interval_ns);
         }
     }
 
     /// It is gone again before it has told all: what was kept is still not heard of.
     pub(super) fn keep_on(&mut self, now_ns: u64) {
-        if now_ns < self.keep_until_ns {
-            self.wanted.keep = true;
-            self.keep_at_ns = now_ns + self.resync_interval_ns();
+        let interval_ns = self.resync_interval_ns();
+        if self.keeping.go_on(now_ns, interval_ns) {
+            self.walks.request(Due::Keep);
         }
     }
 
     pub(super) fn next_keep_ns(&self) -> Option<u64> {
-        let keeps = self.peer.is_none() && self.keep_at_ns < self.keep_until_ns;
-        keeps.then_some(self.keep_at_ns)
+        let Keeping { next_ns, until_ns } = self.keeping;
+        let keeps = self.peer.is_none() && next_ns < until_ns;
+        keeps.then_some(next_ns)
     }
 
     pub(super) fn keep_again(&mut self, now_ns: u64) {
         if self.next_keep_ns().is_some_and(|at_ns| now_ns >= at_ns) {
-            self.wanted.keep = true;
-            self.keep_at_ns = now_ns + self.resync_interval_ns();
+            self.keep_on(now_ns);
         }
     }
 

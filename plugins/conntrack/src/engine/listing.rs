@@ -9,6 +9,7 @@ use spared_sdk::Value;
 use super::conflict::translated_to;
 use super::local::seconds;
 use super::table::{Entry, NOT_WAITING, flag};
+use super::walks::Due;
 use super::{Action, Engine, Translation};
 use crate::config::state_name;
 use crate::filter::{Refusal, Selection};
@@ -83,7 +84,7 @@ impl Engine {
             more: 0,
             tallies: BTreeMap::new(),
         });
-        self.wanted.list = true;
+        self.walks.request(Due::List);
         Ok(())
     }
 
@@ -116,7 +117,7 @@ impl Engine {
 
     pub(super) fn end_list(&mut self, complete: bool) {
         if !complete {
-            self.wanted.list = true;
+            self.walks.request(Due::List);
         } else if let Some(listing) = self.listing.take() {
             self.actions.push_back(Action::Listed(listing.end()));
         }
@@ -146,7 +147,7 @@ impl Engine {
             NOT_WAITING if !entry.is_own(now_s) && entry.is_peers(now_s) => Fate::Copy,
             NOT_WAITING if entry.has(flag::SENT) => Fate::Replicated,
             NOT_WAITING => Fate::Untold,
-            number if self.young.get_mut(number).is_some() => Fate::Young,
+            number if self.outbox.is_young(number) => Fate::Young,
             _ => Fate::Waiting,
         }
     }

@@ -1,8 +1,9 @@
 //! Events of flows in the kernel here, and the reports to the peer.
 
 use super::merge::is_ending;
-use super::queue::{Change, Queue, merge};
+use super::queue::{Change, merge};
 use super::table::{Entry, digest, flag, status_byte};
+use super::walks::Due;
 use super::{Engine, How, SECOND_NS};
 use crate::codec::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
@@ -74,15 +75,17 @@ impl Engine {
     /// Notifications were lost: whatever they said is found by a resync.
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.overruns += 1;
-        self.overrun_ns = now_ns;
+        self.resyncs.handle_overrun(now_ns);
         if self.speaks(now_ns) {
-            self.wanted.resync = true;
-            if !std::mem::replace(&mut self.unsettled, true) {
+            self.walks.request(Due::Resync);
+            if !self.resyncs.set_unsettled(true) {
                 self.push_pulse(now_ns);
             }
         }
         // a resync of this node finds as well what the kernel dropped
-        self.wanted.verify |= !self.speaks(now_ns) && !self.table.is_empty();
+        if !self.speaks(now_ns) && !self.table.is_empty() {
+            self.walks.request(Due::Verify);
+        }
     }
 
     fn handle_new(&mut self, now_ns: u64, flow: Flow, by: By) {
@@ -94,7 +97,7 @@ impl Engine {
             return;
         }
         let hash = self.table.hash(&flow);
-        self.destroyed.remove(&hash);
+        self.walks.note_created(hash);
         let packet = self.packet_of(now_ns, &flow, by);
         match self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
             Some(slot) => self.begin_again(now_ns, slot, flow),
@@ -128,7 +131,7 @@ impl Engine {
             since_ns: now_ns,
         };
         let number = match is_young {
-            true => self.push_young(change),
+            true => self.outbox.push_young(&mut self.table, change),
             false => self.push_ready(now_ns, change),
         };
         self.table.get_mut(slot).wait(number);
@@ -137,21 +140,7 @@ impl Engine {
     /// Whether flows wait until they are old enough. Where both nodes are active, answers come to the
     /// other one before that.
     fn has_youth(&self) -> bool {
-        self.settings.min_age_ns > 0 && !self.draining && !self.is_shared()
-    }
-
-    /// A young flow that ends leaves a gap; gaps must not become more than flows.
-    fn push_young(&mut self, change: Change) -> u32 {
-        if self.young.is_sparse() {
-            for change in self.young.take_all() {
-                let hash = change.hash;
-                let number = self.young.push(change);
-                if let Some(slot) = self.table.find(hash) {
-                    self.table.get_mut(slot).wait(number);
-                }
-            }
-        }
-        self.young.push(change)
+        self.settings.min_age_ns > 0 && !self.outbox.is_draining() && !self.is_shared()
     }
 
     fn handle_changed(&mut self, now_ns: u64, mut flow: Flow, by: By) {
@@ -162,7 +151,7 @@ impl Engine {
             // of an excluded flow it may be just what includes it
             return self.look_up(flow);
         };
-        if self.resyncing() {
+        if self.walks.is_resync() {
             self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
         }
         if !self.active && !self.table.get(slot).is_own(seconds(now_ns)) {
@@ -193,7 +182,7 @@ impl Engine {
         if !entry.is_own(seconds(now_ns)) {
             return; // what only the peer's word keeps alive is not told back
         }
-        if let Some(waiting) = waiting_mut(&mut self.ready, &mut self.young, entry.waiting()) {
+        if let Some(waiting) = self.outbox.change_mut(entry.waiting()) {
             if kind == Kind::Whole {
                 waiting.kind = Kind::Whole;
                 waiting.flow.reply = flow.reply;
@@ -219,7 +208,7 @@ impl Engine {
     /// A mark, a label or a state may exclude what was included.
     fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
         let state = self.table.get(slot).state();
-        let waiting = waiting_mut(&mut self.ready, &mut self.young, number);
+        let waiting = self.outbox.change_mut(number);
         let Some(waiting) = waiting.filter(|it| !self.filter.still_admits(&it.flow, state)) else {
             return;
         };
@@ -232,7 +221,7 @@ impl Engine {
     pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
         let entry = *self.table.get(slot);
         self.drop_entry(entry.hash);
-        self.pass.iter_mut().for_each(|pass| pass.has_gone = true);
+        self.walks.note_gone();
         if !entry.has(flag::SENT) {
             return; // it lived and died between two messages
         }
@@ -260,7 +249,7 @@ impl Engine {
             self.unknown.push(flow);
         } else {
             self.unknown.clear();
-            self.wanted.resync = true;
+            self.walks.request(Due::Resync);
         }
     }
 
@@ -286,9 +275,9 @@ impl Engine {
 
     /// Flows found by the first resync are old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        let is_young = self.has_youth() && !self.first_resync;
+        let is_young = self.has_youth() && !self.resyncs.is_first();
         self.insert_new(now_ns, hash, flow, is_young);
-        if let Some(slot) = self.table.find(hash).filter(|_| self.first_resync) {
+        if let Some(slot) = self.table.find(hash).filter(|_| self.resyncs.is_first()) {
             // who gave it its time is not known
             self.table.set_flag(slot, flag::RECENT, false);
         }
@@ -301,44 +290,29 @@ impl Engine {
 
     /// The peer is not told of it.
     pub(super) fn unqueue(&mut self, number: u32) {
-        let _ = self.ready.take(number).or_else(|| self.young.take(number));
+        self.outbox.remove(number);
     }
 
     // ---- flows that are too young
 
     pub(super) fn next_ripe_ns(&self) -> Option<u64> {
-        let since_ns = self.young.oldest_ns()?;
-        Some(since_ns.saturating_add(self.settings.min_age_ns))
+        self.outbox.next_ripe_ns(self.settings.min_age_ns)
     }
 
     /// Sends those that have become old enough; all of them where nobody waits for that.
     pub(super) fn ripen(&mut self, now_ns: u64) {
-        use super::queue::Item;
-        while let Some(item) = self.young.front() {
-            if let Item::Change(change) = item {
-                let ripe_ns = change.since_ns.saturating_add(self.settings.min_age_ns);
-                if now_ns < ripe_ns && self.has_youth() {
-                    return;
-                }
-            }
-            if let Some(Item::Change(change)) = self.young.pop() {
-                let hash = change.hash;
-                let number = self.push_ready(now_ns, change);
-                if let Some(slot) = self.table.find(hash) {
-                    self.table.get_mut(slot).wait(number);
-                }
+        let min_age_ns = match self.has_youth() {
+            true => self.settings.min_age_ns,
+            false => 0,
+        };
+        while let Some(change) = self.outbox.pop_ripe(now_ns, min_age_ns) {
+            let hash = change.hash;
+            let number = self.push_ready(now_ns, change);
+            if let Some(slot) = self.table.find(hash) {
+                self.table.get_mut(slot).wait(number);
             }
         }
     }
-}
-
-/// The change that waits under a number, in either queue.
-fn waiting_mut<'q>(
-    ready: &'q mut Queue,
-    young: &'q mut Queue,
-    number: u32,
-) -> Option<&'q mut Change> {
-    ready.get_mut(number).or_else(|| young.get_mut(number))
 }
 
 /// Whether the peer should hear of it: what only counts time it need not.

@@ -5,11 +5,16 @@ use std::collections::HashSet;
 /// Half a megabyte; of more only their number is known.
 const KNOWN_MAX: usize = 32_768;
 
+/// Flows that the kernel refuses whatever is tried; of more, this node says that it misses them.
+const REFUSED_MAX: usize = 4096;
+
 /// Each counts once, however often it is heard of, until its record comes.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     known: HashSet<u64>,
     more: u64,
+    /// The kernel here takes them in no form: they do not count.
+    refused: HashSet<u64>,
 }
 
 impl Missing {
@@ -25,6 +30,23 @@ impl Missing {
         if !self.known.is_empty() {
             self.known.remove(&hash);
         }
+        if !self.refused.is_empty() {
+            self.refused.remove(&hash);
+        }
+    }
+
+    /// The kernel refuses it. False: there are too many of these, so it counts.
+    pub(super) fn refuse(&mut self, hash: u64) -> bool {
+        let has_room = self.refused.len() < REFUSED_MAX;
+        match has_room {
+            true => drop(self.refused.insert(hash)),
+            false => self.insert(hash),
+        }
+        has_room
+    }
+
+    pub(super) fn is_refused(&self, hash: u64) -> bool {
+        self.refused.contains(&hash)
     }
 
     /// A resync of the peer's begins, which names all that it has.
@@ -60,5 +82,16 @@ mod tests {
         assert_eq!(missing.count(), many);
         missing.clear();
         assert_eq!(missing.count(), 0);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_does_not_count_until_it_is_too_much() {
+        let mut missing = Missing::default();
+        assert!((0..REFUSED_MAX as u64).all(|hash| missing.refuse(hash)));
+        assert_eq!(missing.count(), 0);
+        assert!(!missing.refuse(u64::MAX));
+        assert_eq!(missing.count(), 1);
+        missing.remove(7);
+        assert!(!missing.is_refused(7) && missing.is_refused(8));
     }
 }

@@ -22,6 +22,7 @@ mod conflict;
 mod counters;
 mod elsewhere;
 mod evidence;
+mod full;
 mod gone;
 mod hear;
 mod keep;
@@ -36,14 +37,16 @@ mod pause;
 pub mod queue;
 pub mod restore;
 mod resync;
+mod resyncs;
 mod role;
-mod room;
+mod send;
 mod session;
 mod status;
 pub mod table;
 #[cfg(test)]
 mod tests;
 mod translated;
+mod walks;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -64,15 +67,16 @@ use crate::flow::{Flow, Key, Tuple};
 use crate::wire::{self, Address};
 use compare::Comparison;
 use elsewhere::Elsewhere;
-use gone::Ending;
+use full::FullTable;
+use gone::Endings;
+use keep::Keeping;
 use listing::Listing;
 use missing::Missing;
-use pass::{Pass, Wanted};
-use pause::Pause;
-use queue::Queue;
-use room::Room;
+use outbox::Outbox;
+use resyncs::Resyncs;
 use table::Table;
 use translated::Translated;
+use walks::{Due, Walks};
 
 pub const SECOND_NS: u64 = 1_000_000_000;
 /// After it has given up a role, a node goes on telling what it carries for so long.
@@ -192,10 +196,7 @@ pub struct Engine {
     complete: bool,
     /// Flows that the peer has and this kernel has not, since its resync began.
     missing: Missing,
-    /// This kernel's table was full: nothing is asked for until then.
-    full_until_ns: u64,
-    /// What finds out that it is not any more.
-    room: Room,
+    full: FullTable,
     /// Copies must be made ready for a failover: `loosen`.
     loosening: bool,
     /// Reason why the kernel does not report changes of flows.
@@ -205,9 +206,6 @@ pub struct Engine {
     subscription: Subscription,
     /// Whether it was active without a peer.
     owes: bool,
-    /// Notifications were lost, and no resync has made up for them.
-    unsettled: bool,
-    overrun_ns: u64,
     /// Both were active when they met.
     split: bool,
     offering_until_ns: u64,
@@ -218,42 +216,16 @@ pub struct Engine {
     former: Option<Table>,
     /// Number of the peer's resyncs, counted here.
     round: u8,
-    /// Flows that the kernel dropped before their time.
-    endings: VecDeque<Ending>,
-    /// None of them ends before.
-    endings_held_ns: u64,
-    /// Without a peer: when its flows are renewed next, and until when.
-    keep_at_ns: u64,
-    keep_until_ns: u64,
+    endings: Endings,
+    keeping: Keeping,
     /// Times were restored since the peer carried anything.
     restored: bool,
     elsewhere: Elsewhere,
-    /// Changes for the peer.
-    ready: Queue,
-    /// Flows that are not old enough yet.
-    young: Queue,
-    outgoing: Option<Vec<u8>>,
-    flush_at_ns: u64,
-    pulse_at_ns: u64,
-    draining: bool,
-    heard_all: bool,
+    outbox: Outbox,
     /// Changed flows of which too little is known.
     unknown: Vec<Flow>,
-    /// Destroyed since the last piece of a dump.
-    destroyed: HashSet<u64>,
-    lost: Vec<u64>,
-    /// The peer's flows that the kernel here refuses.
-    refused: HashSet<u64>,
-    pass: Option<Pass>,
-    wanted: Wanted,
-    pause: Pause,
-    resync_number: u8,
-    resync_at_ns: u64,
-    resync_took_ns: u64,
-    /// A resync was stopped in vain since the last one that came to its end.
-    stopped: bool,
-    /// The first resync for this peer: what it finds is old.
-    first_resync: bool,
+    walks: Walks,
+    resyncs: Resyncs,
     /// Until then, addresses that have gone are taken for the router's.
     left_until_ns: u64,
     /// Some ruleset hides flows by `ct event`.
@@ -272,9 +244,6 @@ pub struct Engine {
     listing: Option<Listing>,
     actions: VecDeque<Action>,
     pub counters: Counters,
-    /// The kernel's table was full, and nobody was warned yet.
-    found_full: bool,
-    warned_full_ns: Option<u64>,
 }
 
 impl Engine {
@@ -292,47 +261,27 @@ impl Engine {
             wire: wire::VERSION,
             complete: false,
             missing: Missing::default(),
-            full_until_ns: 0,
-            room: Room::default(),
+            full: FullTable::default(),
             loosening: false,
             deaf: None,
             said_synchrony: None,
             said_at_ns: 0,
             subscription: Subscription::Nothing,
             owes: false,
-            unsettled: false,
-            overrun_ns: 0,
             split: false,
             offering_until_ns: 0,
             offered: false,
             table: Table::default(),
             former: None,
             round: 0,
-            endings: VecDeque::new(),
-            endings_held_ns: 0,
-            keep_at_ns: 0,
-            keep_until_ns: 0,
+            endings: Endings::default(),
+            keeping: Keeping::default(),
             restored: false,
             elsewhere: Elsewhere::default(),
-            ready: Queue::new(0),
-            young: Queue::new(1),
-            outgoing: None,
-            flush_at_ns: 0,
-            pulse_at_ns: 0,
-            draining: false,
-            heard_all: false,
+            outbox: Outbox::new(0),
             unknown: Vec::new(),
-            destroyed: HashSet::new(),
-            lost: Vec::new(),
-            refused: HashSet::new(),
-            pass: None,
-            wanted: Wanted::default(),
-            pause: Pause::default(),
-            resync_number: 0,
-            resync_at_ns: u64::MAX,
-            resync_took_ns: 0,
-            stopped: false,
-            first_resync: false,
+            walks: Walks::default(),
+            resyncs: Resyncs::default(),
             left_until_ns: 0,
             hides: false,
             timeouts: Timeouts::default(),
@@ -346,8 +295,6 @@ impl Engine {
             listing: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
-            found_full: false,
-            warned_full_ns: None,
         }
     }
 
@@ -395,12 +342,13 @@ impl Engine {
         self.end_endings(now_ns);
         self.keep_again(now_ns);
         self.try_for_room(now_ns);
-        if now_ns >= self.resync_at_ns {
-            self.wanted.resync = self.speaks(now_ns);
-            self.resync_at_ns = match self.wanted.resync {
-                true => now_ns.saturating_add(self.resync_interval_ns()),
-                false => u64::MAX,
-            };
+        if self.resyncs.is_due(now_ns) {
+            let speaks = self.request_resync(now_ns);
+            let next_ns = now_ns.saturating_add(self.resync_interval_ns());
+            self.resyncs.schedule(speaks.then_some(next_ns));
+            if !speaks {
+                self.walks.cancel(Due::Resync);
+            }
         }
         self.subscribe(now_ns);
     }
@@ -408,25 +356,21 @@ impl Engine {
     /// Time of the next [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if self.peer.is_none() {
-            let times = [self.next_keep_ns(), self.next_walk_ns(now_ns)];
+            let times = [self.next_keep_ns(), self.walks.next_ns(now_ns)];
             return times.into_iter().flatten().min();
         }
-        let waits = self.outgoing.is_none() && !self.ready.is_empty();
-        // what was due before waits for the channel
-        let flush = (waits && self.flush_at_ns > now_ns).then_some(self.flush_at_ns);
         let offering = (!self.active && self.subscription == Subscription::All)
             .then_some(self.offering_until_ns);
-        let resync = (self.resync_at_ns < u64::MAX).then_some(self.resync_at_ns);
         [
-            flush,
+            self.outbox.next_flush_ns(now_ns),
             offering,
-            resync,
+            self.resyncs.next_ns(),
             self.session.next_timeout(now_ns),
             self.next_ripe_ns(),
-            self.next_ending_ns(),
+            self.endings.next_ns(),
             self.next_try_ns(now_ns),
-            self.next_walk_ns(now_ns),
-            Some(self.pulse_at_ns),
+            self.walks.next_ns(now_ns),
+            Some(self.outbox.pulse_at_ns()),
         ]
         .into_iter()
         .flatten()
@@ -456,8 +400,8 @@ impl Engine {
 
     fn write_record(&mut self, how: How, flow: Flow, timeout_s: u32, whole: bool) {
         // the dump that is being read may still have it
-        if how == How::Delete && self.resyncing() {
-            self.destroyed.insert(self.table.hash(&flow));
+        if how == How::Delete && self.walks.is_resync() {
+            self.walks.note_destroyed(self.table.hash(&flow));
         }
         self.actions.push_back(Action::Write(Change {
             how,

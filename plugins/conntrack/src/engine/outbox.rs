@@ -1,248 +1,255 @@
-//! Messages to the peer: changes gathered into batches, in order.
+//! What waits to be sent to the peer: changes and messages in order, and flows that are not old enough yet. It lives as
+//! long as the channel.
 
-use super::local::seconds;
-use super::queue::{Change, Item};
-use super::table::{APART_S, digest, flag};
-use super::{Engine, SECOND_NS};
-use crate::flow::status;
-use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
+use super::SECOND_NS;
+use super::queue::{Change, Item, Queue};
+use super::table::Table;
+use crate::wire::HASHES_MAX;
 
-/// With so many waiting, the kernel's own buffers hold what comes.
+/// With so many items, the kernel's own buffers hold what comes.
 pub const WAITING_MAX: usize = 16_384;
-/// The same of messages that were made already: hashes of a resync, flows of a comparison.
+/// The same limit for encoded messages: hashes of a resync, flows of a comparison.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// Full batches go at once.
+/// Full batches are sent at once.
 const BATCH_FULL: usize = 2000;
 pub(super) const PULSE_NS: u64 = SECOND_NS;
-/// Time by which the peer's copy outlives the resyncs that refresh it.
-const RESYNCS_PER_LEASE: u64 = 3;
-/// Two links that fall silent are given up one after the other, 5 s each; only then is the peer known to be
-/// gone, and what it carried is kept.
-const LEASE_LEAST_S: u32 = 15;
-const LACKING_NS: u64 = 10 * SECOND_NS;
 
-impl Engine {
-    /// The next message, the session's first. It stays until [`message_sent`](Self::message_sent).
-    pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        while self.outgoing.is_none() {
-            if !self.ready.is_ahead() && self.session.poll_message(now_ns).is_some() {
-                return self.session.poll_message(now_ns);
-            }
-            let due = now_ns >= self.flush_at_ns || self.ready.len() >= BATCH_FULL || self.draining;
-            if due && !self.ready.is_empty() {
-                self.outgoing = self.next_message(now_ns);
-            } else if !self.ask_whether_drained() {
-                return None;
-            }
-        }
-        self.outgoing.as_deref()
-    }
+#[derive(Debug)]
+pub(super) struct Outbox {
+    ready: Queue,
+    young: Queue,
+    /// The message that the channel has not taken yet.
+    outgoing: Option<Vec<u8>>,
+    /// Hashes of flows that the peer has to send again.
+    lost: Vec<u64>,
+    flush_at_ns: u64,
+    pulse_at_ns: u64,
+    is_draining: bool,
+    /// No notification waits in the kernel since the drain began.
+    heard_all: bool,
+}
 
-    /// The channel took it.
-    pub fn message_sent(&mut self, now_ns: u64) {
-        match self.outgoing.take() {
-            Some(message) => {
-                self.counters.sent_bytes += message.len() as u64;
-                self.pulse_at_ns = now_ns + PULSE_NS;
-            }
-            None => self.session.message_sent(),
+impl Outbox {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            ready: Queue::new(0),
+            young: Queue::new(1),
+            outgoing: None,
+            lost: Vec::new(),
+            flush_at_ns: 0,
+            pulse_at_ns: now_ns + PULSE_NS,
+            is_draining: false,
+            heard_all: false,
         }
     }
 
-    /// Whether as much waits as may: events and dumps stay where they are.
-    pub fn is_congested(&self) -> bool {
+    /// Number of changes and messages, young flows included.
+    pub(super) fn len(&self) -> usize {
+        self.ready.len() + self.young.len()
+    }
+
+    /// Time since which the oldest change is due.
+    pub(super) fn oldest_ns(&self) -> Option<u64> {
+        self.ready.oldest_ns()
+    }
+
+    pub(super) fn is_congested(&self) -> bool {
         self.ready.len() >= WAITING_MAX || self.ready.message_bytes() >= MESSAGE_BYTES_MAX
     }
 
-    /// None if a later change replaced it.
-    fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
-        let age_ns = self
-            .ready
-            .oldest_ns()
-            .map_or(0, |since| now_ns.saturating_sub(since));
-        let age_us = u32::try_from(age_ns / 1000).unwrap_or(u32::MAX);
-        let mut message = Vec::new();
-        let is_ahead = self.ready.is_ahead();
-        while let Some(item) = self.ready.front() {
-            if is_ahead != self.ready.is_ahead() {
-                break; // the session has its turn
-            }
-            match item {
-                Item::Nothing => {}
-                Item::Message(_) if message.is_empty() => {
-                    if let Some(Item::Message(message)) = self.ready.pop() {
-                        return Some(message);
-                    }
-                    continue;
-                }
-                Item::Message(_) => break,
-                Item::Change(_) if message.is_empty() => {
-                    message.reserve_exact(MESSAGE_BYTES);
-                    wire::begin_changes(&mut message, age_us);
-                    continue;
-                }
-                Item::Change(_) if message.len() + RECORD_BYTES_MAX > MESSAGE_BYTES => break,
-                Item::Change(_) => {}
-            }
-            if let Some(Item::Change(change)) = self.ready.pop() {
-                self.encode(&mut message, now_ns, change);
-            }
-        }
-        self.counters.sent_flow_bytes += message.len() as u64;
-        Some(message).filter(|message| !message.is_empty())
-    }
+    // ---- in
 
-    fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
-        if let Kind::Gone(_) = change.kind {
-            wire::record(message, change.kind, &change.flow);
-            self.counters.sent_deletes += 1;
-            return;
-        }
-        let slot = self.table.find(change.hash);
-        // the time that is told is that of the packets that passed here
-        let mut change = change;
-        if let Some(entry) = slot.map(|slot| self.table.get(slot)) {
-            change.flow.incarnation = entry.incarnation();
-            let left_s = entry.own_s.saturating_sub(seconds(now_ns));
-            change.flow.timeout_s = Some(left_s);
-            change.flow.given_s = match self.wire >= wire::WITH_GIVEN {
-                true => self.table.given(change.hash),
-                false => 0,
-            };
-        }
-        wire::record(message, change.kind, &change.flow);
-        self.counters.sent_flows += 1;
-        let Some(slot) = slot else { return };
-        let lease_s = self.lease_s();
-        let entry = self.table.get_mut(slot);
-        entry.stop_waiting();
-        entry.flags = entry.flags & !flag::STALE | flag::SENT;
-        match change.kind {
-            Kind::Whole => entry.extra = digest(&change.flow),
-            // an event says which attributes there are now, but not which there were
-            _ if !change.flow.extra.is_empty() => entry.flags |= flag::STALE,
-            _ => {}
-        }
-        entry.learn(&change.flow);
-        let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
-        let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
-        entry.tell(match fixed {
-            // its time ends there when it ends here
-            true => u32::MAX,
-            false => seconds(now_ns).saturating_add(left_s),
-        });
-    }
-
-    pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
-        self.offered |= !self.active;
-        self.flush_soon(now_ns);
+    /// The number under which the change is found until it is encoded.
+    pub(super) fn push_change(&mut self, change: Change) -> u32 {
         self.ready.push(change)
     }
 
-    pub(super) fn push_message(&mut self, now_ns: u64, message: &Message<'_>) {
-        self.push_bytes(now_ns, message.encode());
-    }
-
-    pub(super) fn push_bytes(&mut self, now_ns: u64, message: Vec<u8>) {
-        self.flush_soon(now_ns);
+    pub(super) fn push_message(&mut self, message: Vec<u8>) {
         self.ready.push_message(message);
     }
 
-    // The first of a batch says when the batch goes.
-    fn flush_soon(&mut self, now_ns: u64) {
-        if !self.gathers() {
+    /// A flow that is not old enough. One that ends leaves a gap; gaps must not become more than flows.
+    pub(super) fn push_young(&mut self, table: &mut Table, change: Change) -> u32 {
+        if self.young.is_sparse() {
+            for change in self.young.take_all() {
+                let hash = change.hash;
+                let number = self.young.push(change);
+                if let Some(slot) = table.find(hash) {
+                    table.get_mut(slot).wait(number);
+                }
+            }
+        }
+        self.young.push(change)
+    }
+
+    /// True: there are as many hashes as a message holds.
+    pub(super) fn push_lost(&mut self, hash: u64) -> bool {
+        self.lost.push(hash);
+        self.lost.len() >= HASHES_MAX
+    }
+
+    pub(super) fn take_lost(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// What is in the outbox is sent before messages of the session.
+    pub(super) fn go_ahead(&mut self) {
+        self.ready.go_ahead();
+        self.flush_now();
+    }
+
+    pub(super) fn flush_now(&mut self) {
+        self.flush_at_ns = 0;
+    }
+
+    /// The first change of a batch decides when the batch is sent; 0: changes are not gathered.
+    pub(super) fn flush_soon(&mut self, now_ns: u64, batch_ns: u64) {
+        if batch_ns == 0 {
             self.flush_at_ns = now_ns;
         } else if self.ready.is_empty() {
-            let after_last = self.flush_at_ns.saturating_add(self.settings.batch_ns);
-            self.flush_at_ns = after_last.clamp(now_ns, now_ns + self.settings.batch_ns);
+            let after_last = self.flush_at_ns.saturating_add(batch_ns);
+            self.flush_at_ns = after_last.clamp(now_ns, now_ns + batch_ns);
         }
     }
 
-    /// Whether changes wait for others. With both nodes active the answer to a new flow's first packet
-    /// may come to the other node, at once.
-    pub fn gathers(&self) -> bool {
-        self.settings.batch_ns > 0 && !self.draining && !self.is_shared()
+    // ---- by number
+
+    /// The change with this number, young or not.
+    pub(super) fn change_mut(&mut self, number: u32) -> Option<&mut Change> {
+        let young = &mut self.young;
+        self.ready.get_mut(number).or_else(|| young.get_mut(number))
     }
 
-    /// Lifetime of a flow at the peer without a report, in seconds.
-    pub fn lease_s(&self) -> u32 {
-        let resyncs_ns = self.resync_interval_ns().saturating_mul(RESYNCS_PER_LEASE);
-        let resyncs_s = u32::try_from(resyncs_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX);
-        (resyncs_s - self.lease_lacks_s()).max(LEASE_LEAST_S)
+    pub(super) fn is_ready(&mut self, number: u32) -> bool {
+        self.ready.get_mut(number).is_some()
     }
 
-    /// Amount by which a copy's lifetime is shorter than three resyncs, so that no packet results
-    /// in the same time: by default both are 120 s. Short resyncs leave no room for it.
-    pub(super) fn lease_lacks_s(&self) -> u32 {
-        match self.resync_interval_ns() {
-            ..LACKING_NS => 0,
-            _ => APART_S,
+    pub(super) fn is_young(&mut self, number: u32) -> bool {
+        self.young.get_mut(number).is_some()
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        let _ = self.ready.take(number).or_else(|| self.young.take(number));
+    }
+
+    // ---- out
+
+    pub(super) fn outgoing(&self) -> Option<&[u8]> {
+        self.outgoing.as_deref()
+    }
+
+    pub(super) fn set_outgoing(&mut self, message: Option<Vec<u8>>) {
+        self.outgoing = message;
+    }
+
+    pub(super) fn take_outgoing(&mut self) -> Option<Vec<u8>> {
+        self.outgoing.take()
+    }
+
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ready.is_ahead()
+    }
+
+    pub(super) fn is_due(&self, now_ns: u64) -> bool {
+        let is_full = self.ready.len() >= BATCH_FULL;
+        let is_due = now_ns >= self.flush_at_ns || is_full || self.is_draining;
+        is_due && !self.ready.is_empty()
+    }
+
+    /// Time at which a batch is sent; one that was due before waits for the channel.
+    pub(super) fn next_flush_ns(&self, now_ns: u64) -> Option<u64> {
+        let waits = self.outgoing.is_none() && !self.ready.is_empty();
+        (waits && self.flush_at_ns > now_ns).then_some(self.flush_at_ns)
+    }
+
+    /// The first item, if it is an encoded message and the turn is still that of `is_ahead`.
+    pub(super) fn pop_message(&mut self, is_ahead: bool) -> Option<Vec<u8>> {
+        let is_message = matches!(self.front(is_ahead)?, Item::Message(_));
+        match self.ready.pop_if(is_message)? {
+            Item::Message(message) => Some(message),
+            _ => None,
         }
     }
 
-    pub(super) fn pulse(&mut self, now_ns: u64) {
-        if now_ns < self.pulse_at_ns {
-            return;
+    /// The first item, if it is a change and the turn is still that of `is_ahead`.
+    pub(super) fn pop_change(&mut self, is_ahead: bool) -> Option<Change> {
+        let is_change = matches!(self.front(is_ahead)?, Item::Change(_));
+        match self.ready.pop_if(is_change)? {
+            Item::Change(change) => Some(change),
+            _ => None,
         }
-        self.counters.measure(now_ns);
+    }
+
+    /// The first item that no later change has replaced.
+    fn front(&mut self, is_ahead: bool) -> Option<&Item> {
+        while let Some(Item::Nothing) = self.ready.front() {
+            self.ready.pop();
+        }
+        let is_turn = is_ahead == self.ready.is_ahead();
+        self.ready.front().filter(|_| is_turn)
+    }
+
+    /// The next young flow that is at least `min_age_ns` old.
+    pub(super) fn pop_ripe(&mut self, now_ns: u64, min_age_ns: u64) -> Option<Change> {
+        while let Some(item) = self.young.front() {
+            if let Item::Change(change) = item {
+                if now_ns < change.since_ns.saturating_add(min_age_ns) {
+                    return None;
+                }
+            }
+            if let Some(Item::Change(change)) = self.young.pop() {
+                return Some(change);
+            }
+        }
+        None
+    }
+
+    pub(super) fn next_ripe_ns(&self, min_age_ns: u64) -> Option<u64> {
+        let since_ns = self.young.oldest_ns()?;
+        Some(since_ns.saturating_add(min_age_ns))
+    }
+
+    // ---- pulse
+
+    pub(super) fn pulse_at_ns(&self) -> u64 {
+        self.pulse_at_ns
+    }
+
+    /// A message of any kind tells the peer that this node lives.
+    pub(super) fn put_pulse_off(&mut self, now_ns: u64) {
         self.pulse_at_ns = now_ns + PULSE_NS;
-        self.tell_synchrony(now_ns);
-        self.warn_of_full_table(now_ns);
-        self.tell_translated(now_ns);
-        // they would pile up behind a channel that takes nothing
-        if self.peer.is_some() && self.outgoing.is_none() {
-            self.push_pulse(now_ns);
-        }
     }
 
-    pub(super) fn push_pulse(&mut self, now_ns: u64) {
-        let pulse = Message::Pulse {
-            flows: self.table.len() as u32,
-            unsettled: self.unsettled,
-        };
-        self.push_message(now_ns, &pulse);
+    // ---- drain
+
+    pub(super) fn start_drain(&mut self) {
+        self.is_draining = true;
+        self.heard_all = false;
     }
 
-    /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it
-    /// is missed again by the next resync.
-    pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
-        self.missing.insert(hash);
-        self.ask_for(now_ns, hash);
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
-    pub(super) fn ask_for(&mut self, now_ns: u64, hash: u64) {
-        // there is no room for it either: the resync after the next one may find some
-        if self.is_congested() || now_ns < self.full_until_ns {
-            return;
-        }
-        self.lost.push(hash);
-        if self.lost.len() >= wire::HASHES_MAX {
-            self.send_lost(now_ns);
-        }
+    pub(super) fn handle_heard_all(&mut self) {
+        self.heard_all = true;
     }
 
-    pub(super) fn send_lost(&mut self, now_ns: u64) {
-        if self.lost.is_empty() {
-            return;
-        }
-        let bytes: Vec<u8> = self.lost.drain(..).flat_map(u64::to_be_bytes).collect();
-        self.push_message(now_ns, &Message::Lost(&bytes));
+    /// Ends a drain of which everything was sent.
+    pub(super) fn end_drain(&mut self) -> bool {
+        let is_sent = self.is_draining && self.heard_all && self.ready.is_empty();
+        self.is_draining &= !is_sent;
+        is_sent
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    pub(super) fn flush_at(&mut self, at_ns: u64) {
+        self.flush_at_ns = at_ns;
     }
 
-    pub(super) fn expect_there(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
-        if self.settings.expectations {
-            self.counters.expectations += 1;
-            self.push_message(now_ns, &Message::Expect { yes, request });
-        }
-    }
-
-    pub(super) fn tell_addresses(&mut self) {
-        let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
-        // none is a word, too: there were some before
-        if heard {
-            let addresses = self.dynamic.values().flatten().copied().collect();
-            self.ready
-                .push_message(Message::Addresses(addresses).encode());
-        }
+    pub(super) fn young_mut(&mut self) -> &mut Queue {
+        &mut self.young
     }
 }

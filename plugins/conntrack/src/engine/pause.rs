@@ -1,6 +1,6 @@
 //! Walks that did not come to their end, because the kernel's table could not be read: the next one waits.
 
-use super::{Engine, SECOND_NS};
+use super::SECOND_NS;
 
 /// Pause before the next walk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,38 +17,21 @@ impl Pause {
     /// From this length on it is a trouble: several walks have failed, one after the other.
     const TROUBLE_NS: u64 = SECOND_NS / 2;
 
-    fn lengthen(&mut self, now_ns: u64) {
+    pub(super) fn lengthen(&mut self, now_ns: u64) {
         let longer_ns = self.length_ns.saturating_mul(2);
         self.length_ns = longer_ns.clamp(Self::FIRST_NS, Self::LONGEST_NS);
         self.until_ns = now_ns.saturating_add(self.length_ns);
     }
-}
 
-impl Engine {
-    pub(super) fn note_walk(&mut self, now_ns: u64, is_read: bool) {
-        match is_read {
-            true => self.pause = Pause::default(),
-            false => self.pause.lengthen(now_ns),
-        }
+    pub(super) fn is_on(&self, now_ns: u64) -> bool {
+        now_ns < self.until_ns
     }
 
-    /// A failover waits for no pause from before it.
-    pub(super) fn end_pause(&mut self) {
-        self.pause = Pause::default();
+    pub(super) fn end_ns(&self, now_ns: u64) -> Option<u64> {
+        self.is_on(now_ns).then_some(self.until_ns)
     }
 
-    pub(super) fn pauses(&self, now_ns: u64) -> bool {
-        now_ns < self.pause.until_ns
-    }
-
-    /// Time of the next walk that waits.
-    pub(super) fn next_walk_ns(&self, now_ns: u64) -> Option<u64> {
-        let waits = self.pauses(now_ns) && self.pass.is_none() && self.wanted.any();
-        waits.then_some(self.pause.until_ns)
-    }
-
-    /// Whether the kernel's table could not be read for some time.
-    pub(super) fn is_blind(&self) -> bool {
-        self.pause.length_ns >= Pause::TROUBLE_NS
+    pub(super) fn is_trouble(&self) -> bool {
+        self.length_ns >= Self::TROUBLE_NS
     }
 }

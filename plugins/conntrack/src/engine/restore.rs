@@ -3,8 +3,8 @@
 
 use super::conflict::translated_to;
 use super::local::seconds;
-use super::pass::Pass;
 use super::table::{APART_S, flag};
+use super::walks::{Due, Pass};
 use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
 use crate::wire::Address;
@@ -113,7 +113,9 @@ impl Engine {
     }
 
     pub(super) fn end_loosen(&mut self, now_ns: u64, complete: bool) {
-        self.wanted.loosen = !complete;
+        if !complete {
+            self.walks.request(Due::Loosen);
+        }
         self.loosening = !complete;
         self.tell_synchrony(now_ns);
     }
@@ -134,7 +136,7 @@ impl Engine {
         }
         if self.is_translated_elsewhere(&flow) {
             self.counters.dropped += 1;
-            self.pass.iter_mut().for_each(|pass| pass.dropped += 1);
+            self.walks.count_dropped();
             return self.write(How::Delete, flow, 0);
         }
         let Some(left_s) = flow.timeout_s else { return };
@@ -155,7 +157,7 @@ impl Engine {
         };
         self.note_end(now_ns, &flow, wanted_s);
         if wanted_s != left_s {
-            self.pass.iter_mut().for_each(|pass| pass.restored += 1);
+            self.walks.count_restored();
             self.write(How::Refresh, flow, wanted_s);
         }
     }
@@ -200,7 +202,7 @@ impl Engine {
 
     pub(super) fn end_restore(&mut self, pass: &Pass, complete: bool) {
         if !complete {
-            self.wanted.restore = true;
+            self.walks.request(Due::Restore);
             return;
         }
         let dropped = match pass.dropped {

@@ -1,20 +1,21 @@
 //! Resyncs: the peer is told of every flow, in the shortest way, and drops what it is not told of.
 
 use super::local::{differs_as_a_whole, seconds};
-use super::pass::Pass;
 use super::queue::Change;
 use super::table::{Entry, NOT_WAITING, flag};
+use super::walks::{Due, Pass};
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::Flow;
-use crate::wire::{self, HASHES_MAX, Kind, Message, Why};
+use crate::wire::{self, Kind, Message, Why};
 
 impl Engine {
-    pub(super) fn begin_resync(&mut self, now_ns: u64) {
+    pub(super) fn begin_resync(&mut self, now_ns: u64, number: u8) {
         self.counters.resyncs += 1;
         self.table.age();
-        self.resync_at_ns = now_ns.saturating_add(self.resync_interval_ns());
+        let next_ns = now_ns.saturating_add(self.resync_interval_ns());
+        self.resyncs.schedule(Some(next_ns));
         let resync = Message::Resync {
-            number: self.resync_number,
+            number,
             lease_s: self.lease_s(),
             serial: self.peer.as_ref().map_or(0, |peer| peer.serial),
         };
@@ -48,7 +49,7 @@ impl Engine {
                 return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
             // its record goes before this word; a young flow has none yet
-            if self.ready.get_mut(entry.waiting()).is_some() {
+            if self.outbox.is_ready(entry.waiting()) {
                 self.tell_alive(now_ns, hash);
             }
             return;
@@ -79,7 +80,7 @@ impl Engine {
     }
 
     fn resync_unknown(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        if self.destroyed.contains(&hash) {
+        if self.walks.is_destroyed(hash) {
             return;
         }
         if !self.filter.admits(&flow) {
@@ -141,17 +142,14 @@ impl Engine {
 
     pub(super) fn tell_alive(&mut self, now_ns: u64, hash: u64) {
         self.counters.sent_alive += 1;
-        let Some(pass) = &mut self.pass else { return };
-        pass.alive.extend(hash.to_be_bytes());
-        if pass.alive.len() >= HASHES_MAX * 8 {
+        if self.walks.push_alive(hash) {
             self.send_alive(now_ns);
         }
     }
 
     fn send_alive(&mut self, now_ns: u64) {
-        let Some(pass) = &mut self.pass else { return };
-        let mut hashes = std::mem::take(&mut pass.alive);
-        if std::mem::take(&mut pass.has_gone) {
+        let (mut hashes, has_gone) = self.walks.take_alive();
+        if has_gone {
             // the peer was told so, and would miss them
             let is_known = |hash: &u64| self.table.find(*hash).is_some();
             let known = wire::hashes(&hashes).filter(is_known);
@@ -168,31 +166,36 @@ impl Engine {
         // without expectations all flows have been told: the next resync tries them again
         if !complete && first {
             // what it told is right, but not all: again
-            self.wanted.resync = true;
+            self.walks.request(Due::Resync);
             return;
         }
-        self.pass = Some(pass);
+        self.walks.resume(pass);
         if first {
             self.tell_endings_alive(now_ns);
         }
         self.send_alive(now_ns);
+        let Some(mut pass) = self.walks.take_pass() else {
+            return;
+        };
         if first && self.settings.expectations {
-            if let Some(pass) = &mut self.pass {
-                pass.source = Source::Expectations;
-            }
+            pass.source = Source::Expectations;
+            self.walks.resume(pass);
             self.actions.push_back(Action::Dump(Source::Expectations));
             return;
         }
-        let Some(pass) = self.pass.take() else { return };
-        (self.first_resync, self.stopped) = (false, false);
-        self.resync_took_ns = now_ns.saturating_sub(pass.began_ns);
-        self.resync_at_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
+        let took_ns = now_ns.saturating_sub(pass.began_ns);
+        self.resyncs.handle_end(took_ns);
+        let next_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
+        self.resyncs.schedule(Some(next_ns));
         if pass.repeats {
             self.resync_soon(now_ns);
         }
         self.drop_absent(now_ns, |_| false);
-        self.unsettled = self.counters.overruns > pass.overruns;
-        self.wanted.resync |= self.unsettled;
+        let is_unsettled = self.counters.overruns > pass.overruns;
+        self.resyncs.set_unsettled(is_unsettled);
+        if is_unsettled {
+            self.walks.request(Due::Resync);
+        }
         self.push_pulse(now_ns);
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
@@ -238,7 +241,7 @@ impl Engine {
         let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
         self.complete = self.missing.count() == 0 && is_settled;
         self.split = false;
-        self.keep_until_ns = 0;
+        self.keeping.end();
         let carries = self.speaks(now_ns);
         if !carries {
             self.table.give_all();
@@ -246,7 +249,9 @@ impl Engine {
         }
         let (now_s, round) = (seconds(now_ns), self.round);
         let doomed = self.table.end_unnamed(now_s, round);
-        self.wanted.prune |= doomed || self.wanted.strays && !carries;
+        if doomed || self.walks.is_due(Due::Strays) && !carries {
+            self.walks.request(Due::Prune);
+        }
         self.tell_synchrony(now_ns);
     }
 

@@ -5,8 +5,10 @@
 
 use super::compare::Fault;
 use super::local::seconds;
-use super::pass::{Wanted, Work};
+use super::missing::Missing;
+use super::outbox::Outbox;
 use super::table::flag;
+use super::walks::{Due, Work};
 use super::{Action, Engine, OFFERING_NS, Peer, SECOND_NS, Subscription};
 use crate::flow::Flow;
 
@@ -22,9 +24,8 @@ impl Engine {
             heard_ns: now_ns,
             ..Peer::default()
         });
-        self.forget();
+        self.forget(now_ns);
         self.complete = self.active;
-        self.pulse_at_ns = now_ns + SECOND_NS;
         self.session.handle_up();
         self.tell_synchrony(now_ns);
     }
@@ -36,7 +37,7 @@ impl Engine {
         let was_active = self.peer_is_active();
         self.session.handle_down();
         self.peer = None;
-        self.end_pause();
+        self.walks.end_pause();
         match was_active {
             true => self.inherit(now_ns),
             false => self.keep_on(now_ns),
@@ -45,14 +46,10 @@ impl Engine {
         self.said_synchrony = None;
         self.end_comparison(Err(Fault::Gone));
         self.stop_pass_if(Work::needs_peer);
-        (self.wanted.compare, self.wanted.answer) = (false, None);
-        self.ready.clear();
-        self.young.clear();
+        self.walks.cancel_comparisons();
+        self.outbox = Outbox::new(now_ns);
         self.unknown.clear();
-        self.lost.clear();
-        self.outgoing = None;
-        self.resync_at_ns = u64::MAX;
-        self.draining = false;
+        self.resyncs.schedule(None);
         self.subscribe(now_ns);
     }
 
@@ -112,8 +109,8 @@ impl Engine {
             self.table.take_all(seconds(now_ns));
             // a switchover restores them once, though both the role and the peer's word come
             if !std::mem::replace(&mut self.restored, true) {
-                self.wanted.restore |= !self.table.is_empty();
-                self.end_pause();
+                self.request_restore();
+                self.walks.end_pause();
             }
         }
     }
@@ -127,17 +124,25 @@ impl Engine {
         }
     }
 
+    fn request_restore(&mut self) {
+        if !self.table.is_empty() {
+            self.walks.request(Due::Restore);
+        }
+    }
+
     fn begin_loosening(&mut self) {
-        self.wanted.loosen = true;
+        self.walks.request(Due::Loosen);
         self.loosening = true;
     }
 
     fn take_over(&mut self, now_ns: u64) {
         self.stop_pass();
-        self.end_pause();
-        (self.wanted.loosen, self.loosening) = (false, false);
-        (self.wanted.prune, self.wanted.verify) = (false, false);
-        self.wanted.restore |= !self.table.is_empty();
+        self.walks.end_pause();
+        self.loosening = false;
+        for due in [Due::Loosen, Due::Prune, Due::Verify] {
+            self.walks.cancel(due);
+        }
+        self.request_restore();
         let flows = self.table.copies(seconds(now_ns));
         if flows > 0 {
             let heard = self
@@ -162,9 +167,10 @@ impl Engine {
 
     fn step_down(&mut self, now_ns: u64) {
         self.stop_pass();
-        (self.wanted.restore, self.restored) = (false, false);
+        self.walks.cancel(Due::Restore);
+        self.restored = false;
         // The other one carries all of it: whatever it does not know is not there any more.
-        self.wanted.strays = true;
+        self.walks.request(Due::Strays);
         self.begin_loosening();
         if self.peer.is_some() {
             self.offering_until_ns = now_ns + OFFERING_NS;
@@ -172,7 +178,7 @@ impl Engine {
         }
         self.give_endings(now_ns);
         self.ask_for_kept(now_ns);
-        if std::mem::take(&mut self.unsettled) {
+        if self.resyncs.set_unsettled(false) {
             // what this kernel has is not what the peer was told
             self.session.split().0.ask_again();
         }
@@ -196,15 +202,14 @@ impl Engine {
         peer.active = Some(active);
         self.elsewhere.changed_ns = now_ns;
         if !active {
-            self.keep_until_ns = 0;
+            self.keeping.end();
         }
         self.restored &= !active;
         if first {
             self.split = active && self.active;
             self.complete = self.active && !active;
             self.meet();
-            self.first_resync = true;
-            self.wanted.strays = true;
+            self.walks.request(Due::Strays);
             self.tell_addresses();
             self.tell_held_addresses();
         }
@@ -319,24 +324,15 @@ impl Engine {
     }
 
     /// A peer that has just come knows nothing, and what it says is not known yet.
-    fn forget(&mut self) {
+    fn forget(&mut self, now_ns: u64) {
         self.table.disconnect();
-        self.ready.clear();
-        self.young.clear();
-        self.outgoing = None;
+        self.outbox = Outbox::new(now_ns);
         self.said_synchrony = None;
         (self.offering_until_ns, self.offered) = (0, false);
-        self.unsettled = false;
+        self.resyncs = self.resyncs.for_new_peer();
         self.orphans.clear();
-        self.destroyed.clear();
-        self.refused.clear();
+        self.missing = Missing::default();
         self.stop_pass_if(Work::needs_peer);
-        // what concerns this kernel alone goes on
-        self.wanted = Wanted {
-            restore: self.wanted.restore,
-            loosen: self.wanted.loosen,
-            list: self.wanted.list,
-            ..Wanted::default()
-        };
+        self.walks.keep_own();
     }
 }

@@ -64,16 +64,14 @@ impl Engine {
     pub(super) fn tell_role(&mut self, group: &str, active: bool) {
         let role = if active { Role::Active } else { Role::Backup };
         self.session.handle_role(group, role);
-        self.ready.go_ahead();
-        self.flush_at_ns = 0;
+        self.outbox.go_ahead();
     }
 
     /// All that was told since no group is active here was told: only a resync that begins after the
     /// peer has heard this tells what of it the peer has.
     pub(super) fn renew_session(&mut self) {
         self.session.split().0.renew();
-        self.ready.go_ahead();
-        self.flush_at_ns = 0;
+        self.outbox.go_ahead();
     }
 
     // ---- drain
@@ -84,28 +82,26 @@ impl Engine {
         if self.peer.is_none() || !self.active {
             return true;
         }
-        self.draining = true;
-        self.heard_all = false;
+        self.outbox.start_drain();
         self.ripen(now_ns);
         self.end_endings(now_ns);
         false
     }
 
     pub fn is_draining(&self) -> bool {
-        self.draining || !self.session.is_drained()
+        self.outbox.is_draining() || !self.session.is_drained()
     }
 
     /// No notification waits in the kernel.
     pub fn handle_heard_all(&mut self) {
-        self.heard_all = true;
+        self.outbox.handle_heard_all();
     }
 
     /// Nothing waits here any more: the peer is asked whether it has all of it.
     pub(super) fn ask_whether_drained(&mut self) -> bool {
-        let is_sent = self.ready.is_empty() && self.unknown.is_empty();
-        let is_due = self.draining && is_sent && self.heard_all && !self.unsettled;
+        let is_due =
+            self.unknown.is_empty() && !self.resyncs.is_unsettled() && self.outbox.end_drain();
         if is_due {
-            self.draining = false;
             self.session.start_drain();
         }
         is_due

@@ -3,6 +3,7 @@
 use spared_sdk::{Trouble, Value};
 
 use super::local::seconds;
+use super::walks::Due;
 use super::{Action, Engine, Translation};
 
 impl Engine {
@@ -40,7 +41,7 @@ impl Engine {
     pub fn rows(&self, now_ns: u64) -> Vec<(&'static str, Value)> {
         let counters = &self.counters;
         let waiting_ns = self
-            .ready
+            .outbox
             .oldest_ns()
             .map_or(0, |since| now_ns.saturating_sub(since));
         let remote = self.table.copies(seconds(now_ns)) as u64;
@@ -66,10 +67,7 @@ impl Engine {
                 "flows.kernel_limit",
                 u64::from(counters.kernel_limit).into(),
             ),
-            (
-                "backlog",
-                ((self.ready.len() + self.young.len()) as u64).into(),
-            ),
+            ("backlog", (self.outbox.len() as u64).into()),
             ("lag_ms", (waiting_ns / 1_000_000).into()),
             ("rate.sent", sent.into()),
             ("rate.applied", applied.into()),
@@ -80,7 +78,10 @@ impl Engine {
             ("hidden", Value::Counter(counters.hidden)),
             ("expectations", Value::Counter(counters.expectations)),
             ("resyncs", Value::Counter(counters.resyncs)),
-            ("resync.last_ms", (self.resync_took_ns / 1_000_000).into()),
+            (
+                "resync.last_ms",
+                (self.resyncs.took_ns() / 1_000_000).into(),
+            ),
             ("sent.flows", Value::Counter(counters.sent_flows)),
             ("sent.deletes", Value::Counter(counters.sent_deletes)),
             ("sent.unchanged", Value::Counter(counters.sent_alive)),
@@ -117,7 +118,7 @@ impl Engine {
     pub fn handle_hearing(&mut self, is_anew: bool) {
         self.deaf = None;
         if is_anew {
-            self.wanted.resync = true;
+            self.walks.request(Due::Resync);
             let text = "net.netfilter.nf_conntrack_events was changed while spared ran, so the kernel reported no new \
                         connection: set to 1 again";
             self.actions.push_back(Action::Event(text.to_owned()));
@@ -131,6 +132,7 @@ impl Engine {
         let unread =
             "the kernel's table cannot be read: changes without an event are not replicated";
         let blind = self
+            .walks
             .is_blind()
             .then(|| Trouble::new("conntrack table", unread));
         let translated = self.translation_trouble();

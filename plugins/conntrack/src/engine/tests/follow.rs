@@ -31,7 +31,10 @@ fn flows_come_change_and_go_on_the_backup() {
 fn what_lives_and_dies_within_a_batch_costs_nothing() {
     let mut pair = Pair::started();
     let before = pair.nodes[0].engine.counters.sent_bytes;
-    pair.nodes[0].engine.flush_at_ns = pair.now_ns + SECOND_NS / 100;
+    pair.nodes[0]
+        .engine
+        .outbox
+        .flush_at(pair.now_ns + SECOND_NS / 100);
     pair.traffic(0, &tcp(1));
     pair.step();
     pair.end(0, &tcp(1));
@@ -252,10 +255,11 @@ fn flows_that_die_young_leave_no_room_taken() {
         engine.handle_event(now_ns, Event::Gone(tcp(number)), By::Traffic);
     }
     engine.handle_event(now_ns, Event::New(tcp(2)), By::Traffic);
-    assert!(engine.young.len() < 100_000, "{}", engine.young.len());
+    let young = engine.outbox.young_mut().len();
+    assert!(young < 100_000, "{young}");
     // those that live are found by their numbers still
     engine.handle_event(now_ns, Event::Gone(tcp(1)), By::Traffic);
-    let waiting = engine.young.take_all();
+    let waiting = engine.outbox.young_mut().take_all();
     let hashes: Vec<u64> = waiting.iter().map(|it| it.hash).collect();
     assert_eq!(hashes, [engine.table.hash(&tcp(2))]);
 }

@@ -1,6 +1,7 @@
 //! Failovers, switchovers, and two that were both active.
 
 use super::super::local::Event;
+use super::super::walks::Due;
 use super::groups::{alive, carry, shared};
 use super::*;
 use crate::wire::Address;
@@ -639,7 +640,7 @@ fn who_steps_down_in_the_middle_of_its_resync_tells_the_rest_at_once() {
     let now_ns = pair.now_ns;
     let nodes = pair.nodes.iter_mut();
     nodes.for_each(|node| node.engine.handle_up(now_ns));
-    while !pair.nodes[1].engine.resyncing() {
+    while !pair.nodes[1].engine.walks.is_resync() {
         pair.turn(0);
         pair.turn(1);
     }
@@ -662,7 +663,7 @@ fn what_a_resync_did_not_name_does_not_come_back_to_life_by_a_failover() {
         pair.nodes[0].engine.request_resync(pair.now_ns);
         let mut now_ns = pair.now_ns;
         for _ in 0..100 {
-            if pair.nodes[1].engine.wanted.prune {
+            if pair.nodes[1].engine.walks.is_due(Due::Prune) {
                 break;
             }
             now_ns += MS;

@@ -1,11 +1,57 @@
 //! A kernel's table that was full: when it has room again, what is missing is asked for.
 
-use super::{Change, Engine, How, SECOND_NS};
+use super::status::counted;
+use super::{Action, Change, Engine, How, SECOND_NS};
 use crate::flow::Flow;
+
+const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
+
+/// This kernel's table while it takes no more flows.
+#[derive(Debug, Default)]
+pub(super) struct FullTable {
+    room: Room,
+    /// Nothing is asked for until then.
+    until_ns: u64,
+    /// It was found to be full since the last warning.
+    is_news: bool,
+    warned_ns: Option<u64>,
+}
+
+impl FullTable {
+    pub(super) fn is_full(&self, now_ns: u64) -> bool {
+        now_ns < self.until_ns
+    }
+
+    pub(super) fn wait_until(&mut self, until_ns: u64) {
+        self.until_ns = self.until_ns.max(until_ns);
+    }
+
+    /// The kernel had no room for a flow.
+    pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) {
+        self.room.lack(now_ns, flow);
+        self.is_news = true;
+    }
+
+    /// A change that the kernel took.
+    pub(super) fn see_written(&mut self, change: &Change) {
+        self.room.see_written(change);
+    }
+
+    /// A call each second: at the first refusal nobody knows how many follow.
+    fn is_warning_due(&mut self, now_ns: u64, missing: u64) -> bool {
+        let is_new = std::mem::take(&mut self.is_news) && missing > 0;
+        let is_soon = |at_ns: u64| now_ns < at_ns + WARN_EVERY_NS;
+        let is_due = is_new && !self.warned_ns.is_some_and(is_soon);
+        if is_due {
+            self.warned_ns = Some(now_ns);
+        }
+        is_due
+    }
+}
 
 /// Whether the kernel's table has room again, by one flow for which it had none.
 #[derive(Debug)]
-pub(super) struct Room {
+struct Room {
     refused: Option<Flow>,
     /// Time of its next try.
     next_ns: Option<u64>,
@@ -31,7 +77,7 @@ impl Room {
     const PAUSE_NS: u64 = 10 * SECOND_NS;
 
     /// What is tried is the newest one: an older one may have ended.
-    pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) {
+    fn lack(&mut self, now_ns: u64, flow: &Flow) {
         if self.is_tried && !self.is_of(flow) {
             return;
         }
@@ -46,8 +92,7 @@ impl Room {
         refused.is_some_and(|refused| refused.original == flow.original)
     }
 
-    /// A change that the kernel took.
-    pub(super) fn see_written(&mut self, change: &Change) {
+    fn see_written(&mut self, change: &Change) {
         let is_new = matches!(change.how, How::Create { .. });
         self.is_there |= self.is_tried && is_new && self.is_of(&change.flow);
     }
@@ -75,24 +120,28 @@ impl Engine {
     /// Time at which a flow that found no room is tried again. What it finds is heard of by the next pulse, as is a
     /// time that passed while the peer was not active.
     pub(super) fn next_try_ns(&self, now_ns: u64) -> Option<u64> {
-        let room = &self.room;
+        let room = &self.full.room;
         let due_ns = room.next_ns.filter(|due_ns| *due_ns > now_ns);
         due_ns.filter(|_| !room.is_there && self.lacks())
     }
 
     /// One flow tells whether the kernel has room by now; a resync for it would name them all.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.complete && self.room.refused.is_some() {
-            self.room = Room::default();
+        if self.complete && self.full.room.refused.is_some() {
+            self.full.room = Room::default();
         }
-        if self.room.is_there && self.lacks() {
+        if self.full.room.is_there && self.lacks() {
             return self.ask_for_the_rest(now_ns);
         }
-        let is_due = self.room.next_ns.is_some_and(|due_ns| now_ns >= due_ns);
+        let is_due = self
+            .full
+            .room
+            .next_ns
+            .is_some_and(|due_ns| now_ns >= due_ns);
         if !is_due || !self.lacks() {
             return;
         }
-        let Some(flow) = self.room.begin(now_ns) else {
+        let Some(flow) = self.full.room.begin(now_ns) else {
             return;
         };
         let hash = self.table.hash(&flow);
@@ -110,10 +159,27 @@ impl Engine {
     /// The peer answers for one flow by a resync, which names all others.
     fn ask_for_the_rest(&mut self, now_ns: u64) {
         let longest_ns = self.resync_interval_ns();
-        self.room.end(longest_ns);
-        self.full_until_ns = 0;
-        let tried = self.room.refused.as_ref().map(|flow| self.table.hash(flow));
-        self.lost.extend(tried);
+        self.full.room.end(longest_ns);
+        self.full.until_ns = 0;
+        let refused = self.full.room.refused.as_ref();
+        let tried = refused.map(|flow| self.table.hash(flow));
+        if let Some(hash) = tried {
+            self.outbox.push_lost(hash);
+        }
         self.send_lost(now_ns);
+    }
+
+    pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
+        let missing = self.missing.count();
+        if !self.full.is_warning_due(now_ns, missing) {
+            return;
+        }
+        let are = if missing == 1 { "is" } else { "are" };
+        let text = format!(
+            "the kernel's table is full: {} of the other node {are} not here; raise \
+             net.netfilter.nf_conntrack_max",
+            counted(usize::try_from(missing).unwrap_or(usize::MAX))
+        );
+        self.actions.push_back(Action::Warn(text));
     }
 }

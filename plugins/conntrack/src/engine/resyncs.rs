@@ -1,0 +1,109 @@
+//! When resyncs of this node are due, and what makes one necessary.
+
+use super::SECOND_NS;
+
+#[derive(Debug)]
+pub(super) struct Resyncs {
+    next_ns: u64,
+    /// Duration of the last one.
+    took_ns: u64,
+    /// The first one for this peer: what it finds is old.
+    is_first: bool,
+    /// One was stopped before its end since the last one that came to its end.
+    is_stopped: bool,
+    /// Notifications were lost, and no resync has made up for them.
+    is_unsettled: bool,
+    overrun_ns: u64,
+}
+
+impl Default for Resyncs {
+    fn default() -> Self {
+        Self {
+            next_ns: u64::MAX,
+            took_ns: 0,
+            is_first: true,
+            is_stopped: false,
+            is_unsettled: false,
+            overrun_ns: 0,
+        }
+    }
+}
+
+impl Resyncs {
+    /// Those for a peer that has just come.
+    pub(super) fn for_new_peer(&self) -> Self {
+        Self {
+            took_ns: self.took_ns,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn took_ns(&self) -> u64 {
+        self.took_ns
+    }
+
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    pub(super) fn next_ns(&self) -> Option<u64> {
+        (self.next_ns < u64::MAX).then_some(self.next_ns)
+    }
+
+    pub(super) fn is_due(&self, now_ns: u64) -> bool {
+        now_ns >= self.next_ns
+    }
+
+    pub(super) fn schedule(&mut self, next_ns: Option<u64>) {
+        self.next_ns = next_ns.unwrap_or(u64::MAX);
+    }
+
+    /// As soon as may be, if the next one is not due before.
+    pub(super) fn hasten(&mut self, now_ns: u64) {
+        let soon_ns = now_ns + self.least_interval_ns().max(SECOND_NS);
+        self.next_ns = self.next_ns.min(soon_ns);
+    }
+
+    /// `configured_ns`, unless resyncs would take more than a twentieth of the time.
+    pub(super) fn interval_ns(&self, configured_ns: u64) -> u64 {
+        configured_ns.max(self.least_interval_ns())
+    }
+
+    fn least_interval_ns(&self) -> u64 {
+        const SHARE: u64 = 20;
+        let least_ns = self.took_ns.saturating_mul(SHARE);
+        least_ns.min(3600 * SECOND_NS)
+    }
+
+    /// One came to its end.
+    pub(super) fn handle_end(&mut self, took_ns: u64) {
+        self.took_ns = took_ns;
+        (self.is_first, self.is_stopped) = (false, false);
+    }
+
+    // ---- lost notifications
+
+    pub(super) fn handle_overrun(&mut self, now_ns: u64) {
+        self.overrun_ns = now_ns;
+    }
+
+    /// Sets whether a resync has to make up for lost notifications; returns whether it had to before.
+    pub(super) fn set_unsettled(&mut self, is_unsettled: bool) -> bool {
+        std::mem::replace(&mut self.is_unsettled, is_unsettled)
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.is_unsettled
+    }
+
+    /// Whether a resync in which notifications were lost may be stopped: the burst is over, and the one before was
+    /// brought to its end. Bursts that follow each other would let none end.
+    pub(super) fn may_stop(&self, now_ns: u64) -> bool {
+        const CALM_NS: u64 = SECOND_NS / 50;
+        !self.is_stopped && now_ns.saturating_sub(self.overrun_ns) >= CALM_NS
+    }
+
+    pub(super) fn handle_stop(&mut self) {
+        self.is_stopped = true;
+    }
+}

@@ -1,0 +1,223 @@
+//! Messages to the peer: changes gathered into batches, in order, and what the peer's copies of flows live by.
+
+use super::local::seconds;
+use super::queue::Change;
+use super::table::{APART_S, digest, flag};
+use super::{Engine, SECOND_NS};
+use crate::flow::status;
+use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
+
+/// Time by which the peer's copy outlives the resyncs that refresh it.
+const RESYNCS_PER_LEASE: u64 = 3;
+/// Two links that fall silent are given up one after the other, 5 s each; only then is the peer known to be
+/// gone, and what it carried is kept.
+const LEASE_LEAST_S: u32 = 15;
+const LACKING_NS: u64 = 10 * SECOND_NS;
+
+impl Engine {
+    /// The next message, the session's first. It stays until [`message_sent`](Self::message_sent).
+    pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        while self.outbox.outgoing().is_none() {
+            if !self.outbox.is_ahead() && self.session.poll_message(now_ns).is_some() {
+                return self.session.poll_message(now_ns);
+            }
+            if self.outbox.is_due(now_ns) {
+                let message = self.next_message(now_ns);
+                self.outbox.set_outgoing(message);
+            } else if !self.ask_whether_drained() {
+                return None;
+            }
+        }
+        self.outbox.outgoing()
+    }
+
+    /// The channel took it.
+    pub fn message_sent(&mut self, now_ns: u64) {
+        match self.outbox.take_outgoing() {
+            Some(message) => {
+                self.counters.sent_bytes += message.len() as u64;
+                self.outbox.put_pulse_off(now_ns);
+            }
+            None => self.session.message_sent(),
+        }
+    }
+
+    /// Whether as much waits as may: events and dumps stay where they are.
+    pub fn is_congested(&self) -> bool {
+        self.outbox.is_congested()
+    }
+
+    /// None if later changes replaced all that waited.
+    fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
+        let oldest_ns = self.outbox.oldest_ns().unwrap_or(now_ns);
+        let age_us = u32::try_from(now_ns.saturating_sub(oldest_ns) / 1000).unwrap_or(u32::MAX);
+        let is_ahead = self.outbox.is_ahead();
+        if let Some(message) = self.outbox.pop_message(is_ahead) {
+            return Some(message);
+        }
+        let mut message = Vec::new();
+        while message.len() + RECORD_BYTES_MAX <= MESSAGE_BYTES {
+            let Some(change) = self.outbox.pop_change(is_ahead) else {
+                break;
+            };
+            if message.is_empty() {
+                message.reserve_exact(MESSAGE_BYTES);
+                wire::begin_changes(&mut message, age_us);
+            }
+            self.encode(&mut message, now_ns, change);
+        }
+        self.counters.sent_flow_bytes += message.len() as u64;
+        Some(message).filter(|message| !message.is_empty())
+    }
+
+    fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
+        if let Kind::Gone(_) = change.kind {
+            wire::record(message, change.kind, &change.flow);
+            self.counters.sent_deletes += 1;
+            return;
+        }
+        let slot = self.table.find(change.hash);
+        // the time that is told is that of the packets that passed here
+        let mut change = change;
+        if let Some(entry) = slot.map(|slot| self.table.get(slot)) {
+            change.flow.incarnation = entry.incarnation();
+            let left_s = entry.own_s.saturating_sub(seconds(now_ns));
+            change.flow.timeout_s = Some(left_s);
+            change.flow.given_s = match self.wire >= wire::WITH_GIVEN {
+                true => self.table.given(change.hash),
+                false => 0,
+            };
+        }
+        wire::record(message, change.kind, &change.flow);
+        self.counters.sent_flows += 1;
+        let Some(slot) = slot else { return };
+        let lease_s = self.lease_s();
+        let entry = self.table.get_mut(slot);
+        entry.stop_waiting();
+        entry.flags = entry.flags & !flag::STALE | flag::SENT;
+        match change.kind {
+            Kind::Whole => entry.extra = digest(&change.flow),
+            // an event says which attributes there are now, but not which there were
+            _ if !change.flow.extra.is_empty() => entry.flags |= flag::STALE,
+            _ => {}
+        }
+        entry.learn(&change.flow);
+        let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
+        let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
+        entry.tell(match fixed {
+            // its time ends there when it ends here
+            true => u32::MAX,
+            false => seconds(now_ns).saturating_add(left_s),
+        });
+    }
+
+    pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
+        self.offered |= !self.active;
+        self.flush_soon(now_ns);
+        self.outbox.push_change(change)
+    }
+
+    pub(super) fn push_message(&mut self, now_ns: u64, message: &Message<'_>) {
+        self.push_bytes(now_ns, message.encode());
+    }
+
+    pub(super) fn push_bytes(&mut self, now_ns: u64, message: Vec<u8>) {
+        self.flush_soon(now_ns);
+        self.outbox.push_message(message);
+    }
+
+    fn flush_soon(&mut self, now_ns: u64) {
+        let batch_ns = match self.gathers() {
+            true => self.settings.batch_ns,
+            false => 0,
+        };
+        self.outbox.flush_soon(now_ns, batch_ns);
+    }
+
+    /// Whether changes wait for others. With both nodes active the answer to a new flow's first packet
+    /// may come to the other node, at once.
+    pub fn gathers(&self) -> bool {
+        self.settings.batch_ns > 0 && !self.outbox.is_draining() && !self.is_shared()
+    }
+
+    /// Lifetime of a flow at the peer without a report, in seconds.
+    pub fn lease_s(&self) -> u32 {
+        let resyncs_ns = self.resync_interval_ns().saturating_mul(RESYNCS_PER_LEASE);
+        let resyncs_s = u32::try_from(resyncs_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX);
+        (resyncs_s - self.lease_lacks_s()).max(LEASE_LEAST_S)
+    }
+
+    /// Amount by which a copy's lifetime is shorter than three resyncs, so that no packet results
+    /// in the same time: by default both are 120 s. Short resyncs leave no room for it.
+    pub(super) fn lease_lacks_s(&self) -> u32 {
+        match self.resync_interval_ns() {
+            ..LACKING_NS => 0,
+            _ => APART_S,
+        }
+    }
+
+    pub(super) fn pulse(&mut self, now_ns: u64) {
+        if now_ns < self.outbox.pulse_at_ns() {
+            return;
+        }
+        self.counters.measure(now_ns);
+        self.outbox.put_pulse_off(now_ns);
+        self.tell_synchrony(now_ns);
+        self.warn_of_full_table(now_ns);
+        self.tell_translated(now_ns);
+        // they would pile up behind a channel that takes nothing
+        if self.peer.is_some() && self.outbox.outgoing().is_none() {
+            self.push_pulse(now_ns);
+        }
+    }
+
+    pub(super) fn push_pulse(&mut self, now_ns: u64) {
+        let pulse = Message::Pulse {
+            flows: self.table.len() as u32,
+            unsettled: self.resyncs.is_unsettled(),
+        };
+        self.push_message(now_ns, &pulse);
+    }
+
+    /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it
+    /// is missed again by the next resync.
+    pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
+        self.missing.insert(hash);
+        self.ask_for(now_ns, hash);
+    }
+
+    pub(super) fn ask_for(&mut self, now_ns: u64, hash: u64) {
+        // there is no room for it either: the resync after the next one may find some
+        if self.is_congested() || self.full.is_full(now_ns) {
+            return;
+        }
+        if self.outbox.push_lost(hash) {
+            self.send_lost(now_ns);
+        }
+    }
+
+    pub(super) fn send_lost(&mut self, now_ns: u64) {
+        let lost = self.outbox.take_lost().into_iter();
+        let bytes: Vec<u8> = lost.flat_map(u64::to_be_bytes).collect();
+        if !bytes.is_empty() {
+            self.push_message(now_ns, &Message::Lost(&bytes));
+        }
+    }
+
+    pub(super) fn expect_there(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
+        if self.settings.expectations {
+            self.counters.expectations += 1;
+            self.push_message(now_ns, &Message::Expect { yes, request });
+        }
+    }
+
+    pub(super) fn tell_addresses(&mut self) {
+        let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
+        // none is a word, too: there were some before
+        if heard {
+            let addresses = self.dynamic.values().flatten().copied().collect();
+            self.outbox
+                .push_message(Message::Addresses(addresses).encode());
+        }
+    }
+}

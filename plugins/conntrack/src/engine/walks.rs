@@ -1,0 +1,368 @@
+//! The walk through the kernel's table that is under way, and those that are due.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::pause::Pause;
+use super::{SECOND_NS, Source};
+use crate::flow::{Flow, status};
+use crate::wire::HASHES_MAX;
+
+/// A reason for a walk, in the order in which they are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    Restore,
+    /// The peer is gone: what it carried keeps its full time.
+    Keep,
+    /// The kernel's own entries become as copies are: liberal.
+    Loosen,
+    /// Flows that no node reports as alive are deleted.
+    Prune,
+    /// A walk that prunes also drops what no node knows; not a reason by itself.
+    Strays,
+    /// The kernel here may have dropped flows and not said so.
+    Verify,
+    Compare,
+    /// Somebody asked for a list.
+    List,
+    Resync,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    Resync {
+        number: u8,
+    },
+    Restore,
+    Keep,
+    Loosen,
+    Tidy {
+        prune: bool,
+        strays: bool,
+        verify: bool,
+    },
+    /// The peer compares.
+    Answer {
+        id: u32,
+    },
+    Compare,
+    List,
+}
+
+impl Work {
+    /// Useless without the peer.
+    pub(super) fn needs_peer(self) -> bool {
+        !matches!(self, Self::Restore | Self::Keep | Self::Loosen | Self::List)
+    }
+}
+
+/// A walk.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    pub(super) work: Work,
+    pub(super) source: Source,
+    pub(super) began_ns: u64,
+    /// Times when the kernel filled the present piece of its table, and when the last one was
+    /// requested: it fills each piece when the previous one is read.
+    filled_ns: u64,
+    read_ns: u64,
+    /// Times restored, and flows dropped.
+    pub(super) restored: u32,
+    pub(super) dropped: u32,
+    /// Hashes that the peer is told of at once, and whether one of them has gone meanwhile.
+    alive: Vec<u8>,
+    has_gone: bool,
+    pub(super) records: Vec<u8>,
+    /// Overruns before it began.
+    pub(super) overruns: u64,
+    /// Another resync is to follow soon.
+    pub(super) repeats: bool,
+}
+
+impl Pass {
+    fn new(now_ns: u64, work: Work, overruns: u64) -> Self {
+        Self {
+            work,
+            source: Source::Flows,
+            began_ns: now_ns,
+            filled_ns: now_ns,
+            read_ns: now_ns,
+            restored: 0,
+            dropped: 0,
+            alive: Vec::new(),
+            has_gone: false,
+            records: Vec::new(),
+            overruns,
+            repeats: false,
+        }
+    }
+
+    /// A flow as it is now: its piece may have waited for a channel that was full.
+    fn aged(&self, now_ns: u64, flow: Flow) -> Flow {
+        let waited_s = (now_ns.saturating_sub(self.filled_ns) / SECOND_NS) as u32;
+        Flow {
+            timeout_s: flow.timeout_s.map(|left_s| left_s.saturating_sub(waited_s)),
+            ..flow
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Walks {
+    pass: Option<Pass>,
+    due: BTreeSet<Due>,
+    /// Number of the peer's comparison that waits for an answer.
+    answer: Option<u32>,
+    pause: Pause,
+    /// Flows destroyed since the last piece of the dump.
+    destroyed: HashSet<u64>,
+    /// Number of the latest resync.
+    resync: u8,
+}
+
+impl Walks {
+    // ---- what is due
+
+    pub(super) fn request(&mut self, due: Due) {
+        self.due.insert(due);
+    }
+
+    pub(super) fn request_answer(&mut self, id: u32) {
+        self.answer = Some(id);
+    }
+
+    /// The same, unless the peer has begun another comparison.
+    pub(super) fn request_answer_again(&mut self, id: u32) {
+        self.answer.get_or_insert(id);
+    }
+
+    pub(super) fn cancel(&mut self, due: Due) {
+        self.due.remove(&due);
+    }
+
+    pub(super) fn is_due(&self, due: Due) -> bool {
+        self.due.contains(&due)
+    }
+
+    /// The peer is gone: what only it wanted is not due any more.
+    pub(super) fn cancel_comparisons(&mut self) {
+        self.cancel(Due::Compare);
+        self.answer = None;
+    }
+
+    /// A peer that has just come: what concerns this kernel alone stays due.
+    pub(super) fn keep_own(&mut self) {
+        let is_own = |due: &Due| matches!(due, Due::Restore | Due::Loosen | Due::List);
+        self.due.retain(is_own);
+        self.answer = None;
+        self.destroyed.clear();
+    }
+
+    fn is_any_due(&self) -> bool {
+        self.answer.is_some() || self.due.iter().any(|due| *due != Due::Strays)
+    }
+
+    fn take(&mut self, due: Due) -> bool {
+        self.due.remove(&due)
+    }
+
+    /// The walk to begin now, if none is under way.
+    pub(super) fn next(&mut self, now_ns: u64, speaks: bool) -> Option<Work> {
+        if self.pass.is_some() || self.pause.is_on(now_ns) {
+            return None;
+        }
+        let simple = [
+            (Due::Restore, Work::Restore),
+            (Due::Keep, Work::Keep),
+            (Due::Loosen, Work::Loosen),
+        ];
+        if let Some((_, work)) = simple.into_iter().find(|(due, _)| self.take(*due)) {
+            return Some(work);
+        }
+        if self.is_due(Due::Prune) || self.is_due(Due::Verify) {
+            let prune = self.take(Due::Prune);
+            return Some(Work::Tidy {
+                prune,
+                strays: prune && self.take(Due::Strays),
+                verify: self.take(Due::Verify),
+            });
+        }
+        if let Some(id) = self.answer.take() {
+            return Some(Work::Answer { id });
+        }
+        let asked_for = [(Due::Compare, Work::Compare), (Due::List, Work::List)];
+        if let Some((_, work)) = asked_for.into_iter().find(|(due, _)| self.take(*due)) {
+            return Some(work);
+        }
+        if speaks && self.take(Due::Resync) {
+            self.resync = self.resync.wrapping_add(1);
+            return Some(Work::Resync {
+                number: self.resync,
+            });
+        }
+        None
+    }
+
+    // ---- the walk under way
+
+    pub(super) fn begin(&mut self, now_ns: u64, work: Work, overruns: u64) {
+        self.pass = Some(Pass::new(now_ns, work, overruns));
+    }
+
+    /// The walk goes on, with another table of the kernel's.
+    pub(super) fn resume(&mut self, pass: Pass) {
+        self.pass = Some(pass);
+    }
+
+    pub(super) fn take_pass(&mut self) -> Option<Pass> {
+        self.pass.take()
+    }
+
+    /// A walk that somebody waits for is due again. False: none was stopped.
+    pub(super) fn stop_if(&mut self, ends: impl Fn(Work) -> bool) -> bool {
+        let Some(pass) = self.pass.take_if(|pass| ends(pass.work)) else {
+            return false;
+        };
+        match pass.work {
+            Work::Compare => self.request(Due::Compare),
+            Work::List => self.request(Due::List),
+            Work::Answer { id } => self.request_answer_again(id),
+            Work::Tidy { verify: true, .. } => self.request(Due::Verify),
+            Work::Resync { .. } => self.request(Due::Resync),
+            Work::Tidy { .. } | Work::Restore | Work::Keep | Work::Loosen => {}
+        }
+        self.destroyed.clear();
+        true
+    }
+
+    /// The dump has ended. A walk that could not be read to its end makes the next one wait.
+    pub(super) fn end(&mut self, now_ns: u64, complete: bool) -> Option<Pass> {
+        let pass = self.pass.take()?;
+        self.destroyed.clear();
+        // without expectations a resync has told all flows
+        match complete || pass.source == Source::Expectations {
+            true => self.pause = Pause::default(),
+            false => self.pause.lengthen(now_ns),
+        }
+        Some(pass)
+    }
+
+    fn work(&self) -> Option<Work> {
+        self.pass.as_ref().map(|pass| pass.work)
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    pub(super) fn is_resync(&self) -> bool {
+        matches!(self.work(), Some(Work::Resync { .. }))
+    }
+
+    pub(super) fn is_tidying(&self) -> bool {
+        matches!(self.work(), Some(Work::Tidy { .. }))
+    }
+
+    pub(super) fn is_restoring(&self) -> bool {
+        matches!(self.work(), Some(Work::Restore))
+    }
+
+    /// Whether notifications were lost since the resync under way began.
+    pub(super) fn is_resync_overrun(&self, overruns: u64) -> bool {
+        self.is_resync() && self.pass.as_ref().is_some_and(|it| overruns > it.overruns)
+    }
+
+    /// Another resync follows the one under way soon.
+    pub(super) fn repeat_resync(&mut self) {
+        if self.is_resync() {
+            self.pass.iter_mut().for_each(|pass| pass.repeats = true);
+        }
+    }
+
+    // ---- its flows
+
+    /// One flow of the dump, as it is now: its times are as old as the piece.
+    pub(super) fn read(&mut self, now_ns: u64, flow: Flow) -> Option<(Work, Flow)> {
+        let pass = self.pass.as_mut()?;
+        if flow.status & status::DYING != 0 {
+            return None;
+        }
+        pass.read_ns = now_ns;
+        Some((pass.work, pass.aged(now_ns, flow)))
+    }
+
+    /// A flow destroyed before this piece was filled is in no later piece.
+    pub(super) fn handle_piece(&mut self) {
+        self.destroyed.clear();
+        if let Some(pass) = &mut self.pass {
+            pass.filled_ns = pass.read_ns;
+        }
+    }
+
+    /// The dump of a resync may still have it.
+    pub(super) fn note_destroyed(&mut self, hash: u64) {
+        if self.is_resync() {
+            self.destroyed.insert(hash);
+        }
+    }
+
+    pub(super) fn note_created(&mut self, hash: u64) {
+        self.destroyed.remove(&hash);
+    }
+
+    pub(super) fn is_destroyed(&self, hash: u64) -> bool {
+        self.destroyed.contains(&hash)
+    }
+
+    pub(super) fn count_restored(&mut self) {
+        self.pass.iter_mut().for_each(|pass| pass.restored += 1);
+    }
+
+    pub(super) fn count_dropped(&mut self) {
+        self.pass.iter_mut().for_each(|pass| pass.dropped += 1);
+    }
+
+    /// Records of the answer to the peer's comparison.
+    pub(super) fn records_mut(&mut self) -> Option<&mut Vec<u8>> {
+        self.pass.as_mut().map(|pass| &mut pass.records)
+    }
+
+    /// A flow that the peer is told is alive. True: there are as many as a message holds.
+    pub(super) fn push_alive(&mut self, hash: u64) -> bool {
+        let Some(pass) = &mut self.pass else {
+            return false;
+        };
+        pass.alive.extend(hash.to_be_bytes());
+        pass.alive.len() >= HASHES_MAX * 8
+    }
+
+    /// A flow that may be among those has gone.
+    pub(super) fn note_gone(&mut self) {
+        self.pass.iter_mut().for_each(|pass| pass.has_gone = true);
+    }
+
+    /// Hashes of flows that are alive, and whether one of them has gone meanwhile.
+    pub(super) fn take_alive(&mut self) -> (Vec<u8>, bool) {
+        self.pass.as_mut().map_or((Vec::new(), false), |pass| {
+            let alive = std::mem::take(&mut pass.alive);
+            (alive, std::mem::take(&mut pass.has_gone))
+        })
+    }
+
+    // ---- pauses
+
+    /// A failover waits for no pause from before it.
+    pub(super) fn end_pause(&mut self) {
+        self.pause = Pause::default();
+    }
+
+    /// Time at which a walk that waits for the pause may begin.
+    pub(super) fn next_ns(&self, now_ns: u64) -> Option<u64> {
+        let waits = self.pass.is_none() && self.is_any_due();
+        self.pause.end_ns(now_ns).filter(|_| waits)
+    }
+
+    /// Whether the kernel's table could not be read for some time.
+    pub(super) fn is_blind(&self) -> bool {
+        self.pause.is_trouble()
+    }
+}
