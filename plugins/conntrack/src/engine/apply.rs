@@ -42,7 +42,7 @@ impl Engine {
                 How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
                     self.drop_entry(hash);
                     self.lose(now_ns, hash);
-                    self.complete = false;
+                    self.synchrony.set_complete(false);
                 }
                 // it may be there still
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
@@ -189,7 +189,7 @@ impl Engine {
 
     /// The kernel takes no more: each word of the peer's about what is missing would cost a resync.
     fn lack_until_resync(&mut self, now_ns: u64) {
-        self.complete = false;
+        self.synchrony.set_complete(false);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full.wait_until(now_ns.saturating_add(interval_ns));
         self.tell_synchrony(now_ns);

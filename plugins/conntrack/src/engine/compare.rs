@@ -40,7 +40,7 @@ impl fmt::Display for Fault {
 type Digest = u64;
 
 #[derive(Debug)]
-pub struct Comparison {
+pub(super) struct Comparison {
     id: u32,
     look: u8,
     /// Flows that are compared.
@@ -57,6 +57,21 @@ pub struct Comparison {
     pub(super) limit: usize,
 }
 
+/// The comparison that this node makes, if any.
+#[derive(Debug, Default)]
+pub(super) struct Comparisons {
+    running: Option<Comparison>,
+    /// Looks so far, which number those that follow.
+    looks: u32,
+}
+
+#[cfg(test)]
+impl Comparisons {
+    pub(super) fn running_mut(&mut self) -> Option<&mut Comparison> {
+        self.running.as_mut()
+    }
+}
+
 /// A flow, and how it differs.
 pub type Rows = Vec<(String, String)>;
 
@@ -69,21 +84,22 @@ impl Engine {
         if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
             return Err("the peer is not connected");
         }
-        if self.comparison.is_some() {
+        if self.comparisons.running.is_some() {
             return Err("a comparison is already running");
         }
-        self.comparison = Some(Comparison::new(FLOWS_MAX, selection));
+        self.comparisons.running = Some(Comparison::new(FLOWS_MAX, selection));
         self.look(now_ns);
         Ok(())
     }
 
     fn look(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.comparison else {
+        let Some(comparison) = &mut self.comparisons.running else {
             return;
         };
         // what the peer still answers to an earlier one is not taken for this one's
-        self.compared = self.compared.wrapping_add(1);
-        comparison.id = self.compared;
+        let looks = &mut self.comparisons.looks;
+        *looks = looks.wrapping_add(1);
+        comparison.id = *looks;
         comparison.look += 1;
         comparison.here.clear();
         comparison.there.clear();
@@ -131,7 +147,7 @@ impl Engine {
             return;
         }
         let hash = self.table.hash(&flow);
-        let comparison = self.comparison.as_mut();
+        let comparison = self.comparisons.running.as_mut();
         if let Some(comparison) = comparison.filter(|it| it.selection.has(&flow)) {
             comparison.here.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
@@ -142,7 +158,7 @@ impl Engine {
     /// Limit of flows, because the peer's number is not trusted.
     fn end_large_comparison(&mut self) {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
-        if self.comparison.as_ref().is_some_and(is_large) {
+        if self.comparisons.running.as_ref().is_some_and(is_large) {
             self.stop_pass_if(|work| work == Work::Compare);
             self.walks.cancel(Due::Compare);
             self.end_comparison(Err(Fault::TooMany));
@@ -151,7 +167,7 @@ impl Engine {
 
     pub(super) fn handle_compared(&mut self, id: u32, records: &[u8]) {
         let key = self.table.key;
-        let Some(comparison) = self.comparison.as_mut().filter(|it| it.id == id) else {
+        let Some(comparison) = self.comparisons.running.as_mut().filter(|it| it.id == id) else {
             return;
         };
         let flows = wire::records(records).map_while(Result::ok);
@@ -167,7 +183,7 @@ impl Engine {
     }
 
     pub(super) fn handle_compared_end(&mut self, now_ns: u64, id: u32) {
-        if let Some(comparison) = self.comparison.as_mut().filter(|it| it.id == id) {
+        if let Some(comparison) = self.comparisons.running.as_mut().filter(|it| it.id == id) {
             comparison.peer_ended = true;
             self.conclude(now_ns);
         }
@@ -177,14 +193,14 @@ impl Engine {
         if !complete {
             self.walks.request(Due::Compare);
         }
-        if let Some(comparison) = self.comparison.as_mut().filter(|_| complete) {
+        if let Some(comparison) = self.comparisons.running.as_mut().filter(|_| complete) {
             comparison.own_ended = true;
             self.conclude(now_ns);
         }
     }
 
     fn conclude(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.comparison else {
+        let Some(comparison) = &mut self.comparisons.running else {
             return;
         };
         if !comparison.own_ended || !comparison.peer_ended {
@@ -201,7 +217,7 @@ impl Engine {
     }
 
     pub(super) fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
-        if self.comparison.take().is_some() {
+        if self.comparisons.running.take().is_some() {
             self.actions.push_back(Action::Compared(rows));
         }
     }

@@ -14,7 +14,7 @@ impl Engine {
     /// The kernel refuses a flow of the peer's because another one is in its place.
     pub(super) fn settle_conflict(&mut self, change: Change) -> Option<Change> {
         self.counters.conflicts += 1;
-        if self.active && self.decides(&change.flow) {
+        if self.roles.is_active() && self.decides(&change.flow) {
             self.drop_entry(self.table.hash(&change.flow));
             return None;
         }

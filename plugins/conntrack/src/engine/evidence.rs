@@ -118,7 +118,7 @@ impl Engine {
         let slot = self.table.find(before.hash)?;
         self.observe(now_ns, slot, before, found);
         // marked here before the peer was heard again: it may be that it carries nothing any more
-        let is_untold = self.is_shared() && self.has_all() && found.mark != before.mark;
+        let is_untold = self.is_shared() && self.roles.has_all() && found.mark != before.mark;
         let rules = Rules {
             whole: change.whole,
             keeps_own: is_untold || before.is_own(seconds(now_ns)) && self.keeps_own(before),

@@ -127,7 +127,7 @@ impl Engine {
 
     /// One flow tells whether the kernel has room by now; a resync for it would name them all.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.complete && self.full.room.refused.is_some() {
+        if self.synchrony.is_complete() && self.full.room.refused.is_some() {
             self.full.room = Room::default();
         }
         if self.full.room.is_there && self.lacks() {
@@ -153,7 +153,7 @@ impl Engine {
     }
 
     fn lacks(&self) -> bool {
-        !self.complete && self.peer_is_active()
+        !self.synchrony.is_complete() && self.peer_is_active()
     }
 
     /// The peer answers for one flow by a resync, which names all others.

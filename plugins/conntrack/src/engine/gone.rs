@@ -91,7 +91,7 @@ impl Engine {
         let entry = *self.table.get(slot);
         let is_known = entry.has(flag::SENT) && entry.is_own(seconds(now_ns));
         let may_return = has_time_left && by == By::Traffic && is_known && !is_refused(&flow);
-        if may_return && !self.active {
+        if may_return && !self.roles.is_active() {
             return self.lack_dropped(now_ns, hash);
         }
         if !self.speaks(now_ns) {
@@ -172,7 +172,7 @@ impl Engine {
         if self.peer.is_some() {
             self.counters.lost += 1;
             self.lose(now_ns, hash);
-            if std::mem::take(&mut self.complete) {
+            if self.synchrony.set_complete(false) {
                 self.tell_synchrony(now_ns);
             }
         }

@@ -4,7 +4,7 @@ use spared_replica::Malformed;
 
 use super::local::seconds;
 use super::merge::{self, Life};
-use super::table::{APART_S, Entry, digest, flag, next_round};
+use super::table::{APART_S, Entry, digest, flag};
 use super::walks::Due;
 use super::{Action, Change, Engine, How};
 use crate::flow::{Flow, status};
@@ -34,7 +34,7 @@ impl Engine {
                 serial,
             } => {
                 self.missing.clear();
-                self.round = next_round(self.round);
+                self.table.begin_round();
                 peer.resync = number;
                 peer.answers = serial;
                 peer.resync_begun = true;
@@ -45,12 +45,14 @@ impl Engine {
             Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
             Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::Expect { yes, request } => self.expect_here(yes, request),
-            Message::Addresses(addresses) => self.lost_addresses = addresses,
+            Message::Addresses(addresses) => self.addresses.set_dynamic_there(addresses),
             Message::Pulse { flows, unsettled } => {
                 peer.flows = flows;
                 peer.behind_us = 0;
                 peer.unsettled = unsettled;
-                self.complete &= !unsettled;
+                if unsettled {
+                    self.synchrony.set_complete(false);
+                }
                 self.adopt();
             }
             Message::Compare { id } => self.walks.request_answer(id),
@@ -98,7 +100,7 @@ impl Engine {
         self.know(now_ns, slot, &flow);
         self.table.get_mut(slot).extra = digest(&flow);
         let timeout_s = self.lease_of(&flow);
-        let exclusive = self.active;
+        let exclusive = self.roles.is_active();
         self.write_record(How::Create { exclusive }, flow, timeout_s, true);
     }
 
@@ -165,7 +167,7 @@ impl Engine {
         if self.is_sole() && !is_ending {
             return self.insist(slot, flow); // nothing ends where nothing is carried
         }
-        if !self.active || why == Why::Hand || is_ending {
+        if !self.roles.is_active() || why == Why::Hand || is_ending {
             self.drop_entry(before.hash);
             return match is_ending {
                 true => {}
@@ -206,7 +208,7 @@ impl Engine {
             true => flag::FRESH,
             false => 0,
         };
-        let (now_s, lease_s, round) = (seconds(now_ns), self.lease_of(flow), self.round);
+        let (now_s, lease_s, round) = (seconds(now_ns), self.lease_of(flow), self.table.round());
         let entry = self.table.get_mut(slot);
         entry.flags |= flag::SENT | flag::PRESENT | read;
         entry.flags &= !flag::ENDED;
@@ -238,7 +240,7 @@ impl Engine {
 
     /// Amount by which its time is written shorter, because its packets may pass here, too.
     pub(super) fn apart_s(&self) -> u32 {
-        if self.active { APART_S } else { 0 }
+        if self.roles.is_active() { APART_S } else { 0 }
     }
 
     pub(super) fn floor_s(&self) -> u32 {
@@ -247,8 +249,8 @@ impl Engine {
 
     /// The peer named it: nothing has changed.
     fn see(&mut self, now_ns: u64, hash: u64) {
-        let (round, peer_carries) = (self.round, self.peer_is_active());
-        let looks = self.active || self.walks.is_tidying();
+        let (round, peer_carries) = (self.table.round(), self.peer_is_active());
+        let looks = self.roles.is_active() || self.walks.is_tidying();
         let slot = self.table.find(hash);
         match slot.filter(|slot| !self.table.get(*slot).has(flag::ENDING)) {
             Some(slot) => {
@@ -293,7 +295,7 @@ impl Engine {
     }
 
     fn expect_here(&mut self, yes: bool, request: &[u8]) {
-        if self.settings.expectations && (!self.active || self.peer_is_active()) {
+        if self.settings.expectations && (!self.roles.is_active() || self.peer_is_active()) {
             self.counters.expectations += 1;
             self.write(How::Expect(yes, request.to_vec()), Flow::default(), 0);
         }

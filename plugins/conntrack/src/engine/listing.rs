@@ -136,7 +136,7 @@ impl Engine {
             return Fate::NoPeer;
         }
         let Some(entry) = self.entry(flow) else {
-            return if self.hides {
+            return if self.reports.hides {
                 Fate::Hidden
             } else {
                 Fate::Untold

@@ -154,7 +154,7 @@ impl Engine {
         if self.walks.is_resync() {
             self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
         }
-        if !self.active && !self.table.get(slot).is_own(seconds(now_ns)) {
+        if !self.roles.is_active() && !self.table.get(slot).is_own(seconds(now_ns)) {
             return; // carried on after a switchover: the peer sees it as well
         }
         if by == By::Traffic {

@@ -39,16 +39,18 @@ pub mod restore;
 mod resync;
 mod resyncs;
 mod role;
+mod roles;
 mod send;
 mod session;
 mod status;
+mod synchrony;
 pub mod table;
 #[cfg(test)]
 mod tests;
 mod translated;
 mod walks;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
@@ -65,7 +67,8 @@ use crate::config::Settings;
 use crate::filter::Filter;
 use crate::flow::{Flow, Key, Tuple};
 use crate::wire::{self, Address};
-use compare::Comparison;
+use addresses::Addresses;
+use compare::Comparisons;
 use elsewhere::Elsewhere;
 use full::FullTable;
 use gone::Endings;
@@ -74,13 +77,13 @@ use listing::Listing;
 use missing::Missing;
 use outbox::Outbox;
 use resyncs::Resyncs;
+use roles::Roles;
+use synchrony::Synchrony;
 use table::Table;
 use translated::Translated;
 use walks::{Due, Walks};
 
 pub const SECOND_NS: u64 = 1_000_000_000;
-/// After it has given up a role, a node goes on telling what it carries for so long.
-const OFFERING_NS: u64 = 2 * SECOND_NS;
 
 /// Actions for the driver, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,66 +184,47 @@ struct Peer {
     behind_us: u32,
 }
 
+/// What the kernel reports of its flows.
+#[derive(Debug, Default)]
+struct Reports {
+    subscription: Subscription,
+    /// Reason why it does not report changes of flows.
+    unreported: Option<String>,
+    /// Some ruleset hides flows by `ct event`.
+    hides: bool,
+}
+
 pub struct Engine {
     settings: Settings,
     filter: Filter,
     own_key: Key,
-    roles: BTreeMap<String, bool>,
-    active: bool,
+    roles: Roles,
     /// Without tables.
     session: Replicated<Map>,
     peer: Option<Peer>,
     /// Version of the messages between both.
     wire: u32,
-    /// Whether all flows of the peer are here.
-    complete: bool,
+    synchrony: Synchrony,
     /// Flows that the peer has and this kernel has not, since its resync began.
     missing: Missing,
     full: FullTable,
-    /// Copies must be made ready for a failover: `loosen`.
-    loosening: bool,
-    /// Reason why the kernel does not report changes of flows.
-    deaf: Option<String>,
-    said_synchrony: Option<Result<(), String>>,
-    said_at_ns: u64,
-    subscription: Subscription,
-    /// Whether it was active without a peer.
-    owes: bool,
-    /// Both were active when they met.
-    split: bool,
-    offering_until_ns: u64,
-    /// Something was told while no group was active here.
-    offered: bool,
+    reports: Reports,
     table: Table,
-    /// Knowledge from before the peer's restart, by the key of that time.
-    former: Option<Table>,
-    /// Number of the peer's resyncs, counted here.
-    round: u8,
     endings: Endings,
     keeping: Keeping,
-    /// Times were restored since the peer carried anything.
-    restored: bool,
     elsewhere: Elsewhere,
     outbox: Outbox,
     /// Changed flows of which too little is known.
     unknown: Vec<Flow>,
     walks: Walks,
     resyncs: Resyncs,
-    /// Until then, addresses that have gone are taken for the router's.
-    left_until_ns: u64,
-    /// Some ruleset hides flows by `ct event`.
-    hides: bool,
+    addresses: Addresses,
     timeouts: Timeouts,
     orphans: Vec<Change>,
-    /// Addresses of the interfaces in `dynamic_nat`, with those that have gone.
-    dynamic: BTreeMap<String, Vec<Address>>,
-    /// Minimum lifetime of copies, and translated addresses there, as last reported by the peer.
+    /// Minimum lifetime of copies, as last reported by the peer.
     last_floor_s: u32,
-    lost_addresses: Vec<Address>,
     translated: Translated,
-    comparison: Option<Comparison>,
-    /// Looks so far.
-    compared: u32,
+    comparisons: Comparisons,
     listing: Option<Listing>,
     actions: VecDeque<Action>,
     pub counters: Counters,
@@ -254,44 +238,28 @@ impl Engine {
             settings: Settings::default(),
             filter: Filter::default(),
             own_key,
-            roles: BTreeMap::new(),
-            active: false,
+            roles: Roles::default(),
             session: Replicated::with(Config::new(run, node, []), Map::new(0)),
             peer: None,
             wire: wire::VERSION,
-            complete: false,
+            synchrony: Synchrony::default(),
             missing: Missing::default(),
             full: FullTable::default(),
-            loosening: false,
-            deaf: None,
-            said_synchrony: None,
-            said_at_ns: 0,
-            subscription: Subscription::Nothing,
-            owes: false,
-            split: false,
-            offering_until_ns: 0,
-            offered: false,
+            reports: Reports::default(),
             table: Table::default(),
-            former: None,
-            round: 0,
             endings: Endings::default(),
             keeping: Keeping::default(),
-            restored: false,
             elsewhere: Elsewhere::default(),
             outbox: Outbox::new(0),
             unknown: Vec::new(),
             walks: Walks::default(),
             resyncs: Resyncs::default(),
-            left_until_ns: 0,
-            hides: false,
+            addresses: Addresses::default(),
             timeouts: Timeouts::default(),
             orphans: Vec::new(),
-            dynamic: BTreeMap::new(),
             last_floor_s: 0,
-            lost_addresses: Vec::new(),
             translated: Translated::default(),
-            comparison: None,
-            compared: 0,
+            comparisons: Comparisons::default(),
             listing: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -310,8 +278,7 @@ impl Engine {
             ..settings.filter.clone()
         };
         self.settings = settings;
-        self.dynamic
-            .retain(|name, _| self.settings.dynamic_nat.contains(name));
+        self.addresses.retain_dynamic(&self.settings.dynamic_nat);
         self.request_resync(now_ns);
         self.tell_addresses();
     }
@@ -331,7 +298,7 @@ impl Engine {
 
     /// Whether some rule hides flows by `ct event`.
     pub fn handle_hiding(&mut self, hides: bool) {
-        self.hides = hides;
+        self.reports.hides = hides;
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
@@ -359,8 +326,8 @@ impl Engine {
             let times = [self.next_keep_ns(), self.walks.next_ns(now_ns)];
             return times.into_iter().flatten().min();
         }
-        let offering = (!self.active && self.subscription == Subscription::All)
-            .then_some(self.offering_until_ns);
+        let offering_end_ns = self.roles.offering_end_ns();
+        let offering = offering_end_ns.filter(|_| self.reports.subscription == Subscription::All);
         [
             self.outbox.next_flush_ns(now_ns),
             offering,
@@ -383,7 +350,7 @@ impl Engine {
 
     /// Whether what happens here is told.
     pub fn listens(&self) -> bool {
-        self.subscription == Subscription::All
+        self.reports.subscription == Subscription::All
     }
 
     pub fn has_actions(&self) -> bool {
@@ -421,6 +388,6 @@ impl Engine {
     /// Whether the peer is told what happens here.
     fn speaks(&self, now_ns: u64) -> bool {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
-        heard && (self.active || self.owes || now_ns < self.offering_until_ns)
+        heard && self.roles.speaks(now_ns)
     }
 }

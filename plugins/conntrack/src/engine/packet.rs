@@ -79,7 +79,7 @@ impl Engine {
 
     /// The peer has told of the flow; 0 if packets there give it its protocol's time.
     pub(super) fn hear_given(&mut self, now_ns: u64, slot: u32, given_s: u32) {
-        let is_own = self.active && self.table.get(slot).is_own(seconds(now_ns));
+        let is_own = self.roles.is_active() && self.table.get(slot).is_own(seconds(now_ns));
         // what a packet here showed counts
         if given_s > 0 || !is_own {
             self.table.set_given(slot, given_s);

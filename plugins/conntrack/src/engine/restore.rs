@@ -116,7 +116,7 @@ impl Engine {
         if !complete {
             self.walks.request(Due::Loosen);
         }
-        self.loosening = !complete;
+        self.synchrony.set_loosening(!complete);
         self.tell_synchrony(now_ns);
     }
 
@@ -150,7 +150,7 @@ impl Engine {
             false => wanted_s,
         };
         // A copy of what another active node answers for keeps its lease.
-        let wanted_s = match self.is_shared() && !self.has_all() {
+        let wanted_s = match self.is_shared() && !self.roles.has_all() {
             true if left_s <= wanted_s => wanted_s.saturating_sub(APART_S),
             true => left_s,
             false => wanted_s,
@@ -195,8 +195,9 @@ impl Engine {
 
     /// Whether it is translated to an address of an interface of `dynamic_nat` on the other node.
     fn is_translated_elsewhere(&self, flow: &Flow) -> bool {
-        let is_lost =
-            |address| self.lost_addresses.contains(&address) && !self.filter.own.contains(&address);
+        let is_lost = |address| {
+            self.addresses.is_dynamic_there(&address) && !self.filter.own.contains(&address)
+        };
         translated_to(flow).is_some_and(is_lost)
     }
 

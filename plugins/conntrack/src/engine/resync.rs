@@ -87,7 +87,7 @@ impl Engine {
             self.counters.excluded += 1;
             return;
         }
-        match self.hides {
+        match self.reports.hides {
             true => self.actions.push_back(Action::Probe(flow)),
             false => self.insert_found(now_ns, hash, flow),
         }
@@ -199,9 +199,9 @@ impl Engine {
         self.push_pulse(now_ns);
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
-        self.former = None;
+        self.table.forget_former();
         self.note_walked(pass.began_ns);
-        self.owes = false;
+        self.roles.note_told();
         self.end_offering(now_ns);
     }
 
@@ -217,7 +217,9 @@ impl Engine {
             if entry.is_peers(now_s) && !is_known(&entry) {
                 self.counters.lost += 1;
                 self.lose(now_ns, entry.hash);
-                self.complete &= self.active;
+                if !self.roles.is_active() {
+                    self.synchrony.set_complete(false);
+                }
             }
         }
     }
@@ -239,16 +241,16 @@ impl Engine {
             return;
         }
         let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
-        self.complete = self.missing.count() == 0 && is_settled;
-        self.split = false;
+        let is_complete = self.missing.count() == 0 && is_settled;
+        self.synchrony.set_complete(is_complete);
+        self.synchrony.set_split(false);
         self.keeping.end();
         let carries = self.speaks(now_ns);
         if !carries {
             self.table.give_all();
-            self.former = None;
+            self.table.forget_former();
         }
-        let (now_s, round) = (seconds(now_ns), self.round);
-        let doomed = self.table.end_unnamed(now_s, round);
+        let doomed = self.table.end_unnamed(seconds(now_ns));
         if doomed || self.walks.is_due(Due::Strays) && !carries {
             self.walks.request(Due::Prune);
         }

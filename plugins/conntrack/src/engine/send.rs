@@ -112,7 +112,7 @@ impl Engine {
     }
 
     pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
-        self.offered |= !self.active;
+        self.roles.note_change_told();
         self.flush_soon(now_ns);
         self.outbox.push_change(change)
     }
@@ -215,7 +215,7 @@ impl Engine {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         // none is a word, too: there were some before
         if heard {
-            let addresses = self.dynamic.values().flatten().copied().collect();
+            let addresses = self.addresses.dynamic().collect();
             self.outbox
                 .push_message(Message::Addresses(addresses).encode());
         }

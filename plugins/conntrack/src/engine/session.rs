@@ -28,7 +28,9 @@ impl Engine {
             _ => self.session.handle_message(now_ns, bytes),
         };
         // what it told of may be missing here
-        self.complete &= self.active || heard.is_ok();
+        if heard.is_err() && !self.roles.is_active() {
+            self.synchrony.set_complete(false);
+        }
         self.follow_session(now_ns);
         heard
     }
@@ -79,7 +81,7 @@ impl Engine {
     /// Everything is to be sent, young flows too, and the peer to say that it has it. False: until
     /// [`is_draining`](Self::is_draining) says no.
     pub fn drain(&mut self, now_ns: u64) -> bool {
-        if self.peer.is_none() || !self.active {
+        if self.peer.is_none() || !self.roles.is_active() {
             return true;
         }
         self.outbox.start_drain();

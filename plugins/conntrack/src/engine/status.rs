@@ -11,7 +11,11 @@ impl Engine {
     pub fn summary(&self) -> String {
         let flows = self.table.len();
         match &self.peer {
-            Some(peer) if !self.active && peer.active == Some(true) && self.complete => {
+            Some(peer)
+                if !self.roles.is_active()
+                    && peer.active == Some(true)
+                    && self.synchrony.is_complete() =>
+            {
                 format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
             }
             Some(_) => counted(flows) + &self.translations(),
@@ -110,13 +114,13 @@ impl Engine {
 
     /// The kernel does not tell of flows as they change; resyncs alone find them.
     pub fn handle_deaf(&mut self, why: String) {
-        self.deaf = Some(why);
+        self.reports.unreported = Some(why);
     }
 
     /// The kernel tells of flows. `is_anew`: it did not until now, as somebody had changed its setting while this
     /// plugin ran. A resync finds the flows that began meanwhile.
     pub fn handle_hearing(&mut self, is_anew: bool) {
-        self.deaf = None;
+        self.reports.unreported = None;
         if is_anew {
             self.walks.request(Due::Resync);
             let text = "net.netfilter.nf_conntrack_events was changed while spared ran, so the kernel reported no new \
@@ -127,7 +131,7 @@ impl Engine {
 
     /// Faults other than those of the sync state.
     pub fn troubles(&self) -> Vec<Trouble> {
-        let deaf = self.deaf.iter();
+        let deaf = self.reports.unreported.iter();
         let deaf = deaf.map(|why| Trouble::new("conntrack events", why));
         let unread =
             "the kernel's table cannot be read: changes without an event are not replicated";
@@ -144,7 +148,12 @@ impl Engine {
     }
 
     fn role(&self) -> String {
-        if self.active { "active" } else { "backup" }.to_owned()
+        if self.roles.is_active() {
+            "active"
+        } else {
+            "backup"
+        }
+        .to_owned()
     }
 
     fn peer_word(&self) -> String {
@@ -158,7 +167,7 @@ impl Engine {
     }
 
     fn sync_word(&self) -> String {
-        match &self.said_synchrony {
+        match self.synchrony.said() {
             None => "no: its peer is not connected".to_owned(),
             Some(Ok(())) => "yes".to_owned(),
             Some(Err(why)) => format!("no: {why}"),

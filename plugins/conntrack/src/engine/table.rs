@@ -208,11 +208,6 @@ impl Entry {
     }
 }
 
-/// The round after this one.
-pub fn next_round(round: u8) -> u8 {
-    (round + 1) % ROUNDS
-}
-
 /// The kernel's bits in one byte.
 pub fn status_byte(bits: u32) -> u8 {
     let fixed = u8::from(bits & status::FIXED_TIMEOUT != 0) << 3;
@@ -248,14 +243,54 @@ pub struct Table {
     given: HashMap<u64, u32>,
     /// Number of flows of each [`Translation`].
     translated: [usize; Translation::KINDS],
+    /// Knowledge from before the peer's restart, by the key of that time.
+    former: Option<Box<Table>>,
+    /// Number of the peer's resyncs, counted here.
+    round: u8,
 }
 
 impl Table {
-    pub fn clear(&mut self, key: Key) {
-        *self = Self {
-            key,
-            ..Self::default()
-        };
+    /// Both nodes hash with what their keys make together. A peer that was restarted has another key: what is known
+    /// here is found again by the old one, flow by flow.
+    pub fn rekey(&mut self, key: Key) {
+        if self.key == key {
+            return;
+        }
+        let mut before = std::mem::take(self);
+        self.key = key;
+        self.round = before.round;
+        self.former = before.former.take();
+        if !before.is_empty() {
+            self.former = Some(Box::new(before));
+        }
+    }
+
+    /// Knowledge of a flow from before the peer's restart, under its present hash.
+    pub fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
+        let former = self.former.as_ref()?;
+        let slot = former.find(former.hash(flow))?;
+        let mut entry = *former.get(slot);
+        let given_s = former.given(entry.hash);
+        entry.hash = hash;
+        entry.flags = entry.flags & (flag::RECENT | flag::LATELY) | flag::PRESENT;
+        entry.set_incarnation(0);
+        let slot = self.insert(entry);
+        self.set_given(slot, given_s);
+        Some(slot)
+    }
+
+    /// All that lives was found.
+    pub fn forget_former(&mut self) {
+        self.former = None;
+    }
+
+    /// A resync of the peer begins.
+    pub fn begin_round(&mut self) {
+        self.round = (self.round + 1) % ROUNDS;
+    }
+
+    pub fn round(&self) -> u8 {
+        self.round
     }
 
     pub fn len(&self) -> usize {
@@ -410,11 +445,11 @@ impl Table {
 
     /// What the peer told of and did not name in this round has ended there; whether something is to be
     /// deleted here.
-    pub fn end_unnamed(&mut self, now_s: u32, round: u8) -> bool {
+    pub fn end_unnamed(&mut self, now_s: u32) -> bool {
         let mut doomed = false;
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
-            if entry.peer_s > 0 && entry.round() != round {
+            if entry.peer_s > 0 && entry.round() != self.round {
                 entry.flags |= flag::ENDED;
             }
             doomed |= entry.is_doomed(now_s);

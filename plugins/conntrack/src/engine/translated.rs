@@ -113,7 +113,7 @@ impl Engine {
         }
         let source = (flow.original.is_ipv6, flow.original.source);
         let to = translated_to(flow).filter(|_| !self.filter.own.contains(&source))?;
-        let is_expected = self.dynamic.values().flatten().any(|known| *known == to);
+        let is_expected = self.addresses.dynamic().any(|known| known == to);
         let how = match is_expected {
             true => Translation::Dynamic,
             false => Translation::Own,
@@ -126,7 +126,7 @@ impl Engine {
 
     /// Flows that a failover from this node ends, as expected.
     pub(super) fn dynamic_flows(&self) -> usize {
-        match self.active {
+        match self.roles.is_active() {
             true => self.table.translated(Translation::Dynamic),
             false => 0,
         }
@@ -142,7 +142,8 @@ impl Engine {
     /// On the active node, while there is a peer that a failover would move to.
     pub(super) fn translation_trouble(&self) -> Option<Trouble> {
         let told = self.translated.report.told.as_ref();
-        let Told { flows, of, to } = told.filter(|_| self.active && self.peer.is_some())?;
+        let Told { flows, of, to } =
+            told.filter(|_| self.roles.is_active() && self.peer.is_some())?;
         let show = |(is_ipv6, bytes): &Address| address(*is_ipv6, bytes);
         let (verb, end) = match flows {
             1 => ("is", "ends"),

@@ -224,7 +224,7 @@ fn a_comparison_of_too_many_flows_ends_with_a_word() {
             pair.nodes[0].engine.compare(now_ns, Selection::default()),
             Ok(())
         );
-        let comparison = pair.nodes[0].engine.comparison.as_mut();
+        let comparison = pair.nodes[0].engine.comparisons.running_mut();
         comparison.expect("it has begun").limit = 25;
         pair.step();
         let words = pair.nodes[0].compared.take().and_then(Result::err);

@@ -70,7 +70,7 @@ fn a_group_that_is_gone_keeps_no_flow_a_copy() {
             engine.handle_group_gone("gone");
         }
         pair.role(1, true);
-        assert_eq!(pair.nodes[1].engine.has_all(), is_gone);
+        assert_eq!(pair.nodes[1].engine.roles.has_all(), is_gone);
     }
 }
 
@@ -251,7 +251,7 @@ fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
         pair.settle();
         assert_eq!(pair.nodes[1].kernel.table().len(), 1, "{end:?}");
         assert!(pair.nodes[1].kernel.flows.contains_key(&name(&tcp(2))));
-        assert_eq!(pair.nodes[1].engine.lost_addresses.len(), 2);
+        assert_eq!(pair.nodes[1].engine.addresses.dynamic_there().len(), 2);
     }
 }
 

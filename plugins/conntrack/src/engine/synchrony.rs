@@ -1,0 +1,97 @@
+//! Whether this node holds what it needs to take over, and the word for that.
+
+use super::{Engine, SECOND_NS};
+
+#[derive(Debug, Default)]
+pub(super) struct Synchrony {
+    /// All flows of the peer are here.
+    is_complete: bool,
+    /// Both were active when they met.
+    is_split: bool,
+    /// Flows of this node are being made ready for a failover: `loosen`.
+    is_loosening: bool,
+    said: Option<Result<(), String>>,
+    said_at_ns: u64,
+}
+
+impl Synchrony {
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Returns whether it was so before.
+    pub(super) fn set_complete(&mut self, is_complete: bool) -> bool {
+        std::mem::replace(&mut self.is_complete, is_complete)
+    }
+
+    pub(super) fn set_split(&mut self, is_split: bool) -> bool {
+        std::mem::replace(&mut self.is_split, is_split)
+    }
+
+    pub(super) fn set_loosening(&mut self, is_loosening: bool) {
+        self.is_loosening = is_loosening;
+    }
+
+    /// The last word; None until there is a peer.
+    pub(super) fn said(&self) -> Option<&Result<(), String>> {
+        self.said.as_ref()
+    }
+
+    /// The peer has gone, or has just come.
+    pub(super) fn forget_said(&mut self) {
+        self.said = None;
+    }
+
+    /// A word that only counts further is said once a second: a table that is full would say one for
+    /// each flow.
+    fn say(&mut self, now_ns: u64, word: Result<(), String>) {
+        let said = self.said.as_ref();
+        let is_same_answer = said.is_some_and(|said| said.is_ok() == word.is_ok());
+        let is_soon = now_ns < self.said_at_ns.saturating_add(SECOND_NS);
+        if said == Some(&word) || is_same_answer && is_soon {
+            return;
+        }
+        self.said = Some(word);
+        self.said_at_ns = now_ns;
+    }
+}
+
+impl Engine {
+    pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
+        if let Some(word) = self.word_of_synchrony() {
+            self.synchrony.say(now_ns, word);
+        }
+    }
+
+    /// Whether this node holds what it needs to take over; None until what it was told is written.
+    pub fn in_sync(&self) -> Option<Result<(), String>> {
+        self.synchrony
+            .said()
+            .cloned()
+            .filter(|_| !self.has_actions())
+    }
+
+    fn word_of_synchrony(&self) -> Option<Result<(), String>> {
+        let peer = self.peer.as_ref()?;
+        let no = |why: &str| Err(why.to_owned());
+        Some(match peer.active {
+            None if self.roles.is_active() => Ok(()),
+            None => self.session.in_sync(),
+            Some(_) if self.synchrony.is_loosening && !self.is_sole() => {
+                no("it prepares its own flows")
+            }
+            Some(false) => Ok(()),
+            Some(true) if self.synchrony.is_complete => Ok(()),
+            Some(true) if self.session.replica().serial().is_none() => self.session.in_sync(),
+            Some(true) if self.missing.count() > 0 => {
+                Err(format!("{} flows are missing", self.missing.count()))
+            }
+            Some(true) if peer.unsettled => no("the other node reads its flows again"),
+            Some(true) if peer.flows == 0 => no("it is receiving the flows"),
+            Some(true) => {
+                let percent = (self.table.len() as u64 * 100 / u64::from(peer.flows)).min(99);
+                Err(format!("{percent} %"))
+            }
+        })
+    }
+}
