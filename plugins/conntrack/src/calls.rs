@@ -18,8 +18,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_up(&mut self, now_ns: u64, wire: u32) {
-        self.handle_wire(wire);
-        self.handle_up(now_ns);
+        self.handle_up(now_ns, wire);
     }
 
     fn handle_down(&mut self, now_ns: u64) {

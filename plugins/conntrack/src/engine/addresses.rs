@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Engine;
+use super::elsewhere::Elsewhere;
 use super::restore;
 use super::roles::OFFERING_NS;
+use super::translated::Translated;
 use crate::wire::Address;
 
 /// The role of an address that has gone goes soon before or after it, and then this node goes on telling for a while.
@@ -18,6 +20,10 @@ pub(super) struct Addresses {
     dynamic_there: Vec<Address>,
     /// Until then, addresses that have gone are taken for the router's.
     left_until_ns: u64,
+    /// Flows that are translated to this node's own addresses.
+    pub(super) translated: Translated,
+    /// Flows that are translated to the other node's.
+    pub(super) elsewhere: Elsewhere,
 }
 
 impl Addresses {

@@ -42,7 +42,7 @@ impl Engine {
                 How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
                     self.drop_entry(hash);
                     self.lose(now_ns, hash);
-                    self.synchrony.set_complete(false);
+                    self.session.synchrony.set_complete(false);
                 }
                 // it may be there still
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
@@ -139,8 +139,8 @@ impl Engine {
 
     /// Its master comes with later records, or never.
     fn adopt_later(&mut self, change: Change) {
-        if self.orphans.len() < ORPHANS_MAX {
-            self.orphans.push(change);
+        if self.session.orphans.len() < ORPHANS_MAX {
+            self.session.orphans.push(change);
         } else {
             self.without(change, c::CTA_TUPLE_MASTER);
         }
@@ -151,7 +151,7 @@ impl Engine {
         if self.peer.as_ref().is_some_and(|peer| peer.resync_begun) {
             return;
         }
-        for change in std::mem::take(&mut self.orphans) {
+        for change in std::mem::take(&mut self.session.orphans) {
             match (&change.how, change.tries) {
                 // nobody's expectation is none
                 (How::Expect(..), TRIES_MAX..) => {}
@@ -178,18 +178,18 @@ impl Engine {
         self.drop_entry(hash);
         if errno == ENOMEM {
             self.full.lack(now_ns, &change.flow);
-            self.missing.insert(hash);
+            self.session.missing.insert(hash);
             return self.lack_until_resync(now_ns);
         }
         log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
-        if is_known && !self.missing.refuse(hash) {
+        if is_known && !self.session.missing.refuse(hash) {
             self.lack_until_resync(now_ns);
         }
     }
 
     /// The kernel takes no more: each word of the peer's about what is missing would cost a resync.
     fn lack_until_resync(&mut self, now_ns: u64) {
-        self.synchrony.set_complete(false);
+        self.session.synchrony.set_complete(false);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full.wait_until(now_ns.saturating_add(interval_ns));
         self.tell_synchrony(now_ns);

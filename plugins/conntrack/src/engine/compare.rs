@@ -84,20 +84,20 @@ impl Engine {
         if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
             return Err("the peer is not connected");
         }
-        if self.comparisons.running.is_some() {
+        if self.session.comparisons.running.is_some() {
             return Err("a comparison is already running");
         }
-        self.comparisons.running = Some(Comparison::new(FLOWS_MAX, selection));
+        self.session.comparisons.running = Some(Comparison::new(FLOWS_MAX, selection));
         self.look(now_ns);
         Ok(())
     }
 
     fn look(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.comparisons.running else {
+        let Some(comparison) = &mut self.session.comparisons.running else {
             return;
         };
         // what the peer still answers to an earlier one is not taken for this one's
-        let looks = &mut self.comparisons.looks;
+        let looks = &mut self.session.comparisons.looks;
         *looks = looks.wrapping_add(1);
         comparison.id = *looks;
         comparison.look += 1;
@@ -147,7 +147,7 @@ impl Engine {
             return;
         }
         let hash = self.table.hash(&flow);
-        let comparison = self.comparisons.running.as_mut();
+        let comparison = self.session.comparisons.running.as_mut();
         if let Some(comparison) = comparison.filter(|it| it.selection.has(&flow)) {
             comparison.here.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
@@ -158,7 +158,13 @@ impl Engine {
     /// Limit of flows, because the peer's number is not trusted.
     fn end_large_comparison(&mut self) {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
-        if self.comparisons.running.as_ref().is_some_and(is_large) {
+        if self
+            .session
+            .comparisons
+            .running
+            .as_ref()
+            .is_some_and(is_large)
+        {
             self.stop_pass_if(|work| work == Work::Compare);
             self.walks.cancel(Due::Compare);
             self.end_comparison(Err(Fault::TooMany));
@@ -167,7 +173,13 @@ impl Engine {
 
     pub(super) fn handle_compared(&mut self, id: u32, records: &[u8]) {
         let key = self.table.key;
-        let Some(comparison) = self.comparisons.running.as_mut().filter(|it| it.id == id) else {
+        let Some(comparison) = self
+            .session
+            .comparisons
+            .running
+            .as_mut()
+            .filter(|it| it.id == id)
+        else {
             return;
         };
         let flows = wire::records(records).map_while(Result::ok);
@@ -183,7 +195,13 @@ impl Engine {
     }
 
     pub(super) fn handle_compared_end(&mut self, now_ns: u64, id: u32) {
-        if let Some(comparison) = self.comparisons.running.as_mut().filter(|it| it.id == id) {
+        if let Some(comparison) = self
+            .session
+            .comparisons
+            .running
+            .as_mut()
+            .filter(|it| it.id == id)
+        {
             comparison.peer_ended = true;
             self.conclude(now_ns);
         }
@@ -193,14 +211,20 @@ impl Engine {
         if !complete {
             self.walks.request(Due::Compare);
         }
-        if let Some(comparison) = self.comparisons.running.as_mut().filter(|_| complete) {
+        if let Some(comparison) = self
+            .session
+            .comparisons
+            .running
+            .as_mut()
+            .filter(|_| complete)
+        {
             comparison.own_ended = true;
             self.conclude(now_ns);
         }
     }
 
     fn conclude(&mut self, now_ns: u64) {
-        let Some(comparison) = &mut self.comparisons.running else {
+        let Some(comparison) = &mut self.session.comparisons.running else {
             return;
         };
         if !comparison.own_ended || !comparison.peer_ended {
@@ -217,7 +241,7 @@ impl Engine {
     }
 
     pub(super) fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
-        if self.comparisons.running.take().is_some() {
+        if self.session.comparisons.running.take().is_some() {
             self.actions.push_back(Action::Compared(rows));
         }
     }

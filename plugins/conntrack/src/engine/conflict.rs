@@ -32,15 +32,17 @@ impl Engine {
         match (here, there) {
             (true, false) => true,
             (false, true) => false,
-            _ => self.session.replica().is_greater(),
+            _ => self.replica.replica().is_greater(),
         }
     }
 
     pub(super) fn tell_held_addresses(&mut self) {
         if self.peer.as_ref().is_some_and(|peer| peer.active.is_some()) {
             let held = held(&self.filter.own);
-            self.outbox.push_message(Message::Holds(held).encode());
-            self.outbox.flush_now();
+            self.session
+                .outbox
+                .push_message(Message::Holds(held).encode());
+            self.session.outbox.flush_now();
         }
     }
 }

@@ -49,10 +49,10 @@ pub struct Elsewhere {
 impl Engine {
     /// The ways of the destinations that were taken.
     pub fn handle_ways(&mut self, found: Ways) {
-        let renews = std::mem::take(&mut self.elsewhere.renews);
-        let known = self.elsewhere.ways.filter(|_| !renews);
+        let renews = std::mem::take(&mut self.addresses.elsewhere.renews);
+        let known = self.addresses.elsewhere.ways.filter(|_| !renews);
         let known = known.unwrap_or_default();
-        self.elsewhere.ways = Some(Ways {
+        self.addresses.elsewhere.ways = Some(Ways {
             fenced: known.fenced + found.fenced,
             unfenced: known.unfenced + found.unfenced,
         });
@@ -60,13 +60,13 @@ impl Engine {
 
     /// Destinations of flows that were seen since the last call; empty: there are no such flows, or nothing is new.
     pub fn take_destinations(&mut self) -> HashSet<Address> {
-        std::mem::take(&mut self.elsewhere.destinations)
+        std::mem::take(&mut self.addresses.elsewhere.destinations)
     }
 
     /// A flow to this destination counts as one of these.
     pub(super) fn note_destination(&mut self, destination: Address) {
-        if self.elsewhere.destinations.len() < SAMPLE_MAX {
-            self.elsewhere.destinations.insert(destination);
+        if self.addresses.elsewhere.destinations.len() < SAMPLE_MAX {
+            self.addresses.elsewhere.destinations.insert(destination);
         }
     }
 
@@ -80,7 +80,7 @@ impl Engine {
 
     /// Roles or addresses of the nodes are others than before.
     pub(super) fn note_move(&mut self, now_ns: u64) {
-        self.elsewhere.changed_ns = now_ns;
+        self.addresses.elsewhere.changed_ns = now_ns;
         // what was counted may not be so any more
         if self.table.translated(Translation::Elsewhere) > 0 {
             self.request_resync(now_ns);
@@ -89,13 +89,18 @@ impl Engine {
 
     /// A resync came to its end.
     pub(super) fn note_walked(&mut self, began_ns: u64) {
-        self.elsewhere.walked_ns = began_ns;
-        self.elsewhere.renews = true;
+        self.addresses.elsewhere.walked_ns = began_ns;
+        self.addresses.elsewhere.renews = true;
     }
 
     /// The other node's address that a packet leaves with which has just caused an event, and its destination.
     pub(super) fn leaves_there(&self, now_ns: u64, flow: &Flow) -> Option<(Address, Address)> {
-        let is_settled = now_ns >= self.elsewhere.changed_ns.saturating_add(SETTLED_NS);
+        let is_settled = now_ns
+            >= self
+                .addresses
+                .elsewhere
+                .changed_ns
+                .saturating_add(SETTLED_NS);
         let to = self.answered_there(flow).filter(|_| is_settled)?;
         Some((to, destination(flow)))
     }
@@ -110,8 +115,12 @@ impl Engine {
         moved: bool,
     ) -> Option<(Translation, Address)> {
         let entry = self.table.get(slot);
-        let settled_ns = self.elsewhere.changed_ns.saturating_add(SETTLED_NS);
-        let is_seen = moved && self.elsewhere.walked_ns >= settled_ns;
+        let settled_ns = self
+            .addresses
+            .elsewhere
+            .changed_ns
+            .saturating_add(SETTLED_NS);
+        let is_seen = moved && self.addresses.elsewhere.walked_ns >= settled_ns;
         let counts = is_seen || entry.translation() == Translation::Elsewhere;
         let to = self.answered_there(flow)?;
         (counts && entry.is_own(seconds(now_ns))).then_some((Translation::Elsewhere, to))
@@ -129,11 +138,18 @@ impl Engine {
         let (flows, of) = (self.flows_elsewhere(), self.table.len());
         if flows == 0 {
             // the next ones may leave by other ways
-            (self.elsewhere.ways, self.elsewhere.is_warned) = (None, false);
+            (
+                self.addresses.elsewhere.ways,
+                self.addresses.elsewhere.is_warned,
+            ) = (None, false);
         }
-        self.elsewhere.report.update(now_ns, flows, of);
-        let passes = self.elsewhere.ways.is_some_and(|it| it.fenced == 0);
-        if passes && !std::mem::replace(&mut self.elsewhere.is_warned, true) {
+        self.addresses.elsewhere.report.update(now_ns, flows, of);
+        let passes = self
+            .addresses
+            .elsewhere
+            .ways
+            .is_some_and(|it| it.fenced == 0);
+        if passes && !std::mem::replace(&mut self.addresses.elsewhere.is_warned, true) {
             let text = format!(
                 "{flows} flows that pass here are translated to an address of the other node, where \
                  their answers go: give each group an address of its own to translate to"
@@ -143,8 +159,8 @@ impl Engine {
     }
 
     pub(super) fn elsewhere_trouble(&self) -> Option<Trouble> {
-        let ways = self.elsewhere.ways.filter(|it| it.fenced > 0)?;
-        let told = self.elsewhere.report.told.as_ref();
+        let ways = self.addresses.elsewhere.ways.filter(|it| it.fenced > 0)?;
+        let told = self.addresses.elsewhere.report.told.as_ref();
         let Told { flows, of, to } = told.filter(|_| self.is_shared())?;
         let verb = if *flows == 1 { "is" } else { "are" };
         let they = match (ways.unfenced, flows) {

@@ -187,7 +187,7 @@ impl Engine {
         // of what was found when they met nobody knows whether packets pass
         let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
         let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !is_met);
-        let is_greater = self.session.replica().is_greater();
+        let is_greater = self.replica.replica().is_greater();
         if self.is_sole() || self.is_shared() && is_carried && is_greater {
             self.counters.merged += 1;
             self.settle_times(slot);
@@ -203,7 +203,7 @@ impl Engine {
             return true;
         };
         let at_once = before.waiting() != NOT_WAITING || !peer.is_met;
-        self.is_sole() || self.is_shared() && at_once && self.session.replica().is_greater()
+        self.is_sole() || self.is_shared() && at_once && self.replica.replica().is_greater()
     }
 
     /// The flow that the peer reported is not in the kernel here.
@@ -229,7 +229,10 @@ impl Engine {
     pub(super) fn observe(&mut self, now_ns: u64, slot: u32, before: &Entry, flow: &Flow) -> bool {
         let now_s = seconds(now_ns);
         // without a time it is offloaded: its packets pass here
-        let offloaded_s = flow.timeout_s.is_none().then(|| self.timeouts.of(flow));
+        let offloaded_s = flow
+            .timeout_s
+            .is_none()
+            .then(|| self.reports.timeouts.of(flow));
         let left_s = flow.timeout_s.or(offloaded_s).unwrap_or(0);
         let ends_s = now_s.saturating_add(left_s);
         let moved = offloaded_s.is_some() || before.is_moved(ends_s);
@@ -244,7 +247,9 @@ impl Engine {
 
     /// A packet passed, and the kernel said so.
     pub(super) fn witness(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
-        let left_s = flow.timeout_s.unwrap_or_else(|| self.timeouts.of(flow));
+        let left_s = flow
+            .timeout_s
+            .unwrap_or_else(|| self.reports.timeouts.of(flow));
         let entry = self.table.get_mut(slot);
         entry.own_s = seconds(now_ns).saturating_add(left_s);
         entry.flags |= flag::RECENT;

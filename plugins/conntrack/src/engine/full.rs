@@ -127,7 +127,7 @@ impl Engine {
 
     /// One flow tells whether the kernel has room by now; a resync for it would name them all.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.synchrony.is_complete() && self.full.room.refused.is_some() {
+        if self.session.synchrony.is_complete() && self.full.room.refused.is_some() {
             self.full.room = Room::default();
         }
         if self.full.room.is_there && self.lacks() {
@@ -153,7 +153,7 @@ impl Engine {
     }
 
     fn lacks(&self) -> bool {
-        !self.synchrony.is_complete() && self.peer_is_active()
+        !self.session.synchrony.is_complete() && self.peer_is_active()
     }
 
     /// The peer answers for one flow by a resync, which names all others.
@@ -164,13 +164,13 @@ impl Engine {
         let refused = self.full.room.refused.as_ref();
         let tried = refused.map(|flow| self.table.hash(flow));
         if let Some(hash) = tried {
-            self.outbox.push_lost(hash);
+            self.session.outbox.push_lost(hash);
         }
         self.send_lost(now_ns);
     }
 
     pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
-        let missing = self.missing.count();
+        let missing = self.session.missing.count();
         if !self.full.is_warning_due(now_ns, missing) {
             return;
         }

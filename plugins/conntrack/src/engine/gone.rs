@@ -116,15 +116,15 @@ impl Engine {
         flow.incarnation = entry.incarnation();
         let (hash, waiting) = (entry.hash, entry.stop_waiting());
         self.unqueue(waiting);
-        self.endings.push(now_ns, hash, flow, why);
+        self.session.endings.push(now_ns, hash, flow, why);
     }
 
     /// Tells of those that no new flow followed.
     pub(super) fn end_endings(&mut self, now_ns: u64) {
         if self.is_draining() {
-            self.endings.hold(now_ns + WAIT_NS + PULSE_NS);
+            self.session.endings.hold(now_ns + WAIT_NS + PULSE_NS);
         }
-        while let Some(ending) = self.endings.pop_due(now_ns) {
+        while let Some(ending) = self.session.endings.pop_due(now_ns) {
             self.end(now_ns, ending);
         }
     }
@@ -144,12 +144,12 @@ impl Engine {
 
     /// A group has gone, and others stay: whether packets of its flows pass the peer decides.
     pub(super) fn hold_endings_of_moved(&mut self, now_ns: u64) {
-        self.endings.hold(now_ns + WAIT_OF_MOVED_NS);
+        self.session.endings.hold(now_ns + WAIT_OF_MOVED_NS);
     }
 
     /// Flows of which the peer is not to hear yet that they are gone.
     pub(super) fn tell_endings_alive(&mut self, now_ns: u64) {
-        for hash in self.endings.hashes() {
+        for hash in self.session.endings.hashes() {
             let slot = self.ending_slot(hash);
             if slot.is_some_and(|slot| self.table.get(slot).has(flag::SENT)) {
                 self.tell_alive(now_ns, hash);
@@ -159,7 +159,7 @@ impl Engine {
 
     /// This node carries nothing any more: what its kernel dropped lives at the peer.
     pub(super) fn give_endings(&mut self, now_ns: u64) {
-        for hash in self.endings.take_hashes() {
+        for hash in self.session.endings.take_hashes() {
             if self.ending_slot(hash).is_some() {
                 self.lack_dropped(now_ns, hash);
             }
@@ -172,7 +172,7 @@ impl Engine {
         if self.peer.is_some() {
             self.counters.lost += 1;
             self.lose(now_ns, hash);
-            if self.synchrony.set_complete(false) {
+            if self.session.synchrony.set_complete(false) {
                 self.tell_synchrony(now_ns);
             }
         }
@@ -180,7 +180,7 @@ impl Engine {
 
     /// Nobody is there to be told.
     pub(super) fn forget_endings(&mut self) {
-        let mut endings = std::mem::take(&mut self.endings);
+        let mut endings = std::mem::take(&mut self.session.endings);
         for hash in endings.take_hashes() {
             if self.ending_slot(hash).is_some() {
                 self.drop_entry(hash);

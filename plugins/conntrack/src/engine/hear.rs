@@ -33,13 +33,13 @@ impl Engine {
                 lease_s,
                 serial,
             } => {
-                self.missing.clear();
+                self.session.missing.clear();
                 self.table.begin_round();
                 peer.resync = number;
                 peer.answers = serial;
                 peer.resync_begun = true;
                 peer.lease_s = lease_s;
-                self.last_floor_s = lease_s;
+                self.keeping.set_lease_s(lease_s);
             }
             Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
             Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
@@ -51,7 +51,7 @@ impl Engine {
                 peer.behind_us = 0;
                 peer.unsettled = unsettled;
                 if unsettled {
-                    self.synchrony.set_complete(false);
+                    self.session.synchrony.set_complete(false);
                 }
                 self.adopt();
             }
@@ -74,7 +74,7 @@ impl Engine {
         match (kind, slot) {
             (Kind::Gone(why), Some(slot)) => self.take_gone(slot, why, flow),
             (Kind::Gone(_), None) => {
-                self.missing.remove(hash);
+                self.session.missing.remove(hash);
             }
             (_, Some(slot)) if self.table.get(slot).has(flag::ENDING) => {
                 // the kernel here has dropped it, and the peer's has not
@@ -89,13 +89,13 @@ impl Engine {
     fn take_unknown(&mut self, now_ns: u64, hash: u64, kind: Kind, flow: Flow) {
         match kind {
             Kind::Whole => self.take_new(now_ns, hash, flow),
-            _ if self.missing.is_refused(hash) => {}
+            _ if self.session.missing.is_refused(hash) => {}
             _ => self.lose(now_ns, hash),
         }
     }
 
     pub(super) fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        self.missing.remove(hash);
+        self.session.missing.remove(hash);
         let slot = self.table.insert(Entry::new(hash, 0));
         self.know(now_ns, slot, &flow);
         self.table.get_mut(slot).extra = digest(&flow);
@@ -269,7 +269,7 @@ impl Engine {
                 }
             }
             // tried again now and then, and nobody waits for it
-            None if self.missing.is_refused(hash) => {
+            None if self.session.missing.is_refused(hash) => {
                 let number = self.peer.as_ref().map_or(0, |peer| peer.resync);
                 if number % RESYNCS_PER_TRY == 0 {
                     self.ask_for(now_ns, hash);

@@ -18,6 +18,8 @@ const KEEPING_NS: u64 = 3600 * SECOND_NS;
 pub(super) struct Keeping {
     next_ns: u64,
     until_ns: u64,
+    /// Minimum lifetime of copies, as last reported by the peer.
+    lease_s: u32,
 }
 
 impl Keeping {
@@ -30,6 +32,14 @@ impl Keeping {
     fn go_on(&mut self, now_ns: u64, interval_ns: u64) -> bool {
         self.next_ns = now_ns + interval_ns;
         now_ns < self.until_ns
+    }
+
+    pub(super) fn set_lease_s(&mut self, lease_s: u32) {
+        self.lease_s = lease_s;
+    }
+
+    pub(super) fn lease_s(&self) -> u32 {
+        self.lease_s
     }
 
     pub(super) fn end(&mut self) {
@@ -56,7 +66,9 @@ impl Engine {
     }
 
     pub(super) fn next_keep_ns(&self) -> Option<u64> {
-        let Keeping { next_ns, until_ns } = self.keeping;
+        let Keeping {
+            next_ns, until_ns, ..
+        } = self.keeping;
         let keeps = self.peer.is_none() && next_ns < until_ns;
         keeps.then_some(next_ns)
     }
@@ -84,7 +96,7 @@ impl Engine {
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let full_s = full_s.max(self.last_floor_s);
+        let full_s = full_s.max(self.keeping.lease_s());
         if left_s < full_s {
             entry.peer_s = now_s.saturating_add(full_s);
             self.write(How::Refresh, flow.clone(), full_s);

@@ -147,7 +147,7 @@ impl Engine {
             NOT_WAITING if !entry.is_own(now_s) && entry.is_peers(now_s) => Fate::Copy,
             NOT_WAITING if entry.has(flag::SENT) => Fate::Replicated,
             NOT_WAITING => Fate::Untold,
-            number if self.outbox.is_young(number) => Fate::Young,
+            number if self.session.outbox.is_young(number) => Fate::Young,
             _ => Fate::Waiting,
         }
     }

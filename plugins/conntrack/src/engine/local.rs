@@ -75,10 +75,10 @@ impl Engine {
     /// Notifications were lost: whatever they said is found by a resync.
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.overruns += 1;
-        self.resyncs.handle_overrun(now_ns);
+        self.session.resyncs.handle_overrun(now_ns);
         if self.speaks(now_ns) {
             self.walks.request(Due::Resync);
-            if !self.resyncs.set_unsettled(true) {
+            if !self.session.resyncs.set_unsettled(true) {
                 self.push_pulse(now_ns);
             }
         }
@@ -131,7 +131,7 @@ impl Engine {
             since_ns: now_ns,
         };
         let number = match is_young {
-            true => self.outbox.push_young(&mut self.table, change),
+            true => self.session.outbox.push_young(&mut self.table, change),
             false => self.push_ready(now_ns, change),
         };
         self.table.get_mut(slot).wait(number);
@@ -140,7 +140,7 @@ impl Engine {
     /// Whether flows wait until they are old enough. Where both nodes are active, answers come to the
     /// other one before that.
     fn has_youth(&self) -> bool {
-        self.settings.min_age_ns > 0 && !self.outbox.is_draining() && !self.is_shared()
+        self.settings.min_age_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
     }
 
     fn handle_changed(&mut self, now_ns: u64, mut flow: Flow, by: By) {
@@ -182,7 +182,7 @@ impl Engine {
         if !entry.is_own(seconds(now_ns)) {
             return; // what only the peer's word keeps alive is not told back
         }
-        if let Some(waiting) = self.outbox.change_mut(entry.waiting()) {
+        if let Some(waiting) = self.session.outbox.change_mut(entry.waiting()) {
             if kind == Kind::Whole {
                 waiting.kind = Kind::Whole;
                 waiting.flow.reply = flow.reply;
@@ -208,7 +208,7 @@ impl Engine {
     /// A mark, a label or a state may exclude what was included.
     fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
         let state = self.table.get(slot).state();
-        let waiting = self.outbox.change_mut(number);
+        let waiting = self.session.outbox.change_mut(number);
         let Some(waiting) = waiting.filter(|it| !self.filter.still_admits(&it.flow, state)) else {
             return;
         };
@@ -245,10 +245,10 @@ impl Engine {
     }
 
     pub(super) fn look_up(&mut self, flow: Flow) {
-        if self.unknown.len() < UNKNOWN_MAX {
-            self.unknown.push(flow);
+        if self.session.unknown.len() < UNKNOWN_MAX {
+            self.session.unknown.push(flow);
         } else {
-            self.unknown.clear();
+            self.session.unknown.clear();
             self.walks.request(Due::Resync);
         }
     }
@@ -275,9 +275,13 @@ impl Engine {
 
     /// Flows found by the first resync are old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        let is_young = self.has_youth() && !self.resyncs.is_first();
+        let is_young = self.has_youth() && !self.session.resyncs.is_first();
         self.insert_new(now_ns, hash, flow, is_young);
-        if let Some(slot) = self.table.find(hash).filter(|_| self.resyncs.is_first()) {
+        if let Some(slot) = self
+            .table
+            .find(hash)
+            .filter(|_| self.session.resyncs.is_first())
+        {
             // who gave it its time is not known
             self.table.set_flag(slot, flag::RECENT, false);
         }
@@ -290,13 +294,13 @@ impl Engine {
 
     /// The peer is not told of it.
     pub(super) fn unqueue(&mut self, number: u32) {
-        self.outbox.remove(number);
+        self.session.outbox.remove(number);
     }
 
     // ---- flows that are too young
 
     pub(super) fn next_ripe_ns(&self) -> Option<u64> {
-        self.outbox.next_ripe_ns(self.settings.min_age_ns)
+        self.session.outbox.next_ripe_ns(self.settings.min_age_ns)
     }
 
     /// Sends those that have become old enough; all of them where nobody waits for that.
@@ -305,7 +309,7 @@ impl Engine {
             true => self.settings.min_age_ns,
             false => 0,
         };
-        while let Some(change) = self.outbox.pop_ripe(now_ns, min_age_ns) {
+        while let Some(change) = self.session.outbox.pop_ripe(now_ns, min_age_ns) {
             let hash = change.hash;
             let number = self.push_ready(now_ns, change);
             if let Some(slot) = self.table.find(hash) {

@@ -69,7 +69,6 @@ use crate::flow::{Flow, Key, Tuple};
 use crate::wire::{self, Address};
 use addresses::Addresses;
 use compare::Comparisons;
-use elsewhere::Elsewhere;
 use full::FullTable;
 use gone::Endings;
 use keep::Keeping;
@@ -80,7 +79,6 @@ use resyncs::Resyncs;
 use roles::Roles;
 use synchrony::Synchrony;
 use table::Table;
-use translated::Translated;
 use walks::{Due, Walks};
 
 pub const SECOND_NS: u64 = 1_000_000_000;
@@ -192,39 +190,59 @@ struct Reports {
     unreported: Option<String>,
     /// Some ruleset hides flows by `ct event`.
     hides: bool,
+    timeouts: Timeouts,
+}
+
+/// What lives as long as the channel to the peer.
+#[derive(Debug)]
+struct Session {
+    outbox: Outbox,
+    resyncs: Resyncs,
+    synchrony: Synchrony,
+    /// Flows that the peer has and this kernel has not, since its resync began.
+    missing: Missing,
+    endings: Endings,
+    /// Changed flows of which too little is known: the kernel is asked.
+    unknown: Vec<Flow>,
+    /// Flows of the peer whose master has not come yet.
+    orphans: Vec<Change>,
+    comparisons: Comparisons,
+}
+
+impl Session {
+    fn new(now_ns: u64, wire: u32, resyncs: Resyncs) -> Self {
+        Self {
+            outbox: Outbox::new(now_ns, wire),
+            resyncs,
+            synchrony: Synchrony::default(),
+            missing: Missing::default(),
+            endings: Endings::default(),
+            unknown: Vec::new(),
+            orphans: Vec::new(),
+            comparisons: Comparisons::default(),
+        }
+    }
+
+    /// The session that follows this one.
+    fn next(&self, now_ns: u64, wire: u32) -> Self {
+        Self::new(now_ns, wire, self.resyncs.for_new_peer())
+    }
 }
 
 pub struct Engine {
     settings: Settings,
     filter: Filter,
-    own_key: Key,
     roles: Roles,
-    /// Without tables.
-    session: Replicated<Map>,
+    /// Roles and keys of both nodes; it has no tables here.
+    replica: Replicated<Map>,
     peer: Option<Peer>,
-    /// Version of the messages between both.
-    wire: u32,
-    synchrony: Synchrony,
-    /// Flows that the peer has and this kernel has not, since its resync began.
-    missing: Missing,
+    session: Session,
+    table: Table,
+    walks: Walks,
+    keeping: Keeping,
     full: FullTable,
     reports: Reports,
-    table: Table,
-    endings: Endings,
-    keeping: Keeping,
-    elsewhere: Elsewhere,
-    outbox: Outbox,
-    /// Changed flows of which too little is known.
-    unknown: Vec<Flow>,
-    walks: Walks,
-    resyncs: Resyncs,
     addresses: Addresses,
-    timeouts: Timeouts,
-    orphans: Vec<Change>,
-    /// Minimum lifetime of copies, as last reported by the peer.
-    last_floor_s: u32,
-    translated: Translated,
-    comparisons: Comparisons,
     listing: Option<Listing>,
     actions: VecDeque<Action>,
     pub counters: Counters,
@@ -237,29 +255,16 @@ impl Engine {
         Self {
             settings: Settings::default(),
             filter: Filter::default(),
-            own_key,
             roles: Roles::default(),
-            session: Replicated::with(Config::new(run, node, []), Map::new(0)),
+            replica: Replicated::with(Config::new(run, node, []), Map::new(0)),
             peer: None,
-            wire: wire::VERSION,
-            synchrony: Synchrony::default(),
-            missing: Missing::default(),
+            session: Session::new(0, wire::VERSION, Resyncs::default()),
+            table: Table::new(own_key),
+            walks: Walks::default(),
+            keeping: Keeping::default(),
             full: FullTable::default(),
             reports: Reports::default(),
-            table: Table::default(),
-            endings: Endings::default(),
-            keeping: Keeping::default(),
-            elsewhere: Elsewhere::default(),
-            outbox: Outbox::new(0),
-            unknown: Vec::new(),
-            walks: Walks::default(),
-            resyncs: Resyncs::default(),
             addresses: Addresses::default(),
-            timeouts: Timeouts::default(),
-            orphans: Vec::new(),
-            last_floor_s: 0,
-            translated: Translated::default(),
-            comparisons: Comparisons::default(),
             listing: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -302,17 +307,17 @@ impl Engine {
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
-        self.session.handle_timeout(now_ns);
+        self.replica.handle_timeout(now_ns);
         self.forget_left(now_ns);
         self.pulse(now_ns);
         self.ripen(now_ns);
         self.end_endings(now_ns);
         self.keep_again(now_ns);
         self.try_for_room(now_ns);
-        if self.resyncs.is_due(now_ns) {
+        if self.session.resyncs.is_due(now_ns) {
             let speaks = self.request_resync(now_ns);
             let next_ns = now_ns.saturating_add(self.resync_interval_ns());
-            self.resyncs.schedule(speaks.then_some(next_ns));
+            self.session.resyncs.schedule(speaks.then_some(next_ns));
             if !speaks {
                 self.walks.cancel(Due::Resync);
             }
@@ -329,15 +334,15 @@ impl Engine {
         let offering_end_ns = self.roles.offering_end_ns();
         let offering = offering_end_ns.filter(|_| self.reports.subscription == Subscription::All);
         [
-            self.outbox.next_flush_ns(now_ns),
+            self.session.outbox.next_flush_ns(now_ns),
             offering,
-            self.resyncs.next_ns(),
-            self.session.next_timeout(now_ns),
+            self.session.resyncs.next_ns(),
+            self.replica.next_timeout(now_ns),
             self.next_ripe_ns(),
-            self.endings.next_ns(),
+            self.session.endings.next_ns(),
             self.next_try_ns(now_ns),
             self.walks.next_ns(now_ns),
-            Some(self.outbox.pulse_at_ns()),
+            Some(self.session.outbox.pulse_at_ns()),
         ]
         .into_iter()
         .flatten()

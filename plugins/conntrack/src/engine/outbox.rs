@@ -27,10 +27,12 @@ pub(super) struct Outbox {
     is_draining: bool,
     /// No notification waits in the kernel since the drain began.
     heard_all: bool,
+    /// Version of the messages that the peer knows.
+    wire: u32,
 }
 
 impl Outbox {
-    pub(super) fn new(now_ns: u64) -> Self {
+    pub(super) fn new(now_ns: u64, wire: u32) -> Self {
         Self {
             ready: Queue::new(0),
             young: Queue::new(1),
@@ -40,7 +42,12 @@ impl Outbox {
             pulse_at_ns: now_ns + PULSE_NS,
             is_draining: false,
             heard_all: false,
+            wire,
         }
+    }
+
+    pub(super) fn wire(&self) -> u32 {
+        self.wire
     }
 
     /// Number of changes and messages, young flows included.

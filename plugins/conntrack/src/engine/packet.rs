@@ -57,7 +57,7 @@ impl Engine {
     /// None of what a hand caused.
     pub(super) fn packet_of(&self, now_ns: u64, flow: &Flow, by: By) -> Option<Packet> {
         (by == By::Traffic).then(|| Packet {
-            given: self.timeouts.given(flow),
+            given: self.reports.timeouts.given(flow),
             there: self.leaves_there(now_ns, flow),
         })
     }
@@ -89,7 +89,7 @@ impl Engine {
     /// The time that a packet gives the flow, as far as is known.
     pub(super) fn full_s(&self, flow: &Flow) -> u32 {
         match self.table.given(self.table.hash(flow)) {
-            0 => self.timeouts.of(flow),
+            0 => self.reports.timeouts.of(flow),
             given_s => given_s,
         }
     }

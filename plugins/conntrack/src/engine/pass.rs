@@ -11,11 +11,11 @@ impl Engine {
     pub fn go_on(&mut self, now_ns: u64) {
         self.send_lost(now_ns);
         if self.is_resync_futile(now_ns) {
-            self.resyncs.handle_stop();
+            self.session.resyncs.handle_stop();
             self.stop_pass();
         }
-        if !self.unknown.is_empty() {
-            let unknown = std::mem::take(&mut self.unknown);
+        if !self.session.unknown.is_empty() {
+            let unknown = std::mem::take(&mut self.session.unknown);
             self.actions.push_back(Action::Find(unknown));
         }
         let speaks = self.speaks(now_ns);
@@ -41,7 +41,8 @@ impl Engine {
 
     /// A resync in which notifications were lost must be repeated: better now than at its end.
     fn is_resync_futile(&self, now_ns: u64) -> bool {
-        self.walks.is_resync_overrun(self.counters.overruns) && self.resyncs.may_stop(now_ns)
+        self.walks.is_resync_overrun(self.counters.overruns)
+            && self.session.resyncs.may_stop(now_ns)
     }
 
     /// A walk that somebody waits for starts again.
@@ -130,12 +131,12 @@ impl Engine {
     }
 
     pub(super) fn resync_interval_ns(&self) -> u64 {
-        self.resyncs.interval_ns(self.settings.resync_ns)
+        self.session.resyncs.interval_ns(self.settings.resync_ns)
     }
 
     /// The next resync comes as soon as it may, after the one that goes on.
     pub(super) fn resync_soon(&mut self, now_ns: u64) {
         self.walks.repeat_resync();
-        self.resyncs.hasten(now_ns);
+        self.session.resyncs.hasten(now_ns);
     }
 }

@@ -116,13 +116,12 @@ impl Engine {
         if !complete {
             self.walks.request(Due::Loosen);
         }
-        self.synchrony.set_loosening(!complete);
         self.tell_synchrony(now_ns);
     }
 
     /// The kernel's present timeouts.
     pub fn handle_timeouts(&mut self, timeouts: Timeouts) {
-        self.timeouts = timeouts;
+        self.reports.timeouts = timeouts;
     }
 
     /// One flow of the kernel's table.
@@ -145,7 +144,7 @@ impl Engine {
         }
         let wanted_s = self.full_s(&flow);
         // Longer than the lease: so it came, by a rule of the administrator's.
-        let wanted_s = match left_s > self.last_floor_s {
+        let wanted_s = match left_s > self.keeping.lease_s() {
             true => left_s.max(wanted_s),
             false => wanted_s,
         };

@@ -13,7 +13,7 @@ impl Engine {
         self.counters.resyncs += 1;
         self.table.age();
         let next_ns = now_ns.saturating_add(self.resync_interval_ns());
-        self.resyncs.schedule(Some(next_ns));
+        self.session.resyncs.schedule(Some(next_ns));
         let resync = Message::Resync {
             number,
             lease_s: self.lease_s(),
@@ -49,7 +49,7 @@ impl Engine {
                 return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
             // its record goes before this word; a young flow has none yet
-            if self.outbox.is_ready(entry.waiting()) {
+            if self.session.outbox.is_ready(entry.waiting()) {
                 self.tell_alive(now_ns, hash);
             }
             return;
@@ -184,15 +184,15 @@ impl Engine {
             return;
         }
         let took_ns = now_ns.saturating_sub(pass.began_ns);
-        self.resyncs.handle_end(took_ns);
+        self.session.resyncs.handle_end(took_ns);
         let next_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
-        self.resyncs.schedule(Some(next_ns));
+        self.session.resyncs.schedule(Some(next_ns));
         if pass.repeats {
             self.resync_soon(now_ns);
         }
         self.drop_absent(now_ns, |_| false);
         let is_unsettled = self.counters.overruns > pass.overruns;
-        self.resyncs.set_unsettled(is_unsettled);
+        self.session.resyncs.set_unsettled(is_unsettled);
         if is_unsettled {
             self.walks.request(Due::Resync);
         }
@@ -218,7 +218,7 @@ impl Engine {
                 self.counters.lost += 1;
                 self.lose(now_ns, entry.hash);
                 if !self.roles.is_active() {
-                    self.synchrony.set_complete(false);
+                    self.session.synchrony.set_complete(false);
                 }
             }
         }
@@ -233,7 +233,7 @@ impl Engine {
             return; // it began before this node listened
         }
         peer.is_met = true;
-        if Some(peer.answers) != self.session.replica().serial() {
+        if Some(peer.answers) != self.replica.replica().serial() {
             return; // or before the peer knew what this node is now: another one follows
         }
         self.send_lost(now_ns);
@@ -241,9 +241,9 @@ impl Engine {
             return;
         }
         let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
-        let is_complete = self.missing.count() == 0 && is_settled;
-        self.synchrony.set_complete(is_complete);
-        self.synchrony.set_split(false);
+        let is_complete = self.session.missing.count() == 0 && is_settled;
+        self.session.synchrony.set_complete(is_complete);
+        self.session.synchrony.set_split(false);
         self.keeping.end();
         let carries = self.speaks(now_ns);
         if !carries {

@@ -5,52 +5,48 @@
 
 use super::compare::Fault;
 use super::local::seconds;
-use super::missing::Missing;
-use super::outbox::Outbox;
 use super::roles::Move;
 use super::table::flag;
 use super::walks::{Due, Work};
 use super::{Action, Engine, Peer, Subscription};
 use crate::flow::Flow;
+use crate::wire;
 
 impl Engine {
-    /// Version of the messages that the peer knows, before [`handle_up`](Self::handle_up).
-    pub fn handle_wire(&mut self, version: u32) {
-        self.wire = version;
-    }
-
-    /// The channel to the peer is there.
-    pub fn handle_up(&mut self, now_ns: u64) {
+    /// The channel to the peer is there, which knows this version of the messages. The peer knows nothing yet, and what
+    /// it says is not known.
+    pub fn handle_up(&mut self, now_ns: u64, wire: u32) {
         self.peer = Some(Peer {
             heard_ns: now_ns,
             ..Peer::default()
         });
-        self.forget(now_ns);
-        self.synchrony.set_complete(self.roles.is_active());
-        self.session.handle_up();
+        self.table.disconnect();
+        self.session = self.session.next(now_ns, wire);
+        self.roles.forget_offering();
+        self.stop_pass_if(Work::needs_peer);
+        self.walks.keep_own();
+        self.session.synchrony.set_complete(self.roles.is_active());
+        self.replica.handle_up();
         self.tell_synchrony(now_ns);
     }
 
     /// The peer is gone. Its flows stay: they may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.forget_endings();
+        self.end_comparison(Err(Fault::Gone));
         self.table.disconnect();
         let was_active = self.peer_is_active();
-        self.session.handle_down();
+        self.replica.handle_down();
         self.peer = None;
+        self.session = self.session.next(now_ns, wire::VERSION);
         self.walks.end_pause();
         match was_active {
             true => self.inherit(now_ns),
             false => self.keep_on(now_ns),
         }
         self.roles.note_alone();
-        self.synchrony.forget_said();
-        self.end_comparison(Err(Fault::Gone));
         self.stop_pass_if(Work::needs_peer);
         self.walks.cancel_comparisons();
-        self.outbox = Outbox::new(now_ns);
-        self.unknown.clear();
-        self.resyncs.schedule(None);
         self.subscribe(now_ns);
     }
 
@@ -123,13 +119,11 @@ impl Engine {
 
     fn begin_loosening(&mut self) {
         self.walks.request(Due::Loosen);
-        self.synchrony.set_loosening(true);
     }
 
     fn take_over(&mut self, now_ns: u64) {
         self.stop_pass();
         self.walks.end_pause();
-        self.synchrony.set_loosening(false);
         for due in [Due::Loosen, Due::Prune, Due::Verify] {
             self.walks.cancel(due);
         }
@@ -152,7 +146,7 @@ impl Engine {
         }
         // what another active node carries may still be on its way
         if !self.peer_is_active() {
-            self.synchrony.set_complete(true);
+            self.session.synchrony.set_complete(true);
         }
         self.roles.set_restored(self.roles.has_all());
         self.carry_all(now_ns);
@@ -169,15 +163,15 @@ impl Engine {
         self.begin_loosening();
         if self.peer.is_some() {
             self.roles.begin_offering(now_ns);
-            if self.synchrony.set_split(false) {
-                self.synchrony.set_complete(false);
+            if self.session.synchrony.set_split(false) {
+                self.session.synchrony.set_complete(false);
             }
         }
         self.give_endings(now_ns);
         self.ask_for_kept(now_ns);
-        if self.resyncs.set_unsettled(false) {
+        if self.session.resyncs.set_unsettled(false) {
             // what this kernel has is not what the peer was told
-            self.session.split().0.ask_again();
+            self.replica.split().0.ask_again();
         }
         self.subscribe(now_ns);
     }
@@ -197,7 +191,7 @@ impl Engine {
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
-        self.elsewhere.changed_ns = now_ns;
+        self.addresses.elsewhere.changed_ns = now_ns;
         if !active {
             self.keeping.end();
         }
@@ -205,10 +199,13 @@ impl Engine {
             self.roles.set_restored(false);
         }
         if first {
-            self.synchrony.set_split(active && self.roles.is_active());
+            self.session
+                .synchrony
+                .set_split(active && self.roles.is_active());
             let is_complete = self.roles.is_active() && !active;
-            self.synchrony.set_complete(is_complete);
-            self.meet();
+            self.session.synchrony.set_complete(is_complete);
+            let peer_key = self.replica.replica().peer_key();
+            self.table.meet(peer_key.unwrap_or_default());
             self.walks.request(Due::Strays);
             self.tell_addresses();
             self.tell_held_addresses();
@@ -225,12 +222,6 @@ impl Engine {
             self.carry_all(now_ns);
         }
         self.subscribe(now_ns);
-    }
-
-    fn meet(&mut self) {
-        let [a, b] = self.own_key;
-        let [c, d] = self.session.replica().peer_key().unwrap_or_default();
-        self.table.rekey([a ^ c, b ^ d]);
     }
 
     /// Knowledge of a flow from before the peer's restart.
@@ -259,18 +250,5 @@ impl Engine {
         if self.roles.end_offering(now_ns) {
             self.renew_session();
         }
-    }
-
-    /// A peer that has just come knows nothing, and what it says is not known yet.
-    fn forget(&mut self, now_ns: u64) {
-        self.table.disconnect();
-        self.outbox = Outbox::new(now_ns);
-        self.synchrony.forget_said();
-        self.roles.forget_offering();
-        self.resyncs = self.resyncs.for_new_peer();
-        self.orphans.clear();
-        self.missing = Missing::default();
-        self.stop_pass_if(Work::needs_peer);
-        self.walks.keep_own();
     }
 }

@@ -17,47 +17,47 @@ const LACKING_NS: u64 = 10 * SECOND_NS;
 impl Engine {
     /// The next message, the session's first. It stays until [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        while self.outbox.outgoing().is_none() {
-            if !self.outbox.is_ahead() && self.session.poll_message(now_ns).is_some() {
-                return self.session.poll_message(now_ns);
+        while self.session.outbox.outgoing().is_none() {
+            if !self.session.outbox.is_ahead() && self.replica.poll_message(now_ns).is_some() {
+                return self.replica.poll_message(now_ns);
             }
-            if self.outbox.is_due(now_ns) {
+            if self.session.outbox.is_due(now_ns) {
                 let message = self.next_message(now_ns);
-                self.outbox.set_outgoing(message);
+                self.session.outbox.set_outgoing(message);
             } else if !self.ask_whether_drained() {
                 return None;
             }
         }
-        self.outbox.outgoing()
+        self.session.outbox.outgoing()
     }
 
     /// The channel took it.
     pub fn message_sent(&mut self, now_ns: u64) {
-        match self.outbox.take_outgoing() {
+        match self.session.outbox.take_outgoing() {
             Some(message) => {
                 self.counters.sent_bytes += message.len() as u64;
-                self.outbox.put_pulse_off(now_ns);
+                self.session.outbox.put_pulse_off(now_ns);
             }
-            None => self.session.message_sent(),
+            None => self.replica.message_sent(),
         }
     }
 
     /// Whether as much waits as may: events and dumps stay where they are.
     pub fn is_congested(&self) -> bool {
-        self.outbox.is_congested()
+        self.session.outbox.is_congested()
     }
 
     /// None if later changes replaced all that waited.
     fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
-        let oldest_ns = self.outbox.oldest_ns().unwrap_or(now_ns);
+        let oldest_ns = self.session.outbox.oldest_ns().unwrap_or(now_ns);
         let age_us = u32::try_from(now_ns.saturating_sub(oldest_ns) / 1000).unwrap_or(u32::MAX);
-        let is_ahead = self.outbox.is_ahead();
-        if let Some(message) = self.outbox.pop_message(is_ahead) {
+        let is_ahead = self.session.outbox.is_ahead();
+        if let Some(message) = self.session.outbox.pop_message(is_ahead) {
             return Some(message);
         }
         let mut message = Vec::new();
         while message.len() + RECORD_BYTES_MAX <= MESSAGE_BYTES {
-            let Some(change) = self.outbox.pop_change(is_ahead) else {
+            let Some(change) = self.session.outbox.pop_change(is_ahead) else {
                 break;
             };
             if message.is_empty() {
@@ -83,7 +83,7 @@ impl Engine {
             change.flow.incarnation = entry.incarnation();
             let left_s = entry.own_s.saturating_sub(seconds(now_ns));
             change.flow.timeout_s = Some(left_s);
-            change.flow.given_s = match self.wire >= wire::WITH_GIVEN {
+            change.flow.given_s = match self.session.outbox.wire() >= wire::WITH_GIVEN {
                 true => self.table.given(change.hash),
                 false => 0,
             };
@@ -114,7 +114,7 @@ impl Engine {
     pub(super) fn push_ready(&mut self, now_ns: u64, change: Change) -> u32 {
         self.roles.note_change_told();
         self.flush_soon(now_ns);
-        self.outbox.push_change(change)
+        self.session.outbox.push_change(change)
     }
 
     pub(super) fn push_message(&mut self, now_ns: u64, message: &Message<'_>) {
@@ -123,7 +123,7 @@ impl Engine {
 
     pub(super) fn push_bytes(&mut self, now_ns: u64, message: Vec<u8>) {
         self.flush_soon(now_ns);
-        self.outbox.push_message(message);
+        self.session.outbox.push_message(message);
     }
 
     fn flush_soon(&mut self, now_ns: u64) {
@@ -131,13 +131,13 @@ impl Engine {
             true => self.settings.batch_ns,
             false => 0,
         };
-        self.outbox.flush_soon(now_ns, batch_ns);
+        self.session.outbox.flush_soon(now_ns, batch_ns);
     }
 
     /// Whether changes wait for others. With both nodes active the answer to a new flow's first packet
     /// may come to the other node, at once.
     pub fn gathers(&self) -> bool {
-        self.settings.batch_ns > 0 && !self.outbox.is_draining() && !self.is_shared()
+        self.settings.batch_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
     }
 
     /// Lifetime of a flow at the peer without a report, in seconds.
@@ -157,16 +157,16 @@ impl Engine {
     }
 
     pub(super) fn pulse(&mut self, now_ns: u64) {
-        if now_ns < self.outbox.pulse_at_ns() {
+        if now_ns < self.session.outbox.pulse_at_ns() {
             return;
         }
         self.counters.measure(now_ns);
-        self.outbox.put_pulse_off(now_ns);
+        self.session.outbox.put_pulse_off(now_ns);
         self.tell_synchrony(now_ns);
         self.warn_of_full_table(now_ns);
         self.tell_translated(now_ns);
         // they would pile up behind a channel that takes nothing
-        if self.peer.is_some() && self.outbox.outgoing().is_none() {
+        if self.peer.is_some() && self.session.outbox.outgoing().is_none() {
             self.push_pulse(now_ns);
         }
     }
@@ -174,7 +174,7 @@ impl Engine {
     pub(super) fn push_pulse(&mut self, now_ns: u64) {
         let pulse = Message::Pulse {
             flows: self.table.len() as u32,
-            unsettled: self.resyncs.is_unsettled(),
+            unsettled: self.session.resyncs.is_unsettled(),
         };
         self.push_message(now_ns, &pulse);
     }
@@ -182,7 +182,7 @@ impl Engine {
     /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it
     /// is missed again by the next resync.
     pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
-        self.missing.insert(hash);
+        self.session.missing.insert(hash);
         self.ask_for(now_ns, hash);
     }
 
@@ -191,13 +191,13 @@ impl Engine {
         if self.is_congested() || self.full.is_full(now_ns) {
             return;
         }
-        if self.outbox.push_lost(hash) {
+        if self.session.outbox.push_lost(hash) {
             self.send_lost(now_ns);
         }
     }
 
     pub(super) fn send_lost(&mut self, now_ns: u64) {
-        let lost = self.outbox.take_lost().into_iter();
+        let lost = self.session.outbox.take_lost().into_iter();
         let bytes: Vec<u8> = lost.flat_map(u64::to_be_bytes).collect();
         if !bytes.is_empty() {
             self.push_message(now_ns, &Message::Lost(&bytes));
@@ -216,7 +216,8 @@ impl Engine {
         // none is a word, too: there were some before
         if heard {
             let addresses = self.addresses.dynamic().collect();
-            self.outbox
+            self.session
+                .outbox
                 .push_message(Message::Addresses(addresses).encode());
         }
     }

@@ -25,27 +25,27 @@ impl Engine {
         peer.heard_ns = now_ns;
         let heard = match bytes.first() {
             Some(OWN..) => self.handle_own(now_ns, bytes),
-            _ => self.session.handle_message(now_ns, bytes),
+            _ => self.replica.handle_message(now_ns, bytes),
         };
         // what it told of may be missing here
         if heard.is_err() && !self.roles.is_active() {
-            self.synchrony.set_complete(false);
+            self.session.synchrony.set_complete(false);
         }
         self.follow_session(now_ns);
         heard
     }
 
     fn handle_own(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
-        let heard = match self.session.replica().peer_role() {
+        let heard = match self.replica.replica().peer_role() {
             Some(_) => Message::decode(bytes).and_then(|message| self.take(now_ns, message)),
             None => Err(Malformed::Order("of flows")),
         };
-        heard.inspect_err(|why| self.session.split().0.reject(now_ns, *why))
+        heard.inspect_err(|why| self.replica.split().0.reject(now_ns, *why))
     }
 
     /// News of the session.
     fn follow_session(&mut self, now_ns: u64) {
-        let (session, _) = self.session.split();
+        let (session, _) = self.replica.split();
         while let Some(text) = session.poll_event() {
             self.actions.push_back(Action::Warn(text));
         }
@@ -65,15 +65,15 @@ impl Engine {
 
     pub(super) fn tell_role(&mut self, group: &str, active: bool) {
         let role = if active { Role::Active } else { Role::Backup };
-        self.session.handle_role(group, role);
-        self.outbox.go_ahead();
+        self.replica.handle_role(group, role);
+        self.session.outbox.go_ahead();
     }
 
     /// All that was told since no group is active here was told: only a resync that begins after the
     /// peer has heard this tells what of it the peer has.
     pub(super) fn renew_session(&mut self) {
-        self.session.split().0.renew();
-        self.outbox.go_ahead();
+        self.replica.split().0.renew();
+        self.session.outbox.go_ahead();
     }
 
     // ---- drain
@@ -84,27 +84,28 @@ impl Engine {
         if self.peer.is_none() || !self.roles.is_active() {
             return true;
         }
-        self.outbox.start_drain();
+        self.session.outbox.start_drain();
         self.ripen(now_ns);
         self.end_endings(now_ns);
         false
     }
 
     pub fn is_draining(&self) -> bool {
-        self.outbox.is_draining() || !self.session.is_drained()
+        self.session.outbox.is_draining() || !self.replica.is_drained()
     }
 
     /// No notification waits in the kernel.
     pub fn handle_heard_all(&mut self) {
-        self.outbox.handle_heard_all();
+        self.session.outbox.handle_heard_all();
     }
 
     /// Nothing waits here any more: the peer is asked whether it has all of it.
     pub(super) fn ask_whether_drained(&mut self) -> bool {
-        let is_due =
-            self.unknown.is_empty() && !self.resyncs.is_unsettled() && self.outbox.end_drain();
+        let is_due = self.session.unknown.is_empty()
+            && !self.session.resyncs.is_unsettled()
+            && self.session.outbox.end_drain();
         if is_due {
-            self.session.start_drain();
+            self.replica.start_drain();
         }
         is_due
     }

@@ -14,7 +14,7 @@ impl Engine {
             Some(peer)
                 if !self.roles.is_active()
                     && peer.active == Some(true)
-                    && self.synchrony.is_complete() =>
+                    && self.session.synchrony.is_complete() =>
             {
                 format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
             }
@@ -45,6 +45,7 @@ impl Engine {
     pub fn rows(&self, now_ns: u64) -> Vec<(&'static str, Value)> {
         let counters = &self.counters;
         let waiting_ns = self
+            .session
             .outbox
             .oldest_ns()
             .map_or(0, |since| now_ns.saturating_sub(since));
@@ -71,7 +72,7 @@ impl Engine {
                 "flows.kernel_limit",
                 u64::from(counters.kernel_limit).into(),
             ),
-            ("backlog", (self.outbox.len() as u64).into()),
+            ("backlog", (self.session.outbox.len() as u64).into()),
             ("lag_ms", (waiting_ns / 1_000_000).into()),
             ("rate.sent", sent.into()),
             ("rate.applied", applied.into()),
@@ -84,7 +85,7 @@ impl Engine {
             ("resyncs", Value::Counter(counters.resyncs)),
             (
                 "resync.last_ms",
-                (self.resyncs.took_ns() / 1_000_000).into(),
+                (self.session.resyncs.took_ns() / 1_000_000).into(),
             ),
             ("sent.flows", Value::Counter(counters.sent_flows)),
             ("sent.deletes", Value::Counter(counters.sent_deletes)),
@@ -107,7 +108,7 @@ impl Engine {
             ("refused.other", Value::Counter(counters.refused_other)),
             (
                 "malformed",
-                Value::Counter(self.session.replica().garbage().0.into()),
+                Value::Counter(self.replica.replica().garbage().0.into()),
             ),
         ]
     }
@@ -167,7 +168,7 @@ impl Engine {
     }
 
     fn sync_word(&self) -> String {
-        match self.synchrony.said() {
+        match self.session.synchrony.said() {
             None => "no: its peer is not connected".to_owned(),
             Some(Ok(())) => "yes".to_owned(),
             Some(Err(why)) => format!("no: {why}"),

@@ -8,8 +8,6 @@ pub(super) struct Synchrony {
     is_complete: bool,
     /// Both were active when they met.
     is_split: bool,
-    /// Flows of this node are being made ready for a failover: `loosen`.
-    is_loosening: bool,
     said: Option<Result<(), String>>,
     said_at_ns: u64,
 }
@@ -28,18 +26,9 @@ impl Synchrony {
         std::mem::replace(&mut self.is_split, is_split)
     }
 
-    pub(super) fn set_loosening(&mut self, is_loosening: bool) {
-        self.is_loosening = is_loosening;
-    }
-
-    /// The last word; None until there is a peer.
+    /// The last word; None at first.
     pub(super) fn said(&self) -> Option<&Result<(), String>> {
         self.said.as_ref()
-    }
-
-    /// The peer has gone, or has just come.
-    pub(super) fn forget_said(&mut self) {
-        self.said = None;
     }
 
     /// A word that only counts further is said once a second: a table that is full would say one for
@@ -59,13 +48,14 @@ impl Synchrony {
 impl Engine {
     pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
         if let Some(word) = self.word_of_synchrony() {
-            self.synchrony.say(now_ns, word);
+            self.session.synchrony.say(now_ns, word);
         }
     }
 
     /// Whether this node holds what it needs to take over; None until what it was told is written.
     pub fn in_sync(&self) -> Option<Result<(), String>> {
-        self.synchrony
+        self.session
+            .synchrony
             .said()
             .cloned()
             .filter(|_| !self.has_actions())
@@ -76,16 +66,17 @@ impl Engine {
         let no = |why: &str| Err(why.to_owned());
         Some(match peer.active {
             None if self.roles.is_active() => Ok(()),
-            None => self.session.in_sync(),
-            Some(_) if self.synchrony.is_loosening && !self.is_sole() => {
+            None => self.replica.in_sync(),
+            Some(_) if self.walks.is_loosening() && !self.is_sole() => {
                 no("it prepares its own flows")
             }
             Some(false) => Ok(()),
-            Some(true) if self.synchrony.is_complete => Ok(()),
-            Some(true) if self.session.replica().serial().is_none() => self.session.in_sync(),
-            Some(true) if self.missing.count() > 0 => {
-                Err(format!("{} flows are missing", self.missing.count()))
-            }
+            Some(true) if self.session.synchrony.is_complete => Ok(()),
+            Some(true) if self.replica.replica().serial().is_none() => self.replica.in_sync(),
+            Some(true) if self.session.missing.count() > 0 => Err(format!(
+                "{} flows are missing",
+                self.session.missing.count()
+            )),
             Some(true) if peer.unsettled => no("the other node reads its flows again"),
             Some(true) if peer.flows == 0 => no("it is receiving the flows"),
             Some(true) => {

@@ -82,7 +82,7 @@ impl Report {
 impl Engine {
     /// Addresses that this node does not share: no virtual ones.
     pub fn handle_node_addresses(&mut self, addresses: NodeAddresses) {
-        self.translated.addresses = addresses;
+        self.addresses.translated.addresses = addresses;
     }
 
     /// A flow as it is now, and whether a packet has moved its end since it was seen last: what it is translated to
@@ -100,8 +100,8 @@ impl Engine {
     pub(super) fn set_translation(&mut self, slot: u32, how: Translation, to: Address) {
         self.table.set_translation(slot, how);
         match how {
-            Translation::Own => self.translated.report.last = Some(to),
-            Translation::Elsewhere => self.elsewhere.report.last = Some(to),
+            Translation::Own => self.addresses.translated.report.last = Some(to),
+            Translation::Elsewhere => self.addresses.elsewhere.report.last = Some(to),
             Translation::None | Translation::Dynamic => {}
         }
     }
@@ -118,7 +118,8 @@ impl Engine {
             true => Translation::Dynamic,
             false => Translation::Own,
         };
-        self.translated
+        self.addresses
+            .translated
             .addresses
             .contains_key(&to)
             .then_some((how, to))
@@ -135,13 +136,13 @@ impl Engine {
     /// Decides what is reported.
     pub(super) fn tell_translated(&mut self, now_ns: u64) {
         let (flows, of) = (self.table.translated(Translation::Own), self.table.len());
-        self.translated.report.update(now_ns, flows, of);
+        self.addresses.translated.report.update(now_ns, flows, of);
         self.tell_elsewhere(now_ns);
     }
 
     /// On the active node, while there is a peer that a failover would move to.
     pub(super) fn translation_trouble(&self) -> Option<Trouble> {
-        let told = self.translated.report.told.as_ref();
+        let told = self.addresses.translated.report.told.as_ref();
         let Told { flows, of, to } =
             told.filter(|_| self.roles.is_active() && self.peer.is_some())?;
         let show = |(is_ipv6, bytes): &Address| address(*is_ipv6, bytes);
@@ -149,7 +150,7 @@ impl Engine {
             1 => ("is", "ends"),
             _ => ("are", "end"),
         };
-        let instead = match self.translated.addresses.get(to) {
+        let instead = match self.addresses.translated.addresses.get(to) {
             Some(Some(instead)) => format!("`snat to {}`", show(instead)),
             _ => "`snat to` a virtual address".to_owned(),
         };

@@ -262,6 +262,11 @@ impl Walks {
         matches!(self.work(), Some(Work::Tidy { .. }))
     }
 
+    /// Whether flows of this node are still to be made ready for a failover.
+    pub(super) fn is_loosening(&self) -> bool {
+        self.is_due(Due::Loosen) || self.work() == Some(Work::Loosen)
+    }
+
     pub(super) fn is_restoring(&self) -> bool {
         matches!(self.work(), Some(Work::Restore))
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::flow::{INCARNATIONS, status};
 
 fn entry(hash: u64) -> Entry {
     Entry {
@@ -114,6 +115,6 @@ fn translated_flows_are_counted_as_they_come_change_and_go() {
     assert_eq!(counts(&table), [0, 1]);
     table.insert(copied);
     assert_eq!(counts(&table), [1, 1], "recalled");
-    table.rekey([1, 1]);
+    table.meet([1, 1]);
     assert_eq!(counts(&table), [0, 0]);
 }

@@ -134,7 +134,7 @@ fn what_a_kernel_drops_silently_after_the_offer_comes_back() {
     pair.up = true;
     let now_ns = pair.now_ns;
     let nodes = pair.nodes.iter_mut();
-    nodes.for_each(|node| node.engine.handle_up(now_ns));
+    nodes.for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
     while pair.nodes[1].kernel.flows.len() < 30 {
         pair.turn(0);
         pair.turn(1);
@@ -237,7 +237,7 @@ fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
     pair.pass_ms(400_000);
     pair.assert_equal();
     let engine = &pair.nodes[1].engine;
-    let is_refused = |flow: &Flow| engine.missing.is_refused(engine.table.hash(flow));
+    let is_refused = |flow: &Flow| engine.session.missing.is_refused(engine.table.hash(flow));
     assert!(!odd.iter().any(is_refused));
 }
 
@@ -249,7 +249,7 @@ fn who_waits_for_what_has_gone_is_told_so_soon() {
     let engine = &mut pair.nodes[1].engine;
     let number = engine.peer.as_ref().map_or(0, |peer| peer.resync) + 1;
     let serial = engine
-        .session
+        .replica
         .replica()
         .serial()
         .expect("nothing was dropped");
@@ -332,7 +332,7 @@ fn a_cut_in_the_middle_of_the_first_resync_costs_another_one() {
         let now_ns = pair.now_ns;
         pair.nodes
             .iter_mut()
-            .for_each(|node| node.engine.handle_up(now_ns));
+            .for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
         for _ in 0..cut_after {
             pair.turn(0);
             pair.turn(1);
@@ -369,7 +369,7 @@ fn garbage_is_counted_and_changes_nothing() {
         assert!(heard.is_err(), "{bytes:?}");
     }
     pair.settle();
-    assert_eq!(pair.nodes[1].engine.session.replica().garbage().0, 7);
+    assert_eq!(pair.nodes[1].engine.replica.replica().garbage().0, 7);
     assert_eq!(pair.nodes[1].warnings.len(), 1, "once");
     pair.assert_equal();
 }
@@ -407,11 +407,13 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
         (0..10_000).for_each(|number| pair.traffic(0, &tcp(round * 10_000 + number)));
         pair.pass_ms(100);
     }
-    assert!(pair.nodes[0].engine.outbox.len() <= super::super::outbox::WAITING_MAX + 10_000);
+    assert!(
+        pair.nodes[0].engine.session.outbox.len() <= super::super::outbox::WAITING_MAX + 10_000
+    );
     // nor does time alone, or what the peer asks for, fill it
-    let waiting = pair.nodes[0].engine.outbox.len();
+    let waiting = pair.nodes[0].engine.session.outbox.len();
     pair.pass_ms(20_000);
-    assert_eq!(pair.nodes[0].engine.outbox.len(), waiting);
+    assert_eq!(pair.nodes[0].engine.session.outbox.len(), waiting);
     pair.room = usize::MAX;
     pair.pass_ms(1000);
     pair.assert_equal();

@@ -22,6 +22,7 @@ use super::{Action, Change, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subs
 use crate::config::Settings;
 use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};
+use crate::wire;
 use kernel::{Flows, Kernel, name};
 
 const MS: u64 = 1_000_000;
@@ -54,6 +55,8 @@ struct Pair {
     up: bool,
     /// A channel takes no more than that.
     room: usize,
+    /// Version of the messages that both know.
+    wire: u32,
 }
 
 impl Pair {
@@ -82,6 +85,7 @@ impl Pair {
             to: [VecDeque::new(), VecDeque::new()],
             up: false,
             room: usize::MAX,
+            wire: wire::VERSION,
         }
     }
 
@@ -104,7 +108,7 @@ impl Pair {
         self.to = Default::default();
         for node in &mut self.nodes {
             node.told = None;
-            node.engine.handle_up(self.now_ns);
+            node.engine.handle_up(self.now_ns, self.wire);
         }
         self.step();
     }

@@ -53,7 +53,7 @@ fn a_plugin_that_begins_anew_on_the_backup_is_told_of_it() {
 fn a_peer_of_the_first_version_is_not_told_and_understands_all_that_it_is() {
     let mut pair = Pair::started();
     pair.cut();
-    pair.nodes[0].engine.handle_wire(1);
+    pair.wire = 1;
     pair.connect();
     pair.settle();
     carry(&mut pair, 0, &[by_policy(1)], 10);

@@ -338,7 +338,7 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
     pair.nodes[0]
         .engine
         .handle_role(pair.now_ns, "office", false);
-    pair.nodes[1].engine.session.split().0.ask_again();
+    pair.nodes[1].engine.replica.split().0.ask_again();
     pair.settle();
     assert_eq!(pair.nodes[0].kernel.loosened, 10);
     assert_eq!(pair.nodes[0].in_sync, Some(true));
@@ -639,7 +639,7 @@ fn who_steps_down_in_the_middle_of_its_resync_tells_the_rest_at_once() {
     pair.up = true;
     let now_ns = pair.now_ns;
     let nodes = pair.nodes.iter_mut();
-    nodes.for_each(|node| node.engine.handle_up(now_ns));
+    nodes.for_each(|node| node.engine.handle_up(now_ns, wire::VERSION));
     while !pair.nodes[1].engine.walks.is_resync() {
         pair.turn(0);
         pair.turn(1);

@@ -72,6 +72,6 @@ fn a_backup_that_has_just_come_is_no_ok() {
     let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
     engine.handle_down(now_ns);
-    engine.handle_up(now_ns);
+    engine.handle_up(now_ns, wire::VERSION);
     assert_told("conntrack", &reports(&pair), "conntrack", "late");
 }

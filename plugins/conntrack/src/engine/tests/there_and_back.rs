@@ -273,11 +273,11 @@ fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
         engine.drop_entry(hash);
         engine.lose(now_ns, hash);
     }
-    assert_eq!(engine.missing.count(), 2);
+    assert_eq!(engine.session.missing.count(), 2);
     engine.take_new(now_ns, tcp(0).hash(key), tcp(0));
-    assert_eq!(engine.missing.count(), 1);
+    assert_eq!(engine.session.missing.count(), 1);
     pair.settle();
-    assert_eq!(pair.nodes[1].engine.missing.count(), 0);
+    assert_eq!(pair.nodes[1].engine.session.missing.count(), 0);
 }
 
 /// The kernel drops at once what is refused, and that is no flow that the other node should give back.

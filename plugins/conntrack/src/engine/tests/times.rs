@@ -343,7 +343,7 @@ fn a_link_that_comes_back_for_a_moment_ends_no_keeping() {
     pair.cut();
     pair.pass_ms(5000);
     let now_ns = pair.now_ns;
-    pair.nodes[1].engine.handle_up(now_ns);
+    pair.nodes[1].engine.handle_up(now_ns, wire::VERSION);
     pair.nodes[1].engine.handle_down(now_ns);
     carry(&mut pair, 0, &flows, 300);
     assert_eq!(alive(&pair, 1, &flows), 8);
@@ -498,7 +498,7 @@ fn a_full_table_is_told_with_the_number_of_flows_that_are_missing() {
     pair.pass_ms(75_000);
     let (told, engine) = (&pair.nodes[1].warnings, &pair.nodes[1].engine);
     assert!(engine.counters.refused_full > 25);
-    assert_eq!((told.len(), engine.missing.count()), (2, 20));
+    assert_eq!((told.len(), engine.session.missing.count()), (2, 20));
     let names = |text: &String| text.contains("20 flows of the other node are not here");
     assert!(told.iter().all(names), "{told:?}");
 }
