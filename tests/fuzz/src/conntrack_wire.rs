@@ -52,7 +52,7 @@ impl Node {
         engine.configure(1, Settings::default());
         engine.handle_role(1, "office", flags & 1 != 0);
         engine.handle_hiding(flags & 4 != 0);
-        engine.handle_up(1);
+        engine.handle_up(1, wire::VERSION);
         let mut node = Self {
             engine,
             now_ns: 1,
