@@ -39,7 +39,7 @@ impl<S: Store> Replica<S> {
                         table.deleted.clear();
                         table.absences.clear();
                         table.retry.reset();
-                        self.again.reset();
+                        self.garbage.handle_success();
                     }
                 }
             }
@@ -50,23 +50,17 @@ impl<S: Store> Replica<S> {
     /// Sends everything that waits and asks the peer to confirm it; [`drained`](Self::drained) has
     /// the answer.
     pub fn start_drain(&mut self) {
-        self.drain = if self.up {
-            Drain::Pending
-        } else {
-            Drain::Failed
-        };
-        self.drain_id = self.drain_id.wrapping_add(1);
-        self.drain_told = false;
+        self.drains.start(self.up);
     }
 
     /// State of the last drain.
     pub fn drained(&self) -> Drain {
-        self.drain
+        self.drains.state()
     }
 
     /// Time of the peer's last drain in this channel: its role is about to end.
     pub fn drain_heard(&self) -> Option<u64> {
-        self.drain_heard_ns
+        self.drains.heard_ns()
     }
 
     pub(crate) fn make_drain(&mut self) -> bool {
@@ -77,19 +71,13 @@ impl<S: Store> Replica<S> {
                     || !it.changes.queue.is_empty()
                     || !it.latest.queue.is_empty())
         };
-        if self.drain != Drain::Pending || self.drain_told || self.tables.iter().any(waits) {
+        if !self.drains.is_due() || self.tables.iter().any(waits) {
             return false;
         }
-        self.drain_told = true;
+        let id = self.drains.tell();
         self.begin(kind::DRAIN, 0);
-        self.out.put(&self.drain_id.to_be_bytes());
+        self.out.put(&id.to_be_bytes());
         true
-    }
-
-    pub(crate) fn handle_drained(&mut self, id: u32) {
-        if self.drain == Drain::Pending && id == self.drain_id {
-            self.drain = Drain::Done;
-        }
     }
 
     /// Answers the peer's drain once every record before it has its verdict.
@@ -97,7 +85,7 @@ impl<S: Store> Replica<S> {
         if let Some((id, ordinal)) = self.inbox.drain {
             if self.inbox.settled >= ordinal || self.inbox.is_settled_whole() {
                 self.inbox.drain = None;
-                self.drained_due = Some(id);
+                self.drains.answer(id);
             }
         }
     }

@@ -92,7 +92,7 @@ impl<S: Store> Replica<S> {
     /// Whether something was told of a table, or waits to be, that no COMMIT has ended. The owner
     /// keeps its next state back until then, so that one is whole at last.
     pub fn is_uncommitted(&self, table: Table) -> bool {
-        let table = self.tables.get(table).filter(|_| self.is_paired);
+        let table = self.tables.get(table).filter(|_| self.pairing.is_on());
         table.is_some_and(|it| {
             it.is_common() && (it.transfer.uncommitted || !it.changes.queue.is_empty())
         })
@@ -104,7 +104,7 @@ impl<S: Store> Replica<S> {
         let table = self
             .tables
             .get(table)
-            .filter(|_| self.is_paired && is_acked);
+            .filter(|_| self.pairing.is_on() && is_acked);
         table.is_some_and(|it| it.is_decider && it.is_common() && it.is_at_end())
     }
 
@@ -211,7 +211,7 @@ impl<S: Store> Replica<S> {
                     due.push(Commit {
                         table: index,
                         token: Token {
-                            pair: self.pair,
+                            pair: self.pairing.number(),
                             ordinal: claim.ordinal,
                         },
                         generation: claim.generation,
@@ -312,7 +312,7 @@ impl<S: Store> Replica<S> {
     /// be ended.
     pub(crate) fn commit_own(&mut self, store: &mut S, index: Table) {
         let token = Token {
-            pair: self.pair,
+            pair: self.pairing.number(),
             // of no record: nobody waits for the verdict
             ordinal: 0,
         };
@@ -327,7 +327,7 @@ impl<S: Store> Replica<S> {
     /// Reports that whole states of the peer were not put in force, because this node's store changed
     /// meanwhile and not as they expect. `tokens` are all that waited for them.
     pub fn outdated(&mut self, now_ns: u64, store: &mut S, index: Table, tokens: &[Token]) {
-        let is_present = |it: &&Token| self.is_paired && it.pair == self.pair;
+        let is_present = |it: &&Token| self.pairing.is_current(it.pair);
         let present: Vec<Token> = tokens.iter().filter(is_present).copied().collect();
         for token in tokens {
             self.orphans.remove(token);
@@ -359,7 +359,7 @@ impl<S: Store> Replica<S> {
             return;
         };
         table.transfer.is_list = true;
-        if !self.is_paired || !table.is_common() {
+        if !self.pairing.is_on() || !table.is_common() {
             return;
         }
         match undoes {
@@ -373,7 +373,7 @@ impl<S: Store> Replica<S> {
 
     /// What waits for its end when a pair ends is dropped: the last whole state stays.
     pub(crate) fn abandon(&mut self, store: &mut S) {
-        if !std::mem::take(&mut self.abandons) {
+        if !self.pairing.take_abandons() {
             return;
         }
         for index in 0..self.tables.len() {

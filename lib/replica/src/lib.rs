@@ -257,7 +257,9 @@
 mod ack;
 mod buffer;
 mod commit;
+mod drain;
 mod fault;
+mod garbage;
 mod inbox;
 mod local;
 pub mod map;
@@ -265,6 +267,7 @@ mod merge;
 mod offer;
 mod outbox;
 mod own;
+mod pairing;
 mod recall;
 mod receiver;
 mod sender;

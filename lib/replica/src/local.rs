@@ -54,7 +54,7 @@ impl<S: Store> Replica<S> {
             Change::Ended if Fault::EndedDeletes.is_planted() => Change::Deleted,
             change => change,
         };
-        let undoes = self.is_paired && table.undoes_strays();
+        let undoes = self.pairing.is_on() && table.undoes_strays();
         let undoes = undoes && store.strays(index) == Strays::Undo;
         if undoes && store.authority(index, key) != Authority::Ours {
             return table.note_stray(store, index, key, change);
@@ -98,7 +98,7 @@ impl<S: Store> Replica<S> {
 
     /// Whether a change made here now would be undone.
     pub(crate) fn undoes(&self, store: &S, index: usize) -> bool {
-        let table = self.tables.get(index).filter(|_| self.is_paired);
+        let table = self.tables.get(index).filter(|_| self.pairing.is_on());
         let undoes = table.is_some_and(TableState::undoes_strays);
         undoes && store.strays(index) == Strays::Undo
     }

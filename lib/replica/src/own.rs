@@ -12,7 +12,7 @@ impl<S: Store> Replica<S> {
     /// while a repeat of the peer's garbage has not been requested yet: no answer counts until
     /// then.
     pub fn serial(&self) -> Option<u32> {
-        self.again.due_ns.is_none().then_some(self.serial)
+        self.garbage.retry_ns().is_none().then_some(self.serial)
     }
 
     /// The peer's role: its serial, for answers, and the groups that are active there. None before
@@ -50,7 +50,7 @@ impl<S: Store> Replica<S> {
     /// Requests everything from the peer again, by AGAIN, after a loss here.
     pub fn ask_again(&mut self) {
         if self.up {
-            self.again_due = true;
+            self.garbage.set_again_due(true);
             self.bump();
         }
     }
@@ -58,6 +58,6 @@ impl<S: Store> Replica<S> {
     /// Whether the peer has requested everything since the last call. Tables need no action; the
     /// owner must repeat its own messages.
     pub fn take_asked_again(&mut self) -> bool {
-        std::mem::take(&mut self.asked_again)
+        self.garbage.take_asked_again()
     }
 }

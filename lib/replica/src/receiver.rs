@@ -53,13 +53,13 @@ impl<S: Store> Replica<S> {
                 Ok(())
             }
             Body::Drain { id } => {
-                self.drain_heard_ns = Some(now_ns);
+                self.drains.hear(now_ns);
                 self.inbox.drain = Some((id, self.inbox.processed));
                 self.answer_drain();
                 Ok(())
             }
             Body::Drained { id } => {
-                self.handle_drained(id);
+                self.drains.handle_drained(id);
                 Ok(())
             }
             Body::Count { records, refused } => {
@@ -173,7 +173,7 @@ impl<S: Store> Replica<S> {
         value: &[u8],
     ) -> Result<Slot<S::Key>, Malformed> {
         let token = Token {
-            pair: self.pair,
+            pair: self.pairing.number(),
             ordinal: self.inbox.next(),
         };
         let applied = store.apply(index, key, value, token)?;
@@ -223,7 +223,7 @@ impl<S: Store> Replica<S> {
 
     /// The verdict on a record for which the store said [`Applied::Later`].
     pub fn verdict(&mut self, now_ns: u64, store: &mut S, token: Token, is_applied: bool) {
-        if token.pair != self.pair || !self.is_paired {
+        if !self.pairing.is_current(token.pair) {
             return self.handle_orphan(now_ns, token, is_applied);
         }
         let Some(slot) = self.inbox.get(token.ordinal) else {

@@ -41,20 +41,20 @@ impl<S: Store> Replica<S> {
         if std::mem::take(&mut self.hello_due) {
             return self.make_hello(store);
         }
-        if std::mem::take(&mut self.again_due) {
+        if self.garbage.take_again_due() {
             self.begin(kind::AGAIN, 0);
-            return self.out.put(&self.garbage.to_be_bytes());
+            return self.out.put(&self.garbage.counts().0.to_be_bytes());
         }
         if let Some(pair) = self.role_due() {
             return self.make_role(pair);
         }
-        if !self.is_paired {
+        if !self.pairing.is_on() {
             return;
         }
         if self.inbox.ack_due {
             return self.make_ack();
         }
-        if let Some(id) = self.drained_due.take() {
+        if let Some(id) = self.drains.take_answer() {
             self.begin(kind::DRAINED, 0);
             return self.out.put(&id.to_be_bytes());
         }

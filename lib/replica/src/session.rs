@@ -3,14 +3,17 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use crate::Config;
 use crate::buffer::Outgoing;
+use crate::drain::Drains;
 use crate::fault::Fault;
+use crate::garbage::Garbage;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
+use crate::pairing::Pairing;
 use crate::store::{Store, Token};
-use crate::table::{Backoff, PeerTable, Phase, TableState};
+use crate::table::{PeerTable, Phase, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
-use crate::{Config, Drain};
 
 /// Limit of sentences that wait for the owner.
 const EVENTS_MAX: usize = 64;
@@ -27,38 +30,21 @@ pub struct Replica<S: Store> {
     /// The pair of the last sent ROLE.
     pub(crate) role_told: Option<(u32, u32)>,
     pub(crate) hello_due: bool,
-    pub(crate) is_paired: bool,
-    /// The peer has answered, and a pair can begin.
-    pub(crate) pair_due: bool,
-    /// Number of pairs since the start: verdicts of earlier ones do not count.
-    pub(crate) pair: u64,
+    pub(crate) pairing: Pairing,
     pub(crate) outbox: Outbox<S::Key>,
     pub(crate) inbox: Inbox<S::Key>,
     /// Writes of earlier pairs without a verdict.
     pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
-    /// A pair has ended: what waits for the end of a whole state is to be dropped.
-    pub(crate) abandons: bool,
     pub(crate) out: Outgoing,
     /// Kind of record to send next, so that none waits forever.
     pub(crate) turn: u8,
     /// Whether there is more to do at once.
     pub(crate) is_busy: bool,
-    pub(crate) drain: Drain,
-    pub(crate) drain_id: u32,
-    pub(crate) drain_told: bool,
-    pub(crate) drained_due: Option<u32>,
-    /// Time of the peer's last drain.
-    pub(crate) drain_heard_ns: Option<u64>,
+    pub(crate) drains: Drains,
     /// Numbers of records may have to be told, and when they are looked at next.
     pub(crate) count_due: bool,
     pub(crate) count_due_ns: u64,
-    pub(crate) again: Backoff,
-    pub(crate) again_due: bool,
-    /// Garbage counted by the peer, from AGAIN.
-    pub(crate) asked_again: bool,
-    pub(crate) garbage: u32,
-    pub(crate) garbage_at_peer: u32,
-    pub(crate) warned: bool,
+    pub(crate) garbage: Garbage,
     pub(crate) events: VecDeque<String>,
 }
 
@@ -88,29 +74,17 @@ impl<S: Store> Replica<S> {
             serial: 0,
             role_told: None,
             hello_due: false,
-            is_paired: false,
-            pair_due: false,
-            pair: 0,
+            pairing: Pairing::default(),
             outbox: Outbox::new(),
             inbox: Inbox::new(),
             orphans: HashMap::new(),
-            abandons: false,
             out: Outgoing::new(),
             turn: 0,
             is_busy: false,
-            drain: Drain::Idle,
-            drain_id: 0,
-            drain_told: false,
-            drained_due: None,
-            drain_heard_ns: None,
+            drains: Drains::new(),
             count_due: false,
             count_due_ns: 0,
-            again: Backoff::new(30),
-            again_due: false,
-            asked_again: false,
-            garbage: 0,
-            garbage_at_peer: 0,
-            warned: false,
+            garbage: Garbage::new(),
             events: VecDeque::new(),
         }
     }
@@ -120,11 +94,7 @@ impl<S: Store> Replica<S> {
         self.refresh(store);
         self.up = true;
         self.hello_due = true;
-        self.warned = false;
-        self.again.reset();
-        self.asked_again = false;
-        self.garbage = 0;
-        self.garbage_at_peer = 0;
+        self.garbage = Garbage::new();
         self.bump();
     }
 
@@ -135,16 +105,12 @@ impl<S: Store> Replica<S> {
         }
         self.up = false;
         self.peer = None;
-        self.drain_heard_ns = None;
+        self.drains.handle_down();
         self.role_told = None;
         self.hello_due = false;
-        self.again.due_ns = None;
-        self.again_due = false;
+        self.garbage.handle_down();
         self.halt();
         self.abandon(store);
-        if self.drain == Drain::Pending {
-            self.drain = Drain::Failed;
-        }
         for table in &mut self.tables {
             let kept = Fault::PendingKept.is_planted();
             let kept = kept.then(|| table.changes.pending.clone());
@@ -204,9 +170,7 @@ impl<S: Store> Replica<S> {
 
     /// Ends the pair: no machine goes on, marks and flags stay.
     pub(crate) fn halt(&mut self) {
-        self.is_paired = false;
-        self.pair_due = false;
-        self.abandons = true;
+        self.pairing.end();
         // a node that decides has to know what it must not merge
         let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_told;
         self.hello_due |= self.up && self.tables.iter().any(is_news);
@@ -214,7 +178,7 @@ impl<S: Store> Replica<S> {
             // it was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.hello_due = self.up,
             Some(&kind::ROLE) => self.role_told = None,
-            Some(&kind::AGAIN) => self.again_due = self.up,
+            Some(&kind::AGAIN) => self.garbage.set_again_due(self.up),
             _ => {}
         }
         self.out.clear();
@@ -224,11 +188,10 @@ impl<S: Store> Replica<S> {
             self.orphans = HashMap::new();
         }
         for (ordinal, table, key) in inbox.open() {
-            let pair = self.pair;
+            let pair = self.pairing.number();
             self.orphans.insert(Token { pair, ordinal }, (table, key));
         }
-        self.drain_told = false;
-        self.drained_due = None;
+        self.drains.handle_pair_end();
         self.tables.iter_mut().for_each(TableState::halt);
     }
 
@@ -271,8 +234,7 @@ impl<S: Store> Replica<S> {
             Body::Hello(hello) => self.handle_hello(store, hello),
             Body::Role(groups) => self.handle_role(head.serial, head.answers, groups),
             Body::Again { garbage } => {
-                self.garbage_at_peer = garbage;
-                self.asked_again = true;
+                self.garbage.handle_again(garbage);
                 // the dropped message may have been the HELLO
                 self.hello_due = true;
                 self.bump();
@@ -281,7 +243,7 @@ impl<S: Store> Replica<S> {
             body => {
                 let pair = self.peer.as_ref().map(|peer| (peer.serial, self.serial));
                 let present = pair == Some((head.serial, head.answers));
-                let counts = self.is_paired && present;
+                let counts = self.pairing.is_on() && present;
                 if !counts && !Fault::PairIgnored.is_planted() {
                     return Ok(());
                 }
@@ -291,12 +253,11 @@ impl<S: Store> Replica<S> {
     }
 
     pub(crate) fn drop_garbage(&mut self, now_ns: u64, why: Malformed) {
-        self.garbage = self.garbage.saturating_add(1);
-        if !std::mem::replace(&mut self.warned, true) {
+        if self.garbage.handle_dropped() {
             self.tell(format!("the peer's {why}; further ones are only counted"));
         }
         self.halt();
-        self.again.arm(now_ns);
+        self.garbage.retry_later(now_ns);
     }
 
     fn handle_hello(&mut self, store: &mut S, hello: Hello<'_>) -> Result<(), Malformed> {
@@ -350,12 +311,13 @@ impl<S: Store> Replica<S> {
         };
         let active: BTreeSet<String> = groups.into_iter().map(str::to_owned).collect();
         let known = peer.serial == serial && peer.active.as_ref() == Some(&active);
-        if known && self.is_paired && answers == self.serial {
+        if known && self.pairing.is_on() && answers == self.serial {
             return Ok(());
         }
         (peer.serial, peer.active) = (serial, Some(active));
         self.halt();
-        self.pair_due = answers == self.serial && peer_speaks(&self.peer);
+        let is_due = answers == self.serial && peer_speaks(&self.peer);
+        self.pairing.set_due(is_due);
         self.begin_pair_if_due();
         Ok(())
     }
@@ -363,17 +325,14 @@ impl<S: Store> Replica<S> {
     /// A pair begins when the writes of the last one have their verdicts, because changing records
     /// cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
-        let free = self.orphans.is_empty() && self.again.due_ns.is_none();
-        if self.pair_due && free {
-            self.pair_due = false;
+        let free = self.orphans.is_empty() && self.garbage.retry_ns().is_none();
+        if free && self.pairing.begin() {
             self.begin_pair();
         }
     }
 
     /// Both nodes know both roles: followers offer, deciders listen.
     fn begin_pair(&mut self) {
-        self.is_paired = true;
-        self.pair += 1;
         for index in 0..self.tables.len() {
             let (is_decider, one_active) = self.decides(index);
             let Some(table) = self.tables.get_mut(index) else {

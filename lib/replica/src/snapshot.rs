@@ -106,7 +106,7 @@ impl<S: Store> Replica<S> {
             if whole.is_none() && table.counters.refused_here == 0 {
                 table.retry.reset();
             }
-            self.again.reset();
+            self.garbage.handle_success();
             match whole {
                 Some(_) => self.inbox.settle_end_of(index),
                 None => self.inbox.settle_end(),

@@ -152,13 +152,13 @@ impl<S: Store> Replica<S> {
                     "the peer speaks version {version}, this node {VERSION}"
                 ))
             }
-            Some(_) if self.again.due_ns.is_some() => {
+            Some(_) if self.garbage.retry_ns().is_some() => {
                 Some("a message of the peer was not understood; asking again".to_owned())
             }
             Some(_) if !self.orphans.is_empty() => {
                 Some("writes of the last session are not confirmed yet".to_owned())
             }
-            Some(_) if !self.is_paired => Some("the roles are not agreed yet".to_owned()),
+            Some(_) if !self.pairing.is_on() => Some("the roles are not agreed yet".to_owned()),
             Some(_) => None,
         }
     }
@@ -262,7 +262,7 @@ impl<S: Store> Replica<S> {
         tables
             .map(|(index, table)| TableStatus {
                 name: table.config.name.clone(),
-                is_decider: self.is_paired.then_some(table.is_decider),
+                is_decider: self.pairing.is_on().then_some(table.is_decider),
                 here: store.len(index),
                 there: table.counters.at_peer.map(|(records, _)| records),
                 behind_ms: self.table_behind_ms(now_ns, index),
@@ -301,7 +301,7 @@ impl<S: Store> Replica<S> {
 
     /// Messages dropped since the channel is up: here, and at the peer as reported.
     pub fn garbage(&self) -> (u32, u32) {
-        (self.garbage, self.garbage_at_peer)
+        self.garbage.counts()
     }
 
     /// The session in one line, for a log.

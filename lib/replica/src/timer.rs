@@ -11,16 +11,15 @@ impl<S: Store> Replica<S> {
             return;
         }
         self.refresh(store);
-        if self.again.fire(now_ns) {
-            self.again_due = true;
+        if self.garbage.fire(now_ns) {
             self.bump();
         }
         let mut bump = false;
         for table in &mut self.tables {
-            if table.counters.refused_here > 0 && self.is_paired {
+            if table.counters.refused_here > 0 && self.pairing.is_on() {
                 table.retry.arm(now_ns);
             }
-            if table.retry.fire(now_ns) && self.is_paired && table.is_common() {
+            if table.retry.fire(now_ns) && self.pairing.is_on() && table.is_common() {
                 // records that the decider refused go to it in a new offer
                 bump |= table.is_decider;
                 if !table.is_decider {
@@ -47,15 +46,15 @@ impl<S: Store> Replica<S> {
             return Some(now_ns);
         }
         let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
-        let counts = self.is_paired && !self.tables.is_empty();
+        let counts = self.pairing.is_on() && !self.tables.is_empty();
         let idle = counts && self.out.is_empty();
         let count = idle.then_some(self.count_due_ns);
-        retries.chain(self.again.due_ns).chain(count).min()
+        retries.chain(self.garbage.retry_ns()).chain(count).min()
     }
 
     /// Requests a whole table again, or sends it: a repair by hand or by a timer.
     pub fn resync(&mut self, table: usize) {
-        let is_paired = self.is_paired;
+        let is_paired = self.pairing.is_on();
         // without a pair there is nothing to do: the next one begins with the whole table
         let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
             return;

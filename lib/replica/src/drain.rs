@@ -1,0 +1,90 @@
+//! The drain: one node asks the other to confirm everything that was sent.
+
+use crate::Drain;
+
+/// Drains of both nodes.
+#[derive(Debug)]
+pub(crate) struct Drains {
+    /// State of this node's last one, and its number.
+    state: Drain,
+    id: u32,
+    is_told: bool,
+    /// Number of the peer's drain whose records all have their verdicts.
+    answer_due: Option<u32>,
+    /// Time of the peer's last one.
+    heard_ns: Option<u64>,
+}
+
+impl Drains {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Drain::Idle,
+            id: 0,
+            is_told: false,
+            answer_due: None,
+            heard_ns: None,
+        }
+    }
+
+    // ---- of this node
+
+    pub(crate) fn start(&mut self, up: bool) {
+        self.state = if up { Drain::Pending } else { Drain::Failed };
+        self.id = self.id.wrapping_add(1);
+        self.is_told = false;
+    }
+
+    pub(crate) fn state(&self) -> Drain {
+        self.state
+    }
+
+    /// Whether the peer is still to be asked.
+    pub(crate) fn is_due(&self) -> bool {
+        self.state == Drain::Pending && !self.is_told
+    }
+
+    /// The number to ask for; the peer is asked once in a pair.
+    pub(crate) fn tell(&mut self) -> u32 {
+        self.is_told = true;
+        self.id
+    }
+
+    pub(crate) fn handle_drained(&mut self, id: u32) {
+        if self.state == Drain::Pending && id == self.id {
+            self.state = Drain::Done;
+        }
+    }
+
+    // ---- of the peer
+
+    pub(crate) fn hear(&mut self, now_ns: u64) {
+        self.heard_ns = Some(now_ns);
+    }
+
+    pub(crate) fn heard_ns(&self) -> Option<u64> {
+        self.heard_ns
+    }
+
+    pub(crate) fn answer(&mut self, id: u32) {
+        self.answer_due = Some(id);
+    }
+
+    pub(crate) fn take_answer(&mut self) -> Option<u32> {
+        self.answer_due.take()
+    }
+
+    // ---- of both
+
+    /// The pair has ended: the peer is asked again in the next one.
+    pub(crate) fn handle_pair_end(&mut self) {
+        self.is_told = false;
+        self.answer_due = None;
+    }
+
+    pub(crate) fn handle_down(&mut self) {
+        self.heard_ns = None;
+        if self.state == Drain::Pending {
+            self.state = Drain::Failed;
+        }
+    }
+}

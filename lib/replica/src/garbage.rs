@@ -1,0 +1,86 @@
+//! Messages that were not understood: they are counted, told once, and asked for again after a pause.
+
+use crate::table::Backoff;
+
+#[derive(Debug)]
+pub(crate) struct Garbage {
+    retry: Backoff,
+    /// AGAIN is to be sent.
+    again_due: bool,
+    /// The peer has sent AGAIN since the owner looked.
+    is_asked_again: bool,
+    here: u32,
+    /// Counted by the peer, from AGAIN.
+    at_peer: u32,
+    is_told: bool,
+}
+
+impl Garbage {
+    pub(crate) fn new() -> Self {
+        Self {
+            retry: Backoff::new(30),
+            again_due: false,
+            is_asked_again: false,
+            here: 0,
+            at_peer: 0,
+            is_told: false,
+        }
+    }
+
+    /// Messages dropped since the channel is up: here, and at the peer as reported.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.here, self.at_peer)
+    }
+
+    /// A message is dropped. True: it is the first one, which is told.
+    pub(crate) fn handle_dropped(&mut self) -> bool {
+        self.here = self.here.saturating_add(1);
+        !std::mem::replace(&mut self.is_told, true)
+    }
+
+    pub(crate) fn handle_again(&mut self, at_peer: u32) {
+        self.at_peer = at_peer;
+        self.is_asked_again = true;
+    }
+
+    pub(crate) fn take_asked_again(&mut self) -> bool {
+        std::mem::take(&mut self.is_asked_again)
+    }
+
+    // ---- AGAIN
+
+    /// Everything is asked for again after a pause.
+    pub(crate) fn retry_later(&mut self, now_ns: u64) {
+        self.retry.arm(now_ns);
+    }
+
+    /// The pause is over: True once.
+    pub(crate) fn fire(&mut self, now_ns: u64) -> bool {
+        let is_over = self.retry.fire(now_ns);
+        self.again_due |= is_over;
+        is_over
+    }
+
+    /// A whole table came through: the next pause is the shortest one.
+    pub(crate) fn handle_success(&mut self) {
+        self.retry.reset();
+    }
+
+    /// Time at which everything is asked for again; nothing that is heard counts before.
+    pub(crate) fn retry_ns(&self) -> Option<u64> {
+        self.retry.due_ns
+    }
+
+    pub(crate) fn set_again_due(&mut self, is_due: bool) {
+        self.again_due = is_due;
+    }
+
+    pub(crate) fn take_again_due(&mut self) -> bool {
+        std::mem::take(&mut self.again_due)
+    }
+
+    pub(crate) fn handle_down(&mut self) {
+        self.retry.due_ns = None;
+        self.again_due = false;
+    }
+}

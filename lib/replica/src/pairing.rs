@@ -1,0 +1,51 @@
+//! The pair of serials under which messages count: from the roles of both nodes until one of them changes.
+
+#[derive(Debug, Default)]
+pub(crate) struct Pairing {
+    is_on: bool,
+    /// The peer has answered, and a pair can begin.
+    is_due: bool,
+    /// Number of pairs since the start: verdicts of earlier ones do not count.
+    number: u64,
+    /// A pair has ended: what waits for the end of a whole state is to be dropped.
+    abandons: bool,
+}
+
+impl Pairing {
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether a message or verdict of this pair counts.
+    pub(crate) fn is_current(&self, pair: u64) -> bool {
+        self.is_on && pair == self.number
+    }
+
+    pub(crate) fn set_due(&mut self, is_due: bool) {
+        self.is_due = is_due;
+    }
+
+    /// Begins a pair if one is due.
+    pub(crate) fn begin(&mut self) -> bool {
+        let begins = std::mem::take(&mut self.is_due);
+        if begins {
+            self.is_on = true;
+            self.number += 1;
+        }
+        begins
+    }
+
+    pub(crate) fn end(&mut self) {
+        (self.is_on, self.is_due) = (false, false);
+        self.abandons = true;
+    }
+
+    /// Whether a pair has ended since the last call.
+    pub(crate) fn take_abandons(&mut self) -> bool {
+        std::mem::take(&mut self.abandons)
+    }
+}
