@@ -98,7 +98,7 @@ impl Peer for Babble {
     fn message(&mut self, _message: &[u8]) {}
 }
 
-spared_sdk::export!(Babble {
+spared_sdk::plugin!(Babble {
     name: "sets",
     summary: "nonsense for sets",
     wire: (1, 1),

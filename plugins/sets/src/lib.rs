@@ -172,10 +172,10 @@ impl Sets {
     }
 }
 
-spared_sdk::export!(Runner<Sets> {
+spared_sdk::plugin!(Runner<Sets> {
     name: "sets",
     summary: "replicates nftables sets",
-    capabilities: [12],
+    capabilities: [net_admin],
     calls: [FILES, SOCKETS],
     wire: (1, 1),
     parts: [roles, transfer, query, peer],
