@@ -175,10 +175,10 @@ impl Io for Servers {
 }
 
 // chown, dac_override, fowner: files of the servers' accounts; lease: whether a server runs
-spared_sdk::export!(Runner<Servers> {
+spared_sdk::plugin!(Runner<Servers> {
     name: "dhcp",
     summary: "replicates DHCP leases",
-    capabilities: [0, 1, 3, 28],
+    capabilities: [chown, dac_override, fowner, lease],
     flags: FILES | WRITE,
     paths: [
         "/etc/kea", "/etc/dnsmasq.conf", "/etc/dnsmasq.d", "/etc/default", "/etc/dhcp",
