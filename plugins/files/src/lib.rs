@@ -210,7 +210,7 @@ impl Io for Files {
     }
 }
 
-spared_sdk::export!(Runner<Files> {
+spared_sdk::plugin!(Runner<Files> {
     name: "files",
     summary: "configurations and certificates that are copied",
     flags: ASIDE,
