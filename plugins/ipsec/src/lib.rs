@@ -33,9 +33,6 @@ use vici::ViciEvent;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
-/// CAP_NET_ADMIN for the kernel's tables, CAP_DAC_OVERRIDE for the IKE daemon's socket, which is root's.
-const CAP_DAC_OVERRIDE: u32 = 1;
-const CAP_NET_ADMIN: u32 = 12;
 
 /// The plugin's I/O.
 pub struct Ipsec {
@@ -189,10 +186,11 @@ fn ms_between(since_ns: u64, now_ns: u64) -> u64 {
     (now_ns / MS).saturating_sub(since_ns / MS)
 }
 
-spared_sdk::export!(Runner<Ipsec> {
+// net_admin: the kernel's tables; dac_override: the IKE daemon's socket, which is root's
+spared_sdk::plugin!(Runner<Ipsec> {
     name: "ipsec",
     summary: "keeps IPsec tunnels over a failover",
-    capabilities: [CAP_DAC_OVERRIDE, CAP_NET_ADMIN],
+    capabilities: [dac_override, net_admin],
     calls: [FILES, SOCKETS],
     wire: (3, 3),
     parts: [roles, transfer, query, peer],
