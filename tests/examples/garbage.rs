@@ -173,7 +173,7 @@ impl Query for Garbage {
     }
 }
 
-spared_sdk::export!(Garbage {
+spared_sdk::plugin!(Garbage {
     name: "conntrack",
     summary: "says nothing but garbage",
     wire: (1, 1),

@@ -39,8 +39,6 @@ const GO_ON: u32 = 2;
 const LOOK_NS: u64 = 1_000_000_000;
 const SLACK_NS: u64 = 250_000_000;
 
-const CAP_NET_ADMIN: u64 = 12;
-
 /// The kernel's side, and the host's.
 pub struct Conntrack {
     host: Host,
@@ -209,10 +207,10 @@ impl Io for Conntrack {
     }
 }
 
-spared_sdk::export!(Runner<Conntrack> {
+spared_sdk::plugin!(Runner<Conntrack> {
     name: "conntrack",
     summary: "every connection survives a failover",
-    capabilities: [CAP_NET_ADMIN],
+    capabilities: [net_admin],
     calls: [SOCKETS],
     wire: (1, wire::VERSION),
     parts: [roles, transfer, query, interfaces, peer],
