@@ -95,6 +95,16 @@ messages! {
             /// Number of the ping.
             number: u64 = 0,
         } = 15,
+        /// What a plugin that runs as root may be configured with, whatever the daemon says. Whoever starts it
+        /// sends this before the daemon has the socket: it counts as the first message only.
+        RootsFile {
+            /// Where its configuration is.
+            path: String = 0,
+            /// What was in there when it was read for a start or a reload: that may be in force.
+            texts: Vec<String> = 1,
+            /// The plugin's own folder, in place of that of [`Surroundings`].
+            state: Option<String> = 2,
+        } = 16,
     }
     read by "the plugin"
 }

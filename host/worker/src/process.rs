@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 
 use spared_contract::{Call, Cause, Descriptor, FromPlugin, ToPlugin, Value};
 use spared_message::clean;
-use spared_message::load::Load;
+use spared_message::load::{Load, RootsFile};
 use spared_process::child::{Child, SOCKET_FD};
 use spared_process::starter::{Started, Starter};
 use spared_records::{ReceiveError, Receiver, SendError};
@@ -73,8 +73,12 @@ impl Worker {
             receiver: Receiver::default(),
             errors,
         };
-        spared_records::send(worker.socket.as_fd(), load, &[])
-            .map_err(|error| io::Error::other(error.to_string()))?;
+        spared_records::send(worker.socket.as_fd(), load, &[]).map_err(unsent)?;
+        if let Some(RootsFile { path, texts }) = load.roots.clone() {
+            let state = load.state_dir.clone();
+            let message = ToPlugin::RootsFile { path, texts, state };
+            worker.send(&message, &[]).map_err(unsent)?;
+        }
         Ok(worker)
     }
 
@@ -175,6 +179,10 @@ impl AsFd for Worker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn unsent(error: SendError) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
 /// Removes control characters, so that a plugin cannot draw on a terminal or make one line of log

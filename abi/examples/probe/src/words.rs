@@ -23,6 +23,10 @@ impl Probe {
         let number = |at: usize| word(at).parse::<u64>().unwrap_or(0);
         match word(0) {
             "node" => answer.text("value", &self.host.node().unwrap_or_default())?,
+            "folder" => {
+                let folder = self.host.state_folder().unwrap_or_default();
+                answer.text("value", &folder.display().to_string())?;
+            }
             "timer" => {
                 let at_ns = self.host.now() + number(2) * 1_000_000;
                 self.host.timer(number(1) as u32, at_ns)?;

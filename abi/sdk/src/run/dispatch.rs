@@ -9,6 +9,7 @@ use spared_contract::{FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
 
 use super::core::{End, errno};
 use super::pending::To;
+use super::roots::Roots;
 use super::{Driver, limit};
 use crate::config::{Config, Scope};
 use crate::{Answer, Applied, Error, Plugin, Progress, Token};
@@ -18,7 +19,11 @@ const GONE: u64 = u64::MAX;
 
 impl<T: Plugin> Driver<T> {
     pub(super) fn dispatch(&mut self, message: ToPlugin, descriptors: Vec<OwnedFd>) {
+        let is_first = !std::mem::replace(&mut self.is_served, true);
         match message {
+            ToPlugin::RootsFile { path, texts, state } if is_first => {
+                self.roots = Some(Roots { path, texts, state });
+            }
             ToPlugin::Configure {
                 token,
                 toml,
@@ -74,16 +79,20 @@ impl<T: Plugin> Driver<T> {
                     self.enter("event", |plugin| (watch.event)(plugin, &event));
                 }
             }
-            // An answer outside of a call comes too late; of a kind that this version does not know nothing depends.
-            ToPlugin::Answer { .. } | ToPlugin::Unknown { .. } => {}
+            // An answer outside of a call comes too late; what root's file says is not for the daemon to say; of a kind
+            // that this version does not know nothing depends.
+            ToPlugin::Answer { .. } | ToPlugin::RootsFile { .. } | ToPlugin::Unknown { .. } => {}
         }
     }
 
-    fn configure(&mut self, token: u64, toml: &str, check: bool, surroundings: Surroundings) {
+    fn configure(&mut self, token: u64, toml: &str, check: bool, mut surroundings: Surroundings) {
         self.core.expect(token, "configure", To::Other);
-        let status = match check {
-            true => self.check(toml, &surroundings),
-            false => self.apply(toml, surroundings),
+        let roots = self.roots.as_ref();
+        let permitted = roots.map_or(Ok(()), |it| it.permit(toml, &mut surroundings));
+        let status = match permitted {
+            Err(error) => self.host.report(&error),
+            Ok(()) if check => self.check(toml, &surroundings),
+            Ok(()) => self.apply(toml, surroundings),
         };
         self.core.finish(token, status);
     }

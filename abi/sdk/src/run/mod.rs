@@ -16,6 +16,7 @@ mod partners;
 mod parts;
 mod peer;
 mod pending;
+mod roots;
 mod slow;
 mod timers;
 mod watches;
@@ -42,6 +43,7 @@ use spared_records::ReceiveError;
 use spared_records::monotonic::now_ns;
 
 use self::core::{CHANNEL, PARTNER, SOCKET, WAKE};
+use self::roots::Roots;
 use crate::host::Host;
 use crate::ready::Ready;
 use crate::{Plugin, logger};
@@ -84,6 +86,8 @@ pub fn run<T: Plugin>(socket: OwnedFd, parts: Parts<T>) -> i32 {
         parts,
         plugin: None,
         slow: Slow::default(),
+        roots: None,
+        is_served: false,
         running: Arc::default(),
     };
     match driver.run() {
@@ -100,6 +104,10 @@ struct Driver<T> {
     /// None until its first configuration, and after its stop.
     plugin: Option<T>,
     slow: Slow,
+    /// None for a plugin that does not run as root.
+    roots: Option<Roots>,
+    /// A message came.
+    is_served: bool,
     /// Dropped when the loop ends.
     running: Arc<()>,
 }

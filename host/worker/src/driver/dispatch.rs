@@ -79,6 +79,8 @@ impl Driver {
             ToPlugin::Event(event) => self.tell_event(&event),
             // An Answer outside a call comes too late.
             ToPlugin::Answer { .. } => {}
+            // It is in what the worker was started with.
+            ToPlugin::RootsFile { .. } => {}
             // A newer daemon's, which goes on without it.
             ToPlugin::Unknown { .. } => {}
         }

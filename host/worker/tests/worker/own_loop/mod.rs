@@ -22,3 +22,4 @@ mod own;
 mod peer;
 #[path = "../pending.rs"]
 mod pending;
+mod roots;

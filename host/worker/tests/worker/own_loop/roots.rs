@@ -1,0 +1,81 @@
+//! Whose configuration a plugin takes that runs as root.
+
+use spared_contract::ToPlugin;
+use spared_message::load::{Load, RootsFile};
+
+use crate::lab::{Host, Lab, load};
+
+const EINVAL: i32 = -22;
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: only root starts a plugin as root");
+    }
+    root
+}
+
+fn text(name: &str) -> String {
+    format!("state_dir = \"/{name}\"")
+}
+
+/// Started with a file that says `text("first")`.
+fn loaded(lab: &Lab) -> Host {
+    let load = Load {
+        root: true,
+        roots: Some(RootsFile {
+            path: lab.dir.join("probe.toml").display().to_string(),
+            texts: vec![text("first")],
+        }),
+        state_dir: Some(lab.state().display().to_string()),
+        ..load("probe")
+    };
+    let mut host = Host::spawn(&lab.example("probe"), &load);
+    host.loaded().unwrap();
+    host
+}
+
+#[test]
+fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut host = loaded(&lab);
+    let refused = host.configure(&text("other"), false);
+    assert_eq!(refused.status, EINVAL);
+    let why = &refused.failures[0].why;
+    assert!(why.contains("probe.toml: reload"), "{why}");
+    assert_eq!(host.configure(&text("first"), false).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
+    // the test's daemon names none
+    let folder = lab.state().display().to_string();
+    assert_eq!(host.query("folder").text("value"), folder);
+    std::fs::write(lab.dir.join("probe.toml"), text("since")).unwrap();
+    for (name, status) in [("since", 0), ("first", 0), ("other", EINVAL)] {
+        for check in [true, false] {
+            let returned = host.configure(&text(name), check);
+            assert_eq!(returned.status, status, "{name}, {check}");
+        }
+    }
+}
+
+#[test]
+fn what_the_daemon_says_of_roots_file_has_no_effect() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut host = loaded(&lab);
+    let others = ToPlugin::RootsFile {
+        path: "/of/the/daemon".to_owned(),
+        texts: vec![text("other")],
+        state: Some("/of/the/daemon".to_owned()),
+    };
+    host.send(&others, &[]);
+    assert_eq!(host.configure(&text("other"), false).status, EINVAL);
+    assert_eq!(host.configure(&text("first"), false).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
+    let folder = lab.state().display().to_string();
+    assert_eq!(host.query("folder").text("value"), folder);
+}
