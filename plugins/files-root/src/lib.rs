@@ -190,7 +190,7 @@ impl Root {
     }
 }
 
-spared_sdk::export!(Runner<Root> {
+spared_sdk::plugin!(Runner<Root> {
     name: "files-root",
     summary: "puts files of the peer in place",
     flags: ROOT | ASIDE,

@@ -27,7 +27,6 @@ use job::Manager;
 use memory::Memory;
 use run::{Ended, Runs};
 
-const CAP_NET_ADMIN: u32 = 12;
 /// The I/O of services: system and host.
 pub struct Service {
     host: Host,
@@ -179,10 +178,10 @@ impl Service {
     }
 }
 
-spared_sdk::export!(Runner<Service> {
+spared_sdk::plugin!(Runner<Service> {
     name: "service",
     summary: "services and settings that follow the role",
-    capabilities: [CAP_NET_ADMIN],
+    capabilities: [net_admin],
     flags: ROOT,
     calls: [FILES, SOCKETS, PROGRAMS],
     parts: [roles, query],
