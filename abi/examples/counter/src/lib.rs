@@ -30,7 +30,7 @@ impl Query for Counter {
     }
 }
 
-export!(Counter {
+plugin!(Counter {
     name: "counter",
     summary: "counts role changes",
     parts: [roles, query]

@@ -110,7 +110,7 @@ impl Query for CourierRoot {
     }
 }
 
-export!(CourierRoot {
+plugin!(CourierRoot {
     name: "courier-root",
     summary: "writes the notice of both nodes",
     flags: ROOT,

@@ -208,7 +208,7 @@ impl Query for Courier {
     }
 }
 
-export!(Courier {
+plugin!(Courier {
     name: "courier",
     summary: "a notice that both nodes have",
     wire: (1, 1),

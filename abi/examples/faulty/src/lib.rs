@@ -231,7 +231,7 @@ impl Query for Faulty {
     }
 }
 
-spared_sdk::export!(Faulty {
+spared_sdk::plugin!(Faulty {
     name: "faulty",
     summary: "does wrong what can be done wrong",
     flags: REALTIME,

@@ -72,7 +72,7 @@ impl Io for Reception {
     }
 }
 
-export!(Runner<Reception> {
+plugin!(Runner<Reception> {
     name: "guests",
     summary: "guests that both nodes know",
     wire: (1, 1),

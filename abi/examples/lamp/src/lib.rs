@@ -103,7 +103,7 @@ impl Query for Lamp {
     }
 }
 
-export!(Lamp {
+plugin!(Lamp {
     name: "lamp",
     summary: "shows the state of the pair",
     parts: [query, watch],

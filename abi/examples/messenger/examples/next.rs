@@ -7,7 +7,7 @@ mod messenger;
 #[path = "../src/proof.rs"]
 mod proof;
 
-spared_sdk::export!(messenger::Messenger {
+spared_sdk::plugin!(messenger::Messenger {
     name: "messenger",
     summary: "speaks with its peer",
     wire: (2, 3),

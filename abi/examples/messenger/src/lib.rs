@@ -13,7 +13,7 @@ mod message;
 mod messenger;
 mod proof;
 
-spared_sdk::export!(messenger::Messenger {
+spared_sdk::plugin!(messenger::Messenger {
     name: "messenger",
     summary: "speaks with its peer",
     wire: (1, 2),

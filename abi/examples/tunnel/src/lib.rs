@@ -11,8 +11,6 @@ use std::net::IpAddr;
 use spared_sdk::config::Config;
 use spared_sdk::*;
 
-const NET_ADMIN: u64 = 12;
-
 #[derive(Clone, PartialEq)]
 struct Settings {
     group: String,
@@ -105,9 +103,9 @@ impl Query for Tunnel {
     }
 }
 
-export!(Tunnel {
+plugin!(Tunnel {
     name: "tunnel",
     summary: "an address that only the active node has",
-    capabilities: [NET_ADMIN],
+    capabilities: [net_admin],
     parts: [roles, query],
 });
