@@ -58,64 +58,46 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::ffi::c_void;
-
-    use spared_abi as abi;
-
     use super::*;
+    use crate::run::{TIMERS_MAX, rig};
 
-    const ENOSPC: abi::Status = -28;
+    const ID: u32 = 7;
 
-    thread_local! {
-        static ASKED: RefCell<Vec<(u32, u64)>> = const { RefCell::new(Vec::new()) };
-    }
-
-    unsafe extern "C" fn timer(_: *mut c_void, id: u32, at_ns: u64) -> abi::Status {
-        ASKED.with_borrow_mut(|asked| asked.push((id, at_ns)));
-        if at_ns == 666 { ENOSPC } else { 0 }
-    }
-
-    fn asked() -> Vec<(u32, u64)> {
-        ASKED.take()
-    }
-
-    fn with_alarm(test: impl FnOnce(Alarm)) {
-        let table = abi::Host {
-            size: crate::group::size::<abi::Host>(),
-            timer: Some(timer),
-            // SAFETY: zero means "absent" in every other field.
-            ..unsafe { std::mem::zeroed() }
-        };
-        // SAFETY: the table outlives the test.
-        test(Alarm::new(unsafe { Host::from_raw(&raw const table) }, 7));
+    fn next_ns(host: Host) -> Option<u64> {
+        host.core().timers.borrow().next_ns()
     }
 
     #[test]
-    fn the_host_is_asked_only_for_what_changed() {
-        with_alarm(|mut alarm| {
-            alarm.set(None);
-            assert_eq!(asked(), []);
-            alarm.set(Some(5));
-            alarm.set(Some(5));
-            alarm.set(Some(3));
-            assert_eq!(asked(), [(7, 5), (7, 3)]);
-            alarm.set(None);
-            alarm.set(None);
-            assert_eq!(asked(), [(7, 0)], "0 cancels");
-        });
+    fn the_loop_is_asked_only_for_what_changed() {
+        let (host, _daemon) = rig::host();
+        let mut alarm = Alarm::new(host, ID);
+        alarm.set(None);
+        assert_eq!(next_ns(host), None);
+        for at_ns in [5, 3] {
+            alarm.set(Some(at_ns));
+            assert_eq!(next_ns(host), Some(at_ns));
+        }
+        host.cancel_timer(ID);
+        alarm.set(Some(3));
+        assert_eq!(next_ns(host), None, "it has asked for that");
+        alarm.fired();
+        alarm.set(Some(3));
+        assert_eq!(next_ns(host), Some(3));
+        alarm.set(None);
+        assert_eq!(next_ns(host), None);
     }
 
     #[test]
-    fn what_ran_out_or_was_refused_is_asked_for_again() {
-        with_alarm(|mut alarm| {
-            alarm.set(Some(5));
-            alarm.fired();
-            alarm.set(Some(5));
-            assert_eq!(asked(), [(7, 5), (7, 5)]);
-            alarm.set(Some(666));
-            alarm.set(Some(666));
-            assert_eq!(asked(), [(7, 666), (7, 666)]);
-        });
+    fn what_was_refused_is_asked_for_again() {
+        let (host, _daemon) = rig::host();
+        for id in 0..TIMERS_MAX as u32 {
+            host.timer(1000 + id, 9).unwrap();
+        }
+        let mut alarm = Alarm::new(host, ID);
+        alarm.set(Some(5));
+        assert_eq!(next_ns(host), Some(9));
+        host.cancel_timer(1000);
+        alarm.set(Some(5));
+        assert_eq!(next_ns(host), Some(5));
     }
 }

@@ -1,11 +1,10 @@
-//! `spared.check/1`: state of what a plugin watches, and quality of this node.
+//! State of what a plugin watches, and quality of this node.
 
 use spared_abi as abi;
 
 use crate::Error;
 use crate::error::check;
-use crate::host::{Host, c_text};
-use crate::interface::call_ctx;
+use crate::host::Host;
 
 /// Something that is configured and not so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +49,7 @@ impl Trouble {
 
 /// Reports checks; from [`Host::checks`].
 #[derive(Clone, Copy, Debug)]
-pub struct Checks {
-    pub(crate) host: Host,
-    pub(crate) table: *const abi::Check,
-}
+pub struct Checks(pub(crate) Host);
 
 impl Checks {
     /// Reports a check. `name` is unique in the plugin, 1-64 bytes; `weight` is 0-9999, and 0 if this
@@ -61,33 +57,16 @@ impl Checks {
     /// [`abi::CHECK_LOSES`].
     ///
     /// # Errors
-    /// The host's, which has logged why.
+    /// It is out of bounds; why is logged.
     pub fn report(&self, name: &str, weight: u32, state: u32, why: &str) -> Result<(), Error> {
-        if let Some(core) = self.host.core() {
-            let status = core.report_check(name, weight, state, why);
-            return check(&format!("report check {name}"), status);
-        }
-        let c_name = c_text(name)?;
-        // SAFETY: the table is valid as long as the instance; the texts live through the call.
-        let status = unsafe {
-            let why = abi::Str::of(why);
-            call_ctx!(
-                self.table,
-                report,
-                self.host.ctx(),
-                c_name.as_ptr(),
-                weight,
-                state,
-                why
-            )
-        };
+        let status = self.0.core().report_check(name, weight, state, why);
         check(&format!("report check {name}"), status)
     }
 
     /// Reports a trouble as a check of weight 0.
     ///
     /// # Errors
-    /// The host's, which has logged why.
+    /// As of [`report`](Self::report).
     pub fn trouble(&self, trouble: &Trouble) -> Result<(), Error> {
         let state = match (trouble.is_known, trouble.is_loss) {
             (_, true) => abi::CHECK_LOSES,
@@ -100,14 +79,9 @@ impl Checks {
     /// Withdraws a check.
     ///
     /// # Errors
-    /// The host's, which has logged why.
+    /// As of [`report`](Self::report).
     pub fn forget(&self, name: &str) -> Result<(), Error> {
-        if let Some(core) = self.host.core() {
-            return check(&format!("forget check {name}"), core.forget_check(name));
-        }
-        let c_name = c_text(name)?;
-        // SAFETY: as above.
-        let status = unsafe { call_ctx!(self.table, forget, self.host.ctx(), c_name.as_ptr()) };
+        let status = self.0.core().forget_check(name);
         check(&format!("forget check {name}"), status)
     }
 }

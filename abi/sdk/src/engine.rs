@@ -198,14 +198,14 @@ pub trait Engine {
 ///     }
 /// }
 ///
-/// spared_sdk::export!(Runner<Files> {
+/// spared_sdk::plugin!(Runner<Files> {
 ///     name: "load",
 ///     summary: "a node with much load is less fit",
 /// });
 /// ```
 ///
 /// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer` and `local` of
-/// [`export!`](crate::export); the methods of a part that is not named there are not called.
+/// [`plugin!`](crate::plugin); the methods of a part that is not named there are not called.
 pub trait Io: Sized {
     /// The configuration as the plugin uses it; `()` if it has none.
     type Settings: PartialEq;

@@ -14,11 +14,9 @@ pub(crate) const EPERM: i32 = 1;
 pub(crate) const EIO: i32 = 5;
 pub(crate) const EAGAIN: i32 = 11;
 pub(crate) const EINVAL: i32 = 22;
-pub(crate) const ENOSYS: i32 = 38;
 pub(crate) const EPROTO: i32 = 71;
 pub(crate) const EMSGSIZE: i32 = 90;
 pub(crate) const ENOTCONN: i32 = 107;
-pub(crate) const ENOTRECOVERABLE: i32 = 131;
 
 /// Why a callback fails. The text reaches the administrator.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! `spared.identity/1`: statements signed with this node's key and verified with the peer's.
+//! Statements signed with this node's key and verified with the peer's.
 
 use std::fmt;
 
@@ -6,7 +6,6 @@ use spared_abi as abi;
 
 use crate::error;
 use crate::host::Host;
-use crate::interface::call_ctx;
 use crate::{Error, Plugin};
 
 /// The part `identity`: proves which node made a statement, on any path and without a session.
@@ -25,10 +24,7 @@ pub trait Identity: Plugin {
 /// At most 20 requests are answered in a second, and an answer may be lost with the process that gives
 /// it: ask again after a second.
 #[derive(Clone, Copy, Debug)]
-pub struct IdentityHandle {
-    pub(crate) host: Host,
-    pub(crate) table: *const abi::Identity,
-}
+pub struct IdentityHandle(pub(crate) Host);
 
 impl IdentityHandle {
     /// Requests this node's signature of a statement; [`Identity::signed`] follows. Never blocks.
@@ -36,13 +32,7 @@ impl IdentityHandle {
     /// # Errors
     /// See [`IdentityError`].
     pub fn sign(&self, ticket: u64, statement: &[u8]) -> Result<(), IdentityError> {
-        if let Some(core) = self.host.core() {
-            return queued(core.sign(ticket, statement));
-        }
-        let statement = abi::Bytes::of(statement);
-        // SAFETY: the table is valid as long as the instance; the bytes live through the call.
-        let status = unsafe { call_ctx!(self.table, sign, self.host.ctx(), ticket, statement) };
-        queued(status)
+        queued(self.0.core().sign(ticket, statement))
     }
 
     /// Asks whether the peer made this signature of a statement; [`Identity::verified`] follows. Never
@@ -56,14 +46,7 @@ impl IdentityHandle {
         statement: &[u8],
         signature: &[u8],
     ) -> Result<(), IdentityError> {
-        if let Some(core) = self.host.core() {
-            return queued(core.verify(ticket, statement, signature));
-        }
-        let (statement, signature) = (abi::Bytes::of(statement), abi::Bytes::of(signature));
-        let ctx = self.host.ctx();
-        // SAFETY: as above.
-        let status = unsafe { call_ctx!(self.table, verify, ctx, ticket, statement, signature) };
-        queued(status)
+        queued(self.0.core().verify(ticket, statement, signature))
     }
 }
 
@@ -120,6 +103,24 @@ impl From<IdentityError> for Error {
                 IdentityError::Size => error::EMSGSIZE,
                 IdentityError::Other(errno) => errno,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_request_was_not_queued_can_be_told_apart() {
+        for (status, said) in [
+            (0, Ok(())),
+            (-11, Err(IdentityError::Busy)),
+            (-107, Err(IdentityError::NoKeys)),
+            (-90, Err(IdentityError::Size)),
+            (-5, Err(IdentityError::Other(5))),
+        ] {
+            assert_eq!(queued(status), said);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Write a spared plugin in safe Rust.
 //!
-//! A plugin is a `cdylib` with one type that implements [`Plugin`], and [`export!`]:
+//! A plugin is a `cdylib` with one type that implements [`Plugin`], and [`plugin!`]:
 //!
 //! ```
 //! use spared_sdk::{Error, Host, Plugin, RoleEvent, Roles, Progress, Token, config::Config};
@@ -26,7 +26,7 @@
 //!     }
 //! }
 //!
-//! spared_sdk::export!(Counter {
+//! spared_sdk::plugin!(Counter {
 //!     name: "counter",
 //!     summary: "counts role changes",
 //!     parts: [roles],
@@ -60,7 +60,6 @@ pub mod replicated;
 
 mod alarm;
 mod check;
-mod claims;
 mod engine;
 mod error;
 mod group;
@@ -69,17 +68,13 @@ mod identity;
 mod interface;
 mod local;
 mod logger;
-mod part;
 mod peer;
 mod plugin;
 mod ready;
 mod runner;
-mod shim;
 mod status;
-mod text;
 
-#[doc(hidden)]
-pub mod export;
+mod export;
 #[doc(hidden)]
 pub mod run;
 
@@ -96,7 +91,7 @@ pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{Answer, Applied, Plugin, Progress, Query, Roles, Token, Transfer, Verb};
 pub use ready::{Interest, Ready};
 pub use runner::Runner;
-/// The plain mirror of the C header, for functions that this crate does not cover.
+/// Numbers and bounds of the contract.
 pub use spared_abi as abi;
 pub use spared_contract::{
     AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
@@ -104,18 +99,3 @@ pub use spared_contract::{
     SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
 };
 pub use status::{Watch, WatchHandle, Watched};
-
-/// Whether a sized struct of the host reaches as far as a field, for fields that later minors
-/// appended.
-///
-/// The value must be a struct of the ABI whose first field is `size`.
-#[macro_export]
-macro_rules! has {
-    ($value:expr, $type:ty, $field:ident) => {
-        $crate::export::reaches(
-            $value.size,
-            ::core::mem::offset_of!($type, $field),
-            $crate::export::size_of_field(|value: &$type| &value.$field),
-        )
-    };
-}

@@ -1,20 +1,18 @@
-//! `spared.local/1`: messages to other plugins of this node.
+//! Messages to other plugins of this node.
 
-use std::ffi::{CStr, c_char};
-
-use spared_abi as abi;
+use std::ffi::CStr;
 
 use crate::Plugin;
 use crate::host::Host;
-use crate::interface::call_ctx;
 use crate::peer::{SendError, queued};
+use crate::plugin::text;
 
 /// The part `local`: exchanges messages with other plugins of this node, each of which names this one
 /// as well. So can a plugin that is root and one that has a peer be halves of one service.
 ///
 /// A partner is a position in [`PARTNERS`](Self::PARTNERS).
 pub trait Local: Plugin {
-    /// The partners, at most [`abi::LOCAL_PARTNERS_MAX`].
+    /// The partners, at most [`LOCAL_PARTNERS_MAX`](crate::abi::LOCAL_PARTNERS_MAX).
     const PARTNERS: &'static [Partner];
 
     /// A partner is connected: both have started. It knows nothing of earlier messages.
@@ -36,30 +34,22 @@ pub trait Local: Plugin {
 
 /// A name in [`Local::PARTNERS`].
 #[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub struct Partner(*const c_char);
+pub struct Partner(&'static str);
 
 impl Partner {
     /// The plugin of this name.
     pub const fn named(name: &'static CStr) -> Self {
-        Self(name.as_ptr())
+        Self(text(name))
     }
 
     pub(crate) const fn name(self) -> &'static str {
-        // SAFETY: it is that of a static CStr: `named` is the only constructor.
-        match unsafe { CStr::from_ptr(self.0) }.to_str() {
-            Ok(name) => name,
-            Err(_) => panic!("the name of a partner is not UTF-8"),
-        }
+        self.0
     }
 }
 
 /// Sends to partners; from [`Host::local`].
 #[derive(Clone, Copy, Debug)]
-pub struct LocalHandle {
-    pub(crate) host: Host,
-    pub(crate) table: *const abi::Local,
-}
+pub struct LocalHandle(pub(crate) Host);
 
 impl LocalHandle {
     /// Queues one message; messages are ordered and reliable while the partner is up. Never blocks.
@@ -67,15 +57,6 @@ impl LocalHandle {
     /// # Errors
     /// See [`SendError`].
     pub fn send(&self, partner: usize, message: &[u8]) -> Result<(), SendError> {
-        if let Some(core) = self.host.core() {
-            return queued(core.send_to_partner(partner, message));
-        }
-        let partner = u32::try_from(partner).unwrap_or(u32::MAX);
-        // SAFETY: the table is valid as long as the instance; the bytes live through the call.
-        let status = unsafe {
-            let message = abi::Bytes::of(message);
-            call_ctx!(self.table, send, self.host.ctx(), partner, message)
-        };
-        queued(status)
+        queued(self.0.core().send_to_partner(partner, message))
     }
 }

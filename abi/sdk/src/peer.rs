@@ -1,12 +1,11 @@
-//! `spared.peer/1`: messages to the peer plugin, the same plugin on the peer.
+//! Messages to the peer plugin, the same plugin on the peer.
 
 use std::fmt;
 
 use spared_abi as abi;
 
-use crate::error::{self, check};
+use crate::error;
 use crate::host::Host;
-use crate::interface::call_ctx;
 use crate::{Error, Plugin};
 
 /// The part `peer`: exchanges messages with the peer plugin.
@@ -26,10 +25,7 @@ pub trait Peer: Plugin {
 
 /// Sends to the peer plugin; from [`Host::peer`].
 #[derive(Clone, Copy, Debug)]
-pub struct PeerHandle {
-    pub(crate) host: Host,
-    pub(crate) table: *const abi::Peer,
-}
+pub struct PeerHandle(pub(crate) Host);
 
 impl PeerHandle {
     /// Queues one message; messages are ordered and reliable while the peer plugin is up.
@@ -37,37 +33,17 @@ impl PeerHandle {
     /// # Errors
     /// See [`SendError`].
     pub fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        let status = match self.host.core() {
-            Some(core) => core.send_to_peer(message),
-            // SAFETY: the table is valid as long as the instance; the bytes live through the call.
-            None => unsafe {
-                call_ctx!(self.table, send, self.host.ctx(), abi::Bytes::of(message))
-            },
-        };
-        queued(status)
+        queued(self.0.core().send_to_peer(message))
     }
 
     /// Reports whether this node holds all that a failover to it needs; if not, why. It is "no" until
     /// reported, and again after each [`Peer::up`] and [`Peer::down`].
     ///
     /// # Errors
-    /// The host's.
+    /// None by now.
     pub fn in_sync(&self, yes: bool, why: &str) -> Result<(), Error> {
-        if let Some(core) = self.host.core() {
-            core.report_synchrony(yes, why);
-            return Ok(());
-        }
-        // SAFETY: as above.
-        let status = unsafe {
-            call_ctx!(
-                self.table,
-                in_sync,
-                self.host.ctx(),
-                u32::from(yes),
-                abi::Str::of(why)
-            )
-        };
-        check("report synchrony", status)
+        self.0.core().report_synchrony(yes, why);
+        Ok(())
     }
 }
 
@@ -120,6 +96,24 @@ impl From<SendError> for Error {
                 SendError::TooLong => error::EMSGSIZE,
                 SendError::Other(errno) => errno,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_message_was_not_sent_can_be_told_apart() {
+        for (status, said) in [
+            (0, Ok(())),
+            (-11, Err(SendError::Full)),
+            (-107, Err(SendError::Down)),
+            (-90, Err(SendError::TooLong)),
+            (-5, Err(SendError::Other(5))),
+        ] {
+            assert_eq!(queued(status), said);
         }
     }
 }

@@ -3,9 +3,6 @@
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 
-use spared_abi as abi;
-use spared_contract::nanoseconds;
-
 use crate::config::Config;
 use crate::host::Host;
 use crate::ready::Ready;
@@ -123,8 +120,12 @@ pub trait Query: Plugin {
 
 /// A word of [`Query`]; permissions, help and completion follow from it.
 #[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub struct Verb(abi::Verb);
+pub struct Verb {
+    pub(crate) changes: bool,
+    pub(crate) word: &'static str,
+    pub(crate) usage: &'static str,
+    pub(crate) summary: &'static str,
+}
 
 impl Verb {
     /// `sparectl NAME` alone.
@@ -136,7 +137,12 @@ impl Verb {
     /// A word that changes nothing, open to read-only users. `word` is empty for `sparectl NAME`
     /// alone; `usage` is its arguments, like "NAME ADDRESS".
     pub const fn asks(word: &'static CStr, usage: &'static CStr, summary: &'static CStr) -> Self {
-        Self::new(abi::VERB_ASKS, word, usage, summary)
+        Self {
+            changes: false,
+            word: text(word),
+            usage: text(usage),
+            summary: text(summary),
+        }
     }
 
     /// A word that changes something, for root on this node.
@@ -145,7 +151,10 @@ impl Verb {
         usage: &'static CStr,
         summary: &'static CStr,
     ) -> Self {
-        Self::new(abi::VERB_CHANGES, word, usage, summary)
+        Self {
+            changes: true,
+            ..Self::asks(word, usage, summary)
+        }
     }
 
     /// The error for words that fit none of these verbs: the usage of the plugin `name`, like
@@ -164,42 +173,15 @@ impl Verb {
 
     /// The word with its arguments.
     fn words(&self) -> String {
-        // SAFETY: both are of a static CStr: `new` is the only constructor.
-        let (word, usage) = unsafe { (CStr::from_ptr(self.0.word), CStr::from_ptr(self.0.usage)) };
-        let text = format!("{} {}", word.to_string_lossy(), usage.to_string_lossy());
-        text.trim().to_owned()
+        format!("{} {}", self.word, self.usage).trim().to_owned()
     }
+}
 
-    /// Whether it changes something, the word, its arguments, and the summary.
-    pub(crate) const fn parts(&self) -> (bool, &'static str, &'static str, &'static str) {
-        const fn text(text: *const std::ffi::c_char) -> &'static str {
-            // SAFETY: it is of a static CStr: `new` is the only constructor.
-            match unsafe { CStr::from_ptr(text) }.to_str() {
-                Ok(text) => text,
-                Err(_) => panic!("a text of a verb is not UTF-8"),
-            }
-        }
-        (
-            self.0.effect == abi::VERB_CHANGES,
-            text(self.0.word),
-            text(self.0.usage),
-            text(self.0.summary),
-        )
-    }
-
-    const fn new(
-        effect: u32,
-        word: &'static CStr,
-        usage: &'static CStr,
-        summary: &'static CStr,
-    ) -> Self {
-        Self(abi::Verb {
-            size: size_of::<abi::Verb>() as u32,
-            effect,
-            word: word.as_ptr(),
-            usage: usage.as_ptr(),
-            summary: summary.as_ptr(),
-        })
+/// A text of the descriptor.
+pub(crate) const fn text(text: &'static CStr) -> &'static str {
+    match text.to_str() {
+        Ok(text) => text,
+        Err(_) => panic!("a text of the descriptor is not UTF-8"),
     }
 }
 
@@ -251,44 +233,32 @@ impl Answer {
     /// Adds a row with a text; keys are like "virtual_router.lan2.state".
     ///
     /// # Errors
-    /// The answer is full (64 KiB), or `key` holds a NUL.
+    /// The answer is full (64 KiB).
     pub fn text(&mut self, key: &str, value: &str) -> Result<(), Error> {
-        self.host.put_text(self.token, key, value)
+        self.host
+            .put(self.token, key, Value::Text(value.to_owned()))
     }
 
     /// Adds a row with a number.
     ///
     /// # Errors
-    /// The answer is full (64 KiB), or `key` holds a NUL.
+    /// The answer is full (64 KiB).
     pub fn number(&mut self, key: &str, value: u64) -> Result<(), Error> {
-        self.host.put_u64(self.token, key, abi::ROW_NUMBER, value)
+        self.host.put(self.token, key, Value::Number(value))
     }
 
     /// Adds a row of any kind.
     ///
     /// # Errors
-    /// The answer is full (64 KiB), and the user is told that rows are missing; or `key` holds a NUL.
+    /// The answer is full (64 KiB), and the user is told that rows are missing.
     pub fn row(&mut self, key: &str, value: &Value) -> Result<(), Error> {
-        let kind = value.to_raw_kind();
-        let number = match value {
-            Value::Text(text) => return self.text(key, text),
-            Value::Signed { number, .. } => {
-                return self.host.put_i64(self.token, key, kind, *number);
-            }
-            Value::Flag(flag) => u64::from(*flag),
-            Value::Time(time) | Value::TimeCounter(time) => nanoseconds(*time),
-            Value::Number(number)
-            | Value::Counter(number)
-            | Value::Bytes(number)
-            | Value::ByteCounter(number) => *number,
-        };
-        self.host.put_u64(self.token, key, kind, number)
+        self.host.put(self.token, key, value.clone())
     }
 
     /// Adds rows in their order.
     ///
     /// # Errors
-    /// The answer is full (64 KiB), or a key holds a NUL; the rows before that one are added.
+    /// The answer is full (64 KiB); the rows before that one are added.
     pub fn rows<K: AsRef<str>>(
         &mut self,
         rows: impl IntoIterator<Item = (K, Value)>,

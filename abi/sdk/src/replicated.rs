@@ -44,7 +44,7 @@
 //!     }
 //! }
 //!
-//! spared_sdk::export!(Runner<Notes> {
+//! spared_sdk::plugin!(Runner<Notes> {
 //!     name: "notes",
 //!     summary: "notes that both nodes have",
 //!     wire: (1, 1),

@@ -1,5 +1,8 @@
 //! [`Runner`], which makes a plugin of an engine and its I/O.
 
+#[cfg(test)]
+mod tests;
+
 use std::os::fd::RawFd;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(40);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// A plugin made of an [`Engine`] and its [`Io`], exported like any other:
-/// `export!(Runner<Mine> { ... })`.
+/// `plugin!(Runner<Mine> { ... })`.
 ///
 /// After each callback of the host it works until nothing is left to do:
 ///

@@ -52,7 +52,7 @@ pub(crate) struct Core {
     /// The only field that other threads use.
     pub(crate) outbound: Outbound,
     pub(super) surroundings: RefCell<Surroundings>,
-    pub(super) timers: RefCell<Timers>,
+    pub(crate) timers: RefCell<Timers>,
     timer_fd: OwnedFd,
     armed_ns: Cell<Option<u64>>,
     pub(super) watches: RefCell<Watches>,

@@ -290,7 +290,7 @@ type Scopes = Vec<(String, Scope)>;
 
 /// Settings without a fault, and the scopes of keys that have another than the default; faults that the reader found
 /// come before those of the plugin.
-pub(crate) fn read<T: Plugin>(
+fn read<T: Plugin>(
     toml: &str,
     surroundings: &Surroundings,
 ) -> Result<(T::Settings, Scopes), Error> {

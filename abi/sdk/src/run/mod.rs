@@ -6,6 +6,7 @@
 
 mod answers;
 mod call;
+pub(crate) mod clock;
 mod core;
 mod dispatch;
 mod interfaces;
@@ -16,6 +17,8 @@ mod partners;
 mod parts;
 mod peer;
 mod pending;
+#[cfg(test)]
+pub(crate) mod rig;
 mod roots;
 mod slow;
 mod timers;
@@ -23,12 +26,13 @@ mod watches;
 
 pub use self::core::{CLOSED_DESCRIPTOR, closed_descriptor};
 pub(crate) use self::core::{Core, End};
-pub(crate) use self::dispatch::read;
 pub use self::note::{Note, Writer, calls, flag, part};
 pub use self::outbound::Outbound;
 pub use self::parts::Parts;
 pub use self::pending::{Answer, Failures, Pending, To};
 pub use self::slow::Slow;
+#[cfg(test)]
+pub(crate) use self::timers::TIMERS_MAX;
 pub use self::timers::Timers;
 pub use self::watches::{Source, Watches};
 
@@ -40,8 +44,8 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use spared_contract::{LogLevel, ToPlugin};
 use spared_records::ReceiveError;
-use spared_records::monotonic::now_ns;
 
+use self::clock::now_ns;
 use self::core::{CHANNEL, PARTNER, SOCKET, WAKE};
 use self::roots::Roots;
 use crate::host::Host;
@@ -78,18 +82,8 @@ pub fn run<T: Plugin>(socket: OwnedFd, parts: Parts<T>) -> i32 {
             return BROKEN;
         }
     };
-    let host = Host::of_loop(core);
-    logger::install(host);
-    let driver = Driver {
-        core,
-        host,
-        parts,
-        plugin: None,
-        slow: Slow::default(),
-        roots: None,
-        is_served: false,
-        running: Arc::default(),
-    };
+    let driver = Driver::new(core, parts);
+    logger::install(driver.host);
     match driver.run() {
         End::Stopped => 0,
         End::Broken => BROKEN,
@@ -113,20 +107,23 @@ struct Driver<T> {
 }
 
 impl<T: Plugin> Driver<T> {
+    fn new(core: &'static Core, parts: Parts<T>) -> Self {
+        Self {
+            core,
+            host: Host::new(core),
+            parts,
+            plugin: None,
+            slow: Slow::default(),
+            roots: None,
+            is_served: false,
+            running: Arc::default(),
+        }
+    }
+
     fn run(mut self) -> End {
         let mut events = Vec::with_capacity(64);
         loop {
-            self.core.arm();
-            self.core.flush();
-            self.wait(&mut events);
-            let channel = self.serve_descriptors(&events);
-            self.serve_timers();
-            if channel && !self.core.is_ended() {
-                self.serve_channel();
-            }
-            self.serve_partners();
-            self.serve_messages();
-            self.end_pending_stop();
+            self.round(&mut events);
             if let Some(end) = self.core.end() {
                 self.core.farewell();
                 if end == End::Broken {
@@ -136,6 +133,20 @@ impl<T: Plugin> Driver<T> {
                 return end;
             }
         }
+    }
+
+    fn round(&mut self, events: &mut Vec<epoll::Event>) {
+        self.core.arm();
+        self.core.flush();
+        self.wait(events);
+        let channel = self.serve_descriptors(events);
+        self.serve_timers();
+        if channel && !self.core.is_ended() {
+            self.serve_channel();
+        }
+        self.serve_partners();
+        self.serve_messages();
+        self.end_pending_stop();
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>) {

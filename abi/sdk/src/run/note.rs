@@ -51,10 +51,10 @@ impl Writer {
     pub const fn verbs(mut self, verbs: &[Verb]) -> Self {
         let mut at = 0;
         while at < verbs.len() {
-            let (changes, word, usage, summary) = verbs[at].parts();
-            let effect = if changes { "changes" } else { "asks" };
-            self = self.put(effect).put(" = ").put(word).put("\t");
-            self = self.put(usage).put("\t").put(summary).put("\n");
+            let verb = verbs[at];
+            let effect = if verb.changes { "changes" } else { "asks" };
+            self = self.put(effect).put(" = ").put(verb.word).put("\t");
+            self = self.put(verb.usage).put("\t").put(verb.summary).put("\n");
             at += 1;
         }
         self
@@ -187,5 +187,94 @@ pub mod part {
         pub const fn describe<T: crate::Local>(note: Writer) -> Writer {
             note.partners(T::PARTNERS)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spared_abi as abi;
+    use spared_contract::note::parse;
+
+    use crate::config::Config;
+    use crate::{
+        Answer, Error, Groups, Host, Local, Partner, Plugin, Progress, Query, RoleEvent, Roles,
+        Token,
+    };
+
+    struct Thing;
+
+    impl Plugin for Thing {
+        type Settings = ();
+
+        fn create(_host: Host) -> Result<Self, Error> {
+            Ok(Self)
+        }
+
+        fn read(_config: &Config) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    impl Roles for Thing {
+        fn role(&mut self, _event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
+            Ok(Progress::Done)
+        }
+    }
+
+    impl Query for Thing {
+        fn query(&mut self, _argv: &[&str], _answer: &mut Answer) -> Result<Progress, Error> {
+            Ok(Progress::Done)
+        }
+    }
+
+    impl Groups for Thing {
+        fn directive(&mut self, _directive: &crate::Directive) {}
+    }
+
+    impl Local for Thing {
+        const PARTNERS: &'static [Partner] = &[Partner::named(c"other"), Partner::named(c"third")];
+
+        fn partner_up(&mut self, _partner: usize) {}
+
+        fn partner_down(&mut self, _partner: usize) {}
+
+        fn partner_message(&mut self, _partner: usize, _message: &[u8]) {}
+    }
+
+    crate::plugin!(Thing {
+        name: "thing",
+        summary: "a thing to test",
+        vendor: "tests",
+        brand: "spared",
+        capabilities: [net_bind_service, net_raw],
+        flags: REALTIME | FILES | WRITE,
+        paths: ["/etc/thing", "+/var/lib/thing"],
+        calls: [FILES, SOCKETS],
+        wire: (1, 103),
+        parts: [roles, query, groups, local],
+    });
+
+    #[test]
+    fn the_note_says_what_the_macro_was_given() {
+        let number = |name: &str| match name {
+            "net_bind_service" => Some(10),
+            "net_raw" => Some(13),
+            _ => None,
+        };
+        let it = parse(&spared_plugin_note.text, number).unwrap();
+        assert_eq!((it.name.as_str(), it.vendor.as_str()), ("thing", "tests"));
+        assert_eq!(it.version, env!("CARGO_PKG_VERSION"));
+        assert_eq!(it.summary, "a thing to test");
+        assert_eq!(it.capabilities, 1 << 10 | 1 << 13);
+        let flags = abi::PLUGIN_REALTIME | abi::PLUGIN_FILES | abi::PLUGIN_WRITE;
+        let calls = abi::CALLS_BASIC | abi::CALLS_FILES | abi::CALLS_SOCKETS;
+        assert_eq!((it.flags, it.calls), (flags, calls));
+        assert_eq!(it.paths, ["/etc/thing", "+/var/lib/thing"]);
+        assert_eq!((it.wire_min, it.wire_max), (1, 103));
+        assert!(it.has_role && it.provides_groups);
+        assert!(!it.has_drain && !it.has_settle && !it.has_peer && !it.has_identity);
+        assert_eq!(it.partners, ["other", "third"]);
+        let verbs = it.verbs.iter().map(|it| (it.word.as_str(), it.changes));
+        assert_eq!(verbs.collect::<Vec<_>>(), [("", false), ("status", false)]);
     }
 }
