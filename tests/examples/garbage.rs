@@ -44,9 +44,7 @@ impl Plugin for Garbage {
     }
 
     fn start(&mut self, _token: Token) -> Result<Progress, Error> {
-        if let Some(peer) = self.host.peer() {
-            peer.in_sync(true, "")?;
-        }
+        self.host.peer().in_sync(true, "")?;
         self.again()?;
         Ok(Progress::Done)
     }
@@ -56,8 +54,7 @@ impl Plugin for Garbage {
         if self.up {
             for _ in 0..8 {
                 let message = self.garbage();
-                let sent = self.host.peer().map(|peer| peer.send(&message));
-                if sent.is_some_and(|sent| sent.is_ok()) {
+                if self.host.peer().send(&message).is_ok() {
                     self.sent += 1;
                 }
             }
@@ -76,11 +73,11 @@ impl Garbage {
 
     /// Well-formed.
     fn introduce(&mut self) {
-        let Some(peer) = self.host.peer().filter(|_| self.up) else {
+        if !self.up {
             return;
-        };
+        }
         while let Some(message) = self.session.poll_message(self.host.now()) {
-            if peer.send(message).is_err() {
+            if self.host.peer().send(message).is_err() {
                 return;
             }
             self.session.message_sent();
@@ -128,9 +125,7 @@ impl Garbage {
 impl Peer for Garbage {
     fn up(&mut self, _wire: u32) {
         self.up = true;
-        if let Some(peer) = self.host.peer() {
-            let _ = peer.in_sync(true, "");
-        }
+        let _ = self.host.peer().in_sync(true, "");
         self.session.handle_up();
         self.introduce();
     }

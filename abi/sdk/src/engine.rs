@@ -175,14 +175,12 @@ pub trait Engine {
 ///     }
 ///
 ///     fn start(host: Host, interval: &Duration) -> Result<(Self, Load), Error> {
-///         let missing = || Error::Plugin("this host has no spared.check/1".to_owned());
-///         let checks = host.checks().ok_or_else(missing)?;
 ///         let engine = Load {
 ///             interval_ns: interval.as_nanos() as u64,
 ///             due_ns: host.now(),
 ///             actions: Vec::new(),
 ///         };
-///         Ok((Self { checks }, engine))
+///         Ok((Self { checks: host.checks() }, engine))
 ///     }
 ///
 ///     fn perform(&mut self, engine: &mut Load, _now_ns: u64, action: Action) -> Result<(), Error> {

@@ -100,43 +100,43 @@ impl Host {
     }
 
     /// Interfaces and sockets on them.
-    pub fn interfaces(&self) -> Option<InterfaceHandle> {
-        Some(InterfaceHandle(*self))
+    pub fn interfaces(&self) -> InterfaceHandle {
+        InterfaceHandle(*self)
     }
 
     /// Groups, for the elector.
-    pub fn groups(&self) -> Option<GroupHandle> {
-        Some(GroupHandle(*self))
+    pub fn groups(&self) -> GroupHandle {
+        GroupHandle(*self)
     }
 
     /// Addresses and routes for a group, for a plugin that does not elect.
-    pub fn additions(&self) -> Option<Additions> {
-        Some(Additions(*self))
+    pub fn additions(&self) -> Additions {
+        Additions(*self)
     }
 
     /// Messages to the peer plugin.
-    pub fn peer(&self) -> Option<PeerHandle> {
-        Some(PeerHandle(*self))
+    pub fn peer(&self) -> PeerHandle {
+        PeerHandle(*self)
     }
 
     /// Messages to partners, other plugins of this node.
-    pub fn local(&self) -> Option<LocalHandle> {
-        Some(LocalHandle(*self))
+    pub fn local(&self) -> LocalHandle {
+        LocalHandle(*self)
     }
 
     /// Statements signed with this node's key and verified with the peer's.
-    pub fn identity(&self) -> Option<IdentityHandle> {
-        Some(IdentityHandle(*self))
+    pub fn identity(&self) -> IdentityHandle {
+        IdentityHandle(*self)
     }
 
     /// State of the pair and its events.
-    pub fn status(&self) -> Option<WatchHandle> {
-        Some(WatchHandle(*self))
+    pub fn status(&self) -> WatchHandle {
+        WatchHandle(*self)
     }
 
     /// Checks, which make up this node's quality.
-    pub fn checks(&self) -> Option<Checks> {
-        Some(Checks(*self))
+    pub fn checks(&self) -> Checks {
+        Checks(*self)
     }
 
     /// This node's name, once configured. It differs from the peer's and survives restarts.

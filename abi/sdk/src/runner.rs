@@ -59,16 +59,14 @@ struct Running<I: Io> {
     io: I,
     engine: I::Engine,
     host: Host,
-    /// None on a host without `spared.peer/1`.
-    peer: Option<PeerHandle>,
+    peer: PeerHandle,
     /// The channel has no room until `writable` or `up`.
     is_full: bool,
     /// `in_sync` as last reported to the host; None: not since the last `up` or `down`.
     told: Option<Result<(), String>>,
     /// Time from which another reason may be reported.
     reason_ns: u64,
-    /// None on a host without `spared.check/1`.
-    checks: Option<Checks>,
+    checks: Checks,
     /// Troubles as last reported to the host.
     troubles: Vec<Trouble>,
     draining: Vec<Token>,
@@ -313,9 +311,6 @@ impl<I: Io> Running<I> {
 
     /// Whether a message was sent.
     fn send(&mut self, now_ns: u64) -> bool {
-        let Some(peer) = self.peer else {
-            return false;
-        };
         for sent in 0..BURST {
             if self.is_full {
                 return sent > 0;
@@ -323,7 +318,7 @@ impl<I: Io> Running<I> {
             let Some(message) = self.engine.poll_message(now_ns) else {
                 return sent > 0;
             };
-            match peer.send(message) {
+            match self.peer.send(message) {
                 Ok(()) => {}
                 Err(SendError::Full | SendError::Down) => {
                     self.is_full = true;
@@ -339,7 +334,7 @@ impl<I: Io> Running<I> {
 
     /// Time at which another reason may be reported, if one waits for that.
     fn tell_in_sync(&mut self, now_ns: u64) -> Option<u64> {
-        let (peer, said) = (self.peer?, self.engine.in_sync()?);
+        let said = self.engine.in_sync()?;
         if self.told.as_ref() == Some(&said) {
             return None;
         }
@@ -348,7 +343,7 @@ impl<I: Io> Running<I> {
             return Some(self.reason_ns);
         }
         let why = said.as_ref().err().map_or("", String::as_str);
-        match peer.in_sync(said.is_ok(), why) {
+        match self.peer.in_sync(said.is_ok(), why) {
             Ok(()) => {
                 self.reason_ns = now_ns.saturating_add(REASONS_NS);
                 self.told = Some(said);
@@ -360,15 +355,15 @@ impl<I: Io> Running<I> {
 
     fn tell_troubles(&mut self) {
         let troubles = self.engine.troubles();
-        let Some(checks) = self.checks.filter(|_| troubles != self.troubles) else {
+        if troubles == self.troubles {
             return;
-        };
+        }
         let old = std::mem::replace(&mut self.troubles, troubles);
         let is_over = |it: &&Trouble| !self.troubles.iter().any(|new| new.thing == it.thing);
         let over = old.iter().filter(is_over);
         let new = self.troubles.iter().filter(|it| !old.contains(it));
-        let told = over.map(|it| checks.forget(&it.thing));
-        let told = told.chain(new.map(|it| checks.trouble(it)));
+        let told = over.map(|it| self.checks.forget(&it.thing));
+        let told = told.chain(new.map(|it| self.checks.trouble(it)));
         for error in told.filter_map(Result::err) {
             log::warn!("{error}");
         }

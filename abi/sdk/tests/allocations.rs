@@ -125,7 +125,7 @@ impl Peer for Elector {
 
     fn message(&mut self, message: &[u8]) {
         if self.rounds.go_on() {
-            let _ = self.host.peer().unwrap().send(message);
+            let _ = self.host.peer().send(message);
         }
     }
 }

@@ -97,9 +97,7 @@ impl Conntrack {
 
     /// Follows the interfaces of `dynamic_nat`, and no longer those that were.
     pub(super) fn follow(&self, before: &[String]) -> Result<(), Error> {
-        let Some(interfaces) = self.host.interfaces() else {
-            return Ok(());
-        };
+        let interfaces = self.host.interfaces();
         let wanted = &self.settings.dynamic_nat;
         for name in before.iter().filter(|name| !wanted.contains(name)) {
             interfaces.unfollow(name)?;

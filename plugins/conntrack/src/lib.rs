@@ -60,10 +60,6 @@ impl Io for Conntrack {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let lonely = "this spared has no spared.peer/1: nothing can be replicated";
-        if host.peer().is_none() {
-            return Err(Error::Plugin(lonely.to_owned()));
-        }
         let deaf = kernel::enable_events().err();
         let kernel = Kernel::open(settings.event_buffer)?;
         warn_of_small_buffer(kernel.event_buffer(), settings.event_buffer);

@@ -167,13 +167,13 @@ impl Root {
 
     /// Whether something was sent.
     fn send(&mut self) -> bool {
-        let (Some(local), Some(message)) = (self.host.local(), self.waiting.front()) else {
+        let Some(message) = self.waiting.front() else {
             return false;
         };
         if self.is_full {
             return false;
         }
-        match local.send(OTHER_HALF, message) {
+        match self.host.local().send(OTHER_HALF, message) {
             Ok(()) => drop(self.waiting.pop_front()),
             Err(SendError::Full) => self.is_full = true,
             // it will ask again

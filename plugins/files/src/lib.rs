@@ -133,13 +133,13 @@ impl Io for Files {
     }
 
     fn poll(&mut self, _engine: &mut Engine, _now_ns: u64) -> bool {
-        let (Some(local), Some(request)) = (self.host.local(), self.requests.front()) else {
+        let Some(request) = self.requests.front() else {
             return false;
         };
         if self.is_full {
             return false;
         }
-        match local.send(ROOT_HALF, request) {
+        match self.host.local().send(ROOT_HALF, request) {
             Ok(()) => drop(self.requests.pop_front()),
             Err(SendError::Full | SendError::Down) => self.is_full = true,
             Err(error) => {

@@ -50,16 +50,11 @@ impl Io for Health {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let missing = |what| move || Error::Plugin(format!("this spared has no {what}"));
-        let interfaces = host
-            .interfaces()
-            .ok_or_else(missing("spared.interface/1"))?;
-        let checks = host.checks().ok_or_else(missing("spared.check/1"))?;
         let files = settings.files().into_iter();
         let health = Self {
             host,
-            interfaces,
-            checks,
+            interfaces: host.interfaces(),
+            checks: host.checks(),
             runs: Runs::new(host, &settings.node),
             sockets: AllSockets::new(host),
             files: files.map(ToOwned::to_owned).collect(),

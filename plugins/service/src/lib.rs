@@ -48,13 +48,11 @@ impl Io for Service {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let missing = || Error::Plugin("this spared has no spared.check/1".to_owned());
-        let checks = host.checks().ok_or_else(missing)?;
         let memory = Memory::of(host.state_folder().as_deref());
         let mut engine = Engine::new(host.now(), &settings.node, &memory.read());
         let mut service = Self {
             host,
-            checks,
+            checks: host.checks(),
             memory,
             runs: Runs::new(host),
         };

@@ -38,8 +38,8 @@ impl Plugin for Babble {
     fn timer(&mut self, _id: u32) {
         for _ in 0..8 {
             let nonsense = self.nonsense();
-            if let Some(peer) = self.host.peer().filter(|_| self.up) {
-                let _ = peer.send(&nonsense);
+            if self.up {
+                let _ = self.host.peer().send(&nonsense);
             }
         }
         if let Err(error) = self.again() {
@@ -86,9 +86,7 @@ impl Babble {
 impl Peer for Babble {
     fn up(&mut self, _wire: u32) {
         self.up = true;
-        if let Some(peer) = self.host.peer() {
-            let _ = peer.in_sync(true, "");
-        }
+        let _ = self.host.peer().in_sync(true, "");
     }
 
     fn down(&mut self) {

@@ -130,16 +130,12 @@ impl Vrrp {
                 state,
                 why,
             } => {
-                let told = self
-                    .host
-                    .checks()
-                    .map(|checks| checks.report(&name, weight, state, why));
-                if let Some(Err(error)) = told {
+                if let Err(error) = self.host.checks().report(&name, weight, state, why) {
                     log::warn!("{error}");
                 }
             }
             Action::ForgetCheck { name } => {
-                if let Some(Err(error)) = self.host.checks().map(|checks| checks.forget(&name)) {
+                if let Err(error) = self.host.checks().forget(&name) {
                     log::warn!("{error}");
                 }
             }

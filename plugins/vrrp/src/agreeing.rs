@@ -36,7 +36,7 @@ impl Vrrp {
         links.set_patience(engine.longest_silence_ns());
         let news = links.take_news(now_ns);
         while let Some(request) = links.poll_request() {
-            let Some(identity) = self.identity else { break };
+            let identity = self.identity;
             let asked = match &request {
                 Request::Sign { ticket, statement } => identity.sign(*ticket, statement),
                 Request::Verify {
@@ -78,9 +78,7 @@ impl Vrrp {
 
     /// A check without weight: this node is as fit as before, but there is a fault.
     fn tell_of_second_machine(&mut self, now_ns: u64) {
-        let Some(checks) = self.host.checks() else {
-            return;
-        };
+        let checks = self.host.checks();
         let told = match self.second_machine.poll_check(now_ns) {
             Some(true) => checks.report(KEY_CHECK, 0, 0, KEY_WHY),
             Some(false) => checks.forget(KEY_CHECK),

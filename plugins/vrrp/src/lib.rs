@@ -49,9 +49,9 @@ pub struct Vrrp {
     interfaces: InterfaceHandle,
     groups: GroupHandle,
     /// None where the host has no link.
-    peer: Option<PeerHandle>,
+    peer: PeerHandle,
     /// None on an older host.
-    identity: Option<IdentityHandle>,
+    identity: IdentityHandle,
     /// None until `start`.
     engine: Option<Engine>,
     /// As above.
@@ -74,13 +74,10 @@ impl Plugin for Vrrp {
     type Settings = Read;
 
     fn create(host: Host) -> Result<Self, Error> {
-        let missing = |what| move || Error::Plugin(format!("this spared has no {what}"));
         Ok(Vrrp {
             host,
-            interfaces: host
-                .interfaces()
-                .ok_or_else(missing("spared.interface/1"))?,
-            groups: host.groups().ok_or_else(missing("spared.group/1"))?,
+            interfaces: host.interfaces(),
+            groups: host.groups(),
             peer: host.peer(),
             identity: host.identity(),
             engine: None,

@@ -9,7 +9,7 @@ impl Peer for Vrrp {
         self.set_session(true);
         self.greet();
         // there is nothing to fetch first: who hears heartbeats knows all that vrrp knows
-        if let Some(Err(error)) = self.peer.map(|peer| peer.in_sync(true, "")) {
+        if let Err(error) = self.peer.in_sync(true, "") {
             log::warn!("{error}");
         }
     }

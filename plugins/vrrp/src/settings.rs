@@ -31,7 +31,7 @@ impl Vrrp {
         }
         let settings = self.settings.clone();
         self.configure_links(&settings);
-        let peer = self.identity.and_then(|_| self.host.peer_with_keys());
+        let peer = self.host.peer_with_keys();
         if let Some(engine) = &mut self.engine {
             engine.set_keys(peer.is_some());
         }

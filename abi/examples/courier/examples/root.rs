@@ -90,11 +90,7 @@ impl Local for CourierRoot {
             Err(why) => format!("refused: {why}"),
         };
         // An answer that finds no room is lost; a service would keep it until `partner_writable`.
-        if let Some(Err(error)) = self
-            .host
-            .local()
-            .map(|local| local.send(COURIER, answer.as_bytes()))
-        {
+        if let Err(error) = self.host.local().send(COURIER, answer.as_bytes()) {
             log::warn!("an answer is lost: {error}");
         }
     }

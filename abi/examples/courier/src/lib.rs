@@ -91,10 +91,7 @@ impl Courier {
 
     /// False if there is no room: `partner_writable` or `partner_up` follows.
     fn pass_on(&mut self, message: &[u8]) -> bool {
-        let Some(local) = self.host.local() else {
-            return false;
-        };
-        match local.send(ROOT, message) {
+        match self.host.local().send(ROOT, message) {
             Ok(()) => true,
             Err(SendError::Full | SendError::Down) => {
                 self.refused += 1;
@@ -157,15 +154,15 @@ impl Peer for Courier {
 impl Courier {
     // A notice is there or comes with the next `up`: nothing that a failover has to wait for.
     fn report(&self) {
-        if let Some(Err(error)) = self.host.peer().map(|peer| peer.in_sync(true, "")) {
+        if let Err(error) = self.host.peer().in_sync(true, "") {
             log::warn!("{error}");
         }
     }
 
     fn tell_peer(&self, text: &str) {
         // Without a peer it is sent by the next `up`.
-        if let Some(peer) = self.host.peer().filter(|_| !text.is_empty()) {
-            let _ = peer.send(text.as_bytes());
+        if !text.is_empty() {
+            let _ = self.host.peer().send(text.as_bytes());
         }
     }
 }

@@ -167,11 +167,9 @@ impl Faulty {
                 self.again_in(Duration::ZERO)
             }
             Fault::CallFlood => {
-                if let Some(interfaces) = self.host.interfaces() {
-                    for _ in 0..20 {
-                        // goes on even if it is refused
-                        let _ = interfaces.follow("lo", Sockets::NONE);
-                    }
+                for _ in 0..20 {
+                    // goes on even if it is refused
+                    let _ = self.host.interfaces().follow("lo", Sockets::NONE);
                 }
                 self.again_in(Duration::ZERO)
             }

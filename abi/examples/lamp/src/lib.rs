@@ -40,8 +40,7 @@ impl Plugin for Lamp {
     }
 
     fn start(&mut self, _token: Token) -> Result<Progress, Error> {
-        let missing = || Error::Plugin("this host has no spared.status/1".to_owned());
-        let watch = self.host.status().ok_or_else(missing)?;
+        let watch = self.host.status();
         watch.watch(Watched::STATUS | Watched::EVENTS)?;
         Ok(Progress::Done)
     }

@@ -137,17 +137,14 @@ impl Messenger {
         } else {
             (0, "somebody said so")
         };
-        let Some(checks) = self.host.checks() else {
-            return Ok(());
-        };
+        let checks = self.host.checks();
         checks.report("messenger", self.settings.weight, state, why)
     }
 
     /// Each `up` and `down` ends an earlier report.
     fn report_synchrony(&self) -> Result<(), Error> {
         let why = if self.in_sync { "" } else { "somebody said so" };
-        let peer = self.host.peer();
-        peer.map_or(Ok(()), |peer| peer.in_sync(self.in_sync, why))
+        self.host.peer().in_sync(self.in_sync, why)
     }
 
     fn say_synchrony(&self) {
@@ -157,9 +154,7 @@ impl Messenger {
     }
 
     fn send(&self, message: &[u8]) -> Result<(), SendError> {
-        self.host
-            .peer()
-            .map_or(Err(SendError::Down), |peer| peer.send(message))
+        self.host.peer().send(message)
     }
 
     /// Sends a message with the next number; the number is used up only if it was sent.

@@ -127,7 +127,7 @@ impl Plugin for Probe {
         let follow = settings.follow.clone();
         self.settings = Some(settings);
         if let Some(name) = follow {
-            self.interfaces()?.follow(&name, Sockets::NONE)?;
+            self.host.interfaces().follow(&name, Sockets::NONE)?;
         }
         Ok(Applied::Live)
     }

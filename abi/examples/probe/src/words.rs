@@ -5,9 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use spared_sdk::{
-    AddressClaim, Answer, Cause, CauseKind, Checks, Claims, Error, Family, GroupHandle,
-    IdentityHandle, InterfaceHandle, PeerHandle, Progress, Publication, Role, SendError, Sockets,
-    Value, VirtualRouterClaim,
+    AddressClaim, Answer, Cause, CauseKind, Claims, Error, Family, Progress, Publication, Role,
+    SendError, Sockets, Value, VirtualRouterClaim,
 };
 
 use crate::{Probe, errno};
@@ -53,10 +52,10 @@ impl Probe {
                 while answer.text("row", &row).is_ok() {}
                 answer.text("row", &row)?;
             }
-            "follow" => self.interfaces()?.follow(word(1), Sockets::VRRP)?,
-            "unfollow" => self.interfaces()?.unfollow(word(1))?,
-            "claim" => self.groups()?.claim(word(1), &claims())?,
-            "withdraw" => self.groups()?.withdraw(word(1))?,
+            "follow" => self.host.interfaces().follow(word(1), Sockets::VRRP)?,
+            "unfollow" => self.host.interfaces().unfollow(word(1))?,
+            "claim" => self.host.groups().claim(word(1), &claims())?,
+            "withdraw" => self.host.groups().withdraw(word(1))?,
             "publish-many" => self.publish_many(number(1) as usize, !word(2).is_empty(), answer)?,
             "publish" => {
                 let role = Role::from_raw(number(2) as u32).ok_or_else(|| errno(EINVAL))?;
@@ -64,14 +63,14 @@ impl Probe {
                     reopens: true,
                     ..Publication::new(role, cause(CauseKind::Quality))
                 };
-                only(self.groups()?.publish_all(&[(word(1), &publication)]))?;
+                only(self.host.groups().publish_all(&[(word(1), &publication)]))?;
             }
             "explain" => {
                 let role = Role::from_raw(number(2) as u32).ok_or_else(|| errno(EINVAL))?;
                 let cause = cause(CauseKind::Quality);
-                self.groups()?.explain(word(1), role, &cause)?;
+                self.host.groups().explain(word(1), role, &cause)?;
             }
-            "announce" => self.groups()?.announce(word(1))?,
+            "announce" => self.host.groups().announce(word(1))?,
             "send" => {
                 self.to_send = number(1);
                 self.send_bytes = number(2) as usize;
@@ -79,23 +78,25 @@ impl Probe {
             }
             "too-long" => {
                 let message = vec![0; spared_sdk::abi::PEER_MESSAGE_MAX as usize + 1];
-                self.peers()?.send(&message)?;
+                self.host.peer().send(&message)?;
             }
-            "sign" => self.identities()?.sign(number(1), &sevens(number(2)))?,
+            "sign" => self.host.identity().sign(number(1), &sevens(number(2)))?,
             "verify" => {
                 let signature = vec![8; number(3) as usize];
                 let statement = sevens(number(2));
-                self.identities()?
-                    .verify(number(1), &statement, &signature)?;
+                let identity = self.host.identity();
+                identity.verify(number(1), &statement, &signature)?;
             }
             "proof" => answer.text("proof", &self.seen.proof)?,
             "nap" => self.nap = Duration::from_micros(number(1)),
-            "in_sync" | "in-sync" => self.peers()?.in_sync(number(1) != 0, word(2))?,
+            "in_sync" | "in-sync" => self.host.peer().in_sync(number(1) != 0, word(2))?,
             "report" => {
                 let (weight, state) = (number(2) as u32, number(3) as u32);
-                self.checks()?.report(word(1), weight, state, "because")?;
+                self.host
+                    .checks()
+                    .report(word(1), weight, state, "because")?;
             }
-            "forget" => self.checks()?.forget(word(1))?,
+            "forget" => self.host.checks().forget(word(1))?,
             "messenger" => self.show_messages(answer)?,
             "flood" => (0..20_000).for_each(|it| log::info!("flood {it}")),
             "leak" => self.leak(),
@@ -103,26 +104,6 @@ impl Probe {
             _ => return Err(Error::Usage("usage: probe WORD".to_owned())),
         }
         Ok(Progress::Done)
-    }
-
-    pub(crate) fn interfaces(&self) -> Result<InterfaceHandle, Error> {
-        self.host.interfaces().ok_or_else(|| errno(ENOENT))
-    }
-
-    fn groups(&self) -> Result<GroupHandle, Error> {
-        self.host.groups().ok_or_else(|| errno(ENOENT))
-    }
-
-    fn peers(&self) -> Result<PeerHandle, Error> {
-        self.host.peer().ok_or_else(|| errno(ENOENT))
-    }
-
-    fn identities(&self) -> Result<IdentityHandle, Error> {
-        self.host.identity().ok_or_else(|| errno(ENOENT))
-    }
-
-    fn checks(&self) -> Result<Checks, Error> {
-        self.host.checks().ok_or_else(|| errno(ENOENT))
     }
 
     fn begin_thread(&mut self) {
@@ -160,7 +141,7 @@ impl Probe {
         };
         let names: Vec<String> = (0..count).map(name).collect();
         let groups: Vec<_> = names.iter().map(|it| (it.as_str(), &publication)).collect();
-        let results = self.groups()?.publish_all(&groups);
+        let results = self.host.groups().publish_all(&groups);
         let statuses: Vec<i64> = results.iter().map(status).collect();
         for (index, status) in statuses.iter().take(8).enumerate() {
             put_signed(answer, &format!("status.{index}"), *status)?;
@@ -172,9 +153,7 @@ impl Probe {
     }
 
     pub(crate) fn send_more(&mut self) -> Result<(), SendError> {
-        let Some(peer) = self.host.peer() else {
-            return Err(SendError::Down);
-        };
+        let peer = self.host.peer();
         let mut message = vec![0; self.send_bytes.max(8)];
         while self.to_send > 0 {
             if let Some(number) = message.first_chunk_mut() {
