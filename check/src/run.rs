@@ -149,7 +149,7 @@ fn check_plugin(
     }
     let library = open_plugin(plugin_dir, &plugin.name).map_err(|why| Fault::whole(&file, why))?;
     let configuration = Configuration {
-        toml: plugin.text.clone(),
+        table: plugin.table.clone(),
         surroundings: setup.host.surroundings(),
     };
     let account = account::for_check();

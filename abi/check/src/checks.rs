@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spared_abi as abi;
 
-use spared_contract::Verb;
+use spared_contract::{ConfigTable, ConfigValue, Verb};
 
 use crate::confined;
 use crate::descriptor;
@@ -14,6 +14,9 @@ use crate::footprint::Footprint;
 use crate::trial::{Mode, Trial, load};
 use crate::{partner, peer, watch};
 
+/// A key that no plugin has.
+pub const UNKNOWN_KEY: &str = "no_plugin_has_this_key";
+
 /// One check.
 pub struct Check {
     pub name: &'static str,
@@ -21,7 +24,7 @@ pub struct Check {
     pub passed: &'static str,
     /// The others are not run if this one fails.
     pub needed: bool,
-    pub run: fn(&Path, &str) -> Vec<Finding>,
+    pub run: fn(&Path, &ConfigTable) -> Vec<Finding>,
 }
 
 pub const ALL: [Check; 13] = [
@@ -116,7 +119,7 @@ const STATUS_MAX: Duration = Duration::from_secs(1);
 /// Growth of resident memory that 100 instances may leave, as the allocator keeps some.
 const GROWTH_KB_MAX: u64 = 1024;
 
-fn life(path: &Path, _toml: &str) -> Vec<Finding> {
+fn life(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     let plugin = match load(path) {
         Ok(plugin) => plugin,
         Err(why) => return vec![Finding::fail(why)],
@@ -158,17 +161,17 @@ fn life(path: &Path, _toml: &str) -> Vec<Finding> {
     findings
 }
 
-fn configure(path: &Path, toml: &str) -> Vec<Finding> {
+fn configure(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     let mut trial = match Trial::create(path, Mode::Plain) {
         Ok(trial) => trial,
         Err(why) => return vec![why],
     };
     let before = Footprint::now();
-    let status = trial.configure(toml, abi::CONFIGURE_CHECK);
+    let status = trial.configure(config, abi::CONFIGURE_CHECK);
     if status < 0 {
         let said = !trial.record.failures.borrow().is_empty();
         let why = trial.why(status);
-        return vec![Finding::fail(match (said, toml.is_empty()) {
+        return vec![Finding::fail(match (said, config.0.is_empty()) {
             (false, _) => format!("refuses its configuration without fail(): {why}"),
             (true, true) => format!("needs a configuration, give one with --config: {why}"),
             (true, false) => format!("refuses its configuration: {why}"),
@@ -185,7 +188,7 @@ fn configure(path: &Path, toml: &str) -> Vec<Finding> {
         ));
     }
     for round in ["configure", "configuring again"] {
-        let status = trial.configure(toml, 0);
+        let status = trial.configure(config, 0);
         if status < 0 {
             let why = trial.why(status);
             findings.push(Finding::fail(format!(
@@ -197,24 +200,19 @@ fn configure(path: &Path, toml: &str) -> Vec<Finding> {
     findings
 }
 
-fn refusal(path: &Path, toml: &str) -> Vec<Finding> {
+fn refusal(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     let mut trial = match Trial::create(path, Mode::Plain) {
         Ok(trial) => trial,
         Err(why) => return vec![why],
     };
-    // At the top, before any table begins.
-    let toml = format!("no_plugin_has_this_key = 1\n{toml}");
-    let status = trial.configure(&toml, abi::CONFIGURE_CHECK);
+    let status = trial.configure(&with_unknown_key(config), abi::CONFIGURE_CHECK);
     let failures = trial.record.failures.take();
     let mut findings = trial.destroy();
     if status >= 0 {
         findings.push(Finding::warn(
             "accepts a key that it does not know: a mistyped key would go unnoticed",
         ));
-    } else if !failures
-        .iter()
-        .any(|failure| failure.contains("no_plugin_has_this_key"))
-    {
+    } else if !failures.iter().any(|failure| failure.contains(UNKNOWN_KEY)) {
         findings.push(Finding::fail(format!(
             "refuses a key that it does not know without naming it in fail(): {failures:?}"
         )));
@@ -222,10 +220,18 @@ fn refusal(path: &Path, toml: &str) -> Vec<Finding> {
     findings
 }
 
-pub fn started(path: &Path, toml: &str, mode: Mode) -> Result<Trial, Vec<Finding>> {
+/// A configuration with one key more, which no plugin has.
+pub fn with_unknown_key(config: &ConfigTable) -> ConfigTable {
+    let mut config = config.clone();
+    let value = ConfigValue::Integer(1);
+    config.0.insert(UNKNOWN_KEY.to_owned(), value);
+    config
+}
+
+pub fn started(path: &Path, config: &ConfigTable, mode: Mode) -> Result<Trial, Vec<Finding>> {
     let mut trial = Trial::create(path, mode).map_err(|why| vec![why])?;
     for (what, status) in [
-        ("configure", trial.configure(toml, 0)),
+        ("configure", trial.configure(config, 0)),
         ("start", trial.start()),
     ] {
         if status < 0 {
@@ -236,8 +242,8 @@ pub fn started(path: &Path, toml: &str, mode: Mode) -> Result<Trial, Vec<Finding
     Ok(trial)
 }
 
-fn roles(path: &Path, toml: &str) -> Vec<Finding> {
-    let mut trial = match started(path, toml, Mode::Plain) {
+fn roles(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    let mut trial = match started(path, config, Mode::Plain) {
         Ok(trial) => trial,
         Err(findings) => return findings,
     };
@@ -297,11 +303,11 @@ fn trespasses(trial: &Trial) -> Option<Finding> {
     )))
 }
 
-fn stop(path: &Path, toml: &str) -> Vec<Finding> {
+fn stop(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     // A first instance may set up things that stay.
     for round in 0..2 {
         let before = Footprint::now();
-        let mut trial = match started(path, toml, Mode::Plain) {
+        let mut trial = match started(path, config, Mode::Plain) {
             Ok(trial) => trial,
             Err(findings) => return findings,
         };
@@ -341,12 +347,12 @@ fn stop(path: &Path, toml: &str) -> Vec<Finding> {
 
 /// The oldest host has minor 0, whose table is the whole of today's. With later minors the table must
 /// be cut at each.
-fn old_host(path: &Path, toml: &str) -> Vec<Finding> {
-    through(path, toml, Mode::OldHost)
+fn old_host(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    through(path, config, Mode::OldHost)
 }
 
-fn borrow(path: &Path, toml: &str) -> Vec<Finding> {
-    through(path, toml, Mode::Borrow)
+fn borrow(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    through(path, config, Mode::Borrow)
 }
 
 fn questions(verb: &Verb) -> Vec<Vec<&str>> {
@@ -357,8 +363,8 @@ fn questions(verb: &Verb) -> Vec<Vec<&str>> {
 }
 
 /// Calls every callback once or twice.
-fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
-    let mut trial = match started(path, toml, mode) {
+fn through(path: &Path, config: &ConfigTable, mode: Mode) -> Vec<Finding> {
+    let mut trial = match started(path, config, mode) {
         Ok(trial) => trial,
         Err(findings) => return findings,
     };
@@ -397,7 +403,7 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
             trial.findings.push(Finding::warn(text));
         }
     }
-    trial.configure(toml, 0);
+    trial.configure(config, 0);
     if mode == Mode::Borrow {
         trial.up(trial.plugin.descriptor.wire_max);
         trial.message(b"not what a peer says");

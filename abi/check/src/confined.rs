@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
-use spared_contract::{Call, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, ToPlugin};
+use spared_contract::{
+    Call, ConfigTable, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, ToPlugin,
+};
 use spared_message::load::Load;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
@@ -22,12 +24,12 @@ use crate::trial::{name_of, surroundings};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the plugin from load to exit.
-pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
+pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     let mut host = match Host::spawn(path) {
         Ok(host) => host,
         Err(why) => return vec![Finding::fail(format!("cannot start a worker: {why}"))],
     };
-    if let Err(why) = host.drive(toml) {
+    if let Err(why) = host.drive(config) {
         // Only root can give it the rights that it asks for.
         let lacks = !host.is_root && host.wants_rights;
         host.findings.push(match lacks {
@@ -88,16 +90,16 @@ impl Host {
     }
 
     /// Loads, configures and starts the plugin.
-    pub fn begin(&mut self, toml: &str) -> Result<Descriptor, String> {
+    pub fn begin(&mut self, config: &ConfigTable) -> Result<Descriptor, String> {
         let descriptor = self.loaded()?;
-        self.ask("configure", configure(toml, false))?;
+        self.ask("configure", configure(config, false))?;
         self.ask("start", |token| ToPlugin::Start { token })?;
         Ok(descriptor)
     }
 
     /// A short life of a worker. An error is the plugin's fault.
-    fn drive(&mut self, toml: &str) -> Result<(), String> {
-        let descriptor = self.begin(toml)?;
+    fn drive(&mut self, config: &ConfigTable) -> Result<(), String> {
+        let descriptor = self.begin(config)?;
         for role in [Role::Active, Role::Backup] {
             self.say("role", |token| change(token, role))?;
         }
@@ -299,11 +301,11 @@ fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
 }
 
 /// A configuration, or only a check of it.
-pub fn configure(toml: &str, check: bool) -> impl FnOnce(u64) -> ToPlugin {
-    let toml = toml.to_owned();
+pub fn configure(config: &ConfigTable, check: bool) -> impl FnOnce(u64) -> ToPlugin {
+    let table = config.clone();
     move |token| ToPlugin::Configure {
         token,
-        toml,
+        table,
         check,
         surroundings: surroundings(),
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use spared_abi as abi;
 
-use spared_contract::Descriptor;
+use spared_contract::{ConfigTable, Descriptor};
 
 use crate::confined::describe;
 use crate::elf;
@@ -15,7 +15,7 @@ use crate::trial::load;
 const LOAD_MAX: Duration = Duration::from_millis(100);
 
 /// What the plugin says of itself.
-pub fn check(path: &Path, _toml: &str) -> Vec<Finding> {
+pub fn check(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     match describe(path) {
         Ok(Some(descriptor)) => return described(&descriptor),
         Ok(None) => {}
@@ -92,12 +92,12 @@ fn names(descriptor: &Descriptor) -> Option<Finding> {
 }
 
 /// What its library exports.
-pub fn symbols(path: &Path, _toml: &str) -> Vec<Finding> {
+pub fn symbols(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     exports(path, |name| name.starts_with("spared_plugin_v"), 1)
 }
 
 /// The same of a plugin that runs in a loop of its own.
-pub fn symbols_of_loop(path: &Path, _toml: &str) -> Vec<Finding> {
+pub fn symbols_of_loop(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     let is_ours = |name: &str| ["spared_plugin_main", "spared_plugin_note"].contains(&name);
     exports(path, is_ours, 2)
 }

@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use spared_contract::Failure;
+use spared_sdk::config;
+
 use finding::{Finding, Level};
 
 const USAGE: &str = "usage: spared-plugin-check FILE.so [--config FILE] [--only CHECK]";
@@ -103,17 +106,30 @@ fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
         .transpose()
     {
         Ok(toml) => toml.unwrap_or_default(),
-        Err(error) => {
-            let text = format!("the configuration cannot be read: {error}");
-            say(Finding::fail(text));
-            say(THE_END);
-            return ExitCode::SUCCESS;
-        }
+        Err(error) => return refuse(&format!("cannot be read: {error}")),
     };
-    for finding in (check.run)(&arguments.plugin, &toml) {
+    let config = match config::table(&toml) {
+        Ok(config) => config,
+        Err(fault) => return refuse(&format!("is refused: {}", reason(&fault))),
+    };
+    for finding in (check.run)(&arguments.plugin, &config) {
         say(finding);
     }
     // Not reached if a plugin ends the process, with whatever exit code.
+    say(THE_END);
+    ExitCode::SUCCESS
+}
+
+fn reason(fault: &Failure) -> String {
+    match fault.key.as_str() {
+        "" => fault.why.clone(),
+        key => format!("{key}: {}", fault.why),
+    }
+}
+
+/// Says why the configuration is none.
+fn refuse(why: &str) -> ExitCode {
+    say(Finding::fail(format!("the configuration {why}")));
     say(THE_END);
     ExitCode::SUCCESS
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use rustix::net::{SendFlags, send};
 use spared_contract::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
-use spared_contract::{Role, ToPlugin};
+use spared_contract::{ConfigTable, Role, ToPlugin};
 
-use crate::checks::Check;
+use crate::checks::{Check, UNKNOWN_KEY, with_unknown_key};
 use crate::confined::{self, Host, change, configure};
 use crate::descriptor;
 use crate::finding::Finding;
@@ -74,7 +74,7 @@ fn with_worker(path: &Path, check: impl FnOnce(&mut Host) -> Result<(), String>)
     host.findings
 }
 
-fn accept(path: &Path, toml: &str) -> Vec<Finding> {
+fn accept(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     with_worker(path, |host| {
         host.loaded()?;
         for (what, check) in [
@@ -82,29 +82,27 @@ fn accept(path: &Path, toml: &str) -> Vec<Finding> {
             ("configure", false),
             ("configuring again", false),
         ] {
-            let hint = if toml.is_empty() {
+            let hint = if config.0.is_empty() {
                 ": give one with --config"
             } else {
                 ""
             };
-            let asked = host.ask(what, configure(toml, check));
+            let asked = host.ask(what, configure(config, check));
             asked.map_err(|why| format!("{why}{hint}"))?;
         }
         Ok(())
     })
 }
 
-fn refusal(path: &Path, toml: &str) -> Vec<Finding> {
-    const KEY: &str = "no_plugin_has_this_key";
+fn refusal(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     with_worker(path, |host| {
         host.loaded()?;
-        // At the top, before any table begins.
-        let toml = format!("{KEY} = 1\n{toml}");
-        match host.call("configure", configure(&toml, true))? {
+        let config = with_unknown_key(config);
+        match host.call("configure", configure(&config, true))? {
             (0.., _) => host.findings.push(Finding::warn(
                 "accepts a key that it does not know: a mistyped key would go unnoticed",
             )),
-            (_, why) if why.contains(KEY) => {}
+            (_, why) if why.contains(UNKNOWN_KEY) => {}
             (_, why) => host.findings.push(Finding::fail(format!(
                 "refuses a key that it does not know without naming it: {why}"
             ))),
@@ -113,9 +111,9 @@ fn refusal(path: &Path, toml: &str) -> Vec<Finding> {
     })
 }
 
-fn roles(path: &Path, toml: &str) -> Vec<Finding> {
+fn roles(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     with_worker(path, |host| {
-        host.begin(toml)?;
+        host.begin(config)?;
         for number in 0..ROLES {
             // repeated and changing ones
             let role = [Role::Active, Role::Backup, Role::Fault][(number * 7 % 11 % 3) as usize];
@@ -126,9 +124,9 @@ fn roles(path: &Path, toml: &str) -> Vec<Finding> {
     })
 }
 
-fn peer(path: &Path, toml: &str) -> Vec<Finding> {
+fn peer(path: &Path, config: &ConfigTable) -> Vec<Finding> {
     with_worker(path, |host| {
-        let descriptor = host.begin(toml)?;
+        let descriptor = host.begin(config)?;
         let (link, theirs) = spared_records::pair().map_err(|error| error.to_string())?;
         host.hand(&ToPlugin::Channel, &[theirs.as_fd()]);
         let mut chance = 1u32;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use spared_abi as abi;
+use spared_contract::ConfigTable;
 
 use crate::checks::started;
 use crate::finding::Finding;
@@ -17,8 +18,8 @@ const LENGTHS: [usize; 9] = [0, 1, 2, 8, 9, 255, 4096, MESSAGE_MAX - 1, MESSAGE_
 const ROUNDS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 
-pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
-    let mut trial = match started(path, toml, Mode::Plain) {
+pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    let mut trial = match started(path, config, Mode::Plain) {
         Ok(trial) => trial,
         Err(findings) => return findings,
     };

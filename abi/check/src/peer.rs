@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use spared_abi as abi;
+use spared_contract::ConfigTable;
 
 use crate::checks::started;
 use crate::finding::Finding;
@@ -21,8 +22,8 @@ const STATEMENTS_MAX: usize = 100;
 /// How long drain and settle may be pending.
 const TRANSFER_MAX: Duration = Duration::from_secs(2);
 
-pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
-    let mut trial = match started(path, toml, Mode::Plain) {
+pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    let mut trial = match started(path, config, Mode::Plain) {
         Ok(trial) => trial,
         Err(findings) => return findings,
     };

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use spared_abi as abi;
-use spared_contract::Surroundings;
+use spared_contract::{ConfigTable, Surroundings};
 use spared_records::monotonic::now_ns;
+use spared_sdk::config;
 use spared_worker::Loaded;
 use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};
@@ -158,21 +159,13 @@ impl Trial {
         }
     }
 
-    pub fn configure(&mut self, toml: &str, flags: u32) -> abi::Status {
-        match Settings::parse(toml, &surroundings()) {
-            Ok(settings) => self.record.settings.replace(settings),
-            Err(why) => {
-                self.record
-                    .failures
-                    .borrow_mut()
-                    .push(format!("not TOML: {why}"));
-                return -22;
-            }
-        };
+    pub fn configure(&mut self, config: &ConfigTable, flags: u32) -> abi::Status {
+        let settings = Settings::new(config, &surroundings());
+        self.record.settings.replace(settings);
         let Some(configure) = self.plugin.table.configure else {
             return 0;
         };
-        let lent = Lent::new(self.mode, toml);
+        let lent = Lent::new(self.mode, &config::text(config));
         self.record.is_configuring.set(true);
         // SAFETY: the plugin's contract for a created instance.
         let status = self.call("configure", |instance| unsafe {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use spared_abi as abi;
+use spared_contract::ConfigTable;
 
 use crate::checks::started;
 use crate::finding::Finding;
@@ -12,8 +13,8 @@ use crate::trial::{Mode, Trial};
 const COUNTS: [usize; 3] = [0, 1, 300];
 const VERDICT_MAX: u32 = 9;
 
-pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
-    let mut trial = match started(path, toml, Mode::Plain) {
+pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    let mut trial = match started(path, config, Mode::Plain) {
         Ok(trial) => trial,
         Err(findings) => return findings,
     };

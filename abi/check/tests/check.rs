@@ -192,6 +192,26 @@ fn the_useful_example_passes_with_its_configuration_and_asks_for_it_without() {
 }
 
 #[test]
+fn a_configuration_that_no_daemon_would_send_is_refused_by_its_key() {
+    let lab = Lab::new();
+    let unit = repository().join("abi/examples/unit/unit.c");
+    let path = lab.compile("unit", &unit, &[]);
+    let config = lab.0.join("unit.toml");
+    for (text, why) in [
+        ("start = [", "unclosed array, expected `]`"),
+        (
+            "[a]\nb = 2026-11-22\n",
+            "a.b: found the date 2026-11-22, allowed is a text: \"2026-11-22\"",
+        ),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let (code, said) = check(&path, &["--config", config.to_str().unwrap()]);
+        let line = format!("the configuration is refused: {why}");
+        assert!(code == 1 && said.contains(&line), "{code}, {said}");
+    }
+}
+
+#[test]
 fn the_examples_in_rust_pass_without_a_warning() {
     let lab = Lab::new();
     for name in [

@@ -7,8 +7,8 @@ use crate::cbor;
 use crate::codec::{Malformed, Message};
 use crate::record::messages;
 use crate::{
-    Cause, Claims, Descriptor, Directive, EventRecord, Failure, InterfaceEvent, LogLevel,
-    PairStatus, Publication, Role, RoleEvent, Row, Scope, Surroundings,
+    Cause, Claims, ConfigTable, Descriptor, Directive, EventRecord, Failure, InterfaceEvent,
+    LogLevel, PairStatus, Publication, Role, RoleEvent, Row, Scope, Surroundings,
 };
 
 /// How long a worker waits for the answer to a [`Call`] before the callback sees -ETIMEDOUT.
@@ -21,8 +21,9 @@ messages! {
         Configure {
             /// Number of the request, for its answer.
             token: u64 = 0,
-            /// The plugin's file.
-            toml: String = 1,
+            /// The plugin's file as a tree. Tables by node name are as the file has them: which keys may be
+            /// such a table, the plugin alone knows.
+            table: ConfigTable = 1,
             /// Only check it.
             check: bool = 2,
             /// The host's keys.

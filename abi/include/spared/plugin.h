@@ -152,7 +152,7 @@ struct spared_bytes {
 #define SPARED_CONFIG_INTEGER 2u /* fits an int64_t */
 #define SPARED_CONFIG_FLOAT 3u
 #define SPARED_CONFIG_BOOLEAN 4u /* "true" or "false" */
-#define SPARED_CONFIG_TIME 5u    /* a date, a time, or both */
+#define SPARED_CONFIG_TIME 5u    /* not used: a file with a date is refused */
 #define SPARED_CONFIG_ARRAY 6u   /* config_len() */
 #define SPARED_CONFIG_TABLE 7u   /* config_keys() */
 
@@ -336,9 +336,9 @@ struct spared_plugin {
 	spared_status (*create)(const struct spared_host *host, void **self);
 	/* [loop] Frees the instance. Nothing is called afterwards. */
 	void (*destroy)(void *self);
-	/* [loop] The plugin's file, verbatim; empty if there is none. Called before start, and again at
-	 * each reload while it runs: apply the difference, or return SPARED_RESTART. On failure the
-	 * old configuration stays in force. */
+	/* [loop] The values of the plugin's file as TOML, without its comments; empty if there is none.
+	 * Called before start, and again at each reload while it runs: apply the difference, or return
+	 * SPARED_RESTART. On failure the old configuration stays in force. */
 	spared_status (*configure)(void *self, struct spared_str toml, uint32_t flags);
 	/* [loop] Begins the work, after every plugin was configured; then role() is called for each
 	 * group. May be pending for 90 s, for a database or a dial-up: until it is done there are no

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use spared_contract::channel::{MESSAGE, UP};
-use spared_contract::{Surroundings, ToPlugin};
+use spared_contract::{ConfigTable, Surroundings, ToPlugin};
 use spared_sdk::config::Config;
 use spared_sdk::run::{Parts, run};
 use spared_sdk::{Error, Host, Interest, Peer, Plugin, Progress, Ready, Token};
@@ -141,7 +141,7 @@ fn count(node: &str, meanwhile: impl FnOnce(BorrowedFd<'_>)) -> u64 {
     let send = |message: &ToPlugin| spared_records::send(host.as_fd(), message, &[]).unwrap();
     send(&ToPlugin::Configure {
         token: 1,
-        toml: String::new(),
+        table: ConfigTable::default(),
         check: false,
         surroundings: Surroundings {
             node: node.to_owned(),

@@ -4,15 +4,13 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use spared_contract::codec::MESSAGE_MAX;
 use spared_worker::file::open_checked;
 
 use super::Fault;
 use super::fault::name_of;
 
-/// Maximum size of a file in bytes: it is sent to its plugin in one message.
+/// Maximum size of a file in bytes. Its values as a message have a limit of their own.
 const SIZE_MAX: u64 = 160 * 1024;
-const _: () = assert!(SIZE_MAX < MESSAGE_MAX as u64 - 16 * 1024);
 
 /// Text of the file; None if there is none.
 pub fn read(path: &Path) -> Result<Option<String>, Fault> {

@@ -94,9 +94,7 @@ pub(super) fn read(config: &Config, folder: &Path) -> Read {
         return read;
     };
     // The same file, as the peer reads it.
-    let Ok(their_config) = Config::parse(config.text(), &peer, config.nodes()) else {
-        return read;
-    };
+    let their_config = config.of_node(&peer);
     let theirs = ends(&their_config.root());
     let paths: Vec<LinkPath> = own
         .iter()

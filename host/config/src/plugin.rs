@@ -4,15 +4,18 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
+use spared_contract::codec::MESSAGE_MAX;
 use spared_control::RESERVED;
 use spared_sdk::abi::PLUGIN_ASIDE;
-use spared_sdk::config::{Config, HOST_KEYS, Section};
+use spared_sdk::config::{self, Config, ConfigTable, Failure, HOST_KEYS, Section};
 
 use super::{Fault, Host, file};
 
 const MIB: u64 = 1 << 20;
 /// Range of `memory_mib`. A worker itself takes some MiB.
 const MEMORY_MIB: RangeInclusive<u64> = 16..=1_048_576;
+/// Bytes of a file in its message, beside which there is room for the names of nodes and links.
+const TABLE_SIZE_MAX: usize = MESSAGE_MAX - 16 * 1024;
 /// Part of the machine's memory that a plugin may have by default, and what it may have anyway.
 const DEFAULT_SHARE: u64 = 4;
 const DEFAULT_LEAST: u64 = 256 * MIB;
@@ -29,6 +32,8 @@ pub struct Plugin {
     pub name: String,
     /// The file, verbatim.
     pub text: String,
+    /// The file as the plugin is sent it.
+    pub table: ConfigTable,
     pub enabled: bool,
     pub after: Vec<String>,
     /// Groups whose roles it gets; None for all.
@@ -121,13 +126,15 @@ impl Plugin {
             plugin.faults.push(fault);
             return plugin;
         }
-        let config = match Config::parse(text, &host.node, &host.nodes) {
-            Ok(config) => config,
-            Err(error) => {
-                plugin.faults.push(Fault::whole(&file, error.to_string()));
+        plugin.table = match table_of(text) {
+            Ok(table) => table,
+            Err(Failure { key, why }) => {
+                let found = [(key, why)].into_iter();
+                plugin.faults.extend(Fault::of_keys(&file, text, found));
                 return plugin;
             }
         };
+        let config = Config::of(&plugin.table, &host.node, &host.nodes);
         plugin.read_keys(&config.root());
         let faults = config.finish().err().unwrap_or_default();
         let ours = faults.into_iter().filter(|fault| is_ours(&fault.key));
@@ -141,6 +148,7 @@ impl Plugin {
         Self {
             name: name.to_owned(),
             text: text.to_owned(),
+            table: ConfigTable::default(),
             enabled: true,
             after: Vec::new(),
             follow: None,
@@ -173,6 +181,18 @@ impl Plugin {
             (memory_of(&meminfo) / DEFAULT_SHARE).max(DEFAULT_LEAST)
         };
         self.memory_mib.map_or_else(default, |mib| mib * MIB)
+    }
+}
+
+/// The file as its plugin is sent it, if a message has room for it.
+fn table_of(text: &str) -> Result<ConfigTable, Failure> {
+    let table = config::table(text)?;
+    let size = table.size();
+    match size <= TABLE_SIZE_MAX {
+        true => Ok(table),
+        false => Err(Failure::of_whole(format!(
+            "takes {size} bytes as a message, allowed {TABLE_SIZE_MAX}: write less of it"
+        ))),
     }
 }
 

@@ -356,6 +356,60 @@ proptest::proptest! {
 fn the_worker_hides_the_same_keys_of_a_file_as_the_sdk() {
     let lines = spared_sdk::config::HOST_KEYS.map(|key| format!("{key} = 1\n"));
     let around = spared_contract::Surroundings::default();
-    let settings = spared_worker::settings::Settings::parse(&lines.concat(), &around).unwrap();
+    let table = spared_sdk::config::table(&lines.concat()).unwrap();
+    let settings = spared_worker::settings::Settings::new(&table, &around);
     assert_eq!(settings.key("", 0), Err(rustix::io::Errno::NOENT));
+}
+
+#[test]
+fn a_date_in_a_plugins_file_is_refused_by_its_line() {
+    let plugin = plugin("acme", "a = 1\n[[b]]\nc = 2026-11-22\n");
+    assert_eq!(
+        said(&plugin.faults),
+        ["acme.toml:3: b 1: c: found the date 2026-11-22, allowed is a text: \"2026-11-22\""]
+    );
+}
+
+/// As many times the same lines, numbered, as a file may have bytes.
+fn longest(line: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        let line = line(number);
+        if text.len() + line.len() > 160 * 1024 {
+            break;
+        }
+        text += &line;
+    }
+    text
+}
+
+#[test]
+fn the_longest_files_fit_a_message() {
+    let office = include_str!("../../../docs/examples/office.toml");
+    let tables = office.find("[[group]]").unwrap();
+    let longest = [
+        longest(|_| office[tables..].to_owned()),
+        longest(|number| format!("{number}=1\n")),
+        longest(|number| format!("k{number} = {{ r1 = \"10.0.0.1\", r2 = \"10.0.0.2\" }}\n")),
+        longest(|_| "[[a]]\n".to_owned()),
+        format!("a = [{}]\n", longest(|_| "1,".to_owned())),
+        format!("a = [{}]\n", longest(|_| "{},".to_owned())),
+        format!("a = [{}]\n", longest(|_| "\"\",".to_owned())),
+    ];
+    for text in longest {
+        let plugin = plugin("acme", &text);
+        assert_eq!(said(&plugin.faults), Vec::<String>::new());
+        assert!(plugin.table.size() <= text.len(), "{}", &text[..60]);
+    }
+}
+
+#[test]
+fn a_file_that_no_message_has_room_for_is_refused() {
+    // what takes more bytes as a number than as a text
+    let text = format!("a = [{}]\n", longest(|_| "0.5,".to_owned()));
+    let plugin = plugin("acme", &text);
+    let said = said(&plugin.faults);
+    assert_eq!(said.len(), 1, "{said:?}");
+    let why = "bytes as a message, allowed 180224: write less of it";
+    assert!(said[0].ends_with(why), "{said:?}");
 }

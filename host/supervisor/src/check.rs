@@ -207,7 +207,7 @@ impl Check {
     fn configure(&mut self) -> Step {
         let message = ToPlugin::Configure {
             token: 1,
-            toml: self.settings.text.clone(),
+            table: self.settings.table.clone(),
             check: true,
             surroundings: self.surroundings.clone(),
         };

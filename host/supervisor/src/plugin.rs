@@ -301,7 +301,7 @@ impl Supervisor {
         &self,
         plugin: &Plugin,
     ) -> impl FnOnce(u64) -> ToPlugin + use<> {
-        let toml = plugin.settings.text.clone();
+        let table = plugin.settings.table.clone();
         let folder = self.state_folder(plugin.name());
         let folder = folder.and_then(|folder| folder.to_str().map(str::to_owned));
         let surroundings = Surroundings {
@@ -310,7 +310,7 @@ impl Supervisor {
         };
         move |token| ToPlugin::Configure {
             token,
-            toml,
+            table,
             check: false,
             surroundings,
         }

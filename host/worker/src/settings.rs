@@ -2,28 +2,22 @@
 
 use rustix::io::Errno;
 use spared_abi as abi;
-use toml::{Table, Value};
-
-use spared_contract::Surroundings;
+use spared_contract::{ConfigTable, ConfigValue as Value, Surroundings};
 
 /// One configuration and the host's keys.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    table: Table,
+    table: ConfigTable,
     around: Surroundings,
 }
 
 impl Settings {
-    /// # Errors
-    /// The parser's message.
-    pub fn parse(toml: &str, surroundings: &Surroundings) -> Result<Self, String> {
-        let table = toml
-            .parse()
-            .map_err(|error: toml::de::Error| error.message().to_owned())?;
-        Ok(Self {
-            table,
+    /// A configuration as the daemon sends it.
+    pub fn new(table: &ConfigTable, surroundings: &Surroundings) -> Self {
+        Self {
+            table: table.clone(),
             around: surroundings.clone(),
-        })
+        }
     }
 
     /// A scalar as text.
@@ -51,9 +45,11 @@ impl Settings {
             }
         }
         match self.find(key).ok_or(Errno::NOENT)? {
-            Value::String(text) => Ok(text.clone()),
-            Value::Table(_) | Value::Array(_) => Err(Errno::ISDIR),
-            scalar => Ok(scalar.to_string()),
+            Value::Text(text) => Ok(text.clone()),
+            Value::Flag(flag) => Ok(flag.to_string()),
+            Value::Integer(number) => Ok(number.to_string()),
+            Value::Float(number) => Ok(format_float((*number).into())),
+            Value::Table(_) | Value::List(_) => Err(Errno::ISDIR),
         }
     }
 
@@ -69,12 +65,11 @@ impl Settings {
             return self.get(key).map(|_| abi::CONFIG_TEXT);
         }
         Ok(match self.find(key).ok_or(Errno::NOENT)? {
-            Value::String(_) => abi::CONFIG_TEXT,
+            Value::Text(_) => abi::CONFIG_TEXT,
             Value::Integer(_) => abi::CONFIG_INTEGER,
             Value::Float(_) => abi::CONFIG_FLOAT,
-            Value::Boolean(_) => abi::CONFIG_BOOLEAN,
-            Value::Datetime(_) => abi::CONFIG_TIME,
-            Value::Array(_) => abi::CONFIG_ARRAY,
+            Value::Flag(_) => abi::CONFIG_BOOLEAN,
+            Value::List(_) => abi::CONFIG_ARRAY,
             Value::Table(_) => abi::CONFIG_TABLE,
         })
     }
@@ -91,7 +86,7 @@ impl Settings {
                 _ => return Err(Errno::NOTDIR),
             },
         };
-        let mut names: Vec<&String> = keys.keys().collect();
+        let mut names: Vec<&String> = keys.0.keys().collect();
         names.retain(|name| !(table.is_empty() && abi::HOST_KEYS.contains(&name.as_str())));
         names.sort();
         let name = usize::try_from(position).ok().and_then(|at| names.get(at));
@@ -107,7 +102,7 @@ impl Settings {
         let length = match of_host {
             Some((_, texts)) => texts.len(),
             None => match self.find(key).ok_or(Errno::NOENT)? {
-                Value::Array(array) => array.len(),
+                Value::List(array) => array.len(),
                 _ => return Err(Errno::NOTDIR),
             },
         };
@@ -123,19 +118,19 @@ impl Settings {
 
     fn find(&self, key: &str) -> Option<&Value> {
         let mut steps = steps(key).into_iter();
-        let mut value = self.table.get(&steps.next()?)?;
+        let mut value = self.table.0.get(&steps.next()?)?;
         for step in steps {
             let step = step.as_str();
             let below = match value {
-                Value::Table(table) => table.get(step),
-                Value::Array(array) => array.get(step.parse::<usize>().ok()?),
+                Value::Table(table) => table.0.get(step),
+                Value::List(array) => array.get(step.parse::<usize>().ok()?),
                 _ => None,
             };
             // "address.0" of address = { r1 = ["..."], r2 = ["..."] } is this node's first.
             value = match (below, self.by_node(value)) {
                 (Some(below), _) => below,
-                (None, Value::Array(array)) => array.get(step.parse::<usize>().ok()?)?,
-                (None, Value::Table(table)) => table.get(step)?,
+                (None, Value::List(array)) => array.get(step.parse::<usize>().ok()?)?,
+                (None, Value::Table(table)) => table.0.get(step)?,
                 (None, _) => return None,
             };
         }
@@ -145,7 +140,7 @@ impl Settings {
     /// This node's value, if it is a table by node name.
     fn by_node<'a>(&self, value: &'a Value) -> &'a Value {
         match value {
-            Value::Table(table) => table.get(&self.around.node).unwrap_or(value),
+            Value::Table(table) => table.0.get(&self.around.node).unwrap_or(value),
             _ => value,
         }
     }
@@ -172,12 +167,20 @@ pub fn steps(key: &str) -> Vec<String> {
     steps
 }
 
+/// As TOML writes it: with a fraction or an exponent.
+fn format_float(number: f64) -> String {
+    let text = format!("{number:?}");
+    text.replace("NaN", "nan")
+}
+
 fn escape(name: &str) -> String {
     name.replace('\\', "\\\\").replace('.', "\\.")
 }
 
 #[cfg(test)]
 mod tests {
+    use spared_sdk::config;
+
     use super::*;
 
     fn settings() -> Settings {
@@ -200,7 +203,7 @@ mod tests {
             peer: Some("r2".to_owned()),
             state: Some("/var/lib/spared/mine".to_owned()),
         };
-        Settings::parse(toml, &surroundings).unwrap()
+        Settings::new(&config::table(toml).unwrap(), &surroundings)
     }
 
     #[test]
@@ -247,7 +250,7 @@ mod tests {
     #[test]
     fn a_dot_in_a_key_is_escaped_and_keys_are_listed_so() {
         let toml = "enabled = true\nb = 1\n[a]\n\"10.0.0.0/8\" = \"x\"\n'c\\d' = 2\n";
-        let settings = Settings::parse(toml, &Surroundings::default()).unwrap();
+        let settings = Settings::new(&config::table(toml).unwrap(), &Surroundings::default());
         let key = |table: &str, at| settings.key(table, at);
         assert_eq!(key("", 0).as_deref(), Ok("a"));
         assert_eq!(key("", 1).as_deref(), Ok("b"));
@@ -266,15 +269,14 @@ mod tests {
 
     #[test]
     fn every_value_has_a_type() {
-        let toml = "t = 'x'\ni = -3\nf = 0.5\nb = true\nd = 2026-11-22\na = []\n[s]\n";
+        let toml = "t = 'x'\ni = -3\nf = 0.5\nb = true\na = []\n[s]\n";
         let mut settings = settings();
-        settings.table = toml.parse().unwrap();
+        settings.table = config::table(toml).unwrap();
         for (key, kind) in [
             ("t", abi::CONFIG_TEXT),
             ("i", abi::CONFIG_INTEGER),
             ("f", abi::CONFIG_FLOAT),
             ("b", abi::CONFIG_BOOLEAN),
-            ("d", abi::CONFIG_TIME),
             ("a", abi::CONFIG_ARRAY),
             ("s", abi::CONFIG_TABLE),
             ("@node", abi::CONFIG_TEXT),

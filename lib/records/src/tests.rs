@@ -1,6 +1,6 @@
 use std::os::fd::{AsFd, AsRawFd};
 
-use spared_contract::{InterfaceEvent, Surroundings, ToPlugin};
+use spared_contract::{ConfigTable, ConfigValue, InterfaceEvent, Surroundings, ToPlugin};
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn ping(number: u64) -> ToPlugin {
 fn configure(bytes: usize) -> ToPlugin {
     ToPlugin::Configure {
         token: 1,
-        toml: "x".repeat(bytes),
+        table: ConfigTable([("x".to_owned(), ConfigValue::Text("x".repeat(bytes)))].into()),
         check: false,
         surroundings: Surroundings::default(),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spared_contract::codec::Message;
 use spared_contract::{Surroundings, ToPlugin};
-use spared_sdk::config::{Config, Scope};
+use spared_sdk::config::{self, Config, ConfigTable, Scope};
 use spared_worker::settings::Settings;
 
 const TICK: Duration = Duration::from_millis(4);
@@ -21,13 +21,15 @@ pub fn run(input: &[u8]) {
     };
     if flags & 0x80 != 0 {
         if let Ok(ToPlugin::Configure {
-            toml, surroundings, ..
+            table,
+            surroundings,
+            ..
         }) = ToPlugin::decode(bytes)
         {
-            read(flags & 7, &toml, &surroundings);
+            read(flags & 7, &table, &surroundings);
         }
-    } else if let Ok(toml) = std::str::from_utf8(bytes) {
-        read(flags & 7, toml, &surroundings());
+    } else if let Some(table) = std::str::from_utf8(bytes).ok().and_then(table_of) {
+        read(flags & 7, &table, &surroundings());
     }
 }
 
@@ -41,13 +43,25 @@ fn surroundings() -> Surroundings {
     }
 }
 
-fn read(plugin: u8, toml: &str, around: &Surroundings) {
-    let config = Config::parse(toml, &around.node, &around.nodes);
-    let settings = Settings::parse(toml, around);
-    assert_eq!(config.is_ok(), settings.is_ok());
-    let (Ok(config), Ok(settings)) = (config, settings) else {
-        return;
+/// A file as it travels; the message has each of its values.
+fn table_of(toml: &str) -> Option<ConfigTable> {
+    let table = config::table(toml).ok()?;
+    let message = ToPlugin::Configure {
+        token: 1,
+        table: table.clone(),
+        check: false,
+        surroundings: Surroundings::default(),
     };
+    let record = message.encode().unwrap_or_default();
+    assert_eq!(ToPlugin::decode(&record), Ok(message));
+    Some(table)
+}
+
+fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
+    // a plugin in C gets it as TOML
+    assert_eq!(config::table(&config::text(table)).as_ref(), Ok(table));
+    let config = Config::of(table, &around.node, &around.nodes);
+    let settings = Settings::new(table, around);
     ask(&settings, "", &mut 0);
     let is_read = match plugin {
         0 => spared_vrrp::config::read(&config, TICK).is_some(),
@@ -102,7 +116,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     }
     let record = ToPlugin::Configure {
         token: 1,
-        toml: EXAMPLES[1].1.to_owned(),
+        table: config::table(EXAMPLES[1].1).unwrap_or_default(),
         check: true,
         surroundings: surroundings(),
     };

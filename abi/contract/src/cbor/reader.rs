@@ -7,6 +7,7 @@ use minicbor::decode::Error;
 
 use super::{DEPTH_MAX, MUST_UNDERSTAND, Wire};
 use crate::codec::Malformed;
+use crate::config_table::TABLE_DEPTH_MAX;
 
 /// Memory of lists in bytes for each byte of the record. A list of empty maps is one byte for each element.
 const MEMORY_FACTOR: usize = 64;
@@ -17,6 +18,7 @@ const ROOM: u64 = 16;
 pub(crate) struct Reader<'b> {
     decoder: Decoder<'b>,
     depth: u32,
+    depth_max: u32,
     /// Bytes that its lists may still take.
     memory: usize,
     /// The next map is the body of a call, whose key 0 is its number.
@@ -29,6 +31,7 @@ impl<'b> Reader<'b> {
         Self {
             decoder: Decoder::new(record),
             depth: 0,
+            depth_max: DEPTH_MAX,
             memory: record.len().saturating_mul(MEMORY_FACTOR),
             is_call: false,
             number: None,
@@ -47,10 +50,10 @@ impl<'b> Reader<'b> {
                 (1, Some(kind)) if message.is_none() && body.is_none() => {
                     message = Some(read(kind, reader)?);
                 }
-                // the kind follows
+                // the kind follows, and with it where a configuration begins
                 (1, None) if body.is_none() => {
                     body = Some(reader.decoder.position());
-                    reader.skip()?;
+                    reader.up_to(DEPTH_MAX + TABLE_DEPTH_MAX, Self::skip)?;
                 }
                 (0 | 1, _) => return Err(reader.fault("comes twice").of("a key of the envelope")),
                 _ => reader.skip()?,
@@ -129,11 +132,45 @@ impl<'b> Reader<'b> {
             let length = reader.length("is no list", Decoder::array)?;
             let mut list = Vec::with_capacity(length.min(ROOM) as usize);
             for _ in 0..length {
-                let left = reader.memory.checked_sub(size_of::<T>());
-                reader.memory = left.ok_or_else(|| reader.fault("has too many empty elements"))?;
+                reader.take_memory(size_of::<T>())?;
                 list.push(T::read(reader)?);
             }
             Ok(list)
+        })
+    }
+
+    /// Reads a configuration, which may be nested deeper than all else.
+    pub(crate) fn deeper<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        self.up_to(self.depth + TABLE_DEPTH_MAX, read)
+    }
+
+    fn up_to<T>(
+        &mut self,
+        depth: u32,
+        read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<T, Malformed> {
+        let before = std::mem::replace(&mut self.depth_max, depth);
+        let read = read(self);
+        self.depth_max = before;
+        read
+    }
+
+    /// Reads a map with texts as keys, each entry of which takes this many bytes of memory.
+    pub(crate) fn named_values(
+        &mut self,
+        memory: usize,
+        mut entry: impl FnMut(&mut Self, &'b str) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.nested(|reader| {
+            for _ in 0..reader.length("is no map", Decoder::map)? {
+                reader.take_memory(memory)?;
+                let name = reader.item("has a key that is no text", Decoder::str)?;
+                entry(reader, name)?;
+            }
+            Ok(())
         })
     }
 
@@ -167,6 +204,10 @@ impl<'b> Reader<'b> {
 
     pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
         self.item("is neither true nor false", Decoder::bool)
+    }
+
+    pub(crate) fn float(&mut self) -> Result<f64, Malformed> {
+        self.item("is no number with a fraction", Decoder::f64)
     }
 
     /// Type of the next value.
@@ -227,6 +268,12 @@ impl<'b> Reader<'b> {
         }
     }
 
+    fn take_memory(&mut self, bytes: usize) -> Result<(), Malformed> {
+        let left = self.memory.checked_sub(bytes);
+        self.memory = left.ok_or_else(|| self.fault("has too many empty elements"))?;
+        Ok(())
+    }
+
     fn remaining(&self) -> usize {
         self.decoder.input().len() - self.decoder.position()
     }
@@ -235,7 +282,7 @@ impl<'b> Reader<'b> {
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
-        if self.depth == DEPTH_MAX {
+        if self.depth >= self.depth_max {
             return Err(self.fault("is nested too deeply"));
         }
         self.depth += 1;

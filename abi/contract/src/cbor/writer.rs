@@ -36,6 +36,16 @@ impl Writer {
         writer.encoder.into_writer()
     }
 
+    /// Bytes that a value takes.
+    pub(crate) fn size_of<T: Wire>(value: &T) -> usize {
+        let mut writer = Self {
+            encoder: Encoder::new(Vec::new()),
+            number: None,
+        };
+        value.write(&mut writer);
+        writer.encoder.into_writer().len()
+    }
+
     /// Makes this number the entry 0 of the next map, whose own keys begin at 1.
     pub(crate) fn begin_call(&mut self, number: u64) {
         self.number = (number != 0).then_some(number);
@@ -81,6 +91,11 @@ impl Writer {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         written(self.encoder.bytes(bytes));
+    }
+
+    /// In eight bytes, whatever the number: one form for all readers.
+    pub(crate) fn float(&mut self, number: f64) {
+        written(self.encoder.f64(number));
     }
 
     pub(crate) fn flag(&mut self, flag: bool) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Field, Kind, Shape};
 use crate::cbor::{CALLS, DEPTH_MAX, MUST_UNDERSTAND};
 use crate::codec::MESSAGE_MAX;
+use crate::config_table::TABLE_DEPTH_MAX;
 
 /// Columns of a comment.
 const WIDTH: usize = 110;
@@ -17,7 +18,7 @@ pub fn text() -> String {
         &format!(
             "The messages between the daemon of spared and a plugin (RFC 8610). Each is one record of a SOCK_SEQPACKET \
              socket. abi/RULES.md says which message follows which, and under \"Form of the messages\" how they are \
-             written and read: at most {MESSAGE_MAX} bytes, nested at most {DEPTH_MAX} times. Made of the definitions \
+             written and read: at most {MESSAGE_MAX} bytes, nested at most {DEPTH_MAX} times outside of a configuration. Made of the definitions \
              in abi/contract/src: BLESS=1 cargo test -p spared-contract --test form"
         ),
     );
@@ -52,6 +53,14 @@ pub fn text() -> String {
     rules.comment(0, "An address of IPv4 or IPv6, in network order.");
     rules.line("address = bstr .size 4 / bstr .size 16");
     rules.line("mac = bstr .size 6");
+    rules.comment(
+        0,
+        &format!(
+            "A configuration: tables and lists nested at most {TABLE_DEPTH_MAX} times. Floats have 64 bits; there are no dates."
+        ),
+    );
+    rules.line("config-table = { * tstr => config-value }");
+    rules.line("config-value = bool / i64 / float64 / tstr / [* config-value] / config-table");
     rules.types();
     rules.text
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use spared_contract::codec::{MESSAGE_MAX, Message};
+use spared_contract::codec::{MESSAGE_MAX, Malformed, Message};
 use spared_contract::schema::{self, Kind};
-use spared_contract::{FromPlugin, ToPlugin};
+use spared_contract::{FromPlugin, TABLE_DEPTH_MAX, ToPlugin};
 
 use crate::samples;
 use crate::tree::Tree;
@@ -97,4 +97,41 @@ fn a_list_of_nothing_takes_a_bounded_memory() {
     let head = [&[0xa2, 0, 12, 1, 0xa1, 7, 0x9a][..], &count.to_be_bytes()].concat();
     let record = [&head[..], &vec![0xa0; count as usize]].concat();
     assert!(refused(&record).ends_with("has too many empty elements"));
+}
+
+/// A configuration whose only key has lists of lists, each of which is one more nesting.
+fn nested(lists: u32) -> Result<ToPlugin, Malformed> {
+    let lists = vec![0x81; usize::try_from(lists - 1).unwrap()];
+    let body = [&[0xa1, 1, 0xa1, 0x61, b'a'][..], &lists[..], &[0x80]].concat();
+    let decoded = ToPlugin::decode(&[&[0xa2, 0, 1, 1][..], &body[..]].concat());
+    // the same if the kind comes last
+    let other = ToPlugin::decode(&[&[0xa2, 1][..], &body[..], &[0, 1]].concat());
+    assert_eq!(other.is_ok(), decoded.is_ok(), "{other:?}");
+    decoded
+}
+
+#[test]
+fn a_configuration_is_nested_deeper_than_all_else_and_not_without_end() {
+    // its table is the first
+    assert!(nested(TABLE_DEPTH_MAX - 1).is_ok());
+    let error = nested(TABLE_DEPTH_MAX).unwrap_err().to_string();
+    assert!(error.ends_with("is nested too deeply"), "{error}");
+    let error = nested(100_000).unwrap_err().to_string();
+    assert!(error.ends_with("is nested too deeply"), "{error}");
+}
+
+#[test]
+fn a_configuration_has_texts_as_keys_each_once_and_no_dates() {
+    let refused = |table: &[u8]| refused(&[&[0xa2, 0, 1, 1, 0xa1, 1], table].concat());
+    assert!(refused(&[0xa1, 0, 1]).ends_with("has a key that is no text"));
+    assert!(refused(&[0xa2, 0x61, b'a', 1, 0x61, b'a', 2]).ends_with("comes twice"));
+    // a tag, a byte string, nothing, and a number of more than 63 bits
+    let long = [0x1b, 255, 255, 255, 255, 255, 255, 255, 255];
+    for value in [&[0xc0, 0x61, b'x'][..], &[0x41, 0], &[0xf6], &long] {
+        let table = [&[0xa1, 0x61, b'a'], value].concat();
+        assert!(
+            refused(&table).ends_with("is no whole number of 64 bits"),
+            "{value:?}"
+        );
+    }
 }

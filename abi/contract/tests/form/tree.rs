@@ -12,6 +12,8 @@ pub enum Tree {
     Bytes(Vec<u8>),
     List(Vec<Tree>),
     Map(Vec<(u64, Tree)>),
+    Float(f64),
+    Table(Vec<(&'static str, Tree)>),
 }
 
 impl Tree {
@@ -41,6 +43,16 @@ impl Tree {
             Self::List(elements) => {
                 encoder.array(elements.len() as u64).unwrap();
                 elements.iter().for_each(|element| element.write(encoder));
+            }
+            Self::Float(number) => {
+                encoder.f64(*number).unwrap();
+            }
+            Self::Table(entries) => {
+                encoder.map(entries.len() as u64).unwrap();
+                for (name, value) in entries {
+                    encoder.str(name).unwrap();
+                    value.write(encoder);
+                }
             }
             Self::Map(entries) => {
                 encoder.map(entries.len() as u64).unwrap();
@@ -102,6 +114,7 @@ fn value(name: &str, shape: &Shape) -> Tree {
         Shape::Plain("tstr") => Tree::Text(name.to_owned()),
         Shape::Plain("mac") => Tree::Bytes(vec![2, 0, 0, 0, 0, 1]),
         Shape::Plain("address") => Tree::Bytes(vec![192, 0, 2, 1]),
+        Shape::Plain("config-table") => configuration(),
         Shape::Plain(of) if of.starts_with("tstr / ") => Tree::Number(1 << 32),
         Shape::Plain(of) => panic!("{name}: there is no sample of {of}"),
         Shape::List(of) => Tree::List(vec![value(name, of)]),
@@ -111,6 +124,33 @@ fn value(name: &str, shape: &Shape) -> Tree {
             Tree::Map(fields.iter().map(entry).collect())
         }
     }
+}
+
+/// A configuration with a value of each type.
+fn configuration() -> Tree {
+    let interface = Tree::Table(vec![
+        ("vrid", Tree::Number(50)),
+        (
+            "addresses",
+            Tree::List(vec![Tree::Text("192.0.2.1/24".to_owned())]),
+        ),
+    ]);
+    Tree::Table(vec![
+        ("on", Tree::Flag(true)),
+        (
+            "group",
+            Tree::List(vec![Tree::Table(vec![(
+                "interface",
+                Tree::List(vec![interface]),
+            )])]),
+        ),
+        ("share", Tree::Float(0.5)),
+        ("offset", Tree::Negative(-3)),
+        (
+            "priority",
+            Tree::Table(vec![("r1", Tree::Number(200)), ("r2", Tree::Number(100))]),
+        ),
+    ])
 }
 
 fn named(field: &Field) -> &'static str {

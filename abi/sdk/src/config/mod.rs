@@ -1,4 +1,4 @@
-//! Reads a plugin's TOML file key by key and finds all faults at once.
+//! Reads a plugin's configuration key by key and finds all faults at once.
 //!
 //! serde stops at the first wrong value; an administrator wants the whole list. So a plugin asks a
 //! [`Section`] for each key, with the values that are allowed; the section notes a [`Failure`] for a
@@ -21,6 +21,7 @@ mod fits;
 mod nearest;
 mod network;
 mod section;
+mod table;
 #[cfg(test)]
 mod tests;
 mod unknown_keys;
@@ -36,12 +37,12 @@ pub use nearest::nearest;
 pub use network::{Cidr, Network};
 pub use section::Section;
 pub use spared_abi::HOST_KEYS;
-pub use spared_contract::{Failure, Scope};
+pub use spared_contract::{ConfigTable, Failure, Scope};
+pub use table::{table, text};
 
 /// One configuration file, with the keys asked for and the faults found so far.
 #[derive(Debug)]
 pub struct Config {
-    text: String,
     table: toml::Table,
     node: String,
     nodes: Vec<String>,
@@ -107,8 +108,21 @@ impl Config {
         let table = text
             .parse::<toml::Table>()
             .map_err(|error| SyntaxError(error.message().to_owned()))?;
+        Ok(Self::new(table, node, nodes))
+    }
+
+    /// A configuration as the daemon sends it.
+    pub fn of(table: &ConfigTable, node: &str, nodes: &[String]) -> Self {
+        Self::new(table::toml_of(table), node, nodes)
+    }
+
+    /// The same file as another node reads it.
+    pub fn of_node(&self, node: &str) -> Self {
+        Self::new(self.table.clone(), node, &self.nodes)
+    }
+
+    fn new(table: toml::Table, node: &str, nodes: &[String]) -> Self {
         let config = Self {
-            text: text.to_owned(),
             table,
             node: node.to_owned(),
             nodes: nodes.to_vec(),
@@ -117,17 +131,12 @@ impl Config {
         for key in HOST_KEYS {
             config.notes.borrow_mut().know("", key, Scope::Pair);
         }
-        Ok(config)
+        config
     }
 
     /// The top of the file.
     pub fn root(&self) -> Section<'_> {
         Section::new(self, &self.table, String::new())
-    }
-
-    /// The file, verbatim.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 
     /// This node's name.

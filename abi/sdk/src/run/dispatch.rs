@@ -11,7 +11,7 @@ use super::core::{End, errno};
 use super::pending::To;
 use super::roots::Roots;
 use super::{Driver, limit};
-use crate::config::{Config, Scope};
+use crate::config::{Config, ConfigTable, Scope};
 use crate::{Answer, Applied, Error, Plugin, Progress, Token};
 
 /// Token of a stop without a daemon.
@@ -26,10 +26,10 @@ impl<T: Plugin> Driver<T> {
             }
             ToPlugin::Configure {
                 token,
-                toml,
+                table,
                 check,
                 surroundings,
-            } => self.configure(token, &toml, check, surroundings),
+            } => self.configure(token, &table, check, surroundings),
             ToPlugin::Ping { number } => self.pong(number),
             ToPlugin::Start { token } => self.start(token),
             ToPlugin::Stop { token } => self.stop(token),
@@ -85,21 +85,27 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    fn configure(&mut self, token: u64, toml: &str, check: bool, mut surroundings: Surroundings) {
+    fn configure(
+        &mut self,
+        token: u64,
+        table: &ConfigTable,
+        check: bool,
+        mut surroundings: Surroundings,
+    ) {
         self.core.expect(token, "configure", To::Other);
         let roots = self.roots.as_ref();
-        let permitted = roots.map_or(Ok(()), |it| it.permit(toml, &mut surroundings));
+        let permitted = roots.map_or(Ok(()), |it| it.permit(table, &mut surroundings));
         let status = match permitted {
             Err(error) => self.host.report(&error),
-            Ok(()) if check => self.check(toml, &surroundings),
-            Ok(()) => self.apply(toml, surroundings),
+            Ok(()) if check => self.check(table, &surroundings),
+            Ok(()) => self.apply(table, surroundings),
         };
         self.core.finish(token, status);
     }
 
     /// Reads a configuration, which has no effect.
-    fn check(&mut self, toml: &str, surroundings: &Surroundings) -> abi::Status {
-        match self.caught(|| read::<T>(toml, surroundings)) {
+    fn check(&mut self, table: &ConfigTable, surroundings: &Surroundings) -> abi::Status {
+        match self.caught(|| read::<T>(&of(table, surroundings))) {
             Ok(Ok(_)) => 0,
             Ok(Err(error)) => self.host.report(&error),
             Err(status) => status,
@@ -107,7 +113,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     /// Applies a configuration. After a failure the old one stays in force.
-    fn apply(&mut self, toml: &str, surroundings: Surroundings) -> abi::Status {
+    fn apply(&mut self, table: &ConfigTable, surroundings: Surroundings) -> abi::Status {
         if self.plugin.is_none() {
             let host = self.host;
             match self.caught(|| T::create(host)) {
@@ -116,7 +122,7 @@ impl<T: Plugin> Driver<T> {
                 Err(status) => return status,
             }
         }
-        let (settings, scopes) = match self.caught(|| read::<T>(toml, &surroundings)) {
+        let (settings, scopes) = match self.caught(|| read::<T>(&of(table, &surroundings))) {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => return self.host.report(&error),
             Err(status) => return status,
@@ -288,15 +294,14 @@ impl<T: Plugin> Driver<T> {
 /// Keys with their scopes.
 type Scopes = Vec<(String, Scope)>;
 
+fn of(table: &ConfigTable, surroundings: &Surroundings) -> Config {
+    Config::of(table, &surroundings.node, &surroundings.nodes)
+}
+
 /// Settings without a fault, and the scopes of keys that have another than the default; faults that the reader found
 /// come before those of the plugin.
-fn read<T: Plugin>(
-    toml: &str,
-    surroundings: &Surroundings,
-) -> Result<(T::Settings, Scopes), Error> {
-    let config = Config::parse(toml, &surroundings.node, &surroundings.nodes)
-        .map_err(|error| Error::config("", error.to_string()))?;
-    let settings = T::read(&config);
+pub(crate) fn read<T: Plugin>(config: &Config) -> Result<(T::Settings, Scopes), Error> {
+    let settings = T::read(config);
     match (config.finish(), settings) {
         (Ok(()), Ok(settings)) => {
             let scopes = config.scopes();

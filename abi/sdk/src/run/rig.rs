@@ -65,10 +65,10 @@ impl<T: Plugin> Rig<T> {
     }
 
     pub(crate) fn configure(&mut self, toml: &str) -> u64 {
-        let toml = toml.to_owned();
+        let table = crate::config::table(toml).unwrap();
         self.tell(|token| ToPlugin::Configure {
             token,
-            toml,
+            table,
             check: false,
             surroundings: Surroundings::default(),
         })

@@ -6,6 +6,7 @@ use std::fs;
 use spared_contract::Surroundings;
 
 use crate::Error;
+use crate::config::{self, ConfigTable};
 
 /// What whoever started this process says of the plugin's configuration.
 #[derive(Debug)]
@@ -22,11 +23,15 @@ impl Roots {
     ///
     /// # Errors
     /// It is not root's, and what to do.
-    pub(super) fn permit(&self, toml: &str, surroundings: &mut Surroundings) -> Result<(), Error> {
+    pub(super) fn permit(
+        &self,
+        table: &ConfigTable,
+        surroundings: &mut Surroundings,
+    ) -> Result<(), Error> {
         surroundings.state.clone_from(&self.state);
         // after a change, until this process is started anew
-        let is_there = || fs::read_to_string(&self.path).is_ok_and(|text| text == toml);
-        if self.texts.iter().any(|text| text == toml) || is_there() {
+        let is_there = || fs::read_to_string(&self.path).is_ok_and(|text| says(&text, table));
+        if self.texts.iter().any(|text| says(text, table)) || is_there() {
             return Ok(());
         }
         let path = &self.path;
@@ -35,4 +40,9 @@ impl Roots {
         );
         Err(Error::config("", why))
     }
+}
+
+/// Whether a file of root's has these values: all of them, and no other.
+fn says(text: &str, table: &ConfigTable) -> bool {
+    config::table(text).as_ref() == Ok(table)
 }

@@ -5,8 +5,11 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use spared_abi as abi;
-use spared_contract::{Directive, FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
+use spared_contract::{
+    ConfigTable, Directive, FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin,
+};
 
+use spared_sdk::config;
 use spared_sdk::run::To;
 
 use super::host::errno;
@@ -21,11 +24,11 @@ impl Driver {
         match message {
             ToPlugin::Configure {
                 token,
-                toml,
+                table,
                 check,
                 surroundings,
             } => {
-                self.configure(token, &toml, check || self.check_only, &surroundings);
+                self.configure(token, &table, check || self.check_only, &surroundings);
             }
             ToPlugin::Ping { number } => self.pong(number),
             // A plugin that is only checked runs nothing.
@@ -86,8 +89,8 @@ impl Driver {
         }
     }
 
-    fn configure(&self, token: u64, toml: &str, check: bool, surroundings: &Surroundings) {
-        let status = self.created(|| self.configure_created(toml, check, surroundings));
+    fn configure(&self, token: u64, table: &ConfigTable, check: bool, surroundings: &Surroundings) {
+        let status = self.created(|| self.configure_created(table, check, surroundings));
         self.answer_now("configure", token, status);
         if self.check_only {
             self.destroy();
@@ -97,19 +100,16 @@ impl Driver {
 
     fn configure_created(
         &self,
-        toml: &str,
+        table: &ConfigTable,
         check: bool,
         surroundings: &Surroundings,
     ) -> abi::Status {
-        let settings = self.roots.check(toml);
-        let surroundings = &self.roots.surroundings(surroundings);
-        let settings = match settings.and_then(|()| Settings::parse(toml, surroundings)) {
-            Ok(settings) => settings,
-            Err(why) => {
-                self.note_failure("", &why);
-                return errno(Errno::INVAL);
-            }
-        };
+        if let Err(why) = self.roots.check(table) {
+            self.note_failure("", &why);
+            return errno(Errno::INVAL);
+        }
+        let settings = Settings::new(table, &self.roots.surroundings(surroundings));
+        let toml = &config::text(table);
         let old = self.settings.replace(settings);
         self.scopes.replace(Some(Vec::new()));
         let flags = if check { abi::CONFIGURE_CHECK } else { 0 };

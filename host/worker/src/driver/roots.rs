@@ -1,8 +1,9 @@
 //! Whose word a configuration is: a plugin that runs as root takes root's alone. The host, which need not be root,
 //! repeats it.
 
-use spared_contract::Surroundings;
+use spared_contract::{ConfigTable, Surroundings};
 use spared_message::load::{Load, RootsFile};
+use spared_sdk::config;
 
 /// What whoever starts this process says of the plugin's configuration.
 #[derive(Debug, Default)]
@@ -21,14 +22,14 @@ impl Roots {
     }
 
     /// # Errors
-    /// The text is not root's, and what to do.
-    pub fn check(&self, toml: &str) -> Result<(), String> {
+    /// The configuration is not root's, and what to do.
+    pub fn check(&self, table: &ConfigTable) -> Result<(), String> {
         let Some(RootsFile { path, texts }) = &self.file else {
             return Ok(());
         };
         // after a change, until this process is started anew
-        let is_there = || std::fs::read_to_string(path).is_ok_and(|text| text == toml);
-        if texts.iter().any(|text| text == toml) || is_there() {
+        let is_there = || std::fs::read_to_string(path).is_ok_and(|text| says(&text, table));
+        if texts.iter().any(|text| says(text, table)) || is_there() {
             return Ok(());
         }
         Err(format!(
@@ -44,4 +45,9 @@ impl Roots {
         }
         surroundings
     }
+}
+
+/// Whether a file of root's has these values: all of them, and no other.
+fn says(text: &str, table: &ConfigTable) -> bool {
+    config::table(text).as_ref() == Ok(table)
 }

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use spared_contract::{Descriptor, Failure, FromPlugin, Surroundings, ToPlugin};
+use spared_contract::{ConfigTable, Descriptor, Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_message::load::Load;
 use spared_process::poller::is_readable;
 
@@ -19,8 +19,8 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A configuration to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
-    /// The plugin's file, verbatim.
-    pub toml: String,
+    /// The plugin's file.
+    pub table: ConfigTable,
     /// The host's keys.
     pub surroundings: Surroundings,
 }
@@ -60,7 +60,7 @@ pub fn check(
     };
     let configure = ToPlugin::Configure {
         token: 1,
-        toml: configuration.toml.clone(),
+        table: configuration.table.clone(),
         check: true,
         surroundings: configuration.surroundings.clone(),
     };

@@ -10,7 +10,7 @@ use spared_contract::{
 };
 use spared_pair::CauseKind;
 
-use crate::lab::{Host, Lab, eventually, load};
+use crate::lab::{Host, Lab, eventually, load, table};
 
 const ETIMEDOUT: i32 = -110;
 const EINVAL: i32 = -22;
@@ -401,7 +401,7 @@ fn what_is_followed_before_start_is_heard_after_it() {
     host.loaded().unwrap();
     let configured = host.tell(|token| ToPlugin::Configure {
         token,
-        toml: "follow = \"lan2\"".to_owned(),
+        table: table("follow = \"lan2\""),
         check: false,
         surroundings: Surroundings::default(),
     });

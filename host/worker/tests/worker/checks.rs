@@ -15,7 +15,7 @@ fn run(
 ) -> Result<(Descriptor, Vec<Failure>), CheckError> {
     let file = std::fs::File::open(path).unwrap();
     let configuration = toml.map(|toml| Configuration {
-        toml: toml.to_owned(),
+        table: crate::lab::table(toml),
         ..Configuration::default()
     });
     check(

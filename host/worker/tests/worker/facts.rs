@@ -123,7 +123,7 @@ fn in_a_check_worker_the_extensions_are_there_and_do_nothing() {
     let plugin = std::fs::File::open(lab.probe()).unwrap();
     let configuration = Configuration {
         // Declares scopes, and reports a check from configure.
-        toml: "scope = 1".to_owned(),
+        table: crate::lab::table("scope = 1"),
         ..Configuration::default()
     };
     let checked = process::check(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_contract::{
-    Descriptor, Directive, Failure, FromPlugin, Row, Surroundings, ToPlugin, Value,
+    ConfigTable, Descriptor, Directive, Failure, FromPlugin, Row, Surroundings, ToPlugin, Value,
 };
 use spared_message::load::Load;
 use spared_worker::process::Worker;
@@ -232,10 +232,10 @@ impl Host {
     }
 
     pub fn configure(&mut self, toml: &str, check: bool) -> Returned {
-        let toml = toml.to_owned();
+        let table = table(toml);
         self.ask(|token| ToPlugin::Configure {
             token,
-            toml,
+            table,
             check,
             surroundings: Surroundings {
                 node: "r1".to_owned(),
@@ -375,4 +375,9 @@ pub fn directive() -> Directive {
         group: "office".to_owned(),
         ..Directive::default()
     }
+}
+
+/// A file as it travels.
+pub fn table(toml: &str) -> ConfigTable {
+    spared_sdk::config::table(toml).unwrap()
 }

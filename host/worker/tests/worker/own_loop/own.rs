@@ -95,7 +95,7 @@ fn a_wrong_configuration_changes_nothing_and_a_check_has_no_effect() {
     assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
     assert_eq!(host.query("node").text("value"), "r1");
     assert_eq!(host.configure("restart = 1", false).status, RESTART);
-    assert_eq!(host.configure("nothing = [", false).status, EINVAL);
+    assert_eq!(host.configure("wrong = 1", false).status, EINVAL);
     assert_eq!(host.query("state").text("order"), "start ", "it goes on");
 }
 
@@ -105,7 +105,7 @@ fn a_check_gives_every_fault_and_is_given_up_if_it_hangs() {
     let file = File::open(lab.example("probe")).unwrap();
     let checked = |toml: &str| {
         let configuration = Configuration {
-            toml: toml.to_owned(),
+            table: crate::lab::table(toml),
             ..Configuration::default()
         };
         let (exe, memory) = (executable("worker"), 256 << 20);
