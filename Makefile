@@ -18,7 +18,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny msrv \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
-	bench-pairs test-bench \
+	bench-contract bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release programs notices install install-files install-units uninstall deb test-deb release-check clean
@@ -293,6 +293,13 @@ bench-pairs: ## BASE=commit BENCH=name N=15: a bench of two builds in turns, and
 	@case "$(BENCH)" in *ipsec*) sh tests/kernel/choose.sh build >/dev/null ;; esac
 	cargo build --locked --release -p spared-tests --bin bench-pairs
 	target/release/bench-pairs "$(BASE)" "$(BENCH)" "$(N)" $(OPTIONS)
+
+# N=0: without the benches. Give it the machine for itself.
+bench-contract: N ?= 15
+bench-contract: ## BASE=commit N=15: how long the contract with plugins is, and in turns what it costs
+	@$(needs) bench
+	cargo build --locked --release -p spared-tests --bin bench-pairs
+	sh tests/bench/contract.sh "$(BASE)" "$(N)"
 
 fuzz: ## every fuzz target by libFuzzer for a minute each, under AddressSanitizer with cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh

@@ -2,10 +2,12 @@
 //! `make bench-idle`: what an idle pair costs with the plugins of a usual one, beside keepalived and conntrackd.
 //!
 //! Writes target/bench/idle.json and prints a table, and below it each process of one node: processor time,
-//! wake-ups, memory. The last case has all plugins that look at what a node needs, and what these looks cost. Words select the cases whose name contains one of them.
+//! wake-ups, memory. One case has how late adverts are; the last has all plugins that look at what a node needs, and
+//! what these looks cost. Words select the cases whose name contains one of them.
 
 #![forbid(unsafe_code)]
 
+mod adverts;
 mod looks;
 mod process;
 
@@ -38,9 +40,10 @@ fn main() -> ExitCode {
     program(report, &CASES)
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     ("usual pair", "100ms", |bench| usual(bench, 100 * MS)),
     ("usual pair", "10ms", |bench| usual(bench, 10 * MS)),
+    ("adverts", "10ms", adverts::adverts),
     ("looks of all plugins", "100ms", looks::looks),
 ];
 
