@@ -42,15 +42,6 @@ pub type Status = i32;
 pub const MAJOR: u32 = 0;
 /// `SPARED_MINOR`: the minor version that this mirror describes.
 pub const MINOR: u32 = 0;
-/// Keys at the top of each plugin's file that belong to the host; `config_keys` leaves them out.
-pub const HOST_KEYS: [&str; 6] = [
-    "enabled",
-    "after",
-    "follow",
-    "allow",
-    "on_failure",
-    "memory_mib",
-];
 /// `brand` of a host that is no fork.
 pub const BRAND: &std::ffi::CStr = c"spared";
 /// `SPARED_PENDING`: `done` will follow.

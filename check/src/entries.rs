@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use spared_config::{Fault, Plugin, Setup};
+use spared_config_reader::{Cidr, IpNet};
 use spared_fence::is_link_local;
 use spared_netlink::{Address, Link, Requests};
-use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
 
 use super::wanted::own;

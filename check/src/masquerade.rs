@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use serde_json::Value;
+use spared_config_reader::IpNet;
 use spared_netlink::Link;
-use spared_sdk::config::IpNet;
 
 use super::outgoing::{Outgoing, virtuals};
 use super::ruleset::{matches, statements, text};

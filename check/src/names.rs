@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use spared_config::{Fault, Plugin, Setup};
-use spared_sdk::config::{IpNet, nearest};
+use spared_config_reader::{IpNet, nearest};
 
 use super::{Finding, Severity, System, Wanted};
 

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use spared_config_reader::IpNet;
 use spared_fence::is_link_local;
 use spared_netlink::{Address, Link, Requests, Route};
-use spared_sdk::config::IpNet;
 
 use super::Wanted;
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use spared_config::Setup;
+use spared_config_reader::{Cidr, IpNet};
 use spared_contract::Family;
 use spared_message::device_name;
-use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
 
 /// Interfaces, groups and sets that the files name.

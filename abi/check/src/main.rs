@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use spared_config_reader as config;
 use spared_contract::Failure;
-use spared_sdk::config;
 
 use finding::{Finding, Level};
 

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use spared_abi as abi;
+use spared_config_reader as config;
 use spared_contract::{ConfigTable, Surroundings};
 use spared_records::monotonic::now_ns;
-use spared_sdk::config;
 use spared_worker::Loaded;
 use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};

@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::named::named;
 use crate::record::record;
 
+/// Keys at the top of each plugin's file that belong to the host, not to the plugin.
+pub const HOST_KEYS: [&str; 6] = [
+    "enabled",
+    "after",
+    "follow",
+    "allow",
+    "on_failure",
+    "memory_mib",
+];
+
 record! {
     /// The host's keys of the configuration.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -50,10 +50,6 @@
 
 #![deny(missing_docs)]
 
-#[cfg(feature = "child")]
-pub mod child;
-pub mod config;
-pub mod file;
 pub mod hex;
 #[cfg(feature = "replica")]
 pub mod replicated;
@@ -93,6 +89,9 @@ pub use ready::{Interest, Ready};
 pub use runner::Runner;
 /// Numbers and bounds of the contract.
 pub use spared_abi as abi;
+#[cfg(feature = "child")]
+pub use spared_child as child;
+pub use spared_config_reader as config;
 pub use spared_contract::{
     AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
     GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent, RouteClaim,

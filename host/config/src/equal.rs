@@ -6,7 +6,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_sdk::config::{Cidr, Section};
+use spared_config_reader::{Cidr, Section};
 use toml::{Table, Value};
 
 use super::Setup;
@@ -189,7 +189,7 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use spared_sdk::config::Config;
+    use spared_config_reader::Config;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use log::LevelFilter;
+use spared_config_reader::{Config, Failure, HOST_KEYS, Section};
 use spared_contract::Surroundings;
-use spared_sdk::config::{Config, Failure, HOST_KEYS, Section};
 use toml::de::DeTable;
 
 use super::{Equal, Fault, Link, link};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use spared_config_reader::{Config, Failure, IpNet, Section, node};
 use spared_message::firewall::{Chain, Passage};
 use spared_message::link::LinkPath;
-use spared_sdk::config::{Config, Failure, IpNet, Section, node};
 
 use super::link_keys::{self, LinkKeys};
 use super::subnet::{is_link_local, unfit};

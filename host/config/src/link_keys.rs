@@ -7,9 +7,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use rustix::fs::fstat;
+use spared_config_reader::{Config, Failure, Section};
 use spared_key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
 use spared_message::link::Keys;
-use spared_sdk::config::{Config, Failure, Section};
 use spared_worker::file::open_checked;
 use zeroize::Zeroizing;
 

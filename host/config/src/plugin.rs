@@ -4,10 +4,10 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
+use spared_abi::PLUGIN_ASIDE;
+use spared_config_reader::{self as config, Config, ConfigTable, Failure, HOST_KEYS, Section};
 use spared_contract::codec::MESSAGE_MAX;
 use spared_control::RESERVED;
-use spared_sdk::abi::PLUGIN_ASIDE;
-use spared_sdk::config::{self, Config, ConfigTable, Failure, HOST_KEYS, Section};
 
 use super::{Fault, Host, file};
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use spared_sdk::config::IpNet;
+use spared_config_reader::IpNet;
 
 /// Whether an address is link-local, so that several interfaces may be in its network.
 pub(super) fn is_link_local(address: IpAddr) -> bool {

@@ -354,9 +354,9 @@ proptest::proptest! {
 
 #[test]
 fn the_worker_hides_the_same_keys_of_a_file_as_the_sdk() {
-    let lines = spared_sdk::config::HOST_KEYS.map(|key| format!("{key} = 1\n"));
+    let lines = spared_config_reader::HOST_KEYS.map(|key| format!("{key} = 1\n"));
     let around = spared_contract::Surroundings::default();
-    let table = spared_sdk::config::table(&lines.concat()).unwrap();
+    let table = spared_config_reader::table(&lines.concat()).unwrap();
     let settings = spared_worker::settings::Settings::new(&table, &around);
     assert_eq!(settings.key("", 0), Err(rustix::io::Errno::NOENT));
 }

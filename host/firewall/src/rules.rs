@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use spared_child::{Child, PATH, Program};
 use spared_message::firewall::{Chain, NodeNames, Passage, RuleDigests, RuleState, RulesListed};
 use spared_message::link::LinkPath;
-use spared_sdk::child::{Child, PATH, Program};
 
 use super::digest::{digests, is_foreign_table};
 use super::own::{handle_of, own_translations};

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
+use spared_child::{Child, Program};
 use spared_config::Options;
 use spared_control::{Answer, ErrorCode, refusal};
-use spared_sdk::child::{Child, Program};
 
 use crate::{LIMIT, SIZE_MAX, words};
 

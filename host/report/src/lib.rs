@@ -16,11 +16,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use spared_child::{Child, Ended, Program};
 use spared_config::{Options, exit, loaded, state_dir};
 use spared_control::NodeReport;
 use spared_firewall::LISTING;
 use spared_process::clock;
-use spared_sdk::child::{Child, Ended, Program};
 
 use mask::{Declared, Secrets, configuration};
 use secret_keys::SecretKeys;

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use spared_config_reader::Config;
+use spared_file::{Access, replace};
 use spared_key::{PrivateKey, public_text};
-use spared_sdk::config::Config;
-use spared_sdk::file::{Access, replace};
 
 use crate::{EXIT_FAILED, EXIT_PERMISSION, output};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use spared_sdk::config::parse_duration;
+use spared_config_reader::parse_duration;
 
 const EXIT_CODES: &str = "\
 exit codes of status and probe

@@ -1,7 +1,7 @@
 //! The verb or plugin that was meant by a word that is neither.
 
 use clap::CommandFactory;
-use spared_sdk::config;
+use spared_config_reader as config;
 
 use crate::line::Line;
 

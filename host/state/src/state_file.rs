@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access as Permission, access, statvfs};
 use rustix::io::Errno;
-use spared_sdk::file::{Access, replace};
+use spared_file::{Access, replace};
 
 const SIZE_MAX: u64 = 4 * 1024 * 1024;
 const ROOT: u32 = 0;

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut worker = Worker::spawn(Path::new(exe), &load, file.as_fd())?;
     let configure = ToPlugin::Configure {
         token: 1,
-        table: spared_sdk::config::table(toml).map_err(|fault| fault.why)?,
+        table: spared_config_reader::table(toml).map_err(|fault| fault.why)?,
         check: false,
         surroundings: Surroundings::default(),
     };

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 use spared_abi as abi;
-use spared_contract::{ConfigTable, ConfigValue as Value, Surroundings};
+use spared_contract::{ConfigTable, ConfigValue as Value, HOST_KEYS, Surroundings};
 
 /// One configuration and the host's keys.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +87,7 @@ impl Settings {
             },
         };
         let mut names: Vec<&String> = keys.0.keys().collect();
-        names.retain(|name| !(table.is_empty() && abi::HOST_KEYS.contains(&name.as_str())));
+        names.retain(|name| !(table.is_empty() && HOST_KEYS.contains(&name.as_str())));
         names.sort();
         let name = usize::try_from(position).ok().and_then(|at| names.get(at));
         name.map(|name| escape(name)).ok_or(Errno::NOENT)
@@ -179,7 +179,7 @@ fn escape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use spared_sdk::config;
+    use spared_config_reader as config;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use spared_sdk::file::remove;
+use spared_file::remove;
 
 use crate::config::Settings;
 use crate::engine::Lineage;

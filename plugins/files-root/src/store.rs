@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, flistxattr, renameat, syncfs};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use spared_sdk::file::{Access, remove, replace};
+use spared_file::{Access, remove, replace};
 use spared_tree::config::Tree;
 use spared_tree::local::StateInfo;
 use spared_tree::own::{Line, MARKED_MAX, Own, join};

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use spared_sdk::file::{Access, remove, replace};
+use spared_file::{Access, remove, replace};
 use spared_tree::local::STAGE;
 use spared_tree::{Hash, Hasher, Manifest};
 

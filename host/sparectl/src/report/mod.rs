@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spared_control::{Answer, NodeReport, Request};
-use spared_sdk::file::{Access, replace};
+use spared_file::{Access, replace};
 
 use crate::args::Args;
 use crate::check::program;

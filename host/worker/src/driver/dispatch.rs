@@ -9,7 +9,7 @@ use spared_contract::{
     ConfigTable, Directive, FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin,
 };
 
-use spared_sdk::config;
+use spared_config_reader as config;
 use spared_sdk::run::To;
 
 use super::host::errno;

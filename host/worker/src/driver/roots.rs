@@ -1,9 +1,9 @@
 //! Whose word a configuration is: a plugin that runs as root takes root's alone. The host, which need not be root,
 //! repeats it.
 
+use spared_config_reader as config;
 use spared_contract::{ConfigTable, Surroundings};
 use spared_message::load::{Load, RootsFile};
-use spared_sdk::config;
 
 /// What whoever starts this process says of the plugin's configuration.
 #[derive(Debug, Default)]

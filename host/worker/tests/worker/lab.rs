@@ -379,5 +379,5 @@ pub fn directive() -> Directive {
 
 /// A file as it travels.
 pub fn table(toml: &str) -> ConfigTable {
-    spared_sdk::config::table(toml).unwrap()
+    spared_config_reader::table(toml).unwrap()
 }

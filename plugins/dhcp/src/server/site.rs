@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use spared_sdk::file::{Access, remove, replace};
+use spared_file::{Access, remove, replace};
 use spared_sdk::hex;
 
 use crate::codec::{self, Format};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use spared_sdk::config::{Config, Section, format_duration, node, parse_duration};
+use spared_config_reader::{Config, Section, format_duration, node, parse_duration};
 
 use crate::{Hash, builtin};
 

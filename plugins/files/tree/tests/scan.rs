@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use spared_sdk::config::Config;
+use spared_config_reader::Config;
 use spared_tree::config::{Tree, read};
 use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, What, compare, fits};
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use spared_sdk::file::{Access, replace};
+use spared_file::{Access, replace};
 
 /// Files that follow a role are configuration; a larger one is a mistake.
 const SIZE_MAX: u64 = 16 * 1024 * 1024;

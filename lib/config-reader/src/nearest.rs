@@ -8,7 +8,7 @@ const LETTERS_MAX: usize = 64;
 /// between `-` and `_` do not count.
 ///
 /// ```
-/// use spared_sdk::config::nearest;
+/// use spared_config_reader::nearest;
 ///
 /// assert_eq!(nearest("intreface", ["interface", "vrid"]), Some("interface"));
 /// assert_eq!(nearest("colour", ["interface", "vrid"]), None);

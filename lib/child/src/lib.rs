@@ -1,9 +1,12 @@
-//! Runs programs without waiting for them and without a shell (feature `child`).
+//! Runs programs without waiting for them and without a shell.
 //!
-//! After [`Child::start`] [watch](crate::Host::watch_fd) [`output`](Child::output), which is readable
+//! After [`Child::start`] watch [`output`](Child::output), which is readable
 //! while there is something to [`listen`](Child::listen) to, and [`pidfd`](Child::pidfd), which is
 //! readable once [`end`](Child::end) has an answer; unwatch both before the child is dropped. The
 //! caller limits the time: [`terminate`](Child::terminate), then [`kill`](Child::kill).
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod trust;
 

@@ -6,7 +6,7 @@
 //! that was never asked for.
 //!
 //! ```
-//! use spared_sdk::config::{Config, node};
+//! use spared_config_reader::{Config, node};
 //!
 //! let text = "vrid = 50\npriority = { r1 = 200, r2 = 100 }";
 //! let config = Config::parse(text, "r1", &[]).unwrap();
@@ -15,6 +15,9 @@
 //! assert_eq!(root.integer(node("priority"), 1..=254), Some(200));
 //! assert!(config.finish().is_ok());
 //! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod duration;
 mod fits;
@@ -36,8 +39,7 @@ pub use ipnet::IpNet;
 pub use nearest::nearest;
 pub use network::{Cidr, Network};
 pub use section::Section;
-pub use spared_abi::HOST_KEYS;
-pub use spared_contract::{ConfigTable, Failure, Scope};
+pub use spared_contract::{ConfigTable, Failure, HOST_KEYS, Scope};
 pub use table::{table, text};
 
 /// One configuration file, with the keys asked for and the faults found so far.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use spared_sdk::child::{Child, Ended, Program, trusted};
+use spared_child::{Child, Ended, Program, trusted};
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);

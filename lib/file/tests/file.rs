@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use spared_sdk::file::{Access, remove, replace};
+use spared_file::{Access, remove, replace};
 
 struct Folder(PathBuf);
 

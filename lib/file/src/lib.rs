@@ -3,6 +3,9 @@
 //! Written here because `tempfile` gives the new file a random name, so that a file left behind by a
 //! crash would stay for ever.
 
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
 #[cfg(test)]
 mod cut;
 mod disk;
