@@ -1,4 +1,4 @@
-//! Trees of files: what the two halves of the plugin `files` share.
+//! Trees of files: what the two halves of the plugin `files` share, and `sparectl files diff`.
 //!
 //! | file | holds |
 //! |---|---|
