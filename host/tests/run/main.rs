@@ -16,4 +16,5 @@ mod plugins;
 mod reload;
 mod starter;
 mod systemd;
+mod versions;
 mod watchers;

@@ -72,11 +72,13 @@ fn build(plugin: &str) -> PathBuf {
     let package = match plugin {
         "vrrp" => "spared-vrrp".to_owned(),
         "courier-root" => "spared-example-courier".to_owned(),
+        "newer" => "spared-example-probe".to_owned(),
         example => format!("spared-example-{example}"),
     };
     let folder = Path::new(env!("CARGO_BIN_EXE_spared")).parent().unwrap();
     let library = match plugin {
         "courier-root" => folder.join("examples/libcourier_root.so"),
+        "newer" => folder.join("examples/libnewer.so"),
         _ => folder.join(format!("lib{}.so", package.replace('-', "_"))),
     };
     let mut built = BUILT.lock().unwrap();
