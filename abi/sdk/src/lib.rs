@@ -93,7 +93,7 @@ pub use spared_abi as abi;
 pub use spared_child as child;
 pub use spared_config_reader as config;
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
+    AddressClaim, Cause, CauseKind, Claims, Directive, Elapsed, EventRecord, Family, FindingRecord, Forced,
     GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent, RouteClaim,
     SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
 };

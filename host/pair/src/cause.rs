@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use spared_contract::Elapsed;
 pub use spared_contract::{Cause, CauseKind};
 
 use crate::facts::{Forced, Role};
@@ -84,7 +85,7 @@ impl Display for Clause<'_> {
             write!(f, "it switched over to {}: ", who(cause))?;
         }
         let (peer, own, theirs) = (who(cause), cause.own, cause.theirs);
-        let (text, time) = (cause.text.as_str(), Time(cause.for_ns));
+        let (text, time) = (cause.text.as_str(), Elapsed(cause.for_ns));
         let on = On(&cause.interface);
         match cause.kind {
             CauseKind::NobodyHeard => write!(f, "no other router was heard{on} for {time}"),
@@ -264,24 +265,6 @@ impl Display for On<'_> {
         match self.0 {
             "" => Ok(()),
             interfaces => write!(f, " on {interfaces}"),
-        }
-    }
-}
-
-/// Nanoseconds in readable form: "303 ms", "3.4 s".
-struct Time(u64);
-
-impl Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0 / 1_000_000;
-        if ms < 10 {
-            write!(f, "{}.{} ms", ms, self.0 / 100_000 % 10)
-        } else if ms < 10_000 {
-            write!(f, "{ms} ms")
-        } else if ms % 1000 == 0 {
-            write!(f, "{} s", ms / 1000)
-        } else {
-            write!(f, "{}.{} s", ms / 1000, ms / 100 % 10)
         }
     }
 }

@@ -11,7 +11,6 @@ use spared_sdk::Directive;
 
 use crate::config::Election;
 
-pub(crate) use why::Ms;
 pub use why::{Aside, Tie, Who, Why, quality_of};
 
 /// RFC 9568: the router that owns the addresses.

@@ -350,21 +350,3 @@ impl Aside {
 pub fn quality_of(priority: u8) -> u8 {
     (priority.saturating_sub(QUALITY_BASE) / 2).min(100)
 }
-
-/// Nanoseconds in readable form: "303 ms", "3.4 s".
-pub(crate) struct Ms(pub u64);
-
-impl fmt::Display for Ms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0 / 1_000_000;
-        if ms < 10 {
-            write!(f, "{}.{} ms", ms, self.0 / 100_000 % 10)
-        } else if ms < 10_000 {
-            write!(f, "{ms} ms")
-        } else if ms % 1000 == 0 {
-            write!(f, "{} s", ms / 1000)
-        } else {
-            write!(f, "{}.{} s", ms / 1000, ms / 100 % 10)
-        }
-    }
-}

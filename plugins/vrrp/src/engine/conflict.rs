@@ -1,12 +1,12 @@
 //! E7: another router is active too: which of the two stays, and what is told of one that loses.
 
-use spared_sdk::Role;
+use spared_sdk::{Elapsed, Role};
 
 use super::group::{Group, State};
 use super::peer::{Contact, Peer};
 use super::switchover::LATENCY_NS;
 use super::{Action, Context};
-use crate::election::{Ms, Who, Why};
+use crate::election::{Who, Why};
 use crate::wire::frame::Advert;
 
 /// A rival that has not given way yet.
@@ -291,7 +291,7 @@ impl Group {
                 self.name,
                 cx.node,
                 conflict.rival,
-                Ms(for_ns)
+                Elapsed(for_ns)
             );
             cx.push(Action::Conflict(text));
         }

@@ -1,13 +1,13 @@
 //! E13: a lapse is not a role change. The fence blocks by itself, addresses and services stay, and
 //! the leases are granted again as soon as it is known that nobody else is active.
 
-use spared_sdk::Role;
+use spared_sdk::{Elapsed, Role};
 
 use super::group::{Group, State};
 use super::peer::Peer;
 use super::sending::TICK_NS;
 use super::{Action, Context};
-use crate::election::{Ms, Why};
+use crate::election::Why;
 use crate::wire::frame::Advert;
 
 /// Longest time to listen, whatever the interval.
@@ -132,8 +132,8 @@ impl Group {
             cx.push(Action::Event(format!(
                 "{}: its advert was {} late; the fence blocked for {}, no other router was active{more}",
                 self.name,
-                Ms(lapse.by_ns),
-                Ms(cx.now_ns.saturating_sub(lapse.began_ns))
+                Elapsed(lapse.by_ns),
+                Elapsed(cx.now_ns.saturating_sub(lapse.began_ns))
             )));
         }
     }
