@@ -181,6 +181,46 @@ fn replace_on_both(sets: &mut Sets<'_>, number: usize, count: usize) -> Result<(
     Err(format!("list {number} is not on both: {found:?}").into())
 }
 
+/// The node has the peer's second list, of 400 elements, and tells whose place it took.
+fn gives_way(sets: &Sets<'_>, site: usize, count: usize) -> Result<()> {
+    let wanted = format!(
+        "set inet filter block: the list of {count} elements that was loaded here did not reach the peer, whose list \
+         of 400 elements replaces it: load it on the node that is active"
+    );
+    let is_told = || {
+        let said = sets.pair.said(site, &["events", "-n", "1000"]);
+        said.is_ok_and(|(_, events)| events.contains(&wanted))
+    };
+    let has_second = || whole(sets.ns(site), 400).is_ok_and(|it| it == Some(2));
+    match within(10_000, || has_second() && is_told()) {
+        true => Ok(()),
+        false => {
+            let (_, events) = sets.pair.said(site, &["events", "-n", "1000"])?;
+            Err(format!("r{}: {:?}\n{events}", site + 1, numbers(sets.ns(site))).into())
+        }
+    }
+}
+
+#[test]
+fn a_list_that_did_not_reach_the_peer_gives_way_and_is_told() {
+    scenario(2, |lab| {
+        let mut sets = Sets::start_with(lab, &["block"], "set block { type ipv4_addr; }")?;
+        for number in [1, 2] {
+            replace_on_both(&mut sets, number, 400)?;
+        }
+        let (first, second) = (sets.active, 1 - sets.active);
+        sets.ns(second).nft(&list(3, 300))?;
+        gives_way(&sets, second, 300)?;
+        // the role leaves before the peer has heard of it
+        lab.cut(&lab.sites[first], Wire::Hot)?;
+        sets.ns(first).nft(&list(4, 200))?;
+        sets.pair.done(first, &["force", "backup"])?;
+        sets.pair.wait_active(second)?;
+        lab.join(&lab.sites[first], Wire::Hot)?;
+        gives_way(&sets, first, 200)
+    });
+}
+
 #[test]
 fn a_list_is_whole_whatever_happens_seed_1() {
     scenario(2, |lab| play(lab, 1, STEPS, ELEMENTS));
