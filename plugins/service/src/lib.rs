@@ -101,6 +101,8 @@ impl Io for Service {
         match self.runs.poll_ended() {
             Some(Ended::Job(number, result)) => engine.handle_ended(now_ns, number, result),
             Some(Ended::Observed(seen)) => engine.handle_observed(now_ns, seen),
+            Some(Ended::Watched(is_told)) => engine.handle_watched(now_ns, is_told),
+            Some(Ended::Changed) => engine.handle_changed(now_ns),
             None => return false,
         }
         true
@@ -137,6 +139,7 @@ impl Io for Service {
             }
             Action::Cancel { number } => self.runs.cancel(number),
             Action::Observe { services } => self.runs.observe(&services),
+            Action::Watch { wanted } => self.runs.watch(wanted),
             Action::Stamp { items } => engine.handle_stamps(now_ns, &self.runs.stamps(&items)),
             Action::Sources { items } => engine.handle_sources(now_ns, &run::sources(&items)),
             Action::Refused { folders } => {

@@ -30,6 +30,7 @@ pub mod peer_words;
 pub mod replica;
 pub mod ruleset;
 mod sample;
+pub mod service_bus;
 pub mod sets_nft;
 pub mod settings;
 mod sleeper;
@@ -84,6 +85,7 @@ targets! {
     peer_words: 5_000,
     replica: 25_000,
     ruleset: 10_000,
+    service_bus: 80_000,
     sets_nft: 80_000,
     settings: 20_000,
     starter_requests: 10_000,

@@ -380,8 +380,8 @@ impl Item {
     }
 
     /// A poll: what is kept is done again.
-    pub(super) fn poll(&mut self) {
-        self.look.wanted = self.service.is_some();
+    pub(super) fn poll(&mut self, is_looked_at: bool) {
+        self.look.wanted |= is_looked_at && self.service.is_some();
         if matches!(self.goal, Goal::Kept(_)) && self.fault.is_none() {
             self.todo = true;
         }

@@ -87,9 +87,9 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn look_at_left(&mut self) {
+    pub(super) fn look_at_left(&mut self, is_looked_at: impl Fn(&Service) -> bool) {
         for left in &mut self.left {
-            left.is_wanted = true;
+            left.is_wanted |= is_looked_at(&left.service);
         }
     }
 
@@ -170,6 +170,10 @@ impl Engine {
 impl Left {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn service(&self) -> &Service {
+        &self.service
     }
 }
 

@@ -23,6 +23,7 @@ mod test;
 mod tests;
 mod turn;
 mod unknown;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use item::Item;
 use left::Left;
 use memory::Memory;
 use role::Gather;
+use watch::Watch;
 
 pub use group::RoleChange;
 
@@ -55,6 +57,12 @@ pub enum Action {
     /// Look at these; what is seen goes to `handle_observed`.
     Observe {
         services: Vec<Service>,
+    },
+    /// Have systemd tell of changes of units, and look at their files; what is told goes to `handle_watched` and
+    /// `handle_changed`.
+    Watch {
+        /// There are such units.
+        wanted: bool,
     },
     /// Look at the files of tests; their state goes to `handle_stamps`.
     Stamp {
@@ -112,6 +120,7 @@ pub struct Engine {
     orphans: Vec<Orphan>,
     /// Services that left the file while they ran.
     left: Vec<Left>,
+    watch: Watch,
     /// Hooks that would be refused, as they were last reported.
     refused: Vec<String>,
     is_configured: bool,
@@ -141,6 +150,7 @@ impl Engine {
             strangers_ns: None,
             orphans: Vec::new(),
             left: Vec::new(),
+            watch: Watch::default(),
             refused: Vec::new(),
             is_configured: false,
             memory: Memory::parse(remembered),
@@ -188,6 +198,7 @@ impl Engine {
             self.expect_strangers(now_ns);
         }
         self.look_at_all();
+        self.watch_units();
         self.look_at_files();
         self.look_at_sources();
         self.look_at_hooks();
@@ -311,10 +322,10 @@ impl spared_sdk::Engine for Engine {
             self.end_late_job(now_ns, at);
         }
         self.end_late_hooks(now_ns);
+        self.look_at_changes(now_ns);
         if now_ns >= self.poll_ns {
             self.poll_ns = now_ns.saturating_add(self.settings.poll_interval_ns);
-            self.items.iter_mut().for_each(Item::poll);
-            self.look_at_left();
+            self.poll_items(now_ns);
             self.look_at_files();
             self.look_at_sources();
             self.look_at_hooks();
@@ -331,6 +342,7 @@ impl spared_sdk::Engine for Engine {
         let items = self.items.iter().filter_map(Item::next_timeout);
         let rest = gather.into_iter().chain(self.strangers_ns);
         let rest = rest.chain([self.poll_ns]).chain(self.next_test_ns());
+        let rest = rest.chain(self.next_change_ns());
         items
             .chain(runs.map(|run| run.until_ns))
             .chain(self.orphans.iter().map(|orphan| orphan.until_ns))

@@ -1,5 +1,6 @@
 //! Service managers of this machine, by commands without a shell.
 
+pub mod bus;
 mod commands;
 mod openrc;
 mod procd;
@@ -163,6 +164,25 @@ pub fn judge(
     match judged.collect() {
         Some(statuses) => Judged::Known(statuses),
         None => systemd::judge(question, code, output, again, triggers),
+    }
+}
+
+/// A unit of systemd, by its own name, and the program that it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub unit: String,
+    pub program: Option<String>,
+}
+
+/// Units that an answer describes, of those that systemd tells about when they change.
+pub fn loaded(question: &Question, code: Option<i32>, output: &str) -> Vec<Loaded> {
+    let is_unit = |service: &Service| {
+        let manager = Manager::Systemd;
+        matches!(service, Service::Unit { manager: it, .. } if *it == manager)
+    };
+    match code == Some(0) && question.services.iter().any(is_unit) {
+        true => systemd::loaded(output),
+        false => Vec::new(),
     }
 }
 

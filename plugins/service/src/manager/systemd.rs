@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Judged, Question, argv, unclear};
+use super::{Judged, Loaded, Question, argv, unclear};
 use crate::job::{Service, Status, Verb};
 
 const PROPERTIES: &str = "--property=Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,\
@@ -189,6 +189,18 @@ pub(super) fn without_program(
         Ok(false) => Status::Missing(format!("its program {program} is not there: install it")),
         _ => status,
     }
+}
+
+/// All units of an answer.
+pub(super) fn loaded(output: &str) -> Vec<Loaded> {
+    let blocks = output.split("\n\n");
+    let units = blocks.filter_map(|block| {
+        Some(Loaded {
+            unit: (*properties(block).get("Id")?).to_owned(),
+            program: program(block).map(str::to_owned),
+        })
+    });
+    units.collect()
 }
 
 /// The program of a unit in the machine's own tree, by its path; one that may fail is none.

@@ -5,11 +5,13 @@ mod copy;
 mod hooks;
 mod kernel;
 mod outside;
+mod question;
 mod routes;
 mod running;
 mod setting;
 mod stamp;
 mod step;
+mod watch;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsRawFd, RawFd};
@@ -19,7 +21,7 @@ use spared_sdk::child::Ended as Exit;
 use spared_sdk::{Host, Interest};
 
 use crate::job::{Job, Route, Service, Status, Verb};
-use crate::manager::{self, Judged, Question, Triggers};
+use crate::manager::{self, Question, Triggers};
 
 use bounce::Bounces;
 pub use copy::sources;
@@ -27,14 +29,8 @@ pub use hooks::hooks;
 use running::{Purpose, Running};
 pub use step::Machine;
 use step::{Starter, Step};
+use watch::Watch;
 
-/// Time limit for a manager's answer to a query.
-const ANSWER_NS: u64 = 10_000_000_000;
-/// The same for one that overran: the repair is to be seen soon.
-const ANSWER_AGAIN_NS: u64 = 2_500_000_000;
-/// Questions at one time: fifty scripts at once would slow what they ask about, and to begin each takes a
-/// millisecond of the plugin's loop.
-const QUESTIONS_MAX: usize = 4;
 /// A command outside that was killed before it was there is killed again after that long.
 const KILL_AGAIN_NS: u64 = 200_000_000;
 const KILLS_MAX: u32 = 25;
@@ -42,15 +38,16 @@ const KILLS_MAX: u32 = 25;
 const KILLER_NS: u64 = 2_000_000_000;
 /// Bytes of a job's output kept to find its last line.
 const OUTPUT_MAX: usize = 64 * 1024;
-/// systemd says about 400 bytes a unit.
-const ANSWER_MAX: usize = 1024 * 1024;
-
 /// Result of a job, query or hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// The job of that number; why it failed, in a sentence.
     Job(u64, Result<(), String>),
     Observed(Vec<(Service, Status)>),
+    /// systemd tells of changes of units, or no longer.
+    Watched(bool),
+    /// A unit of systemd, or a file of its, has changed.
+    Changed,
 }
 
 /// Source of readiness and time.
@@ -88,6 +85,7 @@ pub struct Runs {
     overran: BTreeSet<Service>,
     bounces: Bounces,
     triggers: Triggers,
+    watch: Watch,
     ended: VecDeque<Ended>,
 }
 
@@ -109,6 +107,7 @@ impl Runs {
             waiting: VecDeque::new(),
             overran: BTreeSet::new(),
             triggers: Triggers::default(),
+            watch: Watch::default(),
             ended: VecDeque::new(),
         }
     }
@@ -177,20 +176,14 @@ impl Runs {
         }
     }
 
-    /// Asks how services are; a question that is under way is not asked again.
-    pub fn observe(&mut self, services: &[Service]) {
-        let wanted: Vec<Service> = services
-            .iter()
-            .filter(|service| !self.is_asked(service))
-            .cloned()
-            .collect();
-        let (questions, known) = manager::questions(self.starter.root(), &wanted, &self.triggers);
-        if !known.is_empty() {
-            self.ended.push_back(Ended::Observed(known));
+    /// Has systemd tell of changes of units that it was asked about; `wanted`: there are some.
+    pub fn watch(&mut self, wanted: bool) {
+        if wanted {
+            let ended = self.watch.poll(&*self.watcher, self.starter.root());
+            self.ended.extend(ended);
+        } else {
+            self.watch.end(&*self.watcher);
         }
-        self.waiting
-            .extend(questions.into_iter().map(|question| (question, false)));
-        self.ask();
     }
 
     /// State of the files that tests depend on, by the names of items.
@@ -208,6 +201,11 @@ impl Runs {
 
     /// A watched descriptor is ready; false where it is none of these.
     pub fn ready(&mut self, fd: RawFd) -> bool {
+        if self.watch.has(fd) {
+            let ended = self.watch.ready(&*self.watcher);
+            self.ended.extend(ended);
+            return true;
+        }
         let Some(at) = self.running.iter().position(|it| it.has(fd)) else {
             return false;
         };
@@ -229,13 +227,16 @@ impl Runs {
     /// Time when [`Runs::handle_timeout`] is due, in the host's ns.
     pub fn next_timeout(&self) -> Option<u64> {
         let children = self.running.iter().filter_map(Running::due_ns);
-        children.chain(self.bounces.next_ns()).min()
+        let rest = self.bounces.next_ns().into_iter();
+        children.chain(rest).chain(self.watch.next_timeout()).min()
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
         let ended = self.bounces.handle_timeout(now_ns).into_iter();
         self.ended
             .extend(ended.map(|(number, result)| Ended::Job(number, result)));
+        let ended = self.watch.handle_timeout(&*self.watcher, now_ns);
+        self.ended.extend(ended);
         for at in (0..self.running.len()).rev() {
             let due = self.running.get(at).and_then(Running::due_ns);
             if due.is_some_and(|due_ns| due_ns <= now_ns) {
@@ -252,6 +253,7 @@ impl Runs {
     /// Nothing is left behind; what runs as a service goes on, but for these, which systemd stops
     /// when nobody waits any more.
     pub fn end_all(&mut self, unstopped: &[Service]) {
+        self.watch.end(&*self.watcher);
         self.waiting.clear();
         self.ended.clear();
         self.bounces.end_all();
@@ -331,58 +333,6 @@ impl Runs {
         self.watcher.unwatch(running.child.output().as_raw_fd());
     }
 
-    fn is_asked(&self, service: &Service) -> bool {
-        let waiting = self.waiting.iter().map(|(question, _)| question);
-        let asked = self.running.iter().filter_map(|it| it.purpose.question());
-        waiting
-            .chain(asked)
-            .any(|question| question.services.contains(service))
-    }
-
-    fn ask(&mut self) {
-        let asked = |it: &&Running| it.purpose.question().is_some();
-        while self.running.iter().filter(asked).count() < QUESTIONS_MAX {
-            let Some((question, again)) = self.waiting.pop_front() else {
-                return;
-            };
-            let step = match question.services.first() {
-                Some(Service::Commands { .. }) => Step::Outside(question.argv.clone(), Vec::new()),
-                _ => Step::System(question.argv.clone()),
-            };
-            match self.starter.start(&step, ANSWER_MAX, false) {
-                Ok((child, unit)) => {
-                    let time_ns = self.answer_time_ns(&question);
-                    let until_ns = self.watcher.now_ns().saturating_add(time_ns);
-                    let purpose = Purpose::Question {
-                        question,
-                        again,
-                        until_ns,
-                    };
-                    self.keep(Running {
-                        child,
-                        unit,
-                        purpose,
-                    });
-                }
-                Err(why) => self.unknown(&question, &why),
-            }
-        }
-    }
-
-    fn answer_time_ns(&self, question: &Question) -> u64 {
-        let mut services = question.services.iter();
-        match services.all(|service| self.overran.contains(service)) {
-            true => ANSWER_AGAIN_NS,
-            false => ANSWER_NS,
-        }
-    }
-
-    fn unknown(&mut self, question: &Question, why: &str) {
-        let services = question.services.iter().cloned();
-        let unknown = services.map(|service| (service, Status::Unknown(why.to_owned())));
-        self.ended.push_back(Ended::Observed(unknown.collect()));
-    }
-
     fn conclude(&mut self, running: Running, exit: &Exit) {
         match running.purpose {
             Purpose::Job {
@@ -413,19 +363,6 @@ impl Runs {
                 self.ask();
             }
             Purpose::Dying { .. } | Purpose::Killer { .. } => {}
-        }
-    }
-
-    fn answer(&mut self, question: Question, again: bool, code: Option<i32>, output: &str) {
-        match manager::judge(&question, code, output, again, &mut self.triggers) {
-            Judged::Ask(more) => self.waiting.push_front((more, true)),
-            Judged::Known(statuses) => {
-                let root = self.starter.root();
-                let statuses = manager::without_program(root, &question, output, statuses);
-                let services = question.services.into_iter();
-                let observed = services.zip(statuses).collect();
-                self.ended.push_back(Ended::Observed(observed));
-            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! What each service manager is told, word by word, and how its answers are understood.
 
 mod answers;
+mod bus;
 mod systemd;
 mod told;
 

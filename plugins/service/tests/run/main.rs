@@ -7,3 +7,4 @@ mod commands;
 mod files;
 mod kernel;
 mod managers;
+mod watch;

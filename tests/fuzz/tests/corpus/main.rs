@@ -45,6 +45,7 @@ tried! {
     peer_words,
     replica,
     ruleset,
+    service_bus,
     sets_nft,
     settings,
     starter_requests,

@@ -164,6 +164,11 @@ impl Machine {
         self.looks.push((now_ns + LOOK_NS, seen));
     }
 
+    /// What a manager that tells of changes compares.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.services.values().map(Sim::status).collect()
+    }
+
     pub fn next_ns(&self) -> Option<u64> {
         let sims = self.services.values();
         let pending = sims.filter_map(|sim| sim.pending.as_ref()?.due_ns);

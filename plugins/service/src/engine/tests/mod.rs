@@ -7,6 +7,7 @@ use spared_sdk::{Engine as _, Value};
 
 use super::*;
 use crate::config;
+use crate::job::Status;
 use machine::{Ended, MS, Machine, S, Sim, Way, what};
 
 mod faults;
@@ -19,6 +20,7 @@ mod reload;
 mod roles;
 mod states;
 mod tested;
+mod watched;
 
 /// State of a check that is not known yet.
 const UNKNOWN: u8 = u8::MAX;
@@ -50,6 +52,12 @@ struct Lab {
     stamp: u64,
     /// Files that cannot be used, and why.
     missing: HashMap<PathBuf, String>,
+    /// systemd would tell of changes, and does.
+    tells: bool,
+    is_told: bool,
+    statuses: Vec<Status>,
+    /// Looks so far.
+    looks: usize,
     text: String,
 }
 
@@ -78,6 +86,10 @@ impl Lab {
             remembered: String::new(),
             stamp: 1,
             missing: HashMap::new(),
+            tells: false,
+            is_told: false,
+            statuses: Vec::new(),
+            looks: 0,
             text: text.to_owned(),
         };
         for name in running {
@@ -99,6 +111,7 @@ impl Lab {
     /// The worker dies, and a new one learns the roles anew.
     fn restart(&mut self, roles: &[(&str, Role)]) {
         self.machine.forget_clients();
+        self.is_told = false;
         self.engine = Engine::new(self.now_ns, "r1", &self.remembered);
         self.checks.clear();
         self.tickets.clear();
@@ -122,7 +135,15 @@ impl Lab {
                     self.cancelled += 1;
                     self.machine.cancel(number);
                 }
-                Action::Observe { services } => self.machine.look(self.now_ns, &services),
+                Action::Observe { services } => {
+                    self.looks += 1;
+                    self.machine.look(self.now_ns, &services);
+                }
+                Action::Watch { wanted } => {
+                    if wanted && self.tells && !std::mem::replace(&mut self.is_told, true) {
+                        self.engine.handle_watched(self.now_ns, true);
+                    }
+                }
                 Action::Stamp { items } => {
                     let stamps = items.into_iter().map(|(name, _)| (name, self.stamp));
                     let stamps: Vec<(String, u64)> = stamps.collect();
@@ -181,10 +202,29 @@ impl Lab {
         }
     }
 
+    /// systemd tells of changes from the next poll on, or no longer.
+    fn bus(&mut self, tells: bool) {
+        self.tells = tells;
+        if !tells && std::mem::take(&mut self.is_told) {
+            self.engine.handle_watched(self.now_ns, false);
+            self.act();
+        }
+    }
+
+    fn notice_changes(&mut self) {
+        let statuses = self.machine.statuses();
+        let before = std::mem::replace(&mut self.statuses, statuses);
+        if self.is_told && before != self.statuses {
+            self.engine.handle_changed(self.now_ns);
+            self.act();
+        }
+    }
+
     /// Lets time pass, and all that ends or is due in it happen.
     fn pass(&mut self, ns: u64) {
         let end_ns = self.now_ns + ns;
         loop {
+            self.notice_changes();
             let engine = self.engine.next_timeout(self.now_ns);
             let next_ns = engine.into_iter().chain(self.machine.next_ns()).min();
             let Some(next_ns) = next_ns.filter(|next_ns| *next_ns <= end_ns) else {

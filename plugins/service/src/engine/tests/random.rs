@@ -35,6 +35,8 @@ enum Event {
     Restart,
     /// With or without any2.
     Reload(bool),
+    /// systemd tells of changes, or does not.
+    Bus(bool),
 }
 
 fn way() -> impl Strategy<Value = Way> {
@@ -60,6 +62,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Retry),
         1 => Just(Event::Restart),
         1 => any::<bool>().prop_map(Event::Reload),
+        1 => any::<bool>().prop_map(Event::Bus),
     ]
 }
 
@@ -146,6 +149,7 @@ impl World {
                 };
                 self.lab.configure(&text);
             }
+            Event::Bus(tells) => self.lab.bus(*tells && self.lab.manager == Manager::Systemd),
         }
         self.check_order();
     }

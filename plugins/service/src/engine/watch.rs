@@ -1,0 +1,120 @@
+//! Units of systemd, which tells when one has changed: those that are at rest are looked at once a minute.
+
+use super::item::{Item, STEADY_NS};
+use super::{Action, Engine};
+use crate::engine::goal::Goal;
+use crate::job::{Manager, Service, Status};
+
+/// Time between looks at units that are at rest: no change is known that systemd would not tell.
+const ALL_NS: u64 = 60_000_000_000;
+/// Time for which changes are gathered: systemd tells each several times.
+const GATHER_NS: u64 = 50_000_000;
+/// Time for two such looks, unless polls come more often: what changes all the time costs no more than these.
+const BURST_NS: u64 = 5_000_000_000;
+
+/// What systemd tells, and the looks that follow.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    is_told: bool,
+    /// Time of the look at what has changed.
+    due_ns: Option<u64>,
+    /// Times of the last two such looks.
+    last_ns: [Option<u64>; 2],
+    /// Time of the next look at all.
+    all_ns: u64,
+}
+
+impl Engine {
+    /// systemd tells of changes from now on, or no longer.
+    pub fn handle_watched(&mut self, now_ns: u64, is_told: bool) {
+        self.watch.is_told = is_told;
+        self.look_at_units();
+        self.step(now_ns);
+    }
+
+    /// A unit has changed.
+    pub fn handle_changed(&mut self, now_ns: u64) {
+        let soon_ns = now_ns.saturating_add(GATHER_NS);
+        let interval_ns = self.settings.poll_interval_ns.min(BURST_NS);
+        let [older_ns, _] = self.watch.last_ns;
+        let free_ns = older_ns.map_or(0, |at_ns| at_ns.saturating_add(interval_ns));
+        self.watch.due_ns.get_or_insert(soon_ns.max(free_ns));
+    }
+
+    pub(super) fn next_change_ns(&self) -> Option<u64> {
+        self.watch.due_ns
+    }
+
+    pub(super) fn look_at_changes(&mut self, now_ns: u64) {
+        if self
+            .watch
+            .due_ns
+            .take_if(|at_ns| now_ns >= *at_ns)
+            .is_some()
+        {
+            let [_, last_ns] = self.watch.last_ns;
+            self.watch.last_ns = [last_ns, Some(now_ns)];
+            self.look_at_units();
+        }
+    }
+
+    /// A poll of all items.
+    pub(super) fn poll_items(&mut self, now_ns: u64) {
+        let is_for_all = !self.watch.is_told || now_ns >= self.watch.all_ns;
+        if is_for_all {
+            self.watch.all_ns = now_ns.saturating_add(ALL_NS);
+        }
+        for item in &mut self.items {
+            item.poll(is_for_all || !item.is_at_rest(now_ns));
+        }
+        self.look_at_left(|_| true);
+        self.watch_units();
+    }
+
+    /// Asks for what systemd tells, if there are units of its.
+    pub(super) fn watch_units(&mut self) {
+        let items = self.items.iter().filter_map(|it| it.service.as_ref());
+        let mut services = items.chain(self.left.iter().map(super::left::Left::service));
+        let wanted = services.any(is_unit);
+        self.actions.push_back(Action::Watch { wanted });
+    }
+
+    fn look_at_units(&mut self) {
+        for item in &mut self.items {
+            item.look.wanted |= item.service.as_ref().is_some_and(is_unit);
+        }
+        self.look_at_left(is_unit);
+    }
+}
+
+impl Item {
+    /// A unit that is as it should be, and will not be another thing only because time passes.
+    fn is_at_rest(&self, now_ns: u64) -> bool {
+        let is_steady = |at_ns| now_ns.saturating_sub(at_ns) >= STEADY_NS;
+        let is_passing = matches!(
+            self.status,
+            None | Some(
+                Status::Missing(_) | Status::Unknown(_) | Status::Starting | Status::Stopping
+            )
+        );
+        let has_proved = self.goal != Goal::Running
+            || self.started_ns.is_none_or(is_steady) && self.in_a_row == 0;
+        self.service.as_ref().is_some_and(is_unit)
+            && self.is_reached()
+            && !is_passing
+            && !self.unseen
+            && !self.unsteady
+            && self.fault.is_none()
+            && has_proved
+    }
+}
+
+fn is_unit(service: &Service) -> bool {
+    matches!(
+        service,
+        Service::Unit {
+            manager: Manager::Systemd,
+            ..
+        }
+    )
+}

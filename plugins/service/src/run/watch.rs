@@ -1,0 +1,226 @@
+//! Changes of systemd's units, as systemd tells them over the message bus, and of their files.
+//!
+//! Whether a unit runs is asked by systemctl; this only says when it is worth it. A ping with each poll proves that systemd
+//! would have told. Without a bus nobody tells, and the engine asks with each poll.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use super::{Ended, Watcher, stamp};
+use crate::manager::bus::{Bus, Heard, MANAGER, object};
+use crate::manager::{self, Loaded};
+
+const SOCKET: &str = "run/dbus/system_bus_socket";
+/// Time limit for what the bus is asked.
+const ANSWER_NS: u64 = 2_000_000_000;
+/// Time after which a bus that is not there, or has failed, is tried again.
+const AGAIN_NS: u64 = 60_000_000_000;
+/// Reads of one turn: others have their turn, too.
+const READS_MAX: usize = 16;
+
+/// Of units that systemd was asked about.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    connection: Option<Connection>,
+    again_ns: u64,
+    /// By their objects on the bus.
+    units: BTreeMap<String, Files>,
+    others: Others,
+}
+
+/// Objects of units that start units, though none of these: systemd names those that it has loaded alone, so that
+/// one that comes for the first time may be of ours.
+#[derive(Debug, Default)]
+struct Others(BTreeSet<String>);
+
+impl Others {
+    const MAX: usize = 1024;
+    const KINDS: [&str; 4] = ["_2esocket", "_2etimer", "_2epath", "_2eautomount"];
+
+    fn is_new(&mut self, object: &str) -> bool {
+        if !Self::KINDS.iter().any(|kind| object.ends_with(kind)) || self.0.contains(object) {
+            return false;
+        }
+        if self.0.len() >= Self::MAX {
+            self.0.clear();
+        }
+        self.0.insert(object.to_owned())
+    }
+
+    /// Files of units were read again: any may start others now.
+    fn forget(&mut self) -> bool {
+        self.0.clear();
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: UnixStream,
+    bus: Bus,
+    is_watching: bool,
+    /// Time by which an answer has to be there.
+    until_ns: Option<u64>,
+}
+
+/// What a unit is made of, and its state.
+#[derive(Debug)]
+struct Files {
+    paths: Vec<String>,
+    stamp: u64,
+}
+
+impl Watch {
+    /// Units as systemd has just described them.
+    pub(super) fn learn(&mut self, root: &Path, loaded: Vec<Loaded>) {
+        for Loaded { unit, program } in loaded {
+            let object = object(&unit);
+            let paths: Vec<String> = [unit].into_iter().chain(program).collect();
+            let is_known = self.units.get(&object).is_some_and(|it| it.paths == paths);
+            if !is_known {
+                let stamp = stamp::stamp(root, &paths);
+                self.units.insert(object, Files { paths, stamp });
+            }
+        }
+    }
+
+    /// A poll: looks at the files, and whether systemd still tells of changes.
+    pub(super) fn poll(&mut self, watcher: &dyn Watcher, root: &Path) -> Option<Ended> {
+        let now_ns = watcher.now_ns();
+        match &mut self.connection {
+            None if now_ns >= self.again_ns && manager::is_systemd(root) => {
+                self.again_ns = now_ns.saturating_add(AGAIN_NS);
+                let begun = Connection::begin(watcher, &root.join(SOCKET), now_ns);
+                self.connection = begun
+                    .inspect_err(|why| log::debug!("message bus: {why}"))
+                    .ok();
+            }
+            Some(connection) if connection.until_ns.is_none() => {
+                if let Err(why) = connection.ping(now_ns) {
+                    return self.fail(watcher, &why);
+                }
+            }
+            _ => {}
+        }
+        self.are_files_changed(root).then_some(Ended::Changed)
+    }
+
+    /// Nobody wants to know any more.
+    pub(super) fn end(&mut self, watcher: &dyn Watcher) {
+        self.units.clear();
+        self.others.forget();
+        self.again_ns = 0;
+        if let Some(connection) = self.connection.take() {
+            watcher.unwatch(connection.stream.as_raw_fd());
+        }
+    }
+
+    pub(super) fn has(&self, fd: RawFd) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|it| it.stream.as_raw_fd() == fd)
+    }
+
+    /// The socket is ready.
+    pub(super) fn ready(&mut self, watcher: &dyn Watcher) -> Option<Ended> {
+        let (units, others) = (&self.units, &mut self.others);
+        let is_ours = |object: &str| match object {
+            MANAGER => others.forget(),
+            unit => units.contains_key(unit) || others.is_new(unit),
+        };
+        match self.connection.as_mut()?.read(is_ours) {
+            Ok(ended) => ended,
+            Err(why) => self.fail(watcher, &why),
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<u64> {
+        self.connection.as_ref()?.until_ns
+    }
+
+    pub(super) fn handle_timeout(&mut self, watcher: &dyn Watcher, now_ns: u64) -> Option<Ended> {
+        let is_late = self.next_timeout().is_some_and(|at_ns| at_ns <= now_ns);
+        is_late.then(|| self.fail(watcher, "no answer"))?
+    }
+
+    fn fail(&mut self, watcher: &dyn Watcher, why: &str) -> Option<Ended> {
+        let connection = self.connection.take()?;
+        watcher.unwatch(connection.stream.as_raw_fd());
+        self.again_ns = watcher.now_ns().saturating_add(AGAIN_NS);
+        log::debug!("message bus: {why}");
+        connection.is_watching.then_some(Ended::Watched(false))
+    }
+
+    fn are_files_changed(&mut self, root: &Path) -> bool {
+        let mut changed = false;
+        for files in self.units.values_mut() {
+            let stamp = stamp::stamp(root, &files.paths);
+            changed |= std::mem::replace(&mut files.stamp, stamp) != stamp;
+        }
+        changed
+    }
+}
+
+impl Connection {
+    fn begin(watcher: &dyn Watcher, path: &Path, now_ns: u64) -> Result<Self, String> {
+        let mut stream = open(path).map_err(|error| error.to_string())?;
+        let greeting = Bus::greeting(rustix::process::getuid().as_raw());
+        say(&mut stream, &greeting)?;
+        watcher.watch(stream.as_raw_fd())?;
+        Ok(Self {
+            stream,
+            bus: Bus::default(),
+            is_watching: false,
+            until_ns: Some(now_ns.saturating_add(ANSWER_NS)),
+        })
+    }
+
+    fn ping(&mut self, now_ns: u64) -> Result<(), String> {
+        self.until_ns = Some(now_ns.saturating_add(ANSWER_NS));
+        let ping = self.bus.ping();
+        say(&mut self.stream, &ping)
+    }
+
+    fn read(&mut self, mut is_ours: impl FnMut(&str) -> bool) -> Result<Option<Ended>, String> {
+        let mut ended = None;
+        let mut bytes = [0; 16 * 1024];
+        for _ in 0..READS_MAX {
+            let length = match self.stream.read(&mut bytes) {
+                Ok(0) => return Err("it has closed the connection".to_owned()),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.to_string()),
+            };
+            let bytes = bytes.get(..length).unwrap_or_default();
+            for heard in self.bus.handle_bytes(bytes, &mut is_ours)? {
+                match heard {
+                    Heard::Welcome(words) => say(&mut self.stream, &words)?,
+                    Heard::Watching => {
+                        (self.is_watching, self.until_ns) = (true, None);
+                        ended = Some(Ended::Watched(true));
+                    }
+                    Heard::Answered => self.until_ns = None,
+                    Heard::Changed => ended = ended.or(Some(Ended::Changed)),
+                }
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// A bus that is stopped keeps nobody waiting.
+fn open(path: &Path) -> rustix::io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
+/// One that takes less than these few bytes has failed.
+fn say(stream: &mut UnixStream, bytes: &[u8]) -> Result<(), String> {
+    stream.write_all(bytes).map_err(|error| error.to_string())
+}
