@@ -93,8 +93,8 @@ pub use spared_abi as abi;
 pub use spared_child as child;
 pub use spared_config_reader as config;
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Elapsed, EventRecord, Family, FindingRecord, Forced,
-    GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent, RouteClaim,
-    SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
+    AddressClaim, Cause, CauseKind, Claims, Directive, Elapsed, EventRecord, Family, FindingRecord,
+    Forced, GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent,
+    RouteClaim, SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim, nanoseconds,
 };
 pub use status::{Watch, WatchHandle, Watched};
