@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use spared_dbus::{Body, Method};
 use spared_sdk::hex;
 
 use crate::SECOND;
@@ -10,7 +11,7 @@ use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State, signed};
 
 use super::End;
 use super::clock::clock;
-use super::dbus::{Body, Bus, Method, Reply};
+use super::dbus::{Bus, Reply};
 
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 const PATH: &str = "/uk/org/thekelleys/dnsmasq";

@@ -1,0 +1,69 @@
+//! Messages of D-Bus: calls of methods, their answers, and signals; sans I/O.
+//!
+//! D-Bus Specification 0.43, "Authentication Protocol" and "Message Protocol". Crates for it bring an asynchronous runtime,
+//! or are not kept any more, and a plugin waits for no bus.
+//!
+//! ```text
+//!  0  byte order, l or B
+//!  1  kind: 1 call, 2 return, 3 error, 4 signal
+//!  2  flags
+//!  3  version
+//!  4  length of the body
+//!  8  serial number
+//! 12  length of the fields
+//! 16  fields, each at a multiple of 8: code, signature, value
+//!     body, at a multiple of 8
+//! ```
+
+mod call;
+mod read;
+
+pub use call::{Body, Method, NO_AUTO_START, encode};
+pub use read::{Kind, MESSAGE_MAX, Message, NotDbus};
+
+/// The bus itself.
+pub const DAEMON: &str = "org.freedesktop.DBus";
+/// The object of the bus.
+pub const DAEMON_PATH: &str = "/org/freedesktop/DBus";
+/// What is said once the bus has accepted the user; messages follow.
+pub const BEGIN: &[u8] = b"BEGIN\r\n";
+/// Limit of a line of the bus before the first message.
+const LINE_MAX: usize = 4096;
+
+/// Code of a field.
+mod field {
+    pub(crate) const PATH: u8 = 1;
+    pub(crate) const INTERFACE: u8 = 2;
+    pub(crate) const MEMBER: u8 = 3;
+    pub(crate) const ERROR: u8 = 4;
+    pub(crate) const ANSWERED: u8 = 5;
+    pub(crate) const DESTINATION: u8 = 6;
+    pub(crate) const SIGNATURE: u8 = 8;
+}
+
+/// The first bytes to say: this process has the user's number `uid`.
+pub fn greeting(uid: u32) -> Vec<u8> {
+    let digits = uid.to_string();
+    let digits: String = digits.bytes().map(|it| format!("{it:02x}")).collect();
+    format!("\0AUTH EXTERNAL {digits}\r\n").into_bytes()
+}
+
+/// Length of the line by which the bus accepts the user; None: more has to come.
+///
+/// # Errors
+/// It does not accept the user, or it is no bus; why.
+pub fn welcome(bytes: &[u8]) -> Result<Option<usize>, String> {
+    let Some(length) = bytes.windows(2).position(|it| it == b"\r\n") else {
+        return match bytes.len() > LINE_MAX {
+            true => Err(NotDbus.to_string()),
+            false => Ok(None),
+        };
+    };
+    match bytes.starts_with(b"OK ") {
+        true => Ok(Some(length.saturating_add(2))),
+        false => Err("it does not accept this user".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
