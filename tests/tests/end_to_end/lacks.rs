@@ -428,7 +428,7 @@ mod in_machines {
                 machine.name
             ));
             machine.ok(&format!(
-                "head -c 120000 /dev/zero | tr '\\0' '#' >>{}",
+                "{{ printf 'note = \"'; head -c 120000 /dev/zero | tr '\\0' '#'; echo '\"'; }} >>{}",
                 file.display()
             ))?;
             let _ = nodes[site].sparectl("reload")?;
