@@ -76,6 +76,8 @@ impl Engine {
         let items = self.items.iter().filter_map(|it| it.service.as_ref());
         let mut services = items.chain(self.left.iter().map(super::left::Left::service));
         let wanted = services.any(is_unit);
+        // an end that is wanted is not told
+        self.watch.is_told &= wanted;
         self.actions.push_back(Action::Watch { wanted });
     }
 

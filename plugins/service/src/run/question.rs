@@ -40,7 +40,7 @@ impl Runs {
         output: &str,
     ) {
         let loaded = manager::loaded(&question, code, output);
-        self.watch.learn(self.starter.root(), loaded);
+        let is_late = self.watch.learn(self.starter.root(), loaded);
         match manager::judge(&question, code, output, again, &mut self.triggers) {
             Judged::Ask(more) => self.waiting.push_front((more, true)),
             Judged::Known(statuses) => {
@@ -50,6 +50,9 @@ impl Runs {
                 let observed = services.zip(statuses).collect();
                 self.ended.push_back(Ended::Observed(observed));
             }
+        }
+        if is_late {
+            self.ended.push_back(Ended::Changed);
         }
     }
 

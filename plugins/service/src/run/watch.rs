@@ -76,8 +76,10 @@ struct Files {
 }
 
 impl Watch {
-    /// Units as systemd has just described them.
-    pub(super) fn learn(&mut self, root: &Path, loaded: Vec<Loaded>) {
+    /// Units as systemd has just described them. True: changes of one were not heard until now, so that it may be
+    /// another by now.
+    pub(super) fn learn(&mut self, root: &Path, loaded: Vec<Loaded>) -> bool {
+        let before = self.units.len();
         for Loaded { unit, program } in loaded {
             let object = object(&unit);
             let paths: Vec<String> = [unit].into_iter().chain(program).collect();
@@ -87,6 +89,8 @@ impl Watch {
                 self.units.insert(object, Files { paths, stamp });
             }
         }
+        let is_watching = self.connection.as_ref().is_some_and(|it| it.is_watching);
+        is_watching && self.units.len() > before
     }
 
     /// A poll: looks at the files, and whether systemd still tells of changes.

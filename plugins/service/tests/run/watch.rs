@@ -136,6 +136,29 @@ fn a_change_is_told_of_units_that_systemd_was_asked_about() {
 }
 
 #[test]
+fn a_unit_that_is_asked_about_for_the_first_time_is_looked_at_twice() {
+    let Some((mut bench, _server)) = watched("first") else {
+        return;
+    };
+    bench.script(
+        "bin/systemctl",
+        "echo Id=door.service; echo Names=door.service; echo LoadState=loaded; echo ActiveState=active",
+    );
+    let door = Service::Unit {
+        manager: Manager::Systemd,
+        unit: "door".to_owned(),
+    };
+    // a change before the answer was not heard
+    assert_eq!(
+        bench.observe(std::slice::from_ref(&door)),
+        [Status::Running]
+    );
+    assert_eq!(bench.next(), Ended::Changed);
+    assert_eq!(bench.observe(&[door]), [Status::Running]);
+    quiet(&mut bench);
+}
+
+#[test]
 fn files_of_units_and_their_programs_are_looked_at_with_each_poll() {
     let Some((mut bench, mut server)) = watched("made-of") else {
         return;

@@ -140,6 +140,7 @@ impl Lab {
                     self.machine.look(self.now_ns, &services);
                 }
                 Action::Watch { wanted } => {
+                    self.is_told &= wanted;
                     if wanted && self.tells && !std::mem::replace(&mut self.is_told, true) {
                         self.engine.handle_watched(self.now_ns, true);
                     }

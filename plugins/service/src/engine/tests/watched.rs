@@ -94,6 +94,22 @@ fn polls_go_on_when_systemd_tells_no_longer() {
 }
 
 #[test]
+fn units_that_come_back_when_the_bus_has_gone_are_polled() {
+    let mut lab = calm(FIVE, true);
+    lab.backup();
+    lab.pass(MINUTE);
+    lab.configure("");
+    lab.pass(MINUTE);
+    lab.tells = false;
+    lab.configure(FIVE);
+    lab.active();
+    lab.pass(2 * MINUTE);
+    lab.looks = 0;
+    lab.pass(10 * MINUTE);
+    assert_eq!(lab.looks, 120);
+}
+
+#[test]
 fn services_of_commands_are_asked_with_each_poll() {
     let text = "[[service]]\nname = \"portal\"\nstart = [\"/portal\"]\nstop = [\"/portal\"]\n\
                 status = [\"/portal\"]\n";
