@@ -49,7 +49,7 @@ impl Engine {
                 _ => {}
             }
         }
-        self.full.wait_until(now_ns.saturating_add(SECOND_NS));
+        self.full.wait_at_least(now_ns.saturating_add(SECOND_NS));
         self.tell_synchrony(now_ns);
     }
 

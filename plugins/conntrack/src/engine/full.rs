@@ -22,7 +22,12 @@ impl FullTable {
         now_ns < self.until_ns
     }
 
+    /// The last word holds: a shorter interval ends a longer pause.
     pub(super) fn wait_until(&mut self, until_ns: u64) {
+        self.until_ns = until_ns;
+    }
+
+    pub(super) fn wait_at_least(&mut self, until_ns: u64) {
         self.until_ns = self.until_ns.max(until_ns);
     }
 
