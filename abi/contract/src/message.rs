@@ -105,6 +105,10 @@ messages! {
             texts: Vec<String> = 1,
             /// The plugin's own folder, in place of that of [`Surroundings`].
             state: Option<String> = 2,
+            /// This node's name: of tables by node name, root decides which one holds.
+            node: String = 3,
+            /// The names of both nodes.
+            nodes: Vec<String> = 4,
         } = 16,
     }
     read by "the plugin"

@@ -45,6 +45,9 @@ pub struct RootsFile {
     pub path: String,
     /// What was in it when it was read for a start or a reload: that may be in force.
     pub texts: Vec<String>,
+    /// This node's name and those of both nodes, by which tables by node name are read.
+    pub node: String,
+    pub nodes: Vec<String>,
 }
 
 /// What a plugin asks for in its descriptor.

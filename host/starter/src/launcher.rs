@@ -209,9 +209,12 @@ impl Launcher {
         let fits = |it: &String| it.len() + settings.text.len() <= TEXTS_MAX;
         texts.extend(loaded.filter(|it| is_other(it) && fits(it)));
         let folder = self.files.config.parent().unwrap_or(Path::new("."));
+        let host = self.setup.as_ref().map(|setup| &setup.host);
         RootsFile {
             path: folder.join(file).display().to_string(),
             texts,
+            node: host.map_or_else(|_| String::new(), |host| host.node.clone()),
+            nodes: host.map_or_else(|_| Vec::new(), |host| host.nodes.clone()),
         }
     }
 

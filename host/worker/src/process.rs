@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 
 use spared_contract::{Call, Cause, Descriptor, FromPlugin, ToPlugin, Value};
 use spared_message::clean;
-use spared_message::load::{Load, RootsFile};
+use spared_message::load::Load;
 use spared_process::child::{Child, SOCKET_FD};
 use spared_process::starter::{Started, Starter};
 use spared_records::{ReceiveError, Receiver, SendError};
@@ -74,9 +74,14 @@ impl Worker {
             errors,
         };
         spared_records::send(worker.socket.as_fd(), load, &[]).map_err(unsent)?;
-        if let Some(RootsFile { path, texts }) = load.roots.clone() {
-            let state = load.state_dir.clone();
-            let message = ToPlugin::RootsFile { path, texts, state };
+        if let Some(roots) = load.roots.clone() {
+            let message = ToPlugin::RootsFile {
+                path: roots.path,
+                texts: roots.texts,
+                state: load.state_dir.clone(),
+                node: roots.node,
+                nodes: roots.nodes,
+            };
             worker.send(&message, &[]).map_err(unsent)?;
         }
         Ok(worker)

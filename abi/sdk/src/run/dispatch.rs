@@ -21,8 +21,20 @@ impl<T: Plugin> Driver<T> {
     pub(super) fn dispatch(&mut self, message: ToPlugin, descriptors: Vec<OwnedFd>) {
         let is_first = !std::mem::replace(&mut self.is_served, true);
         match message {
-            ToPlugin::RootsFile { path, texts, state } if is_first => {
-                self.roots = Some(Roots { path, texts, state });
+            ToPlugin::RootsFile {
+                path,
+                texts,
+                state,
+                node,
+                nodes,
+            } if is_first => {
+                self.roots = Some(Roots {
+                    path,
+                    texts,
+                    state,
+                    node,
+                    nodes,
+                });
             }
             ToPlugin::Configure {
                 token,
@@ -96,7 +108,7 @@ impl<T: Plugin> Driver<T> {
         let roots = self.roots.as_ref();
         let permitted = roots.map_or(Ok(()), |it| it.permit(table, &mut surroundings));
         let status = match permitted {
-            Err(error) => self.host.report(&error),
+            Err(why) => self.host.report(&Error::config("", why)),
             Ok(()) if check => self.check(table, &surroundings),
             Ok(()) => self.apply(table, surroundings),
         };

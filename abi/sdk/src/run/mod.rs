@@ -30,6 +30,7 @@ pub use self::note::{Note, Writer, calls, flag, part};
 pub use self::outbound::Outbound;
 pub use self::parts::Parts;
 pub use self::pending::{Answer, Failures, Pending, To};
+pub use self::roots::Roots;
 pub use self::slow::Slow;
 #[cfg(test)]
 pub(crate) use self::timers::TIMERS_MAX;
@@ -47,7 +48,6 @@ use spared_records::ReceiveError;
 
 use self::clock::now_ns;
 use self::core::{CHANNEL, PARTNER, SOCKET, WAKE};
-use self::roots::Roots;
 use crate::host::Host;
 use crate::ready::Ready;
 use crate::{Plugin, logger};

@@ -1,21 +1,30 @@
 //! Whose word a configuration is: a plugin that runs as root takes root's alone. The daemon, which need not be root,
 //! repeats it.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 
+use rustix::fs::{Mode, OFlags, fstat, open};
 use spared_contract::Surroundings;
 
-use crate::Error;
 use crate::config::{self, ConfigTable};
 
+/// Bits of a file's mode by which others than its owner may write it.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
 /// What whoever started this process says of the plugin's configuration.
-#[derive(Debug)]
-pub(super) struct Roots {
-    pub(super) path: String,
+#[derive(Clone, Debug)]
+pub struct Roots {
+    /// Where it is.
+    pub path: String,
     /// What was in it when it was read for a start or a reload.
-    pub(super) texts: Vec<String>,
+    pub texts: Vec<String>,
     /// The folder that root has made.
-    pub(super) state: Option<String>,
+    pub state: Option<String>,
+    /// This node's name.
+    pub node: String,
+    /// The names of both nodes.
+    pub nodes: Vec<String>,
 }
 
 impl Roots {
@@ -23,23 +32,42 @@ impl Roots {
     ///
     /// # Errors
     /// It is not root's, and what to do.
-    pub(super) fn permit(
+    pub fn permit(
         &self,
         table: &ConfigTable,
         surroundings: &mut Surroundings,
-    ) -> Result<(), Error> {
+    ) -> Result<(), String> {
         surroundings.state.clone_from(&self.state);
+        // of a table by node name, the daemon does not say whose value holds
+        if (&surroundings.node, &surroundings.nodes) != (&self.node, &self.nodes) {
+            return Err(
+                "runs as root, and the names of the nodes are others than at its start: restart spared".to_owned(),
+            );
+        }
         // after a change, until this process is started anew
-        let is_there = || fs::read_to_string(&self.path).is_ok_and(|text| says(&text, table));
+        let is_there = || read(&self.path).is_ok_and(|text| says(&text, table));
         if self.texts.iter().any(|text| says(text, table)) || is_there() {
             return Ok(());
         }
         let path = &self.path;
-        let why = format!(
+        Err(format!(
             "runs as root, and this configuration differs from {path}: reload the configuration"
-        );
-        Err(Error::config("", why))
+        ))
     }
+}
+
+/// The file as it is now, if nobody but this process's user can have written it.
+fn read(path: &str) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = open(path, flags, Mode::empty())?;
+    let about = fstat(&file)?;
+    let is_own = about.st_uid == rustix::process::geteuid().as_raw();
+    if !is_own || about.st_mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let mut text = String::new();
+    File::from(file).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Whether a file of root's has these values: all of them, and no other.

@@ -104,11 +104,14 @@ impl Driver {
         check: bool,
         surroundings: &Surroundings,
     ) -> abi::Status {
-        if let Err(why) = self.roots.check(table) {
+        let mut surroundings = surroundings.clone();
+        let roots = self.roots.as_ref();
+        let permitted = roots.map_or(Ok(()), |it| it.permit(table, &mut surroundings));
+        if let Err(why) = permitted {
             self.note_failure("", &why);
             return errno(Errno::INVAL);
         }
-        let settings = Settings::new(table, &self.roots.surroundings(surroundings));
+        let settings = Settings::new(table, &surroundings);
         let toml = &config::text(table);
         let old = self.settings.replace(settings);
         self.scopes.replace(Some(Vec::new()));

@@ -19,7 +19,6 @@ mod lent;
 mod local;
 mod misbehaviour;
 mod peer;
-mod roots;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -48,10 +47,10 @@ pub use self::lent::{sized, sized_array, slice};
 use self::local::Partner;
 pub use self::misbehaviour::is_misbehaviour;
 use self::peer::Peer;
-use self::roots::Roots;
 use crate::loader::Loaded;
 use crate::settings::Settings;
 pub use spared_sdk::run::Outbound;
+use spared_sdk::run::Roots;
 use spared_sdk::run::{Failures, Pending, Slow, Source, Timers, Watches, closed_descriptor};
 
 /// Messages handled between two looks at timers and descriptors.
@@ -102,7 +101,8 @@ pub struct Driver {
     /// The host died.
     gone: Cell<bool>,
     check_only: bool,
-    roots: Roots,
+    /// None for a plugin that is not root.
+    roots: Option<Roots>,
     timers: RefCell<Timers>,
     timer_fd: OwnedFd,
     armed_ns: Cell<Option<u64>>,
@@ -161,7 +161,13 @@ impl Driver {
             stopped: Cell::new(None),
             gone: Cell::new(false),
             check_only: load.check_only,
-            roots: Roots::of(load),
+            roots: load.roots.clone().map(|roots| Roots {
+                path: roots.path,
+                texts: roots.texts,
+                state: load.state_dir.clone(),
+                node: roots.node,
+                nodes: roots.nodes,
+            }),
             timers: RefCell::default(),
             timer_fd,
             armed_ns: Cell::new(None),

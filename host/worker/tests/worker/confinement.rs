@@ -377,6 +377,8 @@ fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
     load.roots = Some(RootsFile {
         path: file.display().to_string(),
         texts: vec!["text = \"at its start\"".to_owned()],
+        node: "r1".to_owned(),
+        nodes: vec!["r1".to_owned(), "r2".to_owned()],
     });
     let mut host = Host::started(&lab.probe(), &load, "text = \"at its start\"");
     let refused = host.configure("text = \"of somebody\"", false);

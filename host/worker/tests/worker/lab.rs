@@ -232,13 +232,18 @@ impl Host {
     }
 
     pub fn configure(&mut self, toml: &str, check: bool) -> Returned {
+        self.configure_as("r1", toml, check)
+    }
+
+    /// Configures it as on the node of that name.
+    pub fn configure_as(&mut self, node: &str, toml: &str, check: bool) -> Returned {
         let table = table(toml);
         self.ask(|token| ToPlugin::Configure {
             token,
             table,
             check,
             surroundings: Surroundings {
-                node: "r1".to_owned(),
+                node: node.to_owned(),
                 nodes: vec!["r1".to_owned(), "r2".to_owned()],
                 links: vec!["hot".to_owned()],
                 peer: Some("r2".to_owned()),

@@ -1,5 +1,8 @@
 //! Whose configuration a plugin takes that runs as root.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use spared_contract::ToPlugin;
 use spared_message::load::{Load, RootsFile};
 
@@ -26,6 +29,8 @@ fn loaded(lab: &Lab) -> Host {
         roots: Some(RootsFile {
             path: lab.dir.join("probe.toml").display().to_string(),
             texts: vec![text("first")],
+            node: "r1".to_owned(),
+            nodes: vec!["r1".to_owned(), "r2".to_owned()],
         }),
         state_dir: Some(lab.state().display().to_string()),
         ..load("probe")
@@ -51,7 +56,12 @@ fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
     // the test's daemon names none
     let folder = lab.state().display().to_string();
     assert_eq!(host.query("folder").text("value"), folder);
-    std::fs::write(lab.dir.join("probe.toml"), text("since")).unwrap();
+    let file = lab.dir.join("probe.toml");
+    std::fs::write(&file, text("since")).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o664)).unwrap();
+    let of_a_group = host.configure(&text("since"), false);
+    assert_eq!(of_a_group.status, EINVAL, "a group may write it");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     for (name, status) in [("since", 0), ("first", 0), ("other", EINVAL)] {
         for check in [true, false] {
             let returned = host.configure(&text(name), check);
@@ -71,6 +81,8 @@ fn what_the_daemon_says_of_roots_file_has_no_effect() {
         path: "/of/the/daemon".to_owned(),
         texts: vec![text("other")],
         state: Some("/of/the/daemon".to_owned()),
+        node: "r1".to_owned(),
+        nodes: vec!["r1".to_owned(), "r2".to_owned()],
     };
     host.send(&others, &[]);
     assert_eq!(host.configure(&text("other"), false).status, EINVAL);
@@ -78,4 +90,20 @@ fn what_the_daemon_says_of_roots_file_has_no_effect() {
     assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
     let folder = lab.state().display().to_string();
     assert_eq!(host.query("folder").text("value"), folder);
+}
+
+#[test]
+fn the_daemon_does_not_say_whose_values_hold_of_a_table_by_node_name() {
+    if !is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut host = loaded(&lab);
+    for check in [true, false] {
+        let refused = host.configure_as("r2", &text("first"), check);
+        assert_eq!(refused.status, EINVAL);
+        let why = &refused.failures[0].why;
+        assert!(why.contains("restart spared"), "{why}");
+    }
+    assert_eq!(host.configure(&text("first"), false).status, 0);
 }
