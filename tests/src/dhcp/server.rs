@@ -2,7 +2,7 @@
 //! A DHCP server at a site.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -298,8 +298,17 @@ impl<'l> Server<'l> {
     /// Runs its script in the site's namespace. Returns the exit code.
     pub fn call(&self, verb: &str) -> Result<i32> {
         let mut command = self.site.ns.command(&self.paths.script);
-        let status = command.arg(verb).status()?;
-        Ok(status.code().unwrap_or(-1))
+        command.arg(verb);
+        // a child that another thread forked while the script was written has it open until it executes something
+        let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::ExecutableFileBusy;
+        let mut status = command.status();
+        poll(Duration::from_secs(2), Duration::from_millis(2), || {
+            if status.as_ref().is_err_and(is_busy) {
+                status = command.status();
+            }
+            !status.as_ref().is_err_and(is_busy)
+        });
+        Ok(status?.code().unwrap_or(-1))
     }
 
     fn script(&self) -> Result<Script> {

@@ -1,6 +1,7 @@
 //! What a file was when it was last read or written here.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use spared_dhcp::codec::Format;
 use spared_dhcp::server::Stamp;
@@ -23,6 +24,13 @@ fn the_stamp_of_a_file_is_told_before_what_is_in_it() {
     fixture.changes();
     let appended = Stamp::of(&path);
     assert_ne!(appended, read);
+    // a look that began before the line was written tells the older one, and another look follows
+    let told = fixture.stamp.get();
+    assert!([read, appended].contains(&told), "{told:?}");
+    let until = Instant::now() + Duration::from_secs(10);
+    while fixture.stamp.get() != appended && Instant::now() < until {
+        assert!(fixture.next_in(Duration::from_millis(20)).is_none());
+    }
     assert_eq!(fixture.stamp.get(), appended);
 
     fixture.replace(set_of([lease4(key4(3), 100)])).unwrap();
