@@ -171,8 +171,10 @@ impl Outbox {
 
     /// The first item, if it is an encoded message and the turn is still that of `is_ahead`.
     pub(super) fn pop_message(&mut self, is_ahead: bool) -> Option<Vec<u8>> {
-        let is_message = matches!(self.front(is_ahead)?, Item::Message(_));
-        match self.ready.pop_if(is_message)? {
+        if !matches!(self.front(is_ahead)?, Item::Message(_)) {
+            return None;
+        }
+        match self.ready.pop()? {
             Item::Message(message) => Some(message),
             _ => None,
         }
@@ -180,8 +182,10 @@ impl Outbox {
 
     /// The first item, if it is a change and the turn is still that of `is_ahead`.
     pub(super) fn pop_change(&mut self, is_ahead: bool) -> Option<Change> {
-        let is_change = matches!(self.front(is_ahead)?, Item::Change(_));
-        match self.ready.pop_if(is_change)? {
+        if !matches!(self.front(is_ahead)?, Item::Change(_)) {
+            return None;
+        }
+        match self.ready.pop()? {
             Item::Change(change) => Some(change),
             _ => None,
         }

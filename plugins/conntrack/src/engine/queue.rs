@@ -103,10 +103,6 @@ impl Queue {
         self.items.front()
     }
 
-    pub fn pop_if(&mut self, condition: bool) -> Option<Item> {
-        condition.then(|| self.pop()).flatten()
-    }
-
     pub fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.first = after(self.first, 1);

@@ -47,7 +47,7 @@ pub struct Entry {
     pub hash: u64,
     pub mark: u32,
     /// With [`WAITS`] the number of the change that waits to be sent, else the end of the peer's copy by
-    /// what it was told: it is told anew as the change goes. Of a free slot, the next free one.
+    /// what it was told: it is told again as the change goes. Of a free slot, the next free one.
     pub(super) outbound: u32,
     /// End by the packets that passed here, as the kernel showed it last.
     pub own_s: u32,
