@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{Lab, Namespace};
 use crate::Result;
 use crate::machine::standstill;
+use crate::probe::Control;
 
 const ATTEMPTS: u32 = 3;
 
@@ -69,8 +70,9 @@ pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
             Ok(lab) => lab,
             Err(error) => panic!("no lab: {error}"),
         };
+        let control = Control::of_standstills();
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| test(&lab)));
-        let stood = standstill::take();
+        let stood = standstill::take().or_else(|| control.standstill());
         let error = match outcome {
             Ok(Ok(())) => return,
             Ok(Err(error)) => stood.map_or(error, disturbed),

@@ -13,6 +13,10 @@ use crate::clock::Stamp;
 use crate::{rtnl, sys};
 
 const TICK: Duration = Duration::from_millis(1);
+/// Of the threads that stay beside each lab.
+const WATCH_TICK: Duration = Duration::from_millis(20);
+/// Within two intervals of the pair's adverts a spare begins to count its active node as gone.
+const STANDSTILL: Duration = Duration::from_millis(200);
 /// Of the thread that takes the lock, which it must not keep busy.
 const LOCK_TICK: Duration = Duration::from_millis(10);
 /// Shorter delays are not recorded.
@@ -29,6 +33,28 @@ pub struct Control {
 
 impl Control {
     pub fn start() -> Self {
+        let mut control = Self::of_processors(TICK);
+        let (locked, stop) = (Arc::clone(&control.locked), Arc::clone(&control.stop));
+        if let Ok(socket) = UdpSocket::bind("127.0.0.1:0") {
+            control.threads.push(thread::spawn(move || {
+                sys::realtime(98);
+                record(&stop, &locked, || {
+                    thread::sleep(LOCK_TICK);
+                    let begin = Instant::now();
+                    rtnl::take(&socket);
+                    begin.elapsed()
+                });
+            }));
+        }
+        control
+    }
+
+    /// Tells only whether all of the machine stood still, at a fiftieth of the cost.
+    pub fn of_standstills() -> Self {
+        Self::of_processors(WATCH_TICK)
+    }
+
+    fn of_processors(tick: Duration) -> Self {
         let (late, locked) = (Delays::default(), Delays::default());
         let stop = Arc::new(AtomicBool::new(false));
         let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -39,30 +65,24 @@ impl Control {
                 sys::realtime(98);
                 record(&stop, &late, || {
                     let begin = Instant::now();
-                    thread::sleep(TICK);
-                    begin.elapsed().saturating_sub(TICK)
+                    thread::sleep(tick);
+                    begin.elapsed().saturating_sub(tick)
                 });
             })
         });
-        let mut threads: Vec<_> = wakers.collect();
-        if let Ok(socket) = UdpSocket::bind("127.0.0.1:0") {
-            let (locked, stop) = (Arc::clone(&locked), Arc::clone(&stop));
-            threads.push(thread::spawn(move || {
-                sys::realtime(98);
-                record(&stop, &locked, || {
-                    thread::sleep(LOCK_TICK);
-                    let begin = Instant::now();
-                    rtnl::take(&socket);
-                    begin.elapsed()
-                });
-            }));
-        }
+        let threads = wakers.collect();
         Self {
             late,
             locked,
             stop,
             threads,
         }
+    }
+
+    /// A sentence if a processor ran nothing, not even of the highest priority, for so long that roles may move.
+    pub fn standstill(&self) -> Option<String> {
+        let worst = self.worst_since(Stamp(0));
+        (worst > STANDSTILL).then(|| format!("a processor stood still for {worst:.0?}"))
     }
 
     /// The longest wait for the RTNL lock that ended after `from`.

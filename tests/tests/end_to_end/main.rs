@@ -70,6 +70,7 @@ mod side_by_side;
 mod signed;
 mod silent;
 mod sparectl;
+mod standstill;
 mod strangers;
 mod strangers_networks;
 mod survivor;
