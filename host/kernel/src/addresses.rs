@@ -15,19 +15,19 @@ use super::{Kernel, KernelError, KernelEvent, RETRY, ROUTES_RETRY, frame, routes
 /// Result of an installation.
 #[derive(Debug, Default)]
 pub struct Installed {
-    /// "192.168.200.1/24 on lan2", in the order of the claims.
+    /// Addresses such as "192.168.200.1/24 on lan2", in the order of the claims.
     pub addresses: Vec<String>,
     /// Refusals of the kernel; everything else is in place.
     pub failures: Vec<KernelError>,
-    /// The same of routes, without which the addresses answer.
+    /// Refused routes. The addresses answer without them.
     pub route_failures: Vec<KernelError>,
     /// Time from the call to the last announcement on the wire.
     pub took: Duration,
 }
 
 impl Kernel {
-    /// Installs the addresses of these groups in one batch, announces them at once, and schedules the
-    /// repetitions; then the routes of each group. Prepared addresses are there already.
+    /// Installs the addresses of these groups in one batch, announces them at once, and schedules the repetitions. Then
+    /// adds the routes of each group. Prepared addresses are in place already.
     pub fn install_all(&mut self, groups: &[&str]) -> Vec<Result<Installed, KernelError>> {
         let begun = Instant::now();
         let mut set = BTreeSet::new();
@@ -100,7 +100,7 @@ impl Kernel {
             failures.extend(routes::delete(&mut self.requests, &routes));
         }
         failures.extend(self.delete_addresses_of(&gone));
-        // What is under another name than the claimed one.
+        // Addresses may be on a device that has another name now than the claimed one.
         self.remove_strays();
         for (group, _) in gone {
             self.close_devices(group);
@@ -108,13 +108,13 @@ impl Kernel {
         failures
     }
 
-    // Addresses of a group that should be set now.
+    // Returns the addresses of a group that should be set now.
     fn wanted_of(&self, group: &str) -> Vec<Desired> {
         let state = self.groups.get(group).filter(|state| state.installed);
         state.map_or_else(Vec::new, |state| state.desired(&self.interfaces))
     }
 
-    /// Adds missing addresses; returns those that were added, and the refusals.
+    /// Adds missing addresses. Returns those that were added, and the errors of the others.
     pub(super) fn add_missing_addresses(
         &mut self,
         group: &str,
@@ -124,7 +124,7 @@ impl Kernel {
         added.pop().unwrap_or_default()
     }
 
-    // Of several groups, in one batch.
+    // Adds missing addresses of several groups, in one batch.
     pub(super) fn add_addresses_of(
         &mut self,
         mut groups: Vec<(&str, Vec<Desired>)>,
@@ -161,7 +161,7 @@ impl Kernel {
                         self.note(&wanted);
                         added.push(wanted);
                     }
-                    // Somebody set it just now, and the event will say who.
+                    // Somebody set the address just now, and the event will tell who.
                     Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
                     Err(error) => failures.push(self.address_error(group, &wanted, "add", error)),
                 }
@@ -179,7 +179,7 @@ impl Kernel {
             index: wanted.index,
             address: wanted.address,
             prefix: wanted.prefix,
-            // Most are; the event says how it is.
+            // Most are secondary. The event will tell the real flags.
             flags: IFA_F_SECONDARY,
             protocol: ADDRESS_PROTOCOL,
         });
@@ -189,7 +189,7 @@ impl Kernel {
         self.delete_addresses_of(&[(group, list.to_vec())])
     }
 
-    // The same for several groups, in one batch.
+    // Deletes addresses of several groups, in one batch.
     fn delete_addresses_of(&mut self, groups: &[(&str, Vec<Desired>)]) -> Vec<KernelError> {
         let all = groups.iter().rev();
         let all = all.flat_map(|(group, list)| list.iter().rev().map(move |gone| (*group, gone)));
@@ -257,8 +257,7 @@ impl Kernel {
             .copied()
             .collect();
         let mut failures = routes::delete(&mut self.requests, &stale);
-        // All of them, as the kernel removes the routes of an interface that goes down without an
-        // event.
+        // All routes are added, as the kernel removes the routes of an interface that goes down without an event.
         let refused = routes::add(&mut self.requests, &wanted);
         if refused.failures.iter().any(KernelError::is_for_now) {
             self.routes_at = Some(Instant::now() + ROUTES_RETRY);
@@ -277,8 +276,8 @@ impl Kernel {
         failures
     }
 
-    // Sets what an installed group needs on its interfaces, and IPv6 on its own devices.
-    // `set` are the interfaces that have their settings from another group of the same step.
+    // Sets what an installed group needs on its interfaces, and enables IPv6 on its virtual-MAC devices. `set` holds
+    // the interfaces that another group of the same step has already set.
     pub(super) fn prepare_devices(
         &mut self,
         group: &str,
@@ -300,8 +299,8 @@ impl Kernel {
                 continue;
             };
             set.insert(name.clone());
-            // Without it, deleting the primary address of the node would delete the virtual one
-            // too, which is put back. So nobody need do without the address for it.
+            // Without promote_secondaries, deleting the node's primary address would delete the virtual one too. The
+            // virtual one is restored then, so a refusal is only a warning.
             let (on, key) = (On { name, index }, "promote_secondaries");
             let done = self.borrowed.set(&mut self.requests, on, key, "1");
             let refused = |error| KernelError::new(name, "set promote_secondaries", error);
@@ -321,7 +320,7 @@ impl Kernel {
         failures
     }
 
-    // Silences the virtual-MAC devices of a backup.
+    // Silences the virtual-MAC devices of a group that is not active.
     pub(super) fn close_devices(&mut self, group: &str) {
         let Some(state) = self.groups.get(group) else {
             return;
@@ -330,7 +329,7 @@ impl Kernel {
             let Some(link) = key.find(&self.interfaces).cloned() else {
                 continue;
             };
-            // Without a fence it would receive what the switch floods.
+            // Without a fence the device would receive what the switch floods.
             if self.fence.is_none() {
                 let _ = self.requests.run_one(Message::set_up(link.index, false));
                 let up = false;
@@ -344,7 +343,7 @@ impl Kernel {
         }
     }
 
-    /// Announces the groups that are due.
+    /// Announces the addresses of the groups that are due.
     pub(super) fn announce_due(&mut self, now: Instant) {
         for state in self.groups.values_mut() {
             if !state.installed || state.carried || !state.schedule.take_due(now) {
@@ -369,7 +368,7 @@ impl Kernel {
     }
 }
 
-// One error of a batch, for each of its groups.
+// Copies the error of a batch, for each of its groups.
 fn again(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),

@@ -1,10 +1,11 @@
-//! Times at which the addresses of a group are announced.
+//! Schedules the announcements of a group's addresses.
 
 use std::time::{Duration, Instant};
 
-/// Announcements after an installation, in ms. Repeated, as switches and hosts lose single frames.
+/// Delays of the announcements after an installation, in ms. They are repeated because switches and
+/// hosts lose single frames.
 const AFTER_INSTALL_MS: [u64; 5] = [0, 100, 1000, 2000, 5000];
-/// Announcements after a conflict, in ms.
+/// Delays of the announcements after a conflict, in ms.
 const AFTER_CONFLICT_MS: [u64; 3] = [0, 1000, 5000];
 
 /// Pending announcements of a group.
@@ -13,7 +14,7 @@ pub struct Schedule {
     // Ascending.
     pending: Vec<Instant>,
     refresh: Option<Duration>,
-    // The latest one, from which the refreshes are counted.
+    // Time of the latest announcement. The next refresh follows one interval after it.
     announced: Option<Instant>,
 }
 
@@ -25,12 +26,13 @@ impl Schedule {
         self.refresh_every(refresh_s);
     }
 
-    /// Refreshes at another interval, once nothing else is pending.
+    /// Sets the interval of refreshes, which begin when nothing else is pending.
     pub fn refresh_every(&mut self, refresh_s: u32) {
         self.refresh = (refresh_s > 0).then(|| Duration::from_secs(refresh_s.into()));
     }
 
-    /// Adds announcements to those that are overdue, in place of the later ones.
+    /// Replaces the announcements that are not due yet by those of a conflict, and keeps the
+    /// overdue ones.
     pub fn again(&mut self, now: Instant) {
         let last = AFTER_CONFLICT_MS.map(|ms| now + Duration::from_millis(ms));
         self.pending.retain(|at| *at < now);
@@ -50,12 +52,12 @@ impl Schedule {
         self.pending.first().copied().or_else(refresh)
     }
 
-    /// True once for each time that is due.
+    /// Returns true if an announcement is due, and removes it.
     pub fn take_due(&mut self, now: Instant) -> bool {
         if self.next().is_none_or(|at| at > now) {
             return false;
         }
-        // If several are overdue, the newest stands for all.
+        // One announcement serves all that are overdue.
         let kept = self
             .pending
             .iter()

@@ -1,4 +1,5 @@
-//! Where the kernel has to answer for virtual addresses, and interfaces on which it does not as ARP is switched off.
+//! Lists the devices on which the kernel has to answer for virtual addresses, and those that do not answer because ARP
+//! is switched off.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +16,20 @@ const NO_NEIGHBOURS: [&str; 4] = ["dummy", "ifb", "ipvlan", "vrf"];
 pub struct Answering {
     /// Interface of the group.
     pub interface: String,
-    /// It has a virtual MAC address, and is on that interface.
+    /// True if the device has a virtual MAC address and sits on that interface.
     pub is_virtual: bool,
-    /// It has IPv4 addresses.
+    /// True if the device has IPv4 addresses.
     pub has_ipv4: bool,
-    /// An IPv4 address on it is in no subnet.
+    /// True if an IPv4 address on the device is in no subnet.
     pub hosts_only: bool,
-    /// It has a virtual MAC address of IPv6.
+    /// True if the device has an IPv6 virtual MAC address.
     pub has_virtual_ipv6: bool,
-    /// Neighbours are neither asked nor answered on it.
+    /// True if ARP is off: the device neither asks nor answers neighbours.
     pub is_arp_off: bool,
 }
 
 impl Kernel {
-    /// The devices that have to answer for virtual addresses while a group is active, by name.
+    /// Returns the devices that have to answer for virtual addresses while a group is active, by name.
     pub fn answering(&self) -> BTreeMap<String, Answering> {
         let mut found = BTreeMap::new();
         let claims = self.groups.values().map(|group| &group.claims);
@@ -50,14 +51,14 @@ impl Kernel {
             Some(router) => router_id(router).find(&self.interfaces),
             None => self.interfaces.link(&claim.interface),
         };
-        // that an interface is absent has a finding of its own
+        // an absent interface has a finding of its own
         let Some(link) = link else { return };
         let device = found.entry(link.name.clone()).or_default();
         device.interface.clone_from(&claim.interface);
         device.is_virtual = router.is_some();
         device.has_virtual_ipv6 |= router.is_some_and(|it| it.family == Family::V6);
         device.has_ipv4 |= claim.address.is_ipv4();
-        // spared sets those of a device with a virtual MAC as host addresses
+        // spared sets the addresses of a virtual-MAC device as host addresses
         device.hosts_only |= claim.address.is_ipv4() && (router.is_some() || claim.prefix == 32);
         let has_neighbours = link.is_ethernet
             && !link

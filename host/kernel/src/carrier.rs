@@ -1,9 +1,9 @@
-//! A thread that polls the carrier of interfaces: seldom in calm, every 10 ms after a change if adverts go as often.
+//! Polls the carrier of interfaces in a thread: rarely while nothing changes, and every 10 to 50 ms after a change.
 //!
-//! The kernel reports the first loss of carrier at once, and those of the second after it in one event, at its end
-//! (`linkwatch`): after each event the thread polls quickly for longer than that second. In calm it polls too, as
-//! a change in another network namespace begins such a second without an event here. Polling takes the RTNL lock,
-//! which can be held for long: the thread waits for it, and the loop of the host never does.
+//! The kernel reports the first loss of carrier at once. Losses within the second after it arrive in one event at the
+//! end of that second (`linkwatch`). So after each event the thread polls quickly for longer than that second. It polls
+//! at other times too, as a change in another network namespace begins such a second without an event here. Polling
+//! takes the RTNL lock, which others may hold for long: the thread waits for it, and the loop of the host never does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,16 +14,17 @@ use std::{io, thread};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-/// Bounds of the interval after a change. Each poll costs some 50 us.
+/// Shortest and longest interval between polls after a change. Each poll costs about 50 us.
 const PACE_MIN: Duration = Duration::from_millis(10);
 const PACE_MAX: Duration = Duration::from_millis(50);
-/// Share of the shortest fence lease: a quarter of an advert interval.
+/// Divisor of the shortest fence lease, which gives the poll interval: a quarter of an advert interval.
 const PACE_SHARE: u32 = 11;
-/// Intervals in calm, beside those after a change: one advert interval, instead of a quarter.
+/// Factor by which the poll interval is longer while nothing changes: one advert interval instead of a quarter.
 const CALM: u32 = 4;
-/// Time after an event in which further ones may be late: the kernel's second, and as much again for a busy one.
+/// Time after an event during which further events may be late: the kernel's second, and another one for a busy kernel.
 const LATE: Duration = Duration::from_secs(2);
-/// Stack of the thread. All of it is locked: the usual 2 MiB were a fifth of what the host needs.
+/// Stack size of the thread, in bytes. All of it is locked in memory: the usual 2 MiB would be a fifth of what the host
+/// needs.
 const STACK: usize = 128 * 1024;
 
 /// The thread and its interfaces.
@@ -41,13 +42,13 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Last report of each watched interface; None if the next one has to be reported in any case.
+    /// Last reported carrier of each watched interface; None if the next poll is reported even without a change.
     watched: BTreeMap<String, Option<bool>>,
     news: BTreeMap<String, bool>,
     /// Interfaces whose drivers do not report carrier.
     mute: BTreeSet<String>,
     pace: Duration,
-    /// The next poll does not wait.
+    /// True if the next poll does not wait.
     hurry: bool,
     /// End of the time in which events may be late.
     late_until: Option<Instant>,
@@ -97,7 +98,7 @@ impl Carrier {
         self.shared.changed.notify_one();
     }
 
-    /// Polls at once and then quickly, as an event says that something has changed.
+    /// Polls at once and then quickly, after an event of the kernel.
     pub fn look(&self, now: Instant) {
         let mut state = lock(&self.shared);
         state.hurry = true;
@@ -106,20 +107,20 @@ impl Carrier {
         self.shared.changed.notify_one();
     }
 
-    /// Reports the carrier of an interface once more, even if it has not changed.
+    /// Reports the carrier of an interface again, even if it has not changed.
     pub fn ask_again(&self, name: &str) {
         if let Some(last) = lock(&self.shared).watched.get_mut(name) {
             *last = None;
         }
     }
 
-    /// Whether the thread knows the carrier of an interface; else only the events of the kernel do.
+    /// Returns true if the thread knows the carrier of an interface. Otherwise only kernel events tell it.
     pub fn speaks_for(&self, name: &str) -> bool {
         let state = lock(&self.shared);
         state.watched.contains_key(name) && !state.mute.contains(name)
     }
 
-    /// Changes since the last call.
+    /// Returns the changes since the last call.
     pub fn take(&self) -> BTreeMap<String, bool> {
         let mut counter = [0; 8];
         let _ = rustix::io::read(&self.ready, &mut counter);

@@ -1,4 +1,4 @@
-//! What the claims of a group may be.
+//! Checks the claims of a group.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,7 +8,8 @@ use spared_contract::{AddressClaim, Claims};
 
 use super::group::{Group, router_id};
 
-/// Checks claims; `others` are the other groups. The error says what is wrong.
+/// Checks claims against each other and against `others`, the other groups. The error says what is
+/// wrong.
 pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Result<(), String> {
     const CLAIMS_MAX: usize = 4096;
     if claims
@@ -73,7 +74,8 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     Ok(())
 }
 
-// Identity of an address, which is unique in the network, or on its interface if it is link-local.
+// Identity of an address. A link-local address is unique on its interface, any other one in the
+// network.
 fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
     let link = spared_fence::is_link_local(claim.address);
     (claim.address, link.then(|| claim.interface.clone()))
@@ -88,7 +90,7 @@ fn check_prefix(address: IpAddr, prefix: u8) -> Result<(), String> {
     }
 }
 
-/// Checks that the kernel could give this name, and that it is safe in a path.
+/// Checks that the name is valid for an interface, and safe in a path.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
     let letters = name

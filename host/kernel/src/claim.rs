@@ -1,4 +1,4 @@
-//! Claims: declared, replaced, withdrawn.
+//! Declares, replaces and withdraws the claims of groups.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::group::{self, Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 
-/// What a group claimed before.
+/// Earlier claims of a group.
 struct Change {
     keys: BTreeSet<LeaseKey>,
     routers: BTreeSet<RouterId>,
@@ -19,14 +19,14 @@ struct Change {
 }
 
 impl Kernel {
-    /// Whether the claims are valid, before the kernel is changed.
+    /// Checks if the claims are valid, before the kernel is changed.
     pub fn check_claim(&self, name: &str, claims: &Claims) -> Result<(), KernelError> {
         let results = self.check_claims(&[(name, claims)]);
         results.into_iter().collect()
     }
 
-    /// The same for claims that are declared together: one group may claim what another of them gives
-    /// up, and of two that claim the same the first one has it.
+    /// Checks claims that are declared together: one group may claim what another of them gives up. If two claim the
+    /// same thing, the first one gets it.
     pub fn check_claims(&self, wanted: &[(&str, &Claims)]) -> Vec<Result<(), KernelError>> {
         let is_wanted = |name: &str| wanted.iter().any(|(wanted, _)| *wanted == name);
         let others = self.groups.iter().filter(|(name, _)| !is_wanted(name));
@@ -59,7 +59,7 @@ impl Kernel {
         synced.and(results)
     }
 
-    /// The same for several groups, with one change of devices and fence.
+    /// Declares or replaces the claims of several groups, with one change of devices and fence.
     pub fn claim_all(
         &mut self,
         wanted: Vec<(String, Claims)>,
@@ -94,14 +94,14 @@ impl Kernel {
         results.collect()
     }
 
-    /// Replaces the claims of a group; what they were, unless they are the same.
+    /// Replaces the claims of a group. Returns the earlier ones; None if they are equal.
     fn begin_claim(&mut self, name: &str, claims: Claims) -> Option<Change> {
         self.is_in_charge = true;
         let before = self.groups.get(name);
         if before.is_some_and(|group| group.claims == claims) {
             return None;
         }
-        // Addresses that were prepared for the old claims are not the ones to install.
+        // Addresses that were prepared for the old claims must not be installed.
         let waiting = self.unprepare(name);
         self.warn(waiting);
         let before = self.groups.get(name);
@@ -124,7 +124,7 @@ impl Kernel {
         Some(change)
     }
 
-    /// Brings devices, fence and filters to the claims of all groups.
+    /// Makes devices, fence and filters match the claims of all groups.
     fn sync_claims(&mut self) -> Result<(), KernelError> {
         let synced = self.sync_devices().and_then(|()| self.guard_elsewhere());
         self.watch_carrier();
@@ -132,7 +132,7 @@ impl Kernel {
         synced
     }
 
-    /// Brings the leases and addresses of a group to its new claims.
+    /// Makes the leases and addresses of a group match its new claims.
     fn end_claim(&mut self, name: &str, before: &Change) -> Result<(), KernelError> {
         let mut results = Vec::new();
         let group = self.known(name)?;
@@ -168,7 +168,7 @@ impl Kernel {
         }
     }
 
-    // New addresses are added before old ones are deleted.
+    // Applies the difference to the new claims. New addresses are added before old ones are deleted.
     pub(super) fn apply_difference(&mut self, name: &str, old: &[group::Desired]) {
         let Some(group) = self.groups.get(name) else {
             return;
@@ -180,7 +180,7 @@ impl Kernel {
                 .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
         };
         let gone = old.iter().filter(stale).cloned();
-        // IPv6 has an address once on an interface, whatever its prefix.
+        // In IPv6 an interface has an address only once, whatever its prefix.
         let replaced = |old: &group::Desired| {
             let again = |w: &group::Desired| (w.index, w.address) == (old.index, old.address);
             old.address.is_ipv6() && wanted.iter().any(again)

@@ -15,10 +15,10 @@ use super::sysctl::On;
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 
-/// What a node sends to itself is nobody else's business.
+/// Loopback interface. The fence leaves it alone, as its packets stay in the node.
 const LOOPBACK: &str = "lo";
 impl Kernel {
-    /// Makes the fence equal to the claims, if it is not.
+    /// Makes the fence match the claims, if it does not yet.
     pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
         let groups = self.groups.values();
         let claims = groups.flat_map(|group| &group.claims.addresses);
@@ -44,7 +44,7 @@ impl Kernel {
         if result.is_ok() {
             return result;
         }
-        // The fence of the others is more important.
+        // The fence of the claimed devices is more important.
         self.elsewhere.give_up();
         self.apply_whole(self.wanted_plan())
     }
@@ -83,7 +83,7 @@ impl Kernel {
         self.apply_plan(plan)
     }
 
-    /// Changes leases; if the table is gone, restores it first.
+    /// Changes fence leases. If the table is gone, restores it and tries again.
     pub(super) fn change_leases(
         &mut self,
         change: impl Fn(&mut Fence) -> Result<(), FenceError>,
@@ -144,8 +144,8 @@ impl Kernel {
         plan
     }
 
-    /// The link-local ones among these addresses on other devices of their networks: by the lease of a claim in the
-    /// network, and never where no claim has its interface now.
+    /// Returns guards for the link-local ones among these addresses, on the other devices of their networks. Each has
+    /// the lease of a claim in its network, and never passes if no claim's interface is in it now.
     fn link_local_elsewhere(&self, guarded: &[Guarded]) -> Vec<Guarded> {
         let mut known: BTreeMap<(u32, IpAddr), &Guarded> = BTreeMap::new();
         for it in guarded.iter().filter(|it| it.index != 0) {
@@ -168,13 +168,13 @@ impl Kernel {
         elsewhere.collect()
     }
 
-    /// Guards the devices of now beside those of claims.
+    /// Guards all present devices that may answer, as well as the claimed ones.
     pub(super) fn guard_elsewhere(&mut self) -> Result<(), KernelError> {
         self.elsewhere.take(&self.interfaces);
         self.sync_fence()
     }
 
-    /// Creates the virtual-MAC devices that are claimed, and deletes the others.
+    /// Creates the claimed virtual-MAC devices, and deletes the others.
     pub(super) fn sync_devices(&mut self) -> Result<(), KernelError> {
         let wanted: BTreeSet<RouterId> = self.groups.values().flat_map(Group::vmacs).collect();
         let known: BTreeSet<u32> = wanted
@@ -189,7 +189,7 @@ impl Kernel {
             .collect();
         let mut result = Ok(());
         for index in stale {
-            // It may be gone already, with its parent.
+            // The device may be gone already, with its parent.
             let _ = self.requests.run_one(Message::delete_link(index));
             self.forget_link(index);
         }
@@ -235,7 +235,7 @@ impl Kernel {
         result
     }
 
-    /// Name of a virtual-MAC device: the configured one, or by VRID and interface.
+    /// Returns the name of a virtual-MAC device: the configured name, or one made of VRID and interface.
     pub(super) fn device_name(&self, key: &RouterId) -> String {
         let claims = self.groups.values().flat_map(|it| &it.claims.routers);
         let mut named = claims.filter(|claim| !claim.vmac_name.is_empty());
@@ -243,7 +243,7 @@ impl Kernel {
         claim.map_or_else(|| key.name(), |claim| claim.vmac_name.clone())
     }
 
-    /// Deletes the virtual-MAC devices that are to have other names.
+    /// Deletes the virtual-MAC devices whose configured name has changed.
     pub(super) fn drop_renamed(&mut self, old: &Claims, new: &Claims) {
         let name = |claims: &Claims, id: &RouterId| {
             let mut routers = claims.routers.iter();
@@ -262,7 +262,7 @@ impl Kernel {
         }
     }
 
-    /// What is in the way of a virtual-MAC device that is missing; empty if nothing is known.
+    /// Returns why a virtual-MAC device is missing; empty if the reason is unknown.
     pub(super) fn device_fault(&self, key: &RouterId, now: Instant) -> String {
         let name = self.device_name(key);
         if !self.lacks(key) {
@@ -279,22 +279,22 @@ impl Kernel {
         }
     }
 
-    // Whether its parent is there, and it is not known.
+    // True if the parent exists and the device does not.
     fn lacks(&self, key: &RouterId) -> bool {
         self.interfaces.link(&key.interface).is_some() && key.find(&self.interfaces).is_none()
     }
 
-    // The notification of a new device comes without the alias that marks it as ours, and while it is down the kernel
-    // sends none for the alias.
+    // Reads our devices. The notification of a new device lacks the alias that marks it as ours, and while the device
+    // is down the kernel sends none about the alias.
     fn read_links(&mut self) {
-        // Of other links, the changes are to be noticed when their notifications come.
+        // Other links are not applied here: their changes must be noticed when their notifications arrive.
         let links = self.requests.links().unwrap_or_default().into_iter();
         for link in links.filter(vmac::is_ours) {
             self.interfaces.apply(Event::Link(link));
         }
     }
 
-    // Devices come up only behind the fence; without one, only while their group is installed.
+    // Sets virtual-MAC devices up: behind the fence, or without one only while their group is installed.
     pub(super) fn raise_devices(&mut self) {
         let groups = self.groups.values();
         let shown = groups.filter(|group| self.fence.is_some() || group.installed);
@@ -304,7 +304,7 @@ impl Kernel {
                 continue;
             };
             let (index, mut raised) = (link.index, link.clone());
-            // If its parent is down, it comes up with the parent.
+            // If the parent is down, the device comes up with it.
             if self.requests.run_one(Message::set_up(index, true)).is_ok() {
                 raised.up = true;
                 self.interfaces.apply(Event::Link(raised));
@@ -332,7 +332,8 @@ fn unset_text(device: &str, settings: &[&str]) -> String {
     )
 }
 
-// A device may be the interface of a claim now that was another claim's before: then the present claim counts.
+// Removes duplicates. A device that now belongs to one claim may have belonged to another before: the present claim
+// counts.
 fn guard_once(addresses: &mut Vec<Guarded>) {
     addresses.sort_by_key(|it| it.key == LeaseKey::NEVER);
     let mut known: BTreeSet<(IpAddr, u32)> = BTreeSet::new();

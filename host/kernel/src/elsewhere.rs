@@ -1,5 +1,5 @@
-//! Devices beside those of claims. The kernel answers ARP and neighbour discovery on every device for the addresses of
-//! all, so those that may answer have chains of the fence as well.
+//! Tracks devices that no claim names. The kernel answers ARP and neighbour discovery on every device for the addresses
+//! of all devices. So every device that may answer has chains of the fence as well.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -8,25 +8,26 @@ use spared_netlink::Link;
 
 use super::interfaces::Interfaces;
 
-/// Devices that are guarded. A machine with more has many containers, whose devices are in no network of the pair.
+/// Maximum number of guarded devices. A machine with more has many containers, whose devices are in no network of the
+/// pair.
 const GUARDED_MAX: usize = 256;
-/// Programs that make devices make many, and change them again at once.
+/// Pause between two changes of the guarded devices. Programs that create devices create many, and change them at once.
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 pub struct Elsewhere {
     /// Devices that may answer for an address.
     guarded: BTreeSet<u32>,
-    /// All devices as of then.
+    /// All devices that existed when `guarded` was last set.
     seen: BTreeSet<u32>,
-    /// When they were last guarded.
+    /// Time at which `guarded` was last set.
     since: Option<Instant>,
-    /// When others are to be guarded.
+    /// Time at which `guarded` is to be set again.
     due: Option<Instant>,
 }
 
 impl Elsewhere {
-    /// Notes the devices of now: those that are new are due at once, or after a pause if others have just come.
+    /// Compares with the present devices. New ones are due at once, or after a pause if others have just appeared.
     pub fn note(&mut self, interfaces: &Interfaces, now: Instant) {
         let mut links = interfaces.links();
         let are_seen = links.all(|link| self.has_seen(link));
@@ -37,7 +38,7 @@ impl Elsewhere {
         self.due.get_or_insert(due);
     }
 
-    /// Takes the devices of now as those that are guarded.
+    /// Guards all present devices that may answer.
     pub fn take(&mut self, interfaces: &Interfaces) {
         self.due = None;
         self.since = Some(Instant::now());
@@ -61,8 +62,8 @@ impl Elsewhere {
         self.seen.contains(&link.index)
     }
 
-    /// Leaves out devices that have gone, or have another name, of which no event has been read: `links` are those of the
-    /// kernel now.
+    /// Drops devices that are gone or renamed although their event has not been read yet. `links` is the kernel's
+    /// present list.
     pub fn retain_present(&mut self, interfaces: &Interfaces, links: &[Link]) {
         self.guarded.retain(|index| {
             let known = interfaces.name_of(*index);
@@ -72,13 +73,14 @@ impl Elsewhere {
         self.due = Some(Instant::now() + PAUSE);
     }
 
-    /// Guards none until they are due again.
+    /// Guards no device until the next time that is due.
     pub fn give_up(&mut self) {
         self.guarded.clear();
     }
 }
 
-// A port answers nothing. One that is down may be up before its event is read.
+// Returns the devices that may answer. A port does not. A device that is down counts, as it may be up before its event
+// is read.
 fn may_answer(interfaces: &Interfaces) -> BTreeSet<u32> {
     let links = interfaces.links();
     let may = links.filter(|link| link.is_ethernet && link.port_of.is_none());

@@ -1,4 +1,4 @@
-//! Refusals of the kernel, with the object that they concern.
+//! Reports what the kernel refused, with the object that is concerned.
 
 use std::{error, fmt, io};
 
@@ -34,8 +34,8 @@ impl KernelError {
 }
 
 impl KernelError {
-    /// Whether an interface or a gateway is missing for now. When that comes back, this is tried
-    /// again.
+    /// True if an interface or a gateway is missing for now. The request is retried when that comes
+    /// back.
     pub(crate) fn is_for_now(&self) -> bool {
         let Self::Refused { source, .. } = self else {
             return false;
@@ -86,7 +86,8 @@ impl From<FenceError> for KernelError {
     }
 }
 
-// The first version that stores who added an address (IFA_PROTO). Everything else is older.
+// First kernel version that stores who added an address (IFA_PROTO). All other features that spared
+// needs are older.
 const OLDEST: (u32, u32) = (5, 18);
 
 /// Refuses a release like "5.10.0-30-amd64" that is too old. A release without numbers is accepted.

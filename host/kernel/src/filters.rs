@@ -1,4 +1,4 @@
-//! Classic BPF programs for the sockets that workers get.
+//! Builds classic BPF programs for the sockets that workers get.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,7 +8,7 @@ use spared_netlink::{Ends, Instruction};
 const LOAD_WORD: u16 = 0x20;
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_HALF: u16 = 0x28;
-/// The same, behind the header whose length [`LOAD_HEADER_LENGTH`] loaded.
+/// Load of a half-word behind the header whose length [`LOAD_HEADER_LENGTH`] loaded.
 const LOAD_HALF_BEHIND: u16 = 0x48;
 const LOAD_BYTE_BEHIND: u16 = 0x50;
 const LOAD_HEADER_LENGTH: u16 = 0xb1;
@@ -24,9 +24,9 @@ const VLAN_TAG_PRESENT: u32 = ANCILLARY + 48;
 const OTHER_HOST: u32 = 3;
 const ALL: u32 = u32::MAX;
 const UDP: u32 = 17;
-/// Flag "more fragments", and the offset.
+/// Mask of the flag "more fragments" and the fragment offset.
 const FRAGMENT: u32 = 0x3fff;
-/// Port 3780 at both ends.
+/// Source and destination port of a heartbeat: 3780.
 const HEARTBEAT_PORTS: u32 = 0x0ec4_0ec4;
 const PASS: Instruction = (RETURN, 0, 0, ALL);
 const DROP: Instruction = (RETURN, 0, 0, 0);
@@ -36,13 +36,14 @@ const DROP: Instruction = (RETURN, 0, 0, 0);
 pub struct Admitted {
     pub ipv6: bool,
     pub vrid: u8,
-    /// Whether its adverts may be forwarded by routers, with any TTL.
+    /// True if routers may forward its adverts, with any TTL.
     pub routed: bool,
 }
 
-/// Accepts adverts of the admitted virtual routers: protocol 112, TTL 255 or routed; not tagged,
-/// not for another station, and not from the MAC address of this interface. A broken header hides
-/// the VRID, so it passes and the elector counts it.
+/// Builds a filter that accepts adverts of the admitted virtual routers: protocol 112; TTL 255, or
+/// any for a routed one; not tagged, not for another station, and not from the MAC address of this
+/// interface. An advert with a broken header passes, as its VRID cannot be read: the elector counts
+/// it.
 pub fn vrrp_filter(own_mac: [u8; 6], admitted: &[Admitted]) -> Vec<Instruction> {
     let [a, b, c, d, e, f] = own_mac;
     let (ipv4, ipv6) = (ipv4_adverts(admitted), ipv6_adverts(admitted));
@@ -110,7 +111,7 @@ fn ipv6_adverts(admitted: &[Admitted]) -> Vec<Instruction> {
     program
 }
 
-// With a loaded TTL of 255 all admitted VRIDs pass, else only the routed ones.
+// Passes all admitted VRIDs if the loaded TTL is 255, otherwise only the routed ones.
 fn by_hops<'a>(
     vrid: Instruction,
     admitted: impl Iterator<Item = &'a Admitted> + Clone,
@@ -144,7 +145,7 @@ fn among<'a>(vrid: Instruction, admitted: impl Iterator<Item = &'a Admitted>) ->
     program
 }
 
-// A conditional jump reaches 255 instructions, this one any number.
+// Jumps over any number of instructions. A conditional jump reaches only 255.
 fn jump_over(count: usize) -> Instruction {
     (JUMP, 0, 0, u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -191,15 +192,15 @@ pub const STATION_FILTER: [Instruction; 12] = [
     (RETURN, 0, 0, 0),
 ];
 
-/// A condition for a packet.
+/// Condition that a packet must meet.
 struct Step {
     load: Vec<Instruction>,
-    /// Code and operand of the jump, and whether a packet continues if it is taken.
+    /// Code and operand of the jump; true if the packet goes on when the jump is taken.
     test: (u16, u32, bool),
 }
 
-/// Accepts UDP from the peer's end of a link to ours: unfragmented, not tagged, not for another
-/// station. The packet begins with its IP header.
+/// Builds a filter that accepts UDP from the peer's end of a link to ours: unfragmented, not
+/// tagged, not for another station. The packet begins with its IP header.
 pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
     let mut steps = vec![
         Step {
@@ -236,7 +237,7 @@ pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
                 equal(LOAD_HALF, 42, ends.port.into()),
             ]);
         }
-        // No configuration has such a link.
+        // No configuration has a link with two families.
         _ => return vec![(RETURN, 0, 0, 0)],
     }
     assemble(&steps)
@@ -252,13 +253,13 @@ fn equal(load: u16, offset: u32, value: u32) -> Step {
 fn words(offset: u32, address: Ipv6Addr) -> impl Iterator<Item = Step> {
     let bits = u128::from(address);
     (0..4u32).map(move |word| {
-        // The lowest 32 bits of the rest.
+        // The cast keeps the lowest 32 bits.
         let value = (bits >> (96 - 32 * word)) as u32;
         equal(LOAD_WORD, offset + 4 * word, value)
     })
 }
 
-// A packet that fails a step jumps behind all others.
+// Joins the steps. A packet that fails one jumps behind all others.
 fn assemble(steps: &[Step]) -> Vec<Instruction> {
     let length: usize = steps.iter().map(|step| step.load.len() + 1).sum();
     let mut program = Vec::with_capacity(length + 2);

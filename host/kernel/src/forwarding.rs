@@ -1,4 +1,4 @@
-//! Forwarding of this node: settings that are 0 although its virtual addresses need them.
+//! Finds settings of forwarding that are 0 although the virtual addresses need them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use super::group::Group;
 use super::{Kernel, KernelEvent};
 
 impl Kernel {
-    /// Settings of this node without which packets that stations send to the groups' addresses are not forwarded. A node
-    /// needs them whatever its role, as it may become active.
+    /// Returns the settings that are 0, so that this node does not forward packets that stations send to the groups'
+    /// addresses. A node needs them in every role, as it may become active.
     pub fn not_forwarding(&self) -> Vec<String> {
         [self.not_forwarding_ipv4(), self.not_forwarding_ipv6()].concat()
     }
 
-    // Packets for a virtual MAC arrive on its device, which has a setting of its own.
+    // Checks IPv4. Packets for a virtual MAC arrive on its device, which has a setting of its own.
     fn not_forwarding_ipv4(&self) -> Vec<String> {
         // the rest takes time if there are hundreds of groups
         if self.interfaces.forward_ipv4()
@@ -36,7 +36,7 @@ impl Kernel {
         forwarding::off_ipv4(everywhere, &settings)
     }
 
-    // Of an interface alone it changes nothing: packets are forwarded all the same.
+    // Checks IPv6. Only the setting "all" counts: an interface whose own setting is 0 forwards nevertheless.
     fn not_forwarding_ipv6(&self) -> Vec<String> {
         let is_off = self.interfaces.forwards_everywhere(true) == Some(false);
         // the rest takes time if there are hundreds of groups
@@ -45,7 +45,7 @@ impl Kernel {
         setting.into_iter().collect()
     }
 
-    /// Interfaces with virtual addresses of a family.
+    /// Returns the interfaces with virtual addresses of a family.
     fn interfaces_with(&self, is_ipv6: bool) -> BTreeSet<&str> {
         let groups = self.groups.values();
         let addresses = groups.flat_map(|group| &group.claims.addresses);
@@ -53,7 +53,7 @@ impl Kernel {
         of_family.map(|it| it.interface.as_str()).collect()
     }
 
-    /// Tells once if other settings are 0 than before.
+    /// Reports, once, that the set of settings that are 0 has changed.
     pub(super) fn report_forwarding(&mut self, before: &[String]) {
         let is_told = self.events.contains(&KernelEvent::Forwarding);
         if !is_told && self.not_forwarding() != before {

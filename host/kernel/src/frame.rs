@@ -1,10 +1,11 @@
-//! Frames that announce an address: gratuitous ARP and unsolicited neighbour advertisement.
+//! Builds the frames that announce an address: gratuitous ARP and unsolicited neighbour
+//! advertisement.
 
 use std::net::IpAddr;
 
 use spared_packet::{Mac, arp, ethernet, ndisc};
 
-/// Announces that `mac` has an address.
+/// Builds a frame which announces that `mac` has an address.
 pub fn announcement(address: IpAddr, mac: Mac) -> Vec<u8> {
     let mut frame = Vec::new();
     match address {
@@ -52,7 +53,7 @@ mod tests {
     fn an_ipv6_address_is_announced_to_all_nodes_by_an_advertisement() {
         let frame = announcement("fe80::1".parse().unwrap(), MAC);
         assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1]);
-        // router and override, with the MAC address that has it
+        // flags router and override, and the MAC address
         assert_eq!(frame[54..56], [136, 0]);
         assert_eq!(frame[58..62], [0xa0, 0, 0, 0]);
         assert_eq!(frame[78..], [2, 1, 0, 0, 0x5e, 0, 1, 50]);

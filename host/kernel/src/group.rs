@@ -1,4 +1,4 @@
-//! Claims of a group, and the part of them that is in the kernel.
+//! Stores the claims of a group, and which of them are in the kernel.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -12,35 +12,34 @@ use super::announce::Schedule;
 use super::interfaces::Interfaces;
 use super::vmac::RouterId;
 
-/// Maximum number of deletions within [`CONTEST_TIME`]; more are deliberate.
+/// Maximum number of deletions of an address by others within [`CONTEST_TIME`]. More count as deliberate.
 const CONTEST_MAX: usize = 5;
 const CONTEST_TIME: Duration = Duration::from_secs(10);
-/// A program that flushes an interface deletes addresses until none is left, also those that were
-/// restored meanwhile. Such a series counts as one deletion, and has to come to its end.
+/// Duration of a flush. A program that flushes an interface deletes addresses until none is left, also those that were
+/// restored meanwhile. All deletions within this time count as one, and the address is restored after it.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
 pub struct Group {
     pub number: u32,
     pub claims: Claims,
-    /// Whether the host has granted the leases and not revoked them.
+    /// True if the host has granted the leases and not revoked them.
     pub open: bool,
-    /// Virtual routers whose lease was revoked for lack of carrier and may be granted again.
+    /// Virtual routers whose lease was revoked because the carrier was lost. It may be granted again.
     pub without_carrier: BTreeSet<RouterId>,
     pub installed: bool,
-    /// Whether its addresses wait behind the blocking fence to be installed.
+    /// True if the addresses wait behind the blocking fence to be installed.
     pub prepared: bool,
-    /// Whether it was switched over: packets that neighbours still send here pass, and nothing is
-    /// announced.
+    /// True if the group was switched over: packets that neighbours still send here pass, and nothing is announced.
     pub carried: bool,
-    /// Routes that were added for it.
+    /// Routes that were added for the group.
     pub routes: Vec<Route>,
-    /// Those among them that the kernel does not have.
+    /// Routes among `routes` that the kernel does not have.
     pub refused_routes: Vec<Route>,
     pub schedule: Schedule,
     /// Number of times that each address was restored.
     pub restored: BTreeMap<IpAddr, u64>,
     recent: BTreeMap<IpAddr, VecDeque<Instant>>,
-    /// While addresses are contested or flushed, the time at which they are restored.
+    /// Time at which contested or flushed addresses are restored.
     pub restore_at: Option<Instant>,
 }
 
@@ -59,9 +58,9 @@ pub struct Desired {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
     First,
-    /// Part of a flush, which is over by then.
+    /// Part of a flush, which ends at this time.
     Again(Instant),
-    /// Contested: the address is not wanted here.
+    /// Deletion beyond [`CONTEST_MAX`]: another program deletes the address deliberately.
     OneTooMany,
 }
 
@@ -88,7 +87,7 @@ impl Group {
         Duration::from_nanos(self.claims.lease_ns)
     }
 
-    /// The virtual router of an address; None for an address that follows the group.
+    /// Returns the virtual router of an address; None for an address that depends on the group's lease alone.
     pub fn router(&self, address: &AddressClaim) -> Option<&VirtualRouterClaim> {
         self.claims.routers.get(address.router? as usize)
     }
@@ -125,25 +124,25 @@ impl Group {
         LeaseKey::group(self.number)
     }
 
-    /// Whether every virtual router has lost its lease for lack of carrier.
+    /// Returns true if every virtual router has lost its lease because its carrier was lost.
     pub fn is_cut_off(&self) -> bool {
         let mut routers = self.claims.routers.iter().map(router_id);
         routers.all(|router| self.without_carrier.contains(&router))
     }
 
-    /// The virtual routers whose leases the elector renews.
+    /// Returns the virtual routers whose leases the elector renews.
     pub fn held_routers(&self) -> impl Iterator<Item = &VirtualRouterClaim> {
         let routers = self.claims.routers.iter();
         routers.filter(|router| !self.without_carrier.contains(&router_id(router)))
     }
 
-    /// Lease of a virtual router; None while its interface is absent.
+    /// Lease key of a virtual router; None while its interface is absent.
     pub fn router_key(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<LeaseKey> {
         let index = interfaces.link(&router.interface)?.index;
         Some(LeaseKey::router(index, router.family, router.vrid))
     }
 
-    /// The virtual routers on present interfaces, for the fence.
+    /// Returns the virtual routers on present interfaces, for the fence.
     pub fn fence_routers(&self, interfaces: &Interfaces) -> Vec<VirtualRouter> {
         self.claims
             .routers
@@ -164,7 +163,7 @@ impl Group {
             .collect()
     }
 
-    /// All addresses, for the fence. One whose interface is absent answers nowhere.
+    /// Returns all addresses, for the fence. An address whose interface is absent answers nowhere.
     pub fn fence_addresses(&self, interfaces: &Interfaces) -> Vec<Guarded> {
         let claims = self.claims.addresses.iter();
         let guarded = claims.map(|claim| {
@@ -187,7 +186,7 @@ impl Group {
         guarded.collect()
     }
 
-    /// The addresses to be installed now: those on interfaces that are up.
+    /// Returns the addresses to be installed now: those on interfaces that are up.
     pub fn desired(&self, interfaces: &Interfaces) -> Vec<Desired> {
         let mut desired = self.placed(interfaces);
         desired.retain(|address| {
@@ -198,8 +197,8 @@ impl Group {
         desired
     }
 
-    /// All addresses on present interfaces that are nobody's port, link-local first, as IPv6 selects the first as the
-    /// source of its own messages.
+    /// Returns all addresses on present interfaces that are not ports. Link-local ones come first, as IPv6 uses the
+    /// first address as the source of its own messages.
     pub fn placed(&self, interfaces: &Interfaces) -> Vec<Desired> {
         let mut placed: Vec<Desired> = self
             .claims
@@ -217,8 +216,8 @@ impl Group {
                     None => parent.index,
                 };
                 let host_prefix = if claim.address.is_ipv4() { 32 } else { 128 };
-                // Replies to link-local neighbours leave by the device that has the address, so it
-                // needs their route. All other routes belong to the parent.
+                // Replies to link-local neighbours leave by the device that has the address, so this device needs their
+                // route. All other routes belong to the parent.
                 let whole = moved.is_some() && !spared_fence::is_link_local(claim.address);
                 Some(Desired {
                     claim: position,
@@ -233,7 +232,7 @@ impl Group {
         placed
     }
 
-    /// The MAC that answers for an address, and the interface that sends its announcement.
+    /// Returns the interface that sends an address's announcement, and the MAC that answers for it.
     pub fn announced_by(
         &self,
         claim: &AddressClaim,

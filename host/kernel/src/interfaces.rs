@@ -1,4 +1,4 @@
-//! Links and addresses as the kernel reports them, updated by events.
+//! Stores links and addresses as the kernel reports them, and applies its events.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,16 +10,16 @@ use spared_netlink::{Address, Event, Forwarding, Link};
 pub struct Interfaces {
     links: BTreeMap<u32, Link>,
     addresses: BTreeMap<(u32, IpAddr, u8), Address>,
-    /// Setting `forwarding`, by family (true: IPv6) and index.
+    /// Setting `forwarding`, by family (true for IPv6) and index.
     forwarding: BTreeMap<(bool, i32), bool>,
-    /// Carrier from the carrier thread, which is earlier than the events of the kernel.
+    /// Carrier that the carrier thread reported, which is earlier than the kernel's events.
     carrier: BTreeMap<String, bool>,
 }
 
 /// Change of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkChange {
-    /// Whether it is new, or up again.
+    /// True if the link is new, or up again.
     pub appeared: bool,
     pub carrier_lost: bool,
     pub carrier_found: bool,
@@ -35,7 +35,7 @@ impl LinkChange {
     };
 }
 
-/// Change by an event.
+/// Change that an event causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A link has changed.
@@ -46,12 +46,12 @@ pub enum Change {
     },
     /// The node's own addresses have changed.
     OwnAddress { name: String },
-    /// An address is gone, whoever set it.
+    /// An address was deleted, whoever had set it.
     AddressGone { index: u32, address: IpAddr },
 }
 
 impl Interfaces {
-    /// Replaces everything with dumps; returns the names and indices of links that differ.
+    /// Replaces all links and addresses with dumps. Returns the names and indices of links that differ.
     pub fn replace(&mut self, links: Vec<Link>, addresses: Vec<Address>) -> Vec<(String, u32)> {
         let links: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
         let addresses: BTreeMap<_, _> = addresses.into_iter().map(|a| (key(&a), a)).collect();
@@ -134,7 +134,7 @@ impl Interfaces {
         }
     }
 
-    /// Whether IPv4 is forwarded from all links.
+    /// Returns true if IPv4 packets that arrive on any link are forwarded.
     pub fn forward_ipv4(&self) -> bool {
         let mut settings = self.forwarding.range((false, i32::MIN)..=(false, i32::MAX));
         settings.all(|(_, is_on)| *is_on)
@@ -147,19 +147,19 @@ impl Interfaces {
         self.forwarding = settings.collect();
     }
 
-    /// Whether packets that arrive on a link are forwarded; None if that is not known.
+    /// Returns true if IPv4 packets that arrive on a link are forwarded; None if that is not known.
     pub fn forwards_ipv4(&self, link: &Link) -> Option<bool> {
         let index = i32::try_from(link.index).ok()?;
         self.forwarding.get(&(false, index)).copied()
     }
 
-    /// Setting of "all" of a family; None if that is not known.
+    /// Returns the forwarding setting "all" of a family; None if it is not known.
     pub fn forwards_everywhere(&self, is_ipv6: bool) -> Option<bool> {
         self.forwarding.get(&(is_ipv6, Forwarding::ALL)).copied()
     }
 
     fn set_link(&mut self, mut link: Link) -> Vec<Change> {
-        // The notification of a new device may be read after its alias was set, and comes without it.
+        // The notification of a new device lacks its alias, and may be read after the alias was set.
         let known = self.links.get(&link.index);
         let known = known.filter(|known| link.alias.is_none() && known.mac == link.mac);
         if let Some(known) = known {
@@ -204,7 +204,7 @@ impl Interfaces {
             .collect()
     }
 
-    /// Forgets the carrier that the thread reported, so that the events of the kernel count.
+    /// Forgets the carrier that the thread reported, so that the kernel's events count.
     pub fn forget_carrier(&mut self, name: &str) {
         self.carrier.remove(name);
     }
@@ -216,7 +216,7 @@ impl Interfaces {
         before != self.carrier(name)
     }
 
-    /// Whether it is up, has carrier and is nobody's port.
+    /// Returns true if the link is up, has carrier and is not a port.
     pub fn carrier(&self, name: &str) -> bool {
         let carrier = |link: &Link| self.carrier.get(name).copied().unwrap_or(link.carrier);
         self.link(name)
@@ -256,19 +256,19 @@ impl Interfaces {
         self.addresses.range(range).next().is_some()
     }
 
-    /// Whether it is there with this prefix, or as the node's own with any.
+    /// Returns true if the address is set with this prefix, or by others with any prefix.
     pub fn is_in_place(&self, index: u32, address: IpAddr, prefix: u8) -> bool {
         let range = (index, address, 0)..=(index, address, u8::MAX);
         let mut there = self.addresses.range(range).map(|(_, known)| known);
         there.any(|known| known.prefix == prefix || !known.is_ours())
     }
 
-    /// Adds an address that was just set, before its event comes.
+    /// Adds an address that was just set, before its event arrives.
     pub fn note_address(&mut self, address: Address) {
         self.addresses.insert(key(&address), address);
     }
 
-    /// Removes one that was just deleted.
+    /// Removes an address that was just deleted.
     pub fn forget_address(&mut self, index: u32, address: IpAddr, prefix: u8) {
         self.addresses.remove(&(index, address, prefix));
     }
@@ -278,7 +278,7 @@ fn place(link: &Link) -> (String, u32) {
     (link.name.clone(), link.index)
 }
 
-/// Whether it is up, and carries addresses: a port's frames go to its bridge.
+/// Returns true if the link is up and can carry addresses: the frames of a port go to its bridge.
 fn is_usable(link: &Link) -> bool {
     link.up && link.port_of.is_none()
 }

@@ -1,4 +1,4 @@
-//! Fence leases of groups: granted, revoked, revoked for lack of carrier.
+//! Grants fence leases of groups, and revokes them: on request, or for lack of carrier.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,18 +9,17 @@ use super::group::{Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 
-/// Leases to be granted to a group, and its virtual routers that get none for lack of carrier.
+/// Leases to be granted to a group, and its virtual routers that get none as their interface has no carrier.
 struct Grant {
     leases: Vec<(LeaseKey, Duration)>,
     without: BTreeSet<RouterId>,
 }
 
 impl Kernel {
-    /// Grants the leases of these groups in one transaction: those of virtual routers with carrier, and
-    /// that of the group. If they were granted before, only those are granted that were revoked for
-    /// lack of carrier. A lease that lapsed means that the elector was late, and only the elector can
-    /// decide what follows: with true all leases are granted again, as it found that nobody else is
-    /// active.
+    /// Grants the leases of these groups in one transaction: those of virtual routers with carrier, and that of the
+    /// group. If a group has leases already, only those are granted that were revoked for lack of carrier. A lease that
+    /// lapsed means that the elector was late, and only the elector can decide what follows. With true it has found
+    /// that nobody else is active, and all leases are granted again.
     pub fn grant_leases(&mut self, wanted: &[(&str, bool)]) -> Vec<Result<(), String>> {
         let plans: Vec<_> = wanted
             .iter()
@@ -83,13 +82,12 @@ impl Kernel {
         group.carried = false;
         group.without_carrier = plan.without;
         if again && !plan.leases.is_empty() && group.installed {
-            // Others may have learned another MAC address meanwhile.
+            // Neighbours may have learned another MAC address meanwhile.
             group.schedule.again(Instant::now());
         }
     }
 
-    /// Grants leases to the virtual routers that are new in a group with leases; `known` are the
-    /// others.
+    /// Grants leases to the new virtual routers of a group that has leases. `known` holds its earlier ones.
     pub(super) fn open_new_routers(
         &mut self,
         name: &str,
@@ -149,13 +147,13 @@ impl Kernel {
         Ok(())
     }
 
-    // Without a fence an address answers as long as it is installed.
+    // Removes the addresses of a group: without a fence an address answers as long as it is installed.
     pub(super) fn fall_silent(&mut self, name: &str) {
         let failures = self.remove_all(&[name]);
         self.warn(failures);
     }
 
-    /// Leases that may be valid.
+    /// Returns the leases of a group that may be valid.
     pub(super) fn open_keys(&self, group: &Group) -> Vec<LeaseKey> {
         if !group.open || group.is_cut_off() {
             return Vec::new();
@@ -173,9 +171,9 @@ impl Kernel {
         keys.chain([group.group_key()]).collect()
     }
 
-    // On an interface without carrier, which does not hear the peer, our addresses must not answer.
-    // Leases are revoked before anyone is notified.
-    // The name may be another device's by now, so the leases are found by the index.
+    // Revokes the leases on an interface that lost its carrier: it does not hear the peer, so our addresses must not
+    // answer there. Leases are revoked before anyone is notified. They are found by the index, as another device may
+    // have the name by now.
     pub(super) fn close_without_carrier(&mut self, interface: &str, index: u32) {
         let mut keys: Vec<LeaseKey> = Vec::new();
         for group in self.groups.values_mut().filter(|group| group.open) {

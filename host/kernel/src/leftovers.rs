@@ -1,5 +1,5 @@
-//! Removes what an earlier run left. It is recognised only by address protocol, route protocol,
-//! device alias and table name.
+//! Removes the objects that an earlier run left in the kernel. They are recognised only by address protocol, route
+//! protocol, device alias and table name.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use spared_netlink::constants::ROUTE_PROTOCOL;
 
 use super::{Kernel, KernelError, routes, vmac};
 
-/// Until the first claims after a start, or until there are none to come.
+/// Time for which the fence of an earlier run is kept if nothing is claimed after a start.
 const FENCE_KEPT: Duration = Duration::from_secs(60);
 
 impl Kernel {
-    /// Removes what is left and returns what it was. To be called before anything is claimed.
+    /// Removes leftovers and returns a list of them. Must be called before anything is claimed.
     ///
-    /// The fence of an earlier run stays until that of the first claims replaces it: it blocks copies of virtual
-    /// addresses that are not ours, which would answer meanwhile.
+    /// The fence of an earlier run stays until the first claims replace it. It blocks copies of virtual addresses that
+    /// others set, which would answer meanwhile.
     pub fn remove_leftovers(&mut self) -> Result<Vec<String>, KernelError> {
         self.resync()?;
-        // Devices may have been renamed since, and copies be on them.
+        // Devices may have been renamed since, and copies of addresses may be on them.
         let fence = self.fence.iter().filter(|fence| fence.is_there());
         let guarded = fence.flat_map(|fence| fence.link_local().unwrap_or_default());
         self.places.adopt(guarded);
@@ -30,7 +30,7 @@ impl Kernel {
             Some(fence) if fence.is_there() => {
                 self.old_fence_until = Some(Instant::now() + FENCE_KEPT);
             }
-            // This also finds out whether the kernel can have a fence.
+            // This also detects if the kernel has no nftables.
             Some(fence) => {
                 fence.remove()?;
             }
@@ -61,7 +61,7 @@ impl Kernel {
         }
     }
 
-    /// Notes the copies of virtual addresses that others set, for the fence that stays, and says what ends it.
+    /// Stores the copies of virtual addresses that others set, so that the fence stays for them. Logs how to end this.
     pub(super) fn leave_copies_blocked(&mut self) {
         if self.fence.is_none() {
             return;
@@ -148,8 +148,8 @@ impl Kernel {
     }
 }
 
-// Removes the fence of an earlier run that was killed before the fence was switched off: it would
-// block for ever. If nftables cannot be read, there is none.
+// Removes the fence of an earlier run which was killed before the fence was switched off: it would block forever. If
+// nftables cannot be read, there is no fence.
 fn remove_old_fence() -> Result<bool, KernelError> {
     match Fence::open_sockets() {
         Ok(mut fence) if fence.is_there() => Ok(fence.remove()?),

@@ -1,5 +1,5 @@
-//! The kernel as the host uses it: interfaces, addresses, routes, virtual-MAC devices, sockets and
-//! the fence, by netlink and without waiting.
+//! Manages what the host needs from the kernel: interfaces, addresses, routes, virtual-MAC devices, sockets and the
+//! fence, by netlink and without waiting.
 //!
 //! [`Kernel`] is fed by `follow`, `claim`, `grant_leases`, `install_all` and their reverses, and drained
 //! by [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It
@@ -59,7 +59,8 @@ use sockets::Sockets;
 
 /// Pause before a failed operation is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// A route to a gateway may come by a routing daemon, whose routes nobody here listens for.
+/// Pause before refused routes are retried. A routing daemon may add a route to their gateway, and its routes are not
+/// watched here.
 const ROUTES_RETRY: Duration = Duration::from_secs(10);
 
 /// Events for the host.
@@ -85,11 +86,12 @@ pub enum KernelEvent {
     FenceMissing {
         why: String,
     },
-    /// The fence is restored, after this time without it.
+    /// The fence was missing for `after` and is restored.
     FenceRestored {
         after: Duration,
     },
-    /// Other settings of forwarding are 0 than before: see [`Kernel::not_forwarding`].
+    /// The set of forwarding settings that are 0 has changed: see [`Kernel::not_forwarding`].
+    /// [`Kernel::not_forwarding`].
     Forwarding,
     Warning {
         text: String,
@@ -109,7 +111,7 @@ impl FenceStates {
         Self { passing, others }
     }
 
-    /// The fence of this group.
+    /// Returns the state of a group's fence.
     pub fn of(&self, group: &str) -> FenceState {
         match self.passing.contains(group) {
             true => FenceState::Passing,
@@ -121,9 +123,9 @@ impl FenceStates {
 /// State of a group's fence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FenceState {
-    /// The leases are valid.
+    /// The fence leases are valid.
     Passing,
-    /// The leases are not valid: no packet of the group passes.
+    /// The fence leases are not valid: no packet of the group passes.
     #[default]
     Blocking,
     /// The fence is missing: everything passes.
@@ -138,11 +140,11 @@ pub struct KernelCounts {
     pub fence: Counts,
     /// Number of times that the fence was restored.
     pub refenced: u64,
-    /// Total time for which it was known to be missing.
+    /// Total time for which the fence was known to be missing.
     pub fence_missing: Duration,
     pub announced: u64,
     pub announcements_failed: u64,
-    /// Number of times that events of the kernel were lost and everything was read again.
+    /// Number of times that kernel events were lost and all state was read again.
     pub overruns: u64,
 }
 
@@ -158,22 +160,21 @@ pub struct Kernel {
     route_monitor: Monitor,
     packets: PacketSocket,
     carrier: Carrier,
-    /// None if the administrator switched it off: then addresses are installed only while they may
-    /// answer.
+    /// The fence; None if the administrator switched it off. Addresses are then installed only while they may answer.
     fence: Option<Fence>,
     interfaces: Interfaces,
-    /// Something was claimed: addresses of ours that nobody claims are deleted.
+    /// True once something was claimed. From then on, addresses of ours that nobody claims are deleted.
     is_in_charge: bool,
-    /// When virtual addresses were last set behind the node's own.
+    /// Time at which virtual addresses were last moved behind the node's own addresses.
     put_behind_at: Option<Instant>,
     elsewhere: Elsewhere,
-    /// Where link-local virtual addresses are the same.
+    /// Devices in whose networks the link-local virtual addresses are.
     places: Places,
-    /// Copies of virtual addresses that stay blocked when spared has ended.
+    /// Copies of virtual addresses that stay blocked after spared has ended.
     copies_left: Vec<Guarded>,
-    /// Virtual-MAC devices that were made of late.
+    /// Recent creations of virtual-MAC devices.
     made: vmac::Made,
-    /// Notifications were lost, and links and addresses could not be read since.
+    /// True if notifications were lost, and links and addresses could not be read again since.
     is_outdated: bool,
     followed: BTreeMap<String, Followed>,
     links: Links,
@@ -181,12 +182,12 @@ pub struct Kernel {
     generations: u64,
     /// Contents of the fence, as far as known.
     plan: Option<Plan>,
-    /// When the fence of an earlier run is removed, unless something is claimed before.
+    /// Time at which the fence of an earlier run is removed if nothing has been claimed by then.
     old_fence_until: Option<Instant>,
     fence_missing_since: Option<Instant>,
-    /// Time of the next try after a failure.
+    /// Time of the next retry after a failure.
     retry_at: Option<Instant>,
-    /// When routes are tried again whose gateways were not reachable.
+    /// Time at which routes with unreachable gateways are retried.
     routes_at: Option<Instant>,
     borrowed: sysctl::Borrowed,
     events: Vec<KernelEvent>,
@@ -204,7 +205,7 @@ impl Kernel {
         Self::open_with(Some(Fence::open_sockets()?))
     }
 
-    /// Opens it without a fence.
+    /// Opens the kernel without a fence.
     pub fn open_without_fence() -> Result<Self, KernelError> {
         Self::open_with(None)
     }
@@ -251,7 +252,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Descriptors to poll for reading. They stay the same.
+    /// Descriptors to poll for reading. The set never changes.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let fence = self.fence.as_ref().map(Fence::descriptor);
         [
@@ -324,7 +325,7 @@ impl Kernel {
         self.interface_with(name, u32::MAX)
     }
 
-    /// The same, with only the sockets of the sets in `sockets` (`SPARED_SOCKETS_*`).
+    /// State of a followed interface, with only the sockets of the sets in `sockets` (`SPARED_SOCKETS_*`).
     pub fn interface_with(
         &self,
         name: &str,
@@ -358,7 +359,7 @@ impl Kernel {
         Some((event, descriptors))
     }
 
-    /// Whether a bridge or the like takes the frames of an interface.
+    /// Returns true if a bridge or a similar device takes the frames of an interface.
     pub fn is_port(&self, name: &str) -> bool {
         let link = self.interfaces.link(name);
         link.is_some_and(|link| link.port_of.is_some())
@@ -397,8 +398,7 @@ impl Kernel {
         let mut expected = group
             .held_routers()
             .filter_map(|router| Group::router_key(router, &self.interfaces));
-        // One interface that cannot advertise is not counted: the elector knows that and reports
-        // it.
+        // One valid lease is enough: the elector knows and reports an interface that cannot advertise.
         group.open && expected.any(|key| alive.contains(&key))
     }
 
@@ -417,8 +417,8 @@ impl Kernel {
         }
     }
 
-    /// Removes everything that spared installed, in reverse order. Copies of virtual addresses that somebody else set
-    /// would answer then, beside the peer: the fence goes on blocking them.
+    /// Removes everything that spared installed, in reverse order. The fence stays if others have set copies of virtual
+    /// addresses: without it the copies would answer together with the peer.
     pub fn close(mut self) {
         self.leave_copies_blocked();
         let names: Vec<String> = self.groups.keys().cloned().collect();

@@ -1,4 +1,4 @@
-//! Addresses of the links to the peer: set if missing, restored, removed.
+//! Sets the addresses of the links to the peer, and restores and removes them.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -24,7 +24,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// Devices and addresses of the links on present interfaces.
+    /// Returns device and address of each link whose interface is present.
     pub fn places(&self, interfaces: &Interfaces) -> Vec<(u32, IpAddr)> {
         let place = |path: &LinkPath| {
             let index = interfaces.link(&path.interface)?.index;
@@ -33,7 +33,7 @@ impl Links {
         self.paths.iter().filter_map(place).collect()
     }
 
-    /// Both ends of the link on an interface, once its address is set.
+    /// Returns both ends of the link on an interface, once its address is set.
     pub fn ends_on(&self, name: &str, index: u32, interfaces: &Interfaces) -> Option<Ends> {
         let path = self.paths.iter().find(|path| path.interface == name)?;
         interfaces.has_address(index, path.own).then_some(Ends {
@@ -45,7 +45,7 @@ impl Links {
 }
 
 impl Kernel {
-    /// Replaces the links: deletes the addresses of old ones and sets those of new ones.
+    /// Replaces the links: deletes the addresses of removed links and sets those of new ones.
     pub fn set_links(&mut self, paths: Vec<LinkPath>, port: u16) {
         let old = std::mem::replace(&mut self.links.paths, paths);
         self.links.port = port;
@@ -64,14 +64,14 @@ impl Kernel {
         }
     }
 
-    /// Whether the interface of a link is up and has carrier and its address.
+    /// Returns true if the interface of a link is up and has carrier and its address.
     pub fn is_link_usable(&self, path: &LinkPath) -> bool {
         let link = self.interfaces.link(&path.interface);
         link.is_some_and(|link| self.interfaces.has_address(link.index, path.own))
             && self.interfaces.carrier(&path.interface)
     }
 
-    /// Why it is not usable, in a few words.
+    /// Returns why the link is not usable, in a few words.
     pub fn link_lacks(&self, path: &LinkPath) -> Option<&'static str> {
         let link = self.interfaces.link(&path.interface);
         match link {
@@ -85,12 +85,12 @@ impl Kernel {
         }
     }
 
-    /// A socket for echo requests to a machine of the peer.
+    /// Opens a socket for echo requests to a machine of the peer.
     pub fn echo_socket_on(&self, path: &LinkPath) -> Option<OwnedFd> {
         echo_socket(path.own.is_ipv6(), Some(&path.interface)).ok()
     }
 
-    /// Sets the addresses that are missing.
+    /// Sets the link addresses that are missing.
     pub(super) fn sync_links(&mut self) {
         let mut failures = Vec::new();
         for path in self.links.paths.clone() {
@@ -113,7 +113,7 @@ impl Kernel {
                     self.open_sockets(&path.interface);
                     self.report(&path.interface);
                 }
-                // The event of a deletion has not come yet.
+                // The event of a deletion has not arrived yet.
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
                     self.retry_at = Some(Instant::now() + RETRY);
                 }
@@ -132,7 +132,7 @@ impl Kernel {
         self.requests.run_one(Ok(message))
     }
 
-    // Only our own address is deleted; one of the administrator stays.
+    // Deletes the address only if it is ours; one that the administrator set stays.
     fn delete_link_address(&mut self, path: &LinkPath) {
         let Some(index) = self.interfaces.link(&path.interface).map(|link| link.index) else {
             return;
@@ -152,7 +152,7 @@ impl Kernel {
         }
     }
 
-    /// Restores addresses that were deleted: at once, then at most once a second.
+    /// Restores link addresses that others deleted: at once, then at most once a second.
     pub(super) fn restore_links(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
         let hurt = |path: &&LinkPath| {
             let link = self.interfaces.link(&path.interface);

@@ -1,8 +1,9 @@
-//! Where a link-local virtual address is the same one: on its interface, and on whatever answers in the same network.
+//! Finds the devices on which a link-local virtual address is the same address: its interface, and every device that
+//! answers in the same network.
 //!
-//! Each network has its own link-local addresses, so neither the address nor the present name of an interface tells
-//! whether a device may answer. A device that was the interface of a claim is in that claim's network whatever its name is
-//! now, also when another interface has taken the name, as when two are swapped.
+//! Each network has its own link-local addresses. So neither the address nor the present name of an interface tells if
+//! a device may answer. A device that once was the interface of a claim stays in that claim's network, whatever its
+//! name is now. This holds also if another interface has taken the name, as when two are swapped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,18 +15,18 @@ use spared_netlink::Link;
 use super::interfaces::Interfaces;
 use super::vmac;
 
-/// Devices are stacked no deeper than that; the kernel permits eight levels.
+/// Maximum number of stacked devices that are followed. The kernel permits eight levels.
 const DEPTH_MAX: usize = 8;
-/// Kinds of devices that are in the network of the device that they sit on. A VLAN is not.
+/// Kinds of devices that share the network of the device that they sit on. A VLAN does not.
 const SHARING: [&str; 3] = ["macvlan", "macvtap", "ipvlan"];
 
-/// Devices, and link-local addresses of claims whose interface they are or were. With each the name of that interface;
-/// none if only the fence of an earlier run knows of it.
+/// Link-local addresses of claims, with each device that is or was the claim's interface, and the name of that
+/// interface. The name is None if only the fence of an earlier run knows the device.
 #[derive(Default)]
 pub struct Places(BTreeMap<(u32, IpAddr), Option<String>>);
 
 impl Places {
-    /// Adds where these claims are now, and forgets devices that have gone and claims that are none any more.
+    /// Adds the present devices of these claims. Forgets devices that have gone and claims that no longer exist.
     pub fn note<'c>(
         &mut self,
         claims: impl Iterator<Item = &'c AddressClaim>,
@@ -47,16 +48,18 @@ impl Places {
         });
     }
 
-    /// Adds those that the fence of an earlier run guards.
+    /// Adds the devices and addresses that the fence of an earlier run guards.
     pub fn adopt(&mut self, guarded: impl IntoIterator<Item = (u32, IpAddr)>) {
         for place in guarded {
             self.0.entry(place).or_default();
         }
     }
 
-    /// Devices that may answer in the networks of these places, with the address and what [`network`] says.
+    /// Returns the devices that may answer in the networks of these places, each with the address and the result of
+    /// [`network`].
     pub fn devices(&self, interfaces: &Interfaces) -> BTreeSet<(u32, IpAddr, u32)> {
-        // A port answers nothing, and what it carries for others passes. Ours are guarded by their claims.
+        // A port does not answer, and the traffic that it carries for others passes. Our devices are guarded by their
+        // claims.
         let may_answer = |link: &&Link| link.port_of.is_none() && !vmac::is_ours(link);
         let mut networks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for link in interfaces.links().filter(may_answer) {
@@ -72,7 +75,7 @@ impl Places {
         devices
     }
 
-    /// Whether a device is in the network of this claim.
+    /// Returns true if a device is in the network of this claim.
     pub fn has(&self, claim: &AddressClaim, index: u32, interfaces: &Interfaces) -> bool {
         let there = network(index, interfaces);
         self.0.iter().any(|((at, address), name)| {
@@ -83,7 +86,7 @@ impl Places {
     }
 }
 
-/// The device by which a network is known: the bridge of a port, what a macvlan is on.
+/// Returns the device that identifies a network: the bridge of a port, or the device below a macvlan.
 pub fn network(index: u32, interfaces: &Interfaces) -> u32 {
     let mut at = index;
     for _ in 0..DEPTH_MAX {

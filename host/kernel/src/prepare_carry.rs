@@ -1,9 +1,8 @@
-//! Switchover in the kernel: addresses are prepared on the node that takes the role, and packets
-//! are carried on the node that gives up the role.
+//! Performs the kernel's part of a switchover: addresses are prepared on the node that takes the role, and packets are
+//! carried on the node that gives up the role.
 //!
-//! While addresses are prepared, they are local: packets that the node itself sends to them stay
-//! here and do not reach the active node. That lasts until the other node gives up the role, mostly
-//! a few milliseconds.
+//! While addresses are prepared, they are local: packets that the node itself sends to them stay here and do not reach
+//! the active node. This lasts until the other node gives up the role, usually a few milliseconds.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +12,10 @@ use super::group::{Desired, Group};
 use super::{Kernel, KernelError, routes};
 
 impl Kernel {
-    /// Installs the addresses of these groups in one batch behind the blocking fence, without announcing
-    /// them; no effect if they are installed. No routes: the node must not send packets from an address
-    /// that is not answered. For the same reason an address that would add a route to a network in which
-    /// this node has no address waits for [`Kernel::install_all`]; without a fence all addresses do.
+    /// Installs the addresses of these groups in one batch behind the blocking fence, without announcing them. Has no
+    /// effect if they are installed. Routes are not installed: the node must not send packets from an address that it
+    /// does not answer for. For the same reason an address waits for [`Kernel::install_all`] if it would add a route to
+    /// a network in which this node has no address. Without a fence all addresses wait.
     pub fn prepare_all(&mut self, names: &[&str]) -> Vec<Result<(), KernelError>> {
         let mut set = BTreeSet::new();
         let begun = names.iter().map(|name| self.begin_prepare(name, &mut set));
@@ -48,7 +47,7 @@ impl Kernel {
         results
     }
 
-    // The failures of its devices; None if there is nothing to prepare.
+    // Prepares the devices of a group and returns the failures; None if there is nothing to prepare.
     fn begin_prepare(
         &mut self,
         name: &str,
@@ -65,7 +64,7 @@ impl Kernel {
         Ok(Some(failures))
     }
 
-    /// Removes what [`Kernel::prepare_all`] installed; no effect once the group is installed.
+    /// Removes what [`Kernel::prepare_all`] installed; has no effect once the group is installed.
     pub fn unprepare(&mut self, name: &str) -> Vec<KernelError> {
         let group = self.groups.get_mut(name);
         let Some(group) = group.filter(|group| group.prepared) else {
@@ -78,7 +77,8 @@ impl Kernel {
         failures
     }
 
-    // Addresses in a network that the node is in, or that add no network.
+    // Returns the addresses that may be prepared: those in a network that the node is in, and those that add no
+    // network.
     fn waiting_addresses(&self, name: &str) -> Vec<Desired> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -93,9 +93,8 @@ impl Kernel {
         waiting
     }
 
-    /// Revokes the leases of these groups, and carries their packets for a while, in one transaction.
-    /// Without a fence their addresses are removed at once, and packets that still come are forwarded as by
-    /// any router.
+    /// Revokes the leases of these groups, and carries their packets for a while, in one transaction. Without a fence
+    /// their addresses are removed at once, and packets that still arrive are forwarded as usual.
     pub fn carry_leases(&mut self, names: &[&str]) -> Result<(), KernelError> {
         let keys = self.keys_of(names, |group| {
             group.open = false;
@@ -114,7 +113,7 @@ impl Kernel {
         self.change_leases(|fence| fence.carry_leases(&keys))
     }
 
-    /// Ends what [`Kernel::carry_leases`] still passes, in one transaction.
+    /// Stops passing the packets of [`Kernel::carry_leases`], in one transaction.
     pub fn end_carries(&mut self, names: &[&str]) -> Result<(), KernelError> {
         let keys = self.keys_of(names, |group| std::mem::take(&mut group.carried));
         match keys.is_empty() {
@@ -123,7 +122,7 @@ impl Kernel {
         }
     }
 
-    // Keys of the leases of those groups that the change concerns.
+    // Applies `change` to each group, and returns the lease keys of the groups for which it returned true.
     fn keys_of(&mut self, names: &[&str], change: impl Fn(&mut Group) -> bool) -> Vec<LeaseKey> {
         let mut keys = Vec::new();
         for name in names {

@@ -1,9 +1,9 @@
-//! Virtual addresses that the kernel would prefer to the node's own, after those were changed.
+//! Moves virtual addresses behind the node's own addresses after those were changed.
 //!
-//! The first IPv4 address of a network is the source of the node's own packets to it. A virtual address is set behind
-//! the node's own; when that one is deleted, the virtual address is the first, and a new own address comes behind it.
-//! Then the virtual address is deleted and set again, in one message: nothing passes between the two. IPv6 needs
-//! nothing of the kind, as virtual addresses are deprecated there.
+//! The kernel uses the first IPv4 address of a network as the source of the node's own packets to it. A virtual address
+//! is set behind the node's own address. When the own address is deleted, the virtual one becomes the first, and a new
+//! own address comes behind it. Then the virtual address is deleted and set again in one message, so that nothing
+//! passes between the two. IPv6 needs no such move, as virtual addresses are deprecated there.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use super::{Kernel, KernelError, RETRY};
 use crate::strays::is_gone;
 
 impl Kernel {
-    /// Sets virtual addresses behind the node's own, at most once a second.
+    /// Moves virtual addresses behind the node's own addresses, at most once a second.
     pub(super) fn put_behind_own(&mut self, now: Instant) {
         let installed = self.groups.values().filter(|group| group.installed);
         let first: Vec<Desired> = installed.flat_map(|it| self.first_of(it)).collect();
@@ -30,7 +30,7 @@ impl Kernel {
         for address in first {
             let device = self.interfaces.name_of(address.index).unwrap_or_default();
             let device = device.to_owned();
-            // Without it the own addresses of that network would go with the virtual one.
+            // Without promote_secondaries the own addresses of that network would be deleted with the virtual one.
             if !promotes(&device) {
                 continue;
             }
@@ -45,7 +45,7 @@ impl Kernel {
         }
     }
 
-    // Addresses of a group that come before an address of the node's own, but should not.
+    // Returns the addresses of a group that come before an address of the node's own, but should not.
     fn first_of(&self, group: &Group) -> Vec<Desired> {
         let mut desired = group.desired(&self.interfaces);
         desired.retain(|wanted| {
@@ -98,7 +98,7 @@ fn is_same_network(one: &Address, other: &Address) -> bool {
     }
 }
 
-// Either setting suffices.
+// True if promote_secondaries is set, for all interfaces or for this one.
 fn promotes(device: &str) -> bool {
     ["all", device].iter().any(|name| {
         let path = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");

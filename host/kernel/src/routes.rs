@@ -1,4 +1,4 @@
-//! Virtual routes, and routes by which the node itself sends from a virtual address.
+//! Sets virtual routes, and routes by which the node itself sends from a virtual address.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,8 +16,8 @@ const MAIN: u32 = 254;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 
-/// Routes that a group should have now, without those of absent interfaces. First the networks of addresses on devices of
-/// their own, as gateways are in them.
+/// Returns the routes that a group should have now, without those of absent interfaces. Networks of addresses on
+/// virtual-MAC devices come first, as gateways are in them.
 pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
     let mut sending = Vec::new();
@@ -36,7 +36,7 @@ pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) 
                     .iter()
                     .filter_map(|route| from(route, address.address))
                     .collect(),
-                // they cannot be read: those that were set stay
+                // the routes cannot be read: those that were set stay
                 Err(_) => set_before(group, link.index, address.address),
             };
             sending.extend(found);
@@ -66,8 +66,8 @@ fn claimed(route: &RouteClaim, interfaces: &Interfaces) -> Option<Route> {
     })
 }
 
-// Routes of an interface by the kernel and by configuration. Those of routing daemons, which may be
-// a million, keep the source that the daemon selected.
+// Reads the routes of an interface that the kernel or the configuration set. Routes of routing daemons may be a
+// million, and keep the source that the daemon selected.
 fn lasting(requests: &mut Requests, index: u32) -> io::Result<Vec<Route>> {
     const KERNEL: u8 = 2;
     const BOOT: u8 = 3;
@@ -81,15 +81,15 @@ fn lasting(requests: &mut Requests, index: u32) -> io::Result<Vec<Route>> {
     Ok(routes)
 }
 
-// Routes of a group by which the node sends from an address, as they were set last.
+// Returns the routes by which the node sends from an address, as they were set last for this group.
 fn set_before(group: &Group, index: u32, source: IpAddr) -> Vec<Route> {
     let routes = group.routes.iter();
     let sending = routes.filter(|route| route.index == Some(index) && route.source == Some(source));
     sending.copied().collect()
 }
 
-// A route of the interface with this source, preferred to the original: IPv4 prepends it, IPv6 has
-// a lower metric.
+// Copies a route of the interface with this source. The kernel prefers the copy to the original: IPv4 prepends it, and
+// in IPv6 it has a lower metric.
 fn from(route: &Route, source: IpAddr) -> Option<Route> {
     let multicast_or_link = match route.destination {
         IpAddr::V4(v4) => v4.is_multicast(),
@@ -111,8 +111,8 @@ fn from(route: &Route, source: IpAddr) -> Option<Route> {
     })
 }
 
-// Whether the node reaches the network of an address by an address of its own, as it mostly does. A
-// virtual address on a device of its own brings no route to its network.
+// Returns true if the node reaches the network of an address by an address of its own, which is the usual case. A
+// virtual address on a virtual-MAC device adds no route to its network.
 pub fn reaches(interfaces: &Interfaces, index: u32, claim: &AddressClaim) -> bool {
     interfaces.addresses(index).any(|own| {
         own.prefix <= claim.prefix
@@ -160,14 +160,14 @@ fn network(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// What the kernel refused.
+/// Routes that the kernel refused, with the errors.
 #[derive(Default)]
 pub struct Refused {
     pub routes: Vec<Route>,
     pub failures: Vec<KernelError>,
 }
 
-/// Claimed routes that the kernel does not have.
+/// Returns the claimed routes that the kernel does not have.
 pub fn missing(group: &Group, interfaces: &Interfaces) -> Vec<MissingRoute> {
     let claims = group.claims.routes.iter();
     let missing = claims.filter(|claim| {
@@ -189,12 +189,12 @@ fn described(claim: &RouteClaim) -> String {
     format!("{}/{}{gateway}{interface}", claim.destination, claim.prefix)
 }
 
-/// Adds routes; existing ones are no error.
+/// Adds routes. An existing route is no error.
 pub fn add(requests: &mut Requests, routes: &[Route]) -> Refused {
     run(requests, routes, "add", Message::add_route, libc::EEXIST)
 }
 
-/// Deletes routes, in reverse order; missing ones are no error.
+/// Deletes routes, in reverse order. A missing route is no error.
 pub fn delete(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
     let reversed: Vec<Route> = routes.iter().rev().copied().collect();
     let delete = Message::delete_route;

@@ -1,6 +1,5 @@
-//! Sockets for followers: opened, filtered and locked here, for workers that cannot open them
-//! themselves. Each set is opened separately, so that a request of one plugin does not disturb the
-//! sockets of another.
+//! Opens, filters and locks sockets for workers, which cannot open them themselves. Each set is
+//! opened separately, so that a request of one plugin does not disturb the sockets of another.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,19 +15,19 @@ use super::filters::{
     Admitted, NETWORK_HEARTBEAT_FILTER, STATION_FILTER, heartbeat_filter, vrrp_filter,
 };
 
-/// All sets.
+/// All socket sets.
 const SETS: [u32; 3] = [SOCKETS_VRRP, SOCKETS_HEARTBEAT, SOCKETS_PING];
 
-/// Name to follow for sockets without an interface.
+/// Name that is followed to get sockets without an interface.
 pub const ANY: &str = "@any";
 
-/// Place at which sockets are opened.
+/// Interface on which sockets are opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'p> {
     pub name: &'p str,
-    /// 0 for [`ANY`].
+    /// Index of the interface; 0 for [`ANY`].
     pub index: u32,
-    /// Both ends, if it is a link whose address is set.
+    /// Both ends of the link, if the interface is that of a link whose address is set.
     pub ends: Option<Ends>,
     /// MAC address of the interface.
     pub mac: [u8; 6],
@@ -36,29 +35,30 @@ pub struct Place<'p> {
     pub admitted: &'p [Admitted],
 }
 
-/// Sockets of a followed interface, by set.
+/// Sockets of a followed interface, and when they last changed.
 #[derive(Default)]
 pub struct Sockets {
     sets: BTreeMap<u32, Set>,
-    /// A new number for each time that a set was opened or closed.
+    /// Generation of each set: a new number each time that the set is opened or closed.
     changed: BTreeMap<u32, u64>,
 }
 
-/// A set, with the place at which it was opened.
+/// Open socket set, with the interface on which it was opened.
 struct Set {
     index: u32,
     ends: Option<Ends>,
-    /// Filter of [`SocketKind::VrrpLink`]. It is locked, so another filter needs another socket.
+    /// Filter of [`SocketKind::VrrpLink`]. It is locked, so that another filter needs another
+    /// socket.
     filter: Vec<Instruction>,
-    /// In the order of the event.
+    /// Sockets in the order in which the event lists them.
     open: Vec<(SocketKind, OwnedFd)>,
-    // Kept open so that switches with IGMP and MLD snooping forward the groups.
+    // Sockets that are kept open so that switches with IGMP and MLD snooping forward the groups.
     _members: Vec<OwnedFd>,
 }
 
 impl Sockets {
-    /// Opens and closes the sets in `wanted` as needed at this place. Returns whether something was
-    /// opened or closed, and the errors of sets that cannot be opened.
+    /// Opens the sets in `wanted` and closes the others, as needed on this interface. Returns true
+    /// if something was opened or closed, and the errors of sets that cannot be opened.
     pub fn sync(
         &mut self,
         place: Place<'_>,
@@ -121,19 +121,19 @@ impl Sockets {
             .map(|(_, set)| set)
     }
 
-    /// Kinds of the sockets in the sets `wanted`.
+    /// Returns the kinds of the sockets in the sets `wanted`.
     pub fn kinds(&self, wanted: u32) -> Vec<SocketKind> {
         let open = self.among(wanted).flat_map(|set| &set.open);
         open.map(|(kind, _)| *kind).collect()
     }
 
-    /// Descriptors in the order of [`Self::kinds`].
+    /// Returns the descriptors, in the order of [`Self::kinds`].
     pub fn descriptors(&self, wanted: u32) -> Vec<BorrowedFd<'_>> {
         let open = self.among(wanted).flat_map(|set| &set.open);
         open.map(|(_, socket)| socket.as_fd()).collect()
     }
 
-    /// Number that changes whenever a set in `wanted` is opened or closed.
+    /// Returns a number that changes whenever a set in `wanted` is opened or closed.
     pub fn generation(&self, wanted: u32) -> u64 {
         let changed = self.changed.iter().filter(|(kind, _)| *kind & wanted != 0);
         changed.map(|(_, number)| *number).max().unwrap_or(0)
@@ -145,7 +145,7 @@ impl Set {
         self.index == place.index && (kind != SOCKETS_HEARTBEAT || self.ends == place.ends)
     }
 
-    /// Replaces the socket for adverts if others are accepted than before.
+    /// Replaces the socket for adverts if the filter has changed.
     fn admit(&mut self, filter: &[Instruction]) -> io::Result<bool> {
         if self.filter == filter {
             return Ok(false);
@@ -162,7 +162,8 @@ impl Set {
     }
 }
 
-// Heartbeats need a link with its address. Only echo requests need no interface.
+// True if a set can be opened here. Heartbeats need a link with its address. Only echo requests
+// need no interface.
 fn is_possible(kind: u32, place: Place<'_>) -> bool {
     match kind {
         SOCKETS_HEARTBEAT => place.ends.is_some() && place.index != 0,

@@ -1,4 +1,4 @@
-//! What became of a group's claims: addresses that are missing, copies that somebody else set, routes.
+//! Reports the state of a group's claims: addresses that are missing, copies that somebody else set, routes.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::group::{Group, router_id};
 use super::{Kernel, routes};
 
 impl Kernel {
-    /// All addresses of a group: whether each is installed, and how often it was restored.
+    /// Returns all addresses of a group: if each is installed, and how often it was restored.
     pub fn address_status(&self, name: &str) -> Vec<AddressStatus> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -43,13 +43,13 @@ impl Kernel {
             .collect()
     }
 
-    /// Claimed routes of a group with its addresses here that the kernel does not have.
+    /// Returns the claimed routes of an installed group that the kernel does not have.
     pub fn missing_routes(&self, name: &str) -> Vec<MissingRoute> {
         let group = self.groups.get(name).filter(|group| group.installed);
         group.map_or_else(Vec::new, |it| routes::missing(it, &self.interfaces))
     }
 
-    /// Copies of a group's addresses that somebody else set, on whatever device.
+    /// Returns copies of a group's addresses that somebody else set, on any device.
     pub fn foreign_addresses(&self, name: &str) -> Vec<ForeignAddress> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -61,7 +61,8 @@ impl Kernel {
         self.copies(group).map(foreign).collect()
     }
 
-    /// The same, with their claims. An owner's addresses are set by others by right.
+    /// Returns the copies of a group's addresses, with their claims. The addresses of an owner do not count: others are
+    /// meant to set them.
     pub(super) fn copies<'k>(
         &'k self,
         group: &'k Group,

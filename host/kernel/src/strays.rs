@@ -1,8 +1,8 @@
-//! Addresses of spared's that are where they do not belong, deleted by the index of their device before anything else
-//! is done.
+//! Deletes addresses of spared's that are on a device where they do not belong, by the device's index and before
+//! anything else is done.
 //!
-//! The kernel itself knows which addresses are ours, on whatever device they are, as it stores who set them. So an
-//! interface that was renamed, or that a bridge took, keeps no address, whatever its name is now.
+//! The kernel stores who set an address, so that ours are found on every device. An interface that was renamed, or
+//! became a port of a bridge, keeps no address, whatever its name is now.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ use super::group::Group;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 
 impl Kernel {
-    /// Deletes all addresses of ours that do not belong where they are, in one batch.
+    /// Deletes, in one batch, all addresses of ours that are on a device where they do not belong.
     pub(super) fn remove_strays(&mut self) {
-        // What an earlier run left is removed by name, and before anything is claimed.
+        // `remove_leftovers` has removed the addresses of an earlier run before anything is claimed.
         let ours = self.interfaces.all_addresses().filter(|it| it.is_ours());
         let ours: Vec<Address> = ours.copied().collect();
         if ours.is_empty() || !self.is_in_charge {
@@ -79,7 +79,7 @@ impl Kernel {
         }
     }
 
-    /// Devices that have a guarded address, whoever set it.
+    /// Returns the devices that have a guarded address, whoever set it.
     pub(super) fn holders(&self, guarded: &[Guarded]) -> BTreeSet<u32> {
         let guarded: BTreeSet<(IpAddr, u32)> = guarded
             .iter()
@@ -92,7 +92,7 @@ impl Kernel {
     }
 }
 
-/// Where an address is the same one: a link-local one differs on every device.
+/// Key by which an address is unique: a link-local address differs on every device.
 pub fn place(address: IpAddr, index: u32) -> (IpAddr, u32) {
     match spared_fence::is_link_local(address) {
         true => (address, index),
@@ -100,7 +100,7 @@ pub fn place(address: IpAddr, index: u32) -> (IpAddr, u32) {
     }
 }
 
-/// The address is gone, or its device.
+/// Returns true if a refused deletion means that the address or its device is gone.
 pub fn is_gone(error: &std::io::Error) -> bool {
     let gone = [libc::EADDRNOTAVAIL, libc::ENODEV];
     error.raw_os_error().is_some_and(|it| gone.contains(&it))

@@ -1,12 +1,12 @@
-//! Settings of interfaces, and their previous values. Where /proc/sys is read-only, as in most containers, those of IPv4 go
-//! by netlink.
+//! Changes settings of interfaces and restores their previous values. If /proc/sys is read-only, as in most containers,
+//! IPv4 settings are set by netlink.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use spared_netlink::{Message, Requests};
 
-/// linux/ip.h: IPV4_DEVCONF_*.
+/// Settings that netlink can change, with their numbers (linux/ip.h: IPV4_DEVCONF_*).
 const BY_NETLINK: [(&str, u16); 4] = [
     ("rp_filter", 8),
     ("arp_announce", 18),
@@ -14,19 +14,19 @@ const BY_NETLINK: [(&str, u16); 4] = [
     ("promote_secondaries", 20),
 ];
 
-/// An interface.
+/// Interface whose settings are changed.
 #[derive(Clone, Copy, Debug)]
 pub struct On<'n> {
     pub name: &'n str,
     pub index: u32,
 }
 
-/// Changed settings of the administrator's interfaces, which are restored at the end.
+/// Original values of the administrator's settings that spared has changed, restored at the end.
 #[derive(Default)]
 pub struct Borrowed(BTreeMap<(String, &'static str), (u32, String)>);
 
 impl Borrowed {
-    /// Sets a value of IPv4 for the time that spared runs.
+    /// Sets an IPv4 setting while spared runs, and keeps its original value.
     pub fn set(
         &mut self,
         requests: &mut Requests,
@@ -43,7 +43,7 @@ impl Borrowed {
         Ok(())
     }
 
-    /// Restores the settings that still exist.
+    /// Restores the settings of interfaces that still exist.
     pub fn put_back(&mut self, requests: &mut Requests) {
         for ((name, key), (index, old)) in std::mem::take(&mut self.0) {
             let on = On { name: &name, index };
@@ -53,7 +53,7 @@ impl Borrowed {
     }
 }
 
-/// Sets a value of IPv4.
+/// Sets an IPv4 setting.
 pub fn set_ipv4(requests: &mut Requests, on: On<'_>, key: &str, value: &str) -> io::Result<()> {
     let refused = match std::fs::write(path("ipv4", on.name, key), value) {
         Err(error) if is_read_only(&error) => error,
@@ -66,7 +66,7 @@ pub fn set_ipv4(requests: &mut Requests, on: On<'_>, key: &str, value: &str) -> 
     requests.run_one(Message::set_ipv4_setting(on.index, *setting, value))
 }
 
-/// Sets a value of IPv6, if it is another one.
+/// Sets an IPv6 setting, if its value differs.
 pub fn set_ipv6(interface: &str, key: &str, value: &str) -> io::Result<()> {
     match read("ipv6", interface, key)? == value {
         true => Ok(()),
@@ -74,7 +74,7 @@ pub fn set_ipv6(interface: &str, key: &str, value: &str) -> io::Result<()> {
     }
 }
 
-/// Whether nobody can write settings here.
+/// Returns true if the error means that settings are read-only here.
 pub fn is_read_only(error: &io::Error) -> bool {
     let codes = [libc::EROFS, libc::EACCES, libc::EPERM];
     error.raw_os_error().is_some_and(|it| codes.contains(&it))

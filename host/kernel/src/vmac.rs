@@ -1,5 +1,5 @@
-//! Virtual-MAC devices: a macvlan for each virtual router with a virtual MAC, silent while its
-//! group is not active.
+//! Creates virtual-MAC devices: a macvlan for each virtual router with a virtual MAC, silent while its group is not
+//! active.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -31,10 +31,10 @@ impl RouterId {
         [0x00, 0x00, 0x5e, 0x00, family, self.vrid]
     }
 
-    /// The device, if there is one: ours, on this parent, with this MAC.
+    /// Returns the device, if there is one: ours, on this parent, with this MAC.
     pub fn find<'a>(&self, interfaces: &'a Interfaces) -> Option<&'a Link> {
         let parent = interfaces.link(&self.interface)?;
-        // The kernel puts a macvlan on a macvlan onto that one's own device.
+        // The kernel puts a macvlan that is created on a macvlan onto the device below.
         let lower = parent.parent.filter(|_| is_macvlan(parent));
         let lower = lower.unwrap_or(parent.index);
         interfaces
@@ -42,13 +42,13 @@ impl RouterId {
             .find(|link| link.parent == Some(lower) && link.mac == self.mac() && is_ours(link))
     }
 
-    /// Its name, unless another is configured.
+    /// Returns the device's name, unless another is configured.
     pub fn name(&self) -> String {
         device_name(&self.interface, self.family, self.vrid)
     }
 }
 
-/// Times at which devices were made on a parent, with its index.
+/// Recent creations of each device, with the index of its parent.
 #[derive(Default)]
 pub struct Made(BTreeMap<RouterId, (u32, VecDeque<Instant>)>);
 
@@ -56,7 +56,7 @@ impl Made {
     const TIMES_MAX: usize = 3;
     const WITHIN: Duration = Duration::from_secs(60);
 
-    /// Whether it was made so often of late that somebody must be deleting it.
+    /// Returns true if the device was created so often recently that somebody must be deleting it.
     pub fn is_contested(&self, key: &RouterId, now: Instant) -> bool {
         let times = self.0.get(key).into_iter().flat_map(|(_, times)| times);
         let recent = times.filter(|at| now.duration_since(**at) < Self::WITHIN);
@@ -73,7 +73,7 @@ impl Made {
         }
     }
 
-    /// Forgets all others than these, and those whose parent went meanwhile, and the device with it.
+    /// Keeps only the wanted devices whose parent is still the same. A device goes with its parent.
     pub fn retain(&mut self, wanted: &BTreeSet<RouterId>, interfaces: &Interfaces) {
         let parent_of = |key: &RouterId| interfaces.link(&key.interface).map(|link| link.index);
         self.0
@@ -89,7 +89,7 @@ pub fn is_ours(link: &Link) -> bool {
     link.alias.as_deref() == Some(DEVICE_ALIAS) && is_macvlan(link)
 }
 
-/// Creates the device, down. It comes up when the fence guards it. Returns the settings that cannot be set here, too.
+/// Creates the device, down: it is set up when the fence guards it. Also returns the settings that cannot be set here.
 pub fn create(
     requests: &mut Requests,
     interfaces: &Interfaces,
@@ -125,7 +125,7 @@ pub fn create(
     Ok((Link { alias, ..link }, unset))
 }
 
-// Leaves it without an address, IPv6, and answers for addresses of other devices. Returns the settings of IPv6 that are
+// Disables IPv6, address generation, and answers for addresses of other devices. Returns the IPv6 settings that are
 // read-only here: the fence keeps the device silent without them.
 fn silence(requests: &mut Requests, link: &Link) -> io::Result<Vec<&'static str>> {
     let on = sysctl::On {
@@ -157,8 +157,8 @@ fn silence(requests: &mut Requests, link: &Link) -> io::Result<Vec<&'static str>
     Ok(unset)
 }
 
-/// Switches IPv6 on or off; on only while the group is active. Where that is read-only, it is on all the time, behind the
-/// fence.
+/// Switches IPv6 on or off; it is on only while the group is active. If the setting is read-only, IPv6 is always on,
+/// behind the fence.
 pub fn set_ipv6(name: &str, on: bool) -> io::Result<()> {
     if !has_ipv6(name) {
         return Ok(());

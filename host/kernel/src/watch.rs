@@ -1,4 +1,4 @@
-//! Changes of the kernel's tables by other programs, and the reactions to them.
+//! Detects changes that other programs make to the kernel's tables, and reacts to them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ use super::interfaces::{Change, LinkChange};
 use super::sockets::Place;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 
-/// Time between two restorations of a contested address.
+/// Pause before a contested address is restored.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);
 
 impl Kernel {
-    /// Reads all descriptors and acts on what changed.
+    /// Reads all descriptors and handles the changes.
     pub fn handle_ready(&mut self, now: Instant) -> Vec<KernelEvent> {
         self.handle_carrier();
         self.handle_monitor(now);
@@ -109,7 +109,7 @@ impl Kernel {
         for event in events {
             structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
             let changes = self.interfaces.apply(event);
-            // A device that has another name now, or another owner, answers no longer.
+            // A device that was renamed or became a port must not answer any longer.
             let is_loss =
                 |it: &Change| matches!(it, Change::Link { what, .. } if what.carrier_lost);
             if changes.iter().any(is_loss) {
@@ -154,7 +154,7 @@ impl Kernel {
         }
     }
 
-    /// Whether somebody else set or deleted one of our groups' addresses.
+    /// Returns true if somebody else set or deleted an address of our groups.
     fn are_of_copies(&self, events: &[Event]) -> bool {
         let of = |event: &Event| match event {
             Event::Address(it) | Event::AddressGone(it) if !it.is_ours() => Some(it.address),
@@ -170,7 +170,7 @@ impl Kernel {
 
     fn link_changed(&mut self, name: &str, index: u32, what: LinkChange, now: Instant) {
         if what.carrier_lost {
-            // The event may be old by now; the thread reports the present carrier.
+            // The event may be outdated; the thread reports the present carrier.
             if self.interfaces.link(name).is_some() {
                 self.interfaces.set_carrier(name, false);
             }
@@ -192,7 +192,7 @@ impl Kernel {
         self.report(name);
     }
 
-    /// Makes devices, fence and sockets follow the interfaces.
+    /// Makes devices, fence and sockets match the interfaces.
     fn reconcile_structure(&mut self, now: Instant) {
         if let Err(error) = self.sync_devices().and_then(|()| self.sync_fence()) {
             self.warn([error]);
@@ -204,7 +204,7 @@ impl Kernel {
         self.filter_sockets();
     }
 
-    /// The claimed virtual routers of an interface. Adverts of others are not accepted.
+    /// Returns the claimed virtual routers of an interface. Adverts of others are not accepted.
     fn admitted(&self, name: &str) -> Vec<Admitted> {
         let claims = self.groups.values().flat_map(|group| &group.claims.routers);
         let here = claims.filter(|claim| claim.interface == name);
@@ -216,7 +216,7 @@ impl Kernel {
         .collect()
     }
 
-    /// Makes the sockets follow the claims on their interfaces.
+    /// Makes the filters of the sockets match the claims on their interfaces.
     pub(super) fn filter_sockets(&mut self) {
         let names: Vec<String> = self.followed.keys().cloned().collect();
         for name in names {
@@ -251,7 +251,7 @@ impl Kernel {
         }
     }
 
-    // Restores what was lost when interfaces went down that are up again.
+    // Restores what was lost while interfaces were down.
     fn reinstall(&mut self, now: Instant) {
         for followed in self.followed.values_mut() {
             followed.sockets.rejoin();
@@ -271,7 +271,7 @@ impl Kernel {
     }
 
     fn handle_deletions(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
-        // Without those that were undone meanwhile, or that came with an interface that went down.
+        // Ignores addresses that are back already, and those that went because their interface went down.
         let up: BTreeSet<u32> = self
             .interfaces
             .links()
@@ -362,8 +362,8 @@ impl Kernel {
         }
     }
 
-    // An address without its local route answers nobody, and only with the address does the kernel set the route again.
-    // The event of this deletion puts the address back.
+    // Deletes an address that has lost its local route. It answers nobody, and the kernel restores the route only with
+    // the address. The event of this deletion restores the address.
     fn delete_dead(&mut self, address: IpAddr) {
         for name in self.installed_groups() {
             let Some(group) = self.groups.get(&name) else {
@@ -376,20 +376,20 @@ impl Kernel {
         }
     }
 
-    // A gateway may be reachable now, or an interface may have another network.
+    // Updates the routes of all groups. A gateway may be reachable now, or an interface may have another network.
     fn sync_all_routes(&mut self) {
         let names = self.installed_groups();
         self.sync_routes_of(&names);
     }
 
-    // What lasts was told when it was refused first.
+    // Retries refused routes, without warnings: a lasting failure was reported when it occurred first.
     fn try_routes_again(&mut self) {
         for name in self.installed_where(|group| !group.refused_routes.is_empty()) {
             self.sync_routes(&name);
         }
     }
 
-    // The kernel removes those of an interface that goes down, without an event.
+    // Restores routes. The kernel removes the routes of an interface that goes down, without an event.
     fn look_for_routes(&mut self) {
         let names = self.installed_where(|group| !group.claims.routes.is_empty());
         self.sync_routes_of(&names);
@@ -434,7 +434,7 @@ impl Kernel {
         }
     }
 
-    /// Reads all links and addresses again, now or, if it cannot, at the next retry.
+    /// Reads all links and addresses again. If that fails, it is done at the next retry.
     fn read_again(&mut self, now: Instant) {
         let done = self.resync();
         self.is_outdated = done.is_err();
@@ -473,7 +473,7 @@ impl Kernel {
     }
 }
 
-// Compares without interface, scope and metric, which the kernel adds if a claim omits them.
+// Compares two routes without interface, scope and metric, which the kernel adds if a claim omits them.
 fn same_place(a: &Route, b: &Route) -> bool {
     (a.destination, a.prefix, a.table) == (b.destination, b.prefix, b.table)
 }

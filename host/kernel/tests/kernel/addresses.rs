@@ -1,4 +1,4 @@
-//! Addresses, routes and virtual-MAC devices: installed, kept, put back, removed.
+//! Tests addresses, routes and virtual-MAC devices: installed, kept, restored, removed.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ fn an_address_whose_local_route_somebody_deletes_is_put_back_with_it() {
     let events = drive_until(&mut kernel, |_, events| restored(events) > 0);
     assert_eq!(restored(&events), 1, "{events:?}");
     assert!(route(&net).starts_with("local 10.0.0.1"), "{}", route(&net));
-    // a route that the kernel deletes with its address is no other program's work
+    // a route that the kernel deletes with its address was not deleted by another program
     net.ip("addr add 10.0.0.9/24 dev lan2");
     net.ip("addr del 10.0.0.9/24 dev lan2");
     let events = drive_for(&mut kernel, Duration::from_millis(100));
@@ -111,7 +111,7 @@ fn an_address_that_is_deleted_again_and_again_is_contested() {
                 .iter()
                 .any(|event| matches!(event, KernelEvent::Contested { .. }))
         );
-        // sooner, it would be the same flush still
+        // an earlier deletion would belong to the same flush
         drive_for(&mut kernel, Duration::from_millis(110));
     }
     net.ip("addr del 10.0.0.1/24 dev lan2");
@@ -124,7 +124,7 @@ fn an_address_that_is_deleted_again_and_again_is_contested() {
         }]
     );
     assert!(!kernel.address_status("office")[0].present);
-    // Who is still active then gets it back, at a slower pace.
+    // If the node is still active, the address is restored, at a slower pace.
     drive_until(&mut kernel, |_, events| restored(events) > 0);
 }
 
@@ -197,7 +197,7 @@ fn what_admin_down_took_comes_back_with_up() {
             .contains("198.51.100.0/24 via 10.0.0.3 dev lan2 proto 213")
     );
     assert!(net.output("ip", "-6 route").contains("2001:db8:9::/48"));
-    // Nobody meant it against us.
+    // Nobody deleted our addresses deliberately.
     assert_eq!(restored(&events), 0, "{events:?}");
     events.retain(|event| !matches!(event, KernelEvent::Interface { .. }));
     assert_eq!(events, []);
@@ -238,7 +238,7 @@ fn an_interface_that_is_made_anew_gets_everything_again() {
     assert!(shown.contains("10.0.0.1/24"), "{shown}");
     assert!(shown.contains("fe80::1/64"), "{shown}");
     assert!(shown.contains("vrrp50v6.lan2"), "{shown}");
-    // Behind a fence that is blocking until the elector asks again.
+    // The fence is blocking until the elector asks again.
     net.station_ip("addr add 10.0.0.3/24 dev peer");
     net.station_ip("addr add fe80::3/64 dev peer nodad");
     assert!(net.ignores("10.0.0.1"));
@@ -347,7 +347,7 @@ fn a_start_removes_what_a_killed_run_left_and_nothing_else() {
         .routes
         .push(route("198.51.100.0/24", Some("10.0.0.3"), None));
     drop(active(&net, claims));
-    // What looks like ours, and is the administrator's.
+    // Objects of the administrator that look like ours.
     net.ip("addr add 10.0.0.5/24 dev lan2");
     net.ip("link add link lan2 name vrrp51.lan2 type macvlan mode bridge");
     net.ip("route add 203.0.113.0/24 via 10.0.0.3");
@@ -527,7 +527,7 @@ fn claims_that_contradict_other_groups_are_refused_and_change_nothing() {
     assert_eq!(net.output("nft", "-s list ruleset"), before);
 }
 
-/// As by a routing daemon, of whose routes nobody hears.
+/// The other route is like that of a routing daemon, whose routes are not watched.
 #[test]
 fn a_route_is_tried_again_when_another_route_may_lead_to_its_gateway() {
     let Some(net) = Net::new() else { return };

@@ -1,5 +1,5 @@
-//! Everything at random: interfaces, addresses, tables and claims change under a group that opens
-//! and closes, and after each step what should be is.
+//! Changes interfaces, addresses, tables and claims at random while a group becomes active and
+//! backup, and checks the kernel's state after each step.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ impl Random {
     }
 }
 
-// Two routers on two interfaces, one with a virtual MAC, both families, a few addresses more or
-// less.
+// Two virtual routers, one of each family, on two interfaces. Virtual MACs and the number of
+// addresses are random.
 fn random_claims(random: &mut Random) -> Claims {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     claims.routers[0].vmac = random.below(2) == 0;
@@ -81,7 +81,7 @@ fn disturb(net: &Net, kernel: &mut Kernel, random: &mut Random, active: &mut boo
     let number = 2 + random.below(2);
     let (name, peer) = (format!("lan{number}"), ["peer", "peer3"][number - 2]);
     let there = kernel.interface(&name).unwrap().0;
-    // Those that fail find nothing to disturb: as well.
+    // A command that fails finds nothing to disturb, which is no error.
     let quietly = |arguments: &str| {
         net.output("ip", arguments);
     };
@@ -148,7 +148,7 @@ fn disturb(net: &Net, kernel: &mut Kernel, random: &mut Random, active: &mut boo
 }
 
 fn check(net: &Net, kernel: &mut Kernel, active: bool, at: &str) {
-    // A device that somebody deleted again and again is given up at some point.
+    // A device that somebody deletes repeatedly is given up at some point.
     let tables = net.output("nft", "list tables");
     assert!(tables.contains("table netdev spared\n"), "{at}: {tables}");
     let ruleset = net.output("nft", "list table netdev spared");
@@ -172,18 +172,18 @@ fn check(net: &Net, kernel: &mut Kernel, active: bool, at: &str) {
             if status.interface != interface || (active && !event.up && event.present) {
                 continue;
             }
-            // After the third deletion within a minute the kernel half says so, and waits.
+            // After the third deletion within a minute the kernel module reports it, and waits.
             let is_contested = status.why.contains("keeps deleting its virtual-MAC device");
             let expected = active && event.up && !is_contested;
             assert_eq!(status.present, expected, "{at}: {status:?}");
         }
     }
-    // Leases are where the host opened them and a carrier has been ever since.
+    // A lease is valid if the host granted it and the carrier has not been lost since.
     let held = kernel.fence_status("office");
     if !active || with_carrier == 0 {
         assert_eq!(held, FenceState::Blocking, "{at}: {ruleset}");
     } else {
-        // As the elector does when a carrier is back.
+        // The elector asks for leases when a carrier is back.
         kernel.grant_lease("office").unwrap();
         assert_eq!(kernel.fence_status("office"), FenceState::Passing, "{at}");
     }

@@ -1,4 +1,4 @@
-//! The kernel without a fence: addresses are here exactly while they may answer, and nftables is left alone.
+//! Tests the kernel without a fence: addresses are installed exactly while they may answer, and nftables is left alone.
 
 use std::time::Duration;
 

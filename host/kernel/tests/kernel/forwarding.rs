@@ -1,4 +1,4 @@
-//! Settings of forwarding that the claimed addresses need.
+//! Tests the settings of forwarding that the claimed addresses need.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::lab::*;
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// A router that forwards, with addresses of both families on `lan2` and, if so, on `wan2`.
+/// Makes a router that forwards, with addresses of both families on `lan2`, and on `wan2` if
+/// `is_router` is true.
 fn kernel_on(net: &Net, is_router: bool) -> Kernel {
     net.add_link("wan2", "peer2");
     set(net, "net/ipv4/ip_forward", true);
@@ -62,13 +63,13 @@ fn each_setting_that_is_off_is_told_and_named_until_it_is_on() {
             });
         }
     }
-    // as it is at the start
+    // a kernel that is opened later finds it at its start
     set(&net, "net/ipv4/ip_forward", false);
     drop(kernel);
     assert_eq!(found_at_start(), ["net.ipv4.ip_forward"]);
 }
 
-/// What a kernel that is opened now finds.
+/// Returns the settings that a kernel opened now finds to be 0.
 fn found_at_start() -> Vec<String> {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     add_router(&mut claims, "10.1.0.1/24", Family::V4);
@@ -89,7 +90,7 @@ fn an_interface_that_is_made_again_is_judged_by_its_new_settings() {
     set(&net, "net/ipv4/conf/default/forwarding", false);
     net.add_link("wan2", "peer2");
     drive_until(&mut kernel, |kernel, _| kernel.not_forwarding() == [wan]);
-    // with its name its setting goes, too
+    // a renamed interface is not claimed, so its setting does not count
     net.ip("link set wan2 down");
     net.ip("link set wan2 name attic");
     drive_until(&mut kernel, |kernel, _| kernel.not_forwarding().is_empty());

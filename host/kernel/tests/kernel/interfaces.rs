@@ -1,4 +1,4 @@
-//! Interfaces as followers see them: carrier, sockets, comings and goings.
+//! Tests interfaces as followers see them: carrier, sockets, creation and removal.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn kernel_on(net: &Net) -> Kernel {
     kernel
 }
 
-// The descriptor of a kind, duplicated.
+// Returns a duplicate of the descriptor of a kind.
 fn socket(kernel: &Kernel, kind: SocketKind) -> OwnedFd {
     let (event, sockets) = kernel.interface("lan2").unwrap();
     let position = event
@@ -53,7 +53,7 @@ fn the_vrrp_socket_hears_adverts_of_both_families_and_nothing_else() {
     let mac = [2, 0, 0, 0, 0, 9];
     tap.send(&advert(mac, Family::V4, 50, 100));
     tap.send(&advert(mac, Family::V6, 50, 100));
-    // Tagged, another protocol, truncated, another station's.
+    // Frames that are tagged, of another protocol, truncated, or for another station.
     let mut tagged = advert(mac, Family::V4, 50, 100);
     tagged.splice(12..12, [0x81, 0x00, 0x00, 0x05]);
     tap.send(&tagged);
@@ -64,7 +64,7 @@ fn the_vrrp_socket_hears_adverts_of_both_families_and_nothing_else() {
     let mut other = advert(mac, Family::V4, 50, 100);
     other[..6].copy_from_slice(&[2, 0, 0, 0, 0, 77]);
     tap.send(&other);
-    // Its own.
+    // A frame from the interface's own MAC.
     spared_netlink::PacketSocket::sender()
         .unwrap()
         .send(index_of("lan2"), &advert(mac, Family::V4, 51, 100))
@@ -112,7 +112,7 @@ fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
     // the follower is told, and its other sockets stay
     assert_ne!(event.generation, before.generation);
     assert_eq!(event.sockets, before.sockets);
-    // another lease lets nobody else in
+    // another lease does not change the filter
     claimed.lease_ns += 1;
     kernel.claim("office", claimed).unwrap();
     let after = kernel.interface("lan2").unwrap().0.generation;
@@ -270,7 +270,7 @@ fn a_tap_that_loses_carrier_again_and_again_is_noticed_each_time() {
     );
 }
 
-// A program on the other side of a tap: carrier as long as it holds the descriptor.
+// Opens the other side of a tap: it has carrier as long as the descriptor is open.
 fn attach(name: &str) -> std::fs::File {
     const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
     let file = std::fs::File::options()
@@ -348,7 +348,7 @@ fn events_of_the_kernel_may_be_lost_and_nothing_is_missed() {
         .unwrap();
     kernel.grant_lease("office").unwrap();
     kernel.install("office").unwrap();
-    // More than any buffer holds, while nobody reads.
+    // More events than any buffer holds, while nobody reads.
     let file = format!("/tmp/spared-{}.batch", std::process::id());
     let mut batch = String::new();
     for round in 0..40 {
@@ -377,7 +377,7 @@ fn events_of_the_kernel_may_be_lost_and_nothing_is_missed() {
 
 #[test]
 fn an_ordinary_user_may_do_all_of_it_inside_a_user_namespace() {
-    // This same binary again, as root of a user namespace of its own.
+    // This binary is started again, as root of its own user namespace.
     const INSIDE: &str = "SPARED_TEST_INSIDE_USER_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {
         return inside_user_namespace();

@@ -1,5 +1,5 @@
-//! Link-local virtual addresses, of which every network has its own: copies that somebody sets, on devices that are renamed,
-//! swapped or used by others, also after a kill.
+//! Tests link-local virtual addresses, which are separate in each network: copies that somebody sets, on devices that
+//! are renamed, swapped or used by others, also after a kill.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn claims_on(interfaces: &[&str]) -> Claims {
     claims
 }
 
-/// Whether somebody answers a solicitation of fe80::1 by this device of the station.
+/// Returns true if somebody answers a solicitation of fe80::1 through this device of the station.
 fn answers(net: &Net, peer: &str) -> bool {
     let tap = net.tap_on(peer);
     let mac = mac_in(&net.station, peer);
@@ -27,7 +27,7 @@ fn answers(net: &Net, peer: &str) -> bool {
     tap.hears(|it| it.len() >= 78 && it[12..14] == [0x86, 0xdd] && it[54] == 136)
 }
 
-/// The same on a machine that may be busy.
+/// Returns true if somebody answers within five tries, as the machine may be busy.
 fn answers_soon(net: &Net, peer: &str) -> bool {
     (0..5).any(|_| answers(net, peer))
 }
@@ -39,7 +39,7 @@ fn swap(net: &Net, first: &str, second: &str) {
     }
 }
 
-/// Where copies of the group's addresses are.
+/// Returns the interfaces that have copies of the group's addresses.
 fn copies(kernel: &Kernel) -> Vec<String> {
     let foreign = kernel.foreign_addresses("office").into_iter();
     foreign.map(|it| it.interface).collect()
@@ -80,7 +80,7 @@ fn a_copy_does_not_answer_after_two_names_were_swapped() {
     for kill in [false, true] {
         let Some(net) = Net::new() else { return };
         net.add_link("wan", "peer2");
-        // of the other network another address
+        // the group has an IPv4 router in the other network
         let mut wanted = claims_on(&["lan2"]);
         wanted.routers.push(router("wan", Family::V4, 51));
         let mut kernel = Kernel::open().unwrap();
@@ -138,7 +138,7 @@ fn a_copy_does_not_answer_on_a_macvlan_or_a_bridge_of_the_network() {
     net.add_link("wan", "peer2");
     let mut kernel = Kernel::open().unwrap();
     kernel.claim("office", claims_on(&["lan2"])).unwrap();
-    // in another network it is another address, and no business of the group's
+    // in another network it is another address, which does not concern the group
     net.ip("addr add fe80::1/64 dev wan nodad");
     net.ip("link add mv link lan2 type macvlan mode bridge");
     net.ip("link add br0 type bridge");
@@ -162,7 +162,7 @@ fn a_copy_does_not_answer_on_a_macvlan_or_a_bridge_of_the_network() {
     assert!(answers_soon(&net, "peer2"));
 }
 
-/// What comes for a macvlan comes by the device below it.
+/// Packets for a macvlan arrive through the device below it.
 #[test]
 fn an_address_of_a_macvlan_answers_while_its_group_is_active_and_no_longer() {
     for vmac in [false, true] {

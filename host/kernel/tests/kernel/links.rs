@@ -1,4 +1,4 @@
-//! The links' addresses, and the sockets that plugins get for heartbeats and pings.
+//! Tests the links' addresses, and the sockets that plugins get for heartbeats and pings.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +29,7 @@ fn v4() -> LinkPath {
     path("10.8.0.1/30", "10.8.0.2")
 }
 
-/// The router's end of the link, with what the elector follows; the station has the peer's.
+/// Makes the router's end of the link, with the sockets that the elector follows. The station has the peer's end.
 fn linked(net: &Net, path: &LinkPath) -> Kernel {
     let station = format!("addr add {}/{} dev peer", path.peer, path.prefix);
     net.station_ip(&station);
@@ -47,7 +47,7 @@ fn socket(kernel: &Kernel, interface: &str, kind: SocketKind) -> OwnedFd {
     sockets[position].try_clone_to_owned().unwrap()
 }
 
-/// Waits for so many packets, and returns these and what else is there by then.
+/// Waits for `count` packets. Returns them, and others that have arrived by then.
 fn received(socket: BorrowedFd<'_>, count: usize) -> Vec<Vec<u8>> {
     let until = Instant::now() + LIMIT;
     let mut packets = Vec::new();
@@ -74,7 +74,7 @@ fn tell(net: &Net, from: SocketAddr, to: SocketAddr, text: &str) {
     socket.send_to(text.as_bytes(), to).unwrap();
 }
 
-/// A socket of the station's, which cannot be had before its kernel has found an IPv6 address free.
+/// Opens a socket of the station. This fails until its kernel has found that the IPv6 address is unique.
 fn bind(net: &Net, at: SocketAddr) -> UdpSocket {
     net.inside(|| {
         let until = Instant::now() + LIMIT;
@@ -110,7 +110,7 @@ fn an_address_that_is_missing_is_set_put_back_and_removed() {
         events.iter().any(told)
     });
     assert!(addresses(&net).contains("10.8.0.1/30"), "{events:?}");
-    // Again at once: a fight is slowed down, and not given up.
+    // The address is deleted again at once: restoring is slowed down, not given up.
     net.ip("addr del 10.8.0.1/30 dev lan2");
     drive_until(&mut kernel, |kernel, _| !kernel.is_link_usable(&path));
     drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(&path));
@@ -158,7 +158,7 @@ fn a_path_follows_its_interface() {
     drive_until(&mut kernel, |kernel, _| {
         kernel.link_lacks(&path) == Some("its interface is absent")
     });
-    // Made anew, it has its address and sockets of its own again.
+    // An interface that is created again gets the address again, and new sockets.
     let (before, _) = kernel.interface("lan2").unwrap();
     assert_eq!(before.sockets, []);
     net.add_link("lan2", "peer");
@@ -182,7 +182,7 @@ fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
             "nft",
             "add chain inet closed input { type filter hook input priority 0 ; policy drop ; }",
         );
-        // Neighbour discovery, which no router's firewall drops.
+        // No router's firewall drops neighbour discovery.
         net.output(
             "nft",
             "add rule inet closed input meta l4proto icmpv6 accept",
@@ -194,11 +194,11 @@ fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
         };
         net.station_ip(&format!("addr replace {other}/16 dev peer"));
         let (own, peer) = (at(path.own, PORT), at(path.peer, PORT));
-        // Another port here, another there, another address.
+        // Packets from another port, to another port, and from another address.
         tell(&net, at(path.peer, 4000), own, "port");
         tell(&net, peer, at(path.own, 4000), "port");
         tell(&net, at(other, PORT), own, "stranger");
-        // In fragments.
+        // A fragmented packet.
         tell(&net, peer, own, &"x".repeat(3000));
         tell(&net, peer, own, "heartbeat");
         let packets = received(heard.as_fd(), 1);
@@ -231,8 +231,8 @@ fn heartbeats_go_to_the_peer_from_the_links_address_and_port() {
         let mut buffer = [0; 16];
         let (length, from) = listener.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..length], from), (&b"heartbeat"[..], own));
-        // What comes back is for the packet socket; this one would only fill up. The first answer would be in it once
-        // the second one is heard.
+        // Replies are for the packet socket; this socket would only fill up. If it received replies, the first one
+        // would be in it when the second one has arrived in the packet socket.
         let heard = socket(&kernel, "lan2", SocketKind::HeartbeatIn);
         for answer in [b"answer", b"second"] {
             listener.send_to(answer, own).unwrap();
@@ -254,7 +254,7 @@ fn an_interface_without_a_link_has_no_heartbeats() {
     });
     let (event, sockets) = kernel.interface("lan2").unwrap();
     assert_eq!((event.sockets.len(), sockets.len()), (0, 0));
-    // A link that is configured later brings them.
+    // A link that is configured later adds its sockets.
     kernel.set_links(vec![v4()], PORT);
     let (event, _) = kernel.interface("lan2").unwrap();
     assert_eq!(
@@ -298,7 +298,7 @@ fn pings_hear_answers_and_errors_and_nothing_else() {
             let to = at(target.parse().unwrap(), 0);
             rustix::net::sendto(&pings, &echo_request(), SendFlags::empty(), &to).unwrap();
         }
-        // A request of the station's is for the kernel.
+        // The kernel answers a request of the station.
         assert!(net.pings("10.8.0.1"));
         let kinds: Vec<u8> = received(pings.as_fd(), 2)
             .iter()
@@ -311,7 +311,7 @@ fn pings_hear_answers_and_errors_and_nothing_else() {
 }
 
 fn echo_request() -> [u8; 8] {
-    // Type 8, its checksum, number 1 of identifier 0x5a5a.
+    // An echo request: type 8, its checksum, identifier 0x5a5a, number 1.
     let sum = !(0x0800u16 + 0x5a5a + 1);
     let [high, low] = sum.to_be_bytes();
     [8, 0, high, low, 0x5a, 0x5a, 0, 1]

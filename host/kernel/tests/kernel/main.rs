@@ -1,4 +1,4 @@
-//! What the kernel does for the host: fence, addresses, sockets; with real packets between namespaces.
+//! Tests what the kernel does for the host: fence, addresses, sockets; with real packets between namespaces.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Virtual addresses whose interfaces are renamed, taken by a bridge or given away, and copies of them that somebody
-//! else sets: a station asks by ARP and neighbour discovery what still answers.
+//! Tests virtual addresses whose interfaces are renamed, become ports of a bridge or leave the namespace, and copies of
+//! them that somebody else sets. A station asks by ARP and neighbour discovery which addresses still answer.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::lab::*;
 
 const ADDRESSES: [&str; 2] = ["10.0.0.1/24", "2001:db8::1/64"];
 
-/// A node that is active, and its driver.
+/// Makes the namespaces of an active node, and its kernel.
 fn active() -> Option<(Net, Kernel)> {
     let (net, mut kernel) = installed(claims(&ADDRESSES, LONG))?;
     kernel.grant_lease("office").unwrap();
@@ -17,12 +17,12 @@ fn active() -> Option<(Net, Kernel)> {
     Some((net, kernel))
 }
 
-/// Whether all of the group's addresses answer a station, on a machine that may be busy.
+/// Returns true if all of the group's addresses answer a station within five tries, as the machine may be busy.
 fn all_answer(net: &Net) -> bool {
     (0..5).any(|_| answering(net) == ADDRESSES)
 }
 
-/// Which of the group's addresses answer a station.
+/// Returns the group's addresses that answer a station.
 fn answering(net: &Net) -> Vec<&'static str> {
     let tap = net.tap();
     let source = "fe80::3";
@@ -49,7 +49,7 @@ fn is_advertisement(frame: &[u8]) -> bool {
         && frame[62..78] == target.octets()
 }
 
-/// Virtual addresses on a device, as `ip` prints them.
+/// Returns the virtual addresses on a device, as `ip` prints them.
 fn on(net: &Net, device: &str) -> Vec<&'static str> {
     let shown = net.output("ip", &format!("addr show {device}"));
     let has = |address: &&str| shown.contains(&format!(" {address} "));
@@ -123,7 +123,7 @@ fn another_device_that_takes_the_name_is_fenced_and_gets_the_addresses() {
     drive_for(&mut kernel, Duration::from_millis(100));
     assert_eq!(on(&net, "lan9"), [""; 0]);
     assert_eq!(on(&net, "lan2"), ADDRESSES);
-    // back in one go, and nobody granted a lease on the other device
+    // both renames are read together, and nobody granted a lease on the other device
     net.ip("link set lan2 name spare");
     net.ip("link set lan9 name lan2");
     drive_for(&mut kernel, Duration::from_millis(100));
@@ -340,7 +340,7 @@ fn an_interface_that_is_renamed_while_nobody_looks_is_silent() {
         return;
     };
     assert!(all_answer(&net));
-    // as after a kill: the lease ends, and nobody reads what the kernel tells
+    // as after a kill: the lease ends, and nobody reads the kernel's events
     let mut kernel = std::mem::ManuallyDrop::new(kernel);
     kernel.revoke_lease("office").unwrap();
     net.ip("link set lan2 name lan9");

@@ -1,4 +1,4 @@
-//! Routes of groups whose gateways are in networks that only a virtual address gives.
+//! Tests routes of groups whose gateways are in networks that only a virtual address provides.
 
 use spared_contract::{Claims, RouteClaim};
 use spared_kernel::Kernel;
@@ -20,7 +20,7 @@ fn default_route(gateway: &str) -> RouteClaim {
     }
 }
 
-/// Addresses of networks in which the node has none of its own, each on a device of its own.
+/// Claims of addresses in networks in which the node has no address of its own, each on a virtual-MAC device.
 fn lone_networks() -> Claims {
     let mut claims = claims(&["198.51.100.1/24", "2001:db8:7::1/64"], LONG);
     for router in &mut claims.routers {
@@ -68,7 +68,7 @@ fn a_gateway_in_a_network_that_only_the_virtual_address_gives_is_reached() {
     }
 }
 
-/// Within the five seconds for which `drive_until` waits, not at the next of the tries that come every ten.
+/// The route is set within the 5 s for which `drive_until` waits, not at the next retry, which comes every 10 s.
 #[test]
 fn a_gateway_in_the_network_of_another_group_is_reached_as_soon_as_that_is_there() {
     let Some(net) = Net::new() else { return };

@@ -1,5 +1,5 @@
-//! A switchover as the kernel sees it: packets are carried where answers have ended, addresses wait
-//! without a word where they are to begin.
+//! Tests the kernel's part of a switchover: the old node carries packets after its answers have
+//! ended, and on the new node addresses wait in silence.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn both_families(vmac: bool) -> Claims {
     claims
 }
 
-// Whoever has learned the address does not ask again.
+// Makes the station remember the MAC of an address, so that it does not ask again.
 fn remember(net: &Net, address: &str, mac: &str) {
     net.station_ip(&format!(
         "neigh replace {address} lladdr {mac} dev peer nud permanent"
@@ -68,7 +68,8 @@ fn what_is_released_is_carried_and_nobody_learns_it_any_more() {
     let heard = tap.frames(Duration::from_millis(300));
     let heard: Vec<_> = heard.iter().filter(|frame| taught(frame)).collect();
     assert!(heard.is_empty(), "{heard:x?}");
-    // Nor by hand: ARP, an advertisement and duplicate detection do not leave.
+    // Frames that a program sends do not leave either: ARP, an advertisement and duplicate
+    // detection.
     let own = mac_of(&net, "lan2");
     let mut advertisement = solicitation("fe80::2", "2001:db8::1", own);
     advertisement[54] = 136;
@@ -100,7 +101,7 @@ fn after_a_release_the_resignation_passes_and_nothing_else_of_vrrp() {
     let adverts: Vec<_> = heard.iter().filter(|frame| is_advert(frame)).collect();
     assert_eq!(adverts.len(), 1, "{adverts:x?}");
     assert_eq!(adverts[0][36], 0);
-    // The resignation ends leases, not what is carried.
+    // The resignation ends leases, but not the carrying.
     remember(&net, "10.0.0.1", &mac_text(&net, "lan2"));
     assert!(net.pings("10.0.0.1"));
 }
@@ -235,7 +236,7 @@ fn a_group_that_is_taken_back_has_its_lease_and_no_more_than_that() {
     );
 }
 
-// A backup: claimed, and nothing installed.
+// A backup: it has claims, and nothing is installed.
 fn backup(claims: Claims) -> Option<(Net, Kernel)> {
     let net = Net::new()?;
     net.ip("addr add 10.0.0.2/24 dev lan2");
@@ -331,7 +332,7 @@ fn what_is_prepared_is_announced_within_a_few_milliseconds_and_answers() {
         kernel.prepare("office").unwrap();
         drive_for(&mut kernel, Duration::from_millis(50));
         tap.clear();
-        // The best of some: the machine may stall.
+        // The shortest of three counts, as the machine may stall.
         let mut took = Vec::new();
         for _ in 0..3 {
             kernel.grant_lease("office").unwrap();

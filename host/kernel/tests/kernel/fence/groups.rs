@@ -1,4 +1,4 @@
-//! Several routers, groups and VLANs: each has a lease of its own.
+//! Tests several routers, groups and VLANs: each has its own lease.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn routers_of_one_group_have_leases_of_their_own() {
     drive_until(&mut kernel, |kernel, _| !carrier(kernel));
     assert!(net.pings("10.0.0.1"), "the other interface goes on");
     assert_eq!(kernel.fence_status("office"), FenceState::Passing);
-    // With the carrier back, only what was closed for it is opened.
+    // When the carrier is back, only the leases that were revoked for it are granted.
     net.station_ip("link set peer3 up");
     drive_until(&mut kernel, |kernel, _| carrier(kernel));
     assert!(net.ignores("10.0.1.1"), "nobody asked for the lease yet");
@@ -140,7 +140,7 @@ fn hundreds_of_groups_are_claimed_granted_and_revoked_in_one_change_each() {
     let mut kernel = Kernel::open().unwrap();
     let mut wanted = all_vrids();
     let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
-    // one that claims what another one has
+    // a group that claims what another one has
     let taken = wanted[0].1.clone();
     wanted.push(("second".to_owned(), taken));
     let begun = std::time::Instant::now();
@@ -196,7 +196,7 @@ fn hundreds_of_groups_are_installed_carried_and_removed_in_one_change_each() {
     kernel.grant_leases(&all);
     let addresses = |net: &Net| net.output("ip", "addr").matches("inet 10.0.0.").count();
     let before = addresses(&net);
-    // what a change takes alone, and what it takes for all the others
+    // time of a change for one group, and for all others together
     let mut compare = |what: &str, change: &mut dyn FnMut(&mut Kernel, &[&str])| {
         let begun = std::time::Instant::now();
         change(&mut kernel, &names[..1]);

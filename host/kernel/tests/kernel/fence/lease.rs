@@ -1,4 +1,5 @@
-//! Closed, nobody learns or reaches an address; adverts open nothing and keep what is open.
+//! Tests leases: while the fence blocks, nobody learns or reaches an address. An advert renews a
+//! valid lease and grants none.
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ fn a_closed_lease_lets_nobody_learn_or_reach_an_ipv4_address() {
     assert_eq!(kernel.fence_status("office"), FenceState::Passing);
 
     kernel.revoke_lease("office").unwrap();
-    // Even who knows the MAC already gets no answer.
+    // A station that knows the MAC already gets no answer either.
     assert!(net.ignores("10.0.0.1"));
     assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     assert!(kernel.counts().fence.refused > 0);
@@ -111,7 +112,7 @@ fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
     assert!(net.ignores("10.0.0.1"));
     assert!(net.ignores("10.0.0.77"));
     assert_eq!(kernel.counts().fence.resigned, 1);
-    // Closed or not, a resignation always passes.
+    // A resignation always passes, also through a blocking fence.
     send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 0)).unwrap();
     assert!(tap.hears(is_advert));
 }
@@ -124,7 +125,7 @@ fn vrrp_of_others_passes_untouched() {
     let tap = net.tap();
     send(&advert(mac_of(&net, "lan2"), Family::V4, 51, 100)).unwrap();
     assert!(tap.hears(|frame| is_advert(frame) && frame[35] == 51));
-    // Also from the virtual MAC of a router that is not ours.
+    // Adverts pass also from the virtual MAC of a router that is not ours.
     send(&advert([0, 0, 0x5e, 0, 1, 51], Family::V4, 51, 100)).unwrap();
     assert!(tap.hears(|frame| is_advert(frame) && frame[35] == 51));
     send(&advert(mac_of(&net, "lan2"), Family::V6, 50, 100)).unwrap();
@@ -169,7 +170,7 @@ mod alone {
         assert_eq!(kernel.fence_status("office"), FenceState::Passing);
         assert!(tap.hears(is_advert));
 
-        // Silence longer than the lease, as of a daemon that was stopped.
+        // No advert for longer than the lease, as if the daemon was stopped.
         std::thread::sleep(SHORT * 2);
         assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
         let before = kernel.counts().fence.adverts_refused;
@@ -180,7 +181,7 @@ mod alone {
         assert_eq!(kernel.counts().fence.adverts_refused, before + 1);
         assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
         assert!(net.ignores("10.0.0.1"));
-        // Nor does the host by publishing active again.
+        // The host does not restore it either by publishing active again.
         kernel.grant_lease("office").unwrap();
         assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     }
@@ -220,7 +221,7 @@ mod alone {
             return;
         }
         let leases = net.output("nft", "list set netdev spared lease");
-        // The group's lease, and the router's.
+        // One lease is the group's, the other the router's.
         assert_eq!(leases.matches("expires").count(), 2, "{leases}");
         std::thread::sleep(lease * 2);
         let leases = net.output("nft", "list set netdev spared lease");

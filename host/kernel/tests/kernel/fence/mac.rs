@@ -1,4 +1,4 @@
-//! Virtual MACs, and addresses that are not accepted.
+//! Tests the fence with virtual MACs, and with addresses that are not accepted.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ fn a_virtual_mac_is_silent_until_active_and_alone_answers_then() {
         .collect();
     assert_eq!(replies.len(), 1, "one answer for the node's own address");
     assert_eq!(replies[0][6..12], mac_of(&net, "lan2"));
-    // And one answer for the virtual one, by the virtual MAC.
+    // The virtual address has one answer, from the virtual MAC.
     tap.send(&arp_request([10, 0, 0, 1]));
     let replies = tap.frames(Duration::from_millis(300));
     let macs: Vec<&[u8]> = replies
@@ -156,7 +156,8 @@ fn frames_from_the_virtual_mac_leave_only_while_the_lease_lives() {
     let Some((_net, mut kernel)) = installed(claims) else {
         return;
     };
-    // Of no protocol that the fence knows: a switch would learn from it all the same.
+    // The frame is of a protocol that the fence does not know. A switch would learn from it
+    // nevertheless.
     let frame = [&[0xff; 6][..], &VMAC4, &[0x88, 0xb5], &[0; 46]].concat();
     assert!(send(&frame).is_err());
     kernel.grant_lease("office").unwrap();

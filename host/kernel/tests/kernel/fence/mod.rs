@@ -1,4 +1,4 @@
-//! The fence, clause by clause, with real packets from a third namespace.
+//! Tests each rule of the fence with real packets from a third namespace.
 
 mod groups;
 mod lease;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::lab::send;
 
-/// Short, for what must be seen to expire.
+/// Short lease, for tests in which it expires.
 const SHORT: Duration = Duration::from_millis(100);
 
-// Sends an advert again and again for two and a half times a lease, often enough to keep it. False where the machine
-// stalled for so long that the lease ran out by right.
+// Sends an advert repeatedly for two and a half times a lease, often enough to keep it. False if the machine stalled
+// for so long that the lease had to expire.
 fn keeps_sending(frame: &[u8], lease: Duration) -> bool {
     let begun = Instant::now();
     let mut last = begun;

@@ -1,4 +1,4 @@
-//! What others do to the ruleset: the fence comes back, and leaves theirs alone.
+//! Tests changes of the ruleset by others: the fence is restored, and leaves their rules alone.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use spared_kernel::{FenceState, Kernel, KernelEvent};
 
 use crate::lab::*;
 
-/// Until the kernel has put its tables back.
+/// Drives the kernel until it has restored its tables.
 fn until_fenced(kernel: &mut Kernel) -> Vec<KernelEvent> {
     drive_until(kernel, |_, events| {
         let mut events = events.iter();
@@ -78,7 +78,7 @@ fn leases_are_closed_and_opened_also_before_the_notice_of_a_flush_is_read() {
 fn without_a_mirror_a_flush_leaves_the_fence_closed() {
     let Some(net) = Net::new() else { return };
     net.station_ip("addr add 10.0.0.3/24 dev peer");
-    // Somebody else has the name.
+    // Another program has a table of this name.
     assert_eq!(net.output("nft", "add table netdev spared-mirror"), "");
     let mut kernel = Kernel::open().unwrap();
     kernel
@@ -106,7 +106,7 @@ fn a_flush_gives_a_dead_elector_no_time() {
     };
     kernel.grant_lease("office").unwrap();
     let opened = Instant::now();
-    // Nobody sends adverts. Again and again somebody flushes.
+    // Nobody sends adverts, and another program flushes the ruleset repeatedly.
     while opened.elapsed() < lease + Duration::from_millis(100) {
         net.output("nft", "flush ruleset");
         until_fenced(&mut kernel);
@@ -115,7 +115,8 @@ fn a_flush_gives_a_dead_elector_no_time() {
     assert!(net.ignores("10.0.0.1"));
 }
 
-/// What is left of a lease is another time later. Later nft breaks lists into lines.
+/// True if the line shows a lease, whose remaining time changes. Newer versions of nft break lists
+/// into lines.
 fn is_lease(line: &str) -> bool {
     line.contains("elements = { 0x") || line.trim_start().starts_with("0x")
 }

@@ -1,4 +1,4 @@
-//! What a blocking fence lets in and out beside answers, and what it does not.
+//! Tests which traffic, other than answers, a blocking fence passes.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Frames that routers and hosts send, and a kernel that has something to guard.
+//! Makes the frames that routers and hosts send, and a kernel with addresses to guard.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{Net, OneGroup, index_of};
 
 type Mac = [u8; 6];
 
-/// Long, for what must be seen open.
+/// Long lease, for tests in which it must not expire.
 pub const LONG: Duration = Duration::from_secs(30);
 pub const VMAC4: [u8; 6] = [0, 0, 0x5e, 0, 1, 50];
 pub const VMAC6: [u8; 6] = [0, 0, 0x5e, 0, 2, 50];
@@ -51,7 +51,7 @@ pub fn is_advert(frame: &[u8]) -> bool {
     frame[12..14] == [8, 0] && frame[23] == 112
 }
 
-/// The router's own way out, as its worker's packet socket has it.
+/// Sends a frame from the router, as its worker's packet socket does.
 pub fn send(frame: &[u8]) -> std::io::Result<()> {
     spared_netlink::PacketSocket::sender()?.send(index_of("lan2"), frame)
 }

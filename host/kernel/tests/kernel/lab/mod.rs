@@ -1,4 +1,4 @@
-//! Namespaces for the kernel tests: a router under test, and a third station on its link.
+//! Makes namespaces for the kernel tests: a router under test, and a third station on its link.
 //!
 //! The test's own thread enters the router's namespace; sockets opened elsewhere by [`Net::inside`]
 //! stay where they were opened.
@@ -24,7 +24,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// None, with the reason printed, where this user may not make namespaces.
+    /// Creates both namespaces. None, with the reason printed, if this user may not create namespaces.
     pub fn new() -> Option<Self> {
         let net = Self {
             router: Namespace::or_skip("router")?,
@@ -38,7 +38,7 @@ impl Net {
     pub fn add_link(&self, name: &str, peer: &str) {
         self.router.add_cable(name, &self.station, peer).unwrap();
         for (namespace, device) in [(&self.router, name), (&self.station, peer)] {
-            // Without its own chatter a device is silent unless something under test speaks.
+            // Without these messages of its own a device is silent unless something under test sends.
             for key in ["accept_ra", "router_solicitations", "accept_dad"] {
                 let setting = format!("net/ipv6/conf/{device}/{key}");
                 namespace.set(&[(&setting, "0")]).unwrap();
@@ -53,17 +53,17 @@ impl Net {
         self.station.run(|| Ok(work())).unwrap()
     }
 
-    /// In the router's namespace.
+    /// Runs `ip` in the router's namespace.
     pub fn ip(&self, arguments: &str) {
         self.router.shell(&format!("ip {arguments}")).unwrap();
     }
 
-    /// In the station's namespace.
+    /// Runs `ip` in the station's namespace.
     pub fn station_ip(&self, arguments: &str) {
         self.station.shell(&format!("ip {arguments}")).unwrap();
     }
 
-    /// What a command prints in the router's namespace.
+    /// Returns what a command prints in the router's namespace.
     pub fn output(&self, program: &str, arguments: &str) -> String {
         let mut command = self.router.command(program);
         let output = command.args(arguments.split_whitespace()).output().unwrap();
@@ -72,13 +72,13 @@ impl Net {
         said + &complained
     }
 
-    /// Whether the station gets an answer to a ping. In its own time: an earlier failure makes
-    /// its kernel wait a second before it asks for the MAC again, and the machine may be busy.
+    /// Returns true if the station gets an answer to a ping. It tries three times: after an earlier failure its kernel
+    /// waits a second before it asks for the MAC again, and the machine may be busy.
     pub fn pings(&self, address: &str) -> bool {
         (0..3).any(|_| self.ping(address, "2"))
     }
 
-    /// Whether it gets none.
+    /// Returns true if the station gets no answer to a ping.
     pub fn ignores(&self, address: &str) -> bool {
         !self.ping(address, "0.3")
     }
@@ -88,12 +88,12 @@ impl Net {
         self.station.shell(&line).is_ok()
     }
 
-    /// A socket of the station that sees every frame.
+    /// Opens a socket of the station that receives every frame.
     pub fn tap(&self) -> Tap {
         self.tap_on("peer")
     }
 
-    /// The same on another device of the station.
+    /// Opens a socket that receives every frame on this device of the station.
     pub fn tap_on(&self, device: &str) -> Tap {
         self.inside(|| {
             let index = index_of(device);
@@ -117,7 +117,7 @@ impl Tap {
         self.socket.send(self.index, frame).unwrap();
     }
 
-    /// All frames that arrive within a time.
+    /// Returns all frames that arrive within a time.
     pub fn frames(&self, time: Duration) -> Vec<Vec<u8>> {
         let end = Instant::now() + time;
         let mut frames = Vec::new();
@@ -134,7 +134,7 @@ impl Tap {
         }
     }
 
-    /// Whether a frame of this kind arrives within 300 ms.
+    /// Returns true if a frame of this kind arrives within 300 ms.
     pub fn hears(&self, matches: impl Fn(&[u8]) -> bool) -> bool {
         self.frames(Duration::from_millis(300))
             .iter()
@@ -146,7 +146,7 @@ impl Tap {
     }
 }
 
-/// Drives the kernel until a condition holds; the events that came. Fails after 5 s.
+/// Drives the kernel until a condition holds, and returns its events. Panics after 5 s.
 pub fn drive_until(
     kernel: &mut Kernel,
     mut done: impl FnMut(&Kernel, &[KernelEvent]) -> bool,
@@ -163,7 +163,7 @@ pub fn drive_until(
     events
 }
 
-/// Drives the kernel for a time.
+/// Drives the kernel for a time, and returns its events.
 pub fn drive_for(kernel: &mut Kernel, time: Duration) -> Vec<KernelEvent> {
     let end = Instant::now() + time;
     let mut events = Vec::new();
@@ -173,7 +173,8 @@ pub fn drive_for(kernel: &mut Kernel, time: Duration) -> Vec<KernelEvent> {
     events
 }
 
-/// Handles what is due within a time, without waiting for it: for schedules, of which no kernel knows. Returns its end.
+/// Handles what is due within a time, without waiting for it, and returns its end. It suits schedules of spared, not
+/// those of the kernel.
 pub fn skip(kernel: &mut Kernel, from: Instant, time: Duration) -> Instant {
     let end = from + time;
     for _ in 0..1000 {
@@ -198,7 +199,7 @@ fn step(kernel: &mut Kernel, longest: Duration) -> Vec<KernelEvent> {
     events
 }
 
-/// Waits until one of them can be read.
+/// Waits until one of the descriptors can be read.
 pub fn wait(descriptors: &[std::os::fd::BorrowedFd<'_>], time: Duration) {
     let mut list: Vec<PollFd<'_>> = descriptors
         .iter()
@@ -221,7 +222,7 @@ pub fn index_of(interface: &str) -> u32 {
     rustix::net::netdevice::name_to_index(&socket, interface).unwrap()
 }
 
-/// MAC of a device in a namespace.
+/// Returns the MAC of a device in a namespace.
 pub fn mac_in(namespace: &Namespace, device: &str) -> [u8; 6] {
     let line = namespace
         .shell(&format!("ip -o link show dev {device}"))
@@ -243,7 +244,7 @@ pub fn mac_of(net: &Net, interface: &str) -> [u8; 6] {
     mac
 }
 
-/// As `ip` writes it.
+/// Returns the MAC of a router's device as `ip` prints it.
 pub fn mac_text(net: &Net, interface: &str) -> String {
     let line = net.output("ip", &format!("-o link show dev {interface}"));
     let (_, mac) = line.split_once("link/ether ").unwrap();
@@ -274,7 +275,7 @@ pub fn address(interface: &str, text: &str, router: Option<u32>) -> AddressClaim
     }
 }
 
-/// These addresses of lan2, a router 50 for each of their families, and a lease.
+/// Makes claims of these addresses on lan2, with a virtual router of VRID 50 for each of their families, and a lease.
 pub fn claims(addresses: &[&str], lease: Duration) -> Claims {
     let mut claims = Claims {
         lease_ns: lease.as_nanos() as u64,
@@ -298,7 +299,7 @@ pub fn claims(addresses: &[&str], lease: Duration) -> Claims {
     claims
 }
 
-/// A VRRP advert of version 3 as the worker would send it. The fence reads only what is here.
+/// Makes a VRRP advert of version 3 as the worker would send it. It has only the fields that the fence reads.
 pub fn advert(source_mac: [u8; 6], family: Family, vrid: u8, priority: u8) -> Vec<u8> {
     let vrrp = [0x31, vrid, priority, 1, 0, 10, 0, 0, 192, 0, 2, 1];
     let mut frame;

@@ -1,4 +1,5 @@
-//! One group at a time, through the calls for several, which are all that the host uses.
+//! Methods for one group. They use the methods for several groups, which are the only ones that the
+//! host calls.
 
 use spared_kernel::{FenceState, Installed, Kernel, KernelError};
 
