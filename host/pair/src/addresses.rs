@@ -1,4 +1,4 @@
-//! Facts about addresses that are not where they belong, and their findings.
+//! Makes findings about addresses that are missing, or on a machine or device where they do not belong.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ use crate::setting::setting_of;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AddressStatus {
-    /// "192.0.2.1/24".
+    /// Address with prefix, "192.0.2.1/24".
     pub address: String,
-    /// Its interface.
+    /// Interface of the address.
     pub interface: String,
-    /// Whether the kernel has it.
+    /// True if the kernel has the address.
     pub present: bool,
-    /// Number of times that it was deleted and put back.
+    /// Number of times that the address was deleted by others and restored.
     pub restored: u64,
-    /// What is in its way; empty if that is not known.
+    /// Reason why the address is missing; empty if it is not known.
     #[serde(skip_serializing_if = "is_default")]
     pub why: String,
 }
@@ -27,17 +27,18 @@ pub struct AddressStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BareInterface {
-    /// Its name.
+    /// Name of the interface.
     pub interface: String,
-    /// "IPv4", "IPv6 link-local".
+    /// Family of the missing address: "IPv4", "IPv6 link-local".
     pub family: String,
-    /// Virtual addresses of that family that somebody else than the daemon has set there: none of the node's own.
+    /// Virtual addresses of that family that somebody other than the daemon has set there. They do not count as the
+    /// node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub virtuals: Vec<VirtualCopy>,
 }
 
 impl BareInterface {
-    /// Whether its finding names this copy.
+    /// Returns true if the finding about the interface names this copy.
     pub(crate) fn is_told(&self, copy: &ForeignAddress) -> bool {
         let mut virtuals = self.virtuals.iter();
         self.interface == copy.interface && virtuals.any(|it| it.address == copy.address)
@@ -48,9 +49,9 @@ impl BareInterface {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VirtualCopy {
-    /// "192.0.2.1/24".
+    /// Address with prefix, "192.0.2.1/24".
     pub address: String,
-    /// Its group.
+    /// Group of the virtual address.
     pub group: String,
 }
 
@@ -58,27 +59,27 @@ pub struct VirtualCopy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ForeignAddress {
-    /// "192.0.2.1/32", with the prefix of the copy.
+    /// Address with the prefix of the copy, "192.0.2.1/32".
     pub address: String,
-    /// The device that has it.
+    /// Device that has the copy.
     pub interface: String,
 }
 
-/// A virtual address for which a machine answers that may not.
+/// A virtual address for which a machine answers that must not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DuplicateAddress {
-    /// "192.0.2.1".
+    /// Address, "192.0.2.1".
     pub address: String,
-    /// Its interface.
+    /// Interface on which the machine answers.
     pub interface: String,
-    /// Who answers, by MAC addresses: "02:00:00:00:00:99", "02:00:00:00:00:99, 02:00:00:00:00:98".
+    /// MAC addresses that answer: "02:00:00:00:00:99", "02:00:00:00:00:99, 02:00:00:00:00:98".
     pub by: String,
-    /// The MAC address is one of the other node.
+    /// True if the MAC address belongs to the other node.
     pub is_peer: bool,
 }
 
-/// The findings of a group of `node` about its addresses.
+/// Returns the findings of a group of `node` about its addresses.
 pub(crate) fn findings<'f>(
     node: &'f str,
     group: &'f GroupFacts,
@@ -111,7 +112,7 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
     let deletions = deletions.map(|it| format!("`ip address del {} dev {interface}`", it.address));
     let deletions: Vec<String> = deletions.collect();
     match deletions.is_empty() {
-        // the kernel makes one by itself, unless a setting keeps it from that
+        // the kernel creates a link-local address by itself, unless a setting prevents that
         true if family.contains("IPv6") => finding.todo_there(format!(
             "If IPv6 is disabled, run `sysctl -w {}=0`; otherwise give the interface an address.",
             setting_of("ipv6", interface, "disable_ipv6")

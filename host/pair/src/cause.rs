@@ -1,4 +1,4 @@
-//! The sentences that are made of a cause.
+//! Makes the sentences about a cause.
 
 use std::fmt::{self, Display};
 
@@ -8,13 +8,13 @@ pub use spared_contract::{Cause, CauseKind};
 use crate::facts::{Forced, Role};
 use crate::history::Fitness;
 
-/// A cause as a sentence.
+/// Sentences about a cause.
 pub trait Sentence {
-    /// "fw1 is backup because its quality is 73 (interface "in" has no carrier) and fw2's is 100":
-    /// with the worst check behind each quality that is still current.
+    /// Returns a sentence such as "fw1 is backup because its quality is 73 (interface "in" has no carrier) and fw2's is
+    /// 100". It names the worst check behind each quality that is still current.
     fn sentence(&self, role: Role, own: &Fitness, peer: Option<&Fitness>) -> String;
 
-    /// The part of the sentence after "fw1 is backup because".
+    /// Returns the part of the sentence after "fw1 is backup because".
     fn clause(&self, role: Role) -> String;
 }
 
@@ -53,7 +53,8 @@ fn who(cause: &Cause) -> &str {
     or(&cause.peer, "another router")
 }
 
-/// Addition to the sentence of a group that an administrator forced: nothing, where maintenance outweighs that.
+/// Returns an addition to the sentence of a group that an administrator forced; empty if maintenance overrides the
+/// force.
 pub fn undo(forced: Forced, is_in_maintenance: bool) -> &'static str {
     const UNDO: &str = ". Undo: sparectl force reset";
     match forced {
@@ -65,7 +66,7 @@ pub fn undo(forced: Forced, is_in_maintenance: bool) -> &'static str {
 
 const QUALITY_MAX: u32 = spared_abi::QUALITY_MAX;
 
-/// Facts about both nodes, for the checks behind a quality.
+/// Qualities of both nodes, with the checks behind them.
 #[derive(Clone, Copy, Default)]
 struct Nodes<'a> {
     own: Option<&'a Fitness>,
@@ -209,7 +210,7 @@ impl Clause<'_> {
         }
     }
 
-    // The active node is heard on an interface on which it does not hear the other.
+    // Sentence if the active node is heard on an interface on which it does not hear the other node.
     fn unheard(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (peer, on) = (who(self.cause), On(&self.cause.interface));
         match self.role {
@@ -224,7 +225,7 @@ impl Clause<'_> {
         }
     }
 
-    // The plugin's knowledge of interfaces is newer than any check.
+    // Returns the text about this node's quality. The plugin's text about interfaces is newer than any check.
     fn own_quality(&self) -> String {
         let (quality, text) = (self.cause.own, &self.cause.text);
         match self.nodes.own {
@@ -241,7 +242,7 @@ impl Clause<'_> {
     }
 }
 
-/// A quality, with the worst check of the node if the quality is current.
+/// Returns a quality, with the worst check of the node if the quality is current.
 fn explained(quality: u32, node: &Fitness) -> String {
     let worst = node.failing.first();
     let Some(check) = worst.filter(|_| u32::from(node.quality) == quality) else {
@@ -257,7 +258,7 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
     if text.is_empty() { otherwise } else { text }
 }
 
-/// " on lan1, lan2"; empty without interfaces.
+/// Displays " on lan1, lan2"; empty without interfaces.
 struct On<'a>(&'a str);
 
 impl Display for On<'_> {

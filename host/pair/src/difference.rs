@@ -2,33 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A key that must be equal on both nodes and is not.
+/// Configuration key that must be equal on both nodes and is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Difference {
-    /// The plugin whose file it is; None: the host's.
+    /// Plugin whose file has the key; None for the host's file.
     pub plugin: Option<String>,
-    /// What differs.
+    /// Kind of the difference.
     pub kind: DifferenceKind,
-    /// "vrrp.toml".
+    /// Name of the file, "vrrp.toml".
     pub file: String,
-    /// `group "office" interface "lan2": addresses`.
+    /// Path of the key, `group "office" interface "lan2": addresses`.
     pub key: String,
-    /// Value as in the file; None if it is absent.
+    /// Value on this node as in the file; None if it is absent.
     pub here: Option<String>,
     /// Value on the other node.
     pub there: Option<String>,
 }
 
-/// What differs between the files of both nodes.
+/// Kind of a difference between the files of both nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DifferenceKind {
-    /// A key that makes the nodes no pair: a group, its VRIDs or its addresses.
+    /// A key without which the nodes are no pair: a group, its VRIDs or its addresses.
     Group,
-    /// The whole file, which only one node has.
+    /// A whole file that only one node has.
     File,
-    /// Another key.
+    /// Any other key.
     #[default]
     Key,
 }
@@ -39,7 +39,7 @@ impl Difference {
         self.sentence_for_both("here", peer)
     }
 
-    /// The same with the names of both nodes, for a text that is read on either.
+    /// Returns the sentence with the names of both nodes, for a text that is read on either node.
     pub fn sentence_for_both(&self, own: &str, peer: &str) -> String {
         let Self {
             file,

@@ -1,5 +1,5 @@
-//! Facts of the nodes. Every field has a default, so that facts of other versions are understood;
-//! all times are RFC 3339, local.
+//! Types of the facts of the nodes. Every field has a default, so that facts of other versions are understood. All
+//! times are RFC 3339, local.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,20 +18,20 @@ use crate::own_packets::OwnTranslation;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = spared_abi::CHECK_UNKNOWN;
-/// State of a check whose object works and ends with the node: a failover loses it.
+/// State of a check whose object works but ends with the node: a failover loses it.
 pub const STATE_LOSES: u32 = spared_abi::CHECK_LOSES;
 
 /// A node's facts about itself, which it sends to the other node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeFacts {
-    /// Its name.
+    /// Name of the node.
     pub node: String,
     /// Weighted mean of the checks, 0 to 100.
     pub quality: u8,
-    /// What it lacks for a failover to it without loss, one sentence each; empty: ready.
+    /// Reasons why a failover to the node would lose something, one sentence each; empty if it is ready.
     pub missing: Vec<String>,
-    /// The checks that lower its quality, one sentence each, worst first.
+    /// Checks that lower the node's quality, one sentence each, worst first.
     pub failing: Vec<String>,
     /// Groups in the order of their names.
     pub groups: Vec<GroupFacts>,
@@ -41,50 +41,52 @@ pub struct NodeFacts {
     pub checks: Vec<CheckStatus>,
     /// Followed interfaces that are not up.
     pub interfaces: Vec<InterfaceFacts>,
-    /// The paths to the other node, up or down.
+    /// Paths to the other node, up or down.
     pub links: Vec<LinkFacts>,
-    /// The node is in maintenance.
+    /// Maintenance of the node, if it is in maintenance.
     pub maintenance: Option<Maintenance>,
-    /// End of the time without role changes because of quality or preference.
+    /// End of a freeze: until then quality and preference change no role.
     pub frozen_until: Option<String>,
     /// Reason why the fence is missing although it should be in place.
     pub fence_gone: Option<String>,
-    /// An elector that does not answer, so that the faults that it alone knows are not known.
+    /// Elector that does not answer, so that faults which only it knows are not reported.
     #[serde(skip_serializing_if = "is_default")]
     pub elector_silent: Option<SilentElector>,
-    /// The process that starts the others does not answer.
+    /// True if the starter, which starts the other processes, does not answer.
     #[serde(skip_serializing_if = "is_default")]
     pub starter_silent: bool,
-    /// The rule that drops the link, and the remedy.
+    /// Firewall rule that drops the link, and the remedy.
     pub link_filtered: Option<String>,
-    /// Why nobody keeps the link's rule in the firewall, or looks what drops the link.
+    /// Reason why the firewall process does not run, which keeps the link's rule and detects what drops the link.
     pub firewall_down: Option<String>,
-    /// Why this node cannot prove who it is, one sentence each: no link, and no heartbeats.
+    /// Faults of the keys, one sentence each. With any of them this node cannot prove its identity, and has no link and
+    /// no heartbeats.
     #[serde(skip_serializing_if = "is_default")]
     pub key_faults: Vec<String>,
-    /// The same of the keys as they are on the disk, which the next start finds.
+    /// Faults of the keys on the disk, which the next start will read.
     #[serde(skip_serializing_if = "is_default")]
     pub next_key_faults: Vec<String>,
     /// Keys of spared.toml whose values are in force after a restart only.
     #[serde(skip_serializing_if = "is_default")]
     pub not_in_force: Vec<String>,
-    /// Files of the configuration that were changed and are not in use.
+    /// Configuration files that were changed and are not in use.
     #[serde(skip_serializing_if = "is_default")]
     pub unused_files: Option<UnusedFiles>,
     /// Kernel settings of forwarding that are 0 although the groups' addresses need them.
     #[serde(skip_serializing_if = "is_default")]
     pub not_forwarding: Vec<String>,
-    /// Rules by which what this node itself sends gets no answer, as it is not active for the address.
+    /// Rules that translate this node's own packets to a virtual address, so that answers do not reach it while it is
+    /// not active.
     #[serde(skip_serializing_if = "is_default")]
     pub own_translations: Vec<OwnTranslation>,
-    /// What the machine withholds from the daemon, now or at the next start.
+    /// Needs of the daemon that this machine does not meet, now or at the next start.
     #[serde(skip_serializing_if = "is_default")]
     pub needs: Needs,
-    /// The link's key comes from a passphrase that is easily guessed.
+    /// True if the link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
-    /// The file that the host cannot write, or its folder, and the reason: a restart forgets what should be in it.
+    /// File or folder that the host cannot write, and the reason. A restart loses what should be in it.
     pub unwritten: Option<String>,
-    /// Findings about this node whose begin no other fact tells.
+    /// Begin of each finding about this node whose begin no other fact tells.
     #[serde(skip_serializing_if = "is_default")]
     pub first_found: Vec<FirstFound>,
 }
@@ -97,60 +99,60 @@ pub struct FirstFound {
     pub id: String,
     /// Object of the finding.
     pub thing: String,
-    /// The time.
+    /// Time at which the node first had it.
     pub since: String,
 }
 
-/// An elector that does not answer.
+/// Elector that does not answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SilentElector {
-    /// Its name.
+    /// Name of its plugin.
     pub plugin: String,
-    /// Time of its last answer.
+    /// Time of the last answer.
     pub since: String,
 }
 
 /// A node's facts about the other node, and about both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairFacts {
-    /// The other node's name.
+    /// Name of the other node.
     pub peer: String,
-    /// A `[[link]]` is configured.
+    /// True if a `[[link]]` is configured.
     pub has_link: bool,
-    /// A session over a link is up.
+    /// True if a session over a link is up.
     pub link_up: bool,
-    /// Whether the other node lives, by any path.
+    /// Life of the other node, as known from all paths.
     pub life: PeerLife,
-    /// When it was last heard.
+    /// Time at which the other node was last heard.
     pub last_heard: Option<String>,
-    /// Interfaces on which it was heard.
+    /// Interfaces on which the other node was last heard.
     pub heard_on: Vec<String>,
-    /// Whether its machine answers a ping, while the node is silent.
+    /// True if the machine of a silent node answers a ping; None if that is not known.
     pub answers_ping: Option<bool>,
-    /// Its own facts; None until it has sent them, and when it sends none any more.
+    /// Facts of the other node about itself; None before it has sent any, and after it has stopped sending them.
     pub facts: Option<NodeFacts>,
-    /// Seconds since it sent the last ones, if it sends none any more.
+    /// Time in s since the other node sent its last facts, if it has stopped sending them.
     pub facts_silent_s: Option<u64>,
-    /// Keys that differ but must be equal.
+    /// Configuration keys that differ but must be equal.
     pub differences: Vec<Difference>,
-    /// What is not the same on both machines although it must be, for long enough.
+    /// Lasting differences between both machines in what must be equal.
     pub machine_differences: Vec<MachineDifference>,
 }
 
-/// Whether the other node lives.
+/// Life of the other node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerLife {
-    /// It cannot be known: there is neither a link nor a key that could prove it.
+    /// Life cannot be known: there is neither a link nor a key that could prove it.
     #[default]
     Unknown,
-    /// It would be heard if it lived, but is not.
+    /// The node is not heard, but would be if it lived.
     Silent,
-    /// It is heard.
+    /// The node is heard.
     Alive,
 }
 
-/// Whether a group's addresses may answer.
+/// State of a group's fence: its addresses answer only if the fence passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fence {
@@ -159,38 +161,38 @@ pub enum Fence {
     Off,
     /// The fence lease is valid.
     Passing,
-    /// There is no fence lease.
+    /// The fence lease is not valid.
     Blocking,
     /// The fence should be in place, but is not.
     Missing,
 }
 
-/// Addresses that move together, on one node.
+/// Facts about a group, whose addresses move together, on one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupFacts {
-    /// As configured.
+    /// Name of the group, as configured.
     pub name: String,
     /// Role on this node.
     pub role: Role,
-    /// Since when.
+    /// Time since which the node has this role.
     #[serde(skip_serializing_if = "is_default")]
     pub since: String,
-    /// Reason for that role.
+    /// Reason for the role.
     #[serde(skip_serializing_if = "is_default")]
     pub cause: Cause,
-    /// The plugin that elects for it is gone: it cannot become active.
+    /// True if the plugin that elects for the group is gone, so that it cannot become active.
     #[serde(skip_serializing_if = "is_default")]
     pub is_unelected: bool,
-    /// Role that an administrator forced here.
+    /// Role that an administrator forced on this node.
     #[serde(skip_serializing_if = "is_default")]
     pub forced: Forced,
-    /// Since when.
+    /// Time since which the role is forced.
     #[serde(skip_serializing_if = "is_default")]
     pub forced_since: String,
     /// The node's quality for this group.
     pub quality: u8,
-    /// Fence of its addresses.
+    /// State of the fence.
     pub fence: Fence,
     /// Addresses that should be here and are not.
     #[serde(skip_serializing_if = "is_default")]
@@ -201,52 +203,54 @@ pub struct GroupFacts {
     /// Routes that should be here and are not.
     #[serde(skip_serializing_if = "is_default")]
     pub missing_routes: Vec<MissingRoute>,
-    /// No interface of the group is up with an address of the node's own.
+    /// True if no interface of the group is up with an address of the node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub is_cut_off: bool,
-    /// Interfaces without an address of the node's own.
+    /// Interfaces of the group that have no address of the node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub bare: Vec<BareInterface>,
     /// Addresses for which another machine answers.
     #[serde(skip_serializing_if = "is_default")]
     pub duplicates: Vec<DuplicateAddress>,
-    /// What keeps the node that stands by from becoming active within the failover time, as far as this node knows: a
-    /// clause about that node, "it".
+    /// Reason, as far as this node knows, why the backup could not become active within the failover time. It is a
+    /// clause in which "it" is the backup.
     #[serde(skip_serializing_if = "is_default")]
     pub failover_waits: String,
     /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
     #[serde(skip_serializing_if = "is_default")]
     pub deaf_links: BTreeSet<String>,
-    /// Another router that is heard active.
+    /// Another router that is heard as active.
     #[serde(skip_serializing_if = "is_default")]
     pub other_active: Option<OtherActive>,
-    /// A rival that claims the group beside this node.
+    /// Rival that is active for the group at the same time as this node.
     #[serde(skip_serializing_if = "is_default")]
     pub conflict: Option<String>,
-    /// Interfaces on which one node does not hear the other although both live, and how: see spared-vrrp(5).
+    /// Interfaces on which one node does not hear the other although both live, with the kind of the failure: see
+    /// spared-vrrp(5).
     #[serde(skip_serializing_if = "is_default")]
     pub unheard: BTreeMap<String, String>,
-    /// Interfaces on which adverts of the other node are heard while none of its heartbeats is, on any path: the node
+    /// Interfaces on which adverts of the other node are heard although no path brings its heartbeats, with that node
     /// and its priority.
     #[serde(skip_serializing_if = "is_default")]
     pub adverts_alone: BTreeMap<String, String>,
-    /// Interfaces on which the heartbeats of a node arrive, and its adverts or its virtual MAC addresses do not, or did
-    /// not when it was active last.
+    /// Losses on networks where a node's heartbeats arrive: its adverts or virtual MAC addresses do not arrive, or did
+    /// not when it was last active.
     #[serde(skip_serializing_if = "is_default")]
     pub lost: Vec<LostIdentity>,
-    /// All its networks, while this node is active and nothing proves that it is reached on any: "lan, wan".
+    /// Networks of the group, "lan, wan", if this node is active and nothing proves that it is reached on any of them;
+    /// empty otherwise.
     #[serde(skip_serializing_if = "is_default")]
     pub unproven: String,
-    /// Virtual routers for which a router outside the pair advertises, and that router.
+    /// Virtual routers for which a router outside the pair advertises, with that router.
     #[serde(skip_serializing_if = "is_default")]
     pub strangers: Vec<RouterFault>,
-    /// Virtual routers for which a router signs its adverts, and that router.
+    /// Virtual routers for which a router signs its adverts, with that router.
     #[serde(skip_serializing_if = "is_default")]
     pub signers: Vec<RouterFault>,
-    /// Virtual routers whose adverts cannot leave, and the reason.
+    /// Virtual routers whose adverts cannot leave, with the reason.
     #[serde(skip_serializing_if = "is_default")]
     pub muted: Vec<RouterFault>,
-    /// Virtual routers whose adverts to some unicast peers are refused by the node's kernel, and those peers.
+    /// Virtual routers whose adverts to some unicast peers are refused by the node's kernel, with those peers.
     #[serde(skip_serializing_if = "is_default")]
     pub refused: Vec<RouterFault>,
 }
@@ -255,11 +259,11 @@ pub struct GroupFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RouterFault {
-    /// The virtual router, as the elector names it.
+    /// Virtual router, as the elector names it.
     pub router: String,
-    /// Its interface; empty if the elector does not name it.
+    /// Interface of the virtual router; empty if the elector does not name it.
     pub interface: String,
-    /// The fault.
+    /// Sentence about the fault.
     pub why: String,
 }
 
@@ -267,9 +271,9 @@ pub struct RouterFault {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OtherActive {
-    /// Its address or name.
+    /// Address or name of the router.
     pub name: String,
-    /// It is the other node of the pair.
+    /// True if the router is the other node of the pair.
     pub is_peer: bool,
 }
 
@@ -277,60 +281,60 @@ pub struct OtherActive {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MissingRoute {
-    /// "0.0.0.0/0 via 192.0.2.1".
+    /// Route, as "0.0.0.0/0 via 192.0.2.1".
     pub route: String,
-    /// Its interface; empty if the file names none.
+    /// Interface of the route; empty if the file names none.
     pub interface: String,
 }
 
-/// A plugin that is enabled.
+/// Facts about an enabled plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginFacts {
-    /// Its name; its file is NAME.toml.
+    /// Name of the plugin, whose file is NAME.toml.
     pub name: String,
-    /// State of its worker.
+    /// State of the plugin's worker.
     pub state: PluginState,
-    /// Its worker runs and does not answer: what it reported before is not known to be so.
+    /// True if the worker runs but does not answer, so that its earlier reports may be outdated.
     #[serde(skip_serializing_if = "is_default")]
     pub is_silent: bool,
-    /// Reason why it does not run.
+    /// Reason why the worker does not run.
     pub why: String,
-    /// No traffic depends on it: a node without it is as ready as one with it.
+    /// True if no traffic depends on the plugin: a node without it is as ready as one with it.
     #[serde(skip_serializing_if = "is_default")]
     pub is_aside: bool,
-    /// It has a channel to its peer.
+    /// True if the plugin has a channel to its peer plugin.
     pub has_channel: bool,
-    /// It has a channel to replicate over, and no link is configured.
+    /// True if the plugin needs a channel for its replication, but no link is configured.
     #[serde(skip_serializing_if = "is_default")]
     pub is_unlinked: bool,
-    /// The channel is up.
+    /// True if the channel is up.
     pub has_peer: bool,
-    /// Reason why the peers share no protocol version.
+    /// Reason why the plugin and its peer plugin share no protocol version.
     pub refused: Option<String>,
-    /// It is in sync with its peer.
+    /// True if the plugin is in sync with its peer plugin.
     pub in_sync: bool,
-    /// Reason why it is not in sync.
+    /// Reason why the plugin is not in sync.
     pub lack: String,
-    /// Fault of its file, which it refused at the last reload: it runs with the file before.
+    /// Fault of the plugin's file, which it refused at the last reload. It still uses the previous file.
     #[serde(skip_serializing_if = "is_default")]
     pub refused_file: String,
-    /// Groups whose role it did not take, and the reasons.
+    /// Groups whose role the plugin failed to follow, with the reasons.
     pub failed_roles: BTreeMap<String, String>,
-    /// Callbacks of it that fail, and the reasons.
+    /// Callbacks of the plugin that fail, with the reasons.
     #[serde(skip_serializing_if = "is_default")]
     pub failing: BTreeMap<String, String>,
-    /// Configured groups to follow that do not exist.
+    /// Groups that the plugin is configured to follow but that do not exist.
     pub unknown_groups: Vec<String>,
 }
 
 impl PluginFacts {
-    /// It runs.
+    /// Returns true if the plugin runs.
     pub fn runs(&self) -> bool {
         self.state == PluginState::Running
     }
 
-    /// True if it has a peer and is not yet in sync.
+    /// Returns true if the plugin has a peer plugin and is not yet in sync.
     pub fn is_behind(&self) -> bool {
         self.runs() && self.has_channel && self.has_peer && !self.in_sync
     }
@@ -340,25 +344,25 @@ impl PluginFacts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// Its worker serves.
+    /// The worker serves.
     #[default]
     Running,
-    /// Starting.
+    /// The worker starts.
     Starting,
-    /// Stopping.
+    /// The worker stops.
     Stopping,
-    /// It died, and is restarted after a pause.
+    /// The worker died, and is restarted after a pause.
     Restarting,
-    /// It died too often, and is tried again every 30 s.
+    /// The worker died too often, and is retried every 30 s.
     Failed,
-    /// It runs again after that, but not for long yet.
+    /// The worker runs again after too many failures, but not for long yet.
     Recovering,
-    /// Its file is not a plugin, or its configuration is wrong.
+    /// The file is not a plugin, or the plugin's configuration is invalid.
     Refused,
 }
 
 impl PluginState {
-    /// As people read it.
+    /// Returns the state as people read it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -372,51 +376,51 @@ impl PluginState {
     }
 }
 
-/// A check.
+/// Status of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckStatus {
-    /// Plugin that reports it.
+    /// Plugin that reports the check.
     pub plugin: String,
-    /// Unique in the plugin.
+    /// Name, unique in the plugin.
     pub name: String,
-    /// 0-9999.
+    /// Weight, 0-9999.
     pub weight: u32,
-    /// 0 (failed) to 100 (good); [`STATE_UNKNOWN`]; [`STATE_LOSES`].
+    /// State: 0 (failed) to 100 (good), [`STATE_UNKNOWN`] or [`STATE_LOSES`].
     pub state: u32,
-    /// "3.1 ms", "no carrier".
+    /// Reason for the state: "3.1 ms", "no carrier".
     pub why: String,
-    /// Time since which it has this state.
+    /// Time since which the check has this state.
     pub since: String,
 }
 
 /// An interface that is not up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceFacts {
-    /// Its name.
+    /// Name of the interface.
     pub name: String,
-    /// Its fault.
+    /// Reason why the interface is not up.
     pub lack: InterfaceLack,
-    /// Since when.
+    /// Time since which the interface is not up.
     pub since: String,
 }
 
-/// Why an interface is not up.
+/// Reason why an interface is not up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InterfaceLack {
-    /// It is up but has no carrier.
+    /// The interface is up but has no carrier.
     Carrier,
-    /// It is a port of a bridge or a bond, which has its frames.
+    /// The interface is a port of a bridge or a bond, which gets its frames.
     Freedom,
-    /// Set down.
+    /// The interface is set down.
     Up,
-    /// It does not exist.
+    /// The interface does not exist.
     Existence,
 }
 
 impl InterfaceLack {
-    /// The state of such an interface, as people read it.
+    /// Returns the state of such an interface, as people read it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Carrier => "no carrier",
@@ -431,16 +435,17 @@ impl InterfaceLack {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Maintenance {
-    /// Since when.
+    /// Time since which the node is in maintenance.
     pub since: String,
-    /// End; None: until it is switched off.
+    /// End of the maintenance; None if it lasts until it is switched off.
     pub until: Option<String>,
-    /// The administrator who started it.
+    /// Administrator who started it.
     pub by: String,
 }
 
 impl NodeFacts {
-    /// The facts for the other node, sent at each change; groups without what it cannot use.
+    /// Returns the facts that are sent to the other node at each change, without the fields of groups that it does not
+    /// use.
     pub fn brief(&self) -> Self {
         let mut brief = self.clone();
         for group in brief.groups.iter_mut().filter(|it| it.role != Role::Fault) {
@@ -450,24 +455,24 @@ impl NodeFacts {
         brief
     }
 
-    /// An administrator keeps a role or the whole node as it is.
+    /// Returns true if an administrator forces a role, or the node is in maintenance.
     pub fn is_ordered(&self) -> bool {
         let is_forced = |it: &GroupFacts| it.forced != Forced::No;
         self.maintenance.is_some() || self.groups.iter().any(is_forced)
     }
 
-    /// The group of that name.
+    /// Returns the group of that name.
     pub fn group(&self, name: &str) -> Option<&GroupFacts> {
         self.groups.iter().find(|group| group.name == name)
     }
 
-    /// The plugin of that name.
+    /// Returns the plugin of that name.
     pub fn plugin(&self, name: &str) -> Option<&PluginFacts> {
         self.plugins.iter().find(|plugin| plugin.name == name)
     }
 }
 
-// A pair may have 255 groups, and all of them must fit into one word.
+// Returns true for a default value, which is not sent: all of up to 255 groups must fit into one message between hosts.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -1,4 +1,4 @@
-//! Files of the configuration that are not in use: facts about them, and what is found of them.
+//! Makes the finding about configuration files that are not in use.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,19 +7,19 @@ use crate::finding::{Finding, Id};
 use crate::node::bare;
 use crate::time;
 
-/// Files of the configuration that were changed and are not in use.
+/// Configuration files that were changed and are not in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UnusedFiles {
-    /// Their paths.
+    /// Paths of the files.
     pub files: Vec<String>,
-    /// When that was first seen.
+    /// Time at which the change was first seen.
     pub since: String,
-    /// The first fault in them that the daemon finds itself; may be empty.
+    /// First fault that the daemon itself finds in the files; may be empty.
     pub fault: String,
 }
 
-/// The finding of a node about its files.
+/// Returns the finding of a node about its files.
 pub(crate) fn finding(node: &NodeFacts) -> Option<Finding> {
     let UnusedFiles {
         files,

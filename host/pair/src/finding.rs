@@ -1,4 +1,4 @@
-//! Findings, and the only list of their ids.
+//! Defines findings, and the only list of their ids.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ macro_rules! ids {
 ids! {
     /// The other node is not heard.
     PeerSilent = "SP-0101",
-    /// Nothing proves whether the other node lives.
+    /// Nothing proves that the other node lives, or that it does not.
     PeerUnknown = "SP-0102",
     /// The other node is connected, but has not reported its state.
     PeerMute = "SP-0103",
@@ -62,17 +62,17 @@ ids! {
     RouteMissing = "SP-0207",
     /// A virtual address is on a device where spared did not set it.
     AddressForeign = "SP-0208",
-    /// A network drops what comes from the active node's virtual MAC address.
+    /// A network drops frames from the active node's virtual MAC address.
     VirtualMacDropped = "SP-0209",
-    /// A network carries a node's heartbeats and not its adverts.
+    /// A network carries a node's heartbeats but not its adverts.
     AdvertsLost = "SP-0210",
-    /// A network dropped what came from the virtual MAC address of the backup when that was active last.
+    /// A network dropped frames from the virtual MAC address of the backup when that was last active.
     VirtualMacDroppedBefore = "SP-0211",
-    /// Stations do not answer the virtual MAC address of the active node, and its own they do.
+    /// Stations answer the active node's own MAC address, but not its virtual one.
     VirtualMacUnanswered = "SP-0212",
     /// Nothing proves that the active node is reached on any network of a group.
     NetworksUnproven = "SP-0213",
-    /// A router signs its adverts, which this node does not.
+    /// A router signs its adverts, but this node does not.
     AdvertsSigned = "SP-0216",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
@@ -86,13 +86,13 @@ ids! {
     UnknownGroup = "SP-0305",
     /// A plugin failed to follow the role of a group.
     RoleFailed = "SP-0306",
-    /// The elector does not answer: what only it knows is not known.
+    /// The elector does not answer, so that faults which only it knows are not reported.
     ElectorSilent = "SP-0307",
-    /// A plugin does not answer: what it reported before is not known to be so.
+    /// A plugin does not answer, so that its earlier reports may be outdated.
     PluginSilent = "SP-0308",
-    /// The process that starts the others does not answer: what ends stays away.
+    /// The starter does not answer: a process that ends is not started again.
     StarterSilent = "SP-0309",
-    /// A plugin refused its newest file, and runs with the one before.
+    /// A plugin refused its newest file, and uses the previous one.
     FileRefused = "SP-0310",
     /// A plugin replicates nothing, as no link is configured.
     Unlinked = "SP-0311",
@@ -112,7 +112,7 @@ ids! {
     LinkFiltered = "SP-0502",
     /// The link's passphrase is easily guessed.
     WeakPassphrase = "SP-0503",
-    /// The process of the firewall does not run.
+    /// The firewall process (`spared firewall`) does not run.
     FirewallDown = "SP-0504",
     /// The node's key is missing, or is not the one in `[nodes]`.
     NoKey = "SP-0505",
@@ -150,21 +150,21 @@ ids! {
     RoutingDiffers = "SP-0886",
     /// The daemon cannot open files.
     NoDescriptor = "SP-0887",
-    /// Kernel settings that have to be written with the role cannot be written.
+    /// Kernel settings that must be written when the role changes cannot be written.
     ReadOnly = "SP-0888",
-    /// The kernel answers nobody for virtual addresses on an interface.
+    /// The kernel answers no ARP request for virtual addresses on an interface.
     Unanswered = "SP-0889",
-    /// Something works and would not after a restart.
+    /// Something works, but would fail after a restart of the daemon.
     LostByRestart = "SP-0890",
-    /// A route refuses what a group's default route is for.
+    /// A route refuses packets that a group's default route should forward.
     WayRefused = "SP-0891",
     /// The elector has lost its real-time priority.
     RealTimeLost = "SP-0892",
-    /// Both nodes have one own address or MAC address.
+    /// Both nodes have the same own address or MAC address.
     SharedIdentity = "SP-0893",
 }
 
-/// Findings whose sentence goes on with "since".
+/// Findings whose sentence is followed by "since" and the begin.
 const GOES_ON: [Id; 9] = [
     Id::CannotTakeOver,
     Id::PeerPluginUnheard,
@@ -176,27 +176,27 @@ const GOES_ON: [Id; 9] = [
     Id::LinkDown,
     Id::Maintenance,
 ];
-/// Findings whose sentence says when they began.
+/// Findings whose sentence contains the begin.
 const SAYS_TIME: [Id; 2] = [Id::PeerSilent, Id::FileUnused];
 
 /// A fault, or a state that is not as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Finding {
-    /// "SP-0401", of [`Id`].
+    /// Code of the [`Id`], "SP-0401".
     pub id: String,
     /// Node with the fault.
     pub node: String,
     /// Object with the fault: a check, an interface, a plugin, a group, a key.
     pub thing: String,
-    /// The fault, without a full stop.
+    /// Sentence about the fault, without a full stop.
     pub text: String,
     /// Begin of the fault. A finding that is shown has one: see [`Lasting`](crate::Lasting).
     pub since: Option<String>,
     /// Remedy, in sentences; may be empty.
     pub todo: String,
-    /// The remedy has commands for the node with the fault that do not name it. The other node says
-    /// where they are to be given.
+    /// True if the remedy has commands for the node with the fault that do not name that node. The other node then adds
+    /// where to run them.
     #[serde(skip)]
     pub is_local: bool,
 }
@@ -233,7 +233,7 @@ impl Finding {
         }
     }
 
-    /// The same for a remedy with commands for the node with the fault, which it does not name.
+    /// Sets a remedy with commands for the node with the fault that do not name that node.
     pub(crate) fn todo_there(self, todo: impl Into<String>) -> Self {
         Self {
             is_local: true,
@@ -241,12 +241,12 @@ impl Finding {
         }
     }
 
-    /// True if it has this id.
+    /// Returns true if the finding has this id.
     pub fn is(&self, id: Id) -> bool {
         self.id == id.code()
     }
 
-    /// Readable form at the time `now`, with the id at the end.
+    /// Returns the readable form at the time `now`, with the id at the end.
     pub fn line(&self, now: &str) -> String {
         let Self {
             id,

@@ -1,28 +1,28 @@
-//! Which kernel settings a router needs to forward, and what is said of one that is 0: by the daemon while it runs, and
-//! by `spared check`.
+//! Lists the kernel settings that a router needs to forward, and words what follows from one that is 0. The daemon and
+//! `spared check` both use it.
 
 use std::collections::BTreeMap;
 
 use crate::setting::setting_of;
 
-/// IPv4 on all interfaces.
+/// Setting that forwards IPv4 on all interfaces.
 pub const IPV4: &str = "net.ipv4.ip_forward";
-/// IPv6 on all interfaces.
+/// Setting that forwards IPv6 on all interfaces.
 pub const IPV6: &str = "net.ipv6.conf.all.forwarding";
 
-/// Whether a node has to forward packets of a family.
+/// Need of a node to forward packets of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// It has no virtual addresses of that family.
+    /// The node has no virtual addresses of that family.
     Nothing,
-    /// It may be a server, which need not forward.
+    /// The node may be a server, which need not forward.
     Perhaps,
-    /// It is a router.
+    /// The node is a router.
     Forwarding,
 }
 
 impl Need {
-    /// By the number of interfaces on which it has virtual addresses of the family.
+    /// Returns the need, from the number of interfaces on which the node has virtual addresses of the family.
     pub fn of(interfaces: usize) -> Self {
         match interfaces {
             0 => Self::Nothing,
@@ -32,7 +32,8 @@ impl Need {
     }
 }
 
-/// IPv4 settings that are 0, by the state of each interface. If none of them forwards, that is the setting of all.
+/// Returns the IPv4 settings that are 0, from the state of each interface. If no interface forwards, the setting for
+/// all interfaces is returned.
 pub fn off_ipv4(everywhere: bool, interfaces: &BTreeMap<String, bool>) -> Vec<String> {
     let off = interfaces.iter().filter(|(_, is_on)| !**is_on);
     let off: Vec<String> = off.map(|(name, _)| of_interface(name)).collect();
@@ -42,7 +43,7 @@ pub fn off_ipv4(everywhere: bool, interfaces: &BTreeMap<String, bool>) -> Vec<St
     }
 }
 
-/// What follows from a setting that is 0, without a full stop.
+/// Returns a sentence about what follows from a setting that is 0, without a full stop.
 pub fn sentence(setting: &str) -> String {
     let what = match (setting, interface_of(setting)) {
         (IPV4, _) => "no IPv4 packet is forwarded".to_owned(),
@@ -53,7 +54,7 @@ pub fn sentence(setting: &str) -> String {
     format!("{setting} is 0: {what}")
 }
 
-/// The command that sets it.
+/// Returns the command that sets the setting to 1.
 pub fn command(setting: &str) -> String {
     format!("sysctl -w {setting}=1")
 }

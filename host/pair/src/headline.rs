@@ -1,4 +1,4 @@
-//! The headline of a group: who is active, and what a failover would cost.
+//! Makes the headline of a group: which node is active, and what a failover would cost.
 
 use crate::cause::Sentence as _;
 use crate::cause::undo;
@@ -35,7 +35,7 @@ impl Said {
 /// A node and its facts about the group.
 type Side<'a> = (&'a NodeFacts, &'a GroupFacts);
 
-/// `is_clean`: there are no other findings on both nodes.
+/// Returns the headline of a group. `is_clean` is true if neither node has other findings.
 pub(crate) fn of(
     own: &NodeFacts,
     pair: Option<&PairFacts>,
@@ -68,7 +68,7 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> Said {
         },
         (false, true) => stands_by(there, here, is_clean),
         (false, false) => match stranger {
-            // the peer's own report is a moment older
+            // the peer's own report is slightly older
             Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
             Some(stranger) => third(here, &stranger.name),
             None => nobody(here),
@@ -115,14 +115,14 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
     Said::new(Word::Warn, format!("{active} is active, {but}"))
 }
 
-/// What keeps the node that stands by from becoming active in time: it says so itself, or the active node does.
+/// Returns why the node that stands by cannot become active in time. Either node may report it.
 fn waits_for<'g>(active: &'g GroupFacts, spare: &'g GroupFacts) -> Option<&'g str> {
     let said = [&spare.failover_waits, &active.failover_waits];
     let said = said.into_iter().find(|it| !it.is_empty());
     said.map(String::as_str)
 }
 
-/// The other node does not have the group, or nobody elects for it there.
+/// Headline if the other node does not have the group, or no plugin elects for it there.
 fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
     let (own, other) = (&here.0.node, &other.node);
     let heard = here.1.other_active.as_ref();
@@ -135,7 +135,7 @@ fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
             );
             Said::new(Word::Alone, text)
         }
-        // its adverts are still heard, or already
+        // its adverts are still heard, or heard already
         (Role::Backup, Some(active)) if active.is_peer => {
             let text = format!(
                 "{other} is active, {own} stands by. No plugin handles this group on {other}."
@@ -169,7 +169,8 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
     }
 }
 
-/// Heartbeats prove life, and adverts that come without them prove nothing, but two nodes that are both active send them.
+/// Headline if adverts of the other node are heard without its heartbeats. They do not prove that it lives, but two
+/// nodes that are both active look like this.
 fn beside_adverts(here: Side<'_>) -> Said {
     let (interfaces, rivals) = (here.1.adverts_alone.keys(), here.1.adverts_alone.values());
     let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
@@ -243,7 +244,7 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
 
 // ---- a node without a configured peer
 
-// A VRRP backup sends nothing: an active node cannot know whether there is one.
+// Headline without a configured peer. A VRRP backup sends nothing, so an active node cannot know if there is one.
 fn lone(here: Side<'_>) -> Said {
     let (node, group) = (&here.0.node, here.1);
     let other = group.other_active.as_ref().map(|other| &other.name);

@@ -1,4 +1,4 @@
-//! Role changes kept across restarts: the newest of all, and the last of each group.
+//! Keeps role changes across restarts: the newest of all, and the last of each group.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -10,31 +10,31 @@ use crate::cause::Sentence as _;
 use crate::cause::{Cause, CauseKind};
 use crate::facts::Role;
 
-/// Number of newest changes kept, of any group.
+/// Number of newest changes that are kept, of any group.
 const KEPT_MAX: usize = 100;
-/// Limit including the last change of each group: more groups than any router has.
+/// Maximum number of changes, including the last change of each group: more than any router has groups.
 const ALL_MAX: usize = 1024;
-/// Failing checks kept with a change, for each node.
+/// Maximum number of failing checks that are kept with a change, for each node.
 const FAILING_MAX: usize = 3;
-/// Seconds after a role change within which the other node may still report why it is less fit.
+/// Time in s after a role change within which the other node may still report why it is less fit.
 const LATE_S: i64 = 2;
 
 /// Quality of a node at a role change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fitness {
-    /// The node.
+    /// Name of the node.
     pub node: String,
-    /// 0 to 100.
+    /// Quality, 0 to 100.
     pub quality: u8,
-    /// The checks that lowered it, one sentence each, worst first.
+    /// Checks that lowered the quality, one sentence each, worst first.
     pub failing: Vec<String>,
-    /// Time of the report, for the other node.
+    /// Time of the report; only set for the other node.
     pub said: Option<String>,
 }
 
 impl Fitness {
-    /// With the worst checks only, as kept with a change.
+    /// Keeps only the worst checks, as they are stored with a change.
     #[must_use]
     pub fn brief(mut self) -> Self {
         self.failing.truncate(FAILING_MAX);
@@ -56,28 +56,27 @@ impl Fitness {
 pub struct RoleChange {
     /// Time, with milliseconds.
     pub at: String,
-    /// As configured.
+    /// Name of the group, as configured.
     pub group: String,
     /// Old role.
     pub from: Role,
     /// New role.
     pub to: Role,
-    /// Why.
+    /// Cause of the change.
     pub cause: Cause,
     /// Cause as a word for programs: "peer-silent".
     pub reason: String,
     /// Cause as a sentence, made at that time.
     pub why: String,
-    /// The node whose role it is.
+    /// Node whose role has changed.
     pub own: Fitness,
-    /// The other node, as known then; None: it had not been heard.
+    /// Other node as known then; None if it had not been heard.
     pub peer: Option<Fitness>,
 }
 
 impl RoleChange {
-    /// A role change with its cause; `own` and `peer` are the last known state of both nodes. The
-    /// numbers in the cause are newer: with short intervals the elector is ahead of checks and
-    /// link.
+    /// Makes a role change with its cause. `own` and `peer` are the last known state of both nodes. The numbers in the
+    /// cause are newer: with short intervals the elector is ahead of checks and link.
     pub fn new(to: Role, cause: Cause, mut own: Fitness, mut peer: Option<Fitness>) -> Self {
         if cause.kind == CauseKind::Quality {
             let seen = Some(&cause.text).filter(|text| !text.is_empty());
@@ -98,23 +97,23 @@ impl RoleChange {
     }
 }
 
-/// The changes that a node keeps, oldest first.
+/// Changes that a node keeps, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     changes: Vec<RoleChange>,
-    /// Boot of the machine in which the last run began, by the kernel's id.
+    /// Kernel's id of the boot in which the last run began.
     #[serde(default)]
     boot: String,
 }
 
 impl History {
-    /// All changes, oldest first.
+    /// Returns all changes, oldest first.
     pub fn changes(&self) -> &[RoleChange] {
         &self.changes
     }
 
-    /// Adds a change. The oldest one is dropped; the last one of each group stays unless there are
-    /// too many groups.
+    /// Adds a change, and drops the oldest one if there are too many. The last change of each group stays, unless there
+    /// are too many groups.
     pub fn push(&mut self, change: RoleChange) {
         self.changes.push(change);
         let Some(leaves) = self.changes.len().checked_sub(KEPT_MAX + 1) else {
@@ -127,8 +126,8 @@ impl History {
         self.changes.drain(..excess);
     }
 
-    /// The one at `leaves` is not among the newest any more. All before it were the last of their groups until
-    /// the latest change.
+    /// Returns the indices of changes to drop. The change at `leaves` is no longer among the newest. Until the latest
+    /// change was added, each change before it was the last of its group.
     fn superseded(&self, leaves: usize) -> Vec<usize> {
         let (older, newest) = self.changes.split_at(leaves + 1);
         let latest = newest.last().map(|it| &it.group);
@@ -140,8 +139,8 @@ impl History {
         gone.map(|(index, _)| index).collect()
     }
 
-    /// Adds the checks of the other node's report at `now` to changes shortly before it that have its
-    /// quality without checks. True if there were any.
+    /// Adds the checks of the other node's report at `now` to changes shortly before it that have the same quality and
+    /// no checks. Returns true if there were any.
     pub fn handle_peer_fitness(&mut self, now: &str, peer: &Fitness) -> bool {
         let time = |text: &str| text.parse::<Timestamp>().ok();
         let is_late = |it: &RoleChange| match (time(now), time(&it.at)) {
@@ -164,14 +163,14 @@ impl History {
         is_new
     }
 
-    /// Begins a run in a boot of the machine, by the kernel's id. False if the previous run was in another.
+    /// Begins a run in the boot with this id of the kernel. Returns false if the previous run was in another boot.
     pub fn handle_boot(&mut self, boot: &str) -> bool {
         let before = std::mem::replace(&mut self.boot, boot.to_owned());
         before == boot && !boot.is_empty()
     }
 
-    /// Start of a run, with every group as backup: adds a change for each group that was active at
-    /// the end of the previous run, and returns these groups. `own` is this node's state.
+    /// Starts a run, with every group as backup. Adds a change for each group that was active at the end of the
+    /// previous run, and returns these groups. `own` is this node's state.
     pub fn handle_start(&mut self, at: &str, own: &Fitness) -> BTreeSet<String> {
         let left = newest_of_each(&self.changes);
         let left = left.filter(|it| it.to == Role::Active && it.own.node == own.node);
@@ -192,8 +191,8 @@ impl History {
     }
 }
 
-/// The changes of both nodes merged, oldest first: the newest `limit`, or all if that is None. If
-/// the clocks differ, the order is wrong by as much.
+/// Merges the changes of both nodes, oldest first: the newest `limit`, or all if that is None. If the clocks of the
+/// nodes differ, the order is wrong by the difference.
 pub fn merge(own: &[RoleChange], peer: Vec<RoleChange>, limit: Option<usize>) -> Vec<RoleChange> {
     let mut all: Vec<RoleChange> = own.iter().cloned().chain(peer).collect();
     all.sort_by(by_time);
@@ -202,7 +201,7 @@ pub fn merge(own: &[RoleChange], peer: Vec<RoleChange>, limit: Option<usize>) ->
     all
 }
 
-/// The last change of a group on each node, in the order of `changes`.
+/// Returns the last change of a group on each node, in the order of `changes`.
 pub fn last_of_each_node(changes: &[RoleChange], group: &str) -> Vec<RoleChange> {
     let mut known = BTreeSet::new();
     let newest = changes.iter().rev().filter(|it| it.group == group);
@@ -212,7 +211,7 @@ pub fn last_of_each_node(changes: &[RoleChange], group: &str) -> Vec<RoleChange>
     last
 }
 
-/// The last change of each group, in the order of `changes`.
+/// Returns the last change of each group, in the order of `changes`.
 fn newest_of_each(changes: &[RoleChange]) -> impl Iterator<Item = &RoleChange> {
     let newest = changes.iter().zip(is_newest_of_its_group(changes));
     newest.filter_map(|(it, is_newest)| is_newest.then_some(it))
@@ -226,7 +225,7 @@ fn is_newest_of_its_group(changes: &[RoleChange]) -> Vec<bool> {
     newest
 }
 
-// An invalid time sorts first.
+// Compares the times of two changes. An invalid time sorts first.
 fn by_time(one: &RoleChange, other: &RoleChange) -> Ordering {
     let time = |it: &RoleChange| it.at.parse::<Timestamp>().ok();
     time(one).cmp(&time(other))
@@ -325,7 +324,7 @@ mod tests {
         assert_eq!(known(&history, 1), (explained, hurt.clone()));
         assert_eq!(known(&history, 0), (bare.to_owned(), lost), "long ago");
 
-        // the elector knows of a lost interface before any check does
+        // the elector detects a lost interface before any check does
         let seen = Cause {
             own: 73,
             theirs: 100,

@@ -1,4 +1,5 @@
-//! Networks that carry the heartbeats of the active node, and not all that it sends in the group's name.
+//! Makes findings about networks that carry the heartbeats of the active node, but not everything that it sends in the
+//! group's name.
 
 use std::collections::BTreeMap;
 
@@ -7,45 +8,45 @@ use serde::{Deserialize, Serialize};
 use crate::facts::NodeFacts;
 use crate::finding::{Finding, Id};
 
-/// MAC addresses that a line names.
+/// Maximum number of MAC addresses that a sentence names.
 const NAMED_MAX: usize = 4;
 
 const ALLOW: &str =
     "Allow the virtual MAC there, or set vmac = false on both nodes, then run `sparectl reload`.";
 
-/// What a network does not carry of the active node, although it carries its heartbeats.
+/// Loss on a network that carries the heartbeats of the active node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LostIdentity {
-    /// Its interface.
+    /// Interface of the network.
     pub interface: String,
-    /// The node that sends: the active one, or the backup with what it lost before.
+    /// Node that sends: the active one, or the backup for a loss while it was active.
     pub sender: String,
-    /// Its virtual MAC addresses that are dropped, or "adverts" and "IPv6 adverts", or "address 192.0.2.2" that the
-    /// other node has as well.
+    /// Lost object: virtual MAC addresses, "adverts", "IPv6 adverts", or "address 192.0.2.2" that the other node has as
+    /// well.
     pub what: String,
-    /// How it is lost.
+    /// Kind of the loss.
     pub loss: Loss,
 }
 
-/// How a network loses what a node sends in the group's name.
+/// Kind of a loss of what a node sends in the group's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    /// Its adverts alone are lost.
+    /// Only the node's adverts are lost.
     #[default]
     Adverts,
-    /// Nothing from its virtual MAC address arrives.
+    /// Nothing from the node's virtual MAC address arrives.
     Mac,
-    /// The same when it was active last; it is backup.
+    /// Nothing from the virtual MAC address arrived when the node, now backup, was last active.
     MacBefore,
-    /// Stations answer its own MAC address, and not its virtual one.
+    /// Stations answer the node's own MAC address, but not its virtual one.
     Unanswered,
-    /// Nothing is lost on the way: both nodes have one own address or MAC address there.
+    /// Nothing is lost on the network: both nodes have the same own address or MAC address there.
     Shared,
 }
 
-/// Findings of all groups of a node, one for each network and active node.
+/// Returns the findings of all groups of a node, one for each network and active node.
 pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let mut lost: BTreeMap<(Loss, &str, &str), Vec<&str>> = BTreeMap::new();
     for it in node.groups.iter().flat_map(|group| &group.lost) {
@@ -55,7 +56,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
             what.push(&it.what);
         }
     }
-    // what is dropped with the MAC address is no other fault
+    // a loss that follows from a dropped MAC address is not reported separately
     let dropped: Vec<(&str, &str)> = lost
         .keys()
         .filter(|it| it.0 == Loss::Mac)
@@ -66,7 +67,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         let is_explained = dropped.contains(&(interface, sender));
         match loss {
             Loss::Mac => return Some(mac_dropped(interface, sender, &what.join(", "))),
-            // groups of one network may be active on either node
+            // groups of the same network may be active on different nodes
             Loss::MacBefore | Loss::Unanswered if is_explained => return None,
             Loss::Shared => return Some(shared(&node.node, interface, sender, &what.join(", "))),
             Loss::Unanswered => return Some(mac_unanswered(interface, sender, &what.join(", "))),
@@ -136,7 +137,7 @@ fn adverts_lost(interface: &str, sender: &str, other: &str, what: &str) -> Findi
     finding.todo("Let IP protocol 112 pass between the nodes there, as UDP port 3780 does.")
 }
 
-/// "00:00:5e:00:01:01, 00:00:5e:00:01:02 and 9 others".
+/// Shortens a list: "00:00:5e:00:01:01, 00:00:5e:00:01:02 and 9 others".
 fn shortened(macs: &str) -> String {
     let macs: Vec<&str> = macs.split(", ").collect();
     match macs.split_at_checked(NAMED_MAX) {
@@ -147,7 +148,8 @@ fn shortened(macs: &str) -> String {
     }
 }
 
-/// What a node cannot send is its own fault, and not one of the network.
+/// Removes findings about the network that have their cause on a node: adverts that a node cannot send are not lost by
+/// the network.
 pub(crate) fn merge(found: &mut Vec<Finding>) {
     let muted = found.iter().filter(|it| it.is(Id::Muted));
     let muted: Vec<(String, String)> = muted
@@ -162,7 +164,8 @@ pub(crate) fn merge(found: &mut Vec<Finding>) {
     merge_shared(found);
 }
 
-/// What both nodes have is one fault, and the reason for all that seems to be lost there.
+/// Keeps one finding about an address that both nodes have. It is the cause of all losses that seem to happen on that
+/// network.
 fn merge_shared(found: &mut Vec<Finding>) {
     let shared = found.iter().filter(|it| it.is(Id::SharedIdentity));
     let shared = shared.map(|it| (it.thing.clone(), it.node.clone()));
@@ -183,7 +186,7 @@ fn merge_shared(found: &mut Vec<Finding>) {
     });
 }
 
-/// Interface of a virtual router, from its name: "virtual_router.lan2.50.IPv4".
+/// Returns the interface of a virtual router, from its name: "virtual_router.lan2.50.IPv4".
 fn interface_of(router: &str) -> Option<&str> {
     let mut parts = router.strip_prefix("virtual_router.")?.rsplitn(3, '.');
     parts.nth(2)

@@ -1,7 +1,9 @@
-//! Findings that last: since when each is there; one that has lasted for a while is told, and so is its end.
+//! Tracks since when each finding exists. A finding that has lasted for a while is reported as an event, and so is its
+//! end.
 //!
-//! Once a second [`Lasting::update`] takes the findings that are known without asking the plugins.
-//! [`Lasting::date`] takes all findings of a verdict that is shown, made with a look at the plugins' rows.
+//! Once a second [`Lasting::update`] gets the findings that are known without asking the plugins. [`Lasting::date`]
+//! gets all findings of a verdict that is shown. Such a verdict also has what the plugins' status rows show: this is
+//! called a look.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,23 +11,23 @@ use std::time::{Duration, Instant};
 use crate::facts::FirstFound;
 use crate::finding::Finding;
 
-/// Least duration of a finding that becomes an event.
+/// Shortest duration of a finding that becomes an event.
 const LASTING: Duration = Duration::from_secs(2);
-/// Interval of looks while only a look can tell what is wrong.
+/// Interval between looks while only a look can tell what is wrong.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Findings whose begin the other node is told.
+/// Maximum number of findings whose begin is sent to the other node.
 const FIRST_MAX: usize = 64;
 
 /// Id, node and object of a finding.
 type Key = [String; 3];
 
-/// Findings of the last second, and of the last look, with the time since which each has lasted.
+/// Findings of the last second and of the last look, with the time at which each began.
 #[derive(Debug, Default)]
 pub struct Lasting {
     seen: BTreeMap<Key, Seen>,
     /// Findings that only the last look found.
     looked: BTreeMap<Key, Begin>,
-    /// When the next look is due.
+    /// Time at which the next look is due.
     look_at: Option<Instant>,
 }
 
@@ -37,17 +39,17 @@ struct Seen {
     finding: Finding,
 }
 
-/// Begin of a finding, as people read it.
+/// Begin of a finding, in readable form.
 #[derive(Clone, Debug)]
 struct Begin {
     at: String,
-    /// No fact tells it: the finding was first found then.
+    /// True if no fact tells the begin: `at` is the time at which the finding was first seen.
     is_found: bool,
 }
 
 impl Lasting {
-    /// Takes the findings of now, and the time as people read it. Returns those that have lasted and were
-    /// not told yet, and those that were told and have ended.
+    /// Takes the present findings and the time in readable form. Returns the findings that have lasted and were not
+    /// reported yet, and the reported ones that have ended.
     pub fn update(
         &mut self,
         now: Instant,
@@ -80,7 +82,7 @@ impl Lasting {
         (begun, ended.map(|seen| seen.finding).collect())
     }
 
-    /// Gives all findings of a verdict at the time `at` their begin.
+    /// Sets the begin of all findings of a verdict at the time `at`.
     pub fn date(&mut self, at: &str, findings: &mut [Finding]) {
         let mut looked = BTreeMap::new();
         for finding in findings {
@@ -88,7 +90,7 @@ impl Lasting {
             let begin = match self.seen.get(&key) {
                 Some(seen) => Begin::of(finding, Some(&seen.begin), at),
                 None => {
-                    // between two looks the finding may have ended and begun anew: then a fact is newer
+                    // between two looks the finding may have ended and begun again: a fact is then newer
                     let known = self.looked.get(&key).filter(|it| it.is_found);
                     let begin = Begin::of(finding, known, at);
                     looked.entry(key).or_insert(begin).clone()
@@ -99,14 +101,14 @@ impl Lasting {
         self.looked = looked;
     }
 
-    /// True if a look is due: the last one found what only looks find, or `is_doubtful`: without a look
-    /// it is not known whether something is wrong.
+    /// Returns true if a look is due. Looks are needed if the last one found something that only looks find, or if
+    /// `is_doubtful`: without a look it is not known if something is wrong.
     pub fn wants_look(&mut self, now: Instant, is_doubtful: bool) -> bool {
         if !is_doubtful && self.looked.is_empty() {
             self.look_at = None;
             return false;
         }
-        // what passes by itself, as a failover does, is not disturbed
+        // a state that passes by itself, such as a failover, is not disturbed by a look
         if now < *self.look_at.get_or_insert(now + LASTING) {
             return false;
         }
@@ -114,7 +116,7 @@ impl Lasting {
         true
     }
 
-    /// Findings about a node whose begin no fact tells.
+    /// Returns the findings about a node whose begin no fact tells.
     pub fn first_found(&self, node: &str) -> Vec<FirstFound> {
         let seen = self.seen.values();
         let seen = seen.filter(|it| it.begin.is_found && it.finding.node == node);
@@ -128,7 +130,8 @@ impl Lasting {
 }
 
 impl Begin {
-    // A finding keeps its begin, unless a fact corrects the time at which it was found.
+    // Returns the begin of a finding. A known begin is kept, unless a fact corrects the time at which the finding was
+    // first seen.
     fn of(finding: &Finding, known: Option<&Self>, now: &str) -> Self {
         match (known, &finding.since) {
             (Some(known), since) if !known.is_found || since.is_none() => known.clone(),
@@ -178,7 +181,7 @@ mod tests {
         assert_eq!(look(LASTING * 4, &[]), (0, 1));
     }
 
-    /// The begin of the only finding.
+    /// Returns the begin of the only finding.
     fn shown(lasting: &mut Lasting, at: &str, finding: &Finding) -> String {
         let mut found = vec![finding.clone()];
         lasting.date(at, &mut found);
@@ -231,7 +234,7 @@ mod tests {
         assert!(!lasting.wants_look(start + LOOK_EVERY, false));
         assert!(lasting.wants_look(start + LASTING + LOOK_EVERY, false));
         assert_eq!(shown(&mut lasting, "10:00:10", &finding("a")), "10:00:00");
-        // heard in between
+        // in the meantime the object of the finding was heard
         let silent = |at: &str| finding("b").since(at);
         assert_eq!(
             shown(&mut lasting, "10:00:11", &silent("10:00:01")),

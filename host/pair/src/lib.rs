@@ -1,12 +1,12 @@
-//! The verdict about a pair: its state in a word, and all findings, each with an id that
-//! docs/messages.md explains.
+//! Makes the verdict about a pair: its state in a word, and all findings. docs/messages.md explains
+//! each finding by its id.
 //!
-//! [`NodeFacts`] are a node's facts about itself, which it sends to the other node at each change;
-//! [`PairFacts`] are its facts about the other node. From both, [`verdict`] makes the output of
-//! `sparectl status`, `watch`, `probe`, the JSON and the events, and [`missing`] the reasons why a
-//! node is not ready. [`Cause`] is the reason for a group's role, with the sentences of
-//! `sparectl why`. [`quality`] weighs the checks of all plugins. This crate does no I/O, and never
-//! decides by searching in sentences.
+//! [`NodeFacts`] are a node's facts about itself, which it sends to the other node at each change.
+//! [`PairFacts`] are its facts about the other node. [`verdict`] turns both into the output of
+//! `sparectl status`, `watch`, `probe`, the JSON and the events. [`missing`] lists the reasons why
+//! a node is not ready. [`Cause`] is the reason for a group's role, with the sentences of `sparectl
+//! why`. [`quality`] weighs the checks of all plugins. This crate does no I/O, and never decides by
+//! searching in the text of sentences.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -1,4 +1,4 @@
-//! The links to the other node: facts about them, and what is found of them.
+//! Makes the findings about the links to the other node.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,29 +6,29 @@ use crate::facts::{NodeFacts, is_default};
 use crate::finding::{Finding, Id};
 use crate::node::bare;
 
-/// A path to the other node.
+/// Facts about a path to the other node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LinkFacts {
-    /// Its interface.
+    /// Interface of the path.
     pub interface: String,
-    /// The path has a session.
+    /// True if the path has a session.
     pub up: bool,
-    /// Time since which it has this state.
+    /// Time since which the path is up or down.
     pub since: String,
-    /// Reason why it is down.
+    /// Reason why the path is down.
     pub why: String,
-    /// Whether the fault is on this node.
+    /// True if the fault is on this node.
     pub is_local: bool,
-    /// MTU of its interface, if packets of that size do not pass.
+    /// MTU of the interface, if packets of that size do not pass.
     #[serde(skip_serializing_if = "is_default")]
     pub mtu: Option<u32>,
-    /// Size of the largest packets that pass, if those do not.
+    /// Size in bytes of the largest packets that pass, if packets of the MTU do not.
     #[serde(skip_serializing_if = "is_default")]
     pub passes: Option<u32>,
 }
 
-/// The findings of a node about its links, and about the keys by which it is known on them.
+/// Returns the findings of a node about its links, and about the keys that they use.
 pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
@@ -51,7 +51,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         let todo = "If this lasts, the reason is in the journal: journalctl -u spared";
         found.push(finding.todo_there(todo));
     }
-    // what its packets are too long for is no reason of its own
+    // a link that long packets do not pass has another finding
     let down = node
         .links
         .iter()
@@ -76,7 +76,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     found
 }
 
-/// Keys that were good when the node read them, and are not now.
+/// Returns the finding about keys that were good when the node read them and are not now.
 fn next_keys(node: &NodeFacts) -> Option<Finding> {
     let (name, faults) = (&node.node, &node.next_key_faults);
     if faults.is_empty() || !node.key_faults.is_empty() {
@@ -108,7 +108,8 @@ fn link(node: &str, link: &LinkFacts) -> Finding {
     Finding::new(Id::LinkDown, node, interface, text).since(since)
 }
 
-/// Only the elector knows what a link brings to it, and only the host whether the link is up.
+/// Returns findings about links that are up but bring no heartbeats. Only the elector knows what it
+/// receives, and only the host knows which links are up.
 fn deaf(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let name = &node.node;
     let is_deaf = |link: &&LinkFacts| {

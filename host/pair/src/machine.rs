@@ -1,5 +1,5 @@
-//! What must be equal on both machines although spared does not set it: rules of nftables, kernel settings, default routes,
-//! rules of policy routing.
+//! Compares what must be equal on both machines although spared does not set it: rules of nftables, kernel settings,
+//! default routes, rules of policy routing.
 
 mod rules;
 #[cfg(test)]
@@ -15,24 +15,25 @@ use rules::{add_elements, commands, of_rules};
 
 pub use rules::RuleDigests;
 
-/// Begin of the name of an interface's MTU among the settings.
+/// Prefix of the name of an interface's MTU among the settings.
 const MTU: &str = "mtu ";
 
-/// What must be equal on both machines, as one of them has it.
+/// Values of one machine that must be equal on both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MachineFacts {
-    /// The program that listed the rules: another version prints them in another way, and they are not compared.
+    /// Program and version that listed the rules. Rules are not compared if the versions differ, as each version prints
+    /// them in its own way.
     pub rules_by: String,
-    /// Digests of the rules; None: not known.
+    /// Digests of the rules; None if not known.
     pub rules: Option<RuleDigests>,
-    /// Digests of the elements of sets and maps that nobody has changed for a while: by table and part ("set admins").
+    /// Digests of the elements of sets and maps that nobody has changed for a while, by table and part ("set admins").
     pub elements: RuleDigests,
     /// Values of kernel settings, and "mtu lan" of interfaces of groups, without those that the kernel does not have.
     pub settings: BTreeMap<String, String>,
-    /// Families with a default route, "IPv4" and "IPv6"; None: not known.
+    /// Families with a default route, "IPv4" and "IPv6"; None if not known.
     pub default_routes: Option<BTreeSet<String>>,
-    /// Rules of policy routing, "IPv4 100: from all iif lan lookup 100"; None: not known.
+    /// Rules of policy routing, "IPv4 100: from all iif lan lookup 100"; None if not known.
     pub routing_rules: Option<BTreeSet<String>>,
 }
 
@@ -41,21 +42,21 @@ pub struct MachineFacts {
 pub enum MachineDifference {
     /// A table of nftables that only one node has.
     Table {
-        /// "inet filter".
+        /// Name of the table, "inet filter".
         table: String,
-        /// This node has it.
+        /// True if this node has the table.
         is_here: bool,
     },
-    /// A table of nftables with other rules.
+    /// A table of nftables whose rules differ.
     Rules {
-        /// "inet filter".
+        /// Name of the table, "inet filter".
         table: String,
         /// Parts that differ: "chain forward", "elements of set admins".
         parts: Vec<String>,
     },
-    /// A kernel setting.
+    /// A kernel setting whose values differ.
     Setting {
-        /// "net.ipv4.ip_forward".
+        /// Name of the setting, "net.ipv4.ip_forward".
         setting: String,
         /// Value on this node.
         here: String,
@@ -64,22 +65,22 @@ pub enum MachineDifference {
     },
     /// A default route that only one node has.
     DefaultRoute {
-        /// "IPv4".
+        /// Family of the route, "IPv4".
         family: String,
-        /// This node has it.
+        /// True if this node has the route.
         is_here: bool,
     },
     /// Rules of policy routing that only one node has.
     RoutingRules {
-        /// Those of this node.
+        /// Rules that only this node has.
         here: Vec<String>,
-        /// Those of the other node.
+        /// Rules that only the other node has.
         there: Vec<String>,
     },
 }
 
 impl MachineDifference {
-    /// What differs, as `equal.ignore` names it.
+    /// Returns the object that differs, as `equal.ignore` names it.
     pub fn object(&self) -> String {
         match self {
             Self::Table { table, .. } | Self::Rules { table, .. } => format!("table {table}"),
@@ -171,7 +172,7 @@ fn ignorable(object: &str) -> String {
     format!("If that is meant, name \"{object}\" in `equal.ignore` of spared.toml.")
 }
 
-/// Which value is right, where that does not depend on the network.
+/// Returns which value of a setting is right, if that does not depend on the network.
 fn right_value(setting: &str) -> &'static str {
     match setting.ends_with(".rp_filter") {
         true => {
@@ -192,9 +193,8 @@ fn listed(parts: &[String]) -> String {
     }
 }
 
-/// Adds what differs and has no other finding: a default route goes with its
-/// interface or the groups of the elector, and a router that does not forward
-/// says so itself.
+/// Adds findings for differences that no other finding explains. A default route goes with its interface or with the
+/// elector's groups, and a router that does not forward reports that itself.
 pub(crate) fn add(found: &mut Vec<Finding>, own: &str, pair: &PairFacts) {
     let differences = pair.machine_differences.iter();
     let new = differences.map(|it| it.finding(own, &pair.peer));
@@ -212,9 +212,9 @@ fn is_explained(new: &Finding, found: &[Finding]) -> bool {
     })
 }
 
-/// What differs, without what `ignored` names: "table inet filter", "chain inet filter forward", "set inet filter admins"
-/// (its elements as well), "sysctl NAME",
-/// "mtu lan", "default route IPv4", "rule IPv4 100: ...", each with a `*` at the end for all that begin so.
+/// Returns the differences without those that `ignored` names: "table inet filter", "chain inet filter forward", "set
+/// inet filter admins" (also ignores its elements), "sysctl NAME", "mtu lan", "default route IPv4", "rule IPv4 100:
+/// ...". A `*` at the end of a name stands for all objects that begin so.
 pub fn machine_differences(
     here: &MachineFacts,
     there: &MachineFacts,
@@ -228,7 +228,7 @@ pub fn machine_differences(
         found.extend(of_rules(here, there, &is_ignored));
         add_elements(&mut found, &elements, &is_ignored);
     }
-    // one that only one kernel has is of a module that is loaded when it is needed
+    // a setting that only one kernel has belongs to a module that is loaded when it is needed
     let settings = here.settings.iter();
     let settings = settings.filter_map(|(setting, value)| {
         let other = there

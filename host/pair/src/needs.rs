@@ -1,4 +1,4 @@
-//! What a machine withholds from its daemon, now or at the next start: facts about it, and what is found of them.
+//! Lists what the daemon lacks on its machine, now or at the next start: the facts, and findings about them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,21 +6,21 @@ use crate::facts::{NodeFacts, PluginFacts};
 use crate::finding::{Finding, Id};
 use crate::node::bare;
 
-/// What a machine withholds from its daemon.
+/// Needs of the daemon that its machine does not meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Needs {
-    /// Interfaces with virtual addresses on which the kernel answers nobody.
+    /// Interfaces with virtual addresses on which the kernel answers no ARP request.
     pub unanswered: Vec<Unanswered>,
-    /// Settings that have to be written with the role, if nobody can write settings.
+    /// Settings that must be written when the role changes, if settings are read-only.
     pub unwritable: Vec<String>,
-    /// The error that the daemon gets if it opens a file; empty: it can open files.
+    /// Error that the daemon gets when it opens a file; empty if it can open files.
     pub no_descriptor: String,
-    /// Families of which a route refuses packets although the default route of an active group is there.
+    /// Families in which a route refuses packets although the default route of an active group is in place.
     pub refused: Vec<String>,
-    /// The elector has lost its real-time priority.
+    /// The elector's process, if it has lost its real-time priority.
     pub real_time_lost: Option<RealTimeLost>,
-    /// What a restart would not bring back.
+    /// Objects that work now and would fail after a restart.
     pub restart: Vec<Lost>,
 }
 
@@ -28,21 +28,21 @@ pub struct Needs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RealTimeLost {
-    /// Its plugin.
+    /// Plugin of the process.
     pub plugin: String,
-    /// Its process.
+    /// Id of the process.
     pub pid: u32,
-    /// The priority that it had.
+    /// Priority that the process had.
     pub priority: u32,
 }
 
-/// An interface on which the kernel answers nobody for virtual addresses.
+/// An interface on which the kernel answers no ARP request for virtual addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Unanswered {
-    /// Its name.
+    /// Name of the interface.
     pub interface: String,
-    /// The setting that says so, "net.ipv4.conf.lan.arp_ignore"; empty: ARP is switched off on the interface.
+    /// Setting that causes it, "net.ipv4.conf.lan.arp_ignore"; empty if ARP is switched off on the interface.
     pub setting: String,
     /// Value of the setting.
     pub value: i64,
@@ -52,14 +52,14 @@ pub struct Unanswered {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lost {
-    /// A plugin, "spared", or a file of the configuration.
+    /// Object: a plugin, "spared", or a configuration file.
     pub thing: String,
-    /// The reason.
+    /// Reason why it would fail.
     pub why: String,
 }
 
-/// Whether the kernel answers nobody, by the value of arp_ignore: 8 answers nobody; 2 answers only hosts in the subnet of
-/// the address, and a host address (`hosts_only`) has none.
+/// Returns true if the kernel answers nobody, by the value of arp_ignore. With 8 it answers nobody. With 2 it answers
+/// only hosts in the subnet of the address, and a host address (`hosts_only`) has no subnet.
 pub fn ignores_arp(arp_ignore: i64, hosts_only: bool) -> bool {
     arp_ignore == 8 || (arp_ignore == 2 && hosts_only)
 }
@@ -90,13 +90,13 @@ impl Unanswered {
     }
 }
 
-/// What keeps the node from becoming active, one sentence each.
+/// Returns the needs that keep the node from being ready, one sentence each.
 pub(crate) fn lacks(needs: &Needs) -> impl Iterator<Item = String> + '_ {
     let unanswered = needs.unanswered.iter().map(Unanswered::sentence);
     unanswered.chain(unwritable(needs))
 }
 
-/// The findings of a node.
+/// Returns the findings about a node's needs.
 pub(crate) fn findings(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
     let (name, needs) = (node.node.as_str(), &node.needs);
     let unanswered = needs.unanswered.iter().map(move |it| {
@@ -181,7 +181,7 @@ fn no_descriptor(name: &str, needs: &Needs) -> Option<Finding> {
     (!why.is_empty()).then_some(finding)
 }
 
-// A plugin that does not run has a finding of its own.
+// Returns true if the plugin does not run, which has a finding of its own.
 fn is_explained(node: &NodeFacts, lost: &Lost) -> bool {
     let mut plugins = node.plugins.iter();
     plugins.any(|it: &PluginFacts| it.name == lost.thing && !it.runs())

@@ -1,4 +1,4 @@
-//! The findings of one node, from its facts about itself.
+//! Makes the findings of one node, from its facts about itself.
 
 use crate::addresses::{self, ForeignAddress};
 use crate::facts::{
@@ -16,10 +16,10 @@ use crate::ready::plugin_lack;
 use crate::time;
 use crate::unheard;
 
-/// What to do about a router that is no node of the pair.
+/// Remedy for a router that is no node of the pair.
 pub(crate) const STRANGER: &str = "Switch it off, or give one of the two groups another VRID.";
 
-/// All findings of a node; `peer` is the name of the other one.
+/// Returns all findings of a node. `peer` is the name of the other node.
 pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let name = node.node.as_str();
     let groups = node.groups.iter();
@@ -52,7 +52,8 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .collect()
 }
 
-/// Checks, each object once: what watches an object, and what runs it, may both report that it fails.
+/// Merges checks of the same object: the plugin that watches an object and the one that runs it may both report that it
+/// fails.
 fn merged<'c>(checks: impl Iterator<Item = &'c CheckStatus>) -> Vec<CheckStatus> {
     let mut merged: Vec<CheckStatus> = Vec::new();
     for check in checks {
@@ -66,14 +67,14 @@ fn merged<'c>(checks: impl Iterator<Item = &'c CheckStatus>) -> Vec<CheckStatus>
     merged
 }
 
-/// Object of a check: its name, without that of the plugin before it.
+/// Returns the object of a check: its name without the plugin's name as a prefix.
 pub(crate) fn object(check: &CheckStatus) -> &str {
     let name = check.name.strip_prefix(&check.plugin);
     let name = name.and_then(|name| name.strip_prefix('.'));
     name.unwrap_or(&check.name)
 }
 
-/// Adds what another plugin reports of the same object. A fault counts more than a missing result.
+/// Adds another plugin's report about the same object. A fault counts more than a missing result.
 fn add(known: &mut CheckStatus, other: &CheckStatus) {
     let (mut first, mut second) = (known.clone(), other.clone());
     if first.state == STATE_UNKNOWN && second.state != STATE_UNKNOWN {
@@ -87,7 +88,7 @@ fn add(known: &mut CheckStatus, other: &CheckStatus) {
     *known = first;
 }
 
-/// True if an interface of that name has a finding of its own, which explains that of the check.
+/// Returns true if an interface of that name has its own finding, which explains the finding about the check.
 fn is_explained(node: &NodeFacts, name: &str) -> bool {
     let mut down = node.interfaces.iter();
     let hurts = |group: &GroupFacts| {
@@ -108,7 +109,7 @@ fn fence(node: &NodeFacts) -> Option<Finding> {
 
 fn elector(node: &NodeFacts) -> Option<Finding> {
     let silent = node.elector_silent.as_ref()?;
-    // that it does not answer at all has a finding of its own
+    // a plugin that does not answer at all has its own finding
     let is_worse = |it: &PluginFacts| it.name == silent.plugin && (it.is_silent || !it.runs());
     if node.plugins.iter().any(is_worse) {
         return None;
@@ -187,7 +188,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<F
             "See whether its gateway is in a network of an interface that is up: `ip route get`.",
         ));
     }
-    // one that is an interface's only address has SP-0204
+    // a copy that is an interface's only address has SP-0204
     let is_told = |it: &ForeignAddress| group.bare.iter().any(|bare| bare.is_told(it));
     let foreign = group.foreign.iter();
     let foreign = foreign.filter(|it| !is_told(it));
@@ -275,7 +276,7 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
         let finding = Finding::new(Id::RoleFailed, node, format!("{name} {group}"), text);
         finding.todo_there(format!("See `sparectl {name}`."))
     });
-    // what one that does not run, or does not answer, did before is explained by that
+    // earlier failures of a plugin that does not run or answer are explained by that
     let is_heard = plugin.runs() && !plugin.is_silent;
     let failing = (is_heard && !plugin.failing.is_empty()).then(|| callbacks(node, plugin));
     let found = lack.into_iter().chain(unlinked).chain(refused);
@@ -395,7 +396,7 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
     finding.since(since).todo(todo)
 }
 
-/// Overrides on the node, and how to end them.
+/// Returns findings about overrides on the node, with the commands that end them.
 fn orders(node: &NodeFacts) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
@@ -440,7 +441,7 @@ fn not_forwarding(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
     })
 }
 
-/// A sentence without its full stop, to continue it.
+/// Returns a sentence without its full stop, to continue it.
 pub(crate) fn bare(sentence: &str) -> &str {
     sentence.trim_end_matches('.')
 }

@@ -1,28 +1,28 @@
-//! Rules of nftables that translate what a node itself sends to a virtual address: while it is backup, no answer
-//! reaches it there.
+//! Describes rules of nftables that translate a node's own packets to a virtual address. While the node is backup, no
+//! answer to them reaches it.
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Match that leaves out packets of the node itself.
+/// Match that excludes packets of the node itself.
 const FORWARDED: &str = "fib saddr type != local";
 
-/// A rule that translates all that leaves an interface to a virtual address.
+/// A rule that translates the source of everything that leaves an interface to a virtual address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnTranslation {
     /// Family, table and name of its chain: "inet nat post".
     pub chain: String,
-    /// By which nft names it in its table.
+    /// Handle by which nft names the rule in its table.
     pub handle: u64,
-    /// As nft prints it: `oifname "wan" snat ip to 192.0.2.1`.
+    /// Rule as nft prints it: `oifname "wan" snat ip to 192.0.2.1`.
     pub rule: String,
     /// The virtual address.
     pub address: IpAddr,
 }
 
 impl OwnTranslation {
-    /// What it does to checks of the node, and the command that mends it.
+    /// Returns a hint: what the rule does to checks of the node, and the command that repairs it.
     pub(crate) fn hint(&self, node: &str) -> String {
         let Self {
             chain,

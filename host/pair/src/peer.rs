@@ -1,11 +1,11 @@
-//! The finding about an other node whose state is not known.
+//! Makes the finding about another node whose state is not known.
 
 use crate::facts::{NodeFacts, PairFacts, PeerLife};
 use crate::finding::{Finding, Id};
 use crate::headline::unreported;
 use crate::time;
 
-/// The finding about the other node itself, if a group depends on it.
+/// Returns the finding about the other node itself, if a group depends on it.
 pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Finding> {
     let peer = &pair.peer;
     let of = |id: Id, text: String| {
@@ -19,7 +19,7 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         _ if own.groups.is_empty() || pair.facts.is_some() => None,
         _ if pair.link_up => {
             let text = format!("{}, although it is connected", unreported(pair));
-            // A daemon that hangs is ended by systemd, if that looks after it.
+            // systemd ends a daemon that hangs, if it manages the daemon.
             let todo = format!(
                 "See `systemctl status spared` on {peer}; if this lasts for a minute, run `systemctl restart spared` there."
             );
@@ -34,7 +34,7 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
             found.map(|found| found.since(since))
         }
         PeerLife::Unknown if is_heard => None,
-        // that is the fault, and says more
+        // the finding about the key is the cause, and says more
         PeerLife::Unknown if !own.key_faults.is_empty() => None,
         PeerLife::Unknown => {
             let (why, todo) = match pair.has_link {
@@ -58,7 +58,7 @@ fn last_heard(now: &str, pair: &PairFacts, is_advertised: bool) -> String {
     let ping = match pair.answers_ping {
         _ if is_advertised => "; its adverts are heard, so its heartbeats are lost on every path",
         Some(true) => "; its machine answers a ping, its daemon may be off",
-        // the address on the link is there only while the daemon runs
+        // the link has its address only while the daemon runs
         Some(false) => {
             "; no ping is answered on the links: its machine or its daemon is off, or its key or the cables are missing"
         }
@@ -75,7 +75,7 @@ fn last_heard(now: &str, pair: &PairFacts, is_advertised: bool) -> String {
     format!("{node} was last heard {}{ago}{on}{ping}", time::clock(at))
 }
 
-/// "lan3, lan1 and lan2".
+/// Joins names: "lan3, lan1 and lan2".
 fn listed(names: &[String]) -> String {
     match names {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),

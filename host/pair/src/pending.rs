@@ -1,12 +1,13 @@
-//! Checks of one plugin that have no result yet for the same reason, such as services that all start: one finding.
+//! Makes one finding of all checks of a plugin that have no result yet for the same reason, such as services that all
+//! start.
 
 use crate::facts::{CheckStatus, STATE_UNKNOWN};
 use crate::finding::{Finding, Id};
 use crate::node::{bare, object};
 
-/// Fewer have a finding each.
+/// Smallest number of checks that are combined. Fewer have a finding each.
 const FEWEST: usize = 4;
-/// Objects that are named.
+/// Number of objects that the finding names.
 const NAMED: usize = 3;
 
 /// Checks of a plugin with the same reason.
@@ -17,7 +18,7 @@ pub(crate) struct Pending {
     objects: Vec<String>,
 }
 
-/// Takes such checks out of the others.
+/// Separates the checks that are combined from the others.
 pub(crate) fn split(checks: Vec<CheckStatus>) -> (Vec<Pending>, Vec<CheckStatus>) {
     let mut all: Vec<Pending> = Vec::new();
     for check in checks.iter().filter(|it| it.state == STATE_UNKNOWN) {

@@ -1,4 +1,4 @@
-//! Readiness: what a node lacks for a failover to it without loss, one sentence each.
+//! Lists what a node lacks for a failover to it without loss, one sentence each.
 
 use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PluginFacts, PluginState};
@@ -6,7 +6,7 @@ use crate::finding::Id;
 use crate::forwarding;
 use crate::needs;
 
-/// Reason why a plugin keeps its node from being ready.
+/// Returns why a plugin keeps its node from being ready.
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
     let name = &plugin.name;
     if plugin.state == PluginState::Recovering {
@@ -39,8 +39,8 @@ pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Op
     Some((Id::NotInSync, text))
 }
 
-/// What a node lacks, one sentence each; empty: it is ready. `link_down` is the reason if no link is
-/// up. Of `differences`, those of groups, VRIDs and addresses count.
+/// Returns what a node lacks, one sentence each; empty if it is ready. `link_down` is the reason if no link is up. Only
+/// those `differences` count that concern groups, VRIDs and addresses.
 pub fn missing(
     own: &NodeFacts,
     peer: &str,

@@ -1,5 +1,5 @@
-//! A pair without faults except those that a plugin reports, for tests of plugins, which drive
-//! their engines into every broken state that their files allow.
+//! Makes a pair without faults except those that a plugin reports. Tests of plugins use it to drive their engines into
+//! every faulty state that their files allow.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::{
 /// An engine's report on its node.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// All its checks, including good ones.
+    /// All checks of the plugin, including good ones.
     pub checks: Vec<CheckStatus>,
-    /// Reason why it is not in sync; None: it is in sync.
+    /// Reason why the plugin is not in sync; None if it is in sync.
     pub lack: Option<String>,
-    /// Interfaces on which one node does not hear the other, and how.
+    /// Interfaces on which one node does not hear the other, with the kind of the failure.
     pub unheard: BTreeMap<String, String>,
 }
 
 impl Report {
-    /// Adds a check of weight 0; the state None means no result yet.
+    /// Adds a check of weight 0. The state None means that there is no result yet.
     pub fn check(&mut self, name: &str, state: Option<u32>, why: &str) {
         self.checks.push(CheckStatus {
             name: name.to_owned(),
@@ -30,7 +30,8 @@ impl Report {
         });
     }
 
-    /// Reported by the active node (r1) or by the backup, while the other one has nothing to report.
+    /// Returns the reports of r1 and r2: this one is that of the active node (r1) or of the backup, and the other node
+    /// has nothing to report.
     pub fn on(self, is_active: bool) -> [Self; 2] {
         match is_active {
             true => [self, Self::default()],
@@ -39,7 +40,7 @@ impl Report {
     }
 }
 
-/// The verdicts of r1, which is active, and r2 when their plugins report this.
+/// Returns the verdicts of r1, which is active, and of r2 for these reports of their plugins.
 pub fn verdicts(plugin: &str, reports: &[Report; 2]) -> [Verdict; 2] {
     let [r1, r2] = reports;
     let mut r1 = node("r1", Role::Active, plugin, r1);
@@ -60,7 +61,7 @@ pub fn verdicts(plugin: &str, reports: &[Report; 2]) -> [Verdict; 2] {
     [of(&r1, &r2), of(&r2, &r1)]
 }
 
-/// Asserts that neither node says OK and that both name the object.
+/// Asserts that neither verdict is OK and that both name the object.
 ///
 /// # Panics
 /// If one does not.
@@ -75,7 +76,7 @@ pub fn assert_told(plugin: &str, reports: &[Report; 2], thing: &str, state: &str
     }
 }
 
-/// Asserts that both nodes say OK.
+/// Asserts that both verdicts are OK.
 ///
 /// # Panics
 /// If one does not.

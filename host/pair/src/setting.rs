@@ -1,7 +1,7 @@
 //! Names of kernel settings.
 
-/// Setting of a device, of "ipv4" or "ipv6". The dots of a device's name are slashes, as sysctl(8) has it, since the setting
-/// has dots between its parts.
+/// Returns the name of a device's setting; `family` is "ipv4" or "ipv6". Dots in the device's name become slashes as in
+/// sysctl(8), because dots separate the parts of the setting.
 pub fn setting_of(family: &str, device: &str, key: &str) -> String {
     format!("net.{family}.conf.{}.{key}", device.replace('.', "/"))
 }

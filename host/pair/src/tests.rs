@@ -1,4 +1,4 @@
-//! States of a pair, each with its headline and findings.
+//! Tests states of a pair, each with its headline and findings.
 
 mod identity;
 
@@ -54,7 +54,7 @@ fn node(name: &str, role: Role) -> NodeFacts {
     }
 }
 
-/// r1, which is active, and its facts about r2, its backup.
+/// Facts of r1, which is active, about itself and about r2, its backup.
 struct Bed {
     own: NodeFacts,
     pair: Option<PairFacts>,
@@ -106,7 +106,7 @@ impl Bed {
     }
 }
 
-/// Word and headline, then the ids with their nodes.
+/// Returns word and headline, then the ids of the findings with their nodes.
 fn said(bed: &Bed) -> (String, Vec<String>) {
     let verdict = bed.verdict();
     let head = verdict.headlines.first().cloned().unwrap_or_default();
@@ -121,7 +121,7 @@ fn said(bed: &Bed) -> (String, Vec<String>) {
     (format!("{}  {}", verdict.word.word(), head.text), ids)
 }
 
-/// Each finding has a begin once it is shown, and keeps it.
+/// Asserts that each finding has a begin when it is shown, and keeps it.
 fn assert_begun(verdict: &Verdict) {
     let mut lasting = Lasting::default();
     let mut shown = |at: &str| {
@@ -139,7 +139,7 @@ fn assert_begun(verdict: &Verdict) {
     assert_eq!(shown(NOW), first);
 }
 
-/// A state: its name, headline and findings, and the change that makes it.
+/// State of a pair: its name, headline and findings, and the change that makes it.
 type State<'s> = (&'s str, &'s str, &'s [&'s str], fn(&mut Bed));
 
 #[track_caller]
@@ -563,7 +563,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         }),
         ("another machine", TAINTED, &["SP-0109 r1"], |bed| {
             bed.own.groups[0].duplicates = vec![duplicate("02:00:00:00:00:99")];
-            // the backup hears it as well
+            // the backup hears the machine as well
             bed.peer().groups[0].duplicates = vec![duplicate("02:00:00:00:00:99")];
         }),
         (
@@ -997,7 +997,7 @@ fn the_other_node_tells_since_when_it_has_a_finding() {
     there.update(Instant::now(), SINCE, bed.verdict().findings);
     bed.peer().first_found = there.first_found("r2");
     assert_eq!(bed.verdict().findings[0].since.as_deref(), Some(SINCE));
-    // what it first found is no begin of another finding
+    // the begin of one finding is not that of another
     bed.peer().fence_gone = None;
     bed.peer().unwritten = Some("no space left".to_owned());
     assert_eq!(bed.verdict().findings[0].since, None);
@@ -1015,10 +1015,10 @@ fn facts_tell_since_when_the_peer_is_silent_and_a_group_forced() {
     assert_eq!(bed.verdict().findings[0].since.as_deref(), Some(SINCE));
 }
 
-/// Both nodes print a finding: no word of it may mean one node here and the other there.
+/// Both nodes print a finding: each word of it must mean the same node on both.
 #[test]
 fn what_is_to_be_done_names_the_node_on_both() {
-    // as r1 says it, and as r2 does
+    // the pair as r1 sees it, and as r2 sees it
     let both = |change: fn(&mut NodeFacts), there: fn(&mut NodeFacts)| {
         let bed = Bed::with(|bed| {
             change(&mut bed.own);
@@ -1042,7 +1042,7 @@ fn what_is_to_be_done_names_the_node_on_both() {
     };
     let causes: [fn(&mut NodeFacts); 6] = [
         |there| there.checks = vec![failed("squid", 0)],
-        // with the node's name in it, which is not in the remedy
+        // the object has the node's name, which is not in the remedy
         |there| there.checks = vec![failed("r2", 0)],
         |there| there.plugins[1].state = PluginState::Refused,
         |there| there.plugins[1].in_sync = false,

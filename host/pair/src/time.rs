@@ -1,14 +1,14 @@
-//! Times of the daemon, RFC 3339 with the local offset, in readable form.
+//! Formats times of the daemon, which are RFC 3339 with the local offset, in readable form.
 
 use jiff::Timestamp;
 
-/// `2026-11-14T08:12:03.250+01:00` as `2026-11-14 08:12:03`.
+/// Formats `2026-11-14T08:12:03.250+01:00` as `2026-11-14 08:12:03`.
 pub fn clock(rfc3339: &str) -> String {
     let text = rfc3339.replacen('T', " ", 1);
     text.get(..19).map_or(text.clone(), str::to_owned)
 }
 
-/// The same without the date if that is the date of `now`.
+/// Formats a time like [`clock`], without the date if it is the date of `now`.
 pub fn clock_on(now: &str, rfc3339: &str) -> String {
     let text = clock(rfc3339);
     let (today, day) = (now.get(..10), text.get(..10));
@@ -18,7 +18,8 @@ pub fn clock_on(now: &str, rfc3339: &str) -> String {
     }
 }
 
-/// "3 h 12 min", "12 min", "41 s" from `then` to `now`; None if one of them is not a time.
+/// Formats the duration from `then` to `now` as "3 h 12 min", "12 min" or "41 s"; None if one of
+/// them is not a time.
 pub fn between(then: &str, now: &str) -> Option<String> {
     let seconds = |text: &str| Some(text.parse::<Timestamp>().ok()?.as_second());
     let passed = seconds(now)?.checked_sub(seconds(then)?)?.max(0);
@@ -31,7 +32,7 @@ pub fn between(then: &str, now: &str) -> Option<String> {
     })
 }
 
-/// "08:12:03 (12 min)".
+/// Formats a time and the duration since then: "08:12:03 (12 min)".
 pub fn since(then: &str, now: &str) -> String {
     let clock = clock_on(now, then);
     match between(then, now) {

@@ -1,24 +1,24 @@
-//! The finding about a network on which one node does not hear the other, in words about that direction.
+//! Makes the finding about a network on which one node does not hear the other. The text names the direction.
 
 use crate::facts::{GroupFacts, Role};
 use crate::finding::{Finding, Id};
 
-/// Before the rating of the active node, where the other node does not hear this one, which hears it.
+/// Prefix of the rating of the active node, if the other node does not hear this one but is heard.
 const ONE_WAY: &str = "one way, ";
-/// The other node says that it cannot use its interface there.
+/// Report of the other node that it cannot use its interface there.
 const UNUSABLE: &str = "unusable";
 const BETWEEN: &str = "Check cables and switches between both nodes there.";
 
-/// What a node knows, by itself or by the heartbeats of the other one.
+/// Returns the findings that a node knows, by itself or from the heartbeats of the other node.
 pub(crate) fn findings(node: &str, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let all = group.unheard.iter();
-    // with a link the other node says itself what its interface lacks
+    // over a link the other node reports itself why its interface is not usable
     let told = all.filter(|(_, what)| !(link_up && *what == UNUSABLE));
     let found = told.map(|(interface, what)| finding(node, group, peer, interface, what));
     found.collect()
 }
 
-/// Such a finding also says why the check of the interface fails, if nobody answers there.
+/// Returns true if a finding of this kind explains why the check of the interface fails.
 pub(crate) fn explains(group: &GroupFacts, interface: &str) -> bool {
     let what = group.unheard.get(interface);
     what.is_some_and(|what| what != UNUSABLE)
@@ -55,7 +55,7 @@ fn finding(node: &str, group: &GroupFacts, peer: &str, interface: &str, what: &s
     Finding::new(Id::Unheard, node, interface, text).todo(todo)
 }
 
-/// By the rating of that node.
+/// Returns which side is at fault, by the rating of that node.
 fn side(rating: &str, node: &str) -> String {
     match rating {
         "good" => format!("other stations answer there, so {node}'s side works"),

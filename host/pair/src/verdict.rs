@@ -1,4 +1,4 @@
-//! The verdict: a word and a headline for each group, and the findings of both nodes, each fault once.
+//! Makes the verdict: a word and a headline for each group, and the findings of both nodes, each fault once.
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::VerdictWord as Word;
@@ -16,11 +16,11 @@ use crate::peer;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Headline {
-    /// Group; None: there is no group.
+    /// Name of the group; None if there is no group.
     pub group: Option<String>,
-    /// Its state.
+    /// State of the group.
     pub word: Word,
-    /// The sentence, with the group's name.
+    /// Sentence with the group's name.
     pub text: String,
 }
 
@@ -28,21 +28,20 @@ pub struct Headline {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Verdict {
-    /// The worst state of all groups.
+    /// Worst state of all groups.
     pub word: Word,
-    /// One headline for each group, in their order.
+    /// One headline for each group, in the order of the groups.
     pub headlines: Vec<Headline>,
-    /// All findings on both nodes, worst first.
+    /// All findings about both nodes, worst first.
     pub findings: Vec<Finding>,
 }
 
-/// The verdict at the time `now`, by the facts of one node; `pair` is None without a configured
-/// peer.
+/// Returns the verdict at the time `now`, from the facts of one node. `pair` is None without a configured peer.
 pub fn verdict(now: &str, own: &NodeFacts, pair: Option<&PairFacts>) -> Verdict {
     verdict_with(findings(own, pair), now, own, pair)
 }
 
-/// The same for who has the [`findings`] of these facts already.
+/// Returns the verdict for a caller that has the [`findings`] of these facts already.
 pub fn verdict_with(
     mut findings: Vec<Finding>,
     now: &str,
@@ -77,7 +76,8 @@ pub fn verdict_with(
     }
 }
 
-// An interface that is down explains why a group cannot be active; and a stranger is named once.
+// Returns true if other findings make this one redundant: an interface that is down explains why a group cannot be
+// active, and a stranger is named once.
 fn is_explained(found: &Finding, by: &[Finding]) -> bool {
     let is_down = |it: &Finding| it.is(Id::InterfaceDown) && it.node == found.node;
     let is_known = |it: &Finding| it.is(Id::StrangerActive) && it.thing == found.thing;
@@ -85,7 +85,7 @@ fn is_explained(found: &Finding, by: &[Finding]) -> bool {
         || (found.is(Id::StrangerActive) && by.iter().any(is_known))
 }
 
-/// The findings on both nodes, each fault once, without those about who is active.
+/// Returns the findings about both nodes, each fault once, without those about which node is active.
 pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
     let peer = pair.map_or("the peer", |pair| pair.peer.as_str());
     let link_up = pair.is_some_and(|pair| pair.link_up);
@@ -113,7 +113,7 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
     found
 }
 
-// The other node knows best since when it has a finding about itself.
+// Sets the begin that the other node reports, which knows best since when it has a finding about itself.
 fn dated(found: Finding, by: &NodeFacts) -> Finding {
     let mut first = by.first_found.iter();
     let first = first.find(|it| (&it.id, &it.thing) == (&found.id, &found.thing));
@@ -123,7 +123,7 @@ fn dated(found: Finding, by: &NodeFacts) -> Finding {
     }
 }
 
-// What is to be done on the other node says so: the commands of this one answer for this one.
+// Adds "On NODE:" to a remedy with commands that must be run on the other node.
 fn on_its_node(mut found: Finding) -> Finding {
     if found.is_local {
         found.is_local = false;
@@ -153,7 +153,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::UnknownGroup,
             Id::Frozen,
         ];
-        // both nodes report these of the node that sends
+        // both nodes report these about the node that sends
         let by_sender = [
             Id::VirtualMacDropped,
             Id::AdvertsLost,
@@ -172,8 +172,8 @@ fn sort(found: &mut Vec<Finding>) {
     });
 }
 
-// If the other node is silent, or a firewall drops the link, that is the fault; if the other end
-// has a fault, that one counts.
+// Removes findings about links that are down, if they have another cause: the other node is silent, a firewall drops
+// the link, or the other end has a fault.
 fn merge_links(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     let silent = pair.life == PeerLife::Silent && !pair.link_up;
     let filtered = own.link_filtered.is_some();
@@ -189,14 +189,15 @@ fn merge_links(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     });
 }
 
-// Both ends of a link report that it is down.
+// Returns true if a finding of the other node is kept. Both nodes report that a link is down: the other node's report
+// counts only if the fault is local there.
 fn is_theirs(found: &Finding, pair: &PairFacts) -> bool {
     let mut links = pair.facts.iter().flat_map(|facts| &facts.links);
     !found.is(Id::LinkDown) || links.any(|it| it.interface == found.thing && it.is_local)
 }
 
-// If a plugin does not run, its peer hears nothing and its file cannot be compared: that is the
-// fault.
+// Adds findings about differences. A plugin that does not run is the cause if its peer hears nothing and its file
+// cannot be compared, so these have no finding.
 fn add_differences(found: &mut Vec<Finding>, own: &str, pair: &PairFacts) {
     let down = found.iter().filter(|it| it.is(Id::PluginDown));
     let down: Vec<String> = down.map(|it| it.thing.clone()).collect();
@@ -220,7 +221,8 @@ fn difference(it: &Difference, own: &str, peer: &str) -> Finding {
     Finding::new(id, own, thing, text).todo(todo)
 }
 
-// A plugin that only one node has does not hear a peer: the finding about that names the file, too.
+// Returns true if another finding explains the difference. A plugin that only one node has does not hear a peer: that
+// finding gets the name of the file.
 fn explains(it: &Difference, found: &mut [Finding], own: &str, peer: &str) -> bool {
     let name = it
         .plugin
@@ -239,7 +241,8 @@ fn explains(it: &Difference, found: &mut [Finding], own: &str, peer: &str) -> bo
     true
 }
 
-// Both nodes can be forced only while no link is up, which would refuse the second force.
+// Combines the findings if both nodes are forced into the same role. This happens only while no link is up, as the
+// second force is refused otherwise.
 fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     let Some(theirs) = &pair.facts else { return };
     for group in own.groups.iter().filter(|it| it.forced != Forced::No) {

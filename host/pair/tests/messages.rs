@@ -1,10 +1,10 @@
-//! docs/messages.md explains every finding, and nothing else.
+//! Tests that docs/messages.md explains every finding, and nothing else.
 
 use spared_pair::Id;
 
 const PAGE: &str = include_str!("../../../docs/messages.md");
 
-/// Each section: its heading, and what stands below.
+/// Returns the sections, each with its heading and the text below.
 fn sections() -> Vec<(&'static str, &'static str)> {
     let sections = PAGE.split("\n### ").skip(1);
     let sections = sections.map(|section| section.split_once('\n').unwrap_or((section, "")));

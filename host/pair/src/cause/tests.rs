@@ -1,4 +1,4 @@
-//! Sentences of each kind, in each role that it applies to.
+//! Tests the sentences of each kind of cause, in each role to which it applies.
 
 use super::*;
 
@@ -427,7 +427,7 @@ fn the_worst_check_stands_behind_a_quality_that_is_the_nodes_still() {
          r2's is 100"
     );
     let bare = "r1 is backup because its quality is 73 and r2's is 100";
-    // an old quality, and another router's
+    // an outdated quality, and another router's
     assert_eq!(say(&lost, &fit("r1", 7, &hurt), None), bare);
     let stranger = fit("r3", 100, &hurt);
     assert_eq!(say(&lost, &fit("r1", 73, &[]), Some(&stranger)), bare);

@@ -1,14 +1,14 @@
-//! Rules of nftables, and elements of sets and maps that are written in them.
+//! Compares rules of nftables, and elements of sets and maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::MachineDifference;
 
-/// Digests of the parts of nftables tables: by table ("inet filter") and part ("chain forward"). The second digest takes
-/// all addresses of the nodes' own for the same: parts are equal if either is.
+/// Digests of the parts of nftables tables, by table ("inet filter") and part ("chain forward"). The second digest
+/// treats all own addresses of both nodes as the same. Two parts are equal if either digest is.
 pub type RuleDigests = BTreeMap<String, BTreeMap<String, [u32; 2]>>;
 
-/// Begin of the name of a part that has other elements.
+/// Prefix of the name of a part whose elements differ.
 const ELEMENTS: &str = "elements of ";
 
 pub(super) fn of_rules(
@@ -39,7 +39,7 @@ pub(super) fn of_rules(
     found
 }
 
-/// Adds sets with other elements. Only those count of which both nodes know them.
+/// Adds sets whose elements differ. A set counts only if both nodes know its elements.
 pub(super) fn add_elements(
     found: &mut Vec<MachineDifference>,
     [here, there]: &[&RuleDigests; 2],
@@ -80,7 +80,7 @@ fn are_equal(one: Option<&[u32; 2]>, other: Option<&[u32; 2]>) -> bool {
     one[0] == other[0] || one[1] == other[1]
 }
 
-// "chain inet filter forward" of "inet filter" and "chain forward".
+// Returns "chain inet filter forward" for "inet filter" and "chain forward".
 fn object_of(table: &str, part: &str) -> String {
     match part.split_once(' ') {
         Some((kind, name)) => format!("{kind} {table} {name}"),
@@ -88,7 +88,8 @@ fn object_of(table: &str, part: &str) -> String {
     }
 }
 
-/// What lists the parts that differ; also the set, as `equal.ignore` names it, if there are only its elements.
+/// Returns the command that lists the parts that differ. Also returns the set, as `equal.ignore` names it, if only its
+/// elements differ.
 pub(super) fn commands(table: &str, parts: &[String]) -> (String, Option<String>) {
     let sets: Vec<&str> = parts
         .iter()

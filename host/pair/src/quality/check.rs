@@ -1,4 +1,4 @@
-//! A check, as it was last reported.
+//! Stores a check as it was last reported.
 
 use spared_contract::check::{STATE_MAX, WEIGHT_MAX, check_name};
 
@@ -9,7 +9,7 @@ const WHY_MAX: usize = 200;
 /// Object of a check, which decides how its sentence is worded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An interface of the same name.
+    /// The interface of the same name.
     Interface,
     /// A plugin that was given up or refused.
     Plugin,
@@ -22,13 +22,13 @@ pub enum Kind {
 pub struct Check {
     kind: Kind,
     name: String,
-    /// 0-9999.
+    /// Weight, 0-9999.
     pub(super) weight: u32,
-    /// 0-100, or not known yet, or lost by a failover.
+    /// State: 0-100, [`STATE_UNKNOWN`] or [`STATE_LOSES`].
     pub(super) state: u32,
     why: String,
     since: String,
-    /// The worker has ended, and the next one has not reported the check again.
+    /// True if the worker has ended and the next one has not reported the check again.
     pub(super) stale: bool,
 }
 
@@ -37,9 +37,10 @@ pub struct Check {
 pub struct CheckReport<'s> {
     /// Name, unique within the plugin.
     pub name: &'s str,
-    /// 0 to [`WEIGHT_MAX`](super::WEIGHT_MAX).
+    /// Weight, 0 to [`WEIGHT_MAX`](super::WEIGHT_MAX).
     pub weight: u32,
-    /// 0 to 100, [`STATE_UNKNOWN`](crate::STATE_UNKNOWN) or [`STATE_LOSES`](crate::STATE_LOSES).
+    /// State: 0 to 100, [`STATE_UNKNOWN`](crate::STATE_UNKNOWN) or
+    /// [`STATE_LOSES`](crate::STATE_LOSES).
     pub state: u32,
     /// Sentence about the state.
     pub why: &'s str,
@@ -75,17 +76,19 @@ impl Check {
         }
     }
 
-    /// State as it counts: one that is not known yet, or works, counts as good, to change no role.
+    /// Returns the state as it counts. A state that is not known yet counts as good, so that it
+    /// changes no role; so does one that a failover would lose.
     pub(super) fn counted(&self) -> u32 {
         self.state.min(100)
     }
 
-    /// Cost of the check: weight times what its state lacks to 100.
+    /// Returns the cost of the check: its weight times the difference between 100 and its state.
     pub(super) fn cost(&self) -> u32 {
         self.weight * (100 - self.counted())
     }
 
-    /// `interface "in" has no carrier`, `check "internet" fails: 3 of 3 lost`.
+    /// Returns a sentence such as `interface "in" has no carrier` or `check "internet" fails: 3 of
+    /// 3 lost`.
     pub fn sentence(&self) -> String {
         let (name, why) = (&self.name, &self.why);
         match self.kind {
@@ -124,7 +127,7 @@ pub(super) fn is_name(name: &str) -> bool {
     check_name(name).is_ok()
 }
 
-// True if `why` continues the name to a sentence: "has no carrier".
+// True if name and `why` form a sentence, such as "has no carrier".
 fn is_predicate(why: &str) -> bool {
     let verb = why.split(' ').next().unwrap_or(why);
     ["has", "is", "does", "lets", "reaches"].contains(&verb)

@@ -1,12 +1,12 @@
-//! Quality of this node: a number of 0 to 100 from the checks of all plugins.
+//! Computes the quality of this node, 0 to 100, from the checks of all plugins.
 //!
-//! By Stormshield's formula it is the weighted mean of all checks' states, rounded down, and 100 if no check
-//! has a weight. No input or output; times are arguments.
+//! By Stormshield's formula the quality is the weighted mean of the states of all checks, rounded down, and 100 if no
+//! check has a weight. No input or output; times are arguments.
 //!
-//! A plugin's checks stay as they are while its worker is restarted: a crash says nothing about the uplink.
-//! Checks that the new worker has not reported again within [`GRACE`] after it runs are forgotten. Those
-//! that it has reported, also before it ran, stay until it withdraws them. A plugin that is given up or
-//! refused loses its checks, since nothing measures them any more, and counts as a failed check itself.
+//! A plugin's checks stay as they are while its worker is restarted: a crash says nothing about the uplink. A check is
+//! removed if the new worker has not reported it again within [`GRACE`] after it runs. Reported checks stay until the
+//! worker withdraws them, also those that it reported before it ran. A plugin that is given up or refused loses its
+//! checks, since nothing measures them any longer, and counts as a failed check itself.
 
 mod check;
 #[cfg(test)]
@@ -20,23 +20,23 @@ use crate::CheckStatus;
 pub use check::{Check, CheckReport, Kind};
 pub use spared_contract::check::WEIGHT_MAX;
 
-/// Checks of one plugin; further ones are ignored.
+/// Maximum number of checks of one plugin; further ones are ignored.
 pub const CHECKS_MAX: usize = 1024;
 /// Time in which a restarted plugin must report its checks again.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// Weight of a plugin that does not run; the same as an interface's default.
+/// Weight of a plugin that does not run: the default weight of an interface.
 const PLUGIN_WEIGHT: u32 = 100;
-/// Most checks in the list of those that are not good.
+/// Maximum length of the list of checks that are not good.
 const UNFIT_MAX: usize = 128;
 
 /// All checks of this node.
 #[derive(Debug)]
 pub struct Quality {
-    /// By plugin and name.
+    /// Reported checks, by plugin and name.
     checks: BTreeMap<(String, String), Check>,
-    /// Plugins that do not run, and why.
+    /// Plugins that do not run, each as a failed check with the reason.
     failed: BTreeMap<String, Check>,
-    /// Restarted plugins, and the end of their grace.
+    /// Restarted plugins, with the end of their grace time.
     grace: BTreeMap<String, Instant>,
     number: u8,
 }
@@ -48,11 +48,11 @@ pub struct Change {
     pub from: u8,
     /// Quality now.
     pub to: u8,
-    /// The sentence of the check that changed it.
+    /// Sentence of the check that caused the change.
     pub why: String,
 }
 
-/// Why a report is refused.
+/// Reason why a report is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The name is empty, too long, or has control characters.
@@ -73,12 +73,12 @@ impl Default for Quality {
 }
 
 impl Quality {
-    /// The quality, 0 to 100.
+    /// Returns the quality, 0 to 100.
     pub fn number(&self) -> u8 {
         self.number
     }
 
-    /// Takes a plugin's report of a check.
+    /// Handles a plugin's report of a check.
     ///
     /// # Errors
     /// The name is not valid, or the plugin has too many checks.
@@ -106,7 +106,7 @@ impl Quality {
         Ok(self.weigh(sentence))
     }
 
-    /// A plugin withdraws a check.
+    /// Handles the withdrawal of a check by its plugin.
     pub fn handle_forgotten(&mut self, plugin: &str, name: &str) -> Option<Change> {
         let key = (plugin.to_owned(), name.to_owned());
         self.checks.remove(&key)?;
@@ -118,12 +118,11 @@ impl Quality {
         for check in self.of(plugin) {
             check.stale = true;
         }
-        // No grace runs while there is no worker.
+        // The grace time does not run while there is no worker.
         self.grace.remove(plugin);
     }
 
-    /// Handles the start of a worker: stale checks that it does not report within [`GRACE`] are forgotten.
-    /// Checks that it reported already, in `configure` or `start`, are not stale.
+    /// Handles the start of a worker: stale checks that it does not report within [`GRACE`] are removed.
     pub fn handle_up(&mut self, now: Instant, plugin: &str) {
         self.grace.insert(plugin.to_owned(), now + GRACE);
     }
@@ -134,8 +133,8 @@ impl Quality {
         self.weigh(format!("plugin {plugin} runs again"))
     }
 
-    /// Handles a plugin that is given up, or refused its configuration: it counts as a failed check, without weight if it
-    /// `is_aside`: no traffic depends on it.
+    /// Handles a plugin that is given up or refused its configuration: it counts as a failed check. The check has no
+    /// weight if `is_aside`: no traffic depends on the plugin.
     pub fn handle_failed(
         &mut self,
         plugin: &str,
@@ -163,12 +162,12 @@ impl Quality {
         self.weigh(format!("plugin {plugin} was removed, with its checks"))
     }
 
-    /// End of the next grace.
+    /// Returns the end of the next grace time.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.grace.values().min().copied()
     }
 
-    /// Forgets checks that restarted plugins have not reported again in time.
+    /// Removes checks that restarted plugins have not reported again in time.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
         let due = |(plugin, until): (&String, &Instant)| (now >= *until).then(|| plugin.clone());
         let due: Vec<String> = self.grace.iter().filter_map(due).collect();
@@ -190,7 +189,7 @@ impl Quality {
         self.weigh(format!("{names}: no longer checked"))
     }
 
-    /// Status of all checks, the one that costs most first.
+    /// Returns the status of all checks, the most costly one first.
     pub fn status(&self) -> Vec<CheckStatus> {
         let own = self
             .checks
@@ -203,7 +202,7 @@ impl Quality {
             .collect()
     }
 
-    /// Checks of plugins that are not good, whatever their weight, worst first.
+    /// Returns the checks of plugins that are not good, of any weight, worst first.
     pub fn unfit(&self) -> Vec<CheckStatus> {
         let checks = self.checks.iter().filter(|(_, check)| check.state != 100);
         let mut unfit: Vec<_> = checks.collect();
@@ -214,7 +213,7 @@ impl Quality {
             .collect()
     }
 
-    /// Sentences of the checks that cost something, worst first.
+    /// Returns sentences of the checks that lower the quality, worst first.
     pub fn failing(&self) -> Vec<String> {
         let mut all: Vec<&Check> = self.checks.values().chain(self.failed.values()).collect();
         all.retain(|check| check.cost() > 0);
@@ -252,7 +251,7 @@ impl Quality {
     }
 }
 
-// The sum fits: at most `CHECKS_MAX` checks of each plugin, each at most 9999 x 100.
+// Computes the weighted mean. The sum fits: at most `CHECKS_MAX` checks of each plugin, each at most 9999 x 100.
 fn weighed<'c>(checks: impl Iterator<Item = &'c Check>) -> u8 {
     let (mut sum, mut weights) = (0_u64, 0_u64);
     for check in checks {

@@ -140,7 +140,7 @@ fn a_restarted_plugin_keeps_its_checks_until_it_had_time_to_repeat_them() {
 fn a_check_that_was_reported_before_the_plugin_ran_holds_until_it_is_withdrawn() {
     let start = Instant::now();
     let mut quality = Quality::default();
-    // in configure or start(), which end before the plugin is up
+    // the plugin reports in configure or start(), which end before it is up
     report(&mut quality, "uplink", 100, 0, "no carrier");
     quality.handle_up(start, "health");
     assert_eq!(quality.handle_timeout(start + GRACE), None);
@@ -169,7 +169,7 @@ fn checks_stay_while_no_worker_lives_that_could_repeat_them() {
     report(&mut quality, "uplink", 100, 0, "");
     quality.handle_down("health");
     quality.handle_up(start, "health");
-    // it dies once more, and stays down for longer than the grace
+    // it dies again, and stays down for longer than the grace time
     quality.handle_down("health");
     assert_eq!(quality.next_timeout(), None);
     assert_eq!(quality.handle_timeout(start + GRACE * 2), None);
@@ -248,7 +248,7 @@ fn a_plugin_on_which_nothing_depends_costs_nothing_when_it_fails() {
     assert_eq!((change, quality.number()), (None, 100));
     let checks = quality.status();
     assert!(checks.iter().any(|it| it.name == "plugin files-root"));
-    // unless its file says that it does
+    // unless traffic depends on it
     let change = quality.handle_failed("files-root", "crashed", String::new(), false);
     assert_eq!(change.map(|it| it.to), Some(50));
 }

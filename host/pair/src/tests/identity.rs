@@ -1,4 +1,4 @@
-//! What a network does not carry of an active node whose heartbeats it carries.
+//! Tests losses on networks that carry the heartbeats of the active node.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn lines(bed: &Bed) -> Vec<String> {
     verdict.findings.iter().map(|it| it.line(NOW)).collect()
 }
 
-/// Reported by both nodes.
+/// Adds a loss that both nodes report.
 fn both(bed: &mut Bed, lost: &LostIdentity) {
     bed.own.groups[0].lost.push(lost.clone());
     bed.peer().groups[0].lost.push(lost.clone());
@@ -39,7 +39,7 @@ fn groups_of_one_network_are_one_finding_for_each_active_node() {
             both(bed, &lost("r1", &mac, Loss::Mac));
         }
         both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::Mac));
-        // what goes with the MAC address is no other fault
+        // a loss that follows from the dropped MAC address is no separate fault
         both(bed, &lost("r2", "adverts", Loss::Adverts));
     });
     let ids = ["SP-0209 r1", "SP-0209 r2"];
