@@ -1,4 +1,4 @@
-//! Frames, the messages inside TLS. TLS records may cut them anywhere.
+//! Encodes and parses frames, the messages inside TLS. TLS records may split them anywhere.
 //!
 //! ```text
 //!  0               1               2               3
@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Numbers are big-endian. A type with the high bit set is *numbered*: its body begins with a
-//! sequence number of 8 bytes, it is sent again over another path until it is acknowledged, and is
-//! taken once, in order. A frame of an unknown type is skipped, but its number counts.
+//! sequence number of 8 bytes. It is sent again over another path until it is acknowledged, and the
+//! receiver handles it once, in order. A frame of an unknown type is skipped, but its number
+//! counts.
 //!
-//! [`Splitter`] finds frames in a stream, [`Frame::parse`] reads one; neither can panic on any
+//! [`Splitter`] finds frames in a stream, and [`Frame::parse`] reads one. Neither panics on any
 //! bytes.
 
 use serde::{Deserialize, Serialize};
@@ -20,16 +21,17 @@ use spared_message::clean;
 
 use crate::word::Introduction;
 
-/// Versions of this page that this program speaks.
+/// Lowest and highest version of this protocol that this program supports.
 pub const VERSION_MIN: u16 = 1;
 pub const VERSION_MAX: u16 = 1;
 
 pub const HEADER: usize = 4;
-/// Longest body.
+/// Maximum length of a body, in bytes.
 pub const BODY_MAX: usize = u16::MAX as usize;
-/// Longest piece of a message in one frame, so that a frame fits one TLS record.
+/// Maximum length in bytes of a piece of a message in one frame, so that a frame fits into one TLS
+/// record.
 pub const FRAGMENT_MAX: usize = 16 * 1024 - 64;
-/// Longest name of a channel.
+/// Maximum length of a channel's name, in bytes.
 pub const NAME_MAX: usize = 64;
 
 const HELLO: u8 = 1;
@@ -45,10 +47,10 @@ const DATA: u8 = 0x82;
 const MARK: u8 = 0x83;
 const WORD: u8 = 0x84;
 
-/// The piece is the last of its message.
+/// Flag of the last piece of a message.
 const LAST: u8 = 1;
 
-/// The first frame on each path, as JSON: every version understands it.
+/// First frame on each path, as JSON, which every version understands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hello {
@@ -57,7 +59,7 @@ pub struct Hello {
     /// Random number of the sender's run. Sequence numbers belong to an association, which is a
     /// pair of runs.
     pub run: u64,
-    /// The run with which the sender has an association, and the last number received in it.
+    /// Run with which the sender has an association. `taken` is the last number received in it.
     pub knows: u64,
     pub taken: u64,
     pub introduction: Introduction,
@@ -81,12 +83,12 @@ impl Hello {
     }
 }
 
-/// Text from the peer for a sentence of ours: short, on one line.
+/// Shortens a text of the peer to one line, for use in a sentence.
 pub fn plain(text: &str) -> String {
     clean::short(text, NAME_MAX)
 }
 
-/// One frame, borrowing from its body.
+/// One frame, which borrows from its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     Hello(Box<Hello>),
@@ -105,7 +107,7 @@ pub enum Frame<'a> {
     Ack {
         sequence: u64,
     },
-    /// Bytes that the worker behind a channel has read since the channel is up.
+    /// Amount of data that the worker of a channel has read since the channel is up.
     Credit {
         channel: u16,
         /// Epochs of the sender and of the receiver of the data.
@@ -119,7 +121,7 @@ pub enum Frame<'a> {
 /// The part of a numbered frame after its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Numbered<'a> {
-    /// A worker exists here; a higher epoch replaces the previous one.
+    /// A worker exists on the sender's node. A higher epoch replaces the previous one.
     Offer {
         channel: u16,
         epoch: u32,
@@ -130,7 +132,7 @@ pub enum Numbered<'a> {
     Withdraw {
         channel: u16,
     },
-    /// `epoch` is that of the receiver's worker, for which this is meant.
+    /// Piece of a message. `epoch` is that of the receiver's worker for which it is meant.
     Data {
         channel: u16,
         epoch: u32,
@@ -147,16 +149,16 @@ pub enum Numbered<'a> {
         last: bool,
         piece: &'a [u8],
     },
-    /// Of a later version.
+    /// Frame of a later version.
     Unknown,
 }
 
-/// The bytes are not a frame; the session cannot continue.
+/// Error: the bytes are not a frame, and the session cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
 impl<'a> Frame<'a> {
-    /// None: a frame of a later version, to be skipped.
+    /// Parses a frame. None is a frame of a later version, to be skipped.
     ///
     /// # Errors
     /// A known type with an invalid body.
@@ -224,8 +226,8 @@ impl<'a> Numbered<'a> {
         })
     }
 
-    /// Header and fields, with room for the number. The piece, or the name, of so many bytes
-    /// follows without being copied.
+    /// Returns header and fields, with room for the number. The piece or name, of `piece` bytes, is
+    /// sent after them without being copied.
     pub fn head(&self, piece: usize) -> Head {
         let mut head = Head::default();
         let kind = match *self {
@@ -274,7 +276,7 @@ impl<'a> Numbered<'a> {
     }
 }
 
-/// The beginning of a numbered frame: header, number, fields.
+/// Beginning of a numbered frame: header, number, fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     bytes: [u8; Self::MOST],
@@ -292,7 +294,7 @@ impl Default for Head {
 
 impl Head {
     const FIELDS: usize = HEADER + 8;
-    /// With the fields of the longest, an offer.
+    /// Maximum length, with the fields of an offer, which is the longest.
     const MOST: usize = Self::FIELDS + 14;
 
     fn put(&mut self, field: &[u8]) {
@@ -376,10 +378,11 @@ pub fn append(out: &mut Vec<u8>, frame: &Frame<'_>) {
     }
 }
 
-/// Finds frames in a stream that arrives in pieces; copies only frames that a piece cuts.
+/// Finds frames in a stream that arrives in pieces. Only frames that are split between pieces are
+/// copied.
 #[derive(Debug, Default)]
 pub struct Splitter {
-    /// The beginning of an incomplete frame.
+    /// Beginning of an incomplete frame.
     held: Vec<u8>,
 }
 
@@ -387,7 +390,7 @@ impl Splitter {
     /// Calls `take` with type and body of each frame that `bytes` completes.
     ///
     /// # Errors
-    /// The error of `take`; feed nothing more after it.
+    /// The error of `take`. Nothing may be fed after it.
     pub fn feed<E>(
         &mut self,
         mut bytes: &[u8],
@@ -416,7 +419,7 @@ impl Splitter {
     }
 }
 
-/// The length of the body, once the header has arrived.
+/// Returns the length of the body, once the header has arrived.
 fn wanted(bytes: &[u8]) -> Option<usize> {
     match bytes {
         [_, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
@@ -424,7 +427,7 @@ fn wanted(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The first frame, if it is complete: type, body, and the remaining bytes.
+/// Returns the first frame, if it is complete: type, body, and the remaining bytes.
 fn first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let length = wanted(bytes)?;
     let (frame, rest) = bytes.split_at_checked(HEADER + length)?;

@@ -1,5 +1,5 @@
-//! The link to the peer: TLS sessions over one or two paths, channels between peers, and
-//! `spared link`, the process that talks to the network in place of the host.
+//! Implements the link to the peer: TLS sessions over one or two paths, channels between peer plugins, and `spared
+//! link`, the process that uses the network for the host.
 //!
 //! `host/message/src/link.rs` has the messages between host and link, `word.rs` those between the hosts.
 #![forbid(unsafe_code)]

@@ -1,6 +1,8 @@
-//! TLS 1.3 with raw public keys (RFC 7250) on both sides: the peer is the holder of a pinned key.
+//! Sets up TLS 1.3 with raw public keys (RFC 7250) on both sides: the peer is the holder of a
+//! pinned key.
 //!
-//! No resumption, no tickets, no early data. The provider of cryptography is named here alone.
+//! There is no resumption, no ticket and no early data. The provider of cryptography is named only
+//! here.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,7 @@ use zeroize::Zeroizing;
 
 /// Prefix of the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
 const SPKI_PREFIX: [u8; 12] = [0x30, 42, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, 0];
-/// The same of a seed in PKCS #8.
+/// Prefix of the 32 bytes of a seed in PKCS #8.
 const PKCS8_PREFIX: [u8; 16] = [
     0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, 32,
 ];
@@ -40,7 +42,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// `own` is this node's key, `pinned` are the accepted keys of the peer.
+    /// Makes the settings. `own` is this node's key, `pinned` are the accepted keys of the peer.
     ///
     /// # Errors
     /// The library refuses the key or the settings; a sentence says why.
@@ -78,26 +80,27 @@ impl Tls {
         })
     }
 
-    /// The connecting side.
+    /// Starts a connection as the connecting side.
     ///
     /// # Errors
-    /// The library's.
+    /// Errors of the library.
     pub fn connect(&self) -> Result<Connection, Error> {
-        // Not sent, and not compared: the key is the name.
+        // The name is neither sent nor compared: the key identifies the peer.
         let name = ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into());
         Ok(ClientConnection::new(Arc::clone(&self.client), name)?.into())
     }
 
-    /// The listening side.
+    /// Starts a connection as the listening side.
     ///
     /// # Errors
-    /// The library's.
+    /// Errors of the library.
     pub fn accept(&self) -> Result<Connection, Error> {
         Ok(ServerConnection::new(Arc::clone(&self.server))?.into())
     }
 }
 
-/// ring's, with the faster cipher first: both ends are spared, and 128 bits are enough.
+/// Returns ring's provider with the faster cipher first: both ends are spared, and 128 bits are
+/// enough.
 fn provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     provider.cipher_suites = vec![
@@ -123,7 +126,7 @@ fn spki(key: &PublicKey) -> Vec<u8> {
 /// Accepts a peer that shows one of these keys and proves possession.
 #[derive(Debug)]
 struct Pinned {
-    /// As SubjectPublicKeyInfo.
+    /// Accepted keys, as SubjectPublicKeyInfo.
     keys: Vec<Vec<u8>>,
     algorithms: WebPkiSupportedAlgorithms,
 }

@@ -1,7 +1,7 @@
-//! How the nodes know each other: by names, by Ed25519 keys as text, and by keys derived from a passphrase.
+//! Defines how the nodes identify each other: by names, by Ed25519 keys as text, and by keys derived from a passphrase.
 //!
-//! A public key is `sk1:` and 43 characters of base64url, a private one `sk1-private:` and the
-//! same of its seed.
+//! A public key is `sk1:` and 43 characters of base64url, a private key is `sk1-private:` and 43 characters for its
+//! seed.
 
 #![forbid(unsafe_code)]
 
@@ -32,10 +32,10 @@ pub type Signature = [u8; 64];
 pub struct PrivateKey([u8; 32]);
 
 impl PrivateKey {
-    /// A new random key.
+    /// Makes a random key.
     ///
     /// # Errors
-    /// The kernel has no randomness to give.
+    /// The kernel provides no random numbers.
     pub fn generate() -> Result<Self, KeyError> {
         let mut seed = [0; 32];
         let filled = SystemRandom::new().fill(&mut seed);
@@ -63,7 +63,7 @@ impl PrivateKey {
         decode(encoded).map(Self)
     }
 
-    /// `sk1-private:...`, for a file of mode 0600.
+    /// Returns `sk1-private:...`, for a file of mode 0600.
     pub fn to_text(&self) -> String {
         format!("{PRIVATE}{}", Base64UrlUnpadded::encode_string(&self.0))
     }
@@ -74,17 +74,17 @@ impl PrivateKey {
 
     pub fn public(&self) -> PublicKey {
         let mut key = [0; 32];
-        // A seed is any 32 bytes; there is no other error.
+        // Any 32 bytes are a seed; there is no other error.
         if let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&self.0) {
             key.copy_from_slice(pair.public_key().as_ref());
         }
         key
     }
 
-    /// The Ed25519 signature of a message.
+    /// Returns the Ed25519 signature of a message.
     pub fn sign(&self, message: &[u8]) -> Signature {
         let mut signature = [0; 64];
-        // As above.
+        // Any 32 bytes are a seed; there is no other error.
         if let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&self.0) {
             signature.copy_from_slice(pair.sign(message).as_ref());
         }
@@ -92,7 +92,7 @@ impl PrivateKey {
     }
 }
 
-/// Whether `signature` of a message was made with the private key of `key`.
+/// Returns true if `signature` of a message was made with the private key of `key`.
 pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
     let key = UnparsedPublicKey::new(&ED25519, key);
     key.verify(message, signature).is_ok()
@@ -111,7 +111,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// `sk1:...`.
+/// Returns `sk1:...`.
 pub fn public_text(key: &PublicKey) -> String {
     format!("{PUBLIC}{}", Base64UrlUnpadded::encode_string(key))
 }

@@ -1,15 +1,15 @@
-//! The default name of a node.
+//! Determines the default name of a node.
 
 use std::fs;
 
-/// The host name up to its first dot; empty without a host name.
+/// Returns the host name up to its first dot; empty without a host name.
 pub fn default_name() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname");
     host.map(|host| name_of(&host)).unwrap_or_default()
 }
 
-/// The first label: a whole domain would be tables within tables as a key of TOML, and both `r1` and
-/// `r1.example.org` are the names of one host.
+/// Returns the first label. A whole domain as a TOML key would be nested tables, and `r1` and `r1.example.org` name the
+/// same host.
 fn name_of(host: &str) -> String {
     let label = host.trim().split('.').next();
     label.unwrap_or_default().to_owned()

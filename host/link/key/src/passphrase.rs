@@ -1,13 +1,13 @@
-//! Keys from a passphrase that both nodes know: argon2id, salted with the nodes' names.
+//! Derives keys from a passphrase that both nodes know: argon2id, salted with the nodes' names.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::{KeyError, PrivateKey};
 
-/// Shortest passphrase, in characters.
+/// Minimum length of a passphrase, in characters.
 pub const PASSPHRASE_MIN: usize = 12;
 
-/// RFC 9106's second choice, for machines with little memory: 64 MiB, 3 passes, 4 lanes.
+/// Parameters of argon2id: RFC 9106's second choice, for machines with little memory. 64 MiB, 3 passes, 4 lanes.
 const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
@@ -65,7 +65,7 @@ pub fn rate(passphrase: &str) -> Result<Strength, KeyError> {
     })
 }
 
-/// "abcdefghijkl", "cba...", "2222": every step is the same.
+/// Returns true for a run such as "abcdefghijkl", "cba..." or "2222": every step is the same.
 fn is_run(characters: &[char]) -> bool {
     let step = |pair: &[char]| match pair {
         [first, second] => i64::from(u32::from(*second)) - i64::from(u32::from(*first)),
@@ -76,7 +76,7 @@ fn is_run(characters: &[char]) -> bool {
     first.is_some_and(|first| first.abs() <= 1 && steps.all(|step| step == first))
 }
 
-/// Length times bits of a character; a repeated character counts a quarter.
+/// Computes the bound of the entropy: length times bits of a character. A repeated character counts a quarter.
 fn bits(characters: &[char], different: usize) -> usize {
     let has = |kind: fn(&char) -> bool| usize::from(characters.iter().any(kind));
     let alphabet = 10 * has(char::is_ascii_digit)
@@ -88,8 +88,8 @@ fn bits(characters: &[char], different: usize) -> usize {
     per_character * (4 * different + again) / 4
 }
 
-/// The private keys of two nodes, derived from the passphrase at once, as that takes a second where processors are
-/// slow or busy. Each node has its own, so that a node's own messages never pass for its peer's.
+/// Derives the private keys of two nodes from the passphrase. Both are derived at once, as that takes a second on a
+/// slow or busy machine. Each node has its own key, so that its own messages never pass for its peer's.
 ///
 /// # Errors
 /// The passphrase is too short or trivial, or there is no memory for the derivation.
@@ -109,14 +109,14 @@ pub fn derive(passphrase: &str, nodes: [&str; 2]) -> Result<[PrivateKey; 2], Key
             seeds.as_flattened_mut(),
         )
         .map_err(failed)?;
-    // the first seed is that of the name that is first in the alphabet
+    // the first seed belongs to the name that is first in the alphabet
     if nodes[1] < nodes[0] {
         seeds.reverse();
     }
     Ok(seeds.map(PrivateKey::from_seed))
 }
 
-/// Names with their lengths, so that different names never have the same salt.
+/// Returns the salt: the names with their lengths, so that different names never have the same salt.
 fn salt(mut nodes: [&str; 2]) -> Vec<u8> {
     nodes.sort_unstable();
     let mut salt = b"spared link keys 2".to_vec();

@@ -1,4 +1,4 @@
-//! Words to the peer's host, and channels of plugins to their peer plugins.
+//! Sends words to the peer's host, and opens channels of plugins to their peer plugins.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Link;
 
 impl Link {
-    /// Sends a word to the peer's host; false if no link is up, or too many wait for the link's process.
+    /// Sends a word to the peer's host. Returns false if no link is up, or too many words wait for the link's process.
     pub fn say(&mut self, now: Instant, word: Word) -> bool {
         if !self.is_up() {
             return false;
@@ -22,14 +22,14 @@ impl Link {
         self.settle(now, sent.map(|_| ())) && is_taken
     }
 
-    /// Puts a mark into each of these channels, behind all that their workers have queued so far.
+    /// Puts a mark into each of these channels, behind everything that their workers have queued so far.
     pub fn mark(&mut self, now: Instant, id: u64, channels: Vec<String>) -> bool {
         let message = ToLink::Mark { id, channels };
         self.is_up() && self.send(now, &message, &[])
     }
 
-    /// Connects a plugin that runs to the link, again if it was connected: for messages to its peer plugin, and
-    /// for signing and verifying. Returns the worker's end.
+    /// Connects a running plugin to the link, also if it was connected before: for messages to its peer plugin, and for
+    /// signing and verifying. Returns the worker's end.
     pub fn connect(&mut self, now: Instant, descriptor: &Descriptor) -> Option<OwnedFd> {
         if !has_channel(descriptor) || !self.is_running() {
             return None;

@@ -1,8 +1,8 @@
-//! The link's process as the host sees it: started, told what it must know, pinged, started again.
-//! It runs wherever there are keys to know the peer by, with or without a path to it.
+//! Manages the link's process for the host: starts it, sends its setup, pings it, and restarts it. The process runs
+//! whenever both nodes have keys, with or without a path to the peer.
 //!
-//! `handle_*` feed it, [`Link::poll_report`] drains it. Nothing here ever waits. What the process
-//! says of the network passes through its own types only: the host parses no packet.
+//! `handle_*` feed it, [`Link::poll_report`] drains it. Nothing here ever waits. Data from the network arrives only as
+//! typed messages of the process: the host parses no packet.
 
 #![forbid(unsafe_code)]
 
@@ -36,25 +36,25 @@ use spared_message::notice::{Kind, Notice};
 use state::LinkState;
 use zeroize::Zeroizing;
 
-/// Time after which a process that had no room for a message is tried again.
+/// Pause before a message is sent again to a process that had no room for it.
 const FLUSH_EVERY: Duration = Duration::from_millis(5);
 
-/// What the host does about the link.
+/// A report to the host about the link.
 #[derive(Debug)]
 pub enum Report {
-    /// A new process: it has no channels yet.
+    /// A new process runs, and has no channels yet.
     Started,
-    /// The process was told its setup: it knows nothing of the paths yet.
+    /// The process got its setup, and does not know the state of the paths yet.
     Configured,
-    /// The first session with the peer is there.
+    /// The first session with the peer has started.
     Up,
-    /// The last is gone, or the peer was started anew: every channel is down.
+    /// The last session has ended, or the peer was restarted: every channel is down.
     Down {
         why: String,
     },
-    /// From the peer's host; not to be trusted.
+    /// A word from the peer's host, which must not be trusted.
     Heard(Box<Word>),
-    /// The peer's mark has come, and all that came before it lies in the worker's socket.
+    /// The peer's mark has arrived, and everything before it is in the worker's socket.
     Marked {
         id: u64,
         channel: String,
@@ -62,21 +62,21 @@ pub enum Report {
     Tell(Notice),
 }
 
-/// The process, or none.
+/// Link process, whether it runs or not.
 #[derive(Debug)]
 pub struct Link {
     process: Subprocess,
     outbox: Outbox,
-    /// When what waits there is tried again.
+    /// Time at which the outbox is flushed again.
     flush_at: Option<Instant>,
     pings: Pings,
     setup: Option<config::Link>,
     introduction: Introduction,
     pinged_at: Instant,
-    /// Whether the process did not answer at the last look.
+    /// True if the process did not answer at the last check.
     was_silent: bool,
     lines: Limit,
-    /// Limit of the events that whoever knocks at the port makes: they take no place of others.
+    /// Limit of events that strangers cause at the port, so that they do not use up the limit of others.
     refusals: Limit,
     seen: LinkState,
     reports: VecDeque<Report>,
@@ -101,7 +101,7 @@ impl Link {
         }
     }
 
-    /// What the configuration says; a running process is told the difference.
+    /// Sets the configuration. A running process gets the changed setup.
     pub fn configure(
         &mut self,
         poller: &Poller,
@@ -109,20 +109,21 @@ impl Link {
         setup: Option<config::Link>,
         introduction: Introduction,
     ) {
-        // Since when the machine runs is not known to the second: that alone is no difference.
+        // The machine's boot time is not exact to the second, so it alone is no difference.
         let same_node = self.introduction.node == introduction.node;
         if self.setup == setup && same_node {
             return;
         }
         let peer = |setup: &Option<config::Link>| setup.as_ref().map(|setup| setup.peer.clone());
         if !same_node || peer(&self.setup) != peer(&setup) {
-            // Another pair: nothing that is queued concerns it.
+            // The pair is another one: nothing that is queued concerns it.
             self.retire(now, "the configuration names other nodes");
         }
         let is_linked =
             |setup: &Option<config::Link>| setup.as_ref().is_some_and(|it| !it.paths.is_empty());
         if is_linked(&self.setup) && !is_linked(&setup) {
-            // What is known of the peer by the link ends at once; without paths a process has the keys.
+            // Everything that the link told about the peer is invalid at once. Without paths a process still runs to
+            // hold the keys.
             self.retire(now, "there is no [[link]] any more");
         }
         (self.setup, self.introduction) = (setup, introduction);
@@ -244,7 +245,7 @@ impl Link {
 
     // ---- speaking
 
-    /// Sends now, or when the process has room again. False if none runs.
+    /// Sends a message now, or when the process has room again. Returns false if no process runs.
     pub fn send(&mut self, now: Instant, message: &ToLink, descriptors: &[BorrowedFd<'_>]) -> bool {
         self.send_record(
             now,
@@ -263,7 +264,8 @@ impl Link {
         self.settle(now, sent)
     }
 
-    /// What follows from an attempt to send: a process that cannot be reached is started anew. Whether one runs.
+    /// Handles the result of an attempt to send: a process that cannot be reached is restarted. Returns true if a
+    /// process runs.
     fn settle(&mut self, now: Instant, sent: Result<(), SendError>) -> bool {
         if let Err(error) = sent {
             self.handle_ended(now, &error.of_it());
@@ -279,68 +281,68 @@ impl Link {
 
     // ---- facts
 
-    /// A process runs and has its configuration.
+    /// Returns true if a process runs and has its configuration.
     pub fn is_running(&self) -> bool {
         self.process.is_up()
     }
 
-    /// Its process id.
+    /// Returns the id of the process.
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
     }
 
-    /// A session with the peer is there.
+    /// Returns true if there is a session with the peer.
     pub fn is_up(&self) -> bool {
         self.seen.is_up
     }
 
-    /// The plugins whose peers are connected.
+    /// Returns the plugins whose peer plugins are connected.
     pub fn channels_up(&self) -> &BTreeSet<String> {
         &self.seen.channels
     }
 
-    /// A plugin's worker is gone, and its channel with it.
+    /// Forgets the channel of a plugin whose worker is gone.
     pub fn forget_channel(&mut self, plugin: &str) {
         self.seen.channels.remove(plugin);
         self.seen.refusals.remove(plugin);
     }
 
-    /// Why the peers of one plugin do not speak with each other.
+    /// Returns why the plugin and its peer plugin share no protocol version.
     pub fn wire_refusal(&self, plugin: &str) -> Option<&str> {
         self.seen.refusals.get(plugin).map(String::as_str)
     }
 
-    /// When the peer was last heard over the link.
+    /// Returns the time at which the peer was last heard over the link.
     pub fn last_heard(&self) -> Option<&str> {
         self.seen.last_heard.as_deref()
     }
 
-    /// The link's own words about itself.
+    /// Returns the last state that the process reported.
     pub fn state(&self) -> &State {
         &self.seen.state
     }
 
-    /// The host's own word on what a path lacks to be used.
+    /// Sets why a path cannot be used, as detected by the host.
     pub fn lacks(&mut self, index: usize, what: Option<&'static str>) {
         self.seen.lacks(index, what);
     }
 
-    /// Every path, in the order of the file.
+    /// Returns the status of every path, in the order of the file.
     pub fn status(&self) -> Vec<LinkStatus> {
         self.seen.status()
     }
 
-    /// The same, as far as the verdict asks for it.
+    /// Returns the facts of every path that the verdict needs.
     pub fn facts(&self) -> Vec<LinkFacts> {
         self.seen.facts(self.is_silent(Instant::now()))
     }
 
-    /// Whether nothing comes from the peer: no path answers, or the process does not.
+    /// Returns true if nothing arrives from the peer: no path answers, or the process does not.
     pub fn is_mute(&self, now: Instant) -> bool {
         self.is_silent(now) || self.seen.is_mute()
     }
 
-    /// Whether its process does not answer: what it said before is not known to be so.
+    /// Returns true if the process does not answer, so that its last reports may be outdated.
     fn is_silent(&self, now: Instant) -> bool {
         self.pings.is_silent(now)
     }

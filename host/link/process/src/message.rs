@@ -1,4 +1,4 @@
-//! What the link's process is told, and what it says.
+//! Encodes the setup of the link's process, and logs its lines.
 
 use spared_config as config;
 use spared_contract::LogLevel;
@@ -8,10 +8,10 @@ use spared_message::word::Introduction;
 use spared_records::SendError;
 use zeroize::Zeroizing;
 
-/// All that it must know, as a record; no other copy of a secret is left behind.
+/// Encodes the setup as a record. No other copy of a secret is left behind.
 ///
 /// # Errors
-/// It is too long.
+/// The record is too long.
 pub(super) fn setup(
     setup: &config::Link,
     introduction: &Introduction,
@@ -37,7 +37,7 @@ pub(super) fn setup(
     record
 }
 
-/// The texts may hold what the network said.
+/// Logs a line of the process, which may contain text from the network.
 pub(super) fn log(level: LogLevel, text: &str) {
     log::log!(log::Level::from(level), "link: {}", clean::line(text));
 }

@@ -1,6 +1,6 @@
-//! Messages that the process has no room for yet. A peer that asks and asks makes the host answer more than
-//! the process takes while it hears the questions: the answers wait here, and words beyond a bound are dropped.
-//! Whether the process still reads, its pings tell.
+//! Queues messages for which the link's process has no room yet. A peer that asks without pause makes the host send
+//! more answers than the process takes while it receives the questions. The answers wait here, and words beyond a limit
+//! are dropped. Pings detect a process that no longer reads.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,20 +9,20 @@ use spared_process::Subprocess;
 use spared_records::SendError;
 use zeroize::Zeroizing;
 
-/// Bytes that wait, beyond which words are dropped.
+/// Size of queued messages, in bytes, beyond which words are dropped.
 const WORDS_MAX: usize = 2 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// Words that were dropped.
+    /// Number of words that were dropped.
     lost: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// It may hold the keys.
+    /// Encoded message, which may contain the keys.
     record: Zeroizing<Vec<u8>>,
     descriptors: Vec<OwnedFd>,
 }
@@ -32,7 +32,7 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// Sends a record, now or after those that wait.
+    /// Sends a record, now or after the queued ones.
     ///
     /// # Errors
     /// Why the process cannot be reached.
@@ -59,7 +59,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// The same for a word to the peer, which may be lost; false if it is.
+    /// Sends a word to the peer, which may be dropped. Returns false if it is.
     pub(super) fn send_word(
         &mut self,
         process: &Subprocess,
@@ -72,10 +72,10 @@ impl Outbox {
         self.send(process, record, &[]).map(|()| true)
     }
 
-    /// Sends what the process has room for now.
+    /// Sends queued messages for which the process has room now.
     ///
     /// # Errors
-    /// As [`Outbox::send`].
+    /// The same errors as [`Outbox::send`].
     pub(super) fn flush(&mut self, process: &Subprocess) -> Result<(), SendError> {
         while let Some(first) = self.waiting.front() {
             let descriptors: Vec<_> = first.descriptors.iter().map(AsFd::as_fd).collect();
@@ -89,7 +89,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Number of words that were dropped, once nothing waits any more.
+    /// Returns the number of dropped words, once the queue is empty.
     pub(super) fn take_lost(&mut self) -> u64 {
         match self.is_empty() {
             true => std::mem::take(&mut self.lost),

@@ -1,4 +1,4 @@
-//! What the link's process has said so far.
+//! Stores the last reports of the link's process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,37 +12,37 @@ use spared_process::clock;
 
 #[derive(Debug, Default)]
 pub(super) struct LinkState {
-    /// A session is there.
+    /// True if there is a session.
     pub(super) is_up: bool,
     pub(super) channels: BTreeSet<String>,
-    /// By plugin.
+    /// Reason why the peers of a plugin share no protocol version, by plugin.
     pub(super) refusals: BTreeMap<String, String>,
     pub(super) last_heard: Option<String>,
     pub(super) state: State,
-    /// By interface, in the order of the file.
+    /// Paths, in the order of the file.
     paths: Vec<Path>,
 }
 
 #[derive(Debug)]
 struct Path {
     interface: String,
-    /// It has a session, and the peer answers.
+    /// True if the path has a session and the peer answers.
     up: bool,
     since: String,
-    /// The host's own word on why it cannot be used.
+    /// Reason, detected by the host itself, why the path cannot be used.
     lacks: Option<&'static str>,
 }
 
-/// Why a path is down that still has a session.
+/// Reason why a path is down that still has a session.
 const SILENT: &str = "no answer for 2 s";
 
-/// True if a path has a session, and its peer answers.
+/// Returns true if a path has a session and the peer answers.
 fn answers(said: &PathState) -> bool {
     said.up && !said.silent
 }
 
 impl LinkState {
-    /// The paths of the configuration; those that stay keep what is known of them.
+    /// Sets the paths of the configuration. Paths that stay keep their state.
     pub(super) fn set_paths(&mut self, interfaces: Vec<String>) {
         let mut old = std::mem::take(&mut self.paths);
         for interface in interfaces {
@@ -70,14 +70,14 @@ impl LinkState {
         self.is_up = true;
     }
 
-    /// False where no session was.
+    /// Handles the end of the session. Returns false if there was none.
     pub(super) fn down(&mut self) -> bool {
         self.channels.clear();
         self.refusals.clear();
         std::mem::take(&mut self.is_up)
     }
 
-    /// The process is gone, and with it all that it said.
+    /// Forgets all reports, as the process is gone.
     pub(super) fn forget(&mut self, why: &str) {
         self.state = State::default();
         let now = clock::now();
@@ -95,7 +95,8 @@ impl LinkState {
             .collect();
     }
 
-    /// Notes what peers agreed on; a refusal that is new comes back.
+    /// Stores the version on which the peers of a plugin agreed, or the refusal. Returns a refusal
+    /// that is new.
     pub(super) fn wire(&mut self, plugin: &str, agreed: Result<u32, String>) -> Option<String> {
         match agreed {
             Ok(_) => {
@@ -112,7 +113,7 @@ impl LinkState {
         }
     }
 
-    /// Takes the newest state; what changed since the one before comes back.
+    /// Stores the newest state, and returns what has changed.
     pub(super) fn update(&mut self, state: State) -> Vec<Notice> {
         let mut news = Vec::new();
         for path in &mut self.paths {
@@ -136,7 +137,7 @@ impl LinkState {
         if state.paths.iter().any(|path| path.up) {
             self.last_heard = Some(clock::now());
         }
-        // Between a peer's end and its return nothing but this says that it is gone.
+        // Only this state tells that a peer worker has ended and not yet returned.
         self.channels.retain(|plugin| {
             let channel = state.channels.get(plugin);
             channel.is_none_or(|channel| channel.wire.is_some())
@@ -150,7 +151,7 @@ impl LinkState {
         paths.map(|path| self.path_status(path)).collect()
     }
 
-    /// Facts of the paths; `is_silent`: their process does not answer.
+    /// Returns the facts of the paths. `is_silent` is true if the process does not answer.
     pub(super) fn facts(&self, is_silent: bool) -> Vec<LinkFacts> {
         let paths = self.paths.iter();
         let facts = paths.map(|path| {
@@ -172,7 +173,7 @@ impl LinkState {
         facts.collect()
     }
 
-    /// Whether there are paths, and none answers.
+    /// Returns true if there are paths, and the peer answers on none.
     pub(super) fn is_mute(&self) -> bool {
         !self.paths.is_empty() && !self.paths.iter().any(|path| path.up)
     }
@@ -201,7 +202,7 @@ impl LinkState {
 }
 
 impl Path {
-    /// Why it is down.
+    /// Returns why the path is down; empty if it is up.
     fn why(&self, said: &PathState) -> String {
         match (self.up, self.lacks) {
             (true, _) => String::new(),
@@ -213,7 +214,7 @@ impl Path {
     }
 }
 
-/// The peer's texts end on terminals and in logs.
+/// Cleans the peer's texts, which are printed on terminals and in logs.
 pub(super) fn clean(said: Introduction) -> Introduction {
     Introduction {
         node: clean::line(&said.node),

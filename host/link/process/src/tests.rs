@@ -17,12 +17,12 @@ use spared_records::Receiver;
 
 use crate::{FLUSH_EVERY, Link, Report};
 
-/// Starts a program that only sleeps, and keeps its end of the socket for the test.
+/// Starts programs that only sleep, and keeps their ends of the sockets for the test.
 #[derive(Debug, Default)]
 struct Sleepers {
     children: Vec<Child>,
     ends: Vec<OwnedFd>,
-    /// How often it was asked to reap one, which it never has.
+    /// Number of requests to reap a program, which it never answers.
     asked: usize,
 }
 
@@ -66,7 +66,7 @@ impl Starts for Sleepers {
     }
 }
 
-/// A link whose peer is heard, and the process's part, played by the test.
+/// A link whose peer is heard. The test plays the part of the process.
 struct Bed {
     link: Link,
     poller: Poller,
@@ -110,7 +110,7 @@ impl Bed {
         bed
     }
 
-    /// The process says something.
+    /// Sends a message of the process.
     fn hear(&mut self, message: &FromLink) {
         spared_records::send(self.sleepers.borrow().ends[0].as_fd(), message, &[]).unwrap();
         for key in self.poller.wait(Some(Duration::ZERO)).unwrap() {
@@ -120,14 +120,14 @@ impl Bed {
         }
     }
 
-    /// The process reads a message.
+    /// Reads a message for the process.
     fn take(&mut self) -> Option<ToLink> {
         let sleepers = self.sleepers.borrow();
         let received = self.receiver.receive(&sleepers.ends[0]).unwrap();
         received.map(|(message, _)| message)
     }
 
-    /// The process reads until nothing more comes: numbers of the words, and whether a ping was among them.
+    /// Reads all messages for the process. Returns the numbers of the words, and true if there was a ping.
     fn take_all(&mut self) -> (Vec<u64>, bool) {
         let (mut numbers, mut is_pinged) = (Vec::new(), false);
         loop {
@@ -168,7 +168,7 @@ fn answer(id: u64) -> Word {
     }
 }
 
-/// The answers to a peer that asked three thousand times at once, while the process hears it.
+/// Answers to a peer that sent three thousand questions at once, while the process forwards them.
 #[test]
 fn words_that_the_process_has_no_room_for_wait_and_beyond_a_bound_are_dropped_and_it_runs_on() {
     let mut bed = Bed::new("full");
@@ -178,7 +178,7 @@ fn words_that_the_process_has_no_room_for_wait_and_beyond_a_bound_are_dropped_an
     assert!(taken.len() > 300 && taken.len() < 3000, "{}", taken.len());
     bed.now += PING_EVERY;
     bed.link.handle_timeout(&bed.poller, bed.now);
-    // in order, the ping behind them
+    // the words are in order, and the ping follows them
     assert_eq!(bed.take_all(), (taken, true));
     assert!(bed.link.say(bed.now, answer(7000)));
     assert_eq!(bed.take_all().0, [7000]);
@@ -206,7 +206,7 @@ fn whoever_is_refused_takes_no_event_of_the_link_s_own() {
     assert_eq!((count("refused"), count("path-change")), (20, 1));
 }
 
-/// What waited for it is not told to its successor.
+/// Messages that waited for the process are not sent to its successor.
 #[test]
 fn a_process_that_reads_nothing_and_answers_no_ping_is_started_anew_with_nothing_that_waited() {
     let mut bed = Bed::new("hung");
@@ -224,7 +224,7 @@ fn a_process_that_reads_nothing_and_answers_no_ping_is_started_anew_with_nothing
     assert!(bed.take().is_none());
 }
 
-/// The first end is reported once, at which nobody could reap it.
+/// The exit is reported once, when nobody could reap the process.
 #[test]
 fn a_process_that_could_not_be_reaped_at_its_end_is_reaped_later() {
     let mut bed = Bed::new("reaped");

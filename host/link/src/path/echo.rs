@@ -1,4 +1,4 @@
-//! Pings of the peer's machine: whether it answers at all while the peer is silent, and packets of which size.
+//! Pings the peer's machine: to see if it answers while the peer is silent, and packets of which sizes pass.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -10,9 +10,9 @@ use super::socket;
 use crate::message::PathSetup;
 
 const EVERY_NS: u64 = 1_000_000_000;
-/// Time for which an answer counts.
+/// Time for which an answer is valid.
 const FRESH_NS: u64 = 3 * EVERY_NS;
-/// Packets read in one go: the socket hears all ICMP of the interface.
+/// Maximum number of packets read at once: the socket receives all ICMP of the interface.
 const BUDGET: usize = 32;
 
 const REQUEST_V4: u8 = 8;
@@ -20,20 +20,20 @@ const REPLY_V4: u8 = 0;
 const REQUEST_V6: u8 = 128;
 const REPLY_V6: u8 = 129;
 
-/// Set in the identifier of pings that ask for a size.
+/// Bit in the identifier of pings that test a size.
 const OF_SIZE: u16 = 0x8000;
-/// Requests of which an answer is still known: more than one round of sizes.
+/// Number of requests that are remembered to match answers: more than one round of sizes.
 const SIZES_MAX: usize = 64;
 
-/// A raw ICMP socket of the host's, bound to the path's interface.
+/// Sends pings through a raw ICMP socket from the host, which is bound to the path's interface.
 #[derive(Debug)]
 pub struct Echo {
     socket: OwnedFd,
     identifier: u16,
     number: u16,
-    /// The newest request that does not ask for a size: an answer to another one is outdated.
+    /// Number of the newest request that does not test a size. An answer to an earlier one is outdated.
     pinged: u16,
-    /// Number and size of the newest requests that ask for a size.
+    /// Number and size of the newest requests that test a size.
     sizes: VecDeque<(u16, u32)>,
     next_ns: u64,
     asked: bool,
@@ -58,7 +58,7 @@ impl Echo {
         self.next_ns
     }
 
-    /// None until the first request.
+    /// Returns true if the machine answers; None before the first request.
     pub fn answers(&self, now_ns: u64) -> Option<bool> {
         let fresh = |at: u64| now_ns.saturating_sub(at) < FRESH_NS;
         self.asked.then(|| self.answered_ns.is_some_and(fresh))
@@ -75,7 +75,7 @@ impl Echo {
         self.asked |= self.send(setup, &request);
     }
 
-    /// Asks with an IP packet of that size.
+    /// Sends a ping in an IP packet of this size in bytes.
     pub fn ask(&mut self, setup: &PathSetup, size: u32) {
         self.number = self.number.wrapping_add(1);
         let identifier = self.identifier | OF_SIZE;
@@ -83,7 +83,7 @@ impl Echo {
         let payload = usize::try_from(size)
             .unwrap_or(0)
             .saturating_sub(ip_header(setup.peer));
-        // bytes that are 0 change no checksum
+        // zero bytes do not change the checksum
         packet.resize(payload.max(packet.len()), 0);
         if self.sizes.len() >= SIZES_MAX {
             self.sizes.pop_front();
@@ -97,12 +97,12 @@ impl Echo {
         let Some(to) = to.and_then(|to| to.as_socket()) else {
             return false;
         };
-        // Without a route the peer answers as little as without a machine.
+        // An error is ignored: without a route there is no answer either.
         let _ = sendto(&self.socket, packet, SendFlags::DONTWAIT, &to);
         true
     }
 
-    /// Takes the answers that wait; those to [`Echo::ask`] by their size.
+    /// Reads the waiting answers. Calls `take` with the size of each answer to [`Echo::ask`].
     pub fn handle_readable(&mut self, now_ns: u64, setup: &PathSetup, mut take: impl FnMut(u32)) {
         let mut packet = [0; 256];
         for _ in 0..BUDGET {
@@ -119,14 +119,14 @@ impl Echo {
                 continue;
             }
             match reply_of(setup.peer, packet) {
-                // one that lay unread during a session is outdated
+                // an answer that was left unread during a session is outdated
                 Some(of) if of == (self.identifier, self.pinged) => {
                     self.answered_ns = Some(now_ns);
                 }
                 Some((id, number)) if id == self.identifier | OF_SIZE => {
                     let asked = self.sizes.iter().find(|(of, _)| *of == number);
                     let size = asked.map(|(_, size)| *size);
-                    // what the kernel shows of IPv6 begins behind its header
+                    // for IPv6 the kernel returns the packet without its header
                     let shown = if setup.peer.is_ipv6() {
                         length + ip_header(setup.peer)
                     } else {
@@ -148,7 +148,7 @@ impl AsFd for Echo {
     }
 }
 
-/// RFC 792 and RFC 4443. The kernel sums up ICMPv6.
+/// Encodes an echo request (RFC 792 and RFC 4443). The kernel computes the checksum of ICMPv6.
 fn request(peer: IpAddr, identifier: u16, number: u16) -> [u8; 8] {
     let kind = match peer {
         IpAddr::V4(_) => REQUEST_V4,
@@ -164,7 +164,7 @@ fn request(peer: IpAddr, identifier: u16, number: u16) -> [u8; 8] {
     [kind, 0, c0, c1, i0, i1, n0, n1]
 }
 
-/// Without options.
+/// Length of the IP header without options, in bytes.
 fn ip_header(peer: IpAddr) -> usize {
     match peer {
         IpAddr::V4(_) => 20,
@@ -172,10 +172,10 @@ fn ip_header(peer: IpAddr) -> usize {
     }
 }
 
-/// Identifier and number of the request to which a packet is the reply.
+/// Returns identifier and number of the request that a packet answers.
 fn reply_of(peer: IpAddr, packet: &[u8]) -> Option<(u16, u16)> {
     let (message, reply) = match (peer, packet) {
-        // A raw IPv4 socket shows the header too.
+        // A raw IPv4 socket returns the header, too.
         (IpAddr::V4(_), [first, ..]) => {
             let header = usize::from(first & 0x0f) * 4;
             (packet.get(header..).unwrap_or_default(), REPLY_V4)

@@ -1,5 +1,4 @@
-//! One path to the peer: connects or listens, proves keys, and carries bytes to and from the
-//! session.
+//! Runs one path to the peer: connects or listens, proves keys, and carries bytes to and from the session.
 
 mod echo;
 mod refusal;
@@ -22,21 +21,21 @@ use refusal::{Kind, Refusal, Told};
 use span::Span;
 use stream::Stream;
 
-/// How long the peer may take to connect and to prove its key.
+/// Time limit for the peer to connect and to prove its key.
 const HANDSHAKE_NS: u64 = 5_000_000_000;
-/// Connections that have not proved a key.
+/// Maximum number of connections that have not proved a key yet.
 const PENDING_MAX: usize = 4;
 /// Pause between attempts to connect, doubled from the first to the second value.
 const RETRY_FIRST_NS: u64 = 100_000_000;
 const RETRY_LAST_NS: u64 = 2_000_000_000;
-/// Silence after which a second connection is tried beside the one that is silent: a firewall that has forgotten that
-/// one lets a new one through. Before the path no longer counts as up.
+/// Silence after which a second connection is tried in addition to the silent one: a firewall that has lost the state
+/// of the old connection accepts a new one. It is shorter than the silence after which the path no longer counts as up.
 const SECOND_NS: u64 = 1_200_000_000;
 /// Pause between attempts to listen, while the interface or the port is not available.
 const LISTEN_NS: u64 = 500_000_000;
-/// Bytes encrypted at once.
+/// Size of data that is encrypted at once, in bytes.
 const BATCH_BYTES: usize = 48 << 10;
-/// Rounds in one turn of the loop.
+/// Number of such batches in one turn of the loop.
 const BATCHES: usize = 4;
 
 /// Descriptor to watch.
@@ -53,12 +52,12 @@ pub struct Path {
     index: usize,
     setup: PathSetup,
     port: u16,
-    /// This node listens, the peer connects.
+    /// True if this node listens and the peer connects.
     listens: bool,
     usable: bool,
     listener: Option<Socket>,
     pending: Vec<Stream>,
-    /// The connection that the session knows.
+    /// Connection that the session knows.
     current: Option<Stream>,
     /// Time of the next attempt to connect or listen.
     again_ns: u64,
@@ -70,7 +69,7 @@ pub struct Path {
     /// Counters of closed connections.
     sent_bytes: u64,
     received_bytes: u64,
-    /// Event for the host: reason and sentence.
+    /// Events for the host: reason and sentence.
     news: Vec<(&'static str, String)>,
     told: Told,
 }
@@ -103,7 +102,7 @@ impl Path {
         }
     }
 
-    /// The same path, at another position in the list.
+    /// Returns the path with another position in the list.
     pub fn moved_to(self, index: usize) -> Self {
         Self { index, ..self }
     }
@@ -116,7 +115,7 @@ impl Path {
         std::mem::take(&mut self.news)
     }
 
-    /// With what the session does not know.
+    /// Returns the part of the state that the session does not know.
     pub fn state(&self) -> PathState {
         let (sent, received) = self
             .current
@@ -150,7 +149,7 @@ impl Path {
         }
         self.span.set_mtu(if usable { mtu } else { 0 });
         if usable && self.usable {
-            // another MTU, or another socket to ping
+            // only the MTU or the socket for pings has changed
             return;
         }
         self.usable = usable;
@@ -164,7 +163,7 @@ impl Path {
         }
     }
 
-    /// Ends the connection; the next proves its key anew.
+    /// Ends the connection. The next one proves its key again.
     pub fn close(&mut self, session: &mut Session, now: Now, why: &str) {
         self.pending.clear();
         self.drop_current(session, now, why);
@@ -220,7 +219,7 @@ impl Path {
         }
     }
 
-    /// Whether there is no connection, or none that the peer answers on.
+    /// Returns true if there is no connection, or none on which the peer answers.
     fn is_needed(&self, session: &Session, now: Now) -> bool {
         self.current.is_none() || session.silence_ns(self.index, now) >= SECOND_NS
     }
@@ -267,7 +266,7 @@ impl Path {
 
     // ---- what the kernel reports
 
-    /// Descriptors to watch: key, and whether for reading and for writing.
+    /// Returns the descriptors to watch: key, and flags for reading and for writing.
     pub fn sources(&self) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
         let mut sources = Vec::new();
         if let Some(listener) = &self.listener {
@@ -290,7 +289,8 @@ impl Path {
         sources
     }
 
-    /// Sources of a path must be handled in the reverse of [`sources`](Self::sources)' order.
+    /// Handles a ready descriptor. Descriptors of a path must be handled in the reverse order of
+    /// [`sources`](Self::sources).
     pub fn handle_ready(
         &mut self,
         session: &mut Session,
@@ -328,14 +328,13 @@ impl Path {
                     continue;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(_) => return, // gone before it was accepted, or no descriptor left
+                Err(_) => return, // the connection is gone already, or no descriptor is left
             };
             let Ok(tls) = tls.accept() else {
                 return;
             };
             if self.pending.len() >= PENDING_MAX {
-                // The oldest has had most time; stations that occupy places must not keep the peer
-                // out.
+                // The oldest connection has had the most time. Stations that fill the list must not keep the peer out.
                 self.pending.remove(0);
                 let why = "too many connections at once";
                 self.refuse(now, Refusal::new(Kind::Crowd, why));
@@ -413,7 +412,7 @@ impl Path {
         self.check(session, now, result);
     }
 
-    /// Sends the session's data; true while there is more and the path accepts it.
+    /// Sends the session's data. Returns true while there is more and the path accepts it.
     pub fn transmit(&mut self, session: &mut Session, now: Now) -> bool {
         let mut transmit = Transmit::default();
         for _ in 0..BATCHES {
@@ -459,10 +458,10 @@ impl Path {
         stream.close(&last_words);
         session.handle_closed(now, self.index, why);
         if !self.listens {
-            // of a second one that nobody answers: a first one asks again, and sooner
+            // a second connection that nobody answers is dropped: a new first one is retried sooner
             self.pending.retain(Stream::is_connected);
         }
-        // Soon enough for the session to continue; a peer that breaks each connection costs little.
+        // The retry is early enough for the session to continue, and a peer that breaks each connection costs little.
         self.again_ns = now.ns + RETRY_FIRST_NS;
     }
 
@@ -471,7 +470,7 @@ impl Path {
         if !self.listens {
             self.retry_later(now, &why);
             if self.current.is_some() {
-                // a second one, which nothing depends on
+                // nothing depends on a second connection
                 return;
             }
         }
@@ -485,7 +484,7 @@ impl Path {
         }
     }
 
-    /// The session greeted over this path.
+    /// Handles that the session has greeted over this path.
     pub fn handle_joined(&mut self, now: Now) {
         self.span.hurry(now.ns);
         self.state.sessions += 1;

@@ -1,18 +1,18 @@
-//! Refusals of connections: their kinds, and which of them are events.
+//! Defines why connections are refused, and limits which refusals are events.
 
 use std::collections::BTreeMap;
 
-/// Time after an event in which further refusals of its kind are only counted.
+/// Time after an event in which further refusals of the same kind are only counted.
 const QUIET_NS: u64 = 600_000_000_000;
 
-/// Kind of a refusal. A stranger can make any number of texts of one kind, but no further kinds.
+/// Kind of a refusal. A stranger can cause any number of texts of one kind, but no new kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The address is not the peer's.
     Address,
     /// More connections than may wait for a key.
     Crowd,
-    /// No key came in time.
+    /// No key arrived in time.
     Late,
     /// TCP has no connection, or has lost it.
     Network,
@@ -22,11 +22,11 @@ pub enum Kind {
     OwnKey,
     /// Any other fault of TLS.
     Tls,
-    /// The session refuses what the peer says.
+    /// The session refuses data of the peer.
     Session,
 }
 
-/// Why a connection is refused, or has ended.
+/// Reason why a connection is refused, or has ended.
 #[derive(Debug)]
 pub struct Refusal {
     pub kind: Kind,
@@ -40,19 +40,19 @@ impl Refusal {
     }
 }
 
-/// The session's own sentences.
+/// Converts a sentence of the session.
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
         Self::new(Kind::Session, why)
     }
 }
 
-/// Times of the events, by kind.
+/// Time of the last event of each kind.
 #[derive(Debug, Default)]
 pub struct Told(BTreeMap<Kind, u64>);
 
 impl Told {
-    /// True if the refusal is an event.
+    /// Returns true if the refusal is an event.
     pub fn is_news(&mut self, now_ns: u64, kind: Kind) -> bool {
         let told_ns = self.0.get(&kind);
         let is_news = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(*told_ns) >= QUIET_NS);

@@ -1,4 +1,4 @@
-//! TCP sockets of a path: on its interface only, from its own address, without delay.
+//! Opens the TCP sockets of a path: on its interface only, from its own address, without delay.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -9,16 +9,15 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::message::PathSetup;
 use crate::session::SILENCE_NS;
 
-/// Bytes that TCP may hold unsent; later writes wait behind them.
+/// Maximum size of unsent data in TCP, in bytes. More would delay later writes.
 const UNSENT_MAX: u32 = 32 << 10;
 const BACKLOG: i32 = 8;
 
-/// # Errors
-/// The kernel's: no such interface, or another process has the port.
+/// Errors of the kernel: no such interface, or another process has the port.
 pub fn listen(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     let socket = open(setup)?;
     socket.set_reuse_address(true)?;
-    // The address may come later: spared sets it if it is missing.
+    // The address may be set later: spared adds it if it is missing.
     match setup.own {
         IpAddr::V4(_) => socket.set_freebind_v4(true)?,
         IpAddr::V6(_) => socket.set_freebind_v6(true)?,
@@ -28,10 +27,10 @@ pub fn listen(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Starts to connect; the socket becomes writable at the end.
+/// Starts to connect. The socket becomes writable at the end.
 ///
 /// # Errors
-/// The kernel's: no such interface or address, no route.
+/// Errors of the kernel: no such interface or address, no route.
 pub fn connect(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     let socket = open(setup)?;
     socket.bind(&address(setup, setup.own, 0)?)?;
@@ -46,10 +45,10 @@ pub fn connect(setup: &PathSetup, port: u16) -> io::Result<Socket> {
     }
 }
 
-/// The next connection; if it is not from the peer, its address.
+/// Accepts the next connection. If it is not from the peer, returns its source address.
 ///
 /// # Errors
-/// The kernel's; WouldBlock without a connection.
+/// Errors of the kernel; WouldBlock without a connection.
 pub fn accept(listener: &Socket, setup: &PathSetup) -> io::Result<Result<Socket, String>> {
     let (socket, from) = listener.accept()?;
     let from = from.as_socket().map(|address| address.ip());
@@ -78,12 +77,12 @@ fn open(setup: &PathSetup) -> io::Result<Socket> {
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
-    // Pings detect a silent path; this is for a connection that is never written to again.
+    // Pings detect a silent path. This timeout ends a connection that is never written to again.
     socket.set_tcp_user_timeout(Some(Duration::from_nanos(2 * SILENCE_NS)))?;
     Ok(())
 }
 
-/// A link-local address needs the interface.
+/// Returns a socket address. A link-local address needs the interface.
 pub fn address(setup: &PathSetup, address: IpAddr, port: u16) -> io::Result<SockAddr> {
     Ok(match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {

@@ -1,39 +1,39 @@
-//! Whether packets as large as the MTU pass on a path, and which do if those do not.
+//! Measures if packets as large as the MTU pass on a path, and which sizes pass if they do not.
 //!
-//! Heartbeats and greetings are short: a path that loses long packets looks well, and what is replicated stands still. So
-//! a ping of full size goes out twice a second. If none of those is answered while short ones are, the largest size
-//! that is answered is looked for. A peer that answers no ping at all says nothing of sizes.
+//! Heartbeats and greetings are short. A path that loses long packets seems to work, while replication stands still. So
+//! a ping of full size is sent twice a second. If no such ping is answered while short ones are, the largest size that
+//! is answered is searched. Nothing is known about sizes if the peer answers no ping at all.
 //!
-//! Sans-I/O: [`Span::poll_sizes`] gives the sizes to send now, [`Span::handle_answer`] takes those that were answered.
-//! Sizes are those of IP packets, as an MTU is.
+//! Sans-I/O: [`Span::poll_sizes`] returns the sizes to send now, and [`Span::handle_answer`] gets the sizes that were
+//! answered. Sizes are those of IP packets in bytes, as an MTU is.
 
-/// Every host takes packets of this size (RFC 791).
+/// Size in bytes of packets that every host accepts (RFC 791).
 const SHORT: u32 = 68;
-/// Without a doubt, and while a doubt is examined.
+/// Interval of pings while full-size packets pass, or the largest size is known.
 const CALM_NS: u64 = 500_000_000;
 const ROUND_NS: u64 = 200_000_000;
-/// A round of a measurement: as long as an answer may take.
+/// Duration of a round of a measurement: the longest time that an answer may take.
 const MEASURE_NS: u64 = 400_000_000;
-/// While nothing at all is answered; it doubles four times.
+/// Interval while nothing at all is answered. It doubles four times.
 const SILENT_NS: u64 = 1_000_000_000;
-/// Short packets answered in a row, and no long one beside them: a lossy path does not do that.
+/// Number of short packets that must be answered while no long one is. A path that only loses packets does not do that.
 const EVIDENCE: u32 = 8;
-/// Sizes tried in one round; each goes twice, so that one lost packet is no size.
+/// Number of sizes tried in one round. Each is sent twice, so that a single lost packet does not count.
 const SIZES: u32 = 8;
 /// Rounds without any answer after which a measurement is given up.
 const ROUNDS_MAX: u32 = 5;
 
 #[derive(Debug)]
 pub struct Span {
-    /// 0: not known.
+    /// MTU in bytes; 0 if not known.
     mtu: u32,
     step: Step,
     next_ns: u64,
-    /// What was asked in this round and not answered yet.
+    /// Sizes that were sent in this round and not answered yet.
     asked: Vec<u32>,
-    /// Rounds in which nothing was answered.
+    /// Number of rounds in a row in which nothing was answered.
     silent_rounds: u32,
-    /// The largest size that passes, where the MTU's does not.
+    /// Largest size that passes, if the MTU does not.
     passes: Option<u32>,
 }
 
@@ -41,9 +41,9 @@ pub struct Span {
 enum Step {
     /// Full-size packets pass, as far as is known.
     Calm,
-    /// One was not answered; so many short ones were since.
+    /// A full-size packet was not answered. `short` is the number of short ones that were answered since.
     Doubt { short: u32 },
-    /// `low` passes, `high` does not.
+    /// The largest size is searched: `low` passes, `high` does not.
     Measure { low: u32, high: u32 },
     /// The largest size is known.
     Narrow,
@@ -61,20 +61,20 @@ impl Span {
         }
     }
 
-    /// The MTU of the interface; 0: it cannot be used.
+    /// Sets the MTU of the interface; 0 if it cannot be used.
     pub fn set_mtu(&mut self, mtu: u32) {
         if self.mtu != mtu {
             *self = Self { mtu, ..Self::new() };
         }
     }
 
-    /// The peer is there: it may answer now.
+    /// Pings at once, as the peer is reachable and may answer now.
     pub fn hurry(&mut self, now_ns: u64) {
         self.silent_rounds = 0;
         self.next_ns = self.next_ns.min(now_ns);
     }
 
-    /// The MTU and the largest size that passes, if that is less.
+    /// Returns the MTU and the largest size that passes, if that is less.
     pub fn narrow(&self) -> Option<(u32, u32)> {
         self.passes.map(|passes| (self.mtu, passes))
     }
@@ -83,8 +83,8 @@ impl Span {
         (self.mtu > SHORT).then_some(self.next_ns)
     }
 
-    /// Ends a round that is due. The sizes of the next one, in the order in which they are to go: a limit on the number
-    /// of pings drops the short ones first.
+    /// Ends a round that is due, and returns the sizes of the next one, in the order in which they must be sent: a
+    /// limit on the number of pings drops the short ones first.
     pub fn poll_sizes(&mut self, now_ns: u64) -> Vec<u32> {
         if self.next_ns().is_none_or(|at_ns| now_ns < at_ns) {
             return Vec::new();
@@ -136,7 +136,7 @@ impl Span {
                     Step::Measure { low, high }
                 }
             }
-            // the path has become narrower still, or nobody answers any more
+            // the path has become even narrower, or nobody answers any longer
             Step::Narrow if self.silent_rounds > ROUNDS_MAX => {
                 self.passes = None;
                 Step::Doubt { short: 0 }

@@ -1,4 +1,4 @@
-//! One TCP connection with TLS inside.
+//! Runs one TCP connection with TLS inside.
 
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,17 +9,17 @@ use socket2::Socket;
 use super::refusal::{Kind, Refusal};
 use crate::session::Transmit;
 
-/// Plaintext of one TLS record (RFC 8446, 5.1). Frames that share one are whole in it, so that the peer reads
-/// them where they were decrypted.
+/// Maximum plaintext of one TLS record, in bytes (RFC 8446, 5.1). A frame is never split over two records, so that the
+/// peer reads it where it was decrypted.
 const RECORD_MAX: usize = 16 << 10;
 
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
     tls: Connection,
-    /// The TCP handshake has ended.
+    /// True if the TCP handshake has ended.
     connected: bool,
-    /// The kernel accepted no more at the last attempt.
+    /// True if the kernel accepted no more data at the last attempt.
     blocked: bool,
     /// Deadline for the peer to prove its key and greet.
     pub deadline_ns: u64,
@@ -38,12 +38,12 @@ impl Stream {
             sent_bytes: 0,
             received_bytes: 0,
         };
-        // The queue holds one batch of the session, which bounds it.
+        // The queue needs no limit: it holds at most one batch of the session.
         stream.tls.set_buffer_limit(None);
         stream
     }
 
-    /// The peer has proved its key.
+    /// Returns true if the peer has proved its key.
     pub fn is_open(&self) -> bool {
         self.connected && !self.tls.is_handshaking()
     }
@@ -52,12 +52,12 @@ impl Stream {
         self.connected
     }
 
-    /// The socket is to be watched for writing.
+    /// Returns true if the socket must be watched for writing.
     pub fn is_blocked(&self) -> bool {
         self.blocked
     }
 
-    /// The socket may be written to.
+    /// Handles a socket that can be written to.
     ///
     /// # Errors
     /// Why there is no connection.
@@ -83,7 +83,7 @@ impl Stream {
         mut take: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), Refusal> {
         if !self.connected {
-            return Ok(()); // an error comes as writable too
+            return Ok(()); // an error is reported as writable, too
         }
         let length = match (&self.socket).read(scratch) {
             Ok(0) => return Err(closed()),
@@ -99,7 +99,7 @@ impl Stream {
                 .map_err(|error| say(&error))?;
             let processed = self.tls.process_new_packets();
             if let Err(error) = processed {
-                let _ = self.flush(); // the alert
+                let _ = self.flush(); // sends the alert
                 return Err(refusal(&error));
             }
             self.hand_out(&mut take)?;
@@ -130,7 +130,7 @@ impl Stream {
     /// blocked.
     ///
     /// # Errors
-    /// Why the connection is at its end.
+    /// Why the connection has ended.
     pub fn send(&mut self, transmit: &Transmit) -> Result<(), Refusal> {
         let (mut record, mut length) = (Vec::new(), 0);
         for frame in transmit.frames() {
@@ -146,7 +146,7 @@ impl Stream {
         self.flush()
     }
 
-    // The queue of TLS has no limit, so that it accepts everything.
+    // Encrypts one record. The queue of TLS has no limit, so that it accepts everything.
     fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> Result<(), Refusal> {
         let written = self.tls.writer().write_vectored(parts);
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
@@ -160,7 +160,7 @@ impl Stream {
     }
 
     /// # Errors
-    /// Why the connection is at its end.
+    /// Why the connection has ended.
     pub fn flush(&mut self) -> Result<(), Refusal> {
         while self.connected && self.tls.wants_write() {
             match self.tls.write_tls(&mut &self.socket) {
@@ -175,7 +175,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends the reason, if that is possible at once, and closes.
+    /// Sends the reason if that is possible at once, and closes the connection.
     pub fn close(mut self, last_words: &[u8]) {
         if self.is_open() && !self.blocked {
             let _ = self.tls.writer().write_all(last_words);
@@ -215,7 +215,7 @@ fn say(error: &io::Error) -> Refusal {
     Refusal::new(Kind::Network, why)
 }
 
-/// A sentence that tells whose fault a broken handshake is.
+/// Words a failed handshake, so that the sentence tells which side is at fault.
 fn refusal(error: &rustls::Error) -> Refusal {
     use rustls::{AlertDescription, Error};
     let (kind, why) = match error {

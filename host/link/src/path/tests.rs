@@ -1,4 +1,4 @@
-//! Refusals, without a network.
+//! Tests refusals, without a network.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn listening() -> Path {
     Path::new(0, setup, 1, true)
 }
 
-/// Texts of the events.
+/// Refuses a connection, and returns the texts of the events.
 fn refuse(path: &mut Path, ns: u64, kind: Kind, why: &str) -> Vec<String> {
     let now = Now { ns, wall_us: 0 };
     path.refuse(now, Refusal::new(kind, why));
@@ -30,7 +30,7 @@ fn strangers_who_knock_from_many_addresses_are_counted_and_one_event() {
     }
     assert_eq!(told, ["link lan0: connection from 192.0.2.7"]);
     assert_eq!(path.state().refused, 1000);
-    // what the administrator has to know is told all the same
+    // a refusal of another kind, which the administrator has to know, is still an event
     let key = "the peer shows a key that is not in [nodes]";
     assert_eq!(refuse(&mut path, 100 * SECOND, Kind::PeerKey, key).len(), 1);
 }

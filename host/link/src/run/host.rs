@@ -1,4 +1,4 @@
-//! The socket to the host. Messages that it does not accept at once wait, up to a bound.
+//! Sends messages to the host. Messages that its socket does not accept at once are queued, up to a limit.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,10 +13,10 @@ use crate::word::Word;
 
 /// Number of waiting records beyond which dispensable messages are dropped.
 const SPARE_MAX: usize = 512;
-/// Number of waiting records from which on nothing more is heard of the peer, so that it cannot make more of them than
+/// Number of waiting records from which the paths are no longer read, so that the peer cannot cause more records than
 /// the host reads.
 const BEHIND_MIN: usize = 4096;
-/// Limit of waiting records: far beyond those that a turn's frames of the peer make.
+/// Maximum number of waiting records: far more than the peer's frames of one turn can cause.
 const WAITING_MAX: usize = 1 << 16;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Host {
     socket: OwnedFd,
     receiver: Receiver,
     waiting: VecDeque<Vec<u8>>,
-    /// Words of the peer that were dropped.
+    /// Number of the peer's words that were dropped.
     lost: u64,
 }
 
@@ -46,7 +46,7 @@ impl Host {
         !self.waiting.is_empty()
     }
 
-    /// Whether the peer has to wait until the host has read.
+    /// Returns true if the peer has to wait until the host has read.
     pub fn is_behind(&self) -> bool {
         self.waiting.len() >= BEHIND_MIN
     }
@@ -70,7 +70,7 @@ impl Host {
                 format!("{lost} messages of the peer's daemon were lost: the daemon was busy"),
             );
         }
-        // a report on a path must not wait for the next second
+        // this limit is not lower, as a report about a path must not wait for the next second
         if self.waiting.len() < SPARE_MAX {
             self.queue(&FromLink::State(state));
         }
@@ -90,7 +90,7 @@ impl Host {
     }
 
     fn queue<M: Message>(&mut self, message: &M) {
-        // Too long is only a word, whose bound is below the record's.
+        // Only a word could be too long, and its limit is below that of a record.
         if let Ok(record) = spared_records::encode(message) {
             self.waiting.push_back(record);
         }

@@ -1,15 +1,15 @@
-//! Requests of workers for signatures and verifications, and their rate limit.
+//! Answers requests of workers for signatures and verifications, with a rate limit.
 
 use spared_contract::channel::{SIGN, SIGNATURE_SIZE, SIGNED, STATEMENT_MAX, VERIFIED, VERIFY};
 
 use super::trust::Trust;
 
-/// Requests of a plugin that are answered per second, and at once after a pause.
+/// Number of requests of a plugin that are answered per second, and in a burst after a pause.
 const RATE: u64 = 20;
 const NS_PER_REQUEST: u64 = 1_000_000_000 / RATE;
 const BURST_NS: u64 = RATE * NS_PER_REQUEST;
-/// Share of the burst reserved for signatures, so that forged statements cannot stop a node from
-/// signing.
+/// Share of the burst that is reserved for signatures, so that forged statements to verify cannot
+/// stop a node from signing.
 const RESERVED_NS: u64 = 4 * NS_PER_REQUEST;
 
 /// Remaining allowance of a plugin, in nanoseconds.
@@ -32,12 +32,12 @@ impl Allowance {
     }
 }
 
-/// The first byte distinguishes a request from a message.
+/// Returns true for a request: the first byte distinguishes it from a message.
 pub fn is_request(record: &[u8]) -> bool {
     matches!(record.first(), Some(&(SIGN | VERIFY)))
 }
 
-/// The record for the worker. None if the request is malformed or exceeds the limit.
+/// Returns the answer as a record; None if the request is malformed or exceeds the limit.
 pub fn answer(
     trust: &Trust,
     allowance: &mut Allowance,

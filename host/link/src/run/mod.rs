@@ -1,5 +1,4 @@
-//! The whole of `spared link`: one loop over the host's socket, the workers' channels and the
-//! paths.
+//! Runs `spared link`: one loop over the host's socket, the workers' channels and the paths.
 
 mod host;
 mod identity;
@@ -29,16 +28,16 @@ use workers::Workers;
 
 /// Interval of reports on the state of the link.
 const STATE_NS: u64 = 1_000_000_000;
-/// Interval at which the loop retries a path that accepts no data.
+/// Wait of the loop while a timeout stays overdue, as on a path that accepts no data.
 const LOOK_NS: u64 = 10_000_000;
-/// Encrypted bytes read at once.
+/// Size of encrypted data that is read at once, in bytes.
 const SCRATCH_BYTES: usize = 256 << 10;
-/// Messages of the host handled in one turn.
+/// Maximum number of messages of the host that are handled in one turn.
 const HOST_BUDGET: usize = 64;
 
-/// Not started by the host: sysexits' EX_USAGE.
+/// Exit code if the process was not started by the host: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
-/// The host sends invalid messages, or does not read: sysexits' EX_SOFTWARE.
+/// Exit code if the host sends invalid messages or does not read: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
 
 /// Runs until the host ends. Its socket is descriptor 3.
@@ -50,7 +49,7 @@ pub fn run() -> ExitCode {
     child::close_from(SOCKET_FD + 1);
     die_with_the_host();
     let missed = spared_worker::confine_without_plugin("link");
-    // Dropping privileges clears it.
+    // Dropping privileges clears the signal.
     die_with_the_host();
     let mut link = Link::new(socket);
     if !missed.is_empty() {
@@ -73,7 +72,7 @@ fn die_with_the_host() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-/// Why the process ends.
+/// Reason why the process ends.
 #[derive(Debug)]
 enum End {
     HostIsGone,
@@ -88,9 +87,9 @@ struct Link {
     workers: Workers,
     scratch: Box<[u8]>,
     state_at_ns: u64,
-    /// Paths that were silent when the state was told.
+    /// Paths that were silent when the state was last reported.
     silent: Vec<usize>,
-    /// A source has more data than one turn handled.
+    /// True if a path has more data to send than one turn handled.
     hurried: bool,
 }
 
@@ -197,7 +196,7 @@ impl Link {
             }
             let hears = !self.host.is_behind();
             for (index, path) in peering.paths.iter().enumerate() {
-                // In reverse order, because handling one may move those after it.
+                // Sources are in reverse order, because handling one may move those after it.
                 for (source, fd, reads, writes) in path.sources().into_iter().rev() {
                     watch(
                         Ready::Path(index, (source, false, false)),
@@ -321,7 +320,7 @@ impl Link {
 
 impl Ready {
     fn with(self, found: PollFlags) -> Self {
-        // Reading finds an error or a hang-up; writing does if it was requested.
+        // An error or a hang-up is found by reading, or by writing if that was requested.
         let reads = found.intersects(PollFlags::IN | PollFlags::ERR | PollFlags::HUP);
         let writes = found.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP);
         match self {

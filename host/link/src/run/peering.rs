@@ -1,4 +1,4 @@
-//! This node and its peer: the session, its paths, and their configuration.
+//! Owns the session with the peer, its paths, and their configuration.
 
 use ring::rand::{SecureRandom, SystemRandom};
 use spared_contract::LogLevel;
@@ -12,7 +12,7 @@ use crate::tls::Tls;
 
 #[derive(Debug)]
 pub struct Peering {
-    /// The configuration without its keys.
+    /// Configuration without its keys.
     setup: Setup,
     pub trust: Trust,
     tls: Tls,
@@ -46,7 +46,7 @@ impl Peering {
         Some(Path::new(index, setup, self.setup.port, self.listens()))
     }
 
-    /// Whether this node's name is the alphabetically first.
+    /// Returns true if this node's name comes first in the alphabet.
     fn listens(&self) -> bool {
         self.setup.node < self.setup.peer
     }
@@ -55,7 +55,8 @@ impl Peering {
         (&self.setup.node, &self.setup.peer) == (&setup.node, &setup.peer)
     }
 
-    /// Applies differences. Sessions whose keys changed prove them again and continue.
+    /// Applies the differences of a configuration. Sessions whose keys changed prove them again and
+    /// continue.
     pub fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
         let trust = self.trust.renewed(&setup)?;
         if !trust.includes(&self.trust) {
@@ -72,7 +73,7 @@ impl Peering {
         Ok(())
     }
 
-    // An unchanged path continues, whatever its position in the file.
+    // Replaces the list of paths. An unchanged path continues, whatever its position in the file.
     fn arrange_paths(&mut self, now: Now) {
         let (port, listens) = (self.setup.port, self.listens());
         let mut old: Vec<Option<Path>> = self.paths.drain(..).map(Some).collect();
@@ -132,7 +133,7 @@ impl Peering {
         more
     }
 
-    /// Whether the link differs from before.
+    /// Passes events to the host. Returns true if the state of the link has changed.
     pub fn drain_events(&mut self, host: &mut Host, now: Now) -> bool {
         let mut changed = false;
         while let Some(event) = self.session.poll_event() {

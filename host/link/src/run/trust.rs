@@ -1,5 +1,4 @@
-//! The keys by which this node and its peer authenticate each other, from `[nodes]` or a
-//! passphrase.
+//! Holds the keys by which this node and its peer authenticate each other, from `[nodes]` or a passphrase.
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use spared_key::{PrivateKey, PublicKey, Signature, derive, verify};
@@ -7,12 +6,12 @@ use spared_key::{PrivateKey, PublicKey, Signature, derive, verify};
 use crate::message::{Keys, Setup};
 use crate::tls::Tls;
 
-/// This node's key and the accepted keys of the peer.
+/// Key of this node and accepted keys of the peer.
 #[derive(Clone, Debug)]
 pub struct Trust {
     own: PrivateKey,
     peer: Vec<PublicKey>,
-    /// Digest of the passphrase and the names from which both were derived.
+    /// Digest of the passphrase and the names from which all keys were derived; None without a passphrase.
     source: Option<[u8; SHA256_OUTPUT_LEN]>,
 }
 
@@ -36,8 +35,8 @@ impl Trust {
         }
     }
 
-    /// The same for another configuration. What a passphrase gave is derived once: the link does nothing else
-    /// meanwhile.
+    /// Returns the keys for another configuration. Keys of an unchanged passphrase are not derived again, as the link
+    /// does nothing else meanwhile.
     pub fn renewed(&self, setup: &Setup) -> Result<Self, String> {
         let source = source(setup);
         if source.is_some() && source == self.source {
@@ -46,19 +45,18 @@ impl Trust {
         Self::of(setup)
     }
 
-    /// Whether proofs under `old` are still valid.
+    /// Returns true if proofs with the keys of `old` are still valid.
     pub fn includes(&self, old: &Self) -> bool {
         self.own == old.own && old.peer.iter().all(|key| self.peer.contains(key))
     }
 
-    /// This node's signature of a plugin's statement.
+    /// Returns this node's signature of a plugin's statement.
     pub fn sign(&self, plugin: &str, statement: &[u8]) -> Signature {
         self.own.sign(&signed_bytes(plugin, statement))
     }
 
-    /// Whether the peer, by any of its keys, made this signature of a plugin's statement. This
-    /// node's own key never counts as the peer's, whatever the configuration: a returned statement
-    /// proves nothing.
+    /// Returns true if the peer made this signature of a plugin's statement, with any of its keys. This node's own key
+    /// never counts as the peer's, even if it is configured so: a statement that was sent back proves nothing.
     pub fn verify(&self, plugin: &str, statement: &[u8], signature: &[u8]) -> bool {
         let message = signed_bytes(plugin, statement);
         let own = self.own.public();
@@ -71,7 +69,7 @@ impl Trust {
     }
 }
 
-/// None without a passphrase.
+/// Returns the digest of passphrase and names; None without a passphrase.
 fn source(setup: &Setup) -> Option<[u8; SHA256_OUTPUT_LEN]> {
     let Keys::Secret(passphrase) = &setup.keys else {
         return None;
@@ -81,9 +79,9 @@ fn source(setup: &Setup) -> Option<[u8; SHA256_OUTPUT_LEN]> {
     digest(&SHA256, text.as_bytes()).as_ref().try_into().ok()
 }
 
-/// `spared NAME`, a NUL, the statement. TLS signs nothing that begins like this (RFC 8446, 4.4.3:
-/// 64 spaces), and no name contains a NUL. So a plugin can obtain neither a signature for a session
-/// nor one of another plugin.
+/// Returns the bytes to be signed: `spared NAME`, a NUL, the statement. TLS signs nothing that begins like this (RFC
+/// 8446, 4.4.3: 64 spaces), and no name contains a NUL. So a plugin can obtain neither a signature for a session nor
+/// one for another plugin.
 fn signed_bytes(plugin: &str, statement: &[u8]) -> Vec<u8> {
     [b"spared ", plugin.as_bytes(), b"\0", statement].concat()
 }
@@ -131,7 +129,7 @@ mod tests {
         assert!(!here.verify("x", b"a statement", &signature));
     }
 
-    /// By a passphrase, between r1 and another node.
+    /// Makes a setup with a passphrase, between r1 and another node.
     fn setup(peer: &str, passphrase: &str) -> Setup {
         Setup {
             node: "r1".to_owned(),

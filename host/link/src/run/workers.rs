@@ -1,4 +1,4 @@
-//! The workers' ends of their channels.
+//! Reads and writes the sockets of the workers' channels.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,11 +12,11 @@ use super::identity::{self, Allowance};
 use super::peering::Peering;
 use crate::session::{Now, Session};
 
-/// Records read in one turn of the loop.
+/// Maximum number of records read from a worker in one turn of the loop.
 const BUDGET: usize = 16;
-/// Records read before a mark is placed: no socket holds more.
+/// Maximum size of records read before a mark is placed, in bytes: no socket holds more.
 const SOCKET_BYTES: usize = 4 << 20;
-/// A shorter record is copied out of the buffer, which is reused.
+/// Size in bytes up to which a record is copied out of the buffer, which is then reused.
 const COPIED_BYTES: usize = 8 << 10;
 
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub struct Workers {
 #[derive(Debug)]
 struct Worker {
     socket: OwnedFd,
-    /// The socket is full at the moment.
+    /// True if the socket is full at present.
     blocked: bool,
     allowance: Allowance,
 }
@@ -54,7 +54,7 @@ impl Workers {
         self.ends.remove(plugin);
     }
 
-    /// Name, socket, and whether to watch it for writing.
+    /// Returns name and socket of each worker, and true if it must be watched for writing.
     pub fn sources(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>, bool)> {
         let source = |(name, worker)| {
             let (name, worker): (&String, &Worker) = (name, worker);
@@ -86,7 +86,7 @@ impl Workers {
         }
     }
 
-    /// Everything that the worker has written by now.
+    /// Reads everything that the worker has written by now.
     pub fn read_all(&mut self, peering: &mut Peering, now: Now, plugin: &str) {
         let mut bytes = 0;
         while bytes < SOCKET_BYTES {
@@ -97,7 +97,7 @@ impl Workers {
         }
     }
 
-    /// One record; its length.
+    /// Reads one record, and returns its length.
     fn read(&mut self, peering: &mut Peering, now: Now, plugin: &str) -> Option<usize> {
         let worker = self.ends.get_mut(plugin)?;
         match receive(&worker.socket, &mut self.buffer) {
@@ -150,7 +150,7 @@ impl Workers {
 }
 
 impl Worker {
-    /// At once or not at all: a worker that still needs the answer asks again.
+    /// Answers a request at once or not at all: a worker that still needs the answer asks again.
     fn answer(&mut self, peering: &Peering, now: Now, plugin: &str, request: &[u8]) {
         let (trust, allowance) = (&peering.trust, &mut self.allowance);
         if let Some(answer) = identity::answer(trust, allowance, now.ns, plugin, request) {
@@ -161,7 +161,7 @@ impl Worker {
     }
 }
 
-/// Reads into uninitialised memory; a long record is not copied.
+/// Receives a record into uninitialised memory. A long record is not copied.
 fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Read {
     buffer.clear();
     // One extra byte reveals a record that is too long, which the session refuses.
@@ -169,7 +169,7 @@ fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>) -> Read {
     let received = loop {
         match recv(socket, spare_capacity(buffer), RecvFlags::DONTWAIT) {
             Err(Errno::INTR) => {}
-            // A reset is told once, before the records that came ahead of it.
+            // The kernel reports a reset once, before the records that arrived earlier.
             Err(Errno::CONNRESET) => {}
             received => break received,
         }

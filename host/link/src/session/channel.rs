@@ -1,4 +1,4 @@
-//! One channel: the messages of a plugin to its peer, by fragments, credit and marks.
+//! Carries the messages of one plugin to its peer plugin, by fragments, credit and marks.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -9,16 +9,16 @@ use super::sequence::Piece;
 use crate::frame::{FRAGMENT_MAX, Numbered};
 use crate::message::ChannelState;
 
-/// Bytes that the peer may hold for a worker that does not read.
+/// Maximum size of data that the peer holds for a worker that does not read, in bytes.
 pub const WINDOW: u64 = 1 << 20;
-/// Bytes read from a worker ahead of transmission.
+/// Maximum size of data that is read from a worker ahead of transmission, in bytes.
 const AHEAD_MAX: usize = 256 << 10;
 /// Share of the window after which a credit is sent.
 const CREDIT_STEP: u64 = WINDOW / 4;
 
-/// Cost of a message in addition to its bytes, so that empty ones are bounded, too.
+/// Cost of a message in addition to its size, in bytes, so that empty messages are limited too.
 const MESSAGE_COST: usize = 64;
-/// Marks that may wait for a worker that does not read.
+/// Maximum number of marks that wait for a worker that does not read.
 const MARKS_MAX: usize = 1024;
 
 /// Versions of a plugin's messages.
@@ -35,7 +35,7 @@ impl Delivery {
 }
 
 impl Wire {
-    /// The highest version that both support.
+    /// Returns the highest version that both support.
     pub fn common(self, other: Self) -> Option<u32> {
         let highest = self.max.min(other.max);
         (highest >= self.min.max(other.min)).then_some(highest)
@@ -62,30 +62,30 @@ enum Queued {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
     Record(Vec<u8>),
-    /// A mark, not for the worker: everything before it is in its socket.
+    /// A mark, which the worker does not get: everything before it is in the worker's socket.
     Mark(u64),
 }
 
 #[derive(Debug)]
 pub struct Channel {
     pub id: u16,
-    /// Epoch of this node's worker; counts its starts.
+    /// Epoch of this node's worker: the number of its starts.
     pub epoch: u32,
     pub own: Option<Wire>,
     pub peer: Option<Peer>,
-    /// The common version, while both workers exist.
+    /// Common version, while both workers exist.
     pub wire: Option<u32>,
     queue: VecDeque<Queued>,
     queue_bytes: usize,
-    /// Bytes of the first message that were sent.
+    /// Number of bytes of the first queued message that were sent.
     cut: usize,
     out: Flow,
     credited: Flow,
-    /// The incomplete received message.
+    /// Received message that is still incomplete.
     partial: Vec<u8>,
     inbox: VecDeque<Delivery>,
     marks: usize,
-    /// Number of times that the worker was notified of its peer.
+    /// Number of times that the worker was told that its peer is up.
     ups: u8,
     came_bytes: u64,
     taken: Flow,
@@ -94,7 +94,7 @@ pub struct Channel {
     total_in: Flow,
 }
 
-/// Counted since the channel is up.
+/// Amount of data since the channel is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     pub bytes: u64,
@@ -135,7 +135,7 @@ impl Channel {
 
     // ---- up and down
 
-    /// The common version, when both workers exist. A new pair of workers starts with empty
+    /// Sets the common version when both workers exist. A new pair of workers starts with empty
     /// counters.
     pub fn go_up(&mut self, wire: u32) {
         self.go_down();
@@ -144,7 +144,7 @@ impl Channel {
         self.inbox.push_back(Delivery::Record(record));
     }
 
-    /// Queued messages of both directions are lost.
+    /// Takes the channel down. Queued messages of both directions are lost.
     pub fn go_down(&mut self) {
         self.queue.clear();
         self.partial = Vec::new();
@@ -162,7 +162,7 @@ impl Channel {
         }
     }
 
-    /// A new worker, which has received nothing yet.
+    /// Handles a new worker, which has received nothing yet.
     pub fn forget_deliveries(&mut self) {
         self.inbox.clear();
         self.ups = 0;
@@ -170,12 +170,13 @@ impl Channel {
 
     // ---- out
 
-    /// Whether a message of the worker may be queued.
+    /// Returns true if a message of the worker may be queued.
     pub fn wants(&self) -> bool {
         self.queue_bytes < AHEAD_MAX
     }
 
-    /// A message of the worker, as its record. One for an earlier peer is dropped.
+    /// Queues a record with a message of the worker. A message for an earlier peer worker is
+    /// dropped.
     pub fn push(&mut self, record: Vec<u8>) {
         let told = !self.inbox.iter().any(|delivery| delivery.is(UP));
         let fits = record.first() == Some(&message_kind(self.ups)) && record.len() <= RECORD_MAX;
@@ -197,7 +198,7 @@ impl Channel {
         self.queue_bytes
     }
 
-    /// Whether [`poll`](Self::poll) has a frame.
+    /// Returns true if [`poll`](Self::poll) has a frame.
     pub fn is_ready(&self) -> bool {
         match self.queue.front() {
             Some(Queued::Message(_)) => self.out.bytes.saturating_sub(self.credited.bytes) < WINDOW,
@@ -206,7 +207,7 @@ impl Channel {
         }
     }
 
-    /// The next frame: one piece of a message, or a mark.
+    /// Returns the next frame: one piece of a message, or a mark.
     pub fn poll(&mut self) -> Option<(Numbered<'static>, Option<Piece>)> {
         let (channel, epoch) = (self.id, self.peer?.epoch);
         if !self.is_ready() {
@@ -252,7 +253,7 @@ impl Channel {
     /// The peer acknowledged more than it was sent.
     pub fn handle_credit(&mut self, epochs: (u32, u32), taken: Flow) -> Result<(), &'static str> {
         if self.wire.is_none() || Some(epochs.1) != self.peer.map(|peer| peer.epoch) {
-            return Ok(()); // of an earlier pair
+            return Ok(()); // for an earlier pair of workers
         }
         if epochs.0 != self.epoch {
             return Ok(());
@@ -260,7 +261,7 @@ impl Channel {
         if taken.bytes > self.out.bytes || taken.messages > self.out.messages {
             return Err("the peer acknowledged more of a channel than it was sent");
         }
-        // Credits may come over two paths in any order.
+        // Credits may arrive over two paths in any order.
         self.credited.bytes = self.credited.bytes.max(taken.bytes);
         self.credited.messages = self.credited.messages.max(taken.messages);
         Ok(())
@@ -314,12 +315,12 @@ impl Channel {
         Ok(())
     }
 
-    /// The next record for the worker.
+    /// Returns the next record for the worker.
     pub fn delivery(&self) -> Option<&Delivery> {
         self.inbox.front()
     }
 
-    /// The worker has taken it; true if a credit should be sent soon.
+    /// Removes the record that the worker has taken. Returns true if a credit should be sent soon.
     pub fn delivered(&mut self) -> bool {
         let done = self.inbox.pop_front();
         if matches!(done, Some(Delivery::Mark(_))) {
@@ -338,7 +339,7 @@ impl Channel {
         self.taken.bytes - self.told.bytes >= CREDIT_STEP
     }
 
-    /// The credit to send now.
+    /// Returns the credit to send now. With `again` it is sent even if unchanged.
     pub fn poll_credit(&mut self, again: bool) -> Option<(Peer, Flow)> {
         let (peer, _) = (self.peer?, self.wire?);
         if self.taken == self.told && !again {

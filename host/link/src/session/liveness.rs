@@ -1,34 +1,33 @@
-//! The liveness of one path: pings, their answers, round trip and the peer's clock.
+//! Measures the liveness of one path: pings, their answers, round trip and the peer's clock.
 
 use std::collections::VecDeque;
 
-/// Between pings.
+/// Interval between pings.
 pub const PING_NS: u64 = 250_000_000;
-/// What a node waits longer if its last ping went with an answer, so that the peer's comes first again.
+/// Additional time before the next ping if the last one went with an answer. So the peer's ping comes first again.
 const AFTER_NS: u64 = 20_000_000;
-/// Silence after which a path is given up, even the only one. TCP with 200 ms latency and 20 % loss
-/// is rarely silent for half of it.
+/// Silence after which a path is given up, even the only one. TCP with 200 ms latency and 20 % loss is rarely silent
+/// for half of this time.
 pub const SILENCE_NS: u64 = 5_000_000_000;
 /// Silence after which a path no longer counts as up, though its session is kept: TCP may recover.
 pub const SILENT_NS: u64 = 2_000_000_000;
 /// Silence, beyond the round trips, after which data moves to a path that answers.
 const QUICK_NS: u64 = 220_000_000;
-/// Limit of remembered pings without an answer.
+/// Maximum number of unanswered pings that are remembered.
 const WAITING_MAX: usize = 64;
 const CLOCKS: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Liveness {
     next_ping_ns: u64,
-    /// The next ping goes with an answer.
+    /// True if the next ping is sent together with an answer.
     rides: bool,
     number: u32,
     waiting: VecDeque<Ping>,
-    /// The peer's ping: number, and arrival by the wall clock.
+    /// Pings of the peer to be answered: number, and arrival by the wall clock in us.
     asked: VecDeque<(u32, u64)>,
     round_trip_ns: Option<u64>,
-    /// Samples of the latest pings: round trip, and the peer's clock minus this node's in
-    /// microseconds.
+    /// Samples of the latest pings: round trip in ns, and the peer's clock minus this node's in us.
     clocks: VecDeque<(u64, i64)>,
 }
 
@@ -56,7 +55,7 @@ impl Liveness {
         }
     }
 
-    /// Time when a ping is due or silence becomes suspicious.
+    /// Time at which a ping is due or silence becomes suspicious.
     pub fn next_ns(&self, now_ns: u64) -> u64 {
         let oldest = self.waiting.front();
         let suspect = oldest.map(|ping| ping.sent_ns + self.quick_limit_ns() + 1);
@@ -64,7 +63,7 @@ impl Liveness {
         suspect.map_or(self.next_ping_ns, |at| at.min(self.next_ping_ns))
     }
 
-    /// The number of the ping to be sent now, if one is due.
+    /// Returns the number of the ping to be sent now, if one is due.
     pub fn poll_ping(&mut self, now_ns: u64, wall_us: u64) -> Option<u32> {
         if now_ns < self.next_ping_ns {
             return None;
@@ -85,8 +84,8 @@ impl Liveness {
         Some(self.number)
     }
 
-    /// Handles a ping. This node's own goes with the answer if it is due soon: on an idle link both nodes wake a
-    /// third less often.
+    /// Handles a ping. This node's own ping is sent with the answer if it is due soon: on an idle link both nodes wake
+    /// a third less often.
     pub fn handle_ping(&mut self, now_ns: u64, number: u32, wall_us: u64) {
         let soon_ns = now_ns + PING_NS / 2;
         if self.next_ping_ns > now_ns && self.next_ping_ns <= soon_ns {
@@ -97,7 +96,7 @@ impl Liveness {
         }
     }
 
-    /// An answer to send: number and arrival of the ping.
+    /// Returns an answer to send: number and arrival of the ping.
     pub fn poll_pong(&mut self) -> Option<(u32, u64)> {
         self.asked.pop_front()
     }
@@ -127,7 +126,7 @@ impl Liveness {
         self.clocks.push_front((sample, difference_us));
     }
 
-    /// Age of the oldest unanswered ping, including pings that could not be sent.
+    /// Returns the age of the oldest unanswered ping, including pings that could not be sent.
     pub fn silence_ns(&self, now_ns: u64) -> u64 {
         let unasked = now_ns.saturating_sub(self.next_ping_ns);
         let oldest = self.waiting.front();
@@ -142,7 +141,7 @@ impl Liveness {
         QUICK_NS + 2 * round_trip
     }
 
-    /// Whether the path answered recently.
+    /// Returns true if the path answered recently.
     pub fn answers(&self, now_ns: u64) -> bool {
         self.round_trip_ns.is_some() && self.silence_ns(now_ns) < self.quick_limit_ns() / 2
     }
@@ -151,7 +150,7 @@ impl Liveness {
         self.round_trip_ns.map(|ns| ns / 1000)
     }
 
-    /// The peer's clock minus this node's, from the recent ping with the shortest round trip.
+    /// Returns the peer's clock minus this node's, from the recent ping with the shortest round trip.
     pub fn clock_ms(&self) -> Option<i64> {
         let best = self
             .clocks
@@ -211,7 +210,7 @@ mod tests {
         let mut liveness = Liveness::new(0);
         liveness.poll_ping(0, 0);
         let mut alone = 0;
-        // the peer pings every 250 ms, this node just as often, 50 ms later at first
+        // both nodes ping every 250 ms; at first this node pings 50 ms after the peer
         for asked_ns in (1..=20).map(|n| n * PING_NS - 50 * MS) {
             while liveness.next_ns(asked_ns - 1) < asked_ns {
                 alone += u32::from(liveness.poll_ping(liveness.next_ping_ns, 0).is_some());

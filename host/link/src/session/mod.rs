@@ -1,12 +1,11 @@
-//! The session of two link processes, sans I/O.
+//! Implements the session of two link processes, sans I/O.
 //!
 //! `handle_*` feed it with bytes of the paths, records of the workers and requests of the host, and
-//! [`Session::poll_transmit`], [`Session::delivery`] and [`Session::poll_event`] drain it. Paths
-//! come and go; numbered frames use one of them at a time, and after a change continue from the
-//! last acknowledged one. An association of two runs ends when either is restarted, or after
-//! [`GRACE_NS`] without a path: then every channel goes down, and queued messages are lost. No two runs associate
-//! twice: a greeting that was long under way can end an association on one side alone, and the other would then
-//! take the next one for the same.
+//! [`Session::poll_transmit`], [`Session::delivery`] and [`Session::poll_event`] drain it. Paths come and go; numbered
+//! frames use one of them at a time, and after a change continue from the last acknowledged one. An association of two
+//! runs ends when either is restarted, or after [`GRACE_NS`] without a path: then every channel goes down, and queued
+//! messages are lost. The same two runs never associate twice: a delayed greeting can end an association on one side
+//! only, and the other side would take the next association for the old one.
 
 mod channel;
 mod liveness;
@@ -38,16 +37,16 @@ use crate::word::{Introduction, Word};
 pub const GRACE_NS: u64 = 1_000_000_000;
 /// Time for which acknowledgements and credits wait for a frame to go with.
 const FEEDBACK_NS: u64 = 10_000_000;
-/// Received bytes after which they no longer wait.
+/// Received bytes after which acknowledgements and credits no longer wait.
 const FEEDBACK_BYTES: usize = 128 << 10;
 /// Bytes that a channel may send before the next channel's turn.
 const TURN_BYTES: usize = 16 << 10;
-/// Runs of the peer after which this side takes another one itself.
+/// Maximum number of remembered runs of the peer. After so many this node takes a new run itself.
 const ENDED_MAX: usize = 64;
-/// Channels that either side may offer.
+/// Maximum number of channels that either side may offer.
 const CHANNELS_MAX: usize = 64;
 
-/// An event for the host, or an order to the owner of the connections.
+/// An event for the host, or a request to the owner of the connections.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     Up(Introduction),
@@ -82,7 +81,7 @@ pub enum Event {
     Lost(String),
 }
 
-/// Both clocks: monotonic nanoseconds, wall-clock microseconds.
+/// Present time by both clocks: monotonic nanoseconds, wall-clock microseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     pub ns: u64,
@@ -94,9 +93,9 @@ pub struct Session {
     node: String,
     peer: String,
     introduction: Introduction,
-    /// This node's run; a new one after each association that it ended itself.
+    /// This node's run: a new one follows each association that the node ended itself.
     run: u64,
-    /// Runs of the peer with which this run has had an association; none before it has one.
+    /// Runs of the peer whose association with this run has ended.
     ended: BTreeSet<u64>,
     association: Option<Association>,
     paths: Vec<Path>,
@@ -111,19 +110,19 @@ pub struct Session {
     sent_again: u64,
 }
 
-/// The association with a run of the peer.
+/// Association with a run of the peer.
 #[derive(Debug, Default)]
 struct Association {
     peer_run: u64,
     sequence: Sequence,
-    /// The peer's channels, by its numbers.
+    /// Names of the peer's channels, by its numbers.
     names: BTreeMap<u16, String>,
-    /// Time when it ends without a path.
+    /// Time at which the association ends if there is no path.
     ends_at_ns: Option<u64>,
 }
 
 impl Session {
-    /// `run` is random; `paths` is the number of paths.
+    /// Creates a session. `run` is random; `paths` is the number of paths.
     pub fn new(node: &str, peer: &str, introduction: Introduction, run: u64, paths: usize) -> Self {
         Self {
             node: node.to_owned(),
@@ -145,7 +144,7 @@ impl Session {
         }
     }
 
-    /// Replaces the list of paths. Each has its previous position, new ones have none. Removed
+    /// Replaces the list of paths. `order` has the previous position of each path, and None for a new one. Removed
     /// paths are closed already.
     pub fn arrange_paths(&mut self, order: &[Option<usize>]) {
         let mut old = std::mem::take(&mut self.paths);
@@ -170,7 +169,7 @@ impl Session {
             .collect();
     }
 
-    /// Sent to the peer with the next session.
+    /// Sets the introduction that is sent to the peer with the next session.
     pub fn introduce(&mut self, introduction: Introduction) {
         self.introduction = introduction;
     }
@@ -189,7 +188,7 @@ impl Session {
 
     // ---- requests of the host
 
-    /// A new worker of this node supports these versions.
+    /// Handles a new worker of this node, which supports these versions.
     pub fn set_channel(&mut self, plugin: &str, wire: Wire) {
         if !self.channels.contains_key(plugin) {
             if self.channels.len() >= CHANNELS_MAX {
@@ -212,7 +211,7 @@ impl Session {
         self.agree(plugin);
     }
 
-    /// The worker has ended.
+    /// Handles the end of a worker.
     pub fn remove_channel(&mut self, plugin: &str) {
         let Some(channel) = self.channels.get_mut(plugin) else {
             return;
@@ -228,7 +227,7 @@ impl Session {
         }
     }
 
-    /// Sends a word to the peer's host; without an association it is lost.
+    /// Sends a word to the peer's host. Without an association it is lost.
     pub fn say(&mut self, word: &Word) {
         if self.association.is_none() {
             return;
@@ -238,7 +237,7 @@ impl Session {
         }
     }
 
-    /// Puts a mark behind everything that is queued for the channel now.
+    /// Queues a mark behind everything that is queued for the channel now.
     pub fn mark(&mut self, id: u64, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {
             channel.push_mark(id);
@@ -247,19 +246,19 @@ impl Session {
 
     // ---- workers
 
-    /// Whether the worker's socket may be read; also without a peer.
+    /// Returns true if the worker's socket may be read, which is also so without a peer.
     pub fn wants(&self, plugin: &str) -> bool {
         self.channels.get(plugin).is_none_or(Channel::wants)
     }
 
-    /// A message of the worker, as its record.
+    /// Handles a record with a message of the worker.
     pub fn handle_record(&mut self, plugin: &str, record: Vec<u8>) {
         if let Some(channel) = self.channels.get_mut(plugin) {
             channel.push(record);
         }
     }
 
-    /// The next record for the worker. Marks at the head of the queue become events.
+    /// Returns the next record for the worker. Marks at the head of the queue become events.
     pub fn delivery(&mut self, plugin: &str) -> Option<&[u8]> {
         let channel = self.channels.get_mut(plugin)?;
         while let Some(Delivery::Mark(id)) = channel.delivery() {
@@ -276,20 +275,20 @@ impl Session {
         }
     }
 
-    /// The paths with a session whose peer has not answered for a while, by index.
+    /// Returns the indices of paths with a session whose peer has not answered for a while.
     pub fn silent_paths(&self, now: Now) -> Vec<usize> {
         let paths = self.paths.iter().enumerate();
         let silent = paths.filter(|(_, path)| path.is_silent(now.ns));
         silent.map(|(index, _)| index).collect()
     }
 
-    /// Time for which the peer has not answered over a path with a session.
+    /// Returns the time for which the peer has not answered over a path with a session.
     pub fn silence_ns(&self, path: usize, now: Now) -> u64 {
         let joined = self.paths.get(path).filter(|path| path.is_joined());
         joined.map_or(0, |path| path.liveness.silence_ns(now.ns))
     }
 
-    /// The worker has taken it.
+    /// Handles that the worker has taken the record.
     pub fn handle_delivered(&mut self, now: Now, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {
             let soon = channel.delivered();
@@ -324,7 +323,7 @@ impl Session {
         }
     }
 
-    /// The path for data. It changes when that path is gone, or is silent while another answers.
+    /// Chooses the path for data. It changes when the present path is gone, or is silent while another answers.
     fn choose(&mut self, now: Now, why: &str) {
         let Some(association) = &mut self.association else {
             return;

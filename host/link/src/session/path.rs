@@ -1,4 +1,4 @@
-//! The session's view of one path: greeted or not, and its liveness.
+//! Stores the session's view of one path: its stage, and its liveness.
 
 use super::liveness::{Liveness, SILENCE_NS, SILENT_NS};
 use crate::frame::Splitter;
@@ -11,7 +11,7 @@ pub struct Path {
     pub stage: Stage,
     pub liveness: Liveness,
     pub splitter: Splitter,
-    /// Acknowledgements that went over another path are sent here again.
+    /// True if acknowledgements that were sent over another path are sent again over this one.
     pub tell_all: bool,
     opened_ns: u64,
 }
@@ -58,17 +58,17 @@ impl Path {
         self.stage == Stage::Joined
     }
 
-    /// Whether it carries data and is silent for longer than its round trips explain.
+    /// Returns true if the path is silent for longer than its round trips explain.
     pub fn is_suspect(&self, now_ns: u64) -> bool {
         self.liveness.silence_ns(now_ns) > self.liveness.quick_limit_ns()
     }
 
-    /// Whether it has a session whose peer has not answered for a while.
+    /// Returns true if the path has a session whose peer has not answered for a while.
     pub fn is_silent(&self, now_ns: u64) -> bool {
         self.is_joined() && self.liveness.silence_ns(now_ns) > SILENT_NS
     }
 
-    /// Time of the next check of [`overdue`](Self::overdue) or the liveness.
+    /// Returns the time of the next check of [`overdue`](Self::overdue) or the liveness.
     pub fn next_ns(&self, now_ns: u64) -> Option<u64> {
         match self.stage {
             Stage::Closed => None,
@@ -77,7 +77,7 @@ impl Path {
         }
     }
 
-    /// The reason to give the path up, if any.
+    /// Returns the reason to give the path up, if there is one.
     pub fn overdue(&self, now_ns: u64) -> Option<&'static str> {
         match self.stage {
             Stage::Closed => None,

@@ -1,4 +1,4 @@
-//! Input from the peer: connections, greetings, frames.
+//! Handles the input from the peer: connections, greetings, frames.
 
 use super::channel::{Channel, Flow, Peer, Wire};
 use super::liveness::Pong;
@@ -9,14 +9,14 @@ use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, FEEDBACK_BYTES, Now, Se
 use crate::frame::{self, Frame, Hello, Numbered, plain};
 
 impl Session {
-    /// A connection has proved a pinned key.
+    /// Handles a connection that has proved a pinned key.
     pub fn handle_opened(&mut self, now: Now, index: usize) {
         if let Some(path) = self.paths.get_mut(index) {
             *path = Path::opened(now.ns);
         }
     }
 
-    /// The connection has ended.
+    /// Handles the end of a connection.
     pub fn handle_closed(&mut self, now: Now, index: usize, why: &str) {
         let Some(path) = self.paths.get_mut(index) else {
             return;
@@ -28,7 +28,7 @@ impl Session {
         }
     }
 
-    /// Bytes from the peer.
+    /// Handles bytes from the peer.
     ///
     /// # Errors
     /// The reason to close the connection; the peer may be told.
@@ -183,7 +183,7 @@ impl Session {
         self.events.push_back(Event::Up(hello.introduction.clone()));
     }
 
-    /// All channels go down, and no path of the old association stays.
+    /// Ends the association: all channels go down, and its paths are closed.
     pub(super) fn end(&mut self, why: &str, by_us: bool) {
         let Some(association) = self.association.take() else {
             return;
@@ -306,7 +306,7 @@ impl Session {
         self.channels.get_mut(name)
     }
 
-    /// If both workers exist: their common version, or why there is none.
+    /// Reports the common version of both workers, or why there is none, if both exist.
     pub(super) fn agree(&mut self, plugin: &str) {
         let Some(channel) = self.channels.get_mut(plugin) else {
             return;

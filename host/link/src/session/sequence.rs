@@ -1,4 +1,4 @@
-//! Numbered frames in flight: kept until they are acknowledged, sent again after a change of path.
+//! Keeps numbered frames until they are acknowledged, and sends them again after a change of path.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use crate::frame::{Head, Numbered};
 
-/// Limit of bytes in flight, beyond which no further frame of a channel is started.
+/// Limit of unacknowledged bytes, beyond which no further frame of a channel is started.
 const UNACKED_MAX: usize = 4 << 20;
-/// The same for words of the host, so that they overtake channels that reached the limit.
+/// Limit of unacknowledged bytes for words of the host, so that they overtake channels that reached
+/// their limit.
 const UNACKED_WITH_WORDS_MAX: usize = UNACKED_MAX + (1 << 20);
-/// Cost of a frame in addition to its piece.
+/// Cost of a frame in addition to its bytes.
 const FRAME_COST: usize = 64;
 
-/// Part of a message that is not copied.
+/// Part of a message, which is not copied.
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub bytes: Rc<Vec<u8>>,
@@ -39,18 +40,18 @@ impl Outgoing {
     }
 }
 
-/// Both directions of an association.
+/// State of both directions of an association.
 #[derive(Debug)]
 pub struct Sequence {
     /// Number of the next new frame.
     next: u64,
-    /// Last acknowledged number; later frames wait.
+    /// Last acknowledged number. Later frames are kept in `unacked`.
     acked: u64,
     unacked: VecDeque<Outgoing>,
     unacked_bytes: usize,
     /// Number of unacknowledged frames sent over the present path.
     sent: usize,
-    /// Number of those sent over any path.
+    /// Number of unacknowledged frames sent over any path.
     ever_sent: usize,
     /// Last number received from the peer.
     taken: u64,
@@ -110,7 +111,7 @@ impl Sequence {
         self.unacked.push_back(outgoing);
     }
 
-    /// The next frame for the path that carries data.
+    /// Returns the next frame for the path that carries data.
     pub fn poll(&mut self) -> Option<&Outgoing> {
         let outgoing = self.unacked.get(self.sent)?;
         self.sent += 1;
@@ -125,7 +126,7 @@ impl Sequence {
         self.sent < self.unacked.len()
     }
 
-    /// Another path carries data: all unacknowledged frames are sent again.
+    /// Starts again after a change of path: all unacknowledged frames are sent again.
     pub fn rewind(&mut self) {
         self.sent = 0;
     }

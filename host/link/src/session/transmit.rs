@@ -1,4 +1,5 @@
-//! Output to the peer: greetings, pings, acknowledgements, and numbered frames in turn.
+//! Makes the output to the peer: greetings, pings, acknowledgements, and numbered frames of all
+//! channels in turn.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::frame::{self, Frame, Hello};
 use crate::word::Introduction;
 
 impl Session {
-    /// Appends data to send over a path: at least `bytes`, if there is that much.
+    /// Appends data to send over a path: at least `bytes` bytes, if there are so many.
     pub fn poll_transmit(&mut self, now: Now, index: usize, bytes: usize, out: &mut Transmit) {
         let hello = self.hello();
         let Some(path) = self.paths.get_mut(index) else {
@@ -108,14 +109,14 @@ impl Session {
     }
 }
 
-/// Numbers the next frame of the host or of a channel; false if there is none.
+/// Numbers the next frame of the host or of a channel. Returns false if there is none.
 fn take_turn(
     turn: usize,
     channels: &mut BTreeMap<String, Channel>,
     words: &mut Words,
     sequence: &mut Sequence,
 ) -> bool {
-    // Words of the host go first: they are small, and switchovers wait for them.
+    // Messages of the host (words) go first: they are small, and switchovers wait for them.
     if sequence.has_room_for_words() {
         if let Some((frame, piece)) = words.poll() {
             sequence.push(&frame, Some(piece));
@@ -150,7 +151,7 @@ fn take_turn(
     true
 }
 
-/// Data for a path: small frames first, then numbered ones whose pieces are not copied.
+/// Data for a path: small frames first, then numbered frames, whose pieces are not copied.
 #[derive(Debug, Default)]
 pub struct Transmit {
     control: Vec<u8>,
@@ -176,7 +177,8 @@ impl Transmit {
         self.len() == 0
     }
 
-    /// The small frames together, then each numbered one, as two parts that may be empty.
+    /// Returns all small frames together, then each numbered frame. Each item has two parts, which
+    /// may be empty.
     pub fn frames(&self) -> impl Iterator<Item = [&[u8]; 2]> {
         let numbered = self.numbered.iter().map(|outgoing| {
             let piece = outgoing.piece.as_ref().map_or(&[][..], Piece::as_bytes);
@@ -185,7 +187,7 @@ impl Transmit {
         std::iter::once([self.control.as_slice(), &[]]).chain(numbered)
     }
 
-    /// The bytes, in order.
+    /// Returns the bytes, in order.
     #[cfg(test)]
     pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
         self.frames().flatten()

@@ -1,4 +1,5 @@
-//! Words, the messages between the hosts, in pieces between the channels' frames.
+//! Queues messages between the hosts (words), and sends them in pieces between the channels'
+//! frames.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,7 +8,7 @@ use super::sequence::Piece;
 use crate::frame::{FRAGMENT_MAX, Numbered};
 use crate::word::{WORD_MAX, Word};
 
-/// Limit of bytes of waiting words; further words are dropped and reported.
+/// Maximum size of queued words, in bytes. Further words are dropped and reported.
 const QUEUE_MAX: usize = 2 << 20;
 
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ pub struct Words {
     queue_bytes: usize,
     cut: usize,
     partial: Vec<u8>,
-    /// The rest of a word that is too long is skipped.
+    /// True while the rest of a word that is too long is skipped.
     too_long: bool,
 }
 

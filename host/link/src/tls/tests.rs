@@ -1,4 +1,4 @@
-//! Handshakes in memory with real keys.
+//! Tests handshakes in memory with real keys.
 
 use rustls::{Connection, Error};
 use spared_key::PrivateKey;
@@ -9,7 +9,7 @@ fn key(number: u8) -> PrivateKey {
     PrivateKey::from_seed([number; 32])
 }
 
-/// Carries bytes between both until neither has any; the first error.
+/// Carries bytes between both sides until neither has any. Returns the first error.
 fn shake(client: &Tls, server: &Tls) -> Result<(Connection, Connection), Error> {
     let (mut client, mut server) = (client.connect()?, server.accept()?);
     while client.wants_write() || server.wants_write() {
@@ -69,7 +69,7 @@ fn any_other_key_is_refused_by_whoever_pins() {
         (tls(1, &[2]), tls(9, &[1])),
         (tls(1, &[]), tls(2, &[1])),
         (tls(1, &[2]), tls(2, &[])),
-        // One's own key, as a mirror would show it.
+        // The node's own key, as if its data were reflected.
         (tls(1, &[2]), tls(1, &[2])),
     ] {
         let error = shake(&client, &server).err();

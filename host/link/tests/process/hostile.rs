@@ -1,4 +1,4 @@
-//! Whoever is not the peer: wrong keys, wrong addresses, garbage, slow and half-open connections.
+//! Tests stations that are not the peer: wrong keys, wrong addresses, garbage, slow and half-open connections.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ fn refusal(node: &mut Node) -> String {
     })
 }
 
-/// No session within a moment, and a refusal that says so, on each side.
+/// Asserts that no session starts, and that each side reports the wanted refusal.
 fn stay_apart(nodes: &mut [Node; 2], wanted: &str) {
     let end = Instant::now() + Duration::from_secs(15);
     for node in &mut *nodes {
@@ -74,7 +74,7 @@ fn keys_are_exchanged_without_a_channel_noticing() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
     let [a, b] = peers("messenger", &nodes);
-    // First the peer learns the new key beside the old one, then this node takes it.
+    // First the peer accepts the new key in addition to the old one, then this node uses it.
     let new = spared_key::PrivateKey::from_seed([77; 32]);
     let mut both = setup(1, 1);
     both.keys = Keys::Pinned {
@@ -100,7 +100,7 @@ fn garbage_slow_and_half_open_connections_disturb_no_session() {
     let Some(lab) = Lab::new(1) else { return };
     let mut nodes = lab.pair(1);
     let [a, b] = peers("messenger", &nodes);
-    // From the peer's own address: as much as anybody can do.
+    // The connections come from the peer's own address, which is the worst case.
     let listener = SocketAddr::new(v4(0, 0), PORT);
     let connect = || lab.inside(1, || TcpStream::connect(listener).unwrap());
     let silent: Vec<TcpStream> = (0..8).map(|_| connect()).collect();
@@ -110,7 +110,7 @@ fn garbage_slow_and_half_open_connections_disturb_no_session() {
         .set_read_timeout(Some(Duration::from_secs(5)))
         .unwrap();
     let mut rest = Vec::new();
-    // It is closed, politely or not.
+    // It is closed, with or without a TLS alert.
     let _ = garbage.read_to_end(&mut rest);
     let mut slow = connect();
     for _ in 0..20 {
@@ -199,7 +199,7 @@ fn what_it_relays_is_in_no_core_dump() {
     let core = limits.lines().find(|line| line.starts_with("Max core"));
     let sizes = core.map(|line| line.split_whitespace().collect::<Vec<_>>());
     assert_eq!(sizes.unwrap()[4..6], ["0", "0"], "{limits}");
-    // Of a process that is not dumpable, another of its own account cannot read this.
+    // A process of the same account cannot read this if the process is not dumpable.
     let maps = format!("{of_process}/maps");
     let read = ["--bounding-set", "-all", "--inh-caps", "-all", "cat", &maps];
     let output = Command::new("setpriv").args(read).output().unwrap();
@@ -232,7 +232,7 @@ fn a_silent_peer_s_machine_is_asked_whether_it_lives() {
     assert!(!node.state.paths[0].up);
 }
 
-/// More marks than a socket and a queue hold. Where too many come at once, the session takes some of them for garbage.
+/// Sends more marks than a socket and a queue hold. If too many arrive at once, the session treats some as garbage.
 #[test]
 fn a_peer_whose_marks_come_faster_than_the_host_reads_waits_and_the_process_lives() {
     const MARKS: u64 = 20_000;
@@ -248,7 +248,7 @@ fn a_peer_whose_marks_come_faster_than_the_host_reads_waits_and_the_process_live
     let (end, mut came) = (Instant::now() + Duration::from_secs(15), Vec::new());
     while came.last().is_none_or(|id| *id < MARKS) {
         assert!(Instant::now() < end, "no mark after {:?}", came.last());
-        // one that comes when nothing is in its way
+        // a mark that is sent when nothing else waits
         mark(&nodes[1], MARKS);
         let marked = |message: &FromLink| match message {
             FromLink::Marked { id, .. } => Some(*id),

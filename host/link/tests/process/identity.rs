@@ -1,4 +1,4 @@
-//! Statements of plugins: signed by one node, and checked by the other, without any path between them.
+//! Tests statements of plugins: one node signs them and the other verifies them, without any path between the nodes.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ fn is_genuine(worker: &Worker, statement: &[u8], signature: &[u8]) -> bool {
     }
 }
 
-/// Two that know each other, and have no path.
+/// Starts two nodes with each other's keys and without a path.
 fn strangers(lab: &Lab, keys: impl Fn(usize) -> Keys) -> [Node; 2] {
     [0, 1].map(|side| {
         let node = lab.silent_node(side);
@@ -55,7 +55,7 @@ fn pinned(side: usize) -> Keys {
     setup(side, 0).keys
 }
 
-/// Both ends of a plugin that has no peer.
+/// Opens the channels of a plugin without a peer on both nodes.
 fn workers(nodes: &[Node; 2], plugin: &str) -> [Worker; 2] {
     [0, 1].map(|side| nodes[side].channel_of(plugin, None))
 }
@@ -92,7 +92,7 @@ fn keys_may_be_two_of_the_peer_and_a_wrong_one_is_no_key() {
         peer: peer.to_vec(),
     };
     let new = spared_key::PrivateKey::from_seed([77; 32]).public();
-    // by a reload, and the channel stays
+    // the keys change by a reload, and the channel stays
     nodes[1].configure(&of(1, trusting(&[new, key(0).public()])));
     assert!(is_genuine(&b, STATEMENT, &signed));
     nodes[1].configure(&of(1, trusting(&[new])));

@@ -1,4 +1,4 @@
-//! Two namespaces joined by cables, and a link process in each.
+//! Makes two namespaces that are joined by cables, and a link process in each.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -22,22 +22,23 @@ use spared_process::child::Child;
 use spared_records::{Receiver, SendError};
 use spared_tests::lab::Namespace;
 
-/// Generous: two cores are shared by many tests.
+/// Time limit of all waits. It is long, as many tests share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const PORT: u16 = 3780;
 
-/// Names of the nodes: the first listens.
+/// Names of the nodes. The first one listens.
 pub const NODES: [&str; 2] = ["r1", "r2"];
 
-/// The namespaces; they go with the test.
+/// Namespaces, which are removed at the end of the test.
 pub struct Lab {
     pub namespaces: [Namespace; 2],
     home: File,
 }
 
 impl Lab {
-    /// With cables `lan0` and on; None, with the reason printed, where this user may not.
+    /// Makes the namespaces, with cables named from `lan0`. None, with the reason printed, if this
+    /// user may not create namespaces.
     pub fn new(cables: usize) -> Option<Self> {
         let lab = Self {
             namespaces: [Namespace::or_skip("a")?, Namespace::or_skip("b")?],
@@ -63,7 +64,7 @@ impl Lab {
         }
     }
 
-    /// Loses packets that come out of a cable at a side: all of them, or some percent.
+    /// Drops TCP packets over IPv4 that arrive from a cable at a side: this percentage of them.
     pub fn lose(&self, side: usize, cable: usize, percent: u32) {
         let rule = match percent {
             0 => String::new(),
@@ -78,7 +79,7 @@ impl Lab {
         self.namespaces[side].nft(&rules).unwrap();
     }
 
-    /// Silently cuts a cable, both ways.
+    /// Cuts a cable silently for TCP over IPv4, in both directions.
     pub fn cut(&self, cable: usize) {
         for side in 0..2 {
             self.lose(side, cable, 100);
@@ -100,14 +101,14 @@ impl Lab {
         result
     }
 
-    /// A link process that knows its peer, and whose paths are usable.
+    /// Starts a link process that has its configuration and usable paths.
     pub fn node(&self, side: usize, cables: usize) -> Node {
         let node = self.silent_node(side);
         node.configure(&setup(side, cables));
         node
     }
 
-    /// One that was told nothing yet. This thread must outlive it.
+    /// Starts a link process without a configuration. This thread must outlive it.
     pub fn silent_node(&self, side: usize) -> Node {
         let (socket, theirs) = spared_records::pair().unwrap();
         let child = self.inside(side, || {
@@ -129,7 +130,7 @@ impl Lab {
         }
     }
 
-    /// Both, with a session over each cable.
+    /// Starts both nodes, with a session over each cable.
     pub fn pair(&self, cables: usize) -> [Node; 2] {
         let mut nodes = [self.node(0, cables), self.node(1, cables)];
         for node in &mut nodes {
@@ -173,20 +174,21 @@ pub fn setup(side: usize, cables: usize) -> Setup {
     }
 }
 
-/// The example of this crate that is `spared link` alone: cargo built it with the tests.
+/// Returns the path of the example of this crate that runs `spared link` alone. cargo builds it
+/// with the tests.
 fn executable() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().unwrap().parent().unwrap();
     profile.join("examples").join("link")
 }
 
-/// A link process and its host, which is the test.
+/// A link process, whose host is the test.
 pub struct Node {
     pub child: Child,
     socket: OwnedFd,
     receiver: Receiver,
     pub received: VecDeque<FromLink>,
-    /// The latest.
+    /// Last state that the process reported.
     pub state: State,
 }
 
@@ -195,7 +197,7 @@ impl Node {
         spared_records::send(self.socket.as_fd(), message, &[]).unwrap();
     }
 
-    /// The same when the process has room for it.
+    /// Sends a message as soon as the process has room for it.
     pub fn tell_in_time(&self, message: &ToLink) {
         let end = Instant::now() + PATIENCE;
         while let Err(error) = spared_records::send(self.socket.as_fd(), message, &[]) {
@@ -220,12 +222,13 @@ impl Node {
         }
     }
 
-    /// A channel for a plugin: the worker's end.
+    /// Opens a channel for a plugin, and returns the worker's end.
     pub fn channel(&self, plugin: &str, wire: (u32, u32)) -> Worker {
         self.channel_of(plugin, Some(wire))
     }
 
-    /// The same for a plugin that speaks with its peer in these versions, or not at all.
+    /// Opens a channel for a plugin. `wire` are the versions of its messages to its peer; None if
+    /// it sends none.
     pub fn channel_of(&self, plugin: &str, wire: Option<(u32, u32)>) -> Worker {
         let (ours, theirs) = spared_records::pair().unwrap();
         let message = ToLink::Channel {
@@ -254,7 +257,7 @@ impl Node {
         }
     }
 
-    /// What has come by now.
+    /// Reads all messages that have arrived.
     pub fn read(&mut self) {
         while let Some((message, _)) = self.receiver.receive::<FromLink>(&self.socket).unwrap() {
             match message {
@@ -287,7 +290,7 @@ impl Node {
         });
     }
 
-    /// The first message of a kind; those before it are dropped.
+    /// Returns the first message of a kind. Earlier messages are dropped.
     pub fn expect<T>(&mut self, what: &str, pick: impl Fn(&FromLink) -> Option<T>) -> T {
         self.expect_within(PATIENCE, what, pick)
             .unwrap_or_else(|| panic!("{what}: not within {PATIENCE:?}; {:?}", self.state))
@@ -324,7 +327,7 @@ impl Node {
     }
 }
 
-/// Both ends of a plugin's channel, each told that it is up.
+/// Opens a plugin's channel on both nodes, and waits until both are up.
 pub fn peers(plugin: &str, nodes: &[Node; 2]) -> [Worker; 2] {
     let workers = [0, 1].map(|side| nodes[side].channel(plugin, (1, 1)));
     for worker in &workers {
@@ -344,19 +347,19 @@ pub enum Record {
     Up(u32),
     Down,
     Message(Vec<u8>),
-    /// By ticket.
+    /// Signature for the request with this ticket.
     Signed(u64, Vec<u8>),
     Verified(u64, bool),
 }
 
 impl Worker {
-    /// A record as it is.
+    /// Sends a record as it is.
     pub fn put(&self, record: &[u8]) {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         send(&self.socket, record, flags).unwrap();
     }
 
-    /// False where the channel is full.
+    /// Sends a message. Returns false if the channel is full.
     pub fn try_send(&self, message: &[u8]) -> bool {
         let record = [&[message_kind(self.ups.get())][..], message].concat();
         match send(
@@ -430,7 +433,7 @@ fn ticket(record: &[u8]) -> u64 {
     u64::from_be_bytes(record[1..9].try_into().unwrap())
 }
 
-/// Until readable, or so long.
+/// Waits until the socket is readable, or for this time.
 pub fn wait(socket: &OwnedFd, time: Duration) {
     let mut fds = [PollFd::new(socket, PollFlags::IN)];
     let _ = poll(&mut fds, Some(&timespec(time)));

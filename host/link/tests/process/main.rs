@@ -1,4 +1,4 @@
-//! Two link processes in two network namespaces.
+//! Tests two link processes in two network namespaces.
 
 #![allow(clippy::unwrap_used)]
 

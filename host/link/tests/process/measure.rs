@@ -1,5 +1,5 @@
-//! What the link alone costs, without the plugins at its ends: printed, and written into
-//! target/bench/link-alone.json. `make bench-link` runs it, optimised and by itself.
+//! Measures the cost of the link alone, without plugins at its ends. The result is printed, and
+//! written into target/bench/link-alone.json. `make bench-link` runs this optimised and alone.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::lab::{Lab, Node, Record, Worker, peers, v4};
 
 const TIME: Duration = Duration::from_secs(2);
 const MESSAGE: usize = 65536;
-/// The share of plain TCP's throughput that the link reaches at least.
+/// Smallest accepted throughput of the link, as a share of that of plain TCP.
 const SHARE_MIN: f64 = 0.4;
 
 #[test]
@@ -87,7 +87,7 @@ fn throughput_round_trip_and_barrier() {
     assert!(rate >= plain * SHARE_MIN, "{rate:.0} of {plain:.0} MB/s");
 }
 
-/// The median, the 99th and the worst, of sorted times.
+/// Returns the median, the 99th percentile and the maximum of sorted times.
 fn percentiles_us(times: &[Duration]) -> [u128; 3] {
     [50, 99, 100].map(|percent| times[(times.len() - 1) * percent / 100].as_micros())
 }
@@ -131,7 +131,7 @@ fn report(what: &str, times: &mut [Duration]) {
     );
 }
 
-/// User and system time of both link processes.
+/// Returns the user and system time of both link processes.
 fn cpu_ticks(nodes: &[Node; 2]) -> u64 {
     let ticks = |node: &Node| {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", node.child.pid())).unwrap();
@@ -142,7 +142,7 @@ fn cpu_ticks(nodes: &[Node; 2]) -> u64 {
     nodes.iter().map(ticks).sum()
 }
 
-/// Megabytes a second over the same cable, by two threads.
+/// Measures plain TCP over the same cable between two threads, in megabytes per second.
 fn plain_tcp(lab: &Lab) -> f64 {
     let listener = lab.inside(0, || TcpListener::bind((v4(0, 0), 9000)).unwrap());
     let mut sender = lab.inside(1, || TcpStream::connect((v4(0, 0), 9000)).unwrap());

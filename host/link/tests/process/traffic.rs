@@ -1,4 +1,4 @@
-//! Messages between peers, while paths come and go.
+//! Tests messages between peers, while paths come and go.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ fn peers_and_hosts_speak() {
     assert_eq!(heard, word);
 }
 
-/// Numbered messages with a checksum each, one way.
+/// Stream of numbered messages in one direction, each with a checksum.
 struct Stream {
     sent: u64,
     received: u64,
@@ -84,14 +84,14 @@ impl Stream {
     }
 }
 
-/// FNV-1a.
+/// Computes an FNV-1a checksum.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// Traffic both ways for a time.
+/// Sends messages in both directions for a time.
 fn stream_for(
     time: Duration,
     nodes: &mut [Node; 2],
@@ -137,7 +137,7 @@ fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
             node.wait_for_paths(2);
         }
     }
-    // Told by the host, as at a loss of carrier.
+    // The host reports the path as unusable, as after a loss of carrier.
     for side in 0..2 {
         let index = nodes[0]
             .state
@@ -191,13 +191,13 @@ fn the_only_path_stands_a_fifth_of_loss() {
     }
     lab.fix(0);
     drain(&mut nodes, &workers, &mut streams);
-    // a second connection may have come in the place of one that waited long to send again
+    // a second connection may have replaced one whose retransmission waited long
     let is_down = |it: &FromLink| matches!(it, FromLink::Down { .. });
     let broke = nodes.iter().any(|node| node.received.iter().any(is_down));
     assert!(!broke, "it broke");
 }
 
-/// A firewall as many have it. It knows no connection that it did not see begin.
+/// A common firewall. It accepts no connection whose start it has not seen.
 const STRICT: &str = "table inet filter {
     chain input {
         type filter hook input priority filter; policy drop;
@@ -275,7 +275,7 @@ fn a_mark_comes_behind_all_that_was_written() {
             received += 1;
         }
     }
-    // All lie in the socket by now.
+    // All messages are in the socket by now.
     while workers[1].try_receive().is_some() {
         received += 1;
     }
@@ -366,7 +366,7 @@ mod alone {
         );
         let took = cut.elapsed();
         eprintln!("other path after silence: {took:?}");
-        // 500 ms, and what two busy cores add.
+        // Limit of 500 ms, and the delay that two busy cores add.
         assert!(took < Duration::from_millis(900), "{took:?}");
     }
 }

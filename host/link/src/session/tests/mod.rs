@@ -1,4 +1,4 @@
-//! Two sessions over a virtual network.
+//! Tests two sessions over a virtual network.
 
 mod net;
 mod random;
@@ -154,7 +154,7 @@ fn the_only_path_stands_long_delays() {
     net.run_for(2000);
     for round in 0..5 {
         net.send(0, "messenger", 1000);
-        // What 20 % of loss does to TCP: seconds without anything.
+        // With 20 % loss TCP delivers nothing for seconds.
         net.lines[0].latency_ns = (200 + 700 * (round % 3)) * MS;
         net.run_for(3000);
     }
@@ -197,7 +197,7 @@ fn a_greeting_that_was_under_way_for_long_leaves_no_association_on_one_side_alon
         net.run_for(1);
     }
     net.run_for(GRACE_NS / MS - 200);
-    // r2 greets over the slow path, gives up its run, and greets over the fast one
+    // r2 greets over the slow path, then takes a new run, and greets over the fast path
     net.lines[1].cut = false;
     net.restart(0);
     net.run_for(210);
@@ -236,7 +236,7 @@ fn who_does_not_read_stops_its_own_channel_only() {
         sent += u64::from(net.send(0, "messenger", 65536));
         net.run_for(1);
     }
-    // The window, and what is read ahead of it.
+    // At most the window and the data read ahead are taken.
     assert!(sent * 65536 <= WINDOW + (256 << 10) + 3 * 65536, "{sent}");
     assert!(net.send(0, "other", 10));
     net.run_for(5);
@@ -260,7 +260,7 @@ fn channels_alternate() {
         .session
         .poll_transmit(now, 0, 40_000, &mut transmit);
     let sent: Vec<u8> = transmit.parts().flatten().copied().collect();
-    // Its record carries its length only here: 100 bytes of fill and numbers.
+    // Only here the record's length is visible: 100 bytes of fill and numbers.
     let mut kinds = Vec::new();
     let mut splitter = crate::frame::Splitter::default();
     let fed: Result<(), ()> = splitter.feed(&sent, |kind, body| {
@@ -351,7 +351,7 @@ fn a_word_overtakes_bulk_of_all_channels() {
         net.add_channel(name);
     }
     net.run_for(50);
-    // nothing of it arrives, so that all that may be in flight is
+    // nothing arrives, so that the limit of unacknowledged bytes is reached
     let mut sent = Transmit::default();
     let mut before = 1;
     while sent.len() != before {
@@ -372,7 +372,7 @@ fn a_word_overtakes_bulk_of_all_channels() {
         .poll_transmit(now, 0, 40_000, &mut next);
     let text = serde_json::to_vec(&word).unwrap();
     assert!(next.parts().any(|part| part == text), "{}", next.len());
-    // and not without bound: the rest waits, and what finds no room is reported
+    // words are limited too: the rest waits, and words that find no room are reported
     let long = Word::Ask {
         id: 1,
         request: "x".repeat(100_000),
@@ -398,7 +398,7 @@ fn the_peer_s_clock_is_known() {
     assert!((2990..=3010).contains(&ms), "{ms}");
 }
 
-/// What a session answers to frames on a path whose peer has greeted as r2.
+/// Returns the answer of a session to frames on a path whose peer has greeted as r2.
 fn greeted(bytes: &[u8]) -> Result<(), String> {
     let hello = r#"{"version_min":1,"version_max":1,"run":5,"introduction":{"node":"r2"}}"#;
     greet(hello, bytes)

@@ -1,4 +1,4 @@
-//! Two sessions and a virtual network: paths delay, stall, break and heal.
+//! Simulates two sessions and a virtual network, whose paths delay, stall, break and heal.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use crate::word::Introduction;
 use spared_contract::channel::{DOWN, MESSAGE, UP, message_kind};
 
 pub const MS: u64 = 1_000_000;
-/// Between a break and the next connection.
+/// Time between a break and the next connection.
 const RECONNECT_NS: u64 = 100 * MS;
-/// What TCP takes before it blocks.
+/// Size of data that TCP takes before it blocks, in bytes.
 const IN_FLIGHT_MAX: usize = 256 << 10;
 
 pub struct Net {
@@ -20,7 +20,7 @@ pub struct Net {
     pub sides: [Side; 2],
     pub lines: Vec<Line>,
     next_run: u64,
-    /// Since when each side has had no path, and the longest such time.
+    /// Time since which each side has had no path.
     pathless_since_ns: [Option<u64>; 2],
     pub longest_pathless_ns: u64,
 }
@@ -29,20 +29,20 @@ pub struct Side {
     pub session: Session,
     pub workers: BTreeMap<String, Worker>,
     pub events: Vec<Event>,
-    /// The wall clock's lead.
+    /// Offset of the wall clock.
     pub clock_us: u64,
 }
 
-/// A worker that checks all that it hears.
+/// A worker that checks everything that it receives.
 #[derive(Default)]
 pub struct Worker {
     pub up: bool,
     ups: u8,
-    /// Which of its times up this is.
+    /// Number of the present period, which begins each time that the channel goes up.
     pub period: u64,
     pub sent: u64,
     pub reads: bool,
-    /// Of the peer's period.
+    /// Messages received in the peer's present period.
     pub heard: Vec<Delivered>,
     pub heard_in_all: u64,
 }
@@ -58,13 +58,13 @@ pub struct Delivered {
 /// One path.
 pub struct Line {
     pub latency_ns: u64,
-    /// Nothing passes, and nobody is told.
+    /// True if nothing passes, and no side is told.
     pub cut: bool,
-    /// Nothing comes to this side any more.
+    /// Side at which nothing arrives.
     pub deaf: Option<usize>,
     pub open: bool,
     open_at_ns: u64,
-    /// To side 0, to side 1.
+    /// Data to side 0, and to side 1.
     pipes: [Channel<Vec<u8>>; 2],
 }
 
@@ -113,7 +113,7 @@ impl Net {
         self.next_run += 1;
         *worker = Worker {
             reads: reads || period == 0,
-            // A new worker's periods are not the old one's.
+            // The periods of a new worker differ from those of the old one.
             period: self.next_run << 32,
             heard_in_all: all,
             ..Worker::default()
@@ -121,7 +121,7 @@ impl Net {
         place.session.set_channel(name, Wire { min: 1, max: 1 });
     }
 
-    /// The process of a side is started anew, its workers with new channels.
+    /// Restarts the process of a side. Its workers get new channels.
     pub fn restart(&mut self, side: usize) {
         for index in 0..self.lines.len() {
             self.break_line(index);
@@ -137,7 +137,7 @@ impl Net {
         }
     }
 
-    /// Both ends learn that the connection is gone; what was on its way is lost.
+    /// Breaks a connection. Both ends are told, and data in transit is lost.
     pub fn break_line(&mut self, index: usize) {
         let line = &mut self.lines[index];
         line.pipes.iter_mut().for_each(Channel::link);
@@ -150,7 +150,7 @@ impl Net {
         }
     }
 
-    /// A message, if the worker may send it.
+    /// Sends a message, if the worker may send one.
     pub fn send(&mut self, side: usize, name: &str, length: usize) -> bool {
         let wants = self.sides[side].session.wants(name);
         let place = &mut self.sides[side];
@@ -274,7 +274,7 @@ impl Net {
             let bytes: Vec<u8> = transmit.parts().flatten().copied().collect();
             assert_eq!(bytes.len(), transmit.len());
             pipe.set_latency(line.latency_ns);
-            // nothing is left to chance
+            // the latency is not random here
             let sent = pipe.send(now.ns, &mut Random::new(0), bytes);
             sent.expect("room for everything");
         }
@@ -283,7 +283,7 @@ impl Net {
     fn drain_events(&mut self, side: usize) {
         while let Some(event) = self.sides[side].session.poll_event() {
             if let Event::Close { path, .. } = &event {
-                // A cut line tells nobody, but a closed socket is closed.
+                // The other side of a cut path is not told, but here the closed socket is closed.
                 let path = *path;
                 self.break_line(path);
             }
@@ -328,7 +328,7 @@ impl Net {
 }
 
 impl Worker {
-    /// Every message once and in order, of one period of the peer's only.
+    /// Checks that every message arrives once and in order, and from one period of the peer only.
     fn hear(&mut self, record: &[u8]) {
         match record[0] {
             UP => {

@@ -1,4 +1,5 @@
-//! Random faults: every message once and in order, marks behind them, memory bounded.
+//! Tests random faults: every message arrives once and in order, marks follow them, and memory is
+//! limited.
 
 use proptest::prelude::*;
 
@@ -54,7 +55,8 @@ enum Step {
 }
 
 const CHANNELS: [&str; 2] = ["bulk", "small"];
-/// What a session may hold for its peer: unacknowledged frames, and two queues with a burst.
+/// Maximum size of data that a session holds for its peer, in bytes: unacknowledged frames, and two
+/// queues with a burst.
 const BACKLOG_MAX: u64 = (4 << 20) + 2 * (512 << 10) + (2 << 20);
 
 fn harmless() -> impl Strategy<Value = Step> {
@@ -84,7 +86,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What was sent, by side and channel, and which mark follows how many.
+/// Messages sent, by side and channel, and the number of messages before each mark.
 #[derive(Default)]
 struct Book {
     sent: [[u64; 2]; 2],
@@ -155,7 +157,7 @@ fn heal(net: &mut Net) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
 
-    /// Nobody restarts, and a path is always there within the grace: nothing is lost. The workers
+    /// Nothing is lost if no side restarts and a path is back within the grace time. The workers
     /// check order and uniqueness.
     #[test]
     fn nothing_is_lost_while_a_path_comes_back(steps in prop::collection::vec(harmless(), 1..80)) {
@@ -165,7 +167,7 @@ proptest! {
             apply(&mut net, &mut book, step);
         }
         heal(&mut net);
-        // paths that break again and again before the peer's greeting has come
+        // excludes paths that break repeatedly before the peer's greeting has arrived
         prop_assume!(net.longest_pathless_ns + 5 * MS < GRACE_NS);
         for side in 0..2 {
             for (at, channel) in CHANNELS.iter().enumerate() {
@@ -183,8 +185,8 @@ proptest! {
         }
     }
 
-    /// Whatever happens, the workers hear no message twice, out of order or of another time, and
-    /// in the end they speak.
+    /// After any faults the workers receive no message twice, out of order or from an earlier
+    /// period, and in the end they communicate again.
     #[test]
     fn peers_speak_again_after_anything(steps in prop::collection::vec(any_step(), 1..80)) {
         let mut net = start();
