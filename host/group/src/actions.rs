@@ -1,4 +1,4 @@
-//! Actions that the groups ask of the host.
+//! Defines the actions that the groups request from the host.
 
 use std::collections::BTreeSet;
 
@@ -6,23 +6,23 @@ use spared_contract::{Cause, Claims, Directive, Publication, Role};
 use spared_message::notice::Notice;
 use spared_message::word::Word;
 
-/// A plugin's call that is to be answered.
+/// Identity of a plugin's call that must be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub plugin: String,
     pub number: u64,
-    /// Position in the array of a call about several groups.
+    /// Position of the group in a call about several groups.
     pub part: usize,
 }
 
-/// A role that a follower is to take.
+/// Role that a follower must take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub group: String,
     pub epoch: u64,
     pub role: Role,
     pub maintenance: bool,
-    /// Role that the follower was last told.
+    /// Role that the follower was told before.
     pub before: Option<Role>,
     /// Published role of the group, and its cause. A follower takes a new role later than it is published.
     pub published: Role,
@@ -30,7 +30,7 @@ pub struct Order {
     pub deadline_ns: u64,
 }
 
-/// An action. Actions are to be done in the order in which they come.
+/// An action. Actions must be performed in the order in which they are returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Answer {
@@ -51,7 +51,7 @@ pub enum Action {
     Release {
         group: String,
     },
-    /// Result: `handle_lease`, with a fresh reading of the clock.
+    /// Result: `handle_lease`, with the time read after the grant.
     GrantLease {
         ticket: Ticket,
         group: String,
@@ -82,7 +82,7 @@ pub enum Action {
         plugin: String,
         order: Order,
     },
-    /// The plugin has not taken this role in time, and is waited for no longer.
+    /// The plugin has not taken this role in time. It is not waited for any longer.
     Late {
         plugin: String,
         group: String,
@@ -100,12 +100,12 @@ pub enum Action {
         epoch: u64,
         deadline_ns: u64,
     },
-    /// Puts a mark into each of these channels, behind all that the plugins have sent.
+    /// Puts a mark into each of these channels, behind everything that the plugins have sent.
     Mark {
         id: u64,
         channels: BTreeSet<String>,
     },
-    /// In place of [`Action::RevokeLease`]: this node no longer answers, but packets still pass.
+    /// Replaces [`Action::RevokeLease`] in a switchover: this node no longer answers, but packets still pass.
     CarryLease {
         group: String,
     },
@@ -123,7 +123,7 @@ pub enum Action {
     // ---- on both
     /// Sends a word to the peer's host.
     Say(Word),
-    /// Result of a wish of `handle_wish`.
+    /// Result of a client's request that began with `handle_wish`.
     SwitchedOver {
         wish: u64,
         result: Result<Vec<String>, String>,

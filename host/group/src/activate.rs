@@ -1,4 +1,4 @@
-//! Steps by which a group becomes active: its followers settle, then its addresses are installed.
+//! Performs the steps by which a group becomes active: its followers settle, then its addresses are installed.
 
 use spared_contract::{Cause, Role};
 use spared_message::notice::{Kind, Notice};
@@ -28,7 +28,7 @@ impl Groups {
         }
         group.succeeded = succeeded;
         let taken_back = group.offer.take();
-        // Who switched the group over to this node had taken it.
+        // If the peer switched the group over to this node, it had taken the group before.
         let given = group.given.take();
         let given = given.filter(|given| given.is_open(now_ns) && succeeded.is_none());
         let from = group.role;

@@ -1,14 +1,14 @@
-//! Orders of an administrator that move a group to a node which is not ready (`--anyway`).
+//! Tracks orders of an administrator that move a group to a node which is not ready (`--anyway`).
 //!
-//! Such an order counts until the group has moved once. A node that had to serve later, because the peer died, waits
-//! until the peer is ready again.
+//! Such an order is valid until the group has moved once. If this node has to become active later because the peer
+//! died, it then waits until the peer is ready again.
 
 use spared_contract::{Cause, Forced};
 use spared_pair::CauseKind;
 
 use super::{Group, Groups};
 
-/// The orders about a group that do not wait for a ready node.
+/// Orders about a group that do not wait for a ready node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Anyway {
     pub(super) force: bool,
@@ -16,7 +16,7 @@ pub(super) struct Anyway {
 }
 
 impl Groups {
-    /// Sets whether the latest force of a group, or of all (None), was given with `--anyway`.
+    /// Sets if the latest force of a group, or of all (None), was given with `--anyway`.
     pub fn set_forced_anyway(&mut self, which: Option<&str>, anyway: bool) {
         for (name, group) in &mut self.groups {
             if which.is_none_or(|wanted| wanted == name) {
@@ -25,21 +25,21 @@ impl Groups {
         }
     }
 
-    /// Sets whether the latest maintenance was begun with `--anyway`.
+    /// Sets if the latest maintenance was begun with `--anyway`.
     pub fn set_maintenance_anyway(&mut self, anyway: bool) {
         for group in self.groups.values_mut() {
             group.anyway.maintenance = anyway;
         }
     }
 
-    /// True if an order makes this node leave the group to a peer that is not ready.
+    /// Returns true if an order makes this node leave the group to a peer that is not ready.
     pub(super) fn leaves_anyway(&self, group: &Group, cause: &Cause) -> bool {
         let is_by_order = matches!(cause.kind, CauseKind::StandsAside | CauseKind::PeerForced);
         let is_forced = group.forced == Forced::Backup && group.anyway.force;
         is_by_order && (is_forced || (self.condition.maintenance && group.anyway.maintenance))
     }
 
-    /// True if an order makes this node take the group although it is not ready.
+    /// Returns true if an order makes this node take the group although it is not ready.
     pub(super) fn takes_anyway(&self, group: &Group) -> bool {
         group.forced == Forced::Active && group.anyway.force && !self.condition.maintenance
     }

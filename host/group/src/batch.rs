@@ -1,5 +1,5 @@
-//! Calls about several groups: each group by itself, then their actions in steps that can be done for
-//! all of them at once, and the call's answer before slower work.
+//! Handles calls about several groups. Each group is handled by itself. Then the actions are ordered into steps that
+//! can be performed for all groups at once, with the call's answer before slower work.
 
 use std::collections::BTreeSet;
 use std::mem::discriminant;
@@ -9,12 +9,12 @@ use spared_contract::{Call, Claims, Publication};
 use super::calls::GROUPS_MAX;
 use super::{Action, Groups, Ticket};
 
-/// A claim, its group, and what came of its check.
+/// A claim, its group, and the result of its check.
 pub type Checked = (Ticket, String, Claims, Result<(), String>);
-/// A publication of ACTIVE, its group, and what came of its lease.
+/// A publication of ACTIVE, its group, and the result of granting its lease.
 pub type Granted = (Ticket, String, Publication, Result<(), String>);
 
-/// Number of groups that a call of an elector names.
+/// Returns the number of groups that a call of an elector names.
 pub fn count_of(call: &Call) -> usize {
     names_of(call).len()
 }
@@ -28,7 +28,7 @@ fn names_of(call: &Call) -> Vec<&str> {
     }
 }
 
-// The worker has refused what is refused here, but may be compromised.
+// Checks the names of a call. The worker has checked them too, but it may be compromised.
 fn status_of(names: &[&str]) -> Option<i32> {
     let is_long = names.len() > GROUPS_MAX;
     if is_long || names.iter().collect::<BTreeSet<_>>().len() != names.len() {
@@ -38,8 +38,8 @@ fn status_of(names: &[&str]) -> Option<i32> {
 }
 
 impl Groups {
-    /// Handles a call of an elector about several groups. Each is answered by itself, unless a status is returned,
-    /// which is that of all: the call names too many groups, or one twice, or none.
+    /// Handles a call of an elector about several groups. Each group is answered by itself. A returned status is the
+    /// answer for all of them: the call names too many groups, one group twice, or none.
     pub fn handle_call(
         &mut self,
         now_ns: u64,
@@ -112,7 +112,7 @@ impl Groups {
         });
     }
 
-    /// Handles what came of installing groups together, as [`handle_installed`](Self::handle_installed).
+    /// Handles the results of installing groups together, as [`handle_installed`](Self::handle_installed).
     pub fn handle_all_installed(
         &mut self,
         now_ns: u64,
@@ -123,7 +123,7 @@ impl Groups {
         }
     }
 
-    /// Handles wishes of one call to announce, as [`handle_announce`](Self::handle_announce).
+    /// Handles the groups of one call to announce, as [`handle_announce`](Self::handle_announce).
     pub fn handle_announcements(&mut self, groups_of: Vec<(Ticket, String)>) {
         self.together(|groups| {
             for (ticket, name) in groups_of {
@@ -132,13 +132,13 @@ impl Groups {
         });
     }
 
-    /// Whether the next action takes the kernel long and may be one of many: words of the peer about other groups
-    /// come first, so that they are done in one step.
+    /// Returns true if the next action is slow in the kernel and may be one of many. The caller then first reads words
+    /// of the peer about other groups, so that all are performed in one step.
     pub fn gathers(&self) -> bool {
         matches!(self.actions.front(), Some(Action::Prepare { .. }))
     }
 
-    /// Handles what came of preparing groups together, as [`handle_prepared`](Self::handle_prepared).
+    /// Handles the results of preparing groups together, as [`handle_prepared`](Self::handle_prepared).
     pub fn handle_all_prepared(
         &mut self,
         now_ns: u64,
@@ -149,8 +149,8 @@ impl Groups {
         }
     }
 
-    /// The actions that can be done in one step with this one, which was polled: those of its kind that
-    /// follow at once, of other groups.
+    /// Returns a polled action, and the next ones that can be performed in one step with it: actions of the same kind
+    /// about other groups that follow directly.
     pub fn poll_alike(&mut self, action: Action) -> Vec<Action> {
         let mut names: BTreeSet<String> =
             group_of(&action).map(str::to_owned).into_iter().collect();
@@ -165,19 +165,19 @@ impl Groups {
         alike
     }
 
-    /// Orders the actions of several groups: first what their call waits for, kind by kind, then the
-    /// answers, then the rest as it came, then what takes the kernel long.
+    /// Orders the actions of several groups: first the actions for which their call waits, kind by kind, then the
+    /// answers, then other actions in their order, then slow ones of the kernel.
     pub(super) fn together(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_of_call, handle);
     }
 
-    /// Orders the actions of several groups at a timeout: what the kernel can do in one step stands together,
-    /// before the roles that follow it or after those that it follows.
+    /// Orders the actions of several groups at a timeout, so that the kernel can perform them in one step.
+    /// Installations come before the roles, and removals after them.
     pub(super) fn together_in_time(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_in_time, handle);
     }
 
-    /// Orders the actions of an elector's groups at its end: all of them close before anything else is done.
+    /// Orders the actions of an elector's groups at its end: all leases are revoked before anything else.
     pub(super) fn together_at_end(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_at_end, handle);
     }
@@ -223,7 +223,7 @@ fn step_of_call(action: &Action) -> u8 {
     }
 }
 
-/// The group of an action that can be done for several at once.
+/// Returns the group of an action that can be performed for several groups at once.
 fn group_of(action: &Action) -> Option<&str> {
     match action {
         Action::RevokeLease { group }

@@ -1,4 +1,4 @@
-//! Calls of the elector, which waits for each answer, and results of what the kernel was asked for them.
+//! Handles calls of the elector, which waits for each answer, and the kernel's results for them.
 
 use spared_contract::{Cause, Claims, Publication, Role};
 use spared_message::notice::{Kind, Notice};
@@ -8,11 +8,11 @@ use super::{
     Action, EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, Phase, Ticket, is_late,
 };
 
-// Keys of their leases, and lists of the facts, are for no more.
+// Maximum number of groups. Lease keys and the lists in the facts are made for no more.
 pub(super) const GROUPS_MAX: usize = spared_abi::GROUPS_MAX as usize;
 
 impl Groups {
-    /// Handles a claim: the elector declares, replaces or withdraws a group.
+    /// Handles a claim, by which the elector declares, replaces or withdraws a group.
     pub fn handle_claim(&mut self, ticket: Ticket, name: String, claims: Option<Claims>) {
         let owner = self.groups.get(&name).map(|group| group.owner.as_str());
         if owner.is_some_and(|owner| owner != ticket.plugin) {
@@ -31,8 +31,8 @@ impl Groups {
         }
     }
 
-    /// Handles the check of a claim. The elector is answered before the claim goes to the kernel, which may
-    /// wait for locks of others: adverts must not wait for it.
+    /// Handles the check of a claim. The elector is answered before the claim is sent to the kernel, which may wait for
+    /// locks. Adverts must not wait for that.
     pub fn handle_checked(
         &mut self,
         ticket: Ticket,
@@ -81,8 +81,8 @@ impl Groups {
         self.deliver_role(now_ns, name);
     }
 
-    /// Handles a role that the elector publishes. `now_ns` is the time at which the call was read, not an
-    /// earlier one: this process may have been stopped in between.
+    /// Handles a role that the elector publishes. `now_ns` is the time at which the call was read, not earlier: this
+    /// process may have been suspended in between.
     pub fn handle_publish(
         &mut self,
         now_ns: u64,
@@ -158,7 +158,8 @@ impl Groups {
         }
     }
 
-    // The elector's call has timed out or is about to, or rests on a switchover that was taken back.
+    // Refuses a request to become active. The elector's call is too late, or depends on a switchover that was taken
+    // back.
     fn refuse_active(&mut self, now_ns: u64, ticket: Ticket, name: &str) {
         let status = if self.closing { ECANCELED } else { ETIMEDOUT };
         if !self.closing {
@@ -177,8 +178,8 @@ impl Groups {
         self.answer(ticket, status);
     }
 
-    /// Handles the result of granting a lease. `now_ns` is read afterwards: this process may be stopped at any
-    /// time, and no addresses may follow a lease that was granted too late.
+    /// Handles the result of granting a lease. `now_ns` is read after the grant: this process may be suspended at any
+    /// time, and no addresses may be installed after a late grant.
     pub fn handle_lease(
         &mut self,
         now_ns: u64,
@@ -218,8 +219,8 @@ impl Groups {
         self.become_active(now_ns, name, publication.cause);
     }
 
-    /// The event that a plugin reports. "GROUP: text" from the group's elector is one of the group; nobody else
-    /// knows of conflicts.
+    /// Makes the event that a plugin reports. The text "GROUP: text" from the group's elector is an event of that
+    /// group. Only the elector can report conflicts.
     pub fn event_of(&self, plugin: &str, is_conflict: bool, text: &str) -> Notice {
         let about = text.split_once(": ").filter(|(group, _)| {
             let group = self.groups.get(*group);
@@ -265,7 +266,7 @@ impl Groups {
         self.deliver_role(now_ns, name);
     }
 
-    /// Handles the elector's wish to announce the addresses again.
+    /// Handles the elector's request to announce the addresses again.
     pub fn handle_announce(&mut self, ticket: Ticket, name: &str) {
         let Some(group) = self.groups.get(name) else {
             return self.answer(ticket, ENOENT);

@@ -1,4 +1,4 @@
-//! The directive: what the host tells a group's elector.
+//! Makes the directive, which tells a group's elector what it may do.
 
 use spared_contract::{Cause, Directive, Forced, Role};
 use spared_message::notice::{Kind, Notice};
@@ -7,15 +7,15 @@ use spared_pair::CauseKind;
 use super::successor::Successor;
 use super::{Action, Groups, Phase};
 
-/// Time for which a node leaves a group to the peer after it served the group badly, so that somebody
-/// can look. It still serves if no other node does.
+/// Time in ns for which a node leaves a group to the peer after a fault, so that somebody can examine it. It still
+/// becomes active if no other node does.
 pub const BAR_NS: u64 = 60_000_000_000;
-/// Time for which a group whose addresses cannot be installed may not become active again. It doubles
-/// with each failure, up to `AGAIN_MAX_NS`.
+/// Time in ns for which a group whose addresses could not be installed may not become active again. It doubles with
+/// each failure, up to `AGAIN_MAX_NS`.
 const AGAIN_NS: u64 = 300_000_000;
 const AGAIN_MAX_NS: u64 = 5_000_000_000;
-/// Time for which the electors that start after one that ended are told that the group was active here. It covers
-/// the first restarts; what the networks carry later is not known from then.
+/// Time in ns for which electors that start after another one has ended are told that the group was active here. It
+/// covers the first restarts. After that time the state of the networks may have changed.
 const HELD_NS: u64 = 10_000_000_000;
 
 /// State of this node that is the same for every group.
@@ -23,7 +23,7 @@ const HELD_NS: u64 = 10_000_000_000;
 pub(super) struct Condition {
     quality: u8,
     peer_quality: Option<u8>,
-    /// What this node lacks for a failover to it without loss, one sentence each.
+    /// Reasons why a failover to this node would lose something, one sentence each.
     pub(super) missing: Vec<String>,
     pub(super) maintenance: bool,
     joining: bool,
@@ -54,12 +54,13 @@ impl Groups {
         self.change(|condition| condition.peer_quality = quality);
     }
 
-    /// Sets what this node lacks for a failover to it without loss, one sentence each. Empty: ready.
+    /// Sets the reasons why a failover to this node would lose something, one sentence each. Empty if the node is
+    /// ready.
     pub fn set_missing(&mut self, missing: Vec<String>) {
         self.change(|condition| condition.missing = missing);
     }
 
-    /// Begins or ends maintenance; followers are told their role again.
+    /// Begins or ends maintenance. Followers are told their role again.
     pub fn set_maintenance(&mut self, now_ns: u64, maintenance: bool) {
         if self.condition.maintenance == maintenance {
             return;
@@ -75,12 +76,12 @@ impl Groups {
         self.condition.maintenance
     }
 
-    /// True while a plugin that has a channel has not been in sync since the start.
+    /// Sets if this node is joining: a plugin that has a channel has not been in sync since the start.
     pub fn set_joining(&mut self, joining: bool) {
         self.change(|condition| condition.joining = joining);
     }
 
-    /// True: no change of role for quality or preference.
+    /// Sets if roles are frozen: quality and preference change no role.
     pub fn set_frozen(&mut self, frozen: bool) {
         self.change(|condition| condition.frozen = frozen);
     }
@@ -95,10 +96,10 @@ impl Groups {
 
     // ---- administrators and failures
 
-    /// Forces a role, or ends that, for one group or all (None). `by` and `at` name who did it and when.
+    /// Forces a role or ends the force, for one group or all (None). `by` and `at` tell who did it and when.
     ///
     /// # Errors
-    /// A sentence if there is no such group.
+    /// A sentence, if there is no such group or none at all.
     pub fn handle_force(
         &mut self,
         which: Option<&str>,
@@ -118,7 +119,7 @@ impl Groups {
         Ok(lines.collect::<Vec<_>>().concat())
     }
 
-    // Lines of the answer.
+    // Forces one group, and returns the lines of the answer.
     fn force(&mut self, name: &str, forced: Forced, by: &str, at: &str) -> Vec<String> {
         let Some(group) = self.groups.get_mut(name) else {
             return Vec::new();
@@ -156,7 +157,7 @@ impl Groups {
         lines
     }
 
-    /// Handles addresses that somebody deletes again and again.
+    /// Handles addresses that somebody deletes repeatedly.
     pub fn handle_contested(&mut self, now_ns: u64, name: &str, why: String) {
         let news = Notice::warn(Kind::Contested, why.clone()).of_group(name);
         self.tell(news.because("contested"));
@@ -169,15 +170,15 @@ impl Groups {
         self.send_all_directives();
     }
 
-    /// Handles that such a plugin runs again, or was removed.
+    /// Handles that a plugin of [`Self::handle_unfit`] runs again, or was removed.
     pub fn handle_fit(&mut self, plugin: &str) {
         if self.unfit.remove(plugin).is_some() {
             self.send_all_directives();
         }
     }
 
-    /// Handles an active group whose lease was not renewed although an interface is up: the elector stopped
-    /// sending adverts without publishing so. Both it and the host start again as backup.
+    /// Handles an active group whose lease was not renewed although an interface is up: the elector stopped sending
+    /// adverts, but published no other role. The elector and the host both make the group backup.
     pub fn handle_lapsed(&mut self, now_ns: u64, name: &str) {
         let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
             return;
@@ -248,14 +249,14 @@ impl Groups {
         }
     }
 
-    /// The group was active here until its elector ended: the next one is told.
+    /// Notes that the group was active here until its elector ended. The next elector is told so.
     pub(super) fn hold(&mut self, now_ns: u64, name: &str) {
         if let Some(group) = self.groups.get_mut(name) {
             group.held_until_ns = Some(now_ns.saturating_add(HELD_NS));
         }
     }
 
-    /// Sends the directive of a group to its elector, if that has started.
+    /// Sends the directive of a group to its elector, if it has started.
     pub(super) fn send_directive(&mut self, name: &str) {
         let Some(group) = self.groups.get(name) else {
             return;
@@ -270,7 +271,7 @@ impl Groups {
         }
     }
 
-    /// Sentence why the group may not be active here; None if it may.
+    /// Returns a sentence why the group may not be active here; None if it may.
     pub(super) fn against(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
@@ -290,7 +291,7 @@ impl Groups {
         let wanted = match group.forced {
             _ if offer.is_some() => offer.map(|it| it.why.clone()).unwrap_or_default(),
             Forced::Backup => group.forced_why.clone(),
-            // either overrules a force to be active
+            // both maintenance and an earlier fault overrule a force to be active
             _ if condition.maintenance => "it is in maintenance".to_owned(),
             _ if aside.is_some() => aside.cloned().unwrap_or_default(),
             Forced::Active => group.forced_why.clone(),
@@ -302,7 +303,7 @@ impl Groups {
             peer_quality: condition.peer_quality,
             eligible: against.is_none(),
             forced: group.forced,
-            // The same to the elector: it becomes active only if no better node is.
+            // For the elector both are the same: it becomes active only if no better node is.
             maintenance: condition.maintenance || aside.is_some(),
             resign,
             joining: condition.joining,

@@ -1,4 +1,4 @@
-//! Followers: which of them settle before addresses are installed, and when each takes a role.
+//! Manages followers: which ones settle before addresses are installed, and when each takes a role.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use spared_pair::CauseKind;
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
 
-/// What the groups know of a running plugin.
+/// Properties of a running plugin that the groups need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follower {
     pub after: Vec<String>,
-    /// None: every group.
+    /// Groups that the plugin follows; None for every group.
     pub follow: Option<Vec<String>>,
     pub has_role: bool,
     pub has_drain: bool,
@@ -36,7 +36,7 @@ pub(super) struct Delivery {
     pub(super) pending: Option<(u64, u64)>,
 }
 
-/// Role and maintenance as a follower was told. A change of either is sent.
+/// Role and maintenance as last sent to a follower. A change of either is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RoleSent {
     role: Role,
@@ -54,7 +54,7 @@ impl Delivery {
 }
 
 impl Groups {
-    /// Handles a plugin that has started: it is sent the role of every group that it follows.
+    /// Handles a plugin that has started. It gets the role of every group that it follows.
     pub fn handle_plugin_up(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
         self.followers.insert(plugin.to_owned(), follower);
         self.together(|groups| {
@@ -80,7 +80,7 @@ impl Groups {
         self.deliver_roles(now_ns);
     }
 
-    /// Handles the end of a plugin. Leases of groups that it elected for are revoked at once.
+    /// Handles the end of a plugin. If it is an elector, the leases of its groups are revoked at once.
     pub fn handle_plugin_down(&mut self, now_ns: u64, plugin: &str, why: &str) {
         let died = format!("{plugin} died");
         self.cancel_without(plugin, &died);
@@ -104,7 +104,7 @@ impl Groups {
         self.handle_timeout(now_ns);
     }
 
-    /// Handles an elector that was asked to stop: groups that it left active become backup.
+    /// Handles an elector that has stopped on request. Groups that it left active become backup.
     pub fn handle_elector_stopped(&mut self, now_ns: u64, plugin: &str) {
         self.together_at_end(|groups| {
             for name in groups.owned(plugin, |group| group.role == Role::Active) {
@@ -114,7 +114,7 @@ impl Groups {
         self.handle_timeout(now_ns);
     }
 
-    /// Handles the removal of a plugin: its groups are withdrawn.
+    /// Handles the removal of a plugin. Its groups are withdrawn.
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
         self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} was removed"));
         self.together(|groups| {
@@ -143,8 +143,8 @@ impl Groups {
         self.handle_settled_successor(plugin, name, epoch);
     }
 
-    /// Handles a follower that has taken a role, or failed to; a failure is no veto. False if a newer role is in
-    /// flight to it: only the result of that one counts.
+    /// Handles a follower that has taken a role, or failed to. A failure stops nothing. Returns false if a newer role
+    /// was sent since: only the result of that one counts.
     pub fn handle_role_done(
         &mut self,
         now_ns: u64,
@@ -155,7 +155,7 @@ impl Groups {
     ) -> bool {
         let group = self.groups.get_mut(name);
         let Some(delivery) = group.and_then(|group| group.deliveries.get_mut(plugin)) else {
-            // A farewell, which nobody waits for.
+            // This is the result of a farewell, for which nobody waits.
             self.tell_failed_role(plugin, name, result);
             return true;
         };
@@ -183,23 +183,23 @@ impl Groups {
         }
     }
 
-    /// Whether there is such a group, and a running plugin follows it.
+    /// Returns true if there is such a group and this running plugin follows it.
     pub fn is_followed(&self, plugin: &str, name: &str) -> bool {
         let follower = self.followers.get(plugin);
         self.groups.contains_key(name) && follower.is_some_and(|known| known.follows(name))
     }
 
-    /// Followers with `settle`, for which a failover of this group waits.
+    /// Returns the followers with `settle`, for which a failover of this group waits.
     pub(super) fn settlers(&self, name: &str) -> BTreeSet<String> {
         self.of_group(name, |_, follower| follower.has_settle)
     }
 
-    /// Followers of this group that are connected to their peer plugin.
+    /// Returns the followers of this group that are connected to their peer plugin.
     pub(super) fn channels_of(&self, name: &str) -> BTreeSet<String> {
         self.of_group(name, |plugin, _| self.channels.contains(plugin))
     }
 
-    /// Followers among `channels` that a switchover waits for until they have drained.
+    /// Returns the followers among `channels` that have `drain`, for which a switchover waits.
     pub(super) fn drainers(&self, name: &str, channels: &BTreeSet<String>) -> BTreeSet<String> {
         self.of_group(name, |plugin, follower| {
             follower.has_drain && channels.contains(plugin)
@@ -217,15 +217,15 @@ impl Groups {
             .collect()
     }
 
-    /// Sends each follower its next role of every group, as [`Self::deliver_role`].
+    /// Sends each follower its next role in every group, as [`Self::deliver_role`].
     pub(super) fn deliver_roles(&mut self, now_ns: u64) {
         for name in self.names() {
             self.deliver_role(now_ns, &name);
         }
     }
 
-    /// Sends each follower of a group its next role when its turn has come: one in flight per plugin, a newer
-    /// one replacing an older one.
+    /// Sends each follower of a group its next role if its turn has come. A newer role replaces an older one that is
+    /// still pending.
     pub(super) fn deliver_role(&mut self, now_ns: u64, name: &str) {
         for plugin in self.listeners(name) {
             if self.is_turn(name, &plugin) {
@@ -234,8 +234,8 @@ impl Groups {
         }
     }
 
-    /// Tells the followers that are active so again, with the cause of now: what they did outside of this node may have
-    /// been undone by the peer's.
+    /// Sends the role again to followers that are active, with the present cause. The peer's plugins may have undone
+    /// what they did outside of this node.
     pub(super) fn repeat_role(&mut self, now_ns: u64, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -280,8 +280,8 @@ impl Groups {
         }
     }
 
-    /// Tells the followers of a withdrawn group to leave it, without waiting for them: also those that are backup, which may
-    /// look at their groups together.
+    /// Tells the followers of a withdrawn group to leave it, and does not wait for them. Followers that are backup are
+    /// told too, as they may depend on all their groups together.
     pub(super) fn dismiss(&mut self, name: &str, group: &Group) {
         for (plugin, delivery) in &group.deliveries {
             if let Some(told) = delivery.sent {
@@ -290,7 +290,7 @@ impl Groups {
         }
     }
 
-    /// Followers that were last told to be active, because others that leave first are not done.
+    /// Returns the followers whose last role is active. They wait for others that must leave first.
     pub(super) fn still_active(&self, name: &str) -> Vec<String> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -300,15 +300,15 @@ impl Groups {
         told.map(|(plugin, _)| plugin.clone()).collect()
     }
 
-    /// Makes followers backup that were not told so before the group became active again. Their records may
-    /// be old, because the peer may have been active meanwhile: they have to settle.
+    /// Makes followers backup that did not get that role before the group became active again. Their records may be
+    /// old, as the peer may have been active meanwhile, so they have to settle.
     pub(super) fn end_missed_roles(&mut self, now_ns: u64, name: &str) {
         for plugin in self.still_active(name) {
             self.send_role(now_ns, name, &plugin);
         }
     }
 
-    // A plugin that no longer follows a group is told that it is backup.
+    // Sends the role backup to a plugin that no longer follows a group.
     fn dismiss_stranger(&mut self, name: &str, plugin: &str) {
         let follows = self
             .followers
@@ -362,7 +362,8 @@ impl Groups {
         !self.waits_for(name, plugin, wanted)
     }
 
-    // Entering a role follows `after`, leaving it reverses it.
+    // Returns true if other followers must take the role first. Becoming active follows `after`, and leaving reverses
+    // the order.
     fn waits_for(&self, name: &str, plugin: &str, wanted: RoleSent) -> bool {
         let after = |who: &str, whom: &str| {
             let who = self.followers.get(who);
@@ -407,7 +408,7 @@ impl Groups {
         let delivery = group.deliveries.entry(plugin.to_owned()).or_default();
         let before = delivery.sent.replace(told).map(|sent| sent.role);
         delivery.pending = Some((epoch, deadline_ns));
-        // what was to be told again of a role that has gone is not told
+        // a repetition is not sent if that role has ended
         let again = delivery.again.take();
         let again = again.filter(|_| told.role == Role::Active && before == Some(Role::Active));
         let (published, cause) = (group.role, again.unwrap_or_else(|| group.cause.clone()));
@@ -426,8 +427,8 @@ impl Groups {
         self.actions.push_back(Action::Role { plugin, order });
     }
 
-    // Without its elector a group sends no adverts, so the lease is revoked first and nothing is waited
-    // for. A group that is leaving continues to leave.
+    // Ends the active role of a group whose elector is gone. Without adverts the lease must be revoked first, and
+    // nothing is waited for. A group that is leaving continues to leave.
     fn abandon(&mut self, name: &str, why: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -465,18 +466,18 @@ impl Groups {
 }
 
 impl Group {
-    /// Role that followers should have: active only while the addresses are installed.
+    /// Returns the role that followers should have: active only while the addresses are installed.
     fn wanted(&self) -> Role {
         match (self.role, &self.phase) {
             (Role::Active, Phase::Installed) => Role::Active,
-            // Packets that are still carried need the followers.
+            // The followers are needed for packets that are still carried.
             (_, Phase::Carrying { .. }) => Role::Active,
             (Role::Fault, _) => Role::Fault,
             _ => Role::Backup,
         }
     }
 
-    /// True if every follower that was told a role has taken the present one.
+    /// Returns true if every follower that was sent a role has taken the present one.
     pub(super) fn is_delivered(&self) -> bool {
         let wanted = self.wanted();
         self.deliveries

@@ -1,5 +1,5 @@
-//! A group leaves this node: it resigns, carries what still arrives, its followers leave, and then its addresses
-//! are removed.
+//! Performs the steps by which a group leaves this node: it resigns, packets that still arrive are carried, followers
+//! become backup, and then the addresses are removed.
 
 use spared_contract::{Cause, Role};
 use spared_pair::CauseKind;
@@ -81,7 +81,7 @@ impl Groups {
         }
     }
 
-    /// Stops carrying packets at its end; followers leave, then the addresses are removed.
+    /// Stops carrying packets when the time is over. Followers then become backup, and the addresses are removed.
     pub(super) fn end_carrying(&mut self, now_ns: u64, name: &str) {
         let settle_ns = self.settle_ns;
         let Some(group) = self.groups.get_mut(name) else {
@@ -126,7 +126,7 @@ impl Groups {
         }
     }
 
-    // The role that the group had. None if there is no such group.
+    // Closes a withdrawn group. Returns its last role; None if there is no such group.
     fn close_withdrawn(&mut self, name: &str) -> Option<Role> {
         let group = self.groups.get_mut(name)?;
         let from = group.role;

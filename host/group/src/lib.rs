@@ -1,11 +1,11 @@
-//! The order of steps in failovers, resignations and switchovers, per group, without input or output.
+//! Decides the steps of failovers, resignations and switchovers of each group. Does no input or output.
 //!
-//! Facts come in by the `handle_*` methods, each with the time. [`Groups::poll_action`] returns the actions,
-//! to be done in that order; the result of an action comes back by the method that it names.
-//! [`Groups::next_timeout`] says when to call `handle_timeout`. Times are CLOCK_MONOTONIC nanoseconds.
+//! The `handle_*` methods take facts, each with the time. [`Groups::poll_action`] returns actions, which must be
+//! performed in that order. The result of an action is given to the method that the action's comment names.
+//! [`Groups::next_timeout`] tells when to call `handle_timeout`. Times are CLOCK_MONOTONIC nanoseconds.
 //!
-//! An elector waits for the answer to its call, and cannot send adverts meanwhile: the call is answered as
-//! soon as it is decided, before any slower work in the kernel.
+//! An elector waits for the answer to its call, and cannot send adverts meanwhile. So a call is answered as soon as it
+//! is decided, before any slower work in the kernel.
 //!
 //! A failover (`activate.rs`): publish ACTIVE, grant the lease, answer, settle the followers, install, roles.
 //! A resignation (`leaving.rs`): publish BACKUP, revoke the lease, answer, roles in reverse, remove.
@@ -54,40 +54,40 @@ const EIO: i32 = -libc::EIO;
 const ETIMEDOUT: i32 = -libc::ETIMEDOUT;
 const ECANCELED: i32 = -libc::ECANCELED;
 
-/// Tells the local time, which no decision depends on.
+/// Function that returns the local time. No decision depends on it.
 pub type Clock = fn() -> String;
 
-/// All groups and followers.
+/// State of all groups and followers.
 #[derive(Debug)]
 pub struct Groups {
     clock: Clock,
     groups: BTreeMap<String, Group>,
     /// Running plugins.
     followers: BTreeMap<String, Follower>,
-    /// Plugins given up whose file says `on_failure = "resign"`, and why.
+    /// Plugins that were given up and whose file says `on_failure = "resign"`, with the reasons.
     unfit: BTreeMap<String, String>,
     actions: VecDeque<Action>,
     settle_ns: u64,
     fenced: bool,
-    /// Number of the latest question to a plugin, which tells its answer from those to earlier ones.
+    /// Number of the latest request to a plugin. It distinguishes the answer from those to earlier requests.
     epoch: u64,
     closing: bool,
-    /// This node is being stopped: it switches its groups over and accepts none.
+    /// True while this node is being stopped: it switches its groups over and accepts none.
     leaving: bool,
     condition: Condition,
-    /// There is a session with the peer.
+    /// True if there is a session with the peer.
     linked: bool,
     /// Plugins that are connected to their peer plugin.
     channels: BTreeSet<String>,
     /// Id of the latest switchover.
     switchover: u64,
-    /// Marks that came before their offer: id of the switchover, and channel.
+    /// Marks that arrived before their offer: id of the switchover, and channel.
     early_marks: BTreeSet<(u64, String)>,
-    /// Id of the peer's latest offer: no mark of it, or of one before it, is early.
+    /// Id of the peer's latest offer. Marks of this offer and of earlier ones are not early.
     latest_offer: u64,
     /// Groups that the peer was asked to switch over.
     requests: BTreeMap<String, Requested>,
-    /// Groups that were active here when the daemon before this one ended, and are not claimed yet.
+    /// Groups that were active here when the previous daemon ended, and are not claimed yet.
     inherited: BTreeSet<String>,
 }
 
@@ -103,49 +103,48 @@ pub struct Group {
     clock: Clock,
     pub cause: Cause,
     pub forced: Forced,
-    /// Sentence who forced it, and when.
+    /// Sentence that names who forced the role, and when.
     forced_why: String,
     anyway: Anyway,
     pub transitions: u64,
-    /// The elector died: the claims stay, behind the blocking fence, until a new one has claimed.
+    /// True if the elector died. The claims stay, behind the blocking fence, until a new elector has claimed.
     stale: bool,
     phase: Phase,
-    /// The addresses are in the kernel.
+    /// True if the addresses are in the kernel.
     installed: bool,
-    /// Why the elector is asked to resign.
+    /// Reason why the elector is asked to resign.
     resign: Option<String>,
-    /// Time until which the group may not be active here, and why.
+    /// Time until which the group may not be active here, and the reason.
     barred: Option<(u64, String)>,
-    /// Time until which the group is active here only if no better node is, and why.
+    /// Time until which the group is active here only if no better node can be, and the reason.
     aside: Option<(u64, String)>,
-    /// Time until which a new elector is told that the group was active here until the one before ended.
+    /// Time until which a new elector is told that the group was active here until the previous elector ended.
     held_until_ns: Option<u64>,
-    /// Failed installations in a row.
+    /// Number of failed installations in a row.
     failures: u32,
     deliveries: BTreeMap<String, Delivery>,
     /// Time at which the elector decided to become active.
     pub decided_ns: u64,
     /// Switchover to the peer that is in progress.
     offer: Option<Offer>,
-    /// The elector's latest switchover, if it failed. The same again is no event.
+    /// Latest switchover of the elector, if it failed. The same failure again is no event.
     declined: Option<Declined>,
     /// Switchover from the peer that is in progress.
     successor: Option<Successor>,
-    /// Id of the switchover by which the group became active; the peer is told when the addresses are
-    /// installed.
+    /// Id of the switchover by which the group became active. The peer is told when the addresses are installed.
     succeeded: Option<u64>,
-    /// A switchover that was released, and that the peer has not confirmed.
+    /// Switchover that was released, but that the peer has not confirmed.
     given: Option<Given>,
-    /// Time until which no switchover makes the group active, because the peer took one back or may have.
+    /// Time until which no switchover makes the group active, because the peer took one back, or may have done so.
     revoked_until_ns: u64,
 }
 
 /// State of a group in the kernel.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing; the fence is blocking.
+    /// Nothing is installed, and the fence is blocking.
     Idle,
-    /// The lease is granted; followers apply what they received.
+    /// The lease is granted. Followers apply all received records.
     Settling {
         epoch: u64,
         waiting: BTreeSet<String>,
@@ -153,10 +152,10 @@ enum Phase {
     },
     /// The lease is granted and the addresses are installed.
     Installed,
-    /// Released in a switchover: the lease is revoked, packets that still arrive are carried, followers stay
-    /// active.
+    /// The group was released in a switchover: the lease is revoked, packets that still arrive are carried, and
+    /// followers stay active.
     Carrying { until_ns: u64 },
-    /// The lease is revoked; followers become backup, then the addresses are removed.
+    /// The lease is revoked. Followers become backup, then the addresses are removed.
     Leaving { until_ns: u64 },
 }
 
@@ -184,7 +183,7 @@ impl Groups {
         }
     }
 
-    /// Set to false without a fence: then no event speaks of leases.
+    /// Sets if there is a fence. Without one, no event mentions leases.
     pub fn set_fenced(&mut self, fenced: bool) {
         self.fenced = fenced;
     }
@@ -194,19 +193,19 @@ impl Groups {
         self.settle_ns = settle_ns;
     }
 
-    /// Names the groups that were active here when the daemon before this one ended, on a machine that has run
-    /// since: their elector need not wait as after a boot.
+    /// Sets the groups that were active here when the previous daemon ended in the same boot of the machine. Their
+    /// elector need not wait as after a boot.
     pub fn set_inherited(&mut self, groups: BTreeSet<String>) {
         self.inherited = groups;
     }
 
-    /// Refuses every group to become active from now on.
+    /// Allows no group to become active from now on.
     pub fn close(&mut self) {
         self.closing = true;
         self.refuse_successions("it is being stopped");
     }
 
-    /// The next action.
+    /// Returns the next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -227,7 +226,7 @@ impl Groups {
         self.groups.get(group)
     }
 
-    /// True if no group is active and no follower is still leaving.
+    /// Returns true if no group is active and no follower is still leaving.
     pub fn is_quiet(&self) -> bool {
         self.groups
             .values()
@@ -236,7 +235,7 @@ impl Groups {
 
     // ---- time
 
-    /// Ends all that has waited too long. A follower that is late is no veto.
+    /// Ends everything that has waited too long. A late follower does not stop a failover.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.together_in_time(|groups| {
             for name in &groups.names() {
@@ -276,7 +275,7 @@ fn is_late(now_ns: u64, sent_ns: u64) -> bool {
     now_ns.saturating_sub(sent_ns) >= CALL_TIMEOUT_NS
 }
 
-/// "active", "backup" or "fault".
+/// Returns "active", "backup" or "fault".
 pub fn name_of(role: Role) -> &'static str {
     match role {
         Role::Active => "active",

@@ -1,4 +1,4 @@
-//! One group: its initial state and its timeouts.
+//! Defines the initial state and the timeouts of one group.
 
 use std::collections::BTreeMap;
 
@@ -42,12 +42,12 @@ impl Group {
         }
     }
 
-    /// Its elector is gone, and no other has claimed the group.
+    /// Returns true if the elector is gone and no other has claimed the group.
     pub fn is_unelected(&self) -> bool {
         self.stale
     }
 
-    /// True if the addresses are installed; they answer as long as the fence passes.
+    /// Returns true if the addresses are installed. They answer as long as the fence passes.
     pub fn is_installed(&self) -> bool {
         self.phase == Phase::Installed
     }

@@ -1,5 +1,5 @@
-//! A switchover, on the successor: plugins apply all that their peers sent, addresses are prepared behind
-//! the blocking fence, then the elector may become active as soon as the peer releases the group.
+//! Performs a switchover on the successor. Plugins apply all that their peers sent, and addresses are prepared behind
+//! the blocking fence. Then the elector may become active as soon as the peer releases the group.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +11,25 @@ use spared_pair::Sentence as _;
 use super::switchover::plugins_ns;
 use super::{Action, Groups, Phase};
 
-/// Time that a prepared node waits for the peer to release the group or to take its offer back.
+/// Time in ns that a prepared node waits for the peer to release the group or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;
-/// Interval at which a prepared node checks that this process was not stopped.
+/// Interval in ns at which a prepared node checks that its process was not suspended.
 const ALIVE_NS: u64 = 50_000_000;
-/// Time without that check after which words of the peer may be old: it may have taken the group back.
+/// Time in ns without that check after which the peer's words may be outdated: it may have taken the group back.
 const STALL_NS: u64 = 150_000_000;
-/// Time after the peer took a group back, or may have, in which no word of the switchover makes it active here.
+/// Time in ns, after the peer took a group back or may have done so, in which a switchover cannot make it active here.
 const REVOKED_NS: u64 = 1_000_000_000;
-/// Upper bound of an offer's time, whatever the peer says.
+/// Upper limit of an offer's time in ms, whatever the peer sends.
 const WITHIN_MAX_MS: u64 = 10_000;
-/// Marks kept that came before their offer.
+/// Maximum number of kept marks that arrived before their offer.
 const EARLY_MAX: usize = 256;
 
-/// A succession to the peer in preparation.
+/// A switchover from the peer that is being prepared.
 #[derive(Debug)]
 pub(super) struct Successor {
     id: u64,
     epoch: u64,
-    /// Even if this node is not ready.
+    /// True if the switchover continues even if this node is not ready.
     anyway: bool,
     stage: Stage,
     until_ns: u64,
@@ -40,7 +40,7 @@ pub(super) struct Successor {
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     Applying {
-        /// Channels whose mark has not come yet.
+        /// Channels whose mark has not arrived yet.
         marks: BTreeSet<String>,
         /// Plugins that are still settling.
         settling: BTreeSet<String>,
@@ -49,7 +49,7 @@ enum Stage {
     Prepared,
 }
 
-/// A peer's offer.
+/// Offer of the peer.
 pub(super) struct Offered {
     pub(super) id: u64,
     pub(super) group: String,
@@ -63,7 +63,7 @@ impl Groups {
         let latest = self.latest_offer.max(offered.id);
         self.latest_offer = latest;
         self.begin_succession(now_ns, offered);
-        // also marks of offers that never came, or were declined
+        // this also drops marks of offers that never arrived or were declined
         self.early_marks.retain(|(early, _)| *early > latest);
     }
 
@@ -74,7 +74,7 @@ impl Groups {
         if let Err(why) = self.may_succeed(&name, anyway) {
             return self.decline(id, why);
         }
-        // The newest offer replaces an older one.
+        // The new offer replaces an older one.
         self.drop_succession(&name, None);
         self.epoch += 1;
         let epoch = self.epoch;
@@ -108,7 +108,7 @@ impl Groups {
         self.end_applying(&name);
     }
 
-    // The error is a sentence for the peer.
+    // Checks if this node may take the group. The error is a sentence for the peer.
     pub(super) fn may_succeed(&self, name: &str, anyway: bool) -> Result<(), String> {
         let group = self.groups.get(name);
         let Some(group) = group.filter(|group| !group.stale) else {
@@ -141,7 +141,7 @@ impl Groups {
         if let Some((_, why)) = &group.aside {
             return Err(why.clone());
         }
-        // An active follower does not apply what the peer sends.
+        // An active follower does not apply the peer's records.
         let still_active = self.still_active(name);
         if !still_active.is_empty() {
             let names = still_active.join(", ");
@@ -155,7 +155,7 @@ impl Groups {
         }
     }
 
-    /// Handles the peer's mark in a channel: all that was sent before it is in the plugin's socket.
+    /// Handles the peer's mark in a channel: everything sent before it is in the plugin's socket.
     pub fn handle_marked(&mut self, id: u64, channel: &str) {
         let Some(name) = self.succession(id) else {
             if id > self.latest_offer && self.early_marks.len() < EARLY_MAX {
@@ -230,7 +230,7 @@ impl Groups {
         successor.until_ns = now_ns.saturating_add(PREPARED_NS);
         successor.alive_ns = now_ns;
         let switchover = successor.id;
-        // Before the peer is told, so that the elector is ready when the peer releases the group.
+        // The directive is sent before the peer is told, so that the elector is ready when the peer releases the group.
         self.send_directive(name);
         self.actions
             .push_back(Action::Say(Word::Prepared { switchover }));
@@ -250,8 +250,8 @@ impl Groups {
         }
     }
 
-    /// Gives up a succession because this node was stopped: the peer may have taken the group back meanwhile, and
-    /// its release may wait in a socket of the elector.
+    /// Gives up a succession because this process was suspended. The peer may have taken the group back meanwhile, and
+    /// its outdated release may wait in a socket of the elector.
     pub(super) fn drop_stalled(&mut self, now_ns: u64, name: &str) {
         self.revoke(now_ns, name);
         self.drop_succession(name, Some("its daemon was suspended for a moment"));
@@ -303,7 +303,7 @@ impl Groups {
         }
     }
 
-    /// Gives up successions that wait for a mark which can no longer come.
+    /// Gives up successions that wait for a mark which can no longer arrive.
     pub(super) fn drop_unmarked_successions(&mut self, plugin: &str, why: &str) {
         let waiting = |successor: &Successor| match &successor.stage {
             Stage::Applying { marks, .. } => marks.contains(plugin),
@@ -360,8 +360,8 @@ impl Groups {
         self.drop_succession(name, Some(&why));
     }
 
-    /// True if the group may not become active for this cause: it may rest on a switchover that the peer has
-    /// taken back since.
+    /// Returns true if the group may not become active for this cause, because it may depend on a switchover that the
+    /// peer has taken back since.
     pub(super) fn is_stale(&self, now_ns: u64, name: &str, cause: &Cause) -> bool {
         let Some(group) = self.groups.get(name) else {
             return false;
@@ -373,7 +373,7 @@ impl Groups {
         stalled || (cause.is_by_switchover() && now_ns < group.revoked_until_ns)
     }
 
-    /// Ends a succession when the group becomes active. Its id, if it was prepared completely.
+    /// Ends a succession when the group becomes active. Returns its id if it was prepared completely.
     pub(super) fn complete_succession(&mut self, name: &str) -> Option<u64> {
         let group = self.groups.get_mut(name)?;
         let successor = group.successor.take()?;

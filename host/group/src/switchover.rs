@@ -1,8 +1,8 @@
-//! A switchover, on the active node: drain, mark, wait for the peer, release, carry, leave.
+//! Performs a switchover on the active node: drain, mark, wait for the peer, release, carry, leave.
 //!
-//! A failure before the elector is told to release the group leaves the group active here, with a sentence
-//! why. Afterwards this node no longer answers, and packets that still arrive are carried until the peer
-//! confirms that it is active, or for one second.
+//! If a step fails before the elector is told to release the group, the group stays active here, and a sentence tells
+//! why. Afterwards this node no longer answers, and packets that still arrive are carried until the peer confirms that
+//! it is active, or for one second.
 
 mod cancel;
 mod declined;
@@ -20,19 +20,19 @@ pub(super) use declined::Declined;
 use super::successor::PREPARED_NS;
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
 
-/// Time in which the peer must be prepared in a planned switchover.
+/// Time limit in ns for the peer to be prepared in a planned switchover.
 pub const PLANNED_NS: u64 = 2_000_000_000;
-/// The same when this node stops.
+/// Time limit in ns for the peer to be prepared if this node stops.
 pub const STOPPING_NS: u64 = 1_200_000_000;
-/// Time in which the elector must release the group; it has nothing to wait for.
+/// Time limit in ns for the elector to release the group. It has nothing to wait for.
 pub const RELEASE_NS: u64 = 500_000_000;
-/// Time for which packets are carried if the peer does not confirm that it is active.
+/// Time in ns for which packets are carried if the peer does not confirm that it is active.
 pub const CARRY_MAX_NS: u64 = 1_000_000_000;
-/// Time for which packets are carried after that, as neighbours may learn late.
+/// Time in ns for which packets are carried after the peer's confirmation, as neighbours may learn the new MAC late.
 pub const CARRY_AFTER_NS: u64 = 200_000_000;
 
-/// Part of that time in which the plugins of both nodes must be done. The rest is for the addresses, and for the name of
-/// a plugin that is late to come here before this node gives up without one.
+/// Returns the part of a time limit in which the plugins of both nodes must finish. The rest is for the addresses, and
+/// for the peer to report which plugin is late before this node gives up.
 pub(super) const fn plugins_ns(within_ns: u64) -> u64 {
     within_ns / 4 * 3
 }
@@ -41,8 +41,8 @@ const EALREADY: i32 = -libc::EALREADY;
 const EHOSTUNREACH: i32 = -libc::EHOSTUNREACH;
 const EINVAL: i32 = -libc::EINVAL;
 
-/// Causes by which this node already fails some hosts: the peer gets no more time than the settling of a
-/// failover.
+/// Causes for which some hosts are not served here already. The peer gets no more time than followers may take to
+/// settle in a failover.
 const HURT: [CauseKind; 3] = [
     CauseKind::Isolated,
     CauseKind::InterfaceHurt,
@@ -53,14 +53,14 @@ const HURT: [CauseKind; 3] = [
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) id: u64,
-    /// Sentence who or what asked for the switchover.
+    /// Sentence that names who or what asked for the switchover.
     pub(super) why: String,
     anyway: bool,
-    /// Wishes that are told the result.
+    /// Numbers of the clients' requests that are told the result.
     wishes: Vec<u64>,
-    /// The peer asked for it, and is told if it fails.
+    /// True if the peer asked for the switchover. It is told if the switchover fails.
     requested: bool,
-    /// Kind of its cause, if the elector asked for it.
+    /// Kind of the cause, if the elector asked for the switchover.
     by_elector: Option<CauseKind>,
     pub(super) stage: Stage,
     begun_ns: u64,
@@ -79,17 +79,17 @@ pub(super) enum Stage {
     },
     /// The peer settles and prepares.
     Waiting,
-    /// The elector is to publish BACKUP.
+    /// The elector must publish BACKUP.
     Releasing,
-    /// The elector has published BACKUP; the peer is to become active.
+    /// The elector has published BACKUP. The peer must become active.
     Released,
 }
 
-/// A release that the peer may still act on.
+/// A release on which the peer may still act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) id: u64,
-    /// Time from which the peer no longer waits for it.
+    /// Time from which the peer no longer waits for the release.
     until_ns: u64,
 }
 
@@ -103,7 +103,7 @@ pub(super) enum Asker {
 }
 
 impl Groups {
-    /// Handles the elector's wish to switch over to a better peer.
+    /// Handles the elector's request to switch over to a better peer.
     pub fn handle_switch_over(&mut self, now_ns: u64, ticket: Ticket, name: &str, cause: Cause) {
         let status = match self.groups.get(name) {
             None => ENOENT,
@@ -116,7 +116,7 @@ impl Groups {
         };
         self.answer(ticket, status);
         if status == 0 {
-            // E13: nobody serves here, so that a peer in maintenance, forced backup or not ready has to
+            // E13: this node serves nobody, so a peer must even if it is in maintenance, forced backup or not ready
             let group = self.groups.get(name);
             let is_ordered = group.is_some_and(|group| self.leaves_anyway(group, &cause));
             let anyway = is_ordered || cause.kind == CauseKind::Isolated;
@@ -141,7 +141,7 @@ impl Groups {
         }
     }
 
-    /// True if a switchover to the peer is not confirmed yet.
+    /// Returns true if a switchover to the peer is not confirmed yet.
     pub fn is_switching_over(&self) -> bool {
         self.groups.values().any(|group| group.offer.is_some())
     }
@@ -158,11 +158,11 @@ impl Groups {
         let waiting = self.drainers(name, &channels);
         self.epoch += 1;
         let epoch = self.epoch;
-        // Never an id of an earlier run, of which a word may still arrive.
+        // The id never equals one of an earlier run, whose words may still arrive.
         self.switchover = now_ns.max(self.switchover + 1);
         let id = self.switchover;
         let within_ns = self.within_ns(asker, &cause);
-        // worded as the cause of being backup, which this node will be
+        // the cause is worded for a backup, which this node will be
         let why = cause.clause(Role::Backup);
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -218,7 +218,7 @@ impl Groups {
         self.end_draining(name);
     }
 
-    /// Adds an asker to a switchover in progress; false if there is none.
+    /// Adds an origin to a switchover in progress. Returns false if there is none.
     pub(super) fn join_offer(&mut self, name: &str, anyway: bool, asker: Asker) -> bool {
         let group = self.groups.get_mut(name);
         let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
@@ -252,7 +252,7 @@ impl Groups {
         self.end_draining(name);
     }
 
-    // When all followers have drained, the marks follow their records.
+    // Sends the marks behind the records when all followers have drained.
     fn end_draining(&mut self, name: &str) {
         let channels = self.channels_of(name);
         let group = self.groups.get_mut(name);
@@ -284,7 +284,7 @@ impl Groups {
             return;
         }
         if now_ns >= offer.until_ns {
-            // This process was stopped meanwhile: the peer may have given up.
+            // This process was suspended meanwhile: the peer may have given up.
             return self.end_offer(now_ns, &name);
         }
         offer.stage = Stage::Releasing;
@@ -331,7 +331,7 @@ impl Groups {
         self.fulfil(offer.wishes, &Ok(vec![line]));
     }
 
-    /// True if the elector was told to release the group, so that BACKUP is its answer.
+    /// Returns true if the elector was told to release the group, so that BACKUP is its answer.
     pub(super) fn is_releasing(&self, name: &str) -> bool {
         let group = self.groups.get(name);
         let offer = group.and_then(|group| group.offer.as_ref());
@@ -373,7 +373,7 @@ impl Groups {
                 }
                 text
             }
-            // Said on both nodes.
+            // Both nodes report this sentence.
             Stage::Waiting => "no answer came in time".to_owned(),
             Stage::Releasing => "the vrrp plugin did not release it in time".to_owned(),
             Stage::Released => return self.end_unheard(name),
@@ -400,7 +400,7 @@ impl Groups {
             .push_back(Action::Say(Word::Cancelled { switchover, why }));
     }
 
-    // The peer may be active without having said so, or dead: the election settles it.
+    // Ends a switchover that the peer did not confirm. The peer may be active or dead: the election decides.
     pub(super) fn end_unheard(&mut self, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -421,7 +421,7 @@ impl Groups {
         self.fulfil(offer.wishes, &Err(format!("{name}: {text}")));
     }
 
-    // The peer says late that it took over.
+    // Handles a late confirmation of the peer.
     fn forget_given(&mut self, id: u64) {
         for group in self.groups.values_mut() {
             group.given.take_if(|given| given.id == id);
@@ -462,7 +462,7 @@ impl Offer {
         self.stage == Stage::Releasing
     }
 
-    /// Time until which packets are carried, once the group is released.
+    /// Returns the time until which packets are carried, once the group is released.
     pub(super) fn carries_until_ns(&self) -> Option<u64> {
         (self.stage == Stage::Released).then_some(self.until_ns)
     }

@@ -16,15 +16,15 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// Groups with the elector "vrrp" and the group "office", driven by hand.
+/// Groups with the elector "vrrp" and the group "office", which the test drives.
 struct Fixture {
     groups: Groups,
     now_ns: u64,
     number: u64,
-    /// Results that the kernel is to give.
+    /// Results that the kernel returns.
     lease: Result<(), String>,
     install: Result<String, String>,
-    /// Time that granting the lease takes.
+    /// Time in ns that granting the lease takes.
     lease_takes_ns: u64,
 }
 
@@ -90,7 +90,7 @@ impl Fixture {
         self.run()
     }
 
-    /// A follower that has taken the role of backup.
+    /// Adds a follower that has taken the role of backup.
     fn settled_follower(&mut self, name: &str, after: &[&str], has_settle: bool) {
         self.follower(name, after, has_settle);
         self.role_done(name);
@@ -123,7 +123,7 @@ impl Fixture {
         self.run()
     }
 
-    /// Performs all actions as the loop does. Returns them in words, without events.
+    /// Performs all actions as the loop does. Returns them as text, without events.
     fn run(&mut self) -> Vec<String> {
         let mut done = Vec::new();
         while let Some(action) = self.groups.poll_action() {
@@ -380,7 +380,7 @@ fn roles_enter_in_the_order_of_after_and_leave_in_reverse() {
     assert_eq!(fixture.role_done("dhcp"), ["remove"]);
 }
 
-/// An active group that "ipsec" follows, and "service" after it.
+/// Makes an active group with the follower "ipsec", and "service" after it.
 fn served() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.settled_follower("ipsec", &[], true);
@@ -406,7 +406,7 @@ fn a_role_that_comes_back_is_new_to_who_has_not_heard_that_it_went() {
         fixture.settle_done("ipsec"),
         ["install", "role ipsec active"]
     );
-    // the service follows only then: it may not have ended yet
+    // the service gets the role only then: it may not have ended yet
     assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
 }
 
@@ -444,7 +444,7 @@ fn followers_hear_their_role_again_when_maintenance_begins_and_ends() {
         fixture.role_done("dhcp"),
         ["role service active maintenance"]
     );
-    // dhcp has not answered yet and is told at once, service in its turn
+    // dhcp has not answered yet and gets the role at once, service when its turn comes
     fixture.groups.set_maintenance(fixture.now_ns, false);
     let told = fixture.run();
     assert_eq!(told.last().unwrap(), "role dhcp active");
@@ -466,7 +466,7 @@ fn followers_are_told_that_they_are_active_again_after_a_conflict_that_has_ended
         explain(&mut fixture, CauseKind::Conflict),
         ["answer 0", "role ipsec active"]
     );
-    // whatever is said of the role meanwhile, each is told why
+    // each follower gets the cause of the conflict, although a newer cause was published
     assert_eq!(explain(&mut fixture, CauseKind::Quality), ["answer 0"]);
     let again = &fixture.groups.groups["office"].deliveries["service"].again;
     let kind = again.as_ref().map(|cause| cause.kind);
@@ -474,7 +474,7 @@ fn followers_are_told_that_they_are_active_again_after_a_conflict_that_has_ended
     assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
     assert_eq!(fixture.role_done("service"), [""; 0]);
     assert!(fixture.group().is_delivered());
-    // a role that ends meanwhile is not told again, neither as it goes nor when it is back
+    // a role that ends meanwhile is not repeated, neither when it ends nor when it returns
     explain(&mut fixture, CauseKind::Conflict);
     fixture.publish(Role::Backup);
     let told = fixture.role_done("service");
@@ -484,7 +484,7 @@ fn followers_are_told_that_they_are_active_again_after_a_conflict_that_has_ended
     fixture.settle_done("ipsec");
     assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
     assert_eq!(fixture.role_done("service"), [""; 0]);
-    // a backup has won nothing
+    // a backup has won no conflict, so nothing is repeated
     fixture.publish(Role::Backup);
     assert_eq!(explain(&mut fixture, CauseKind::Conflict), ["answer 0"]);
 }
@@ -606,7 +606,7 @@ fn when_the_elector_dies_its_groups_close_at_once() {
     assert_eq!(fixture.group().cause, cause);
 }
 
-/// Whether the group's elector, started again, is told that the group was active here.
+/// Returns true if a restarted elector is told that the group was active here.
 fn is_held(fixture: &mut Fixture) -> bool {
     fixture
         .groups
@@ -635,7 +635,7 @@ fn the_next_elector_is_told_for_a_while_that_the_group_was_active_here() {
     fixture.publish(Role::Active);
     die(&mut fixture);
     assert!(is_held(&mut fixture));
-    // it is backup when it dies again
+    // the group is backup when the elector dies again
     fixture.pass(3_000 * MS);
     die(&mut fixture);
     assert!(is_held(&mut fixture));
@@ -818,7 +818,7 @@ fn addresses_that_cannot_be_installed_make_the_group_resign() {
         fixture.publish(Role::Active),
         ["grant", "answer 0", "install", "directive resign"]
     );
-    // Tried again after pauses that double, up to 5 s.
+    // The installation is retried after pauses that double, up to 5 s.
     for pause_ns in [
         300 * MS,
         600 * MS,
@@ -881,7 +881,8 @@ fn a_failover_while_followers_still_leave_does_not_lose_the_addresses() {
         fixture.publish(Role::Active),
         ["grant", "answer 0", "settle dhcp"]
     );
-    // Resigned before they settled: the addresses of the first failover still have to be removed.
+    // The group resigns before the followers have settled: the addresses of the first failover
+    // still have to be removed.
     fixture.publish(Role::Backup);
     assert_eq!(fixture.pass(200 * MS), ["remove"]);
 }

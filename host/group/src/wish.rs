@@ -1,4 +1,4 @@
-//! Wishes of clients, requests of the peer, and words of the peer that concern switchovers.
+//! Handles requests for a switchover by clients (wishes) and by the peer, and the peer's words about switchovers.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::successor::Offered;
 use super::switchover::Asker;
 use super::{Action, Groups, Phase};
 
-/// Time that this node waits for the peer to switch over a requested group.
+/// Time in ns that this node waits for the peer to switch over a requested group.
 pub const REQUEST_NS: u64 = 3_500_000_000;
 
 /// A group that the peer was asked to switch over.
@@ -25,7 +25,8 @@ pub(super) struct Requested {
 }
 
 impl Groups {
-    /// Begins a switchover to the other node. Ends by [`Action::SwitchedOver`] with the same number.
+    /// Begins a switchover that a client asked for, in either direction. It ends with [`Action::SwitchedOver`] with the
+    /// same number.
     pub fn handle_wish(&mut self, now_ns: u64, wish: u64, name: &str, cause: Cause, anyway: bool) {
         if let Err(why) = self.may_wish(name, anyway) {
             return self.fulfil(vec![wish], &Err(format!("{name}: {why}")));
@@ -67,7 +68,7 @@ impl Groups {
         match (group.role, &group.phase) {
             (Role::Active, Phase::Installed) => Ok(()),
             (Role::Active, _) => Err("this node has not yet finished taking it over".to_owned()),
-            // Refused at once: the succession would fail here for the same reasons, only later.
+            // It is refused at once, as the succession would fail here later for the same reasons.
             (Role::Backup | Role::Fault, _) if group.offer.is_none() => {
                 self.may_succeed(name, anyway)
             }
@@ -75,7 +76,7 @@ impl Groups {
         }
     }
 
-    /// Handles a word of the peer that concerns switchovers; others are ignored.
+    /// Handles a word of the peer about switchovers. Other words are ignored.
     pub fn handle_peer_word(&mut self, now_ns: u64, word: Word) {
         match word {
             Word::Offer {
@@ -186,7 +187,7 @@ impl Groups {
         self.linked = false;
         self.channels.clear();
         self.early_marks.clear();
-        // the peer may come back after a boot, and count anew
+        // the peer may come back after a boot, and count from the start again
         self.latest_offer = 0;
         for name in self.names() {
             self.cancel(&name, &format!("the link went down: {why}"));

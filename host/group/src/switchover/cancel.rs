@@ -1,4 +1,4 @@
-//! Switchovers that are taken back before the group is released.
+//! Takes switchovers back before the group is released.
 
 use spared_contract::{Forced, Role};
 use spared_message::notice::{Kind, Notice};
@@ -15,7 +15,7 @@ impl Groups {
         }
     }
 
-    /// Takes an offer back that is not released yet.
+    /// Takes back an offer that is not released yet.
     pub(crate) fn cancel(&mut self, name: &str, why: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;

@@ -1,6 +1,6 @@
-//! Switchovers that the elector requests again and again, and that fail alike each time.
+//! Suppresses events about switchovers that the elector requests repeatedly and that fail in the same way each time.
 //!
-//! The elector asks every few seconds for as long as the peer is better, and the history of events is short: the same
+//! The elector asks every few seconds as long as the peer is better, and the list of events is short. So the same
 //! failure is one event.
 
 use spared_pair::CauseKind;
@@ -8,20 +8,20 @@ use spared_pair::CauseKind;
 use super::Offer;
 use crate::{Group, Groups};
 
-/// Time after which the same failure is an event again. The elector asks every 5 s.
+/// Time in ns after which the same failure is an event again. The elector asks every 5 s.
 const FORGOTTEN_NS: u64 = 30_000_000_000;
 
-/// The elector's latest switchover, which failed.
+/// Latest switchover of the elector, which failed.
 #[derive(Debug)]
 pub(crate) struct Declined {
     kind: CauseKind,
     because: String,
-    /// Time at which it began.
+    /// Time at which the switchover began.
     begun_ns: u64,
 }
 
 impl Group {
-    /// True if the elector, with this kind of cause, asked for the same a moment ago.
+    /// Returns true if the elector asked for the same switchover recently, with this kind of cause.
     pub(super) fn tries_again(&mut self, now_ns: u64, by_elector: Option<CauseKind>) -> bool {
         let is_old = |begun_ns: u64| now_ns.saturating_sub(begun_ns) >= FORGOTTEN_NS;
         if by_elector.is_none() {
@@ -32,7 +32,7 @@ impl Group {
         self.declined.is_some()
     }
 
-    /// True if nobody but the elector awaits this switchover, and its last one failed alike.
+    /// Returns true if only the elector waits for this switchover, and its last one failed in the same way.
     pub(super) fn fails_again(&mut self, offer: &Offer, why: &str) -> bool {
         let is_awaited = offer.requested || !offer.wishes.is_empty();
         let Some(kind) = offer.by_elector.filter(|_| !is_awaited) else {

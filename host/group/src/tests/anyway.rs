@@ -1,18 +1,19 @@
-//! Orders that move a group to a node that is not ready.
+//! Tests orders that move a group to a node that is not ready.
 
 use super::pair::{Delays, Pair};
 use super::*;
 
 const LACKS: &str = "sets is not running";
 
-/// A pair whose node 1 is not ready.
+/// Makes a pair whose node 1 is not ready.
 fn unready() -> Pair {
     let mut pair = Pair::new(&["office"], Delays::default());
     pair.nodes[1].groups.set_missing(vec![LACKS.to_owned()]);
     pair
 }
 
-/// The elector of the active node asks for a switchover. True if the peer is active afterwards.
+/// Makes the elector of the active node ask for a switchover. Returns true if the peer is active
+/// afterwards.
 fn moves(pair: &mut Pair, from: usize, kind: CauseKind) -> bool {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
@@ -74,7 +75,7 @@ fn an_order_given_anyway_counts_once() {
     force(&mut pair, 0, Forced::Backup, true);
     maintain(&mut pair, 0, true);
     assert!(moves(&mut pair, 0, CauseKind::StandsAside));
-    // node 1 gives it back, and is not ready still: node 0 waits
+    // node 1 returns the group and is still not ready: node 0 waits
     assert!(moves(&mut pair, 1, CauseKind::Isolated));
     assert!(!moves(&mut pair, 0, CauseKind::StandsAside));
 }

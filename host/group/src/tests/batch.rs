@@ -1,4 +1,4 @@
-//! Several groups in one call.
+//! Tests calls about several groups.
 
 use spared_contract::Call;
 use spared_message::notice::Kind;
@@ -15,7 +15,7 @@ fn fixture() -> Fixture {
     fixture
 }
 
-/// With all groups active.
+/// Makes a fixture with all groups active.
 fn active() -> Fixture {
     let mut fixture = fixture();
     let active = publications(&mut fixture, Role::Active);
@@ -39,7 +39,7 @@ fn publications(fixture: &mut Fixture, role: Role) -> Vec<(Ticket, String, Publi
     NAMES.iter().map(publication).collect()
 }
 
-/// Kinds of the actions in steps, each with the number of its groups.
+/// Returns the steps: the kind of the actions in each, with the number of groups.
 fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
     let mut steps = Vec::new();
     while let Some(action) = fixture.groups.poll_action() {
@@ -186,7 +186,7 @@ fn a_node_has_no_more_groups_than_there_are_leases_for() {
     let refused = format!("answer {}", -libc::EINVAL);
     assert!(claim(&mut fixture, "beyond".to_owned()).contains(&refused));
     assert_eq!(fixture.groups.groups.len(), GROUPS_MAX);
-    // one that is there is replaced
+    // a group that exists is replaced
     let done = claim(&mut fixture, "g7".to_owned());
     assert!(done.contains(&"answer 0".to_owned()), "{done:?}");
 }
@@ -220,7 +220,7 @@ fn groups_that_are_offered_together_are_prepared_in_one_step() {
             channels: Vec::new(),
         };
         fixture.groups.handle_peer_word(fixture.now_ns, offer);
-        // so the loop looks for further words before it performs anything
+        // so the loop reads further words before it performs anything
         assert!(fixture.groups.gathers());
     }
     assert_eq!(steps(&mut fixture), [("prepare", 3)]);

@@ -1,11 +1,11 @@
-//! Switchovers that the elector requests again and again from a peer that declines each.
+//! Tests switchovers that the elector requests repeatedly from a peer that declines each.
 
 use super::pair::{Delays, Pair, offer};
 use super::*;
 
 const AGAIN: u64 = 5_000 * MS;
 
-/// The elector of node 0 asks for a switchover.
+/// Makes the elector of node 0 ask for a switchover.
 fn ask(pair: &mut Pair, kind: CauseKind) {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
@@ -89,7 +89,7 @@ fn marks_of_offers_that_are_over_leave_room_for_early_ones() {
     let now_ns = pair.now_ns();
     let groups = &mut pair.nodes[1].groups;
     for id in 1..=300 {
-        // every second mark overtakes its offer
+        // every second mark arrives before its offer
         if id % 2 == 0 {
             groups.handle_marked(id, "ct");
         }
@@ -99,7 +99,7 @@ fn marks_of_offers_that_are_over_leave_room_for_early_ones() {
     assert!(groups.early_marks.is_empty());
     groups.handle_marked(301, "ct");
     assert_eq!(groups.early_marks.len(), 1);
-    // the peer boots, and counts anew
+    // the peer boots, and counts from the start again
     pair.link_down();
     let groups = &mut pair.nodes[1].groups;
     groups.handle_marked(2, "ct");

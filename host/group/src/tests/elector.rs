@@ -1,4 +1,4 @@
-//! An elector that follows the rules of VRRP, and acts as a successor.
+//! Simulates an elector that follows the rules of VRRP, and acts as a successor.
 
 use spared_contract::{Cause, Directive};
 
@@ -30,7 +30,7 @@ impl Pair {
                 self.elect(node, name, now_ns + down_ns(node));
             }
             (true, 0) => {}
-            // Both are active: one of them gives way.
+            // Both are active: one of them becomes backup.
             (true, _) if node == 1 => self.publish(node, name, Role::Backup, "conflict"),
             (true, _) => {}
         }
@@ -43,7 +43,7 @@ impl Pair {
         }
         let elector = self.elector(node, name);
         if !elector.active && now_ns > elector.at_ns + ADVERT {
-            // It was stopped, and may have missed adverts.
+            // The node was suspended, and may have missed adverts.
             return self.listen(node, name);
         }
         if !elector.active {
@@ -111,7 +111,7 @@ impl Pair {
         }
         self.listen(node, &name);
         if was {
-            // Longer than the successor waits.
+            // This is longer than the successor waits.
             let at_ns = self.now_ns() + 2 * down_ns(node);
             self.elector(node, &name).at_ns = at_ns;
             self.elect(node, &name, at_ns);

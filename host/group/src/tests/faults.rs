@@ -1,9 +1,9 @@
-//! Faults that are injected into a pair.
+//! Injects faults into a pair.
 
 use super::pair::*;
 use super::*;
 
-/// A fault.
+/// Fault that is injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
@@ -18,15 +18,15 @@ pub enum Fault {
     Terminate(usize),
     ForceActive(usize),
     ForceBackup(usize),
-    /// The next word comes twice.
+    /// The next word arrives twice.
     Twice,
     /// All processes of spared are stopped for a second (SIGSTOP).
     Pause(usize),
 }
 
 impl Pair {
-    /// Never an ordinary advert: the loss of one lets a lease outlast the time that the peer waits, with or
-    /// without a switchover.
+    /// Loses the next word, mark or answer, but never an ordinary advert. If an advert is lost, a lease can outlast the
+    /// time that the peer waits, with or without a switchover.
     pub fn lose_next(&mut self) {
         use Happening::{Advert, Drained, Mark, Settled, Word};
         self.plan_timeouts();
@@ -116,7 +116,7 @@ impl Pair {
         self.plan(50 * MS, node, Happening::ChannelsBack);
     }
 
-    // Its workers resign; its state in the kernel is removed at the next start.
+    // Kills the host of a node. Its workers resign, and its state in the kernel is removed at the next start.
     pub(super) fn kill_host(&mut self, node: usize, back_after: Option<u64>) {
         if !self.nodes[node].alive {
             return;
@@ -161,7 +161,7 @@ impl Pair {
                 self.publish(node, &name, Role::Backup, "shutdown");
             }
         }
-        // The rest of the stop: followers leave, addresses are removed, the process ends.
+        // Performs the rest of the stop: followers leave, addresses are removed, the process ends.
         for kernel in self.nodes[node].kernels.values_mut() {
             *kernel = Kernel::default();
         }

@@ -1,4 +1,4 @@
-//! What an administrator ordered, in the answer and in the directive.
+//! Tests orders of an administrator, in the answer and in the directive.
 
 use spared_contract::Directive;
 

@@ -1,5 +1,5 @@
-//! Two nodes in one virtual time, each with its groups, a kernel that keeps leases as the fence does, an
-//! elector that follows the rules of VRRP and two followers; between them the network and the link.
+//! Simulates two nodes in the same virtual time. Each has its groups, a kernel that keeps leases as the fence does, an
+//! elector that follows the rules of VRRP, and two followers. The network and the link join them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ pub const TERM_MS: u64 = 1_500;
 pub const ADVERT: u64 = 100 * MS;
 pub const ACTIVE_DOWN: u64 = 300 * MS;
 pub const LEASE: u64 = 250 * MS;
-/// Time that node 1 waits longer, so that two nodes that fell silent together do not wake together.
+/// Additional time that node 1 waits, so that two nodes that became silent together do not become active together.
 pub const SKEW: u64 = 10 * MS;
 pub const CARRY: u64 = 3_000 * MS;
 
-/// Durations of steps, in nanoseconds.
+/// Durations of steps, in ns.
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
     pub link: u64,
@@ -26,7 +26,7 @@ pub struct Delays {
     pub role: u64,
 }
 
-/// An offer of the group "office", with a mark in one channel.
+/// Makes an offer of the group "office", with a mark in one channel.
 pub fn offer(switchover: u64) -> Word {
     Word::Offer {
         switchover,
@@ -70,7 +70,7 @@ pub enum Happening {
     TermOver,
 }
 
-/// One elector's view of one group.
+/// State of one elector for one group.
 #[derive(Debug, Default)]
 pub struct Elector {
     pub active: bool,
@@ -110,10 +110,10 @@ pub struct Pair {
     pub delays: Delays,
     pub agenda: Agenda<(usize, Happening)>,
     pub number: u64,
-    /// Calls whose answer is awaited.
+    /// Calls whose answer is pending.
     pub asked: BTreeMap<(usize, u64), (String, Role)>,
     pub handled: usize,
-    /// Times at which nobody served a group.
+    /// Times at which no node answered for a group.
     pub gaps: Vec<(u64, String)>,
     pub watch_gaps: bool,
     pub names: Vec<String>,
@@ -143,7 +143,7 @@ impl Node {
         }
     }
 
-    /// True if the fence passes and there is an address to answer for.
+    /// Returns true if the fence passes and an address is installed or prepared.
     pub(super) fn answers(&self, now_ns: u64, name: &str) -> bool {
         let kernel = &self.kernels[name];
         now_ns < kernel.lease_until && (kernel.installed || kernel.prepared)
@@ -157,7 +157,7 @@ impl Node {
 }
 
 impl Pair {
-    /// Node 0 is active for every group, node 1 its backup; both are linked and ready.
+    /// Makes a pair in which node 0 is active for every group and node 1 is backup. Both are linked and ready.
     pub fn new(names: &[&str], delays: Delays) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut pair = Self {
@@ -296,7 +296,7 @@ impl Pair {
         self.clock.move_to(end);
     }
 
-    /// Handles one happening, unless it comes later than `end_ns`.
+    /// Handles one happening, unless it is due later than `end_ns`.
     pub fn step(&mut self, end_ns: u64) -> bool {
         self.plan_timeouts();
         let Some((at_ns, (node, happening))) = self.agenda.take(end_ns) else {
@@ -305,7 +305,7 @@ impl Pair {
         self.clock.move_to(at_ns);
         let paused_ns = self.nodes[node].paused_until.saturating_sub(self.now_ns());
         if paused_ns > 0 {
-            // It waits in a socket, in order.
+            // The happening waits in a socket, in order.
             self.plan(paused_ns, node, happening);
             return true;
         }
@@ -376,7 +376,7 @@ impl Pair {
         }
     }
 
-    // Two nodes must never answer. Times at which none serves are noted if `watch_gaps` is set.
+    // Checks that the nodes never both answer. Times at which no node answers are noted if `watch_gaps` is set.
     pub(super) fn check(&mut self) {
         for name in self.names.clone() {
             let answering = [0, 1].map(|node| self.answers(node, &name));
@@ -394,7 +394,7 @@ impl Pair {
 
     // ---- at the end
 
-    /// Asserts that exactly one node answers, and that live nodes are left with nothing unfinished.
+    /// Asserts that exactly one node answers, and that live nodes have nothing unfinished.
     pub fn assert_settled(&self, what: &str) {
         for name in &self.names {
             let answering: Vec<usize> = [0, 1]

@@ -1,11 +1,11 @@
-//! A failure before the release ends a switchover at once, not by a timeout, and both nodes say why.
+//! Tests that a failure before the release ends a switchover at once, not by a timeout, and that both nodes report why.
 
 use super::faults::Fault;
 use super::pair::{Delays, Pair, offer};
 use super::switchover::{Begin, begin};
 use super::*;
 
-// A switchover with a fault `after_ns` after its beginning. Returns the pair and the wish's error.
+// Runs a switchover with a fault `after_ns` after its begin. Returns the pair and the error of the client's request.
 fn fails(after_ns: u64, fault: Fault) -> (Pair, String) {
     let delays = Delays {
         drain: 100 * MS,

@@ -1,4 +1,4 @@
-//! Switchovers between two nodes: without faults, and with each fault before each step.
+//! Tests switchovers between two nodes: without faults, and with each fault before each step.
 
 use spared_message::word::Word;
 use spared_sim::Random;
@@ -85,7 +85,7 @@ fn a_switchover_has_these_steps_in_this_order() {
     let steps = [
         "0: offers",
         "0: drain ct",
-        // dhcp has no channel, and so waits for no mark
+        // dhcp has no channel, so it waits for no mark
         "1: settle dhcp",
         "0: mark {\"ct\"}",
         "1: settle ct",
@@ -111,7 +111,7 @@ fn without_its_mark_nothing_is_prepared() {
     let now_ns = pair.now_ns();
     let offer = offer(9);
     let successor = &mut pair.nodes[1].groups;
-    // A mark of another switchover, of another channel, and one that comes before its offer.
+    // A mark of another switchover, one of another channel, and one that arrives before its offer.
     successor.handle_marked(8, "ct");
     successor.handle_peer_word(now_ns, offer.clone());
     successor.handle_marked(9, "dhcp");
@@ -211,7 +211,7 @@ fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
     assert!(pair.answers(1, "office"));
 }
 
-/// The elector of node 0 asks for a switchover, and is refused at once.
+/// Makes the elector of node 0 ask for a switchover, and asserts that it is refused at once.
 fn refuses_a_switchover(pair: &mut Pair, status: i32) {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
@@ -316,7 +316,7 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
     );
 }
 
-/// Whoever declines has nobody else to leave the group to: a peer in maintenance is not ready either.
+/// A peer in maintenance is not ready, but takes the group, as no other node can.
 #[test]
 fn a_node_that_no_network_carries_gives_the_group_to_a_peer_that_is_not_ready() {
     let mut pair = Pair::new(&["office"], Delays::default());
@@ -369,7 +369,7 @@ fn what_comes_from_an_earlier_run_is_passed_over() {
     }
 }
 
-/// A successor that was prepared, and was then stopped for longer than the active node waits.
+/// Makes a successor that was prepared, and was then suspended for longer than the active node waits.
 fn stopped_successor() -> Pair {
     let mut pair = Pair::new(&["office"], Delays::default());
     begin(&mut pair, Begin::Switch, &["office"]);
@@ -381,7 +381,7 @@ fn stopped_successor() -> Pair {
     pair
 }
 
-/// Whether node 1 lets its elector become active for this cause.
+/// Returns true if node 1 lets its elector become active for this cause.
 fn lets_be_active(pair: &mut Pair, cause: Cause) -> bool {
     let now_ns = pair.now_ns();
     let ticket = Ticket {
@@ -408,12 +408,12 @@ fn a_successor_that_was_stopped_believes_no_release_of_before() {
         ..Cause::new(CauseKind::Quality, "")
     };
     for inherits in [Cause::new(CauseKind::Switchover, ""), fitter] {
-        // its timers are looked at before any socket is read
+        // its timers are handled before any socket is read
         let mut pair = stopped_successor();
         let now_ns = pair.now_ns();
         pair.nodes[1].groups.handle_timeout(now_ns);
         assert!(!lets_be_active(&mut pair, inherits.clone()));
-        // the elector is heard first, and asks again
+        // the elector's call is read first, and it asks again
         let mut pair = stopped_successor();
         for _ in 0..2 {
             assert!(!lets_be_active(&mut pair, inherits.clone()));
@@ -432,7 +432,7 @@ fn a_successor_that_was_stopped_takes_over_from_a_peer_that_is_dead() {
     assert!(lets_be_active(&mut pair, silent));
 }
 
-/// A switchover that node 0 has released, and that node 1 has not confirmed yet.
+/// Makes a switchover that node 0 has released and node 1 has not confirmed yet.
 fn released() -> Pair {
     let mut pair = Pair::new(&["office"], Delays::default());
     begin(&mut pair, Begin::Switch, &["office"]);
@@ -449,7 +449,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
         let mut told = pair.nodes[0].told.iter();
         told.any(|text| text.starts_with("the peer did not take over"))
     };
-    // node 1 serves, and dies
+    // node 1 is active, and dies
     let mut pair = released();
     pair.inject(Fault::LinkDown);
     pair.run_for(60_000 * MS);
@@ -459,7 +459,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     assert!(pair.answers(0, "office"));
     assert!(!says(&pair), "{:?}", pair.nodes[0].told);
 
-    // node 1 says late that it took over, or switches the group back at once
+    // node 1 confirms late that it is active, or switches the group back at once
     let mut pair = released();
     pair.inject(Fault::LinkDown);
     let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].given;
@@ -503,7 +503,7 @@ fn whoever_wished_a_switchover_of_a_group_that_is_withdrawn_is_told_its_end() {
     }
 }
 
-/// What node 0 was told of an active group from which it took an offer back.
+/// Returns what node 0 reported after it took back the offer of an active group.
 fn told_of(give_up: impl Fn(&mut Groups, u64)) -> Vec<String> {
     let mut pair = Pair::new(&["office"], Delays::default());
     begin(&mut pair, Begin::Switch, &["office"]);
@@ -539,7 +539,7 @@ fn a_node_that_gives_a_group_up_does_not_say_that_it_stays_active() {
     assert_eq!(told, wanted);
 }
 
-/// All faults.
+/// Returns all faults.
 fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
     for node in [0, 1] {
@@ -565,7 +565,7 @@ fn nobody_is_left(how: Begin, fault: Fault) -> bool {
     matches!(how, Begin::Stop) && other.contains(&fault)
 }
 
-// Injects one fault before step `at` of a switchover. True if the switchover has that many steps.
+// Injects one fault before step `at` of a switchover. Returns true if the switchover has that many steps.
 fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
     let what = format!("{how:?} with {fault:?} before step {at}, {delays:?}");
     let mut pair = Pair::new(&["office"], Delays::default());
@@ -581,7 +581,7 @@ fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
     let wished = matches!(how, Begin::Switch | Begin::Request);
     let node = if matches!(how, Begin::Request) { 1 } else { 0 };
     let asked = &pair.nodes[node];
-    // A host that was killed no longer knows the wish.
+    // A host that was killed no longer knows the client's request.
     let forgot =
         matches!(fault, Fault::Host(of) | Fault::Machine(of) | Fault::Terminate(of) if of == node);
     assert!(
