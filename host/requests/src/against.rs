@@ -1,12 +1,12 @@
-//! What is against an order of an administrator: the other node would not take over, or would be
-//! active as well.
+//! Finds reasons against an order of an administrator: the other node would not take over, or would
+//! be active as well.
 
 use spared_control::Force;
 
 use crate::View;
 
 impl View<'_> {
-    /// What is against forcing these groups; empty if nothing is.
+    /// Returns reasons against forcing these groups; empty if there are none.
     pub(crate) fn against_force(&self, groups: &[String], to: Force, anyway: bool) -> Vec<String> {
         let against = groups.iter().flat_map(|name| match to {
             Force::Active => self.against_active(name, anyway),
@@ -39,7 +39,7 @@ impl View<'_> {
         lines
     }
 
-    // Without a link there is nothing to check against.
+    // Returns reasons against forcing a group backup. Without a peer there are none.
     fn against_backup(&self, group: &str) -> Vec<String> {
         let Some(peer) = self.peer else {
             return Vec::new();
@@ -53,7 +53,7 @@ impl View<'_> {
         self.against_leaving(group)
     }
 
-    /// Reasons against leaving a group that is active here: the peer is not ready for it.
+    /// Returns reasons against leaving a group that is active here: the peer is not ready for it.
     pub(crate) fn against_leaving(&self, group: &str) -> Vec<String> {
         let Some(peer) = self.peer.filter(|_| self.is_active_here(group)) else {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! Who asks, and what they may ask.
+//! Defines the origin of a request, and what it may request.
 
 use spared_control::Request;
 
@@ -6,14 +6,14 @@ use spared_control::Request;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub uid: u32,
-    /// Root, or the user who runs the host.
+    /// True for root, and for the user who runs the host.
     is_root: bool,
-    /// The peer that relays the request, for a user whom it has authorised.
+    /// Name of the peer that relays the request, for a user whom it has authorised.
     node: Option<String>,
 }
 
 impl Caller {
-    /// A caller on this node; `own` is the user who runs the host.
+    /// Makes a caller on this node. `own` is the user who runs the host.
     pub fn here(uid: u32, own: u32) -> Self {
         let is_root = uid == 0 || uid == own;
         Self {
@@ -23,7 +23,7 @@ impl Caller {
         }
     }
 
-    /// A caller over the link. Fewer requests pass there, whoever the user is.
+    /// Makes a caller over the link. Fewer requests are allowed there, for every user.
     pub fn at(node: &str) -> Self {
         Self {
             uid: 0,
@@ -32,8 +32,8 @@ impl Caller {
         }
     }
 
-    /// True if the caller may send the request: root and the user who runs the host may send all, others
-    /// read-only ones. Verbs of plugins are checked later, by [`may_change`](Self::may_change).
+    /// Returns true if the caller may send the request. Root and the user who runs the host may send all requests,
+    /// others only read-only ones. Verbs of plugins are checked later, by [`may_change`](Self::may_change).
     pub fn may(&self, request: &Request) -> bool {
         match request {
             _ if self.is_root => true,
@@ -42,17 +42,17 @@ impl Caller {
         }
     }
 
-    /// True if the caller may use verbs of plugins that change something.
+    /// Returns true if the caller may use verbs of plugins that change something.
     pub fn may_change(&self) -> bool {
         self.node.is_none() && self.is_root
     }
 
-    /// True if the caller is on this node.
+    /// Returns true if the caller is on this node.
     pub fn is_here(&self) -> bool {
         self.node.is_none()
     }
 
-    /// True for read-only requests. Verbs of plugins pass too: they are checked later.
+    /// Returns true for read-only requests. Verbs of plugins are allowed too, as they are checked later.
     pub fn reads(request: &Request) -> bool {
         matches!(
             request,
@@ -67,13 +67,13 @@ impl Caller {
         )
     }
 
-    /// True if a request may be asked across the link.
+    /// Returns true if a request may be sent across the link.
     pub fn passes(request: &Request) -> bool {
         let is_ours = matches!(request, Request::Switch { .. } | Request::OwnReport { .. });
         is_ours || Self::reads(request)
     }
 
-    /// Name for events: "root", "user 1000", or "somebody on r2".
+    /// Returns the name for events: "root", "user 1000", or "a user on r2".
     pub fn name(&self) -> String {
         match (&self.node, self.uid) {
             (Some(node), _) => format!("a user on {node}"),

@@ -1,6 +1,6 @@
-//! What people ask of a pair: a request and a [`View`] of what this node knows go in, steps or a
-//! refusal come out. [`questions`] are those that wait for an answer, and [`watchers`] are the plugins that
-//! ask to be told. No input or output, and no access to the loop.
+//! Plans the requests of users: from a request and a [`View`] of what this node knows it makes steps or a refusal.
+//! [`questions`] are requests that wait for answers, and [`watchers`] are plugins that get the state of the pair. There
+//! is no input or output, and no access to the loop.
 
 #![forbid(unsafe_code)]
 

@@ -1,16 +1,17 @@
-//! Orders of an administrator: the groups that are concerned, or what is against it.
+//! Plans orders of an administrator: returns the groups that are concerned, or reasons against the
+//! order.
 
 use spared_contract::Role;
 use spared_control::{Answer, ErrorCode, Force};
 
 use crate::View;
 
-/// What `sparectl force` does.
+/// Effect of `sparectl force`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForcePlan {
     /// Forces these groups, or lets the election decide about them again.
     Groups(Vec<String>),
-    /// Forgets the order about a group that is no longer configured.
+    /// Forgets the force of a group that is no longer configured.
     Forget(String),
 }
 
@@ -18,7 +19,7 @@ impl View<'_> {
     /// Plans a force of a group, or of all.
     ///
     /// # Errors
-    /// What is against it.
+    /// Reasons against the force.
     pub fn plan_force(
         &self,
         group: Option<&str>,
@@ -40,7 +41,7 @@ impl View<'_> {
     /// Plans maintenance of this node. Returns a line for each group that is active here.
     ///
     /// # Errors
-    /// What is against it.
+    /// Reasons against the maintenance.
     pub fn plan_maintenance(&self, anyway: bool) -> Result<Vec<String>, Answer> {
         let names = self.groups.iter().map(|(name, _)| name);
         if !anyway {

@@ -1,5 +1,5 @@
-//! Requests that wait: for plugins, for the peer, or for switchovers. Answers come in by number, and a
-//! question that has all of its own goes out.
+//! Keeps requests that wait for plugins, for the peer, or for switchovers. Answers arrive by number, and a question is
+//! returned when it has all its answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,78 +11,78 @@ use spared_pair::RoleChange;
 use crate::rows::{kind, value};
 use crate::switch::{Planned, Switch};
 
-/// Time for the peer's half of an answer, and for the rows of all plugins in `status`.
+/// Time limit for the peer's half of an answer, and for the rows of all plugins in `status`.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for the rows of plugins if the peer asks: the answer must reach it within its `STATUS_TIMEOUT`.
+/// Time limit for the rows of plugins if the peer asks: the answer must reach it within its `STATUS_TIMEOUT`.
 const HALF_TIMEOUT: Duration = Duration::from_millis(600);
-/// Time for another verb of a plugin, which may have to search all its records. sparectl waits 15 s.
+/// Time limit for other verbs of a plugin, which may have to search all its records. sparectl waits 15 s.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Receiver of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     Client(u64),
-    /// The peer, by the number of its question.
+    /// The peer, with the number of its question.
     Peer(u64),
     /// Plugins that watch the status.
     Watchers,
 }
 
-/// What was asked, with the peer's part of the answer.
+/// Kind of a question, with the peer's part of the answer.
 #[derive(Debug)]
 pub enum Asking {
-    /// The status, with the peer's half. None: of this node alone.
+    /// The status, with the peer's half; None for the status of this node alone.
     Status(Option<Half>),
-    /// The history, with that of the peer.
+    /// The history, with the peer's history.
     History(There),
-    /// Causes of one group or all, with the history of the peer.
+    /// Causes of the roles of one group or all, with the peer's history.
     Why(Option<String>, There),
     Plugin,
-    /// The peer's answer, unchanged.
+    /// The peer's answer, which is passed on unchanged.
     Node(Option<Answer>),
     Switch(Switch),
-    /// A plugin refused.
+    /// A plugin refused the query.
     Refused(Answer),
 }
 
-/// The peer's half of the status. None until it has answered.
+/// Half of the status that the peer sends; None until it has answered.
 pub type Half = Option<Box<Status>>;
 
-/// History of the peer. None until it has answered.
+/// History of the peer; None until it has answered.
 pub type There = Option<Vec<RoleChange>>;
 
 /// A plugin's answer to a query.
 #[derive(Debug, Default)]
 pub struct Answered {
     pub rows: Vec<Row>,
-    /// The rows need attention.
+    /// True if the rows need attention.
     pub attention: bool,
-    /// Some rows were left out, as the answer was too long.
+    /// True if some rows were left out, as the answer was too long.
     pub missing: bool,
 }
 
-/// Why a query has no answer.
+/// Reason why a query has no answer.
 #[derive(Debug)]
 pub struct Unanswered {
-    /// The plugin does not know the words of the query.
+    /// True if the plugin does not know the words of the query.
     pub unknown_words: bool,
     pub why: String,
 }
 
-/// A request, and the answers to it that have come.
+/// A request, with the answers that have arrived.
 #[derive(Debug)]
 pub struct Question {
     pub asker: Asker,
     pub kind: Asking,
     /// Rows of plugins, by plugin.
     pub rows: BTreeMap<String, Vec<Row>>,
-    /// Queries not yet answered, with the plugin of each.
+    /// Pending queries, with the plugin of each.
     waiting: BTreeMap<u64, String>,
-    /// A plugin's answer calls for attention.
+    /// True if a plugin's answer needs attention.
     attention: bool,
-    /// An answer was too long: rows are missing.
+    /// True if an answer was too long, so that rows are missing.
     missing: bool,
-    /// Number of the question to the peer, until it is answered.
+    /// Number of the pending question to the peer; None if there is none.
     there: Option<u64>,
 }
 
@@ -99,13 +99,13 @@ impl Question {
         }
     }
 
-    /// Waits for the peer's answer of this number; None if the peer cannot be asked.
+    /// Makes the question wait for the peer's answer with this number; None if the peer cannot be asked.
     #[must_use]
     pub fn asks_peer(self, there: Option<u64>) -> Self {
         Self { there, ..self }
     }
 
-    /// Time for the plugins to answer these words.
+    /// Returns the time limit for the plugins to answer these words.
     pub fn patience(&self, argv: &[String]) -> Duration {
         match (argv, self.asker) {
             ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
@@ -114,7 +114,7 @@ impl Question {
         }
     }
 
-    /// The rows of all plugins that answered.
+    /// Returns the rows of all plugins that have answered.
     pub fn into_rows(self) -> Answer {
         let rows: Vec<Row> = self.rows.into_values().flatten().collect();
         let kinds = rows.iter();
@@ -153,7 +153,7 @@ impl Question {
     }
 }
 
-/// The questions that wait. Each method that takes an answer returns the question it completes.
+/// Pending questions. Each method that takes an answer returns the question that it completes.
 #[derive(Debug, Default)]
 pub struct Questions {
     open: BTreeMap<u64, Question>,
@@ -161,21 +161,21 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// A number for a query or a switchover.
+    /// Returns a new number for a query or a switchover.
     pub fn next_number(&mut self) -> u64 {
         self.number += 1;
         self.number
     }
 
-    /// Keeps a question until it is complete.
+    /// Keeps a question until it is complete, and returns it if it is already.
     pub fn begin(&mut self, question: Question) -> Option<Question> {
         let number = self.next_number();
         self.open.insert(number, question);
         self.take_complete(number)
     }
 
-    /// Keeps a question to plugins. Returns the number of the query to each, and the question, if no plugin
-    /// is asked.
+    /// Keeps a question to plugins. Returns number and plugin of each query, and also the question if it is already
+    /// complete.
     pub fn begin_queries(
         &mut self,
         mut question: Question,
@@ -189,8 +189,8 @@ impl Questions {
         (queries, self.begin(question))
     }
 
-    /// Keeps a question until switchovers have ended. Returns the number and the group of each, and the
-    /// question, if none begins.
+    /// Keeps a question until switchovers have ended. Returns number and group of each, and also the question if none
+    /// begins.
     pub fn begin_switch(
         &mut self,
         asker: Asker,
@@ -229,7 +229,7 @@ impl Questions {
         self.take_complete(number)
     }
 
-    /// Handles the peer's answer to the question of this number; None: it did not answer.
+    /// Handles the peer's answer to the question with this number; None if it did not answer.
     pub fn handle_there(&mut self, id: u64, answer: Option<Answer>) -> Option<Question> {
         let mut open = self.open.iter_mut();
         let (number, question) = open.find(|(_, it)| it.there == Some(id))?;

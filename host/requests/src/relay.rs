@@ -1,4 +1,5 @@
-//! Requests across the link: what is sent to the peer, and what the peer may ask.
+//! Relays requests across the link: which ones are sent to the peer, and which ones the peer may
+//! send.
 
 use std::time::Duration;
 
@@ -7,20 +8,20 @@ use spared_control::{Answer, ErrorCode, Request, refusal};
 use crate::{Caller, View};
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longer for a switchover, which is answered when it has ended.
+/// Time limit for a switchover. It is longer, as the answer comes at its end.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Who answers a request of `sparectl --node NODE`.
+/// Node that answers a request of `sparectl --node NODE`.
 #[derive(Debug, PartialEq)]
 pub enum Relay {
     Here,
-    /// The peer, within this time.
+    /// The peer answers, within this time.
     There(Duration),
     Refused(Answer),
 }
 
 impl View<'_> {
-    /// Who answers a request for a node.
+    /// Returns which node answers a request.
     pub fn relay(&self, node: &str, request: &Request) -> Relay {
         if matches!(request, Request::Node { .. }) {
             let why = "a request can name only one node";
@@ -41,7 +42,7 @@ impl View<'_> {
         })
     }
 
-    /// The answer for one who asked a silent peer.
+    /// Returns the answer if the peer is silent.
     pub fn no_answer(&self) -> Answer {
         let peer = self.peer.unwrap_or("the peer");
         match self.is_peer_up {
@@ -53,10 +54,10 @@ impl View<'_> {
         }
     }
 
-    /// A request of the peer, from its text.
+    /// Parses a request of the peer.
     ///
     /// # Errors
-    /// It is none, or none that the peer may ask.
+    /// The text is no request, or one that the peer may not send.
     pub fn request_of_peer(&self, text: &str) -> Result<Request, Answer> {
         match serde_json::from_str::<Request>(text) {
             Ok(request) if Caller::passes(&request) => Ok(request),

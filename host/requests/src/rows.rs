@@ -1,4 +1,4 @@
-//! Rows of plugins as answers have them.
+//! Converts rows of plugins for answers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use spared_group::Groups;
 /// Values of rows, by key.
 pub type Details = BTreeMap<String, Value>;
 
-/// Adds the rows about groups to `groups`, their keys without the group's name, and returns the others.
+/// Adds the rows about groups to `groups`, with the group's name removed from their keys. Returns the other rows.
 pub fn split_rows(
     known: &Groups,
     plugin: &str,
@@ -29,7 +29,8 @@ pub fn split_rows(
     rest
 }
 
-// The row "office.role" is about the group "office" if this plugin elects for it.
+// Returns group and rest of a row's key. The row "office.role" is about the group "office" if this plugin elects for
+// it.
 fn group_of<'k>(known: &Groups, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
     let dots = key.match_indices('.');
     let mut split = dots.map(|(dot, _)| (&key[..dot], &key[dot + 1..]));
@@ -51,7 +52,7 @@ pub fn value(value: message::Value) -> Value {
     }
 }
 
-/// Unit and kind of a number; None for a text, and for a plain number.
+/// Returns unit and kind of a number; None for a text or a plain number.
 pub fn kind(value: &message::Value) -> Option<RowKind> {
     let (unit, counter) = (value.unit(), value.is_counter());
     (unit.is_some() || counter).then_some(RowKind { unit, counter })

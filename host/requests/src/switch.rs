@@ -1,4 +1,4 @@
-//! `sparectl switch`: plans the switchovers of groups, and answers with their results.
+//! Plans the switchovers of `sparectl switch`, and answers with their results.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use spared_control::{Answer, ErrorCode, refusal};
 
 use crate::View;
 
-/// Switchovers in progress, and results of those that ended.
+/// Switchovers in progress, and results of those that have ended.
 #[derive(Debug, Default)]
 pub struct Switch {
     wishes: BTreeMap<u64, Move>,
     lines: Vec<String>,
-    /// Lines that follow the results, such as that a group will go back.
+    /// Lines that follow the results, for example that a group will switch back.
     hints: Vec<String>,
     faults: Vec<String>,
 }
@@ -30,20 +30,20 @@ pub struct Planned {
     pub moves: Vec<Move>,
     /// Lines about groups that need no switchover.
     pub lines: Vec<String>,
-    /// Lines about groups that will go back.
+    /// Lines about groups that will switch back.
     pub hints: Vec<String>,
 }
 
-/// What a request means for one group.
+/// Plan of a request for one group.
 enum Plan {
     Move(Move),
-    /// The group is active there already.
+    /// The group is already active on the wanted node. The text says so.
     Already(String),
     Refused(Vec<String>),
 }
 
 impl Switch {
-    /// Switchovers that begin, each under the number that `wish` gives.
+    /// Begins switchovers, each under a number that `wish` returns.
     pub fn begin(planned: Planned, mut wish: impl FnMut() -> u64) -> Self {
         let moves = planned.moves.into_iter();
         Self {
@@ -54,7 +54,7 @@ impl Switch {
         }
     }
 
-    /// The group of each switchover that has not ended, by its number.
+    /// Returns number and group of each switchover that has not ended.
     pub fn groups(&self) -> Vec<(u64, String)> {
         let wishes = self.wishes.iter();
         wishes
@@ -103,7 +103,7 @@ impl View<'_> {
     /// Plans the switchover of a group, or of all. If one group is refused, none is switched over.
     ///
     /// # Errors
-    /// What is against it.
+    /// Reasons against the switchovers.
     pub fn plan_switch(
         &self,
         group: Option<&str>,
@@ -186,7 +186,7 @@ impl View<'_> {
                 )]);
             }
         }
-        // its elector would give the group back at once
+        // the elector of this node would switch the group back at once
         if self.is_in_maintenance(to, peer) {
             return Plan::Refused(vec![format!(
                 "{group}: {to} is in maintenance: run `sparectl maintenance off` there first"
@@ -205,8 +205,8 @@ impl View<'_> {
         Plan::Refused(lines)
     }
 
-    /// Line about a switchover that the election will reverse.
-    // A switch does not overrule the election, unlike `force`: by quality the group would go back.
+    /// Returns a line if the election will reverse the switchover.
+    // A switch does not overrule the election, unlike `force`: the group would switch back because of the quality.
     fn goes_back(&self, step: &Move) -> Option<String> {
         let own = self.quality;
         let there = self.there?.quality;

@@ -8,7 +8,7 @@ use spared_pair::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
 use super::switch::Planned;
 use super::{Caller, ForcePlan, Relay, View};
 
-/// Groups of r1 with the group "office", which is backup.
+/// Makes the groups of r1: the group "office", which is backup.
 fn groups() -> Groups {
     let mut groups = Groups::new(0, String::new);
     let ticket = Ticket {
@@ -22,7 +22,7 @@ fn groups() -> Groups {
     groups
 }
 
-/// "office" becomes active on r1.
+/// Makes "office" active on r1.
 fn become_active(groups: &mut Groups) {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
@@ -38,7 +38,7 @@ fn become_active(groups: &mut Groups) {
     groups.handle_lease(0, ticket, "office", publication, Ok(()));
 }
 
-/// r2 as it reports itself: active in "office".
+/// Returns the facts that r2 reports: it is active in "office".
 fn r2() -> NodeFacts {
     NodeFacts {
         quality: 100,
@@ -51,7 +51,7 @@ fn r2() -> NodeFacts {
     }
 }
 
-/// r1, asked with r2 heard as active.
+/// Returns the view of r1, which hears that r2 is active.
 fn view<'v>(groups: &'v Groups, there: &'v NodeFacts) -> View<'v> {
     View {
         own: "r1",
@@ -245,7 +245,7 @@ fn a_request_for_a_node_is_answered_there_if_it_may_pass() {
         other => panic!("{other:?}"),
     };
     assert_eq!(view.relay("r1", &Request::Status), Relay::Here);
-    // what does not cross the link may still be asked of this node by name
+    // a request that may not cross the link may name this node itself
     let reload = Request::Reload { anyway: false };
     assert_eq!(view.relay("r1", &reload), Relay::Here);
     let why = "not a read-only command: run it on r2 itself";

@@ -1,4 +1,4 @@
-//! What this node knows when somebody asks for something.
+//! Collects what this node knows when a request arrives.
 
 use std::collections::BTreeMap;
 
@@ -7,35 +7,35 @@ use spared_control::{Answer, ErrorCode, refusal};
 use spared_group::Groups;
 use spared_pair::{Forced, NodeFacts};
 
-/// This node's knowledge of both nodes.
+/// Knowledge of this node about both nodes.
 #[derive(Debug)]
 pub struct View<'v> {
     /// Name of this node.
     pub own: &'v str,
-    /// Name of the peer; None without one.
+    /// Name of the peer; None without a peer.
     pub peer: Option<&'v str>,
-    /// The peer is heard over the link.
+    /// True if the peer is heard over the link.
     pub is_peer_up: bool,
-    /// The peer's last report of itself.
+    /// Facts that the peer last sent about itself.
     pub there: Option<&'v NodeFacts>,
     /// Reasons why this node is not ready.
     pub missing: &'v [String],
     /// Quality of this node.
     pub quality: u8,
     pub groups: &'v Groups,
-    /// Groups that are forced on this node; true: active.
+    /// Groups that are forced on this node: true for active, false for backup.
     pub forced: BTreeMap<&'v str, bool>,
 }
 
 impl View<'_> {
-    /// The refusal of a request about a group that does not exist.
+    /// Returns the refusal of a request about a group that does not exist.
     pub fn unknown_group(&self, group: Option<&str>) -> Option<Answer> {
         let unknown = group.filter(|name| self.groups.get(name).is_none())?;
         let why = format!("there is no group \"{unknown}\"");
         Some(refusal(ErrorCode::Usage, why))
     }
 
-    /// One group, or all.
+    /// Returns the names of one group, or of all.
     ///
     /// # Errors
     /// There is no such group, or none at all.
@@ -57,7 +57,7 @@ impl View<'_> {
         Ok(names)
     }
 
-    /// Text for an unknown node, with the names that exist.
+    /// Returns a text about an unknown node, with the names that exist.
     pub fn no_such_node(&self, node: &str) -> String {
         match self.peer {
             Some(peer) => {
@@ -75,7 +75,7 @@ impl View<'_> {
         }
     }
 
-    /// What a node reports that it lacks.
+    /// Returns the reasons why a node is not ready, as it reports them.
     pub fn missing_of(&self, node: &str, peer: &str) -> Vec<String> {
         if node != peer {
             return self.missing.to_vec();
@@ -86,7 +86,7 @@ impl View<'_> {
         }
     }
 
-    /// True if the node is in maintenance, as far as it is heard.
+    /// Returns true if the node is in maintenance, as far as this node knows.
     pub fn is_in_maintenance(&self, node: &str, peer: &str) -> bool {
         match node == peer {
             true => self.there.is_some_and(|facts| facts.maintenance.is_some()),
@@ -104,7 +104,7 @@ impl View<'_> {
         Some(if active { "active" } else { "backup" })
     }
 
-    /// True if the group is active on the peer, by its last report.
+    /// Returns true if the group is active on the peer, by its last report.
     pub fn is_active_there(&self, group: &str) -> bool {
         let there = self.there.and_then(|facts| facts.group(group));
         there.is_some_and(|there| there.role == spared_pair::Role::Active)

@@ -1,5 +1,5 @@
-//! Plugins that watch the pair, by `spared.status/1`: its state once a second if it changed, and its
-//! events. Both are bounded, and none is waited for.
+//! Sends the state of the pair and its events to plugins that watch it by `spared.status/1`. The state is sent once a
+//! second if it changed. Both are limited, and no plugin is waited for.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,33 +12,33 @@ use spared_pair::{Finding, Headline, Verdict};
 use spared_process::limit::Limit;
 use spared_records::encode;
 
-/// Events told to a plugin in a second, and at once.
+/// Maximum rate of events sent to a plugin, per second, and size of a burst.
 const EVENTS_PER_S: u32 = 20;
 const EVENTS_BURST: u32 = 100;
-/// Groups and findings of a status, and characters of a text.
+/// Maximum numbers of groups and findings in a status, and of characters in a text.
 const GROUPS_MAX: usize = 256;
 const FINDINGS_MAX: usize = 64;
 const TEXT_MAX: usize = 256;
 
-/// The plugins that watch.
+/// Plugins that watch the pair.
 #[derive(Debug, Default)]
 pub struct Watchers {
     plugins: BTreeMap<String, Watcher>,
-    /// A status was asked for and has not come.
+    /// True while a status was requested and has not arrived.
     is_asked: bool,
 }
 
 #[derive(Debug)]
 struct Watcher {
     what: u32,
-    /// Status that it was last told.
+    /// Status that the plugin was last sent.
     told: Option<PairStatus>,
     limit: Limit,
     lost: u64,
 }
 
 impl Watchers {
-    /// A plugin watches from now on. However often it asks, it is told at the next second.
+    /// Makes a plugin watch. It gets the status at the next second, however often it asks.
     pub fn set(&mut self, now: Instant, plugin: &str, what: u32) {
         let new = || Watcher {
             what,
@@ -60,13 +60,13 @@ impl Watchers {
         self.plugins.values().any(|it| it.what & WATCH_EVENTS != 0)
     }
 
-    /// True if a plugin watches the status, and it was not asked for yet. It then counts as asked.
+    /// Returns true if a plugin watches the status and none was requested yet. It then counts as requested.
     pub fn ask(&mut self) -> bool {
         let is_wanted = self.plugins.values().any(|it| it.what & WATCH_STATUS != 0);
         is_wanted && !std::mem::replace(&mut self.is_asked, is_wanted)
     }
 
-    /// The messages about an event that was recorded.
+    /// Returns the messages about an event.
     pub fn handle_event(
         &mut self,
         now: Instant,
@@ -100,7 +100,7 @@ impl Watchers {
         messages
     }
 
-    /// The messages about a status that was asked for, for those who were told another one.
+    /// Returns the messages about a requested status, for plugins that were sent another one before.
     pub fn handle_status(&mut self, status: &PairStatus) -> Vec<(String, ToPlugin)> {
         self.is_asked = false;
         let mut messages = Vec::new();
@@ -118,7 +118,7 @@ impl Watchers {
     }
 }
 
-/// Adds headlines and findings of a verdict to a status, as many as fit a message.
+/// Adds headlines and findings of a verdict to a status, as many as fit into a message.
 pub fn with_verdict(status: PairStatus, verdict: &Verdict, known: &Groups) -> PairStatus {
     let groups = verdict.headlines.iter().take(GROUPS_MAX);
     let groups: Vec<_> = groups.map(|it| group_headline(it, known)).collect();
@@ -144,7 +144,7 @@ fn group_headline(headline: &Headline, known: &Groups) -> GroupHeadline {
     }
 }
 
-/// Leaves out groups and findings until it fits a record; one that does not would end the worker.
+/// Drops groups and findings until the status fits into a record. A longer record would end the worker.
 fn bounded(mut status: PairStatus) -> PairStatus {
     loop {
         let message = ToPlugin::Status(status);

@@ -1,14 +1,16 @@
-//! Verbs of plugins: which ones exist, who may use them, and answers that need no plugin.
+//! Checks verbs of plugins: which ones exist, and who may use them. Makes the answers that need no
+//! plugin.
 
 use spared_contract::{Descriptor, Verb};
 use spared_control::{Answer, ErrorCode, refusal};
 
 use crate::Caller;
 
-/// The verb that the host answers for each plugin.
+/// Verb that the host answers for each plugin.
 const HELP: &str = "help";
 
-/// The answer about a name that no plugin here has. One that is installed lacks only its file.
+/// Returns the answer for a name that no enabled plugin has. An installed plugin lacks only its
+/// file.
 pub fn no_plugin(name: &str, is_installed: bool) -> Answer {
     let why = match is_installed {
         true => format!("{name} is not enabled: there is no plugins/{name}.toml"),
@@ -17,12 +19,12 @@ pub fn no_plugin(name: &str, is_installed: bool) -> Answer {
     refusal(ErrorCode::Usage, why)
 }
 
-/// The answer for a plugin that cannot be asked.
+/// Returns the answer for a plugin that does not run.
 pub fn not_running(name: &str) -> Answer {
     refusal(ErrorCode::Refused, format!("{name} is not running"))
 }
 
-/// The answer, if the plugin need not be asked.
+/// Returns the answer if the plugin need not be asked; None if it must be.
 pub fn answer(
     descriptor: &Descriptor,
     caller: &Caller,
@@ -61,7 +63,7 @@ pub fn answer(
     }
 }
 
-// "sparectl guests admit NAME ADDRESS   adds a guest (root)"
+// Returns lines such as "sparectl guests admit NAME ADDRESS   adds a guest (root)".
 fn usage(descriptor: &Descriptor) -> Vec<String> {
     let left = |verb: &Verb| {
         let words = ["sparectl", &descriptor.name, &verb.word, &verb.usage];
