@@ -1,4 +1,4 @@
-//! The file of the [`History`]: `history.json` below the state directory.
+//! Reads and writes the file of the [`History`]: `history.json` in the state directory.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use crate::state_file::{self, Keeper};
 
 const NAME: &str = "history.json";
 
-/// The file, and the thread that writes it.
+/// File of the history, and the thread that writes it.
 #[derive(Debug)]
 pub struct Store(Keeper);
 
@@ -20,7 +20,7 @@ impl Store {
         Self(Keeper::new(folder.join(NAME)))
     }
 
-    /// The history of earlier runs. A damaged file, or one that others may write, is renamed, with a warning.
+    /// Reads the history of earlier runs. A file that is damaged, or that others may write, is renamed with a warning.
     pub fn read(&self) -> History {
         let read = match state_file::read(self.0.path()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return History::default(),
@@ -43,7 +43,7 @@ impl Store {
         History::default()
     }
 
-    /// Hands the history to the thread; it replaces one that is not written yet.
+    /// Passes the history to the thread. It replaces one that is not written yet.
     pub fn write(&mut self, history: &History) {
         match serde_json::to_string(history) {
             Ok(text) => self.0.write(text),
@@ -51,13 +51,13 @@ impl Store {
         }
     }
 
-    /// Waits until all is written, at most `patience`: the disk may hang.
+    /// Waits until everything is written, for at most `patience`, as the disk may hang.
     pub fn flush(&self, patience: Duration) {
-        // the thread has told why something was not
+        // the thread has logged why something was not written
         let _ = self.0.flush(patience);
     }
 
-    /// Reason why the latest changes are not on the disk.
+    /// Returns the reason why the latest changes are not on the disk.
     pub fn fault(&self) -> Option<String> {
         self.0.fault()
     }

@@ -1,5 +1,5 @@
-//! What outlives a restart of the host: overrides, and the history of roles. [`state_file`] keeps
-//! both on the disk without delaying the loop.
+//! Stores what outlives a restart of the host: overrides, and the history of roles. [`state_file`]
+//! writes both to the disk without delaying the loop.
 
 #![forbid(unsafe_code)]
 

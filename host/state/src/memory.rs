@@ -1,4 +1,4 @@
-//! The history in memory, with the fitness of both nodes, and when it is written.
+//! Keeps the history in memory with the peer's fitness, and decides when it is written.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,28 +7,29 @@ use spared_pair::{Fitness, History, RoleChange};
 
 use crate::history::Store;
 
-/// Least time between two writes.
+/// Shortest time between two writes.
 const GATHER: Duration = Duration::from_millis(100);
 /// Longest wait for the disk when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// History of this node.
+/// History of this node in memory.
 #[derive(Debug)]
 pub struct Memory {
     history: History,
     store: Store,
-    /// Time of the next write. None: nothing new.
+    /// Time of the next write; None if nothing is new.
     due: Option<Instant>,
     /// Time of the last write.
     written: Option<Instant>,
     /// Last fitness that the peer reported.
     peer: Option<Fitness>,
-    /// Groups that were active here at the end of a run before this one in the same boot.
+    /// Groups that were active here at the end of the previous run, if it was in the same boot.
     inherited: BTreeSet<String>,
 }
 
 impl Memory {
-    /// Reads the history of earlier runs. `at` is the time that people read, `boot` the kernel's id of this boot.
+    /// Reads the history of earlier runs. `at` is the time in readable form, and `boot` is the kernel's id of this
+    /// boot.
     pub fn new(store: Store, node: &str, now: Instant, at: &str, boot: &str) -> Self {
         let mut history = store.read();
         let own = Fitness {
@@ -48,7 +49,7 @@ impl Memory {
         }
     }
 
-    /// Takes the groups that were active here when the previous run ended without a word.
+    /// Takes the groups that were active here when the previous run ended abnormally.
     pub fn take_inherited(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.inherited)
     }
@@ -69,12 +70,12 @@ impl Memory {
         }
     }
 
-    /// Reason why what is remembered would be lost by a restart.
+    /// Returns the reason why a restart would lose the history.
     pub fn fault(&self) -> Option<String> {
         self.store.fault()
     }
 
-    /// Nothing is remembered from now on.
+    /// Writes the history at the end of the daemon.
     pub fn close(mut self) {
         if self.due.is_some() {
             self.store.write(&self.history);
@@ -87,12 +88,12 @@ impl Memory {
         self.plan_write(now);
     }
 
-    /// Last fitness that the peer reported, whichever node it was.
+    /// Returns the last fitness that the peer reported, whichever node it was.
     pub fn peer(&self) -> Option<&Fitness> {
         self.peer.as_ref()
     }
 
-    /// Takes the fitness from the peer's newest facts.
+    /// Handles the fitness from the peer's newest facts.
     pub fn handle_peer(&mut self, now: Instant, at: &str, peer: Fitness) {
         self.peer = Some(peer.clone());
         if self.history.handle_peer_fitness(at, &peer.brief()) {
@@ -101,7 +102,7 @@ impl Memory {
     }
 
     fn plan_write(&mut self, now: Instant) {
-        // a single change is written at once, changes in quick succession together
+        // a single change is written at once, and changes in quick succession together
         let due = self.written.map_or(now, |at| now.max(at + GATHER));
         self.due.get_or_insert(due);
     }

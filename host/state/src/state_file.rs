@@ -1,4 +1,4 @@
-//! State files of the host: replaced atomically and durably, readable by their owner only.
+//! Writes state files of the host: atomically and durably, and readable by their owner only.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -14,15 +14,15 @@ use spared_file::{Access, replace};
 
 const SIZE_MAX: u64 = 4 * 1024 * 1024;
 const ROOT: u32 = 0;
-/// Bytes that a folder must have room for.
+/// Free space that a folder must have, in bytes.
 const ROOM: u64 = 16 * 1024;
-/// Time after which a content that could not be written is tried again; no test waits so long.
+/// Pause before a content that could not be written is retried. It is shorter in tests.
 const RETRY: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 5000 });
 
-/// Replaces the file, and makes its folder.
+/// Replaces the file, and creates its folder.
 ///
 /// # Errors
-/// What the system refused; the earlier file is then unchanged.
+/// The system's reason. The previous file is then unchanged.
 pub fn write(path: &Path, text: &str) -> Result<(), String> {
     if let Some(folder) = path.parent() {
         let fault = |error| format!("{}: {error}", folder.display());
@@ -31,8 +31,8 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     replace(path, text.as_bytes(), Access::Private, || Ok(()))
 }
 
-/// Reason why no file can be written in the folder, as far as that is known without a write. A folder that is not
-/// there is made by the first one.
+/// Returns the reason why no file can be written in the folder, as far as that is known without a write. The first
+/// write creates a missing folder.
 pub fn obstacle(folder: &Path) -> Option<String> {
     let why = obstacle_in(folder).err()?;
     (why != Errno::NOENT).then(|| format!("{}: {}", folder.display(), io::Error::from(why)))
@@ -42,7 +42,7 @@ fn obstacle_in(folder: &Path) -> Result<(), Errno> {
     access(folder, Permission::WRITE_OK | Permission::EXEC_OK)?;
     let disk = statvfs(folder)?;
     let is_full = disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM;
-    // btrfs counts no files
+    // btrfs does not count files
     let has_no_name = disk.f_files > 0 && disk.f_favail == 0;
     match is_full || has_no_name {
         true => Err(Errno::NOSPC),
@@ -50,7 +50,7 @@ fn obstacle_in(folder: &Path) -> Result<(), Errno> {
     }
 }
 
-/// Content of the file, if nobody but root and this process's user can have written it.
+/// Reads the file, if only root and this process's user can have written it.
 ///
 /// # Errors
 /// The system's error, or that others may write the file.
@@ -71,8 +71,8 @@ pub fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// A file that a thread of its own keeps at the latest content: a disk flushes for as long as it likes,
-/// and the loop waits for no disk. A content that could not be written is tried again until it is.
+/// Writes the latest content of a file in a thread of its own: a flush of the disk may take long, and the loop must not
+/// wait. A content that could not be written is retried until it is.
 #[derive(Debug)]
 pub struct Keeper {
     path: PathBuf,
@@ -90,15 +90,15 @@ struct Shared {
 struct Slot {
     /// Content that is not on the disk.
     pending: Option<String>,
-    /// The pending content was tried before.
+    /// True if writing the pending content has failed before.
     is_retry: bool,
     is_writing: bool,
-    /// Reason why the last try failed.
+    /// Reason why the last write failed.
     fault: Option<String>,
 }
 
 impl Slot {
-    /// Nothing is being written or waits for its first try.
+    /// Returns true if nothing is being written or waits for its first try.
     fn is_settled(&self) -> bool {
         !self.is_writing && (self.pending.is_none() || self.is_retry)
     }
@@ -117,7 +117,7 @@ impl Keeper {
         &self.path
     }
 
-    /// Begins to write a content. An earlier one that is not on the disk yet is dropped.
+    /// Begins to write a content. An earlier one that is not written yet is dropped.
     pub fn write(&mut self, text: String) {
         let began = match self.has_thread {
             true => Ok(()),
@@ -140,7 +140,7 @@ impl Keeper {
     /// Waits until the latest content was written or tried, for `limit` at most.
     ///
     /// # Errors
-    /// The reason why it is not on the disk. A disk that is slower than `limit` is none.
+    /// The reason why the content is not on the disk. A disk that is slower than `limit` is no error.
     pub fn flush(&self, limit: Duration) -> Result<(), String> {
         let slot = self.shared.lock();
         let is_busy = |slot: &mut Slot| !slot.is_settled();
@@ -152,7 +152,7 @@ impl Keeper {
         }
     }
 
-    /// Reason why the latest content is not on the disk, once that was tried.
+    /// Returns the reason why the latest content is not on the disk, once a write has failed.
     pub fn fault(&self) -> Option<String> {
         self.shared.lock().fault.clone()
     }
@@ -163,7 +163,7 @@ impl Shared {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next content to be written: a new one at once, one that failed after [`RETRY`].
+    /// Waits for the next content to be written: a new one at once, or one that failed after [`RETRY`].
     fn take(&self) -> String {
         let mut slot = self.lock();
         loop {
@@ -205,7 +205,7 @@ fn begin(path: PathBuf, shared: Arc<Shared>) -> io::Result<()> {
     thread.spawn(move || work(&path, &shared)).map(drop)
 }
 
-// A fault is told when it begins, and its end.
+// Runs the thread. A fault is logged when it begins and when it ends.
 fn work(path: &Path, shared: &Shared) {
     let mut was_written = true;
     loop {
@@ -232,7 +232,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    /// As the daemon under systemd; root has put back what was saved.
+    /// The test acts as the daemon under systemd, with files that root has restored from a backup.
     #[test]
     fn a_file_of_root_or_of_its_own_is_read_and_of_nobody_else() {
         const OWN: u32 = 60777;
@@ -276,7 +276,7 @@ mod tests {
     fn what_a_disk_refuses_is_told_and_written_later() {
         let name = format!("spared-keeper-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
-        // a file in the place of its folder
+        // a file with the name of the folder
         fs::write(&folder, "").unwrap();
         let mut keeper = Keeper::new(folder.join("state.json"));
         assert_eq!((keeper.flush(LIMIT), keeper.fault()), (Ok(()), None));
@@ -290,7 +290,7 @@ mod tests {
         keeper.write("three".to_owned());
         assert_eq!((keeper.flush(LIMIT), keeper.fault()), (Ok(()), None));
         assert_eq!(read(keeper.path()).unwrap(), "three");
-        // nobody writes anything new, and it gets there
+        // a failed content is written later without a new write
         fs::remove_dir_all(&folder).unwrap();
         fs::write(&folder, "").unwrap();
         keeper.write("four".to_owned());

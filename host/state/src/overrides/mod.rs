@@ -1,8 +1,8 @@
-//! Overrides by an administrator, kept over restarts: forced roles, maintenance, a freeze.
+//! Keeps overrides by an administrator over restarts: forced roles, maintenance, a freeze.
 //!
-//! Terms are measured by the monotonic clock as long as the machine runs, and stored as wall time,
-//! too, which is all that survives a reboot. Whatever the wall clock does, no restored term exceeds
-//! its original length. No input or output here: [`Store`] has the file.
+//! A term is measured by the monotonic clock as long as the machine runs. It is also stored as wall time, which alone
+//! is valid after a reboot. However the wall clock is set, no restored term exceeds its original length. There is no
+//! input or output here: [`Store`] has the file.
 
 mod store;
 #[cfg(test)]
@@ -15,68 +15,68 @@ use serde::{Deserialize, Serialize};
 
 pub use store::Store;
 
-/// Longest freeze.
+/// Maximum duration of a freeze.
 pub const FREEZE_MAX: Duration = Duration::from_secs(3600);
-/// Longest maintenance with an end, a year. A longer one lasts until it is switched off.
+/// Maximum duration of maintenance with an end: one year. A longer one lasts until it is switched off.
 pub const MAINTENANCE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Maximum number of forced groups, more than any router has.
+/// Maximum number of forced groups: more than any router has groups.
 const FORCED_MAX: usize = 1024;
 const TEXT_MAX: usize = 256;
 
-/// Both clocks at one moment.
+/// Present time by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     pub monotonic_ns: u64,
-    /// Milliseconds since 1970.
+    /// Wall time in ms since 1970.
     pub wall_ms: u64,
 }
 
 /// All overrides of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// By group.
+    /// Forced roles, by group.
     forced: BTreeMap<String, Forced>,
     maintenance: Option<Maintenance>,
     freeze: Option<Freeze>,
-    /// The last freeze was ended by hand. Remembered for as long as the other node, which may not have heard
-    /// it, may be frozen.
+    /// Last end of a freeze by an administrator. It is kept as long as the other node may be frozen, as that node may
+    /// not have heard of the end.
     thaw: Option<Freeze>,
 }
 
-/// `sparectl force active|backup`.
+/// Forced role, from `sparectl force active|backup`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forced {
     pub active: bool,
-    /// Who forced it, such as "root".
+    /// User who forced the role, such as "root".
     pub by: String,
-    /// Local time.
+    /// Local time at which the role was forced.
     pub since: String,
 }
 
-/// `sparectl maintenance on`.
+/// Maintenance, from `sparectl maintenance on`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maintenance {
     pub by: String,
-    /// Local time.
+    /// Local time at which the maintenance began.
     pub since: String,
-    /// None if it lasts until it is switched off.
+    /// End of the maintenance; None if it lasts until it is switched off.
     pub term: Option<Term>,
 }
 
-/// `sparectl freeze 30s`.
+/// Freeze, from `sparectl freeze 30s`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freeze {
     pub by: String,
     pub term: Term,
 }
 
-/// What an administrator said last about freezing.
+/// Last order of an administrator about freezing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreezeOrder<'o> {
-    /// Rest of the freeze; zero: it was ended.
+    /// Remaining time of the freeze; zero if it was ended.
     pub left: Duration,
     pub by: &'o str,
-    /// Time since it was said.
+    /// Time since the order was given.
     pub age: Duration,
 }
 
@@ -84,7 +84,7 @@ pub struct FreezeOrder<'o> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
     pub until_ns: u64,
-    /// By the clock as it was set when the term began.
+    /// End by the wall clock as it was set when the term began, in ms since 1970.
     until_wall_ms: u64,
     lasts: Duration,
 }
@@ -107,7 +107,7 @@ impl Term {
         }
     }
 
-    /// Time since it began.
+    /// Returns the time since the term began.
     pub fn age(&self, now: Now) -> Duration {
         self.lasts.saturating_sub(self.left(now))
     }
@@ -116,7 +116,8 @@ impl Term {
         Duration::from_nanos(self.until_ns.saturating_sub(now.monotonic_ns))
     }
 
-    /// Its end by the clock as it is set now, to the second if the clock has been set since it began.
+    /// Returns the end of the term by the wall clock as it is set now. It is exact to the second if the clock was set
+    /// since the term began.
     pub fn wall_ms(&self, now: Now) -> u64 {
         const SECOND_MS: u64 = 1_000;
         let left_ms = u64::try_from(self.left(now).as_millis()).unwrap_or(u64::MAX);
@@ -150,7 +151,7 @@ impl Overrides {
         self.freeze.as_ref()
     }
 
-    /// The last order about freezing, if it may still matter to the other node.
+    /// Returns the last order about freezing, if the other node may still need it.
     pub fn freeze_order(&self, now: Now) -> Option<FreezeOrder<'_>> {
         let (freeze, thaw) = (self.freeze.as_ref(), self.thaw.as_ref());
         let last = freeze.or(thaw)?;
@@ -161,8 +162,8 @@ impl Overrides {
         })
     }
 
-    /// Whether an order of the other node counts: it is given just now, or newer than the last one here. Both nodes
-    /// have the same one from the node that was asked, each with its own time.
+    /// Returns true if an order of the other node counts: it was given just now, or is newer than the last one here.
+    /// Both nodes have the same order from the node that was asked, but with slightly different times.
     pub fn is_news(&self, now: Now, left: Duration, age: Duration) -> bool {
         const SAME: Duration = Duration::from_secs(1);
         match self.freeze_order(now) {
@@ -173,7 +174,7 @@ impl Overrides {
         }
     }
 
-    /// Without `forced` the election decides again.
+    /// Sets or ends (None) the force of a group.
     pub fn force(&mut self, group: &str, forced: Option<Forced>) {
         match forced {
             Some(forced) if self.forced.len() < FORCED_MAX && !is_odd(group) => {
@@ -198,13 +199,13 @@ impl Overrides {
         });
     }
 
-    /// Whether there was one.
+    /// Ends maintenance. Returns true if there was any.
     pub fn end_maintenance(&mut self) -> bool {
         self.maintenance.take().is_some()
     }
 
-    /// Freezes for [`FREEZE_MAX`] at most; a duration of zero ends the freeze. `age` is the time since somebody
-    /// said so.
+    /// Freezes roles, for [`FREEZE_MAX`] at most. A duration of zero ends the freeze. `age` is the time since the order
+    /// was given.
     pub fn begin_freeze(&mut self, now: Now, lasts: Duration, by: &str, age: Duration) {
         let order = |left: Duration| {
             let left = left.min(FREEZE_MAX);
@@ -245,7 +246,7 @@ impl Overrides {
         ended
     }
 
-    /// Contents of the file; `boot` is the kernel's id of this boot.
+    /// Returns the content of the file. `boot` is the kernel's id of this boot.
     pub fn to_text(&self, boot: &str) -> String {
         let write = |term: Term| WrittenTerm::new(term, boot);
         let order = |it: &Freeze| WrittenFreeze {
@@ -265,10 +266,10 @@ impl Overrides {
         serde_json::to_string_pretty(&written).unwrap_or_default()
     }
 
-    /// Reads the contents of the file, without terms that are over.
+    /// Parses the content of the file, without terms that are over.
     ///
     /// # Errors
-    /// A sentence, if another program wrote the file or it is truncated.
+    /// A sentence, if the content is invalid: another program wrote it, or it is truncated.
     pub fn from_text(text: &str, now: Now, boot: &str) -> Result<Self, String> {
         let written: Written =
             serde_json::from_str(text).map_err(|error| format!("is not valid: {error}"))?;
@@ -304,8 +305,8 @@ struct WrittenFreeze {
 struct WrittenTerm {
     until_ms: u64,
     lasts_ms: u64,
-    /// Boot in which it was written, and its end by that boot's monotonic clock, which nobody sets.
-    /// Older versions write neither, and skip both.
+    /// Kernel's id of the boot in which the term was written. `until_monotonic_ns` is the end by that boot's monotonic
+    /// clock, which nobody sets. Older versions do not write these two fields.
     #[serde(default)]
     boot: String,
     #[serde(default)]
@@ -322,7 +323,7 @@ impl WrittenTerm {
         }
     }
 
-    /// None if the term is over.
+    /// Returns the term; None if it is over.
     fn restore(self, now: Now, boot: &str, at_most: Duration) -> Option<Term> {
         let lasts = Duration::from_millis(self.lasts_ms).min(at_most);
         let left = match !boot.is_empty() && self.boot == boot {
@@ -376,7 +377,7 @@ impl Written {
     }
 }
 
-// Whether the reader would refuse this text, so that it must not be written.
+// Returns true if the reader would refuse this text, so that it must not be written.
 fn is_odd(text: &str) -> bool {
     text.len() > TEXT_MAX || text.chars().any(char::is_control)
 }

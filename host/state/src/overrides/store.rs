@@ -1,4 +1,5 @@
-//! The file of the overrides: replaced atomically and flushed, readable by its owner only.
+//! Reads and writes the file of the overrides. It is replaced atomically and flushed, and only its
+//! owner can read it.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ const NAME: &str = "overrides.json";
 /// killed first.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Where it is kept.
+/// File of the overrides.
 #[derive(Debug)]
 pub struct Store {
     keeper: Keeper,
@@ -20,14 +21,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// `boot` is the kernel's id of this boot; empty: unknown.
+    /// Makes a store in a folder. `boot` is the kernel's id of this boot; empty if unknown.
     pub fn new(folder: PathBuf, boot: String) -> Self {
         let keeper = Keeper::new(folder.join(NAME));
         Self { keeper, boot }
     }
 
-    /// Overrides from before this start. An invalid file is logged and ignored, as if nothing had
-    /// been overridden.
+    /// Reads the overrides of earlier runs. An invalid file is logged and ignored: then nothing is
+    /// overridden.
     pub fn read(&self, now: Now) -> Overrides {
         let path = self.keeper.path();
         let text = match state_file::read(path) {
@@ -46,7 +47,7 @@ impl Store {
         self.keeper.flush(PATIENCE)
     }
 
-    /// Reason why the latest overrides are not on the disk.
+    /// Returns the reason why the latest overrides are not on the disk.
     pub fn fault(&self) -> Option<String> {
         self.keeper.fault()
     }

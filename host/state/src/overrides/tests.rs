@@ -12,7 +12,7 @@ const START: Now = Now {
     wall_ms: 1_800_000_000_000,
 };
 
-/// After a reboot, `ms` later by the wall clock.
+/// Returns the time after a reboot, `ms` later by the wall clock.
 fn later(ms: u64) -> Now {
     Now {
         monotonic_ns: 5,
@@ -123,7 +123,7 @@ fn a_clock_set_back_prolongs_nothing() {
     assert_eq!(left.until_ns, ns(Duration::from_secs(2 * 3600)));
 }
 
-/// The daemon was restarted, after the clock was set; an older version wrote no boot.
+/// The clock is set, and then the daemon is restarted. An older version wrote no boot id.
 #[test]
 fn a_clock_that_is_set_before_a_restart_ends_nothing_early_and_prolongs_nothing() {
     let text = overrides().to_text(BOOT);
@@ -303,13 +303,13 @@ fn the_newer_of_two_orders_about_freezing_counts() {
     frozen.begin_freeze(START, s(600), "root", Duration::ZERO);
     let mut thawed = frozen.clone();
     thawed.begin_freeze(later(10), Duration::ZERO, "root", Duration::ZERO);
-    // the nodes meet after a minute, and tell each other
+    // the nodes connect after a minute, and exchange their orders
     let now = later(60);
     let [of_frozen, of_thawed] = [&frozen, &thawed].map(|it| it.freeze_order(now).unwrap());
     assert!(frozen.is_news(now, of_thawed.left, of_thawed.age));
     assert!(!thawed.is_news(now, of_frozen.left, of_frozen.age));
-    // the same order on both is none
+    // the same order on both nodes is no news
     assert!(!frozen.is_news(now, of_frozen.left, of_frozen.age));
-    // what is said just now always counts
+    // an order that is given just now always counts
     assert!(thawed.is_news(now, s(60), Duration::ZERO));
 }
