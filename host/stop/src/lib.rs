@@ -1,8 +1,8 @@
-//! The stop of the host: switch over if there is a peer, resign, then stop plugins in reverse order. Each step is
-//! bounded in time.
+//! Performs the stop of the host: switch over if there is a peer, resign, then stop plugins in reverse order. Each step
+//! has a time limit.
 //!
-//! [`Stop::advance`] gets the time and what [`Remains`], [`Stop::handle_stopped`] each plugin that has stopped;
-//! [`Stop::poll_step`] gives out what to do. No input or output, and no clock.
+//! [`Stop::advance`] gets the time and what [`Remains`]. [`Stop::handle_stopped`] gets each plugin that has stopped.
+//! [`Stop::poll_step`] returns what to do. There is no input or output, and no clock.
 
 #![forbid(unsafe_code)]
 
@@ -12,33 +12,33 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-// Their sum, and what is removed afterwards, fit into TimeoutStopSec of spared.service.
+// The sum of these limits and the removals afterwards must fit into TimeoutStopSec of spared.service.
 
 /// Longest wait for switchovers to the peer.
 pub const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Longest wait for the electors to resign, and for the followers to stop.
 pub const PLUGINS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest wait for followers to become backup, for which services must end. The peer is active by then.
+/// Longest wait for followers to become backup, for which services have to end. The peer is active by then.
 pub const LEAVING_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// What still has to end.
+/// State that decides if a stage is over.
 #[derive(Clone, Debug, Default)]
 pub struct Remains {
     pub is_switching_over: bool,
     /// Electors that have a worker.
     pub electors: BTreeSet<String>,
-    /// No follower is changing its role.
+    /// True if no follower is changing its role.
     pub is_quiet: bool,
-    /// Other plugins that run, in the order of `after`: the last one stops first.
+    /// Other running plugins, in the order of `after`. The last one stops first.
     pub followers: Vec<String>,
 }
 
-/// Something to do for the stop.
+/// A step that the caller performs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Switchovers in progress end, and no group becomes active any more.
+    /// Ends switchovers in progress, and lets no group become active any longer.
     Close,
-    /// A plugin to stop; [`Stop::handle_stopped`] follows.
+    /// Stops a plugin; [`Stop::handle_stopped`] follows.
     Stop(String),
 }
 
@@ -61,7 +61,7 @@ enum Stage {
     },
     /// Followers become backup.
     Leaving,
-    /// Followers stop one after the other, from the end of the list.
+    /// Followers stop one by one, from the end of the list.
     Stopping {
         left: Vec<String>,
     },
@@ -78,7 +78,7 @@ impl Stop {
         }
     }
 
-    /// Handles a second signal: only the resignation is waited for, which helps the peer.
+    /// Handles a second signal: then only the resignation is waited for, as it helps the peer.
     pub fn hurry(&mut self, now: Instant) {
         match self.stage {
             Stage::SwitchingOver => (self.hurried, self.until) = (true, now),
@@ -91,7 +91,7 @@ impl Stop {
         self.steps.pop_front()
     }
 
-    /// Time at which the present stage ends in any case.
+    /// Returns the time at which the present stage ends at the latest.
     pub fn next_timeout(&self) -> Instant {
         self.until
     }
@@ -114,7 +114,8 @@ impl Stop {
         }
     }
 
-    /// Enters the next stage if this one is over. False if it is not. The steps of a stage come before the next one.
+    /// Enters the next stage if this one is over. Returns false if it is not. The caller performs the steps of a stage
+    /// before it calls this again.
     pub fn advance(&mut self, now: Instant, remains: &Remains) -> bool {
         let is_late = now >= self.until;
         match &self.stage {
@@ -129,7 +130,7 @@ impl Stop {
                     false => Stage::Leaving,
                 };
             }
-            // a follower that is late is stopped all the same
+            // a late follower is stopped nevertheless
             Stage::Leaving if is_late || remains.is_quiet => {
                 self.enter_stopping(now, &remains.followers);
             }
@@ -142,7 +143,7 @@ impl Stop {
         true
     }
 
-    // Groups that are not being switched over by now end here.
+    // Enters the stage in which the electors resign. Groups that are not switched over by now become backup here.
     fn enter_resigning(&mut self, now: Instant, electors: &BTreeSet<String>) {
         self.steps.push_back(Step::Close);
         self.steps.extend(electors.iter().cloned().map(Step::Stop));

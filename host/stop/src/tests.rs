@@ -1,4 +1,4 @@
-//! A stop with one elector and three followers.
+//! Tests a stop with one elector and three followers.
 
 use super::*;
 
@@ -24,7 +24,7 @@ impl Fixture {
         }
     }
 
-    /// A stop whose groups have been switched over.
+    /// Makes a stop whose groups have been switched over.
     fn resigning() -> Self {
         let mut fixture = Self::new();
         fixture.remains.is_switching_over = false;
@@ -32,7 +32,7 @@ impl Fixture {
         fixture
     }
 
-    /// A stop whose elector has resigned.
+    /// Makes a stop whose elector has resigned.
     fn leaving() -> Self {
         let mut fixture = Self::resigning();
         fixture.stop.handle_stopped("vrrp");
@@ -41,7 +41,7 @@ impl Fixture {
         fixture
     }
 
-    /// Goes on as far as possible. Returns the plugins that are asked to stop.
+    /// Advances as far as possible. Returns the plugins that are asked to stop.
     fn go_on(&mut self) -> Vec<String> {
         while self.stop.advance(self.now, &self.remains) {}
         let mut steps = Vec::new();
@@ -127,7 +127,7 @@ fn a_second_signal_waits_for_the_resignation_alone() {
     assert!(fixture.stop.is_done());
 }
 
-/// Nobody answers in any stage, and the firewall, the history and the log take all the time that they have.
+/// No plugin answers in any stage, and the firewall, the history and the log take the longest time that they may.
 #[test]
 fn the_unit_of_systemd_allows_the_longest_stop() {
     const UNIT: &str = include_str!("../../../packaging/debian/spared.service");
