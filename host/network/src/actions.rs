@@ -1,4 +1,5 @@
-//! Actions of the groups that are calls to the kernel: alike ones of several groups in one step.
+//! Performs actions of the groups that are calls to the kernel. Equal actions of several groups are performed in one
+//! step.
 
 use spared_contract::{Claims, Publication};
 use spared_group::{Action, Groups, Ticket};
@@ -8,7 +9,7 @@ use spared_process::clock;
 
 use super::Network;
 
-/// Actions of one kind that the kernel does together; the others are empty.
+/// Actions that the kernel performs together. Only the list of one kind is not empty.
 #[derive(Default)]
 struct Batch {
     checks: Vec<(Ticket, String, Claims)>,
@@ -56,8 +57,8 @@ impl Batch {
 }
 
 impl Network {
-    /// Performs an action that concerns the kernel, and those like it that follow at once. The groups get the
-    /// results. Returns the events.
+    /// Performs an action that concerns the kernel, and the actions of the same kind that follow directly. The groups
+    /// get the results. Returns the events.
     pub fn perform(&mut self, groups: &mut Groups, action: Action) -> Vec<Notice> {
         if let Action::Unprepare { group } = action {
             self.unprepare(&group);
@@ -116,15 +117,14 @@ impl Network {
         let wanted = wanted.map(|(_, name, it)| (name.as_str(), it.reopens));
         let wanted: Vec<_> = wanted.collect();
         let results = self.kernel_mut().grant_leases(&wanted);
-        // Read after the call: this process may have been stopped before or during it.
+        // The time is read after the call, as this process may have been suspended before or during it.
         let now_ns = clock::monotonic_ns();
         let granted = grants.into_iter().zip(results);
         let granted = granted.map(|((ticket, name, it), result)| (ticket, name, it, result));
         groups.handle_leases(now_ns, granted.collect());
     }
 
-    /// Revokes leases. Those that cannot be revoked expire by themselves; the addresses are removed
-    /// at once instead.
+    /// Revokes leases. If that fails, the addresses are removed at once, and the leases expire by themselves.
     fn revoke(&mut self, groups: &[String]) -> Vec<Notice> {
         let Err(error) = self.kernel_mut().revoke_leases(&refs(groups)) else {
             return Vec::new();
@@ -134,8 +134,8 @@ impl Network {
         of_fence(groups, &text)
     }
 
-    // Leases that cannot be carried are revoked: packets are lost for a moment, but this node no longer
-    // answers for the addresses.
+    // Carries leases. If that fails, they are revoked: packets are lost for a moment, but this node no longer answers
+    // for the addresses.
     fn carry(&mut self, groups: &[String]) -> Vec<Notice> {
         let Err(error) = self.kernel_mut().carry_leases(&refs(groups)) else {
             return Vec::new();
@@ -212,8 +212,8 @@ fn of_fence(groups: &[String], text: &str) -> Vec<Notice> {
     groups.iter().map(notice).collect()
 }
 
-// A failure only if the kernel refused all addresses; otherwise the others are kept. A route that is refused is no
-// reason to give the role away: the peer may not have its gateway either.
+// Converts the result of an installation. It is a failure only if the kernel refused all addresses. A refused route is
+// no reason to give up the role: the peer may not reach its gateway either.
 fn said(result: Result<Installed, KernelError>) -> Result<String, String> {
     let installed = result.map_err(|error| error.to_string())?;
     for failure in installed.failures.iter().chain(&installed.route_failures) {

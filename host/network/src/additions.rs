@@ -1,4 +1,4 @@
-//! Addresses and routes that plugins add to groups of the elector's, by `spared.claim/1`.
+//! Manages addresses and routes that plugins add to the elector's groups, by `spared.claim/1`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,19 +10,19 @@ use spared_supervisor::Supervisor;
 
 use super::Network;
 
-/// What was added, by group and plugin.
+/// Additions, by group and plugin.
 #[derive(Debug, Default)]
 pub struct Additions(BTreeMap<(String, String), Addition>);
 
 #[derive(Clone, Debug)]
 struct Addition {
     claims: Claims,
-    /// The worker that added it has ended.
+    /// True if the worker that added the claims has ended.
     is_stale: bool,
 }
 
 impl Additions {
-    /// The elector's claims of a group, with all that was added to it.
+    /// Returns the elector's claims of a group, with all additions.
     fn merged(&self, group: &str, mut claims: Claims) -> Claims {
         for ((of, _), added) in &self.0 {
             if of == group {
@@ -33,20 +33,21 @@ impl Additions {
         claims
     }
 
-    /// Whether a plugin may add to this group: groups that do not exist are remembered, too.
+    /// Returns true if a plugin may add to this group. The number of groups is limited, as additions to groups that do
+    /// not exist are kept, too.
     fn has_room(&self, plugin: &str, group: &str) -> bool {
         let others = self.0.keys().filter(|(to, of)| of == plugin && to != group);
         others.count() < GROUPS_MAX as usize
     }
 
-    /// Marks what the worker of a plugin, which has ended, added.
+    /// Marks the additions of a plugin whose worker has ended.
     fn note_down(&mut self, plugin: &str) {
         for ((_, of), added) in &mut self.0 {
             added.is_stale |= of == plugin;
         }
     }
 
-    /// Removes what a plugin added, or only what its present worker has not added again. Returns the
+    /// Removes the additions of a plugin, or only those that its present worker has not added again. Returns the
     /// groups.
     fn remove(&mut self, plugin: &str, only_stale: bool) -> Vec<String> {
         let mut groups = Vec::new();
@@ -62,7 +63,7 @@ impl Additions {
 }
 
 /// # Errors
-/// What is wrong with an addition.
+/// A sentence about what is wrong with the addition.
 fn check(claims: &Claims) -> Result<(), String> {
     let most = ADDITIONS_MAX as usize;
     if !claims.routers.is_empty() || claims.addresses.iter().any(|it| it.router.is_some()) {
@@ -75,7 +76,7 @@ fn check(claims: &Claims) -> Result<(), String> {
 }
 
 impl Network {
-    /// Handles a call of a plugin that adds to a group; None: it adds nothing any more.
+    /// Handles a call of a plugin that adds to a group. With None it removes its additions.
     pub fn handle_addition(
         &mut self,
         now: Instant,
@@ -113,22 +114,22 @@ impl Network {
                 -libc::EINVAL
             }
         };
-        // The plugin waits for the answer, so slow work is done after it is sent.
+        // The plugin waits for the answer, so slow work is done afterwards.
         supervisor.answer_call(now, ticket, status);
         if status == 0 {
             self.claim_again(groups, &group);
         }
     }
 
-    /// Handles the end of a plugin's worker, which follows nothing any more. What it added stays until the next one
-    /// has started.
+    /// Handles the end of a plugin's worker, which no longer follows interfaces. Its additions stay until the next
+    /// worker has started.
     pub fn handle_plugin_down(&mut self, plugin: &str) {
         self.additions.note_down(plugin);
         self.unfollow_all(plugin);
     }
 
-    /// What the kernel is to have of a group: all additions, unless they contradict the elector, who
-    /// comes first.
+    /// Returns the claims of a group for the kernel: with all additions, unless they contradict the elector, which
+    /// takes precedence.
     pub(super) fn with_additions(&self, group: &str, claims: Claims) -> Claims {
         let merged = self.additions.merged(group, claims.clone());
         if merged == claims {
@@ -164,14 +165,14 @@ impl Network {
         }
     }
 
-    /// Removes what earlier workers of a plugin added, which has started.
+    /// Removes the additions of earlier workers of a plugin that has started.
     pub fn remove_stale_additions(&mut self, groups: &Groups, plugin: &str) {
         for group in self.additions.remove(plugin, true) {
             self.claim_again(groups, &group);
         }
     }
 
-    /// Removes all that a plugin followed and added, which is no longer configured.
+    /// Removes the followed interfaces and additions of a plugin that is no longer configured.
     pub fn handle_plugin_removed(&mut self, groups: &Groups, plugin: &str) {
         for group in self.additions.remove(plugin, false) {
             self.claim_again(groups, &group);

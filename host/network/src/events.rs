@@ -1,4 +1,4 @@
-//! Events of the kernel: what each tells the plugins, the groups and the administrator.
+//! Handles events of the kernel, and notifies the plugins, the groups and the administrator.
 
 use std::time::Instant;
 
@@ -59,7 +59,7 @@ impl Network {
                 self.fence_missing = None;
                 Some(Notice::warn(Kind::Fence, text).because("restored"))
             }
-            // Part of what the node lacks, which is computed from what is.
+            // The node's readiness is computed from the settings themselves.
             KernelEvent::Forwarding => None,
             KernelEvent::Warning { text } => {
                 log::warn!("{text}");

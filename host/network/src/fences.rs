@@ -1,4 +1,4 @@
-//! Fences of groups as they are, beside the leases that the groups were granted.
+//! Checks the real fences of groups against the leases that they were granted.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use spared_process::clock;
 
 use super::Network;
 
-/// Checks in a row without a lease after which a group has lapsed. They take longer than an elector that
-/// noticed the lapse listens before it asks for leases again.
+/// Number of checks in a row without a lease after which a group has lapsed. They take longer than an elector listens
+/// before it asks for leases again after a lapse.
 const LAPSED_MAX: u32 = 4;
 
 impl Network {
-    /// Why the fence is missing, if it is.
+    /// Returns the reason why the fence is missing, if it is.
     pub fn fence_missing(&self) -> Option<&String> {
         self.fence_missing.as_ref()
     }
 
-    /// Groups without a fence lease at the last check.
+    /// Returns the groups without a fence lease at the last check.
     pub fn lapsed(&self) -> impl Iterator<Item = &String> {
         self.lapsed.keys()
     }
@@ -27,8 +27,8 @@ impl Network {
         self.lapsed.contains_key(group)
     }
 
-    /// Runs once a second. Reports active groups without a valid lease several times in a row; a working
-    /// elector notices a lapse by itself, and asks for leases again.
+    /// Runs once a second. Reports active groups that had no valid lease several times in a row. A working elector
+    /// notices a lapse by itself before that, and asks for leases again.
     pub fn check_leases(&mut self, groups: &mut Groups) {
         let fences = self.kernel.fence_states();
         let is_blocking = |name: &str| fences.of(name) == FenceState::Blocking;
@@ -48,7 +48,7 @@ impl Network {
         self.lapsed = lapsed;
     }
 
-    // If no interface is up, the fence blocks on purpose.
+    // Returns true if an interface of the group is up. If none is, the fence blocks deliberately.
     fn is_up_somewhere(&self, group: &Group) -> bool {
         let is_up = |interface: &str| {
             let seen = self.seen.get(interface);

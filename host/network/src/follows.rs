@@ -1,10 +1,10 @@
-//! Interfaces that plugins follow, and the event that each plugin was last sent.
+//! Stores the interfaces that plugins follow, and the event that each plugin was last sent.
 
 use std::collections::BTreeMap;
 
 use spared_contract::InterfaceEvent;
 
-/// Interfaces that one plugin may follow. Each costs sockets.
+/// Maximum number of interfaces that one plugin may follow. Each may need sockets.
 const INTERFACES_MAX: usize = 1024;
 
 /// Followed interfaces, by interface and plugin.
@@ -16,22 +16,22 @@ pub struct Follows {
 #[derive(Debug)]
 struct Follow {
     sockets: u32,
-    /// What the plugin was last sent.
+    /// Event that the plugin was last sent.
     sent: Option<InterfaceEvent>,
 }
 
-/// What must be sent to a plugin.
+/// Part of an event that must be sent to a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parcel {
     /// The plugin has this event already.
     Nothing,
-    /// The plugin has the descriptors of this generation.
+    /// The plugin already has the descriptors of this generation.
     Event,
     EventAndDescriptors,
 }
 
 impl Follows {
-    /// True if the plugin followed the interface before.
+    /// Adds a follower. Returns true if the plugin followed the interface before.
     pub fn add(&mut self, interface: &str, plugin: &str, sockets: u32) -> bool {
         let followers = self.interfaces.entry(interface.to_owned()).or_default();
         let follow = Follow {
@@ -41,7 +41,7 @@ impl Follows {
         followers.insert(plugin.to_owned(), follow).is_some()
     }
 
-    /// True if the plugin followed the interface.
+    /// Removes a follower. Returns true if the plugin followed the interface.
     pub fn remove(&mut self, interface: &str, plugin: &str) -> bool {
         let Some(followers) = self.interfaces.get_mut(interface) else {
             return false;
@@ -53,14 +53,14 @@ impl Follows {
         known
     }
 
-    /// True if the plugin may follow this interface too.
+    /// Returns true if the plugin may follow this interface, too.
     pub fn has_room(&self, interface: &str, plugin: &str) -> bool {
         let is_of = |followers: &&BTreeMap<String, Follow>| followers.contains_key(plugin);
         let others = || self.interfaces.values().filter(is_of).count();
         self.sockets(interface, plugin).is_some() || others() < INTERFACES_MAX
     }
 
-    /// The interfaces that a plugin follows.
+    /// Returns the interfaces that a plugin follows.
     pub fn of(&self, plugin: &str) -> Vec<String> {
         self.interfaces
             .iter()
@@ -76,12 +76,12 @@ impl Follows {
             .unwrap_or_default()
     }
 
-    /// The sockets that a plugin asked for on an interface.
+    /// Returns the socket sets that a plugin requested on an interface.
     pub fn sockets(&self, interface: &str, plugin: &str) -> Option<u32> {
         Some(self.interfaces.get(interface)?.get(plugin)?.sockets)
     }
 
-    /// Part of an event that must be sent. The event then counts as sent.
+    /// Returns the part of an event that must be sent. The event then counts as sent.
     pub fn send(&mut self, interface: &str, plugin: &str, event: &InterfaceEvent) -> Parcel {
         let followers = self.interfaces.get_mut(interface);
         let Some(follow) = followers.and_then(|followers| followers.get_mut(plugin)) else {

@@ -1,4 +1,4 @@
-//! Interface events for the plugins that follow them.
+//! Sends interface events to the plugins that follow the interfaces.
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -18,7 +18,7 @@ use super::follows::Parcel;
 /// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceState {
-    /// What the interface lacks to be up. None: it is up.
+    /// Reason why the interface is not up; None if it is up.
     pub lack: Option<InterfaceLack>,
     pub since: String,
 }
@@ -30,12 +30,13 @@ impl InterfaceState {
 }
 
 impl Network {
-    /// State of the interfaces that somebody follows, by name.
+    /// Returns the state of all followed interfaces, by name.
     pub fn interfaces(&self) -> &BTreeMap<String, InterfaceState> {
         &self.seen
     }
 
-    /// Handles a call of a plugin that follows an interface. Returns the event about a change that nobody has noticed.
+    /// Handles a call of a plugin that follows an interface. Returns an event if the state changed and was not reported
+    /// yet.
     pub fn handle_follow(
         &mut self,
         now: Instant,
@@ -47,7 +48,7 @@ impl Network {
         let plugin = &ticket.plugin;
         let is_elector = supervisor.provides_groups(plugin);
         let status = self.may_follow(plugin, is_elector, interface, sockets);
-        // The plugin waits for the answer, so slow work is done after it is sent.
+        // The plugin waits for the answer, so slow work is done afterwards.
         supervisor.answer_call(now, ticket, status);
         match status {
             0 => self.follow(now, supervisor, plugin, interface, sockets),
@@ -69,7 +70,7 @@ impl Network {
         self.unfollow(&ticket.plugin, interface);
     }
 
-    /// Follows an interface for a plugin, which is sent its state if it runs.
+    /// Follows an interface for a plugin. The plugin gets the state if it runs.
     fn follow(
         &mut self,
         now: Instant,
@@ -154,7 +155,7 @@ impl Network {
         supervisor.send(now, plugin, &ToPlugin::Interface(event), descriptors);
     }
 
-    /// Notes the state of an interface and since when. Returns an event if it changed.
+    /// Stores the state of an interface and the time of its change. Returns an event if it changed.
     fn note_interface(&mut self, interface: &str) -> Option<Notice> {
         if interface == ANY {
             return None;

@@ -1,5 +1,5 @@
-//! The network of this node: the kernel, what the groups do there, the interfaces that plugins and the link follow, and
-//! what plugins add to groups.
+//! Manages the network of this node: the kernel, the groups' actions in it, the interfaces that plugins and the link
+//! follow, and what plugins add to groups.
 
 #![forbid(unsafe_code)]
 
@@ -22,17 +22,17 @@ use follows::Follows;
 pub use interfaces::InterfaceState;
 use paths::Paths;
 
-/// The kernel, and what is known beside it.
+/// Kernel of this node, and the state that belongs to it.
 pub struct Network {
     kernel: Kernel,
-    /// A call to the kernel may have left events that no descriptor announces.
+    /// True if a call to the kernel may have left events that no descriptor announces.
     is_touched: bool,
     follows: Follows,
     seen: BTreeMap<String, InterfaceState>,
     additions: Additions,
     /// Paths of the link.
     paths: Paths,
-    /// Why the fence is missing, if it is.
+    /// Reason why the fence is missing, if it is.
     fence_missing: Option<String>,
     /// Groups without a fence lease at the last check, with the number of checks in a row.
     lapsed: BTreeMap<String, u32>,
@@ -52,12 +52,12 @@ impl Network {
         }
     }
 
-    /// The kernel, to be asked.
+    /// Returns the kernel for queries.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
     }
 
-    /// The kernel, to be changed.
+    /// Returns the kernel for changes.
     pub fn kernel_mut(&mut self) -> &mut Kernel {
         self.is_touched = true;
         &mut self.kernel
@@ -75,7 +75,7 @@ impl Network {
         }
     }
 
-    /// Events that a change left; None if nothing was changed.
+    /// Returns the events that a change left; None if nothing was changed.
     pub fn take_touched(&mut self, now: Instant) -> Option<Vec<KernelEvent>> {
         std::mem::take(&mut self.is_touched).then(|| self.kernel.handle_timeout(now))
     }
@@ -84,7 +84,7 @@ impl Network {
         self.kernel.next_timeout()
     }
 
-    /// Removes what is ours from the kernel.
+    /// Removes everything that spared set in the kernel.
     pub fn close(self) {
         self.kernel.close();
     }

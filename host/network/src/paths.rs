@@ -1,4 +1,4 @@
-//! Paths of the link, as far as the host looks after them: their interfaces.
+//! Manages the interfaces of the link's paths.
 
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -14,17 +14,18 @@ use super::Network;
 pub struct Paths {
     /// Interfaces of the paths, which the host follows itself.
     interfaces: Vec<String>,
-    /// For each path, what the link's process was last sent: whether it is usable, and the MTU of its interface.
+    /// State of each path as last sent to the link's process: true if it is usable, and the MTU of its interface.
     usable: Vec<(bool, u32)>,
 }
 
 impl Network {
-    /// Forgets what the link's process was told of the paths: it is a new one.
+    /// Forgets the path states that were sent, as the link's process is a new one.
     pub fn forget_usable_paths(&mut self) {
         self.paths.usable.clear();
     }
 
-    /// Takes the configuration at the start and after a reload: the host follows these itself, in case no plugin does.
+    /// Sets the configuration at the start and after a reload. The host follows these interfaces itself, in case no
+    /// plugin does.
     pub fn configure_paths(&mut self, setup: Option<&Setup>) {
         let paths = setup.map(|setup| setup.paths.clone()).unwrap_or_default();
         let port = setup.map_or(0, |setup| setup.port);
@@ -42,7 +43,7 @@ impl Network {
         kernel.set_links(paths, port);
     }
 
-    /// Tells the link's process which paths are usable; false if nothing changed.
+    /// Tells the link's process which paths are usable. Returns false if nothing has changed.
     pub fn tell_paths(&mut self, now: Instant, setup: Option<&Setup>, link: &mut Link) -> bool {
         let Some(setup) = setup.filter(|_| link.is_running()) else {
             return false;

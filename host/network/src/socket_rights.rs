@@ -1,5 +1,5 @@
-//! Which plugin may have which sockets of the host, which it gets with the interfaces that it follows. A plugin opens
-//! raw sockets of its own only with CAP_NET_RAW, which its configuration can deny (host/starter/src/rights.rs).
+//! Decides which sockets a plugin gets from the host with the interfaces that it follows. A plugin can open raw sockets
+//! itself only with CAP_NET_RAW, which its configuration can deny (host/starter/src/rights.rs).
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_kernel::ANY;
@@ -7,11 +7,11 @@ use spared_kernel::ANY;
 use super::Network;
 
 const NAME_MAX: usize = 15;
-/// Known sets of sockets.
+/// All known socket sets.
 const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
 
 impl Network {
-    /// 0 if a plugin may follow an interface with these sockets, else -errno.
+    /// Returns 0 if a plugin may follow an interface with these sockets, else -errno.
     pub(super) fn may_follow(
         &self,
         plugin: &str,
