@@ -1,5 +1,5 @@
-//! Files of the configuration that were changed and are not in use, keys that the next start would refuse, what else it
-//! would lack, and the folder of the state. A thread looks at them, as a disk may hang.
+//! Checks configuration files that were changed and are not in use, keys that the next start would refuse, what else
+//! that start would lack, and the state folder. A thread does this, as a disk may hang.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -15,14 +15,14 @@ use spared_state::state_file::obstacle;
 
 use crate::needs;
 
-/// Interval of the looks, each of which asks for the times of some files and for the room on a disk.
+/// Interval of the checks. Each reads the times of some files and the free space of a disk.
 const EVERY: Duration = Duration::from_secs(2);
-/// Time that an administrator has between an edit and the reload.
+/// Time that an administrator has between an edit and a reload.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Stack of the thread, which reads TOML. Only what it uses is locked.
+/// Stack size of the thread in bytes, which reads TOML. Only the used part is locked in memory.
 const STACK: usize = 1024 * 1024;
 
-/// The files, and what was last found.
+/// Thread that checks the files, and its last result.
 #[derive(Debug)]
 pub struct Files {
     in_force: Sender<(u64, Texts)>,
@@ -31,20 +31,20 @@ pub struct Files {
 
 #[derive(Debug, Default)]
 struct Found {
-    /// Number of the configuration in force, which the result is about.
+    /// Number of the configuration in force to which the result belongs.
     number: u64,
     seen: Seen,
-    /// Reason why nothing can be written in the folder of the state.
+    /// Reason why nothing can be written in the state folder.
     unwritable: Option<String>,
 }
 
-/// What differs from what is in force.
+/// Differences from the configuration in force.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     unused: Option<Edit>,
     /// Faults of the keys.
     keys: Vec<String>,
-    /// What else a restart would not bring back.
+    /// Other objects that would fail after a restart.
     lost: Vec<Lost>,
 }
 
@@ -57,7 +57,7 @@ struct Edit {
 }
 
 impl Files {
-    /// Begins to look at the files of which these are in force, and at the folder of the state.
+    /// Starts to check the files and the state folder. `setup` is the configuration in force.
     pub fn start(options: &Options, state: PathBuf, setup: &Setup) -> Self {
         let (in_force, changes) = channel();
         let found = Arc::new(Mutex::new(Found::default()));
@@ -72,7 +72,7 @@ impl Files {
         Self { in_force, found }
     }
 
-    /// Sets what is in force from now on.
+    /// Sets the configuration that is in force from now on.
     pub fn set(&self, setup: &Setup) {
         let number = {
             let mut found = lock(&self.found);
@@ -83,23 +83,24 @@ impl Files {
         let _ = self.in_force.send((number, setup.texts()));
     }
 
-    /// What was changed longer ago than an edit takes.
+    /// Returns the files that were changed longer ago than an edit takes.
     pub fn unused(&self, now: Instant) -> Option<UnusedFiles> {
         let found = lock(&self.found);
         found.seen.unused.as_ref().and_then(|edit| edit.told(now))
     }
 
-    /// Faults of the keys, as they are on the disk.
+    /// Returns faults of the keys, as they are on the disk.
     pub fn key_faults(&self) -> Vec<String> {
         lock(&self.found).seen.keys.clone()
     }
 
-    /// Reason why the daemon could not write its state now.
+    /// Returns the reason why the daemon could not write its state now.
     pub fn unwritable(&self) -> Option<String> {
         lock(&self.found).unwritable.clone()
     }
 
-    /// What else a restart would not bring back. What an edit that is not in use would mend or break is told with that edit.
+    /// Returns other objects that would fail after a restart. It does not consider edits that are not in use, which are
+    /// reported separately.
     pub fn lost_by_restart(&self) -> Vec<Lost> {
         lock(&self.found).seen.lost.clone()
     }
@@ -117,14 +118,14 @@ fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let unwritable = obstacle(state);
-        // what cannot be opened now was not changed
+        // a file that cannot be opened now counts as unchanged
         let seen = match needs::no_descriptor() {
             None => watch.look(Instant::now(), clock::now),
             Some(_) => watch.seen.clone(),
         };
         let mut found = lock(result);
         found.unwritable = unwritable;
-        // a result about what was in force before is none
+        // a result about an earlier configuration is dropped
         if found.number == number {
             found.seen = seen;
         }
@@ -152,7 +153,7 @@ impl Edit {
     }
 }
 
-/// The looks, one after the other.
+/// State between the checks.
 #[derive(Debug)]
 struct Watch {
     path: PathBuf,
@@ -160,8 +161,8 @@ struct Watch {
     secret: PathBuf,
     restart: Restart,
     in_force: Texts,
-    /// As they were at the last look; None if that was about another configuration, or found something lost, which may
-    /// be mended without a change.
+    /// Time stamps of the files at the last check. None if that was about another configuration. Also None if it found
+    /// an object that would fail, as that may be repaired without a change of these files.
     stamps: Option<(Stamps, (Stamps, String))>,
     seen: Seen,
 }
@@ -182,7 +183,7 @@ impl Watch {
         *self = Self::new(self.path.clone(), self.restart.clone(), in_force);
     }
 
-    /// Reads the files if something is another one than at the last look.
+    /// Reads the files if any time stamp has changed since the last check.
     fn look(&mut self, now: Instant, clock: impl FnOnce() -> String) -> Seen {
         let files = stamps(&self.path, &self.secret);
         let stamps = (files, self.restart.stamps(&self.in_force));
@@ -200,7 +201,7 @@ impl Watch {
                 unused,
             },
         });
-        // keys that do not fit an edit of spared.toml are told with it
+        // keys that do not match an edited spared.toml are reported with that edit
         let edited = self.seen.unused.iter().flat_map(|it| &it.unused.files);
         self.seen.keys = match edited.into_iter().any(|file| *file == self.path) {
             true => Vec::new(),
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(told(&mut watch, 0), None);
         write(after);
         assert_eq!(told(&mut watch, 5), None);
-        // a second edit does not begin it again
+        // a second edit does not restart the time
         write("node.name = \"r100\"\n");
         assert_eq!(told(&mut watch, 64), None);
         assert_eq!(told(&mut watch, 65).as_deref(), Some("5 s"));

@@ -1,4 +1,4 @@
-//! This node: how it was started, and the configuration in force.
+//! Stores how this node was started, and its configuration in force.
 
 use spared_config::{ByNode, Host, Link, Options, Setup};
 use spared_message::word::Introduction;
@@ -10,11 +10,11 @@ use spared_supervisor::Terms;
 pub struct Here {
     options: Options,
     setup: Setup,
-    /// What the files name by node.
+    /// Names in the files that differ by node.
     by_node: ByNode,
-    /// Kernel settings that a plugin sets with the role.
+    /// Kernel settings that plugins set with the role.
     by_role: Vec<String>,
-    /// Values of `fence` and `realtime` with which this process runs.
+    /// Values of `fence` and `realtime` with which this process was started.
     at_start: (bool, bool),
     started: String,
 }
@@ -37,7 +37,7 @@ impl Here {
         std::mem::replace(&mut self.setup, setup)
     }
 
-    /// Keys of spared.toml whose values wait for a restart.
+    /// Returns the keys of spared.toml whose values wait for a restart.
     pub fn not_in_force(&self) -> Vec<String> {
         let (fenced, realtime) = self.at_start;
         let host = &self.setup.host;
@@ -61,27 +61,27 @@ impl Here {
         &self.setup.host
     }
 
-    /// What the files name by node.
+    /// Returns the names in the files that differ by node.
     pub fn by_node(&self) -> &ByNode {
         &self.by_node
     }
 
-    /// Kernel settings that a plugin sets with the role.
+    /// Returns the kernel settings that plugins set with the role.
     pub fn by_role(&self) -> &[String] {
         &self.by_role
     }
 
-    /// Time at which this process started.
+    /// Returns the time at which this process started.
     pub fn started(&self) -> &str {
         &self.started
     }
 
-    /// Name of this node.
+    /// Returns the name of this node.
     pub fn node(&self) -> &str {
         &self.setup.host.node
     }
 
-    /// Name of the other node, if one is configured, with or without a link to it.
+    /// Returns the name of the other node, if one is configured, with or without a link to it.
     pub fn pair_name(&self) -> Option<&str> {
         let host = &self.setup.host;
         let keyed = host.link.as_ref().map(|link| link.peer.as_str());
@@ -89,33 +89,33 @@ impl Here {
         keyed.or_else(|| named.map(String::as_str))
     }
 
-    /// Name of the peer; None without a link.
+    /// Returns the name of the peer; None without a link.
     pub fn peer_name(&self) -> Option<&str> {
         self.linked().map(|link| link.peer.as_str())
     }
 
-    /// Name of the peer for sentences.
+    /// Returns the name of the peer for sentences.
     pub fn peer(&self) -> &str {
         self.peer_name().unwrap_or("the peer")
     }
 
-    /// The link, if it has paths.
+    /// Returns the link, if it has paths.
     pub fn linked(&self) -> Option<&Link> {
         self.setup.host.linked()
     }
 
-    /// True if a plugin is enabled.
+    /// Returns true if a plugin is enabled.
     pub fn has_plugins(&self) -> bool {
         self.setup.plugins.iter().any(|plugin| plugin.enabled)
     }
 
-    /// True if a plugin of this name is installed, enabled or not.
+    /// Returns true if a plugin of this name is installed, enabled or not.
     pub fn has_library(&self, name: &str) -> bool {
         let library = self.options.plugin_dir.join(format!("{name}.so"));
         !name.contains(['/', '.']) && library.is_file()
     }
 
-    /// What the peer is told first.
+    /// Returns the introduction, which is sent to the peer first.
     pub fn introduction(&self) -> Introduction {
         Introduction {
             node: self.node().to_owned(),
@@ -125,7 +125,7 @@ impl Here {
         }
     }
 
-    /// Terms for workers, from the options and the configuration.
+    /// Returns the terms for workers, from the configuration.
     pub fn terms(&self) -> Terms {
         let host = self.host();
         Terms {

@@ -1,5 +1,5 @@
-//! What this node knows: its configuration, the pair, the standing orders of the administrator, the record of each
-//! second. [`NodeView`] reads these and all other owners, and makes facts for the verdict, the status and causes.
+//! Stores what this node knows: its configuration, the pair, the administrator's standing orders, and the record of
+//! each second. [`NodeView`] reads these and all other owners, and makes facts for the verdict, the status and causes.
 //!
 //! No owner here changes another, and nothing waits.
 

@@ -1,5 +1,6 @@
-//! What must be equal on both machines and is no rule of a firewall: kernel settings, default routes and rules of policy
-//! routing; also the addresses of this node, and what the machine withholds. A thread reads them, as hundreds of files take a while.
+//! Reads what must be equal on both machines, except firewall rules: kernel settings, default routes and rules of
+//! policy routing. Also reads the addresses of this node, and its unmet needs. A thread does this, as reading hundreds
+//! of files takes time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,10 +17,10 @@ use crate::needs::{self, Asked, Memory};
 use crate::policy;
 use crate::sysctls::Sysctls;
 
-/// Interval of the looks.
+/// Interval between two reads.
 const EVERY: Duration = Duration::from_secs(5);
 const STACK: usize = 256 * 1024;
-/// Settings of all interfaces on which forwarding depends.
+/// Settings for all interfaces on which forwarding depends.
 const NAMED: [&str; 10] = [
     "net.ipv4.ip_forward",
     "net.ipv4.ip_nonlocal_bind",
@@ -32,9 +33,9 @@ const NAMED: [&str; 10] = [
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
 ];
-/// Settings of an interface of a group.
+/// Settings that are compared for each interface of a group.
 const OF_INTERFACE: [&str; 1] = ["rp_filter"];
-/// Folder with the settings of connection tracking, and those of them that decide what passes.
+/// Folder with the settings of connection tracking. `OF_CONNTRACK` are the ones that decide which packets pass.
 const CONNTRACK: &str = "net/netfilter";
 const OF_CONNTRACK: [&str; 6] = [
     "nf_conntrack_max",
@@ -45,7 +46,8 @@ const OF_CONNTRACK: [&str; 6] = [
     "nf_conntrack_helper",
 ];
 const TIMEOUT: &str = "timeout";
-/// Addresses that nobody has. Two halves of the Internet are a default route, too, and so is 2000::/3.
+/// Addresses that nobody has, by family, and the longest prefix that counts as a default route: two halves of the
+/// Internet do, and so does 2000::/3.
 const NOWHERE: [(&str, IpAddr, u8); 2] = [
     ("IPv4", IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)), 1),
     (
@@ -55,44 +57,44 @@ const NOWHERE: [(&str, IpAddr, u8); 2] = [
     ),
 ];
 
-/// What to read.
+/// Objects to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Interfaces of groups, with the name of each on the first node.
+    /// Interfaces of groups, each with its name on the first node.
     pub interfaces: BTreeMap<String, String>,
-    /// MTU of each of these.
+    /// MTU of each of these interfaces.
     pub mtus: BTreeMap<String, u32>,
     /// Settings that a plugin sets with the role.
     pub by_role: Vec<String>,
-    /// Virtual addresses, which are no node's own.
+    /// Virtual addresses, which do not belong to a node.
     pub virtuals: BTreeSet<IpAddr>,
-    /// Families with a default route that comes with a group: the node that is backup gets it with the role.
+    /// Families with a default route of a group. A backup gets this route when it becomes active.
     pub default_routes: BTreeSet<String>,
-    /// What has to answer and to be set.
+    /// Objects whose needs are checked.
     pub asked: Asked,
 }
 
-/// What was read last.
+/// Result of a read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
-    /// Values by name; those of an interface by its name on the first node.
+    /// Values of settings by name. An interface is named as on the first node.
     pub settings: BTreeMap<String, String>,
-    /// Families with a default route, now or with the role; None: not known, or there is no group that needs one.
+    /// Families with a default route, now or when active; None if not known, or if no group needs one.
     pub default_routes: Option<BTreeSet<String>>,
-    /// Rules of policy routing in words; None: not known, or there is no group that needs them.
+    /// Rules of policy routing as text; None if not known, or if no group needs them.
     pub routing_rules: Option<BTreeSet<String>>,
     /// Addresses of this node that spared did not set.
     pub addresses: BTreeSet<IpAddr>,
-    /// What the machine withholds.
+    /// Needs of the daemon that the machine does not meet.
     pub needs: Needs,
 }
 
-/// The thread and its last result.
+/// Thread that reads, and its last result.
 #[derive(Debug)]
 pub struct Machine {
     wanted: Sender<Wanted>,
     last: Wanted,
-    /// When to look again what is wanted.
+    /// Time at which the wanted objects are computed again.
     due: Option<Instant>,
     found: Arc<Mutex<Found>>,
 }
@@ -100,12 +102,12 @@ pub struct Machine {
 #[derive(Debug, Default)]
 struct Found {
     read: Option<Read>,
-    /// It was not taken note of yet.
+    /// True if the result was not yet taken.
     is_new: bool,
 }
 
 impl Machine {
-    /// Begins to look, once [`set`](Self::set) says what for.
+    /// Starts the thread. It begins to read after [`set`](Self::set).
     pub fn start() -> Self {
         let (wanted, changes) = channel();
         let found = Arc::new(Mutex::new(Found::default()));
@@ -127,7 +129,7 @@ impl Machine {
         }
     }
 
-    /// True if [`set`](Self::set) is due: it costs time if there are hundreds of groups.
+    /// Returns true if [`set`](Self::set) is due, which takes time if there are hundreds of groups.
     pub fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.due.is_none_or(|due| now >= due);
         if is_due {
@@ -136,7 +138,7 @@ impl Machine {
         is_due
     }
 
-    /// Sets what to read from now on.
+    /// Sets the objects to read from now on.
     pub fn set(&mut self, wanted: Wanted) {
         if wanted != self.last {
             self.last = wanted.clone();
@@ -144,12 +146,12 @@ impl Machine {
         }
     }
 
-    /// Whether something else was read since the last call.
+    /// Returns true if the result has changed since the last call.
     pub fn take_is_new(&self) -> bool {
         std::mem::take(&mut lock(&self.found).is_new)
     }
 
-    /// What the machine withholds from the daemon, as far as it was looked at.
+    /// Returns the needs of the daemon that the machine did not meet at the last read.
     pub fn needs(&self) -> Needs {
         let found = lock(&self.found);
         found
@@ -159,7 +161,7 @@ impl Machine {
             .unwrap_or_default()
     }
 
-    /// What was read last; None: nothing yet.
+    /// Returns the last result; None before the first one.
     pub fn read(&self) -> Option<Read> {
         lock(&self.found).read.clone()
     }

@@ -1,4 +1,5 @@
-//! What the machine withholds from the daemon while it runs: answers for virtual addresses, settings, descriptors.
+//! Checks if the machine meets the needs of the running daemon: answers for virtual addresses, writable settings,
+//! descriptors, routes and real-time priority.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,11 +14,11 @@ use spared_pair::{Needs, RealTimeLost, Unanswered, ignores_arp, setting_of};
 use spared_process::about::real_time_priority;
 
 const SETTINGS: &str = "/proc/sys";
-/// Those that matter; of others the unit itself makes a read-only mount.
+/// Folder whose settings are needed. The systemd unit itself mounts others read-only.
 const WRITABLE: &str = "/proc/sys/net";
 
-/// Addresses in each half of the internet, to which nobody sends anything here: two of each, as one may be refused for
-/// a reason.
+/// Addresses in each half of the internet, for looking up routes: nothing is sent to them. There are two in each half,
+/// as one of them may be refused deliberately.
 const FAR: [(&str, &[[IpAddr; 2]]); 2] = [
     (
         "IPv4",
@@ -29,7 +30,7 @@ const FAR: [(&str, &[[IpAddr; 2]]); 2] = [
     ("IPv6", &[[v6(0x2001, 0x4860), v6(0x2a00, 0x1450)]]),
 ];
 
-/// What has to answer and to be set.
+/// Objects whose needs are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Devices that have to answer for virtual addresses.
@@ -38,20 +39,20 @@ pub struct Asked {
     pub by_role: Vec<String>,
     /// Families with a default route of a group for which this node is active.
     pub active_defaults: BTreeSet<String>,
-    /// The plugin that elects, and its process.
+    /// Elector plugin, and the id of its process.
     pub elector: Option<(String, u32)>,
 }
 
-/// What was found at earlier looks.
+/// Results of earlier checks.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Process of the elector that had real-time priority, and which.
+    /// Id of the elector's process that had real-time priority, and that priority.
     real_time: Option<(u32, u32)>,
-    /// Families of which a route refused packets at the last look.
+    /// Families in which a route refused packets at the last check.
     refused: Vec<String>,
 }
 
-/// Looks at the settings of the machine, at its routes if there are `requests`, and whether a file can be opened.
+/// Checks the settings of the machine, and if a file can be opened. If there are `requests`, also checks its routes.
 pub fn look(asked: &Asked, memory: &mut Memory, requests: Option<&mut Requests>) -> Needs {
     let is_read_only = || {
         let there = statvfs(WRITABLE);
@@ -69,14 +70,14 @@ pub fn look(asked: &Asked, memory: &mut Memory, requests: Option<&mut Requests>)
 }
 
 impl Memory {
-    // while a role changes the group's route comes last
+    // only what was found twice counts: during a role change the group's route is added last
     fn refused(&mut self, now: Vec<String>) -> Vec<String> {
         let before = std::mem::replace(&mut self.refused, now);
         let is_still = |it: &&String| before.contains(it);
         self.refused.iter().filter(is_still).cloned().collect()
     }
 
-    // one that never had it is no fault of the moment
+    // a process that never had real-time priority has not lost it
     fn real_time_lost(
         &mut self,
         elector: Option<&(String, u32)>,
@@ -121,7 +122,7 @@ const fn v6(first: u16, second: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 1))
 }
 
-/// The error by which nothing can be opened, whatever it is: no file is at fault.
+/// Returns the error if no file at all can be opened, as no descriptor is left.
 pub fn no_descriptor() -> Option<io::Error> {
     let error = File::open("/dev/null").err()?;
     let codes = [Errno::MFILE, Errno::NFILE].map(|it| Some(it.raw_os_error()));
@@ -137,7 +138,7 @@ fn unanswered(asked: &Asked, setting: &dyn Fn(&str) -> Option<i64>) -> Vec<Unans
     let devices = asked.devices.iter();
     let all = |device: (&String, &Answering)| unanswered_on(device.0, device.1, setting);
     let mut found: Vec<Unanswered> = devices.filter_map(all).collect();
-    // of many devices on an interface one is enough
+    // one of several devices on an interface is enough
     found.dedup_by(|one, other| one.interface == other.interface);
     found
 }
@@ -160,20 +161,21 @@ fn unanswered_on(
         return None;
     }
     let of = |at: &str, key: &str| setting(&format!("net/ipv4/conf/{at}/{key}")).unwrap_or(0);
-    // the greater one counts
+    // the greater value is in force
     let (own, all) = (of(device, "arp_ignore"), of("all", "arp_ignore"));
     let value = own.max(all);
     if ignores_arp(value, answering.hosts_only) {
         let at = if all == value { "all" } else { device };
         return Some(by(setting_of("ipv4", at, "arp_ignore"), value));
     }
-    // the way back from a virtual MAC address is another interface
+    // replies to requests for a virtual MAC leave by another interface
     let filter = of("all", "arp_filter");
     (answering.is_virtual && filter == 1)
         .then(|| by(setting_of("ipv4", "all", "arp_filter"), filter))
 }
 
-// In a container whose settings were always read-only, IPv6 was never switched off.
+// Returns settings that must be written but are read-only. A container whose settings were always read-only never
+// switched IPv6 off, so its devices are not listed.
 fn unwritable(
     asked: &Asked,
     is_read_only: impl FnOnce() -> bool,
@@ -246,7 +248,7 @@ mod tests {
         };
         let asked = asked("vrrp7.lan/7", answering);
         let told = |settings: &[(&str, i64)]| of(&asked, settings);
-        // that of the interface itself has no say
+        // the setting of the interface itself does not matter
         assert_eq!(told(&[("net/ipv4/conf/lan.7/arp_ignore", 8)]), [""; 0]);
         assert_eq!(
             told(&[("net/ipv4/conf/all/arp_ignore", 2)]),

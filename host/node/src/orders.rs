@@ -1,5 +1,4 @@
-//! Standing orders of the administrator: force, maintenance and freeze, with the file that keeps them over
-//! restarts.
+//! Executes standing orders of the administrator: force, maintenance and freeze. A file keeps them over restarts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use spared_process::clock;
 use spared_requests::ForcePlan;
 use spared_state::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store};
 
-/// The overrides in force, and their file.
+/// Overrides in force, and their file.
 #[derive(Debug)]
 pub struct Orders {
     overrides: Overrides,
@@ -32,12 +31,12 @@ impl Orders {
 
     // ---- force
 
-    /// Groups that are forced on this node.
+    /// Returns the groups that are forced on this node.
     pub fn forced(&self) -> &BTreeMap<String, overrides::Forced> {
         self.overrides.forced()
     }
 
-    /// Forces a group or all, as planned, or ends that. Returns the answer.
+    /// Forces one group or all, as planned, or ends the force. Returns the answer.
     pub fn force(&mut self, groups: &mut Groups, plan: ForcePlan, to: Force, by: &str) -> Answer {
         let names = match plan {
             ForcePlan::Groups(names) => names,
@@ -90,10 +89,10 @@ impl Orders {
         Notice::warn(Kind::Maintenance, text).because("on")
     }
 
-    /// Ends maintenance. Returns the event, as above.
+    /// Ends maintenance. Returns the event, whose text is the first line of the answer.
     ///
     /// # Errors
-    /// The answer where this node was not in maintenance.
+    /// The answer, if this node was not in maintenance.
     pub fn end_maintenance(&mut self, node: &str, by: &str) -> Result<Notice, Answer> {
         if !self.overrides.end_maintenance() {
             let lines = vec![format!("{node} is not in maintenance")];
@@ -114,8 +113,8 @@ impl Orders {
 
     // ---- freeze
 
-    /// Freezes the pair, or ends that with a duration of zero; somebody said so some time ago. Returns the event,
-    /// whose text is the answer.
+    /// Freezes the pair, or ends the freeze with a duration of zero. `age` is the time since the order was given.
+    /// Returns the event, whose text is the answer.
     pub fn freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Notice {
         self.overrides.begin_freeze(clock_now(), lasts, by, age);
         let (text, reason) = match lasts.is_zero() {
@@ -131,7 +130,7 @@ impl Orders {
         Notice::new(Kind::Freeze, text).because(reason)
     }
 
-    /// The last order about freezing, for the other node.
+    /// Returns the last order about freezing, for the other node.
     pub fn freeze_word(&self) -> Option<Word> {
         let order = self.overrides.freeze_order(clock_now())?;
         Some(Word::Freeze {
@@ -141,7 +140,7 @@ impl Orders {
         })
     }
 
-    /// Freezes as the peer's administrator asked. None if somebody has said something here since.
+    /// Freezes as ordered on the peer. None if a newer order was given here.
     pub fn handle_freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Option<Notice> {
         let lasts = lasts.min(FREEZE_MAX);
         let is_news = self.overrides.is_news(clock_now(), lasts, age);
@@ -155,7 +154,7 @@ impl Orders {
 
     // ---- consequences
 
-    /// Passes the orders on to the groups. A group that was claimed only now is forced from the start.
+    /// Passes the orders to the groups. A group that was claimed just now is forced from the start.
     pub fn apply(&self, groups: &mut Groups) {
         for (group, forced) in self.overrides.forced() {
             let to = match forced.active {
@@ -175,7 +174,7 @@ impl Orders {
 
     // ---- over restarts
 
-    /// Warnings about the orders of an earlier run.
+    /// Returns warnings about orders of an earlier run.
     pub fn restored(&self, node: &str) -> Vec<Notice> {
         let mut notices = Vec::new();
         if let Some(it) = self.overrides.maintenance() {
@@ -214,32 +213,32 @@ impl Orders {
         notices.map(|it| it.because("over")).collect()
     }
 
-    /// Time at which the next order ends by itself.
+    /// Returns the time at which the next order ends by itself.
     pub fn next_timeout(&self) -> Option<Instant> {
         let until_ns = self.overrides.next_timeout()?;
         let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
         Some(Instant::now() + Duration::from_nanos(left_ns))
     }
 
-    /// Writes the orders. Returns the answer of these lines.
+    /// Writes the orders. Returns an answer with these lines.
     pub fn done(&mut self, mut lines: Vec<String>) -> Answer {
         lines.extend(self.keep());
         Answer::Done { lines }
     }
 
-    /// Writes the orders. A line for the client if that failed.
+    /// Writes the orders. Returns a line for the client if that failed.
     pub fn keep(&mut self) -> Option<String> {
         let why = self.store.write(&self.overrides).err()?;
         Some(format!("in force, but lost at a restart: {why}"))
     }
 
-    /// Reason why the orders would be lost by a restart.
+    /// Returns the reason why a restart would lose the orders.
     pub fn fault(&self) -> Option<String> {
         self.store.fault()
     }
 }
 
-/// Time of a maintenance; None: until somebody ends it.
+/// Returns the duration of a maintenance; None if it lasts until somebody ends it.
 ///
 /// # Errors
 /// It is too short or too long.
@@ -254,7 +253,7 @@ pub fn maintenance_time(for_s: Option<u64>) -> Result<Option<Duration>, Answer> 
     }
 }
 
-/// Time of a freeze; zero ends it.
+/// Returns the duration of a freeze. Zero ends it.
 ///
 /// # Errors
 /// It is too long.

@@ -1,5 +1,5 @@
-//! What this node knows of the pair: quality from the checks of its plugins, what each node lacks, the peer's
-//! facts, and how the files of both differ.
+//! Stores what this node knows about the pair: quality from the checks of its plugins, why each node is not ready, the
+//! peer's facts, and differences between the files of both nodes.
 
 mod failing;
 mod questions;
@@ -33,17 +33,17 @@ use super::orders::Orders;
 pub struct Pair {
     peer: Peer,
     quality: Quality,
-    /// What this node lacks for a failover to it without loss. Empty: ready.
+    /// Reasons why a failover to this node would lose something; empty if it is ready.
     missing: Vec<String>,
     joining: Joining,
-    /// By plugin: whether it last reported to be in sync, and why not.
+    /// Last report of each plugin: true if it is in sync, and the reason if it is not.
     in_sync: BTreeMap<String, (bool, String)>,
-    /// By plugin and group: why the plugin did not take the group's role.
+    /// Reason why a plugin did not take a group's role, by plugin and group.
     failed_roles: BTreeMap<(String, String), String>,
     failing: Failing,
-    /// By plugin: keys of its file whose scope is not the pair.
+    /// Keys of each plugin's file whose scope is not the pair.
     scopes: BTreeMap<String, Vec<(String, Scope)>>,
-    /// Why the link is down.
+    /// Reason why the link is down.
     link_down: String,
     up_at: Option<Instant>,
     /// Links on which the peer is heard, or was last heard.
@@ -51,14 +51,14 @@ pub struct Pair {
     peer_ready: Option<bool>,
     /// Differences that were recorded as events.
     told: Vec<Difference>,
-    /// Some of this state may have changed.
+    /// True if some of this state may have changed.
     is_touched: bool,
-    /// When to compute again what each node lacks.
+    /// Pace at which the readiness of the nodes is computed.
     readiness: Pace,
 }
 
 impl Pair {
-    /// Notes that something has changed on which what the nodes lack depends.
+    /// Notes a change that may affect the readiness of the nodes.
     pub fn touch(&mut self) {
         self.is_touched = true;
     }
@@ -67,24 +67,24 @@ impl Pair {
         std::mem::take(&mut self.is_touched)
     }
 
-    /// True if what this node lacks may have changed and waits for its turn.
+    /// Returns true if this node's readiness may have changed and is not computed yet.
     pub fn is_outdated(&self) -> bool {
         self.is_touched || self.readiness.is_wanted()
     }
 
-    /// True if it is time to compute what each node lacks.
+    /// Returns true if it is time to compute the readiness of the nodes.
     pub fn is_readiness_due(&self, now: Instant) -> bool {
         self.readiness.is_due(now)
     }
 
     // ---- what is known
 
-    /// Quality of this node.
+    /// Returns the quality of this node.
     pub fn quality(&self) -> &Quality {
         &self.quality
     }
 
-    /// What this node lacks for a failover to it without loss. Empty: ready.
+    /// Returns the reasons why a failover to this node would lose something; empty if it is ready.
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
@@ -93,47 +93,48 @@ impl Pair {
         self.peer.is_up()
     }
 
-    /// The peer's last report of itself.
+    /// Returns the facts that the peer last sent about itself.
     pub fn facts(&self) -> Option<&NodeFacts> {
         self.peer.facts()
     }
 
-    /// Time since that report.
+    /// Returns the time since the peer sent its last facts.
     pub fn facts_age(&self, now: Instant) -> Option<Duration> {
         self.peer.facts_age(now)
     }
 
-    /// The same, if it is long ago.
+    /// Returns the time since the peer sent its last facts, if it is too long ago.
     pub fn facts_silent(&self, now: Instant) -> Option<Duration> {
         self.peer.silent(now)
     }
 
-    /// Keys that differ between the files of both nodes.
+    /// Returns the keys that differ between the files of both nodes.
     pub fn differences(&self) -> &[Difference] {
         self.peer.differences()
     }
 
-    /// What has differed between both machines for as long as the configuration says.
+    /// Returns the differences between both machines that have lasted for the configured time.
     pub fn machine_differences(&self, now: Instant, equal: &Equal) -> Vec<MachineDifference> {
         self.peer.machine_differences(now, equal.after)
     }
 
-    /// Digest of all that is compared of this node's files. None if nothing is compared.
+    /// Returns a digest of all compared keys of this node's files; None if nothing is compared.
     pub fn digest(&self) -> Option<String> {
         self.peer.digest()
     }
 
-    /// Links on which the peer is heard, or was last heard.
+    /// Returns the links on which the peer is heard, or was last heard.
     pub fn heard_on(&self) -> &[String] {
         &self.heard_on
     }
 
-    /// Whether a plugin last reported to be in sync, and why not.
+    /// Returns true if a plugin last reported to be in sync, and otherwise the reason.
     pub fn in_sync(&self, plugin: &str) -> (bool, String) {
         self.in_sync.get(plugin).cloned().unwrap_or_default()
     }
 
-    /// Why a plugin did not take a role, by group. A group that it no longer follows, or that is gone, has none.
+    /// Returns the reasons why a plugin did not take a role, by group. Groups that are gone, or that it no longer
+    /// follows, are left out.
     pub fn failed_roles(&self, plugin: &str, groups: &Groups) -> BTreeMap<String, String> {
         let failed = self.failed_roles.iter();
         let failed =
@@ -142,7 +143,7 @@ impl Pair {
         failed.collect()
     }
 
-    /// Callbacks of a plugin that fail, and why.
+    /// Returns the failing callbacks of a plugin, with the reasons.
     pub fn failing_callbacks(&self, plugin: &str) -> BTreeMap<String, String> {
         self.failing.of(plugin)
     }
@@ -170,7 +171,7 @@ impl Pair {
         self.peer.poll_word()
     }
 
-    /// Handles a word of the peer about its files, or about what is asked. Returns all others.
+    /// Handles a word of the peer about its files, its machine, or orders. Returns all other words.
     pub fn handle_word(&mut self, word: Word) -> Option<Word> {
         match word {
             Word::Digests { files } => self.peer.handle_digests(files),
@@ -206,7 +207,8 @@ impl Pair {
         }
     }
 
-    /// Notes what the peer lacks to become active. `is_ordered`: an administrator keeps it as it is.
+    /// Notes if the peer is ready, or its first reason why it is not. `is_ordered` is true if an administrator's order
+    /// keeps it from being ready.
     fn note_readiness(
         &mut self,
         peer: &str,
@@ -217,8 +219,8 @@ impl Pair {
         if known == Some(lack.is_none()) {
             return None;
         }
-        // A peer that has only just joined is never ready at first, without an event. What an administrator keeps from
-        // it is no part of its joining.
+        // A peer that has just joined is never ready at first, which is no event. An administrator's order is not part
+        // of its joining.
         let is_joining = known.is_none() && !is_ordered;
         self.peer_ready = (lack.is_none() || !is_joining).then_some(lack.is_none());
         let Some(lack) = lack else {
@@ -248,7 +250,7 @@ impl Pair {
     /// Handles a check of a plugin.
     ///
     /// # Errors
-    /// Why the check is ignored.
+    /// The reason why the check is ignored.
     pub fn handle_check(
         &mut self,
         plugin: &str,
@@ -289,19 +291,19 @@ impl Pair {
         self.compare_files(here);
     }
 
-    /// Scopes of keys in a plugin's file that are not the pair's.
+    /// Returns the keys of a plugin's file whose scope is not the pair, with their scopes.
     pub fn scopes_of(&self, plugin: &str) -> &[(String, Scope)] {
         self.scopes.get(plugin).map_or(&[], Vec::as_slice)
     }
 
-    /// Handles that a plugin runs: it has read its configuration, so its scopes are known.
+    /// Handles a plugin that runs: it has read its configuration, so its scopes are known.
     pub fn handle_plugin_up(&mut self, now: Instant, here: &Here, plugin: &str) {
         self.scopes.entry(plugin.to_owned()).or_default();
         self.compare_files(here);
         self.quality.handle_up(now, plugin);
     }
 
-    /// Ends what a failure of the plugin cost in quality: the plugin runs and has passed its trial.
+    /// Handles a plugin that runs again and has been stable for a while: its failure no longer lowers the quality.
     pub fn handle_plugin_recovered(&mut self, plugin: &str) -> Option<Notice> {
         let change = self.quality.handle_recovered(plugin);
         self.note_quality(change)
@@ -316,8 +318,8 @@ impl Pair {
         self.is_touched = true;
     }
 
-    /// Handles that a plugin was given up, or refused its configuration.
-    /// `is_aside`: the node is as fit to be active as before.
+    /// Handles a plugin that was given up or refused its configuration. `is_aside` is true if the node can be active as
+    /// well as before.
     pub fn handle_plugin_failed(
         &mut self,
         plugin: &str,
@@ -337,7 +339,7 @@ impl Pair {
         self.note_quality(change)
     }
 
-    /// Notes whether a plugin took a role. The last report counts.
+    /// Stores if a plugin took a role. The last report counts.
     pub fn handle_role(&mut self, plugin: String, group: String, result: Result<(), String>) {
         let key = (plugin, group);
         match result {
@@ -402,12 +404,12 @@ impl Pair {
         self.told = found;
     }
 
-    /// Takes what must be equal on both machines, as this one has it.
+    /// Sets the values of this machine that must be equal on both.
     pub fn set_machine(&mut self, now: Instant, facts: MachineFacts) {
         self.peer.set_machine(now, facts);
     }
 
-    /// Takes what of it may differ.
+    /// Sets the names of values that may differ.
     pub fn set_ignored(&mut self, now: Instant, here: &Here) {
         let ignored = here.host().equal.ignore.iter();
         let ignored = ignored.chain(&here.by_node().tables).cloned();
@@ -416,8 +418,8 @@ impl Pair {
 
     // ---- consequences
 
-    /// Passes the present state on to the groups at once, after anything may have changed. `behind` counts
-    /// the plugins that are not in sync; None: there is no peer.
+    /// Passes the present state to the groups, after anything may have changed. `behind` is the number of plugins that
+    /// are not in sync; None if there is no peer.
     pub fn refresh(
         &mut self,
         now: Instant,
@@ -435,13 +437,14 @@ impl Pair {
         groups.set_joining(behind.is_some_and(|behind| self.joining.update(now, behind)));
     }
 
-    /// Computes what this node lacks from its facts.
+    /// Computes from its facts why this node is not ready.
     pub fn update_missing(&mut self, own: &NodeFacts, peer: &str) {
         self.missing = self.lacks(own, peer);
     }
 
-    /// Computes what this node lacks, and tells the peer its facts. Returns what it lacks to become active. The
-    /// cost grows with all groups, so between role changes of many groups at once it would delay the next.
+    /// Computes why this node is not ready, and sends its facts to the peer. Returns the reasons without those that a
+    /// forced role gives. The cost grows with the number of groups, so during role changes of many groups it would
+    /// delay the next one.
     pub fn refresh_readiness(
         &mut self,
         now: Instant,
@@ -464,7 +467,7 @@ impl Pair {
         lacks
     }
 
-    /// Notes that what the nodes lack is known as of now.
+    /// Notes that the readiness of the nodes has been computed.
     pub fn end_readiness(&mut self, begun: Instant) {
         self.readiness.handle_done(begun, Instant::now());
     }
@@ -487,8 +490,9 @@ impl Pair {
         due.into_iter().flatten().min()
     }
 
-    /// Handles what is due. Returns an event, and the questions that the peer has not answered in time. If the
-    /// paths to it are mute, a status does not wait for the second in which one of them may answer.
+    /// Handles what is due. Returns an event, and the questions that the peer has not answered in time. If nothing
+    /// arrives from the peer (`is_mute`), questions end `STATUS_TIMEOUT` earlier, so that a status does not wait for a
+    /// peer that cannot answer.
     pub fn handle_timeout(&mut self, now: Instant, is_mute: bool) -> (Option<Notice>, Vec<u64>) {
         let change = self.quality.handle_timeout(now);
         let notice = change.and_then(|change| self.note_quality(Some(change)));

@@ -1,4 +1,4 @@
-//! Rules of policy routing in words, with the names that both nodes share.
+//! Formats rules of policy routing, with names that are the same on both nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use spared_netlink::Rule;
 use spared_netlink::constants::TUNNEL_ROUTE_PROTOCOL;
 
-/// More are not compared: a program makes them.
+/// Maximum number of rules. More are not compared, as a program makes them.
 const RULES_MAX: usize = 128;
-/// Table and priority of the rule that charon makes while it runs, on the active node alone.
+/// Table and priority of the rule that charon adds while it runs, which is only on the active node.
 const CHARON: u32 = 220;
 
-/// The rules that must be the same on both nodes; None: they are too many.
+/// Returns the rules that must be the same on both nodes; None if there are too many.
 pub fn rules(
     all: &[Rule],
     interfaces: &BTreeMap<String, String>,
@@ -24,7 +24,7 @@ pub fn rules(
     Some(found).filter(|it| it.len() <= RULES_MAX)
 }
 
-// "IPv4 100: from 10.0.0.0/8 iif lan lookup 100", almost as `ip rule` has it.
+// Formats a rule almost as `ip rule` does: "IPv4 100: from 10.0.0.0/8 iif lan lookup 100".
 fn words(rule: &Rule, interfaces: &BTreeMap<String, String>, own: &BTreeSet<IpAddr>) -> String {
     let family = if rule.is_ipv6 { "IPv6" } else { "IPv4" };
     let mut line = format!("{family} {}:", rule.priority);

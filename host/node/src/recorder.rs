@@ -1,7 +1,7 @@
-//! The record of each second, for the ring: state of the host, and totals of the elector.
+//! Makes the record of each second for the ring: state of the host, and totals of the elector.
 //!
-//! The elector is asked `totals` once a second, if it has that verb: two small messages, sums over its
-//! groups, and the faults that only the elector knows.
+//! Once a second the elector is asked for `totals`, if it has that verb. This takes two small messages. The answer has
+//! sums over its groups, and the faults that only the elector knows.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,20 +18,20 @@ use spared_supervisor::Supervisor;
 use super::view::NodeView;
 
 const TOTALS: &str = "totals";
-/// Time for the elector to answer.
+/// Time limit for the elector's answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time after which the elector's last answer says nothing about the present.
+/// Time after which the elector's last answer is outdated.
 const STALE: Duration = Duration::from_secs(5);
 
-/// What is known of the elector's answers.
+/// Answers of the elector that have arrived.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// Name of the elector, and its latest answer: when, and by which clock people read.
+    /// Name of the elector, and the time of its latest answer: for computing, and as readable text.
     last: Option<(String, Instant, String)>,
 }
 
 impl Answers {
-    /// Notes an answer, or that an elector is asked for the first time.
+    /// Notes an answer, or the first request to an elector.
     fn note(&mut self, now: Instant, plugin: &str) {
         self.last = Some((plugin.to_owned(), now, clock::now()));
     }
@@ -42,7 +42,7 @@ impl Answers {
         }
     }
 
-    /// The elector, if it has not answered for too long.
+    /// Returns the elector, if it has not answered for too long.
     pub fn silent(&self, now: Instant) -> Option<SilentElector> {
         let (plugin, at, since) = self.last.as_ref()?;
         let is_silent = now.saturating_duration_since(*at) > STALE;
@@ -53,11 +53,11 @@ impl Answers {
     }
 }
 
-/// The record that is not written yet.
+/// Writes the records, and keeps the one that waits for the elector.
 #[derive(Debug)]
 pub struct Recorder {
     writer: Writer,
-    /// Id of the question to the elector, the elector, and the record that waits for the answer.
+    /// Id of the pending request, name of the elector, and the record that waits for the answer.
     open: Option<(u64, String, Second)>,
     answers: Answers,
     /// Faults that only the elector knows, by group, as of its last answer.
@@ -88,7 +88,7 @@ impl Recorder {
         self.open.as_ref().is_some_and(|(asked, ..)| *asked == id)
     }
 
-    // Writes the record without an answer, which did not come within the second.
+    // Writes the record without the elector's answer, which did not arrive within the second.
     fn give_up(&mut self) {
         if let Some((_, plugin, mut second)) = self.open.take() {
             second.elector_silent = format!("{plugin} does not answer");
@@ -96,17 +96,17 @@ impl Recorder {
         }
     }
 
-    /// The elector, if it has not answered for too long.
+    /// Returns the elector, if it has not answered for too long.
     pub fn silent(&self, now: Instant) -> Option<SilentElector> {
         self.answers.silent(now)
     }
 
-    /// Faults of a group that only the elector knows, as of its last answer.
+    /// Returns the faults of a group that only the elector knows, as of its last answer.
     pub fn faults_of(&self, group: &str) -> Option<&Details> {
         self.faults.get(group)
     }
 
-    /// Takes the elector's answer: sums for the record, and the faults of its groups.
+    /// Handles the elector's answer: sums for the record, and the faults of its groups.
     pub fn handle_totals(
         &mut self,
         now: Instant,
@@ -128,7 +128,7 @@ impl Recorder {
         self.writer.write(&second);
     }
 
-    /// Records a second, when the elector has answered the query of this number, if there is an elector.
+    /// Records a second. If there is an elector, the record is written when it has answered the query with this number.
     pub fn record(&mut self, now: Instant, mut second: Second, query: Option<(u64, String)>) {
         self.give_up();
         second.longest_us = micros(std::mem::take(&mut self.longest));
@@ -146,12 +146,12 @@ impl Recorder {
     }
 }
 
-/// The query that gives the record of an elector.
+/// Returns the query for the totals of an elector.
 pub fn totals() -> Vec<String> {
     vec![TOTALS.to_owned()]
 }
 
-/// The elector that can be asked for its totals.
+/// Returns the elector that can be asked for its totals.
 pub fn elector(supervisor: &Supervisor) -> Option<String> {
     let totals = totals();
     let mut names = supervisor.names().into_iter();
@@ -162,7 +162,7 @@ pub fn elector(supervisor: &Supervisor) -> Option<String> {
     })
 }
 
-/// State of the host in a second, without what the recorder counts.
+/// Returns the state of the host in a second, without the recorder's own counters.
 pub fn second(view: NodeView<'_>, late: Duration) -> Second {
     let quality = view.pair.quality();
     let links = view.link.status().into_iter();

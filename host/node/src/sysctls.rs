@@ -1,17 +1,16 @@
-//! Kernel settings that are read again and again: their files stay open, as to open and close one costs more than to
-//! read it.
+//! Reads kernel settings repeatedly. Their files stay open, as opening and closing a file costs more than reading it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 const ROOT: &str = "/proc/sys/";
-/// Longest value.
+/// Maximum length of a value, in bytes.
 const VALUE_MAX: usize = 64;
-/// Reads of the names in a folder after which it is listed again: a module may bring more.
+/// Number of reads after which a folder is listed again: a module may add settings.
 const LISTED_FOR: u32 = 12;
 
-/// The files, by path below /proc/sys.
+/// Open files, by path below /proc/sys.
 #[derive(Debug, Default)]
 pub struct Sysctls {
     files: HashMap<String, File>,
@@ -20,10 +19,10 @@ pub struct Sysctls {
 }
 
 impl Sysctls {
-    /// The value of a setting, its words with one space between them; None if the kernel does not have it, or it is
-    /// long.
+    /// Returns the value of a setting, with one space between its words. None if the kernel does not have the setting,
+    /// or the value is too long.
     pub fn value(&mut self, path: &str) -> Option<String> {
-        // one that stayed open may be of a device that is gone
+        // an open file may belong to a device that is gone
         let known = self.files.get(path).and_then(read);
         let text = known.or_else(|| {
             self.files.remove(path);
@@ -36,7 +35,7 @@ impl Sysctls {
         Some(words.join(" ")).filter(|value| value.len() <= VALUE_MAX)
     }
 
-    /// Names of the settings of a folder that are wanted.
+    /// Returns the names of the wanted settings of a folder.
     pub fn names(&mut self, folder: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         if self.names.is_empty() || self.reads % LISTED_FOR == 0 {
             let entries = fs::read_dir(format!("{ROOT}{folder}"));
@@ -68,7 +67,7 @@ mod tests {
             assert_eq!(sysctls.value(path).as_deref(), Some("Linux"));
         }
         assert_eq!(sysctls.value("kernel/random/nothing"), None);
-        // another one each time, so nothing is remembered
+        // the value differs at each read, so nothing is cached
         let uuid = |sysctls: &mut Sysctls| sysctls.value("kernel/random/uuid");
         assert_ne!(uuid(&mut sysctls), uuid(&mut sysctls));
         assert_eq!(sysctls.files.len(), 2);

@@ -1,4 +1,4 @@
-//! What a reload and a stop are decided from.
+//! Collects the state from which a reload and a stop are decided.
 
 use spared_config::{Setup, by_order};
 use spared_contract::Role;
@@ -9,7 +9,7 @@ use spared_supervisor::Supervisor;
 
 use crate::here::Here;
 
-/// What a reload starts from: the configuration, how its plugins are, and the groups that are active.
+/// Returns the state from which a reload starts: the configuration, the state of its plugins, and the active groups.
 pub fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervisor) -> InForce<'f> {
     let plugins = supervisor.names().into_iter().filter_map(|name| {
         let known = KnownPlugin {
@@ -34,7 +34,7 @@ pub fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervis
     }
 }
 
-/// What a stop has to wait for: groups, electors, and plugins that follow them, in the order of `after`.
+/// Returns what a stop has to wait for: groups, electors, and followers in the order of `after`.
 pub fn remains(setup: &Setup, groups: &Groups, supervisor: &Supervisor) -> Remains {
     let names = supervisor.names().into_iter();
     let electors =

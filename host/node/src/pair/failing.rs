@@ -1,22 +1,23 @@
-//! Callbacks of plugins that fail, as long as that is news.
+//! Stores failing callbacks of plugins, until they work again or some time has passed.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Time after the last failure for which a callback that is not called again counts as failing.
+/// Time after the last failure for which a callback counts as failing if it is not called again.
 const LASTS: Duration = Duration::from_secs(60);
-/// Callbacks of one plugin that are kept; the contract has fewer.
+/// Maximum number of callbacks that are kept for a plugin. The contract has fewer.
 const CALLBACKS_MAX: usize = 16;
 const NAME_MAX: usize = 32;
-/// Longest reason, in characters. The peer is told all of them in one word.
+/// Maximum length of a reason, in characters. All reasons are sent to the peer in one message.
 pub(super) const WHY_MAX: usize = 200;
 
-/// By plugin and callback: when it last failed, and why.
+/// Time and reason of the last failure, by plugin and callback.
 #[derive(Debug, Default)]
 pub(super) struct Failing(BTreeMap<String, BTreeMap<String, (Instant, String)>>);
 
 impl Failing {
-    /// Handles that a callback fails, or works again. True if something else is known now.
+    /// Handles that a callback fails, or works again. Returns true if the known failures have
+    /// changed.
     pub(super) fn handle_report(
         &mut self,
         now: Instant,
@@ -41,7 +42,7 @@ impl Failing {
         self.0.remove(plugin);
     }
 
-    /// Callbacks of a plugin that fail, and why.
+    /// Returns the failing callbacks of a plugin, with the reasons.
     pub(super) fn of(&self, plugin: &str) -> BTreeMap<String, String> {
         let of_plugin = self.0.get(plugin).into_iter().flatten();
         let reasons = of_plugin.map(|(callback, (_, why))| (callback.clone(), why.clone()));
@@ -53,7 +54,7 @@ impl Failing {
         failed.map(|(at, _)| *at + LASTS).min()
     }
 
-    /// Forgets what failed long ago. True if there was something.
+    /// Forgets old failures. Returns true if there were any.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         if self.next_timeout().is_none_or(|due| now < due) {
             return false;

@@ -1,4 +1,4 @@
-//! Questions and orders across the link: those of this node, and those of the peer.
+//! Sends questions and orders across the link, and handles those of the peer.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use spared_control::{Answer, ErrorCode, Request, refusal};
 
 use super::Pair;
 
-/// Time left for the answer to a request that is sent once more.
+/// Time before the end at which an unanswered request is sent again.
 const AGAIN_BEFORE_END: Duration = Duration::from_millis(500);
 
 impl Pair {
-    /// Asks the peer; None if it cannot be asked. A status or a history is requested once more if no answer has
-    /// come half a second before the end.
+    /// Asks the peer. Returns the number of the question; None if the peer cannot be asked. A status or a history is
+    /// requested again if no answer has arrived half a second before the end.
     pub fn ask(&mut self, until: Instant, request: &Request) -> Option<u64> {
         let again = match request {
             Request::OwnStatus | Request::OwnHistory => until.checked_sub(AGAIN_BEFORE_END),
@@ -21,13 +21,14 @@ impl Pair {
         self.peer.ask(until, again, request)
     }
 
-    /// The same for what changes something. It has `lasts` until it is begun, and from then on.
+    /// Sends the peer an order, a request that changes something. It may take `lasts` until the peer begins it, and
+    /// `lasts` from then on.
     pub fn order(&mut self, now: Instant, lasts: Duration, request: &Request) -> Option<u64> {
         let request = serde_json::to_string(request).ok()?;
         self.peer.order(now + lasts, lasts, request)
     }
 
-    /// The peer's answer, from its text; None if nobody waits for it any more.
+    /// Parses the peer's answer. None if nobody waits for it any longer.
     pub fn handle_answer(&mut self, id: u64, text: &str) -> Option<Answer> {
         let answer = self
             .peer
@@ -39,12 +40,12 @@ impl Pair {
         }))
     }
 
-    /// An order of the peer that it now says to begin, or not to.
+    /// Takes an order of the peer that was held until the peer confirmed or cancelled it.
     pub fn take_held(&mut self, id: u64) -> Option<String> {
         self.peer.take_held(id)
     }
 
-    /// Takes a question of the peer; false if it is being answered already, or if too many are.
+    /// Accepts a question of the peer. Returns false if it is already being answered, or if too many are.
     pub fn handle_ask(&mut self, id: u64) -> bool {
         if self.peer.is_serving(id) {
             return false;

@@ -1,4 +1,4 @@
-//! Roles that plugins did not take.
+//! Tests roles that plugins did not take.
 
 use spared_contract::Claims;
 use spared_group::{Action, Follower, Ticket};

@@ -1,4 +1,4 @@
-//! Facts about this node and its peer, from which the verdict is made.
+//! Collects the facts about this node and its peer, from which the verdict is made.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use spared_requests::rows::Details;
 use super::NodeView;
 use super::look::Look;
 
-/// Failing checks that the peer is told of.
+/// Maximum number of failing checks that are sent to the peer.
 const FAILING_MAX: usize = 8;
 
 impl NodeView<'_> {
@@ -31,7 +31,7 @@ impl NodeView<'_> {
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
     }
 
-    /// Findings without a look at the plugins' rows. True: those may tell more.
+    /// Returns the findings without a look at the plugins' status rows. The flag is true if a look may find more.
     pub fn findings(&self) -> (Vec<Finding>, bool) {
         let (own, pair) = (self.node_facts(None), self.pair_facts(&Look::default()));
         let found = spared_pair::findings(&own, pair.as_ref());
@@ -40,8 +40,8 @@ impl NodeView<'_> {
         (found, is_doubtful)
     }
 
-    /// Facts about this node. Without a look, of those that only the elector knows the faults alone are
-    /// there, a second old if it answers in time; see `elector_silent` otherwise.
+    /// Returns the facts about this node. Without a look, they have only the faults of what the elector alone knows.
+    /// These are a second old if it answers in time; if not, `elector_silent` is set.
     pub fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
         let groups = self.groups.iter();
         let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
@@ -90,13 +90,15 @@ impl NodeView<'_> {
         faults.map(ToString::to_string).collect()
     }
 
-    // What failed says more than what would fail.
+    // Returns the file that cannot be written. A failed write is preferred, as it tells more than a write that would
+    // fail.
     fn unwritten(&self) -> Option<String> {
         let failed = self.orders.fault().or_else(|| self.notices.fault());
         failed.or_else(|| self.files.unwritable())
     }
 
-    // What a plugin sets with the role is 0 on a backup by right. That it cannot set it is a fault that it reports.
+    // Returns the settings of forwarding that are 0, without those that a plugin sets with the role: they may be 0 on a
+    // backup. A plugin that cannot set them reports that itself.
     fn not_forwarding(&self) -> Vec<String> {
         let mut off = self.network.kernel().not_forwarding();
         if !off.is_empty() {
@@ -106,7 +108,7 @@ impl NodeView<'_> {
         off
     }
 
-    /// Facts about the other node; None if none is configured.
+    /// Returns the facts about the other node; None if none is configured.
     pub fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
         let link_up = self.is_peer_heard(look);
         let silent = self.pair.facts_silent(Instant::now()).filter(|_| link_up);
@@ -131,15 +133,15 @@ impl NodeView<'_> {
         self.pair.machine_differences(Instant::now(), equal)
     }
 
-    // A session outlives its last path by a second, in which another path may take it on. What the peer said
-    // before is not known to be so meanwhile.
+    // Returns true if the peer is heard over the link. A session outlives its last path by a second, in which another
+    // path may continue it. In that second the peer's last facts may be outdated.
     fn is_peer_heard(&self, look: &Look) -> bool {
         let is_up = self.pair.is_peer_up() && !self.link.is_mute(Instant::now());
         is_up && !self.is_peer_outlived(look)
     }
 
-    // A node that died is silent for its elector seconds before the session ends: a group was taken over for that, and
-    // what the other node said last is older.
+    // Returns true if the peer seems to have died although the session has not ended yet. This node's elector hears
+    // nothing from it, has made a group active here, and the peer's last facts are older than that.
     fn is_peer_outlived(&self, look: &Look) -> bool {
         let Some(age) = self.pair.facts_age(Instant::now()) else {
             return false;
@@ -156,7 +158,8 @@ impl NodeView<'_> {
         })
     }
 
-    // A link that is up proves life. So do heartbeats, but only with keys, which authenticate them.
+    // Returns the life of the peer. A link that is up proves life. Heartbeats also do, but only with keys, which
+    // authenticate them.
     fn peer_life(&self, look: &Look, link_up: bool) -> PeerLife {
         if link_up {
             return PeerLife::Alive;
@@ -260,7 +263,7 @@ impl NodeView<'_> {
                 _ => {}
             }
         }
-        // its last heartbeat may be from before it became active
+        // the peer's last heartbeat may have been sent before it became active
         let is_advertised = !facts.adverts_alone.is_empty();
         if let Some(other) = facts.other_active.as_mut().filter(|_| is_advertised) {
             other.is_peer = true;
@@ -273,7 +276,8 @@ impl NodeView<'_> {
         forced.map(|it| it.since.clone()).unwrap_or_default()
     }
 
-    // Leases are read from the kernel once a second only: without a look, `lapsed` stands for them.
+    // Returns the state of the fence. Leases are read from the kernel only once a second: without a look, `lapsed` is
+    // used instead.
     fn fence_fact(&self, group: &str, look: Option<&Look>) -> Fence {
         let lapsed = self.network.has_lapsed(group);
         match look.map(|look| look.fence(group)) {
@@ -287,7 +291,7 @@ impl NodeView<'_> {
         }
     }
 
-    // Cut off: none of the group's interfaces is up and has an address of the node's own.
+    // Returns true if the group is cut off: none of its interfaces is up with an address of the node's own.
     fn is_cut_off(&self, group: &Group, bare: &[BareInterface]) -> bool {
         let is_down = |name: &str| {
             self.network
@@ -300,7 +304,8 @@ impl NodeView<'_> {
         !group.claims.routers.is_empty() && interfaces.all(|name| is_down(name) || is_bare(name))
     }
 
-    // Interfaces that are up without an address of the node's own; the group serves on its others only.
+    // Returns the interfaces that are up but have no address of the node's own. The group works only on its other
+    // interfaces.
     fn bare_interfaces(&self, group: &Group) -> Vec<BareInterface> {
         let mut bare = Vec::new();
         for router in &group.claims.routers {
@@ -341,7 +346,8 @@ impl NodeView<'_> {
         bare
     }
 
-    // The group of which an address is a virtual one; a link-local address is one on its own interface alone.
+    // Returns the group that has this virtual address. A link-local address belongs to the group only on its own
+    // interface.
     fn group_of_address(&self, interface: &str, address: IpAddr) -> Option<&str> {
         let is_it = |claim: &AddressClaim| {
             let is_there = claim.interface == interface || !is_link_local(address);
@@ -352,7 +358,7 @@ impl NodeView<'_> {
         of.map(|(name, _)| name)
     }
 
-    /// Facts about each enabled plugin.
+    /// Returns the facts about each enabled plugin.
     pub fn plugin_facts(&self) -> impl Iterator<Item = PluginFacts> + '_ {
         let plugins = self
             .here
@@ -386,14 +392,16 @@ impl NodeView<'_> {
         }
     }
 
-    // The elector goes without a link, and a node that has no other one replicates to nobody.
+    // Returns true if a plugin should replicate but has no link. An elector needs no link, and a node without a peer
+    // replicates nothing.
     fn is_unlinked(&self, descriptor: &Descriptor) -> bool {
         let host = self.here.host();
         let replicates = descriptor.has_peer && !descriptor.provides_groups;
         replicates && !host.has_link && !host.nodes.is_empty()
     }
 
-    // No check of a file finds these: the groups that exist are known only to the elector.
+    // Returns the followed groups that do not exist. A check of the file cannot find them: only the elector knows the
+    // groups.
     fn unknown_groups(&self, plugin: &str) -> Vec<String> {
         let settings = self.supervisor.settings(plugin);
         let followed = settings.and_then(|settings| settings.follow.as_ref());
@@ -415,7 +423,7 @@ impl NodeView<'_> {
     }
 }
 
-// "address.192.0.2.1" and "02:00:00:00:00:99 on lan1".
+// Parses a row with the key "address.192.0.2.1" and the text "02:00:00:00:00:99 on lan1".
 fn duplicate(address: &str, text: &str, is_peer: bool) -> DuplicateAddress {
     let (by, interface) = text.rsplit_once(" on ").unwrap_or((text, ""));
     DuplicateAddress {
@@ -426,7 +434,7 @@ fn duplicate(address: &str, text: &str, is_peer: bool) -> DuplicateAddress {
     }
 }
 
-// "interface.lan" and "r1: 00:00:5e:00:01:33".
+// Parses a row with the key "interface.lan" and the text "r1: 00:00:5e:00:01:33".
 fn lost_identity(interface: &str, text: &str, loss: Loss) -> LostIdentity {
     let (sender, what) = text.split_once(": ").unwrap_or(("", text));
     LostIdentity {
@@ -437,7 +445,7 @@ fn lost_identity(interface: &str, text: &str, loss: Loss) -> LostIdentity {
     }
 }
 
-// The owner of RFC 9568, of priority 255, whose virtual addresses are the node's own.
+// Returns true for an owner (RFC 9568, priority 255), whose virtual addresses are the node's own.
 fn owns_its_addresses(group: &Group) -> bool {
     let by_priority = group.cause.kind == CauseKind::Priority && group.cause.own == 255;
     group.cause.kind == CauseKind::Owner || by_priority
@@ -451,7 +459,7 @@ fn router_fault(router: &str, why: String) -> RouterFault {
     }
 }
 
-/// Interface of a virtual router, from its name in an elector's rows: "virtual_router.lan2.50.IPv4".
+/// Returns the interface of a virtual router, from its name in an elector's rows: "virtual_router.lan2.50.IPv4".
 pub fn interface_of(router: &str) -> Option<&str> {
     let mut parts = router.strip_prefix("virtual_router.")?.rsplitn(3, '.');
     parts.nth(2)

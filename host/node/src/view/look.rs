@@ -1,4 +1,4 @@
-//! A look at all groups: rows of the plugins and fences of the kernel, each asked once for one answer.
+//! Makes a look at all groups: the plugins' status rows and the kernel's fences, each requested once for an answer.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use super::NodeView;
 /// Rows of plugins, by plugin.
 pub type Rows = BTreeMap<String, Vec<Row>>;
 
-/// The rows of plugins, and the fence of each group.
+/// Rows of plugins, and the fence of each group.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Rows of electors, by group; their keys are without the group's name.
     groups: BTreeMap<String, Details>,
-    /// The other rows, by plugin.
+    /// All other rows, by plugin.
     pub rows: BTreeMap<String, Details>,
     fences: FenceStates,
 }
 
 impl Look {
-    /// The elector's rows about a group.
+    /// Returns the elector's rows about a group.
     pub fn details(&self, group: &str) -> Option<&Details> {
         self.groups.get(group)
     }
 
-    /// The fence of a group in the kernel at the time of the look.
+    /// Returns the fence of a group in the kernel at the time of the look.
     pub fn fence(&self, group: &str) -> FenceState {
         self.fences.of(group)
     }

@@ -1,4 +1,4 @@
-//! What must be equal on both machines, as this one has it.
+//! Collects the values of this machine that must be equal on both.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,11 +14,11 @@ use crate::machine::{Read, Wanted};
 use crate::needs::Asked;
 use crate::recorder;
 
-/// Longest time for which nothing of a set has to have changed before its elements are compared.
+/// Upper limit of the time for which a set must be unchanged before its elements are compared.
 const CALM_MAX: Duration = Duration::from_secs(60);
 
 impl NodeView<'_> {
-    /// What the machine is to be read for.
+    /// Returns the objects that must be read from the machine.
     pub fn machine_wanted(&self) -> Wanted {
         let names = &self.here.by_node().interfaces;
         let claims = self.claims();
@@ -62,7 +62,7 @@ impl NodeView<'_> {
         }
     }
 
-    /// By which names the rules of both nodes are compared.
+    /// Returns the names by which the rules of both nodes are compared.
     pub fn node_names(&self, read: &Read) -> NodeNames {
         let by_node = self.here.by_node();
         let calm = self.here.host().equal.after.min(CALM_MAX);
@@ -75,7 +75,7 @@ impl NodeView<'_> {
         }
     }
 
-    /// What must be equal.
+    /// Returns the values that must be equal.
     pub fn machine_facts(&self, read: Read) -> MachineFacts {
         let listed = self.firewall.listed();
         MachineFacts {
@@ -88,7 +88,8 @@ impl NodeView<'_> {
         }
     }
 
-    /// Rules by which packets of this node itself get an address for which it is not active.
+    /// Returns rules that translate this node's own packets to an address for which it is not
+    /// active.
     pub fn own_translations(&self) -> Vec<OwnTranslation> {
         let is_claimed = |group: &Group, address: IpAddr| {
             let mut addresses = group.claims.addresses.iter();
@@ -112,7 +113,7 @@ impl NodeView<'_> {
     }
 }
 
-/// Families of default routes.
+/// Returns the families of default routes.
 fn defaults<'r>(routes: impl Iterator<Item = &'r RouteClaim>) -> impl Iterator<Item = String> {
     let defaults = routes.filter(|route| route.prefix == 0 && route.table == 0);
     defaults.map(|route| match route.destination {

@@ -1,4 +1,4 @@
-//! What this node knows, to be read: facts for the verdict, the status, and causes. Nothing here can change anything.
+//! Reads what this node knows, and makes facts for the verdict, the status, and causes. Nothing here can change state.
 
 mod facts;
 mod look;
@@ -23,7 +23,7 @@ use crate::pair::Pair;
 use crate::recorder::Recorder;
 pub use look::Look;
 
-/// The owners of all state, to be read.
+/// Read-only references to the owners of all state.
 #[derive(Clone, Copy)]
 pub struct NodeView<'v> {
     pub here: &'v Here,
@@ -41,7 +41,7 @@ pub struct NodeView<'v> {
 }
 
 impl<'v> NodeView<'v> {
-    /// What requests are planned from.
+    /// Returns the view from which requests are planned.
     pub fn for_requests(&self) -> View<'v> {
         let forced = self.orders.forced().iter();
         View {
@@ -58,7 +58,7 @@ impl<'v> NodeView<'v> {
         }
     }
 
-    /// The pair for plugins that watch it, without its verdict.
+    /// Returns the status of the pair for plugins that watch it, without the verdict.
     pub fn pair_status(&self) -> PairStatus {
         PairStatus {
             quality: self.pair.quality().number(),
@@ -70,7 +70,7 @@ impl<'v> NodeView<'v> {
         }
     }
 
-    /// Number of plugins that are not in sync; None without a peer.
+    /// Returns the number of plugins that are not in sync; None without a peer.
     pub fn behind(&self) -> Option<usize> {
         self.here.peer_name()?;
         let behind = self.plugin_facts().filter(|it| it.is_behind());

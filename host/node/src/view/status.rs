@@ -1,4 +1,4 @@
-//! The status of a node, for `sparectl status`.
+//! Makes the status of a node for `sparectl status`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::facts::{interface_of, quality_of};
 use super::look::Look;
 
 impl NodeView<'_> {
-    /// Status of this node, without rows that concern no group.
+    /// Returns the status of this node, without rows that concern no group.
     pub fn status(&self, look: &Look) -> Status {
         let groups: Vec<GroupStatus> = self
             .groups
@@ -46,18 +46,18 @@ impl NodeView<'_> {
         }
     }
 
-    // Of files that are compared with nobody's, the whole texts.
+    // Returns a digest of the configuration: of the compared keys, or of the whole files if nothing is compared.
     fn config_digest(&self) -> String {
         let compared = self.pair.digest();
         compared.unwrap_or_else(|| self.here.setup().digest.clone())
     }
 
-    /// Status of the peer; `there` is what it answered.
+    /// Returns the status of the peer. `there` is the peer's answer.
     pub fn peer_status(&self, look: &Look, there: Option<Box<Status>>) -> Option<Box<PeerStatus>> {
         let node = self.here.peer_name()?.to_owned();
         let up = self.link.is_up();
         let status = there.map(|status| {
-            // What the peer knows of this node is dropped.
+            // The peer's knowledge of this node is dropped.
             let (peer, verdict) = (None, Verdict::default());
             Box::new(Status {
                 peer,
@@ -77,17 +77,17 @@ impl NodeView<'_> {
         }))
     }
 
-    // The later of the links' time and the elector's on any interface.
+    // Returns the time at which the peer was last heard: on a link, or by the elector on any interface.
     pub fn peer_last_heard(&self, look: &Look) -> Option<String> {
         let groups = self.groups.iter();
         let groups = groups.filter_map(|(name, _)| look.details(name));
         let on_networks = groups.filter_map(silence_ms).min().map(clock::before_ms);
         let link = self.link.last_heard().map(str::to_owned);
-        // Local times of one format: the later one sorts last.
+        // Both are local times in the same format, so the later one sorts last.
         on_networks.into_iter().chain(link).max()
     }
 
-    // Links, then interfaces on which the elector hears the peer.
+    // Returns the links, then the interfaces on which the elector hears the peer.
     pub fn peer_heard_on(&self, look: &Look) -> Vec<String> {
         let mut heard = self.pair.heard_on().to_vec();
         let groups = self.groups.iter();
@@ -132,7 +132,7 @@ impl NodeView<'_> {
             .collect()
     }
 
-    /// One line, for systemd.
+    /// Returns a summary in one line, for systemd.
     pub fn summary(&self) -> String {
         let groups: Vec<String> = self
             .groups
@@ -160,8 +160,8 @@ impl NodeView<'_> {
     }
 }
 
-/// How long the elector of a group has heard neither heartbeats nor adverts of the peer. While heartbeats are
-/// heard, adverts are not looked at.
+/// Returns the time in ms for which the elector of a group has heard neither heartbeats nor adverts of the peer. While
+/// it hears heartbeats, it does not check adverts.
 fn silence_ms(details: &Details) -> Option<u64> {
     let rows = ["peer_heartbeat_ms_ago", "peer_heard_ms_ago"];
     let ages = rows.into_iter().filter_map(|row| match details.get(row)? {
@@ -171,9 +171,9 @@ fn silence_ms(details: &Details) -> Option<u64> {
     ages.min()
 }
 
-/// Interfaces on which the elector of a group hears the peer, from keys such as
-/// "virtual_router.lan2.50.IPv4.heard". The row "peer" has its name if its heartbeats are known, and else the
-/// address that its adverts come from.
+/// Returns the interfaces on which the elector of a group hears the peer, from keys such as
+/// "virtual_router.lan2.50.IPv4.heard". The row "peer" has the peer's name if its heartbeats are known, otherwise the
+/// source address of its adverts.
 fn networks_heard<'d>(
     details: &'d Details,
     name: Option<&'d str>,

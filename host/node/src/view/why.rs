@@ -1,4 +1,4 @@
-//! `sparectl why` and `sparectl history`: causes of roles, with the fitness of both nodes.
+//! Answers `sparectl why` and `sparectl history`: causes of roles, with the fitness of both nodes.
 
 use spared_contract::{Cause, Role};
 use spared_control::{Answer, GroupWhy};
@@ -9,11 +9,11 @@ use spared_requests::questions::There;
 
 use super::NodeView;
 
-/// Changes that `sparectl history` shows.
+/// Maximum number of changes that `sparectl history` shows.
 const SHOWN_MAX: usize = 100;
 
 impl NodeView<'_> {
-    /// Fitness of this node.
+    /// Returns the fitness of this node.
     pub fn fitness(&self) -> Fitness {
         Fitness {
             node: self.here.node().to_owned(),
@@ -23,12 +23,12 @@ impl NodeView<'_> {
         }
     }
 
-    /// Last reported fitness of the peer.
+    /// Returns the last reported fitness of the peer.
     pub fn peer_fitness(&self) -> Option<Fitness> {
         self.notices.fitness_of(self.here.pair_name())
     }
 
-    /// History of this node alone, as the peer asks for it.
+    /// Returns the history of this node alone, which the peer requests.
     pub fn own_history(&self) -> Answer {
         Answer::History {
             changes: self.notices.changes().to_vec(),
