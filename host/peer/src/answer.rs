@@ -1,13 +1,13 @@
-//! Answers that cross the link.
+//! Parses answers of the peer, and shortens answers to it.
 
 use spared_control::{Answer, ErrorCode, refusal};
 use spared_message::clean;
 use spared_message::word::{WORD_MAX, Word};
 
-/// An answer of the peer, with cleaned texts.
+/// Parses an answer of the peer, and cleans its texts.
 ///
 /// # Errors
-/// The line is no answer that this version knows.
+/// The line is not an answer that this version knows.
 pub fn answer(line: &str) -> Result<Answer, String> {
     let mut value: serde_json::Value =
         serde_json::from_str(line).map_err(|error| error.to_string())?;
@@ -15,7 +15,7 @@ pub fn answer(line: &str) -> Result<Answer, String> {
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-/// An answer as a line that fits into a word. Of events and changes, the newest are kept.
+/// Returns an answer as a line that fits into a word. The newest events and changes are kept.
 pub fn fit(id: u64, mut answer: Answer) -> String {
     loop {
         let line = serde_json::to_string(&answer).unwrap_or_default();

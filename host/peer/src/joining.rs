@@ -1,11 +1,11 @@
-//! Joining: a node whose plugins are not yet in sync after its start counts as weaker than its peer (E8).
+//! Tracks joining: a node whose plugins are not yet in sync after its start counts as weaker than its peer (E8).
 //! Joining ends when all of them are in sync, and after [`JOINING_MAX`] at the latest.
 
 use std::time::{Duration, Instant};
 
 pub const JOINING_MAX: Duration = Duration::from_secs(60);
 
-/// Time since which a plugin is not in sync.
+/// State of joining: the time since which a plugin is not in sync.
 #[derive(Debug, Default)]
 pub struct Joining {
     since: Option<Instant>,
@@ -13,7 +13,7 @@ pub struct Joining {
 }
 
 impl Joining {
-    /// Takes the number of plugins with a peer that are not in sync. True if this node is joining.
+    /// Sets the number of plugins with a peer that are not in sync. Returns true if this node is joining.
     pub fn update(&mut self, now: Instant, behind: usize) -> bool {
         let since = (behind > 0).then(|| self.since.unwrap_or(now));
         self.is = since.is_some_and(|since| now.saturating_duration_since(since) < JOINING_MAX);
@@ -21,12 +21,12 @@ impl Joining {
         self.is
     }
 
-    /// Time since which a plugin is not in sync.
+    /// Returns the time since which a plugin is not in sync.
     pub fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// Time at which joining ends by itself.
+    /// Returns the time at which joining ends by itself.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.since
             .filter(|_| self.is)

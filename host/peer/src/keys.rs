@@ -1,8 +1,8 @@
-//! Keys of a file that must be equal on both nodes, named as a person finds them in the file:
+//! Extracts the keys of a file that must be equal on both nodes. They are named as a person finds them in the file:
 //! `group "office" interface "lan2": addresses`.
 //!
-//! Entries of arrays of tables are named by their `name`, else their `interface`, else their position. Each
-//! table and entry is also a key of its own, so that one that only one node has is a single difference.
+//! Entries of arrays of tables are named by their `name`, otherwise by their `interface`, otherwise by their position.
+//! Each table and entry is also a key itself. So a table or entry that only one node has is a single difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,23 +16,24 @@ use toml::{Table, Value};
 use crate::scopes;
 use crate::secret::{is_option, is_secret, parts_of};
 
-/// Keys of one file. Further ones are compared as a single key.
+/// Maximum number of keys of a file. Further ones are compared as a single key.
 pub const KEYS_MAX: usize = 1000;
-/// Longest key, and longest value that is sent in full.
+/// Maximum length in characters of a key, and of a value that is sent in full.
 const TEXT_MAX: usize = 240;
-/// Most bytes of a file's keys and values, so that they fit into one word, and what the word adds to each.
+/// Maximum size in bytes of a file's keys and values, so that they fit into one word. `ADDED` is the size that the word
+/// adds to each.
 const BYTES_MAX: usize = 96 * 1024;
 const ADDED: usize = 40;
 const DIFFERENCES_MAX: usize = 64;
-/// The host's own file.
+/// Name of the host's own file.
 const HOST_FILE: &str = "spared.toml";
-/// The value of a table or an entry.
+/// Value of a key that is a table or an entry.
 const PRESENT: &str = "present";
 
-/// Keys of a file in words, with their values.
+/// Keys of a file as text, with their values.
 pub type Keys = BTreeMap<String, ConfigValue>;
 
-/// Keys of a file whose scope is the pair. Text that is no TOML has none.
+/// Returns the keys of a file whose scope is the pair, and digests of secret ones. Text that is not TOML has none.
 pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
     let scopes: BTreeMap<&str, Scope> = scopes
         .iter()
@@ -49,13 +50,13 @@ pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
     flat.finish()
 }
 
-/// Digest of keys and values.
+/// Returns a digest of keys and values.
 pub fn digest(keys: &Keys) -> String {
     let texts = keys.iter().flat_map(|(key, value)| [key, &value.text]);
     format!("{:016x}", fingerprint(texts.map(String::as_str)))
 }
 
-/// Differences between both nodes' keys, in the order of the keys.
+/// Returns the differences between both nodes' keys, in the order of the keys.
 pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
     let mut found: Vec<Difference> = Vec::new();
     let mut absent: Vec<&String> = Vec::new();
@@ -82,7 +83,7 @@ pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
     found
 }
 
-/// Difference of a file that only one node has.
+/// Makes the difference of a file that only one node has.
 pub fn lone_file(file: &str, is_here: bool) -> Difference {
     let present = Some(PRESENT.to_owned());
     let (here, there) = match is_here {
@@ -114,7 +115,7 @@ fn difference(
     }
 }
 
-/// Keys from the peer, bounded in number and length, without control characters.
+/// Limits the number and length of keys from the peer, and removes control characters.
 pub fn clean(keys: Keys) -> Keys {
     keys.into_iter()
         .take(KEYS_MAX + 1)
@@ -138,18 +139,18 @@ struct Flat<'s> {
     scopes: BTreeMap<&'s str, Scope>,
     keys: Keys,
     bytes: usize,
-    /// Keys and values beyond the bounds.
+    /// Keys and values beyond the limits, which are compared as one.
     rest: Vec<String>,
 }
 
 impl Flat<'_> {
-    // `path` names the table as scopes do ("group.interface"), `words` as people do.
+    // Adds the keys of a table. `path` names the table as scopes do ("group.interface"), and `words` as people do.
     fn table(&mut self, table: &Table, path: &str, words: &str, scope: Scope) {
         for (key, value) in table {
             let path = join(path, key, ".");
             let scope = self.scopes.get(path.as_str()).copied().unwrap_or(scope);
             let scope = match scope {
-                // also of all that is below
+                // the scope also applies to everything below
                 Scope::Pair if is_secret(key) => Scope::Secret,
                 scope => scope,
             };
@@ -187,7 +188,7 @@ impl Flat<'_> {
         }
     }
 
-    // Whether a value has a secret in it: a part of a text, a word of a command, or a key of a table in a list.
+    // Returns true if a value contains a secret: a part of a text, a word of a command, or a key of a table in a list.
     fn hides(&self, value: &Value, path: &str) -> bool {
         match value {
             Value::String(text) => !parts_of(text).is_empty(),
@@ -249,8 +250,8 @@ fn name_of(table: &Table) -> Option<String> {
     Some(format!("\"{name}\""))
 }
 
-// A short value as in the file. Of a secret only 16 bits of a digest are sent: enough to tell two different
-// ones apart, too few to guess it.
+// Formats a value. A short one is sent as in the file. For a secret only 16 bits of a digest are sent: usually enough
+// to detect a difference, but too few to guess the secret.
 fn told(value: &Value, is_secret: bool) -> String {
     let text = value.to_string();
     if is_secret {

@@ -1,7 +1,7 @@
-//! What the two hosts exchange: facts about each node, digests and keys of its files, and requests of
-//! clients. No input or output: the `handle_*` methods feed it, [`Peer::poll_word`] drains it.
+//! Exchanges data between the two hosts: facts about each node, digests and keys of its files, and requests of clients.
+//! There is no input or output: the `handle_*` methods feed it, and [`Peer::poll_word`] drains it.
 //!
-//! What the peer sends is not trusted: it is only shown, compared, or weighed.
+//! Data from the peer is not trusted: it is only shown, compared, or weighed.
 
 #![forbid(unsafe_code)]
 
@@ -29,23 +29,23 @@ use machine::Machines;
 
 /// Interval at which unchanged facts are sent again.
 const FACTS_EVERY: Duration = Duration::from_secs(2);
-/// Time without the peer's facts, three of them, after which its daemon may hang: its link's process alone keeps the
+/// Time without facts of the peer (three intervals) after which its daemon may hang. Its link process alone keeps the
 /// session.
 const FACTS_OLD: Duration = Duration::from_secs(6);
-/// Changes of facts that are sent a second, and at once. A plugin may change its checks all the time,
+/// Maximum rate of facts that are sent, per second, and size of a burst. A plugin may change its checks all the time,
 /// and the link's process must have time for plugins' messages.
 const FACTS_PER_S: u32 = 10;
 const FACTS_BURST: u32 = 30;
-/// Questions of the peer that are answered at the same time.
+/// Maximum number of the peer's questions that are answered at the same time.
 const SERVED_MAX: usize = 16;
-/// Questions to the peer at the same time.
+/// Maximum number of pending questions to the peer.
 const ASKED_MAX: usize = 64;
-/// Files that are compared.
+/// Maximum number of files that are compared.
 const FILES_MAX: usize = 128;
 const NAME_MAX: usize = 64;
 const DIFFERENCES_MAX: usize = 128;
 
-/// One file of the configuration.
+/// Configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum File {
     /// The plugin has not reported the scopes of its keys yet.
@@ -53,15 +53,15 @@ pub enum File {
     Keys(Keys),
 }
 
-/// The peer, as far as it is heard.
+/// State of the exchange with the peer.
 #[derive(Debug, Default)]
 pub struct Peer {
     up: bool,
-    /// Its last report, and when that came.
+    /// Last facts of the peer, and the time at which they arrived.
     facts: Option<(NodeFacts, Instant)>,
     /// Files of this node, by name.
     files: BTreeMap<String, File>,
-    /// Digests of the peer's files, by name. None until it has sent them.
+    /// Digests of the peer's files, by name; None until it has sent them.
     digests: Option<BTreeMap<String, String>>,
     theirs: BTreeMap<String, Keys>,
     differences: Vec<Difference>,
@@ -69,9 +69,9 @@ pub struct Peer {
     said: Option<(NodeFacts, Instant)>,
     number: u64,
     asked: BTreeMap<u64, Asked>,
-    /// Questions of the peer that are not answered yet.
+    /// Ids of the peer's questions that are not answered yet.
     served: BTreeSet<u64>,
-    /// Orders of the peer that it has not said to begin, by their ids.
+    /// Orders of the peer that it has not yet confirmed, by their ids.
     held: BTreeMap<u64, String>,
     words: VecDeque<Word>,
     facts_left: Option<Limit>,
@@ -81,14 +81,14 @@ pub struct Peer {
 #[derive(Debug)]
 struct Asked {
     until: Instant,
-    /// When it is asked once more, and its text.
+    /// Time at which the question is sent again, and its text.
     again: Option<(Instant, String)>,
-    /// The time that an order has from when it is begun.
+    /// Time that an order may take from its begin; None for a question.
     lasts: Option<Duration>,
 }
 
 impl Peer {
-    /// The next word to send.
+    /// Returns the next word to send.
     pub fn poll_word(&mut self) -> Option<Word> {
         self.words.pop_front()
     }
@@ -97,18 +97,18 @@ impl Peer {
         self.up
     }
 
-    /// Facts that the peer reported. None while it is not heard.
+    /// Returns the facts that the peer reported; None while it is not heard.
     pub fn facts(&self) -> Option<&NodeFacts> {
         self.facts.as_ref().map(|(facts, _)| facts)
     }
 
-    /// Time since the peer reported them.
+    /// Returns the time since the peer reported its facts.
     pub fn facts_age(&self, now: Instant) -> Option<Duration> {
         let (_, told_at) = self.facts.as_ref()?;
         Some(now.saturating_duration_since(*told_at))
     }
 
-    /// The same, if that is long ago.
+    /// Returns the time since the peer reported its facts, if it is too long ago.
     pub fn silent(&self, now: Instant) -> Option<Duration> {
         self.facts_age(now).filter(|age| *age >= FACTS_OLD)
     }
@@ -120,7 +120,7 @@ impl Peer {
         self.tell_machine();
     }
 
-    /// Forgets what the peer has sent, which may be wrong by now.
+    /// Forgets everything that the peer has sent, as it may be outdated.
     pub fn handle_down(&mut self) {
         self.up = false;
         self.facts = None;
@@ -140,8 +140,8 @@ impl Peer {
         self.facts = Some((clean::facts(facts), now));
     }
 
-    /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. False if
-    /// that has to wait.
+    /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. Returns false if that has to
+    /// wait.
     pub fn update(&mut self, now: Instant, facts: NodeFacts) -> bool {
         let fresh = self.said.as_ref().is_some_and(|(said, at)| {
             *said == facts && now.saturating_duration_since(*at) < FACTS_EVERY
@@ -164,7 +164,7 @@ impl Peer {
         &self.differences
     }
 
-    /// True if the peer has sent all that there is to compare.
+    /// Returns true if the peer has sent everything that is compared.
     pub fn is_compared(&self) -> bool {
         let known = |(name, digest): (&String, &String)| {
             !self.is_worth_asking(name, digest) || self.theirs.contains_key(name)
@@ -184,8 +184,8 @@ impl Peer {
         self.compare();
     }
 
-    /// Digest of all that is compared of this node's files, eight hex digits: the same on a node without a difference.
-    /// None if nothing is compared.
+    /// Returns a digest of all compared keys of this node's files, as eight hex digits. It is the same on both nodes if
+    /// there is no difference. None if nothing is compared.
     pub fn digest(&self) -> Option<String> {
         let texts = self.files.iter();
         let texts = texts.flat_map(|(name, file)| [name.clone(), file.digest()]);
@@ -217,7 +217,7 @@ impl Peer {
         self.compare();
     }
 
-    // Asks for the keys of all files that differ, as keys sent before may be old.
+    // Requests the keys of all files that differ, as keys sent before may be outdated.
     fn want_keys(&mut self) {
         let digests = self.digests.iter().flatten();
         let files: Vec<String> = digests
@@ -236,7 +236,7 @@ impl Peer {
         }
     }
 
-    /// Each file is told once, however often a word names it.
+    /// Sends the keys of files. Each file is sent once, however often a word names it.
     pub fn handle_want_keys(&mut self, files: Vec<String>) {
         let files: BTreeSet<String> = files.into_iter().collect();
         for file in files.into_iter().take(FILES_MAX) {
@@ -266,7 +266,7 @@ impl Peer {
             match (digest, self.theirs.get(name)) {
                 (None, _) => found.push(keys::lone_file(name, true)),
                 (Some(digest), _) if digest.is_empty() || *digest == keys::digest(here) => {}
-                // The keys were asked for.
+                // The keys were requested, and have not arrived.
                 (Some(_), None) => {}
                 (Some(_), Some(there)) => found.extend(keys::differences(name, here, there)),
             }
@@ -281,14 +281,14 @@ impl Peer {
 
     // ---- the machines
 
-    /// Sets what must be equal on both machines, as this one has it.
+    /// Sets the values of this machine that must be equal on both.
     pub fn set_machine(&mut self, now: Instant, facts: MachineFacts) {
         if self.machines.set_own(now, facts) {
             self.tell_machine();
         }
     }
 
-    /// Sets what of it may differ.
+    /// Sets the names of values that may differ.
     pub fn set_ignored(&mut self, now: Instant, ignored: Vec<String>) {
         self.machines.set_ignored(now, ignored);
     }
@@ -303,16 +303,16 @@ impl Peer {
         self.machines.handle_theirs(now, facts);
     }
 
-    /// What has differed between the machines for `after`.
+    /// Returns the differences between the machines that have lasted for `after`.
     pub fn machine_differences(&self, now: Instant, after: Duration) -> Vec<MachineDifference> {
         self.machines.lasting(now, after)
     }
 
     // ---- questions
 
-    /// Asks the peer. The question is answered under this number, or times out. None: the peer is not heard,
-    /// or too many questions are open. `again` is when it is asked once more, unless it has been answered: only
-    /// for what may be answered twice.
+    /// Asks the peer. Returns the number under which the question is answered or times out; None if the peer is not
+    /// heard or too many questions are pending. `again` is the time at which an unanswered question is sent again. It
+    /// must be None if the question must not be answered twice.
     pub fn ask(&mut self, until: Instant, again: Option<Instant>, request: String) -> Option<u64> {
         let again = again.map(|at| (at, request.clone()));
         let asked = Asked {
@@ -323,8 +323,8 @@ impl Peer {
         self.open(request, asked)
     }
 
-    /// The same for what changes something: the peer asks, before it begins that, whether it is still wanted, and has
-    /// `lasts` from then on.
+    /// Sends the peer an order, a request that changes something. Before the peer begins it, it asks if the order is
+    /// still wanted. It has the time `lasts` from then on.
     pub fn order(&mut self, until: Instant, lasts: Duration, request: String) -> Option<u64> {
         let asked = Asked {
             until,
@@ -349,7 +349,7 @@ impl Peer {
         Some(id)
     }
 
-    /// Handles that the peer would begin an order.
+    /// Handles the peer's question if it may begin an order.
     pub fn handle_may_begin(&mut self, now: Instant, id: u64) {
         let asked = self.asked.get_mut(&id);
         let is_wanted = asked.is_some_and(|asked| {
@@ -360,33 +360,33 @@ impl Peer {
         self.words.push_back(Word::Begin { id, is_wanted });
     }
 
-    /// Holds an order of the peer until that says to begin: it may have come while this daemon was stopped, so that nobody waits
-    /// for it any more.
+    /// Holds an order until the peer confirms it. The order may have arrived while this daemon was suspended, so that
+    /// nobody waits for it any longer.
     pub fn hold(&mut self, id: u64, request: String) {
         if self.held.len() >= SERVED_MAX {
-            // the oldest: what the peer said of it was lost
+            // the oldest order is dropped: the peer's confirmation was lost
             self.held.pop_first();
         }
         self.held.insert(id, request);
         self.words.push_back(Word::MayBegin { id });
     }
 
-    /// An order that was held.
+    /// Takes an order that was held.
     pub fn take_held(&mut self, id: u64) -> Option<String> {
         self.held.remove(&id)
     }
 
-    /// True if a client still waits for the answer.
+    /// Handles an answer of the peer. Returns true if a client still waits for it.
     pub fn handle_answer(&mut self, id: u64) -> bool {
         self.asked.remove(&id).is_some()
     }
 
-    /// Whether this question of the peer is being answered: it was asked once more.
+    /// Returns true if this question of the peer is already being answered: it was sent again.
     pub fn is_serving(&self, id: u64) -> bool {
         self.served.contains(&id)
     }
 
-    /// Takes a question of the peer; false if it has too many open.
+    /// Accepts a question of the peer. Returns false if too many are pending.
     pub fn handle_ask(&mut self, id: u64) -> bool {
         self.served.len() < SERVED_MAX && self.served.insert(id)
     }
@@ -397,7 +397,7 @@ impl Peer {
         }
     }
 
-    /// Ends and returns the questions that have timed out. Asks others once more.
+    /// Ends and returns the questions that have timed out. Sends others again.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<u64> {
         let due = |(id, asked): (&u64, &Asked)| (now >= asked.until).then_some(*id);
         let due: Vec<u64> = self.asked.iter().filter_map(due).collect();
@@ -416,7 +416,7 @@ impl Peer {
         due
     }
 
-    /// Ends and returns all open questions.
+    /// Ends and returns all pending questions.
     pub fn give_up(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.asked).into_keys().collect()
     }
@@ -431,7 +431,7 @@ impl Peer {
 }
 
 impl File {
-    // Empty for a file that cannot be compared yet.
+    // Returns the digest of a file; empty if it cannot be compared yet.
     fn digest(&self) -> String {
         match self {
             Self::Unknown => String::new(),

@@ -1,5 +1,5 @@
-//! Compares both machines: what must be equal on them although spared does not set it. A difference is told once it has
-//! lasted, as an administrator changes one node after the other.
+//! Compares what must be equal on both machines although spared does not set it. A difference is reported only after it
+//! has lasted for a while, as an administrator changes one node after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use spared_message::clean;
 use spared_pair::{MachineDifference, MachineFacts, RuleDigests, machine_differences};
 
-/// Longest name of a table, a part or a setting, and longest value.
+/// Maximum length of a name and of a value, in characters.
 const TEXT_MAX: usize = 300;
-/// Tables and their parts, and settings, that are taken from the peer.
+/// Maximum number of tables and parts that are taken from the peer.
 const ENTRIES_MAX: usize = 2000;
 const SETTINGS_MAX: usize = 256;
 const ROUTING_RULES_MAX: usize = 256;
 const DIFFERENCES_MAX: usize = 32;
 
-/// Both machines.
+/// Values of both machines, and their differences.
 #[derive(Debug, Default)]
 pub struct Machines {
     own: Option<MachineFacts>,
@@ -23,12 +23,12 @@ pub struct Machines {
     /// Differences that are ignored.
     ignored: Vec<String>,
     found: Vec<MachineDifference>,
-    /// Since when each object differs.
+    /// Time since which each object differs.
     since: BTreeMap<String, Instant>,
 }
 
 impl Machines {
-    /// Sets what this node has. True if the peer has to be told.
+    /// Sets the values of this machine. Returns true if they must be sent to the peer.
     pub fn set_own(&mut self, now: Instant, own: MachineFacts) -> bool {
         let is_new = self.own.as_ref() != Some(&own);
         if is_new {
@@ -38,7 +38,7 @@ impl Machines {
         is_new
     }
 
-    /// Sets what may differ.
+    /// Sets the names of objects that may differ.
     pub fn set_ignored(&mut self, now: Instant, ignored: Vec<String>) {
         if self.ignored != ignored {
             self.ignored = ignored;
@@ -46,24 +46,25 @@ impl Machines {
         }
     }
 
-    /// What this node has, once that is known.
+    /// Returns the values of this machine, once they are known.
     pub fn own(&self) -> Option<&MachineFacts> {
         self.own.as_ref()
     }
 
-    /// Takes what the peer has.
+    /// Handles the values of the peer's machine.
     pub fn handle_theirs(&mut self, now: Instant, theirs: MachineFacts) {
         self.theirs = Some(cleaned(theirs));
         self.compare(now);
     }
 
-    /// Forgets what the peer had. A difference that is still there when the peer is heard again goes on.
+    /// Forgets the values of the peer's machine. A difference that still exists when the peer is heard again keeps its
+    /// begin.
     pub fn handle_down(&mut self) {
         self.theirs = None;
         self.found.clear();
     }
 
-    /// Differences that have lasted for `after`.
+    /// Returns the differences that have lasted for `after`.
     pub fn lasting(&self, now: Instant, after: Duration) -> Vec<MachineDifference> {
         let lasts = |it: &&MachineDifference| {
             let since = self.since.get(&it.object());

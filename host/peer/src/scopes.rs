@@ -1,5 +1,5 @@
-//! Scopes of the host's own keys: those that may differ between the nodes. Plugins declare theirs. And the
-//! keys that say what a group is.
+//! Defines which of the host's keys may differ between the nodes (their scopes), and which keys define a group. Plugins
+//! declare the scopes of their own keys.
 
 use spared_contract::Scope;
 
@@ -12,7 +12,7 @@ const LOCAL: [&str; 6] = [
     "firewall",
     "secret_file",
 ];
-/// Keys of `spared.toml` that take a table by node name.
+/// Keys of `spared.toml` that may have a table with a value for each node.
 const NODE: [&str; 2] = ["link.interface", "link.address"];
 
 /// Keys of an elector's file that make the nodes no pair if they differ.
@@ -27,7 +27,7 @@ const GROUP: [&str; 8] = [
     "group.address.addresses",
 ];
 
-/// True if a key makes the nodes no pair if it differs.
+/// Returns true if the nodes are no pair when this key differs.
 pub fn is_of_group(path: &str) -> bool {
     GROUP.contains(&path)
 }
@@ -38,7 +38,7 @@ pub fn of_host() -> Vec<(String, Scope)> {
     local.chain(node).collect()
 }
 
-/// The host's keys in plugins' files.
+/// Returns the scopes of the host's keys in plugins' files.
 pub fn of_plugins() -> Vec<(String, Scope)> {
     ["enabled", "allow"]
         .map(|key| (key.to_owned(), Scope::Local))

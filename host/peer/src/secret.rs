@@ -1,7 +1,6 @@
-//! What in a configuration is secret by its name or its form. A difference between the nodes and a report both hide
-//! it.
+//! Detects secrets in a configuration by their name or form. Differences between the nodes and reports hide them.
 
-/// Parts of names of secret keys.
+/// Strings that make a key's name secret, wherever they occur in it.
 const WORDS: [&str; 12] = [
     "secret",
     "password",
@@ -16,11 +15,11 @@ const WORDS: [&str; 12] = [
     "auth_key",
     "auth-key",
 ];
-/// Words of such names that are parts of harmless ones, too.
+/// Words that make a key's name secret only as whole words, since they are also parts of harmless names.
 const SHORT: [&str; 3] = ["pass", "passwd", "pwd"];
 
-/// Whether what stands under this key is secret: a value, a table with values for each node, or a list. The name of a
-/// file is not.
+/// Returns true if everything below this key is secret: a value, a table with values for each node, or a list. The name
+/// of a file is not secret.
 pub fn is_secret(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     let is_file = lower.ends_with("_file") || lower.ends_with("-file");
@@ -29,12 +28,12 @@ pub fn is_secret(key: &str) -> bool {
     (is_named || words.any(|word| SHORT.contains(&word))) && !is_file
 }
 
-/// Whether the word that follows this one in a command is secret.
+/// Returns true if the word that follows this one in a command is secret.
 pub fn is_option(word: &str) -> bool {
     word.starts_with('-') && is_secret(word)
 }
 
-/// Secret parts of a text: passwords in URLs, "password=..." and "Authorization: ...".
+/// Returns the secret parts of a text: passwords in URLs, "password=..." and "Authorization: ...".
 pub fn parts_of(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     for (at, _) in text.match_indices("://") {

@@ -3,7 +3,7 @@ use spared_pair::{GroupFacts, NodeFacts};
 
 use super::*;
 
-/// Two nodes whose words arrive at once.
+/// Two nodes whose words arrive immediately.
 struct Pair {
     nodes: [Peer; 2],
 }
@@ -253,7 +253,7 @@ fn a_question_without_an_answer_is_asked_once_more_within_its_time() {
     assert_eq!(peer.handle_timeout(at(1000)), [lost]);
 }
 
-/// Delivers the words that wait on a node to its peer. Returns orders, each with whether the peer is to begin it.
+/// Delivers the queued words of a node to its peer. Returns orders, each with true if the peer may begin it.
 fn deliver(from: &mut Peer, to: &mut Peer, now: Instant) -> Vec<(String, bool)> {
     let mut begun = Vec::new();
     while let Some(word) = from.poll_word() {
@@ -288,11 +288,11 @@ fn an_order_is_begun_only_while_the_node_that_sent_it_waits_for_it() {
     assert_eq!(deliver(&mut there, &mut here, at(5)), []);
     let begun = deliver(&mut here, &mut there, at(5));
     assert_eq!(begun, [("switch".to_owned(), true)]);
-    // it has its time from then on
+    // the order has its full time from then on
     assert_eq!(here.handle_timeout(at(10)), [0; 0]);
     assert_eq!(here.handle_timeout(at(11)), [id]);
 
-    // the other node was stopped for longer than anybody waits
+    // the other node was suspended for longer than anybody waits
     let late = order(&mut here);
     assert_eq!(here.handle_timeout(at(11)), [late]);
     deliver(&mut here, &mut there, at(60));
@@ -301,7 +301,7 @@ fn an_order_is_begun_only_while_the_node_that_sent_it_waits_for_it() {
     assert_eq!(begun, [("switch".to_owned(), false)]);
     assert_eq!(there.take_held(late), None);
 
-    // what is never answered takes no place
+    // an order that is never answered takes no place
     for _ in 0..SERVED_MAX + 3 {
         order(&mut here);
         here.give_up();
