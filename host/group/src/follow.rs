@@ -124,7 +124,7 @@ impl Groups {
         });
     }
 
-    /// Handles a follower that has applied what it received.
+    /// Handles a follower that has applied all received records.
     pub fn handle_settled(&mut self, now_ns: u64, plugin: &str, name: &str, epoch: u64) {
         let Some(group) = self.groups.get_mut(name) else {
             return;

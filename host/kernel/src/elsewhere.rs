@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 pub struct Elsewhere {
-    /// Devices that may answer for an address.
+    /// Indices of the devices that may answer for an address.
     guarded: BTreeSet<u32>,
     /// All devices that existed when `guarded` was last set.
     seen: BTreeSet<u32>,

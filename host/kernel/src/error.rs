@@ -5,7 +5,7 @@ use std::{error, fmt, io};
 use spared_fence::FenceError;
 use spared_netlink::reason;
 
-/// "lan2: cannot add 192.168.1.1/24: permission denied".
+/// Error with its object: "lan2: cannot add 192.168.1.1/24: permission denied".
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum KernelError {

@@ -123,7 +123,7 @@ fn by_hops<'a>(
     program
 }
 
-// Passes the VRIDs as ranges, as they are often consecutive.
+// Passes the admitted VRIDs. They are compared as ranges, as they are often consecutive.
 fn among<'a>(vrid: Instruction, admitted: impl Iterator<Item = &'a Admitted>) -> Vec<Instruction> {
     let vrids: BTreeSet<u32> = admitted.map(|one| one.vrid.into()).collect();
     let mut ranges: Vec<(u32, u32)> = Vec::new();
@@ -150,8 +150,8 @@ fn jump_over(count: usize) -> Instruction {
     (JUMP, 0, 0, u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-// Accepts UDP from and to the port of the heartbeats: IPv4 without options and fragments, or IPv6;
-// not tagged and not for another station.
+// Filter that accepts UDP from and to the port of the heartbeats: IPv4 without options and
+// fragments, or IPv6; not tagged and not for another station.
 pub const NETWORK_HEARTBEAT_FILTER: [Instruction; 21] = [
     (LOAD_BYTE, 0, 0, PACKET_TYPE),
     (JUMP_EQUAL, 18, 0, OTHER_HOST),
@@ -176,7 +176,8 @@ pub const NETWORK_HEARTBEAT_FILTER: [Instruction; 21] = [
     (RETURN, 0, 0, 0),
 ];
 
-// Accepts ARP, and ICMPv6 types 133 (router solicitation) to 137 (redirect); not tagged.
+// Filter that accepts ARP, and ICMPv6 types 133 (router solicitation) to 137 (redirect); not
+// tagged.
 pub const STATION_FILTER: [Instruction; 12] = [
     (LOAD_BYTE, 0, 0, VLAN_TAG_PRESENT),
     (JUMP_EQUAL, 0, 9, 0),
@@ -282,7 +283,7 @@ mod tests {
     const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
     const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-    /// Runs a program on a frame that is not tagged and not for another station.
+    /// Returns true if a program passes a frame that is not tagged and not for another station.
     fn passes(program: &[Instruction], frame: &[u8]) -> bool {
         let load = |at: usize, count: usize| {
             let bytes = frame.get(at..at + count)?;
@@ -398,7 +399,7 @@ mod tests {
         for (at, value) in [(14, 0x55), (14, 0x44), (14, 0x40), (21, 1), (20, 1)] {
             assert!(with(at, value), "byte {at} is {value}");
         }
-        // options move the message
+        // options change the offset of the message
         let mut options = frame(false, PEER, 255, 7);
         options[14] = 0x46;
         options.splice(34..34, [1, 1, 1, 1]);

@@ -17,7 +17,7 @@ impl Kernel {
 
     // Checks IPv4. Packets for a virtual MAC arrive on its device, which has a setting of its own.
     fn not_forwarding_ipv4(&self) -> Vec<String> {
-        // the rest takes time if there are hundreds of groups
+        // the following steps take time if there are hundreds of groups
         if self.interfaces.forward_ipv4()
             || Need::of(self.interfaces_with(false).len()) != Need::Forwarding
         {
@@ -39,7 +39,7 @@ impl Kernel {
     // Checks IPv6. Only the setting "all" counts: an interface whose own setting is 0 forwards nevertheless.
     fn not_forwarding_ipv6(&self) -> Vec<String> {
         let is_off = self.interfaces.forwards_everywhere(true) == Some(false);
-        // the rest takes time if there are hundreds of groups
+        // the following step takes time if there are hundreds of groups
         let is_needed = || Need::of(self.interfaces_with(true).len()) == Need::Forwarding;
         let setting = (is_off && is_needed()).then(|| forwarding::IPV6.to_owned());
         setting.into_iter().collect()

@@ -16,7 +16,8 @@ use super::vmac::RouterId;
 const CONTEST_MAX: usize = 5;
 const CONTEST_TIME: Duration = Duration::from_secs(10);
 /// Duration of a flush. A program that flushes an interface deletes addresses until none is left, also those that were
-/// restored meanwhile. All deletions within this time count as one, and the address is restored after it.
+/// restored meanwhile. All deletions within this time count as one. The address is restored at once after the first
+/// one, then again at the end of the time.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
 pub struct Group {
@@ -36,7 +37,7 @@ pub struct Group {
     /// Routes among `routes` that the kernel does not have.
     pub refused_routes: Vec<Route>,
     pub schedule: Schedule,
-    /// Number of times that each address was restored.
+    /// Number of times that others deleted each address. The status shows it as restorations.
     pub restored: BTreeMap<IpAddr, u64>,
     recent: BTreeMap<IpAddr, VecDeque<Instant>>,
     /// Time at which contested or flushed addresses are restored.
@@ -92,7 +93,7 @@ impl Group {
         self.claims.routers.get(address.router? as usize)
     }
 
-    /// Interfaces that the claims name.
+    /// Returns the interfaces that the claims name.
     pub fn interfaces(&self) -> BTreeSet<&str> {
         let routers = self
             .claims

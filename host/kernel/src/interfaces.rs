@@ -123,7 +123,7 @@ impl Interfaces {
         }
     }
 
-    /// True if an event switches forwarding off somewhere, or on where it was off.
+    /// Returns true if an event switches a forwarding setting off, or switches one on that was off.
     pub fn is_of_forwarding(&self, event: &Event) -> bool {
         let known = |it: &Forwarding| self.forwarding.get(&(it.is_ipv6, it.index)).copied();
         match event {
@@ -171,7 +171,7 @@ impl Interfaces {
         }
         let mut changes = Vec::new();
         if let Some(old) = old.as_ref().filter(|old| old.name != link.name) {
-            // Renamed: the old name is gone, with everything that belonged to it.
+            // The link was renamed: the old name is gone, with everything that belonged to it.
             self.carrier.remove(&old.name);
             let (name, index) = place(old);
             changes.push(Change::Link {
@@ -209,7 +209,7 @@ impl Interfaces {
         self.carrier.remove(name);
     }
 
-    /// Sets the carrier that the thread reported; false if nothing changed.
+    /// Sets the carrier that the thread reported. Returns false if nothing changed.
     pub fn set_carrier(&mut self, name: &str, carrier: bool) -> bool {
         let before = self.carrier(name);
         self.carrier.insert(name.to_owned(), carrier);
@@ -239,12 +239,12 @@ impl Interfaces {
         self.links.values()
     }
 
-    /// Addresses of all links, including those of spared.
+    /// Returns the addresses of all links, including those of spared.
     pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
         self.addresses.values()
     }
 
-    /// Addresses of a link, including those of spared.
+    /// Returns the addresses of a link, including those of spared.
     pub fn addresses(&self, index: u32) -> impl Iterator<Item = &Address> {
         const LOWEST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let range = (index, LOWEST, 0)..(index.saturating_add(1), LOWEST, 0);

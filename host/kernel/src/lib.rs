@@ -1,10 +1,10 @@
 //! Manages what the host needs from the kernel: interfaces, addresses, routes, virtual-MAC devices, sockets and the
 //! fence, by netlink and without waiting.
 //!
-//! [`Kernel`] is fed by `follow`, `claim`, `grant_leases`, `install_all` and their reverses, and drained
-//! by [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It
-//! keeps the claims in place against other programs, level-triggered: each event makes it compare
-//! the wanted state with the present one, so interfaces may come, go and be created again.
+//! [`Kernel`] is fed by `follow`, `claim`, `grant_leases`, `install_all` and their reverses. It is drained by
+//! [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It keeps the claims in place
+//! if other programs change them. Each event makes it compare the wanted state with the present one, so that interfaces
+//! may appear, disappear and be created again.
 
 #![forbid(unsafe_code)]
 
@@ -57,7 +57,7 @@ use places::Places;
 pub use sockets::ANY;
 use sockets::Sockets;
 
-/// Pause before a failed operation is tried again.
+/// Pause before a failed operation is retried.
 const RETRY: Duration = Duration::from_secs(1);
 /// Pause before refused routes are retried. A routing daemon may add a route to their gateway, and its routes are not
 /// watched here.
@@ -98,7 +98,7 @@ pub enum KernelEvent {
     },
 }
 
-/// States of the fences of all groups, at one time.
+/// States of the fences of all groups at the same time.
 #[derive(Debug, Default)]
 pub struct FenceStates {
     passing: BTreeSet<String>,
@@ -180,7 +180,7 @@ pub struct Kernel {
     links: Links,
     groups: BTreeMap<String, Group>,
     generations: u64,
-    /// Contents of the fence, as far as known.
+    /// Contents of the fence; None before the first claim, empty if unknown.
     plan: Option<Plan>,
     /// Time at which the fence of an earlier run is removed if nothing has been claimed by then.
     old_fence_until: Option<Instant>,
@@ -252,7 +252,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Descriptors to poll for reading. The set never changes.
+    /// Returns the descriptors to poll for reading. They never change.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let fence = self.fence.as_ref().map(Fence::descriptor);
         [
@@ -269,7 +269,7 @@ impl Kernel {
         self.fence.is_some()
     }
 
-    /// Time of the next [`Kernel::handle_timeout`].
+    /// Returns the time of the next [`Kernel::handle_timeout`].
     pub fn next_timeout(&self) -> Option<Instant> {
         let groups = self.groups.values();
         groups
@@ -315,17 +315,17 @@ impl Kernel {
         }
     }
 
-    /// MTU of an interface; 0 if it does not exist.
+    /// Returns the MTU of an interface in bytes; 0 if it does not exist.
     pub fn mtu(&self, name: &str) -> u32 {
         self.interfaces.link(name).map_or(0, |link| link.mtu)
     }
 
-    /// Present state of a followed interface, with all its sockets.
+    /// Returns the present state of a followed interface, with all its sockets.
     pub fn interface(&self, name: &str) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
         self.interface_with(name, u32::MAX)
     }
 
-    /// State of a followed interface, with only the sockets of the sets in `sockets` (`SPARED_SOCKETS_*`).
+    /// Returns the state of a followed interface, with only the sockets of the sets in `sockets` (`SPARED_SOCKETS_*`).
     pub fn interface_with(
         &self,
         name: &str,
@@ -376,7 +376,7 @@ impl Kernel {
         self.announce_due(now);
     }
 
-    /// States of the fence for all groups, in one query of the kernel.
+    /// Returns the states of the fence for all groups, with one query of the kernel.
     pub fn fence_states(&self) -> FenceStates {
         let Some(fence) = &self.fence else {
             return FenceStates::all(FenceState::Off);
@@ -455,7 +455,7 @@ impl Kernel {
         self.carrier.watch(followed.cloned().chain(claimed), lease);
     }
 
-    // A failure that repeats is reported once a minute.
+    // Reports failures. A failure that repeats is reported once a minute.
     fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {
         failures
             .into_iter()
@@ -473,7 +473,7 @@ impl Kernel {
         }
     }
 
-    // Reports only interfaces that are followed, and each change once.
+    // Reports a change of an interface once, if the interface is followed.
     fn report(&mut self, name: &str) {
         let event = KernelEvent::Interface {
             name: name.to_owned(),

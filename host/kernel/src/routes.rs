@@ -134,7 +134,7 @@ fn connected(index: u32, claim: &AddressClaim) -> Route {
     }
 }
 
-// IPv4 needs a next hop of a narrower scope than its route; IPv6 has no scopes.
+// Returns the scope of a route. IPv4 needs a next hop of a narrower scope than its route; IPv6 has no scopes.
 fn scope(destination: IpAddr, gateway: Option<IpAddr>) -> u8 {
     if destination.is_ipv4() && gateway.is_none() {
         SCOPE_LINK
@@ -181,7 +181,7 @@ pub fn missing(group: &Group, interfaces: &Interfaces) -> Vec<MissingRoute> {
     missing.collect()
 }
 
-// "0.0.0.0/0 via 192.0.2.1 dev wan"
+// Formats a route: "0.0.0.0/0 via 192.0.2.1 dev wan"
 fn described(claim: &RouteClaim) -> String {
     let gateway = claim.gateway.map(|it| format!(" via {it}"));
     let interface = claim.interface.as_ref().map(|it| format!(" dev {it}"));

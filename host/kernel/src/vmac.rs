@@ -22,7 +22,7 @@ pub struct RouterId {
 }
 
 impl RouterId {
-    /// Virtual MAC, RFC 9568 section 7.3.
+    /// Returns the virtual MAC (RFC 9568 section 7.3).
     pub fn mac(&self) -> [u8; 6] {
         let family = match self.family {
             Family::V4 => 0x01,

@@ -103,7 +103,7 @@ pub enum Frame<'a> {
         received_us: u64,
         sent_us: u64,
     },
-    /// All numbered frames up to this one were received.
+    /// Acknowledges all numbered frames up to this one.
     Ack {
         sequence: u64,
     },

@@ -241,7 +241,7 @@ impl Orders {
 /// Returns the duration of a maintenance; None if it lasts until somebody ends it.
 ///
 /// # Errors
-/// It is too short or too long.
+/// The duration is too short or too long.
 pub fn maintenance_time(for_s: Option<u64>) -> Result<Option<Duration>, Answer> {
     let lasts = for_s.map(Duration::from_secs);
     match lasts.is_some_and(|lasts| lasts.is_zero() || lasts > MAINTENANCE_MAX) {
@@ -256,7 +256,7 @@ pub fn maintenance_time(for_s: Option<u64>) -> Result<Option<Duration>, Answer> 
 /// Returns the duration of a freeze. Zero ends it.
 ///
 /// # Errors
-/// It is too long.
+/// The duration is too long.
 pub fn freeze_time(for_ms: u64) -> Result<Duration, Answer> {
     let lasts = Duration::from_millis(for_ms);
     match lasts > FREEZE_MAX {

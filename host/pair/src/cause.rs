@@ -210,7 +210,7 @@ impl Clause<'_> {
         }
     }
 
-    // Sentence if the active node is heard on an interface on which it does not hear the other node.
+    // Words the cause that the active node is heard on an interface on which it does not hear the other node.
     fn unheard(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (peer, on) = (who(self.cause), On(&self.cause.interface));
         match self.role {

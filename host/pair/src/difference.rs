@@ -1,4 +1,4 @@
-//! Differences between the configurations of both nodes.
+//! Defines differences between the configurations of both nodes.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub enum DifferenceKind {
 }
 
 impl Difference {
-    /// `vrrp.toml: group "office": vrid: here 50, r2 51`; `peer` is the other node's name.
+    /// Returns `vrrp.toml: group "office": vrid: here 50, r2 51`. `peer` is the other node's name.
     pub fn sentence(&self, peer: &str) -> String {
         self.sentence_for_both("here", peer)
     }

@@ -225,7 +225,7 @@ pub struct GroupFacts {
     /// Rival that is active for the group at the same time as this node.
     #[serde(skip_serializing_if = "is_default")]
     pub conflict: Option<String>,
-    /// Interfaces on which one node does not hear the other although both live, with the kind of the failure: see
+    /// Interfaces on which one node does not hear the other although both live, each with the kind of the failure: see
     /// spared-vrrp(5).
     #[serde(skip_serializing_if = "is_default")]
     pub unheard: BTreeMap<String, String>,

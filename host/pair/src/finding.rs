@@ -17,7 +17,7 @@ macro_rules! ids {
             /// Every id there is.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// "SP-0101".
+            /// Returns the code, "SP-0101".
             pub fn code(self) -> &'static str {
                 match self {
                     $(Self::$name => $code,)+

@@ -89,7 +89,7 @@ mod tests {
         let wan = "net.ipv4.conf.wan.forwarding";
         assert_eq!(off(true, &[("lan", true), ("wan", false)]), [wan]);
         assert_eq!(off(false, &[("lan", true), ("wan", false)]), [wan]);
-        // each of them alone was switched off
+        // each setting was switched off by itself
         let both = off(true, &[("lan.7", false), ("wan", false)]);
         assert_eq!(both, ["net.ipv4.conf.lan/7.forwarding", wan]);
     }

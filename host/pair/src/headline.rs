@@ -122,7 +122,7 @@ fn waits_for<'g>(active: &'g GroupFacts, spare: &'g GroupFacts) -> Option<&'g st
     said.map(String::as_str)
 }
 
-/// Headline if the other node does not have the group, or no plugin elects for it there.
+/// Returns the headline if the other node does not have the group, or no plugin elects for it there.
 fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
     let (own, other) = (&here.0.node, &other.node);
     let heard = here.1.other_active.as_ref();
@@ -135,7 +135,7 @@ fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
             );
             Said::new(Word::Alone, text)
         }
-        // its adverts are still heard, or heard already
+        // the peer's adverts are heard, before its facts have arrived or after its elector has gone
         (Role::Backup, Some(active)) if active.is_peer => {
             let text = format!(
                 "{other} is active, {own} stands by. No plugin handles this group on {other}."
@@ -169,8 +169,8 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
     }
 }
 
-/// Headline if adverts of the other node are heard without its heartbeats. They do not prove that it lives, but two
-/// nodes that are both active look like this.
+/// Returns the headline if adverts of the other node are heard without its heartbeats. They do not prove that it lives,
+/// but two nodes that are both active look like this.
 fn beside_adverts(here: Side<'_>) -> Said {
     let (interfaces, rivals) = (here.1.adverts_alone.keys(), here.1.adverts_alone.values());
     let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
@@ -244,7 +244,8 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
 
 // ---- a node without a configured peer
 
-// Headline without a configured peer. A VRRP backup sends nothing, so an active node cannot know if there is one.
+// Returns the headline without a configured peer. A VRRP backup sends nothing, so an active node cannot know if there
+// is one.
 fn lone(here: Side<'_>) -> Said {
     let (node, group) = (&here.0.node, here.1);
     let other = group.other_active.as_ref().map(|other| &other.name);

@@ -48,7 +48,7 @@ pub struct Unanswered {
     pub value: i64,
 }
 
-/// Something that works and would not after a restart.
+/// An object that works, but would fail after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lost {

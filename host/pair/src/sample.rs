@@ -64,7 +64,7 @@ pub fn verdicts(plugin: &str, reports: &[Report; 2]) -> [Verdict; 2] {
 /// Asserts that neither verdict is OK and that both name the object.
 ///
 /// # Panics
-/// If one does not.
+/// If a verdict is OK or does not name the object.
 #[track_caller]
 pub fn assert_told(plugin: &str, reports: &[Report; 2], thing: &str, state: &str) {
     for verdict in verdicts(plugin, reports) {
@@ -79,7 +79,7 @@ pub fn assert_told(plugin: &str, reports: &[Report; 2], thing: &str, state: &str
 /// Asserts that both verdicts are OK.
 ///
 /// # Panics
-/// If one does not.
+/// If a verdict is not OK.
 #[track_caller]
 pub fn assert_fine(plugin: &str, reports: &[Report; 2]) {
     for verdict in verdicts(plugin, reports) {

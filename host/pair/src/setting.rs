@@ -1,4 +1,4 @@
-//! Names of kernel settings.
+//! Makes names of kernel settings.
 
 /// Returns the name of a device's setting; `family` is "ipv4" or "ipv6". Dots in the device's name become slashes as in
 /// sysctl(8), because dots separate the parts of the setting.

@@ -9,7 +9,7 @@ use spared_pair::{MachineDifference, MachineFacts, RuleDigests, machine_differen
 
 /// Maximum length of a name and of a value, in characters.
 const TEXT_MAX: usize = 300;
-/// Maximum number of tables and parts that are taken from the peer.
+/// Maximum numbers of tables and parts, of settings, and of rules of policy routing, that are taken from the peer.
 const ENTRIES_MAX: usize = 2000;
 const SETTINGS_MAX: usize = 256;
 const ROUTING_RULES_MAX: usize = 256;

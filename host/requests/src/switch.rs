@@ -169,7 +169,8 @@ impl View<'_> {
         }
     }
 
-    // Refuses a move always if a force or maintenance forbids it, and without --anyway if the successor is not ready.
+    // Refuses a move if a force or maintenance forbids it. Also refuses it if the successor is not ready and --anyway
+    // is not given.
     fn look_at(&self, plan: Plan, peer: &str, anyway: bool) -> Plan {
         let Plan::Move(step) = plan else { return plan };
         let Move { group, from, to } = &step;

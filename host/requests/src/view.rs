@@ -38,7 +38,7 @@ impl View<'_> {
     /// Returns the names of one group, or of all.
     ///
     /// # Errors
-    /// There is no such group, or none at all.
+    /// There is no such group, or no group at all.
     pub fn groups_named(&self, group: Option<&str>) -> Result<Vec<String>, Answer> {
         if let Some(answer) = self.unknown_group(group) {
             return Err(answer);

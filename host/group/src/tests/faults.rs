@@ -20,7 +20,7 @@ pub enum Fault {
     ForceBackup(usize),
     /// The next word arrives twice.
     Twice,
-    /// All processes of spared are stopped for a second (SIGSTOP).
+    /// All processes of spared are suspended for a second (SIGSTOP).
     Pause(usize),
 }
 

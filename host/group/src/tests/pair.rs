@@ -74,7 +74,7 @@ pub enum Happening {
 #[derive(Debug, Default)]
 pub struct Elector {
     pub active: bool,
-    /// Time at which it becomes active, or sends its next advert.
+    /// Time at which the elector becomes active, or sends its next advert.
     pub at_ns: u64,
     pub successor: bool,
     pub forced_backup: bool,

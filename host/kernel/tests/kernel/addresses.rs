@@ -136,7 +136,7 @@ fn a_flush_comes_to_its_end_and_the_address_back() {
         net.ip("addr del 10.0.0.1/24 dev lan2");
         let begun = Instant::now();
         drive_until(&mut kernel, |_, events| restored(events) > 0);
-        // the flush looks again, and finds it
+        // the flush lists the addresses again, and finds it
         net.ip("addr del 10.0.0.1/24 dev lan2");
         if begun.elapsed() > Duration::from_millis(50) {
             return eprintln!("skipped: this machine is too slow to look again in time");

@@ -28,7 +28,7 @@ fn addresses_answer_from_installing_to_resigning_without_any_table() {
     for carries in [false, true] {
         kernel.grant_lease("office").unwrap();
         kernel.install("office").unwrap();
-        // longer than any lease: no advert has renewed one
+        // this is longer than any lease, and no advert has renewed one
         drive_for(&mut kernel, SHORT * 2);
         assert_eq!(kernel.fence_status("office"), FenceState::Off);
         assert!(net.pings("10.0.0.1"));

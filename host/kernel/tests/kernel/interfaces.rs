@@ -89,7 +89,7 @@ fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
         through_a_router[22] = 254;
         tap.send(&through_a_router);
         let frames = received(link.as_fd());
-        // a VRID, or the TTL of the one that came through a router
+        // the VRID of an advert, or the TTL of the one that came through a router
         let what = |frame: &Vec<u8>| {
             if frame[22] == 255 {
                 frame[35]
@@ -109,7 +109,7 @@ fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
     kernel.claim("office", claimed.clone()).unwrap();
     assert_eq!(heard(&kernel), [50, 52, 254]);
     let event = kernel.interface("lan2").unwrap().0;
-    // the follower is told, and its other sockets stay
+    // the follower gets an event, and its other sockets stay
     assert_ne!(event.generation, before.generation);
     assert_eq!(event.sockets, before.sockets);
     // another lease does not change the filter

@@ -8,7 +8,7 @@ use spared_kernel::Kernel;
 
 use crate::lab::*;
 
-/// Claims of fe80::1 on each of these interfaces.
+/// Makes claims of fe80::1 on each of these interfaces.
 fn claims_on(interfaces: &[&str]) -> Claims {
     let mut claims = claims(&[], LONG);
     for (number, name) in interfaces.iter().enumerate() {
@@ -98,7 +98,7 @@ fn a_copy_does_not_answer_after_two_names_were_swapped() {
         } else {
             swap(&net, "lan2", "wan");
         }
-        // until no device counts as renamed
+        // waits until no device counts as renamed any longer
         drive_for(&mut kernel, Duration::from_millis(700));
         assert!(!answers(&net, "peer"), "kill: {kill}");
         assert_eq!(copies(&kernel), ["wan"], "kill: {kill}");
@@ -145,7 +145,7 @@ fn a_copy_does_not_answer_on_a_macvlan_or_a_bridge_of_the_network() {
     for device in ["mv", "br0"] {
         net.ip(&format!("link set {device} up"));
         if device == "br0" {
-            // the kernel makes no device with a macvlan a port; one of another name has no chain of the fence
+            // the kernel refuses as a port a device that has a macvlan; the renamed device has no chain of the fence
             net.ip("link del mv");
             net.ip("link set lan2 name lan9");
             net.ip("link set lan9 master br0");

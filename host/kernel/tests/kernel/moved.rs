@@ -87,7 +87,7 @@ fn an_interface_that_comes_back_under_its_name_to_a_backup_has_no_address() {
         return;
     };
     net.ip("link set lan2 name lan9");
-    // the role goes before the kernel is read
+    // the group becomes backup before the kernel's events are read
     kernel.revoke_lease("office").unwrap();
     assert!(kernel.remove("office").is_empty());
     drive_for(&mut kernel, Duration::from_millis(100));
@@ -247,7 +247,7 @@ fn a_copy_does_not_answer_after_an_end_unless_it_is_the_nodes_own() {
     }
 }
 
-/// A node whose group is not active, and a copy of one of its addresses that somebody set.
+/// Makes a node whose group is not active, and a copy of one of its addresses that somebody set.
 fn copied(copy: &str, own: bool) -> Option<(Net, Kernel)> {
     let net = Net::new()?;
     let mut claims = claims(&ADDRESSES, LONG);

@@ -10,7 +10,7 @@ use crate::lab::*;
 
 const VIP: [u8; 4] = [10, 0, 0, 1];
 
-// A router of each family, with addresses that a neighbour may use.
+// Makes claims of a virtual router of each family, with addresses that a neighbour may use.
 fn both_families(vmac: bool) -> Claims {
     let mut claims = claims(&["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"], LONG);
     for router in &mut claims.routers {

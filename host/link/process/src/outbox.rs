@@ -35,7 +35,7 @@ impl Outbox {
     /// Sends a record, now or after the queued ones.
     ///
     /// # Errors
-    /// Why the process cannot be reached.
+    /// The reason why the process cannot be reached.
     pub(super) fn send(
         &mut self,
         process: &Subprocess,

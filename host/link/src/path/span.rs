@@ -9,7 +9,7 @@
 
 /// Size in bytes of packets that every host accepts (RFC 791).
 const SHORT: u32 = 68;
-/// Interval of pings while full-size packets pass, or the largest size is known.
+/// Interval of pings while full-size packets pass or the largest size is known, and interval while a loss is examined.
 const CALM_NS: u64 = 500_000_000;
 const ROUND_NS: u64 = 200_000_000;
 /// Duration of a round of a measurement: the longest time that an answer may take.

@@ -60,7 +60,7 @@ impl Stream {
     /// Handles a socket that can be written to.
     ///
     /// # Errors
-    /// Why there is no connection.
+    /// The reason why there is no connection.
     pub fn handle_writable(&mut self) -> Result<(), Refusal> {
         if !self.connected {
             let error = self.socket.take_error().unwrap_or_else(Some);
@@ -130,7 +130,7 @@ impl Stream {
     /// blocked.
     ///
     /// # Errors
-    /// Why the connection has ended.
+    /// The reason why the connection has ended.
     pub fn send(&mut self, transmit: &Transmit) -> Result<(), Refusal> {
         let (mut record, mut length) = (Vec::new(), 0);
         for frame in transmit.frames() {
@@ -160,7 +160,7 @@ impl Stream {
     }
 
     /// # Errors
-    /// Why the connection has ended.
+    /// The reason why the connection has ended.
     pub fn flush(&mut self) -> Result<(), Refusal> {
         while self.connected && self.tls.wants_write() {
             match self.tls.write_tls(&mut &self.socket) {

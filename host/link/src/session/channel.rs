@@ -58,7 +58,7 @@ enum Queued {
     Mark(u64),
 }
 
-/// An entry of the queue for the worker's socket.
+/// Item of the queue for the worker's socket.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Delivery {
     Record(Vec<u8>),

@@ -1,6 +1,6 @@
 //! Implements the session of two link processes, sans I/O.
 //!
-//! `handle_*` feed it with bytes of the paths, records of the workers and requests of the host, and
+//! `handle_*` methods feed it with bytes of the paths, records of the workers and requests of the host, and
 //! [`Session::poll_transmit`], [`Session::delivery`] and [`Session::poll_event`] drain it. Paths come and go; numbered
 //! frames use one of them at a time, and after a change continue from the last acknowledged one. An association of two
 //! runs ends when either is restarted, or after [`GRACE_NS`] without a path: then every channel goes down, and queued
@@ -72,7 +72,7 @@ pub enum Event {
         to: usize,
         why: String,
     },
-    /// Close the connection of a path.
+    /// Request to close the connection of a path.
     Close {
         path: usize,
         why: String,

@@ -165,7 +165,7 @@ impl NodeView<'_> {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
-        // a group without an answer from the elector proves nothing
+        // a group about which the elector did not answer proves nothing
         let groups = self.groups.iter();
         let groups = groups.filter(|_| self.here.host().link.is_some());
         for details in groups.filter_map(|(name, _)| look.details(name)) {

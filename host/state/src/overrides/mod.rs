@@ -129,7 +129,7 @@ impl Term {
     }
 
     fn of(now: Now, left: Duration, lasts: Duration) -> Option<Self> {
-        // the clock may have been set back, or not be set yet
+        // the wall clock may have been set back, or may not be set yet
         let left = left.min(lasts);
         (left > Duration::ZERO).then(|| Self {
             lasts,

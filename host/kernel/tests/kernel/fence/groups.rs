@@ -124,7 +124,7 @@ fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
     assert!(net.output("nft", "list ruleset").contains("10.0.0.9"));
 }
 
-/// As many groups as there are VRIDs, each with its virtual router and an address.
+/// Makes as many groups as there are VRIDs, each with its virtual router and an address.
 fn all_vrids() -> Vec<(String, Claims)> {
     let claimed = |vrid: u8| {
         let mut claims = claims(&[&format!("10.0.0.{vrid}/24")], LONG);

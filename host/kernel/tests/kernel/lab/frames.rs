@@ -16,8 +16,8 @@ pub const LONG: Duration = Duration::from_secs(30);
 pub const VMAC4: [u8; 6] = [0, 0, 0x5e, 0, 1, 50];
 pub const VMAC6: [u8; 6] = [0, 0, 0x5e, 0, 2, 50];
 
-/// A kernel with a group whose addresses are installed behind a blocking fence, which is the state of
-/// a node that was stopped while active and has lost its lease.
+/// Makes a kernel with a group whose addresses are installed behind a blocking fence. This is the state of a node that
+/// was suspended while active and has lost its lease.
 pub fn installed(claims: Claims) -> Option<(Net, Kernel)> {
     let net = Net::new()?;
     net.ip("addr add 10.0.0.2/24 dev lan2");
@@ -56,7 +56,7 @@ pub fn send(frame: &[u8]) -> std::io::Result<()> {
     spared_netlink::PacketSocket::sender()?.send(index_of("lan2"), frame)
 }
 
-/// Neighbour solicitation for a target, from a source of the same MAC.
+/// Makes a neighbour solicitation for a target. Its source has the MAC `mac`.
 pub fn solicitation(source: &str, target: &str, mac: [u8; 6]) -> Vec<u8> {
     let (source, target): (Ipv6Addr, Ipv6Addr) = (source.parse().unwrap(), target.parse().unwrap());
     let [.., a, b, c] = target.octets();
@@ -74,7 +74,7 @@ pub fn solicitation(source: &str, target: &str, mac: [u8; 6]) -> Vec<u8> {
     ethernet([0x33, 0x33, 0xff, a, b, c], mac, IPV6, &packet)
 }
 
-/// An echo request of a host to an address that is not virtual, through a gateway's MAC.
+/// Makes an echo request of a host to an address that is not virtual, through a gateway's MAC.
 pub fn echo_through(gateway: Mac) -> Vec<u8> {
     let mut echo = [8, 0, 0, 0, 0, 1, 0, 1];
     let sum = checksum(&[&echo]);
@@ -83,7 +83,7 @@ pub fn echo_through(gateway: Mac) -> Vec<u8> {
     ethernet(gateway, HOST, IPV4, &ipv4(from, to, ICMP, 64, &echo))
 }
 
-/// The answer to [`echo_through`].
+/// Returns true for the answer to [`echo_through`].
 pub fn is_echo_reply(frame: &[u8]) -> bool {
     frame[12..14] == [8, 0] && frame[23] == 1 && frame[26..30] == [10, 0, 0, 2] && frame[34] == 0
 }

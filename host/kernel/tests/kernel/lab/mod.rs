@@ -1,7 +1,7 @@
 //! Makes namespaces for the kernel tests: a router under test, and a third station on its link.
 //!
-//! The test's own thread enters the router's namespace; sockets opened elsewhere by [`Net::inside`]
-//! stay where they were opened.
+//! The test's own thread enters the router's namespace. Sockets that [`Net::inside`] opens stay in the station's
+//! namespace.
 
 mod frames;
 mod one;

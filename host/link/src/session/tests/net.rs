@@ -55,7 +55,7 @@ pub struct Delivered {
     pub length: usize,
 }
 
-/// One path.
+/// A path between both sides.
 pub struct Line {
     pub latency_ns: u64,
     /// True if nothing passes, and no side is told.
