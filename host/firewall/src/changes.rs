@@ -1,4 +1,4 @@
-//! Changes of rules, as the kernel tells them.
+//! Watches changes of nftables rules and sets, which the kernel reports.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,12 +14,12 @@ use super::sets::SetName;
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
 const GROUP: u32 = 7;
-/// Pause without changes before a check, as rulesets are loaded in several transactions.
+/// Pause without changes before a check, because rulesets are loaded in several transactions.
 const CALM: Duration = Duration::from_millis(200);
-/// Pauses after which rules are checked although they still change, so that the host is heard.
+/// Number of pauses after which rules are checked although they still change, so that the host gets its answers.
 const PAUSES_MAX: u32 = 25;
 
-/// Sets that are told apart between two looks: of more of them, any may be another one.
+/// Maximum number of changed sets that are noted by name between two checks. After more, any set may have changed.
 const SETS_MAX: usize = 512;
 
 pub(super) struct Changes {
@@ -38,7 +38,7 @@ impl Changes {
         })
     }
 
-    /// Whether rules were changed since the last call.
+    /// Returns true if rules were changed since the last call.
     pub(super) fn take(&mut self) -> bool {
         let mut is_any = false;
         let touched = &mut self.touched;
@@ -51,12 +51,12 @@ impl Changes {
         is_any || is_lost
     }
 
-    /// The sets that were changed since the last call.
+    /// Returns the sets that were changed since the last call.
     pub(super) fn take_touched(&mut self) -> Touched {
         std::mem::take(&mut self.touched)
     }
 
-    /// Returns once no change has come for a moment.
+    /// Waits until no change has come for [`CALM`], at most [`PAUSES_MAX`] times.
     pub(super) fn settle(&mut self) {
         for _ in 0..PAUSES_MAX {
             thread::sleep(CALM);
@@ -66,7 +66,7 @@ impl Changes {
         }
     }
 
-    /// Forgets the changes of rules until now.
+    /// Discards the changes of rules until now.
     pub(super) fn forget(&mut self) {
         let _ = self.take();
     }
@@ -78,8 +78,8 @@ impl AsFd for Changes {
     }
 }
 
-// Whether tables, chains, rules or sets of others have changed. Elements of sets change all the time, and the fence
-// with each role.
+// Returns true if a table, chain, rule or set of somebody else has changed. Elements of sets are ignored because they
+// change all the time; the fence is ignored because it changes with each role.
 fn is_of_rules(kind: u16, payload: &[u8]) -> bool {
     const TABLES_CHAINS_RULES_SETS: [u16; 8] = [
         NFT_MSG_NEWTABLE,
@@ -95,14 +95,14 @@ fn is_of_rules(kind: u16, payload: &[u8]) -> bool {
 }
 
 fn is_of_ours(payload: &[u8]) -> bool {
-    // linux/netfilter/nf_tables.h: the same number for a table, and what is in one
+    // linux/netfilter/nf_tables.h: tables and the objects in them use the same number
     const TABLE: u16 = NFTA_TABLE_NAME;
     const HEADER: usize = 4;
     let inner = payload.get(HEADER..).unwrap_or_default();
     find_attribute(inner, TABLE).is_some_and(|table| is_ours(&text(table)))
 }
 
-// Notes which sets have other elements, or are other ones.
+// Notes the set of the message: it or its elements have changed.
 fn note(touched: &mut Touched, kind: u16, payload: &[u8]) {
     const OF_SETS: [u16; 4] = [
         NFT_MSG_NEWSET,

@@ -1,34 +1,34 @@
-//! Digests of the administrator's rules, which must be the same on both nodes: of each part of each table, from what
-//! `nft -s -t` prints, without counters, handles and elements of sets.
+//! Digests of the administrator's rules, which must be equal on both nodes. Each part of each table has a digest,
+//! computed from the output of `nft -s -t`, which has no counters, handles or elements of sets.
 //!
-//! Rules of other programs, which come and go with containers and with what was banned, are left out, and so are ours.
+//! Our rules are left out. So are those of other programs, which come and go with containers and banned addresses.
 
 use std::net::IpAddr;
 
 use spared_message::fingerprint;
 use spared_message::firewall::{NodeNames, RuleDigests};
 
-/// Tables of other programs, and ours: begins of their names.
+/// Prefixes of the names of our tables and of other programs' tables.
 const FOREIGN_TABLES: [&str; 9] = [
     "spared", "f2b-", "netavark", "libvirt", "docker", "lxd", "incus", "crowdsec", "sshguard",
 ];
-/// Chains of other programs in tables that are not theirs alone. What jumps there is left out as well.
+/// Prefixes of the names of other programs' chains in shared tables. Rules that jump there are left out as well.
 const FOREIGN_CHAINS: [&str; 9] = [
     "DOCKER", "f2b-", "LIBVIRT_", "NETAVARK", "CNI-", "KUBE-", "cali-", "ts-", "sshguard",
 ];
-/// Bridges of containers and virtual machines.
+/// Prefixes of the names of bridges for containers and virtual machines.
 const FOREIGN_INTERFACES: [&str; 7] = [
     "docker", "virbr", "podman", "cni", "veth", "lxdbr", "incusbr",
 ];
 /// Comment of our own rules.
 const OURS: &str = "comment \"spared: link\"";
-/// Stands for an address of a node.
+/// Text that replaces an address of a node.
 pub(super) const NODE: &str = "NODE";
-/// Bytes of the names of all parts that are told one by one; the others are told as one.
+/// Maximum bytes of names of parts with a digest of their own; all further parts share one digest.
 const NAMES_MAX: usize = 32 * 1024;
 const NAME_MAX: usize = 280;
 
-/// The digests of a listing.
+/// Computes the digests of a listing.
 pub fn digests(listing: &str, names: &NodeNames) -> RuleDigests {
     let mut found = Digests {
         names,
@@ -71,18 +71,18 @@ pub fn digests(listing: &str, names: &NodeNames) -> RuleDigests {
     found.finish()
 }
 
-// "inet filter" of "inet filter {".
+// Returns "inet filter" for "inet filter {".
 fn opened(line: &str) -> Option<&str> {
     line.strip_suffix(" {")
 }
 
-/// Whether "inet filter" is a table of another program, or ours.
+/// Returns true if a table such as "inet filter" is another program's or ours.
 pub(super) fn is_foreign_table(name: &str) -> bool {
     let name = name.split_once(' ').map_or(name, |(_, name)| name);
     FOREIGN_TABLES.iter().any(|start| name.starts_with(start))
 }
 
-/// Whether a table of this name is ours.
+/// Returns true if the table of this name is ours.
 pub(super) fn is_ours(table: &str) -> bool {
     table.starts_with(FOREIGN_TABLES[0])
 }
@@ -98,13 +98,13 @@ impl Part<'_> {
         self.name.starts_with("chain ")
     }
 
-    /// A chain of another program.
+    /// Returns true for a chain of another program.
     fn is_foreign(&self) -> bool {
         let chain = self.name.strip_prefix("chain ");
         chain.is_some_and(|chain| FOREIGN_CHAINS.iter().any(|it| chain.starts_with(it)))
     }
 
-    /// What counts of it. A chain without rules that accepts what arrives is as none.
+    /// Lines that the digest covers. A chain without rules counts as missing, unless its policy is drop.
     fn counted(&self) -> Vec<&str> {
         let lines = self.lines.iter().copied();
         let lines = lines.filter(|line| !line.is_empty());
@@ -121,7 +121,7 @@ impl Part<'_> {
     }
 }
 
-// "type filter hook input priority filter; policy accept;"
+// Returns true for a line such as "type filter hook input priority filter; policy accept;".
 fn is_of_hook(line: &str) -> bool {
     line.starts_with("type ") && line.contains(" hook ")
 }
@@ -142,7 +142,7 @@ fn is_foreign_rule(line: &str) -> bool {
 }
 
 fn is_foreign_interface(name: &str) -> bool {
-    // Docker names a bridge by twelve digits; "br-lan" is the administrator's.
+    // Docker names a bridge by twelve hexadecimal digits; "br-lan" is the administrator's.
     let of_docker = name.strip_prefix("br-");
     let is_hex = |it: &str| it.len() == 12 && it.chars().all(|c| c.is_ascii_hexdigit());
     of_docker.is_some_and(is_hex) || FOREIGN_INTERFACES.iter().any(|it| name.starts_with(it))
@@ -152,7 +152,7 @@ struct Digests<'n> {
     names: &'n NodeNames,
     tables: RuleDigests,
     bytes: usize,
-    /// Digests of the parts beyond the bound.
+    /// Digests of the parts beyond [`NAMES_MAX`].
     rest: Vec<[u32; 2]>,
 }
 
@@ -173,11 +173,11 @@ impl Digests<'_> {
         }
         let parts = self.tables.entry(table.to_owned()).or_default();
         let known = parts.entry(name).or_default();
-        // lines of the table itself
+        // several lines of the table itself have one name, so their digests are combined
         *known = [0, 1].map(|at| known[at].rotate_left(1) ^ digests[at]);
     }
 
-    /// A line with this node's names replaced: of its interfaces, and of addresses of nodes if `is_by_node`.
+    /// Replaces names of this node in a line: interfaces and, if `is_by_node`, addresses of nodes.
     fn rewritten(&self, line: &str, is_by_node: bool) -> String {
         let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_.:@/-".contains(c);
         let mut rest = line;
@@ -226,7 +226,7 @@ fn by_node(word: &str) -> String {
     format!("{NODE}{end}")
 }
 
-// "192.0.2.1", "192.0.2.1:80" and "2001:db8::1/64", each with what follows the address.
+// Splits "192.0.2.1", "192.0.2.1:80" or "2001:db8::1/64" into the address and the text behind it.
 fn address(word: &str) -> Option<(IpAddr, &str)> {
     let whole = word.parse().ok().map(|address| (address, ""));
     whole.or_else(|| {

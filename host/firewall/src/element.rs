@@ -1,5 +1,5 @@
-//! Elements of sets as texts, by which both nodes compare them: interfaces by their name on the first node, and in a
-//! second text addresses of the nodes as one.
+//! Writes elements of sets as texts, whose digests both nodes compare. An interface has its name on the first node. In
+//! a second text all addresses of nodes are one word.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use spared_netlink::{find_attribute, text, u32_be};
 
 use super::digest::{NODE, mixed};
 
-/// nft's numbers of types (`enum datatypes`) that are written in other words than bytes.
+/// Types of nft (`enum datatypes`) that are not simply written as bytes.
 const IPV4: u32 = 7;
 const IPV6: u32 = 8;
 const ETHER: u32 = 9;
@@ -25,18 +25,18 @@ const INTERFACE: u32 = 41;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Types {
     pub(super) key: u32,
-    /// 0 in a set.
+    /// Type of a map's values; 0 in a set.
     pub(super) data: u32,
 }
 
-/// By which words elements are written.
+/// Names that replace this node's own in the texts.
 pub(super) struct Words<'n> {
     pub(super) names: &'n NodeNames,
     /// Names of interfaces by index.
     pub(super) interfaces: &'n BTreeMap<u32, String>,
 }
 
-/// The digests of a set's elements, in whatever order the kernel lists them. Comments and counters are left out.
+/// Digests of a set's elements, which do not depend on the kernel's order. Comments and counters are left out.
 pub(super) fn digests(elements: &[Vec<u8>], types: Types, words: &Words<'_>) -> [u32; 2] {
     [false, true].map(|is_by_node| {
         let texts = elements.iter();
@@ -76,7 +76,7 @@ impl Words<'_> {
         out
     }
 
-    /// Appends the parts of a value; bytes of a length that is not known are the rest.
+    /// Appends the parts of a value. From a part of unknown length on, the value is written as bytes.
     fn put(&self, out: &mut String, value: &[u8], types: u32, is_by_node: bool) {
         let is_one = parts(types).count() == 1;
         let mut rest = value;
@@ -118,7 +118,8 @@ impl Words<'_> {
     }
 }
 
-/// The last value of an interval: the kernel's element for its end has the one behind that.
+/// Converts the value of an interval's end element to the last value of the interval: the kernel stores the one after
+/// it.
 fn ended(value: &[u8], is_end: bool) -> Vec<u8> {
     let mut last = value.to_vec();
     if is_end && value.iter().any(|byte| *byte != 0) {
@@ -147,13 +148,13 @@ fn put_bytes(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Parts of a type: 6 bits for each.
+/// Types that a combined type consists of; each has 6 bits.
 fn parts(types: u32) -> impl Iterator<Item = u32> {
     let parts = (0..5).rev().map(move |part| types >> (part * 6) & 0x3f);
     parts.filter(|part| *part != 0)
 }
 
-/// Bytes of a part in a value of several: whole words.
+/// Bytes of one part in a value of several parts, rounded up to 4; None if unknown.
 fn length(part: u32) -> Option<usize> {
     match part {
         IPV4 | PROTOCOL | SERVICE | MARK | INDEX => Some(4),

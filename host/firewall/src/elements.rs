@@ -1,7 +1,7 @@
-//! Digests of the elements of sets, told once a set has been calm for a while: lists that programs change all the time
-//! are never compared, and one that is written on both nodes at almost the same time is compared when it is written.
+//! Digests of the elements of sets, reported once a set has not changed for a while. So sets that programs change all
+//! the time are never compared. A set that is changed on both nodes at almost the same time is compared after that.
 //!
-//! Without I/O: `handle_*` and `set_*` feed it, [`Elements::due`] says what to read, [`Elements::told`] what to tell.
+//! Without I/O: `handle_*` and `set_*` feed it, [`Elements::due`] says what to read, [`Elements::told`] what to report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use spared_message::firewall::RuleDigests;
 
 use super::sets::{Declared, SetName};
 
-/// Sets that are compared, the first ones by name, and the bytes of their names and digests.
+/// Maximum number of sets that are compared, in the order of their names, and maximum bytes of their names and digests.
 const SETS_MAX: usize = 64;
 const NAMES_MAX: usize = 8 * 1024;
 const DIGESTS: usize = 32;
@@ -19,7 +19,7 @@ const DIGESTS: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Touched {
     pub(super) sets: BTreeSet<SetName>,
-    /// Changes were lost: any set may be another one.
+    /// True if changes were lost: any set may have changed.
     pub(super) is_uncertain: bool,
 }
 
@@ -31,11 +31,11 @@ pub(super) struct Elements {
 #[derive(Debug)]
 struct Watched {
     declared: Declared,
-    /// Since when nothing of it has changed.
+    /// Time of the last change.
     since: Instant,
-    /// Digests of its elements, once it was calm; None as well: there are too many of them.
+    /// Digests of the elements, once the set was calm; also None if it has too many elements.
     digests: Option<[u32; 2]>,
-    /// It has to be read.
+    /// True if the elements have to be read.
     is_due: bool,
 }
 
@@ -59,7 +59,7 @@ impl Watched {
 }
 
 impl Elements {
-    /// Takes which sets there are. `replicated` are kept equal by a plugin: "inet filter bans".
+    /// Sets which sets exist. `replicated` names those that a plugin keeps equal, such as "inet filter bans".
     pub(super) fn set_declared(
         &mut self,
         now: Instant,
@@ -97,14 +97,14 @@ impl Elements {
         }
     }
 
-    /// Names of the nodes' own are other ones.
+    /// Handles a change of the names of interfaces or addresses: all sets are read again.
     pub(super) fn handle_names(&mut self) {
         for watched in self.sets.values_mut() {
             (watched.digests, watched.is_due) = (None, true);
         }
     }
 
-    /// Takes what was read of a set; None: it has too many elements.
+    /// Sets the digests of a set that was read; None if it has too many elements.
     pub(super) fn set_digests(&mut self, now: Instant, name: &SetName, digests: Option<[u32; 2]>) {
         let Some(watched) = self.sets.get_mut(name) else {
             return;
@@ -116,14 +116,14 @@ impl Elements {
         (watched.digests, watched.is_due) = (digests, false);
     }
 
-    /// Sets to be read: calm ones that were not read since.
+    /// Calm sets that have to be read.
     pub(super) fn due(&self, now: Instant, calm: Duration) -> Vec<Declared> {
         let sets = self.sets.values();
         let due = sets.filter(|it| it.is_due && it.is_calm(now, calm));
         due.map(|it| it.declared.clone()).collect()
     }
 
-    /// What is known of calm sets.
+    /// Digests of calm sets, by table.
     pub(super) fn told(&self) -> RuleDigests {
         let mut told = RuleDigests::new();
         for (name, watched) in &self.sets {
@@ -165,7 +165,7 @@ mod tests {
         (elements, clock)
     }
 
-    /// Reads what is due; the number of sets.
+    /// Reads the sets that are due, and returns their number.
     fn read(elements: &mut Elements, now: Instant, digest: u32) -> usize {
         let due = elements.due(now, CALM);
         for it in &due {

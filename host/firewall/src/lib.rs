@@ -1,9 +1,9 @@
-//! `spared firewall`: the link in the administrator's nftables rules. Adds one rule per path to the chain that
-//! `[firewall]` names, or reports which chain drops the link.
+//! `spared firewall`: keeps the link open in the administrator's nftables rules. Adds one rule per path to the chain
+//! that `[firewall]` names, or reports which chain drops the link.
 //!
-//! A process of its own, with CAP_NET_ADMIN alone: it runs `nft`, which may take long with large rulesets, parses
-//! what that prints, and checks again whenever rules change. It reads [`ToFirewall`] from the host. No failover
-//! waits for it: VRRP and heartbeats are received by packet sockets. If it ends, its rules stay.
+//! It is a process of its own, with CAP_NET_ADMIN alone, because it runs `nft`, which may take long with large
+//! rulesets, and parses its output. It checks again whenever rules change. The host sends it [`ToFirewall`]. No
+//! failover waits for it: VRRP and heartbeats are received by packet sockets. If it ends, its rules stay.
 
 #![forbid(unsafe_code)]
 
@@ -43,15 +43,15 @@ pub use passage::drops;
 use rules::Rules;
 pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 
-/// Not started by the host: sysexits' EX_USAGE.
+/// Exit code if the host did not start this process: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
-/// Least time between tries to look at rules that could not be looked at.
+/// Minimum time between attempts to look at rules after a failed one.
 const RETRY: Duration = Duration::from_secs(5);
-/// The kernel refuses what is needed, or the host sends invalid messages: sysexits' EX_SOFTWARE.
+/// Exit code if the kernel refuses a request or the host sends invalid messages: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
 
-/// Runs until the host says so, or ends. Its socket is descriptor 3. It changes to `account` itself, as it keeps a
-/// capability.
+/// Runs until the host asks it to end, or ends itself. Its socket is descriptor 3. The process changes to `account`
+/// itself, because it keeps a capability.
 pub fn run(account: Option<(u32, u32)>) -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
         eprintln!("spared firewall is started by spared starter, not by hand");
@@ -72,7 +72,7 @@ fn die_with_the_host() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-/// Why the process ends without an order.
+/// Reason why the process ends without an order.
 #[derive(Debug)]
 enum End {
     HostIsGone,
@@ -93,7 +93,7 @@ impl Host {
 
     fn serve(mut self, account: Option<(u32, u32)>) -> Result<(), End> {
         let missed = spared_worker::confine_for_firewall(account);
-        // A change of the account clears it.
+        // A change of the account clears this setting.
         die_with_the_host();
         wait(&[&self.socket])?;
         let Some(ToFirewall::Begin { ours }) = self.receive()? else {
@@ -140,26 +140,26 @@ impl Host {
     }
 }
 
-/// Keeps the rules as the last order says.
+/// Keeps the rules as the last order demands.
 struct Keeper {
     host: Host,
     changes: Changes,
     rules: Rules,
     order: u64,
     passage: Option<Passage>,
-    /// Whether the link was blocked at the last check.
+    /// True if the link was blocked at the last check.
     was_kept: bool,
-    /// By which rules are compared; None: they are not.
+    /// Names by which rules are compared; None if rules are not compared.
     names: Option<NodeNames>,
-    /// What was listed last, without elements of sets, and what the host was told.
+    /// Listing of the last check, without elements of sets.
     listed: RulesListed,
     told: RulesListed,
     elements: Elements,
-    /// Why they could not be listed the last time.
+    /// Reason why the last listing failed.
     unlisted: Option<String>,
-    /// What the host was told of why nobody can look at the rules.
+    /// Reason, as reported to the host, why nobody can look at the rules.
     blind: Option<String>,
-    /// When the rules were last looked at, or whether that is possible.
+    /// Time of the last attempt to look at the rules.
     tried_at: Instant,
 }
 
@@ -202,7 +202,7 @@ impl Keeper {
         }
     }
 
-    /// Takes which sets have changed: what was told of them is no longer true.
+    /// Notes which sets have changed, and withdraws their digests.
     fn note_elements(&mut self) -> Result<(), End> {
         let touched = self.changes.take_touched();
         if touched == Touched::default() {
@@ -212,7 +212,7 @@ impl Keeper {
         self.tell_listed()
     }
 
-    /// Reads the sets that are calm and were not read since: the host's pings are the clock.
+    /// Reads the sets that are calm and have to be read. The host's pings call it regularly.
     fn read_elements(&mut self) -> Result<(), End> {
         let Some(names) = &self.names else {
             return Ok(());
@@ -229,7 +229,7 @@ impl Keeper {
             interfaces: &interfaces,
         };
         for set in due {
-            // one that is being changed, or is gone, is tried again or forgotten soon
+            // a set that changes meanwhile is read again soon, one that is gone is forgotten soon
             if let Ok(read) = sets::elements(&set.name) {
                 let digests = read.map(|it| element::digests(&it, set.types, &words));
                 self.elements.set_digests(now, &set.name, digests);
@@ -239,7 +239,8 @@ impl Keeper {
         self.host.tell(FromFirewall::Busy(false))
     }
 
-    /// Whether the rules could not be looked at some seconds ago, or can no longer: the host's pings are the clock.
+    /// Returns true if a look at the rules failed some seconds ago or has become impossible. The host's pings call it
+    /// regularly.
     fn is_to_be_tried(&mut self, now: Instant) -> bool {
         if now.duration_since(self.tried_at) < RETRY {
             return false;
@@ -263,7 +264,7 @@ impl Keeper {
         self.host.tell(FromFirewall::Blind(blind))
     }
 
-    /// Lists the rules and sets, and tells them if they are other ones.
+    /// Lists the rules and sets, and reports them if they have changed.
     fn list(&mut self) -> Result<(), End> {
         let Some(names) = &self.names else {
             return Ok(());
@@ -272,7 +273,7 @@ impl Keeper {
         self.unlisted = listed.as_ref().err().cloned();
         self.listed = listed.unwrap_or_default();
         let declared = Requests::open_netfilter().and_then(|mut it| sets::declared(&mut it));
-        // sets that cannot be listed are not compared
+        // if the sets cannot be listed, none are compared
         let (now, declared) = (Instant::now(), declared.unwrap_or_default());
         self.elements.set_declared(now, declared, &names.sets);
         self.tell_listed()
@@ -304,7 +305,7 @@ impl Keeper {
             Some(passage) => self.rules.keep(passage, is_ordered),
         };
         let state = match kept {
-            // Not put back: the chain is new and has our rules for the first time.
+            // Not `PutBack`: the chain is new and has our rules for the first time.
             Ok(RuleState::PutBack) if self.was_kept => RuleState::Passes,
             Ok(state) => state,
             Err(why) => {
@@ -313,7 +314,7 @@ impl Keeper {
             }
         };
         self.was_kept = matches!(state, RuleState::Kept(_));
-        // Our own changes are no reason for another check.
+        // Our own changes must not cause another check.
         self.changes.forget();
         self.host.tell(FromFirewall::State {
             order: self.order,
@@ -323,7 +324,7 @@ impl Keeper {
     }
 }
 
-/// Names of the interfaces by index, as sets of indices need them.
+/// Names of the interfaces by index, for sets that contain indices.
 fn interfaces() -> io::Result<BTreeMap<u32, String>> {
     let links = Requests::open()?.links()?;
     Ok(links.into_iter().map(|it| (it.index, it.name)).collect())

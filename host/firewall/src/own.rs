@@ -1,22 +1,22 @@
-//! Rules that translate whatever leaves an interface to a virtual address, this node's own packets as well, in what
-//! `nft -s -t` prints.
+//! Finds rules in the output of `nft -s -t` that translate all that leaves an interface to a virtual address. They also
+//! translate this node's own packets.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use spared_message::firewall::OwnTranslation;
 
-/// Rules that are told at most.
+/// Maximum number of rules that are reported.
 const RULES_MAX: usize = 4;
-/// Bytes of a chain's name, or of a rule, that are told at most.
+/// Maximum bytes of a reported chain name or rule.
 const TEXT_MAX: usize = 512;
-/// Words of matches that leave a rule for packets of any source. Names are quoted, and sets begin with "@".
+/// Words of matches that do not restrict the source of packets. Names are quoted, and sets begin with "@".
 const ANY_SOURCE: [&str; 15] = [
     "oif", "oifname", "meta", "nfproto", "protocol", "ipv4", "ipv6", "ip", "ip6", "counter", "==",
     "!=", "{", "}", ",",
 ];
 
-/// The rules, without their handles.
+/// Returns the rules, without their handles.
 pub fn own_translations(listing: &str, virtuals: &BTreeSet<IpAddr>) -> Vec<OwnTranslation> {
     let (mut table, mut chain, mut translates) = ("", "", false);
     let mut found = Vec::new();
@@ -44,7 +44,7 @@ pub fn own_translations(listing: &str, virtuals: &BTreeSet<IpAddr>) -> Vec<OwnTr
     found
 }
 
-/// Handle of a rule in its chain, as `nft -s -t -a` prints that.
+/// Handle of a rule in its chain, from the output of `nft -s -t -a`.
 pub fn handle_of(rule: &str, listing: &str) -> Option<u64> {
     let lines = listing.lines().map(str::trim);
     let mut handles = lines.filter_map(|line| line.strip_prefix(rule)?.strip_prefix(" # handle "));
@@ -56,7 +56,7 @@ fn opened<'l>(line: &'l str, kind: &str) -> &'l str {
     name.unwrap_or_default()
 }
 
-/// Address to which a rule translates the source of all that it sees.
+/// Address to which a rule translates the source of all packets.
 fn translated_to(rule: &str) -> Option<IpAddr> {
     let mut words = rule.split_whitespace();
     let is_for_any = |word: &str| word.starts_with(['"', '@']) || ANY_SOURCE.contains(&word);
@@ -66,7 +66,7 @@ fn translated_to(rule: &str) -> Option<IpAddr> {
     address(words.next()?)
 }
 
-// "192.0.2.1", "192.0.2.1:1024-65535", "2001:db8::1" and "[2001:db8::1]:1024".
+// Parses "192.0.2.1", "192.0.2.1:1024-65535", "2001:db8::1" or "[2001:db8::1]:1024".
 fn address(word: &str) -> Option<IpAddr> {
     let bracketed = word.strip_prefix('[').and_then(|it| it.split(']').next());
     let whole = bracketed.unwrap_or(word);

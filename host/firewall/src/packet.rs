@@ -1,10 +1,10 @@
-//! The packets that a ruleset is to let pass, and what a match of a rule sees in them.
+//! Packets that a ruleset has to let pass, and the values that a rule's matches see in them.
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
-/// Packets that are alike for a ruleset.
+/// Packets that a ruleset treats in the same way.
 pub trait Packet {
     fn hook(&self) -> &'static str;
 
@@ -25,20 +25,20 @@ pub struct Way {
     pub own: IpAddr,
     pub peer: IpAddr,
     pub port: u16,
-    /// Whether the peer connects; else answers to this node's connection arrive.
+    /// True if the peer connects; otherwise this node connects and receives the answers.
     pub listens: bool,
-    /// Connection tracking has forgotten the connection.
+    /// True if connection tracking has forgotten the connection.
     pub is_forgotten: bool,
 }
 
-/// Adverts of VRRP, in or out by an interface.
+/// Adverts of VRRP, received or sent by an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advert {
     pub interface: String,
     pub is_ipv4: bool,
     /// The other node's address, if it is known.
     pub peer: Option<IpAddr>,
-    /// Whether this node sends them.
+    /// True if this node sends them.
     pub is_own: bool,
 }
 
@@ -71,7 +71,7 @@ impl Packet for Way {
         match (payload["protocol"].as_str()?, payload["field"].as_str()?) {
             ("tcp" | "th", "dport") if self.listens => one(&self.port.to_string()),
             ("tcp" | "th", "sport") if !self.listens => one(&self.port.to_string()),
-            // An ephemeral port, which no rule names.
+            // The port is ephemeral: no rule names it.
             ("tcp" | "th", "dport" | "sport") => one("ephemeral"),
             (of, "saddr") if of == self.family() => one(&self.peer.to_string()),
             (of, "daddr") if of == self.family() => one(&self.own.to_string()),
@@ -99,7 +99,7 @@ impl Packet for Advert {
             };
         }
         if left["ct"]["key"] == "state" {
-            // Before an answer, and a backup sends none.
+            // The state is `new` until an answer comes, and a backup sends none.
             return one("new");
         }
         let payload = left.get("payload")?;
@@ -127,7 +127,7 @@ fn meta_fact(packet: &dyn Packet, key: &str, protocol: [&str; 2]) -> Option<Vec<
     }
 }
 
-/// Of a header that the packet has not: none.
+/// Value of a header field; an empty list if the packet has no such header.
 fn payload_fact(
     packet: &dyn Packet,
     of: &str,

@@ -1,7 +1,7 @@
 //! Decides whether a ruleset, as `nft -j` prints it, accepts the packets of the link, or adverts.
 //!
-//! What cannot be judged (sets, marks, limits) counts as passing: a false alarm about a firewall is
-//! worse than a missed one, and a link that is down is reported anyway.
+//! What cannot be judged (sets, marks, limits) counts as passing. A false alarm about a firewall is worse than a missed
+//! one, and a link that is down is reported anyway.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,24 +10,24 @@ use serde_json::Value;
 
 use super::packet::{Advert, Packet, Way};
 
-/// Greatest depth of chains that is followed, the same as in nft.
+/// Maximum depth of chains that is walked, the same as in nft.
 const DEPTH_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Accepted,
     Dropped,
-    /// The end of the chain, undecided.
+    /// The end of the chain was reached without a decision.
     Through,
 }
 
-/// The first chain that drops the packets of the link, as "family table chain".
+/// Returns the first chain that drops the packets of the link, as "family table chain".
 pub fn obstacle(ruleset: &Value, way: &Way) -> Option<String> {
     first(ruleset, way, drops_at)
 }
 
-/// The first chain with a rule that drops the packets of the link once connection tracking has
-/// forgotten the connection, as after `conntrack -F` if it does not pick up connections midway.
+/// Returns the first chain that drops the packets of the link once connection tracking has forgotten the connection.
+/// `conntrack -F` causes that if connections are not picked up midway.
 pub fn interruption(ruleset: &Value, way: &Way) -> Option<String> {
     let forgotten = Way {
         is_forgotten: true,
@@ -36,7 +36,7 @@ pub fn interruption(ruleset: &Value, way: &Way) -> Option<String> {
     first(ruleset, &forgotten, |end, _| end == End::Dropped)
 }
 
-/// Whether a base chain drops adverts.
+/// Returns true if a base chain drops adverts.
 pub fn drops(ruleset: &Value, chain: &Value, advert: &Advert) -> bool {
     let objects = ruleset["nftables"].as_array();
     objects.is_some_and(|it| sees(chain, advert) && drops_at(end(it, chain, advert), chain))
@@ -64,7 +64,7 @@ fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Opt
     ))
 }
 
-/// Whether a base chain is on the packet's way, and may drop it.
+/// Returns true if the packet passes the base chain, which may drop it.
 fn sees(chain: &Value, packet: &dyn Packet) -> bool {
     let of_family = chain["family"] == "inet" || chain["family"] == packet.family();
     of_family && chain["type"] == "filter" && chain["hook"] == packet.hook()
@@ -75,12 +75,12 @@ fn end(objects: &[Value], chain: &Value, packet: &dyn Packet) -> End {
     Walk::new(objects, chain, packet).chain(name, 0)
 }
 
-/// A packet's way through the chains of a table.
+/// State of a packet's walk through the chains of a table.
 struct Walk<'r> {
     packet: &'r dyn Packet,
     /// Rules by chain.
     rules: BTreeMap<&'r str, Vec<&'r Value>>,
-    /// Results of the chains that were walked: each is walked once, however many rules jump to it.
+    /// Results of the chains that were walked. Each chain is walked once, however many rules jump to it.
     ends: BTreeMap<&'r str, End>,
 }
 
@@ -108,7 +108,7 @@ impl<'r> Walk<'r> {
         if depth > DEPTH_MAX {
             return End::Accepted;
         }
-        // a chain that jumps back to itself, which nft refuses, counts as passing
+        // nft refuses a chain that jumps back to itself; here it counts as passing
         self.ends.insert(name, End::Accepted);
         let rules = self.rules.remove(name).unwrap_or_default();
         let mut ends = rules.iter().filter_map(|rule| self.judge(rule, depth));
@@ -117,7 +117,7 @@ impl<'r> Walk<'r> {
         end
     }
 
-    // None to continue with the next rule.
+    // Result of a rule; None to continue with the next rule.
     fn judge(&mut self, rule: &'r Value, depth: usize) -> Option<End> {
         let mut certain = true;
         for statement in rule["expr"].as_array()? {
@@ -145,7 +145,7 @@ impl<'r> Walk<'r> {
             } else if is_harmless(statement) {
                 continue;
             } else {
-                // A verdict map, a limit, or an unknown statement.
+                // This is a verdict map, a limit or an unknown statement.
                 certain = false;
                 if statement.get("vmap").is_some() {
                     return Some(End::Accepted);
@@ -153,7 +153,7 @@ impl<'r> Walk<'r> {
                 continue;
             };
             return match (end, certain) {
-                // A possible accept counts as accepted, a possible drop does not count.
+                // A possible accept counts as accepted; a possible drop does not count.
                 (End::Dropped | End::Through, false) => None,
                 (end, _) => Some(end),
             };
@@ -168,7 +168,7 @@ fn is_harmless(statement: &Value) -> bool {
         .any(|name| statement.get(name).is_some())
 }
 
-/// Whether a match is true for the packet; None if unknown.
+/// Returns true if the packet matches; None if unknown.
 fn holds(matched: &Value, packet: &dyn Packet) -> Option<bool> {
     let (left, right) = (&matched["left"], &matched["right"]);
     let equal = match matched["op"].as_str()? {
@@ -412,7 +412,7 @@ mod tests {
         assert!(keeps("drop", &[jump], true));
     }
 
-    /// As many ways that nobody could walk them all; the last chain decides.
+    /// Builds so many ways that nobody could walk them all; the last chain decides.
     #[test]
     fn a_chain_is_walked_once_however_many_rules_jump_to_it() {
         let name = |level: usize| match level {

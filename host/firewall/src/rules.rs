@@ -1,5 +1,5 @@
-//! Our rules in a chain of the administrator, by `nft`. They are recognised only by their comment, in whatever chain
-//! an earlier configuration named.
+//! Our rules in a chain of the administrator, by `nft`. Only their comment identifies them, whatever chain an earlier
+//! configuration named.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -17,21 +17,21 @@ use super::own::{handle_of, own_translations};
 use super::packet::Way;
 use super::passage::{interruption, obstacle};
 
-/// One that nobody chooses for a rule of his own: every rule that has it is deleted.
+/// Comment of our rules. Nobody else would choose it: every rule that has it is deleted.
 const COMMENT: &str = "spared: link";
-/// Longest time for `nft`. One that takes longer waits for a kernel that will not answer soon.
+/// Maximum time for `nft`. If it takes longer, it waits for a kernel that will not answer soon.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of the largest ruleset that is read; a longer one is cut and reported as not understood.
+/// Maximum bytes of a ruleset. A longer one is cut, and reported as not understood.
 const RULESET_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Rules {
-    /// Whether our rules may exist.
+    /// True if our rules may exist.
     ours: bool,
-    /// Why they could not be looked at the last time.
+    /// Reason why the last look at the rules failed.
     blind: Option<String>,
 }
 
-/// A rule that was found.
+/// One of our rules, found in the ruleset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
     family: String,
@@ -45,7 +45,7 @@ impl Rules {
         Self { ours, blind: None }
     }
 
-    /// Why the rules could not be looked at the last time, if so.
+    /// Reason why the last look at the rules failed, if it did.
     pub(super) fn blind(&self) -> Option<&String> {
         self.blind.as_ref()
     }
@@ -55,7 +55,7 @@ impl Rules {
     }
 
     /// # Errors
-    /// Why the rules may still be there.
+    /// The reason why the rules may still be there.
     pub(super) fn remove(&mut self) -> Result<(), String> {
         if self.ours {
             list()
@@ -66,10 +66,10 @@ impl Rules {
         Ok(())
     }
 
-    /// Adds, removes and repairs the rules; `anew` if the link may have changed.
+    /// Adds, removes and repairs the rules; `anew` is true if the link may have changed.
     ///
     /// # Errors
-    /// Why rules that are no longer wanted may still be there.
+    /// The reason why rules that are no longer wanted may still be there.
     pub(super) fn keep(&mut self, passage: &Passage, anew: bool) -> Result<RuleState, String> {
         let listed = list();
         self.blind = listed.as_ref().err().cloned();
@@ -127,21 +127,21 @@ fn told_anew(passage: &Passage) -> RuleState {
     list().map_or(RuleState::Passes, |ruleset| told(&ruleset, passage))
 }
 
-/// What blocks a path of the link.
+/// Description of what blocks a path of the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     pub sentence: String,
-    /// Command that lets it pass.
+    /// Command that lets the path pass.
     pub fix: String,
 }
 
-/// What blocks paths of the link.
+/// Finds what blocks paths of the link.
 pub fn obstacles(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
     let found = |way: &Way| obstacle(ruleset, way);
     on_paths(passage, "drops the link", found)
 }
 
-/// What would block paths that pass now, once connection tracking has forgotten them.
+/// Finds what would block paths that pass now, once connection tracking has forgotten them.
 pub fn interruptions(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
     let passes = |way: &Way| obstacle(ruleset, way).is_none();
     let found = |way: &Way| interruption(ruleset, way).filter(|_| passes(way));
@@ -178,12 +178,12 @@ fn told(ruleset: &Value, passage: &Passage) -> RuleState {
     })
 }
 
-// For a shell, which removes the quotes and would split at braces and spaces.
+// Quotes for a shell, which removes the quotes; without them it would split at braces and spaces.
 fn shell_quoted(rule: &str) -> String {
     format!("'{rule}'")
 }
 
-/// Packets of a path, as this node receives them.
+/// Returns the packets of a path, as this node receives them.
 fn way(passage: &Passage, path: &LinkPath) -> Way {
     Way {
         interface: path.interface.clone(),
@@ -203,7 +203,7 @@ fn fits(path: &LinkPath, chain: &Chain) -> bool {
     }
 }
 
-// Heartbeats use the port at both ends.
+// Our rule for a path. Heartbeats use the port at both ends.
 fn rule(way: &Way) -> String {
     let family = match way.peer {
         IpAddr::V4(_) => "ip",
@@ -255,25 +255,25 @@ fn ours(ruleset: &Value) -> Vec<Found> {
         .collect()
 }
 
-// Without the elements of sets, which can be a million.
+// Lists the rules without the elements of sets, which can be a million.
 fn list() -> Result<Value, String> {
     let words = ["-j", "-a", "-t", LISTING];
-    // Only stdout, as warnings are no JSON.
+    // Only stdout is read, because warnings are not JSON.
     let output = nft(&words, "", true)?;
     ruleset_of(&output).map_err(|error| format!("cannot parse the output of nft: {error}"))
 }
 
-/// Digests of the rules, without counters and the elements of sets.
+/// Returns digests of the rules, without counters and the elements of sets.
 ///
 /// # Errors
-/// `nft` cannot list them.
+/// `nft` cannot list the rules.
 pub(super) fn listed(names: &NodeNames) -> Result<RulesListed, String> {
     let version = nft(&["--version"], "", true)?;
     let mut listing = nft(&["-s", "-t", LISTING], "", true)?;
     listing.extend(of_netdev()?);
     let listing = String::from_utf8_lossy(&listing);
     let mut own = own_translations(&listing, &names.virtuals);
-    // one that is gone meanwhile causes another listing
+    // if the rule is gone meanwhile, its removal causes another listing
     own.retain_mut(|it| {
         let handle = handle(&it.chain, &it.rule);
         it.handle = handle.unwrap_or_default();
@@ -287,7 +287,7 @@ pub(super) fn listed(names: &NodeNames) -> Result<RulesListed, String> {
     })
 }
 
-/// Tables of the family netdev, but for ours, which have an owner: see [`LISTING`].
+/// Lists the tables of the family netdev. Ours are left out because they have an owner: see [`LISTING`].
 fn of_netdev() -> Result<Vec<u8>, String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./\\ ".contains(c);
     let tables = nft(&["list tables netdev"], "", true)?;
@@ -301,7 +301,7 @@ fn of_netdev() -> Result<Vec<u8>, String> {
     }
 }
 
-/// Whether `nft` is there to be run.
+/// Returns true if `nft` is installed.
 pub(super) fn is_installed() -> bool {
     PATH.split(':').any(|folder| {
         let found = Path::new(folder).join("nft").metadata();
@@ -316,13 +316,13 @@ fn handle(chain: &str, rule: &str) -> Option<u64> {
     handle_of(rule, &String::from_utf8_lossy(&listing))
 }
 
-/// The rulesets of all families whose chains may see packets to this node. Not simply all: for a
-/// table with an owner, such as the mirror of the fence, nft 1.0.6 prints flags from memory that is
-/// not its own, often no JSON.
+/// Lists the rulesets of all families whose chains may see packets to this node. A plain `list ruleset` is no option:
+/// for a table with an owner, such as the mirror of the fence, nft 1.0.6 prints flags from memory that is not its own,
+/// often no JSON.
 pub const LISTING: &str =
     "list ruleset ip; list ruleset ip6; list ruleset inet; list ruleset bridge";
 
-/// Output of nft for [`LISTING`], an object for each family, joined into one.
+/// Joins the output of nft for [`LISTING`], an object for each family, into one object.
 ///
 /// # Errors
 /// The output is no JSON.
@@ -362,7 +362,7 @@ fn nft(words: &[&str], input: &str, only_stdout: bool) -> Result<Vec<u8>, String
     )?;
     match (ended.code, ended.words()) {
         (Some(0), _) => Ok(ended.text),
-        // Runs it again for its error messages.
+        // `nft` runs again to get its error messages.
         _ if only_stdout => nft(words, input, false),
         (_, words) if words.is_empty() => Err("nft failed".to_owned()),
         (_, words) => Err(words),

@@ -1,4 +1,4 @@
-//! Sets and maps whose elements an administrator may have written: which there are, and their elements, by the kernel.
+//! Reads from the kernel which sets and maps an administrator may have filled, and their elements.
 
 use std::io;
 
@@ -10,13 +10,13 @@ use spared_netlink::{
 use super::digest::is_foreign_table;
 use super::element::Types;
 
-/// Elements of the largest set that is compared; an interval has two, one for each end. Of a larger one no more is read.
+/// Maximum number of elements of a set that is compared; an interval has two, one for each end. Reading stops there.
 const ELEMENTS_MAX: usize = 8192;
-/// Family, version and resource before the attributes (struct nfgenmsg).
+/// Bytes of struct nfgenmsg (family, version and resource) before the attributes.
 const HEADER: usize = 4;
-/// Sets without a name, of one rule; sets that packets fill; elements that end.
+/// Flags of sets that are not compared: unnamed sets of one rule, sets that packets fill, sets whose elements expire.
 const OTHERS: u32 = NFT_SET_ANONYMOUS | NFT_SET_EVAL | NFT_SET_TIMEOUT;
-/// linux/netfilter.h: NFPROTO_*, as nft calls them.
+/// Families as nft names them, by number (linux/netfilter.h: NFPROTO_*).
 const FAMILIES: [(u8, &str); 6] = [
     (1, "inet"),
     (2, "ip"),
@@ -35,9 +35,9 @@ pub(super) struct SetName {
 }
 
 impl SetName {
-    /// Reads it from a message about a set or about elements.
+    /// Reads the name from a message about a set or about elements.
     pub(super) fn of(payload: &[u8]) -> Option<Self> {
-        // NFTA_SET_ELEM_LIST_TABLE and _SET are the same numbers
+        // NFTA_SET_ELEM_LIST_TABLE and _SET have the same numbers
         let inner = payload.get(HEADER..)?;
         Some(Self {
             family: *payload.first()?,
@@ -46,7 +46,7 @@ impl SetName {
         })
     }
 
-    /// "inet filter".
+    /// Table with its family, such as "inet filter".
     pub(super) fn table(&self) -> String {
         let mut families = FAMILIES.iter();
         let family = families.find(|(number, _)| *number == self.family);
@@ -67,7 +67,7 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Reads NFT_MSG_NEWSET; None if its elements come and go, or are another program's or ours.
+    /// Reads NFT_MSG_NEWSET; None if the elements come and go, or the set is another program's or ours.
     fn of(payload: &[u8]) -> Option<Self> {
         let inner = payload.get(HEADER..)?;
         let number = |kind| find_attribute(inner, kind).and_then(u32_be).unwrap_or(0);
@@ -86,7 +86,7 @@ impl Declared {
     }
 }
 
-/// The sets and maps of all tables whose elements do not come and go.
+/// Returns the sets and maps of all tables whose elements do not come and go.
 ///
 /// # Errors
 /// The kernel's.
@@ -97,15 +97,15 @@ pub(super) fn declared(requests: &mut Requests) -> io::Result<Vec<Declared>> {
     Ok(found)
 }
 
-/// The elements of a set; None if there are too many.
+/// Returns the elements of a set; None if there are too many.
 ///
 /// # Errors
-/// The kernel's, as for one that is gone; or the set changes as it is read.
+/// The kernel's, for example if the set is gone, or a change of the set during the dump.
 pub(super) fn elements(set: &SetName) -> io::Result<Option<Vec<Vec<u8>>>> {
     let mut payload = vec![set.family, 0, 0, 0];
     put_text(&mut payload, NFTA_SET_ELEM_LIST_TABLE, &set.table);
     put_text(&mut payload, NFTA_SET_ELEM_LIST_SET, &set.name);
-    // the end of its socket ends the dump of a large one
+    // closing the socket ends the dump of a large set
     let mut dump = Dump::open()?;
     dump.start(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, &payload)?;
     let mut found = Vec::new();
@@ -132,7 +132,7 @@ pub(super) mod tests {
 
     const INET: u8 = 1;
 
-    /// A message about a set.
+    /// Builds a message about a set.
     pub(crate) fn message(table: &str, name: &str, flags: u32) -> Vec<u8> {
         let mut payload = vec![INET, 0, 0, 0];
         put_text(&mut payload, NFTA_SET_TABLE, table);
@@ -142,7 +142,7 @@ pub(super) mod tests {
         payload
     }
 
-    /// A set of addresses.
+    /// Builds a set of addresses.
     pub(crate) fn set(table: &str, name: &str) -> Declared {
         Declared::of(&message(table, name, 0)).expect("a set of addresses")
     }

@@ -1,7 +1,8 @@
-//! The process that keeps the link's rule in the administrator's firewall, as the host sees it: started when there is
-//! a link or a rule may be left, told what must pass, started again when it ends, for which its rules stay.
+//! The host's end of `spared firewall`, the process that keeps the link's rule in the administrator's firewall. The
+//! process is started if there is a link or a rule may be left, is told what must pass, and is started again when it
+//! ends. Its rules stay meanwhile.
 //!
-//! `handle_*` feed it, [`Firewall::take_notices`] drains it. Nothing waits but [`Firewall::end`].
+//! `handle_*` feed it, [`Firewall::take_notices`] drains it. Only [`Firewall::end`] waits.
 
 #![forbid(unsafe_code)]
 
@@ -22,40 +23,40 @@ use spared_process::{Owner, Policy, Subprocess};
 
 use spared_message::notice::{Kind, Notice};
 
-/// Interval of pings, of which one at a time waits for its answer.
+/// Interval of pings. At most one ping waits for its answer.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Time without an answer after which a process that does not run `nft` is silent.
+/// Time without an answer after which a process counts as silent, unless it runs `nft`.
 const SILENT: Duration = Duration::from_secs(2);
 /// Longest time without an answer: `nft` may run several times, each for 5 s at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the removal of the rules at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The process, or none.
+/// The firewall process, which may not be running.
 #[derive(Debug)]
 pub struct Firewall {
     process: Subprocess,
-    /// File that exists while our rules may exist, for the next run.
+    /// File that exists while our rules may exist. It tells the next run of the daemon.
     marker: PathBuf,
-    /// What must pass, once a process is needed.
+    /// Packets that must pass, once a process is needed; `Some(None)` removes the rules.
     wanted: Option<Option<Passage>>,
-    /// Number of the last order. Answers to older ones say nothing any more.
+    /// Number of the last order. Answers to older orders are ignored.
     order: u64,
     pinged_at: Instant,
     is_pinged: bool,
-    /// It runs `nft`.
+    /// True while the process runs `nft`.
     is_busy: bool,
-    /// It does not answer.
+    /// True if the process does not answer.
     is_silent: bool,
-    /// Why it cannot look at the rules.
+    /// Reason why the process cannot look at the rules.
     blind: Option<String>,
-    /// What filters the link, and what to do about it.
+    /// Sentence about what filters the link, and what to do about it.
     kept: Option<String>,
-    /// Why nobody keeps the rule.
+    /// Reason why nobody keeps the rule.
     down: Option<String>,
-    /// By which the rules of both nodes are compared, once they are known.
+    /// Names by which the rules of both nodes are compared, once they are known.
     names: Option<NodeNames>,
-    /// The rules, as they were last told, and whether that was taken note of.
+    /// Digests of the rules that arrived last.
     listed: RulesListed,
     is_listed: bool,
     lines: Limit,
@@ -85,7 +86,7 @@ impl Firewall {
         }
     }
 
-    /// Takes what must pass at the start and after a reload; None removes the rules.
+    /// Sets what must pass, at the start and after a reload; None removes the rules.
     pub fn configure(&mut self, poller: &Poller, now: Instant, passage: Option<Passage>) {
         let is_needed = self.wanted.is_some() || passage.is_some() || self.marker.exists();
         if !is_needed {
@@ -99,12 +100,12 @@ impl Firewall {
         }
     }
 
-    /// What filters the link, if anything.
+    /// Sentence about what filters the link, if anything does.
     pub fn filtered(&self) -> Option<String> {
         self.kept.clone()
     }
 
-    /// Why nobody keeps the rule or looks at the rules, if so.
+    /// Reason why nobody keeps the rule or looks at the rules, if so.
     pub fn down(&self) -> Option<String> {
         let silent = || "the firewall process does not answer".to_owned();
         let blind = |why: &String| format!("nobody can look at the rules of nftables: {why}");
@@ -113,17 +114,17 @@ impl Firewall {
         down.or_else(|| self.blind.as_ref().map(blind))
     }
 
-    /// What is known of the rules: nothing if nobody lists them.
+    /// Digests of the rules; empty if nobody lists them.
     pub fn listed(&self) -> &RulesListed {
         &self.listed
     }
 
-    /// Whether other digests came since the last call.
+    /// Returns true if other digests arrived since the last call.
     pub fn take_is_listed(&mut self) -> bool {
         std::mem::take(&mut self.is_listed)
     }
 
-    /// Takes by which names the rules of both nodes are compared.
+    /// Sets the names by which the rules of both nodes are compared.
     pub fn set_names(&mut self, now: Instant, names: NodeNames) {
         if self.names.as_ref() != Some(&names) {
             self.names = Some(names);
@@ -131,7 +132,7 @@ impl Firewall {
         }
     }
 
-    /// Its process id.
+    /// Process id of the firewall process.
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
     }
@@ -163,7 +164,7 @@ impl Firewall {
         log::warn!("nft timed out: the link's rule may remain in the firewall");
     }
 
-    /// Whether something is to be read before that time.
+    /// Returns true as soon as a message can be read, and false if none can be read by `until`.
     fn wait(&self, until: Instant) -> bool {
         let most = until.saturating_duration_since(Instant::now());
         let socket = self.process.socket();
@@ -196,7 +197,7 @@ impl Firewall {
         }
     }
 
-    /// Time of the next ping, or at which its answer is late or overdue.
+    /// Time of the next ping or, if a ping waits for its answer, the time at which the answer is late or overdue.
     fn due_at(&self) -> Instant {
         let pause = match self.is_pinged {
             false => PING_EVERY,
@@ -206,7 +207,7 @@ impl Firewall {
         self.pinged_at + pause
     }
 
-    /// That it does not answer is known, or has a reason.
+    /// Returns true if it is known already that the process does not answer, or if `nft` is the reason.
     fn may_be_silent(&self) -> bool {
         self.is_silent || self.is_busy
     }
@@ -266,7 +267,7 @@ impl Firewall {
         let Some(passage) = self.wanted.clone().filter(|_| self.process.is_up()) else {
             return;
         };
-        // Before the rule, so that a run after this one knows of it.
+        // The marker comes before the rule, so that the next run knows of the rule.
         if passage.as_ref().is_some_and(|it| it.chain.is_some()) {
             self.mark(true);
         }
@@ -310,7 +311,7 @@ impl Owner for Firewall {
         &mut self.process
     }
 
-    // It has no rights beyond the firewall: its texts are cleaned, its answers bounded.
+    // The process has no rights beyond the firewall, so its texts are cleaned and its answers are bounded.
     fn handle_message(&mut self, now: Instant, said: FromFirewall) {
         self.is_silent = false;
         match said {
@@ -328,7 +329,7 @@ impl Owner for Firewall {
             FromFirewall::Pong => self.is_pinged = false,
             FromFirewall::Busy(is_busy) => {
                 self.is_busy = is_busy;
-                // the answer to what came meanwhile follows now
+                // the answer to what arrived meanwhile follows now
                 self.pinged_at = now;
             }
             FromFirewall::Blind(why) => {
