@@ -26,15 +26,15 @@ Exit codes: 0 success, 64 wrong arguments, 66 no such file, 69 not available her
 pub enum Mode {
     Run(Options),
     Check(Options),
-    /// Started by `sparectl report`, and by `run` when the peer asks for this node's half.
+    /// Gathers a report. Started by `sparectl report`, and by `run` when the peer asks for this node's half.
     Report(Options),
-    /// Started by `run`, or by systemd for it.
+    /// Starts processes. Started by `run`, or by systemd for it.
     Starter(Files),
-    /// Started by `starter`, as are the next two. One per plugin.
+    /// Runs one plugin. Started by `starter`, as are the next two.
     Worker,
-    /// If a peer is configured.
+    /// Holds the sessions of the link, if a peer is configured.
     Link,
-    /// If there is a link; the account that it changes to.
+    /// Keeps the link's rule, if there is a link. Contains the account that the process changes to.
     Firewall(Option<Account>),
     Version,
     Help,
@@ -101,7 +101,7 @@ fn files(parser: &mut lexopt::Parser) -> Result<Mode, String> {
     Ok(Mode::Starter(files))
 }
 
-// Both its ids, or none.
+// Reads a user id and a group id; None if neither is given.
 fn account(parser: &mut lexopt::Parser) -> Result<Option<Account>, String> {
     let mut ids = Vec::new();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {

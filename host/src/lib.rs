@@ -2,8 +2,8 @@
 //!
 //! The host loads no foreign code and parses no packet. [`run`] is one epoll loop over the workers
 //! ([`spared_supervisor`]), the kernel ([`spared_network`]), the control socket ([`spared_control_server`]) and two
-//! processes of its own; [`spared_group`] decides the order of steps, without input or output. Here is what joins
-//! them; each has its state to itself.
+//! processes of its own. [`spared_group`] decides the order of steps, without input or output. This crate joins these
+//! owners, each of which has its own state.
 
 #![forbid(unsafe_code)]
 

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-// A reader that has ended (`| head`) is no error.
+// Prints a text. If its reader has ended (`| head`), that is no error.
 fn say(text: &str) -> ExitCode {
     let _ = writeln!(io::stdout(), "{text}");
     ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! Parts of a transaction: whole contents of a table, keys added and removed.
+//! Parts of a transaction: replace the contents of a table, add keys, remove keys.
 
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::layout::{ChainContent, Content, c_string};
 use super::object::{Chain, Element, Elements, Quiet, Table};
 use super::transaction::Transaction;
 
-/// One tick at HZ 100.
+/// Kernel tick at HZ 100, the longest one.
 const TICK_MAX: Duration = Duration::from_millis(10);
 
 /// Replaces the rules, chains and static elements of a table.
@@ -83,7 +83,7 @@ fn add_rules(transaction: &mut Transaction, table: Table, content: &Content) {
     }
 }
 
-/// Adds keys, each for the time that it has left.
+/// Adds keys, each with the time until it expires.
 pub fn add_keys(
     transaction: &mut Transaction,
     table: Table,
@@ -92,7 +92,7 @@ pub fn add_keys(
 ) {
     let elements: Vec<Element> = keys
         .iter()
-        // Less than a tick would be rounded to a key that never expires.
+        // A time below one tick would be rounded to none: the key would never expire.
         .filter(|(_, left)| *left > TICK_MAX)
         .map(|(key, left)| expiring(*key, left.as_millis() as u64))
         .collect();

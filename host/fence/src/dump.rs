@@ -19,7 +19,7 @@ pub fn tables(requests: &mut Requests) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether a table is there and its chains are in force: those of a dormant one are on no hook.
+/// Returns true if a table exists and is not dormant. The chains of a dormant table are on no hook.
 pub fn is_in_force(requests: &mut Requests, table: &str) -> io::Result<bool> {
     let mut found = false;
     dump(requests, NFT_MSG_GETTABLE, &[], |payload| {
@@ -53,7 +53,7 @@ pub fn sets(requests: &mut Requests, table: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The keys of a set that have not expired, and the time that each has left.
+/// Keys of a set that have not expired, each with the time that is left.
 pub fn keys(
     requests: &mut Requests,
     table: &str,
@@ -67,7 +67,7 @@ pub fn keys(
     Ok(found)
 }
 
-/// The keys of a set or map without timeouts, as bytes.
+/// Keys of a set or map without timeouts, as bytes.
 pub fn elements(requests: &mut Requests, table: &str, set: &str) -> io::Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     each_element(requests, table, set, |element| {
@@ -102,7 +102,7 @@ fn key_of(element: &[u8]) -> Option<&[u8]> {
     find_attribute(find_attribute(element, NFTA_SET_ELEM_KEY)?, NFTA_DATA_VALUE)
 }
 
-/// Packets of the named counters of a table.
+/// Numbers of packets that the named counters of a table have counted.
 pub fn counters(requests: &mut Requests, table: &str) -> io::Result<Vec<(String, u64)>> {
     let mut found = Vec::new();
     dump(requests, NFT_MSG_GETOBJ, &[], |payload| {
@@ -124,7 +124,7 @@ fn dump(
     names: &[(u16, &str)],
     mut each: impl FnMut(&[u8]),
 ) -> io::Result<()> {
-    // struct nfgenmsg: family, version, resource.
+    // Header struct nfgenmsg: family, version, resource.
     let mut selection = vec![NFPROTO_NETDEV, 0, 0, 0];
     for (kind, name) in names {
         put_text(&mut selection, *kind, name);

@@ -1,4 +1,4 @@
-//! Refusals of nf_tables.
+//! Errors of nf_tables.
 
 use std::{error, fmt, io};
 
@@ -21,7 +21,7 @@ impl FenceError {
         }
     }
 
-    /// Whether the kernel's nftables lacks what the fence needs.
+    /// Returns true if the kernel's nftables lacks a feature that the fence needs.
     fn is_unsupported(&self) -> bool {
         matches!(
             self.source.raw_os_error(),
@@ -29,8 +29,7 @@ impl FenceError {
         )
     }
 
-    /// Whether something that the transaction names was gone, or a device of it. Another try may
-    /// succeed.
+    /// Returns true if an object or a device that the transaction names did not exist. Another attempt may succeed.
     pub fn is_missing(&self) -> bool {
         matches!(
             self.source.raw_os_error(),

@@ -1,5 +1,5 @@
-//! Rule expressions: nftnl's own, and those that it lacks (chosen registers, verdict maps, inverted
-//! lookups, dynamic sets, named counters) by nftnl_sys.
+//! Expressions of rules: nftnl's own, and by nftnl_sys those that nftnl lacks (chosen registers, verdict maps, inverted
+//! lookups, dynamic sets, named counters).
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
@@ -161,7 +161,7 @@ impl Raw {
         let expr = unsafe { sys::nftnl_expr_alloc(name.as_ptr()) };
         match NonNull::new(expr) {
             Some(expr) => Self(expr),
-            // As in nftnl itself: without memory Rust aborts everywhere.
+            // As in nftnl itself: without memory, Rust aborts everywhere.
             None => std::process::abort(),
         }
     }

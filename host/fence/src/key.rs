@@ -2,8 +2,8 @@
 
 use spared_contract::Family;
 
-/// A key of the set `lease`. It has nft's type of a packet mark, the only type of which rules can
-/// build a constant that `nft` prints and reads again: `meta mark & 0 | number`.
+/// Key of the set `lease`. It has nft's type of a packet mark. Only for this type can a rule build a constant that
+/// `nft` prints and reads again: `meta mark & 0 | number`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseKey(u32);
 
@@ -11,7 +11,7 @@ impl LeaseKey {
     /// A lease that is never granted. No interface has the highest index.
     pub const NEVER: Self = Self(u32::MAX);
 
-    /// The lease of a virtual router: interface index, family, VRID.
+    /// Key of a virtual router's lease, from interface index, family and VRID.
     pub fn router(index: u32, family: Family, vrid: u8) -> Self {
         let family = match family {
             Family::V4 => 0,
@@ -20,7 +20,7 @@ impl LeaseKey {
         Self(index << 9 | family | u32::from(vrid))
     }
 
-    /// The lease of a group, renewed by each of its virtual routers. No interface has the index 0.
+    /// Key of a group's lease, which each of its virtual routers renews. No interface has the index 0.
     pub fn group(number: u32) -> Self {
         Self(number & 0x1ff)
     }
@@ -29,7 +29,7 @@ impl LeaseKey {
         self.0
     }
 
-    /// Bytes as in a register and in an element.
+    /// Bytes of the key, as in a register and in an element.
     pub(super) fn bytes(self) -> Vec<u8> {
         self.0.to_ne_bytes().to_vec()
     }

@@ -1,10 +1,9 @@
-//! Contents of the table: from a [`Plan`] to chains, rules and elements.
+//! Contents of the table: converts a [`Plan`] to chains, rules and elements.
 //!
-//! Every device has two base chains, which only jump to `ingress` and `egress`, or to those for devices elsewhere. The adverts of each
-//! virtual router have a chain of their own, to which `adverts` jumps by a map; only IP protocol 112
-//! reaches that.
-//! Every lease has a guard chain, to which the maps of addresses and virtual MACs jump; during a
-//! switchover it continues in the chain `carried`.
+//! Every device has two base chains, which only jump to `ingress` and `egress`, or to the chains for devices elsewhere.
+//! The adverts of each virtual router have a chain of their own, to which `adverts` jumps by a map; only IP protocol
+//! 112 reaches that. Every lease has a guard chain, to which the maps of addresses and virtual MACs jump. During a
+//! switchover the guard chain continues in the chain `carried`.
 
 use std::ffi::{CStr, CString};
 
@@ -87,8 +86,7 @@ pub fn fence(plan: &Plan) -> Content {
     }
 }
 
-/// Contents of the mirror: only the leases, renewed by the same adverts after the fence let them
-/// pass.
+/// Contents of the mirror: only the leases. The same adverts renew them, after the fence has passed these.
 pub fn mirror(plan: &Plan) -> Content {
     let mut chains = vec![adverts(plan)];
     chains.extend(advert_chains(plan, false));
@@ -114,13 +112,14 @@ pub fn mirror(plan: &Plan) -> Content {
     }
 }
 
-// A device that takes the name of another one needs a chain of its own: the old one stays where it is.
+// Name of a device's base chain. It contains the index, because a chain stays on its device when another device takes
+// the name.
 fn hook_name(direction: &str, device: &Device) -> String {
     format!("{direction}-{}-{}", device.name, device.index)
 }
 
-// Targets of the guard maps. They return while the lease is valid. Without a lease everything is
-// refused; while the key is carried, only what would teach others that the address is here.
+// Guard chains, the targets of the guard maps. They return while the lease is valid. Without a lease they refuse
+// everything; while the key is carried, they refuse only what would teach others that the address is here.
 fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
     let keys = plan
         .routers
@@ -144,7 +143,7 @@ fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
         .collect()
 }
 
-// One lookup for each advert, however many virtual routers there are.
+// Chain with one lookup for each advert, however many virtual routers there are.
 fn adverts(plan: &Plan) -> ChainContent {
     let families = [Family::V4, Family::V6];
     let families = families.into_iter().filter(|family| {
@@ -166,7 +165,7 @@ fn adverts(plan: &Plan) -> ChainContent {
     chain("adverts", None, rules.collect())
 }
 
-// One advert renews the leases of its virtual router and of the group. Priority 0 revokes both, so
+// Chains of adverts. An advert renews the leases of its virtual router and of the group. Priority 0 revokes both, so
 // that a worker whose host is dead blocks the fence by resigning.
 fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
     let count = |counter| {
@@ -231,7 +230,7 @@ fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
     plan.routers.iter().map(chain_of).collect()
 }
 
-/// Name of the chain that treats the adverts of a virtual router.
+/// Name of the chain for the adverts of a virtual router.
 pub fn advert_chain_name(router: &VirtualRouter) -> String {
     format!("advert-{}", router_name(router))
 }

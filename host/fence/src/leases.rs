@@ -1,4 +1,4 @@
-//! Keys that expire: leases granted, revoked, carried.
+//! Operations on expiring keys: grants, revokes and carries leases.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use super::changes::{add_keys, remove_keys};
 use super::transaction::Transaction;
 use super::{CARRY_MAX, Fence, FenceError, LeaseKey, TABLE, TABLE_NAME, dump, sets};
 
-/// Longest time to write a lease; after it the lease may be stale.
+/// Maximum time to write a lease. After a longer time the lease may be stale.
 const WRITE_MAX: Duration = Duration::from_millis(100);
 
 impl Fence {
-    /// Grants leases in one transaction, and ends the carrying of their packets.
+    /// Grants leases in one transaction. Their packets are no longer carried.
     pub fn grant(&mut self, leases: &[(LeaseKey, Duration)]) -> Result<(), FenceError> {
         let begun = Instant::now();
         let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
@@ -39,7 +39,7 @@ impl Fence {
     pub fn carry_leases(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         let begun = Instant::now();
         let read = |error| FenceError::new("read the leases", error);
-        // A lease that has expired may be the peer's already: then there is nothing to carry.
+        // A lease that has expired may be the peer's already, so its packets are not carried.
         let mut carried = self.leases().map_err(read)?;
         carried.retain(|(key, _)| keys.contains(key));
         carried.iter_mut().for_each(|(_, left)| *left = CARRY_MAX);
@@ -55,7 +55,7 @@ impl Fence {
         Ok(())
     }
 
-    /// Ends what [`Fence::carry_leases`] still passes.
+    /// Ends the carrying that [`Fence::carry_leases`] has begun.
     pub fn end_carry(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         let carried = self.carried_of(keys);
         if carried.is_empty() {
@@ -68,7 +68,7 @@ impl Fence {
         Ok(())
     }
 
-    // An element may expire while the transaction that deletes it is under way.
+    // Retries, because an element may expire while the transaction that deletes it is under way.
     fn commit_removal(&mut self, fill: impl Fn(&Self, &mut Transaction)) -> Result<(), FenceError> {
         const ATTEMPTS: usize = 4;
         let mut result = Ok(());
@@ -99,12 +99,12 @@ impl Fence {
         self.carried.retain(|key| !keys.contains(key));
     }
 
-    /// The valid leases, and the time that each has left.
+    /// Valid leases, each with the time that is left.
     pub fn leases(&self) -> io::Result<Vec<(LeaseKey, Duration)>> {
         dump::keys(&mut self.requests.borrow_mut(), TABLE_NAME, "lease")
     }
 
-    /// The keys whose packets are carried, and for how long.
+    /// Keys whose packets are carried, each with the time that is left.
     pub fn carried(&self) -> io::Result<Vec<(LeaseKey, Duration)>> {
         dump::keys(&mut self.requests.borrow_mut(), TABLE_NAME, "carry")
     }

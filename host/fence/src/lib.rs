@@ -5,10 +5,10 @@
 //! expire. [`Fence::apply`] makes it equal to a [`Plan`] in one transaction that never touches the
 //! set `lease`; [`Fence::grant`] and [`Fence::revoke`] change only keys.
 //!
-//! A second set of keys, `carry`, is for switchovers: [`Fence::carry_leases`] revokes leases and at
-//! the same time passes the packets of their addresses and virtual MACs for [`CARRY_MAX`], but no
-//! ARP, no neighbour discovery and no advert except the resignation. So packets that neighbours
-//! still send here are forwarded, and no neighbour or switch learns this node anew.
+//! A second set of keys, `carry`, is for switchovers. [`Fence::carry_leases`] revokes leases, and at the same time
+//! passes the packets of their addresses and virtual MACs for [`CARRY_MAX`]. It passes no ARP, no neighbour discovery
+//! and no advert except the resignation. So packets that neighbours still send here are forwarded, and no neighbour or
+//! switch learns this node again.
 //!
 //! # After `nft flush ruleset`
 //!
@@ -65,10 +65,10 @@ const TABLE_NAME: &str = "spared";
 const MIRROR: Table = Table::MIRROR;
 const MIRROR_NAME: &str = "spared-mirror";
 
-/// Shortest lease: two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout
-/// down to none.
+/// Minimum time of a lease: a little more than two ticks at HZ 100. The kernel rounds a timeout below one tick down to
+/// none.
 pub const LEASE_MIN: Duration = Duration::from_millis(21);
-/// Longest time for which packets are carried after a switchover, if nothing ends it earlier.
+/// Maximum time for which packets are carried after a switchover.
 pub const CARRY_MAX: Duration = Duration::from_secs(3);
 
 /// Counters of the fence since it was created.
@@ -76,17 +76,17 @@ pub const CARRY_MAX: Duration = Duration::from_secs(3);
 pub struct Counts {
     pub adverts: u64,
     pub resigned: u64,
-    /// Our adverts without a lease.
+    /// Adverts of ours that were dropped because there was no lease.
     pub adverts_refused: u64,
-    /// Packets of addresses and virtual MACs without a lease.
+    /// Packets of addresses and virtual MACs that were dropped because there was no lease.
     pub refused: u64,
     /// Packets to addresses that do not accept them.
     pub not_accepted: u64,
-    /// Answers for the addresses of a virtual MAC by another MAC.
+    /// Answers from another MAC for the addresses of a virtual MAC.
     pub wrong_mac: u64,
 }
 
-/// Changes to the table, by notifications.
+/// Changes of the table by others, as notifications report them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tampering {
     None,
@@ -100,10 +100,10 @@ pub struct Fence {
     transport: Transport,
     requests: RefCell<Requests>,
     monitor: Monitor,
-    /// False until the first apply: a table that exists before comes from an earlier run.
+    /// False until the first apply. A table that exists before that comes from an earlier run.
     made: bool,
     mirrored: bool,
-    /// The kernel lets us guard devices that are made or renamed behind our back.
+    /// True if the kernel supports guards for devices that are created or renamed without our knowledge.
     guards_unknown: bool,
     /// Keys that may be in the set `carry`.
     carried: BTreeSet<LeaseKey>,
@@ -124,12 +124,12 @@ impl Fence {
         })
     }
 
-    /// Readable when nftables were changed.
+    /// Descriptor that becomes readable when nftables rules were changed.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.monitor.as_fd()
     }
 
-    /// Reads the notifications, and returns the worst.
+    /// Reads the notifications, and returns the worst change.
     pub fn take_tampering(&mut self) -> Tampering {
         let own_port = self.transport.port();
         let mut worst = Tampering::None;
@@ -154,26 +154,26 @@ impl Fence {
         worst
     }
 
-    /// Devices on which the table guards link-local addresses, and which.
+    /// Link-local addresses that the table guards, each with the index of its device.
     pub fn link_local(&self) -> io::Result<Vec<(u32, IpAddr)>> {
         let set = sets::GUARD6_LINK.to_str().unwrap_or_default();
         let elements = dump::elements(&mut self.requests.borrow_mut(), TABLE_NAME, set)?;
         Ok(elements.iter().filter_map(|it| sets::place(it)).collect())
     }
 
-    /// Whether the table is there.
+    /// Returns true if the table exists.
     pub fn is_there(&self) -> bool {
         dump::tables(&mut self.requests.borrow_mut())
             .is_ok_and(|tables| tables.iter().any(|table| table == TABLE_NAME))
     }
 
-    /// Whether the table is there and its chains are in force.
+    /// Returns true if the table exists and its chains are in force.
     pub fn is_in_force(&self) -> bool {
         dump::is_in_force(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default()
     }
 
-    /// Makes the table equal to the plan, and keeps the leases. If the table has to be created
-    /// again, those leases of `open` are restored that the mirror still has.
+    /// Makes the table equal to the plan, and keeps the leases. If the table has to be created again, the leases of
+    /// `open` that the mirror still has are restored.
     pub fn apply(&mut self, plan: &Plan, open: &BTreeSet<LeaseKey>) -> Result<(), FenceError> {
         match self.apply_once(plan, open) {
             Err(error) if error.is_missing() => self.apply_once(plan, open),
@@ -201,7 +201,7 @@ impl Fence {
         if self.mirrored {
             self.add_mirror(&mut transaction, plan, fresh_mirror)?;
         }
-        // As late as possible: what is read here is older when it is written.
+        // The mirror is read as late as possible, because its times age until they are written.
         let restore = fresh && self.made;
         let mut leases = if restore {
             self.mirrored_leases()
@@ -228,7 +228,7 @@ impl Fence {
         Ok(())
     }
 
-    // A kernel without these hooks is no worse than the fence alone.
+    // Guards devices that are unknown. A kernel without these hooks still has the fence itself.
     fn guard_unknown(&mut self, plan: &Plan) {
         if !self.guards_unknown {
             return;
@@ -243,8 +243,8 @@ impl Fence {
         }
     }
 
-    // At the start, the mirror of a host that has just ended may still exist, and nobody else can
-    // change it.
+    // Reads the names of the tables. At the start it waits for the mirror of a host that has just ended, because nobody
+    // else can change that mirror.
     fn read_tables(&mut self) -> Result<Vec<String>, FenceError> {
         const PATIENCE: usize = 20;
         const PACE: Duration = Duration::from_millis(10);
@@ -288,9 +288,8 @@ impl Fence {
         Ok(())
     }
 
-    // Restored leases last too long by the time it took to write them. Writes them again,
-    // shortened, until that took less than they were shortened by and the mirror still has them
-    // all.
+    // Restored leases last too long by the time that writing them took. Writes them again, shortened, until the writing
+    // took less than the cut and the mirror still has all of them.
     fn trim(&mut self, restored: Vec<LeaseKey>) -> Result<(), FenceError> {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
@@ -339,7 +338,7 @@ impl Fence {
         })
     }
 
-    /// Removes the table; true if there was one.
+    /// Removes the table; returns true if it existed.
     pub fn remove(&mut self) -> Result<bool, FenceError> {
         let there = self.is_there();
         let mut transaction = Transaction::new();
@@ -363,7 +362,7 @@ impl Fence {
         [TABLE].into_iter().chain(self.mirrored.then_some(MIRROR))
     }
 
-    // An existing table is replaced, whoever created it.
+    // Replaces an existing table, whoever created it.
     fn create(&self, transaction: &mut Transaction) {
         transaction.add(&Table::FENCE, "add its table");
         transaction.delete(&Table::FENCE, "replace its table");
@@ -385,7 +384,7 @@ impl Fence {
         }
     }
 
-    // Whether all sets and counters exist. Everything else is rewritten by every apply.
+    // Returns true if all sets and counters exist. Everything else is rewritten by every apply.
     fn is_complete(&self) -> bool {
         let sets = dump::sets(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
         let counters =
@@ -414,9 +413,9 @@ impl Fence {
     }
 }
 
-// Whether a message is about the fence. Keys that are added or removed by hand do not count.
+// Returns true if a message is about the fence. Keys that somebody adds or removes by hand do not count.
 fn touches_fence(message: u16, payload: &[u8]) -> bool {
-    // The name of the table is attribute 1 of all messages; that of a set is 2 in messages about
+    // The name of the table is attribute 1 of all messages. The name of a set is attribute 2 in messages about
     // elements.
     let name = |kind| {
         let attributes = payload.get(4..).unwrap_or_default();

@@ -9,7 +9,7 @@ use spared_netlink::constants::*;
 
 const NLM_F_CREATE: u16 = 0x400;
 
-/// A table; `owned` ones end with the socket that created them.
+/// Table of nftables; an `owned` table ends with the socket that created it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     pub family: ProtoFamily,
@@ -30,7 +30,7 @@ impl Table {
         }
     }
 
-    /// The same for nftnl's own objects.
+    /// The table as an object of nftnl.
     pub fn nftnl(&self) -> nftnl::Table {
         nftnl::Table::new(self.name, self.family)
     }
@@ -54,14 +54,14 @@ unsafe impl NlMsg for Table {
     }
 }
 
-/// A chain on the hook of a device, or a chain to jump to.
+/// Chain on the hook of a device, or chain to jump to.
 pub struct Chain<'a> {
     pub table: Table,
     pub name: &'a CStr,
     pub hook: Option<&'a Hook>,
 }
 
-/// Hook of a base chain. nftnl's `Hook::Ingress` is the number for inet, and it has no egress.
+/// Hook of a base chain. nftnl's `Hook` does not suffice: its `Ingress` is the number for inet, and it has no egress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// None for the hooks of a family that has no devices.
@@ -107,7 +107,7 @@ pub enum Type {
 }
 
 impl Type {
-    // Bytes, in whole registers.
+    // Number of bytes, rounded up to whole registers.
     fn length(self) -> u32 {
         match self {
             Self::Ipv6 | Self::InterfaceName => 16,
@@ -122,9 +122,9 @@ impl Type {
 pub struct SetKind {
     pub name: &'static CStr,
     pub key: &'static [Type],
-    /// A map to verdicts.
+    /// True for a map to verdicts.
     pub verdicts: bool,
-    /// Whether packets change it and elements expire.
+    /// True if packets change the set and its elements expire.
     pub dynamic: bool,
 }
 
@@ -167,7 +167,7 @@ unsafe impl NlMsg for Set<'_> {
     }
 }
 
-/// An element: key, chain that a verdict map jumps to, timeout.
+/// Element: key, chain that a verdict map jumps to, timeout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Element {
     pub key: Vec<u8>,
@@ -183,7 +183,7 @@ pub struct Elements<'a> {
 }
 
 impl Elements<'_> {
-    /// Elements of a message, which stays below the 64 KiB of one attribute.
+    /// Maximum number of elements of one message, which stays below the 64 KiB of one attribute.
     pub const CHUNK: usize = 250;
 }
 
@@ -226,7 +226,7 @@ unsafe impl NlMsg for Elements<'_> {
     }
 }
 
-/// A named counter. It keeps its value when its rules are replaced.
+/// Named counter. It keeps its value when its rules are replaced.
 pub struct Counter {
     pub table: Table,
     pub name: &'static CStr,
@@ -251,7 +251,7 @@ unsafe impl NlMsg for Counter {
     }
 }
 
-/// An nftnl object that requests no acknowledgement. Failures are reported anyway, and a thousand
+/// Wrapper of an nftnl object that requests no acknowledgement. Failures are reported anyway, and a thousand
 /// acknowledgements would displace them in the buffer of the socket.
 pub struct Quiet<'a, T>(pub &'a T);
 
@@ -304,7 +304,7 @@ fn named_set(table: &CStr, name: &CStr) -> NonNull<sys::nftnl_set> {
     }
 }
 
-// As in nftnl itself: without memory it aborts, as Rust does everywhere.
+// Wraps a pointer from libnftnl. Without memory it aborts, like nftnl itself and Rust everywhere.
 fn own<T>(pointer: *mut T) -> NonNull<T> {
     NonNull::new(pointer).unwrap_or_else(|| std::process::abort())
 }

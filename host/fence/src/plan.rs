@@ -1,4 +1,4 @@
-//! What the fence guards: the input of its contents.
+//! Input of the fence: devices, virtual routers and addresses that it guards.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use spared_contract::Family;
 
 use super::LeaseKey;
 
-/// All that the fence guards.
+/// Devices, virtual routers and addresses that the fence guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Devices with chains: those of claims, virtual-MAC devices, and those that have a guarded address.
+    /// Devices with chains: devices of claims, virtual-MAC devices, and devices that have a guarded address.
     pub devices: Vec<Device>,
     /// Other devices that might answer for an address of the plan.
     pub elsewhere: Vec<Device>,
-    /// All devices that the host has seen, by the names that they have. On others the addresses are blocked.
+    /// All devices that the host has seen, by their current names. On other devices the addresses are blocked.
     pub known: Vec<Device>,
     pub routers: Vec<VirtualRouter>,
     pub addresses: Vec<Guarded>,
@@ -35,24 +35,24 @@ pub struct VirtualRouter {
     pub key: LeaseKey,
     pub group: LeaseKey,
     pub lease: Duration,
-    /// The virtual MAC and the device that has it.
+    /// Virtual MAC and the index of the device that has it.
     pub virtual_mac: Option<([u8; 6], u32)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarded {
     pub address: IpAddr,
-    /// Its interface; 0 if that is absent.
+    /// Index of the interface; 0 if the interface is absent.
     pub index: u32,
-    /// The lease that passes its packets.
+    /// Key of the lease that passes the packets of the address.
     pub key: LeaseKey,
-    /// The only virtual MAC that may answer for it, and the device that has it.
+    /// Only virtual MAC that may answer for the address, and the index of the device that has it.
     pub virtual_mac: Option<([u8; 6], u32)>,
-    /// Whether packets to it are accepted, in addition to neighbour discovery and ARP.
+    /// True if packets to the address are accepted, in addition to neighbour discovery and ARP.
     pub accept: bool,
 }
 
-/// Whether an address is link-local, so that it differs on every interface.
+/// Returns true if an address is link-local: such addresses are separate on every interface.
 pub fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }

@@ -43,8 +43,8 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// Rules for what comes in by a device that has no address of the plan: the kernel answers ARP on every device for the
-/// addresses of all. What is forwarded passes.
+/// Rules for packets received by a device without an address of the plan: the kernel answers ARP on every device for
+/// the addresses of all devices. Forwarded packets pass.
 pub fn ingress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
     let mut rules = arp_to();
     let guards = guards6(plan, NFT_META_IIF).into_iter();
@@ -52,7 +52,7 @@ pub fn ingress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// Rules for what leaves by such a device.
+/// Rules for packets sent by a device without an address of the plan.
 pub fn egress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
     let mut rules = vec![arp_from()];
     let guards = guards6(plan, NFT_META_OIF).into_iter();
@@ -152,7 +152,8 @@ pub fn egress(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-// The parent of a virtual-MAC device also answers for its addresses, with the MAC of the parent.
+// Rules against another MAC: the parent of a virtual-MAC device also answers for its addresses, with the MAC of the
+// parent.
 fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
     let device = || meta(NFT_META_OIF, 0);
     wrong_mac_of(
@@ -162,7 +163,7 @@ fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
     )
 }
 
-// So does any other device, as that below a macvlan.
+// Rules against another MAC for all other devices, such as the device below a macvlan: they answer as well.
 fn wrong_mac_elsewhere(plan: &Plan) -> Vec<RuleContent> {
     wrong_mac_of(
         plan,
@@ -201,7 +202,8 @@ fn wrong_mac_of(plan: &Plan, is4: Vec<Expression>, is6: Vec<Expression>) -> Vec<
     ]
 }
 
-// accept = false: neighbour discovery and ARP pass; everything else to the addresses is dropped.
+// Rules for addresses with `accept = false`: neighbour discovery and ARP pass; all other packets to the addresses are
+// dropped.
 fn silent(plan: &Plan) -> Vec<RuleContent> {
     let has = |v4: bool| {
         plan.addresses
@@ -238,8 +240,8 @@ fn silent(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// Rules during a switchover: packets pass, except those that teach a neighbour or a switch where
-/// the address is: ARP, neighbour discovery, frames from the virtual MAC.
+/// Rules during a switchover. Packets pass, unless they teach a neighbour or a switch where the address is: ARP,
+/// neighbour discovery, frames from the virtual MAC.
 pub fn carried(plan: &Plan) -> Vec<RuleContent> {
     let refuse = || refuse(REFUSE);
     let mut rules = vec![
@@ -265,8 +267,8 @@ pub fn carried(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// Chains that count and drop, except frames with a VLAN tag. The hook of a device sees those too,
-/// but the chains of the VLAN's own device decide on them.
+/// Chains that count and drop packets, except frames with a VLAN tag. The hook of a device sees those frames too, but
+/// the chains of the VLAN's own device decide on them.
 pub const REFUSALS: [(&str, &CStr); 3] = [
     (REFUSE, COUNT_REFUSED),
     (REFUSE_NOT_ACCEPTED, COUNT_NOT_ACCEPTED),
@@ -289,7 +291,7 @@ pub fn refuse(chain: &str) -> Vec<Expression> {
     vec![Jump(c_string(chain))]
 }
 
-/// Leaves the chain if the frame has a VLAN tag.
+/// Rules that leave the chain if the frame has a VLAN tag.
 pub fn tagged(device_type: u32) -> Vec<RuleContent> {
     let leave = |tag: u16| {
         let value = tag.to_be_bytes().to_vec();
@@ -308,7 +310,7 @@ fn has_virtual_macs(plan: &Plan) -> bool {
         .any(|router| router.virtual_mac.is_some())
 }
 
-/// Jumps to `adverts`, with our adverts and the VRRP of others.
+/// Jumps to `adverts`, both with our adverts and with VRRP of other routers.
 pub fn adverts_rule() -> RuleContent {
     const VRRP: u8 = 112;
     let mut steps = meta(NFT_META_L4PROTO, 0);
@@ -322,8 +324,8 @@ pub fn adverts_rule() -> RuleContent {
     rule(c"", steps)
 }
 
-// Maps of IPv6 addresses, and the beginning of their keys: nothing, or the interface. The address
-// itself is loaded to the registers 1-4.
+// Maps of IPv6 addresses, each with the expressions that load the beginning of its key: nothing, or the interface. The
+// address itself is loaded to the registers 1-4.
 fn guards6(plan: &Plan, device: u32) -> Vec<(&'static CStr, Vec<Expression>)> {
     let has = |link| {
         plan.addresses

@@ -105,7 +105,7 @@ pub const STATIC_SETS: [SetKind; 16] = [
     set(SILENT6, &[Type::Interface, Type::Ipv6]),
 ];
 
-/// The elements of every static set.
+/// Elements of every static set.
 pub fn elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
     let mut sets = Sets(
         STATIC_SETS
@@ -142,7 +142,7 @@ pub fn elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
         .collect()
 }
 
-/// The elements of the maps of adverts.
+/// Elements of the maps of adverts.
 pub fn advert_elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
     let mut elements = elements(plan);
     elements.retain(|(set, _)| [ADVERT4, ADVERT6].contains(set));
@@ -203,10 +203,10 @@ pub fn place(key: &[u8]) -> Option<(u32, IpAddr)> {
     Some((u32::from_ne_bytes(*index), address.into()))
 }
 
-// Elements by key: an element that two claims share is there once.
+// Elements by set and key, so that two claims share one element.
 struct Sets(Vec<(&'static CStr, Members)>);
 
-// Keys, and the targets of verdict maps.
+// Keys; in verdict maps, each with its target.
 type Members = BTreeMap<Vec<u8>, Option<CString>>;
 
 impl Sets {

@@ -1,4 +1,4 @@
-//! Steps of rules: what to load into which register, and what to compare it with.
+//! Steps of rules, which load a field into a register or compare a register with a value.
 
 use std::ffi::CStr;
 
@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use super::LeaseKey;
 use super::expression::Expression::{self, *};
 
-// Continues if there is a link-layer header; PPP and tunnels have none.
+// Continues if there is an Ethernet header; PPP and tunnels have none.
 pub fn ethernet(device_type: u32) -> Vec<Expression> {
     const ARPHRD_ETHER: u16 = 1;
     let value = ARPHRD_ETHER.to_ne_bytes().to_vec();
@@ -60,7 +60,7 @@ pub fn neighbour(kind: u8) -> Vec<Expression> {
     ])
 }
 
-// Loads the target of neighbour discovery.
+// Loads the target address of neighbour discovery.
 pub fn target(register: u32) -> Vec<Expression> {
     transport(8, 16, register)
 }

@@ -1,4 +1,4 @@
-//! One nftables transaction: collected, sent and answered as a whole.
+//! One nftables transaction: collected, sent and acknowledged as a whole.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,7 +8,7 @@ use spared_netlink::{messages, receive, set_send_buffer};
 
 use super::FenceError;
 
-/// The socket by which the fence sends; it owns the mirror.
+/// Socket by which the fence sends. It owns the mirror.
 pub struct Transport {
     socket: mnl::Socket,
     buffer: Vec<u8>,
@@ -21,17 +21,17 @@ impl Transport {
             socket: mnl::Socket::new(mnl::Bus::Netfilter)?,
             buffer: vec![0; 64 * 1024],
         };
-        // For large claims. In a user namespace the limits of the system apply.
+        // A large buffer for large claims. In a user namespace the limits of the system apply.
         set_send_buffer(&transport.socket, BUFFER_BYTES)?;
         Ok(transport)
     }
 
-    /// Port id in the notifications that its changes cause.
+    /// Port id of this socket, which the notifications of its changes contain.
     pub fn port(&self) -> u32 {
         self.socket.portid()
     }
 
-    /// Commits all of it or nothing.
+    /// Commits the whole transaction or nothing of it.
     pub fn commit(&mut self, transaction: Transaction) -> Result<(), FenceError> {
         // Discards what an earlier transaction left.
         while matches!(receive(borrow(&self.socket), &mut self.buffer), Ok(Some(_))) {}
@@ -45,7 +45,7 @@ impl Transport {
         self.verdict(&labels)
     }
 
-    // nf_tables has answered before sendmsg returns. The first failure counts.
+    // Reads the answers. nf_tables has answered before sendmsg returns. The first error counts.
     fn verdict(&mut self, labels: &[(u32, String)]) -> Result<(), FenceError> {
         const NLMSG_ERROR: u16 = 2;
         let mut verdict = Ok(());

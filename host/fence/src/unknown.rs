@@ -1,13 +1,13 @@
-//! Tables for devices that the fence does not know, as they were made or renamed since: what belongs to a guarded
-//! address is dropped there.
+//! Tables for devices that the fence does not know, because they were created or renamed since: packets of a guarded
+//! address are dropped there.
 //!
-//! Chains of the fence are on devices, and the kernel answers for its addresses on every device. The host is told of a
-//! new one or of a new name some moments later, and never if it was killed; and since Linux 6.16 the kernel takes a
-//! chain off a device that is renamed. So the kernel itself has to know: the hooks of ARP and IP need no device,
-//! and their rules compare index and name with those of all devices that the host has seen.
+//! Chains of the fence are on devices, but the kernel answers for its addresses on every device. The host learns of a
+//! new device or name some moments later, and never if it was killed. Since Linux 6.16 the kernel also takes a chain
+//! off a device that is renamed. So the kernel itself has to know: the hooks of ARP and IP need no device, and their
+//! rules compare index and name with those of all devices that the host has seen.
 //!
-//! A device whose old name comes back has the name at once, and its chains only after a grace period of the kernel, tens
-//! of milliseconds on a busy machine. So a device stays unknown for [`RETURN_MS`] after its last unknown packet.
+//! A device whose old name comes back has the name at once. It has its chains only after a grace period of the kernel,
+//! tens of milliseconds on a busy machine. So a device stays unknown for [`RETURN_MS`] after its last unknown packet.
 
 use nftnl::ProtoFamily;
 use spared_netlink::constants::*;
@@ -81,7 +81,7 @@ pub fn remove(transaction: &mut Transaction) {
     }
 }
 
-// Hooks of ARP and of IP.
+// Numbers of the hooks of ARP and IP.
 const ARP_IN: u32 = 0;
 const ARP_OUT: u32 = 1;
 const LOCAL_IN: u32 = 1;
@@ -146,7 +146,7 @@ fn arp(offset: u32) -> Vec<RuleContent> {
     vec![rule(c"", drop4(network(offset, 4, 0)))]
 }
 
-// Packets with a guarded address at these offsets of both IP headers, and neighbour discovery about one.
+// Rules for packets with a guarded address at these offsets of the IP headers, and for neighbour discovery about one.
 fn packets(ipv4: u32, ipv6: u32, discovery: u8) -> Vec<RuleContent> {
     vec![
         rule(

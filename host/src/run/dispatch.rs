@@ -1,5 +1,4 @@
-//! What has happened, and to whom it goes: reports of workers and of the link, events of the kernel, words of
-//! the peer.
+//! Passes events to their owners: reports of workers and of the link, events of the kernel, words of the peer.
 
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -130,7 +129,7 @@ impl Loop {
         }
     }
 
-    // Interfaces first, so that the plugin knows what the directives and roles are about.
+    // Sends interfaces first, so that the plugin knows the interfaces of its directives and roles.
     fn handle_up(&mut self, now: Instant, plugin: &str) {
         let is_on_trial = self.supervisor.is_on_trial(plugin);
         if !is_on_trial {
@@ -179,12 +178,12 @@ impl Loop {
         self.record(notice);
         match on_failure {
             OnFailure::Resign => self.groups.handle_unfit(plugin, why),
-            // its file may have said otherwise before
+            // its file may have had another setting before
             OnFailure::Warn | OnFailure::Degrade => self.groups.handle_fit(plugin),
         }
     }
 
-    /// Ends that this node has resigned for a plugin, if its new file does not ask for it any more.
+    /// Ends the resignation of this node for a plugin if the plugin's new file no longer asks for it.
     pub(super) fn note_on_failure(&mut self, plugin: &Plugin) {
         if plugin.on_failure != Some(OnFailure::Resign) {
             self.groups.handle_fit(&plugin.name);
@@ -220,7 +219,7 @@ impl Loop {
             Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
                 self.handle_group_call(now, &plugin, number, call);
             }
-            // A newer plugin's, which goes on without it.
+            // A newer plugin made this call. It continues without it.
             Call::Unknown { .. } => self.supervisor.answer_call(now, &ticket, -libc::ENOSYS),
             // The extension is offered to all plugins; only electors may call it.
             _ if !self.supervisor.provides_groups(&plugin) => {
@@ -307,7 +306,7 @@ impl Loop {
         }
     }
 
-    // Again if it was connected.
+    // Connects a plugin to its peer, also if it was connected before.
     fn connect_peer(&mut self, now: Instant, plugin: &str) {
         let descriptor = self.supervisor.descriptor(plugin);
         let end = descriptor.and_then(|it| self.link.connect(now, it));
@@ -320,7 +319,7 @@ impl Loop {
     fn handle_link_up(&mut self, now: Instant) {
         self.pair.handle_link_up();
         self.groups.handle_link_up();
-        // A peer that was not heard when the pair was frozen, or no longer, is told now.
+        // The peer may not have been reachable when the pair was frozen.
         if let Some(word) = self.orders.freeze_word() {
             self.link.say(now, word);
         }

@@ -1,4 +1,4 @@
-//! The loop of the host: handles what is ready, then does all that follows from it.
+//! The loop of the host: handles each ready descriptor, then does all that follows from it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -42,8 +42,8 @@ use super::Failure;
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The owners of all state. What happens to one is passed to the others here and in the files beside this one;
-/// none reaches into another.
+/// Owners of all state. The loop and the files beside it pass events from one owner to another; no owner reaches into
+/// another.
 pub struct Loop {
     pub(super) poller: Poller,
     signals: Signals,
@@ -199,7 +199,7 @@ impl Loop {
         self.notices.close();
     }
 
-    /// What this node knows, to be read.
+    /// Read access to all that this node knows.
     pub(super) fn view(&self) -> NodeView<'_> {
         NodeView {
             here: &self.here,
@@ -217,7 +217,7 @@ impl Loop {
         }
     }
 
-    /// Records the events that follow from something.
+    /// Records the events of notices.
     pub(super) fn record(&mut self, notices: impl IntoIterator<Item = Notice>) {
         for notice in notices {
             self.notices.record(notice);
@@ -291,7 +291,7 @@ impl Loop {
         self.tell_events(Instant::now());
     }
 
-    // False if nothing is left to do.
+    // Does one step; returns false if nothing is left to do.
     fn take_step(&mut self) -> bool {
         let now = Instant::now();
         let gathers = self.groups.gathers();
@@ -319,7 +319,7 @@ impl Loop {
         true
     }
 
-    /// Tells the groups which plugins are connected to their peers.
+    /// Passes on to the groups which plugins are connected to their peers.
     fn sync_channels(&mut self) {
         if self.groups.channels() != self.link.channels_up() {
             self.groups.set_channels(self.link.channels_up().clone());
@@ -353,8 +353,8 @@ impl Loop {
         self.groups.set_missing(lacks);
     }
 
-    /// Computes what this node lacks if that may have changed and waits for its turn, so that an answer
-    /// shows one moment.
+    /// Computes what this node lacks, if that may have changed. It runs in its turn, so that an answer shows one
+    /// moment.
     pub(super) fn renew_missing(&mut self) {
         if !self.pair.is_outdated() {
             return;
@@ -432,7 +432,8 @@ impl Loop {
         }
     }
 
-    // The package was replaced, and the old version's starter is gone: whoever started this process starts the new one.
+    // Ends this process if the package was replaced and the old version's starter is gone. Whoever started this process
+    // starts the new version.
     fn give_way(&mut self) {
         if self.stop.is_none() && self.starter.borrow().is_outdated() {
             self.begin_stop(Instant::now());
@@ -451,7 +452,7 @@ impl Loop {
         }
     }
 
-    // True if there may be more findings, which only the plugins' rows tell.
+    // Records the findings. Returns true if there may be more, which only the rows of the plugins show.
     fn tell_findings(&mut self) -> bool {
         if self.stop.is_some() {
             return false;

@@ -1,11 +1,11 @@
-//! Passes on what must be equal on both machines, as this one has it.
+//! Compares the settings that must be equal on both machines.
 
 use std::time::Instant;
 
 use super::r#loop::Loop;
 
 impl Loop {
-    /// Compares the machines if something of this one was read again.
+    /// Compares the machines if this machine's settings were read again.
     pub(super) fn compare_machines(&mut self, now: Instant) {
         let is_due = self.machine.is_due(now);
         if is_due {
@@ -18,7 +18,7 @@ impl Loop {
         self.pair.set_ignored(now, &self.here);
         let is_read = self.machine.take_is_new();
         let is_new = self.firewall.take_is_listed() || is_read;
-        // without anything new, a reload may have changed the names
+        // even if nothing new was read, a reload may have changed the names
         if !(is_new || is_due) {
             return;
         }

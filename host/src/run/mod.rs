@@ -28,7 +28,7 @@ use self::r#loop::Loop;
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Why the host cannot start; later only a failure of epoll.
+/// The reason why the host cannot start; later only a failure of epoll.
 pub fn run(options: &Options) -> Result<(), Failure> {
     spared_journal::start();
     let signals = Signals::catch().map_err(Failure::System)?;
@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let starter = find_starter(options, &setup.digest).map_err(Failure::Unavailable)?;
-    // After that: a starter of its own, and whatever that starts, has the limit of before.
+    // Not earlier: a starter of its own, and whatever that starts, keeps the old limit.
     spared_worker::lift_descriptor_limit_for_host();
     let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
     host.begin(leftovers);
@@ -68,8 +68,8 @@ fn find_starter(options: &Options, digest: &str) -> Result<Starter, String> {
     Ok(Rc::new(RefCell::new(Remote::new(whose, digest)?)))
 }
 
-// The host grants fence leases, so it must run in time. Its priority is below the elector's; its
-// children start without real-time priority.
+// Locks memory and sets a real-time priority, because the host grants fence leases and must run in time. Its priority
+// is below the elector's. Its children start without a real-time priority.
 fn lock_down(host: &Host) {
     if !host.realtime {
         return;
@@ -82,11 +82,11 @@ fn lock_down(host: &Host) {
     }
 }
 
-/// Why `spared run` ended with an error.
+/// Reason why `spared run` ended with an error.
 #[derive(Debug)]
 pub enum Failure {
     Config(Unread),
-    /// Another host runs here, or the kernel refuses what is needed.
+    /// Another host runs here, or the kernel refuses something that is needed.
     Unavailable(String),
     System(io::Error),
 }

@@ -1,4 +1,4 @@
-//! Passes the actions of the groups on to those who do them, in order.
+//! Performs the actions of the groups in order: passes each to its owner.
 
 use std::time::Instant;
 

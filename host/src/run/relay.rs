@@ -1,4 +1,4 @@
-//! Questions across the link: requests of local clients to the peer, and of the peer to this node.
+//! Requests across the link: from local clients to the peer, and from the peer to this node.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use spared_requests::{Caller, Relay};
 use super::r#loop::Loop;
 
 impl Loop {
-    /// `sparectl --node NODE ...`
+    /// Handles `sparectl --node NODE ...`: asks the peer.
     pub(super) fn ask_node(
         &mut self,
         now: Instant,
@@ -40,13 +40,13 @@ impl Loop {
         }
     }
 
-    /// Handles that the peer has not answered a question.
+    /// Handles that the peer did not answer a question in time.
     pub(super) fn handle_peer_silent(&mut self, now: Instant, id: u64) {
         let ended = self.questions.handle_there(id, None);
         self.end(now, ended);
     }
 
-    /// Handles that the peer says to begin what it has ordered, or that nobody waits for it any more.
+    /// Handles the peer's word about a held request: begin it, or drop it because nobody waits for it any more.
     pub(super) fn handle_begin(&mut self, now: Instant, id: u64, is_wanted: bool) {
         let Some(request) = self.pair.take_held(id) else {
             return;

@@ -1,4 +1,4 @@
-//! Reload: does what [`spared_reload`] decides.
+//! Reload: performs the steps that [`spared_reload`] decides.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! Requests of clients, of the peer and of plugins that watch: answered at once, or kept until they are complete.
+//! Requests of clients, of the peer and of plugins that watch. Each is answered at once or kept until its answer is
+//! complete.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -28,7 +29,8 @@ impl Loop {
         }
     }
 
-    // An order that waited while the daemon was stopped is not carried out after its client gave up.
+    // Returns false for an order that waited while the daemon was stopped and whose client has given up: it is not
+    // carried out.
     fn is_still_asked(&mut self, now: Instant, asked: &Asked) -> bool {
         let is_order = asked.caller.may_change() && self.is_order(&asked.request);
         if !is_order || self.control.begin(now, asked.client) {
@@ -54,8 +56,7 @@ impl Loop {
         }
     }
 
-    /// Answers a request at once, or begins work that ends with an answer. The caller's permission was
-    /// checked before.
+    /// Answers a request at once, or begins work that ends with an answer. The caller's permission was checked before.
     pub(super) fn serve(&mut self, now: Instant, asker: Asker, caller: &Caller, request: Request) {
         let by = caller.name();
         let answer = match request {
@@ -107,7 +108,7 @@ impl Loop {
         match asker {
             Asker::Client(client) => self.answer(now, client, answer),
             Asker::Peer(id) => self.pair.answer(id, answer),
-            // they are told by `tell_watchers`
+            // watchers get their answer by `tell_watchers`
             Asker::Watchers => {}
         }
     }
@@ -116,7 +117,7 @@ impl Loop {
         self.control.answer(&self.poller, now, client, answer);
     }
 
-    /// Asks the plugins for rows, and, if `whole`, the peer for its half.
+    /// Asks the plugins for rows and, if `whole`, the peer for its half.
     pub(super) fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
         let until = now + STATUS_TIMEOUT;
         let there = whole.then(|| self.pair.ask(until, &Request::OwnStatus));
@@ -224,7 +225,7 @@ impl Loop {
         }
     }
 
-    // Asks the peer for its history too.
+    // Completes a question with the peer's history.
     fn ask_both(&mut self, now: Instant, question: Question) {
         let there = self.pair.ask(now + STATUS_TIMEOUT, &Request::OwnHistory);
         self.await_answers(now, question.asks_peer(there));
@@ -267,8 +268,7 @@ impl Loop {
 
     // ---- plugins that watch the pair
 
-    /// Runs once a second: asks for the status, as for a client, if a plugin watches it, or if only that
-    /// tells what is wrong.
+    /// Asks for the status, once a second, if a plugin watches it or if a finding needs it (`is_doubtful`).
     pub(super) fn ask_for_watchers(&mut self, now: Instant, is_doubtful: bool) {
         if self.stop.is_some() {
             return;
@@ -292,7 +292,7 @@ impl Loop {
         }
     }
 
-    /// Tells the events that were recorded since the last call.
+    /// Sends the events that were recorded since the last call to the plugins that watch.
     pub(super) fn tell_events(&mut self, now: Instant) {
         for Recorded { level, event } in self.notices.take_new() {
             for (plugin, message) in self.watchers.handle_event(now, level, &event) {

@@ -1,4 +1,4 @@
-//! The stop on SIGTERM: does what [`spared_stop`] decides.
+//! The stop on SIGTERM: performs the steps that [`spared_stop`] decides.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use spared_supervisor::STOP_TIMEOUT;
 use super::r#loop::Loop;
 
 impl Loop {
-    /// Begins the stop, or hurries it.
+    /// Begins the stop, or hurries a stop that has begun.
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
             return stop.hurry(now);
@@ -29,7 +29,7 @@ impl Loop {
     /// Handles a plugin that has stopped, died, or not answered in time.
     pub(super) fn handle_plugin_stopped(&mut self, now: Instant, name: &str) {
         if self.supervisor.provides_groups(name) {
-            // Resigns for an elector that has not done so: no fence lease outlives its elector.
+            // Resigns for an elector that has not resigned: no fence lease outlives its elector.
             self.groups
                 .handle_elector_stopped(clock::monotonic_ns(), name);
         }

@@ -1,4 +1,5 @@
-//! Verbs of the administrator: force, maintenance, freeze. Each answers what it did, or why it refused.
+//! Orders of the administrator: force, maintenance, freeze. Each is answered with what was done, or with the reason of
+//! a refusal.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,7 @@ impl Loop {
         }
     }
 
-    // What follows, as lines of the answer, stands beside the event.
+    // Begins maintenance. Returns the event and further lines of the answer.
     fn begin_maintenance(
         &mut self,
         for_s: Option<u64>,
@@ -68,7 +69,7 @@ impl Loop {
         };
         let ends_none = self.ends_no_freeze(lasts);
         let notice = self.orders.freeze(lasts, by, Duration::ZERO);
-        // also if no freeze is known here: the peer may have missed its end
+        // the peer is told even if no freeze is known here: it may have missed the end
         let there = self.freeze_there(now, for_ms, by);
         let there: Vec<String> = there.into_iter().collect();
         match ends_none {
@@ -99,7 +100,7 @@ impl Loop {
         })
     }
 
-    /// Freezes as the peer's administrator asked.
+    /// Freezes because the peer's administrator asked for it.
     pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str, age_ms: u64) {
         let [lasts, age] = [for_ms, age_ms].map(Duration::from_millis);
         let ends_none = self.ends_no_freeze(lasts);
@@ -115,7 +116,7 @@ impl Loop {
         }
     }
 
-    // The text of the event is the first line of the answer.
+    // Records the event and composes the answer, whose first line is the text of the event.
     fn ordered(&mut self, notice: Notice, more: Vec<String>) -> Answer {
         self.pair.touch();
         let lines = [vec![notice.text.clone()], more].concat();
