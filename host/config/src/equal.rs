@@ -1,5 +1,5 @@
-//! `[equal]`: what may differ between the machines. Also the values by node name in all files, which name the same thing
-//! on each node.
+//! `[equal]`: differences between the machines that are allowed. Also finds the values by node name in all files: they
+//! name the same thing on each node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,11 +11,11 @@ use toml::{Table, Value};
 
 use super::Setup;
 
-/// Default time for which a difference lasts before it is told.
+/// Default time for which a difference lasts before it is reported.
 const AFTER: Duration = Duration::from_secs(60);
 const AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 const IGNORED_MAX: usize = 128;
-/// Bytes of a file of rules that is looked into.
+/// Maximum bytes of a file of rules whose tables are read.
 const RULES_MAX: u64 = 1024 * 1024;
 const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "bridge", "arp", "netdev"];
 const OBJECTS: [&str; 9] = [
@@ -30,12 +30,12 @@ const OBJECTS: [&str; 9] = [
     "rule ",
 ];
 
-/// How the machines are compared.
+/// Settings of the comparison of both machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Equal {
     /// Objects that may differ: "table inet filter", "sysctl net.ipv4.ip_forward".
     pub ignore: Vec<String>,
-    /// Time for which a difference lasts before it is told.
+    /// Time for which a difference lasts before it is reported.
     pub after: Duration,
 }
 
@@ -79,27 +79,27 @@ impl Equal {
     }
 }
 
-/// What is called otherwise on each node.
+/// Things with another name on each node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ByNode {
     /// Names of this node's interfaces, with the name of each on the first node.
     pub interfaces: BTreeMap<String, String>,
-    /// Addresses that are a node's: values by node name, and `peers`.
+    /// Addresses of nodes: values by node name, and `peers`.
     pub addresses: BTreeSet<IpAddr>,
-    /// Tables of nftables that a plugin loads with the role, as `equal.ignore` names them: they differ by right.
+    /// Tables of nftables that a plugin loads with the role, named as in `equal.ignore`: they may differ.
     pub tables: BTreeSet<String>,
     /// Sets of nftables that a plugin keeps equal: "inet filter bans".
     pub sets: BTreeSet<String>,
 }
 
 impl Setup {
-    /// What the files of enabled plugins and `spared.toml` name by node.
+    /// Things that the files of enabled plugins and `spared.toml` name by node.
     pub fn by_node(&self) -> ByNode {
         let mut found = ByNode::default();
         let plugins = self.plugins.iter().filter(|plugin| plugin.enabled);
         let texts = plugins.map(|plugin| plugin.text.as_str());
         for text in texts.chain([self.text.as_str()]) {
-            // text that is no TOML names nothing
+            // text that is not TOML names nothing
             let table: Table = text.parse().unwrap_or_default();
             found.walk(&table, &self.host.node, &self.host.nodes);
         }
@@ -114,7 +114,7 @@ impl ByNode {
         if let [Some(family), Some(table), Some(name)] = named {
             self.sets.insert(format!("{family} {table} {name}"));
         }
-        // with a `key` it is a kernel setting
+        // a table with a `key` is a kernel setting
         let loads = !table.contains_key("key");
         for (key, value) in table {
             let own = value.get(node).unwrap_or(value).as_str();
@@ -155,7 +155,7 @@ impl ByNode {
     }
 }
 
-// Without [nodes] there is no other node to compare with.
+// Returns true if all keys of the table are nodes. Without [nodes] there is no other node to compare with.
 fn is_by_node(table: &Table, nodes: &[String]) -> bool {
     !table.is_empty()
         && table
@@ -163,7 +163,7 @@ fn is_by_node(table: &Table, nodes: &[String]) -> bool {
             .all(|(key, value)| nodes.contains(key) && value.is_str())
 }
 
-// "table inet t" for each table that a file of rules names; none if it cannot be read.
+// Tables that a file of rules names, such as "table inet t"; none if the file cannot be read.
 fn tables_of(path: &str) -> Vec<String> {
     if !path.starts_with('/') || fs::metadata(path).is_ok_and(|it| it.len() > RULES_MAX) {
         return Vec::new();
@@ -175,7 +175,7 @@ fn tables_of(path: &str) -> Vec<String> {
             "table {family} {}",
             name.trim_end_matches(['{', ';', '}'])
         )),
-        // without a family it is "ip"
+        // without a family the table is "ip"
         ["table", name, _] if !FAMILIES.contains(&name) => Some(format!("table ip {name}")),
         _ => None,
     });

@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::syntax::explain;
 
-/// Faults of one file that are told, each with its line. A plugin may find as many as fit into a record.
+/// Maximum number of faults of one file that are reported, each with its line. A plugin may find as many as fit into a
+/// record.
 const TOLD_MAX: usize = 100;
 
 /// One fault: `vrrp.toml:12: group "office" interface "lan2": vrid: found 300, allowed 1-255`.
@@ -17,7 +18,7 @@ pub struct Fault {
     /// Name of the file, without its folder.
     pub file: String,
     pub line: Option<usize>,
-    /// The key as a person finds it in the file; empty for the whole file.
+    /// Key as a person finds it in the file; empty for the whole file.
     pub key: String,
     pub why: String,
 }
@@ -45,14 +46,15 @@ impl Fault {
         }
     }
 
-    /// Faults of keys of a file with this text, as key and reason; the first hundred and how many more.
+    /// Faults of keys of a file with this text, from pairs of key and reason. Reports the first hundred and how many
+    /// more there are.
     pub fn of_keys(
         file: &str,
         text: &str,
         found: impl ExactSizeIterator<Item = (String, String)>,
     ) -> Vec<Self> {
         let more = found.len().saturating_sub(TOLD_MAX);
-        // read once: the host does nothing else meanwhile
+        // the text is parsed once, because the host does nothing else meanwhile
         let (document, _) = DeTable::parse_recoverable(text);
         let fault = |(key, why): (String, String)| {
             let (line, key) = find(text, document.get_ref(), &key);
@@ -71,7 +73,7 @@ impl Fault {
         faults
     }
 
-    /// Syntax error: the first that the parser found, if the text is not TOML.
+    /// The first syntax error, if the text is not TOML.
     pub(super) fn of_syntax(file: &str, text: &str) -> Option<Self> {
         let error = DeTable::parse(text).err()?;
         let (key, why) = explain(text, &error);
@@ -96,14 +98,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Line of a key path like "group.0.interface.1.vrid", or of its nearest parent in the text: a
-/// missing key is reported at its table.
+/// Line of a key path like "group.0.interface.1.vrid". A missing key has the line of its nearest parent in the text.
 pub fn locate(text: &str, key: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);
     find(text, document.get_ref(), key).0
 }
 
-/// Line of the first key of this name with this text as its value, or as the value for one of the nodes.
+/// Line of the first key of this name with this value, or with this value for one of the nodes.
 pub(super) fn locate_value(text: &str, key: &str, wanted: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);
     let mut starts = Vec::new();
@@ -132,7 +133,7 @@ fn search(table: &DeTable<'_>, key: &str, wanted: &str, starts: &mut Vec<usize>)
     }
 }
 
-// The line of a key, and the key in words, in which entries have names: `group "office": advert_interval`.
+// Line of a key, and the key as text in which entries have names: `group "office": advert_interval`.
 fn find(text: &str, document: &DeTable<'_>, key: &str) -> (Option<usize>, String) {
     let mut found = None;
     let mut place = Some(Place::Table(document));
@@ -163,7 +164,7 @@ fn find(text: &str, document: &DeTable<'_>, key: &str) -> (Option<usize>, String
     (line, format!("{words}{between}{path}"))
 }
 
-// As differences between the nodes are named: by `name`, else by `interface`, else by position.
+// Name of an entry, chosen as in differences between the nodes: `name`, else `interface`, else the position.
 fn name_of_entry(entry: &DeTable<'_>, index: &str) -> String {
     const NAME_MAX: usize = 64;
     let text = |key: &str| entry.get(key).and_then(|value| value.get_ref().as_str());
@@ -185,7 +186,7 @@ enum Place<'d> {
 }
 
 impl<'d> Place<'d> {
-    /// The table below, if this is an array and that one of its entries.
+    /// The table `below`, if this is an array and `below` is one of its entries.
     fn entry(&self, below: &Place<'d>) -> Option<&'d DeTable<'d>> {
         match (self, below) {
             (Place::Value(DeValue::Array(_)), Place::Value(DeValue::Table(table))) => Some(table),

@@ -1,4 +1,4 @@
-//! Reads configuration files, if only root or the user of the host can have written them.
+//! Reads configuration files. Refuses files that somebody other than root or the user of the host can have written.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -9,10 +9,10 @@ use spared_worker::file::open_checked;
 use super::Fault;
 use super::fault::name_of;
 
-/// Maximum size of a file in bytes. Its values as a message have a limit of their own.
+/// Maximum bytes of a file. Its values as a message have a limit of their own.
 const SIZE_MAX: u64 = 160 * 1024;
 
-/// Text of the file; None if there is none.
+/// Text of the file; None if the file does not exist.
 pub fn read(path: &Path) -> Result<Option<String>, Fault> {
     let name = name_of(path);
     let fault = |why: String| Fault::whole(&name, why);
@@ -32,7 +32,7 @@ pub fn read(path: &Path) -> Result<Option<String>, Fault> {
     Ok(Some(text))
 }
 
-/// Names of the files `NAME.toml` in a folder, sorted; none if there is no folder.
+/// Sorted names of the files `NAME.toml` in a folder; none if the folder does not exist.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -59,7 +59,7 @@ pub fn plugin_names(folder: &Path) -> Result<Vec<String>, Fault> {
     Ok(names)
 }
 
-// The fault already names the file.
+// Removes the path from a reason, because the fault already names the file.
 fn without_path(path: &Path, why: String) -> String {
     let prefix = format!("{}: ", path.display());
     why.strip_prefix(&prefix).map_or(why.clone(), str::to_owned)

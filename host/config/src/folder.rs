@@ -1,4 +1,4 @@
-//! A folder with a configuration, for tests.
+//! Folder with a configuration, for tests.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use super::Setup;
 use super::on_disk::Texts;
 
-/// A folder with these files in it, removed at the end.
+/// Folder with files, removed at the end.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    /// With a spared.toml and a plugin's file.
+    /// Creates a folder with a spared.toml and a plugin's file.
     pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("spared-{name}-{}", std::process::id()));
         let folder = Self(path);
@@ -34,7 +34,7 @@ impl Folder {
         fs::remove_file(self.0.join(name)).expect("our own file");
     }
 
-    /// Path of its spared.toml.
+    /// Path of the folder's spared.toml.
     pub fn path(&self) -> PathBuf {
         self.0.join("spared.toml")
     }

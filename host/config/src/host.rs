@@ -20,15 +20,15 @@ pub struct Host {
     pub realtime: bool,
     /// False if the administrator switched the fence off.
     pub fenced: bool,
-    /// Longest time that a failover waits for plugins to apply what they received.
+    /// Maximum time that a failover waits for plugins to apply what they received.
     pub settle: Duration,
     /// The peer, if there are keys that identify it; see [`linked`](Self::linked).
     pub link: Option<Link>,
-    /// Faults of the keys: everything but the link runs. See [`Setup::faults`](super::Setup::faults).
+    /// Faults of the keys. With them everything but the link runs. See [`Setup::faults`](super::Setup::faults).
     pub key_faults: Vec<Fault>,
-    /// There is a `[[link]]`, with or without keys.
+    /// True if there is a `[[link]]`, with or without keys.
     pub has_link: bool,
-    /// How the machines of both nodes are compared.
+    /// Settings of the comparison of both machines.
     pub equal: Equal,
 }
 
@@ -42,7 +42,7 @@ const LEVELS: [(&str, LevelFilter); 5] = [
     ("trace", LevelFilter::Trace),
 ];
 
-/// Table of the file of the vrrp plugin that is most often written here.
+/// Table of the vrrp plugin's file that people write here most often by mistake.
 const GROUP: &str = "group";
 /// Table of the nodes by name.
 const NODES: &str = "nodes";
@@ -53,7 +53,7 @@ impl Host {
         self.link.as_ref().filter(|link| !link.paths.is_empty())
     }
 
-    /// The part of it that plugins get.
+    /// The part of the configuration that plugins get.
     pub fn surroundings(&self) -> Surroundings {
         Surroundings {
             node: self.node.clone(),
@@ -64,8 +64,8 @@ impl Host {
         }
     }
 
-    // A node whose own key is wrong has a peer with keys all the same, and must not take the role from it by
-    // adverts, which prove nothing to that peer.
+    // Name of the peer, if the nodes have keys. A node whose own key is wrong has such a peer as well: it must not take
+    // the role by adverts, which prove nothing to that peer.
     fn peer_with_keys(&self) -> Option<String> {
         if let Some(link) = &self.link {
             return Some(link.peer.clone());
@@ -75,7 +75,7 @@ impl Host {
         other.cloned()
     }
 
-    /// `folder` has the private key of the link.
+    /// Parses `spared.toml`, or returns all its faults. `folder` contains the private key of the link.
     pub(super) fn parse(
         file: &str,
         text: &str,
@@ -91,8 +91,9 @@ impl Host {
         }
     }
 
-    /// The same with its faults. What could not be read has its default, and this node is one of `[nodes]`, so that the
-    /// files of plugins can be read as well. Text that is not TOML keeps what its reader recovers.
+    /// Parses `spared.toml`, and returns its faults together with the contents. A value that could not be read has its
+    /// default, and this node is one of `[nodes]`, so that the files of plugins can be read as well. If the text is not
+    /// TOML, the contents are what the parser recovered.
     pub(super) fn parse_all(
         file: &str,
         text: &str,
@@ -134,7 +135,7 @@ impl Host {
         (Some(host), faults)
     }
 
-    /// A host that is none of `[nodes]` reads the files of plugins as one of them.
+    /// Gives a host that is not in `[nodes]` the name of the first node, so that the files of plugins can be read.
     fn stand_in(&mut self) {
         let first = self.nodes.first();
         if let Some(first) = first.filter(|_| !self.nodes.contains(&self.node)) {
@@ -143,7 +144,7 @@ impl Host {
     }
 }
 
-/// Of `[[nodes]]` one line says what is right; its keys are no keys of another table.
+/// Replaces the faults that `[[nodes]]` causes by one that says how to write it.
 fn explain_nodes(found: &mut Vec<Failure>) {
     let is_array = |it: &&mut Failure| it.key == NODES && it.why.starts_with("found [[");
     let Some(fault) = found.iter_mut().find(is_array) else {
@@ -158,7 +159,8 @@ fn explain_nodes(found: &mut Vec<Failure>) {
     found.retain(|it| !is_effect(it));
 }
 
-// These two are looked up first, as the reader needs the node before it reads.
+// Name of this node and names in `[nodes]`. They are looked up first, because the reader needs the node before it
+// reads.
 fn names(text: &str) -> (Option<String>, Vec<String>) {
     let (document, _) = DeTable::parse_recoverable(text);
     let table = |key: &str| document.get_ref().get(key)?.get_ref().as_table();
@@ -199,8 +201,8 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
     }
 }
 
-// A host that is not in `[nodes]` is refused, not guessed: two nodes with one name would go
-// unnoticed and do great harm.
+// Fault of a host that is not in `[nodes]`. It is refused, not guessed: two nodes with one name would go unnoticed and
+// do great harm.
 fn stranger(file: &str, text: &str, host: &Host) -> Option<Fault> {
     if host.nodes.is_empty() || host.nodes.contains(&host.node) {
         return None;

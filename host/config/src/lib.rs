@@ -12,8 +12,8 @@
 //! | `port`         | 1-65535                     | 3780        | port of all links, TCP and UDP          |
 //! | `secret_file`  | a path                      | none        | passphrase, in place of public keys     |
 //! | `firewall.chain` | "family table chain"      | none        | chain that gets the rules for the link  |
-//! | `equal.ignore` | objects                   | none        | differences between the machines that are meant |
-//! | `equal.after`  | 1s-24h                     | 60s         | time for which such a difference lasts before it is told |
+//! | `equal.ignore` | objects                   | none        | differences between the machines that are intended |
+//! | `equal.after`  | 1s-24h                     | 60s         | time for which a difference lasts before it is reported |
 //! | `log.level`    | error, warn, info, debug, trace | info    | least severe level that is logged       |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
 //! | `fence`        | required, off               | required    | required: no start without the fence; off: no fence |
@@ -27,7 +27,7 @@
 //! | `after`      | names of plugins  | none      | plugins that become active before it, backup after  |
 //! | `follow`     | names of groups   | all       | groups whose roles it gets                          |
 //! | `allow`      | capabilities, root | what the plugin asks for | limits its privileges               |
-//! | `on_failure` | warn, degrade, resign | as the plugin says: degrade, or warn | when it is given up: the node is as fit as before, less fit, or resigns |
+//! | `on_failure` | warn, degrade, resign | as the plugin says: degrade, or warn | when the plugin is given up, the node: stays as fit, becomes less fit, resigns |
 
 #![forbid(unsafe_code)]
 
@@ -76,14 +76,14 @@ pub struct Setup {
     pub host: Host,
     /// All plugins, enabled or not, sorted by name.
     pub plugins: Vec<Plugin>,
-    /// `spared.toml`, verbatim.
+    /// Text of `spared.toml`.
     pub text: String,
-    /// Eight hex digits that differ when a file differs.
+    /// Eight hex digits, which change when a file changes.
     pub digest: String,
 }
 
 impl Setup {
-    /// Reads `spared.toml` and the files of `plugins/` beside it. An absent file is an empty one.
+    /// Reads `spared.toml` and the files of `plugins/` next to it. A missing file counts as an empty one.
     ///
     /// # Errors
     /// All faults of `spared.toml`. Faults in a file of `plugins/` stay with the plugin
@@ -105,8 +105,8 @@ impl Setup {
         Ok(names.map(read).collect())
     }
 
-    /// The same with the faults of `spared.toml` beside what can be read with them: a check tells the faults of all files
-    /// at once. None if nothing can be read.
+    /// Reads like [`read`](Self::read), but returns all that can be read together with the faults of `spared.toml`: a
+    /// check reports the faults of all files at once. None if nothing can be read.
     pub fn read_all(path: &Path) -> (Option<Self>, Vec<Fault>) {
         let text = match file::read(path) {
             Ok(text) => text.unwrap_or_default(),
@@ -128,7 +128,7 @@ impl Setup {
         (Some(Self::new(host, plugins, text)), faults)
     }
 
-    /// Where a key has this value, in the first file that has it: "plugins/vrrp.toml:12".
+    /// Place of the first key with this value, in the first file that contains it: "plugins/vrrp.toml:12".
     pub fn place_of(&self, key: &str, value: &str) -> Option<String> {
         let own = ("spared.toml".to_owned(), &self.text);
         let plugins = self.plugins.iter().filter(|it| it.enabled);
@@ -139,8 +139,8 @@ impl Setup {
         })
     }
 
-    /// The same from texts that were in the files before, by their path below the folder of
-    /// `spared.toml`: see [`LOADED`]. Only the keys of the nodes are read from files.
+    /// Builds a setup from texts that were in the files before, by their path below the folder of `spared.toml`: see
+    /// [`LOADED`]. Only the keys of the nodes are read from files.
     ///
     /// # Errors
     /// See [`read`](Self::read).
@@ -173,7 +173,7 @@ impl Setup {
         }
     }
 
-    /// Faults with which a start goes on, but no reload: of the keys, and in the files of all plugins.
+    /// Faults with which the daemon starts, but does not reload: in the keys, and in the files of all plugins.
     pub fn faults(&self) -> Vec<Fault> {
         let plugins = self.plugins.iter().flat_map(|plugin| &plugin.faults);
         self.host

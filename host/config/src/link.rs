@@ -1,4 +1,4 @@
-//! `[[link]]`: the paths to the peer. Also the keys of both nodes, which need no path.
+//! `[[link]]`: the paths to the peer, and the keys of both nodes, which need no path.
 
 use std::path::Path;
 
@@ -13,11 +13,10 @@ use super::subnet::{is_link_local, unfit};
 const PORT: u16 = 3780;
 const PATHS_MAX: usize = 2;
 
-/// The peer, and the paths to it. Without paths only the keys are used, for what plugins have
-/// signed.
+/// The peer and the paths to it. Without paths the keys are used only for statements that plugins have signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Name of the peer, the other one in `[nodes]`.
+    /// Name of the peer, which is the other node in `[nodes]`.
     pub peer: String,
     pub port: u16,
     pub keys: LinkKeys,
@@ -32,7 +31,7 @@ impl Link {
         Passage {
             paths: self.paths.clone(),
             port: self.port,
-            // The node whose name sorts first listens; the other receives only answers.
+            // The node whose name sorts first listens; the other node receives only answers.
             listens: node < self.peer.as_str(),
             chain: self.chain.clone(),
         }
@@ -50,18 +49,18 @@ struct End<'c> {
     address: Option<IpNet>,
 }
 
-/// What was read of the link.
+/// Result of reading the link.
 #[derive(Default)]
 pub(super) struct Read {
     /// None if there is neither a `[[link]]` nor keys of both nodes, or if something is wrong.
     pub(super) link: Option<Link>,
-    /// Faults in the values of the peer; others go to the sections.
+    /// Faults in the values for the peer; all other faults go to the sections.
     pub(super) of_peer: Vec<Failure>,
-    /// Faults of the keys, without which everything but the link runs.
+    /// Faults of the keys. With them everything but the link runs.
     pub(super) of_keys: Vec<Failure>,
 }
 
-/// Reads all keys of the link; `folder` has the private key.
+/// Reads all keys of the link; `folder` contains the private key.
 pub(super) fn read(config: &Config, folder: &Path) -> Read {
     let root = config.root();
     let port = root.integer("port", 1..=u64::from(u16::MAX));
@@ -145,12 +144,12 @@ fn end(section: Section<'_>) -> End<'_> {
 }
 
 fn is_interface(name: &str) -> bool {
-    // Quotes and wildcards have another meaning in a rule of the firewall.
+    // Quotes and wildcards have a special meaning in a rule of the firewall.
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && !"/\"\\*".contains(c);
     (1..=15).contains(&name.len()) && name.chars().all(fits) && name != "." && name != ".."
 }
 
-// There have to be two nodes. A host that is not one of them is reported elsewhere.
+// Name of the peer, if there are two nodes. A host that is not one of them is reported elsewhere.
 fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
     if config.nodes().len() != 2 {
         let (key, found) = match config.nodes().len() {
@@ -163,7 +162,7 @@ fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
     other_of(config)
 }
 
-/// The other of two nodes, if this node is one of them.
+/// The other one of two nodes, if this node is one of them.
 pub(super) fn other_of(config: &Config) -> Option<String> {
     match config.nodes() {
         [own, other] | [other, own] if own == config.node() => Some(other.clone()),
@@ -191,7 +190,7 @@ fn path(own: &End<'_>, theirs: &End<'_>) -> Option<LinkPath> {
     })
 }
 
-// The second link must not fail together with the first.
+// Reports two links with the same interface or network: the second link must not fail together with the first.
 fn refuse_doubles(ends: &[End<'_>]) {
     let [first, second, ..] = ends else { return };
     if first.interface.is_some() && first.interface == second.interface {

@@ -15,21 +15,21 @@ use zeroize::Zeroizing;
 
 use super::link::other_of;
 
-/// Maximum size in bytes of the file of a secret, which has one line.
+/// Maximum bytes of the file of a secret, which has one line.
 const SECRET_BYTES_MAX: u64 = 4096;
-/// Maximum number of public keys of a node: the old and the new one, while they are replaced.
+/// Maximum number of public keys of a node: the old and the new key during a replacement.
 const PUBLIC_KEYS_MAX: usize = 2;
 
 /// Keys by which both nodes identify each other; wiped from memory when dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkKeys {
     keys: Keys,
-    /// Whether the passphrase is easily guessed.
+    /// True if the passphrase is easily guessed.
     pub is_weak: bool,
 }
 
 impl LinkKeys {
-    /// A copy, which the caller wipes.
+    /// Returns a copy, which the caller wipes.
     pub fn reveal(&self) -> Keys {
         self.keys.clone()
     }
@@ -47,11 +47,11 @@ struct Known {
     keys: Vec<PublicKey>,
 }
 
-/// Reads `[nodes]` and `secret_file`. If `linked`, there is a `[[link]]`, which needs one of the
-/// two; else they are read only if they are complete for both nodes.
+/// Reads `[nodes]` and `secret_file`. If `linked`, there is a `[[link]]`, which needs keys or a passphrase. Otherwise
+/// keys are read only if both nodes have one.
 ///
 /// # Errors
-/// The keys are absent, or not those of both nodes. Faults of the file's form go to its sections.
+/// Keys are missing, or the keys are not those of both nodes. Faults of the file's form go to its sections.
 pub(super) fn read(
     config: &Config,
     folder: &Path,
@@ -113,7 +113,7 @@ fn public_keys(root: &Section<'_>, config: &Config) -> Vec<Known> {
         .collect()
 }
 
-// One key, or a list of two.
+// Public keys of a node: one key, or a list of two.
 fn keys_of(section: &Section<'_>) -> Vec<PublicKey> {
     const ALLOWED: &str = "a public key like \"sk1:...\", printed by `sparectl keygen`";
     if !section.is_array("public_key") {
@@ -144,7 +144,7 @@ fn pinned(
     for Known { node, keys } in known {
         let key = format!("nodes.{node}.public_key");
         if keys.is_empty() {
-            // one that is no public key is a fault of the file
+            // a value that is not a public key is a fault of the file
             let section = root.section("nodes");
             let section = section.and_then(|nodes| nodes.section(node.as_str()));
             if section.is_some_and(|section| !section.has("public_key")) {
@@ -194,7 +194,7 @@ fn pinned(
     }))
 }
 
-// Without a fault of the keys, the file's form has one.
+// Without faults of the keys, the fault is in the file's form.
 fn no_keys(faults: Vec<Failure>) -> Result<Option<LinkKeys>, Vec<Failure>> {
     match faults.is_empty() {
         true => Ok(None),
@@ -202,7 +202,7 @@ fn no_keys(faults: Vec<Failure>) -> Result<Option<LinkKeys>, Vec<Failure>> {
     }
 }
 
-/// Text of a file that nobody else may even read, without surrounding white space.
+/// Text of a file that nobody else may read, without surrounding white space.
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     let shown = path.display();
     if path.symlink_metadata().is_err() {
@@ -220,7 +220,7 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     if stat.st_mode & 0o077 != 0 {
         return Err(format!("is readable by others: chmod 600 {shown}"));
     }
-    // Large enough from the start, as growing would leave copies in memory.
+    // Large enough from the start, because growing would leave copies in memory.
     let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES_MAX as usize + 2));
     File::from(file)
         .take(SECRET_BYTES_MAX + 1)
@@ -232,7 +232,7 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// A public key for the SDK's reader.
+/// Public key, as a type for the SDK's reader.
 struct Public(PublicKey);
 
 impl FromStr for Public {

@@ -1,4 +1,4 @@
-//! What of the files on disk is not in force: changed and not reloaded, or never to be.
+//! Finds files on disk that are not in force: they were changed but not reloaded, or have a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -17,13 +17,13 @@ pub type Texts = BTreeMap<String, String>;
 /// Files whose content is not in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unused {
-    /// Their paths; never empty.
+    /// Paths of the files; never empty.
     pub files: Vec<PathBuf>,
     /// The first fault in one of them.
     pub fault: Option<Fault>,
 }
 
-/// Identity of each file, which changes with its content: a look at these costs less than one at the texts.
+/// Identity of each file, which changes with its content. Comparing identities costs less than comparing texts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
 
@@ -31,7 +31,7 @@ pub struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
 type Stamp = ([u64; 2], [i64; 4]);
 
 impl Setup {
-    /// Texts of all files.
+    /// Texts of all files, by path.
     pub fn texts(&self) -> Texts {
         let plugins = self.plugins.iter();
         let plugins = plugins.map(|it| (path_of(&it.name), it.text.clone()));
@@ -40,7 +40,7 @@ impl Setup {
     }
 }
 
-/// File of the secret by which the node is known, as these texts name it; `path` is that of `spared.toml`.
+/// Path of the file with this node's secret, as the texts name it. `path` is the path of `spared.toml`.
 pub fn secret(path: &Path, in_force: &Texts) -> PathBuf {
     let table = in_force.get(HOST_FILE).and_then(|it| it.parse().ok());
     let table: Table = table.unwrap_or_default();
@@ -48,14 +48,14 @@ pub fn secret(path: &Path, in_force: &Texts) -> PathBuf {
     folder_of(path).join(named.unwrap_or("key"))
 }
 
-/// Faults that a start would find in the keys.
+/// Faults of the keys that a start would find.
 pub fn key_faults(path: &Path) -> Vec<Fault> {
     let text = file::read(path).ok().flatten().unwrap_or_default();
     let host = Setup::host(path, &text);
     host.map(|host| host.key_faults).unwrap_or_default()
 }
 
-/// Identities of all files there, of their folder, whose owner and mode count as well, and of the secret.
+/// Identities of all files, of their folder, whose owner and mode count as well, and of the secret.
 pub fn stamps(path: &Path, secret: &Path) -> Stamps {
     let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
     let plugins = names.iter().map(|name| folder_of(path).join(path_of(name)));
@@ -63,7 +63,7 @@ pub fn stamps(path: &Path, secret: &Path) -> Stamps {
     stamps_of(named.into_iter().chain(plugins))
 }
 
-/// Identity of each of these files.
+/// Identities of these files.
 pub(super) fn stamps_of(paths: impl Iterator<Item = PathBuf>) -> Stamps {
     let stamp = |path: PathBuf| {
         let found = path.metadata().ok();
@@ -79,7 +79,7 @@ pub(super) fn stamps_of(paths: impl Iterator<Item = PathBuf>) -> Stamps {
     Stamps(paths.map(stamp).collect())
 }
 
-/// Files that differ from the texts in force by more than comments and order. None: there are none.
+/// Files that differ from the texts in force by more than comments and order; None if there are none.
 pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
     let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
     let found = names.iter().map(|name| path_of(name));
@@ -90,9 +90,9 @@ pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
         let place = place_of(path, &name);
         let text = match file::read(&place) {
             Ok(text) => text,
-            // one that could not be read at the start has a finding of its own
+            // a file that could not be read at the start has a finding of its own
             Err(_) if in_force.get(&name).is_some_and(String::is_empty) => continue,
-            // nobody changed it: see `Restart`
+            // nobody changed the file: see `Restart`
             Err(_) if unreadable(&place).is_some() => continue,
             Err(why) => {
                 fault = fault.or(Some(why));
@@ -103,7 +103,7 @@ pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
         let before = in_force.get(&name).map(String::as_str);
         let text = text.as_deref();
         let is_same = match name.as_str() {
-            // an absent one is an empty one
+            // a missing spared.toml counts as an empty one
             HOST_FILE => is_same(text.unwrap_or_default(), before.unwrap_or_default()),
             _ => match (text, before) {
                 (Some(text), Some(before)) => is_same(text, before),
@@ -118,7 +118,8 @@ pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
     (!files.is_empty()).then_some(Unused { files, fault })
 }
 
-// The first fault of these files that a start would find, of keys of the host. Those of plugins are found by them alone.
+// The first fault of these files that a start would find in keys of the host. Only a plugin finds faults in its own
+// keys.
 fn fault_in(path: &Path, files: &[PathBuf]) -> Option<Fault> {
     match Setup::read(path) {
         Err(faults) => faults.into_iter().next(),
@@ -142,7 +143,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// Place of a file of [`Texts`].
+/// Path of a file in [`Texts`].
 pub(super) fn place_of(path: &Path, name: &str) -> PathBuf {
     match name {
         HOST_FILE => path.to_owned(),
@@ -160,7 +161,7 @@ mod tests {
     use crate::folder::Folder;
 
     impl Folder {
-        /// Names of the files that are not in force, and the fault.
+        /// Names of the files that are not in force, and the first fault.
         fn unused(&self, in_force: &Texts) -> (Vec<String>, Option<String>) {
             let found = unused(&self.path(), in_force).unwrap_or_default();
             let name = |file: &PathBuf| {
@@ -215,7 +216,7 @@ mod tests {
         folder.write("spared.toml", "node.name = \"r1\"\nfence = \"maybe\"\n");
         let (_, fault) = folder.unused(&in_force);
         assert!(fault.is_some_and(|it| it.starts_with("spared.toml:2: fence: ")));
-        // what the daemon started with is told by others
+        // the findings at the daemon's start are reported by others
         let started_with = BTreeMap::from([
             ("spared.toml".to_owned(), "node.name = \"r1\"".to_owned()),
             ("plugins/sets.toml".to_owned(), "after = 7\n".to_owned()),

@@ -9,11 +9,11 @@ use crate::{Setup, exit};
 /// Paths from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// None: /etc/spared/spared.toml, which may be absent.
+    /// Path of `spared.toml`; None for /etc/spared/spared.toml, which may be missing.
     pub config: Option<PathBuf>,
     pub runtime_dir: PathBuf,
     pub plugin_dir: PathBuf,
-    /// Socket of the starter; None: a child of the host.
+    /// Socket of the starter; None if the host starts one as its child.
     pub starter: Option<PathBuf>,
 }
 
@@ -23,15 +23,15 @@ impl Options {
         self.config.clone().unwrap_or_else(default)
     }
 
-    /// Reads what can be read, and all faults of `spared.toml`: see [`Setup::read_all`]. None: the file that was asked for
-    /// does not exist.
+    /// Reads what can be read, and all faults of `spared.toml`: see [`Setup::read_all`]. None if the file given by
+    /// `--config` does not exist.
     pub fn read_all(&self) -> Option<(Option<Setup>, Vec<Fault>)> {
         let path = self.config();
         let is_absent = self.config.is_some() && !path.exists();
         (!is_absent).then(|| Setup::read_all(&path))
     }
 
-    /// Reads the configuration. The default's file may be absent.
+    /// Reads the configuration. The file may be missing if `--config` is not given.
     ///
     /// # Errors
     /// See [`Unread`].
@@ -47,20 +47,20 @@ impl Options {
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared/host";
-/// File of the texts that are in force, in the folder of states of `spared starter`.
+/// Name of the file with the texts in force, in the folder of states of `spared starter`.
 pub const LOADED: &str = "loaded";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 
-/// Why a configuration is not in force. As text: a line for each fault.
+/// Reason why a configuration is not in force. Printed as a line for each fault.
 #[derive(Debug)]
 pub enum Unread {
-    /// The file that was asked for does not exist.
+    /// The file given by `--config` does not exist.
     NoFile(PathBuf),
     Faults(Vec<Fault>),
 }
 
 impl Unread {
-    /// Exit code of a program that ends for it.
+    /// Exit code of a program that ends for this reason.
     pub fn code(&self) -> u8 {
         match self {
             Self::NoFile(_) => exit::NO_INPUT,
@@ -83,8 +83,8 @@ impl fmt::Display for Unread {
 
 impl std::error::Error for Unread {}
 
-/// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the
-/// default (a second host, a trial) the state is kept in that, apart from the installed host's.
+/// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the default (a
+/// second host, a trial) the state is kept in that runtime folder, apart from the installed host's.
 pub fn state_dir(options: &Options) -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     given.unwrap_or_else(
@@ -95,7 +95,7 @@ pub fn state_dir(options: &Options) -> PathBuf {
     )
 }
 
-/// Path of the file [`LOADED`]: the installed starter's folder is around that of the host.
+/// Path of the file [`LOADED`]. The installed starter's folder contains the folder of the host.
 pub fn loaded(options: &Options) -> PathBuf {
     let state = state_dir(options);
     match state.parent() {

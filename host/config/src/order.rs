@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Fault, Plugin};
 
-/// Adds a fault to each plugin that waits for itself.
+/// Adds a fault to each plugin whose `after` leads back to itself.
 pub fn refuse_cycles(plugins: &mut [Plugin]) {
     let after: BTreeMap<String, Vec<String>> = plugins
         .iter()
@@ -12,7 +12,7 @@ pub fn refuse_cycles(plugins: &mut [Plugin]) {
         .collect();
     for plugin in plugins {
         if plugin.after.contains(&plugin.name) {
-            continue; // said already
+            continue; // already reported
         }
         if let Some(circle) = circle_from(&plugin.name, &after) {
             let file = format!("{}.toml", plugin.name);
@@ -24,7 +24,7 @@ pub fn refuse_cycles(plugins: &mut [Plugin]) {
     }
 }
 
-/// Names of plugins, each behind those in its `after`; names in a cycle come last.
+/// Names of plugins, each after those in its `after`. Names in a cycle come last.
 pub fn by_order<'n>(plugins: &[(&'n str, &[String])]) -> Vec<&'n str> {
     let mut left: Vec<_> = plugins.to_vec();
     let mut ordered = Vec::with_capacity(left.len());

@@ -12,11 +12,11 @@ use spared_control::RESERVED;
 use super::{Fault, Host, file};
 
 const MIB: u64 = 1 << 20;
-/// Range of `memory_mib`. A worker itself takes some MiB.
+/// Range of `memory_mib`. A worker without any data takes some MiB.
 const MEMORY_MIB: RangeInclusive<u64> = 16..=1_048_576;
-/// Bytes of a file in its message, beside which there is room for the names of nodes and links.
+/// Maximum bytes of a file as a message. The rest of the record has room for the names of nodes and links.
 const TABLE_SIZE_MAX: usize = MESSAGE_MAX - 16 * 1024;
-/// Part of the machine's memory that a plugin may have by default, and what it may have anyway.
+/// Default of the memory limit: one in `DEFAULT_SHARE` parts of the machine's memory, at least `DEFAULT_LEAST` bytes.
 const DEFAULT_SHARE: u64 = 4;
 const DEFAULT_LEAST: u64 = 256 * MIB;
 
@@ -26,24 +26,24 @@ const ON_FAILURE: [(&str, OnFailure); 3] = [
     ("resign", OnFailure::Resign),
 ];
 
-/// A file of `plugins/`.
+/// File of `plugins/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
     pub name: String,
-    /// The file, verbatim.
+    /// Text of the file.
     pub text: String,
-    /// The file as the plugin is sent it.
+    /// Contents of the file, as they are sent to the plugin.
     pub table: ConfigTable,
     pub enabled: bool,
     pub after: Vec<String>,
-    /// Groups whose roles it gets; None for all.
+    /// Groups whose roles the plugin gets; None for all.
     pub follow: Option<Vec<String>>,
     pub allow: Allow,
-    /// None: as the plugin says of itself.
+    /// Consequence of giving up the plugin; None: the plugin's own flags decide.
     pub on_failure: Option<OnFailure>,
-    /// Memory that each of its processes may have, in MiB; None for the default.
+    /// Memory limit of each of the plugin's processes, in MiB; None for the default.
     pub memory_mib: Option<u64>,
-    /// Faults in the keys of the host. A plugin that has any is not run.
+    /// Faults in the keys of the host. A plugin with faults does not run.
     pub faults: Vec<Fault>,
 }
 
@@ -52,12 +52,12 @@ pub struct Plugin {
 pub struct Allow {
     /// Capabilities, as bits `1 << CAP_...`.
     pub capabilities: u64,
-    /// Whether it may run as root, with all privileges of the starter.
+    /// True if the plugin may run as root, with all privileges of the starter.
     pub root: bool,
 }
 
 impl Allow {
-    /// Default: everything.
+    /// Everything is allowed, the default.
     pub const ALL: Self = Self {
         capabilities: u64::MAX,
         root: true,
@@ -84,14 +84,14 @@ impl Allow {
 /// Consequence for this node if the plugin is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It is told, and the node is as fit to be active as before.
+    /// The fault is reported, and the node remains as fit to be active as before.
     Warn,
     Degrade,
     Resign,
 }
 
 impl OnFailure {
-    /// What a file says, or by default the flags of the plugin itself.
+    /// The value in the file or, without one, the consequence according to the plugin's own flags.
     pub fn of(said: Option<Self>, flags: u32) -> Self {
         said.unwrap_or(match flags & PLUGIN_ASIDE != 0 {
             true => Self::Warn,
@@ -173,8 +173,8 @@ impl Plugin {
         self.memory_mib = root.integer("memory_mib", MEMORY_MIB);
     }
 
-    /// Memory that each of its processes may have, in bytes. A table such as conntrack's grows with
-    /// the connections for which the machine has memory, so the default follows that.
+    /// Memory limit of each of the plugin's processes, in bytes. A table such as conntrack's grows with the connections
+    /// for which the machine has memory, so the default depends on the machine's memory.
     pub fn memory(&self) -> u64 {
         let default = || {
             let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -184,7 +184,7 @@ impl Plugin {
     }
 }
 
-/// The file as its plugin is sent it, if a message has room for it.
+/// Contents of the file as they are sent to its plugin, if a message has room for them.
 fn table_of(text: &str) -> Result<ConfigTable, Failure> {
     let table = config::table(text)?;
     let size = table.size();
@@ -196,7 +196,7 @@ fn table_of(text: &str) -> Result<ConfigTable, Failure> {
     }
 }
 
-/// Memory of the machine in bytes, 0 if it is unknown.
+/// Memory of the machine in bytes; 0 if unknown.
 fn memory_of(meminfo: &str) -> u64 {
     let total = |line: &str| {
         line.strip_prefix("MemTotal:")?
@@ -213,8 +213,7 @@ fn is_ours(key: &str) -> bool {
     HOST_KEYS.contains(&top)
 }
 
-/// A word of `allow`: "root", or a capability, of which "net_admin" and "CAP_NET_ADMIN" are the
-/// same.
+/// Word of `allow`: "root" or a capability, written as "net_admin" or "CAP_NET_ADMIN".
 enum Word {
     Root,
     Capability(u64),

@@ -1,5 +1,6 @@
-//! What works now and would not after a restart, though no file of the configuration was changed: the program, the
-//! libraries of plugins, the host's name, a file that the disk does not give. Keys are looked at in `on_disk`.
+//! Finds what works now but would not work after a restart, although no file of the configuration was changed: a
+//! missing program, a missing library of a plugin, another host name, an unreadable file. `on_disk` does the same for
+//! the keys.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -15,25 +16,25 @@ use super::{Options, Setup};
 /// First bytes of a shared library.
 const ELF: [u8; 4] = *b"\x7fELF";
 
-/// What a restart needs, by place.
+/// Paths of all that a restart needs.
 #[derive(Clone, Debug)]
 pub struct Restart {
     config: PathBuf,
     plugin_dir: PathBuf,
-    /// The running program; None: not known.
+    /// The running program; None if unknown.
     program: Option<PathBuf>,
 }
 
-/// Something that a restart would not bring back, and the reason.
+/// Thing that would be lost by a restart, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// A plugin, "spared", or a file of the configuration.
+    /// Name of a plugin, "spared", or a file of the configuration.
     pub thing: String,
     pub why: String,
 }
 
 impl Restart {
-    /// With the program that runs.
+    /// Uses the paths in `options`, and the program that runs.
     pub fn new(options: &Options) -> Self {
         Self {
             config: options.config(),
@@ -42,7 +43,7 @@ impl Restart {
         }
     }
 
-    /// Identities of what is looked at, and the host's name: while they are the same, so is what is lost.
+    /// Identities of the files, and the host's name. If they are the same, so is the result of [`lost`](Self::lost).
     pub fn stamps(&self, in_force: &Texts) -> (Stamps, String) {
         let libraries = plugins(in_force).map(|name| self.plugin_dir.join(format!("{name}.so")));
         let folder = self.plugin_dir.clone();
@@ -50,7 +51,7 @@ impl Restart {
         (stamps_of(places), spared_key::default_name())
     }
 
-    /// What a restart with these texts would not bring back.
+    /// Things that a restart with these texts would lose.
     pub fn lost(&self, in_force: &Texts) -> Vec<Lost> {
         let mut lost = Vec::new();
         let mut add = |thing: &str, why: String| {
@@ -84,7 +85,7 @@ impl Restart {
     }
 }
 
-// As the kernel names a program whose file was replaced since, by an upgrade for example.
+// Removes the suffix that the kernel adds to the name of a program whose file was replaced, for example by an upgrade.
 fn without_deleted(program: PathBuf) -> PathBuf {
     let stripped = program
         .to_str()
@@ -103,7 +104,7 @@ fn no_program(path: &Path) -> Option<String> {
     }
 }
 
-/// The error of a disk that does not give a file that is there; that nobody may read it is another fault.
+/// Error of the disk for a file that exists. Missing files and missing permissions are reported elsewhere.
 pub fn unreadable(path: &Path) -> Option<io::Error> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -114,7 +115,7 @@ pub fn unreadable(path: &Path) -> Option<io::Error> {
     })
 }
 
-// One that only root may read, who loads it, is nothing that this process can judge.
+// Checks a library. One that only root may read counts as valid: root loads it, and this process cannot judge it.
 fn library(folder: &Path, name: &str) -> Result<(), String> {
     let path = folder.join(format!("{name}.so"));
     match File::open(&path) {
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
     use crate::folder::Folder;
 
-    /// A folder with a configuration, a program and a library.
+    /// Creates a folder with a configuration, a program and a library.
     fn site(name: &str) -> Folder {
         let site = Folder::new(name);
         site.write("sets.so", "\x7fELF and more");
@@ -163,7 +164,7 @@ mod tests {
             }
         }
 
-        /// What is lost, and a part of the reason.
+        /// Things that are lost, each with a part of the reason.
         fn lost(&self, texts: &Texts) -> Vec<String> {
             let lost = self.restart().lost(texts).into_iter();
             let shown = |it: Lost| {
@@ -224,7 +225,7 @@ mod tests {
     fn a_file_that_the_disk_does_not_give_is_lost() {
         let site = site("disk");
         let texts = site.texts();
-        // what reading fails for
+        // a folder in place of the file makes reading fail
         site.remove("plugins/sets.toml");
         fs::create_dir(site.0.join("plugins/sets.toml")).expect("our own folder");
         let lost = site.lost(&texts);

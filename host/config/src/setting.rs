@@ -1,10 +1,10 @@
-//! Kernel settings that plugins set by role, read without knowing any plugin: a table with such a name as its `key`.
+//! Finds kernel settings that plugins set by role, without knowing any plugin: the `key` of a table is such a name.
 
 use toml::{Table, Value};
 
 use super::Setup;
 
-/// Other names of a setting.
+/// Pairs of names of the same setting.
 const SAME: [(&str, &str); 1] = [("net.ipv4.conf.all.forwarding", "net.ipv4.ip_forward")];
 
 impl Setup {
@@ -12,7 +12,7 @@ impl Setup {
     pub fn settings(&self) -> Vec<String> {
         let mut found = Vec::new();
         for plugin in self.plugins.iter().filter(|plugin| plugin.enabled) {
-            // text that is no TOML sets nothing
+            // text that is not TOML sets nothing
             let table: Table = plugin.text.parse().unwrap_or_default();
             walk(&table, &mut found);
         }
@@ -35,7 +35,7 @@ fn walk(table: &Table, found: &mut Vec<String>) {
     }
 }
 
-/// As sysctl(8) prints it: dots between the parts, and slashes for the dots of an interface's name.
+/// Name as sysctl(8) prints it: dots between the parts, and slashes for the dots of an interface's name.
 fn canonical(key: &str) -> String {
     let first = key.chars().find(|letter| matches!(letter, '.' | '/'));
     let swapped = |letter| match letter {

@@ -1,10 +1,10 @@
-//! Checks whether an address with its prefix is valid on a link.
+//! Checks that an address with its prefix is valid on a link.
 
 use std::net::IpAddr;
 
 use spared_config_reader::IpNet;
 
-/// Whether an address is link-local, so that several interfaces may be in its network.
+/// Returns true if an address is link-local: several interfaces may be in its network.
 pub(super) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -12,7 +12,7 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// Why no interface can have this address; None if one can.
+/// Reason why no interface can have this address; None if one can.
 pub(super) fn unfit(net: IpNet) -> Option<String> {
     let address = net.addr();
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
@@ -24,7 +24,7 @@ pub(super) fn unfit(net: IpNet) -> Option<String> {
         let why = format!("found {net}, allowed a prefix of 1-{most} that contains both nodes");
         return Some(why);
     }
-    // RFC 3021 and RFC 6164: in networks of two addresses both are hosts.
+    // RFC 3021 and RFC 6164: in networks of two addresses, both are hosts.
     if net.prefix_len() == most {
         None
     } else if address == net.network() {

@@ -1,8 +1,9 @@
-//! Faults of a text that is not TOML: key and reason in words for whoever writes the file, instead of the parser's.
+//! Explains faults of a text that is not TOML: key and reason for a person who writes the file, instead of the
+//! parser's.
 
 use toml::de::Error;
 
-/// Sentences of the parser, by their beginning.
+/// Begins of the parser's sentences, each with our sentence.
 const SENTENCES: [(&str, &str); 5] = [
     (
         "unclosed table",
@@ -20,7 +21,7 @@ const SENTENCES: [(&str, &str); 5] = [
     ("extra `=`", "one `=` too many"),
 ];
 
-/// What the parser takes a text for that has no quotation marks.
+/// Begins of the parser's sentences about a value that may lack quotation marks.
 const UNQUOTED: [&str; 4] = [
     "string values must be quoted",
     "invalid float",
@@ -28,7 +29,7 @@ const UNQUOTED: [&str; 4] = [
     "invalid datetime",
 ];
 
-/// The key, which may be empty, and what is wrong with it.
+/// Key, which may be empty, and the reason.
 pub(crate) fn explain(text: &str, error: &Error) -> (String, String) {
     let message = error.message();
     let start = error.span().map_or(0, |span| span.start);
@@ -48,7 +49,7 @@ pub(crate) fn explain(text: &str, error: &Error) -> (String, String) {
     (String::new(), why)
 }
 
-/// The value of the line at this place, if it is a single one without quotation marks.
+/// Value of the line at this place, if it is a single value without quotation marks.
 fn unquoted(text: &str, start: usize) -> Option<&str> {
     let line = text
         .lines()

@@ -20,7 +20,7 @@ fn plugin(name: &str, text: &str) -> Plugin {
     Plugin::parse(name, text, &host)
 }
 
-/// A separate folder with files, removed at the end.
+/// Separate folder with files, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -210,7 +210,7 @@ fn a_fault_names_entries_as_the_file_does() {
     }
 }
 
-/// A plugin may find so many in one record, and the host does nothing else while it tells them.
+/// A plugin may report so many faults in one record, and the host does nothing else while it handles them.
 #[test]
 fn of_a_great_many_faults_the_first_are_told() {
     let text: String = (0..5000).map(|n| format!("key{n:04} = 1\n")).collect();
@@ -300,7 +300,7 @@ fn nothing_at_all_is_a_configuration() {
     assert!(setup.plugins.is_empty());
 }
 
-/// Pieces of which random files with faults of every kind are made.
+/// Pieces of random files with faults of every kind.
 fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
     const WORDS: [&str; 29] = [
@@ -370,7 +370,7 @@ fn a_date_in_a_plugins_file_is_refused_by_its_line() {
     );
 }
 
-/// As many times the same lines, numbered, as a file may have bytes.
+/// Numbered lines, as many as a file may have bytes for.
 fn longest(line: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
     for number in 0.. {
@@ -405,7 +405,7 @@ fn the_longest_files_fit_a_message() {
 
 #[test]
 fn a_file_that_no_message_has_room_for_is_refused() {
-    // what takes more bytes as a number than as a text
+    // values that take more bytes as a number than as a text
     let text = format!("a = [{}]\n", longest(|_| "0.5,".to_owned()));
     let plugin = plugin("acme", &text);
     let said = said(&plugin.faults);

@@ -1,4 +1,4 @@
-//! Events for the administrator: a bounded ring, and for each event a line of the journal with the fields
+//! Events for the administrator: a bounded ring. Each event is also a line of the journal with the fields
 //! `SPARED_EVENT=`, `GROUP=` and `REASON=`.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ const KEPT_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Events {
     ring: VecDeque<Event>,
-    /// Not taken yet by [`take_new`](Self::take_new).
+    /// Events that [`take_new`](Self::take_new) has not returned yet.
     new: Vec<Recorded>,
 }
 
@@ -49,7 +49,7 @@ impl Events {
         self.ring.push_back(event);
     }
 
-    /// Events since the last call.
+    /// Returns the events since the last call.
     pub fn take_new(&mut self) -> Vec<Recorded> {
         std::mem::take(&mut self.new)
     }

@@ -1,7 +1,7 @@
 //! The log: lines go to systemd's journal with fields, or to standard error if there is no journal.
 //!
-//! A thread of its own writes, so that a full pipe or a slow disk never delays the loop. Lines are dropped
-//! and counted if the queue is full.
+//! A separate thread writes, so that a full pipe or a slow disk never delays the loop. Lines are dropped and counted if
+//! the queue is full.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -16,9 +16,9 @@ use spared_message::{clean, notice::Notice};
 
 const QUEUE_MAX: usize = 1024;
 const IDENTIFIER: &str = "spared";
-/// Stack of the thread. All of it is locked, as the thread is there before the host locks its memory.
+/// Stack of the thread in bytes. All of it is locked, because the thread starts before the host locks its memory.
 const STACK: usize = 128 * 1024;
-/// Least time between two lines about dropped ones.
+/// Minimum time between two reports of dropped lines.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 static QUEUE: OnceLock<SyncSender<Item>> = OnceLock::new();
@@ -26,7 +26,7 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 enum Item {
     Line(Line),
-    /// Sends a word back when every earlier line is written.
+    /// Answers on the channel when every earlier line is written.
     Flush(SyncSender<()>),
 }
 
@@ -45,7 +45,7 @@ pub fn start() {
     let writer = std::thread::Builder::new()
         .name("log".to_owned())
         .stack_size(STACK);
-    // Without the thread the queue fills and lines are dropped, which is better than not to start.
+    // Without the thread the queue fills and lines are dropped. That is better than no start.
     let _ = writer.spawn(move || write_all(&receiver));
     let _ = log::set_logger(&Queue);
     log::set_max_level(match std::env::var("SPARED_LOG").as_deref() {
@@ -55,7 +55,7 @@ pub fn start() {
     });
 }
 
-/// Waits until the queue is written, at most 500 ms.
+/// Waits until all lines of the queue are written, at most 500 ms.
 pub fn flush() {
     let Some(queue) = QUEUE.get() else { return };
     let (done, written) = sync_channel(1);
@@ -93,7 +93,7 @@ struct Queue;
 
 impl Log for Queue {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Of other crates only warnings and errors are logged.
+        // Other crates log only warnings and errors.
         metadata.target().starts_with("spared") || metadata.level() <= Level::Warn
     }
 
@@ -115,7 +115,8 @@ impl Log for Queue {
 fn write_all(queue: &Receiver<Item>) {
     let mut sink = Sink::open();
     loop {
-        // A line is dropped only while others wait here, so none is dropped unnoticed in a wait without an end.
+        // The wait ends if lines were dropped, so that they are reported. Lines are dropped only while others wait in
+        // the queue.
         let item = match DROPPED.load(Ordering::Relaxed) {
             0 => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             _ => queue.recv_timeout(REPORT_EVERY),
@@ -132,7 +133,7 @@ fn write_all(queue: &Receiver<Item>) {
 
 struct Sink {
     journal: Option<JournalLog>,
-    /// Standard error leads to the journal: each line begins with its priority, `<N>`.
+    /// True if standard error leads to the journal: each line begins with its priority, `<N>`.
     prefixes: bool,
     reported_at: Instant,
 }
@@ -158,7 +159,8 @@ impl Sink {
         } else {
             String::new()
         };
-        // One call: lines of other processes come before it or after it. A closed standard error is no fault of ours.
+        // One call writes the line, so that lines of other processes cannot split it. A closed standard error is not
+        // our fault.
         let text = format!("{prefix}{}\n", line.text);
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
@@ -195,7 +197,7 @@ fn send_to(journal: &JournalLog, line: &Line) -> std::io::Result<()> {
     )
 }
 
-/// The same mapping as in `systemd_journal_logger`.
+/// Priority of a level, as in `systemd_journal_logger`.
 fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,

@@ -1,5 +1,5 @@
-//! What the administrator is told: lines of the log, events, changes of roles with their causes, and findings
-//! that last. [`Notices`] keeps what is asked for again; a thread writes the log, so that nothing delays the loop.
+//! Texts for the administrator: lines of the log, events, changes of roles with their causes, and findings that last.
+//! [`Notices`] keeps what can be queried later. A thread writes the log, so that nothing delays the loop.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What the administrator is told: events, role changes, and findings that last.
+//! Keeps events, role changes, and findings that last.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use spared_state::memory::Memory;
 
 use crate::events::{Events, Recorded};
 
-/// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in
-/// many keys.
+/// Rate limit of events that the peer causes: events per second, and burst. The burst leaves room for a configuration
+/// that differs in many keys.
 const PEER_PER_S: u32 = 1;
 const PEER_BURST: u32 = 100;
 
@@ -23,7 +23,7 @@ pub struct Notices {
     events: Events,
     history: Memory,
     findings: Lasting,
-    /// Limit of events that the peer causes.
+    /// Rate limit of events that the peer causes.
     peer: Limit,
 }
 
@@ -43,19 +43,20 @@ impl Notices {
         self.events.record(notice);
     }
 
-    /// Records an event that the peer caused. One that lies must not push important events out of the ring.
+    /// Records an event that the peer caused. The rate limit keeps a lying peer from pushing important events out of
+    /// the ring.
     pub fn record_of_peer(&mut self, now: Instant, notice: Notice) {
         if self.may_peer(now) {
             self.events.record(notice);
         }
     }
 
-    /// True if the peer may cause one more event.
+    /// Returns true if the peer may cause one more event.
     pub fn may_peer(&mut self, now: Instant) -> bool {
         self.peer.take(now)
     }
 
-    /// Events that were recorded since the last call.
+    /// Returns the events that were recorded since the last call.
     pub fn take_new(&mut self) -> Vec<Recorded> {
         self.events.take_new()
     }
@@ -70,8 +71,8 @@ impl Notices {
 
     // ---- findings
 
-    /// Runs once a second. Each node records the findings of the pair in its own journal. Limited in rate:
-    /// some findings come from the peer, which may lie.
+    /// Handles the findings of this second. Each node records the findings of the pair in its own journal. The rate is
+    /// limited, because some findings come from the peer, which may lie.
     pub fn handle_findings(&mut self, now: Instant, found: Vec<Finding>) {
         let (begun, ended) = self.findings.update(now, &clock::now(), found);
         for finding in begun {
@@ -86,25 +87,26 @@ impl Notices {
         }
     }
 
-    /// Gives the findings of a verdict the time since which each is there.
+    /// Sets the start time of each finding in a verdict.
     pub fn date(&mut self, mut verdict: Verdict) -> Verdict {
         self.findings.date(&clock::now(), &mut verdict.findings);
         verdict
     }
 
-    /// Whether the plugins are to be asked, to know what is wrong, and since when.
+    /// Returns true if the plugins have to be asked for their status, which some findings depend on.
     pub fn wants_look(&mut self, now: Instant, is_doubtful: bool) -> bool {
         self.findings.wants_look(now, is_doubtful)
     }
 
-    /// Findings about this node whose begin no fact tells.
+    /// Findings about this node without a known start time.
     pub fn first_found(&self, node: &str) -> Vec<FirstFound> {
         self.findings.first_found(node)
     }
 
     // ---- history
 
-    /// Records that a group changed its role: an event, kept over restarts with the fitness of both nodes.
+    /// Records that a group changed its role, as an event and in the history, which outlives restarts and contains the
+    /// fitness of both nodes.
     pub fn record_change(
         &mut self,
         group: String,
@@ -136,7 +138,7 @@ impl Notices {
         known.filter(|it| peer == Some(&it.node)).cloned()
     }
 
-    /// Takes the fitness from the peer's newest facts.
+    /// Stores the fitness in the peer's newest facts.
     pub fn handle_peer_fitness(&mut self, peer: Fitness) {
         self.history
             .handle_peer(Instant::now(), &clock::now_ms(), peer);
@@ -155,7 +157,7 @@ impl Notices {
         self.history.handle_timeout(now);
     }
 
-    /// Writes what is not on the disk yet.
+    /// Writes all that is not on the disk yet.
     pub fn close(self) {
         self.history.close();
     }

@@ -1,8 +1,8 @@
-//! Changes of `spared.toml`, in a line each.
+//! Describes changes of `spared.toml`, one line for each.
 
 use spared_config::{Host, Link, Setup};
 
-/// Changes outside the plugins' files that are in force at once.
+/// Changes outside the plugins' files that take effect at once.
 pub(crate) fn at_once(old: &Host, new: &Host) -> Vec<String> {
     let mut lines = Vec::new();
     if old.log_level != new.log_level {
@@ -42,7 +42,7 @@ fn changes(old: &Link, new: &Link) -> Vec<String> {
     lines.map(|(_, line)| line).collect()
 }
 
-/// Changes that need a restart.
+/// Changes that take effect at a restart.
 pub(crate) fn later(old: &Setup, new: &Setup) -> Vec<String> {
     let mut lines = Vec::new();
     if old.host.realtime != new.host.realtime {

@@ -1,4 +1,4 @@
-//! What is in force when a reload decides.
+//! State of the host at the moment when a reload decides.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,14 +20,14 @@ pub struct InForce<'f> {
 /// A plugin as the host knows it.
 #[derive(Clone, Debug)]
 pub struct KnownPlugin<'f> {
-    /// Its file, as it was last given to it.
+    /// File that the plugin was given last.
     pub settings: &'f Plugin,
     pub is_running: bool,
-    /// It refused that file and runs with the one before.
+    /// True if the plugin refused that file and runs with the one before.
     pub has_refused: bool,
-    /// It has a worker, in any state.
+    /// True if the plugin has a worker, in any state.
     pub has_worker: bool,
-    /// Why it does not run.
+    /// Reason why the plugin does not run.
     pub why: String,
 }
 
@@ -35,20 +35,20 @@ pub struct KnownPlugin<'f> {
 #[derive(Clone, Debug)]
 pub struct ActiveGroup<'f> {
     pub name: &'f str,
-    /// Plugin that elects for it.
+    /// Plugin that elects for the group.
     pub owner: &'f str,
     pub addresses: Vec<IpAddr>,
 }
 
 impl KnownPlugin<'_> {
-    /// Whether this is the file with which its worker runs, or starts.
+    /// Returns true if the plugin's worker runs, or starts, with this file.
     pub(crate) fn runs_with(&self, file: &Plugin) -> bool {
         self.settings == file && !self.has_refused
     }
 }
 
 impl InForce<'_> {
-    /// Whether the plugin runs with this file.
+    /// Returns true if the plugin runs with this file.
     fn runs_with(&self, plugin: &Plugin) -> bool {
         let known = self.plugins.get(&plugin.name);
         known.is_some_and(|it| it.is_running && it.runs_with(plugin))
@@ -58,7 +58,7 @@ impl InForce<'_> {
         Some(self.plugins.get(name)?.settings)
     }
 
-    /// Plugins of the new configuration that are checked first: those that would run with something new.
+    /// Plugins of the new configuration that have to be checked: they would run with something new.
     pub(crate) fn to_check(&self, new: &Setup) -> Vec<Plugin> {
         let is_other = new.host.surroundings() != self.setup.host.surroundings();
         let is_changed = |plugin: &Plugin| is_other || !self.runs_with(plugin);
@@ -69,8 +69,8 @@ impl InForce<'_> {
             .collect()
     }
 
-    /// A sentence for each active group with addresses that are in the old file and not in the new one, or whose
-    /// elector is to be restarted, or that gets another name or begins anew with another version.
+    /// Sentences about active groups that would be interrupted. A group is in the list if the new file lacks some of
+    /// its addresses or its name, has another version for it, or needs a restart of its elector.
     pub(crate) fn lost_addresses(&self, new: &Setup) -> Vec<String> {
         let node = &self.setup.host.node;
         let new_node = &new.host.node;

@@ -1,9 +1,9 @@
 //! The reload of a configuration: everything is checked before anything changes, and only differences are applied.
 //!
-//! [`Reload`] is told what happens by [`Reload::request`] and the `handle_*` methods, which get what is
-//! [`InForce`] as an argument; [`Reload::poll_step`] gives out what to do, in order. Checks run in short-lived
-//! workers while the host continues, so no advert waits for a reload. Requests that arrive meanwhile are served by
-//! one more reload, which reads the newest files. No input or output, and no clock.
+//! [`Reload::request`] and the `handle_*` methods feed [`Reload`]; they get the state of the host as [`InForce`].
+//! [`Reload::poll_step`] returns what to do, in order. Checks run in short-lived workers while the host continues, so
+//! that no advert waits for a reload. Requests that arrive meanwhile are served by one more reload, which reads the
+//! newest files. No input or output, and no clock.
 
 #![forbid(unsafe_code)]
 

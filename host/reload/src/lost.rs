@@ -1,25 +1,25 @@
-//! Addresses of active groups that a reload would remove at once.
+//! Finds addresses of active groups that a reload would remove at once.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use toml::{Table, Value};
 
-/// The addresses of `held` that stand in the old text of a file and not in the new one. A plugin's file is not
-/// interpreted: the addresses that occur anywhere in it are compared.
+/// Addresses of `held` that are in the old text of a file and not in the new one. A plugin's file is not interpreted:
+/// addresses anywhere in it are compared.
 pub fn lost(held: impl Iterator<Item = IpAddr>, old: &str, new: &str) -> Vec<String> {
     let (old, new) = (named(old), named(new));
     let lost = held.filter(|it| old.contains(it) && !new.contains(it));
     lost.map(|it| it.to_string()).collect()
 }
 
-/// Whether a group's name stands in the old text of a file, and not in the new one: it goes, or gets another name.
+/// Returns true if a group's name is in the old text of a file and not in the new one: the group is removed or renamed.
 pub fn is_renamed(group: &str, old: &str, new: &str) -> bool {
     let has = |text: &str| texts(text).any(|it| it == group);
     has(old) && !has(new)
 }
 
-/// Whether a group has another `version` in the new text of a file: another protocol.
+/// Returns true if a group has another `version`, which means another protocol, in the new text of a file.
 pub fn has_other_version(group: &str, old: &str, new: &str) -> bool {
     let version = |text: &str| {
         let table: Table = text.parse().unwrap_or_default();
@@ -39,7 +39,7 @@ fn named(text: &str) -> BTreeSet<IpAddr> {
     addresses.collect()
 }
 
-/// All values of a file that are texts.
+/// All strings in a file.
 fn texts(text: &str) -> impl Iterator<Item = String> {
     let mut found = Vec::new();
     let table: Table = text.parse().unwrap_or_default();
@@ -67,7 +67,7 @@ mod tests {
             super::lost(held, old, new)
         };
         assert_eq!(lost(old), [""; 0]);
-        // not lost: another prefix length, or another group
+        // another prefix length or another group is no loss
         assert_eq!(lost("a = \"192.0.2.1/25\"\nb = \"2001:db8::1\""), [""; 0]);
         assert_eq!(lost("a = \"192.0.2.9\""), ["192.0.2.1", "2001:db8::1"]);
         assert_eq!(lost(""), ["192.0.2.1", "2001:db8::1"]);
@@ -82,7 +82,7 @@ mod tests {
         assert!(is_renamed("office", "shop"));
         assert!(!is_renamed("office", "office"));
         assert!(!is_renamed("lab", "shop"));
-        // of a plugin that names its groups otherwise
+        // a plugin that calls its groups otherwise
         assert!(!is_renamed("unknown", "shop"));
     }
 

@@ -1,4 +1,4 @@
-//! What a checked configuration does to each plugin.
+//! Plans the steps that a checked configuration needs for each plugin.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use crate::changes::{at_once, later};
 use crate::reload::Step;
 use crate::{InForce, KnownPlugin};
 
-/// Steps from the configuration in force to a new one, and what is waited for.
+/// Steps from the configuration in force to a new one, and the plugins that the reload waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub steps: Vec<Step>,
-    /// Plugins whose `configure` or `stop` has to return.
+    /// Plugins whose `configure` or `stop` has to return first.
     pub waiting: BTreeSet<String>,
-    /// Plugins that are started, and should run at the end, with what is said then.
+    /// Plugins that are started and should run at the end, each with the text of the answer for it.
     pub started: Vec<(String, &'static str)>,
     /// Lines of the answer.
     pub lines: Vec<String>,
@@ -44,7 +44,7 @@ impl Plan {
         plan
     }
 
-    /// Ends a plugin that is not to run any more.
+    /// Ends a plugin that must not run any longer.
     fn end(&mut self, name: &str, known: &KnownPlugin<'_>) {
         match known.has_worker {
             true => self.stop(name),
@@ -52,7 +52,7 @@ impl Plan {
         }
     }
 
-    // One that still has a worker is listed when that has stopped.
+    // Lists a disabled plugin. If it still has a worker, it is listed when the worker has stopped.
     fn list(&mut self, plugin: &Plugin, known: Option<&KnownPlugin<'_>>) {
         if known.is_none_or(|it| !it.has_worker) {
             self.steps.push(Step::Add(Box::new(plugin.clone())));
@@ -67,7 +67,7 @@ impl Plan {
                     self.change(known.settings, plugin);
                 }
             }
-            // Its worker is still starting, or stopping and will start: with this file.
+            // The worker is still starting, or will start once it has stopped: with this file.
             Some(known) if known.has_worker && !renamed && known.runs_with(plugin) => {}
             Some(known) if known.has_worker => {
                 let said = match known.runs_with(plugin) {
@@ -106,7 +106,7 @@ impl Plan {
     }
 }
 
-/// What of a new file a running plugin gets by a restart alone: its process has these from its start on.
+/// Change of the file that needs a restart of the plugin: its process gets these settings when it starts.
 pub(crate) fn needs_restart(old: &Plugin, new: &Plugin) -> Option<&'static str> {
     match new.allow == old.allow {
         false => Some("changed capabilities"),

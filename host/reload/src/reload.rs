@@ -10,45 +10,45 @@ use spared_message::notice::{Kind, Notice};
 use crate::InForce;
 use crate::plan::Plan;
 
-/// Longest wait for the plugins to answer and to start.
+/// Maximum wait for the plugins to answer and to start.
 pub(crate) const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Something to do for a reload.
+/// Action of a reload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Files are to be read; [`Reload::handle_files`] gets them.
+    /// Read the files; [`Reload::handle_files`] gets them.
     Read,
-    /// A plugin's new file is to be checked in a process of its own, with the new file of the host;
-    /// [`Reload::handle_checked`] gets the faults.
+    /// Check a plugin's new file in a process of its own, with the new file of the host. [`Reload::handle_checked`]
+    /// gets the faults.
     Check(Box<Plugin>, Box<Host>),
-    /// The new configuration, which is in force for the host from here on.
+    /// Take the new configuration: from here on it is in force for the host.
     Take(Box<Setup>),
-    /// The link gets the configuration in force.
+    /// Give the link the configuration in force.
     ConfigureLink,
-    /// A plugin to start, or to list if it is disabled.
+    /// Start a plugin, or list it if it is disabled.
     Add(Box<Plugin>),
-    /// The new file of a plugin, of which the plugin hears by another step.
+    /// Store the new file of a plugin. Another step gives it to the plugin.
     Set(Box<Plugin>),
-    /// A plugin to be given its new file; [`Reload::handle_taken`] or [`Reload::handle_refused`] follows.
+    /// Give a plugin its new file; [`Reload::handle_taken`] or [`Reload::handle_refused`] follows.
     Reconfigure(String),
-    /// A plugin whose worker is to be killed and started again.
+    /// Kill the worker of a plugin and start it again.
     Restart(String),
-    /// A plugin to stop; [`Reload::handle_stopped`] follows.
+    /// Stop a plugin; [`Reload::handle_stopped`] follows.
     Stop(String),
-    /// A plugin to forget.
+    /// Forget a plugin.
     Remove(String),
     Tell(Notice),
-    /// End of the reload; its answers follow.
+    /// End the reload; its answers follow.
     End,
     Answer(u64, Answer),
 }
 
-/// The reload in progress, its steps, and the request for the next one.
+/// The reload in progress with its steps, and the request for the next one.
 #[derive(Debug, Default)]
 pub struct Reload {
     stage: Stage,
     wish: Wish,
-    /// Requests that came after the files were read.
+    /// Requests that arrived after the files were read.
     next: Option<Wish>,
     steps: VecDeque<Step>,
 }
@@ -57,7 +57,7 @@ pub struct Reload {
 #[derive(Debug, Default)]
 struct Wish {
     clients: Vec<u64>,
-    /// One of them wants the reload even if an active group loses addresses.
+    /// True if one of them wants the reload even if an active group loses addresses.
     anyway: bool,
 }
 
@@ -72,7 +72,7 @@ impl Wish {
 enum Stage {
     #[default]
     Idle,
-    /// The files are to be read.
+    /// Waits for the files to be read.
     Reading,
     Checking {
         setup: Box<Setup>,
@@ -86,7 +86,7 @@ enum Stage {
 struct Applying {
     /// Plugins whose `configure` or `stop` has not returned.
     waiting: BTreeSet<String>,
-    /// Plugins that were started, and should run at the end, with what is said then.
+    /// Plugins that were started and should run at the end, each with the text of the answer for it.
     started: Vec<(String, &'static str)>,
     lines: Vec<String>,
     faults: Vec<String>,
@@ -113,7 +113,7 @@ impl Reload {
         self.steps.pop_front()
     }
 
-    /// Time at which plugins that have not answered are waited for no longer.
+    /// Time after which plugins that have not answered are no longer waited for.
     pub fn next_timeout(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Applying(applying) => Some(applying.until),
@@ -128,7 +128,7 @@ impl Reload {
 
     // ---- the check
 
-    /// Handles the files that were read: checks what would run with something new.
+    /// Handles the files that were read: checks the plugins that would run with something new.
     pub fn handle_files(
         &mut self,
         now: Instant,
@@ -236,7 +236,7 @@ impl Reload {
     /// Handles a plugin that took its new file, or that needs a restart for it.
     pub fn handle_taken(&mut self, plugin: &str, needs_restart: bool) {
         if needs_restart {
-            // Stopped first, so that an elector resigns instead of falling silent.
+            // The plugin is stopped first, so that an elector resigns instead of falling silent.
             self.note(format!("{plugin}: restarted for its new configuration"));
             return self.steps.push_back(Step::Stop(plugin.to_owned()));
         }
@@ -244,7 +244,7 @@ impl Reload {
         self.no_longer_wait_for(plugin);
     }
 
-    /// Handles an event that a plugin reports while it takes its new file: what came of that.
+    /// Handles an event that a plugin reports while it takes its new file: the event becomes a line of the answer.
     pub fn handle_said(&mut self, plugin: &str, text: &str) {
         if let Stage::Applying(applying) = &mut self.stage {
             if applying.waiting.contains(plugin) {
@@ -264,8 +264,8 @@ impl Reload {
         self.no_longer_wait_for(plugin);
     }
 
-    /// Handles a plugin that has stopped, to be removed or to be restarted with its new configuration.
-    /// `configured` is its file, if it has one.
+    /// Handles a plugin that has stopped, to be removed or to be restarted with its new configuration. `configured` is
+    /// the plugin's file, if there is one.
     pub fn handle_stopped(&mut self, plugin: &str, configured: Option<&Plugin>) {
         let name = plugin.to_owned();
         match configured {
@@ -280,7 +280,8 @@ impl Reload {
         self.no_longer_wait_for(plugin);
     }
 
-    /// True if all plugins have answered and started, or had the time for it. `is_settled`: no start is in progress.
+    /// Returns true if all plugins have answered and started, or their time is over. `is_settled`: no start is in
+    /// progress.
     pub fn is_over(&self, now: Instant, is_settled: bool) -> bool {
         match &self.stage {
             Stage::Applying(it) => now >= it.until || it.waiting.is_empty() && is_settled,

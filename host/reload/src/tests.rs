@@ -1,4 +1,4 @@
-//! Reloads of real files, with a host that starts nothing.
+//! Tests reloads of real files with a host that starts nothing.
 
 mod changes;
 mod steps;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use spared_config::Setup;
 
-/// A folder with `spared.toml` and files of plugins.
+/// Folder with `spared.toml` and files of plugins.
 struct Folder(PathBuf);
 
 impl Folder {

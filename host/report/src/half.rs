@@ -1,6 +1,6 @@
-//! This node's half of `sparectl report` for the peer: gathered by a child process, sent in parts.
+//! This node's half of `sparectl report` for the peer: a child process gathers it, and it is sent in parts.
 //!
-//! Nothing here waits: the peer asks repeatedly until the report is complete.
+//! Nothing here waits: the peer repeats its request until the report is complete.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,14 +13,14 @@ use spared_control::{Answer, ErrorCode, refusal};
 
 use crate::{LIMIT, SIZE_MAX, words};
 
-/// How long a report is kept for the peer, after its last question.
+/// Time for which a report is kept for the peer after its last request.
 const KEPT: Duration = Duration::from_secs(30);
-/// Bytes of a line and lines of a part. A part must fit into one word of the link.
+/// Bytes of a line, and lines of a part. A part must fit into one word of the link.
 const LINE: usize = 2000;
 const LINES: usize = 40;
 const STACK: usize = 256 * 1024;
 
-/// Filled by the thread; None until then.
+/// Result that the thread stores; None until then.
 type Gathered = Arc<Mutex<Option<Result<String, String>>>>;
 
 /// The report that the peer fetches.
@@ -32,13 +32,13 @@ pub enum OwnHalf {
     Ready {
         base64: String,
         until: Instant,
-        /// The last part was sent: a question from 0 begins a new report.
+        /// True if the last part was sent: a request from offset 0 then begins a new report.
         is_fetched: bool,
     },
 }
 
 impl OwnHalf {
-    /// The part from offset `from`. The first question begins the report.
+    /// Returns the part from offset `from`. The first request begins the report.
     pub fn ask(&mut self, now: Instant, options: &Options, from: usize) -> Answer {
         if from == 0
             && matches!(
@@ -84,7 +84,7 @@ impl OwnHalf {
         }
     }
 
-    /// Frees a report that is not fetched any more.
+    /// Frees a report that the peer no longer fetches.
     pub fn handle_timeout(&mut self, now: Instant) {
         let _ = self.take_gathered(now);
         if matches!(self, Self::Ready { until, .. } if now >= *until) {
@@ -136,7 +136,7 @@ fn begin(options: &Options) -> Result<Gathered, String> {
 }
 
 fn gather(argv: &[String]) -> Result<String, String> {
-    // set by systemd for the unit
+    // systemd sets it for the unit
     let state_dir = std::env::var("STATE_DIRECTORY").ok();
     let env = state_dir.as_deref().map(|dir| ("STATE_DIRECTORY", dir));
     let program = Program {
@@ -201,7 +201,7 @@ mod tests {
         assert!(matches!(bundle, OwnHalf::Ready { .. }));
         bundle.handle_timeout(now + KEPT);
         assert!(matches!(bundle, OwnHalf::None));
-        // a question from 0 after the last part begins a new report, which may have failed by now
+        // a request from offset 0 after the last part begins a new report, which may have failed by now
         let gathered = Gathered::default();
         *gathered.lock().unwrap() = Some(Ok("x".repeat(LINE * LINES + 1)));
         bundle = OwnHalf::Gathering(gathered);

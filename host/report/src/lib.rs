@@ -1,7 +1,7 @@
 //! `spared report`: the part of one node in `sparectl report`, printed as one line of JSON.
 //!
-//! A separate process, which may be slow, collects everything from programs and files. The daemon
-//! is one of its sources, and may be dead. The report names each part that is missing.
+//! A separate process, which may be slow, collects everything from programs and files. The daemon is one of its
+//! sources, and may be dead. The report names each missing part.
 
 #![forbid(unsafe_code)]
 
@@ -25,15 +25,15 @@ use spared_process::clock;
 use mask::{Declared, Secrets, configuration};
 use secret_keys::SecretKeys;
 
-/// Longest report of a node, as JSON.
+/// Maximum bytes of a node's report, as JSON.
 pub const SIZE_MAX: usize = 4 * 1024 * 1024;
-/// Longest time for the report of a node.
+/// Maximum time for a node's report.
 pub const LIMIT: Duration = Duration::from_secs(40);
 
-/// Limit of all texts together, which become longer in JSON by their quotes and line ends.
+/// Maximum bytes of all texts together. They become longer in JSON by quotes and line ends.
 const TEXTS_MAX: usize = 2 * 1024 * 1024;
 const TEXT_MAX: usize = 512 * 1024;
-/// Limit of the texts that are in force, all of them in one file.
+/// Maximum bytes of the file with all texts in force.
 const LOADED_MAX: usize = 16 * TEXT_MAX;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(6);
 /// Time after which no program is started.
@@ -41,7 +41,7 @@ const LAST_START: Duration = Duration::from_secs(30);
 const MODES_MAX: usize = 500;
 const SPARECTL: &str = "/usr/bin/sparectl";
 
-/// Files of the system, by their names in the bundle.
+/// Files of the system: name in the bundle, path.
 const FILES: [(&str, &str); 8] = [
     ("system/version.txt", "/proc/version"),
     ("system/os-release.txt", "/etc/os-release"),
@@ -53,8 +53,7 @@ const FILES: [(&str, &str); 8] = [
     ("system/pressure-io.txt", "/proc/pressure/io"),
 ];
 
-/// Programs whose output is collected, by its name in the bundle. Never `ip xfrm`, which prints
-/// keys.
+/// Programs whose output is collected: name in the bundle, command. Never `ip xfrm`, which prints keys.
 const PROGRAMS: [(&str, &[&str]); 12] = [
     ("ip/address.txt", &["ip", "-d", "address"]),
     ("ip/link.txt", &["ip", "-d", "-s", "link"]),
@@ -103,7 +102,7 @@ const PROGRAMS: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// Questions to the daemon, if it answers the first.
+/// Commands of `sparectl`. After the first, they run only if the daemon answers it.
 const QUESTIONS: [(&str, &[&str]); 6] = [
     ("status.txt", &["-v", "status"]),
     ("status.json", &["--json", "status"]),
@@ -128,14 +127,14 @@ pub fn run(options: &Options) -> u8 {
     }
 }
 
-// A low priority, so that no failover waits for it, and a high OOM score, so that it is killed
-// before the daemon.
+// Sets a low priority, so that no failover waits for this process, and a high OOM score, so that it is killed before
+// the daemon.
 fn stand_back() {
     let _ = rustix::process::nice(19);
     let _ = fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// Command line of this mode.
+/// Arguments that start a process in this mode.
 pub fn words(options: &Options) -> Vec<String> {
     let mut words = vec!["/proc/self/exe".to_owned(), "report".to_owned()];
     let config = options.config.as_deref();
@@ -173,7 +172,7 @@ impl<'o> Gathering<'o> {
         }
     }
 
-    // The most important parts come first, as the size is limited.
+    // Gathers all parts. The most important ones come first, because the size is limited.
     fn gather(mut self) -> NodeReport {
         let config = self.options.config();
         let folder = config.parent().unwrap_or(Path::new("/")).to_owned();
@@ -193,7 +192,7 @@ impl<'o> Gathering<'o> {
         self.finish()
     }
 
-    // Returns the names of the plugins that have a file.
+    // Adds the configuration. Returns the names of the plugins that have a file.
     fn configuration(&mut self, config: &Path, folder: &Path) -> Vec<String> {
         let mut paths = vec![("spared".to_owned(), config.to_owned())];
         let below = fs::read_dir(folder.join("plugins"));
@@ -245,7 +244,8 @@ impl<'o> Gathering<'o> {
         plugins
     }
 
-    // The secrets that plugins use may be in no file any more: one was changed, or broken, and not loaded since.
+    // Collects secrets from the texts in force. Plugins may use secrets that are no longer in a file: it was changed or
+    // broken and not loaded since.
     fn in_force(&mut self, folder: &Path, secret_keys: &SecretKeys) {
         let path = loaded(self.options);
         let read = read_most(&path, LOADED_MAX);
@@ -254,7 +254,7 @@ impl<'o> Gathering<'o> {
         }
         let parsed = read.and_then(|text| {
             serde_json::from_str::<BTreeMap<String, String>>(&text).map_err(|_| {
-                // the parser's words may have a part of the text
+                // the parser's message may contain a part of the text
                 io::Error::other("not understood")
             })
         });
@@ -279,12 +279,12 @@ impl<'o> Gathering<'o> {
                     Declared::Keys(&[])
                 }
             };
-            // only for its secrets
+            // the text is parsed only for its secrets
             let _ = configuration(text, declared, &mut self.secrets);
         }
     }
 
-    // Keys are read only to be masked wherever they occur.
+    // Reads keys only to mask them wherever they occur.
     fn keys(&mut self, folder: &Path) {
         if let Ok(text) = read(&folder.join("key")) {
             self.secrets.add(&text);
@@ -311,7 +311,7 @@ impl<'o> Gathering<'o> {
         }
     }
 
-    // The exit code is that of the verdict; 4 means that nobody answers.
+    // Asks the daemon. The exit code of `status` is that of the verdict; 4 means that nobody answers.
     fn daemon(&mut self, plugins: &[String]) {
         let mut questions: Vec<(String, Vec<&str>)> = QUESTIONS
             .iter()
@@ -423,7 +423,7 @@ impl<'o> Gathering<'o> {
         };
         let mut text: String = text.chars().map(shown).collect();
         if text.len() > TEXT_MAX {
-            // at the end of a line, as half a secret would not be masked
+            // the cut is at the end of a line, because half a secret would not be masked
             let bytes = text.as_bytes().get(..TEXT_MAX).unwrap_or_default();
             let end = bytes.iter().rposition(|byte| *byte == b'\n');
             text.truncate(end.map_or(0, |end| end + 1));
@@ -440,7 +440,7 @@ impl<'o> Gathering<'o> {
         self.report.missing.push(sentence);
     }
 
-    // Masks last, when all secrets are known.
+    // Completes the report. Masks last, when all secrets are known.
     fn finish(mut self) -> NodeReport {
         for text in self
             .report
@@ -458,7 +458,7 @@ fn text_of(ended: &Ended) -> String {
     String::from_utf8_lossy(&ended.text).into_owned()
 }
 
-// Reads a regular file, also of /proc, up to the limit: no device, no pipe.
+// Reads a regular file, also of /proc, up to the limit. Devices and pipes are refused.
 fn read(path: &Path) -> io::Result<String> {
     read_most(path, TEXT_MAX)
 }
@@ -476,7 +476,7 @@ fn read_most(path: &Path, max: usize) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-// A value of a configuration, if it can be parsed.
+// Value of a configuration's key, if the text can be parsed.
 fn key_of(text: &str, path: &[&str]) -> Option<String> {
     let (name, tables) = path.split_last()?;
     let root: toml::Table = text.parse().ok()?;
@@ -500,7 +500,7 @@ fn mode(path: &Path) -> (String, String) {
     }
 }
 
-// In a build tree both programs are in one folder.
+// Path of a program: next to this one if it exists there, as in a build tree, else the installed one.
 fn beside(name: &str, installed: &str) -> String {
     let exe = std::env::current_exe().ok();
     let beside: Option<PathBuf> = exe.map(|path| path.with_file_name(name));

@@ -1,5 +1,4 @@
-//! Removes secrets from texts: values of a configuration by their keys, and what was found to be
-//! secret anywhere else.
+//! Removes secrets from texts: values of a configuration by their keys, and secrets that were found anywhere else.
 
 use std::ops::Range;
 
@@ -10,15 +9,15 @@ use toml::de::{DeTable, DeValue};
 /// Replacement for a secret.
 pub const MASK: &str = "***";
 
-/// Shorter secrets are masked where they are configured, but not elsewhere, as they occur in any
-/// text.
+/// Minimum bytes of a secret that is masked everywhere. Shorter secrets are masked only where they are configured,
+/// because they occur in any text.
 const STRUCK_MIN: usize = 4;
-/// Which keys of a file are secret, besides those whose names say so.
+/// Keys of a file that are secret, in addition to those whose names say so.
 #[derive(Clone, Copy)]
 pub enum Declared<'k> {
-    /// Those of the plugin's scopes, such as "server.community".
+    /// Secret keys of the plugin's scopes, such as "server.community".
     Keys(&'k [String]),
-    /// The plugin has not said: every text may be one.
+    /// The plugin has not declared its keys: every text may be secret.
     Unknown,
 }
 
@@ -29,12 +28,12 @@ pub struct Secrets(Vec<String>);
 impl Secrets {
     pub fn add(&mut self, secret: &str) {
         let secret = secret.trim();
-        // a secret of several lines is also found line by line
+        // each line of a secret of several lines is masked as well
         for secret in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
             if secret.len() < STRUCK_MIN {
                 continue;
             }
-            // in answers it is quoted as in JSON
+            // answers quote the secret as in JSON
             let quoted = serde_json::to_string(secret).unwrap_or_default();
             let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
             self.0.extend([secret.to_owned(), inner.to_owned()]);
@@ -43,17 +42,17 @@ impl Secrets {
         self.0.dedup();
     }
 
-    /// Adds those of a value in a text.
+    /// Adds the secrets of a value in a text.
     fn add_of(&mut self, part: &Part, text: &str) {
         let parts = part.secret.as_deref();
         parts.unwrap_or_default().iter().for_each(|it| self.add(it));
-        // a number has no parts
+        // a number is no text and has no parts
         if parts.is_some_and(<[String]>::is_empty) {
             self.add(text.get(part.span.clone()).unwrap_or_default());
         }
     }
 
-    /// Masks all of them in a text.
+    /// Masks all secrets in a text.
     pub fn strike(&self, text: &str) -> String {
         let struck = |text: String, secret: &String| text.replace(secret, MASK);
         self.0.iter().fold(text.to_owned(), struck)
@@ -64,7 +63,7 @@ impl Secrets {
 /// contain anything. Line breaks stay.
 ///
 /// # Errors
-/// It is not TOML, so it cannot be shown. What looks like a secret of it is added all the same.
+/// The text is not TOML, so it cannot be shown. What looks like a secret is added nevertheless.
 pub fn configuration(
     text: &str,
     declared: Declared<'_>,
@@ -104,9 +103,9 @@ pub fn configuration(
     Ok(masked)
 }
 
-/// Adds what looks like a secret in a file that is not TOML, also in the very line that is wrong.
+/// Adds what looks like a secret in a file that is not TOML, also from the wrong line.
 fn guess(text: &str, declared: Declared<'_>, secrets: &mut Secrets) {
-    // the end of a secret of several lines
+    // end of a secret of several lines
     let mut until = None;
     for line in text.lines() {
         if let Some(end) = until {
@@ -121,7 +120,7 @@ fn guess(text: &str, declared: Declared<'_>, secrets: &mut Secrets) {
         if !may_be_secret(bare(key), value, declared) {
             continue;
         }
-        // with and without what may be a comment
+        // the text after "#" may be a comment or part of the secret
         secrets.add(bare(value));
         let before = value.rsplit_once(" #").map(|(value, _)| bare(value));
         secrets.add(before.unwrap_or_default());
@@ -133,7 +132,7 @@ fn guess(text: &str, declared: Declared<'_>, secrets: &mut Secrets) {
 fn may_be_secret(key: &str, value: &str, declared: Declared<'_>) -> bool {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let is_declared = match declared {
-        // the table that it is in is not known
+        // the table of the key is not known
         Declared::Keys(keys) => keys.iter().any(|it| last(it) == last(key)),
         Declared::Unknown => value.contains(['"', '\'']),
     };
@@ -159,10 +158,10 @@ fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || "\"',[]{}".contains(c))
 }
 
-/// A key or a value.
+/// Part of a text: a key or a value.
 struct Part {
     span: Range<usize>,
-    /// Secret parts of a value; if `whole`, all of it is masked.
+    /// Secret parts of a value. If `whole`, the whole value is masked.
     secret: Option<Vec<String>>,
     whole: bool,
 }
@@ -202,7 +201,7 @@ impl Found<'_> {
                 }
             }
             DeValue::String(text) if secret => {
-                // the password of a URL can occur alone elsewhere
+                // the password of a URL can occur elsewhere without the URL
                 let mut parts = parts_of(text);
                 parts.push(text.to_string());
                 self.push(value.span(), Some(parts), true);
@@ -230,7 +229,7 @@ impl Found<'_> {
     }
 }
 
-// Keeps the line breaks of a value.
+// Masks a value, and keeps its line breaks.
 fn struck(value: &str, part: &Part) -> String {
     let parts = part.secret.as_deref().unwrap_or_default();
     // a value with escapes does not contain its secret literally

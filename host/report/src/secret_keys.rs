@@ -1,5 +1,5 @@
-//! Names of the keys that plugins declare secret, by plugin. The daemon notes them, so that a report masks their
-//! values after its death as well.
+//! Names of the keys that plugins declare secret, by plugin. The daemon stores them in a file, so that a report masks
+//! their values after the daemon's death as well.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,13 +16,14 @@ const NAME: &str = "secret-keys";
 pub struct SecretKeys(BTreeMap<String, Vec<String>>);
 
 impl SecretKeys {
-    /// Those of the daemon that runs or ran last, since the machine started. None are known if there is no file.
+    /// Reads the keys that the running or last daemon stored since the machine started. None are known if the file does
+    /// not exist.
     pub fn read(runtime_dir: &Path) -> Self {
         let text = fs::read_to_string(runtime_dir.join(NAME)).unwrap_or_default();
         Self(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// Notes what a plugin declares, in the file as well if that is new.
+    /// Stores the keys that a plugin declares, also in the file if they are new.
     ///
     /// # Errors
     /// The file cannot be replaced.
@@ -38,7 +39,7 @@ impl SecretKeys {
         }
     }
 
-    // True if that is new.
+    // Returns true if the keys are new.
     fn set(&mut self, plugin: &str, scopes: &[(String, Scope)]) -> bool {
         let secret = scopes.iter().filter(|(_, scope)| *scope == Scope::Secret);
         let keys: Vec<String> = secret.map(|(key, _)| key.clone()).collect();
@@ -54,7 +55,7 @@ impl SecretKeys {
         fs::rename(new, runtime_dir.join(NAME))
     }
 
-    /// None: the plugin has not run, so nobody knows.
+    /// Secret keys of a plugin; None if it has not run, so that nobody knows them.
     pub fn of(&self, plugin: &str) -> Option<&[String]> {
         self.0.get(plugin).map(Vec::as_slice)
     }

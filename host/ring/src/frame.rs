@@ -1,4 +1,4 @@
-//! Frames in a file of fixed size, in which the newest overwrite the oldest: a sans-I/O format.
+//! Format of a file of fixed size, in which the newest frames overwrite the oldest. Without I/O.
 //!
 //! ```text
 //!  0       4        8         16       24
@@ -11,25 +11,25 @@
 //! for a frame at each multiple of 8 and accepts only those with a valid hash, so torn, overwritten
 //! and foreign bytes are skipped.
 
-/// Size of the file in bytes.
 use spared_message::fingerprint;
 
+/// Size of the file in bytes.
 pub const SIZE: usize = 512 * 1024;
-/// Longest text of a frame. The file holds more than two minutes of such frames.
+/// Maximum bytes of a frame's text. The file holds more than two minutes of such frames.
 pub const TEXT_MAX: usize = 4000;
 
 const MAGIC: &[u8; 4] = b"SPr1";
 const HEAD: usize = 24;
 const ALIGN: usize = 8;
 
-/// Place of the next frame.
+/// Place and number of the next frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     at: usize,
     number: u64,
 }
 
-/// A frame that was found.
+/// Frame that was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     number: u64,
@@ -47,7 +47,7 @@ impl Cursor {
         })
     }
 
-    /// Bytes of the next frame and their place; None if the text is too long.
+    /// Returns the next frame as bytes, and their place; None if the text is too long.
     pub fn place(&mut self, text: &str) -> Option<(usize, Vec<u8>)> {
         let length = u32::try_from(text.len()).ok()?;
         if text.len() > TEXT_MAX {
@@ -70,7 +70,7 @@ impl Cursor {
     }
 }
 
-/// The frames of a file, oldest first.
+/// Frames of a file, oldest first.
 pub fn frames(bytes: &[u8]) -> Vec<Frame> {
     let bytes = bytes.get(..SIZE).unwrap_or(bytes);
     let places = (0..bytes.len()).step_by(ALIGN);

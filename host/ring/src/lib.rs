@@ -1,10 +1,8 @@
-//! The last minutes of this node, one [`Second`] each, in a file that survives a crash of the
-//! daemon.
+//! The last minutes of this node, one [`Second`] each, in a file that survives a crash of the daemon.
 //!
-//! The file is in the runtime folder, which is in memory: a record a second would wear out a disk,
-//! and what a power failure leaves of it is uncertain. A separate thread writes, since memory that
-//! was swapped out is on a disk too, and the loop must not wait for one. Records that it cannot
-//! take are dropped.
+//! The file is in the runtime folder, which is in memory: one record each second would wear out a disk, and its content
+//! would be uncertain after a power failure. A separate thread writes, because swapped memory is on a disk too and the
+//! loop must not wait for one. Records are dropped if its queue is full.
 
 #![forbid(unsafe_code)]
 
@@ -34,7 +32,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Continues in the file of an earlier run.
+    /// Starts the thread. It continues the file of an earlier run.
     pub fn start(folder: &Path) -> Self {
         let (queue, texts) = sync_channel(QUEUE_MAX);
         let path = folder.join(NAME);
@@ -47,13 +45,13 @@ impl Writer {
         Self { queue }
     }
 
-    /// Never waits.
+    /// Queues a record. Never waits.
     pub fn write(&self, second: &Second) {
         let _ = self.queue.try_send(second.to_text());
     }
 }
 
-/// The seconds of a file, oldest first.
+/// Seconds of a file, oldest first.
 ///
 /// # Errors
 /// The system's.
@@ -67,7 +65,7 @@ pub fn read(folder: &Path) -> io::Result<Vec<Second>> {
         .collect())
 }
 
-// A fault is logged once, when it begins.
+// Writes the records. A fault is logged once, when it begins.
 fn work(path: &Path, texts: &Receiver<String>) {
     let mut file = None;
     let mut is_told = false;

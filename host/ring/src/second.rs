@@ -1,4 +1,4 @@
-//! What is recorded each second, and how it is printed.
+//! The record of a second, and how it is printed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,17 +12,17 @@ use super::frame::TEXT_MAX;
 const NAMED_MAX: usize = 24;
 const WORDS_MAX: usize = 80;
 
-/// One second of this node.
+/// Record of one second of this node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Second {
-    /// Time, with milliseconds.
+    /// Wall time, with milliseconds.
     pub at: String,
     /// Process id of the daemon.
     pub pid: u32,
-    /// Delay of the loop in handling this second.
+    /// Delay in µs with which the loop handled this second.
     pub late_us: u64,
-    /// The longest turn of the loop, and the number of turns.
+    /// Longest turn of the loop in µs, and the number of turns.
     pub longest_us: u64,
     pub turns: u64,
     /// Role of each group; if there are many groups, the number with each role.
@@ -32,11 +32,11 @@ pub struct Second {
     pub quality: u8,
     /// Checks that lower the quality of this node.
     pub failing: Vec<String>,
-    /// "up 0.3 ms" or "down", by the link's interface.
+    /// State of each link by its interface: "up 0.3 ms" or "down".
     pub links: BTreeMap<String, String>,
     /// Rows of the elector: adverts and heartbeats since it was started.
     pub elector: BTreeMap<String, Value>,
-    /// Why there are no rows.
+    /// Reason why there are no rows of the elector.
     pub elector_silent: String,
 }
 
@@ -60,7 +60,7 @@ impl Second {
             .collect();
     }
 
-    /// Text of a frame. If it is too long, it has no names, which matter less than the times.
+    /// Text of a frame. If it is too long, names are left out: they matter less than the times.
     pub(super) fn to_text(&self) -> String {
         let text = serde_json::to_string(&self.bounded()).unwrap_or_default();
         if text.len() <= TEXT_MAX {
@@ -91,7 +91,7 @@ impl Second {
         serde_json::from_str(text).ok()
     }
 
-    // `before` is the previous second of the same process.
+    // The record as text. `before` is the previous second of the same process.
     fn line(&self, before: Option<&Self>) -> String {
         let ms = |us: u64| us as f64 / 1000.0;
         let mut line = format!(
@@ -128,7 +128,7 @@ impl Second {
     }
 }
 
-// As in "adverts_sent 1234 (+10)". Times have no difference.
+// A row such as "adverts_sent 1234 (+10)". Times have no difference.
 fn row(key: &str, value: &Value, before: Option<&Value>) -> String {
     let is_time = key.ends_with("_ms") || key.ends_with("_us");
     match (value, before) {
@@ -146,7 +146,7 @@ fn words(text: &str) -> String {
     text.chars().take(WORDS_MAX).collect()
 }
 
-/// A line for each second; an empty line between two runs of the daemon.
+/// Text with a line for each second, and an empty line between two runs of the daemon.
 pub fn table(seconds: &[Second]) -> String {
     let mut text = String::new();
     let mut before: Option<&Second> = None;

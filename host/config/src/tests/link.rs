@@ -1,4 +1,4 @@
-//! `[[link]]`, keys and passphrases.
+//! Tests of `[[link]]`, keys and passphrases.
 
 use spared_key::{PrivateKey, public_text};
 use spared_message::link::Keys;
@@ -15,7 +15,7 @@ fn public(number: u8) -> String {
     public_text(&key(number).public())
 }
 
-/// [nodes] of a pair in which this node, "r1", has key 1.
+/// Text of [nodes] in which this node, "r1", has key 1.
 fn nodes() -> String {
     let (here, there) = (public(1), public(2));
     format!("[nodes]\nr1.public_key = \"{here}\"\nr2.public_key = \"{there}\"\n")
@@ -31,7 +31,7 @@ fn hot() -> String {
     link("hot", "192.168.180.2/24", "192.168.180.3/24")
 }
 
-/// A folder with this node's private key, a passphrase, and `spared.toml` of this text.
+/// Creates a folder with this node's private key, a passphrase and `spared.toml`.
 fn folder(text: &str) -> Folder {
     let text = format!("node.name = \"r1\"\n{text}");
     let private = key(1).to_text();
@@ -48,7 +48,7 @@ fn folder(text: &str) -> Folder {
     folder
 }
 
-/// Faults, without the name of the folder.
+/// Faults of the text, without the name of the folder.
 fn faults(text: &str) -> Vec<String> {
     faults_in(&folder(text))
 }
@@ -137,7 +137,7 @@ fn keys_without_a_link_are_checked_as_with_one() {
         faults_in(&folder),
         ["spared.toml:2: nodes: the private key key: no such file: `sparectl keygen` creates it"]
     );
-    // a plugin knows that there is a peer with keys
+    // a plugin learns that there is a peer with keys
     let host = folder.setup().unwrap().host;
     assert_eq!((host.link.is_none(), host.has_link), (true, false));
     assert_eq!(host.surroundings().peer.as_deref(), Some("r2"));

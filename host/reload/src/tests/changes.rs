@@ -1,4 +1,4 @@
-//! What a reload says of changes in `spared.toml`.
+//! Lines that a reload prints about changes in `spared.toml`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use spared_key::{PrivateKey, public_text};
 use super::Folder;
 use crate::changes::{at_once, later};
 
-/// r1 and its peer, whose key is of that number.
+/// Text of [nodes] with r1 and its peer, whose key has this number.
 fn nodes(peer: &str, key: u8) -> String {
     let public = |number: u8| public_text(&PrivateKey::from_seed([number; 32]).public());
     let (own, other) = (public(1), public(key));
@@ -23,7 +23,7 @@ fn link(peer: &str, interface: &str) -> String {
     )
 }
 
-/// The host of r1, with its key.
+/// Setup of r1, with its key.
 fn setup(text: &str) -> Setup {
     let folder = Folder::new();
     folder.write("key", &PrivateKey::from_seed([1; 32]).to_text());
@@ -33,7 +33,7 @@ fn setup(text: &str) -> Setup {
     folder.read()
 }
 
-/// What a reload from the first text to the second says, at once and of a restart.
+/// Lines of a reload from the first text to the second: changes at once, then changes at a restart.
 fn said(old: &str, new: &str) -> Vec<String> {
     let (old, new) = (setup(old), setup(new));
     let mut lines = at_once(&old.host, &new.host);
@@ -47,7 +47,7 @@ fn each_change_of_the_host_s_file_is_named_and_nothing_else() {
     let whole = pair(2);
     let cases = [
         (whole.clone(), None),
-        // the key alone: the link drops, and somebody has to learn why
+        // a new key alone ends the link, and somebody has to learn the reason
         (pair(3), Some("nodes: new keys between this node and r2")),
         (
             nodes("r2", 2) + &link("r2", "warm"),

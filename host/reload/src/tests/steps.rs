@@ -1,4 +1,4 @@
-//! A host that performs the steps of a reload, without processes: plugins run at once, and return when a test says so.
+//! A host that performs the steps of a reload, without processes. Plugins run at once, and return when a test says so.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::Folder;
 use crate::reload::APPLY_TIMEOUT;
 use crate::{ActiveGroup, InForce, KnownPlugin, Reload, Step};
 
-/// A plugin of this host.
+/// Plugin of this host.
 struct Known {
     settings: Plugin,
     is_running: bool,
@@ -24,19 +24,19 @@ struct Host {
     plugins: BTreeMap<String, Known>,
     reload: Reload,
     now: Instant,
-    /// vrrp is active for "office" with this address.
+    /// Address of the group "office", for which vrrp is active.
     held: Option<&'static str>,
-    /// A plugin that is started does not run.
+    /// True if a plugin that is started does not run.
     fails: bool,
-    /// Steps with plugins, since the last look.
+    /// Steps with plugins, since they were last taken.
     done: Vec<String>,
     answers: Vec<(u64, Answer)>,
-    /// Texts of its events.
+    /// Texts of the events.
     told: Vec<String>,
 }
 
 impl Host {
-    /// A host that runs these plugins, whose files are enabled.
+    /// Creates a host that runs these plugins; their files are enabled.
     fn new(plugins: &[&str]) -> Self {
         let folder = Folder::new();
         folder.write("spared.toml", "node.name = \"r1\"\n");
@@ -110,7 +110,7 @@ impl Host {
         }
     }
 
-    /// The lines of the answer to this client, whom nobody else was answered before.
+    /// Lines of the answer to this client. No other client was answered before it.
     fn answer(&mut self, client: u64) -> (Option<ErrorCode>, Vec<String>) {
         self.end_if_over();
         assert!(!self.answers.is_empty(), "no answer");
@@ -133,14 +133,14 @@ impl Host {
         );
     }
 
-    /// The steps of a reload with `--anyway`.
+    /// Steps of a reload with `--anyway`.
     fn insist(&mut self, client: u64) -> Vec<String> {
         self.request(client, true);
         self.checked("vrrp", Vec::new());
         self.take_done()
     }
 
-    /// The line that ends a reload.
+    /// Line that ends a reload.
     fn reloaded(&self) -> String {
         format!("reloaded, configuration {}", self.setup.digest)
     }
@@ -364,7 +364,7 @@ fn a_request_that_comes_with_an_answer_is_joined_to_the_one_that_waits() {
     let mut reload = std::mem::take(&mut host.reload);
     reload.handle_over(&host.in_force());
     host.reload = reload;
-    // the first answer is sent, and its client asks again at once
+    // the first answer is sent, and its client requests a reload again at once
     host.request(3, false);
     for client in [1, 2, 3] {
         assert_eq!(host.answer(client).1[0], "nothing changed");
@@ -383,7 +383,7 @@ fn a_plugin_that_does_not_answer_is_told_after_ten_seconds() {
     host.now += Duration::from_millis(1);
     let lines = vec!["sets: does not answer".to_owned()];
     assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines));
-    // its answer, which comes late, is no answer to the next reload
+    // a late answer of the plugin does not belong to the next reload
     host.reload.handle_taken("sets", false);
     host.perform();
     assert!(host.answers.is_empty());
@@ -429,11 +429,11 @@ fn a_disabled_plugin_is_stopped_and_listed_and_one_without_a_file_is_forgotten()
     assert_eq!(host.stopped("files"), ["remove files"]);
     let lines = ["sets: stopped", "files: stopped", &host.reloaded()].map(str::to_owned);
     assert_eq!(host.answer(1), (None, lines.to_vec()));
-    // one that is disabled already is listed again
+    // a plugin that is disabled already is listed again
     assert_eq!(host.reload(2), ["remove sets", "list sets"]);
 }
 
-/// A host whose only plugin is still starting.
+/// Creates a host whose only plugin is still starting.
 fn starting() -> Host {
     let mut host = Host::new(&["sets"]);
     let sets = host.plugins.get_mut("sets").expect("it is known");
@@ -464,7 +464,7 @@ fn a_worker_that_is_still_starting_with_the_same_file_is_left_alone() {
     assert_eq!(host.reload(1), ["check sets"]);
     let lines = vec!["nothing changed".to_owned(), host.reloaded()];
     assert_eq!(host.answer(1), (None, lines));
-    // it was given the name of the node
+    // the plugin was given the name of the node
     host.folder.write("spared.toml", "node.name = \"r9\"\n");
     assert_eq!(host.reload(2), ["check sets", "restart sets"]);
     let (code, lines) = host.answer(2);
