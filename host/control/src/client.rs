@@ -13,7 +13,7 @@ use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, 
 
 use crate::{Answer, BEGUN, Request, SOCKET_NAME};
 
-/// Longest answer that is read, far above any that the daemon sends.
+/// Maximum bytes of an answer, far more than the daemon sends.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 
 /// Asks the daemon of `runtime_dir`, and waits at most `patience` for its answer.
@@ -44,11 +44,11 @@ pub enum Fault {
     Permission,
     /// The daemon holds the socket and did not answer for this long: it is stopped or hung.
     Silent(Duration),
-    /// The daemon began to carry the order out, and did not say for this long how that ended.
+    /// The daemon began to carry out the order, and did not report the result for this long.
     Unfinished(Duration),
     /// The daemon closed the connection without an answer: it ended meanwhile.
     Closed,
-    /// The answer is not one that this version understands.
+    /// This version does not understand the answer.
     Garbled(String),
     /// Any other error of the kernel.
     Io(io::Error),
@@ -120,7 +120,7 @@ impl Fault {
     }
 }
 
-// The outer error is the kernel's, the inner one is about the answer.
+// Sends the request and reads the answer. The outer error is the kernel's; the inner one is about the answer.
 fn exchange(
     path: &Path,
     request: &Request,
@@ -150,14 +150,15 @@ fn exchange(
     Ok(answer.map_err(|error| Fault::Garbled(error.to_string())))
 }
 
-// Once this end is closed for reading, the daemon begins nothing more: what it wrote before is all that there is.
+// Gives up. Once this end is closed for reading, the daemon begins nothing more, so the bytes that it wrote before are
+// all.
 fn withdraw(stream: &mut UnixStream, answer: &mut Vec<u8>) -> io::Result<()> {
     stream.shutdown(Shutdown::Read)?;
     stream.take(ANSWER_MAX).read_to_end(answer)?;
     Ok(())
 }
 
-// The timeout is set first, because connect() waits if a stopped daemon's backlog is full.
+// Connects. The timeout is set first, because connect() waits if a stopped daemon's backlog is full.
 fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket: OwnedFd = net::socket_with(

@@ -2,9 +2,9 @@
 //!
 //! On `/run/spared/control.sock`, root may send all requests, and group `spared` the read-only ones.
 //!
-//! Directly before the daemon carries out an order, it writes the first byte of the answer's line, a space ([`BEGUN`]). A
-//! client that gives up closes its end for reading first: either the byte is there, or the daemon, which can no longer
-//! write it, drops the order. So no order is carried out whose client has said that nothing was done.
+//! Directly before the daemon carries out an order, it writes the first byte of the answer's line, a space ([`BEGUN`]).
+//! A client that gives up closes its end for reading first. Then either the byte has arrived, or the daemon can no
+//! longer write it and drops the order. So no order is carried out after its client reported that nothing was done.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -29,7 +29,7 @@ pub use status::{
 /// The socket's file name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
 
-/// Said before an order is carried out: white space before the JSON of its answer.
+/// Byte sent before an order is carried out: white space before the JSON of its answer.
 pub const BEGUN: u8 = b' ';
 
 /// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
@@ -72,7 +72,7 @@ pub const RESERVED: [&str; 36] = [
     "worker",
 ];
 
-/// A request of `sparectl`, or of the peer.
+/// Request of `sparectl`, or of the peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
 pub enum Request {
@@ -82,15 +82,14 @@ pub enum Request {
     OwnStatus,
     /// Causes of the present roles.
     Why {
-        /// None: every group.
+        /// Name of the group; None for every group.
         group: Option<String>,
     },
     /// History of role changes on both nodes.
     History,
     /// History of this node alone, for the peer.
     OwnHistory,
-    /// A part of this node's half of `sparectl report`, for the peer. The first question begins to gather
-    /// the report.
+    /// Part of this node's half of `sparectl report`, for the peer. The first request begins to gather the report.
     OwnReport {
         /// Offset of the part in the base64; 0 until a part has come.
         from: usize,
@@ -104,124 +103,124 @@ pub enum Request {
     Plugins,
     /// Reload of the configuration. Answered when it is done or refused.
     Reload {
-        /// Even if an active group loses addresses.
+        /// True to reload even if an active group loses addresses.
         #[serde(default)]
         anyway: bool,
     },
-    /// Forces a role on this node, whatever the election says, or ends that.
+    /// Forces a role on this node, whatever the election decides, or ends a force.
     Force {
-        /// None: every group.
+        /// Name of the group; None for every group.
         group: Option<String>,
-        /// The role, or the end of the force.
+        /// Forced role, or the end of the force.
         to: Force,
-        /// Even if the node that would be active is not ready.
+        /// True to force even if the node that would be active is not ready.
         #[serde(default)]
         anyway: bool,
     },
-    /// Switches groups over to the node `to`, or to the one that is not active.
+    /// Switches groups over to the node `to`, or to the node that is not active.
     Switch {
-        /// None: every group.
+        /// Name of the group; None for every group.
         group: Option<String>,
-        /// Name of a node. None: the one that is not active.
+        /// Name of the node that becomes active; None for the node that is not active.
         to: Option<String>,
-        /// Even if the target is not ready.
+        /// True to switch even if the target is not ready.
         anyway: bool,
     },
-    /// Begins or ends maintenance of this node, which lasts over restarts.
+    /// Begins or ends maintenance of this node, which outlasts restarts.
     Maintenance {
-        /// True: begins; false: ends.
+        /// True to begin, false to end.
         on: bool,
-        /// Seconds until it ends. None: until it is switched off.
+        /// Seconds until the maintenance ends; None until it is switched off.
         for_s: Option<u64>,
-        /// Even if the peer is not ready.
+        /// True to begin even if the peer is not ready.
         anyway: bool,
     },
     /// Freezes roles on both nodes: no change for quality or preference until the time is over.
     Freeze {
-        /// Milliseconds, at most one hour; 0 ends the freeze.
+        /// Duration in ms, at most one hour; 0 ends the freeze.
         for_ms: u64,
     },
     /// Passes a request to the other node over the link.
     Node {
-        /// Its name.
+        /// Name of the node.
         node: String,
         /// A read-only request, or `Switch`.
         request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`
     Plugin {
-        /// Its name.
+        /// Name of the plugin.
         name: String,
-        /// Verb and its arguments.
+        /// Verb and arguments.
         argv: Vec<String>,
     },
 }
 
-/// What a force sets.
+/// Effect of a force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Force {
-    /// Active whatever the election says.
+    /// The node is active, whatever the election decides.
     Active,
-    /// Never active.
+    /// The node is never active.
     Backup,
     /// The election decides again.
     Reset,
 }
 
-/// An answer of the daemon.
+/// Answer of the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
-    /// To [`Request::Status`].
+    /// Answer to [`Request::Status`].
     Status(Box<Status>),
-    /// To [`Request::Why`].
+    /// Answer to [`Request::Why`].
     Why {
-        /// In the order of their names.
+        /// Groups in the order of their names.
         groups: Vec<GroupWhy>,
     },
-    /// To [`Request::History`].
+    /// Answer to [`Request::History`].
     History {
-        /// Oldest first.
+        /// Role changes, oldest first.
         changes: Vec<RoleChange>,
-        /// The other node's name, if it did not answer.
+        /// Name of the other node, if it did not answer.
         #[serde(default)]
         silent: Option<String>,
     },
-    /// To [`Request::OwnReport`].
+    /// Answer to [`Request::OwnReport`].
     Report {
-        /// The part of a [`NodeReport`], as JSON in base64, in lines, because the link bounds the length of
+        /// Part of a [`NodeReport`], as JSON in base64. It is split into lines, because the link bounds the length of
         /// texts.
         lines: Vec<String>,
-        /// Length of the whole base64. None: the report is still being gathered, ask again.
+        /// Length of the whole base64; None while the report is being gathered: repeat the request.
         size: Option<usize>,
     },
-    /// To [`Request::Events`].
+    /// Answer to [`Request::Events`].
     Events {
-        /// Oldest first.
+        /// Events, oldest first.
         events: Vec<Event>,
     },
-    /// To [`Request::Plugins`].
+    /// Answer to [`Request::Plugins`].
     Plugins {
-        /// In the order of their names.
+        /// Plugins in the order of their names.
         plugins: Vec<PluginStatus>,
     },
-    /// To requests that change something: what was done.
+    /// Answer to requests that change something.
     Done {
-        /// A sentence per line.
+        /// Sentences about what was done, one per line.
         lines: Vec<String>,
     },
-    /// To [`Request::Plugin`].
+    /// Answer to [`Request::Plugin`].
     Rows {
         /// Values by keys such as "virtual_router.lan2.received".
         rows: BTreeMap<String, Value>,
         /// Kinds of those rows that are not plain numbers.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         kinds: BTreeMap<String, RowKind>,
-        /// The rows call for the administrator's attention.
+        /// True if the rows call for the administrator's attention.
         #[serde(default)]
         attention: bool,
-        /// Rows are missing, because the answer was too long.
+        /// True if rows are missing because the answer was too long.
         #[serde(default)]
         missing: bool,
     },
@@ -229,18 +228,18 @@ pub enum Answer {
     Error {
         /// Kind of the error.
         code: ErrorCode,
-        /// Every fault, a sentence per line.
+        /// Faults, a sentence per line.
         lines: Vec<String>,
     },
 }
 
-/// Why a request was not served.
+/// Reason why a request was not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorCode {
     /// The request is not JSON, or names no known verb, group or plugin.
     Usage,
-    /// The caller may read only.
+    /// The caller may only read.
     Permission,
     /// The configuration is wrong; the old one keeps running.
     Config,
@@ -268,10 +267,10 @@ pub enum Value {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RowKind {
-    /// Unit; None: a plain number.
+    /// Unit; None for a plain number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
-    /// The number only rises while the plugin runs.
+    /// True if the number only rises while the plugin runs.
     pub counter: bool,
 }
 
@@ -279,13 +278,13 @@ pub struct RowKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeReport {
-    /// Its name.
+    /// Name of the node.
     pub node: String,
-    /// Time at which it was gathered.
+    /// Time at which the report was gathered.
     pub at: String,
     /// Texts by their names in the bundle, such as "ip/address.txt".
     pub files: BTreeMap<String, String>,
-    /// What could not be gathered, one sentence each.
+    /// Sentences about what could not be gathered.
     pub missing: Vec<String>,
 }
 

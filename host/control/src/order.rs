@@ -1,4 +1,4 @@
-//! Orders as an administrator types them, for the log.
+//! Writes orders as an administrator types them, for the log.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -67,7 +67,7 @@ fn words(f: &mut Formatter<'_>, request: &Request) -> fmt::Result {
         }
         Request::Freeze { for_ms: 0 } => write!(f, " freeze off"),
         Request::Freeze { for_ms } => write!(f, " freeze {for_ms}ms"),
-        // A request names one node: this one is refused.
+        // A request names one node: a request within this one is refused.
         Request::Node { node, .. } => write!(f, " --node {node}"),
         Request::Plugin { name, argv } => {
             write!(f, " {name}")?;

@@ -16,8 +16,8 @@ pub struct Status {
     pub at: String,
     /// This node's name.
     pub node: String,
-    /// Digest of the configuration as far as it is compared with the other node's, eight hex digits: equal on both if
-    /// nothing differs. Of a node without a link, of the whole files.
+    /// Digest of the parts of the configuration that are compared with the other node's, as eight hex digits. It is
+    /// equal on both nodes if nothing differs. On a node without a link it covers whole files.
     pub config: String,
     /// Version of the daemon.
     pub version: String,
@@ -25,7 +25,7 @@ pub struct Status {
     pub booted: String,
     /// Time at which the daemon was started.
     pub started: String,
-    /// In the order of their names.
+    /// Groups in the order of their names.
     pub groups: Vec<GroupStatus>,
     /// Interfaces that plugins follow.
     pub interfaces: Vec<InterfaceStatus>,
@@ -39,12 +39,12 @@ pub struct Status {
     pub quality: u8,
     /// Checks of this node, worst first.
     pub checks: Vec<CheckStatus>,
-    /// What this node lacks for a failover to it without loss, one sentence each; empty: ready. None without
-    /// a link.
+    /// Sentences about what this node lacks for a failover to it without loss; empty if it is ready. None without a
+    /// link.
     pub missing: Option<Vec<String>>,
     /// Maintenance of this node.
     pub maintenance: Option<Maintenance>,
-    /// End of a freeze.
+    /// Time at which the freeze ends.
     pub frozen_until: Option<String>,
     /// Paths to the peer.
     pub links: Vec<LinkStatus>,
@@ -62,19 +62,19 @@ pub struct LinkStatus {
     pub interface: String,
     /// "up" or "down".
     pub state: String,
-    /// Time since which it has this state.
+    /// Time of the last change of the state.
     pub since: String,
-    /// Why the path is down.
+    /// Reason why the path is down.
     pub why: String,
-    /// This path carries the data.
+    /// True if this path carries the data.
     pub carries: bool,
-    /// Round trip to the peer, in milliseconds.
+    /// Round trip to the peer, in ms.
     pub round_trip_ms: Option<f64>,
     /// Bytes sent, with overhead.
     pub sent_bytes: u64,
     /// Bytes received, with overhead.
     pub received_bytes: u64,
-    /// Refused connections: wrong key or address, garbage, too slow.
+    /// Number of refused connections: wrong key or address, garbage, too slow.
     pub refused: u64,
 }
 
@@ -82,21 +82,21 @@ pub struct LinkStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PeerStatus {
-    /// Its name in `[nodes]`.
+    /// Name of the peer in `[nodes]`.
     pub node: String,
-    /// The peer is heard over the link.
+    /// True if the peer is heard over the link.
     pub up: bool,
-    /// Time at which it was last heard, on any path.
+    /// Time at which the peer was last heard, on any path.
     pub last_heard: Option<String>,
-    /// Interfaces on which it was heard.
+    /// Interfaces on which the peer was heard.
     pub heard_on: Vec<String>,
-    /// Whether its machine answers a ping, while the peer is silent.
+    /// True if the peer's machine answers a ping, while the peer is silent.
     pub answers_ping: Option<bool>,
     /// The peer's own status; None if it does not answer.
     pub status: Option<Box<Status>>,
-    /// The peer's clock minus this node's, in milliseconds.
+    /// Clock of the peer minus this node's, in ms.
     pub clock_ms: Option<i64>,
-    /// Keys that differ but must be equal.
+    /// Keys that must be equal and differ.
     pub differences: Vec<Difference>,
 }
 
@@ -104,27 +104,27 @@ pub struct PeerStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupStatus {
-    /// As configured.
+    /// Name in the configuration.
     pub name: String,
     /// "active", "backup" or "fault".
     pub role: String,
-    /// Time since which it has this role.
+    /// Time of the last role change.
     pub since: String,
     /// Cause of the role, a sentence as in `sparectl why`.
     pub why: String,
     /// Forced role: "no", "active" or "backup".
     pub forced: String,
-    /// 0 to 100.
+    /// Quality, 0 to 100.
     pub quality: u8,
     /// Fence: "passing", "blocking", "missing" or "off".
     pub fence: String,
-    /// Duration of the fence lease that an advert renews, in milliseconds.
+    /// Duration of the fence lease that an advert renews, in ms.
     pub lease_ms: f64,
     /// Addresses of the group, whether they are present or not.
     pub addresses: Vec<AddressStatus>,
     /// Rows of the elector about this group: timers, counters, heard routers.
     pub details: BTreeMap<String, Value>,
-    /// Another router that is active for the group beside this node.
+    /// Another router that is active for the group at the same time as this node.
     pub conflict: Option<String>,
     /// Another router that is heard active for the group.
     pub other_active: Option<String>,
@@ -140,7 +140,7 @@ pub struct InterfaceStatus {
     pub name: String,
     /// "up", "no carrier", "down" or "absent".
     pub state: String,
-    /// Time since which it has this state.
+    /// Time of the last change of the state.
     pub since: String,
 }
 
@@ -148,7 +148,7 @@ pub struct InterfaceStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginStatus {
-    /// Name; its library is NAME.so.
+    /// Name of the plugin; its library is NAME.so.
     pub name: String,
     /// Version of the plugin.
     pub version: String,
@@ -156,29 +156,30 @@ pub struct PluginStatus {
     pub summary: String,
     /// "running", "starting", "stopping", "restarting", "failed", "refused", "disabled".
     pub state: String,
-    /// Why the plugin does not run, and what to do.
+    /// Reason why the plugin does not run, and what to do.
     pub why: String,
     /// Process id of the worker.
     pub pid: Option<u32>,
     /// Number of restarts.
     pub restarts: u64,
-    /// Calls of the plugin that took longer than 50 ms, since its start.
+    /// Number of the plugin's calls that took longer than 50 ms, since its start.
     pub slow_calls: u64,
-    /// Number of times that the plugin sent more than its share and was not read from for a while.
+    /// Number of times that the plugin sent more than its share and its socket was not read for a while.
     pub pauses: u64,
-    /// Memory that its process has, in MiB.
+    /// Memory that the plugin's process uses, in MiB.
     pub memory_mib: u64,
-    /// Memory that each of its processes may have, in MiB; None for a plugin that runs as root.
+    /// Memory limit of each of the plugin's processes, in MiB; None for a plugin that runs as root.
     pub memory_max_mib: Option<u64>,
-    /// Limits of the control group of its processes, or why it has none; empty if it does not run.
+    /// Limits of the control group of the plugin's processes, or the reason why there is none; empty if the plugin does
+    /// not run.
     pub control_group: String,
-    /// Groups of system calls that it is held to, such as "basic"; empty without a list.
+    /// Groups of system calls that the plugin may use, such as "basic"; empty if its calls are not limited.
     pub system_calls: Vec<String>,
-    /// Capabilities of its worker, such as "net_admin".
+    /// Capabilities of the plugin's worker, such as "net_admin".
     pub capabilities: Vec<String>,
-    /// The same in words, such as "changes network, firewall and tunnels (net_admin)".
+    /// Capabilities in words, such as "changes network, firewall and tunnels (net_admin)".
     pub rights: Vec<String>,
-    /// "real-time", "normal", or why not; empty if the plugin does not run.
+    /// "real-time", "normal", or the reason why it is not real-time; empty if the plugin does not run.
     pub scheduling: String,
     /// Verbs of the plugin: `sparectl NAME VERB`.
     pub verbs: Vec<Verb>,
@@ -188,10 +189,10 @@ pub struct PluginStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupWhy {
-    /// Its name.
+    /// Name of the group.
     pub group: String,
     /// Cause of the present role: "r1 is active because ..."
     pub sentence: String,
-    /// The last change of role on each node, oldest first.
+    /// Last role change of each node, oldest first.
     pub changes: Vec<RoleChange>,
 }

@@ -1,5 +1,5 @@
-//! Cleans texts of the peer and of other processes, which are shown on terminals and in logs: removes control
-//! characters and bounds their length.
+//! Cleans texts of the peer and of other processes, which appear on terminals and in logs. Removes control characters
+//! and bounds the length.
 
 use serde_json::Value;
 use spared_pair::NodeFacts;
@@ -7,23 +7,23 @@ use spared_pair::NodeFacts;
 const TEXT_MAX: usize = 2048;
 const LIST_MAX: usize = 256;
 
-/// A text without control characters, of at most `TEXT_MAX` characters.
+/// Returns the text without control characters, and at most `TEXT_MAX` characters of it.
 pub fn text(text: &str) -> String {
     short(text, TEXT_MAX)
 }
 
-/// A text without control characters, of at most `limit` characters.
+/// Returns the text without control characters, and at most `limit` characters of it.
 pub fn short(text: &str, limit: usize) -> String {
     let text = text.chars().filter(|c| !c.is_control());
     text.take(limit).collect()
 }
 
-/// A text of any length as one line, without what moves the cursor of a terminal.
+/// Returns a text of any length as one line, without characters that move the cursor of a terminal.
 pub fn line(text: &str) -> String {
     text.trim_end().replace(char::is_control, " ")
 }
 
-/// Facts of the peer, with bounded lists and cleaned texts.
+/// Returns facts of the peer with bounded lists and cleaned texts.
 pub fn facts(said: NodeFacts) -> NodeFacts {
     let mut value = serde_json::to_value(said).unwrap_or_default();
     self::value(&mut value);

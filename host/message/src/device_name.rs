@@ -2,8 +2,9 @@
 
 use spared_contract::Family;
 
-/// As in "vrrp50.lan2" and "vrrp50v6.lan2". A name above the kernel's 15 letters is cut, and ends with four letters that
-/// stand for all of it: it depends on nothing else, so that it is the same at each start and on both nodes.
+/// Name such as "vrrp50.lan2" or "vrrp50v6.lan2". A name above the kernel's 15 letters is cut, and ends with four
+/// letters that are a hash of the whole name. It depends on nothing else, so that it is the same at each start and on
+/// both nodes.
 pub fn device_name(interface: &str, family: Family, vrid: u8) -> String {
     const LETTERS_MAX: usize = 15;
     const STAND_FOR: usize = 4;
@@ -19,7 +20,7 @@ pub fn device_name(interface: &str, family: Family, vrid: u8) -> String {
     format!("{begin}~{}", letters::<STAND_FOR>(&full))
 }
 
-// Of FNV-1a, which is never to change: those who upgrade have rules with these names.
+// Letters of an FNV-1a hash. It must never change: administrators have rules with these names.
 fn letters<const N: usize>(text: &str) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
@@ -42,7 +43,7 @@ mod tests {
     #[test]
     fn a_long_name_is_cut_and_differs_from_those_that_begin_like_it() {
         let name = |interface: &str| device_name(interface, Family::V4, 50);
-        // a change would rename the devices of those who upgrade
+        // a change would rename devices during an upgrade
         assert_eq!(name("enp0s31f6.4000"), "vrrp50.enp~cs2t");
         assert_eq!(name("enp0s31f6.4001"), "vrrp50.enp~v62t");
         let names: std::collections::BTreeSet<String> = (0..200)

@@ -1,4 +1,4 @@
-//! Tells texts apart by a number, on both nodes alike.
+//! Hash of texts, equal on both nodes.
 
 /// FNV-1a of texts, mixed at the end. It finds differences, but is no protection against forgery.
 pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {

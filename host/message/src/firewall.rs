@@ -1,5 +1,5 @@
-//! Messages between the host and the process that keeps the link's rule in the administrator's firewall. Neither
-//! keys nor paths of files are among them.
+//! Messages between the host and the process that keeps the link's rule in the administrator's firewall. They contain
+//! neither keys nor paths of files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,42 +15,42 @@ pub use spared_pair::{OwnTranslation, RuleDigests};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFirewall {
-    /// The first message. `ours`: a rule of ours may be there, from an earlier process or run.
+    /// First message. `ours` is true if a rule of ours may exist, from an earlier process or run.
     Begin { ours: bool },
-    /// Lets the link pass from now on; None removes the rules. Answered by [`FromFirewall::State`] with the
-    /// same number, and again whenever the state may have changed.
+    /// Lets the link pass from now on; None removes the rules. The answer is [`FromFirewall::State`] with the same
+    /// number, which is repeated whenever the state may have changed.
     Keep {
         order: u64,
         passage: Option<Passage>,
     },
-    /// Removes the rules and ends. Without it, as when the host dies, the rules stay.
+    /// Removes the rules and ends. Without this message, as when the host dies, the rules stay.
     End,
-    /// Answered by [`FromFirewall::Pong`] unless [`FromFirewall::Busy`] has said why not.
+    /// Ping. The answer is [`FromFirewall::Pong`], unless [`FromFirewall::Busy`] has been sent.
     Ping,
-    /// Tells digests of the rules from now on, by [`FromFirewall::Rules`] at each change.
+    /// Compares the rules from now on: [`FromFirewall::Rules`] follows at each change of their digests.
     Compare(NodeNames),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromFirewall {
-    /// State of the rules after an order. `ours`: a rule of ours may be there.
+    /// State of the rules after an order. `ours` is true if a rule of ours may exist.
     State {
         order: u64,
         state: RuleState,
         ours: bool,
     },
-    /// For the log.
+    /// Text for the log.
     Warning(String),
-    /// The answer to [`ToFirewall::End`].
+    /// Answer to [`ToFirewall::End`].
     Ended {
         ours: bool,
     },
     Pong,
-    /// Whether it runs `nft`, and answers when that has ended.
+    /// True when the process starts `nft`, false when `nft` has ended. Meanwhile nothing is answered.
     Busy(bool),
-    /// Why the rules cannot be looked at, for as long as that lasts; None: they can.
+    /// Reason why the rules cannot be looked at; None once they can.
     Blind(Option<String>),
-    /// The rules, as both nodes compare them.
+    /// Digests of the rules, for the comparison of both nodes.
     Rules(RulesListed),
 }
 
@@ -58,29 +58,29 @@ impl Message for ToFirewall {}
 
 impl Message for FromFirewall {}
 
-/// What is called otherwise on each node.
+/// Things with another name on each node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeNames {
     /// Interfaces of this node, with the name of each on the first node.
     pub interfaces: BTreeMap<String, String>,
-    /// Addresses of the nodes' own.
+    /// Addresses that belong to a node.
     pub addresses: BTreeSet<IpAddr>,
     /// Virtual addresses.
     pub virtuals: BTreeSet<IpAddr>,
-    /// Sets that a plugin keeps equal: "inet filter bans".
+    /// Sets that a plugin keeps equal, such as "inet filter bans".
     pub sets: BTreeSet<String>,
-    /// Time for which nothing of a set has changed before its elements are compared.
+    /// Time in ms for which a set must not have changed before its elements are compared.
     pub calm_ms: u64,
 }
 
-/// Digests of the rules, and what in them concerns this node alone.
+/// Digests of the rules, and the rules that concern this node alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesListed {
-    /// The program that printed them, as each version prints them in its own way.
+    /// Program that printed the rules; each version prints them in its own way.
     pub by: String,
-    /// None: they cannot be listed.
+    /// Digests of tables; None if they cannot be listed.
     pub digests: Option<RuleDigests>,
-    /// Digests of the elements of sets that nobody has changed for a while, by table and "set NAME" or "map NAME".
+    /// Digests of the elements of sets that have not changed for a while, by table and "set NAME" or "map NAME".
     pub elements: RuleDigests,
     /// Rules that translate this node's own packets to a virtual address.
     pub own: Vec<OwnTranslation>,
@@ -91,9 +91,9 @@ pub struct RulesListed {
 pub enum RuleState {
     /// The link passes, with or without our rules.
     Passes,
-    /// Our rules were removed, and are back.
+    /// Our rules had been removed, and were added again.
     PutBack,
-    /// The link is blocked: by what, and what to do.
+    /// The link is blocked. The sentence says by what, and what to do.
     Kept(String),
 }
 
@@ -102,7 +102,7 @@ pub enum RuleState {
 pub struct Passage {
     pub paths: Vec<LinkPath>,
     pub port: u16,
-    /// Whether the peer connects; else answers to this node's connection arrive.
+    /// True if the peer connects; otherwise this node connects and receives the answers.
     pub listens: bool,
     /// Chain that gets our rules.
     pub chain: Option<Chain>,
@@ -141,7 +141,7 @@ impl fmt::Display for Chain {
     }
 }
 
-// Whether it is an identifier of nft, which has no quotes for them.
+// Returns true if the word is an identifier of nft, which cannot quote other words.
 fn is_identifier(word: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(fits)

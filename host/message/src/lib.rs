@@ -1,5 +1,5 @@
-//! Messages between the daemon, its starter, the link and the firewall, and between the daemons of both nodes: plain
-//! data, which the daemon's parts use among themselves as well. The messages to plugins and from them, and the encoding
+//! Messages between the daemon, its starter, the link and the firewall, and between the daemons of both nodes. They are
+//! plain data, which parts of the daemon also use among themselves. The messages to and from plugins, and the encoding
 //! of all records, are in `spared_contract`; sockets are elsewhere.
 
 #![forbid(unsafe_code)]

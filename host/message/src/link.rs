@@ -1,4 +1,4 @@
-//! Messages between host and link process. Both ends are the same binary.
+//! Messages between the host and the process of the link. Both ends are the same binary.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,48 +12,46 @@ use crate::word::{Introduction, Word};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToLink {
-    /// The first message, and again after a reload: only differences are applied.
+    /// Configuration: the first message, and another one after a reload. Only differences are applied.
     Configure(Box<Setup>),
-    /// Whether a path's interface is up, has carrier and its address; false ends its session at
-    /// once. One descriptor may come with it: a raw ICMP socket bound to the interface, to ping the
-    /// machine of a silent peer, and to see whether packets of the size of the MTU pass.
+    /// State of a path: usable if its interface is up, has carrier and its address. False ends the path's session at
+    /// once. One descriptor may come with it: a raw ICMP socket bound to the interface, to ping the machine of a silent
+    /// peer and to check that packets of the size of the MTU pass.
     Path {
         index: usize,
         usable: bool,
         mtu: u32,
     },
-    /// The link's end of a worker's channel comes with it and replaces the plugin's previous
-    /// channel.
+    /// Channel of a plugin. The link's end of it comes with the message, and replaces the plugin's previous channel.
     Channel {
         plugin: String,
-        /// False for a plugin that only has statements signed and verified: nothing goes to its
-        /// peer.
+        /// False for a plugin that only has statements signed and verified: it sends nothing to its peer.
         speaks: bool,
         wire_min: u32,
         wire_max: u32,
     },
-    /// The plugin has ended and needs no channel.
+    /// Ends the channel of a plugin that has ended.
     NoChannel { plugin: String },
-    /// To the peer's host.
+    /// Word to the peer's host.
     Say(#[serde(with = "crate::word::as_json")] Word),
-    /// Put a mark into each of these channels, behind all that its worker has queued by now:
-    /// [`FromLink::Marked`] on the other node. A channel that is not up gets none.
+    /// Puts a mark into each of these channels, after all that its worker has queued by now. [`FromLink::Marked`]
+    /// follows on the other node. A channel that is not up gets no mark.
     Mark { id: u64, channels: Vec<String> },
-    /// Answered by [`FromLink::Pong`] from the link's own loop.
+    /// Ping. The link's own loop answers by [`FromLink::Pong`].
     Ping { number: u64 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromLink {
-    /// The first session with the peer is up.
+    /// The first session with the peer began.
     Up(Introduction),
-    /// The last session has ended, or the peer was restarted: every channel went down.
+    /// The last session ended, or the peer was restarted. Every channel went down.
     Down {
         why: String,
     },
-    /// From the peer's host: well-formed, with untrusted contents.
+    /// Word from the peer's host: well-formed, with untrusted contents.
     Heard(#[serde(with = "crate::word::as_json")] Word),
-    /// The agreed version of a plugin's messages; or a sentence why there is none.
+    /// Agreed version of a plugin's messages, or a sentence why there is none.
     Wire {
         plugin: String,
         agreed: Result<u32, String>,
@@ -63,9 +61,9 @@ pub enum FromLink {
         id: u64,
         channel: String,
     },
-    /// Once a second, and when a path goes up or down.
+    /// State, once a second and when a path goes up or down.
     State(State),
-    /// For `sparectl events`: a path went up or down, a station was refused.
+    /// Event for `sparectl events`: a path went up or down, a station was refused.
     Event {
         reason: String,
         text: String,
@@ -104,7 +102,7 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// Leaves no copy of the secret in this value.
+    /// Overwrites the secret in this value.
     pub fn wipe(&mut self) {
         match self {
             Self::Pinned { seed, .. } => seed.zeroize(),
@@ -114,7 +112,7 @@ impl Keys {
 }
 
 impl std::fmt::Debug for Keys {
-    /// Keeps secrets out of logs.
+    /// Hides secrets from logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Pinned { .. } => "Pinned(..)",
@@ -123,7 +121,7 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// A `[[link]]` as this node sees it.
+/// Path of a `[[link]]` as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkPath {
     pub interface: String,
@@ -132,7 +130,7 @@ pub struct LinkPath {
     pub peer: IpAddr,
 }
 
-/// One `[[link]]`, as the link needs it.
+/// Path of a `[[link]]`, as the process of the link needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSetup {
     pub interface: String,
@@ -144,15 +142,15 @@ pub struct PathSetup {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub paths: Vec<PathState>,
-    /// By plugin.
+    /// States of channels, by plugin.
     pub channels: BTreeMap<String, ChannelState>,
-    /// The peer's clock less this node's, in milliseconds.
+    /// Clock of the peer minus this node's, in ms.
     pub clock_ms: Option<i64>,
-    /// Without a session: whether the peer's machine answers a ping.
+    /// True if the peer's machine answers a ping, while there is no session.
     pub answers_ping: Option<bool>,
     /// Bytes queued for the peer that it has not acknowledged.
     pub backlog: u64,
-    /// Frames sent again after a change of path.
+    /// Number of frames sent again after a change of path.
     pub sent_again: u64,
     /// Number of changes of the path that data uses.
     pub path_changes: u64,
@@ -161,22 +159,22 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathState {
     pub interface: String,
-    /// The path has a session.
+    /// True if the path has a session.
     pub up: bool,
-    /// The peer has not answered for 2 s; the session is kept for some seconds more.
+    /// True if the peer has not answered for 2 s. The session is kept for some seconds more.
     pub silent: bool,
-    /// Data uses this path.
+    /// True if this path carries the data.
     pub carries: bool,
-    /// The MTU, where packets of that size do not pass, and the largest size that does.
+    /// The MTU and the largest size that passes, if packets of the MTU's size do not pass.
     pub narrow: Option<(u32, u32)>,
-    /// Why it is not up.
+    /// Reason why the path is not up.
     pub why: String,
     pub round_trip_us: Option<u64>,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-    /// Sessions begun.
+    /// Number of sessions begun.
     pub sessions: u64,
-    /// Connections refused or given up: wrong key, wrong address, garbage, too slow, too many.
+    /// Number of connections refused or given up: wrong key, wrong address, garbage, too slow, too many.
     pub refused: u64,
 }
 
@@ -187,6 +185,6 @@ pub struct ChannelState {
     pub received: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-    /// Messages queued here that the peer's worker has not taken.
+    /// Number of messages queued here that the peer's worker has not taken.
     pub queued: u64,
 }

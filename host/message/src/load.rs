@@ -1,62 +1,62 @@
-//! What a worker is started with, and what of its plugin's descriptor that is made of.
+//! Settings with which a worker is started, and the parts of its plugin's descriptor that determine them.
 
 use serde::{Deserialize, Serialize};
 use spared_contract::Descriptor;
 use spared_contract::codec::Message;
 
-/// What a worker is to load and how to confine it: the first record on its socket, from the starter.
+/// Settings by which a worker loads and confines a plugin: the first record on its socket, from the starter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
-    /// For logs and thread names; the file itself is descriptor 4.
+    /// Name of the plugin, for logs and thread names. The file itself is descriptor 4.
     pub name: String,
-    /// Whether to stop after the check: a throw-away worker.
+    /// True for a short-lived worker, which ends after the check.
     pub check_only: bool,
     /// Capabilities that the plugin requests and the administrator allows, as bits `1 << CAP_...`.
     pub capabilities: u64,
     pub realtime: bool,
-    /// Whether it runs as root and unconfined, without real time.
+    /// True if the worker runs as root and unconfined, without real time.
     pub root: bool,
-    /// Configuration of a plugin that runs as root, which it takes from root alone.
+    /// Configuration of a plugin that runs as root, which accepts it from root alone.
     pub roots: Option<RootsFile>,
     /// Account to run as; None if the host cannot change accounts.
     pub uid_gid: Option<(u32, u32)>,
-    /// The plugin's own folder, writable.
+    /// Folder of the plugin's own, writable.
     pub state_dir: Option<String>,
-    /// Further files and folders that it may read and execute.
+    /// Further files and folders that the worker may read and execute.
     pub files: Vec<String>,
-    /// Files and folders that it may also write.
+    /// Files and folders that the worker may also write.
     pub writable: Vec<String>,
-    /// Bytes of memory that each of its processes may have; None without a limit.
+    /// Memory limit of each of the plugin's processes, in bytes; None without a limit.
     pub memory: Option<u64>,
-    /// Groups of system calls that it is held to, `CALLS_*`; 0 for no list.
+    /// Groups of system calls that the worker may use, `CALLS_*`; 0 for no limit.
     pub calls: u32,
-    /// What all of this was made of: a plugin that asks for anything else is refused. None if whoever starts it
-    /// has read no descriptor before.
+    /// Request from which these settings were computed: a plugin that asks for anything else is refused. None if nobody
+    /// has read its descriptor before.
     pub asks: Option<Asks>,
-    /// Folder of the control group that it joins.
+    /// Folder of the control group that the worker joins.
     pub control_group: Option<String>,
 }
 
 impl Message for Load {}
 
-/// A file of root's, by which a plugin is configured.
+/// File of root's that configures a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootsFile {
     pub path: String,
-    /// What was in it when it was read for a start or a reload: that may be in force.
+    /// Texts of the file at each start or reload: each of them may be in force.
     pub texts: Vec<String>,
-    /// This node's name and those of both nodes, by which tables by node name are read.
+    /// Names of this node and of both nodes, for tables by node name.
     pub node: String,
     pub nodes: Vec<String>,
 }
 
-/// What a plugin asks for in its descriptor.
+/// Privileges that a plugin asks for in its descriptor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asks {
     pub flags: u32,
-    /// As bits `1 << CAP_...`.
+    /// Capabilities, as bits `1 << CAP_...`.
     pub capabilities: u64,
-    /// Groups of system calls that it is held to, `CALLS_*`; 0 for no list.
+    /// Groups of system calls that the plugin limits itself to, `CALLS_*`; 0 for no limit.
     pub calls: u32,
     /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
     pub paths: Vec<String>,

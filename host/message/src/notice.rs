@@ -1,4 +1,4 @@
-//! What the parts of the host have to say to the administrator, before it has a time.
+//! Events for the administrator from the parts of the host, before they have a time.
 
 /// The complete list of `SPARED_EVENT=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Kind {
     Contested,
     /// Another router is active for the same group.
     Conflict,
-    /// A switchover to or from the peer succeeded, or failed and why.
+    /// A switchover to or from the peer succeeded or failed.
     Switchover,
     /// An administrator forced a role, or ended that.
     Force,
@@ -80,7 +80,7 @@ pub struct Notice {
     pub kind: Kind,
     pub level: log::Level,
     pub group: Option<String>,
-    /// One word: "elector-died".
+    /// Reason in one word, such as "elector-died".
     pub reason: Option<String>,
     pub text: String,
 }

@@ -1,4 +1,4 @@
-//! Messages between the host and the process that starts all others, which alone need be root.
+//! Messages between the host and the process that starts all others. Only that process needs to be root.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use spared_contract::codec::Message;
 
 use crate::load::Asks;
 
-/// A request. Each is answered by an [`Answer`] of the same number, in order.
+/// Request to the starter. Each gets an [`Answer`] with the same number, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub number: u64,
@@ -18,40 +18,41 @@ impl Message for Request {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
-    /// The first request, and another after each reload: read the configuration.
+    /// Reads the configuration: the first request, and another one after each reload.
     Configure {
-        /// The host's. Another one refuses all that follows: the encoding carries no version.
+        /// Version of the host. If it is not the starter's, all further requests are refused: the encoding carries no
+        /// version.
         version: String,
-        /// Of the files that are in force.
+        /// Digest of the files that are in force.
         digest: String,
     },
-    /// The number of the request is the number of the process.
+    /// Starts a process. Its number is the number of the request.
     Start(Start),
     Kill {
         process: u64,
     },
-    /// Kill a process that the host cannot take up, and reap it without another word.
+    /// Kills a process that the host cannot use, and reaps it without another request.
     Abandon {
         process: u64,
     },
-    /// Reap a process that has ended.
+    /// Reaps a process that has ended.
     Reap {
         process: u64,
     },
-    /// Show that it can be asked.
+    /// Shows that the starter answers.
     Look,
 }
 
-/// A process. What it may do is not for the host to say: root's configuration does.
+/// Process to start. Its rights follow from root's configuration, not from the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Start {
-    /// A worker that reads the plugin's descriptor or checks a configuration, and does nothing else.
+    /// Worker that reads the plugin's descriptor or checks a configuration, and does nothing else.
     Check {
         plugin: String,
-        /// Bytes that each of its processes may have: a new configuration may need more than the present one allows.
+        /// Memory limit of each process in bytes: a new configuration may need more than the present one allows.
         memory: u64,
     },
-    /// A worker that runs an enabled plugin, with what that asks for and its file allows.
+    /// Worker that runs an enabled plugin, with what the plugin asks for and its file allows.
     Worker { plugin: String, asks: Asks },
     /// `spared link`.
     Link,
@@ -71,48 +72,49 @@ impl Message for Answer {}
 pub enum Answered {
     Configured {
         about: About,
-        /// Why the configuration of before stays in force.
+        /// Reason why the previous configuration stays in force.
         fault: Option<String>,
     },
-    /// The host is of another version: whoever starts it has to start it again.
+    /// The host has another version than the starter: whoever starts the host has to start it again.
     Outdated {
         own: String,
     },
-    /// Its socket travels with the answer, and what reads its error output, if the host does.
+    /// The process was started. Its socket comes with the answer and, if the host reads the error output, a descriptor
+    /// for that.
     Started {
         pid: u32,
     },
     NotStarted(NotStarted),
-    /// The signal is sent, or nobody is there to get it.
+    /// The signal was sent, or the process had ended.
     Killed,
     Reaped(Reaped),
     Here,
 }
 
-/// Why a process was not started, in a sentence.
+/// Reason why a process was not started, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotStarted {
-    /// A file or the configuration is not as it must be: what to do is in the sentence.
+    /// A file or the configuration is wrong. The sentence says what to do.
     Refused(String),
-    /// Something is missing that may be there at the next try.
+    /// Something is missing that may be there at the next attempt.
     Failed(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reaped {
-    /// It has not ended yet.
+    /// The process has not ended yet.
     Running,
     Ended {
-        /// As wait(2) gives it.
+        /// Exit status, as wait(2) returns it.
         status: i32,
-        /// Most memory that it or a child of its had at once, in bytes.
+        /// Peak memory of the process or a child of it, in bytes.
         peak: u64,
     },
-    /// Not a process that this starter has: an earlier one had it, and ended.
+    /// This starter does not have the process: an earlier starter had it, and ended.
     Unknown,
 }
 
-/// What the host has to know of its starter.
+/// Facts about the starter that the host needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// Parent of the plugins' state folders, if they have any.
@@ -120,14 +122,14 @@ pub struct About {
     pub groups: Groups,
 }
 
-/// Controllers of the workers' control groups. Not cpu: a kernel with CONFIG_RT_GROUP_SCHED would take the real-time
-/// priority from the elector.
+/// Controllers of the workers' control groups. The controller cpu is not among them: a kernel with
+/// CONFIG_RT_GROUP_SCHED would take the real-time priority from the elector.
 pub const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
-/// Control groups of the workers, or why there are none.
+/// Control groups of the workers, or the reason why there are none.
 pub type Groups = Result<Delegated, String>;
 
-/// A delegated control group, with one below it for each worker.
+/// Delegated control group, with a group below it for each worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegated {
     pub folder: PathBuf,
@@ -136,7 +138,7 @@ pub struct Delegated {
 }
 
 impl Delegated {
-    /// Folder of a worker's group.
+    /// Folder of a worker's control group.
     pub fn of(&self, plugin: &str) -> PathBuf {
         self.folder.join(format!("worker-{plugin}"))
     }

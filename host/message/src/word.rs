@@ -6,29 +6,30 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use spared_pair::{MachineFacts, NodeFacts};
 
-/// Longest word, as JSON.
+/// Maximum bytes of a word, as JSON.
 pub const WORD_MAX: usize = 160 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "word", rename_all = "kebab-case")]
 pub enum Word {
-    /// A request of `spared-control`, as its JSON line; answered under the same id.
+    /// Request of `spared-control`, as its JSON line. The answer has the same id.
     Ask {
         id: u64,
         request: String,
-        /// It changes something: the receiver first asks whether it is still wanted ([`Word::MayBegin`]).
+        /// True if the request changes something. The receiver first asks whether it is still wanted
+        /// ([`Word::MayBegin`]).
         #[serde(default, skip_serializing_if = "is_default")]
         is_order: bool,
     },
-    /// The sender would begin what it was asked under this id.
+    /// The sender is ready to begin the request with this id.
     MayBegin { id: u64 },
-    /// It may, or nobody waits for that any more.
+    /// Answer to [`Word::MayBegin`]: the sender still wants the request, or nobody waits for it any more.
     Begin { id: u64, is_wanted: bool },
-    /// An answer of `spared-control`, as its JSON line.
+    /// Answer of `spared-control`, as its JSON line.
     Answer { id: u64, answer: String },
     /// The sender's configuration: a digest per file, of the keys that the pair must share.
     Digests { files: BTreeMap<String, String> },
-    /// The keys of a file whose digests differ, in words.
+    /// Keys of a file whose digests differ, with their values.
     Keys {
         file: String,
         keys: BTreeMap<String, ConfigValue>,
@@ -37,7 +38,7 @@ pub enum Word {
     WantKeys { files: Vec<String> },
     /// Facts about the sender.
     Status(Box<NodeFacts>),
-    /// What must be equal on both machines, as the sender has it; at each change.
+    /// Settings of the sender's machine that must be equal on both machines; sent at each change.
     Machine(Box<MachineFacts>),
     /// E6: the active sender offers to switch a group over.
     Offer {
@@ -45,9 +46,9 @@ pub enum Word {
         group: String,
         reason: String,
         why: String,
-        /// Also if the receiver is not ready.
+        /// True to switch over even if the receiver is not ready.
         anyway: bool,
-        /// Time limit of the switchover.
+        /// Time limit of the switchover in ms.
         within_ms: u64,
         /// Channels in which a mark with the id `switchover` follows.
         channels: Vec<String>,
@@ -55,7 +56,7 @@ pub enum Word {
     /// E6: the receiver of an offer is prepared: its plugins have applied everything, addresses
     /// wait behind the fence.
     Prepared { switchover: u64 },
-    /// E6: it declines, or is not prepared in time.
+    /// E6: the receiver of an offer declines, or is not prepared in time.
     Declined { switchover: u64, why: String },
     /// E6: the sender withdraws the offer.
     Cancelled { switchover: u64, why: String },
@@ -70,11 +71,11 @@ pub enum Word {
     },
     /// The sender declines a request to switch a group over.
     Refused { group: String, why: String },
-    /// No role changes because of quality or preference for this time; 0: no longer so.
+    /// Freezes roles for this time: no change because of quality or preference. 0 ends the freeze.
     Freeze {
         for_ms: u64,
         by: String,
-        /// Time since the administrator said so: the newer word counts.
+        /// Time since the administrator's order in ms: the newer order counts.
         #[serde(default)]
         age_ms: u64,
     },
@@ -82,12 +83,12 @@ pub enum Word {
     Unknown,
 }
 
-/// A value of the configuration, as both nodes compare it.
+/// Value of the configuration, in the form that both nodes compare.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConfigValue {
     pub text: String,
-    /// Its key makes the nodes no pair if it differs: a group, its VRIDs or its addresses.
+    /// True if a difference makes the nodes no pair: a group, its VRIDs or its addresses.
     #[serde(skip_serializing_if = "is_default")]
     pub is_of_group: bool,
 }
@@ -101,14 +102,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[serde(default)]
 pub struct Introduction {
     pub node: String,
-    /// Of spared.
+    /// Version of spared.
     pub version: String,
-    /// RFC 3339.
+    /// Time of the machine's boot, as in RFC 3339.
     pub booted: String,
     pub started: String,
 }
 
-/// A word inside a message of another encoding.
+/// Encoding of a word inside a message of another encoding.
 pub mod as_json {
     use serde::de::Error as _;
     use serde::ser::Error as _;

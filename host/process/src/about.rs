@@ -1,16 +1,16 @@
-//! What the kernel says about a process, from /proc.
+//! Reads from /proc what the kernel reports about a process.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 
-/// More than any of these files has in the lines that are asked for.
+/// Maximum bytes that are read, more than the needed lines of any of these files have.
 const BYTES: usize = 4096;
-/// The same of those that are read every second.
+/// Maximum bytes of files that are read every second.
 const SHORT: usize = 256;
 
-/// The beginning of a file of a process; None if the process is gone. It is read in one call, where
-/// `fs::read_to_string` takes eight, as such a file has no length.
+/// Beginning of a file of a process; None if the process is gone. One call reads it: `fs::read_to_string` needs eight,
+/// because such a file has no length.
 pub fn text(pid: u32, file: &str) -> Option<String> {
     let mut bytes = [0; BYTES];
     let count = File::open(format!("/proc/{pid}/{file}"))
@@ -19,7 +19,7 @@ pub fn text(pid: u32, file: &str) -> Option<String> {
     Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
 }
 
-/// A file of a process that is read every second. It stays open: to open and close it costs more than to read it.
+/// File of a process that is read every second. It stays open: opening and closing it costs more than reading it.
 #[derive(Debug)]
 pub struct Reread {
     pid: u32,
@@ -28,13 +28,13 @@ pub struct Reread {
 }
 
 impl Reread {
-    /// Of a process that is not reaped yet.
+    /// Creates it for a process that is not reaped yet.
     pub fn new(pid: u32, name: &'static str) -> Self {
         let file = None;
         Self { pid, name, file }
     }
 
-    /// Its beginning, as it is now; None if the process is gone, or no descriptor is left.
+    /// Present beginning of the file; None if the process is gone, or no descriptor is left.
     pub fn text(&mut self) -> Option<String> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -46,10 +46,10 @@ impl Reread {
     }
 }
 
-/// Real-time priority of a process; 0: it has none. None if the kernel does not say.
+/// Real-time priority of a process; 0 if it has none, None if the kernel does not report it.
 pub fn real_time_priority(pid: u32) -> Option<u32> {
     let stat = text(pid, "stat")?;
-    // the command in parentheses may hold anything; fields 40 and 41 are priority and policy
+    // the command in parentheses may contain anything; fields 40 and 41 are priority and policy
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split_ascii_whitespace().skip(37);
     let (priority, policy) = (fields.next()?.parse().ok()?, fields.next()?);

@@ -1,5 +1,5 @@
-//! Accounts of the processes that do not run as root. Each has its own, so that none can signal,
-//! trace, stop or slow another, and none can read the control socket.
+//! Accounts of the processes that do not run as root. Each process has its own, so that none can signal, trace, stop or
+//! slow another, or read the control socket.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ pub type Account = (u32, u32);
 const PREFIX: &str = "spared-";
 /// Ids for processes without an account of that name. Neither systemd nor Debian assigns them.
 const NUMBERS: RangeInclusive<u32> = 60706..=CHECK_ACCOUNT;
-/// Account and group of short-lived checks, which may run beside a running host.
+/// Account and group of short-lived checks, which may run at the same time as a host.
 pub const CHECK_ACCOUNT: u32 = 61183;
 
 /// Accounts in use, by process name. A name keeps its account for the life of this value.
@@ -22,8 +22,8 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// None if this process cannot change to them: it is not root, or its user namespace does not
-    /// map them all.
+    /// Creates an empty list. None if this process cannot change to the accounts: it is not root, or its user namespace
+    /// does not map all of them.
     pub fn new() -> Option<Self> {
         let may = rustix::process::geteuid().is_root();
         let has = |map| [NUMBERS.start(), NUMBERS.end()].map(|id| is_mapped(map, *id));
@@ -31,8 +31,8 @@ impl Accounts {
         (may && has_all).then(Self::default)
     }
 
-    /// The account `spared-NAME` if it exists, else an unused id, preferably `kept`, the owner of
-    /// the process's files, and none of `others`, to whom files of other processes belong.
+    /// The account `spared-NAME` if it exists, otherwise an unused id. It prefers `kept`, the owner of the process's
+    /// files, and never chooses one of `others`, which own files of other processes.
     pub fn of(&mut self, name: &str, kept: Option<u32>, others: &[u32]) -> Account {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         self.choose(&passwd, name, kept, others)
@@ -50,7 +50,7 @@ impl Accounts {
                 let is_given = given.any(|(uid, _)| uid == id);
                 !is_given && !others.contains(id) && !is_taken(passwd, *id)
             });
-            // with all ids in use, the last one is shared
+            // if all ids are in use, the last one is shared
             let id = free.next().unwrap_or(CHECK_ACCOUNT);
             (id, id)
         });
@@ -70,7 +70,7 @@ fn is_taken(passwd: &str, id: u32) -> bool {
     users.any(|uid| uid == Some(id.as_str()))
 }
 
-/// A user's id and group.
+/// User id and group id of a user.
 pub fn user(name: &str) -> Option<Account> {
     user_in(&fs::read_to_string("/etc/passwd").ok()?, name)
 }
@@ -80,7 +80,7 @@ fn user_in(passwd: &str, name: &str) -> Option<Account> {
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
-/// A group's id.
+/// Id of a group.
 pub fn group(name: &str) -> Option<u32> {
     let groups = fs::read_to_string("/etc/group").ok()?;
     entry(&groups, name)?.get(2)?.parse().ok()
@@ -93,7 +93,7 @@ fn entry<'t>(table: &'t str, name: &str) -> Option<Vec<&'t str>> {
     entries.find(|fields| fields.first() == Some(&name))
 }
 
-// In a user namespace, only mapped ids exist.
+// Returns true if an id exists: in a user namespace, only mapped ids do.
 fn is_mapped(map: &str, id: u32) -> bool {
     let map = fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
     is_within(&map, id)
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// Whoever is installed later would read them, and their own process would not.
+    /// Otherwise a plugin that is installed later could read the files, and their own process could not.
     #[test]
     fn a_number_to_whom_files_of_another_belong_is_nobody_elses() {
         let mut accounts = Accounts::default();

@@ -1,9 +1,9 @@
-//! Starts this program in another mode, as a child process with its descriptors in place; in the
-//! child, finds these descriptors. A process that the starter has started is handled alike.
+//! Starts this program in another mode, as a child process with its descriptors in place. In the child, it finds these
+//! descriptors. A process that the starter has started is handled in the same way.
 //!
-//! The SDK's `child` runs other programs for their output, in safe Rust. This module places
-//! descriptors and gives up privileges between fork and exec, which is `unsafe`, and keeps no
-//! output. Plugins need the former and may not have the latter, so they are apart.
+//! The SDK's `child` runs other programs for their output, in safe Rust. This module places descriptors and gives up
+//! privileges between fork and exec, which is `unsafe`, and keeps no output. Plugins need the former and must not have
+//! the latter, so the two are separate.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -22,13 +22,13 @@ use super::about;
 use super::poller::is_readable;
 use super::starter::Starter;
 
-/// The socket to the host, in the child.
+/// Number of the socket to the host, in the child.
 pub const SOCKET_FD: RawFd = 3;
 
-/// PATH of the child. From this process's environment it gets only SPARED_LOG and RUST_BACKTRACE.
+/// PATH of the child. It inherits only SPARED_LOG and RUST_BACKTRACE from this process's environment.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A process of this one's, or of the starter's. Dropped alive, it is killed.
+/// Child process of this process or of the starter. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Child {
     process: Process,
@@ -42,19 +42,19 @@ enum Process {
     Started { number: u64, pid: u32, by: Starter },
 }
 
-/// What the kernel told when the process was reaped.
+/// Result that the kernel reported when the process was reaped.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
-    /// None if the starter that could have told it is gone.
+    /// Exit status; None if the starter that could have reported it is gone.
     status: Option<ExitStatus>,
-    /// Most memory that it had at once, in bytes.
+    /// Peak memory in bytes.
     peak: u64,
 }
 
 impl Child {
-    /// Starts `exe`, as `account` if one is given, with `errors` as its error output and each
-    /// descriptor of `placed` under its number, from 3 up without a gap. The calling thread must
-    /// outlive the child, which takes the end of that thread for the end of the host.
+    /// Starts `exe`. It runs as `account` if one is given, with `errors` as its error output and each descriptor of
+    /// `placed` under its number, from 3 up without a gap. The calling thread must outlive the child, which takes the
+    /// end of that thread for the end of the host.
     ///
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.
@@ -73,7 +73,7 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
-            // Ctrl-C in a terminal is only for the host, which lets its plugins resign.
+            // Ctrl-C in a terminal must reach only the host, which lets its plugins resign.
             .process_group(0);
         for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {
             if let Some(value) = std::env::var_os(kept) {
@@ -96,7 +96,8 @@ impl Child {
         })
     }
 
-    /// A process that the starter has started, and reaps only when told to, so that its id stays its own.
+    /// Wraps a process that the starter has started. The starter reaps it only when told to, so that its id is not used
+    /// again.
     ///
     /// # Errors
     /// The kernel's: no descriptor left.
@@ -117,12 +118,12 @@ impl Child {
         }
     }
 
-    /// Readable once the process has ended.
+    /// Descriptor that is readable once the process has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// Sends SIGKILL; [`exit`](Self::exit) tells when the process has ended.
+    /// Sends SIGKILL. [`exit`](Self::exit) reports when the process has ended.
     pub fn kill(&self) {
         if self.ended.is_some() {
             return;
@@ -137,7 +138,7 @@ impl Child {
         }
     }
 
-    /// Exit reason, such as "was killed by SIGKILL"; None while it runs. Waits for up to 2 ms, as a
+    /// Exit reason, such as "was killed by SIGKILL"; None while the process runs. Waits for up to 2 ms, because a
     /// process may end shortly after its socket is closed.
     pub fn exit_reason(&mut self) -> Option<String> {
         const BEHIND: Duration = Duration::from_millis(2);
@@ -148,12 +149,12 @@ impl Child {
         }
     }
 
-    /// Whether it has ended and is reaped. Never waits.
+    /// Returns true if the process has ended and is reaped. Never waits.
     pub fn has_ended(&mut self) -> bool {
         self.reap().is_some()
     }
 
-    /// Exit status, as wait(2) gives it; None while it runs, and if nobody knows it. Never waits.
+    /// Exit status, as wait(2) returns it; None while the process runs, and if nobody knows it. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
         self.reap()?.status
     }
@@ -169,25 +170,25 @@ impl Child {
         self.ended
     }
 
-    /// Most memory that it or a child of its had at once, in bytes; 0 while it runs.
+    /// Peak memory of the process or a child of it, in bytes; 0 while it runs.
     pub fn peak(&self) -> u64 {
         self.ended.map_or(0, |ended| ended.peak)
     }
 
-    /// The same without CAP_KILL, which the unit of systemd lacks. Only the effective user of this thread changes
-    /// meanwhile, so that the process may not signal or trace this one.
+    /// Sends SIGKILL without CAP_KILL, which systemd's unit lacks: it changes to the account of the process. Only the
+    /// effective user of this thread changes meanwhile, so that the process may not signal or trace this one.
     fn kill_as_its_account(&self) -> io::Result<()> {
         let account = about::account(self.pid()).ok_or(Errno::SRCH)?;
         let dumpable = dumpable_behavior()?;
         set_effective_user(Uid::from_raw(account))?;
         let killed = pidfd_send_signal(&self.pidfd, Signal::KILL);
         set_effective_user(Uid::ROOT)?;
-        // A change of the user clears it, and with it the dump of a crash.
+        // A change of the user clears this setting, which a dump after a crash needs.
         set_dumpable_behavior(dumpable)?;
         Ok(killed?)
     }
 
-    /// Waits for `most`; whether the process has ended.
+    /// Waits at most for `most`. Returns true if the process has ended.
     pub fn wait(&self, most: Duration) -> bool {
         is_readable(&self.pidfd, most)
     }
@@ -210,7 +211,7 @@ fn set_effective_user(user: Uid) -> rustix::io::Result<()> {
     set_thread_res_uid(None, user, None)
 }
 
-/// As `try_wait`, which does not tell the memory. Nobody else waits for this child.
+/// Reaps a process like `try_wait`, which does not report the memory. Nobody else waits for this child.
 fn reap(pid: u32) -> Option<Ended> {
     let pid = libc::pid_t::try_from(pid).ok()?;
     let mut status = 0;
@@ -255,8 +256,8 @@ fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Places descriptors where the child looks for them. The lowest numbers are taken by descriptors
-/// of the caller, so no place is a number that `Command` uses itself.
+/// Places descriptors at the numbers where the child expects them. Descriptors of the caller take the lowest numbers,
+/// so no place is a number that `Command` uses itself.
 fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<()> {
     const ABOVE_ALL_PLACES: RawFd = 10;
     let errno = |result: i32| match result {
@@ -279,8 +280,8 @@ fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<
     Ok(())
 }
 
-/// Changes the account and empties the bounding set, so that no capability can come back, not by
-/// the capabilities of a file either.
+/// Changes the account and empties the bounding set, so that no capability can come back, not even by the capabilities
+/// of a file.
 fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
     const MORE_THAN_THERE_ARE: libc::c_ulong = 64;
     let check = |result: libc::c_long| match result {
@@ -290,7 +291,7 @@ fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
     // SAFETY: plain calls on numbers. The group goes first, as afterwards it may not be changed.
     unsafe {
         for capability in 0..MORE_THAN_THERE_ARE {
-            // The kernel refuses those that it does not know.
+            // The kernel refuses numbers that it does not know.
             let _ = libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
         }
         check(libc::syscall(libc::SYS_setgroups, 0, 0))?;
@@ -299,7 +300,7 @@ fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
     }
 }
 
-/// In the child: its socket to the host, if [`SOCKET_FD`] is one. To be called once.
+/// Socket to the host, in the child, if [`SOCKET_FD`] is one. To be called once.
 pub fn inherited_socket() -> Option<OwnedFd> {
     // SAFETY: a number that is not open makes the checks below fail.
     let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
@@ -312,7 +313,7 @@ pub fn inherited_socket() -> Option<OwnedFd> {
     None
 }
 
-/// In the child, before it opens anything: closes whatever the host forgot to mark close-on-exec.
+/// Closes all descriptors that the host forgot to mark close-on-exec. The child calls it before it opens anything.
 /// `first` is the first number that the host did not place.
 pub fn close_from(first: RawFd) {
     debug_assert!(first > SOCKET_FD);

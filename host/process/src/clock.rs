@@ -9,7 +9,7 @@ pub use spared_records::monotonic::now_ns as monotonic_ns;
 
 use spared_records::monotonic::nanoseconds;
 
-/// CPU time of the calling thread: time spent, without that in which others had the CPU.
+/// CPU time of the calling thread, without time in which others had the CPU.
 pub fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
@@ -48,7 +48,7 @@ pub fn before_ms(ms: u64) -> String {
     at(wall_ms().saturating_sub(ms))
 }
 
-/// A local time for a sentence: without the date if it is today's.
+/// Local time for a sentence, without the date if it is today's.
 pub fn brief(at: &str) -> String {
     let today = now();
     match (at.get(..10), at.get(11..19)) {

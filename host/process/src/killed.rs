@@ -1,11 +1,11 @@
-//! Processes that were killed and are not reaped yet.
+//! Keeps processes that were killed and are not reaped yet.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Child;
 
-/// Time that the kernel may take to end a process. Longer means that it waits in a system call that
+/// Maximum time that the kernel needs to end a process. After a longer time, the process waits in a system call that
 /// nothing interrupts, such as one for a disk that hangs.
 const LINGERING: Duration = Duration::from_secs(2);
 
@@ -24,7 +24,7 @@ impl Killed {
         }
     }
 
-    /// Handles the exit of a process; false if it is none of these.
+    /// Handles the exit of a process. Returns false if the process is not in this list.
     pub fn handle_exit(&mut self, serial: u64) -> bool {
         let Some((child, _)) = self.children.get_mut(&serial) else {
             return false;
@@ -35,12 +35,12 @@ impl Killed {
         true
     }
 
-    /// Reaps those whose end was reported while the starter did not answer.
+    /// Reaps processes whose end was reported while the starter did not answer.
     pub fn reap(&mut self) {
         self.children.retain(|_, (child, _)| !child.has_ended());
     }
 
-    /// Whether this one has not ended in time.
+    /// Returns true if this process has not ended in time.
     pub fn is_lingering(&self, now: Instant, serial: u64) -> bool {
         let child = self.children.get(&serial);
         child.is_some_and(|(_, since)| now.saturating_duration_since(*since) >= LINGERING)

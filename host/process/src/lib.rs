@@ -1,13 +1,15 @@
-//! Child processes: what workers and the link's process have in common.
+//! Child processes: the common parts of workers and of the link's process.
 //!
-//! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
-//! one that hangs, `OwnTime` one that takes too long; `RestartBudget` decides when it is started again; `Killed` keeps killed
-//! processes until they are reaped; [`starter`] is who starts them; [`service`] tells systemd; `Subprocess`
-//! does this for a part of this program, and its `Owner` hears it. `spared_records` carries messages and descriptors,
-//! [`account`] chooses the account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly
-//! work is done, and [`poller`] says who has sent something; [`signals`] are the host's own. The messages themselves, and what follows from an end, belong to the owner.
+//! `Child` starts a process with its descriptors in place and reports its exit reason. `Pings` finds a process that
+//! hangs, and `OwnTime` one that takes too long. `RestartBudget` decides when it is started again, and `Killed` keeps
+//! killed processes until they are reaped. [`starter`] is the interface to whoever starts them, and [`service`] reports
+//! to systemd. `Subprocess` does all this for a part of this program, and its `Owner` handles its messages.
 //!
-//! Nothing here waits but a start and a reaping, for the starter's answer; time is an argument.
+//! `spared_records` carries messages and descriptors, [`account`] chooses the account of a process, [`limit`] bounds
+//! what a process sends, and [`pace`] bounds how often costly work is done. [`poller`] reports who has sent something,
+//! and [`signals`] are those of the host. The messages themselves, and what follows from an end, belong to the owner.
+//!
+//! Only a start and a reaping wait here, for the starter's answer. Time is an argument.
 
 pub mod about;
 pub mod account;

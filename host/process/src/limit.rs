@@ -5,14 +5,14 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-/// Allows `rate` events a second, and `burst` at once.
+/// Token bucket that allows `rate` events a second, and `burst` at once.
 #[derive(Debug)]
 pub struct Limit {
     rate: f64,
     burst: f64,
     tokens: f64,
     filled_at: Instant,
-    /// Refused since the last call of `take_suppressed_count`.
+    /// Number of refusals since the last call of `take_suppressed_count`.
     refused: u64,
 }
 
@@ -27,7 +27,7 @@ impl Limit {
         }
     }
 
-    /// Takes one token; false if there is none.
+    /// Takes one token. Returns false if there is none.
     pub fn take(&mut self, now: Instant) -> bool {
         self.fill(now);
         if self.tokens < 1.0 {
@@ -38,13 +38,13 @@ impl Limit {
         true
     }
 
-    /// Takes `amount` tokens for what has happened already, on credit if need be.
+    /// Takes `amount` tokens for what has happened already; the bucket may become negative.
     pub fn charge(&mut self, now: Instant, amount: f64) {
         self.fill(now);
         self.tokens -= amount;
     }
 
-    /// Time until nothing is owed; None if nothing is.
+    /// Time until the bucket is no longer negative; None if it is not.
     pub fn debt(&self) -> Option<Duration> {
         let owed = -self.tokens;
         (owed > 0.0).then(|| Duration::from_secs_f64(owed / self.rate))

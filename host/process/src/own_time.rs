@@ -1,30 +1,30 @@
-//! Limits the time that a process may take for one thing. Time that it spent waiting for a CPU or a disk does not
-//! count, for a while: on a machine that is overloaded all take longer.
+//! Limits the time that a process may take for one task. Time that it spent waiting for a CPU or a disk does not count,
+//! for a while: on an overloaded machine all tasks take longer.
 
 use std::time::{Duration, Instant};
 
 use super::Usage;
 
-/// Own time after which it takes too long: as a process that does not answer its pings.
+/// Maximum own time for a task, similar to the limit of a process that does not answer its pings.
 const OWN_MAX: Duration = Duration::from_secs(3);
-/// Time of whatever cause after which nobody waits any more.
+/// Maximum time for a task, whatever the cause.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Times between two looks. A wait that has ended is known; one that lasts hides what was before it.
+/// Bounds of the time between two looks. A wait that has ended is known; one that lasts hides what was before it.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const LOOK_MIN: Duration = Duration::from_millis(50);
 
-/// What a process has taken for one thing.
+/// Time that a process has taken for one task.
 #[derive(Debug)]
 pub struct OwnTime {
     begun: Instant,
     looked: Instant,
-    /// At the last look, if the kernel reports it.
+    /// Usage at the last look, if the kernel reports it.
     usage: Option<Usage>,
     own: Duration,
 }
 
 impl OwnTime {
-    /// It begins. `usage` is the present one.
+    /// Begins the task. `usage` is the present one.
     pub fn new(now: Instant, usage: Option<Usage>) -> Self {
         Self {
             begun: now,
@@ -41,9 +41,9 @@ impl OwnTime {
         next.min(self.begun + LONGEST)
     }
 
-    /// Looks at the process, and says that it took too long, if it did.
+    /// Looks at the process. Returns a sentence if it took too long.
     pub fn look(&mut self, now: Instant, usage: Option<Usage>) -> Option<String> {
-        // who looks may have been stopped itself
+        // this process may have been stopped itself
         let passed = now.saturating_duration_since(self.looked).min(LOOK_MAX);
         let used = self.usage.zip(usage);
         self.own += used.map_or(passed, |(last, now)| now.own_since(last, passed));
@@ -65,7 +65,7 @@ impl OwnTime {
 mod tests {
     use super::*;
 
-    /// Seconds until it takes too long, and what is said, of a process that is looked at when it is due.
+    /// Seconds until the process takes too long, and the sentence, if it is looked at whenever it is due.
     fn spent(usage: impl Fn(u64) -> Option<Usage>) -> (u64, String) {
         let begun = Instant::now();
         let mut time = OwnTime::new(begun, usage(0));
@@ -96,7 +96,7 @@ mod tests {
         let (passed_s, why) = spent(|passed_ms| Some(Usage::new(passed_ms / 20, 0, true)));
         assert_eq!(passed_s, 30);
         assert!(why.contains("waited for a processor or a disk"), "{why}");
-        // a third of a processor
+        // a process that gets a third of a processor
         let (passed_s, why) = spent(|passed_ms| Some(Usage::new(passed_ms / 3, 0, true)));
         assert_eq!((passed_s, why.as_str()), (9, "took longer than 3 s"));
     }

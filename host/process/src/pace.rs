@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 /// Pause after the work, in multiples of its duration: the work takes at most a tenth of the time.
 const PAUSE: u32 = 9;
-/// Shortest pause. What follows from the work, such as a message to the peer, takes the link's
-/// process more time than the work does.
+/// Minimum pause. The effects of the work, such as a message to the peer, take the link's process more time than the
+/// work itself.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Longest pause. A measured duration includes time in which other processes had the CPU.
+/// Maximum pause. A measured duration includes time in which other processes had the CPU.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Work that is wanted often, and done once for all requests within a pause. The first request is
-/// served at once.
+/// Work that is requested often, and done once for all requests within a pause. The first request is served at once.
 #[derive(Debug, Default)]
 pub struct Pace {
     is_wanted: bool,
@@ -31,7 +30,7 @@ impl Pace {
         self.is_wanted && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// Notes that the work was done, and how long it took.
+    /// Notes that the work was done, and its duration.
     pub fn handle_done(&mut self, begun: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(begun);
         self.is_wanted = false;

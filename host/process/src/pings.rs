@@ -1,5 +1,5 @@
-//! Finds processes that hang: each is pinged and has to answer. Time that a process spent waiting
-//! for a CPU or a disk does not count, so a starved process is not taken for one that hangs.
+//! Finds processes that hang: each is pinged and has to answer. Time that a process spent waiting for a CPU or a disk
+//! does not count, so that a starved process does not count as hanging.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use super::Usage;
 
 /// Time between two pings.
 pub const PING_EVERY: Duration = Duration::from_secs(1);
-/// Own time without an answer after which a process hangs: three pings, less the little time that
-/// other processes always take.
+/// Own time without an answer after which a process hangs: three pings, less the short time that other processes always
+/// take.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 /// Unanswered pings after which even a starved process counts as hanging.
 const MISSED_MAX: u32 = 60;
 
-/// Time without an answer, of whatever cause, after which nothing that the process said before is known to be so.
-/// With [`PING_EVERY`] before it, what stops is silent after 2.5 s.
+/// Time without an answer, for whatever cause, after which earlier statements of the process no longer count.
+/// [`PING_EVERY`] comes before it: a process that stops is silent after 2.5 s.
 const SILENT: Duration = Duration::from_millis(1_500);
 
-/// The pings of one process.
+/// Pings of one process.
 #[derive(Debug, Default)]
 pub struct Pings {
     number: u64,
     answered: u64,
-    /// Number of the last ping before a call that has not returned. The process does one after the other: an answer to
+    /// Number of the last ping before a call that has not returned. The process handles both in order, so an answer to
     /// a later ping is forged.
     before_call: Option<u64>,
     /// Own time of the process since its last answer.
@@ -34,8 +34,8 @@ pub struct Pings {
 }
 
 impl Pings {
-    /// Number of the next ping, one second after the last; None if the process hangs. `usage` is
-    /// the present one, if the kernel reports it.
+    /// Number of the next ping, one second after the last; None if the process hangs. `usage` is the present one, if
+    /// the kernel reports it.
     pub fn next(&mut self, usage: Option<Usage>) -> Option<u64> {
         let used = self.usage.zip(usage);
         let own = used.map_or(PING_EVERY, |(last, now)| now.own_since(last, PING_EVERY));
@@ -50,8 +50,8 @@ impl Pings {
         Some(self.number)
     }
 
-    /// The same for a process that was not read from for a part of that time, so that its answer
-    /// waits here.
+    /// Number of the next ping for a process that was not read from for a part of that second, so that its answer may
+    /// wait here.
     pub fn next_of_unread(&mut self, usage: Option<Usage>) -> Option<u64> {
         self.usage = usage;
         if self.missed() >= MISSED_MAX {
@@ -67,17 +67,17 @@ impl Pings {
         self.asked = Some((first, now));
     }
 
-    /// Notes that the process was told something that it has to do before it answers the pings from now on.
+    /// Notes that the process got a call, which it has to complete before it answers later pings.
     pub fn begin_call(&mut self) {
         self.before_call = Some(self.number);
     }
 
-    /// Notes that it has done so.
+    /// Notes that the call has returned.
     pub fn end_call(&mut self) {
         self.before_call = None;
     }
 
-    /// Handles an answer. One that was given before, or cannot be given yet, is ignored.
+    /// Handles an answer. An answer that arrived before, or cannot be true yet, is ignored.
     pub fn handle_pong(&mut self, number: u64) {
         if self.is_open(number) {
             self.answered = number;
@@ -87,17 +87,17 @@ impl Pings {
         }
     }
 
-    /// Whether it has not answered for so long that its state is not known.
+    /// Returns true if the process has not answered for so long that its state is unknown.
     pub fn is_silent(&self, now: Instant) -> bool {
         self.silent_at().is_some_and(|at| now >= at)
     }
 
-    /// Time from which it is silent, if it does not answer before.
+    /// Time from which the process is silent, if it does not answer before.
     pub fn silent_at(&self) -> Option<Instant> {
         self.asked.map(|(first, _)| first + SILENT)
     }
 
-    /// Whether this ping waits for its answer.
+    /// Returns true if this ping waits for its answer.
     pub fn is_open(&self, number: u64) -> bool {
         number > self.answered && number <= self.before_call.unwrap_or(self.number)
     }

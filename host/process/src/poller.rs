@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 
-/// Waits for one descriptor, for `most`; whether it is readable.
+/// Waits for one descriptor, at most for `most`. Returns true if it is readable.
 pub fn is_readable(fd: impl AsFd, most: Duration) -> bool {
     let fd = fd.as_fd();
     let most = Timespec::try_from(most).ok();
@@ -19,31 +19,32 @@ pub fn is_readable(fd: impl AsFd, most: Duration) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     Signal,
-    /// One of the kernel's descriptors.
+    /// Descriptor of the kernel's.
     Kernel,
     /// A worker's socket, by the worker's serial number.
     Worker(u64),
     /// A worker's error output.
     Errors(u64),
-    /// A worker's process has ended.
+    /// End of a worker's process.
     Exit(u64),
     Listener,
     /// A control connection, by its serial number.
     Client(u64),
     /// The socket of a process of the link, by its serial number.
     Link(u64),
-    /// A process of the link has ended.
+    /// End of a process of the link.
     LinkExit(u64),
     /// The socket of a process of the firewall, by its serial number.
     Firewall(u64),
-    /// A process of the firewall has ended.
+    /// End of a process of the firewall.
     FirewallExit(u64),
 }
 
 const EVENTS_MAX: usize = 64;
 const KIND_BITS: u32 = 4;
 
-/// An epoll instance, level-triggered but for the ends of processes: what is not read is reported again.
+/// An epoll instance. It is level-triggered: what is not read is reported again. Only ends of processes are reported
+/// once.
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -55,14 +56,14 @@ impl Poller {
         Ok(Self { epoll })
     }
 
-    /// Watches a descriptor for reading. Closing it ends that.
+    /// Watches a descriptor for reading, until it is closed.
     pub fn watch(&self, fd: impl AsFd, key: Key) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.encode());
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
     }
 
-    /// Watches a process for its end, which is reported once: until it is reaped it stays readable, and whoever reaps
-    /// it may not answer for a while.
+    /// Watches a process for its end, which is reported once: the descriptor stays readable until the process is
+    /// reaped, and the starter that reaps it may not answer for a while.
     pub fn watch_end(&self, pidfd: impl AsFd, key: Key) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.encode());
         let once = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
@@ -83,7 +84,7 @@ impl Poller {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Keys that are ready within `timeout`; None waits without a limit.
+    /// Returns the keys that are ready within `timeout`; None waits without a limit.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Key>> {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_MAX];
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());

@@ -1,45 +1,46 @@
-//! Decides when a process that ended is started again, given up, and tried once more.
+//! Decides when a process that ended is started again or given up, and when a process that was given up is tried once
+//! more.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Pause that the backoff begins with.
+/// First pause of the backoff.
 const SHORTEST: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(60);
 /// Number of ends within [`WINDOW`] that use up the budget.
 const BUDGET: usize = 5;
-/// How long starts may come to nothing for what the machine lacks before the process is given up as well.
+/// Time for which starts may fail because the machine lacks something, before the process is given up as well.
 const STARVED: Duration = Duration::from_secs(10);
-/// Longest pause between two of them: they cost little, and the machine may have what it lacked.
+/// Maximum pause between two such starts: they cost little, and the machine may soon have what it lacked.
 const STARVED_PAUSE: Duration = Duration::from_secs(2);
-/// How long a process that was given up has to run before it is trusted again.
+/// Time for which a process that was given up has to run before it is trusted again.
 pub const TRIAL: Duration = Duration::from_secs(20);
 
-/// Treatment of a process that ends again and again.
+/// Settings for a process that ends repeatedly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Pause after an end that follows none within [`WINDOW`].
+    /// Pause after an end without another one within [`WINDOW`] before it.
     first: Duration,
     longest: Duration,
     gives_up: bool,
 }
 
 impl Policy {
-    /// A plugin's worker: started again at once after its first end, as nobody may serve meanwhile;
-    /// given up when the budget is used up, then tried every 30 s.
+    /// A plugin's worker. It is started again at once after its first end, because nobody may serve meanwhile. It is
+    /// given up when the budget is used up, and then tried every 30 s.
     pub const WORKER: Policy = Policy {
         first: Duration::ZERO,
         longest: Duration::from_secs(30),
         gives_up: true,
     };
-    /// The link's process: never given up, and started again within 2 s, as the nodes cannot talk
-    /// without it.
+    /// The link's process. It is never given up, and is started again within 2 s, because the nodes cannot talk without
+    /// it.
     pub const LINK: Policy = Policy {
         first: SHORTEST,
         longest: Duration::from_secs(2),
         gives_up: false,
     };
-    /// The process of the firewall: never given up; its rules stay meanwhile.
+    /// The process of the firewall. It is never given up; its rules stay meanwhile.
     pub const FIREWALL: Policy = Policy {
         first: SHORTEST,
         longest: Duration::from_secs(30),
@@ -47,14 +48,14 @@ impl Policy {
     };
 }
 
-/// What to do after an end.
+/// Action after an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Start it again after this pause.
+    /// Start the process again after this pause.
     Restart(Duration),
-    /// It is given up from now on; try it after this pause.
+    /// The process is given up from now on; try it after this pause.
     GiveUp(Duration),
-    /// It was given up before, and ended again; try it once more after this pause.
+    /// The process was given up before and ended again; try it once more after this pause.
     TryAgain(Duration),
 }
 
@@ -66,18 +67,18 @@ impl Next {
     }
 }
 
-/// The restart budget of one process, and its backoff.
+/// Restart budget of one process, and its backoff.
 #[derive(Debug)]
 pub struct RestartBudget {
     policy: Policy,
     recent: VecDeque<Instant>,
     pause: Option<Duration>,
-    /// Starts that came to nothing since it ran last.
+    /// Failed starts since the process last ran.
     unstarted: Option<Unstarted>,
     is_given_up: bool,
 }
 
-/// Starts that came to nothing: the first, and the pause after the last.
+/// Failed starts: time of the first, and the pause after the last.
 #[derive(Clone, Copy, Debug)]
 struct Unstarted {
     first: Instant,
@@ -95,12 +96,12 @@ impl RestartBudget {
         }
     }
 
-    /// Whether it was given up and has not run for [`TRIAL`] since.
+    /// Returns true if the process was given up and has not run for [`TRIAL`] since.
     pub fn is_given_up(&self) -> bool {
         self.is_given_up
     }
 
-    /// Whether it has not ended, or failed to start, since its first start or the last refill.
+    /// Returns true if the process has neither ended nor failed to start since its first start or the last refill.
     pub fn is_full(&self) -> bool {
         self.recent.is_empty() && self.unstarted.is_none() && !self.is_given_up
     }
@@ -110,13 +111,13 @@ impl RestartBudget {
         *self = Self::new(self.policy);
     }
 
-    /// Handles that it runs.
+    /// Handles that the process runs.
     pub fn handle_started(&mut self) {
         self.unstarted = None;
     }
 
-    /// Handles a start that came to nothing because the machine lacked something, time above all. That says nothing
-    /// about the process, so it uses up no budget: what cannot be started for `STARVED` is given up.
+    /// Handles a start that failed because the machine lacked something, usually time. That says nothing about the
+    /// process, so it uses up no budget. A process that cannot be started for `STARVED` is given up.
     pub fn handle_unstarted(&mut self, now: Instant) -> Next {
         let before = self.unstarted;
         if self.is_given_up && before.is_none() {

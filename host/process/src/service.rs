@@ -1,4 +1,4 @@
-//! A service as systemd sees it: ready, reloading, stopping, alive, and a line of status. sd_notify(3), without its
+//! The service for systemd, by sd_notify(3) without its library: ready, reloading, stopping, alive, and a status line.
 //! library.
 
 use std::os::linux::net::SocketAddrExt;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::clock;
 
-/// The notification socket, and the line that systemd was last told. Without a socket, nothing is sent.
+/// Notification socket, and the last status line sent. Without a socket, nothing is sent.
 #[derive(Debug)]
 pub struct Service {
     socket: Option<UnixDatagram>,
-    /// Interval of the watchdog: systemd kills a service that is silent for longer.
+    /// Interval of systemd's watchdog, which kills a service that is silent for longer.
     watchdog: Option<Duration>,
     line: String,
 }
@@ -30,7 +30,7 @@ impl Service {
         self.send(&format!("READY=1\nSTATUS={line}\n"));
     }
 
-    /// Both variables in one message, as systemd 253 and later require.
+    /// Reports a reload: both variables in one message, as systemd 253 and later require.
     pub fn reloading(&self) {
         let usec = clock::monotonic_ns() / 1_000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n"));
@@ -40,7 +40,7 @@ impl Service {
         self.send("STOPPING=1\n");
     }
 
-    /// Tells the line if it has changed.
+    /// Sends the status line if it has changed.
     pub fn status(&mut self, line: String) {
         if line != self.line {
             self.send(&format!("STATUS={line}\n"));
@@ -48,14 +48,14 @@ impl Service {
         }
     }
 
-    /// Holds off systemd's watchdog, if there is one.
+    /// Reports to systemd's watchdog, if there is one, that the service is alive.
     pub fn alive(&self) {
         if self.watchdog.is_some() {
             self.send("WATCHDOG=1\n");
         }
     }
 
-    /// Longest time between two calls of [`alive`](Self::alive), if there is a watchdog.
+    /// Maximum time between two calls of [`alive`](Self::alive), if there is a watchdog.
     pub fn watchdog(&self) -> Option<Duration> {
         Some(self.watchdog? / 2)
     }

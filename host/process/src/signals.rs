@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-/// SIGHUP, SIGTERM and SIGINT.
+/// Flags of SIGHUP, SIGTERM and SIGINT.
 #[derive(Debug)]
 pub struct Signals {
     reader: UnixStream,
@@ -18,7 +18,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches the signals from now on.
     ///
     /// # Errors
     /// The kernel's: no descriptors left.
@@ -32,7 +32,7 @@ impl Signals {
         for signal in [SIGTERM, SIGINT] {
             flag::register_usize(signal, Arc::clone(&terminate), 1)?;
         }
-        // After the flags, so that the loop finds them set when it wakes.
+        // The pipes are registered after the flags, so that the loop finds the flags set when it wakes.
         for signal in [SIGHUP, SIGTERM, SIGINT] {
             low_level::pipe::register(signal, writer.try_clone()?)?;
         }
@@ -43,18 +43,18 @@ impl Signals {
         })
     }
 
-    /// Empties the descriptor; call it before looking at the flags.
+    /// Empties the descriptor. Call it before looking at the flags.
     pub fn acknowledge(&mut self) {
         let mut bytes = [0; 64];
         while matches!(self.reader.read(&mut bytes), Ok(1..)) {}
     }
 
-    /// SIGHUP came since the last call.
+    /// Returns true if SIGHUP came since the last call.
     pub fn take_hangup(&self) -> bool {
         self.hangup.swap(false, Ordering::SeqCst)
     }
 
-    /// SIGTERM or SIGINT came since the last call.
+    /// Returns true if SIGTERM or SIGINT came since the last call.
     pub fn take_terminate(&self) -> bool {
         self.terminate.swap(0, Ordering::SeqCst) > 0
     }

@@ -1,4 +1,5 @@
-//! A part of this program that runs as a process of its own: started, spoken with over a socket, started again when it ends.
+//! A part of this program that runs as a process of its own. It is started, exchanges messages over a socket, and is
+//! started again when it ends.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,15 +13,15 @@ use crate::starter::Starter;
 use crate::{Child, Killed, Policy, RestartBudget};
 use spared_records::{self, Receiver, SendError};
 
-/// The process, or none. What is told it, whether it answers and what its end means belong to the owner.
+/// The process, which may not be running. Its owner decides on messages, on missing answers and on its end.
 #[derive(Debug)]
 pub struct Subprocess {
     starter: Starter,
     what: Start,
-    /// Keys of its socket and of its end, by its serial number.
+    /// Keys of the socket and of the end of the process, by its serial number.
     keys: [fn(u64) -> Key; 2],
     running: Option<Running>,
-    /// Killed and not yet reaped.
+    /// Processes that were killed and are not reaped yet.
     dying: Killed,
     serial: u64,
     restart_budget: RestartBudget,
@@ -34,10 +35,10 @@ struct Running {
     receiver: Receiver,
 }
 
-/// Messages that one turn of the loop reads.
+/// Maximum number of messages that one turn of the loop reads.
 const BUDGET: usize = 64;
 
-/// Whoever has such a process: hears what it says, and that it ended.
+/// Owner of such a process. It handles the messages of the process and its end.
 pub trait Owner {
     type Said: Message;
 
@@ -45,10 +46,10 @@ pub trait Owner {
 
     fn handle_message(&mut self, now: Instant, said: Self::Said);
 
-    /// It ended, or nothing can come of it any more; why, as a part of a sentence about it.
+    /// Handles that the process ended, or that it can send nothing any more. `why` is a part of a sentence about it.
     fn handle_ended(&mut self, now: Instant, why: &str);
 
-    /// The key of its socket.
+    /// Handles the key of the socket.
     fn handle_readable(&mut self, now: Instant, serial: u64) {
         for _ in 0..BUDGET {
             if !self.process().is_running(serial) {
@@ -62,10 +63,10 @@ pub trait Owner {
         }
     }
 
-    /// The key of its end.
+    /// Handles the key of the end.
     fn handle_exit(&mut self, now: Instant, serial: u64) {
         if self.process().handle_exit(serial) {
-            // Its last words first.
+            // Its last messages come first.
             self.handle_readable(now, serial);
         }
         if self.process().is_running(serial) {
@@ -75,7 +76,7 @@ pub trait Owner {
 }
 
 impl Subprocess {
-    /// No process yet.
+    /// Creates the owner's end; no process runs yet.
     pub fn new(starter: Starter, what: Start, keys: [fn(u64) -> Key; 2], policy: Policy) -> Self {
         Self {
             starter,
@@ -91,10 +92,10 @@ impl Subprocess {
 
     // ---- life
 
-    /// Starts a process in place of none; not again before the next end.
+    /// Starts a process while none runs. No other start is planned before it ends.
     ///
     /// # Errors
-    /// The kernel's, or why the starter started none.
+    /// The kernel's, or the reason why the starter started no process.
     pub fn start(&mut self, poller: &Poller) -> io::Result<()> {
         self.start_at = None;
         self.serial += 1;
@@ -115,14 +116,14 @@ impl Subprocess {
         Ok(())
     }
 
-    /// Plans the next start after an end, or a start that failed. Returns the pause until then.
+    /// Plans the next start, after an end or a failed start. Returns the pause until then.
     pub fn plan_start(&mut self, now: Instant) -> Duration {
         let pause = self.restart_budget.handle_end(now).pause();
         self.start_at = Some(now + pause);
         pause
     }
 
-    /// Plans no start any more.
+    /// Cancels the planned start.
     pub fn stay_ended(&mut self) {
         self.start_at = None;
     }
@@ -132,17 +133,17 @@ impl Subprocess {
         self.start_at
     }
 
-    /// Whether the time of the planned start has come.
+    /// Returns true if the time of the planned start has come.
     pub fn is_due(&self, now: Instant) -> bool {
         self.start_at.is_some_and(|at| now >= at)
     }
 
-    /// Why it ended, if it did; waits as [`Child::exit_reason`] does.
+    /// Reason why the process ended, if it did. Waits as [`Child::exit_reason`] does.
     pub fn exit_reason(&mut self) -> Option<String> {
         self.running.as_mut()?.child.exit_reason()
     }
 
-    /// Kills the process. False if none runs.
+    /// Kills the process. Returns false if none runs.
     pub fn kill(&mut self, now: Instant) -> bool {
         let Some(running) = self.running.take() else {
             return false;
@@ -151,22 +152,23 @@ impl Subprocess {
         true
     }
 
-    /// Handles the key of an end. Whether it is that of the process in charge: what it sent last is to be read first.
+    /// Handles the key of an end. Returns true if it is the end of the current process: its last messages are to be
+    /// read first.
     pub fn handle_exit(&mut self, serial: u64) -> bool {
         !self.dying.handle_exit(serial) && self.is_running(serial)
     }
 
-    /// Reaps what was killed and could not be reaped at its end. To be called at each turn of the loop.
+    /// Reaps processes that could not be reaped when they ended. To be called at each turn of the loop.
     pub fn handle_timeout(&mut self) {
         self.dying.reap();
     }
 
     // ---- speaking
 
-    /// Sends at once or not at all; nobody running is no fault.
+    /// Sends a message at once or not at all. If no process runs, that is not an error.
     ///
     /// # Errors
-    /// Why it cannot be reached, as a part of a sentence about it.
+    /// The reason why the process cannot be reached, as a part of a sentence about it.
     pub fn send<M: Message>(
         &self,
         message: &M,
@@ -177,10 +179,10 @@ impl Subprocess {
         sent.map_err(|error| error.of_it())
     }
 
-    /// The same for a message that is a record already.
+    /// Sends a message that is already encoded as a record, as [`send`](Self::send) does.
     ///
     /// # Errors
-    /// See [`SendError`]: of a full socket the owner may think otherwise.
+    /// See [`SendError`]. The owner may treat a full socket differently.
     pub fn transmit(&self, record: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), SendError> {
         let Some(running) = &self.running else {
             return Ok(());
@@ -188,10 +190,11 @@ impl Subprocess {
         spared_records::transmit(running.socket.as_fd(), record, descriptors)
     }
 
-    /// Its next message; None if there is none yet, or nobody runs. Descriptors with it are closed.
+    /// Next message of the process; None if there is none yet, or no process runs. Descriptors with the message are
+    /// closed.
     ///
     /// # Errors
-    /// Why nothing can come any more, as a part of a sentence about it.
+    /// The reason why nothing can arrive any more, as a part of a sentence about the process.
     pub fn receive<M: Message>(&mut self) -> Result<Option<M>, String> {
         let Some(running) = &mut self.running else {
             return Ok(None);
@@ -208,17 +211,17 @@ impl Subprocess {
         self.running.is_some()
     }
 
-    /// Whether the process with that serial number runs.
+    /// Returns true if the process with this serial number runs.
     pub fn is_running(&self, serial: u64) -> bool {
         self.is_up() && serial == self.serial
     }
 
-    /// Its process id.
+    /// Process id of the process.
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().map(|it| it.child.pid())
     }
 
-    /// What is readable when it has sent something.
+    /// Socket, which is readable when the process has sent something.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.running.as_ref().map(|it| it.socket.as_fd())
     }

@@ -21,7 +21,7 @@ fn millis(next: Next) -> u128 {
     next.pause().as_millis()
 }
 
-/// Its answer may wait in a socket that the host does not read at the moment, but not for ever.
+/// The answer may wait in a socket that the host does not read at the moment, but only for a bounded time.
 #[test]
 fn a_process_that_is_not_read_from_is_not_taken_for_one_that_hangs_for_a_minute() {
     let mut pings = Pings::default();
@@ -91,7 +91,7 @@ fn starts_that_the_machine_is_too_slow_for_are_repeated_and_given_up_after_ten_s
         let next = restarts.handle_unstarted(now);
         assert_eq!(next, Next::TryAgain(Duration::from_secs(2)));
     }
-    // it started, and crashes
+    // the process starts, and crashes
     restarts.handle_started();
     assert_eq!(
         restarts.handle_end(now),
@@ -115,7 +115,7 @@ fn starts_that_come_to_nothing_leave_the_whole_budget_for_crashes() {
     let ends: Vec<_> = (0..5).map(|_| restarts.handle_end(now)).collect();
     let pauses: Vec<_> = ends.iter().map(|next| millis(*next)).collect();
     assert_eq!(pauses, [0, 200, 400, 800, 30_000]);
-    // given up for its crashes, it is not tried more often for what the machine lacks
+    // a process given up for its crashes is not tried more often when the machine lacks something
     restarts.handle_started();
     assert_eq!(
         restarts.handle_unstarted(now),
@@ -163,7 +163,7 @@ fn a_process_that_answers_nothing_hangs_after_three_seconds_of_its_own() {
         }
         let asked = (0..100).take_while(|_| {
             let number = pings.next(usage);
-            // an earlier answer does not count
+            // an answer to an earlier ping does not count
             pings.handle_pong(10);
             number.is_some()
         });
@@ -182,7 +182,7 @@ fn a_late_answer_is_one_too() {
     assert_eq!((first, pings.missed()), (1, 1));
 }
 
-/// A thread of its own may answer for it, but not for what it has not done yet.
+/// Another thread of the process may answer the ping, but not for work that is not done yet.
 #[test]
 fn an_answer_that_overtakes_a_call_is_none() {
     let mut pings = Pings::default();
@@ -218,7 +218,7 @@ fn a_loop_without_end_is_found_by_the_time_that_it_burns() {
     assert_eq!(asked.count(), 5);
 }
 
-/// With a real process that is alive when it is killed.
+/// Uses a real process, which is alive when it is killed.
 #[test]
 fn what_was_killed_is_kept_until_it_is_reaped() {
     let exe = std::path::Path::new("/bin/sleep");
@@ -232,7 +232,7 @@ fn what_was_killed_is_kept_until_it_is_reaped() {
     let deadline = now + Duration::from_secs(10);
     while std::fs::exists(format!("/proc/{pid}")).unwrap() {
         assert!(Instant::now() < deadline, "{pid} lives on");
-        // false once it was reaped
+        // false once it is reaped
         killed.handle_exit(7);
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -272,14 +272,14 @@ fn who_does_not_answer_is_silent_after_a_second_and_a_half() {
     let second = ask(&mut pings, 1_000);
     let third = ask(&mut pings, 2_000);
     assert!(!pings.is_silent(at(2_499)) && pings.is_silent(at(2_500)));
-    // late, and it lives
+    // the answer is late, but the process lives
     pings.handle_pong(second);
     assert!(!pings.is_silent(at(3_499)) && pings.is_silent(at(3_500)));
     pings.handle_pong(third);
     assert!(!pings.is_silent(at(60_000)));
 }
 
-/// As in the unit of systemd, whose bounding set has no CAP_KILL.
+/// As in systemd's unit, whose bounding set has no CAP_KILL.
 #[test]
 fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
     const ACCOUNT: (u32, u32) = (60777, 60777);
@@ -287,7 +287,7 @@ fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
         eprintln!("skipped: this process may not change its account (not root?)");
         return;
     }
-    // Only this thread is without it, and the child dies with the thread.
+    // Only this thread lacks the capability, and the child dies with the thread.
     let without = || {
         let sleep = Path::new("/bin/sleep");
         let (one, other) = spared_records::pair().unwrap();
@@ -320,7 +320,7 @@ fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
     thread::spawn(without).join().unwrap();
 }
 
-/// Notes whom it is told to abandon, and answers nothing of use.
+/// Starter that notes which processes it has to abandon, and starts nothing.
 #[derive(Debug, Default)]
 struct Notes(Vec<u64>);
 

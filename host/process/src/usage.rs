@@ -1,4 +1,4 @@
-//! CPU time of a process, from /proc.
+//! Reads the CPU time of a process from /proc.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use super::about::{self, Reread};
 /// CPU time of a process's first thread, the one that answers pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Time that it ran.
+    /// Time for which the thread ran.
     ran: Duration,
-    /// Time that it was ready to run, without a CPU.
+    /// Time for which the thread was ready to run, without a CPU.
     waited: Duration,
-    /// Whether it runs, is ready to run, or waits for a disk.
+    /// True if the thread runs, is ready to run, or waits for a disk.
     is_busy: bool,
 }
 
 impl Usage {
-    /// None if the kernel does not report it.
+    /// Reads the usage; None if the kernel does not report it.
     pub fn of(pid: u32) -> Option<Self> {
         Self::parse(&about::text(pid, "stat")?, &about::text(pid, "schedstat")?)
     }
 
-    /// Without its state, which the kernel takes longer to tell than its times.
+    /// Reads the times without the state: the kernel needs longer to report the state than the times.
     fn times(schedstat: &str) -> Option<Self> {
         let mut times = schedstat.split_ascii_whitespace();
         let mut time = || Some(Duration::from_nanos(times.next()?.parse().ok()?));
@@ -41,7 +41,7 @@ impl Usage {
         }
     }
 
-    // The process's name in parentheses may contain anything.
+    // Reads both files. The process's name in parentheses may contain anything.
     fn parse(stat: &str, schedstat: &str) -> Option<Self> {
         let (_, rest) = stat.rsplit_once(") ")?;
         Some(Self {
@@ -50,8 +50,8 @@ impl Usage {
         })
     }
 
-    /// Part of `passed`, the time since `before`, that the process could use. The kernel counts a
-    /// wait only when it ends, so for a process that waits now only its running time is certain.
+    /// Part of `passed`, the time since `before`, that the process could use. The kernel counts a wait only when it
+    /// ends, so for a process that waits now only its running time is certain.
     pub fn own_since(self, before: Self, passed: Duration) -> Duration {
         let own = match self.is_busy {
             true => self.ran.saturating_sub(before.ran),
@@ -61,7 +61,7 @@ impl Usage {
     }
 }
 
-/// CPU time of a process that is looked at every second.
+/// CPU time of a process that is checked every second.
 #[derive(Debug)]
 pub struct Gauge {
     pid: u32,
@@ -74,7 +74,7 @@ impl Gauge {
         Self { pid, times }
     }
 
-    /// The present usage; None if the kernel does not report it. The state of the process matters only if an answer
+    /// Present usage; None if the kernel does not report it. The state of the process is read only if an answer
     /// `is_late`.
     pub fn look(&mut self, is_late: bool) -> Option<Usage> {
         let times = self.times.text()?;
@@ -101,17 +101,17 @@ mod tests {
     fn who_sleeps_or_spins_has_all_the_time_and_who_waits_has_what_it_ran() {
         let before = usage(100, 50, "S");
         for (now, own_ms) in [
-            // asleep: hangs in a call, or has nothing to do
+            // asleep: the process hangs in a call, or has nothing to do
             (usage(100, 50, "S"), 1000),
             (usage(100, 950, "S"), 100),
             (usage(110, 5_000, "S"), 0),
-            // stopped by a signal
+            // the process was stopped by a signal
             (usage(100, 50, "T"), 1000),
-            // an endless loop, alone and beside others
+            // an endless loop, alone and with other processes
             (usage(1_100, 50, "R"), 1000),
             (usage(150, 50, "R"), 50),
             (usage(150, 900, "R"), 50),
-            // waits for a disk
+            // the process waits for a disk
             (usage(100, 50, "D"), 0),
         ] {
             let own = now.own_since(before, SECOND);
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(Usage::parse("7 (a) S 1", "x y z"), None);
     }
 
-    /// The real file, of this process: its first thread exists as long as it does.
+    /// Reads the real file of this process: its first thread exists as long as the process does.
     #[test]
     fn a_process_that_is_there_has_a_usage() {
         assert!(Usage::of(std::process::id()).is_some());

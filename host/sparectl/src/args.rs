@@ -1,4 +1,4 @@
-//! The command line, as a [`Command`].
+//! Converts the command line to a [`Command`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,23 +17,23 @@ pub struct Args {
     pub runtime_dir: PathBuf,
     pub json: bool,
     pub verbose: bool,
-    /// The node to query, over the link; None: this one.
+    /// Node to query, over the link; None for this node.
     pub node: Option<String>,
     pub command: Command,
 }
 
 #[derive(Debug, PartialEq)]
 pub enum Command {
-    /// Answered by the daemon.
+    /// Request that the daemon answers.
     Ask(Request),
     Watch,
-    /// Passed on to `spared check`.
+    /// Options are passed on to `spared check`.
     Check {
         peer: bool,
         argv: Vec<OsString>,
     },
     Probe(Probe),
-    /// Words are those of `spared report`.
+    /// Options are passed on to `spared report`.
     Report {
         out: Option<PathBuf>,
         argv: Vec<OsString>,
@@ -48,16 +48,16 @@ pub enum Command {
 
 #[derive(Debug, PartialEq)]
 pub enum Probe {
-    /// As `status`.
+    /// Exit code of `status`.
     Ready,
-    /// Whether the daemon answers.
+    /// Success if the daemon answers.
     Live,
-    /// Whether this node is active for the group, or for every group.
+    /// Success if this node is active for the group, or for every group.
     Active { group: Option<String> },
 }
 
 /// # Errors
-/// The fault in the words, or the requested help or version.
+/// A fault in the arguments, or the requested help or version.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
     let line = Line::try_parse_from(argv)?;
     let command = command(line.verb)?;
@@ -78,8 +78,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
     })
 }
 
-/// The script by which a shell completes verbs and options; in bash and fish also the plugins that run,
-/// and their words.
+/// Script by which a shell completes verbs and options; in bash and fish also the running plugins and their words.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Line::command(), "sparectl", &mut script);
@@ -145,7 +144,7 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
     })
 }
 
-/// The link brings no answer of the other node to these.
+/// Returns true for commands that the other node cannot answer over the link.
 fn runs_here(command: &Command) -> bool {
     match command {
         Command::Ask(_) | Command::Watch | Command::Probe(_) => false,

@@ -1,5 +1,4 @@
-//! `sparectl check`: runs `spared check`, which reads the same files with the same code as the
-//! daemon does.
+//! `sparectl check`: runs `spared check`, which reads the same files with the same code as the daemon.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use crate::{EXIT_DOWN, EXIT_FAILED, ask, output, render};
 
 const INSTALLED: &str = "/usr/sbin/spared";
 
-/// Checks the files here, and with `peer` compares them with those of the other node.
+/// Checks the files here; with `peer` it also compares the configurations in force on both nodes.
 pub fn run(args: &Args, peer: bool, argv: &[OsString]) -> u8 {
     let own = own(&args.runtime_dir, argv);
     if peer {
@@ -74,7 +73,7 @@ fn own(runtime_dir: &Path, argv: &[OsString]) -> u8 {
     }
 }
 
-// A build tree has both programs in one folder.
+// Path of `spared`. A build tree has both programs in one folder.
 pub fn program() -> PathBuf {
     let beside = std::env::current_exe()
         .ok()

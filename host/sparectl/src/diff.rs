@@ -1,7 +1,7 @@
-//! `sparectl files diff`: what `files pull` would change here, with contents for who may read the files.
+//! `sparectl files diff`: what `files pull` would change here, with contents for users who may read the files.
 //!
-//! Contents come by no answer of the daemon. The plugin brings what differs into its stage, which only root may enter, and
-//! names it by hash: this program opens the stage and the present files with the rights of whoever runs it.
+//! No answer of the daemon contains file contents. The plugin puts differing files into its stage, which only root may
+//! enter, and names them by hash. This program opens the stage and the present files with the rights of its user.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,16 +20,17 @@ use crate::args::Args;
 use crate::{EXIT_ATTENTION, ask, down, output, render, show};
 
 const SECRETS: &str = "--secrets";
-/// Lines around a change.
+/// Unchanged lines around a change.
 const CONTEXT: usize = 3;
-/// Longest time for the shortest differences of all files; after it longer ones are shown. The stage stays for 30 s.
+/// Maximum time for computing minimal differences of all files; after that they may be longer. The stage stays for 30
+/// s.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What somebody wants to compare.
+/// Request for a comparison.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Diff<'r> {
     tree: &'r str,
-    /// Also files that only their owner may read.
+    /// True to show files as well that only their owner may read.
     with_secrets: bool,
 }
 
@@ -41,16 +42,17 @@ struct Staged {
     mode: u32,
 }
 
-/// Why a content is not shown.
+/// Reason why a content is not shown.
 enum Hidden {
     Kernel(io::Error),
     Why(&'static str),
 }
 
-/// The present content of a file, and its mode; None: there is no file.
+/// Present content and mode of a file; None if there is no file.
 type Present = Option<(Vec<u8>, u32)>;
 
-/// None: another request, or one whose answer this program cannot complete: of the other node, or as JSON.
+/// Reads a request. None for another request, or for one that this program cannot complete: about the other node, or as
+/// JSON.
 pub fn of<'r>(args: &Args, request: &'r Request) -> Option<Diff<'r>> {
     let Request::Plugin { name, argv } = request else {
         return None;
@@ -83,13 +85,13 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
                 for file in &staged {
                     output::text(&file.shown(&stage, diff.with_secrets, until));
                 }
-                // what is not removed now goes by itself
+                // without this request the stage is removed after a while
                 let _ = ask(args, &files(&["show", "--end"]));
             }
-            // something differs
+            // the files differ
             if attention { EXIT_ATTENTION } else { 0 }
         }
-        // who may not, and a daemon that is older
+        // the user may not see contents, or the daemon is older
         Ok(Answer::Error {
             code: ErrorCode::Permission | ErrorCode::Usage,
             ..
@@ -99,7 +101,7 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
     }
 }
 
-/// For those whom the daemon does not let change anything.
+/// Shows the paths only, for users who may not change anything.
 fn paths(args: &Args, tree: &str) -> u8 {
     let request = files(&["diff", tree]);
     match ask(args, &request) {
@@ -117,7 +119,7 @@ fn paths(args: &Args, tree: &str) -> u8 {
 }
 
 impl Staged {
-    /// The difference, or why there is none to be seen.
+    /// The difference as text, or the reason why it is not shown.
     fn shown(&self, stage: &Path, with_secrets: bool, until: Instant) -> String {
         let there = read(&stage.join(&self.content));
         let shown = self.compare(present(&self.path), there, with_secrets, until);
@@ -133,7 +135,8 @@ impl Staged {
         })
     }
 
-    /// Without the line ends and other controls that the peer may have put into a name, to be taken for our words.
+    /// Path without line ends and other control characters: the peer could put them into a name to imitate our
+    /// messages.
     fn shown_path(&self) -> String {
         self.path.replace(char::is_control, "\u{fffd}")
     }
@@ -182,7 +185,7 @@ fn text(value: Option<Value>) -> Option<String> {
     }
 }
 
-/// Takes the rows that are for this program.
+/// Removes the rows that are meant for this program, and returns the files that they describe.
 fn staged(rows: &mut BTreeMap<String, Value>) -> Vec<Staged> {
     let mut staged = Vec::new();
     for number in 1.. {
@@ -191,7 +194,7 @@ fn staged(rows: &mut BTreeMap<String, Value>) -> Vec<Staged> {
         else {
             break;
         };
-        // a name, and not a way out of the stage
+        // only hexadecimal names are accepted, so that no name leads out of the stage
         let is_name = content.bytes().all(|it| it.is_ascii_hexdigit());
         if let (true, Ok(mode)) = (is_name, u32::from_str_radix(&mode, 8)) {
             staged.push(Staged {
@@ -212,9 +215,9 @@ fn present(path: &str) -> Result<Present, Hidden> {
     }
 }
 
-/// A file's content and mode.
+/// Reads a file's content and mode.
 fn read(path: &Path) -> Result<(Vec<u8>, u32), Hidden> {
-    // the peer names the path: no link is followed, and no pipe or device opened
+    // the peer names the path: no symbolic link is followed, and no pipe or device is opened
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let found = rustix::fs::open(path, flags, Mode::empty());
     let found = File::from(found.map_err(|it| Hidden::Kernel(it.into()))?);
@@ -233,7 +236,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), Hidden> {
     }
 }
 
-/// Whether only its owner may read a file.
+/// Returns true if only its owner may read a file.
 fn is_owners(mode: u32) -> bool {
     mode & 0o044 == 0
 }

@@ -1,10 +1,11 @@
-//! `sparectl files` in short: the state of each tree, its time left to confirm, and what is under way. `-v` has all rows.
+//! Short output of `sparectl files`: the state of each tree, its time left to confirm, and what is under way. `-v`
+//! shows all rows.
 
 use std::collections::BTreeMap;
 
 use spared_control::{Request, Value};
 
-/// The rows that say what each tree is; None if this is no such question.
+/// Rows about the state of each tree; None for another request.
 pub fn brief(request: &Request, rows: &BTreeMap<String, Value>) -> Option<BTreeMap<String, Value>> {
     let Request::Plugin { name, argv } = request else {
         return None;

@@ -1,4 +1,4 @@
-//! The result of `sparectl force`: the daemon answers at once, the role follows.
+//! The result of `sparectl force`: the daemon answers at once, and the role changes afterwards.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use spared_control::{Answer, Force, GroupStatus, Request, Status};
 
 use crate::args::Args;
 
-/// A switchover between two routers takes milliseconds, a claim one advert.
+/// Maximum wait for the role. A switchover between two routers takes milliseconds, a claim one advert interval.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A sentence for each forced group, with its role once it has changed, or after a while.
+/// Sentence for each forced group, with its role once the role has changed or the wait is over.
 pub fn outcome(args: &Args, to: Force, group: Option<&str>) -> Vec<String> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -34,7 +34,7 @@ fn has_role(group: &GroupStatus, to: Force) -> bool {
     match to {
         Force::Active => group.role == "active",
         Force::Backup => group.role != "active",
-        // the election may take its time
+        // the election decides, which may take time
         Force::Reset => true,
     }
 }

@@ -32,7 +32,7 @@ pub fn run(file: &Path, replace: bool) -> u8 {
     }
 }
 
-/// The reason why there is no key, and the exit code.
+/// Reason why there is no key, with the exit code.
 #[derive(Debug)]
 struct Fault {
     why: String,
@@ -54,7 +54,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// The key, and whether it is new.
+/// Reads or creates the key. The flag is true if the key is new.
 fn make(file: &Path, anew: bool) -> Result<(PrivateKey, bool), Fault> {
     let failed = |why: String| Fault {
         why,
@@ -71,7 +71,7 @@ fn make(file: &Path, anew: bool) -> Result<(PrivateKey, bool), Fault> {
     Ok((key, true))
 }
 
-/// The node's name from the spared.toml beside the key, or the daemon's default.
+/// Name of the node, from the spared.toml next to the key or by the daemon's default.
 fn node(file: &Path) -> String {
     let text = fs::read_to_string(file.with_file_name("spared.toml")).unwrap_or_default();
     let config = Config::parse(&text, "", &[]).ok();
@@ -83,7 +83,7 @@ fn node(file: &Path) -> String {
     node
 }
 
-/// Its line for `[nodes]`; a name that is not a bare key of TOML is quoted.
+/// Line of the node for `[nodes]`. A name that is not a bare key of TOML is quoted.
 fn line(node: &str, key: &PrivateKey) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let node = match node.chars().all(is_bare) {

@@ -1,4 +1,4 @@
-//! Addresses in the kernel of a daemon that does not answer, recognised by their protocol.
+//! Finds the kernel's addresses of a daemon that does not answer. Their protocol identifies them.
 
 use std::io;
 
@@ -9,7 +9,7 @@ pub struct LeftOver {
     pub interface: String,
 }
 
-/// Addresses of this network namespace; reading them needs no privilege.
+/// Addresses in this network namespace. Reading them needs no privilege.
 pub fn addresses() -> io::Result<Vec<LeftOver>> {
     let mut kernel = Requests::open()?;
     let links = kernel.links()?;
@@ -23,7 +23,7 @@ pub fn addresses() -> io::Result<Vec<LeftOver>> {
         .collect())
 }
 
-/// The addresses, and what they mean.
+/// Sentence about the addresses and what they mean.
 pub fn sentence(found: &io::Result<Vec<LeftOver>>) -> String {
     match found {
         Err(error) => format!("cannot tell whether addresses of spared are present: {error}\n"),

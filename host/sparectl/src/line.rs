@@ -231,7 +231,7 @@ fn time(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "not a time like 30s, 10m or 2h".to_owned())
 }
 
-// Zero ends it.
+// Parses the time of a freeze. Zero ends the freeze.
 fn freeze(text: &str) -> Result<Duration, String> {
     match text {
         "off" => Ok(Duration::ZERO),

@@ -1,4 +1,4 @@
-//! Query and control spared over its control socket.
+//! Queries and controls spared over its control socket.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +24,7 @@ mod render;
 mod report;
 mod watch;
 
-// Exit codes beside those of the verdict.
+// Exit codes other than those of the verdict.
 const EXIT_FAILED: u8 = 1;
 const EXIT_ATTENTION: u8 = 1;
 const EXIT_DOWN: u8 = 4;
@@ -66,7 +66,7 @@ fn answered(args: &Args, request: &Request) -> u8 {
     }
 }
 
-/// Queries the daemon here, or through it that of `--node`.
+/// Queries the daemon of this node or, through it, the daemon of the node that `--node` names.
 fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
     let patience = patience(request);
     match &args.node {
@@ -81,7 +81,8 @@ fn ask(args: &Args, request: &Request) -> Result<Answer, AskError> {
     }
 }
 
-// A reload starts workers to validate the files, and waits for those that must be restarted.
+// Maximum wait for an answer. A reload starts workers to validate the files, and waits for those that must be
+// restarted.
 fn patience(request: &Request) -> Duration {
     match request {
         Request::Reload { .. } => Duration::from_secs(60),
@@ -103,7 +104,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
         Answer::Status(status) => {
             let text = render::status(status, args.verbose, columns);
             let text = match args.node {
-                // what is installed there is not known
+                // the version that is installed there is unknown
                 Some(_) => text,
                 None => text + &render::outdated(status, env!("CARGO_PKG_VERSION")),
             };
@@ -123,7 +124,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
             let brief = files::brief(request, rows).filter(|_| !args.verbose);
             render::rows(brief.as_ref().unwrap_or(rows), kinds, *missing, columns)
         }
-        // for `report` alone
+        // only `report` gets this answer
         Answer::Report { .. } => String::new(),
         Answer::Done { lines } => match request {
             Request::Force { to, group, .. } => {
@@ -150,7 +151,7 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
     exit_code(answer)
 }
 
-// A word that is not a verb is taken for a plugin's name. None: there is such a plugin.
+// Error for a word that is neither a verb nor a plugin; None if the plugin exists.
 fn unknown_word(args: &Args, request: &Request) -> Option<String> {
     let Request::Plugin { name, .. } = request else {
         return None;
@@ -185,7 +186,7 @@ fn exit_code(answer: &Answer) -> u8 {
     }
 }
 
-// No answer: for `status` the addresses left in the kernel matter most.
+// Handles a missing answer. For `status`, the addresses left in the kernel matter most.
 fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
     let status = matches!(request, Request::Status);
     let gone = error.is_down();
@@ -215,7 +216,7 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
     exit_code_down(error)
 }
 
-// systemd takes a daemon that hangs for one that runs, and starts nothing.
+// Advice to start the daemon again. For systemd a daemon that hangs is running, and `start` does nothing.
 fn start_again(error: &AskError) -> &'static str {
     match error.fault {
         Fault::NotRunning => "`journalctl -u spared` says why, `systemctl start spared` starts it",
@@ -225,7 +226,7 @@ fn start_again(error: &AskError) -> &'static str {
     }
 }
 
-// Of verbs of plugins only the daemon knows which ones change something.
+// Returns true for requests that change something. Only the daemon knows this about verbs of plugins.
 fn is_order(request: &Request) -> bool {
     matches!(
         request,

@@ -1,11 +1,11 @@
-//! The verb or plugin that was meant by a word that is neither.
+//! Finds the verb or plugin that a mistyped word means.
 
 use clap::CommandFactory;
 use spared_config_reader as config;
 
 use crate::line::Line;
 
-/// Words of other programs, and what does that here.
+/// Words of other programs, each with our verb for the same thing.
 const ELSEWHERE: [(&str, &str); 25] = [
     ("activate", "switch"),
     ("apply", "reload"),
@@ -34,7 +34,7 @@ const ELSEWHERE: [(&str, &str); 25] = [
     ("version", "--version"),
 ];
 
-/// The verb, or one of these plugins, that was meant.
+/// The verb or plugin that the word means.
 pub fn nearest(word: &str, plugins: &[String]) -> Option<String> {
     let known = ELSEWHERE.iter().find(|(other, _)| *other == word);
     if let Some((_, ours)) = known {
@@ -62,7 +62,7 @@ mod tests {
             ("Status", Some("status")),
             ("maintenence", Some("maintenance")),
             ("xyzzy", None),
-            // hidden, so nobody means it
+            // hidden, so it is not suggested
             ("completion", None),
         ] {
             assert_eq!(nearest(word, &plugins).as_deref(), near, "{word}");

@@ -10,14 +10,14 @@ use spared_pair::Word;
 use crate::EXIT_USAGE;
 use crate::left_over::LeftOver;
 
-/// Terminals that say they are narrower do not know their width.
+/// Minimum width. Terminals that report less do not know their width.
 const COLUMNS_MIN: usize = 20;
 
 pub fn text(text: &str) {
     let _ = io::stdout().write_all(harmless(text).as_bytes());
 }
 
-/// Width of the terminal; None if the text goes elsewhere.
+/// Width of the terminal; None if the output is not a terminal.
 pub fn columns() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;
@@ -27,7 +27,7 @@ pub fn columns() -> Option<usize> {
     (columns >= COLUMNS_MIN).then_some(columns)
 }
 
-/// A status, with each verdict in its colour if a terminal shows it and wants colours.
+/// Prints a status. Each verdict is coloured if the terminal shows colours and the user wants them.
 pub fn verdict(status: &str) {
     let shown = harmless(status);
     let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
@@ -47,7 +47,7 @@ fn has_colour(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>)
     is_terminal && !is_unwanted
 }
 
-/// The words before the headlines, which alone begin a line there.
+/// Colours the verdict words before the findings; only there they begin a line.
 fn coloured(status: &str) -> String {
     let (head, rest) = status.split_once("\n\n").unwrap_or((status, ""));
     let line = |line: &str| {
@@ -78,7 +78,7 @@ pub fn errors(lines: &[String]) {
     }
 }
 
-/// Prints the help or the fault in the words, and returns the exit code.
+/// Prints the help or the fault in the arguments, and returns the exit code.
 pub fn usage(error: &clap::Error) -> u8 {
     let said = error.render().to_string();
     if !error.use_stderr() {
@@ -92,8 +92,8 @@ pub fn usage(error: &clap::Error) -> u8 {
     EXIT_USAGE
 }
 
-/// Removes control sequences, which text of plugins, packets and files may contain, and marks that change the order of what
-/// is shown.
+/// Removes control sequences, which texts of plugins, packets and files may contain, and marks that change the
+/// direction of text.
 pub fn harmless(text: &str) -> String {
     let is_order = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = |c: char| match c {

@@ -1,4 +1,4 @@
-//! The real `sparectl` against a socket that answers wrongly, late, or not at all.
+//! Runs the real `sparectl` against a socket that answers wrongly, late, or not at all.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
-/// A runtime directory of its own, removed at the end.
+/// Runtime folder of a test, removed at the end.
 struct RuntimeDir(PathBuf);
 
 impl RuntimeDir {
@@ -22,12 +22,12 @@ impl RuntimeDir {
         UnixListener::bind(self.0.join("control.sock")).expect("a fresh directory")
     }
 
-    /// Answers one request with one line, and hands back the request.
+    /// Answers one request with one line, and returns the request.
     fn answer(&self, line: &'static str) -> thread::JoinHandle<String> {
         self.answer_all(vec![line])
     }
 
-    /// Answers a request with each line, and hands back the requests.
+    /// Answers a request with each line, and returns the requests.
     fn answer_all(&self, lines: Vec<&'static str>) -> thread::JoinHandle<String> {
         let listener = self.listen();
         thread::spawn(move || {
@@ -101,7 +101,7 @@ fn a_stopped_daemon_is_given_up_after_a_while() {
         "{}",
         stderr(&output)
     );
-    // systemd takes it for one that runs
+    // for systemd the daemon is running
     let todo = stderr(&output);
     assert!(
         todo.contains("`systemctl restart spared`") && !todo.contains("systemctl start"),
@@ -119,7 +119,7 @@ fn who_may_not_learns_who_may() {
     let _listener = dir.listen();
     fs::set_permissions(&dir.0, fs::Permissions::from_mode(0o750)).expect("our own directory");
 
-    // the build folder may be closed to others, so the program goes into an open one
+    // other users may not enter the build folder, so the program is copied into an open one
     let open = RuntimeDir::new("program");
     let program = open.0.join("sparectl");
     fs::copy(env!("CARGO_BIN_EXE_sparectl"), &program).expect("a copy");
@@ -368,7 +368,7 @@ fn wrong_words_and_help_have_their_exit_codes() {
     }
 }
 
-/// Runs docs/examples/spared-textfile about a status in a zone, and returns its exit code.
+/// Runs docs/examples/spared-textfile with a status in a time zone, and returns its exit code.
 fn textfile(dir: &RuntimeDir, status: &serde_json::Value, zone: &str) -> Option<i32> {
     let _ = fs::remove_file(dir.0.join("control.sock"));
     let served = dir.answer(status.to_string().leak());
@@ -391,7 +391,7 @@ fn textfile(dir: &RuntimeDir, status: &serde_json::Value, zone: &str) -> Option<
     output.status.code()
 }
 
-/// Each metric has its help and its type once, directly before all of its samples.
+/// Asserts that each metric has its help and its type once, directly before all of its samples.
 fn assert_is_exposition(text: &str) {
     let mut lines = text.lines().peekable();
     let mut names = std::collections::BTreeSet::new();

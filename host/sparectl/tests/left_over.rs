@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use spared_netlink::{Message, Requests};
 
-/// A network namespace of its own, deleted at the end.
+/// Network namespace of a test, deleted at the end.
 struct Namespace(String);
 
 impl Namespace {
@@ -36,7 +36,7 @@ fn ip(words: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Runs inside the namespace: this same test program, started again with a variable set.
+/// Adds an address inside the namespace: it runs in this same test program, started again with a variable set.
 fn add_marked_address() {
     let mut kernel = Requests::open().expect("a netlink socket");
     let links = kernel.links().expect("links");

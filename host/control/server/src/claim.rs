@@ -1,5 +1,5 @@
-//! One host per runtime folder and per network namespace: a second one would remove the addresses of the
-//! first as leftovers.
+//! Ensures that one host runs per runtime folder and per network namespace: a second host would remove the addresses of
+//! the first as leftovers.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-/// Abstract names belong to a network namespace, and vanish with their process.
+/// Name of an abstract socket. It belongs to a network namespace, and vanishes with its process.
 const NAME: &str = "spared-host";
 /// Time between taking the name and listening under it.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// Held while this host runs. Nothing is left behind, however the host ends.
+/// Claim that is held while this host runs. Nothing is left behind, however the host ends.
 #[derive(Debug)]
 pub struct Claim {
     _folder: OwnedFd,
@@ -50,7 +50,7 @@ fn lock(runtime_dir: &Path) -> Result<OwnedFd, String> {
     Ok(folder)
 }
 
-/// Any user may take the name, and keep its holder from being known: it counts only if its holder could run a host.
+/// Takes the name. Any user may take it and hide from a query, so another holder counts only if it could run a host.
 fn take_namespace(name: &str) -> Result<Option<UnixListener>, String> {
     let say = |error: io::Error| format!("network namespace: {error}");
     let address = SocketAddr::from_abstract_name(name).map_err(say)?;
@@ -74,11 +74,11 @@ fn take_namespace(name: &str) -> Result<Option<UnixListener>, String> {
     Ok(None)
 }
 
-/// Who has the name. Whoever keeps its queue full, or does not listen, is not waited for.
+/// User id of the name's holder. A holder that keeps its queue full or does not listen is not waited for.
 fn holder(name: &str) -> rustix::io::Result<u32> {
     match ask(name) {
         Err(Errno::CONNREFUSED) => {
-            // a host that has taken the name this moment
+            // a host may have taken the name at this moment
             thread::sleep(MOMENT);
             ask(name)
         }
@@ -137,7 +137,7 @@ mod tests {
         assert!(take_namespace(&name).unwrap().is_some());
     }
 
-    /// The name, as any user may take it.
+    /// Takes the name as any user could.
     fn squatted(name: &str) -> OwnedFd {
         let flags = SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();

@@ -1,4 +1,4 @@
-//! A client of the control socket: bounded lines in and out.
+//! Client of the control socket, with bounded lines in and out.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,13 +19,13 @@ pub(super) struct Client {
     pub(super) caller: Caller,
     pub(super) input: Vec<u8>,
     output: Vec<u8>,
-    /// A request is in progress.
+    /// True while a request is in progress.
     busy: bool,
-    /// The client will write no more, and may still read.
+    /// True if the client will write no more. It may still read.
     ended: bool,
     /// Last time that the client wrote or read.
     pub(super) seen_at: Instant,
-    /// Since when it has read nothing of its output.
+    /// Time since which the client has read nothing of its output.
     unread_since: Instant,
 }
 
@@ -56,10 +56,10 @@ impl Client {
         &self.stream
     }
 
-    /// Reads what is there, up to one line that is too long.
+    /// Reads all that has arrived, at most until a line is too long.
     pub(super) fn read(&mut self, now: Instant) -> io::Result<()> {
         if !self.reads() {
-            // Woken to write, for its next line, or because the client has closed its reading half too.
+            // The client was woken to write or for its next line, or it has closed its reading half too.
             return if self.has_output() || self.has_line() {
                 Ok(())
             } else {
@@ -101,7 +101,7 @@ impl Client {
         Ok(())
     }
 
-    /// Says that its request is begun; false if it no longer reads, as after it gave up.
+    /// Writes that the client's request has begun. Returns false if the client no longer reads, because it gave up.
     pub(super) fn begin(&mut self, now: Instant) -> bool {
         if self.output.is_empty() {
             self.unread_since = now;
@@ -124,7 +124,7 @@ impl Client {
         self.write(now)
     }
 
-    /// Closes the connection and says why, unless that would stand in the midst of another answer.
+    /// Closes the connection. Sends the reason, unless it would be in the middle of another answer.
     pub(super) fn dismiss(mut self, now: Instant, why: &Answer) {
         if !self.has_output() {
             let _ = self.answer(now, why);
@@ -155,17 +155,17 @@ impl Client {
         !self.output.is_empty()
     }
 
-    /// A request waits and none is in progress.
+    /// Returns true if a request waits and none is in progress.
     pub(super) fn has_line(&self) -> bool {
         !self.busy && self.input.contains(&b'\n')
     }
 
-    /// True if the client will ask no more and has all its answers.
+    /// Returns true if the client will send no more requests and has all its answers.
     pub(super) fn is_done(&self) -> bool {
         self.ended && self.is_idle() && !self.has_line()
     }
 
-    /// It may write more, and there is room for it.
+    /// Returns true if the client may write more and there is room for it.
     pub(super) fn reads(&self) -> bool {
         !self.ended && self.input.len() <= LINE_MAX
     }
@@ -174,7 +174,7 @@ impl Client {
         !self.busy && self.output.is_empty()
     }
 
-    /// True if it does not read its answers, whatever else it writes.
+    /// Returns true if the client does not read its answers, whatever else it writes.
     pub(super) fn is_stuck(&self, now: Instant) -> bool {
         self.has_output() && now.saturating_duration_since(self.unread_since) > PATIENCE
     }

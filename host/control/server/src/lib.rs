@@ -1,7 +1,7 @@
 //! The control socket: requests of many clients, one at a time from each. No client can make the host wait.
 //!
-//! Root and the user who runs the host may send all requests. Members of group `spared`, who may open the
-//! socket by its mode, may send the read-only ones.
+//! Root and the user who runs the host may send all requests. Members of the group `spared` may send the read-only
+//! ones; the mode of the socket lets them open it.
 
 #![forbid(unsafe_code)]
 
@@ -33,13 +33,13 @@ const CLIENTS_MAX: usize = 32;
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the path when it was made.
+    /// Device and inode of the path when the socket was created.
     place: Option<[u64; 2]>,
-    /// The path is not that of the listener, and cannot be made again: said once.
+    /// True if the path no longer belongs to the listener and cannot be created again. Logged once.
     is_lost: bool,
     clients: BTreeMap<u64, Client>,
     serial: u64,
-    /// A descriptor for whoever wants to connect when there is no other: who was not accepted would keep
+    /// Spare descriptor, used to accept and refuse clients when no other descriptor is left. Otherwise they would keep
     /// the listener readable, and the loop busy.
     spare: Option<File>,
 }
@@ -53,7 +53,7 @@ pub struct Asked {
 }
 
 impl Server {
-    /// Listens in the runtime folder, which must be held by a [`Claim`].
+    /// Listens in the runtime folder, which a [`Claim`] must hold.
     ///
     /// # Errors
     /// A sentence about what the system refused.
@@ -76,7 +76,7 @@ impl Server {
         poller.watch(&self.listener, Key::Listener)
     }
 
-    /// Accepts clients, a limited number in one turn: whoever connects without an end holds up nobody.
+    /// Accepts clients, a limited number in one turn, so that endless connections delay nobody else.
     pub fn handle_listener(&mut self, poller: &Poller, now: Instant) {
         for _ in 0..CLIENTS_MAX {
             let Some(stream) = self.accept(now) else {
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    // At `CLIENTS_MAX` another client is dropped, or else the new one.
+    // Adds a client. At `CLIENTS_MAX` another client is dropped; if none may be, the new one is.
     fn admit(&mut self, poller: &Poller, now: Instant, client: Client) {
         if self.clients.len() >= CLIENTS_MAX {
             let other = self.dispensable(&client.caller);
@@ -110,8 +110,8 @@ impl Server {
         }
     }
 
-    // The client to be dropped for a new one. Nobody loses a place to a user with fewer rights; to root, users who
-    // may only read lose it although they are busy, or they could keep root out.
+    // Client that is dropped for a new one. Nobody loses a place to a user with fewer rights. To root, users who may
+    // only read lose their place even if they are busy; otherwise they could keep root out.
     fn dispensable(&self, new: &Caller) -> Option<u64> {
         let is_dispensable = |client: &Client| match (new.may_change(), client.caller.may_change())
         {
@@ -128,8 +128,8 @@ impl Server {
         first.map(|(number, _)| *number)
     }
 
-    /// Handles a client that wrote, can be written to, has a request that waits, or is gone. One line is taken at
-    /// a time, however many came: others have their turn before the next.
+    /// Handles a client that wrote, can be written to, has a waiting request, or is gone. It takes one line at a time,
+    /// so that other clients have their turn before the next line.
     pub fn handle_client(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
         let client = self.clients.get_mut(&number)?;
         if client.read(now).is_err() || client.write(now).is_err() {
@@ -141,8 +141,8 @@ impl Server {
         asked
     }
 
-    /// Called directly before an order is carried out. False if its client has gone or has given up: then the order must
-    /// not be carried out, as the client may have said that nothing was done.
+    /// Returns true if an order may be carried out; called directly before that. False if its client is gone or has
+    /// given up: the order must not be carried out, because the client may have reported that nothing was done.
     pub fn begin(&mut self, now: Instant, number: u64) -> bool {
         let is_there = |client: &mut Client| client.begin(now);
         let begun = self.clients.get_mut(&number).is_some_and(is_there);
@@ -163,7 +163,8 @@ impl Server {
         self.clients.retain(|_, client| !client.is_stuck(now));
     }
 
-    /// Listens again if somebody removed the socket or put something else in its place, or nobody could give an order.
+    /// Listens again if somebody removed the socket or put something else in its place: otherwise nobody could give an
+    /// order.
     pub fn keep(&mut self, poller: &Poller) {
         let there = place(&self.path);
         if there.is_some() && there == self.place {
@@ -193,7 +194,7 @@ impl Server {
         let listener = listen(folder, &self.path)?;
         poller.watch(&listener, Key::Listener)?;
         self.place = place(&self.path);
-        // closes the old one, which the poller forgets with it
+        // this closes the old listener, and the poller forgets it
         self.listener = listener;
         Ok(())
     }
@@ -203,7 +204,7 @@ impl Server {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// The next who wants to connect. Without a free descriptor all of them are turned away.
+    /// Accepts the next connection. Without a free descriptor all waiting connections are refused.
     fn accept(&mut self, now: Instant) -> Option<UnixStream> {
         let error = match self.listener.accept() {
             Ok((stream, _)) => return Some(stream),
@@ -258,7 +259,8 @@ impl Server {
         }
     }
 
-    // A client whose next line waits is woken like one that can be written to.
+    // Watches a client for the events that it needs. A client whose next line waits is woken like one that can be
+    // written to.
     fn rewatch(&mut self, poller: &Poller, number: u64) {
         let Some(client) = self.clients.get(&number) else {
             return;
@@ -274,13 +276,13 @@ impl Server {
 
 fn listen(folder: &Path, path: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(folder, Permissions::from_mode(0o750))?;
-    // A host that was killed leaves its socket.
+    // A host that was killed leaves its socket behind.
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path)?;
     listener.set_nonblocking(true)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
     if let Some(gid) = account::group("spared") {
-        // Without that right, only the user who runs the host can open the socket.
+        // Without the right to do this, only the user who runs the host can open the socket.
         let _ = chown(folder, None, Some(gid));
         let _ = chown(path, None, Some(gid));
     }

@@ -29,7 +29,7 @@ impl Fixture {
         UnixStream::connect(self.dir.join(SOCKET_NAME)).unwrap()
     }
 
-    /// Runs one turn of the loop. Returns the requests.
+    /// Runs one turn of the loop, and returns the requests.
     fn turn(&mut self) -> Vec<Asked> {
         let now = Instant::now();
         let server = self.server.as_mut().unwrap();
@@ -180,7 +180,7 @@ fn who_writes_more_than_fits_while_it_waits_keeps_nobody_busy() {
             .unwrap()
             .is_empty()
     );
-    // and one that has gone meanwhile is noticed
+    // a client that is gone is noticed
     drop(stream);
     fixture.turns(2);
     assert!(fixture.server.as_ref().unwrap().clients.is_empty());
@@ -204,7 +204,7 @@ fn who_closes_its_writing_half_still_gets_the_answer() {
 fn an_order_is_begun_only_while_its_client_reads() {
     let mut fixture = Fixture::new("begun");
     let gone: [fn(UnixStream); 2] = [drop, |stream| {
-        // a client that gives up reads what there is before it closes its end
+        // a client that gives up reads the rest of its input before it closes its end
         stream.shutdown(std::net::Shutdown::Read).unwrap();
         std::mem::forget(stream);
     }];
@@ -242,13 +242,13 @@ fn too_many_clients_push_out_the_idle_ones() {
     drop(streams);
 }
 
-/// A user who may only read.
+/// Caller who may only read.
 fn stranger() -> Caller {
     Caller::here(4_000_000, 1000)
 }
 
 impl Fixture {
-    /// A client of a user who may only read.
+    /// Connects a client of a user who may only read.
     fn connect_stranger(&mut self) -> UnixStream {
         let (stream, theirs) = UnixStream::pair().unwrap();
         let now = Instant::now();
@@ -259,7 +259,7 @@ impl Fixture {
         stream
     }
 
-    /// All places taken, by clients that wait for an answer.
+    /// Takes all places with clients that wait for an answer.
     fn crowd(&mut self, connect: impl Fn(&mut Self) -> UnixStream) -> Vec<UnixStream> {
         let streams = (0..CLIENTS_MAX).map(|_| {
             let mut stream = connect(self);
@@ -295,7 +295,7 @@ fn root_gets_a_place_whatever_others_do() {
         read.is_ok() && text.contains(&why)
     });
     assert_eq!(told.count(), 1, "who lost its place is told why");
-    // and keeps it, though it is the only one that is idle
+    // the new client keeps the place, although it is the only idle one
     let answer = Answer::Done { lines: Vec::new() };
     let server = fixture.server.as_mut().unwrap();
     server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
@@ -333,7 +333,7 @@ fn who_writes_and_does_not_read_is_dropped_like_one_that_does_nothing() {
     };
     let (poller, asked_at) = (&fixture.poller, Instant::now());
     let server = fixture.server.as_mut().unwrap();
-    // an answer that came late has as much time as any
+    // an answer that comes late may stay unread as long as any other
     let answered_at = asked_at + Duration::from_secs(60);
     server.answer(poller, answered_at, client, &answer);
     let mut lives = |seconds| {
@@ -356,7 +356,7 @@ fn strangers_may_read_and_not_change() {
     };
     assert!(stranger.may(&Request::Status));
     assert!(stranger.may(&plugin("status")));
-    // verbs of plugins are checked later
+    // rights for verbs of plugins are checked later
     assert!(stranger.may(&plugin("reset")) && !stranger.may_change());
     assert!(own.may_change() && !Caller::at("r2").may_change());
     assert!(!stranger.may(&Request::Reload { anyway: false }));
@@ -386,7 +386,7 @@ fn a_socket_that_somebody_removes_is_there_again() {
     std::fs::remove_file(&path).unwrap();
     keep(&mut fixture);
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o660);
-    // something else in its place
+    // a file in place of the socket
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "").unwrap();
     keep(&mut fixture);

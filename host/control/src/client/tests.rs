@@ -3,7 +3,7 @@ use std::thread::{self, JoinHandle};
 
 use super::*;
 
-/// A runtime folder with a socket, removed at the end.
+/// Runtime folder with a socket, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -13,7 +13,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Reads a request, says this, and keeps the connection.
+    /// Reads a request, answers with `said`, and keeps the connection.
     fn say(&self, said: &'static str) -> JoinHandle<UnixStream> {
         let listener = UnixListener::bind(self.0.join(SOCKET_NAME)).unwrap();
         thread::spawn(move || {

@@ -265,12 +265,12 @@ fn bash_completes_plugins_and_their_words() {
     assert_eq!(complete("sparectl gue", 1), "guests");
     assert_eq!(complete("sparectl mainten", 1), "maintenance");
     assert_eq!(complete("sparectl guests a", 2), "admit");
-    // options before the verb are passed on
+    // options before the verb are passed to the completion
     let elsewhere = "sparectl --json --runtime-dir /x";
     assert_eq!(complete(&format!("{elsewhere} att"), 4), "attic");
     assert_eq!(complete(&format!("{elsewhere} attic s"), 5), "sweep");
     assert_eq!(complete("sparectl --runtime-dir = /x att", 4), "attic");
     assert_eq!(complete("sparectl -v gue", 2), "guests");
-    // a verb's own words come from its description
+    // the completion takes a verb's own words from its description
     assert_eq!(complete("sparectl force act", 2), "active");
 }

@@ -1,8 +1,8 @@
-//! `sparectl config push`: this node's /etc/spared to the other node, in force on both or on none.
+//! `sparectl config push`: brings this node's /etc/spared to the other node, in force on both nodes or on none.
 //!
-//! The nodes do it, the plugin files with its root half: each checks, has its daemon read the files, and goes back by
-//! itself unless that is confirmed. This program confirms it, if nothing is worse after a while. If it dies, or the
-//! link does, nobody confirms.
+//! The nodes do it, by the plugin files and its root half. Each node checks the files, has its daemon read them, and
+//! goes back by itself unless the change is confirmed. This program confirms it if nothing is worse after a while. If
+//! the program dies or the link breaks, nobody confirms.
 
 mod plugin;
 mod worse;
@@ -18,25 +18,25 @@ use plugin::{ChangeOutcome, ConfigTree, Refusal, Said, files, status};
 use worse::worse;
 
 const PAUSE: Duration = Duration::from_millis(500);
-/// Time for a check, a reload, and for what the nodes tell each other then.
+/// Maximum time for a check, for a reload, and for the nodes' exchange after it.
 const STEP: Duration = Duration::from_secs(120);
-/// Time that a plugin or a link that was restarted by the change has to be there again, and that a role which
-/// changes at the end of the watch has to arrive. Less than `SLACK_S`.
+/// Time in which a plugin or a link that the change restarted has to be back, and in which a role that changes at the
+/// end of the watch has to arrive. Less than `SLACK_S`.
 const LOST: Duration = Duration::from_secs(10);
-/// Time between the end of the watch and the way back of this node, if nobody confirms; the other one has it twice,
-/// as it begins before.
+/// Time in seconds between the end of the watch and the moment at which this node goes back without a confirmation. The
+/// other node has twice the time, because it begins earlier.
 const SLACK_S: u64 = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Push {
     pub dry_run: bool,
-    /// Changes of the other node are lost.
+    /// True if changes of the other node may be lost.
     pub anyway: bool,
-    /// Time after which nothing may be worse.
+    /// Time for which nothing may be worse.
     pub watch: Duration,
 }
 
-/// Prints each step; the exit code.
+/// Prints each step, and returns the exit code.
 pub fn push(args: &Args, push: Push) -> u8 {
     match try_push(args, push) {
         Ok(()) => 0,
@@ -62,7 +62,7 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
         peer: &peer.node,
     };
     let is_same = steps.check()?;
-    // The other node first: what changes the link cuts it until both have it.
+    // The other node goes first: a change of the link cuts it until both nodes have it.
     let is_new_there = !is_same && steps.change_there()?;
     let is_new_here = steps.change_here(is_new_there)?;
     if is_new_here || is_new_there {
@@ -72,7 +72,7 @@ fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Both nodes, and what was asked for.
+/// Both nodes, and the options of the command.
 struct Steps<'p> {
     args: &'p Args,
     push: Push,
@@ -81,7 +81,7 @@ struct Steps<'p> {
 }
 
 impl Steps<'_> {
-    /// Whether both nodes have the same files.
+    /// Returns true if both nodes have the same files.
     fn check(&self) -> Result<bool, Refusal> {
         let here = self.files(&["apply", "--check"])?;
         say(&format!("{}: {}", self.node, here.text));
@@ -91,7 +91,7 @@ impl Steps<'_> {
         Ok(there.outcome == Some(ChangeOutcome::Same))
     }
 
-    /// Whether the other node has another configuration in force now.
+    /// Changes the other node. Returns true if another configuration is in force there now.
     fn change_there(&self) -> Result<bool, Refusal> {
         let time = self.seconds(2 * SLACK_S);
         let words = self.with_anyway(&["push", "spared", "--confirm", &time]);
@@ -110,7 +110,8 @@ impl Steps<'_> {
         }
     }
 
-    /// Whether this node has another configuration in force now. If it refuses, the other one goes back.
+    /// Changes this node. Returns true if another configuration is in force here now. If this node refuses, the other
+    /// node goes back.
     fn change_here(&self, is_new_there: bool) -> Result<bool, Refusal> {
         let time = self.seconds(SLACK_S);
         let words = self.with_anyway(&["apply", "--confirm", &time]);
@@ -127,14 +128,15 @@ impl Steps<'_> {
         Ok(is_new)
     }
 
-    /// Something that goes back unless it is confirmed, which a row tells then; false: nothing had to change.
+    /// Begins a change that goes back unless it is confirmed, and waits until a row shows that. Returns false if
+    /// nothing had to change.
     fn change(&self, words: &[&str], waits: fn(&ConfigTree) -> bool) -> Result<bool, Refusal> {
         let asked = self.files(words);
         if outcome(&asked) == Some(ChangeOutcome::Same) {
             return Ok(false);
         }
-        // The reload may restart the very plugin that would have answered, and a check may last longer than an
-        // answer may take: what the nodes say then counts.
+        // The reload may restart the very plugin that would have answered, and a check may last longer than a request
+        // may. So the rows of the nodes decide.
         let begun = Instant::now();
         while begun.elapsed() < STEP {
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
@@ -142,7 +144,7 @@ impl Steps<'_> {
                 return Ok(true);
             }
             let is_over = !tree.is_under_way && (tree.is_known() || self.is_lost(begun));
-            // what ended last is this change only if nobody was told of its end
+            // the last change is this one only if its end was not reported in the answer
             let ended = match &asked {
                 Err(why) => Some(Err(why.clone())),
                 Ok(it) if it.outcome == Some(ChangeOutcome::Later) => tree.last,
@@ -161,7 +163,7 @@ impl Steps<'_> {
             .unwrap_or_else(|| "the change did not end in time: see `sparectl files`".into()))
     }
 
-    /// Compares links and groups with before, and confirms the change or takes it back.
+    /// Compares links and groups with their state before the change, and confirms the change or takes it back.
     fn watch(&self, before: &Status, is_new_here: bool, is_new_there: bool) -> Result<(), Refusal> {
         say(&format!(
             "watching links, groups and {} for {}; without a confirmation both nodes go back to the old configuration",
@@ -174,7 +176,7 @@ impl Steps<'_> {
             return self.confirm();
         }
         let mut lines = vec![format!("worse than before: {}", worse.join("; "))];
-        // The other node first, as long as it can be asked.
+        // The other node first, while it can still be reached.
         if is_new_there {
             lines.push(self.back_there());
         }
@@ -184,7 +186,7 @@ impl Steps<'_> {
         Err(lines.join("\n").into())
     }
 
-    /// What is worse and stays so: roles may be changing at this moment, and a daemon may be starting.
+    /// Finds what stays worse. It retries for a while, because roles may be changing and a daemon may be starting.
     fn worse(&self, before: &Status) -> Vec<String> {
         let begun = Instant::now();
         loop {
@@ -211,7 +213,7 @@ impl Steps<'_> {
             if tree.is_known() && !tree.waits_here && !tree.waits_there {
                 return Ok(());
             }
-            // this node first, then the other one; a node tells after its next look
+            // this node first, then the other one; a node reports after its next look
             if let Err(why) = self.files(&["confirm", "spared"]) {
                 last = why;
             }
@@ -221,7 +223,7 @@ impl Steps<'_> {
         Err(why.into())
     }
 
-    /// Takes this node back at once; a sentence.
+    /// Takes the change of this node back at once, and returns a sentence about it.
     fn back_here(&self) -> String {
         let node = self.node;
         match self.files(&["back", "spared"]) {
@@ -233,7 +235,7 @@ impl Steps<'_> {
         }
     }
 
-    /// The same on the other node, if it can be asked; else it does that by itself.
+    /// Takes the change of the other node back if that node can be reached; otherwise it goes back by itself.
     fn back_there(&self) -> String {
         let peer = self.peer;
         let asked = self.files(&["back", "spared", "--peer"]);
@@ -257,7 +259,7 @@ impl Steps<'_> {
         by_itself()
     }
 
-    /// The answer, or how it ended if it lasted longer than an answer may.
+    /// Result of the command: the answer or, if the command lasted longer than an answer may, the result in the rows.
     fn when_ended(&self, said: Said) -> Result<Said, Refusal> {
         let until = Instant::now() + STEP;
         let mut said = Ok(said);
@@ -274,7 +276,7 @@ impl Steps<'_> {
         }
     }
 
-    /// Whether what does not answer has had its time: the other node is cut off, or the daemon is gone.
+    /// Returns true if the other node has been cut off, or the daemon gone, for too long.
     fn is_lost(&self, since: Instant) -> bool {
         since.elapsed() > LOST && self.is_cut()
     }

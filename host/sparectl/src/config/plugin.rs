@@ -1,4 +1,4 @@
-//! The plugin files: what it is asked, and what its rows say.
+//! Requests to the plugin files, and the meaning of its rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::{EXIT_FAILED, ask, exit_code, exit_code_down};
 
 type Rows = BTreeMap<String, Value>;
 
-/// How a command of the plugin ended, by its row `outcome`.
+/// Result of a command, from the plugin's row `outcome`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeOutcome {
     Changed,
@@ -19,27 +19,27 @@ pub enum ChangeOutcome {
     Listed,
     Confirmed,
     Back,
-    /// It goes on.
+    /// The command has not ended yet.
     Later,
 }
 
-/// An answer, with what it says to people.
+/// Answer of the plugin, with its text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// None: a word that this program does not know.
+    /// Result; None for a word that this program does not know.
     pub outcome: Option<ChangeOutcome>,
     pub text: String,
 }
 
-/// Why something was not done.
+/// Reason why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub why: String,
-    /// The exit code, as of every verb.
+    /// Exit code, with the same meaning for every verb.
     pub code: u8,
 }
 
-/// The tree of the configuration, by its rows.
+/// State of the configuration's tree, from its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigTree {
     digest: Option<String>,
@@ -47,7 +47,7 @@ pub struct ConfigTree {
     pub waits_here: bool,
     pub waits_there: bool,
     pub is_under_way: bool,
-    /// How the last change ended; an error if it failed.
+    /// Result of the last change; an error if it failed.
     pub last: Option<Result<Said, Refusal>>,
 }
 
@@ -81,7 +81,7 @@ impl ConfigTree {
         }
     }
 
-    /// Whether both nodes have read their files, and so have told what waits.
+    /// Returns true if both nodes have read their files: then the rows are complete.
     pub fn is_known(&self) -> bool {
         self.digest.is_some() && self.digest_of_peer.is_some()
     }
@@ -120,7 +120,7 @@ impl From<AskError> for Refusal {
 }
 
 impl From<Answer> for Refusal {
-    /// An answer that is not the one to the question.
+    /// Converts an answer of the wrong kind.
     fn from(answer: Answer) -> Self {
         let code = exit_code(&answer);
         match answer {
@@ -148,10 +148,10 @@ impl ChangeOutcome {
     }
 }
 
-/// Asks the plugin for something.
+/// Sends a command to the plugin.
 ///
 /// # Errors
-/// Why it was not done.
+/// The reason why it was not done.
 pub fn files<'w>(args: &Args, words: impl IntoIterator<Item = &'w str>) -> Result<Said, Refusal> {
     match ask(args, &request(words))? {
         Answer::Rows { rows, .. } => Ok(said(&rows)),

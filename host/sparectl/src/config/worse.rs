@@ -1,11 +1,11 @@
-//! What a change made worse, of links, groups and the other node.
+//! Finds what a change made worse: links, groups and the other node.
 
 use spared_control::{GroupStatus, Status};
 
-/// What was good and is not, of links, groups and the other node.
+/// Sentences about links, groups and the other node that were good before and are not any more.
 pub fn worse(before: &Status, after: &Status) -> Vec<String> {
     let mut worse = Vec::new();
-    // by number: the configuration may name other interfaces on purpose
+    // links are counted: the configuration may name other interfaces on purpose
     let up = |it: &Status| it.links.iter().filter(|it| it.state == "up").count();
     let (was, is) = (up(before), up(after));
     if is < was {
@@ -27,10 +27,10 @@ pub fn worse(before: &Status, after: &Status) -> Vec<String> {
         let name = group.name.as_str();
         let (was, is) = (on_both(before, name), on_both(after, name));
         let actives = |of: &[&GroupStatus]| of.iter().filter(|it| it.role == "active").count();
-        // a backup without quality says so by its role only once it would have to take over
+        // quality counts as well: the role of a backup with quality 0 shows it only when it would have to become active
         let is_unfit = |it: &&&GroupStatus| it.role == "fault" || it.quality == 0;
         let unfit = |of: &[&GroupStatus]| of.iter().filter(is_unfit).count();
-        // a group that is in no file any more was removed on purpose
+        // a group without any row was removed from the files on purpose
         if is.is_empty() {
             continue;
         }
@@ -44,7 +44,7 @@ pub fn worse(before: &Status, after: &Status) -> Vec<String> {
     worse
 }
 
-/// A group on both nodes.
+/// Status of a group on both nodes.
 fn on_both<'s>(status: &'s Status, group: &str) -> Vec<&'s GroupStatus> {
     let theirs = status.peer.as_deref().and_then(|it| it.status.as_deref());
     let nodes = [Some(status), theirs].into_iter().flatten();
@@ -120,7 +120,7 @@ mod tests {
         let mut after = before.clone();
         after.peer.as_mut().expect("a peer").status = None;
         assert_eq!(worse(&before, &after), ["r2 is not heard any more"]);
-        // what was bad already is nobody's fault
+        // faults from before do not count
         let bad = pair(["fault", "fault"], "down");
         assert_eq!(worse(&bad, &bad), [""; 0]);
     }

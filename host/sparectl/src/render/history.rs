@@ -5,7 +5,7 @@ use spared_control::{Fitness, RoleChange};
 use super::moment;
 use spared_pair::time;
 
-/// Each change on a line of its own, oldest first; `silent` is a node that did not answer.
+/// Text with a line for each change, oldest first. `silent` is a node that did not answer.
 pub fn history(changes: &[RoleChange], silent: Option<&str>) -> String {
     let mut text: String = changes.iter().map(|it| format!("{}\n", line(it))).collect();
     if changes.is_empty() {
@@ -17,7 +17,7 @@ pub fn history(changes: &[RoleChange], silent: Option<&str>) -> String {
     text
 }
 
-/// "2026-11-20 09:41:07.715  r2  office: backup -> active: r1 resigned (quality: r2 100; r1 73)".
+/// Line such as "2026-11-20 09:41:07.715  r2  office: backup -> active: r1 resigned (quality: r2 100; r1 73)".
 pub(super) fn line(change: &RoleChange) -> String {
     let RoleChange {
         at,
@@ -40,7 +40,7 @@ pub(super) fn line(change: &RoleChange) -> String {
     )
 }
 
-// "r1 73, check "internet" fails, and 2 more as of 09:41:03"
+// Text such as "r1 73, check "internet" fails, and 2 more as of 09:41:03".
 fn fitness(of: &Fitness, at: &str) -> String {
     let mut text = format!("{} {}", of.node, of.quality);
     if let Some(check) = of.failing.first() {

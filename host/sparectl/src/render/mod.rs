@@ -22,7 +22,7 @@ pub fn why(groups: &[GroupWhy]) -> String {
     }
 }
 
-// Each below the sentence with the present reason of the role.
+// Lines below the sentence about the present reason of the role.
 fn last_changes(why: &GroupWhy) -> String {
     let changes = why.changes.iter();
     changes
@@ -41,13 +41,13 @@ fn event_line(event: &Event) -> String {
     format!("{}  {}", moment(&event.at), event_text(event))
 }
 
-// With milliseconds, if the daemon gives them.
+// Time with milliseconds, if the daemon sends them.
 fn moment(at: &str) -> String {
     let at = at.replacen('T', " ", 1);
     at.get(..23).unwrap_or(&at).to_owned()
 }
 
-// The group stands before the text unless the text begins with it.
+// Text of an event, with the group before it unless the text begins with the group.
 fn event_text(event: &Event) -> String {
     let Some(group) = &event.group else {
         return event.text.clone();
@@ -87,7 +87,7 @@ pub fn plugins(plugins: &[PluginStatus], columns: usize) -> String {
     text
 }
 
-/// What is told of a plugin below its row.
+/// Lines below a plugin's row.
 fn details(plugin: &PluginStatus) -> Vec<String> {
     let sentences = [&plugin.summary, &plugin.why].into_iter();
     let mut lines: Vec<String> = sentences.filter(|it| !it.is_empty()).cloned().collect();
@@ -111,7 +111,7 @@ fn details(plugin: &PluginStatus) -> Vec<String> {
     lines
 }
 
-/// Memory of a plugin that runs, and its control group.
+/// Text about the memory of a running plugin and its control group.
 fn memory(plugin: &PluginStatus) -> Option<String> {
     let most = plugin.memory_max_mib?;
     let (used, group) = (plugin.memory_mib, &plugin.control_group);
@@ -120,7 +120,7 @@ fn memory(plugin: &PluginStatus) -> Option<String> {
     ))
 }
 
-/// A row of the table of plugins.
+/// Row of the table of plugins.
 type Cells = [String; 6];
 
 fn cells(plugin: &PluginStatus) -> Cells {
@@ -134,7 +134,7 @@ fn cells(plugin: &PluginStatus) -> Cells {
     ]
 }
 
-/// Widths with the gap after each column, the last one without.
+/// Widths of the columns, each with the gap after it; the last column has no gap.
 fn widths(rows: &[Cells]) -> [usize; 6] {
     let mut widths = [14, 10, 12, 8, 10, 0];
     for row in rows {
@@ -155,7 +155,7 @@ fn line(cells: &Cells, widths: &[usize; 6]) -> String {
 
 const MISSING: &str = "rows are missing: an answer has 64 KiB at most\n";
 
-/// Rows of a plugin, values aligned, also where a terminal of this width breaks them.
+/// Text of a plugin's rows. Values are aligned, also in lines that a terminal of this width breaks.
 pub fn rows(
     rows: &BTreeMap<String, Value>,
     kinds: &BTreeMap<String, RowKind>,
@@ -171,7 +171,7 @@ pub fn rows(
     let shown = |(key, value): (&String, &Value)| {
         let unit = kinds.get(key).and_then(|kind| kind.unit);
         let line = format!("{key:<width$}{}", with_unit(value, unit));
-        // a column that leaves no room for words is none
+        // a column of keys that leaves no room for values is not aligned
         let indent = if width <= columns / 2 { width } else { 4 };
         wrap::hanging(&line, indent, columns)
     };
@@ -184,12 +184,12 @@ pub fn rows(
     text
 }
 
-/// A part of a key as people sort it: 2 before 10.
+/// Sort key for a part of a row's key, so that 2 sorts before 10.
 fn part(part: &str) -> (u64, String) {
     (part.parse().unwrap_or(u64::MAX), part.to_owned())
 }
 
-/// A number as people read it.
+/// Number with its unit, rounded for people.
 fn with_unit(value: &Value, unit: Option<Unit>) -> String {
     let number = match value {
         Value::Number(number) => *number as f64,
@@ -214,12 +214,12 @@ fn plain(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::Signed(number) => number.to_string(),
         Value::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
-        // what a plugin says in several lines is no other row
+        // line ends of a plugin's text must not begin another row
         Value::Text(text) => text.trim_end().replace('\n', " "),
     }
 }
 
-/// The result of `force`, and how to undo it.
+/// Text of the result of `force`, and how to undo it.
 pub fn forced(lines: &[String], to: Force, group: Option<&str>) -> String {
     let mut text = sentences(lines);
     if to != Force::Reset && !text.contains("Undo:") {

@@ -1,5 +1,5 @@
-//! Recorded answers and what they must look like: `tests/cases/NAME.json` and `NAME.txt`, with
-//! `NAME.verbose.txt` where `-v` adds something worth reading. `BLESS=1` writes the texts anew.
+//! Recorded answers and their expected texts: `tests/cases/NAME.json` and `NAME.txt`, with `NAME.verbose.txt` if `-v`
+//! adds something worth reading. `BLESS=1` writes the texts again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ fn another_version_than_the_installed_one_is_said() {
     assert_eq!(super::outdated(&status, "0.1.0"), "");
 }
 
-/// Of every recorded status: no line is wider than the terminal, and no word is lost or cut.
+/// Checks every recorded status: no line is wider than the terminal, and no word is lost or cut.
 #[test]
 fn a_status_fits_into_terminals_of_any_width() {
     let mut seen = 0;
@@ -93,7 +93,7 @@ fn a_status_fits_into_terminals_of_any_width() {
                     words.sort();
                     words
                 };
-                // a word that is wider than its column is all that may be broken
+                // only a word that is wider than its column may be broken
                 if columns >= 120 {
                     assert_eq!(words(&text), words(&whole), "{place}");
                 }

@@ -1,14 +1,14 @@
-//! Text in lines of a width, broken between words.
+//! Breaks text into lines of a given width, between words.
 
-/// Width of what is no terminal: nothing is broken.
+/// Width of an output that is not a terminal: nothing is broken.
 pub const UNLIMITED: usize = usize::MAX;
 
-/// Lines of at most this width. A word that is wider than a line is broken behind a mark, such as a path behind a slash.
+/// Lines of at most this width. A word that is wider than a line is broken after a mark, such as a path after a slash.
 pub fn lines(text: &str, columns: usize) -> Vec<String> {
     broken(text, columns, columns)
 }
 
-/// The same with what follows the first line indented.
+/// Lines of at most this width, joined to one text. All lines but the first are indented.
 pub fn hanging(text: &str, indent: usize, columns: usize) -> String {
     let own = text.chars().take_while(|it| *it == ' ').count();
     let [first, rest] = [own, indent].map(|margin| columns.saturating_sub(margin));
@@ -20,7 +20,7 @@ pub fn hanging(text: &str, indent: usize, columns: usize) -> String {
     lines.map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Lines of which the first may have another width.
+/// Lines of at most this width. The first line may have another width.
 fn broken(text: &str, first: usize, rest: usize) -> Vec<String> {
     let room = |done: &[String]| if done.is_empty() { first } else { rest }.max(1);
     let mut lines = Vec::new();
@@ -50,7 +50,7 @@ pub fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// A word in pieces of at most this width.
+/// Pieces of a word, each of at most this width.
 fn pieces(word: &str, columns: usize) -> Vec<String> {
     let mut rest: Vec<char> = word.chars().collect();
     let mut pieces = Vec::new();

@@ -1,4 +1,4 @@
-//! The contents of the file: a folder for each node, and the list of missing parts.
+//! Contents of the bundle: a folder for each node, and the list of missing parts.
 
 use std::io;
 
@@ -9,7 +9,8 @@ use tar::{Builder, EntryType, Header};
 
 use crate::output::harmless;
 
-/// Parts of the other node's half.
+/// Maximum numbers of files and missing parts that are accepted from the other node, and maximum bytes of a file's
+/// name.
 const FILES_MAX: usize = 100;
 const NAME_MAX: usize = 80;
 const MISSING_MAX: usize = 100;
@@ -25,11 +26,11 @@ the ruleset are there: look through it before it leaves your hands.
 
 ";
 
-/// Both halves.
+/// Halves of both nodes.
 #[derive(Default)]
 pub struct Bundle {
     own: Option<NodeReport>,
-    /// Under the name by which it is known here.
+    /// Half of the other node, with the name by which this node knows it.
     peer: Option<(String, NodeReport)>,
     missing: Vec<String>,
 }
@@ -43,7 +44,7 @@ impl Bundle {
         self.own = Some(report);
     }
 
-    /// At most the size of a half is accepted from the other node.
+    /// Sets the half of the other node. Files beyond the limits are dropped.
     pub fn set_peer(&mut self, node: &str, mut report: NodeReport) {
         let node = Self::folder(node).to_owned();
         let before = report.files.len();
@@ -72,17 +73,17 @@ impl Bundle {
         &self.missing
     }
 
-    /// Time when this node's half was gathered; empty without one.
+    /// Time at which this node's half was gathered; empty without one.
     pub fn at(&self) -> &str {
         self.own.as_ref().map_or("", |own| &own.at)
     }
 
-    /// This node's name, as a folder.
+    /// Name of this node, as a folder.
     pub fn name(&self) -> &str {
         Self::folder(self.own.as_ref().map_or("", |own| &own.node))
     }
 
-    // A wrong configuration may contain any name.
+    // Name of a node's folder. A wrong configuration may contain any name.
     fn folder(node: &str) -> &str {
         match is_name(node) && !node.contains('/') {
             true => node,
@@ -126,7 +127,7 @@ impl Bundle {
     }
 }
 
-// A name like "plugins/vrrp.txt", which neither leaves the folder nor is hidden.
+// Returns true for a name like "plugins/vrrp.txt", which neither leaves the folder nor is hidden.
 fn is_name(name: &str) -> bool {
     let part = |part: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -135,7 +136,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_MAX && name.split('/').all(part)
 }
 
-/// The archive's bytes; all files are below the folder `stem`.
+/// Bytes of the archive. All files are below the folder `stem`.
 pub fn pack(bundle: &Bundle, stem: &str, at_s: u64) -> io::Result<Vec<u8>> {
     let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     let mut put = |name: &str, text: &str| {
@@ -156,7 +157,7 @@ pub fn pack(bundle: &Bundle, stem: &str, at_s: u64) -> io::Result<Vec<u8>> {
     archive.into_inner()?.finish()
 }
 
-// Somebody may `cat` it.
+// Removes control sequences, because somebody may `cat` the file.
 fn harmless_text(text: &str) -> String {
     let lines: Vec<String> = text.split('\t').map(harmless).collect();
     lines.join("\t")

@@ -1,7 +1,7 @@
 //! `sparectl report`: one file with the state of both nodes, secrets masked.
 //!
-//! The own half is gathered by `spared report`, so that it is there without a daemon, too; the other node's
-//! comes in parts through both daemons.
+//! `spared report` gathers the half of this node, so that no daemon is needed for it. The half of the other node comes
+//! in parts through both daemons.
 
 mod bundle;
 mod peer;
@@ -24,10 +24,10 @@ use peer::Fetching;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Gathers both halves and writes the file; `argv` is for `spared report`.
+/// Gathers both halves and writes the file. `argv` is passed to `spared report`.
 pub fn run(args: &Args, out: Option<&Path>, argv: &[OsString]) -> u8 {
     let mut bundle = Bundle::default();
-    // the other node gathers while this one does
+    // the other node gathers at the same time as this one
     let mut peer = begin(args, &mut bundle);
     match own(args, argv) {
         Ok(report) => bundle.set_own(report),
@@ -57,7 +57,7 @@ pub fn run(args: &Args, out: Option<&Path>, argv: &[OsString]) -> u8 {
     }
 }
 
-// Only the peer that the daemon here names can be queried.
+// Begins to gather on the peer, which only the daemon of this node can name.
 fn begin(args: &Args, bundle: &mut Bundle) -> Option<Fetching> {
     let status = match ask_through(args, &Request::Status) {
         Ok(Answer::Status(status)) => status,
@@ -102,7 +102,7 @@ fn own(args: &Args, argv: &[OsString]) -> Result<NodeReport, String> {
         .map_err(|error| format!("{} report: invalid output: {error}", spared.display()))
 }
 
-// "spared-report-r1-20261122-084600": nobody's earlier bundle has that name.
+// Name such as "spared-report-r1-20261122-084600", which no earlier bundle has.
 fn stem(bundle: &Bundle) -> String {
     let digits: String = bundle
         .at()
@@ -123,7 +123,7 @@ fn seconds() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-// Readable by nobody else, overwrites nothing, and is never there by halves.
+// Writes the file. Nobody else may read it, it overwrites nothing, and it never exists in part.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     replace(
         path,

@@ -1,4 +1,4 @@
-//! The other node's half, in parts over the link; only its size is trusted.
+//! Fetches the other node's half in parts over the link. Its size is bounded, and its contents are not trusted.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding};
 use spared_control::{Answer, NodeReport, Request};
 
-/// Longest base64 of a half: of 4 MiB.
+/// Maximum bytes of a half in base64, for 4 MiB of contents.
 const SIZE_MAX: usize = 6 * 1024 * 1024;
-/// Gathering takes at most 40 s, fetching a moment.
+/// Maximum wait. Gathering takes at most 40 s, fetching a moment.
 const PATIENCE: Duration = Duration::from_secs(50);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Queries the daemon here; an error is a sentence.
+/// Function that queries the daemon of this node. Its error is a sentence.
 pub type Exchange<'x> = &'x mut dyn FnMut(Request) -> Result<Answer, String>;
 
-/// A half being fetched.
+/// A half that is being fetched.
 pub struct Fetching {
     pub node: String,
     base64: String,
@@ -33,12 +33,12 @@ impl Fetching {
         }
     }
 
-    /// Starts gathering on the other node; faults show when the result is fetched.
+    /// Begins to gather on the other node. Faults appear when the result is fetched.
     pub fn begin(&mut self, exchange: Exchange<'_>) {
         let _ = exchange(self.request());
     }
 
-    /// All parts, until they are a half.
+    /// Fetches all parts, and joins them to a half.
     pub fn fetch(&mut self, exchange: Exchange<'_>) -> Result<NodeReport, String> {
         loop {
             let answer = exchange(self.request())?;
@@ -59,7 +59,7 @@ impl Fetching {
         }
     }
 
-    // True when it is complete.
+    // Stores a part. Returns true if the half is complete.
     fn take(&mut self, answer: Answer) -> Result<bool, String> {
         let (lines, size) = match answer {
             Answer::Report {

@@ -1,4 +1,4 @@
-//! Lines of a screen, each of one style, no wider than the terminal.
+//! Lines of a screen. Each has one style and is not wider than the terminal.
 
 use crate::render::wrap;
 
@@ -9,14 +9,14 @@ pub struct Size {
     pub rows: usize,
 }
 
-/// Longest word for which a line is broken early.
+/// Length up to which a word is not broken: the line ends before it.
 const WORD: usize = 20;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     #[default]
     Plain,
-    /// Possibly outdated.
+    /// Possibly outdated text.
     Old,
     Good,
     Warning,
@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line longer than the screen is wide ends in "…".
+    /// Creates a line. A text that is wider than the screen is cut, and ends in "…".
     pub fn new(text: &str, style: Style, columns: usize) -> Self {
         let text = if text.chars().count() > columns {
             let kept = text.chars().take(columns.saturating_sub(1));
@@ -41,9 +41,9 @@ impl Line {
         Self { text, style }
     }
 
-    /// A text of any length, broken between words; what follows the first line is indented.
+    /// Breaks a text of any length between words. All lines but the first are indented.
     pub fn wrapped(text: &str, style: Style, indent: usize, columns: usize) -> Vec<Self> {
-        // a screen narrower than that has no room for words
+        // a screen narrower than this has no room for words
         if columns < indent + WORD {
             return vec![Self::new(text, style, columns)];
         }
@@ -52,7 +52,7 @@ impl Line {
         lines.collect()
     }
 
-    /// A rule across the screen: a title on its left, a hint on its right.
+    /// A rule across the screen, with a title on its left and a hint on its right.
     pub fn rule(title: &str, hint: &str, columns: usize) -> Self {
         let used = title.chars().count() + hint.chars().count() + 2;
         let filling = "─".repeat(columns.saturating_sub(used));
@@ -103,7 +103,7 @@ mod tests {
             let words: Vec<&str> = words.iter().flat_map(|it| it.split_whitespace()).collect();
             assert_eq!(words, text.split_whitespace().collect::<Vec<_>>());
         }
-        // no room for words
+        // no room for whole words
         assert_eq!(wrapped("abcdef", 9, 4), ["abc…"]);
     }
 }

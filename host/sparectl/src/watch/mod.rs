@@ -1,4 +1,4 @@
-//! `sparectl watch`: status, traffic of the links and events, live, until `q`.
+//! `sparectl watch`: shows status, traffic of the links and events live, until `q`.
 
 mod line;
 mod rates;
@@ -21,11 +21,11 @@ use terminal::Terminal;
 
 /// Interval of queries to the daemon.
 const PACE: Duration = Duration::from_millis(500);
-/// Longest delay of the reaction to a key.
+/// Maximum delay of the reaction to a key.
 const KEY_PACE: Duration = Duration::from_millis(50);
 const EVENTS: usize = 100;
 
-/// The daemon's answer, or why there is none.
+/// Answer of the daemon, or the reason why there is none.
 type Heard = Result<(Box<Status>, Vec<Event>), String>;
 
 pub fn run(args: &Args) -> u8 {
@@ -47,7 +47,7 @@ fn show(args: &Args, terminal: &mut Terminal) -> std::io::Result<()> {
     thread::scope(|scope| {
         let (send, heard) = mpsc::channel();
         let (_stop, stopped) = mpsc::channel::<()>();
-        // A query may take seconds if the daemon hangs: keys must not wait for it.
+        // A query may take seconds if the daemon hangs, and keys must not wait for it.
         scope.spawn(move || {
             while send.send(question(args)).is_ok() {
                 if !matches!(stopped.recv_timeout(PACE), Err(RecvTimeoutError::Timeout)) {

@@ -1,11 +1,11 @@
-//! Bytes per second, from counters that only grow.
+//! Computes bytes per second from counters that only grow.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::LinkStatus;
 
-/// Sent and received, in bytes per second.
+/// Bytes per second: sent, received.
 pub type Rate = (u64, u64);
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Rates {
                 continue;
             };
             let passed_ms = u64::try_from(now.duration_since(then).as_millis()).unwrap_or(1);
-            // a restarted link process counts from zero
+            // the counters of a restarted link process begin at zero
             let per_second = |now: u64, before: u64| {
                 now.saturating_sub(before).saturating_mul(1000) / passed_ms.max(1)
             };
@@ -37,7 +37,7 @@ impl Rates {
     }
 }
 
-/// "3.4 MB/s".
+/// Rate such as "3.4 MB/s".
 pub fn readable(bytes_per_s: u64) -> String {
     let tenths = |unit: u64| (bytes_per_s / unit, bytes_per_s % unit * 10 / unit);
     match bytes_per_s {

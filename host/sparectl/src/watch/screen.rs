@@ -1,4 +1,4 @@
-//! The contents of the screen, from the daemon's last answer.
+//! Contents of the screen, from the daemon's last answer.
 
 use spared_control::{Event, LinkStatus, Status};
 use spared_pair::Word;
@@ -8,7 +8,7 @@ use super::rates::{Rates, readable};
 use crate::render;
 
 const KEYS: &str = " arrows scroll, q ends ";
-/// Indents of what a narrow screen has to break: rows of the traffic, below their value; events, below what happened.
+/// Indents of lines that a narrow screen breaks: rows of the traffic align with the value, events with the text.
 const ROW: usize = 22;
 const EVENT: usize = 25;
 
@@ -16,17 +16,17 @@ const EVENT: usize = 25;
 pub struct Screen {
     head: Style,
     status: Option<Box<Status>>,
-    /// The status as lines, for a width.
+    /// Status as text, with the width for which it was rendered.
     drawn: (usize, String),
     traffic: Vec<String>,
     events: Vec<String>,
     /// Reason why the contents are outdated.
     failure: Option<String>,
-    /// Lines above the screen.
+    /// Number of lines above the screen.
     top: usize,
 }
 
-/// A wish to see another part of the lines.
+/// Request to show another part of the lines.
 #[derive(Clone, Copy)]
 pub enum Scroll {
     Up,
@@ -67,20 +67,21 @@ impl Screen {
         };
     }
 
-    /// The status first; traffic, then events get the remaining space. Scrolled, the first line stays, as it says
-    /// whether anything is wrong or that the rest is old, and the last row says what part is seen.
+    /// Lines of the screen: the status first, then traffic and events in the remaining space. On a scrolled screen the
+    /// first line stays, because it says whether anything is wrong or outdated, and the last row says which part is
+    /// shown.
     pub fn lines(&mut self, size: Size) -> Vec<Line> {
         let mut lines = self.status_lines(size.columns);
         if !self.traffic.is_empty() {
             lines.push(Line::rule(" traffic of the links ", "", size.columns));
             lines.extend(plain(&self.traffic, ROW, size.columns));
         }
-        // One row is the footer's, or the title of the events.
+        // One row is reserved for the footer, or for the title of the events.
         let room = size.rows.saturating_sub(1);
         let above_events = lines.len();
         lines.push(Line::rule(" events, newest first ", KEYS, size.columns));
         lines.extend(plain(&self.events, EVENT, size.columns));
-        // Fewer lines after an answer or a resize must not leave an empty screen.
+        // After an answer or a resize there may be fewer lines, which must not leave an empty screen.
         self.top = self.top.min(lines.len().saturating_sub(room));
         if self.top > 0 && room > 0 {
             let kept = usize::from(room > 1);
@@ -120,7 +121,7 @@ impl Screen {
     }
 }
 
-/// The first `kept` lines, and what follows after leaving out `top` more; `room` in all.
+/// The first `kept` lines, then the lines after the `top` lines that are left out; `room` lines in total.
 fn part(mut lines: Vec<Line>, kept: usize, top: usize, room: usize, columns: usize) -> Vec<Line> {
     let all = lines.len();
     lines.drain(kept..kept + top);

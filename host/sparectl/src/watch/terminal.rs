@@ -1,4 +1,4 @@
-//! The terminal: takes lines and writes those that differ from the screen.
+//! The terminal: gets lines, and writes those that differ from the screen.
 
 use std::io::{self, Stdout, Write};
 
@@ -13,7 +13,7 @@ use crossterm::terminal::{
 use super::line::{Line, Size, Style};
 use crate::output::harmless;
 
-/// The terminal while the screen is ours; dropping it restores the terminal.
+/// The terminal while its screen is ours. Dropping it restores the terminal.
 pub struct Terminal {
     out: Stdout,
     painter: Painter,
@@ -28,7 +28,7 @@ impl Terminal {
             out: io::stdout(),
             painter: Painter::default(),
         };
-        // a character wider than one column must not push the rest onto the next line
+        // a character wider than one column must not push the rest to the next line
         queue!(this.out, EnterAlternateScreen, DisableLineWrap, Hide)?;
         this.out.flush()?;
         Ok(this)
@@ -46,14 +46,14 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A closed terminal needs no restoring.
+        // A closed terminal does not need to be restored.
         let _ = queue!(self.out, Show, EnableLineWrap, LeaveAlternateScreen);
         let _ = self.out.flush();
         let _ = terminal::disable_raw_mode();
     }
 }
 
-/// Writes the lines that changed since the last time.
+/// Writes the lines that changed since the last call.
 #[derive(Default)]
 struct Painter {
     size: Size,

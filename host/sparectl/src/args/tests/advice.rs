@@ -1,4 +1,5 @@
-//! Commands that messages and the documentation tell somebody to type: each exists and is read as it is printed.
+//! Checks the commands that messages and the documentation tell somebody to type: each exists and is accepted as
+//! printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,7 +26,7 @@ const OF_SYSTEMCTL: [&str; 11] = [
     "unmask",
 ];
 
-/// The plugin that documentation and comments take for an example.
+/// Plugin that documentation and comments use as an example.
 const EXAMPLE: &str = "guests";
 
 fn root() -> PathBuf {
@@ -46,7 +47,7 @@ fn files_below(folder: &Path, end: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The part of a source that is built, with texts that go on in the next line in one.
+/// The part of a source that is built, with continued texts joined to one line.
 fn source(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source");
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -55,7 +56,7 @@ fn source(path: &Path) -> String {
     lines.fold(first, |text, line| text + line.trim_start())
 }
 
-/// Words of plugins by plugin: the first arguments in their lists of verbs.
+/// Words of each plugin: the first arguments in its list of verbs.
 fn verbs_of_plugins() -> BTreeMap<String, BTreeSet<String>> {
     let folder = root().join("plugins");
     let mut all = BTreeMap::new();
@@ -76,7 +77,7 @@ fn verbs_of_plugins() -> BTreeMap<String, BTreeSet<String>> {
     all
 }
 
-/// What stands for something else in a text, as "x": `{name}` and NAME.
+/// Replaces a placeholder, such as `{name}` or NAME, by "x".
 fn typed(word: &str) -> String {
     let word = word.trim_matches(['[', ']']);
     let is_name = word.len() > 1 && word.chars().all(|it| it.is_ascii_uppercase() || it == '_');
@@ -87,7 +88,7 @@ fn typed(word: &str) -> String {
     }
 }
 
-/// Texts between backticks that begin with a program.
+/// Texts in backticks that begin with a program's name.
 fn quoted<'t>(text: &'t str, program: &str) -> Vec<&'t str> {
     let start = format!("{program} ");
     let mut parts = text.split('`');
@@ -98,7 +99,7 @@ fn quoted<'t>(text: &'t str, program: &str) -> Vec<&'t str> {
         .collect()
 }
 
-/// Why somebody who types this is refused. What lacks its last words names a verb, and is no command to type as it is.
+/// Reason why the command is refused. A command without its last words only names a verb, and is not refused.
 fn refusal(command: &str, plugins: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     let words = command.split_whitespace().filter(|it| *it != "...");
     let words: Vec<String> = words.map(typed).collect();
@@ -128,7 +129,7 @@ fn refusal(command: &str, plugins: &BTreeMap<String, BTreeSet<String>>) -> Optio
     (word != "x" && !verbs.contains(word)).then(|| format!("{name} has no {word}"))
 }
 
-/// Whether these are the words after the program's name in a sentence that tells nobody to type something.
+/// Returns true if the word after the program's name belongs to a sentence, so that nobody is told to type it.
 fn is_prose(word: &str) -> bool {
     const WORDS: [&str; 11] = [
         "", "and", "asks", "had", "help", "here", "is", "of", "prints", "there", "waits",
@@ -165,7 +166,7 @@ fn each_command_in_a_message_exists_and_is_read() {
                 note(command, "no such verb".to_owned());
             }
         }
-        // within a sentence the words after the verb may be its own
+        // within a sentence the words after the verb may belong to the sentence
         for rest in text.split("sparectl ").skip(1) {
             let verb: String = rest
                 .chars()

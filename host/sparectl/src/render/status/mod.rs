@@ -34,7 +34,7 @@ pub fn status(status: &Status, verbose: bool, columns: usize) -> String {
     text + &table.render(columns)
 }
 
-/// A line if the daemon is of another version than `installed`, that of this program and its package.
+/// Line about a daemon of another version than `installed`, the version of this program and its package.
 pub fn outdated(status: &Status, installed: &str) -> String {
     let (node, runs) = (&status.node, &status.version);
     if runs == installed || runs.is_empty() {
@@ -45,14 +45,14 @@ pub fn outdated(status: &Status, installed: &str) -> String {
     )
 }
 
-/// This node, and the other one if it is heard.
+/// Status of this node, and of the other node if it is heard.
 fn nodes(status: &Status) -> Vec<&Status> {
     let peer = status.peer.as_deref();
     let theirs = peer.and_then(|peer| peer.status.as_deref());
     [status].into_iter().chain(theirs).collect()
 }
 
-// The sentences of all groups, then the numbered list, both right of the widest level word.
+// Sentences of all groups, then the numbered findings. Both are right of the widest verdict word.
 fn head(verdict: &Verdict, now: &str, columns: usize) -> String {
     let words = verdict.headlines.iter().map(|it| it.word.word());
     let width = words.map(str::len).max().unwrap_or(0) + 2;
@@ -105,7 +105,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
     table.row(0, "quality", quality.collect());
     let mut shown = BTreeSet::new();
     for check in nodes.iter().flat_map(|node| &node.checks) {
-        // checks without weight are in their plugin's summary or in a finding
+        // checks without weight are shown in their plugin's summary or in a finding
         let is_dull = check.weight == 0 && check.state == 100;
         if is_dull || !shown.insert((&check.plugin, &check.name)) {
             continue;
@@ -133,7 +133,7 @@ fn quality_rows(table: &mut Table, nodes: &[&Status]) {
     }
 }
 
-// The weight is shown for interfaces, and for other checks if it is not the default.
+// Label of a check. It contains the weight for interfaces, and for other checks if it is not the default.
 fn check_label(own: &Status, check: &CheckStatus) -> String {
     let interface = own.interfaces.iter().any(|it| it.name == check.name);
     if interface || check.weight != 100 {
@@ -183,7 +183,7 @@ fn preferred_row(table: &mut Table, nodes: &[&Status]) {
     }
 }
 
-// Rows of the plugins. Keys with a dot are details.
+// Adds the rows of the plugins. Keys with a dot are details.
 fn plugin_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     let all = nodes.iter().flat_map(|node| &node.rows);
     let keys: BTreeSet<(&String, &String)> = all
@@ -225,7 +225,7 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
     }
 }
 
-// A node without a peer shows all plugins; with a peer, plugins that do not run and have no other
+// Adds the states of plugins: all of them on a node without a peer, otherwise those that do not run and have no other
 // row.
 fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     let all = nodes.iter().flat_map(|node| &node.plugins);
@@ -252,7 +252,7 @@ fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     }
 }
 
-/// Rows of this node alone, or of both.
+/// Adds the rows of links, addresses and fence, for this node alone or for both.
 fn paths(table: &mut Table, status: &Status, verbose: bool) {
     for link in &status.links {
         table.wide(0, &format!("link {}", link.interface), link_cell(link));

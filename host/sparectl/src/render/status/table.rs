@@ -1,16 +1,17 @@
-//! Rows of a label and a value for each node, in columns that stay what they are however long a value is: what does not fit
-//! into its column goes on in the next line of the row.
+//! Table with a label and a value for each node. The columns have fixed widths: a text that does not fit continues in
+//! the next line of its row.
 
 use crate::render::wrap::{self, UNLIMITED, width};
 
-/// Least number of columns before the first value, if there is room.
+/// Minimum width of the label column with its gap, if there is room.
 const LABEL_WIDTH: usize = 22;
-/// Most, also as part of a terminal's width: a longer label takes several lines.
+/// Maximum width of the label column, in characters and as one part in `LABEL_SHARE` of the terminal. A longer label
+/// takes several lines.
 const LABEL_WIDTH_MAX: usize = 42;
 const LABEL_SHARE: usize = 3;
-/// Width of a value with another one after it, if there is room.
+/// Width of a value with another value after it, if there is room.
 const VALUE_WIDTH: usize = 22;
-/// Columns between two cells.
+/// Characters between two cells.
 const GAP: usize = 2;
 
 #[derive(Default)]
@@ -24,12 +25,12 @@ enum Row {
         label: String,
         values: Vec<String>,
     },
-    /// One value, which takes the whole width.
+    /// Row with one value, which takes the whole width.
     Wide {
         label: String,
         value: String,
     },
-    /// A label and a value in columns of their own.
+    /// Row with a label and a value in columns of its own.
     Inner {
         label: String,
         value: String,
@@ -41,7 +42,7 @@ enum Row {
 struct Columns {
     label: usize,
     values: Vec<usize>,
-    /// Of a value that takes what the label leaves.
+    /// Width of a value that takes all the room beside the label.
     wide: usize,
     all: usize,
 }
@@ -51,7 +52,7 @@ impl Table {
         self.rows.push(Row::Gap);
     }
 
-    /// A value for each node; `indent` 0 or 1.
+    /// Adds a row with a value for each node; `indent` is 0 or 1.
     pub fn row(&mut self, indent: usize, label: &str, values: Vec<String>) {
         let label = indented(indent, label);
         self.rows.push(Row::Values { label, values });
@@ -63,7 +64,7 @@ impl Table {
         self.rows.push(Row::Wide { label, value });
     }
 
-    /// Rows under a title, with a value column of their own if the labels need it.
+    /// Adds rows under a title. They have a value column of their own if the labels need it.
     pub fn block(&mut self, title: &str, rows: Vec<(String, String)>) {
         if rows.is_empty() {
             return;
@@ -81,7 +82,7 @@ impl Table {
         }
     }
 
-    /// The table in lines of at most this width.
+    /// Text of the table in lines of at most this width.
     pub fn render(&self, columns: usize) -> String {
         let columns = self.columns(columns);
         self.rows.iter().map(|row| row.lines(&columns)).collect()
@@ -128,7 +129,7 @@ impl Table {
     }
 }
 
-/// The room for columns that want these widths: what a narrow one does not need is there for the others.
+/// Distributes the room among columns that want these widths. Wide columns get what narrow ones do not need.
 fn shares(wanted: &[usize], room: usize) -> Vec<usize> {
     let mut widths = wanted.to_vec();
     let mut narrowest_first: Vec<usize> = (0..wanted.len()).collect();
@@ -165,7 +166,7 @@ impl Row {
     }
 }
 
-/// Texts, each in its own columns; the last one needs no gap after it.
+/// Joins texts, each in its own column. The last one needs no gap after it.
 fn beside(cells: &[(&String, usize)]) -> String {
     let last = cells.len().saturating_sub(1);
     let cell = |(at, (text, columns)): (usize, &(&String, usize))| {
@@ -197,7 +198,7 @@ fn indented(indent: usize, label: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The longest cells that there are: a check with a long name and a long reason, on both nodes.
+    /// Table with the longest cells: a check with a long name and a long reason, on both nodes.
     fn longest() -> Table {
         let mut table = Table::default();
         let why = "probe of the provider's gateway 2001:db8:ffff:ffff:ffff:ffff:ffff:fffe: no answer for 12 s, 20 of 20 lost";

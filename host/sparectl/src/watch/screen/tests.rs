@@ -1,4 +1,4 @@
-//! What stands where on screens of different sizes.
+//! Tests the contents of screens of different sizes.
 
 use spared_control::Answer;
 
@@ -131,7 +131,7 @@ fn a_position_that_a_larger_terminal_or_a_shorter_answer_does_not_have_is_left()
     assert!(whole.contains("events, newest first"), "{whole}");
 }
 
-/// Every recorded status, by its name.
+/// Every recorded status with its name.
 fn all_recorded() -> Vec<(String, Status)> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let entries = folder.read_dir().expect("the cases").flatten();
@@ -146,8 +146,8 @@ fn all_recorded() -> Vec<(String, Status)> {
     cases.collect()
 }
 
-/// All lines of a screen, as somebody finds them who goes down from the top with the arrow key: by the numbers
-/// in the last row.
+/// All lines of a screen, as a user sees who scrolls down from the top with the arrow key, by the numbers in the last
+/// row.
 fn walked(screen: &mut Screen, columns: usize, rows: usize) -> Vec<String> {
     screen.scroll(Scroll::Start, rows);
     let view = |screen: &mut Screen| -> Vec<String> {
@@ -182,7 +182,7 @@ fn walked(screen: &mut Screen, columns: usize, rows: usize) -> Vec<String> {
     walked
 }
 
-/// The words of some lines, whatever they are broken into.
+/// Words of some lines, however they are broken.
 fn words(lines: &[String]) -> String {
     let words = lines.iter().flat_map(|line| line.split_whitespace());
     words.collect::<Vec<_>>().join(" ")
