@@ -1,6 +1,6 @@
-//! The host's end: asks the starter, and waits for each answer, which takes as long as a fork.
+//! The host's end: sends requests to the starter and waits for each answer, which takes as long as a fork.
 //!
-//! A starter that has ended is replaced at the next start; what it had started ended with it.
+//! A starter that has ended is replaced at the next start. All that it had started ended with it.
 
 #[cfg(test)]
 mod tests;
@@ -22,51 +22,51 @@ use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::Files;
 
-/// Longest wait for an answer: the host does nothing else meanwhile.
+/// Maximum wait for an answer: the host does nothing else meanwhile.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Longest wait for the first answer, before which the starter itself has to start.
+/// Maximum wait for the first answer, which includes the start of the starter itself.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
-/// Pause after an attempt to reach one that failed.
+/// Pause after a failed attempt to reach a starter.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Interval of looks whether it answers, and how long one that does not has time until that is told.
+/// Interval of the requests that check that it answers, and time without an answer after which it is silent.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(2);
-/// One of the host's own that is silent for so long hangs. systemd ends that which it starts after as long.
+/// Time after which the host's own starter counts as hung. systemd ends a starter of its own after the same time.
 const HUNG: Duration = Duration::from_secs(10);
-/// A host that has not looked for so long did not run itself.
+/// Time without a check after which the host itself did not run.
 const LOOKED_LATE: Duration = Duration::from_secs(3);
-/// Longest wait for its end, when all that it started is killed.
+/// Maximum wait for the starter's end, in which it kills all that it started.
 const END: Duration = Duration::from_secs(1);
 
-/// Where the starter is.
+/// Place of the starter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// A child of the host, which must be root then.
+    /// A child of the host, which must be root for that.
     Own(Files),
-    /// The one that listens there.
+    /// The starter that listens at this path.
     At(PathBuf),
 }
 
-/// A starter in a process of its own.
+/// Starter in a process of its own.
 #[derive(Debug)]
 pub struct Remote {
     whose: Whose,
-    /// Of the files that are in force.
+    /// Digest of the files that are in force.
     digest: String,
     connection: Option<Connection>,
     /// Number of the last request.
     number: u64,
-    /// A request that it has not answered in time: it is asked nothing until it has.
+    /// Request that was not answered in time. No other request is sent before its answer comes.
     overdue: Option<Waiting>,
-    /// The last look whether it answers: nobody waits for that.
+    /// Last request that checks that the starter answers. Nobody waits for its answer.
     look: Option<Waiting>,
     looked: Option<Instant>,
-    /// Since when it is silent, and when this was found last.
+    /// Start of the present silence, and the time at which it was last found.
     silence: Option<(Instant, Instant)>,
-    /// Time of the last attempt to reach one, and why that failed.
+    /// Time of the last failed attempt to reach a starter, and the reason.
     failed: Option<(Instant, String)>,
     about: About,
-    /// It is of another version.
+    /// True if the starter is of another version.
     is_outdated: bool,
 }
 
@@ -81,18 +81,19 @@ struct Waiting {
 struct Connection {
     socket: OwnedFd,
     receiver: Receiver,
-    /// The process, if it is the host's own.
+    /// Starter's process, if it is the host's own.
     own: Option<Child>,
 }
 
-/// What an answer carries, and the number of its request.
+/// Answer to a request with its number, and the descriptors that came with it.
 type Received = (u64, Answered, Vec<OwnedFd>);
 
 impl Remote {
-    /// Starts or finds it, and has it read the configuration, of which `digest` is in force.
+    /// Starts or finds the starter, and makes it read the configuration. `digest` identifies the configuration in
+    /// force.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub fn new(whose: Whose, digest: &str) -> Result<Self, String> {
         let mut remote = Self {
             whose,
@@ -114,7 +115,7 @@ impl Remote {
         Ok(remote)
     }
 
-    /// Finds one in place of none.
+    /// Finds a starter, if there is none.
     fn connect(&mut self) -> Result<(), String> {
         if let Some((_, why)) = self.failed.as_ref().filter(|it| it.0.elapsed() < PAUSE) {
             return Err(why.clone());
@@ -143,7 +144,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Returns why an earlier configuration stays in force.
+    /// Sends the configuration. Returns the reason if an earlier one stays in force.
     fn tell_configuration(&mut self, patience: Duration) -> Result<Option<String>, String> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let digest = self.digest.clone();
@@ -162,7 +163,7 @@ impl Remote {
         }
     }
 
-    /// Asks a starter that is there.
+    /// Sends a request to a connected starter, and waits for the answer.
     fn ask(&mut self, what: Asked, patience: Duration) -> Result<Received, String> {
         self.take_overdue()?;
         let number = self.say(what)?;
@@ -174,7 +175,7 @@ impl Remote {
         received
     }
 
-    /// Takes an answer that was late, if it has come by now.
+    /// Takes a late answer, if it has come by now.
     fn take_overdue(&mut self) -> Result<(), String> {
         let Some(Waiting { number, .. }) = self.overdue else {
             return Ok(());
@@ -185,7 +186,7 @@ impl Remote {
         Ok(())
     }
 
-    /// What nobody waits for: a process, or no more than that it answers.
+    /// Handles an answer that nobody waits for: abandons a started process, and notes that the starter answers.
     fn forget(&mut self, number: u64, answer: &Answered) {
         if matches!(answer, Answered::Started { .. }) {
             self.abandon(number);
@@ -193,7 +194,7 @@ impl Remote {
         self.look.take_if(|look| look.number == number);
     }
 
-    /// Takes what has come of what nobody waits for.
+    /// Takes answers that have come although nobody waits for them.
     fn take_late(&mut self) {
         let _ = self.take_overdue();
         let Some(Waiting { number, .. }) = self.look else {
@@ -204,7 +205,7 @@ impl Remote {
         }
     }
 
-    /// Returns the number of the request.
+    /// Sends a request, and returns its number.
     fn say(&mut self, what: Asked) -> Result<u64, String> {
         let Some(connection) = &self.connection else {
             return Err("spared starter has ended".to_owned());
@@ -218,7 +219,7 @@ impl Remote {
         }
     }
 
-    /// The answer to that request; those to others before it are nobody's.
+    /// Waits for the answer to this request. Nobody waits for the answers to earlier ones.
     fn receive(&mut self, number: u64, until: Instant) -> Result<Received, String> {
         loop {
             let Some(connection) = &mut self.connection else {
@@ -234,10 +235,10 @@ impl Remote {
                     return Err("spared starter does not answer".to_owned());
                 }
                 Ok(None) => {
-                    // or the time is over: the next look tells
+                    // or the time is over, which the next turn of the loop finds
                     is_readable(&connection.socket, left);
                 }
-                // what came with the answer is closed, and the process nobody's
+                // the descriptors of the answer are closed, and nobody has the process
                 Err(ReceiveError::Malformed(_)) => {
                     self.abandon(number);
                     let why = NotStarted::Failed(io::Error::from(Errno::MFILE).to_string());
@@ -248,7 +249,7 @@ impl Remote {
         }
     }
 
-    /// Forgets a starter with which nothing can be done any more.
+    /// Drops a starter that is of no use any more.
     fn lose(&mut self, why: &str) -> String {
         (self.overdue, self.look) = (None, None);
         if let Some(connection) = self.connection.take() {
@@ -260,7 +261,7 @@ impl Remote {
         format!("spared starter {why}")
     }
 
-    /// Looks now and then whether it answers, and whether one that does not has been silent for long.
+    /// Checks regularly that the starter answers. Returns true if it has been silent for long.
     fn is_silent_at(&mut self, now: Instant) -> bool {
         self.take_late();
         let is_due = self.looked.is_none_or(|it| now - it >= LOOK_INTERVAL);
@@ -277,7 +278,8 @@ impl Remote {
         is_silent && !self.end_hung(now)
     }
 
-    /// Kills one of the host's own that was silent for too long, and whether it did: the next start finds another.
+    /// Kills the host's own starter if it was silent for too long, and returns true then. The next start finds another
+    /// one.
     fn end_hung(&mut self, now: Instant) -> bool {
         let since = match self.silence {
             Some((since, found)) if now - found < LOOKED_LATE => since,
@@ -293,7 +295,7 @@ impl Remote {
         is_hung
     }
 
-    /// The same from one that may have ended meanwhile, in whose place there is another then.
+    /// Sends a request and waits for the answer. If the starter has ended meanwhile, another one is asked.
     fn ask_any(&mut self, what: &Asked) -> Result<Received, String> {
         if self.connection.is_some() {
             match self.ask(what.clone(), PATIENCE) {
@@ -336,12 +338,12 @@ impl Starts for Remote {
     }
 
     fn kill(&mut self, process: u64) {
-        // Its answer is nobody's. If it cannot be said, the starter has ended, and with it the process.
+        // Nobody waits for the answer. If the request cannot be sent, the starter has ended, and the process with it.
         let _ = self.say(Asked::Kill { process });
     }
 
     fn abandon(&mut self, process: u64) {
-        // as above
+        // nobody waits for the answer, as in `kill`
         let _ = self.say(Asked::Abandon { process });
     }
 
@@ -363,7 +365,7 @@ impl Starts for Remote {
 }
 
 impl Drop for Remote {
-    /// What it was told last it still does, and then ends.
+    /// Closes the connection. The starter completes its last request, and then ends.
     fn drop(&mut self) {
         if let Some(Connection { socket, own, .. }) = self.connection.take() {
             drop(socket);

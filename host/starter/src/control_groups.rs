@@ -1,7 +1,7 @@
-//! Control groups of the workers, below the starter's own, if systemd delegates that one.
+//! Control groups of the workers, below the starter's own group, if systemd delegates that one.
 //!
-//! A group with processes of its own can have no controllers for groups below it, so the starter and
-//! its other children move to one below, too.
+//! A group that contains processes cannot have controllers for the groups below it. So the starter and its other
+//! children move to a group below as well.
 
 use std::fs;
 use std::io;
@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 
 use spared_message::starter::{CONTROLLERS, Delegated};
 
-/// Group of the starter itself, of `spared link` and `spared firewall`, of short-lived checks, and of plugins that run as
-/// root, which have no limits.
+/// Group of the starter itself, of `spared link` and `spared firewall`, of short-lived checks, and of plugins that run
+/// as root, which have no limits.
 const STARTER: &str = "starter";
 /// Attributes by which systemd marks a delegated group; the second from version 251 on.
 const MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
-/// As the limit of the account: the group's also counts threads of programs with another account.
+/// Maximum number of processes, the same as the account's limit. The group's limit also counts threads of programs with
+/// another account.
 const PROCESSES: u32 = 512;
 
-/// A delegated group and what can be limited below it.
+/// Delegated group, and the controllers that it lacks.
 #[derive(Debug)]
 pub(crate) struct ControlGroups(Delegated);
 
@@ -25,11 +26,11 @@ impl ControlGroups {
     /// Moves this process into a group of its own below the delegated one.
     ///
     /// # Errors
-    /// Why there are no groups for workers.
+    /// The reason why there are no groups for workers.
     pub(crate) fn open() -> Result<Self, String> {
         let own = own_group().ok_or("this system has no cgroup2 hierarchy")?;
         let folder = match own.parent() {
-            // systemd's DelegateSubgroup, or an earlier life of this process
+            // systemd's DelegateSubgroup, or an earlier run of this process
             Some(parent) if own.ends_with(STARTER) && is_delegated(parent) => parent.to_owned(),
             _ if is_delegated(&own) => own,
             _ => return Err("systemd does not delegate its control group".to_owned()),
@@ -42,7 +43,7 @@ impl ControlGroups {
         let starter = folder.join(STARTER);
         make(&starter)?;
         for pid in fs::read_to_string(folder.join("cgroup.procs"))?.lines() {
-            // one that has ended meanwhile needs no group
+            // a process that has ended meanwhile needs no group
             let _ = fs::write(starter.join("cgroup.procs"), pid);
         }
         let control = folder.join("cgroup.subtree_control");
@@ -52,7 +53,7 @@ impl ControlGroups {
         Ok(Self(Delegated { folder, missing }))
     }
 
-    /// Makes the group of a worker, which it joins itself before it loads anything.
+    /// Creates the group of a worker. The worker joins it before it loads anything.
     pub(crate) fn prepare(&self, name: &str, memory: u64) -> Option<PathBuf> {
         let group = self.0.of(name);
         make(&group).ok()?;
@@ -61,19 +62,19 @@ impl ControlGroups {
             ("memory.oom.group", "1".to_owned()),
             ("pids.max", PROCESSES.to_string()),
         ] {
-            // absent without its controller, which `missing` says
+            // the file does not exist without its controller, which `missing` names
             let _ = fs::write(group.join(file), value);
         }
         Some(group)
     }
 
-    /// Kills what a worker that has ended has left in its group.
+    /// Kills the processes that a worker left in its group when it ended.
     pub(crate) fn kill(&self, name: &str) {
-        // absent before its first worker
+        // the group does not exist before the first worker
         let _ = fs::write(self.0.of(name).join("cgroup.kill"), "1");
     }
 
-    /// What the host is told of them.
+    /// The groups as the host is told about them.
     pub(crate) fn delegated(&self) -> Delegated {
         self.0.clone()
     }
@@ -81,7 +82,7 @@ impl ControlGroups {
 
 #[cfg(test)]
 impl ControlGroups {
-    /// Files in a folder, which the kernel knows nothing of.
+    /// Uses plain files in a folder, without the kernel.
     pub(crate) fn pretended(folder: PathBuf) -> Self {
         let missing = Vec::new();
         Self(Delegated { folder, missing })
@@ -112,7 +113,7 @@ fn own_group() -> Option<PathBuf> {
     Some(mount_point(&mounts)?.join(own))
 }
 
-/// Where the cgroup2 hierarchy is mounted as a whole.
+/// Path at which the cgroup2 hierarchy is mounted as a whole.
 fn mount_point(mounts: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let (mount, file_system) = line.split_once(" - ")?;

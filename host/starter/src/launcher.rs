@@ -1,4 +1,4 @@
-//! Starts processes with the rights that the configuration leaves them, and keeps them until they are reaped.
+//! Starts processes with the rights that the configuration gives them, and keeps them until they are reaped.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,18 +27,18 @@ use crate::loaded;
 use crate::rights::Rights;
 use crate::state;
 
-/// Longest time for workers to end once the host is gone.
+/// Maximum time for workers to end once the host is gone.
 const RESIGN: Duration = Duration::from_secs(2);
-/// Processes at once: several for each of more plugins than anybody has.
+/// Maximum number of processes at once: several for each of more plugins than anybody has.
 const CHILDREN_MAX: usize = 256;
 
-/// Length of texts that a worker can be started with: its message has more.
+/// Maximum length of texts with which a worker can be started; its message contains more than these.
 const TEXTS_MAX: usize = MESSAGE_MAX - 16 * 1024;
 
-/// A process, the host's end of its socket, and what reads its error output.
+/// Parts of a process: the process, the host's end of its socket, and the descriptor that reads its error output.
 type Parts = (Child, OwnedFd, Option<OwnedFd>);
 
-/// Where root keeps what decides over processes.
+/// Paths of root's files that decide about processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
     pub config: PathBuf,
@@ -47,29 +47,29 @@ pub struct Files {
     pub state_dir: Option<PathBuf>,
 }
 
-/// A process that is not reaped yet.
+/// Process that is not reaped yet.
 #[derive(Debug)]
 struct Process {
     child: Child,
-    /// The plugin whose programs end with it.
+    /// Plugin whose programs end with this process.
     plugin: Option<String>,
 }
 
-/// The starter itself. A process that tests or fuzzes the host has one within.
+/// The starter itself. A program that tests or fuzzes the host has a starter within its own process.
 #[derive(Debug)]
 pub struct Launcher {
-    /// This program, even after an upgrade replaced its file.
+    /// Path of this program, valid even after an upgrade replaced its file.
     exe: PathBuf,
     files: Files,
-    /// The configuration that was read last without a fault, or why there is none.
+    /// The last configuration that was read without a fault, or the reason why there is none.
     setup: Result<Setup, String>,
-    /// None if this process cannot change to them.
+    /// Accounts; None if this process cannot change to them.
     accounts: Option<Accounts>,
     pub(crate) groups: Result<ControlGroups, String>,
     children: BTreeMap<u64, Process>,
-    /// Killed, and reaped here: the host does not ask for them.
+    /// Processes that were killed and are reaped here, without a request of the host.
     abandoned: Vec<Child>,
-    /// Number of the last process, where this process chooses it.
+    /// Number of the last process, if this process chooses the numbers.
     last: u64,
 }
 
@@ -81,7 +81,7 @@ impl Launcher {
         }
     }
 
-    /// Starts another program in place of this one, under the account of this process.
+    /// Starts another program instead of this one, under the account of this process.
     pub fn with_program(exe: PathBuf, files: Files) -> Self {
         Self {
             exe,
@@ -95,7 +95,7 @@ impl Launcher {
         }
     }
 
-    /// Starts a process that has this number from then on.
+    /// Starts a process, which gets this number.
     pub(crate) fn start_as(&mut self, number: u64, start: &Start) -> Result<Started, NotStarted> {
         self.abandoned.retain_mut(|child| !child.has_ended());
         if self.children.len() + self.abandoned.len() >= CHILDREN_MAX {
@@ -122,7 +122,7 @@ impl Launcher {
         Ok(started)
     }
 
-    /// The host is gone. Workers notice it themselves, resign and end; what does not is killed.
+    /// Waits for the workers when the host is gone. They notice that, resign and end; those that do not are killed.
     pub(crate) fn end(self) {
         let until = Instant::now() + RESIGN;
         for process in self.children.values() {
@@ -181,7 +181,7 @@ impl Launcher {
         self.worker(&load, &file)
     }
 
-    /// What the configuration says of a plugin that is to run, and whether it permits real-time priority.
+    /// Settings of a plugin that is to run. The flag is true if the configuration permits real-time priority.
     fn settings(&self, plugin: &str) -> Result<(Plugin, bool), String> {
         let setup = self.setup.as_ref().map_err(Clone::clone)?;
         let Some(settings) = setup.plugin(plugin).filter(|it| it.enabled) else {
@@ -199,7 +199,8 @@ impl Launcher {
         ))
     }
 
-    /// The host may have in force what was loaded last, although its file has changed since.
+    /// Configuration file of a plugin that runs as root. The host may have the text in force that was loaded last,
+    /// although the file has changed since.
     pub(crate) fn roots_file(&self, settings: &Plugin) -> RootsFile {
         let file = loaded::file_of(&settings.name);
         let mut texts = vec![settings.text.clone()];
@@ -218,14 +219,15 @@ impl Launcher {
         }
     }
 
-    /// A worker that was killed had no time to end its programs, which the next one would run beside them.
+    /// Kills the programs of a plugin. A killed worker had no time to end them, and the next worker would start them a
+    /// second time.
     fn kill_programs(&self, plugin: &str) {
         if let Ok(groups) = &self.groups {
             groups.kill(plugin);
         }
     }
 
-    // Before anything is remembered of a name that somebody may have invented.
+    // Opens the plugin. It checks the name before anything is stored about it, because anybody may have invented it.
     fn library(&self, plugin: &str) -> Result<OwnedFd, NotStarted> {
         if !spared_worker::is_name(plugin) || RESERVED.contains(&plugin) {
             let why =
@@ -245,7 +247,7 @@ impl Launcher {
         self.part(&["link"], account)
     }
 
-    // It changes its account itself, as it keeps a capability.
+    // Starts `spared firewall`, which changes its account itself because it keeps a capability.
     fn firewall(&mut self) -> io::Result<Parts> {
         match self.account("firewall") {
             None => self.part(&["firewall"], None),
@@ -269,8 +271,8 @@ impl Launcher {
         Some(accounts.of(name, kept, &others))
     }
 
-    // Its state folder, made here because the worker may not. That of a plugin that runs as root belongs to root, so
-    // that nobody else can write there.
+    // Creates the worker's state folder, because the worker may not. The folder of a plugin that runs as root belongs
+    // to root, so that nobody else can write there.
     fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
         let path = self.files.state_dir.as_ref()?.join(name);
         let own = || (geteuid().as_raw(), getegid().as_raw());
@@ -287,7 +289,7 @@ impl Starts for Launcher {
                 loaded::write(state_dir, &setup);
                 Ok(setup)
             }
-            // The files were changed, and the host goes on with what root had loaded.
+            // The files were changed since, and the host continues with what root had loaded.
             read => {
                 let loaded = loaded::setup(state_dir, &self.files.config);
                 let in_force = loaded.filter(|it| it.digest == digest);
@@ -344,7 +346,7 @@ impl Starts for Launcher {
         };
         let (peak, plugin) = (child.peak(), plugin.take());
         self.children.remove(&process);
-        // Another worker of it may have been started, before the kernel had ended this one.
+        // Another worker of the plugin may have been started before the kernel had ended this one.
         let is_last = |plugin: &String| {
             let mut others = self.children.values();
             !others.any(|it| it.plugin.as_ref() == Some(plugin))
@@ -359,8 +361,8 @@ impl Starts for Launcher {
     }
 }
 
-/// Whether the programs that its plugin runs are its own. Those of a plugin that asks to be root are services of the
-/// machine, or have started some, and outlive it even where it is not root.
+/// Returns true if the programs that a plugin starts end with it. A plugin that asks to be root starts services of the
+/// machine, which outlive it even if it is not root.
 fn keeps_programs(asks: &Asks) -> bool {
     asks.flags & PLUGIN_ROOT == 0
 }

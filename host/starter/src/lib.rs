@@ -1,9 +1,9 @@
 //! `spared starter`: the only process of spared that must be root. It starts the others, each under an account of its
-//! own, with what root's configuration leaves it, and kills and reaps them when the host says so. It reads that
-//! configuration itself, opens plugins itself, and hears nobody but the host: no packet, no plugin, no client.
+//! own and with the rights that root's configuration gives it. It kills and reaps them on the host's request. It reads
+//! the configuration itself, opens plugins itself, and listens to nobody but the host: no packet, no plugin, no client.
 //!
-//! `launcher` does it; `client` is the host's end. One starter serves one run of the host and ends with it, and with it
-//! all that it started.
+//! `launcher` starts the processes; `client` is the host's end. One starter serves one run of the host and ends with
+//! it. All that it started ends as well.
 
 #![forbid(unsafe_code)]
 

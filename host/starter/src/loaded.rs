@@ -1,6 +1,6 @@
-//! The files that are in force, beside the state of the plugins: who changes them can go back to what runs. As root,
-//! who goes back to them is. plugins/files-root and `spared report` read them, and so does the next starter, if a file
-//! was changed meanwhile and the host goes on with what it has.
+//! Keeps the files that are in force in a folder next to the state of the plugins. An administrator who has changed
+//! them can go back to what runs; this is done as root. plugins/files-root and `spared report` read them. So does the
+//! next starter, if a file was changed and the host continues with what it has loaded.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,13 +11,13 @@ use std::path::Path;
 use spared_config::{LOADED, Plugin, Setup};
 use spared_worker::file::open_checked;
 
-/// Path of a plugin's file, below the folder of spared.toml.
+/// Path of a plugin's file below the folder of spared.toml.
 pub(crate) fn file_of(plugin: &str) -> String {
     format!("plugins/{plugin}.toml")
 }
 
-/// The texts of all files, by their path below the folder of spared.toml, as they were written last; none if they
-/// cannot be read, or if somebody else than root could have written them.
+/// Reads the texts that were written last, by their path below the folder of spared.toml. None are returned if they
+/// cannot be read, or if somebody other than root could have written them.
 pub(crate) fn read(state: Option<&Path>) -> BTreeMap<String, String> {
     let text = state.and_then(|it| {
         let mut text = String::new();
@@ -29,13 +29,13 @@ pub(crate) fn read(state: Option<&Path>) -> BTreeMap<String, String> {
         .unwrap_or_default()
 }
 
-/// The configuration that they make. `config`: the path of spared.toml.
+/// Configuration that these texts form. `config` is the path of spared.toml.
 pub(crate) fn setup(state: Option<&Path>, config: &Path) -> Option<Setup> {
     Setup::of_texts(config, &read(state)).ok()
 }
 
-/// Writes the texts of all files, by their path below the folder of spared.toml. It need not survive a power cut:
-/// the next start writes it before any plugin runs.
+/// Writes the texts of all files, by their path below the folder of spared.toml. They need not survive a power failure:
+/// the next start writes them before any plugin runs.
 pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
     let Some(state) = state else { return };
     if let Err(error) = try_write(state, setup) {
@@ -45,14 +45,14 @@ pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
 
 fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
     let mut texts = BTreeMap::from([("spared.toml".to_owned(), &setup.text)]);
-    // A file that could not be read has no text, and would enable its plugin with all rights.
+    // A file that could not be read has no text. An empty text would enable its plugin with all rights.
     let is_read = |it: &&Plugin| it.faults.is_empty() || !it.text.is_empty();
     for plugin in setup.plugins.iter().filter(is_read) {
         texts.insert(file_of(&plugin.name), &plugin.text);
     }
     std::fs::create_dir_all(state)?;
     let new = state.join(format!(".{LOADED}.spared"));
-    // of an earlier run, perhaps with other rights
+    // left by an earlier run, perhaps with other rights
     let _ = std::fs::remove_file(&new);
     let mut options = File::options();
     let mut file = options

@@ -1,15 +1,15 @@
-//! Files that a plugin may open: those that its configuration names, which only root writes, and
-//! those that its descriptor asks for.
+//! Files that a plugin may open: files that its configuration names, which only root writes, and files that its
+//! descriptor asks for.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-/// Holds the key of the link.
+/// Folder with the key of the link.
 const CONFIGURATION: &str = "/etc/spared";
-/// Holds the control socket.
+/// Folder with the control socket.
 const RUNTIME: &str = "/run/spared";
 
-/// Folders that hold secrets, or that only the host may write.
+/// Folders that contain secrets, or that only the host may write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Private<'p> {
     state_dir: Option<&'p Path>,
@@ -26,7 +26,7 @@ impl<'p> Private<'p> {
             .chain(self.state_dir)
     }
 
-    /// Whether `path` is a private folder or contains one.
+    /// Returns true if `path` is a private folder or contains one.
     fn is_beneath(self, path: &Path) -> bool {
         self.folders().any(|private| private.starts_with(path))
     }
@@ -44,8 +44,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Adds every absolute path among the values of `text`, and its folder, since a file that is
-    /// replaced is a new inode. Folders that contain private ones are left out.
+    /// Adds every absolute path among the values of `text`, and its folder, because a file that is replaced is a new
+    /// inode. Folders that contain private ones are left out.
     pub(crate) fn add_named(&mut self, private: &Private<'_>, text: &str, write: bool) {
         let Ok(table) = text.parse::<toml::Table>() else {
             return;
@@ -65,7 +65,7 @@ impl Opened {
         }
     }
 
-    /// Adds a descriptor's paths, except private ones. The host says which they are: it may lie.
+    /// Adds a descriptor's paths, except private ones. The host reports the descriptor, and may lie.
     pub(crate) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
         for asked in paths {
             let path = asked.strip_prefix('+').unwrap_or(asked);
@@ -77,7 +77,7 @@ impl Opened {
         }
     }
 
-    // A writable path may be read and executed as well, such as a script in a writable folder.
+    // Adds a path. A writable path may also be read and executed, such as a script in a writable folder.
     fn add(&mut self, path: &Path, write: bool) {
         let Some(path) = path.to_str() else { return };
         if write {
@@ -99,7 +99,7 @@ fn collect(value: &toml::Value, paths: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// Whether `text` is an absolute path without `..`.
+/// Returns true if `text` is an absolute path without `..`.
 fn is_plain(text: &str) -> bool {
     let path = Path::new(text);
     let mut parts = path.components();

@@ -1,4 +1,4 @@
-//! What a worker may do: what its plugin asks for, as far as the administrator allows it and spared can grant it.
+//! Computes a worker's rights: what its plugin asks for, the administrator allows and spared can grant.
 
 use std::path::Path;
 
@@ -12,15 +12,16 @@ use crate::paths::{Opened, Private};
 /// Rights of a worker that runs a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// Everything, unconfined.
+    /// True for all rights, unconfined.
     pub root: bool,
-    /// Capabilities if it is not root, as bits `1 << CAP_...`.
+    /// Capabilities of a worker that is not root, as bits `1 << CAP_...`.
     pub capabilities: u64,
     pub realtime: bool,
 }
 
 impl Rights {
-    /// Of what a descriptor asks for by its flags and capabilities. `realtime`: spared.toml permits real-time priority.
+    /// Computes the rights from the flags and capabilities of a descriptor. `realtime` is true if spared.toml permits
+    /// real-time priority.
     pub fn new(allow: Allow, flags: u32, capabilities: u64, realtime: bool) -> Self {
         let root = flags & PLUGIN_ROOT != 0 && allow.root;
         Self {
@@ -30,7 +31,7 @@ impl Rights {
         }
     }
 
-    /// Files that it may open: those that its configuration names, which only root writes, and those that its
+    /// Files that the worker may open: files that its configuration names, which only root writes, and files that its
     /// descriptor asks for.
     pub(crate) fn paths(self, settings: &Plugin, asks: &Asks, state_dir: Option<&Path>) -> Opened {
         let private = Private::new(state_dir);

@@ -1,4 +1,4 @@
-//! The process: answers the requests of one host, until that is gone.
+//! The process of the starter: answers the requests of one host, until the host is gone.
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,12 +18,12 @@ use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::{Files, Launcher};
 
-/// Not started by the host or by systemd: sysexits' EX_USAGE.
+/// Exit code if neither the host nor systemd started this process: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
-/// What the host says makes no sense, or the kernel refuses what is needed: sysexits' EX_SOFTWARE.
+/// Exit code if the host sends invalid messages or the kernel refuses what is needed: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
 
-/// Serves one host. Descriptor 3 is the socket to it, or the one that it connects to, from systemd.
+/// Serves one host. Descriptor 3 is the socket to the host or, from systemd, the socket that the host connects to.
 pub fn run(files: Files) -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
         eprintln!(
@@ -46,7 +46,7 @@ pub fn run(files: Files) -> ExitCode {
     }
 }
 
-/// The host that connects, if the socket is one to connect to.
+/// Returns the socket to the host. If `socket` is a listening one, waits until the host connects.
 fn host(socket: OwnedFd) -> Result<OwnedFd, String> {
     if !sockopt::socket_acceptconn(&socket).unwrap_or(false) {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -65,14 +65,14 @@ fn host(socket: OwnedFd) -> Result<OwnedFd, String> {
     }
 }
 
-/// Who owns the file of a socket.
+/// User id of the owner of a socket's file.
 fn owner(socket: &OwnedFd) -> Option<u32> {
     let address = SocketAddrUnix::try_from(getsockname(socket).ok()?).ok()?;
     let path = PathBuf::from(address.path()?.to_str().ok()?);
     Some(fs::metadata(path).ok()?.uid())
 }
 
-/// A host that has waited for too long, and is gone.
+/// Returns true if a host has waited for too long and is gone.
 fn is_gone(host: &OwnedFd) -> bool {
     let mut found = [PollFd::new(host, PollFlags::RDHUP)];
     let at_once = Timespec::default();
@@ -137,10 +137,11 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
     (answered, None)
 }
 
-// The host waits for each answer. What is started has ordinary priority, unless it sets its own.
+// Sets a real-time priority, because the host waits for each answer. Started processes have ordinary priority unless
+// they set their own.
 fn keep_pace(launcher: &Launcher) {
     if launcher.is_realtime() {
-        // Where it is not permitted, the host says so.
+        // If it is not permitted, the host reports that.
         let _ = spared_worker::real_time_for_host();
     }
 }

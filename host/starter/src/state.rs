@@ -1,7 +1,7 @@
-//! Folders in which plugins keep their state, each with all that is in it its plugin's alone.
+//! State folders of plugins. All contents of a folder belong to its plugin alone.
 //!
-//! A plugin gets another account if the administrator makes one of its name, or lets it be root no more. What it kept
-//! goes with it: its files are readable by nobody else.
+//! A plugin's account changes if the administrator creates one of its name, or no longer lets it be root. Then its
+//! files get the new owner, because nobody else may read them.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -16,9 +16,9 @@ use rustix::fs::{chownat, fchmod, fchown, fstat, open, openat};
 use rustix::io::Errno;
 use spared_process::account::Account;
 
-/// Files and folders that are given at most: the host waits for the answer.
+/// Maximum number of files and folders that get a new owner, because the host waits for the answer.
 const ENTRIES_MAX: u32 = 10_000;
-/// Folders in folders that are gone through: each takes descriptors.
+/// Maximum depth of folders, because each level takes a descriptor.
 const DEPTH_MAX: u32 = 16;
 
 const FOLDER: OFlags = OFlags::RDONLY
@@ -26,7 +26,7 @@ const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Owners of the folders, by name.
+/// Owners of the folders, by name of the folder.
 pub(crate) fn owners(state: Option<&Path>) -> BTreeMap<String, u32> {
     let entries = state.and_then(|it| it.read_dir().ok());
     let owned = entries.into_iter().flatten().flatten().filter_map(|entry| {
@@ -36,7 +36,8 @@ pub(crate) fn owners(state: Option<&Path>) -> BTreeMap<String, u32> {
     owned.collect()
 }
 
-/// What plugins keep, and what of the peer's files waits there, is nobody else's. A link in its place is not followed.
+/// Creates a plugin's state folder, which nobody else may read. It contains state, and files of the peer that wait. If
+/// a symbolic link is in its place, it is not followed.
 pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let folder = open(path, FOLDER, Mode::empty())?;
@@ -56,19 +57,19 @@ pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
             );
         }
     }
-    // Last: if this process ends before, the next one goes on.
+    // The folder itself is last: if this process ends before, the next one continues.
     fchown(&folder, Some(to_uid), Some(to_gid))?;
     fchmod(&folder, Mode::RWXU)?;
     Ok(())
 }
 
-/// Files of one account that become another's. The account before may still have processes, which move and link what
-/// they can: so each file is looked at and given by one descriptor, and nothing is given that may be elsewhere as well.
+/// Change of the owner of files. The old owner may still have processes, which can move and link files. So each file is
+/// checked and given by one descriptor, and no file is given that may have another name elsewhere.
 struct Gift {
     from: u32,
     to: (Uid, Gid),
     device: u64,
-    /// Entries that it may still look at.
+    /// Maximum number of further entries.
     left: u32,
 }
 

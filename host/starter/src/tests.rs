@@ -17,7 +17,7 @@ use crate::{Files, Launcher};
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 
-/// A folder with a configuration, and a program that takes the place of this one.
+/// Folder with a configuration, and with a program that takes the place of this one.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -32,7 +32,7 @@ impl Scratch {
         scratch
     }
 
-    /// A plugin with this file.
+    /// Adds a plugin with this file.
     fn plugin(self, name: &str, text: &str) -> Self {
         self.write(&format!("{name}.so"), "");
         self.write(&format!("plugins/{name}.toml"), text);
@@ -121,7 +121,7 @@ fn only_what_the_configuration_enables_is_started() {
         let why = why(launcher.start(&worker(name)));
         assert!(why.contains(&format!("plugins/{name}.toml")), "{why}");
     }
-    // of its file nothing is run before root has enabled it; its descriptor may be read
+    // no callback of a plugin runs before root has enabled it; its descriptor may be read
     let check = |plugin: &str| Start::Check {
         plugin: plugin.to_owned(),
         memory: 1 << 30,
@@ -198,7 +198,7 @@ fn programs_of_a_worker_are_killed_when_it_has_ended_and_before_the_next_one() {
     assert!(is_killed());
     let second = launcher.start(&worker("on")).unwrap().process;
     assert!(is_killed());
-    // its process is still being ended
+    // the kernel has not ended its process yet
     let third = launcher.start(&worker("on")).unwrap().process;
     assert!(is_killed());
     ends(&mut launcher, second);
@@ -227,7 +227,7 @@ fn programs_of_a_plugin_for_services_of_the_machine_outlive_it() {
     assert!(!scratch.0.join("worker-on/cgroup.kill").exists());
 }
 
-/// The host has no free descriptor, and tries again and again.
+/// The host has no free descriptor, and retries.
 #[test]
 fn what_the_host_cannot_take_up_does_not_use_up_the_starts() {
     let scratch = Scratch::new("abandoned").plugin("on", "");
@@ -239,7 +239,8 @@ fn what_the_host_cannot_take_up_does_not_use_up_the_starts() {
     }
 }
 
-/// Who goes back to them does so as root: they are root's own reading, and only if it is what the host has loaded.
+/// An administrator goes back to these files as root. So only root may read them, and they are kept only if the host
+/// has loaded them.
 #[test]
 fn the_files_in_force_are_kept_if_they_are_in_force() {
     let scratch = Scratch::new("loaded").plugin("on", "x = 1");
@@ -265,7 +266,7 @@ fn a_plugin_that_runs_as_root_may_have_what_was_loaded_last_although_its_file_ha
     assert_eq!(file.path, path.to_str().unwrap());
 }
 
-/// The host lives on with what it has loaded, whatever the files say by now.
+/// The host continues with what it has loaded, even if the files have changed.
 #[test]
 fn another_starter_grants_what_is_in_force_although_the_files_have_changed() {
     let scratch = Scratch::new("force")
@@ -313,7 +314,7 @@ fn without_any_configuration_its_faults_are_told() {
     assert!(why.contains("spared.toml:1: realtime: found 7"), "{why}");
 }
 
-/// Its text would be empty, and an empty file enables a plugin with all that it asks for.
+/// The text would be empty, and an empty file enables a plugin with all that it asks for.
 #[test]
 fn a_file_that_could_not_be_read_is_not_kept_as_an_empty_one() {
     let scratch = Scratch::new("unread").plugin("on", "");
@@ -342,7 +343,7 @@ fn owner(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().uid()
 }
 
-/// Without it the tests below can give nothing away.
+/// Returns true if the tests run as root; otherwise no file can be given away.
 fn is_root() -> bool {
     let is_root = Accounts::new().is_some();
     if !is_root {

@@ -1,4 +1,4 @@
-//! Calls of plugins about several groups: an answer is sent when the status of each element is known.
+//! Calls of plugins about several groups. The answer is sent once the status of each element is known.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use spared_group::Ticket;
 
 use super::Supervisor;
 
-/// Statuses that are known, by plugin and number of the call.
+/// Statuses that are known so far, by plugin and number of the call.
 #[derive(Debug, Default)]
 pub struct Calls(BTreeMap<(String, u64), Vec<Option<i32>>>);
 
@@ -18,7 +18,7 @@ impl Calls {
         self.0.insert(call, vec![None; count]);
     }
 
-    /// Takes the status of one element; the statuses of all of them, once the last one is known.
+    /// Stores the status of one element. Returns all statuses once the last one is known.
     fn answer(&mut self, ticket: &Ticket, status: i32) -> Option<Vec<i32>> {
         let call = (ticket.plugin.clone(), ticket.number);
         let Some(statuses) = self.0.get_mut(&call) else {
@@ -40,7 +40,7 @@ impl Calls {
 }
 
 impl Supervisor {
-    /// Waits for the status of each element of a call.
+    /// Begins to collect the status of each element of a call.
     pub fn begin_call(&mut self, plugin: &str, number: u64, count: usize) {
         self.calls.begin(plugin, number, count);
     }
@@ -50,7 +50,7 @@ impl Supervisor {
         self.calls.forget(plugin);
     }
 
-    /// Answers each element of a call alike.
+    /// Answers each element of a call with the same status.
     pub fn end_call(&mut self, now: Instant, plugin: &str, number: u64, count: usize, status: i32) {
         for part in 0..count.max(1) {
             let plugin = plugin.to_owned();
@@ -63,7 +63,7 @@ impl Supervisor {
         }
     }
 
-    /// Answers a call, when the status of each of its elements is known.
+    /// Stores the status of one element. Answers the call once the status of each element is known.
     pub fn answer_call(&mut self, now: Instant, ticket: &Ticket, status: i32) {
         let Some(statuses) = self.calls.answer(ticket, status) else {
             return;

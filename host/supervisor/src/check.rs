@@ -1,4 +1,4 @@
-//! Throw-away workers that check a plugin's new configuration while everything else keeps running.
+//! Short-lived workers that check a plugin's new configuration while everything else keeps running.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::failure::{faults, status_of};
 use super::output::Output;
 use super::{BUDGET, Report, Supervisor, config};
 
-/// Bytes that a check may say, with as many for each message as its handling is worth: its faults fit into one message.
+/// Maximum bytes that a check may send, plus [`MESSAGE_COST`] for each message. Its faults fit into one message.
 const SAID_MAX: usize = 4 << 20;
 const MESSAGE_COST: usize = 64;
 
@@ -41,7 +41,7 @@ enum Step {
 }
 
 impl Supervisor {
-    /// Checks a plugin's file in a process of its own; [`Report::Validated`] follows.
+    /// Checks a plugin's file in a separate process. [`Report::Validated`] follows.
     pub fn validate(
         &mut self,
         poller: &Poller,
@@ -86,7 +86,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Reads up to [`BUDGET`] messages: a check that never stops sending ends at [`SAID_MAX`].
+    /// Reads up to [`BUDGET`] messages. A check that never stops sending is ended at [`SAID_MAX`].
     pub(super) fn read_check(&mut self, now: Instant, serial: u64) {
         for _ in 0..BUDGET {
             let Some(check) = self.checks.get_mut(&serial) else {
@@ -128,7 +128,7 @@ impl Supervisor {
             .map(|(serial, _)| *serial)
             .collect();
         for serial in serials {
-            // what this process had no time to read
+            // messages that this process had no time to read
             self.read_check(now, serial);
             let Some(check) = self.checks.get_mut(&serial) else {
                 continue;
@@ -153,7 +153,8 @@ impl Supervisor {
 }
 
 impl Check {
-    /// Logs what one read of its error output finds, as much as a plugin may log. Whether it is a flood.
+    /// Logs one read of the check's error output, as much as a plugin may log. Returns true if the check writes too
+    /// much.
     fn log_errors(&mut self, now: Instant) -> bool {
         let Some((length, lines)) = self.worker.errors().and_then(Errors::read) else {
             self.worker.close_errors();
@@ -177,7 +178,7 @@ impl Check {
         }
     }
 
-    /// Counts the message that was read last. Whether the check says more than it can have to say.
+    /// Counts the message that was read last. Returns true if the check sends more than a check needs.
     fn is_flood(&mut self) -> bool {
         self.said += self.worker.received_bytes() + MESSAGE_COST;
         self.said > SAID_MAX
@@ -190,7 +191,7 @@ impl Check {
             FromPlugin::Returned {
                 status, failures, ..
             } => self.end(status, failures),
-            // A check has no effect, so its other messages are ignored.
+            // A check changes nothing, so its other messages are ignored.
             _ => Step::Wait,
         }
     }

@@ -1,4 +1,4 @@
-//! Failures of callbacks, as reported by a worker: status and sentences.
+//! Failures of callbacks, as a worker reports them: status and sentences.
 
 use std::io;
 
@@ -30,7 +30,7 @@ pub(super) fn reason(status: i32, failures: &[Failure]) -> String {
     lines.join("; ")
 }
 
-/// Status that a worker sent, or [`INVALID`]. The worker checks it too, but may be compromised.
+/// Status that a worker sent, or [`INVALID`] if it is invalid. The worker checks it too, but may be compromised.
 pub(super) fn status_of(
     name: &str,
     callback: &str,
@@ -44,7 +44,7 @@ pub(super) fn status_of(
     })
 }
 
-// Text of the standard library, since rustix asserts that the number is an errno.
+// Text of an error. It comes from the standard library, because rustix asserts that the number is an errno.
 fn error_of(status: i32) -> String {
     io::Error::from_raw_os_error(status.saturating_neg()).to_string()
 }

@@ -1,8 +1,8 @@
 //! Plugins and their workers: starts them, exchanges messages, pings, restarts, gives up.
 //!
-//! Every start takes the same path, at boot, after a crash and after a reload: a throw-away worker
-//! reads the descriptor, the real one loads with the capabilities that remain, `configure`,
-//! `start`; then [`Report::Up`] makes the host replay roles, interfaces and directives.
+//! Every start has the same steps, at boot, after a crash and after a reload. A short-lived worker reads the
+//! descriptor. The real one loads with the capabilities that remain, then come `configure` and `start`. At
+//! [`Report::Up`] the host replays roles, interfaces and directives.
 //!
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits.
 
@@ -46,13 +46,13 @@ pub use report::{Report, Returned};
 use spared_message::notice::{Kind, Notice};
 use worker::Running;
 
-/// Messages that one turn of the loop reads from one worker, so that none starves the others.
+/// Maximum number of messages that one turn of the loop reads from one worker, so that none starves the others.
 const BUDGET: usize = 16;
 const ELECTOR_BUDGET: usize = 128;
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// Questions that wait for less are not put to a worker that has been silent for longer.
+/// Minimum time limit of a query to a worker that is silent. A shorter query is answered with an error at once.
 const HURRIED: Duration = Duration::from_millis(1_500);
-/// Longest time that a stop may be pending.
+/// Maximum time for which a stop may be pending.
 const STOP_MAX: Duration = Duration::from_secs(3);
 
 /// Settings common to all workers.
@@ -70,9 +70,9 @@ pub struct Supervisor {
     is_starter_silent: bool,
     about: About,
     plugins: BTreeMap<String, Plugin>,
-    /// Throw-away workers that check a new configuration.
+    /// Short-lived workers that check a new configuration.
     checks: BTreeMap<u64, Check>,
-    /// Killed and not yet reaped.
+    /// Processes that were killed and are not reaped yet.
     dying: Killed,
     serial: u64,
     token: u64,
@@ -107,12 +107,12 @@ impl Supervisor {
         self.terms = terms;
     }
 
-    /// Why workers have no control groups, if they have none.
+    /// Reason why workers have no control groups, if they have none.
     pub fn without_groups(&self) -> Option<&str> {
         self.about.groups.as_ref().err().map(String::as_str)
     }
 
-    /// Whether whoever starts workers does not answer.
+    /// Returns true if the starter does not answer.
     pub fn is_starter_silent(&self) -> bool {
         self.is_starter_silent
     }
@@ -123,7 +123,7 @@ impl Supervisor {
 
     // ---- life
 
-    /// Starts a plugin, or reports why not. One that is disabled or faulty is only listed.
+    /// Starts a plugin, or reports why it does not start. A disabled or faulty plugin is only listed.
     pub fn add(&mut self, poller: &Poller, now: Instant, settings: config::Plugin) {
         let name = settings.name.clone();
         let faults: Vec<String> = settings.faults.iter().map(ToString::to_string).collect();
@@ -174,7 +174,7 @@ impl Supervisor {
 
     // ---- what wakes the loop
 
-    /// A worker's socket is readable.
+    /// Handles that a worker's socket is readable.
     pub fn handle_readable(&mut self, poller: &Poller, now: Instant, serial: u64) {
         if self.checks.contains_key(&serial) {
             return self.read_check(now, serial);
@@ -191,7 +191,7 @@ impl Supervisor {
         self.start_configured();
     }
 
-    /// A worker has written to its error output.
+    /// Handles that a worker has written to its error output.
     pub fn handle_errors(&mut self, now: Instant, serial: u64) {
         if self.checks.contains_key(&serial) {
             return self.read_errors_of_check(now, serial);
@@ -201,7 +201,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker's process has ended.
+    /// Handles that a worker's process has ended.
     pub fn handle_exit(&mut self, poller: &Poller, now: Instant, serial: u64) {
         if self.dying.handle_exit(serial) {
             return;
@@ -212,7 +212,7 @@ impl Supervisor {
         let Some(name) = self.name_of(serial) else {
             return;
         };
-        // Messages that it sent before it ended come first.
+        // Messages that the worker sent before its end come first.
         self.read(poller, now, &name, serial, None);
         if self.name_of(serial).is_some() {
             self.handle_ended(now, &name, None);
@@ -230,7 +230,7 @@ impl Supervisor {
             .min()
     }
 
-    /// Pings, restarts, and ends questions that were not answered in time.
+    /// Sends pings, restarts workers, and ends questions that were not answered in time.
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             // One ping per turn, however long this process may have been stopped.
@@ -260,7 +260,7 @@ impl Supervisor {
 
     // ---- messages to workers
 
-    /// Sends a message; false if it was not sent. A worker that does not read is killed.
+    /// Sends a message. Returns false if it was not sent. A worker that does not read is killed.
     pub fn send(
         &mut self,
         now: Instant,
@@ -276,9 +276,9 @@ impl Supervisor {
         };
         match running.worker.send(message, descriptors) {
             Ok(()) => true,
-            // it has ended as it was asked to: what it said last is read first
+            // it has ended as requested: its last messages are read first
             Err(SendError::Closed) if plugin.state == State::Stopping => false,
-            // it has ended: how says more than that it cannot be reached
+            // it has ended: its exit reason says more than that it cannot be reached
             Err(SendError::Closed) => {
                 self.handle_ended(now, name, None);
                 false
@@ -333,8 +333,7 @@ impl Supervisor {
         self.ask(now, name, purpose, |token| ToPlugin::Role { token, event });
     }
 
-    /// Sends a query. [`Report::Answered`] with the same id follows in any case, by `until` at the
-    /// latest.
+    /// Sends a query. [`Report::Answered`] with the same id follows in any case, at the latest at `until`.
     pub fn query(&mut self, now: Instant, until: Instant, name: &str, argv: Vec<String>, id: u64) {
         let is_hurried = until.saturating_duration_since(now) < HURRIED;
         let purpose = Purpose::Query { id, until };
@@ -429,8 +428,7 @@ impl Supervisor {
         Ok(serial)
     }
 
-    /// Kills a worker, whose process is reaped when it has ended, and answers its queries with an
-    /// error.
+    /// Kills a worker, whose process is reaped when it has ended, and answers its queries with an error.
     fn retire(&mut self, now: Instant, name: &str, running: Option<Running>) {
         let Some(running) = running else {
             return;

@@ -1,27 +1,27 @@
-//! Memory of workers: a word when one comes near its limit, and the reason when it ended there.
+//! Memory of workers: reports one that comes near its limit, and names the limit as the reason if a worker ended there.
 
 use spared_process::about;
 
 use super::Supervisor;
 use super::worker::Running;
 
-/// Part of the limit at which the administrator is told, and from which on a death is the limit's.
+/// Percentage of the limit that counts as near. From there a warning is logged, and the limit is the reason of an end.
 const NEAR_PERCENT: u64 = 88;
 const MIB: u64 = 1 << 20;
-/// Seconds between two looks: the kernel takes longer to tell the memory of a process than its times.
+/// Seconds between two checks: the kernel takes longer to report the memory of a process than its times.
 const EVERY: u8 = 5;
 
-/// How a worker stands to its limit.
+/// Memory of a worker, compared with its limit.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// Limit in bytes; None for a plugin that runs as root.
     limit: Option<u64>,
-    /// Number of kills in its control group before it began.
+    /// Number of kills in the control group before the worker began.
     kills: u64,
-    /// An allocation failed, as the standard library of Rust says.
+    /// True if an allocation failed: the standard library of Rust logs that.
     was_refused: bool,
     was_near: bool,
-    /// Seconds until the next look.
+    /// Seconds until the next check.
     due: u8,
 }
 
@@ -34,7 +34,7 @@ impl Memory {
         }
     }
 
-    /// Memory that it may have, in MiB; None: any.
+    /// Memory limit in MiB; None without a limit.
     pub(super) fn max_mib(&self) -> Option<u64> {
         self.limit.map(|limit| limit / MIB)
     }
@@ -43,14 +43,14 @@ impl Memory {
         self.was_refused |= line.starts_with("memory allocation of ");
     }
 
-    /// Whether it is to be looked at in this second. A word for each worker is enough.
+    /// Returns true if the memory has to be checked in this second. A worker is reported only once.
     fn is_due(&mut self) -> bool {
         let is_due = self.due == 0;
         self.due = self.due.checked_sub(1).unwrap_or(EVERY - 1);
         is_due && !self.was_near && self.limit.is_some()
     }
 
-    /// Whether it came near its limit for the first time.
+    /// Returns true if the worker came near its limit for the first time.
     fn look(&mut self, used: u64) -> bool {
         let is_near = self.is_near(used) && !self.was_near;
         self.was_near |= is_near;
@@ -62,7 +62,7 @@ impl Memory {
         self.limit.is_some_and(|limit| bytes >= share(limit))
     }
 
-    /// What to add to the reason of its end, if its limit is the reason.
+    /// Text that is added to the exit reason if the limit is the cause.
     fn blame(&self, name: &str, peak: u64, kills: u64) -> Option<String> {
         let limit = self.limit? / MIB;
         let is_full = self.was_refused || kills > self.kills || self.is_near(peak);
@@ -72,7 +72,7 @@ impl Memory {
     }
 }
 
-/// Memory that a worker has now, in MiB.
+/// Memory that a worker uses now, in MiB.
 pub(super) fn used_mib(pid: u32) -> u64 {
     used(pid) / MIB
 }
@@ -81,7 +81,7 @@ fn used(pid: u32) -> u64 {
     about::text(pid, "status").map_or(0, |text| data_of(&text))
 }
 
-/// Bytes that only this process has, and may write: what the limit is about.
+/// Bytes that only this process has and may write, to which the limit applies.
 fn data_of(status: &str) -> u64 {
     let size = |line: &str| {
         line.strip_prefix("VmData:")?
@@ -112,7 +112,7 @@ impl Supervisor {
         }
     }
 
-    /// Kills in the control group of a worker so far.
+    /// Number of kills in the control group of a worker so far.
     pub(super) fn kills(&self, name: &str) -> u64 {
         let Ok(groups) = &self.about.groups else {
             return 0;
@@ -123,7 +123,7 @@ impl Supervisor {
         events.lines().find_map(count).unwrap_or(0)
     }
 
-    /// The reason of an end, with the limit of memory if that is behind it.
+    /// Exit reason of a worker, with its memory limit if that is the cause.
     pub(super) fn with_memory(&self, name: &str, running: &Running, why: String) -> String {
         let (peak, kills) = (running.worker.peak(), self.kills(name));
         let blame = running.memory.blame(name, peak, kills);

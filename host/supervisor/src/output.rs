@@ -1,20 +1,20 @@
-//! What a worker may write to the log and to its error output.
+//! Limits of what a worker may write to the log and to its error output.
 
 use std::time::Instant;
 
 use spared_process::limit::Limit;
 
-/// Bytes of error output that a worker may write, a second and at once.
+/// Limits of a worker's error output: bytes per second, and bytes at once.
 const ERRORS_PER_S: u32 = 100 << 10;
 const ERRORS_BURST: u32 = 1000 << 10;
-/// Weight of the shortest read of it: the host wakes up for each.
+/// Minimum weight of a read in bytes: the host wakes up for each read.
 const ERRORS_READ: usize = 1 << 10;
 
 #[derive(Debug)]
 pub(super) struct Output {
-    /// Lines, however they come.
+    /// Limit of log lines, from the error output and from messages.
     pub(super) lines: Limit,
-    /// Bytes of its error output, a read counted as at least [`ERRORS_READ`].
+    /// Limit of bytes of the error output. A read counts as at least [`ERRORS_READ`].
     errors: Limit,
 }
 
@@ -26,8 +26,8 @@ impl Output {
         }
     }
 
-    /// Whether a read of the error output is one too many. Bytes count, so that a busy host, which reads much
-    /// at once, finds a flood as soon as an idle one, which reads line by line.
+    /// Returns true if a read of the error output exceeds the limit. Bytes count, so that a busy host, which reads much
+    /// at once, finds a flood as early as an idle one, which reads line by line.
     pub(super) fn is_flood(&mut self, now: Instant, length: usize) -> bool {
         let weight = u32::try_from(length.max(ERRORS_READ)).unwrap_or(u32::MAX);
         self.errors.charge(now, weight.into());
@@ -46,7 +46,7 @@ mod tests {
             let mut output = Output::new(now);
             (1..).find(|_| output.is_flood(now, length))
         };
-        // a line at a time, or as much as a read takes
+        // a line per read, or as much as one read can return
         assert_eq!(count(20), Some(1001));
         assert_eq!(count(16 << 10), Some(63));
     }

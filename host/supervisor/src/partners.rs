@@ -1,5 +1,5 @@
-//! Partners: two plugins of this node, each of which names the other, get a channel between their
-//! workers. The host makes it and keeps no end: when one worker ends, the other one's end closes.
+//! Partners: two plugins of this node, each of which names the other, get a channel between their workers. The host
+//! creates it and keeps no end. When one worker ends, the end of the other one closes.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -14,7 +14,7 @@ use super::Supervisor;
 pub struct Partners(BTreeSet<(String, String)>);
 
 impl Partners {
-    /// False if the two are connected already.
+    /// Notes that two plugins are connected. Returns false if they were connected already.
     fn connect(&mut self, one: &str, other: &str) -> bool {
         let (first, second) = (one.min(other), one.max(other));
         self.0.insert((first.to_owned(), second.to_owned()))
@@ -47,7 +47,7 @@ impl Supervisor {
         self.partners.disconnect(plugin);
     }
 
-    // A worker that cannot be reached is ended; then the other one finds its end closed.
+    // Connects two plugins. A worker that cannot be reached is ended; then its partner finds the channel closed.
     fn connect_pair(&mut self, now: Instant, one: &str, other: &str) {
         let (ours, theirs) = match spared_records::pair() {
             Ok(pair) => pair,

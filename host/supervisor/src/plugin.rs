@@ -22,10 +22,10 @@ pub(super) struct Plugin {
     pub(super) settings: config::Plugin,
     pub(super) descriptor: Option<Descriptor>,
     pub(super) state: State,
-    /// Why it is not running.
+    /// Reason why the plugin is not running.
     pub(super) why: String,
     pub(super) running: Option<Running>,
-    /// Serial number of the worker before, which was killed.
+    /// Serial number of the previous worker, which was killed.
     pub(super) killed: Option<u64>,
     pub(super) restart_budget: RestartBudget,
     pub(super) restarts: u64,
@@ -34,7 +34,7 @@ pub(super) struct Plugin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Disabled,
-    /// A throw-away worker reads the descriptor.
+    /// A short-lived worker reads the descriptor.
     Checking,
     Loading,
     Configuring,
@@ -52,7 +52,7 @@ pub(super) enum State {
     Failed {
         until: Instant,
     },
-    /// Not a plugin, or its configuration is wrong.
+    /// The file is not a plugin, or the plugin's configuration is wrong.
     Refused,
 }
 
@@ -80,7 +80,7 @@ impl Plugin {
         &self.settings.name
     }
 
-    /// Whether it is on its way to being configured.
+    /// Returns true during the steps up to `configure`.
     pub(super) fn is_preparing(&self) -> bool {
         matches!(
             self.state,
@@ -88,21 +88,20 @@ impl Plugin {
         )
     }
 
-    /// Whether others wait with their start until this one is configured. One that has ended on the
-    /// way is no longer waited for: a plugin that hangs or crashes repeatedly must not keep the
-    /// elector from starting.
+    /// Returns true if other plugins delay their start until this one is configured. A plugin that has ended on the way
+    /// is no longer awaited: one that hangs or crashes repeatedly must not keep the elector from starting.
     fn is_awaited(&self) -> bool {
         self.is_preparing() && self.restart_budget.is_full()
     }
 
-    /// What the starter grants it, as far as spared.toml permits real-time priority.
+    /// Rights that the starter grants the plugin. spared.toml may deny real-time priority.
     pub(super) fn rights(&self) -> Rights {
         let asked = self.descriptor.as_ref();
         let (flags, capabilities) = asked.map_or((0, 0), |it| (it.flags, it.capabilities));
         Rights::new(self.settings.allow, flags, capabilities, true)
     }
 
-    /// Whether it runs as root: it asks to, and the administrator allows it.
+    /// Returns true if the plugin runs as root: it asks for that, and the administrator allows it.
     pub(super) fn is_root(&self) -> bool {
         self.rights().root
     }
@@ -112,7 +111,7 @@ impl Plugin {
         self.rights().capabilities
     }
 
-    /// Groups of system calls that it is held to.
+    /// Groups of system calls that the plugin may use.
     pub(super) fn call_groups(&self) -> Vec<String> {
         let descriptor = self.descriptor.as_ref().filter(|_| !self.is_root());
         let calls = descriptor.map_or(0, |descriptor| descriptor.calls);
@@ -120,7 +119,7 @@ impl Plugin {
         names.map(str::to_owned).collect()
     }
 
-    /// End of its trial, if it was given up before and runs again.
+    /// End of the plugin's trial, if it was given up before and runs again.
     pub(super) fn trial_end(&self) -> Option<Instant> {
         match self.state {
             State::Running { since } if self.restart_budget.is_given_up() => Some(since + TRIAL),
@@ -128,14 +127,14 @@ impl Plugin {
         }
     }
 
-    /// Whether its start is pending, which may take long.
+    /// Returns true if the plugin has declared its start pending, which may take long.
     pub(super) fn is_pending(&self) -> bool {
         let running = self.running.as_ref();
         let mut pending = running.iter().flat_map(|it| it.pending.values());
         pending.any(|it| matches!(it, Purpose::Start { until: Some(_) }))
     }
 
-    /// Time of its next start, if it does not run.
+    /// Time of the plugin's next start, if it does not run.
     pub(super) fn start_at(&self) -> Option<Instant> {
         match self.state {
             State::Pausing { until } | State::Failed { until } => Some(until),
@@ -158,13 +157,13 @@ impl Plugin {
 }
 
 impl Supervisor {
-    /// The first step of every start: a throw-away worker reads the descriptor.
+    /// Begins a start: in the first step a short-lived worker reads the descriptor.
     pub(super) fn begin(&mut self, poller: &Poller, now: Instant, name: &str) {
         self.spawn(poller, now, name, true);
     }
 
-    /// A start after a pause. While the kernel cannot end the worker before, as one that waits for a disk that
-    /// hangs, another one would only join it.
+    /// Begins a start after a pause. If the kernel cannot end the previous worker, such as one that waits for a disk
+    /// that hangs, another worker would only hang as well.
     pub(super) fn begin_again(&mut self, poller: &Poller, now: Instant, name: &str) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
@@ -200,12 +199,12 @@ impl Supervisor {
         let memory = Memory::new((!is_root).then_some(memory), self.kills(name));
         let (serial, worker) = match self.start(poller, &start) {
             Ok(started) => started,
-            // it was right before, and may be so again: its package is being replaced, or there is no
-            // descriptor to open it
+            // the plugin started before, and may do so again: its package is being replaced, or no descriptor is left
+            // to open it
             Err(NotStarted::Refused(why)) if !self.is_started_again(name) => {
                 return self.refuse(name, vec![format!("{name}: {why}")]);
             }
-            // A resource is missing, the starter had no time, or it died before its first message: the next try may
+            // A resource is missing, the starter had no time, or it died before its first message. The next attempt may
             // succeed.
             Err(NotStarted::Refused(why) | NotStarted::Failed(why)) => {
                 let why = format!("{name}: cannot start a worker: {why}");
@@ -223,7 +222,7 @@ impl Supervisor {
         };
     }
 
-    /// Has the starter start a worker, and watches it.
+    /// Asks the starter to start a worker, and watches the worker.
     pub(super) fn start(
         &mut self,
         poller: &Poller,
@@ -259,7 +258,7 @@ impl Supervisor {
                 );
                 return self.refuse_loaded(now, name, why);
             }
-            // it could be read before: its file is being replaced
+            // the file could be read before: it is being replaced
             Err(why) if plugin.state == State::Loading => {
                 return self.handle_ended(now, name, Some(why));
             }
@@ -279,7 +278,7 @@ impl Supervisor {
                     self.ask(now, name, Purpose::Configure, message);
                 }
             }
-            // A second `Loaded` has no effect.
+            // A second `Loaded` is ignored.
             _ => {}
         }
     }
@@ -316,7 +315,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts the plugins that are configured, once none is awaited any more.
+    /// Starts the plugins that are configured, once no other plugin is awaited.
     pub(super) fn start_configured(&mut self) {
         if self.plugins.values().any(Plugin::is_awaited) {
             return;

@@ -1,5 +1,4 @@
-//! Questions to a worker, and how each ends: by an answer, later if the worker asks for time, or
-//! without one.
+//! Questions to a worker. Each ends with an answer, later if the worker asks for time, or without an answer.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +9,13 @@ use super::failure::{reason, status_of};
 use super::plugin::State;
 use super::{Answered, HURRIED, Report, Returned, Supervisor, Unanswered};
 
-/// How long a start may be pending.
+/// Maximum time for which a start may be pending.
 const START_MAX: Duration = Duration::from_secs(90);
-/// What it asked for in a callback was not answered in time, as by this host: no fault of its file, nor of itself.
+/// Status of a callback whose own request was not answered in time, for example by this host: neither the file nor the
+/// plugin is at fault.
 const TIMED_OUT: i32 = -libc::ETIMEDOUT;
 
-/// What a token stands for.
+/// Question that a token identifies.
 #[derive(Debug)]
 pub(super) enum Purpose {
     Configure,
@@ -39,7 +39,7 @@ pub(super) enum Purpose {
         id: u64,
         until: Instant,
     },
-    /// Has to return by `until`, or end by `longest` if it is pending.
+    /// The worker has to return by `until`, or end by `longest` if the stop is pending.
     Stop {
         until: Instant,
         longest: Instant,
@@ -60,7 +60,8 @@ impl Purpose {
         }
     }
 
-    /// Whether others wait until it has returned, so that a worker that does not must be found by its pings.
+    /// Returns true if other plugins wait until the callback has returned. So the pings must find a worker that does
+    /// not return.
     pub(super) fn is_of_start(&self) -> bool {
         matches!(self, Self::Configure | Self::Start { .. })
     }
@@ -84,7 +85,7 @@ impl Supervisor {
         mut failures: Vec<Failure>,
         answered: Answered,
     ) {
-        // An unknown token is stale or forged, and has no effect.
+        // An unknown token is stale or forged, and is ignored.
         let Some(purpose) = self.running(name).and_then(|running| running.take(token)) else {
             return;
         };
@@ -173,13 +174,13 @@ impl Supervisor {
         }
     }
 
-    /// Extends the time of a start or a stop that is pending.
+    /// Extends the time of a pending start or stop.
     pub(super) fn handle_pending(&mut self, now: Instant, name: &str, token: u64) {
         let Some(running) = self.running(name) else {
             return;
         };
         match running.pending.get_mut(&token) {
-            // only the first one counts, so that the wait is bounded
+            // only the first extension counts, so that the wait is bounded
             Some(Purpose::Start { until }) => {
                 *until = until.or(Some(now + START_MAX));
                 running.pings.end_call();
@@ -225,7 +226,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker has become silent: who waits for its answer for a short time only gets none.
+    /// Ends the queries with a short time limit to a worker that has become silent.
     pub(super) fn end_hurried(&mut self, now: Instant, name: &str) {
         let Some(running) = self.running(name) else {
             return;
@@ -264,7 +265,7 @@ impl Supervisor {
                 self.reports
                     .push_back(Report::Reconfigured { plugin, result });
             }
-            // The groups learn of it by the worker's end, or by their own deadlines.
+            // The end of the worker or the groups' own deadlines handle these.
             Purpose::Configure
             | Purpose::Start { .. }
             | Purpose::Drain { .. }

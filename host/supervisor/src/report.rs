@@ -8,33 +8,33 @@ use spared_message::notice::Notice;
 
 #[derive(Debug)]
 pub enum Report {
-    /// Call of a host function that the host has to answer; the worker waits.
+    /// Call of a host function. The host has to answer it, and the worker waits.
     Call {
         plugin: String,
         number: u64,
         call: Call,
     },
-    /// The plugin has started: replay roles, interfaces, directives.
+    /// The plugin has started: the host replays roles, interfaces and directives.
     Up {
         plugin: String,
     },
-    /// Its worker has ended or was killed.
+    /// The plugin's worker has ended or was killed.
     Down {
         plugin: String,
         why: String,
     },
-    /// A worker does not answer any more, or answers again.
+    /// A worker no longer answers, or answers again.
     Silence,
-    /// It ended too often. Repeated after each further try that fails.
+    /// The plugin was given up because it ended too often. Repeated after each further attempt that fails.
     GivenUp {
         plugin: String,
         why: String,
     },
-    /// It was given up, and has run for the whole trial since.
+    /// The plugin was given up before, and has run for the whole trial since.
     Recovered {
         plugin: String,
     },
-    /// It is no longer configured.
+    /// The plugin is no longer configured.
     Removed {
         plugin: String,
     },
@@ -43,14 +43,14 @@ pub enum Report {
         group: String,
         epoch: u64,
     },
-    /// Result of a drain; with a negative status not everything was sent.
+    /// Result of a drain. A negative status means that not everything was sent.
     Drained {
         plugin: String,
         group: String,
         epoch: u64,
         status: i32,
     },
-    /// It took the role, or why it could not.
+    /// The plugin took the role, or reports why it could not.
     RoleDone {
         plugin: String,
         group: String,
@@ -85,29 +85,29 @@ pub enum Report {
         plugin: String,
         check: String,
     },
-    /// Whether it is in sync, by `spared.peer/1`.
+    /// The plugin is in sync or not, by `spared.peer/1`.
     InSync {
         plugin: String,
         yes: bool,
         why: String,
     },
-    /// A callback of it fails, and why, or works again.
+    /// A callback of the plugin fails, with the reason, or works again.
     Callback {
         plugin: String,
         callback: String,
         why: Option<String>,
     },
-    /// Scopes of keys in its file, by `spared.scope/1`.
+    /// Scopes of the keys in the plugin's file, by `spared.scope/1`.
     Scopes {
         plugin: String,
         scopes: Vec<(String, Scope)>,
     },
-    /// It cannot run: not a plugin, or a wrong configuration.
+    /// The plugin cannot run: the file is not a plugin, or its configuration is wrong.
     Refused {
         plugin: String,
         why: String,
     },
-    /// An event in a plugin's own words.
+    /// An event with the plugin's own text.
     Event {
         plugin: String,
         is_conflict: bool,

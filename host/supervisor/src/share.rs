@@ -1,6 +1,6 @@
-//! Share of one worker in the host: bytes that it sends unasked, and time that the host spends on it.
-//! A worker that uses up its share is not read from until it has a share again: its socket fills,
-//! then its own queue, and nothing that it sent is lost here.
+//! Share of one worker in the host: bytes that it sends without being asked, and time that the host spends on it. A
+//! worker that has used up its share is not read until it has a share again. Meanwhile its socket fills, then its own
+//! queue; nothing that it sent is lost here.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,20 @@ use spared_process::poller::{Key, Poller};
 use super::worker::Running;
 use super::{Kind, Notice, Report, Supervisor};
 
-/// Bytes that a worker may send unasked, a second and at once.
+/// Limits of what a worker may send without being asked: bytes per second, and bytes at once.
 const BYTES_PER_S: u32 = 2 << 20;
 const BYTES_BURST: u32 = 4 << 20;
-/// Weight of a record besides its bytes: the shortest ones cost the host as much as some hundred
-/// bytes.
+/// Weight of a record in addition to its bytes: the shortest ones cost the host as much as some hundred bytes.
 const RECORD: usize = 256;
 
-/// Time of the host that may go to one worker, of each second and at once, in microseconds.
+/// Limits of the host's time for one worker: µs per second, and µs at once.
 const TIME_PER_S: u32 = 100_000;
 const TIME_BURST: u32 = 100_000;
-/// The elector's time counts for a fifth: what it sends moves roles, a failover of many groups takes
-/// the host hundreds of milliseconds, and it must not wait in the middle of one.
+/// Weight of the elector's time. Its messages move roles, and a failover of many groups takes the host hundreds of
+/// milliseconds, in which the elector must not be paused.
 const ELECTOR: f64 = 0.2;
 
-/// Longest pause. What is owed beyond it is waited for in the next one.
+/// Maximum pause. A longer debt is waited for in the next pause.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(super) struct Share {
     paused_until: Option<Instant>,
     /// Number of pauses so far.
     pub(super) pauses: u64,
-    /// Whether there was a pause since the last ping.
+    /// True if there was a pause since the last ping.
     was_paused: bool,
 }
 
@@ -50,7 +49,7 @@ impl Share {
         }
     }
 
-    /// A record has come unasked.
+    /// Counts a record that came without being asked for.
     pub(super) fn charge_record(&mut self, now: Instant, bytes: usize) {
         let weight = u32::try_from(bytes + RECORD).unwrap_or(u32::MAX);
         self.bytes.charge(now, weight.into());
@@ -61,7 +60,7 @@ impl Share {
         self.time.charge(now, spent.as_secs_f64() * 1e6 * factor);
     }
 
-    /// Whether it has sent too much to be read on.
+    /// Returns true if the worker has sent too much to be read on.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.bytes.debt().is_some()
     }
@@ -74,7 +73,7 @@ impl Share {
         std::mem::take(&mut self.was_paused)
     }
 
-    /// Begins a pause if more was used than the share; what was used up first.
+    /// Begins a pause if more than the share was used. Returns which part of the share was exceeded most.
     fn pause(&mut self, now: Instant) -> Option<&'static str> {
         let (bytes, time) = (self.bytes.debt(), self.time.debt());
         let debt = bytes.max(time)?;
@@ -89,7 +88,7 @@ impl Share {
 }
 
 impl Running {
-    /// Whether a message answers a question of the host that is open.
+    /// Returns true if a message answers an open question of the host.
     pub(super) fn is_asked(&self, message: &FromPlugin) -> bool {
         match message {
             FromPlugin::Returned { token, .. } => self.pending.contains_key(token),
@@ -100,7 +99,7 @@ impl Running {
 }
 
 impl Supervisor {
-    /// Counts time that was spent on a worker, and stops reading from one that used up its share.
+    /// Counts time that was spent on a worker, and pauses reading from a worker that used up its share.
     pub fn charge(&mut self, poller: &Poller, now: Instant, serial: u64, spent: Duration) {
         let Some(name) = self.name_of(serial) else {
             return;
@@ -128,7 +127,7 @@ impl Supervisor {
         }
     }
 
-    /// Reads on from workers whose pause is over.
+    /// Resumes reading from workers whose pause is over.
     pub(super) fn end_pauses(&mut self, poller: &Poller, now: Instant) {
         for plugin in self.plugins.values_mut() {
             let Some(running) = plugin.running.as_mut() else {
@@ -139,7 +138,7 @@ impl Supervisor {
             }
             running.share.paused_until = None;
             let serial = running.serial;
-            // fails only without memory; the pings then end the worker
+            // this fails only without memory; the pings then end the worker
             let _ = poller.watch(&running.worker, Key::Worker(serial));
             if let Some(errors) = running.worker.errors() {
                 let _ = poller.watch(errors, Key::Errors(serial));

@@ -1,4 +1,4 @@
-//! What the host asks about its plugins.
+//! Queries of the host about its plugins.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -15,7 +15,7 @@ impl Supervisor {
         self.plugins.get(name)?.descriptor.as_ref()
     }
 
-    /// Its worker's process.
+    /// Process id of the plugin's worker.
     pub fn pid(&self, name: &str) -> Option<u32> {
         let running = self.plugins.get(name)?.running.as_ref()?;
         Some(running.worker.pid())
@@ -25,7 +25,7 @@ impl Supervisor {
         Some(&self.plugins.get(name)?.settings)
     }
 
-    /// What follows from its failure.
+    /// Consequence of giving up the plugin.
     pub fn on_failure(&self, name: &str) -> OnFailure {
         let said = self.settings(name).and_then(|it| it.on_failure);
         OnFailure::of(said, self.descriptor(name).map_or(0, |it| it.flags))
@@ -37,33 +37,33 @@ impl Supervisor {
             .is_some_and(|plugin| plugin.state.is_running())
     }
 
-    /// Whether it runs again after it was given up, and is not trusted yet.
+    /// Returns true if the plugin runs again after it was given up, and its trial is not over.
     pub fn is_on_trial(&self, name: &str) -> bool {
         let plugin = self.plugins.get(name);
         plugin.is_some_and(|plugin| plugin.trial_end().is_some())
     }
 
-    /// Why it does not run.
+    /// Reason why the plugin does not run.
     pub fn why(&self, name: &str) -> String {
         let why = self.plugins.get(name).map(|plugin| plugin.why.clone());
         why.filter(|why| !why.is_empty())
             .unwrap_or_else(|| format!("{name} is not running yet"))
     }
 
-    /// Whether it has a worker, in any state.
+    /// Returns true if the plugin has a worker, in any state.
     pub fn has_worker(&self, name: &str) -> bool {
         self.plugins
             .get(name)
             .is_some_and(|plugin| plugin.running.is_some())
     }
 
-    /// Whether its worker runs and does not answer: what it said before is not known to be so.
+    /// Returns true if the plugin's worker runs and does not answer: its earlier reports may no longer be true.
     pub fn is_silent(&self, name: &str, now: Instant) -> bool {
         let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
         running.is_some_and(|running| running.pings.is_silent(now))
     }
 
-    /// What the groups have to know of it: when it is told of roles, and what it takes part in.
+    /// Facts about the plugin that the groups need: which roles it gets, and in which steps it takes part.
     pub fn follower(&self, name: &str) -> Follower {
         let (settings, descriptor) = (self.settings(name), self.descriptor(name));
         Follower {
@@ -75,7 +75,7 @@ impl Supervisor {
         }
     }
 
-    /// The plugins that run and have a verb of these words.
+    /// Running plugins that have a verb of these words.
     pub fn with_verb(&self, argv: &[String]) -> BTreeSet<String> {
         let has = |it: &Descriptor| it.verb(argv).is_some();
         let names = self
@@ -90,7 +90,7 @@ impl Supervisor {
             .is_some_and(|descriptor| descriptor.provides_groups)
     }
 
-    /// Whether it may change addresses and routes by itself.
+    /// Returns true if the plugin may change addresses and routes by itself.
     pub fn has_net_admin(&self, name: &str) -> bool {
         const NET_ADMIN: u64 = 1 << 12;
         let plugin = self.plugins.get(name);
@@ -101,7 +101,7 @@ impl Supervisor {
         self.plugins.keys().cloned().collect()
     }
 
-    /// Whether no start is in progress, except one that the plugin has declared pending.
+    /// Returns true if no start is in progress, except one that the plugin has declared pending.
     pub fn is_settled(&self) -> bool {
         let starting = |plugin: &Plugin| plugin.state == State::Starting && !plugin.is_pending();
         let moving = |plugin: &Plugin| plugin.is_preparing() || starting(plugin);
@@ -111,7 +111,7 @@ impl Supervisor {
             .any(|plugin| moving(plugin) || plugin.state == State::Configured)
     }
 
-    /// Whether a worker's socket belongs to an elector, which is served first.
+    /// Returns true if the worker belongs to an elector, which is served first.
     pub fn is_elector(&self, serial: u64) -> bool {
         let descriptor = self.plugin_of(serial).and_then(|it| it.descriptor.as_ref());
         descriptor.is_some_and(|it| it.provides_groups)

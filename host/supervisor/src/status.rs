@@ -1,4 +1,4 @@
-//! Plugins as `sparectl plugins` shows them.
+//! Status of plugins, as `sparectl plugins` shows it.
 
 use spared_control::PluginStatus;
 use spared_message::starter::CONTROLLERS;
@@ -18,7 +18,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// State of an enabled plugin, and why it does not run.
+    /// State of an enabled plugin, and the reason why it does not run.
     pub fn state(&self, name: &str) -> (PluginState, String) {
         let Some(plugin) = self.plugins.get(name) else {
             return (PluginState::Starting, String::new());
@@ -39,7 +39,7 @@ impl Supervisor {
         (state, plugin.why.clone())
     }
 
-    /// Faults of a running plugin's file, with which it does not run: it refused that at the last reload.
+    /// Faults of a running plugin's file, which the plugin refused at the last reload: it runs with the previous file.
     pub fn refused_file(&self, name: &str) -> &[String] {
         let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
         running.map_or(&[], |it| it.refused.as_slice())

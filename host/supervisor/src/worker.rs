@@ -19,7 +19,7 @@ use super::purpose::Purpose;
 use super::share::Share;
 use super::{Answered, Report, Supervisor};
 
-/// What an end, or a start that came to nothing, means for the next start.
+/// Function that counts an end or a failed start in the restart budget, and plans the next start.
 type Counted = fn(&mut RestartBudget, Instant) -> Next;
 
 /// Maximum number of reads of the error output of a worker that has ended.
@@ -35,9 +35,9 @@ pub(super) struct Running {
     pub(super) pending: BTreeMap<u64, Purpose>,
     pub(super) pings: Pings,
     gauge: Gauge,
-    /// Whether the host was told that it does not answer.
+    /// True if the host was told that the worker does not answer.
     is_silent: bool,
-    /// Faults of its newest file, which the plugin refused: it runs with the file before.
+    /// Faults of the newest file, which the plugin refused: it runs with the previous file.
     pub(super) refused: Vec<String>,
     /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
@@ -49,7 +49,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(serial: u64, worker: Worker, memory: Memory, now: Instant) -> Self {
         let mut pings = Pings::default();
-        // it loads the plugin first
+        // the worker loads the plugin before it answers pings
         pings.begin_call();
         Self {
             serial,
@@ -66,7 +66,7 @@ impl Running {
         }
     }
 
-    /// Notes a question that was sent; false if there was one of that token.
+    /// Notes a question that was sent. Returns false if the token was in use.
     pub(super) fn add(&mut self, token: u64, purpose: Purpose) -> bool {
         if purpose.is_of_start() {
             self.pings.begin_call();
@@ -74,7 +74,7 @@ impl Running {
         self.pending.insert(token, purpose).is_none()
     }
 
-    /// Takes a question that is answered.
+    /// Removes a question that is answered.
     pub(super) fn take(&mut self, token: u64) -> Option<Purpose> {
         let purpose = self.pending.remove(&token)?;
         if purpose.is_of_start() {
@@ -85,7 +85,7 @@ impl Running {
 }
 
 impl Supervisor {
-    /// Reads up to `budget` messages, of one that has ended all.
+    /// Reads up to `budget` messages; all messages if the worker has ended.
     pub(super) fn read(
         &mut self,
         poller: &Poller,
@@ -203,7 +203,7 @@ impl Supervisor {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::Scopes { plugin, scopes });
             }
-            // A newer plugin's, which goes on without it.
+            // A newer plugin made this call. It continues without it.
             FromPlugin::Unknown { .. } => {}
             FromPlugin::Pong { number, slow_calls } => {
                 if let Some(running) = self.running(name) {
@@ -232,8 +232,8 @@ impl Supervisor {
         log::log!(log::Level::from(level), "{name}: {text}");
     }
 
-    /// Whether the host may log one more line about what a plugin sent. Such lines count against
-    /// the plugin's own limit.
+    /// Returns true if the host may log one more line about what a plugin sent. Such lines count against the plugin's
+    /// own limit.
     pub fn may_log(&mut self, now: Instant, name: &str) -> bool {
         let running = self.running(name);
         running.is_some_and(|running| running.output.lines.take(now))
@@ -272,7 +272,7 @@ impl Supervisor {
         }
     }
 
-    /// Reports whose state is not known any more because it does not answer, or is known again.
+    /// Reports workers that have become silent, and workers that answer again.
     pub(super) fn report_silence(&mut self, now: Instant) {
         for name in self.names() {
             let Some(running) = self.running(&name) else {
@@ -289,25 +289,25 @@ impl Supervisor {
         }
     }
 
-    /// Time at which [`Supervisor::report_silence`] has something new, if nobody answers before.
+    /// Time at which [`Supervisor::report_silence`] next has something to report, if no worker answers before.
     pub(super) fn silence_timeout(&self) -> Option<Instant> {
         let running = self.plugins.values().filter_map(|it| it.running.as_ref());
         let answering = running.filter(|it| !it.is_silent);
         answering.filter_map(|it| it.pings.silent_at()).min()
     }
 
-    /// Ends a worker that is dead or must be, and all that waits for it.
+    /// Ends a worker that is dead or must be ended, and all that waits for it.
     pub(super) fn handle_ended(&mut self, now: Instant, name: &str, why: Option<String>) {
         self.end(now, name, why, RestartBudget::handle_end);
     }
 
-    /// Ends a worker whose start came to nothing as the machine is slow.
+    /// Ends a worker whose start failed because the machine is slow.
     pub(super) fn handle_unstarted(&mut self, now: Instant, name: &str, why: String) {
         self.end(now, name, Some(why), RestartBudget::handle_unstarted);
     }
 
     fn end(&mut self, now: Instant, name: &str, why: Option<String>, counted: Counted) {
-        // its last output first, as much as a pipe holds
+        // the last output comes first, as much as a pipe holds
         let mut looks = 0..LAST_LOOKS;
         while looks.next().is_some() && self.log_errors(now, name) > 0 {}
         let Some(plugin) = self.plugins.get_mut(name) else {
@@ -362,7 +362,7 @@ impl Supervisor {
         plugin.why.clone_from(&text);
         let (plugin, why) = (name.to_owned(), sentence);
         self.reports.push_back(Report::GivenUp { plugin, why });
-        // a state that may last for days is reported once
+        // a state that may last for days is logged once
         match next {
             Next::TryAgain(_) => log::debug!("{text}"),
             _ => self.tell(Notice {

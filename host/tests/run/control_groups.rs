@@ -1,4 +1,4 @@
-//! Control groups of the workers, as where systemd delegates one.
+//! Control groups of the workers, as if systemd had delegated one.
 
 use std::fs;
 use std::io;
@@ -12,11 +12,11 @@ use spared_tests::lab::signal_to;
 
 use crate::lab::Alone;
 
-/// A control group that is marked as delegated, removed at the end.
+/// Control group that is marked as delegated, removed at the end.
 struct Delegated(PathBuf);
 
 impl Delegated {
-    /// None, with the reason printed, where this process may make none.
+    /// Creates the group; None, with the reason printed, if this process may create none.
     fn or_skip() -> Option<Self> {
         let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(Path::new);
         let root = places

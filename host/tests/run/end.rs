@@ -1,4 +1,4 @@
-//! Starts and ends: what is left, what is refused, what is said.
+//! Starts and ends of the daemon: what is left behind, what is refused, what is reported.
 
 use std::time::{Duration, Instant};
 
@@ -246,7 +246,7 @@ fn an_address_that_is_deleted_comes_back_and_deleted_again_and_again_is_told_and
         let events = lab.events();
         events.iter().any(|event| event.event == "contested")
     });
-    // a better node would have it now; there is none, so this one serves
+    // a better node would get the role now; there is none, so this one keeps serving
     lab.wait("the role", || lab.group().role == "active");
     std::thread::sleep(Duration::from_secs(2));
     let group = lab.group();

@@ -1,4 +1,4 @@
-//! The link and the administrator's firewall: what is named, the rule that is added, and who keeps it.
+//! The link and the administrator's firewall: which chain is reported, which rule is added, and which process keeps it.
 
 use std::cell::RefCell;
 use std::fs;
@@ -19,15 +19,15 @@ use spared_tests::lab::signal_to;
 use crate::lab::{HOT, Node, Pair, SOON, keyed};
 use crate::link::told;
 
-/// Comment of the rules that are spared's.
+/// Comment of spared's rules.
 const OURS: &str = "comment \"spared: link\"";
 
-/// What `spared check` finds.
+/// Output of `spared check`.
 fn check(node: &Node) -> String {
     String::from_utf8_lossy(&node.output("check").stdout).into_owned()
 }
 
-/// A firewall that drops what nobody allowed.
+/// Adds a firewall that drops all that nobody allowed.
 fn close(node: &Node) {
     for command in [
         "add table inet filter",
@@ -43,7 +43,7 @@ fn rules(node: &Node) -> String {
     node.prints("nft", &["list", "chain", "inet", "filter", "input"])
 }
 
-/// What keeps the link out.
+/// Text of the finding about the chain that drops the link.
 fn filtered(node: &Node) -> Option<String> {
     let mut findings = node.status().verdict.findings.into_iter();
     let is_its = |it: &Finding| it.id == "SP-0502" && it.node == node.name;
@@ -65,7 +65,7 @@ fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
     assert!(!check(&pair.r2).contains("nftables chain"));
     assert_eq!(pair.r1.link("hot").state, "down");
 
-    // What it says is what helps.
+    // The command in the finding helps.
     let text = filtered(&pair.r1).unwrap();
     let (_, command) = text.split_once("to fix: nft ").unwrap();
     let (rule, _) = command.split_once(", or ").unwrap();
@@ -97,7 +97,7 @@ fn a_chain_that_is_named_lets_the_link_in() {
         rules(&pair.r1)
     );
 
-    // Somebody loads his ruleset anew.
+    // An administrator loads his ruleset again.
     assert!(
         pair.r1
             .inside("nft", &["flush", "ruleset"])
@@ -108,12 +108,12 @@ fn a_chain_that_is_named_lets_the_link_in() {
     pair.r1.wait("the rule", || rules(&pair.r1).contains(OURS));
     assert_eq!(rules(&pair.r1).matches(OURS).count(), 1);
 
-    // Killed, its rule is left, and the next start has one again.
+    // After a kill the rule is left, and the next start adds its own.
     pair.r1.kill_all();
     assert!(rules(&pair.r1).contains(OURS));
     pair.r1.start();
     pair.wait_for_link("hot", "up");
-    // The old rule lets the link in before the new one takes its place.
+    // The old rule lets the link pass before the new rule takes its place.
     let one = || rules(&pair.r1).matches(OURS).count() == 1;
     pair.r1.wait("one rule", one);
     std::thread::sleep(Duration::from_millis(500));
@@ -122,7 +122,7 @@ fn a_chain_that_is_named_lets_the_link_in() {
     assert!(!rules(&pair.r1).contains(OURS), "{}", rules(&pair.r1));
 }
 
-/// An administrator notes what his rules are for.
+/// The administrator has a comment of his own on a rule.
 #[test]
 fn a_rule_of_somebody_else_stays_whatever_it_is_called() {
     const THEIRS: &str = "comment \"spared\"";
@@ -157,7 +157,7 @@ fn a_rule_of_somebody_else_stays_whatever_it_is_called() {
     assert_eq!(theirs(&pair.r1), 2);
 }
 
-/// A field of a process as the kernel shows it.
+/// Field of a process, as the kernel shows it.
 fn field(pid: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let mut lines = status.lines().filter_map(|line| line.split_once(":\t"));
@@ -176,7 +176,7 @@ fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
     pair.wait_for_link("hot", "up");
     let node = &pair.r1;
     let keeper = node.pid_of("firewall").expect("a process of the firewall");
-    // CAP_NET_ADMIN, for itself and for nft, and no way to more.
+    // CAP_NET_ADMIN for the process itself and for nft, and no way to get more.
     for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
         assert_eq!(field(keeper, set), "0000000000001000", "{set}");
     }

@@ -1,4 +1,4 @@
-//! Statements that one node signs and the other believes, with no link between them.
+//! Statements that one node signs and the other one verifies, without a link between them.
 
 use rustix::process::Signal;
 use spared_control::{Answer, Request, Value};
@@ -15,7 +15,7 @@ fn ask(node: &Node, words: &[&str]) -> Answer {
     })
 }
 
-/// A row of the answer, or why there is none.
+/// Row of the answer, or the reason why there is none.
 fn row(node: &Node, words: &[&str], key: &str) -> Result<String, String> {
     match ask(node, words) {
         Answer::Rows { rows, .. } => match rows.get(key) {
@@ -35,7 +35,7 @@ fn is_genuine(node: &Node, signature: &str, text: &str) -> bool {
     row(node, &["verify", signature, text], "genuine").unwrap() == "yes"
 }
 
-/// Each believes the other, and not itself.
+/// Asserts that each node verifies the other's statement, and rejects its own.
 fn prove_each_other(pair: &Pair) {
     for (one, other) in [(&pair.r1, &pair.r2), (&pair.r2, &pair.r1)] {
         let mut signature = String::new();
@@ -54,7 +54,8 @@ fn prove_each_other(pair: &Pair) {
     }
 }
 
-/// A pair without a `[[link]]` is shown as one: no path, no peer, and nothing missing but for the plugin.
+/// Asserts that a pair without a `[[link]]` is shown as one: no path, no peer, and nothing missing except by the
+/// plugin.
 fn knows_no_link(node: &Node) {
     let status = node.status();
     assert!(status.links.is_empty() && status.peer.is_none() && status.missing.is_none());
@@ -82,7 +83,7 @@ fn two_nodes_without_a_link_prove_who_they_are() {
         knows_no_link(node);
     }
 
-    // a process that died, and a worker that did
+    // one process of the link is killed, and one worker
     signal_to(pair.r1.link_pid().unwrap(), Signal::KILL).unwrap();
     signal_to(pair.r2.plugin("messenger").pid.unwrap(), Signal::KILL).unwrap();
     pair.r2
@@ -122,7 +123,7 @@ fn without_keys_no_process_runs_and_by_reload_it_comes_and_goes() {
     };
     reload(&keyed());
     prove_each_other(&pair);
-    // a path comes, and goes: the keys stay
+    // a path is added and removed again: the keys stay
     reload(&(keyed() + HOT));
     pair.wait_for_link("hot", "up");
     prove_each_other(&pair);

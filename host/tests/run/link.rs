@@ -1,4 +1,4 @@
-//! The link between two real hosts: it comes up, comes back, and takes nobody else's word.
+//! The link between two real hosts: it goes up, recovers, and accepts nobody but the peer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::lab::{HOT, HOT2, Node, Pair, key, keyed};
 
 const MESSENGER: &str = "interval = \"20ms\"\n";
 
-/// Both run, with peers that speak.
+/// Starts a pair whose plugins exchange messages.
 fn linked(text: &str) -> Option<Pair> {
     let mut pair = Pair::new()?;
     pair.enable("messenger", MESSENGER);
@@ -27,7 +27,7 @@ fn number(node: &Node, row: &str) -> u64 {
     node.row("messenger", row).parse().unwrap_or(0)
 }
 
-/// Messages go on to arrive, and none was lost or came twice.
+/// Asserts that messages continue to arrive, and none was lost or came twice.
 fn peers_go_on(pair: &Pair) {
     for node in pair.nodes() {
         let before = number(node, "received");
@@ -38,7 +38,7 @@ fn peers_go_on(pair: &Pair) {
     }
 }
 
-/// Until each peer hears of the other.
+/// Waits until each peer has received something from the other.
 fn wait_for_peers(pair: &Pair) {
     for node in pair.nodes() {
         pair.wait("the peers", || {
@@ -52,7 +52,7 @@ pub fn told(node: &Node, reason: &str) -> Vec<String> {
     link_events(node, |of_event| of_event == reason)
 }
 
-/// Events about somebody who is not let in.
+/// Events about a station that is refused.
 fn refusals(node: &Node) -> Vec<String> {
     const OTHERS: [&str; 6] = ["up", "down", "peer-up", "peer-down", "died", "firewall"];
     link_events(node, |reason| !OTHERS.contains(&reason))
@@ -84,7 +84,7 @@ fn an_answer_that_takes_time_holds_what_came_in_the_end() {
         Answer::Rows { rows, .. } => assert_eq!(rows["round_trips"], Value::Number(200)),
         other => panic!("{other:?}"),
     }
-    // The peer goes: the plugin itself ends the answer, with its reason.
+    // The peer goes away: the plugin itself completes the answer, with the reason.
     let slow = pair.r1.ask_beside(ping("1000000"));
     pair.r2.ip("link set hot down");
     match slow.join().unwrap() {
@@ -101,7 +101,7 @@ fn two_nodes_find_each_other_and_their_peers_speak() {
     assert!(addresses(&pair.r1).contains("192.168.180.2/24"));
     assert!(addresses(&pair.r2).contains("192.168.180.3/24"));
     peers_go_on(&pair);
-    // Measured by a ping, whose answer may come after the peers' first messages.
+    // A ping measures the round trip; its answer may come after the peers' first messages.
     pair.wait("a round trip", || {
         pair.r1.link("hot").round_trip_ms.is_some()
     });
@@ -152,7 +152,7 @@ fn each_process_beside_the_host_has_an_account_of_its_own() {
     let accounts = pids.iter().map(|pid| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = |key| status.lines().find_map(|line| line.strip_prefix(key));
-        // whoever may ask the host is of a group
+        // a process with supplementary groups might open the host's control socket
         assert_eq!(line("Groups:").map(str::trim), Some(""));
         line("Uid:").unwrap_or_default().trim().to_owned()
     });
@@ -175,10 +175,10 @@ fn a_killed_link_is_back_within_a_second() {
     pair.wait_for_link("hot", "up");
     wait_for_peers(&pair);
     let took = since.elapsed();
-    // With room for a machine that does much else; the pause itself is a tenth of a second.
+    // The limit has room for a machine that does much else; the pause itself is a tenth of a second.
     assert!(took < Duration::from_secs(3), "{took:?}\n{}", pair.r1.log());
     let died = told(&pair.r1, "died");
-    // On a busy machine its socket may end long before it.
+    // On a busy machine the socket may close long before the process ends.
     let sentences = ["was killed by SIGKILL", "closed its connection"]
         .map(|how| format!("the link's process {how}; restarting in 100 ms"));
     assert!(died.len() == 1 && sentences.contains(&died[0]), "{died:?}");
@@ -221,7 +221,7 @@ fn a_wrong_key_is_refused_and_told_on_both() {
     let Some(mut pair) = Pair::new() else { return };
     let text = keyed() + HOT;
     pair.write_config(&text);
-    // r2 is somebody else, and says so itself.
+    // r2 now has another key, and names it itself.
     let other = public_text(&key(9).public());
     let changed = text.replace(&public_text(&key(2).public()), &other);
     pair.r2.write_secret("key", &key(9).to_text());
@@ -236,7 +236,7 @@ fn a_wrong_key_is_refused_and_told_on_both() {
         .wait("its count", || pair.r1.link("hot").refused > 0);
 }
 
-/// Ids of all findings.
+/// Ids of all findings of a node.
 fn found(node: &Node) -> Vec<String> {
     let findings = node.status().verdict.findings.into_iter();
     findings.map(|found| found.id).collect()
@@ -258,7 +258,7 @@ fn without_a_key_or_with_a_wrong_one_everything_but_the_link_runs() {
         assert_eq!(pair.r2.link_pid(), None);
         assert!(pair.r2.status().links.is_empty());
 
-        // who asks for it is told, by a check and by a reload
+        // an administrator who asks gets the fault, by a check and by a reload
         let checked = pair.r2.output("check");
         assert_eq!(checked.status.code(), Some(78), "{checked:?}");
         let lines = pair.r2.refused(&Request::Reload { anyway: false });
@@ -272,7 +272,7 @@ fn without_a_key_or_with_a_wrong_one_everything_but_the_link_runs() {
         wait_for_peers(&pair);
         pair.r2.wait("no finding", || found(&pair.r2).is_empty());
 
-        // a key that is lost later keeps what runs
+        // if a key is lost later, the running link stays
         fs::remove_file(pair.r2.path("key")).unwrap();
         pair.r2.refused(&Request::Reload { anyway: false });
         assert_eq!(pair.r2.link("hot").state, "up");
@@ -333,7 +333,7 @@ fn a_second_link_comes_by_reload_and_takes_over() {
     pair.wait_for_link("hot", "up");
     peers_go_on(&pair);
 
-    // And away with the first.
+    // The first path is removed.
     pair.write_config(&(keyed() + HOT2));
     for node in pair.nodes() {
         node.done(&Request::Reload { anyway: false });
@@ -365,7 +365,7 @@ fn a_reload_keeps_the_session() {
     for node in pair.nodes() {
         let lines = node.done(&Request::Reload { anyway: false });
         assert_eq!(lines[0], "settle_ms: 300");
-        // its own key r2 has from its file
+        // r2 reads its own key from its file
         let names_keys = lines[1].starts_with("nodes: new keys between");
         assert_eq!(names_keys, node.name == "r1", "{lines:?}");
     }
@@ -390,7 +390,7 @@ fn a_link_may_be_taken_out_and_put_back_by_reload() {
         .wait("the link's process to end", || pair.r1.link_pid().is_none());
     assert!(!addresses(&pair.r1).contains("192.168.180.2"));
     assert_eq!(pair.r1.status().links.len(), 0);
-    // with the keys, which may be for more than links
+    // with the keys again, which may be needed for more than links
     pair.write_config(&keyed());
     for node in pair.nodes() {
         node.done(&Request::Reload { anyway: false });

@@ -1,4 +1,4 @@
-//! Orders of an administrator that come while the daemon is stopped.
+//! Orders of an administrator that arrive while the daemon is stopped.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn an_order_that_nobody_waits_for_any_more_is_dropped_and_said_so_once() {
         let error = ask(&folder, &request, patience).unwrap_err();
         assert!(matches!(error.fault, Fault::Silent(_)), "{error}");
     }
-    // one that still waits when the daemon goes on
+    // an order whose client still waits when the daemon continues
     let waiting = lab.ask_beside(Request::Freeze { for_ms: 60_000 });
     std::thread::sleep(patience);
     signal_to(lab.host_pid(), Signal::CONT).unwrap();
@@ -55,7 +55,7 @@ fn an_order_that_nobody_waits_for_any_more_is_dropped_and_said_so_once() {
         assert_eq!(log.matches(&line).count(), 1, "{log}");
     }
     assert_eq!(log.matches("is dropped").count(), 2, "{log}");
-    // and what is ordered now is done
+    // a new order is carried out
     assert!(matches!(
         lab.ask(&force(Force::Backup)),
         Answer::Done { .. }
@@ -86,7 +86,7 @@ fn an_order_to_the_other_node_is_dropped_too_if_that_went_on_too_late() {
     assert_eq!(pair.r2.log().matches(dropped).count(), 1);
     assert_eq!(pair.r1.group().transitions, before, "{}", pair.r1.log());
     assert_eq!(pair.r1.role(), "active");
-    // and what is ordered now is done
+    // a new order is carried out
     pair.r1.done(&there);
     pair.r2.wait_for_role("active");
 }

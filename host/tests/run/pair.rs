@@ -1,4 +1,4 @@
-//! Two hosts and the link between them: what each shows, asks and tells of the other.
+//! Two hosts and the link between them: what each shows, asks and reports about the other.
 
 use spared_control::{Answer, ErrorCode, Force, Request, Value};
 
@@ -6,7 +6,7 @@ use crate::lab::{HOT, Node, Pair, keyed};
 
 const MESSENGER: (&str, &str) = ("messenger", "weight = 300\n");
 
-/// A group that r1 is active for.
+/// Group for which r1 is active.
 pub const VRRP: (&str, &str) = (
     "vrrp",
     r#"
@@ -22,7 +22,7 @@ addresses = ["10.9.0.1/24"]
 "#,
 );
 
-/// Both run, in sync, and each has heard it of the other: what ends before that is no event.
+/// Starts a pair that is in sync, and waits until each node knows that of the other: earlier changes are no events.
 pub fn ready(plugins: &[(&str, &str)]) -> Option<Pair> {
     let mut pair = Pair::new()?;
     for (plugin, text) in plugins {
@@ -57,8 +57,8 @@ fn wait_for_active(pair: &Pair, node: &Node) {
     });
 }
 
-/// r1 is active. Where it came too late at first, as the machine was busy, r2 is, and r1 would not
-/// have it back for an hour.
+/// Waits until r1 is active. If a busy machine made r1 too late, r2 is active, and would keep the role for an hour:
+/// then r1 gets it by an order.
 pub fn begin_at_r1(pair: &Pair) {
     pair.wait("r1 to be active at first", || {
         let [r1, r2] = pair.nodes().map(Node::role);
@@ -69,12 +69,12 @@ pub fn begin_at_r1(pair: &Pair) {
     });
 }
 
-/// r1 is active, and r2 is not ready.
+/// Waits until r1 is active and r2 is not ready.
 fn begin_beside_unready(pair: &Pair) {
     begin_at_r1(pair);
     pair.r1.wait_for_log("r2 joined");
     pair.r2.ask(&peer("in-sync no"));
-    // r2 answers as of now, but tells r1 at a pace
+    // r2 answers with its present state, but reports it to r1 at a limited rate
     pair.r1
         .wait_for_log("r2 is not ready: messenger is not yet in sync");
 }
@@ -469,7 +469,7 @@ fn both_nodes_are_not_forced_active() {
         Answer::Error { lines, .. } => {
             lines[0].contains("r1 is forced active, and both nodes cannot be")
         }
-        // r1 had only just said it
+        // r1 had only just reported it
         _ => {
             pair.r2.done(&force(Force::Reset));
             false
@@ -491,8 +491,8 @@ fn a_switch_from_either_node_moves_the_group() {
                 assert!(lines[0].starts_with(sentence), "{lines:?}");
                 true
             }
-            // the addresses of the last time are still on their way out, or in; the other node
-            // hears of it later still, and may know of nobody active
+            // the addresses of the last switchover are still being removed or added; the other node learns of that even
+            // later, and may know of no active node
             Answer::Error { lines, .. } => {
                 let text = lines.join("; ");
                 let momentary = [

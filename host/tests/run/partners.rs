@@ -1,4 +1,4 @@
-//! Two plugins of one node that name each other: messages, order, room, ends and restarts.
+//! Two plugins of one node that name each other: messages, order, bounded queues, ends and restarts.
 
 use std::fs;
 
@@ -67,7 +67,7 @@ fn messages_keep_their_order_and_none_is_lost_when_there_is_no_room() {
     let Some(node) = connected() else { return };
     let floods = [("50000", "100", 400), ("1000", "65536", 4)];
     for (round, (count, size, queued_min)) in floods.iter().enumerate() {
-        // without a reader the queue fills
+        // without a reader the queue fills up
         signal(&node, "courier-root", Signal::STOP);
         courier(&node, &["flood", count, size]);
         node.wait("a full queue", || node.row("courier", "refused") != "0");
@@ -79,7 +79,7 @@ fn messages_keep_their_order_and_none_is_lost_when_there_is_no_room() {
             node.row("courier-root", "received") == *count
         });
         assert_eq!(node.row("courier-root", "gaps"), "0", "{size} bytes");
-        // numbers begin again with the channel
+        // numbers begin again with each channel
         kill(&node, "courier");
         wait_row(&node, "courier-root", "ups", &(round + 2).to_string());
         wait_connected(&node);
@@ -93,7 +93,7 @@ fn each_half_is_told_when_the_other_one_ends_and_returns() {
     let notice = node.path("state/courier-root/notice");
     node.wait("the notice", || notice.exists());
     fs::remove_file(&notice).unwrap();
-    // who returns is told again what it has to know
+    // a plugin that returns is told again what it needs to know
     kill(&node, "courier-root");
     node.wait("the notice once more", || notice.exists());
     wait_row(&node, "courier-root", "ups", "1");

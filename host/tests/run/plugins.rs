@@ -1,4 +1,4 @@
-//! Plugins that crash, hang, spin and flood, beside one that must not notice.
+//! Plugins that crash, hang, spin and flood, next to one that must not notice.
 
 use std::process::Command;
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};
 
-/// Longer than a plugin that was given up rests, or is on trial.
+/// Longer than the pause of a plugin that was given up, and longer than its trial.
 const AGAIN: Duration = Duration::from_secs(45);
 const STEP: Duration = Duration::from_millis(20);
 
@@ -24,7 +24,7 @@ fn with_fault(fault: &str) -> Option<Alone> {
     Some(lab)
 }
 
-/// The plugin is restarted, then given up; the group does not notice, and status tells.
+/// Asserts that the plugin is restarted, then given up, that the group does not notice, and that the status says so.
 fn is_given_up(fault: &str) {
     let Some(lab) = with_fault(fault) else { return };
     lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
@@ -52,7 +52,7 @@ fn a_plugin_that_exits_is_restarted_and_given_up() {
     is_given_up("exit");
 }
 
-/// Callbacks that a node alone calls, and "done" for a role that ends by done().
+/// Callbacks that a node without a peer calls, and "done" for a role that ends by done().
 const CALLBACKS: [&str; 10] = [
     "configure",
     "start",
@@ -89,7 +89,7 @@ fn a_number_that_is_no_status_is_named_and_ends_nobody_from_any_callback() {
             "invalid-{callback}: {of} returned {status}, not a valid status"
         ));
     }
-    // Refused, or started again, as a plugin that fails with an errno.
+    // The plugin is refused or restarted, as after an errno.
     lab.wait_for_plugin("invalid-configure", "refused");
     lab.wait("a restart", || lab.plugin("invalid-start").restarts > 0);
     lab.is_undisturbed();
@@ -98,7 +98,7 @@ fn a_number_that_is_no_status_is_named_and_ends_nobody_from_any_callback() {
     assert!(lab.log().contains(line), "{}", lab.log());
 }
 
-/// Soft and hard limit of open files.
+/// Soft and hard limit of open files of a process.
 fn open_files(pid: u32) -> Vec<String> {
     let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
     let line = limits
@@ -171,7 +171,7 @@ fn what_a_plugin_writes_to_its_error_output_is_logged_with_its_name_and_cut_shor
         return;
     };
     lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
-    // the thread of the log may be behind
+    // the thread that writes the log may be late
     for line in [
         "faulty: line 0 of a flood",
         "faulty flooded its error output",
@@ -229,7 +229,7 @@ fn a_plugin_that_never_ends_its_answer_is_answered_for() {
         other => panic!("{other:?}"),
     };
 
-    // Its answer to `status` is not awaited for as long as one to other words.
+    // The answer to `status` has a shorter time limit than answers to other words.
     let slow = asked();
     let begun = Instant::now();
     lab.status();
@@ -238,7 +238,7 @@ fn a_plugin_that_never_ends_its_answer_is_answered_for() {
     assert_eq!(lines, ["faulty does not answer"]);
     assert!(Duration::from_secs(12) <= took && took < Duration::from_secs(15));
 
-    // A worker that ends, or that a reload replaces, takes its questions with it.
+    // If a worker ends or a reload replaces it, its questions end with it.
     let slow = asked();
     signal_to(lab.plugin("faulty").pid.unwrap(), Signal::KILL).unwrap();
     assert_eq!(ended(slow).1, ["faulty was killed by SIGKILL"]);
@@ -303,7 +303,7 @@ fn followers_learn_the_roles_and_again_after_a_crash() {
     lab.is_undisturbed();
 }
 
-/// Nobody has to reload anything: the budget is full again, and nobody knows of it any more.
+/// Nobody has to reload anything: the restart budget is full again, and the plugin counts as any other.
 #[test]
 fn a_plugin_that_was_given_up_runs_again_when_what_killed_it_is_over() {
     let Some(mut lab) = Alone::new() else { return };
@@ -313,7 +313,7 @@ fn a_plugin_that_was_given_up_runs_again_when_what_killed_it_is_over() {
     lab.wait_until_active();
     lab.wait("given up", || {
         if let Some(pid) = lab.plugin("counter").pid {
-            // it may have ended by itself
+            // the process may have ended by itself
             let _ = signal_to(pid, Signal::KILL);
         }
         lab.plugin("counter").state == "failed"
@@ -325,7 +325,7 @@ fn a_plugin_that_was_given_up_runs_again_when_what_killed_it_is_over() {
     );
     let is_again = |what: &str| poll(AGAIN, STEP, || lab.plugin("counter").state == what);
     assert!(is_again("running"), "{}", lab.log());
-    // it has to hold before it counts
+    // it has to run for a while before it counts
     assert_eq!(lab.status().quality, 50);
     let found = || lab.status().verdict.findings;
     let recovering = |text: &str| text.contains("plugin counter: recovering");
@@ -345,11 +345,11 @@ fn a_plugin_that_was_given_up_runs_again_when_what_killed_it_is_over() {
     lab.is_undisturbed();
 }
 
-/// A processor that somebody else has.
+/// Process that occupies a processor.
 struct Hog(std::process::Child);
 
 impl Hog {
-    /// None where this user may not take it from others.
+    /// Starts it; None if this user may not take the processor from others.
     fn on(processor: &str) -> Option<Self> {
         let mut command = Command::new("nice");
         let line = [
@@ -402,13 +402,13 @@ fn a_plugin_that_gets_no_processor_is_not_taken_for_one_that_hangs() {
         name: "counter".to_owned(),
         argv: vec!["status".to_owned()],
     };
-    // Another test may have a process at real-time priority there.
+    // Another test may run a process at real-time priority there.
     lab.wait("an answer", || {
         matches!(lab.ask(&request), Answer::Rows { .. })
     });
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(lab.plugin("counter").restarts, 0, "{}", lab.log());
-    // and who hangs is still found
+    // and a process that hangs is still found
     signal_to(lab.plugin("counter").pid.unwrap(), Signal::STOP).unwrap();
     lab.wait("a restart", || lab.plugin("counter").restarts == 1);
     lab.wait_for_log("counter did not answer for 3 s");
@@ -425,7 +425,7 @@ fn when_the_elector_dies_the_address_goes_at_once_and_it_starts_again_as_backup(
     lab.wait_for_log("active -> backup: r1 is backup because vrrp was killed by SIGKILL");
     lab.wait("the restart", || lab.plugin("vrrp").restarts == 1);
     lab.wait_until_active();
-    // Up, down with its elector, up.
+    // The group went up, down with its elector, and up again.
     assert_eq!(lab.group().transitions, 3, "{}", lab.log());
 }
 
@@ -478,7 +478,7 @@ fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again()
     lab.wait_until_active();
 }
 
-/// It fails as before, and nobody has to wait for it.
+/// The plugin fails as before, but nobody has to wait for that.
 #[test]
 fn a_node_that_has_resigned_for_a_plugin_is_eligible_once_its_file_says_degrade() {
     let Some(mut lab) = Alone::new() else { return };
@@ -499,7 +499,7 @@ fn a_node_that_has_resigned_for_a_plugin_is_eligible_once_its_file_says_degrade(
     assert_eq!(lab.role(), "active", "{}", lab.log());
 }
 
-/// Whether its worker, and what it may do, are those of root; None while it does not run.
+/// Returns whether the worker's account is root, and its rights; None while it does not run.
 fn runs_as_root(lab: &Alone) -> Option<(bool, Vec<String>)> {
     let plugin = lab.plugin("rooted");
     let pid = plugin.pid.filter(|_| plugin.state == "running")?;
@@ -553,7 +553,7 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
     }
 }
 
-/// Nobody waits for it: the group becomes active, and the plugin is told the role when it has started.
+/// Nobody waits for the start: the group becomes active, and the plugin gets its role when it has started.
 #[test]
 fn a_start_that_is_pending_delays_neither_the_election_nor_a_reload() {
     let Some(mut lab) = Alone::new() else { return };

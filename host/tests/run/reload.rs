@@ -1,4 +1,4 @@
-//! Reload: all or nothing, only differences, and every fault at once.
+//! Reloads: all or nothing, only differences, and every fault at once.
 
 use rustix::process::Signal;
 use spared_control::{Answer, ErrorCode, Request};
@@ -131,7 +131,7 @@ fn plugins_come_and_go_with_their_files() {
     }
 }
 
-/// A reload that would take the group's address away: refused, and nothing changed.
+/// Asserts that a reload which would remove the group's address is refused, and changes nothing.
 fn keeps_its_address(lab: &Alone) {
     let digest = lab.status().config;
     let Answer::Error { code, lines } = lab.ask(&Request::Reload { anyway: false }) else {

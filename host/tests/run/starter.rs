@@ -1,4 +1,4 @@
-//! The process that starts the others: gone, hung, and apart from a host that is not root.
+//! The process that starts the others: it is gone, hangs, or serves a host that is not root.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -14,7 +14,7 @@ use spared_tests::lab::{Daemon, is_alive, signal_to};
 
 use crate::lab::{Alone, Node, VRRP};
 
-/// Neither an account nor one of a worker.
+/// User id that is neither an account nor a worker's.
 const HOST: u32 = 60601;
 
 fn starter(node: &Node) -> u32 {
@@ -42,7 +42,7 @@ fn when_the_starter_is_killed_the_host_goes_on_with_another_and_all_workers_come
     assert_eq!(lab.traces(), "", "{}", lab.log());
 }
 
-/// The host runs with what it has loaded, and so does what it starts.
+/// The host continues with what it has loaded, and so do the processes that it starts.
 #[test]
 fn when_the_starter_is_killed_all_workers_come_back_although_a_file_is_broken() {
     let Some(mut lab) = Alone::new() else { return };
@@ -123,11 +123,11 @@ fn when_the_host_is_killed_neither_its_starter_nor_what_that_started_is_left() {
     lab.start();
     lab.wait_until_active();
     let (starter, worker) = (starter(&lab), lab.plugin("vrrp").pid.unwrap());
-    // It neither resigns nor ends by itself.
+    // The worker neither resigns nor ends by itself.
     signal_to(worker, Signal::STOP).unwrap();
     signal_to(lab.host_pid(), Signal::KILL).unwrap();
     lab.wait_for_end();
-    // the kernel kills each as the one before it ends
+    // the kernel kills each process when the one before it ends
     lab.wait("the starter's end", || !is_alive(starter));
     lab.wait("the worker's end", || !is_alive(worker));
 }

@@ -1,4 +1,4 @@
-//! What systemd is told: ready, reloading, stopping, and that all is well.
+//! Notifications to systemd: ready, reloading, stopping, and alive.
 
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
@@ -8,7 +8,7 @@ use spared_control::{Answer, Request};
 
 use crate::lab::{Alone, SOON, VRRP};
 
-/// Reads notifications until one holds `wanted`; all that were read come back.
+/// Reads notifications until one contains `wanted`, and returns all that were read.
 fn hear(socket: &UnixDatagram, wanted: &str) -> String {
     socket.set_read_timeout(Some(SOON)).unwrap();
     let mut heard = String::new();
@@ -53,8 +53,7 @@ fn levels_are_prefixed_for_the_journal() {
     lab.start();
     std::thread::sleep(Duration::from_millis(100));
     assert!(lab.stop().success());
-    // With a journal that listens the lines are there, with fields. What is information here is a
-    // notice (5) to the journal.
+    // If a journal listens, the lines are there, with fields. For the journal, information is a notice (5).
     let listening = std::path::Path::new("/run/systemd/journal/socket").exists();
     assert!(
         listening || lab.log().contains("<5>spared "),

@@ -50,7 +50,7 @@ fn a_flood_of_events_delays_nothing_and_is_counted() {
     lab.wait_until_active();
     let lost = || lab.row("lamp", "lost").parse::<u64>().unwrap_or_default();
     lab.wait("lost events", || {
-        // each is an event of this node
+        // each order is an event of this node
         for group in 0..100 {
             let on = group % 2 == 0;
             lab.ask(&Request::Maintenance {

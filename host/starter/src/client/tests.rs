@@ -7,24 +7,24 @@ use rustix::net::{bind, listen};
 
 use super::*;
 
-/// Returns the processes that it was told to abandon.
+/// Thread that returns the processes which it had to abandon.
 type Said = JoinHandle<Vec<u64>>;
 
-/// When a starter answers.
+/// Time at which a starter answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     AtOnce,
-    /// Not before the test says so.
+    /// When the test allows it.
     Told,
 }
 
 use When::{AtOnce, Told};
 
-/// Lets a starter give the answer for which it waits.
+/// Channel on which the test allows the waiting answer.
 type Tell = mpsc::Sender<()>;
 
-/// A starter that says what a test wants, one list of answers for each connection. None is a record that is cut off, as an
-/// answer is whose descriptors the host has no room for.
+/// Starter that gives the answers of a test, a list for each connection. None is a record that is cut off, such as an
+/// answer whose descriptors the host has no room for.
 fn says<A>(name: &str, connections: Vec<Vec<(When, A)>>) -> (PathBuf, Said, Tell)
 where
     A: Into<Option<Answered>> + Send + 'static,
@@ -56,7 +56,7 @@ where
     (path, starter, tell)
 }
 
-/// The number of the next request whose answer is waited for.
+/// Number of the next request whose answer the host waits for.
 fn hear(host: &OwnedFd, abandoned: &mut Vec<u64>) -> u64 {
     let mut receiver = Receiver::default();
     loop {
@@ -102,7 +102,7 @@ fn why(started: Result<Started, NotStarted>) -> String {
     }
 }
 
-/// Lets the starter answer, and waits until the answer is there.
+/// Allows the starter's answer, and waits until it has arrived.
 fn tell_and_wait(tell: &Tell, remote: &Remote) {
     tell.send(()).unwrap();
     let socket = &remote.connection.as_ref().unwrap().socket;

@@ -1,4 +1,4 @@
-//! Messages of a worker out of any bytes: well-formed, and with numbers at the edges.
+//! Builds messages of a worker from arbitrary bytes: well-formed, with numbers at the limits.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -36,7 +36,7 @@ pub const STATUSES: [i32; 12] = [
     i32::MAX,
 ];
 
-/// Bytes that decide; 0 when they are used up.
+/// Bytes that determine the choices; 0 once they are used up.
 pub struct Choices<'b>(pub &'b [u8]);
 
 impl Choices<'_> {
@@ -92,7 +92,7 @@ impl Choices<'_> {
         }
     }
 
-    /// A message; tokens mostly below `token`, where answers are waited for.
+    /// Builds a message. Most tokens are below `token`, so that questions wait for them.
     pub fn message(&mut self, token: u64) -> FromPlugin {
         match self.byte() % 13 {
             0..=3 => self.answer(token),

@@ -1,4 +1,4 @@
-//! Workers that speak nonsense: shell scripts in the place of the program that workers run.
+//! Workers that send nonsense: shell scripts in place of the program that workers run.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use spared_supervisor::{Report, Supervisor};
 
 use super::test_worker::{prepared, returned};
 
-/// More than a worker may be silent that gets no processor, on a machine that is as busy as that.
+/// Longer than a worker may be silent that gets no processor, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A supervisor whose workers are this script.
+/// Supervisor whose workers are a script.
 struct Fixture {
     supervisor: Supervisor,
     poller: Poller,
@@ -44,7 +44,7 @@ impl Fixture {
         (fixture, setup)
     }
 
-    /// Turns the loop until a report is what is waited for; its text.
+    /// Turns the loop until `what` returns the text of a report.
     fn wait(&mut self, what: impl Fn(&Report) -> Option<String>) -> String {
         let since = Instant::now();
         loop {
@@ -91,7 +91,7 @@ impl Drop for Fixture {
     }
 }
 
-/// A command that writes a message, as a script that is a worker does.
+/// Shell command that writes a message, for a script that acts as a worker.
 fn written(message: &FromPlugin) -> String {
     let record = spared_records::encode(message).unwrap();
     let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
@@ -114,8 +114,7 @@ fn a_worker_that_sends_garbage_is_killed_restarted_and_given_up() {
 #[test]
 fn a_worker_that_ends_at_once_is_given_up_after_five_times() {
     let mut fixture = Fixture::new("exit", "exit 3");
-    // Now and then it is gone before it could be told what to load, or is seen to be silent before it
-    // is seen to be dead.
+    // Sometimes the worker is gone before it was told what to load, or is found silent before it is found dead.
     let known = [
         "rogue exited with status 3",
         "rogue: cannot start a worker: the other end is gone",
@@ -153,16 +152,16 @@ fn a_worker_that_says_nothing_is_killed_after_three_pings() {
 
 #[test]
 fn a_worker_that_floods_is_killed() {
-    // A well-formed message, again and again.
+    // The script repeats a well-formed message.
     let pong = written(&FromPlugin::Pong {
         number: 0,
         slow_calls: u64::MAX,
     });
-    // A full socket is no reason to stop; the test's end is.
+    // A full socket does not end the script; only the end of the test does.
     let script = format!("while kill -0 $PPID; do {pong}; done 2>/dev/null");
     let mut fixture = Fixture::new("flood", &script);
     let why = fixture.death();
-    // its pauses are not counted against it, so that it may take some seconds more
+    // pauses do not count against the worker, so its end may take some seconds longer
     assert!(
         why == "rogue flooded the daemon with messages"
             || why.starts_with("rogue did not answer for "),
@@ -201,7 +200,7 @@ fn a_question_to_a_dead_worker_is_answered() {
     assert_eq!(rogue, "rogue does not answer");
 }
 
-/// Checks its configuration, of which nothing but the script decides.
+/// Starts a check of a configuration. The script alone decides its result.
 fn checked(name: &str, script: &str) -> Fixture {
     let (mut fixture, setup) = Fixture::without_workers(name, script);
     let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
@@ -223,7 +222,7 @@ fn faults(report: &Report) -> Option<String> {
     }
 }
 
-/// Waits until a worker has said something, and returns its number.
+/// Waits until a worker has sent something, and returns its serial number.
 fn readable(fixture: &Fixture) -> u64 {
     let since = Instant::now();
     loop {
@@ -241,7 +240,7 @@ fn readable(fixture: &Fixture) -> u64 {
 
 #[test]
 fn a_check_is_read_as_little_at_once_as_any_worker() {
-    // thirty answers to pings, and then that the configuration is right
+    // thirty answers to pings, then the result that the configuration is valid
     let pong = written(&FromPlugin::Pong {
         slow_calls: 0,
         number: 0,

@@ -1,4 +1,4 @@
-//! Workers that say what no worker should: scripts in the place of the program, and any message there is.
+//! Workers that misbehave: scripts in place of the program, and arbitrary messages.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Any message that a worker can send, fed to the supervisor and to what stands behind it: nothing
-//! panics, and no number reaches the groups that is no status.
+//! Feeds any message that a worker can send to the supervisor and the parts behind it: nothing panics, and no invalid
+//! status reaches the groups.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn a_start_or_configure_that_returns_no_status_is_refused_and_says_which() {
     }
 }
 
-/// As on a machine that has no time, where this host is late with its answers.
+/// Simulates a machine without free time, on which this host is late with its answers.
 #[test]
 fn a_start_or_configure_that_times_out_is_repeated_for_ten_seconds_before_it_is_given_up() {
     const STEP: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ fn a_start_or_configure_that_times_out_is_repeated_for_ten_seconds_before_it_is_
         worker.begin_again(returns, -libc::ETIMEDOUT);
         let mut fail_for = |time: Duration| {
             for _ in 0..time.div_duration_f64(STEP).round() as u32 {
-                // what was killed needs a moment to end
+                // the killed process needs a moment to end
                 std::thread::sleep(Duration::from_millis(20));
                 worker.pass(STEP);
                 worker.answer_start(returns, -libc::ETIMEDOUT);
@@ -112,7 +112,7 @@ fn deterministic(config: &Config) -> proptest::test_runner::TestRng {
     proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm)
 }
 
-/// The others, and among them the elector, start when all are configured.
+/// The others start when all plugins are configured; the elector is one of them.
 #[test]
 fn who_does_not_get_through_its_start_and_answers_every_ping_is_taken_for_one_that_hangs() {
     let pong = |number| FromPlugin::Pong {

@@ -1,4 +1,4 @@
-//! Workers that end while whoever starts and reaps them does not answer.
+//! Workers that end while the starter, which starts and reaps them, does not answer.
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,12 +15,12 @@ use spared_supervisor::Supervisor;
 
 use super::test_worker::prepared;
 
-/// A starter that hangs for a while.
+/// Starter that hangs for a while.
 #[derive(Debug)]
 struct Hangs {
     starter: Starter,
     hangs: bool,
-    /// As if the kernel had ended what has ended.
+    /// False as long as the kernel has not ended a killed process.
     reaps: bool,
 }
 
@@ -56,7 +56,7 @@ impl Starts for Hangs {
     }
 }
 
-/// Turns the loop for a while; how often the end of a process was reported.
+/// Turns the loop for a while. Returns how often the end of a process was reported.
 fn turn(supervisor: &mut Supervisor, poller: &Poller, time: Duration) -> usize {
     let (until, mut exits) = (Instant::now() + time, 0);
     while Instant::now() < until {
@@ -77,7 +77,7 @@ fn turn(supervisor: &mut Supervisor, poller: &Poller, time: Duration) -> usize {
     exits
 }
 
-/// A supervisor of one worker that says nothing, and its starter.
+/// Creates a supervisor with one worker that sends nothing, and its starter.
 fn fixture(name: &str) -> (PathBuf, Poller, Supervisor, Rc<RefCell<Hangs>>) {
     let (folder, setup, terms, starter) = prepared(name, "exec sleep 100", "");
     let starter = Rc::new(RefCell::new(Hangs {
@@ -96,7 +96,7 @@ fn fixture(name: &str) -> (PathBuf, Poller, Supervisor, Rc<RefCell<Hangs>>) {
 fn kill(supervisor: &Supervisor) -> u32 {
     let pid = supervisor.status()[0].pid.unwrap();
     kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
-    // a busy kernel takes its time to close what it had open
+    // a busy kernel needs time to close what the process had open
     let is_dead = || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(") ")

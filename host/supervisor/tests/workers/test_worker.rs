@@ -1,6 +1,5 @@
-//! A worker whose messages are the caller's: a process that only sleeps, with its end of the socket
-//! taken from it. The supervisor takes it for a plugin that decides roles, and what it reports goes
-//! where the host's loop would take it.
+//! A worker whose messages the test chooses: a process that only sleeps, and the test takes its end of the socket. For
+//! the supervisor it is a plugin that decides roles. Its reports go where the host's loop would pass them.
 //!
 //! Used by the tests of this folder and by the fuzz target `worker_messages`.
 
@@ -39,13 +38,13 @@ pub struct TestWorker {
     groups: Groups,
     quality: Quality,
     receiver: Receiver,
-    /// The worker's end of the present process.
+    /// Worker's end of the socket, with the id of the present process.
     socket: Option<(u32, OwnedFd)>,
     now: Instant,
     now_ns: u64,
-    /// The greatest token that was given out.
+    /// Greatest token that the supervisor has used.
     pub token: u64,
-    /// What the supervisor reported, by kind.
+    /// Kinds of reports of the supervisor.
     pub reported: Vec<&'static str>,
 }
 
@@ -73,12 +72,12 @@ impl TestWorker {
         worker
     }
 
-    // ---- what a test does
+    // ---- actions of a test
 
     /// Sends a message as the worker would, and lets the host handle it.
     pub fn send(&mut self, message: &FromPlugin) {
         let Ok(record) = spared_records::encode(message) else {
-            return; // its own worker could not send it either
+            return; // return; // the worker could not send it either
         };
         self.send_bytes(&record);
     }
@@ -91,9 +90,9 @@ impl TestWorker {
         self.turn();
     }
 
-    /// Lets time pass, asks, or sends, as the choices say; the plugin runs before.
+    /// Chooses one step: lets time pass, asks, or sends. Before that the plugin is running.
     pub fn step(&mut self, choices: &mut Choices<'_>) {
-        // what floods is ended, as it should: not here
+        // a worker that floods is ended, which is not tested here
         self.pass(Duration::from_millis(1));
         self.run();
         match choices.byte() % 8 {
@@ -106,7 +105,7 @@ impl TestWorker {
         }
     }
 
-    /// Makes the plugin run, whatever state it is in.
+    /// Brings the plugin to running, whatever its state.
     pub fn run(&mut self) {
         if self.supervisor.is_running(NAME) {
             return;
@@ -115,14 +114,14 @@ impl TestWorker {
         assert!(self.supervisor.is_running(NAME), "{}", self.why());
     }
 
-    /// Starts a new worker; the first (1, configure) or second (2, start) callback returns `status`,
-    /// the others 0.
+    /// Starts a new worker. Its first (`invalid` 1, configure) or second (`invalid` 2, start) callback returns
+    /// `status`, the other one 0.
     pub fn begin_again(&mut self, invalid: u32, status: i32) {
         self.supervisor.restart(&self.poller, self.now, NAME);
         self.answer_start(invalid, status);
     }
 
-    /// Answers a start that is under way, if one is, as [`begin_again`](Self::begin_again) does.
+    /// Answers a start that is under way, as [`begin_again`](Self::begin_again) does.
     pub fn answer_start(&mut self, invalid: u32, status: i32) {
         for _ in 0..2 {
             self.send(&FromPlugin::Loaded(Ok(descriptor())));
@@ -134,7 +133,7 @@ impl TestWorker {
         }
     }
 
-    /// Starts a new worker that reports this descriptor, or why there is none.
+    /// Starts a new worker that reports this descriptor, or the reason why there is none.
     pub fn begin_with(&mut self, loaded: &FromPlugin) {
         self.supervisor.restart(&self.poller, self.now, NAME);
         for _ in 0..2 {
@@ -143,8 +142,8 @@ impl TestWorker {
         self.wait_asleep();
     }
 
-    /// One that waits for a disk or a processor, as a program that is still being loaded does, is not taken for one that
-    /// hangs.
+    /// Waits until the process sleeps. A process that waits for a disk or a processor, as during its loading, would not
+    /// be found to hang.
     fn wait_asleep(&self) {
         let pid = self.supervisor.status().first().and_then(|it| it.pid);
         let stat = format!("/proc/{}/stat", pid.unwrap_or_default());
@@ -166,7 +165,7 @@ impl TestWorker {
         self.turn();
     }
 
-    /// Asks the plugin something: what it answers is in the caller's hand.
+    /// Asks the plugin a question. The test decides on the answer.
     pub fn ask(&mut self, what: u8) {
         let (now, group) = (self.now, GROUP.to_owned());
         let supervisor = &mut self.supervisor;
@@ -215,7 +214,7 @@ impl TestWorker {
         }
     }
 
-    // Reads what the host says to the worker, for the tokens in it.
+    // Reads the messages from the host to the worker, for their tokens.
     fn hear(&mut self) {
         self.find_socket();
         let Some((_, socket)) = &self.socket else {
@@ -388,7 +387,7 @@ impl TestWorker {
         self.supervisor.send(self.now, NAME, &message, &[]);
     }
 
-    // The kernel takes everything.
+    // Performs an action. The kernel accepts everything.
     fn perform(&mut self, action: Action) {
         let (now, now_ns) = (self.now, self.now_ns);
         match action {
@@ -450,7 +449,7 @@ impl Drop for TestWorker {
     }
 }
 
-/// Puts the script in place by a rename: a shell that runs the old one reads on in the old file.
+/// Replaces the script by a rename: a shell that runs the old one continues in the old file.
 pub fn write_script(folder: &Path, script: &str) -> PathBuf {
     let (new, exe) = (folder.join("worker.sh.new"), folder.join("worker.sh"));
     fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -459,7 +458,7 @@ pub fn write_script(folder: &Path, script: &str) -> PathBuf {
     exe
 }
 
-/// A folder with a plugin NAME of this text, whose worker is this script.
+/// Creates a folder with a plugin NAME, whose file is `text` and whose worker is the script.
 pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms, Starter) {
     let folder = format!("spared-test-worker-{name}-{}", std::process::id());
     let folder = std::env::temp_dir().join(folder);
@@ -510,7 +509,7 @@ fn order() -> Order {
     }
 }
 
-// It followed its own group, if it could: all callbacks are there.
+// Facts of a follower with all callbacks. It follows its own group, if it could.
 fn follower() -> Follower {
     Follower {
         has_role: true,

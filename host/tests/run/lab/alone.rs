@@ -1,4 +1,4 @@
-//! A node that knows of no other, and a station on its lan.
+//! Node that knows of no other node, and a station on its lan.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,7 +6,7 @@ use spared_tests::lab::Namespace;
 
 use super::Node;
 
-/// A group that becomes active alone, a third of a second after its start.
+/// Group that becomes active alone, a third of a second after its start.
 pub const VRRP: &str = r#"
 [[group]]
 name = "office"
@@ -19,14 +19,14 @@ vrid = 50
 addresses = ["10.9.0.1/24"]
 "#;
 
-/// In all but what the station sees, it is its node.
+/// The node with its station. It dereferences to the node.
 pub struct Alone {
     node: Node,
     station: Namespace,
 }
 
 impl Alone {
-    /// None, with the reason printed, where this user may not make namespaces.
+    /// Creates the lab; None, with the reason printed, if this user may not create namespaces.
     pub fn new() -> Option<Self> {
         let lab = Self {
             node: Node::new("r1")?,
@@ -40,18 +40,18 @@ impl Alone {
         Some(lab)
     }
 
-    /// Active, with its address answering.
+    /// Waits until the node is active and its address answers.
     pub fn wait_until_active(&self) {
         self.wait_for_role("active");
         self.wait("an answer", || self.pings());
     }
 
-    /// Whether the station gets an answer from the group's address.
+    /// Returns true if the station gets an answer from the group's address.
     pub fn pings(&self) -> bool {
         self.station.shell("ping -c1 -W0.3 -n 10.9.0.1").is_ok()
     }
 
-    /// Active since it was for the first time, with an elector that never ended.
+    /// Asserts that the node is active since the first time, with an elector that never ended.
     pub fn is_undisturbed(&self) {
         let group = self.group();
         let known = (group.role.as_str(), group.transitions);
@@ -60,14 +60,14 @@ impl Alone {
         assert!(self.pings());
     }
 
-    /// Addresses, routes, devices and tables of spared's in the node's namespace.
+    /// Addresses, routes, devices and tables of spared in the node's namespace.
     pub fn traces(&self) -> String {
         let tables = self.prints("nft", &["list", "tables"]);
         let tables = tables.lines().filter(|line| line.contains("spared"));
         tables.fold(self.traces_on_interfaces(), |all, line| all + line)
     }
 
-    /// The same without tables.
+    /// Addresses, routes and devices of spared in the node's namespace, without tables.
     pub fn traces_on_interfaces(&self) -> String {
         const MARKS: [&str; 4] = ["10.9.0.1/", "proto 213", "alias spared", "macvlan"];
         let all = ["addr", "route", "link"].map(|of| self.prints("ip", &["-d", of]));

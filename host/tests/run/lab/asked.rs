@@ -1,4 +1,4 @@
-//! What a node answers on its control socket.
+//! Answers of a node on its control socket.
 
 use std::thread::{self, JoinHandle};
 
@@ -14,13 +14,13 @@ impl Node {
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.name, self.log()))
     }
 
-    /// The same beside what the test does.
+    /// Sends a request from another thread, while the test continues.
     pub fn ask_beside(&self, request: Request) -> JoinHandle<Answer> {
         let folder = self.path("run");
         thread::spawn(move || ask(&folder, &request, SOON).unwrap())
     }
 
-    /// The lines of a verb that is done.
+    /// Lines of a verb that succeeds.
     pub fn done(&self, request: &Request) -> Vec<String> {
         match self.ask(request) {
             Answer::Done { lines } => lines,
@@ -28,7 +28,7 @@ impl Node {
         }
     }
 
-    /// The lines of a verb that is not done.
+    /// Lines of a verb that is refused or fails.
     pub fn refused(&self, request: &Request) -> Vec<String> {
         match self.ask(request) {
             Answer::Error { lines, .. } => lines,
@@ -36,7 +36,7 @@ impl Node {
         }
     }
 
-    /// None while nobody answers.
+    /// Status; None while nobody answers.
     pub fn try_status(&self) -> Option<Status> {
         match ask(&self.path("run"), &Request::Status, SOON) {
             Ok(Answer::Status(status)) => Some(*status),
@@ -48,13 +48,13 @@ impl Node {
         self.expect("status", self.try_status())
     }
 
-    /// The group office.
+    /// Status of the group office.
     pub fn group(&self) -> GroupStatus {
         let mut groups = self.status().groups.into_iter();
         self.expect("group", groups.find(|group| group.name == "office"))
     }
 
-    /// Of the only group; empty while there is none.
+    /// Role of the only group; empty if there is none.
     pub fn role(&self) -> String {
         let groups = self.status().groups;
         groups.first().map(|it| it.role.clone()).unwrap_or_default()
@@ -78,7 +78,7 @@ impl Node {
         found.unwrap_or_else(|| panic!("{}: no {what}\n{}", self.name, self.log()))
     }
 
-    /// A row that a plugin answers to `status`; empty where there is none.
+    /// Row of a plugin's answer to `status`; empty if there is none.
     pub fn row(&self, plugin: &str, key: &str) -> String {
         let request = Request::Plugin {
             name: plugin.to_owned(),

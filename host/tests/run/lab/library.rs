@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-/// Puts a plugin's library into a folder, once.
+/// Copies a plugin's library into a folder, once.
 pub fn install(plugin: &str, folder: &Path) {
     let library = folder.join(format!("{plugin}.so"));
     if !library.exists() {
@@ -16,7 +16,7 @@ pub fn install(plugin: &str, folder: &Path) {
     }
 }
 
-/// The smallest plugin in C under another name, with `fields` in its descriptor.
+/// Installs the smallest plugin in C under another name, with `fields` in its descriptor.
 pub fn install_c(plugin: &str, fields: &str, folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let smallest = fs::read_to_string(root.join("abi/examples/smallest/smallest.c")).unwrap();
@@ -31,13 +31,13 @@ pub fn install_c(plugin: &str, fields: &str, folder: &Path) {
     fs::remove_file(source).unwrap();
 }
 
-/// The plugin that returns what is no status, under another name.
+/// Installs the plugin that returns invalid statuses, under another name.
 pub fn install_invalid(plugin: &str, folder: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/lab/invalid_status.c");
     compile(plugin, &source, folder);
 }
 
-/// A plugin in C of the tests' own, from the file of its name.
+/// Installs a plugin in C of the tests, from the file of its name.
 pub fn install_own(plugin: &str, folder: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/lab");
     compile(plugin, &source.join(format!("{plugin}.c")), folder);
@@ -66,7 +66,7 @@ fn compile(plugin: &str, source: &Path, folder: &Path) {
     fs::set_permissions(&library, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-// Cargo builds it only when asked by name, and once is enough; `make test` has built everything.
+// Builds a plugin once. Cargo builds it only if it is named; `make test` has built everything.
 fn build(plugin: &str) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let package = match plugin {

@@ -1,4 +1,4 @@
-//! Nodes in namespaces of their own, run by the real binary: one alone, or a pair.
+//! Nodes in network namespaces, run by the real binary: one alone, or a pair.
 
 mod alone;
 mod asked;

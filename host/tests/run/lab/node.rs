@@ -1,4 +1,4 @@
-//! One node: a namespace, a folder with configuration and plugins, and the host that runs there.
+//! Node of a test: a namespace, a folder with configuration and plugins, and the host that runs there.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use spared_tests::lab::{Daemon, Namespace, signal_to};
 
 use super::library;
 
-/// Time enough for anything that happens at all, also on a busy machine.
+/// Time limit for anything that happens at all, also on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
 const STEP: Duration = Duration::from_millis(20);
@@ -24,13 +24,13 @@ pub struct Node {
     dir: PathBuf,
     host: Option<Daemon>,
     environment: Vec<(String, String)>,
-    /// Program and words that start the host, if not itself, and options beside the usual ones.
+    /// Program and arguments that start the host instead of its own program, and options in addition to the usual ones.
     starts: Vec<String>,
     options: Vec<String>,
 }
 
 impl Node {
-    /// None, with the reason printed, where this user may not make namespaces.
+    /// Creates a node; None, with the reason printed, if this user may not create namespaces.
     pub fn new(name: &'static str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl Node {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// spared.toml, after the line with the node's name.
+    /// Writes spared.toml: this text after the line with the node's name.
     pub fn write_config(&self, text: &str) {
         let name = self.name;
         self.write("spared.toml", &format!("node.name = \"{name}\"\n{text}"));
@@ -76,20 +76,20 @@ impl Node {
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 
-    /// The same for a plugin in C that does nothing, with these fields in its descriptor.
+    /// Installs a plugin in C that does nothing, with these fields in its descriptor, and its file.
     pub fn enable_c(&self, plugin: &str, fields: &str, text: &str) {
         library::install_c(plugin, fields, &self.path("lib"));
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 
-    /// The same for one whose `callback` returns `status`, which may be none.
+    /// Installs a plugin whose `callback` returns `status`, which may be invalid, and its file.
     pub fn enable_invalid(&self, plugin: &str, callback: &str, status: i32) {
         library::install_invalid(plugin, &self.path("lib"));
         let text = format!("callback = \"{callback}\"\nstatus = \"{status}\"\n");
         self.write(&format!("plugins/{plugin}.toml"), &text);
     }
 
-    /// The same for a plugin in C of the tests' own.
+    /// Installs a plugin in C of the tests, with an empty file.
     pub fn enable_own(&self, plugin: &str) {
         library::install_own(plugin, &self.path("lib"));
         self.write(&format!("plugins/{plugin}.toml"), "");
@@ -101,7 +101,7 @@ impl Node {
             .push((variable.to_owned(), value.to_owned()));
     }
 
-    /// Has the host started by these words, and with these options.
+    /// Makes these words start the host, with these options.
     pub fn start_by(&mut self, words: &[&str], options: &[&str]) {
         self.starts = words.iter().map(|it| (*it).to_owned()).collect();
         self.options = options.iter().map(|it| (*it).to_owned()).collect();
@@ -132,7 +132,7 @@ impl Node {
         self.wait("the control socket", || self.try_status().is_some());
     }
 
-    /// Runs the host, or its check, to the end.
+    /// Runs the host, or its check, until it ends.
     pub fn output(&self, verb: &str) -> Output {
         self.command(verb).stdin(Stdio::null()).output().unwrap()
     }
@@ -150,7 +150,7 @@ impl Node {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The host has a thread for its log, which may be later than what it tells of.
+    /// Waits for a text in the log, which a thread of the host writes: it may be later than the event.
     pub fn wait_for_log(&self, text: &str) {
         self.wait(&format!("{text:?} in the log"), || {
             self.log().contains(text)
@@ -161,13 +161,13 @@ impl Node {
         self.namespace.shell(&format!("ip {words}")).unwrap();
     }
 
-    /// A program in the node's namespace.
+    /// Runs a program in the node's namespace.
     pub fn inside(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
         let mut command = self.namespace.command(program);
         command.args(arguments).output().unwrap()
     }
 
-    /// What it prints.
+    /// Runs a program in the node's namespace, and returns its output.
     pub fn prints(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.inside(program, arguments);
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -177,12 +177,12 @@ impl Node {
         self.host.as_ref().expect("the host runs").pid()
     }
 
-    /// The process of the link.
+    /// Process id of the link's process.
     pub fn link_pid(&self) -> Option<u32> {
         self.pid_of("link")
     }
 
-    /// The process that was started as `spared WORD`.
+    /// Process id of the process that was started as `spared WORD`.
     pub fn pid_of(&self, word: &str) -> Option<u32> {
         self.namespace.processes().into_iter().find(|pid| {
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -190,7 +190,7 @@ impl Node {
         })
     }
 
-    /// SIGTERM, and how it ended.
+    /// Stops the host by SIGTERM, and returns its exit status.
     pub fn stop(&mut self) -> ExitStatus {
         signal_to(self.host_pid(), Signal::TERM).unwrap();
         self.wait_for_end()
@@ -201,10 +201,10 @@ impl Node {
         ended.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
-    /// SIGKILL to everything in the node's namespace.
+    /// Sends SIGKILL to all processes in the node's namespace.
     pub fn kill_all(&mut self) {
         for pid in self.namespace.processes() {
-            // One that ended meanwhile is no fault.
+            // A process that ended meanwhile is no fault.
             let _ = signal_to(pid, Signal::KILL);
         }
         if let Some(mut host) = self.host.take() {

@@ -1,4 +1,4 @@
-//! Two nodes with nothing but cables between them: a lan, and two for the link.
+//! Two nodes with nothing but cables between them: one for the lan, and two for the link.
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ pub fn key(number: u8) -> PrivateKey {
     PrivateKey::from_seed([number; 32])
 }
 
-/// [nodes] where r1 has key 1 and r2 key 2.
+/// Text of [nodes] in which r1 has key 1 and r2 key 2.
 pub fn keyed() -> String {
     let [one, two] = [1, 2].map(|number| public_text(&key(number).public()));
     format!("[nodes]\nr1.public_key = \"{one}\"\nr2.public_key = \"{two}\"\n")
 }
 
-/// r1, which listens, and r2.
+/// The nodes r1, which listens, and r2.
 pub struct Pair {
     pub r1: Node,
     pub r2: Node,
 }
 
 impl Pair {
-    /// None, with the reason printed, where this user may not make namespaces.
+    /// Creates the pair; None, with the reason printed, if this user may not create namespaces.
     pub fn new() -> Option<Self> {
         let pair = Self {
             r1: Node::new("r1")?,
@@ -55,28 +55,28 @@ impl Pair {
         [&self.r1, &self.r2]
     }
 
-    /// The same spared.toml for both, but for the node's name.
+    /// Writes the same spared.toml for both nodes, except for the node's name.
     pub fn write_config(&self, text: &str) {
         for node in self.nodes() {
             node.write_config(text);
         }
     }
 
-    /// Installs a plugin on both, with the same file.
+    /// Installs a plugin with the same file on both nodes.
     pub fn enable(&self, plugin: &str, text: &str) {
         for node in self.nodes() {
             node.enable(plugin, text);
         }
     }
 
-    /// Both run with this spared.toml.
+    /// Starts both nodes with this spared.toml.
     pub fn start(&mut self, text: &str) {
         self.write_config(text);
         self.r1.start();
         self.r2.start();
     }
 
-    /// Until both see the path up, or not.
+    /// Waits until both nodes report this state of the path.
     pub fn wait_for_link(&self, interface: &str, state: &str) {
         for node in self.nodes() {
             self.wait(&format!("link {interface} {state}"), || {
@@ -85,7 +85,7 @@ impl Pair {
         }
     }
 
-    /// What concerns both, with what both say where it does not come.
+    /// Waits for something that concerns both nodes. A failure prints the logs of both.
     pub fn wait(&self, what: &str, done: impl FnMut() -> bool) {
         let said = || {
             self.nodes()
