@@ -1,4 +1,4 @@
-//! A host that starts one worker, says so, and waits to be killed: for the tests of a dying host.
+//! Host that starts one worker, reports that, and waits to be killed: for tests in which the host dies.
 //!
 //! Usage: host WORKER-EXECUTABLE PLUGIN.so STATE-DIR TOML
 

@@ -1,4 +1,4 @@
-//! `spared worker` alone, for the tests: they need an executable to start.
+//! `spared worker` alone, because tests need an executable to start.
 
 fn main() -> std::process::ExitCode {
     spared_worker::run()

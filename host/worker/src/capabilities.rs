@@ -22,7 +22,7 @@ const NEVER: [Capability; 14] = [
     Capability::CAP_SYS_RAWIO,
 ];
 
-/// The part of `capabilities` (1 << `CAP_...`) that a plugin that is not root may have.
+/// Part of `capabilities` (1 << `CAP_...`) that a plugin without root rights may have.
 pub fn grantable(capabilities: u64) -> u64 {
     let never = NEVER.iter().fold(0, |set, one| set | one.bitmask());
     capabilities & !never
@@ -39,14 +39,14 @@ pub fn names(capabilities: u64) -> Vec<String> {
     names
 }
 
-/// Number of a capability, of a name such as "`net_admin`".
+/// Number of the capability with a name such as "`net_admin`".
 pub fn number(name: &str) -> Option<u8> {
     let full = format!("CAP_{}", name.to_uppercase());
     let capability: Capability = full.parse().ok()?;
     Some(capability.index())
 }
 
-/// What each capability allows, as far as plugins ask for it.
+/// Description of each capability that plugins ask for.
 const WORDS: [(Capability, &str); 12] = [
     (Capability::CAP_CHOWN, "changes owners of files"),
     (
@@ -71,7 +71,7 @@ const WORDS: [(Capability, &str); 12] = [
     (Capability::CAP_SYS_TIME, "sets the clock"),
 ];
 
-/// The same in words, such as "changes network, firewall and tunnels (`net_admin`)".
+/// Descriptions of capabilities, such as "changes network, firewall and tunnels (`net_admin`)".
 pub fn words(capabilities: u64) -> Vec<String> {
     let all = caps::all().into_iter();
     let given = all.filter(|one| capabilities & one.bitmask() != 0);
@@ -89,7 +89,7 @@ pub fn words(capabilities: u64) -> Vec<String> {
 }
 
 /// # Errors
-/// What cannot be granted, as a sentence that follows the name of the plugin's file.
+/// A right that cannot be granted, as a sentence that follows the name of the plugin's file.
 pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
     let unknown = flags & FLAGS_REQUIRED;
     if unknown != 0 {

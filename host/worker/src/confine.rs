@@ -1,10 +1,9 @@
 //! Confines this process to what its plugin needs, before foreign code runs in it.
 //!
-//! The order matters: real time and limits need privileges; privileges are dropped before file
-//! access is restricted; all of that precedes the constructors of the library; system calls come
-//! last, as loading needs some. A step that is impossible here (an ordinary user, an old kernel) is
-//! named and skipped. A plugin that runs as root is not confined: its children are the machine's
-//! own services, which would inherit it.
+//! The order matters. Real time and limits need privileges. Privileges are dropped before file access is restricted.
+//! All of that precedes the constructors of the library. System calls come last, because loading needs some. A step
+//! that is impossible here (an ordinary user, an old kernel) is reported and skipped. A plugin that runs as root is not
+//! confined: its children are the machine's own services, which would inherit it.
 
 mod calls;
 mod files;
@@ -19,7 +18,7 @@ pub use limits::{PRIORITY, lift_descriptor_limit, lift_memory_limit, lock_memory
 pub use list::{GROUPS, group_names, is_refusal};
 use spared_message::load::Load;
 
-/// Steps before the library is opened; returns those that failed.
+/// Performs the steps before the library is opened, and returns those that failed.
 pub fn before_load(load: &Load) -> Vec<String> {
     let mut missed = Vec::new();
     let mut step = |what: &str, result: Result<(), String>| {
@@ -66,7 +65,7 @@ pub fn before_load(load: &Load) -> Vec<String> {
     missed
 }
 
-/// Steps before the plugin's first callback; adds those that failed to `missed`.
+/// Performs the steps before the plugin's first callback, and adds those that failed to `missed`.
 pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     let mut step = |what: &str, result: Result<(), String>| {
         if let Err(why) = result {
@@ -90,7 +89,7 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     }
 }
 
-/// Confines a process that loads no plugin and opens no file; returns the steps that failed.
+/// Confines a process that loads no plugin and opens no file, and returns the steps that failed.
 pub fn without_plugin(name: &str) -> Vec<String> {
     let mut missed = Vec::new();
     let mut step = |what: &str, result: Result<(), String>| {
@@ -100,7 +99,7 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     };
     name_process(name);
     step("limits", limits::set(false));
-    // It fails without the privilege, and then nothing could come back.
+    // This fails without the privilege; then no capability could come back anyway.
     let _ = privileges::cut_bounding_set(0);
     step("dropping capabilities", privileges::keep_only(0, 0));
     step("no_new_privs", privileges::no_new_privileges());
@@ -111,7 +110,7 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     missed
 }
 
-/// Confines the process that runs `nft`, which inherits all of it; returns the steps that failed.
+/// Confines the process that runs `nft`, which inherits all of it, and returns the steps that failed.
 pub fn for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     const NAME: &str = "firewall";
     let mut missed = Vec::new();
@@ -150,8 +149,8 @@ pub fn for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     missed
 }
 
-/// Capabilities needed until loading is done: memory is locked after it, and if its limit cannot be
-/// raised (a host without the unit's LimitMEMLOCK or CAP_SYS_RESOURCE), that takes CAP_IPC_LOCK.
+/// Capabilities needed until loading is done. Memory is locked after it. If the memory limit cannot be raised (a host
+/// without the unit's LimitMEMLOCK or CAP_SYS_RESOURCE), that takes CAP_IPC_LOCK.
 fn for_loading(load: &Load) -> u64 {
     if load.realtime {
         privileges::IPC_LOCK
@@ -160,7 +159,7 @@ fn for_loading(load: &Load) -> u64 {
     }
 }
 
-/// "spared-vrrp" in ps and top; the kernel cuts it at 15 bytes.
+/// Sets the name in ps and top, such as "spared-vrrp"; the kernel cuts it at 15 bytes.
 fn name_process(name: &str) {
     if let Ok(name) = std::ffi::CString::new(format!("spared-{name}")) {
         let _ = rustix::thread::set_name(&name);

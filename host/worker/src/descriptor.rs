@@ -1,4 +1,4 @@
-//! What every descriptor has to satisfy, whatever the form of its plugin.
+//! Checks that apply to every descriptor, whatever the form of its plugin.
 
 use std::path::{Component, Path};
 
@@ -11,7 +11,7 @@ use crate::confine;
 const NAME_MAX: usize = 32;
 
 /// # Errors
-/// The descriptor is not that of the plugin `name`, or asks for what no plugin gets.
+/// The descriptor is not that of the plugin `name`, or asks for a right that no plugin gets.
 pub(crate) fn check(name: &str, descriptor: &Descriptor) -> Result<(), String> {
     if !is_name(&descriptor.name) {
         return Err(format!(
@@ -101,7 +101,7 @@ fn is_plain(path: &str) -> bool {
     path.starts_with('/') && parts.all(|part| part != Component::ParentDir)
 }
 
-/// Whether it matches `[a-z][a-z0-9-]*`, with at most 32 characters.
+/// Returns true if the name matches `[a-z][a-z0-9-]*`, with at most 32 characters.
 pub fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_lowercase())

@@ -1,5 +1,4 @@
-//! Error output of a worker: the last output of a plugin that panics, and messages of its
-//! libraries.
+//! Error output of a worker. It contains the last output of a plugin that panics, and messages of its libraries.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,14 +22,14 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// The host's end, and the worker's, on which writes block while the pipe is full.
+    /// Creates the host's end and the worker's end. Writes of the worker block while the pipe is full.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (pipe, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&pipe, true)?;
         Ok((Self::from(pipe), theirs))
     }
 
-    /// Number of bytes read, and the lines that they complete; None after the end.
+    /// Reads some output. Returns the number of bytes and the lines that they complete; None after the end.
     pub fn read(&mut self) -> Option<(usize, Vec<String>)> {
         let mut bytes = [0; READ_MAX];
         match rustix::io::read(&self.pipe, &mut bytes) {

@@ -1,4 +1,4 @@
-//! Opens files that decide what a privileged process does, if nobody else can write them.
+//! Opens files that decide what a privileged process does. Refuses files that somebody else can write.
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +26,9 @@ pub fn open_plugin(dir: &Path, name: &str) -> Result<OwnedFd, String> {
     }
 }
 
-/// Opens a file for reading: a regular file, no symbolic link, owned by root (or by the user that
-/// runs this) and, like every directory above it, writable by no one else. The checks are made on
-/// what is opened, so nothing can be exchanged between check and use.
+/// Opens a file for reading. It must be a regular file, no symbolic link, owned by root (or by the user that runs
+/// this). Nobody else may write it or any directory above it. The checks are made on what is opened, so that nothing
+/// can be exchanged between check and use.
 ///
 /// # Errors
 /// A sentence that says what is wrong and what to do.
@@ -41,7 +41,7 @@ pub fn open_checked(path: &Path) -> Result<OwnedFd, String> {
     let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")))
         .map_err(|error| format!("{shown}: {error}"))?;
     let directory = open_directory(&parent)?;
-    // Non-blocking, so that a FIFO in its place cannot block the caller.
+    // Non-blocking, so that a FIFO in the file's place cannot block the caller.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(&directory, name, flags, Mode::empty()).map_err(|errno| match errno {
         Errno::LOOP => format!("{shown}: is a symbolic link; put the file itself there"),
@@ -70,7 +70,7 @@ fn open_directory(canonical: &Path) -> Result<OwnedFd, String> {
         let step = steps.next();
         let stat = fstat(&directory).map_err(|errno| format!("{}: {errno}", walked.display()))?;
         check_owner(&walked, &stat, own)?;
-        // In a sticky folder such as /tmp, others cannot replace what is ours.
+        // In a sticky folder such as /tmp, others cannot replace our files.
         check_mode(&walked, &stat, step.is_some())?;
         let Some(step) = step else {
             return Ok(directory);
@@ -113,9 +113,8 @@ fn check_mode(path: &Path, stat: &Stat, sticky_will_do: bool) -> Result<(), Stri
     Ok(())
 }
 
-/// In a user namespace every owner without a mapping, even the real root, appears as the overflow
-/// user. That owner is accepted: whoever made the namespace gains nothing that was not possible
-/// outside.
+/// Returns true for the overflow user. In a user namespace every owner without a mapping, even the real root, appears
+/// as that user. It is accepted: whoever created the namespace gains nothing that was not possible outside.
 fn is_outside_namespace(owner: u32) -> bool {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
     number("/proc/sys/kernel/overflowuid") == Some(owner)

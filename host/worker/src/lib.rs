@@ -1,9 +1,8 @@
 //! Runs one plugin in a process of its own.
 //!
-//! The host's half is [`process`] (starting, messages, killing, the throw-away check) and
-//! [`mod@file`] (opening files that can be trusted). The worker's half is [`run()`], the whole of
-//! `spared worker`: it confines itself, loads the plugin, and drives it from one loop. `spared_contract`
-//! defines what they send each other.
+//! The host's half is [`process`] (starting, messages, killing, the short-lived check) and [`mod@file`] (opening files
+//! that can be trusted). The worker's half is [`run()`], the whole of `spared worker`: it confines itself, loads the
+//! plugin, and drives it from one loop. `spared_contract` defines the messages between both halves.
 
 pub mod capabilities;
 mod confine;
@@ -31,34 +30,35 @@ pub fn real_time_for_host() -> Result<(), String> {
 /// Locks the host's memory, as far as its limit allows.
 ///
 /// # Errors
-/// What stays unlocked, and why.
+/// The memory that stays unlocked, and the reason.
 pub fn lock_memory_for_host() -> Result<(), String> {
     confine::lift_memory_limit();
     confine::lock_memory()
 }
 
-/// Lets the host have as many descriptors as its unit allows: it keeps seven sockets for each interface with a virtual
+/// Lets the host have as many descriptors as its unit allows. It keeps seven sockets for each interface with a virtual
 /// router.
 pub fn lift_descriptor_limit_for_host() {
     confine::lift_descriptor_limit();
 }
 
-/// Takes from this process what `spared link` does not need: capabilities, files, system calls.
-/// Returns the steps that failed.
+/// Takes all rights from this process that `spared link` does not need: capabilities, files, system calls. Returns the
+/// steps that failed.
 pub fn confine_without_plugin(name: &str) -> Vec<String> {
     confine::without_plugin(name)
 }
 
-/// Takes from this process what `spared firewall` does not need: all but CAP_NET_ADMIN, which the programs that it
-/// starts inherit. Returns the steps that failed.
+/// Takes all rights from this process that `spared firewall` does not need: all but CAP_NET_ADMIN, which the programs
+/// that it starts inherit. Returns the steps that failed.
 pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     confine::for_firewall(account)
 }
 
-/// The descriptor of the plugin `name` in the note of its file; None if it has none, as one that is called by its table
-/// of functions. No code of it runs.
+/// Reads the descriptor of the plugin `name` from the note in its file; None if there is no note. No code of the file
+/// runs.
 ///
 /// # Errors
+/// The fault in the descriptor.
 /// What is wrong with the descriptor.
 pub fn describe(
     name: &str,

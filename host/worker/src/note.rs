@@ -10,32 +10,32 @@ use spared_contract::{Descriptor, note};
 
 use crate::capabilities;
 
-/// The most program headers of a file; shared objects have some ten.
+/// Maximum number of program headers of a file; shared objects have about ten.
 const HEADERS_MAX: usize = 64;
-/// Size of all notes that are looked at.
+/// Maximum bytes of all notes that are read.
 const NOTES_MAX: u64 = 64 * 1024;
 
-/// The descriptor; None if the file has no such note, as a plugin in C.
+/// Reads the descriptor; None if the file has no such note, like a plugin in C.
 ///
 /// # Errors
-/// What is wrong with the note.
+/// The fault in the note.
 pub(crate) fn read(file: BorrowedFd<'_>) -> Result<Option<Descriptor>, String> {
     let file = file.try_clone_to_owned().map_err(|it| it.to_string())?;
     let cache = ReadCache::new(File::from(file));
     let text = match FileKind::parse(&cache) {
         Ok(FileKind::Elf64) => text::<FileHeader64<Endianness>>(&cache),
         Ok(FileKind::Elf32) => text::<FileHeader32<Endianness>>(&cache),
-        // what it is instead is said where it is loaded
+        // the loader reports what else the file is
         _ => return Ok(None),
     };
-    // a file that is cut off has none, and the loader says what is wrong with it
+    // a file that is cut off has no note, and the loader reports its fault
     let Ok(Some(text)) = text else {
         return Ok(None);
     };
     note::parse(&text, capabilities::number).map(Some)
 }
 
-/// The text of the note, NUL bytes at its end included.
+/// Text of the note, with the NUL bytes at its end.
 fn text<H: FileHeader<Endian = Endianness>>(
     file: &ReadCache<File>,
 ) -> Result<Option<Vec<u8>>, object::Error> {

@@ -18,13 +18,13 @@ use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::errors::Errors;
 
-/// The plugin's file, in the worker.
+/// Descriptor of the plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
 
-/// Maximum number of characters of a group's name and of the texts of a cause; the rest is cut.
+/// Maximum number of characters of a group's name and of the texts of a cause. The rest is cut off.
 const TEXT_MAX: usize = 1024;
 
-/// One running worker. Dropped alive, it is killed.
+/// Running worker. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
@@ -43,9 +43,8 @@ impl Worker {
         Self::begin(exe, load, plugin, (None, Stdio::inherit()))
     }
 
-    /// As [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads. A
-    /// plugin that runs as root keeps that of the caller, as its children outlive it and write
-    /// there too.
+    /// Starts a worker like [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads. A plugin
+    /// that runs as root keeps the caller's error output, because its children outlive it and write there too.
     ///
     /// # Errors
     /// As for [`spawn`](Self::spawn).
@@ -87,7 +86,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// A worker that the starter has started: it has its [`Load`] already.
+    /// Wraps a worker that the starter has started: it has its [`Load`] already.
     ///
     /// # Errors
     /// The kernel's: no descriptor left.
@@ -100,13 +99,14 @@ impl Worker {
         })
     }
 
-    /// What the starter keeps, and what it passes on: the host's ends of its socket and its error output.
+    /// The process, which the starter keeps, and the host's ends of its socket and its error output, which the starter
+    /// passes on.
     pub fn into_parts(self) -> (Child, OwnedFd, Option<OwnedFd>) {
         (self.child, self.socket, self.errors.map(OwnedFd::from))
     }
 
-    /// Sends a message, at once or not at all. On [`SendError::Full`] the worker has not read for
-    /// hundreds of messages: kill it, as it cannot catch up with what it missed.
+    /// Sends a message, at once or not at all. [`SendError::Full`] means that the worker has not read for hundreds of
+    /// messages. Kill it then, because it cannot catch up with the messages that it missed.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -118,8 +118,8 @@ impl Worker {
         spared_records::send(self.socket.as_fd(), message, descriptors)
     }
 
-    /// The next message; None if there is none yet. Descriptors from a worker are closed. Texts
-    /// have no control characters, as they end up on terminals and in logs.
+    /// Returns the next message; None if there is none yet. Descriptors from a worker are closed. Texts have no control
+    /// characters, because they appear on terminals and in logs.
     ///
     /// # Errors
     /// The worker is gone, or sent an invalid record: kill it.
@@ -133,7 +133,7 @@ impl Worker {
         self.receiver.length
     }
 
-    /// Its error output, until the end of it.
+    /// Error output of the worker, until it ends.
     pub fn errors(&mut self) -> Option<&mut Errors> {
         self.errors.as_mut()
     }
@@ -148,39 +148,39 @@ impl Worker {
         self.child.pid()
     }
 
-    /// Readable once the process has ended.
+    /// Descriptor that is readable once the process has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.child.pidfd()
     }
 
-    /// Sends SIGKILL; [`exit`](Self::exit) tells when the process has ended.
+    /// Sends SIGKILL. [`exit`](Self::exit) reports when the process has ended.
     pub fn kill(&self) {
         self.child.kill();
     }
 
-    /// Exit status; None while it runs. Never waits.
+    /// Exit status; None while the process runs. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
         self.child.exit()
     }
 
-    /// Exit reason in words; None while it runs.
+    /// Exit reason in words; None while the process runs.
     pub fn exit_reason(&mut self) -> Option<String> {
         self.child.exit_reason()
     }
 
-    /// Most memory that it and children of its had at once, in bytes, once it has ended.
+    /// Peak memory of the process and its children in bytes, once it has ended.
     pub fn peak(&self) -> u64 {
         self.child.peak()
     }
 
-    /// Only the process, without its connection.
+    /// Returns the process without its connection.
     pub fn into_child(self) -> Child {
         self.child
     }
 }
 
 impl AsFd for Worker {
-    /// The socket: readable when [`receive`](Self::receive) has something.
+    /// Socket, which is readable when [`receive`](Self::receive) has something.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -190,8 +190,7 @@ fn unsent(error: SendError) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// Removes control characters, so that a plugin cannot draw on a terminal or make one line of log
-/// look like two.
+/// Removes control characters, so that a plugin cannot draw on a terminal or make one line of the log look like two.
 fn printable(mut message: FromPlugin) -> FromPlugin {
     match &mut message {
         FromPlugin::Log { text, .. }
@@ -209,7 +208,7 @@ fn printable(mut message: FromPlugin) -> FromPlugin {
         FromPlugin::Returned { failures, rows, .. } => {
             for failure in failures {
                 to_line(&mut failure.key);
-                // A usage may have several lines.
+                // A usage text may have several lines.
                 let lines = failure.why.trim_end().split('\n');
                 failure.why = lines.map(clean::line).collect::<Vec<_>>().join("\n");
             }
@@ -248,8 +247,7 @@ fn printable(mut message: FromPlugin) -> FromPlugin {
     message
 }
 
-/// Removes control characters from groups and causes, which go on to other workers, to the peer and
-/// into events.
+/// Removes control characters from groups and causes, which reach other workers, the peer and events.
 fn printable_call(call: &mut Call) {
     match call {
         Call::Claim { groups } => groups.iter_mut().for_each(|(group, _)| plain(group)),
@@ -265,7 +263,7 @@ fn printable_call(call: &mut Call) {
             plain_cause(cause);
         }
         Call::Add { group, .. } => plain(group),
-        // Interfaces are checked against the rules of the kernel for names.
+        // Interfaces are checked by the kernel's rules for names.
         Call::Follow { .. } | Call::Unfollow { .. } | Call::Watch { .. } | Call::Unknown { .. } => {
         }
     }
@@ -289,7 +287,7 @@ fn cut(text: &mut String) {
     }
 }
 
-/// Makes one line of a text; most are.
+/// Converts a text to one line; most texts are.
 pub(crate) fn to_line(text: &mut String) {
     if text.contains(char::is_control) {
         *text = clean::line(text);

@@ -1,4 +1,4 @@
-//! The whole of `spared worker`: confine, load, confine more, drive.
+//! `spared worker` as a whole: confines itself, loads the plugin, confines itself more, and runs the plugin.
 
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::process::ExitCode;
@@ -17,15 +17,15 @@ use crate::driver::{Driver, End, Outbound};
 use crate::loader;
 use crate::process::PLUGIN_FD;
 
-/// Longest wait for the starter to say what to load.
+/// Maximum wait for the starter's first message.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest time for a plugin to resign once the host is gone.
+/// Maximum time in seconds for a plugin to resign once the host is gone.
 const RESIGN_S: u32 = 2;
 
-/// The plugin is broken, or refused: sysexits' EX_SOFTWARE.
+/// Exit code if the plugin is broken or refused: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
-/// Not started by the starter: sysexits' EX_USAGE.
+/// Exit code if the starter did not start this process: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
 
 /// Runs one plugin: the socket is descriptor 3, the plugin's file descriptor 4.
@@ -42,7 +42,7 @@ pub fn run() -> ExitCode {
     };
     match serve(socket, receiver, &load) {
         Ok(End::Stopped) => ExitCode::SUCCESS,
-        // No destructors of the plugin's library: they rely on what may be broken.
+        // No destructors of the plugin's library run: they rely on what may be broken.
         // SAFETY: ends the process.
         Ok(End::Broken) => unsafe { libc::_exit(EXIT_BROKEN.into()) },
         Err(why) => {
@@ -54,7 +54,7 @@ pub fn run() -> ExitCode {
 
 fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String> {
     let missed = confine::before_load(load);
-    // The change of uid in before_load clears it.
+    // The change of uid in before_load clears this setting.
     die_with_the_host();
     // SAFETY: the host placed it there, and nothing else owns it.
     let file = unsafe { OwnedFd::from_raw_fd(PLUGIN_FD) };
@@ -106,7 +106,7 @@ fn say(socket: &OwnedFd, message: &FromPlugin) {
     let _ = spared_records::send(socket.as_fd(), message, &[]);
 }
 
-/// What of its confinement or its rights a worker does not have.
+/// Sentence about the steps of confinement, and the rights, that a worker lacks.
 fn lacks(load: &Load, missed: &[String]) -> Option<String> {
     let how = if load.root { "runs" } else { "confined" };
     let is_told = !missed.is_empty() && !load.check_only;
@@ -145,8 +145,8 @@ fn serve_table(
     Ok(driver.run())
 }
 
-/// Why the plugin does not run with what this process was given: it was made of a descriptor that is not this one.
-/// Somebody replaced the file after it had been read, or speaks for a host that was broken into.
+/// Reason why the plugin must not run with these rights: they were computed from another descriptor than this one. Then
+/// somebody replaced the file after it had been read, or controls a compromised host.
 fn mismatch(load: &Load, descriptor: &Descriptor) -> Option<String> {
     let asked = load.asks.as_ref()?;
     let differs = *asked != Asks::of(descriptor);
@@ -154,8 +154,8 @@ fn mismatch(load: &Load, descriptor: &Descriptor) -> Option<String> {
         .then(|| "asks for other rights than it was started with: its file was replaced".to_owned())
 }
 
-/// Asks for SIGTERM when the starter dies, which ends with the host. The signal must not end the process, as the
-/// plugin has to resign first, once the loop finds the socket closed: its handler only limits the time.
+/// Requests SIGTERM for when the starter dies, which ends with the host. The signal must not end the process, because
+/// the plugin has to resign first, once the loop finds the socket closed. Its handler only limits the time for that.
 fn die_with_the_host() {
     // SAFETY: alarm is async-signal-safe, and all that the handler does.
     let handler = unsafe { signal_hook::low_level::register(SIGTERM, limit_remaining_time) };
@@ -163,7 +163,7 @@ fn die_with_the_host() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
 }
 
-/// Ends this process in [`RESIGN_S`] by SIGALRM, whatever it is doing then.
+/// Ends this process in [`RESIGN_S`] seconds by SIGALRM, whatever it is doing then.
 pub fn limit_remaining_time() {
     // SAFETY: always is.
     unsafe { libc::alarm(RESIGN_S) };

@@ -1,4 +1,4 @@
-//! Statuses that a callback may return; a plugin can return any number.
+//! Checks the statuses that a callback may return; a plugin can return any number.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use spared_abi as abi;
 /// MAX_ERRNO of Linux, its greatest error number.
 const ERRNO_MAX: abi::Status = 4095;
 
-/// Status in place of an invalid one: -EPROTO.
+/// Status that replaces an invalid one: -EPROTO.
 pub const INVALID: abi::Status = -Errno::PROTO.raw_os_error();
 
-/// A number that the callback may not return, treated as [`INVALID`].
+/// Number that the callback may not return, treated as [`INVALID`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     callback: String,
     status: abi::Status,
 }
 
-/// The status that a callback returned.
+/// Checks the status that a callback returned.
 ///
 /// # Errors
-/// It may not return this number.
+/// The callback may not return this number.
 pub fn returned(callback: &str, status: abi::Status) -> Result<abi::Status, Invalid> {
     let may_wait = ["start", "stop", "drain", "settle", "role", "query"].contains(&callback);
     if status == abi::PENDING && may_wait {
@@ -30,10 +30,10 @@ pub fn returned(callback: &str, status: abi::Status) -> Result<abi::Status, Inva
     ended(callback, status)
 }
 
-/// The status with which a callback has ended, at once or by done().
+/// Checks the status with which a callback has ended, at once or by done().
 ///
 /// # Errors
-/// It may not end with this number.
+/// The callback may not end with this number.
 pub fn ended(callback: &str, status: abi::Status) -> Result<abi::Status, Invalid> {
     let is_one = match status {
         abi::RESTART => callback == "configure",

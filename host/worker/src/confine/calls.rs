@@ -1,8 +1,8 @@
-//! System calls that no plugin needs: a seccomp deny-list.
+//! Denies system calls that no plugin needs, by a seccomp deny-list.
 //!
-//! Not an allow-list for all, as updates of vendors' libraries change the calls that they make:
-//! allow-lists broke sshd with OpenSSL 1.1.1d and again with glibc 2.31. A plugin whose maker tests
-//! it with these libraries may ask for one (`list`).
+//! It is not an allow-list for all plugins, because updates of vendors' libraries change the calls that they make:
+//! allow-lists broke sshd with OpenSSL 1.1.1d and again with glibc 2.31. A plugin whose maker tests it with these
+//! libraries may ask for an allow-list (`list`).
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,10 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// Rules by call. A call without rules is denied for all arguments.
+/// Rules by system call. A call without rules is denied for all arguments.
 pub(super) type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
-/// Calls that change the machine or look into other processes, and interfaces with a history of
-/// vulnerabilities.
+/// System calls that change the machine or look into other processes, and interfaces with a history of vulnerabilities.
 const DENIED: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -64,12 +63,12 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_userfaultfd,
 ];
 
-/// A new user namespace gives all capabilities inside, and thereby access to parts of the kernel
-/// that are otherwise for root.
+/// Flag of a new user namespace, which gives all capabilities inside it. They open parts of the kernel that are
+/// otherwise for root.
 const NEW_USER: u64 = libc::CLONE_NEWUSER as u64;
 
-/// Denies these calls with EPERM from now on. `clone3`, whose flags no filter can see, fails with
-/// ENOSYS, so that the C library uses `clone` for threads and children.
+/// Denies these calls with EPERM from now on. `clone3`, whose flags no filter can see, fails with ENOSYS, so that the C
+/// library uses `clone` for threads and children.
 ///
 /// # Errors
 /// The kernel has no seccomp filters, or the filter compiler does not know this architecture.
@@ -103,7 +102,7 @@ fn apply(rules: Rules, errno: i32) -> Result<(), String> {
     install(&program)
 }
 
-/// For all threads: the library's constructors may have started some.
+/// Applies the filter to all threads, because the library's constructors may have started some.
 pub(super) fn install(program: &BpfProgram) -> Result<(), String> {
     seccompiler::apply_filter_all_threads(program).map_err(|error| error.to_string())
 }

@@ -1,5 +1,5 @@
-//! Files that the plugin may open, and processes outside that it may reach: Landlock, as far as
-//! this kernel has it.
+//! Restricts the files that the plugin may open, and the processes outside that it may reach, by Landlock, as far as
+//! this kernel supports it.
 
 use std::os::fd::BorrowedFd;
 
@@ -12,7 +12,7 @@ use spared_message::load::Load;
 use super::privileges::NET_ADMIN;
 use crate::process::PLUGIN_FD;
 
-/// Programs and libraries, to read and execute.
+/// Programs and libraries, which may be read and executed.
 const PROGRAMS: [&str; 8] = [
     "/usr",
     "/bin",
@@ -24,7 +24,7 @@ const PROGRAMS: [&str; 8] = [
     "/etc/alternatives",
 ];
 
-/// To read: files of the C library, and those of the kernel.
+/// Files of the C library and of the kernel, which may be read.
 const READABLE: [&str; 14] = [
     "/etc/group",
     "/etc/hosts",
@@ -42,21 +42,21 @@ const READABLE: [&str; 14] = [
     "/sys",
 ];
 
-/// To read and write.
+/// Devices that may be read and written.
 const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
-/// To read and write with CAP_NET_ADMIN, which the kernel itself requires in the namespace whose
-/// settings these are.
+/// Network settings, which may be read and written with CAP_NET_ADMIN. The kernel itself requires that capability in
+/// the namespace that the settings belong to.
 const NET_SETTINGS: &str = "/proc/sys/net";
 
-/// Rights to create and control devices, which no plugin needs among its files.
+/// Rights to create and control devices. No plugin needs them for its files.
 const DEVICES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{MakeChar | MakeBlock | IoctlDev});
 
-/// Leaves access to these files, the plugin's own folder, and what its configuration and its
-/// descriptor name. Nothing else can be opened any more, such as /etc/spared with its key.
+/// Leaves access to the files above, the plugin's own folder, and the paths that its configuration and its descriptor
+/// name. No other file can be opened from now on, such as /etc/spared with its key.
 ///
 /// # Errors
-/// The kernel has no landlock.
+/// The kernel has no Landlock.
 pub fn restrict(load: &Load) -> Result<(), String> {
     result_of(enforce(load))
 }
@@ -64,15 +64,15 @@ pub fn restrict(load: &Load) -> Result<(), String> {
 /// Denies access to all files.
 ///
 /// # Errors
-/// The kernel has no landlock.
+/// The kernel has no Landlock.
 pub fn restrict_all() -> Result<(), String> {
     result_of(no_rules().and_then(|rules| Ok(rules.restrict_self()?.ruleset)))
 }
 
-/// Leaves access to programs and libraries, and to what they read.
+/// Leaves access to programs and libraries, and to the files that they read.
 ///
 /// # Errors
-/// The kernel has no landlock.
+/// The kernel has no Landlock.
 pub fn restrict_to_programs() -> Result<(), String> {
     let rules = no_rules().and_then(programs);
     result_of(rules.and_then(|rules| Ok(rules.restrict_self()?.ruleset)))
@@ -98,7 +98,7 @@ fn no_rules() -> Result<RulesetCreated, landlock::RulesetError> {
 fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    // Most programs truncate a setting when they open it, as they do with any file.
+    // Most programs truncate a setting when they open it, as with any file.
     let write = AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules = programs(no_rules()?)?;
     // SAFETY: the host placed it there, and it is closed only after loading.
@@ -136,7 +136,7 @@ fn programs(mut rules: RulesetCreated) -> Result<RulesetCreated, landlock::Rules
     Ok(rules)
 }
 
-/// A path that does not exist needs no rule.
+/// Adds a rule. A path that does not exist needs none.
 fn allow(
     rules: RulesetCreated,
     path: &str,
@@ -148,8 +148,8 @@ fn allow(
     }
 }
 
-/// Adds a rule and keeps its path open until the process ends. A rule belongs to an inode, and
-/// procfs frees inodes that are not in use: the next lookup would find another, without the rule.
+/// Adds a rule and keeps its path open until the process ends. A rule belongs to an inode, and procfs frees inodes that
+/// are not in use: the next lookup would find another inode, without the rule.
 fn allow_for_good(
     rules: RulesetCreated,
     path: &str,

@@ -1,8 +1,8 @@
-//! Control group of the worker, which the starter has made for it.
+//! Joins the control group that the starter has created for the worker.
 
 use std::path::Path;
 
-/// Moves this process there, with what it starts from now on.
+/// Moves this process, and all that it starts from now on, into the group.
 ///
 /// # Errors
 /// The kernel's.

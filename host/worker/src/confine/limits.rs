@@ -5,32 +5,33 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Real-time priority: above ordinary processes, below the kernel's own threads.
 pub const PRIORITY: i32 = 30;
 
-/// CPU time without a pause after which a real-time plugin is killed by SIGXCPU, so that it cannot
-/// block the machine. The kernel counts ticks: in a virtual machine that gets little processor, or stands still, those in
-/// which the plugin was not let run as well. Killed early, an elector that is merely late would have to start on a machine
-/// that has no time for it; one that computes for ever holds no role up for longer, as its fence lease ends.
+/// CPU time in µs without a pause after which a real-time plugin gets SIGXCPU and then SIGKILL, so that it cannot block
+/// the machine. The kernel counts ticks. In a virtual machine that gets little processor time or stands still, it also
+/// counts ticks in which the plugin could not run. Killed early, an elector that is merely late would have to start on
+/// a machine that has no time for it. An elector in an endless loop keeps no role longer than that, because its fence
+/// lease ends.
 const RTTIME_SOFT_US: u64 = 1_000_000;
 const RTTIME_HARD_US: u64 = 2_000_000;
 
 const DESCRIPTORS: u64 = 1024;
 
-/// Of the elector: five sockets for each of 1024 interfaces.
+/// Descriptors of the elector: five sockets for each of 1024 interfaces.
 const ELECTOR_DESCRIPTORS: u64 = 8192;
 
-/// The kernel's default of locked memory.
+/// Default limit of the kernel for locked memory.
 const LOCKED_BYTES: u64 = 8 << 20;
 
 /// Maximum number of threads and processes of a worker's own account, including the children of its
 /// checks.
 const PROCESSES: u64 = 512;
 
-/// Sets them, after [`real_time`]: no thread of the elector gets real-time priority of its own.
+/// Sets the limits. Call it after [`real_time`]: no thread of the elector may set a real-time priority.
 ///
 /// # Errors
 /// The first limit that could not be set.
 pub fn set(realtime: bool) -> Result<(), String> {
     lower(Resource::Core, 0, 0)?;
-    // the starter's unit allows it, for the starter and for the elector
+    // the starter's unit allows real-time priority, for the starter and for the elector
     lower(Resource::Rtprio, 0, 0)?;
     let descriptors = if realtime {
         ELECTOR_DESCRIPTORS
@@ -42,15 +43,15 @@ pub fn set(realtime: bool) -> Result<(), String> {
         lower(Resource::Rttime, RTTIME_SOFT_US, RTTIME_HARD_US)?;
         lift_memory_limit();
     } else {
-        // the starter's unit allows more, for the elector
+        // the starter's unit allows more locked memory, for the elector
         lower(Resource::Memlock, LOCKED_BYTES, LOCKED_BYTES)?;
     }
     Ok(())
 }
 
-/// Limits the memory of this process and of each child. RLIMIT_DATA rather than RLIMIT_AS: it counts
-/// what a process may write and nobody shares, whereas address space is also reserved and never used
-/// (64 MiB for each thread's allocator), and mapped from libraries.
+/// Limits the memory of this process and of each child. RLIMIT_DATA counts what a process may write and nobody shares.
+/// RLIMIT_AS would also count address space that is reserved and never used (64 MiB for each thread's allocator) or
+/// mapped from libraries.
 ///
 /// # Errors
 /// The kernel's.
@@ -66,9 +67,8 @@ pub fn set_processes() -> Result<(), String> {
     lower(Resource::Nproc, PROCESSES, PROCESSES)
 }
 
-/// Sets the OOM score: if systemd protects the host from the OOM killer, workers are still killed
-/// before it, and vendors' plugins, which have a `-` in their names, before all others. The elector
-/// keeps the host's score.
+/// Sets the OOM score. If systemd protects the host from the OOM killer, workers are still killed before the host.
+/// Vendors' plugins, which have a `-` in their names, are killed before all others. The elector keeps the host's score.
 ///
 /// # Errors
 /// The kernel's.
@@ -80,15 +80,15 @@ pub fn be_killed_before_the_host(name: &str, realtime: bool) -> Result<(), Strin
         false => 0,
     };
     let now = std::fs::read_to_string(FILE).map_err(|error| error.to_string())?;
-    // a lower score than the inherited one needs a privilege, and is not wanted
+    // a lower score than the inherited one would need a privilege, and is not wanted
     match now.trim().parse::<i32>() {
         Ok(score) if score >= least => Ok(()),
         _ => std::fs::write(FILE, least.to_string()).map_err(|error| error.to_string()),
     }
 }
 
-/// Resets what systemd sets for the host and children would inherit: a low OOM score, and a umask
-/// that hides new files from others.
+/// Resets what systemd sets for the host, so that children do not inherit it: a low OOM score, and a umask that hides
+/// new files from others.
 ///
 /// # Errors
 /// The kernel's.
@@ -106,7 +106,7 @@ pub fn lift_memory_limit() {
     let _ = setrlimit(Resource::Memlock, unlimited);
 }
 
-/// Uses all descriptors that whoever started this process allows; systemd gives a service 1024 at first.
+/// Allows as many descriptors as the hard limit. systemd's soft limit for a service is 1024.
 pub fn lift_descriptor_limit() {
     let now = getrlimit(Resource::Nofile);
     let lifted = Rlimit {
@@ -143,8 +143,8 @@ pub fn real_time(priority: i32) -> Result<(), String> {
     Ok(())
 }
 
-/// Loads and locks all memory that is mapped now. If the limit is removed, later memory is locked
-/// once it is touched. The heap is never returned, so that it need not be faulted in again.
+/// Loads and locks all memory that is mapped now. If the limit is removed, later memory is locked once it is touched.
+/// The heap is never returned to the kernel, so that it need not be faulted in again.
 ///
 /// # Errors
 /// The kernel's: no privilege and a low limit.

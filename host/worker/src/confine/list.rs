@@ -1,9 +1,9 @@
-//! The list of system calls that a plugin's maker asked for: everything else fails with EPERM, and a
-//! line on the error output names the call, once. EPERM rather than an end of the process: a library
-//! that is updated may try a new call and do without it.
+//! Allow-list of system calls that a plugin's maker asked for. Every other call fails with EPERM, and a line on the
+//! error output names the call, once. It does not end the process, because an updated library may try a new call and do
+//! without it.
 //!
-//! A filter cannot tell a plugin from the programs that it starts, which inherit its filter, but no
-//! handler of signals. So with programs a call fails without a line.
+//! A filter cannot distinguish a plugin from the programs that it starts, which inherit its filter but no handler of
+//! signals. So with programs a call fails without a line.
 
 mod handler;
 mod table;
@@ -17,7 +17,7 @@ use spared_abi::{CALLS_BASIC, CALLS_FILES, CALLS_PROGRAMS, CALLS_SOCKETS};
 pub use self::handler::is_refusal;
 use super::calls::{Rules, arch, install};
 
-/// All groups that there are.
+/// All groups.
 pub const GROUPS: u32 = CALLS_BASIC | CALLS_FILES | CALLS_SOCKETS | CALLS_PROGRAMS;
 
 const NAMES: [(u32, &str); 4] = [
@@ -27,17 +27,17 @@ const NAMES: [(u32, &str); 4] = [
     (CALLS_PROGRAMS, "programs"),
 ];
 
-/// A thread, as opposed to another process.
+/// Flag of a thread, as opposed to another process.
 const THREAD: u64 = libc::CLONE_THREAD as u64;
 
-/// Names of groups, such as "basic"; none without a list.
+/// Names of groups, such as "basic"; empty if the plugin asked for no list.
 pub fn group_names(groups: u32) -> Vec<&'static str> {
     let groups = if groups == 0 { 0 } else { groups | CALLS_BASIC };
     let named = NAMES.into_iter().filter(|(group, _)| groups & group != 0);
     named.map(|(_, name)| name).collect()
 }
 
-/// Holds this process and its children to these groups from now on.
+/// Restricts this process and its children to these groups from now on.
 ///
 /// # Errors
 /// The kernel has no seccomp filters, or the filter compiler does not know this architecture.

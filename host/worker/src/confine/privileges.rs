@@ -1,4 +1,4 @@
-//! Account and capabilities.
+//! Changes the account and the capabilities.
 
 use caps::{CapSet, Capability, CapsHashSet};
 
@@ -13,8 +13,8 @@ fn allowed(bits: u64) -> CapsHashSet {
         .collect()
 }
 
-/// Drops all but `bits` from the bounding set, so that they cannot come back, not by a set-uid
-/// program either, and empties the ambient set, which children would inherit.
+/// Drops all capabilities but `bits` from the bounding set, so that they cannot come back, not even by a set-uid
+/// program. Empties the ambient set, which children would inherit.
 ///
 /// # Errors
 /// No CAP_SETPCAP.
@@ -45,7 +45,7 @@ pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
         check(libc::setresuid(uid, uid, uid))?;
     }
     let _ = rustix::thread::set_keep_capabilities(false);
-    // The uid change made /proc/self root's; the plugin is opened through it.
+    // After the change of the uid, /proc/self belongs to root; the plugin is opened through it.
     let readable = rustix::process::DumpableBehavior::Dumpable;
     rustix::process::set_dumpable_behavior(readable).map_err(|errno| errno.to_string())
 }
@@ -76,7 +76,7 @@ pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
     }
 }
 
-/// Lets programs that this process starts inherit `bits`, which it has.
+/// Lets programs that this process starts inherit `bits`, which this process must have.
 ///
 /// # Errors
 /// The kernel's.

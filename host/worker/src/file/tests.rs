@@ -4,7 +4,7 @@ use rustix::fs::CWD;
 
 use super::*;
 
-/// A folder that is removed at the end of the test.
+/// Folder that is removed at the end of the test.
 struct Scratch(PathBuf);
 
 impl Scratch {

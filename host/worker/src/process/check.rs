@@ -1,4 +1,4 @@
-//! The throw-away check: what a plugin says of itself and of a configuration, without any effect.
+//! The check in a short-lived process: reads a plugin's descriptor, and checks a configuration, without any effect.
 
 use std::fmt;
 use std::io;
@@ -13,23 +13,23 @@ use spared_process::poller::is_readable;
 use super::Worker;
 use crate::status;
 
-/// Longest time for a throw-away check worker.
+/// Maximum time for the check.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A configuration to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
-    /// The plugin's file.
+    /// Contents of the plugin's file.
     pub table: ConfigTable,
-    /// The host's keys.
+    /// Settings of the host that plugins get.
     pub surroundings: Surroundings,
 }
 
-/// Reads a plugin's descriptor, and checks a configuration if one is given, in a throw-away process
-/// without capabilities. Takes up to [`CHECK_TIMEOUT`].
+/// Reads a plugin's descriptor, and checks a configuration if one is given, in a short-lived process without
+/// capabilities. Takes up to [`CHECK_TIMEOUT`].
 ///
 /// # Errors
-/// Why the file is no plugin, in a sentence, or that it crashed or hung.
+/// The reason why the file is not a plugin, in a sentence, or that it crashed or hung.
 pub fn check(
     exe: &Path,
     name: &str,
@@ -122,14 +122,14 @@ impl Check {
     }
 }
 
-/// Why a plugin could not be checked, by whose fault.
+/// Reason why a plugin could not be checked, by whose fault it is.
 #[derive(Debug)]
 pub enum CheckError {
-    /// The file is no plugin for this host, as the sentence says.
+    /// The file is not a plugin for this host; the sentence says why.
     Refused(String),
-    /// It ended its process.
+    /// The plugin ended its process.
     Crashed(String),
-    /// It did not answer in time.
+    /// The plugin did not answer in time.
     Hung(String),
     /// No process could be started.
     Kernel(io::Error),

@@ -1,4 +1,4 @@
-//! Callbacks and their ends: roles, answers, timers, descriptors, pings.
+//! Callbacks and their results: roles, answers, timers, descriptors, pings.
 
 use spared_contract::{FromPlugin, Role, ToPlugin};
 
@@ -26,7 +26,7 @@ fn a_pending_role_ends_with_done_and_a_newer_one_replaces_it() {
     assert_eq!(host.returned(first).status, ECANCELED, "the newest wins");
     host.query("finish 0");
     assert_eq!(host.returned(second).status, 0);
-    // A stale token is ignored; done() before the callback returns counts; an error comes through.
+    // A stale token is ignored, done() before the callback returns counts, and an error is passed on.
     host.query("finish 0");
     assert_eq!(host.ask(role("early", Role::Active)).status, 0);
     assert_eq!(host.ask(role("office", Role::Fault)).status, EIO);

@@ -1,4 +1,4 @@
-//! Calls that need the host: its answers, its silence, and sockets that come and go.
+//! Calls that need the host: its answers, missing answers, and sockets that are opened and closed.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn call(host: &mut Host) -> (u64, Call) {
     })
 }
 
-/// Has the probe make a call, answers it with `status`, and gives what the host saw.
+/// Makes the probe call the host, answers with `status`, and returns the call and what the probe got.
 pub fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
     let argv = words.split(' ').map(str::to_owned).collect();
     let token = host.tell(|token| ToPlugin::Query { token, argv });
@@ -33,7 +33,7 @@ pub fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
     (call, host.returned(token).status)
 }
 
-/// The claims of the one group.
+/// Claims of the one group in a call.
 pub fn claimed(call: Call) -> Claims {
     match call {
         Call::Claim { groups } => match &groups[..] {
@@ -44,7 +44,7 @@ pub fn claimed(call: Call) -> Claims {
     }
 }
 
-/// The role of the one group.
+/// Role of the one group in a call.
 pub fn published(call: Call) -> Publication {
     match call {
         Call::Publish { groups } => match &groups[..] {
@@ -80,7 +80,7 @@ fn an_array_is_one_call_and_each_element_has_a_status_of_its_own() {
     host.log("publish(): empty group name");
     host.log("publish(): group group0 stands twice in the array");
 
-    // fewer statuses than elements, by a host that is broken
+    // a broken host sends fewer statuses than elements
     let token = host.tell(|token| ToPlugin::Query {
         token,
         argv: argv(),
@@ -95,7 +95,7 @@ fn an_array_is_one_call_and_each_element_has_a_status_of_its_own() {
 fn what_is_longer_than_a_record_is_asked_in_parts() {
     let lab = Lab::new();
     let mut host = Host::started(&super::probe(&lab), &load("probe"), "");
-    // each with a cause of 1000 characters
+    // each element has a cause of 1000 characters
     let argv = vec![
         "publish-many".to_owned(),
         "255".to_owned(),
@@ -173,7 +173,7 @@ fn a_claim_arrives_as_it_was_made() {
     );
 }
 
-/// The probe's.
+/// The cause that the probe sends.
 pub fn cause(kind: CauseKind) -> Cause {
     Cause {
         own: 73,
@@ -228,7 +228,7 @@ fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
     let argv = vec!["publish".to_owned(), "office".to_owned(), "2".to_owned()];
     let publish = host.tell(|token| ToPlugin::Query { token, argv });
     let (number, _) = call(&mut host);
-    // Said while the plugin waits: heard afterwards, in order.
+    // A message that arrives while the plugin waits is handled afterwards, in order.
     host.send(&ToPlugin::Ping { number: 1 }, &[]);
     let state = host.tell(|token| ToPlugin::Query {
         token,
@@ -241,18 +241,18 @@ fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
         begin.elapsed()
     );
     host.returned(state);
-    // The late answer is for nobody, also not for the next call.
+    // The late answer is dropped, and is not taken for the answer to the next call.
     let statuses = vec![-1];
     host.send(&ToPlugin::Answer { number, statuses }, &[]);
     assert_eq!(answered(&mut host, "publish office 2", 0).1, 0);
 }
 
-/// A plugin that only calls and never returns would pile up what the host sends it.
+/// Otherwise a plugin that only calls and never returns would queue all messages of the host.
 #[test]
 fn with_a_thousand_messages_waiting_the_next_call_is_refused() {
     let lab = Lab::new();
     let mut host = Host::started(&super::probe(&lab), &load("probe"), "");
-    // so long that it takes several calls within one callback
+    // so long that several calls within one callback are needed
     let argv = ["publish-many", "255", "long"].map(str::to_owned).to_vec();
     let token = host.tell(|token| ToPlugin::Query { token, argv });
     let (number, sent) = call(&mut host);
@@ -290,7 +290,7 @@ fn an_interface_event_arrives_whole_with_its_sockets() {
     );
     rustix::io::write(&ours, b"12345").unwrap();
     while host.query("state").number("bytes") != 5 {}
-    // The same opening again: the descriptor does not travel, and stays.
+    // The same opening again: the descriptor is not sent again, and the worker keeps its own.
     host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[]);
     rustix::io::write(&ours, b"123").unwrap();
     while host.query("state").number("bytes") != 8 {}
@@ -406,7 +406,7 @@ fn what_is_followed_before_start_is_heard_after_it() {
         surroundings: Surroundings::default(),
     });
     let (number, _) = call(&mut host);
-    // The event overtakes the answer to the call.
+    // The event arrives before the answer to the call.
     host.send(&event("lan2", Vec::new(), 1), &[]);
     let statuses = vec![0];
     host.send(&ToPlugin::Answer { number, statuses }, &[]);

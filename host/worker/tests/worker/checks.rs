@@ -1,4 +1,4 @@
-//! The throw-away check worker: descriptors and configurations, with a time limit.
+//! The check in a short-lived worker: descriptors and configurations, with a time limit.
 
 use std::os::fd::AsFd;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a plugin can no longer do.
+//! Confinement: rights that a plugin no longer has.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -24,7 +24,7 @@ fn is_root() -> bool {
     root
 }
 
-/// In a user namespace there is often nobody but root.
+/// Returns true if accounts exist: a user namespace often has nobody but root.
 fn has_accounts() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let there = is_root()
@@ -38,7 +38,7 @@ fn has_accounts() -> bool {
     there
 }
 
-/// An account of its own needs a state directory of its own.
+/// Load with an account. A plugin with its own account needs a state folder of its own.
 fn as_nobody(lab: &Lab) -> spared_message::load::Load {
     std::os::unix::fs::chown(lab.state(), Some(65534), Some(65534)).unwrap();
     std::fs::set_permissions(&lab.dir, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -157,7 +157,7 @@ fn a_capability_that_is_allowed_survives_the_change_of_account() {
     assert_eq!(found.number("ambient"), 0);
 }
 
-/// Whoever said so to the starter, or exchanged the file.
+/// The starter was given other rights than the descriptor asks for, or the file was exchanged.
 #[test]
 fn a_plugin_does_not_run_with_what_another_asks_for() {
     let lab = Lab::new();
@@ -190,7 +190,7 @@ fn a_plugin_does_not_run_with_what_another_asks_for() {
     }
 }
 
-/// It is there to be read, whoever asks for more.
+/// The descriptor of any plugin may be read, whatever it asks for.
 #[test]
 fn a_plugin_that_is_only_checked_does_not_start() {
     let lab = Lab::new();
@@ -252,7 +252,7 @@ fn files_that_the_configuration_names_are_opened_and_no_others() {
     assert_eq!(open(&mut host, &file), EACCES, "nothing is named");
     drop(host);
 
-    // a file that is not there yet, too, once its folder is named
+    // a file that does not exist yet may be opened as well, if its folder is named
     load.files = vec![path(named.clone()), path(named.join("later"))];
     let mut host = Host::started(&lab.probe(), &load, "");
     if missed(&host).is_none() {
@@ -282,13 +282,13 @@ fn only_who_may_set_up_the_network_writes_its_settings() {
     admin.capabilities = NET_ADMIN;
     let mut host = Host::started(&lab.probe(), &admin, "");
     assert_eq!(to_write(&mut host, SETTING), 0, "{:?}", missed(&host));
-    // The rule lasts as long as the kernel remembers the folder: dropping its caches (echo 2 >
-    // /proc/sys/vm/drop_caches) ends one that nobody has open.
+    // The rule lasts as long as the kernel remembers the folder. Dropping the kernel's caches (echo 2 >
+    // /proc/sys/vm/drop_caches) ends a rule whose folder nobody has open.
     let open = std::fs::read_dir(format!("/proc/{}/fd", host.worker.pid())).unwrap();
     let mut open = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
     assert!(open.any(|path| path.ends_with("proc/sys/net")));
 
-    // Root's rights to files would do in both cases, were it not for the rules.
+    // Without the rules, root's rights to files would suffice in both cases.
     for (capabilities, path) in [
         (NET_RAW, SETTING),
         (NET_ADMIN, "/proc/sys/kernel/domainname"),

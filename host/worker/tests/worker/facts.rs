@@ -1,4 +1,4 @@
-//! What a plugin reports of itself: checks, and the scopes of its keys.
+//! Reports of a plugin about itself: checks, and the scopes of its keys.
 
 use std::os::fd::AsFd;
 
@@ -9,7 +9,7 @@ use crate::lab::{Host, Lab, executable, load};
 
 const EINVAL: i32 = -22;
 
-/// The checks and forgotten checks that came by now, in order.
+/// Checks and forgotten checks that have arrived, in order.
 fn checks(host: &mut Host) -> Vec<FromPlugin> {
     let is_check = |message: &FromPlugin| {
         matches!(
@@ -97,7 +97,7 @@ fn scopes_are_told_once_the_configuration_is_taken() {
     assert_eq!(host.configure("scope = 1\nwrong = 1", false).status, EINVAL);
     assert!(!host.received.iter().any(is_scopes), "it was refused");
     assert_eq!(host.configure("scope = 1", false).status, 0);
-    // It came before configure returned.
+    // The scopes came before configure returned.
     let scopes = host.received.iter().find_map(|message| match message {
         FromPlugin::Scopes { scopes } => Some(scopes.clone()),
         _ => None,
@@ -122,7 +122,7 @@ fn in_a_check_worker_the_extensions_are_there_and_do_nothing() {
     let lab = Lab::new();
     let plugin = std::fs::File::open(lab.probe()).unwrap();
     let configuration = Configuration {
-        // Declares scopes, and reports a check from configure.
+        // This text declares scopes, and makes configure report a check.
         table: crate::lab::table("scope = 1"),
         ..Configuration::default()
     };

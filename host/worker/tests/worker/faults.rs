@@ -1,4 +1,4 @@
-//! Plugins that do wrong: the worker says what happened, or ends, and never hangs itself.
+//! Plugins that misbehave: the worker reports what happened, or ends, and never hangs itself.
 
 use std::process::{Command, Stdio};
 
@@ -65,7 +65,7 @@ fn a_real_time_plugin_that_computes_for_ever_is_killed() {
     assert_eq!(host.ended(), -SIGXCPU);
 }
 
-/// As one that is slow on a slow machine.
+/// As a slow plugin on a slow machine.
 #[test]
 fn a_real_time_plugin_that_computes_for_half_a_second_goes_on() {
     let lab = Lab::new();
@@ -81,7 +81,7 @@ fn a_hanging_plugin_answers_no_ping_and_can_be_killed() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     host.query("timer 777 0");
-    // The first may still be answered before the timer runs out.
+    // The first pings may still be answered before the timer expires.
     let silent = (0..PATIENCE.as_millis() / 100).any(|number| {
         let number = number as u64;
         host.send(&ToPlugin::Ping { number }, &[]);
@@ -139,12 +139,12 @@ fn a_host_that_reads_nothing_does_not_stop_the_plugin() {
         token: 1,
         argv: words.split(' ').map(str::to_owned).collect(),
     };
-    // Answers of 64 KiB each that nobody reads fill the socket, then the queue.
+    // Unread answers of 64 KiB each fill the socket, then the queue.
     for _ in 0..60 {
         host.send(&query("fill"), &[]);
     }
     host.send(&query("timer 5 0"), &[]);
-    // The worker is at rest again once it has handled all of it.
+    // The worker is at rest again once it has handled all messages.
     eventually("the worker being at rest", || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
         let waiting = stat.rsplit(") ").next().unwrap().starts_with('S');
@@ -155,7 +155,7 @@ fn a_host_that_reads_nothing_does_not_stop_the_plugin() {
     assert_eq!(state.number("timers"), 1);
 }
 
-/// A host process of its own with one worker; gives its handle and the worker's pid.
+/// Starts a host process with one worker. Returns the process and the worker's pid.
 fn host_process(lab: &Lab, toml: &str) -> (std::process::Child, u32) {
     let mut host = Command::new(executable("host"))
         .arg(executable("worker"))
@@ -174,7 +174,7 @@ fn host_process(lab: &Lab, toml: &str) -> (std::process::Child, u32) {
 }
 
 fn is_alive(pid: u32) -> bool {
-    // A zombie, which nobody reaps in a container without init, is not alive.
+    // A zombie is not alive; in a container without init nobody reaps it.
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or("").starts_with('Z'))
 }
@@ -211,7 +211,7 @@ fn sigterm_alone_gives_a_plugin_time_and_no_more() {
     assert_eq!(host.ended(), -14, "SIGALRM");
 }
 
-/// A plugin whose `callback` returns `status`, started.
+/// A started plugin whose `callback` returns `status`.
 fn invalid(callback: &str, status: i32) -> (Lab, Host) {
     let lab = Lab::new();
     let name = "-DTEST_NAME=\"elector\"";

@@ -1,4 +1,4 @@
-//! Plugins of another time: binaries and sources kept in tests/abi, and one of a later header.
+//! Plugins of other versions: binaries and sources kept in tests/abi, and one built with a later header.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn binary(version: &Path, name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Most of what a plugin and its host can say to each other.
+/// Exchanges most kinds of messages between a plugin and its host.
 fn drive(probe: &Path) {
     let mut host = Host::started(probe, &load("probe"), "group = [ { name = \"office\" } ]\n");
     assert_eq!(host.query("get group.0.name").text("value"), "office");
@@ -91,7 +91,7 @@ fn sources_of_every_version_compile_and_work() {
     }
 }
 
-/// The header as a later minor may have it: every sized struct is one field longer.
+/// Header as a later minor version may be: every sized struct is one field longer.
 fn later_header() -> String {
     let header = repository().join("abi/include/spared/plugin.h");
     let header = std::fs::read_to_string(header).unwrap();
@@ -121,7 +121,7 @@ fn a_plugin_of_a_later_header_works_in_this_host() {
     std::fs::write(folder.join("plugin.h"), later_header()).unwrap();
     let probe = "host/worker/tests/plugins/probe.c";
     let include = lab.dir.join("include");
-    // The macros of a real later header would name its fields.
+    // The macros of a real later header would name the new fields.
     let options = ["-lpthread", "-Wno-missing-field-initializers"];
     let path = lab.compile_with(&include, "probe", probe, &options);
     let mut host = Host::spawn(&path, &load("probe"));

@@ -1,4 +1,4 @@
-//! What a plugin has signed and verified, from the link's end of its channel.
+//! Statements that a plugin has signed and verified, as the link's end of its channel sees them.
 
 use std::os::fd::OwnedFd;
 
@@ -45,7 +45,7 @@ fn a_statement_is_signed_and_verified_without_a_session() {
         put(&link, &record(VERIFIED, 2, &[yes])).unwrap();
         expect(&mut host, said);
     }
-    // an empty statement is one
+    // an empty statement is valid
     assert_eq!(host.query("sign 3 0 0").status, 0);
     assert_eq!(take(&link).unwrap(), record(SIGN, 3, &[]));
 }

@@ -1,4 +1,4 @@
-//! A directory with compiled plugins, and a host that speaks with one worker.
+//! A folder with compiled plugins, and a host that exchanges messages with one worker.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,10 +15,10 @@ use spared_contract::{
 use spared_message::load::Load;
 use spared_worker::process::Worker;
 
-/// Generous: two cores are shared by many tests.
+/// Generous time limit, because many tests share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A directory that goes with the test.
+/// Folder that is removed with the test.
 pub struct Lab {
     pub dir: PathBuf,
 }
@@ -43,7 +43,7 @@ impl Lab {
         self.compile_with(&include, name, source, arguments)
     }
 
-    /// The same with another header.
+    /// Compiles `source` to NAME.so with another header.
     pub fn compile_with(
         &self,
         include: &Path,
@@ -97,7 +97,7 @@ impl Lab {
         self.build(name, &package, &library)
     }
 
-    /// The same for another version of it: an example of the example.
+    /// Builds another version of an example plugin, which is an example of that crate, and copies it to NAME.so.
     pub fn example_of_example(&self, name: &str, example: &str) -> PathBuf {
         let package = format!("spared-example-{name}");
         self.build(name, &package, &format!("examples/lib{example}.so"))
@@ -137,7 +137,7 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// An example of this crate, which cargo built with the tests: target/PROFILE/examples.
+/// Path of an example of this crate, which cargo built with the tests: target/PROFILE/examples.
 pub fn executable(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent()
@@ -155,15 +155,15 @@ pub fn load(name: &str) -> Load {
     }
 }
 
-/// The host's side of one worker.
+/// Host's side of one worker.
 pub struct Host {
     pub worker: Worker,
-    /// Received and not asked for yet.
+    /// Messages that were received and not asked for yet.
     pub received: VecDeque<FromPlugin>,
     next_token: u64,
 }
 
-/// What a callback came back with.
+/// Result of a callback.
 #[derive(Debug)]
 pub struct Returned {
     pub status: i32,
@@ -214,7 +214,7 @@ impl Host {
         }
     }
 
-    /// Loaded, configured with `toml`, and started.
+    /// Starts a worker whose plugin is loaded, configured with `toml`, and started.
     pub fn started(plugin: &Path, load: &Load, toml: &str) -> Self {
         let mut host = Self::spawn(plugin, load);
         host.loaded().unwrap();
@@ -235,7 +235,7 @@ impl Host {
         self.configure_as("r1", toml, check)
     }
 
-    /// Configures it as on the node of that name.
+    /// Configures the plugin as on the node of this name.
     pub fn configure_as(&mut self, node: &str, toml: &str, check: bool) -> Returned {
         let table = table(toml);
         self.ask(|token| ToPlugin::Configure {
@@ -257,13 +257,13 @@ impl Host {
         self.ask(|token| ToPlugin::Query { token, argv })
     }
 
-    /// Sends a message with a token and waits for what comes back.
+    /// Sends a message with a token, and waits for the result.
     pub fn ask(&mut self, message: impl FnOnce(u64) -> ToPlugin) -> Returned {
         let token = self.tell(message);
         self.returned(token)
     }
 
-    /// Sends a message with a token.
+    /// Sends a message with a token, and returns the token.
     pub fn tell(&mut self, message: impl FnOnce(u64) -> ToPlugin) -> u64 {
         self.next_token += 1;
         self.send(&message(self.next_token), &[]);
@@ -291,7 +291,7 @@ impl Host {
         })
     }
 
-    /// Waits for a line of log that holds `text`.
+    /// Waits for a log line that contains `text`.
     pub fn log(&mut self, text: &str) -> String {
         self.wait(|message| match message {
             FromPlugin::Log { text: line, .. } if line.contains(text) => Some(line.clone()),
@@ -299,7 +299,7 @@ impl Host {
         })
     }
 
-    /// Waits for the first message that `pick` takes; the others stay for later.
+    /// Waits for the first message that `pick` accepts; the others stay for later.
     pub fn wait<T>(&mut self, pick: impl Fn(&FromPlugin) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut over = None;
@@ -322,7 +322,7 @@ impl Host {
         }
     }
 
-    /// Takes in what is there, waiting a little.
+    /// Receives the messages that are there, after a short wait.
     pub fn receive(&mut self) -> Result<(), spared_records::ReceiveError> {
         readable(self.worker.as_fd(), Duration::from_millis(100));
         while let Some(message) = self.worker.receive()? {
@@ -331,18 +331,18 @@ impl Host {
         Ok(())
     }
 
-    /// As a host that died: nobody reads any more.
+    /// Drops the connection, like a host that died: nobody reads any more.
     pub fn hang_up(self) -> spared_process::child::Child {
         self.worker.into_child()
     }
 
-    /// How the process ended: its exit code, or minus the signal.
+    /// Waits until the process has ended. Returns its exit code, or minus the signal.
     pub fn ended(&mut self) -> i32 {
         assert!(
             readable(self.worker.pidfd(), PATIENCE),
             "the worker still runs"
         );
-        // Its last words.
+        // Receives its last messages.
         while let Ok(Some(message)) = self.worker.receive() {
             self.received.push_back(message);
         }
@@ -350,7 +350,7 @@ impl Host {
     }
 }
 
-/// Its exit code, or minus the signal.
+/// Exit code of the process, or minus the signal.
 pub fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| -status.signal().unwrap())
 }
@@ -374,7 +374,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// An ordinary one.
+/// A usual directive.
 pub fn directive() -> Directive {
     Directive {
         group: "office".to_owned(),
@@ -382,7 +382,7 @@ pub fn directive() -> Directive {
     }
 }
 
-/// A file as it travels.
+/// Contents of a file, as a message carries them.
 pub fn table(toml: &str) -> ConfigTable {
     spared_config_reader::table(toml).unwrap()
 }

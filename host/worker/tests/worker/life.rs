@@ -1,4 +1,4 @@
-//! From create to destroy: configuration, roles, queries, timers, descriptors.
+//! A plugin from create to destroy: configuration, roles, queries, timers, descriptors.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn the_useful_plugin_in_c_runs_commands_without_waiting() {
     assert_eq!(host.query("status").text("state"), "started");
     assert_eq!(host.ask(role("office", Role::Backup)).status, 0);
     assert!(!state.join("up").exists());
-    // Stopping again fails, and says so.
+    // Stopping again fails, and the log has the reason.
     assert_eq!(host.ask(role("office", Role::Backup)).status, EIO);
     host.log("stop ended with status 1");
 }

@@ -1,4 +1,4 @@
-//! Which files are plugins, and what is said of those that are not.
+//! Tests which files are plugins, and the reasons given for those that are not.
 
 use std::path::Path;
 
@@ -130,7 +130,7 @@ fn a_plugin_that_needs_a_newer_minor_is_refused() {
 #[test]
 fn a_plugin_of_a_newer_minor_that_needs_it_not_is_taken() {
     let lab = Lab::new();
-    // Its descriptor is longer than ours; what is beyond is never looked at.
+    // The descriptor is longer than ours; the part beyond ours is never read.
     let text = plugin("known", "").replace("SPARED_EXPORT const", "static const")
         + "extern SPARED_EXPORT const struct longer { struct spared_plugin known; void *more[8]; }\n\
            longer __asm__(\"spared_plugin_v0\");\n\
@@ -270,7 +270,7 @@ fn the_paths_of_a_descriptor_are_read_where_it_has_them() {
     let list = ".paths = (const char *const[]) { \"/etc/kea\", \"+/var/lib/kea\", NULL },";
     for (fields, wanted) in [
         (list.to_owned(), vec!["/etc/kea", "+/var/lib/kea"]),
-        // Of a plugin that was built before there were paths.
+        // This plugin was built before there were paths.
         (
             format!(
                 "{list} .size = offsetof(struct spared_plugin, paths), .flags = {}",
@@ -352,7 +352,7 @@ fn a_half_of_an_extension_without_its_size_is_refused_by_the_extensions_name() {
 #[test]
 fn not_one_byte_beyond_the_size_is_read() {
     let lab = Lab::new();
-    // The descriptor ends where a page ends that may not be read.
+    // The descriptor ends at the end of a page, and the next page may not be read.
     let text = "#define _GNU_SOURCE\n#include <spared/plugin.h>\n#include <sys/mman.h>\n\
         static spared_status create(const struct spared_host *host, void **self)\n\
         { *self = (void *)host; return 0; }\n\

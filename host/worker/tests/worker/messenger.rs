@@ -11,11 +11,11 @@ use crate::lab::{Host, Lab, eventually, load};
 const ENOTCONN: i32 = -107;
 
 fn started(plugin: &Path) -> Host {
-    // Its own messages would be in the way of counting.
+    // Its own messages would disturb the counts.
     Host::started(plugin, &load("messenger"), "interval = \"1h\"")
 }
 
-/// Each end's UP is in the other's socket before either worker has it.
+/// Connects two workers. Each end's UP is in the other's socket before either worker has it.
 pub fn tie(one: &Host, other: &Host) {
     let (a, b) = spared_records::pair().unwrap();
     for end in [&a, &b] {
@@ -51,7 +51,7 @@ fn what_one_says_the_other_hears() {
     });
     let status = other.query("status");
     assert_eq!(status.number("last_received"), 1);
-    // Its answer ends with the last pong.
+    // The answer is complete with the last pong.
     let answer = one.query("ping 100");
     assert_eq!((answer.status, answer.number("round_trips")), (0, 100));
     let median_us = answer.number("round_trip_us_median");

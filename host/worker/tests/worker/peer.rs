@@ -1,4 +1,4 @@
-//! The channel to the peer, from the link's end of it.
+//! The channel to the peer, as the link's end of it sees it.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +22,7 @@ fn started(lab: &Lab) -> Host {
     Host::started(&super::probe(lab), &load("probe"), "")
 }
 
-/// Gives the worker a channel; the link's end of it.
+/// Gives the worker a channel, and returns the link's end of it.
 pub fn channel(host: &Host) -> OwnedFd {
     let (link, worker) = spared_records::pair().unwrap();
     host.send(&ToPlugin::Channel, &[worker.as_fd()]);
@@ -41,7 +41,7 @@ pub fn put(link: &OwnedFd, record: &[u8]) -> Result<(), Errno> {
     sendmsg(link, &parts, &mut SendAncillaryBuffer::default(), flags).map(|_| ())
 }
 
-/// The probe expects the number of each message in front of it.
+/// Message as the probe expects it, with its number at the beginning.
 fn numbered(number: u64, length: usize) -> Vec<u8> {
     let mut record = vec![0; 1 + length];
     record[0] = MESSAGE;
@@ -49,14 +49,14 @@ fn numbered(number: u64, length: usize) -> Vec<u8> {
     record
 }
 
-/// Messages `from` and on, as many as the socket takes but at most `count`; how many it took.
+/// Sends messages with numbers from `from`, until the socket is full or `count` are sent. Returns their number.
 fn put_numbered(link: &OwnedFd, from: u64, count: u64, length: usize) -> u64 {
     let took =
         (from..from + count).take_while(|number| put(link, &numbered(*number, length)).is_ok());
     took.count() as u64
 }
 
-/// The next record of the worker's.
+/// Next record of the worker.
 pub fn take(link: &OwnedFd) -> Option<Vec<u8>> {
     let mut buffer = vec![0; RECORD_MAX];
     readable(link.as_fd(), Duration::from_secs(5));
@@ -112,7 +112,7 @@ fn what_a_dead_link_left_in_the_channel_is_heard_before_down() {
     let mut host = started(&lab);
     let link = channel_up(&host);
     eventually("up", || host.query("messenger").text("peer") == "up 2");
-    // Something that the link never reads: its end is closed with a reset then.
+    // A record that the link never reads makes the close of its end a reset.
     assert_eq!(host.query("send 3 8").status, 0);
     let count = put_numbered(&link, 0, 50, 1000);
     drop(link);
@@ -159,7 +159,7 @@ fn a_full_channel_says_so_and_says_when_it_is_not() {
     let after = host.query("messenger");
     assert_eq!(after.number("sent"), COUNT);
     assert!(after.number("writables") > 0);
-    // With nothing to send it is told nothing more.
+    // With nothing to send, the plugin is told only once more.
     let writables = after.number("writables");
     std::thread::sleep(Duration::from_millis(20));
     assert!(number(&mut host, "writables") <= writables + 1);
@@ -212,7 +212,7 @@ fn settle_does_not_wait_for_a_plugin_that_is_too_slow() {
     host.query("nap 20000");
     put_numbered(&link, 0, 500, 100);
     let begin = Instant::now();
-    // Past already: the barrier takes what a callback may take.
+    // The deadline has passed already: the barrier takes as long as a callback may take.
     let settle = |token| ToPlugin::Settle {
         token,
         deadline_ns: 0,

@@ -5,7 +5,7 @@ use spared_contract::{
 };
 use spared_pair::CauseKind;
 
-/// A group with two virtual routers and four addresses, as most are.
+/// Group with two virtual routers and four addresses, like most groups.
 fn usual(number: u8) -> (String, Option<Claims>) {
     let router = VirtualRouterClaim {
         interface: "enp129s0f1.4000".to_owned(),

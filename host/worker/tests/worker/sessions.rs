@@ -1,4 +1,4 @@
-//! The example in C that replicates a table, in two workers with their channels tied together.
+//! The example in C that replicates a table, in two workers with connected channels.
 
 use std::path::{Path, PathBuf};
 
@@ -19,13 +19,13 @@ fn started(plugin: &Path, of: Role) -> Host {
     host
 }
 
-/// `sparectl sessions` without words.
+/// Sends `sparectl sessions` without words.
 fn list(host: &mut Host) -> Returned {
     let argv = Vec::new();
     host.ask(|token| ToPlugin::Query { token, argv })
 }
 
-/// Waits until a node has so many sessions.
+/// Waits until a node has this number of sessions.
 fn has(host: &mut Host, count: u64) {
     eventually("the sessions", || {
         host.query("status").number("sessions") == count

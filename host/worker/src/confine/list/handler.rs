@@ -1,11 +1,11 @@
-//! SIGSYS: names the system call that is not on the list, and has it fail with EPERM.
+//! Handles SIGSYS: names the system call that is not on the list, and makes it fail with EPERM.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::table;
 
-/// Numbers of calls that were named, a bit each. Later ones share the last.
+/// Numbers of calls that were named, a bit for each. Numbers that are too large share the last bit.
 static NAMED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 
 /// Offset of the call's number in siginfo_t: after three numbers, padding and an address.
@@ -15,7 +15,7 @@ const BEGIN: &str = "the system call ";
 const NOT_LISTED: &str = " is not on its list";
 const END: &str = ": refused";
 
-/// Whether a line of a worker's error output names a call that was refused.
+/// Returns true if a line of a worker's error output names a call that was refused.
 pub fn is_refusal(line: &str) -> bool {
     line.starts_with(BEGIN) && line.contains(NOT_LISTED) && line.ends_with(END)
 }

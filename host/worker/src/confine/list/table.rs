@@ -1,11 +1,11 @@
 //! System calls by group, with their names. Modelled on systemd's groups `@basic-io`, `@file-system`,
 //! `@network-io`, `@process` and `@system-service`.
 
-/// Name and number.
+/// Name and number of a system call.
 type Call = (&'static str, libc::c_long);
 
-/// Calls of all architectures, then those that x86_64 alone has, as newer ones have only their later
-/// form, then those that libc does not name for x86_64.
+/// List of system calls: calls of all architectures, then calls of x86_64 alone, of which newer architectures have only
+/// the later form, then calls that libc does not name for x86_64.
 macro_rules! calls {
     ($($call:ident),* $(,)? $(; x86_64: $($old:ident),*)? $(; others: $($new:ident),*)?) => {
         &[
@@ -16,7 +16,7 @@ macro_rules! calls {
     };
 }
 
-/// What every plugin needs, and the worker around it.
+/// Calls that every plugin needs, and the worker around it.
 pub(super) const BASIC: &[Call] = calls![
     SYS_read,
     SYS_readv,
@@ -172,7 +172,7 @@ pub(super) const BASIC: &[Call] = calls![
     SYS_time
 ];
 
-/// Changes of files beyond their content.
+/// Calls that change files in more than their content.
 pub(super) const FILES: &[Call] = calls![
     SYS_mkdirat,
     SYS_mknodat,
@@ -226,7 +226,7 @@ pub(super) const FILES: &[Call] = calls![
     SYS_utimes
 ];
 
-/// Sockets of its own.
+/// Calls for sockets of the plugin's own.
 pub(super) const SOCKETS: &[Call] = calls![
     SYS_socket,
     SYS_bind,
@@ -236,7 +236,7 @@ pub(super) const SOCKETS: &[Call] = calls![
     SYS_accept4
 ];
 
-/// Other programs, and what these need besides all other groups.
+/// Calls that start other programs, and calls that these need in addition to all other groups.
 pub(super) const PROGRAMS: &[Call] = calls![
     SYS_execve,
     SYS_execveat,
@@ -322,7 +322,7 @@ pub(super) const PROGRAMS: &[Call] = calls![
     SYS_io_pgetevents
 ];
 
-/// Calls outside all groups that a plugin may try, for their names.
+/// Calls outside all groups that a plugin may try. They are here for their names.
 const OTHERS: &[Call] = calls![
     SYS_bpf,
     SYS_chroot,
@@ -347,7 +347,7 @@ pub(super) fn name(number: libc::c_long) -> Option<&'static str> {
     name.strip_prefix("SYS_")
 }
 
-/// The group to ask for, in brackets; empty if there is none.
+/// Group that contains the call, in brackets; empty if there is none.
 pub(super) fn group(number: libc::c_long) -> &'static str {
     let has = |group: &[Call]| group.iter().any(|(_, call)| *call == number);
     match number {

@@ -1,10 +1,10 @@
-//! Plugins that have a loop of their own: the same tests, and what is theirs alone.
+//! Plugins that have a loop of their own: the tests of both forms, and tests of this form alone.
 
 use std::path::PathBuf;
 
 use crate::lab::Lab;
 
-/// How one that hangs ends once the daemon is gone: by SIGABRT.
+/// Exit status of a plugin that hangs when the daemon is gone: SIGABRT.
 pub const HUNG: i32 = -6;
 
 pub fn probe(lab: &Lab) -> PathBuf {

@@ -1,4 +1,5 @@
-//! What plugins with a loop of their own do otherwise than those in C: configuration, scopes, panics, threads.
+//! Behaviour of plugins with a loop of their own that differs from plugins in C: configuration, scopes, panics,
+//! threads.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -21,7 +22,7 @@ fn started(lab: &Lab, toml: &str) -> Host {
     Host::started(&lab.example("probe"), &load("probe"), toml)
 }
 
-/// One that says in its folder how it ends.
+/// Started plugin that notes in its folder how it ends.
 fn started_in(lab: &Lab, folder: &Path) -> Host {
     let folder = folder.to_str().unwrap();
     let load = Load {
@@ -135,7 +136,7 @@ fn a_panic_ends_the_process_and_nothing_is_called_again() {
     host.log("panicked at");
     assert_eq!(host.ended(), BROKEN);
     assert!(!folder.join("stopped").exists() && !folder.join("destroyed").exists());
-    // in a function that is waited for
+    // a panic in a function whose result is awaited
     let mut host = Host::spawn(&lab.example("probe"), &load("probe"));
     host.loaded().unwrap();
     let refused = host.configure("panic_in_read = 1", false);

@@ -1,4 +1,4 @@
-//! Whose configuration a plugin takes that runs as root.
+//! Configurations that a plugin accepts which runs as root.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ fn text(name: &str) -> String {
     format!("state_dir = \"/{name}\"")
 }
 
-/// Started with a file that says `text("first")`.
+/// Worker whose file contains `text("first")`.
 fn loaded(lab: &Lab) -> Host {
     let load = Load {
         root: true,
@@ -53,7 +53,7 @@ fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
     assert!(why.contains("probe.toml: reload"), "{why}");
     assert_eq!(host.configure(&text("first"), false).status, 0);
     assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
-    // the test's daemon names none
+    // the test's daemon names no folder
     let folder = lab.state().display().to_string();
     assert_eq!(host.query("folder").text("value"), folder);
     let file = lab.dir.join("probe.toml");
