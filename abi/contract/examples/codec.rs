@@ -1,5 +1,5 @@
-//! What the form of the messages costs: bytes, and nanoseconds to write and read them, with postcard, which has no keys,
-//! beside it. `cargo run --release -p spared-contract --example codec`
+//! Measures the encoding of messages: bytes, and nanoseconds to write and read them, compared with postcard, which has
+//! no keys. `cargo run --release -p spared-contract --example codec`
 #![allow(clippy::unwrap_used, reason = "an example that cannot go on fails")]
 
 use std::hint::black_box;
@@ -54,7 +54,7 @@ fn measure<M: Message + Serialize + DeserializeOwned>(name: &str, message: &M) {
     );
 }
 
-/// Nanoseconds of the fastest of many rounds of a hundred.
+/// Nanoseconds of one execution, in the fastest of many rounds of a hundred.
 fn time(work: impl Fn()) -> u128 {
     let began = Instant::now();
     let mut least = u128::MAX;

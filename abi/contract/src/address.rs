@@ -1,4 +1,4 @@
-//! Addresses in the form of the C interface: a family, and octets in network order.
+//! Addresses in the form of the C interface: family, and octets in network order.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use crate::codec::Malformed;
 use crate::schema::Shape;
 
 impl Family {
-    /// 4 or 6.
+    /// Number of the family, 4 or 6.
     pub fn to_raw(self) -> u32 {
         match self {
             Self::V4 => 4,
@@ -16,7 +16,7 @@ impl Family {
         }
     }
 
-    /// The family of 4 or 6.
+    /// Family with the number 4 or 6.
     pub fn from_raw(number: u32) -> Option<Self> {
         match number {
             4 => Some(Self::V4),
@@ -26,7 +26,7 @@ impl Family {
     }
 }
 
-/// A claim of a family that is unknown here is refused: nothing could install it.
+/// Encoding of a family. A claim with an unknown family is refused, because nothing could install it.
 impl Wire for Family {
     fn write(&self, writer: &mut Writer) {
         writer.number(self.to_raw().into());
@@ -55,7 +55,7 @@ impl Wire for Family {
     }
 }
 
-/// Family and octets of an address; IPv4 in the first four.
+/// Family and octets of an address. IPv4 uses the first four octets.
 pub fn to_raw(address: IpAddr) -> (u32, [u8; 16]) {
     match address {
         IpAddr::V4(address) => {
@@ -67,7 +67,7 @@ pub fn to_raw(address: IpAddr) -> (u32, [u8; 16]) {
     }
 }
 
-/// The address of a family and octets; None of an unknown family.
+/// Address with this family and these octets; None if the family is unknown.
 pub fn from_raw(family: u32, octets: [u8; 16]) -> Option<IpAddr> {
     Some(match Family::from_raw(family)? {
         Family::V4 => {

@@ -1,4 +1,4 @@
-//! Why a group has its role, as a kind with numbers.
+//! Reason why a group has its role, as a kind with numbers.
 
 use serde::{Deserialize, Serialize};
 use spared_abi as abi;
@@ -116,7 +116,7 @@ record! {
 }
 
 impl Cause {
-    /// A cause of this kind, without further fields.
+    /// Creates a cause of this kind, without further fields.
     pub fn of(kind: CauseKind) -> Self {
         Self {
             kind,
@@ -124,7 +124,7 @@ impl Cause {
         }
     }
 
-    /// The form of the C interface, which points to the texts of this one.
+    /// Converts to the form of the C interface, which points to the texts of this value.
     pub fn to_raw(&self) -> abi::Cause {
         abi::Cause {
             size: size_of::<abi::Cause>() as u32,
@@ -140,7 +140,7 @@ impl Cause {
         }
     }
 
-    /// The cause of a form of the C interface, whose texts were read.
+    /// Converts from the form of the C interface, whose texts were read before.
     pub fn from_raw(raw: &abi::Cause, peer: String, interface: String, text: String) -> Self {
         Self {
             kind: raw.kind.into(),
@@ -154,7 +154,7 @@ impl Cause {
         }
     }
 
-    /// A cause with a text, alone or in addition to its kind.
+    /// Creates a cause with a text, alone or in addition to its kind.
     pub fn new(kind: CauseKind, text: impl Into<String>) -> Self {
         Self {
             kind,
@@ -163,22 +163,22 @@ impl Cause {
         }
     }
 
-    /// The group moved by a switchover.
+    /// Returns true if the group moved by a switchover.
     pub fn is_by_switchover(&self) -> bool {
         self.kind == CauseKind::Switchover || self.has(abi::CAUSE_BY_SWITCHOVER)
     }
 
-    /// The node that says this has switched over to the peer, not the peer to it.
+    /// Returns true if the node that reports this has switched over to the peer, not the peer to it.
     pub fn gives_away(&self, role: Role) -> bool {
         role != Role::Active && self.has(abi::CAUSE_BY_SWITCHOVER)
     }
 
-    /// A flag of `flags` is set.
+    /// Returns true if a flag of `flags` is set.
     pub fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
-    /// The word for programs: `REASON=` in the journal.
+    /// Word for programs: `REASON=` in the journal.
     pub fn reason(&self, role: Role) -> &'static str {
         if self.is_by_switchover() {
             return "switchover";
@@ -232,7 +232,7 @@ impl Cause {
         }
     }
 
-    /// True if the node that is active by this cause is the fitter one; None: both are equally fit.
+    /// Returns true if the node that is active by this cause is the fitter one; None if both are equally fit.
     pub fn is_fitter(&self, role: Role) -> Option<bool> {
         let (active, backup) = match role {
             Role::Active => (self.own, self.theirs),

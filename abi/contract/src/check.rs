@@ -1,16 +1,16 @@
-//! Bounds of a check, of which plugin.h tells in words.
+//! Limits of a check, which plugin.h describes in words.
 
-/// Bytes of a check's name.
+/// Maximum bytes of a check's name.
 pub const NAME_MAX: usize = 64;
-/// Greatest weight of a check.
+/// Maximum weight of a check.
 pub const WEIGHT_MAX: u32 = 9999;
-/// State of a check that is good.
+/// State of a good check.
 pub const STATE_MAX: u32 = 100;
 
-/// Whether a check may have this name.
+/// Checks that a check may have this name.
 ///
 /// # Errors
-/// Why not.
+/// The reason why it may not.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if !(1..=NAME_MAX).contains(&name.len()) {
         return Err("a check's name has 1-64 bytes of UTF-8");
@@ -21,15 +21,15 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether a check may have this state: 0-100, not known yet, or lost by a failover.
+/// Returns true if a check may have this state: 0-100, not known yet, or lost by a failover.
 pub fn is_state(state: u32) -> bool {
     state <= STATE_MAX || matches!(state, spared_abi::CHECK_UNKNOWN | spared_abi::CHECK_LOSES)
 }
 
-/// Whether a check may be reported so.
+/// Checks that a check may be reported with these values.
 ///
 /// # Errors
-/// Why not.
+/// The reason why it may not.
 pub fn fits(name: &str, weight: u32, state: u32) -> Result<(), String> {
     check_name(name)?;
     if weight > WEIGHT_MAX {

@@ -1,4 +1,4 @@
-//! What a group claims.
+//! Claims of a group.
 
 use std::net::IpAddr;
 

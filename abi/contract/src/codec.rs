@@ -1,34 +1,34 @@
-//! How a message is written as a record: here and nowhere else.
+//! Encoding of messages as records. No other place encodes them.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Largest record in bytes. A longer one is an error of the sender, and is not sent.
+/// Maximum bytes of a record. A longer one is an error of the sender, and is not sent.
 pub const MESSAGE_MAX: usize = 192 * 1024;
 
-/// A message that travels as one record. Between programs of one build that is postcard, which carries no version; messages
-/// to plugins and from them are CBOR, which other versions can read.
+/// Message that is sent as one record. Programs of one build use postcard, which carries no version. Messages to and
+/// from plugins are CBOR, which other versions can read.
 pub trait Message: Serialize + DeserializeOwned {
-    /// The message as a record, of any length.
+    /// Encodes the message as a record, of any length.
     ///
     /// # Errors
-    /// It has no encoding.
+    /// The message has no encoding.
     fn encode(&self) -> Result<Vec<u8>, Malformed> {
         postcard::to_stdvec(self).map_err(|error| Malformed(Fault::Postcard(error)))
     }
 
-    /// The message in a record.
+    /// Decodes the message in a record.
     ///
     /// # Errors
-    /// The record is no such message.
+    /// The record is not such a message.
     fn decode(record: &[u8]) -> Result<Self, Malformed> {
         postcard::from_bytes(record).map_err(|error| Malformed(Fault::Postcard(error)))
     }
 }
 
-/// Why a record is no message, or a message has no record.
+/// Reason why a record is not a message, or a message has no record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(Fault);
 
@@ -56,7 +56,7 @@ impl Malformed {
         Self(Fault::Unknown { kind, whose })
     }
 
-    /// Names what is wrong, unless a part of it is named.
+    /// Names the part of the message with the fault, unless a smaller part is named already.
     pub(crate) fn of(mut self, of: &'static str) -> Self {
         if let Fault::Cbor { name, .. } = &mut self.0 {
             name.get_or_insert(of);

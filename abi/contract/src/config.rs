@@ -1,4 +1,4 @@
-//! What belongs to the configuration of a plugin.
+//! Types that belong to the configuration of a plugin.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ record! {
 }
 
 impl Failure {
-    /// A failure that concerns no single key.
+    /// Creates a failure that concerns no single key.
     pub fn of_whole(why: impl Into<String>) -> Self {
         Self {
             key: String::new(),

@@ -9,14 +9,14 @@ use crate::cbor::{Reader, Wire, Writer};
 use crate::codec::Malformed;
 use crate::schema::Shape;
 
-/// Nesting of tables and lists in a configuration; the table of the file is the first.
+/// Maximum nesting of tables and lists in a configuration. The table of the file counts as the first level.
 pub const TABLE_DEPTH_MAX: u32 = 32;
 
-/// A table of a configuration: values by name.
+/// Table of a configuration: values by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigTable(pub BTreeMap<String, ConfigValue>);
 
-/// A value of a configuration.
+/// Value of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigValue {
     /// `true` or `false`.
@@ -33,7 +33,7 @@ pub enum ConfigValue {
     Table(ConfigTable),
 }
 
-/// A number with a fraction, which is equal to one with the same bits. There is one that is no number, without a sign.
+/// Number with a fraction. Two are equal if their bits are. There is only one NaN, without a sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Float(u64);
 
@@ -51,7 +51,7 @@ impl From<Float> for f64 {
 }
 
 impl ConfigTable {
-    /// Bytes that it takes in a message.
+    /// Number of bytes that the table takes in a message.
     pub fn size(&self) -> usize {
         Writer::size_of(self)
     }
@@ -60,7 +60,7 @@ impl ConfigTable {
 impl Wire for ConfigTable {
     fn write(&self, writer: &mut Writer) {
         let mut entries: Vec<(&String, &ConfigValue)> = self.0.iter().collect();
-        // as RFC 8949 §4.2.1 says: by the encoded key, whose first byte has its length
+        // sorted by the encoded key, as RFC 8949 §4.2.1 requires; its first byte contains its length
         entries.sort_by_key(|(name, _)| (name.len(), name.as_bytes()));
         writer.map(entries.len());
         for (name, value) in entries {

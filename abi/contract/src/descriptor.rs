@@ -1,4 +1,4 @@
-//! The plain data of a plugin's descriptor.
+//! Plain data of a plugin's descriptor.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ record! {
 }
 
 impl Descriptor {
-    /// The verb of a query, by its first word; the empty verb if it has none.
+    /// Verb of a query, by its first word; the empty verb if there is no word.
     pub fn verb(&self, argv: &[String]) -> Option<&Verb> {
         let word = argv.first().map_or("", String::as_str);
         self.verbs.iter().find(|verb| verb.word == word)

@@ -43,7 +43,7 @@ record! {
     }
 }
 
-/// What counts until the daemon has said anything.
+/// Values until the daemon has sent any.
 impl Default for Directive {
     fn default() -> Self {
         Self {
@@ -80,7 +80,7 @@ flags! {
 }
 
 impl Directive {
-    /// The form of the C interface, which points to the texts of this one.
+    /// Converts to the form of the C interface, which points to the texts of this value.
     pub fn to_raw(&self) -> abi::Directive {
         let of_peer = match self.peer_quality {
             Some(_) => abi::DIRECTIVE_PEER,
@@ -98,7 +98,7 @@ impl Directive {
         }
     }
 
-    /// The directive of a form of the C interface, whose texts were read.
+    /// Converts from the form of the C interface, whose texts were read before.
     pub fn from_raw(raw: &abi::Directive, group: String, why: String) -> Self {
         let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
         let is_of_peer = raw.flags & abi::DIRECTIVE_PEER != 0;
@@ -114,12 +114,12 @@ impl Directive {
         directive
     }
 
-    /// Forced active, and not in maintenance, which overrules that.
+    /// Returns true if the node is forced active and not in maintenance, which overrules that.
     pub fn is_forced_active(&self) -> bool {
         self.forced == Forced::Active && !self.stands_aside()
     }
 
-    /// In maintenance or forced backup: this node serves only if nobody else does.
+    /// Returns true in maintenance or if forced backup: this node serves only if nobody else does.
     pub fn stands_aside(&self) -> bool {
         self.maintenance || self.forced == Forced::Backup
     }

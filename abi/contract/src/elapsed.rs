@@ -1,8 +1,8 @@
-//! Times in sentences.
+//! Writes times in sentences.
 
 use std::fmt;
 
-/// Nanoseconds in readable form: "0.3 ms", "303 ms", "12.4 s".
+/// Nanoseconds, printed in readable form: "0.3 ms", "303 ms", "12.4 s".
 #[derive(Clone, Copy, Debug)]
 pub struct Elapsed(pub u64);
 

@@ -74,7 +74,7 @@ named! {
 }
 
 impl InterfaceEvent {
-    /// The addresses in the form of the C interface.
+    /// Converts the addresses to the form of the C interface.
     pub fn raw_addresses(&self) -> Vec<abi::OwnAddress> {
         let raw = |(address, prefix): &(IpAddr, u8)| {
             let (family, octets) = address::to_raw(*address);
@@ -89,7 +89,7 @@ impl InterfaceEvent {
         self.addresses.iter().map(raw).collect()
     }
 
-    /// The form of the C interface, which points to the name of this one and to these arrays.
+    /// Converts to the form of the C interface, which points to the name of this value and to these arrays.
     pub fn to_raw(
         &self,
         addresses: &[abi::OwnAddress],
@@ -110,7 +110,7 @@ impl InterfaceEvent {
         }
     }
 
-    /// The event of a form of the C interface, whose name and arrays were read.
+    /// Converts from the form of the C interface, whose name and arrays were read before.
     pub fn from_raw<'a>(
         raw: &abi::InterfaceEvent,
         name: String,
@@ -136,10 +136,10 @@ impl InterfaceEvent {
     }
 }
 
-/// The kernel's rule for the name of an interface.
+/// Checks a name by the kernel's rules for names of interfaces.
 ///
 /// # Errors
-/// It is not one.
+/// The name is invalid.
 pub fn check_interface(name: &str) -> Result<(), String> {
     let fits = (1..16).contains(&name.len())
         && name != "."

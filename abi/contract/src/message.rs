@@ -1,6 +1,6 @@
-//! The messages to a plugin and from it. Rules of order and time are in `abi/RULES.md`.
+//! The messages to a plugin and from it. `abi/RULES.md` has the rules of order and time.
 //!
-//! Descriptors travel beside [`ToPlugin::Interface`], in the order of its `sockets`, [`ToPlugin::Channel`] and
+//! Descriptors come with [`ToPlugin::Interface`], in the order of its `sockets`, and with [`ToPlugin::Channel`] and
 //! [`ToPlugin::Partner`].
 
 use crate::cbor;
@@ -11,7 +11,7 @@ use crate::{
     LogLevel, PairStatus, Publication, Role, RoleEvent, Row, Scope, Surroundings,
 };
 
-/// How long a worker waits for the answer to a [`Call`] before the callback sees -ETIMEDOUT.
+/// Time in ms for which a worker waits for the answer to a [`Call`] before the callback gets -ETIMEDOUT.
 pub const CALL_TIMEOUT_MS: u64 = 100;
 
 messages! {

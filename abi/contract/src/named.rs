@@ -1,8 +1,9 @@
-//! Numbers and bits of the C header and of messages: each stands once, as the constant of the header, and is read and
-//! written by what these macros make of it.
+//! Defines numbers and bits that the C header and messages share. Each is written once, as the constant of the header;
+//! these macros build the code that reads and writes it.
 
-/// Defines an enum whose values have numbers in the C header and in messages, and what an unknown number is: a variant
-/// that keeps it (`else`), one of those with a name (`unknown is`), or nothing, and then it is no [`Wire`].
+/// Defines an enum whose values have numbers in the C header and in messages. It also defines the meaning of an unknown
+/// number: a variant that keeps it (`else`), a variant with a name (`unknown is`), or none, and then the enum is no
+/// [`Wire`].
 macro_rules! named {
     (
         $(#[doc = $doc:literal])+
@@ -40,7 +41,7 @@ macro_rules! named {
             #[cfg(test)]
             pub(crate) const CONSTANTS: &[&str] = &[$(stringify!($constant),)+];
 
-            /// Its number.
+            /// Number of the value.
             pub const fn to_raw(self) -> u32 {
                 match self {
                     $(Self::$variant => spared_abi::$constant,)+
@@ -48,7 +49,7 @@ macro_rules! named {
                 }
             }
 
-            /// The value with this number; None if it has no name here.
+            /// Value with this number; None if the number has no name here.
             pub const fn from_raw(number: u32) -> Option<Self> {
                 match number {
                     $(spared_abi::$constant => Some(Self::$variant),)+
@@ -56,7 +57,7 @@ macro_rules! named {
                 }
             }
 
-            /// Its form in the schema.
+            /// Form of the type in the schema.
             pub(crate) fn names() -> crate::schema::Shape {
                 crate::schema::Shape::Named {
                     name: stringify!($name),
@@ -89,7 +90,7 @@ macro_rules! named {
 }
 pub(crate) use named;
 
-/// What numbers are that have no name.
+/// Implements reading for a type whose unknown numbers become `$unknown`.
 macro_rules! read_by_number {
     ($name:ident, $number:ident => $unknown:expr) => {
         impl From<u32> for $name {
@@ -107,7 +108,7 @@ macro_rules! read_by_number {
                 reader.named().map(Self::from)
             }
 
-            /// The one with the number 0.
+            /// Value with the number 0.
             fn absent() -> Option<Self> {
                 Self::from_raw(0)
             }
@@ -124,16 +125,16 @@ macro_rules! read_by_number {
 }
 pub(crate) use read_by_number;
 
-/// Defines which bit of the C interface each flag of a struct is.
+/// Defines the bit of the C interface for each flag of a struct.
 macro_rules! flags {
     ($type:ident { $($field:ident = $flag:ident,)+ }) => {
         impl $type {
-            /// Its flags as bits of the C interface.
+            /// Flags as bits of the C interface.
             pub fn to_flags(&self) -> u32 {
                 [$(u32::from(self.$field) * spared_abi::$flag),+].iter().sum()
             }
 
-            /// Sets its flags from bits of the C interface.
+            /// Sets the flags from bits of the C interface.
             pub fn set_flags(&mut self, bits: u32) {
                 $(self.$field = bits & spared_abi::$flag != 0;)+
             }
@@ -146,7 +147,7 @@ pub(crate) use flags;
 mod tests {
     use crate::{CauseKind, Forced, LogLevel, Role, Scope, SocketKind, Unit, VerdictWord};
 
-    /// Numbers of the header's constants that begin like this, by name.
+    /// Numbers of the header's constants with this prefix, by name.
     fn in_header(prefix: &str) -> Vec<(String, u32)> {
         let header = include_str!("../../include/spared/plugin.h");
         let lines = header.lines().filter_map(|line| {
@@ -161,7 +162,7 @@ mod tests {
         lines.collect()
     }
 
-    /// Each constant of the header is a value here, each value here a constant there, with one number.
+    /// Asserts that the constants of the header and the values of the type are the same, with the same numbers.
     macro_rules! agrees {
         ($type:ident, $prefix:literal $(, without $($flag:literal)+)?) => {
             let mut expected = in_header($prefix);

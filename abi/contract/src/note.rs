@@ -1,4 +1,4 @@
-//! The descriptor of a plugin, as it stands in its file: a note whose text is lines `key = value`.
+//! Reads the descriptor of a plugin in its file: a note whose text is lines `key = value`.
 //!
 //! | key | value |
 //! |---|---|
@@ -14,31 +14,31 @@
 //! | `asks`, `changes` | word of a query, its arguments and a summary, with tabs between them |
 //! | `partner` | plugin of this node with which it exchanges messages |
 //!
-//! The first four keys stand once, others as often as there are values. Unknown keys, flags and parts are refused: a
-//! host that does not know them would give the plugin too little.
+//! The first four keys occur once, other keys as often as there are values. Unknown keys, flags and parts are refused:
+//! a host that does not know them would give the plugin too few rights.
 
 use crate::{Descriptor, Verb};
 
-/// Section of the note.
+/// Name of the note's section.
 pub const SECTION: &str = ".note.spared";
-/// Owner of the note, with its NUL.
+/// Owner of the note, with its NUL byte.
 pub const NAME: &[u8] = b"spared\0";
 /// Type of the note.
 pub const TYPE: u32 = 1;
-/// Longest text.
+/// Maximum bytes of the text.
 pub const TEXT_MAX: usize = 4096;
 /// Version of the messages.
 pub const CONTRACT: u32 = 1;
 
-/// Longest value.
+/// Maximum bytes of a value.
 const VALUE_MAX: usize = 256;
-/// The most values of one key.
+/// Maximum number of values of one key.
 const VALUES_MAX: usize = 64;
 
-/// Reads the text of a note. `capability` gives the number of one by its name.
+/// Reads the text of a note. `capability` returns the number of a capability with this name.
 ///
 /// # Errors
-/// What is wrong, as "its descriptor ...".
+/// The fault, as "its descriptor ...".
 pub fn parse(text: &[u8], capability: impl Fn(&str) -> Option<u8>) -> Result<Descriptor, String> {
     if text.len() > TEXT_MAX {
         return Err(format!("its descriptor is longer than {TEXT_MAX} bytes"));

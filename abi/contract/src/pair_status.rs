@@ -34,7 +34,7 @@ named! {
 }
 
 impl VerdictWord {
-    /// As printed before a headline.
+    /// Word that is printed before a headline.
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -46,7 +46,7 @@ impl VerdictWord {
         }
     }
 
-    /// As in `probe` and the JSON.
+    /// Word that `probe` and the JSON contain.
     pub fn probe_word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -163,7 +163,7 @@ record! {
 }
 
 impl PairStatus {
-    /// The form of the C interface, which points to the texts of this one and to these arrays.
+    /// Converts to the form of the C interface, which points to the texts of this value and to these arrays.
     pub fn to_raw(
         &self,
         groups: &[abi::GroupStatus],
@@ -187,7 +187,7 @@ impl PairStatus {
 }
 
 impl GroupHeadline {
-    /// The form of the C interface, which points to the texts of this one.
+    /// Converts to the form of the C interface, which points to the texts of this value.
     pub fn to_raw(&self) -> abi::GroupStatus {
         abi::GroupStatus {
             size: size_of::<abi::GroupStatus>() as u32,
@@ -201,7 +201,7 @@ impl GroupHeadline {
 }
 
 impl FindingRecord {
-    /// The form of the C interface, which points to the texts of this one.
+    /// Converts to the form of the C interface, which points to the texts of this value.
     pub fn to_raw(&self) -> abi::Finding {
         abi::Finding {
             size: size_of::<abi::Finding>() as u32,
@@ -217,7 +217,7 @@ impl FindingRecord {
 }
 
 impl EventRecord {
-    /// The form of the C interface, which points to the texts of this one.
+    /// Converts to the form of the C interface, which points to the texts of this value.
     pub fn to_raw(&self) -> abi::Event {
         abi::Event {
             size: size_of::<abi::Event>() as u32,

@@ -1,4 +1,4 @@
-//! What an elector publishes.
+//! Role of a group, as its elector publishes it.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ record! {
 }
 
 impl Publication {
-    /// A role for this reason, which is not sent yet.
+    /// Creates a publication of this role and cause that is not sent yet.
     pub fn new(role: Role, cause: Cause) -> Self {
         Self {
             role,

@@ -1,7 +1,7 @@
-//! Structs and messages with the keys of their fields: from one definition come the type, its form in CBOR and its rule in
-//! the schema. A key is never used again.
+//! Defines structs and messages with the keys of their fields. From one definition come the type, its form in CBOR and
+//! its rule in the schema. A key is never used again.
 
-/// Defines a struct that is a map: `pub field: Type = key,`.
+/// Defines a struct that is encoded as a map: `pub field: Type = key,`.
 macro_rules! record {
     (
         $(#[doc = $doc:literal])+
@@ -59,9 +59,9 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// Defines messages with their kinds: `Kind(content: Type) = number,`, whose body is that of the content,
-/// `Kind { field: Type = key, } = number,`, or `Kind = number,`. A kind is never used again. `calls` names another such
-/// enum, whose messages have a number as key 0.
+/// Defines messages with their kinds: `Kind(content: Type) = number,`, whose body is that of the content, `Kind {
+/// field: Type = key, } = number,`, or `Kind = number,`. A kind is never used again. `calls` names another such enum,
+/// whose messages have a number as key 0.
 macro_rules! messages {
     (
         $(#[doc = $doc:literal])+
@@ -101,9 +101,9 @@ macro_rules! messages {
                     call: $calls,
                 },
             )?
-            /// A kind that is not known here: whoever gets it goes on without it.
+            /// Message of a kind that is unknown here: the receiver continues without it.
             Unknown {
-                /// Its number.
+                /// Number of the kind.
                 kind: u32,
             },
         }
@@ -222,7 +222,7 @@ macro_rules! field_path {
 }
 pub(crate) use field_path;
 
-/// Whether these keys ascend, as a sender writes them.
+/// Returns true if these keys ascend: a sender writes them in that order.
 #[allow(
     dead_code,
     reason = "Rust 1.85 does not count a use in an unnamed constant"

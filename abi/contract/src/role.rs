@@ -1,4 +1,4 @@
-//! Roles, and what an administrator forces.
+//! Roles, and roles that an administrator forces.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ named! {
 }
 
 impl Role {
-    /// As people write it.
+    /// Word for people.
     pub fn word(self) -> &'static str {
         match self {
             Self::Backup => "backup",
@@ -52,7 +52,7 @@ named! {
 }
 
 impl Forced {
-    /// As people write it.
+    /// Word for people.
     pub fn word(self) -> &'static str {
         match self {
             Self::No => "no",

@@ -1,4 +1,4 @@
-//! A group's role, as followers are told it.
+//! Role of a group, as its followers get it.
 
 use serde::{Deserialize, Serialize};
 use spared_abi as abi;
@@ -40,7 +40,7 @@ flags! {
 }
 
 impl RoleEvent {
-    /// The form of the C interface, which points to the texts of this one and to the cause.
+    /// Converts to the form of the C interface, which points to the texts of this value and to the cause.
     pub fn to_raw(&self, cause: &abi::Cause) -> abi::RoleEvent {
         abi::RoleEvent {
             size: size_of::<abi::RoleEvent>() as u32,
@@ -55,7 +55,7 @@ impl RoleEvent {
         }
     }
 
-    /// The event of a form of the C interface, whose texts and cause were read.
+    /// Converts from the form of the C interface, whose texts and cause were read before.
     pub fn from_raw(raw: &abi::RoleEvent, group: String, why: String, cause: Cause) -> Self {
         let role = |number| Role::from_raw(number).unwrap_or_default();
         let mut event = Self {

@@ -9,12 +9,12 @@ use crate::named::named;
 
 mod form;
 
-/// A row of the answer to a query.
+/// Row of the answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// Its key, as "virtual_router.lan2.state".
+    /// Key of the row, such as "virtual_router.lan2.state".
     pub key: String,
-    /// Its value.
+    /// Value of the row.
     pub value: Value,
 }
 
@@ -39,11 +39,11 @@ pub enum Value {
     ByteCounter(u64),
     /// A number that may be negative.
     Signed {
-        /// The number.
+        /// Number.
         number: i64,
-        /// Its unit; None: the key names it.
+        /// Unit; None if the key names it.
         unit: Option<Unit>,
-        /// It only rises.
+        /// True if the number only rises.
         counter: bool,
     },
 }
@@ -60,7 +60,7 @@ named! {
 }
 
 impl Value {
-    /// A number of the C interface, with its kind `ROW_*`.
+    /// Converts a number of the C interface, with its kind `ROW_*`.
     pub fn of_raw(kind: u32, number: u64) -> Self {
         let is_counter = kind & abi::ROW_COUNTER != 0;
         if kind & !abi::ROW_COUNTER == abi::ROW_BOOL {
@@ -76,7 +76,7 @@ impl Value {
         }
     }
 
-    /// A number of the C interface that may be negative, with its kind `ROW_*`.
+    /// Converts a number of the C interface that may be negative, with its kind `ROW_*`.
     pub fn of_raw_signed(kind: u32, number: i64) -> Self {
         Self::Signed {
             number,
@@ -94,7 +94,7 @@ impl Value {
         unit | (u32::from(self.is_counter()) * abi::ROW_COUNTER)
     }
 
-    /// Unit of a number; None: the key names it.
+    /// Unit of a number; None if the key names it.
     pub fn unit(&self) -> Option<Unit> {
         match self {
             Self::Time(_) | Self::TimeCounter(_) => Some(Unit::Ns),
@@ -104,7 +104,7 @@ impl Value {
         }
     }
 
-    /// A number that only rises.
+    /// Returns true for a number that only rises.
     pub fn is_counter(&self) -> bool {
         match self {
             Self::Counter(_) | Self::TimeCounter(_) | Self::ByteCounter(_) => true,
@@ -116,12 +116,12 @@ impl Value {
     }
 }
 
-// An unknown unit is shown as a plain number.
+// Unit of a kind. An unknown unit is shown as a plain number.
 fn unit_of(kind: u32) -> Option<Unit> {
     Unit::from_raw(kind & !abi::ROW_COUNTER)
 }
 
-/// A duration in nanoseconds, as messages and the C interface have it; the largest number if it is longer.
+/// Duration in nanoseconds, as in messages and in the C interface; the largest number if it is longer.
 pub fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

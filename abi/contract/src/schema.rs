@@ -1,4 +1,4 @@
-//! The form of all messages as data, and as the text of `abi/contract.cddl` (RFC 8610).
+//! Form of all messages as data, and as the text of `abi/contract.cddl` (RFC 8610).
 
 mod cddl;
 
@@ -10,46 +10,46 @@ pub use cddl::text;
 /// Form of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {
-    /// A type of CDDL, or a rule of the schema's own.
+    /// Type of CDDL, or a rule of the schema's own.
     Plain(&'static str),
-    /// A list of such values.
+    /// List of values of this form.
     List(Box<Self>),
-    /// A map without a name.
+    /// Map without a name.
     Map(Vec<Field>),
-    /// A map with a name.
+    /// Map with a name.
     Record {
         /// Name of the type.
         name: &'static str,
-        /// What it is.
+        /// Description of the type.
         docs: &'static [&'static str],
-        /// Its entries.
+        /// Entries of the map.
         fields: Vec<Field>,
     },
-    /// A number that stands for a name.
+    /// Number that stands for a name.
     Named {
         /// Name of the type.
         name: &'static str,
-        /// What it is.
+        /// Description of the type.
         docs: &'static [&'static str],
-        /// Names with their numbers and what they mean.
+        /// Names with their numbers and descriptions.
         values: Vec<(&'static str, u32, &'static [&'static str])>,
-        /// Another number is refused.
+        /// True if any other number is refused.
         is_closed: bool,
     },
 }
 
-/// An entry of a map.
+/// Entry of a map.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its key.
+    /// Key of the entry.
     pub key: u64,
-    /// Its name; empty in a pair.
+    /// Name of the entry; empty in a pair.
     pub name: &'static str,
-    /// What it is.
+    /// Description of the entry.
     pub docs: &'static [&'static str],
-    /// Its value.
+    /// Form of the value.
     pub shape: Shape,
-    /// It is always there.
+    /// True if the entry is always there.
     pub is_required: bool,
 }
 
@@ -65,21 +65,21 @@ impl Field {
     }
 }
 
-/// A kind of message.
+/// Kind of a message.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// Its number.
+    /// Number of the kind.
     pub number: u32,
-    /// Its name.
+    /// Name of the kind.
     pub name: &'static str,
-    /// What it is.
+    /// Description of the kind.
     pub docs: &'static [&'static str],
-    /// Its body: a map.
+    /// Form of the body, which is a map.
     pub body: Shape,
 }
 
 impl Kind {
-    /// The entries of its body.
+    /// Entries of the body.
     pub fn fields(&self) -> &[Field] {
         match &self.body {
             Shape::Map(fields) | Shape::Record { fields, .. } => fields,

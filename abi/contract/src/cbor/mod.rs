@@ -1,6 +1,6 @@
-//! The form of [`ToPlugin`](crate::ToPlugin) and [`FromPlugin`](crate::FromPlugin): CBOR (RFC 8949), as `abi/RULES.md`
-//! says under "Form of the messages". What a type looks like is said where it is defined, by `record!`, `messages!` or
-//! `named!`; here is what these are made of.
+//! Encoding of [`ToPlugin`](crate::ToPlugin) and [`FromPlugin`](crate::FromPlugin): CBOR (RFC 8949), as `abi/RULES.md`
+//! describes under "Form of the messages". The macros `record!`, `messages!` and `named!` define the form of each type;
+//! this module contains what they use.
 
 mod reader;
 mod values;
@@ -12,26 +12,26 @@ pub(crate) use writer::Writer;
 use crate::codec::Malformed;
 use crate::schema::{Kind, Shape};
 
-/// Nesting of maps, lists and tags.
+/// Maximum nesting of maps, lists and tags.
 pub const DEPTH_MAX: u32 = 8;
-/// Kinds with this bit must be understood: whoever does not know one refuses the record.
+/// Bit of kinds that must be understood: a receiver that does not know such a kind refuses the record.
 pub const MUST_UNDERSTAND: u32 = 1 << 31;
-/// Kinds of calls: key 0 of the body is a number, and an answer with that number follows, also to an unknown kind.
+/// Kinds of calls. Key 0 of the body is a number. An answer with that number follows, also for an unknown kind.
 pub const CALLS: std::ops::RangeInclusive<u32> = 0x100..=0x1ff;
 
-/// A value that has a form in CBOR.
+/// Value that has a form in CBOR.
 pub(crate) trait Wire: Sized {
     fn write(&self, writer: &mut Writer);
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 
-    /// What a key that is absent stands for: 0, false, nothing. None: the key is required.
+    /// Value of an absent key: 0, false, nothing. None if the key is required.
     fn absent() -> Option<Self>;
 
-    /// Whether it is what an absent key stands for, and is therefore not sent.
+    /// Returns true if the value is that of an absent key, so that it is not sent.
     fn is_absent(&self) -> bool;
 
-    /// Its form, for the schema.
+    /// Form of the type, for the schema.
     fn shape() -> Shape;
 }
 
@@ -43,21 +43,21 @@ pub(crate) trait Kinds: Sized {
 
     fn read_body(kind: u32, reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 
-    /// Its kinds, for the schema.
+    /// Kinds of the messages, for the schema.
     fn kinds() -> Vec<Kind>;
 }
 
-/// A message as a record.
+/// Encodes a message as a record.
 pub(crate) fn encode<M: Kinds>(message: &M) -> Vec<u8> {
     Writer::message(message.kind(), |writer| message.write_body(writer))
 }
 
-/// The message in a record.
+/// Decodes the message in a record.
 pub(crate) fn decode<M: Kinds>(record: &[u8]) -> Result<M, Malformed> {
     Reader::new(record).message(M::read_body)
 }
 
-/// The value of a key that was read or is absent.
+/// Value of a key that was read or is absent.
 pub(crate) fn present<T: Wire>(
     found: Option<T>,
     reader: &Reader<'_>,

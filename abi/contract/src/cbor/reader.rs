@@ -1,5 +1,5 @@
-//! Reads CBOR leniently: numbers of any width, keys in any order, unknown keys skipped. Lengths are definite, the nesting
-//! is bounded, and so is the memory that a record can take.
+//! Reads CBOR leniently: numbers of any width, keys in any order, unknown keys are skipped. Lengths must be definite.
+//! The nesting and the memory that a record can take are bounded.
 
 use minicbor::Decoder;
 use minicbor::data::Type;
@@ -9,19 +9,19 @@ use super::{DEPTH_MAX, MUST_UNDERSTAND, Wire};
 use crate::codec::Malformed;
 use crate::config_table::TABLE_DEPTH_MAX;
 
-/// Memory of lists in bytes for each byte of the record. A list of empty maps is one byte for each element.
+/// Maximum memory of lists in bytes, for each byte of the record. A list of empty maps has one byte for each element.
 const MEMORY_FACTOR: usize = 64;
-/// Elements for which a list has room before any is read: it may say that it has more than there are.
+/// Maximum number of elements for which memory is reserved before any is read: a list may announce more than it has.
 const ROOM: u64 = 16;
 
-/// A record that is being read.
+/// Record that is being read.
 pub(crate) struct Reader<'b> {
     decoder: Decoder<'b>,
     depth: u32,
     depth_max: u32,
-    /// Bytes that its lists may still take.
+    /// Bytes of memory that the record's lists may still take.
     memory: usize,
-    /// The next map is the body of a call, whose key 0 is its number.
+    /// True if the next map is the body of a call, whose key 0 is its number.
     is_call: bool,
     number: Option<u64>,
 }
@@ -38,7 +38,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The message that is the whole record, whose body `read` reads by its kind.
+    /// Reads the message that is the whole record. `read` reads the body according to its kind.
     pub(crate) fn message<T>(
         mut self,
         mut read: impl FnMut(u32, &mut Self) -> Result<T, Malformed>,
@@ -50,7 +50,7 @@ impl<'b> Reader<'b> {
                 (1, Some(kind)) if message.is_none() && body.is_none() => {
                     message = Some(read(kind, reader)?);
                 }
-                // the kind follows, and with it where a configuration begins
+                // the kind follows, and only the kind tells where a configuration begins
                 (1, None) if body.is_none() => {
                     body = Some(reader.decoder.position());
                     reader.up_to(DEPTH_MAX + TABLE_DEPTH_MAX, Self::skip)?;
@@ -74,7 +74,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// Passes over the body of a kind that is unknown here; `whose` names the program that would have to know it.
+    /// Skips the body of an unknown kind. `whose` names the program that would have to know the kind.
     pub(crate) fn unknown(&mut self, kind: u32, whose: &'static str) -> Result<(), Malformed> {
         if kind & MUST_UNDERSTAND != 0 {
             return Err(Malformed::unknown(kind, whose));
@@ -92,7 +92,7 @@ impl<'b> Reader<'b> {
         self.number.take().unwrap_or_default()
     }
 
-    /// Reads a map: `entry` reads the value of each key.
+    /// Reads a map. `entry` reads the value of each key.
     pub(crate) fn map(
         &mut self,
         mut entry: impl FnMut(&mut Self, u64) -> Result<(), Malformed>,
@@ -114,7 +114,7 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// The value of a known key.
+    /// Reads the value of a known key.
     pub(crate) fn field<T: Wire>(
         &mut self,
         field: &mut Option<T>,
@@ -139,7 +139,7 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// Reads a configuration, which may be nested deeper than all else.
+    /// Reads a configuration, whose nesting may be deeper than that of any other value.
     pub(crate) fn deeper<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, Malformed>,
@@ -158,7 +158,7 @@ impl<'b> Reader<'b> {
         read
     }
 
-    /// Reads a map with texts as keys, each entry of which takes this many bytes of memory.
+    /// Reads a map with texts as keys. Each entry takes this many bytes of memory.
     pub(crate) fn named_values(
         &mut self,
         memory: usize,
@@ -178,14 +178,14 @@ impl<'b> Reader<'b> {
         self.item("is no unsigned number", Decoder::u64)
     }
 
-    /// An unsigned number of a smaller type.
+    /// Reads an unsigned number of a smaller type.
     pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
         let at = self.decoder.position();
         let number = self.number()?;
         T::try_from(number).map_err(|_| Malformed::at(at, "is too large"))
     }
 
-    /// The number of a name.
+    /// Reads the number of a name.
     pub(crate) fn named(&mut self) -> Result<u32, Malformed> {
         self.small()
     }
@@ -215,7 +215,7 @@ impl<'b> Reader<'b> {
         self.item("is no CBOR", |decoder| decoder.datatype())
     }
 
-    /// Passes over a value, whatever it is.
+    /// Skips a value of any type.
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
         match self.next_type()? {
             Type::Map => self.skip_all(2, Decoder::map),
@@ -236,7 +236,7 @@ impl<'b> Reader<'b> {
         self.decoder.position()
     }
 
-    /// An error at this place.
+    /// Creates an error at this place.
     pub(crate) fn fault(&self, why: &'static str) -> Malformed {
         Malformed::at(self.decoder.position(), why)
     }
@@ -252,7 +252,7 @@ impl<'b> Reader<'b> {
         })
     }
 
-    /// Length of a map or a list, each element of which has a byte at least.
+    /// Reads the length of a map or a list, each element of which has at least one byte.
     fn length(
         &mut self,
         what: &'static str,

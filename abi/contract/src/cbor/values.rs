@@ -6,7 +6,7 @@ use super::{Reader, Wire, Writer};
 use crate::codec::Malformed;
 use crate::schema::{Field, Shape};
 
-/// Numbers without a sign, whose absence is 0.
+/// Implements `Wire` for numbers without a sign. An absent key means 0.
 macro_rules! numbers {
     ($($number:ty: $name:literal,)+) => {$(
         impl Wire for $number {
@@ -206,7 +206,7 @@ impl Wire for IpAddr {
     }
 }
 
-/// Two values that belong together: entries 0 and 1 of a map.
+/// Two values that belong together, as the entries 0 and 1 of a map.
 impl<A: Wire, B: Wire> Wire for (A, B) {
     fn write(&self, writer: &mut Writer) {
         let entries = usize::from(!self.0.is_absent()) + usize::from(!self.1.is_absent());

@@ -1,4 +1,4 @@
-//! Writes CBOR as RFC 8949 §4.2 wants it: shortest numbers, definite lengths, ascending keys.
+//! Writes CBOR as RFC 8949 §4.2 requires: shortest numbers, definite lengths, ascending keys.
 
 use std::convert::Infallible;
 
@@ -7,18 +7,18 @@ use minicbor::encode::Error;
 
 use super::Wire;
 
-/// Room for most messages.
+/// Initial capacity in bytes, which is enough for most messages.
 const USUAL_BYTES: usize = 128;
 
-/// A record that is being written.
+/// Record that is being written.
 pub(crate) struct Writer {
     encoder: Encoder<Vec<u8>>,
-    /// Number of a call, which is the first entry of the next map.
+    /// Number of a call, which becomes the first entry of the next map.
     number: Option<u64>,
 }
 
 impl Writer {
-    /// A message as a record. A body of which nothing is written is an empty map.
+    /// Writes a message as a record. A body without any entry is an empty map.
     pub(crate) fn message(kind: u32, write_body: impl FnOnce(&mut Self)) -> Vec<u8> {
         let mut writer = Self {
             encoder: Encoder::new(Vec::with_capacity(USUAL_BYTES)),
@@ -36,7 +36,7 @@ impl Writer {
         writer.encoder.into_writer()
     }
 
-    /// Bytes that a value takes.
+    /// Number of bytes that a value takes.
     pub(crate) fn size_of<T: Wire>(value: &T) -> usize {
         let mut writer = Self {
             encoder: Encoder::new(Vec::new()),
@@ -62,7 +62,7 @@ impl Writer {
         }
     }
 
-    /// An entry of a map, unless its value is what an absent key stands for.
+    /// Writes an entry of a map, unless its value is that of an absent key.
     pub(crate) fn entry<T: Wire>(&mut self, key: u64, value: &T) {
         if !value.is_absent() {
             self.number(key);
@@ -93,7 +93,7 @@ impl Writer {
         written(self.encoder.bytes(bytes));
     }
 
-    /// In eight bytes, whatever the number: one form for all readers.
+    /// Writes a number in eight bytes, whatever it is: all readers expect one form.
     pub(crate) fn float(&mut self, number: f64) {
         written(self.encoder.f64(number));
     }
@@ -103,7 +103,7 @@ impl Writer {
     }
 }
 
-/// Memory does not refuse bytes, as the type of the error says.
+/// Checks that nothing failed. Writing to memory cannot fail, as the type of the error shows.
 fn written<T>(outcome: Result<T, Error<Infallible>>) {
     debug_assert!(outcome.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Rows in CBOR: the value as it is, and beside it what sort of number it is.
+//! Rows in CBOR: the plain value, and next to it the kind of number that it is.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn unsigned(number: u64, unit: Option<Unit>, is_counter: bool) -> Value {
     }
 }
 
-/// A value without what is said of it.
+/// Value without its unit and kind.
 #[derive(Debug)]
 pub enum Bare {
     Text(String),
@@ -147,7 +147,7 @@ impl Wire for Bare {
     }
 }
 
-/// The number of a unit, or of one that is unknown here.
+/// Number of a unit, which may be unknown here.
 #[derive(Debug)]
 pub struct UnitNumber(u32);
 

@@ -1,4 +1,4 @@
-//! The schema as text.
+//! Writes the schema as text.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use crate::cbor::{CALLS, DEPTH_MAX, MUST_UNDERSTAND};
 use crate::codec::MESSAGE_MAX;
 use crate::config_table::TABLE_DEPTH_MAX;
 
-/// Columns of a comment.
+/// Maximum columns of a comment.
 const WIDTH: usize = 110;
 
-/// The text of `abi/contract.cddl`.
+/// Returns the text of `abi/contract.cddl`.
 pub fn text() -> String {
     let mut rules = Rules::default();
     rules.comment(
@@ -68,13 +68,13 @@ pub fn text() -> String {
 #[derive(Default)]
 struct Rules {
     text: String,
-    /// Types with names that need a rule, in the order in which they are mentioned.
+    /// Types with names that need a rule, in the order in which they are first used.
     wanted: Vec<Shape>,
     named: BTreeSet<&'static str>,
 }
 
 impl Rules {
-    /// All kinds of one direction.
+    /// Writes the rules of all kinds of one direction.
     fn envelope(&mut self, name: &str, docs: &str, kinds: &[Kind]) {
         self.line("");
         self.comment(0, docs);
@@ -99,7 +99,8 @@ impl Rules {
         }
     }
 
-    /// Kinds of later: a record of a kind that is known here is not taken for one of them.
+    /// Writes a rule for kinds of later versions. It excludes the numbers of known kinds, so that none of their records
+    /// matches it.
     fn unknown_kinds(&mut self, rule: &str, kinds: &[Kind]) {
         let mut known: Vec<u32> = kinds.iter().map(|kind| kind.number).collect();
         known.sort_unstable();
@@ -119,7 +120,7 @@ impl Rules {
         ));
     }
 
-    /// The types that are mentioned, and those that they mention.
+    /// Writes the rules of the types that are used, and of those that these use.
     fn types(&mut self) {
         let mut next = 0;
         while let Some(shape) = self.wanted.get(next).cloned() {
@@ -164,7 +165,7 @@ impl Rules {
         text + &format!("{space}unknown,\n")
     }
 
-    /// A type as it is mentioned.
+    /// Returns a type as other rules refer to it.
     fn form(&mut self, shape: &Shape) -> String {
         match shape {
             Shape::Plain(name) => (*name).to_owned(),
@@ -198,7 +199,7 @@ impl Rules {
     }
 }
 
-/// `VirtualRouterClaim` as `virtual-router-claim`.
+/// Converts a name such as `VirtualRouterClaim` to `virtual-router-claim`.
 fn kebab(name: &str) -> String {
     let mut text = String::new();
     for character in name.chars() {
@@ -210,7 +211,7 @@ fn kebab(name: &str) -> String {
     text
 }
 
-/// Documentation without the marks of rustdoc.
+/// Returns documentation without the marks of rustdoc.
 fn prose(docs: &[&str]) -> String {
     let text: Vec<&str> = docs.iter().map(|line| line.trim()).collect();
     let mut text = text.join(" ");

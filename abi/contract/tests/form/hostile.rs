@@ -1,4 +1,4 @@
-//! Records that no honest end sends: an error or a message, at once and in little memory.
+//! Records that no honest end sends. The result is an error or a message, at once and with little memory.
 
 use std::fmt::Debug;
 
@@ -44,7 +44,7 @@ fn a_record_that_is_cut_off_or_too_long_is_none_and_a_wrong_bit_is_no_panic() {
     damaged::<FromPlugin>(&schema::from_plugin());
 }
 
-/// Why this is no ping: bytes of the body, or after a part of the envelope.
+/// Reason why these bytes are not a ping.
 fn refused(bytes: &[u8]) -> String {
     ToPlugin::decode(bytes).unwrap_err().to_string()
 }
@@ -92,19 +92,19 @@ fn depths_and_lengths_without_end_are_refused() {
 
 #[test]
 fn a_list_of_nothing_takes_a_bounded_memory() {
-    // findings of a pair's status, each an empty map: 144 bytes for one
+    // findings in the status of a pair, each an empty map that takes 144 bytes of memory
     let count = 180_000_u32;
     let head = [&[0xa2, 0, 12, 1, 0xa1, 7, 0x9a][..], &count.to_be_bytes()].concat();
     let record = [&head[..], &vec![0xa0; count as usize]].concat();
     assert!(refused(&record).ends_with("has too many empty elements"));
 }
 
-/// A configuration whose only key has lists of lists, each of which is one more nesting.
+/// Decodes a configuration whose only key has nested lists, each of which is one more level.
 fn nested(lists: u32) -> Result<ToPlugin, Malformed> {
     let lists = vec![0x81; usize::try_from(lists - 1).unwrap()];
     let body = [&[0xa1, 1, 0xa1, 0x61, b'a'][..], &lists[..], &[0x80]].concat();
     let decoded = ToPlugin::decode(&[&[0xa2, 0, 1, 1][..], &body[..]].concat());
-    // the same if the kind comes last
+    // the result is the same if the kind comes last
     let other = ToPlugin::decode(&[&[0xa2, 1][..], &body[..], &[0, 1]].concat());
     assert_eq!(other.is_ok(), decoded.is_ok(), "{other:?}");
     decoded
@@ -112,7 +112,7 @@ fn nested(lists: u32) -> Result<ToPlugin, Malformed> {
 
 #[test]
 fn a_configuration_is_nested_deeper_than_all_else_and_not_without_end() {
-    // its table is the first
+    // the table of the configuration is the first level
     assert!(nested(TABLE_DEPTH_MAX - 1).is_ok());
     let error = nested(TABLE_DEPTH_MAX).unwrap_err().to_string();
     assert!(error.ends_with("is nested too deeply"), "{error}");

@@ -1,5 +1,5 @@
-//! The schema as another reader of CDDL and of CBOR takes it: schema, codec and golden bytes come from one definition,
-//! so that none of them shows a fault of the others.
+//! Checks schema and records with another reader of CDDL and of CBOR. Schema, codec and golden bytes come from one
+//! definition, so that none of them shows a fault of the others.
 
 use std::fmt::Debug;
 use std::fs;
@@ -16,7 +16,7 @@ use spared_contract::{FromPlugin, ToPlugin};
 use crate::tree::Tree;
 use crate::{hexadecimal, samples};
 
-/// The least number of 64 bits, which cddl-cat reads as a sign and a number that is too large.
+/// The least number of 64 bits. cddl-cat reads it as a sign and a number that is too large.
 const LEAST: &str = "-9223372036854775808..";
 
 struct Schema(BasicContext);
@@ -30,7 +30,7 @@ impl Schema {
         Self(BasicContext::new(flatten_from_str(&text).unwrap()))
     }
 
-    /// Why a record is not what a rule says.
+    /// Reason why a record does not match a rule; None if it does.
     fn refuses(&self, rule: &str, record: &[u8]) -> Option<String> {
         let value = match ciborium::from_reader::<ciborium::Value, _>(record) {
             Ok(value) => value,
@@ -41,7 +41,7 @@ impl Schema {
     }
 }
 
-/// Titles of the golden records, the rule of their direction, and their bytes.
+/// Golden records: title, rule of their direction, bytes.
 fn golden() -> Vec<(String, &'static str, Vec<u8>)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden.txt");
     let text = fs::read_to_string(file).unwrap();
@@ -115,7 +115,7 @@ fn others() -> [Tree; 9] {
     ]
 }
 
-/// A map without each of its entries, and with each of them as another value.
+/// Variants of a map: without each of its entries, and with another value in each of them.
 fn changed(_: &[Field], entries: &[(u64, Tree)]) -> Vec<Tree> {
     let mut all = Vec::new();
     for at in 0..entries.len() {
@@ -131,11 +131,11 @@ fn changed(_: &[Field], entries: &[(u64, Tree)]) -> Vec<Tree> {
     all
 }
 
-/// Rules between the keys of a map, which CDDL could only say in another form.
+/// Returns true for errors by rules between the keys of a map, which CDDL could express only in another form.
 fn is_beyond(error: &Malformed) -> bool {
     let error = error.to_string();
     let (of_loading, of_row) = ("Loaded at byte ", "Returned.rows at byte ");
-    // one of two keys, and not both; a number that may be negative has 63 bits
+    // one of two keys is required, and not both; a number that may be negative has 63 bits
     error.starts_with(of_loading) || error.starts_with(of_row) && error.ends_with("is too large")
 }
 

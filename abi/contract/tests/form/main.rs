@@ -1,7 +1,7 @@
-//! The form of the messages: the schema, golden bytes, and what a newer or an older end may send.
+//! Tests the form of the messages: the schema, golden bytes, and messages that a newer or older end may send.
 //!
-//! `BLESS=1 cargo test -p spared-contract --test form` writes `abi/contract.cddl` and `golden.txt` again. From the first
-//! release on their lines may only be added to.
+//! `BLESS=1 cargo test -p spared-contract --test form` writes `abi/contract.cddl` and `golden.txt` again. From the
+//! first release on, lines may only be added to them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod hostile;
@@ -19,12 +19,12 @@ use spared_contract::{FromPlugin, ToPlugin};
 
 use tree::Tree;
 
-/// A message of every kind with every key, and one with as few as possible: its name and its record.
+/// Sample messages of every kind, one with every key and one with as few keys as possible: their names and records.
 pub fn samples(kinds: &[Kind]) -> Vec<(String, Tree)> {
     let both = |kind: &Kind| {
         let envelope = |body| Tree::Map(vec![(0, Tree::Number(kind.number.into())), (1, body)]);
         let (full, few) = match kind.name {
-            // one of two, and never both
+            // either key is allowed, but not both
             "Loaded" => (
                 tree::without(&tree::full(&kind.body), 1),
                 tree::only(&kind.body, 1),
@@ -79,7 +79,7 @@ fn no_kind_and_no_name_comes_twice() {
     }
 }
 
-/// A record that is what its message is written as: the message.
+/// Decodes a record, asserts that the message is encoded as the same record, and returns the message.
 fn comes_back<M: Message + Debug>(name: &str, tree: &Tree) -> M {
     let record = tree.record();
     let message = M::decode(&record).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -87,7 +87,7 @@ fn comes_back<M: Message + Debug>(name: &str, tree: &Tree) -> M {
     message
 }
 
-/// Bytes that golden.txt has as digits.
+/// Bytes from their digits in golden.txt.
 pub fn hexadecimal(digits: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
     (0..digits.len()).step_by(2).map(byte).collect()

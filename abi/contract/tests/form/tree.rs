@@ -64,7 +64,8 @@ impl Tree {
         }
     }
 
-    /// Calls with each map in it and its form, which may be changed meanwhile.
+    /// Returns variants of the tree. `change` gets each map with the fields of its form, and returns variants of that
+    /// map.
     pub fn each_map(
         &self,
         shape: &Shape,
@@ -99,7 +100,7 @@ impl Tree {
     }
 }
 
-/// A value with every key in it.
+/// Value with every key in it.
 pub fn full(shape: &Shape) -> Tree {
     value("text", shape)
 }
@@ -126,7 +127,7 @@ fn value(name: &str, shape: &Shape) -> Tree {
     }
 }
 
-/// A configuration with a value of each type.
+/// Configuration with a value of each type.
 fn configuration() -> Tree {
     let interface = Tree::Table(vec![
         ("vrid", Tree::Number(50)),
@@ -168,7 +169,7 @@ fn fields_of(shape: &Shape) -> &[Field] {
     }
 }
 
-/// A map with the keys that it must have.
+/// Map with the required keys only.
 pub fn few(shape: &Shape) -> Tree {
     let required = fields_of(shape).iter().filter(|field| field.is_required);
     Tree::Map(
@@ -178,7 +179,7 @@ pub fn few(shape: &Shape) -> Tree {
     )
 }
 
-/// A map with one key.
+/// Map with one key.
 pub fn only(shape: &Shape, key: u64) -> Tree {
     let fields = fields_of(shape).iter().filter(|field| field.key == key);
     Tree::Map(
@@ -188,7 +189,7 @@ pub fn only(shape: &Shape, key: u64) -> Tree {
     )
 }
 
-/// A map without a key.
+/// Map without a key.
 pub fn without(map: &Tree, key: u64) -> Tree {
     match map {
         Tree::Map(entries) => Tree::Map(

@@ -1,4 +1,4 @@
-//! Messages of a newer end and of an older one.
+//! Tests messages of newer and older ends.
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use spared_contract::{Call, CauseKind, FromPlugin, Role, Scope, ToPlugin, Verdic
 use crate::tree::Tree;
 use crate::{comes_back, samples};
 
-/// The body of a sample, its kind and the envelope around another body.
+/// Bodies of the samples: name, form, kind, body.
 fn bodies(kinds: &[Kind]) -> Vec<(String, Shape, u32, Tree)> {
     let all = samples(kinds)
         .into_iter()
@@ -39,7 +39,7 @@ fn an_older_end<M: Message + Debug>(kinds: &[Kind]) {
             });
             each.collect()
         });
-        // the outermost map is changed first, as its drops are noted
+        // the outermost map is changed first, because the test notes what it drops
         for changed in all {
             let record = envelope(kind, changed.clone()).record();
             match M::decode(&record) {
@@ -93,7 +93,7 @@ fn a_key_of_a_newer_end_is_skipped_in_each_map() {
     a_newer_end::<FromPlugin>(&schema::from_plugin());
 }
 
-/// A message of a kind of later, which has a body that nobody knows.
+/// Message of a kind of a later version, with a body that nobody knows.
 fn later(kind: u32) -> Vec<u8> {
     let body = Tree::Map(vec![
         (0, Tree::Number(77)),
