@@ -1,9 +1,9 @@
-//! One timer that is kept at the next timeout of an engine.
+//! One timer, which is kept at the next timeout of an engine.
 
 use crate::Host;
 
-/// A timer of the host that stays at the time last passed to [`set`](Self::set). The host is called
-/// only when that time changes.
+/// Timer of the host that is kept at the time last passed to [`set`](Self::set). The host is called only when that time
+/// changes.
 ///
 /// ```ignore
 /// // after each event
@@ -23,7 +23,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// The timer `id`, not set yet. Nothing else may use this `id`.
+    /// Creates the timer `id`, not set yet. Nothing else may use this `id`.
     pub fn new(host: Host, id: u32) -> Self {
         Self {
             host,
@@ -32,8 +32,8 @@ impl Alarm {
         }
     }
 
-    /// Makes the host call [`Plugin::timer`](crate::Plugin::timer) at that monotonic time, or not
-    /// at all. If the host refuses, that is logged, and the next call tries again.
+    /// Makes the host call [`Plugin::timer`](crate::Plugin::timer) at this monotonic time in ns, or never. If the host
+    /// refuses, that is logged, and the next call retries.
     pub fn set(&mut self, at_ns: Option<u64>) {
         if at_ns == self.armed_ns {
             return;
@@ -50,7 +50,8 @@ impl Alarm {
         }
     }
 
-    /// To be called when the timer expired: the host no longer has it.
+    /// Notes that the timer has expired, so that the host no longer has it. Call it from
+    /// [`Plugin::timer`](crate::Plugin::timer).
     pub fn fired(&mut self) {
         self.armed_ns = None;
     }

@@ -1,4 +1,4 @@
-//! State of what a plugin watches, and quality of this node.
+//! Checks: the state of things that a plugin watches, which make up the quality of this node.
 
 use spared_abi as abi;
 
@@ -6,21 +6,21 @@ use crate::Error;
 use crate::error::check;
 use crate::host::Host;
 
-/// Something that is configured and not so.
+/// State that is not as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// Name, unique among the plugin's checks: the unit, the server, the table.
     pub thing: String,
-    /// What is wrong, in words that may stand in brackets.
+    /// Reason, as text that may stand in brackets.
     pub why: String,
-    /// False while the state is not known yet.
+    /// False while the state is unknown.
     pub is_known: bool,
-    /// It works here, and a failover loses it.
+    /// True if the thing works here and a failover loses it.
     pub is_loss: bool,
 }
 
 impl Trouble {
-    /// A trouble that is known.
+    /// Creates a trouble whose state is known.
     pub fn new(thing: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             thing: thing.into(),
@@ -30,7 +30,7 @@ impl Trouble {
         }
     }
 
-    /// Something that works here and ends with this node. `why` is a sentence without a full stop.
+    /// Creates a trouble for a thing that works here and ends with this node. `why` is a sentence without a full stop.
     pub fn loss(thing: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             is_loss: true,
@@ -38,7 +38,7 @@ impl Trouble {
         }
     }
 
-    /// A state that is not known yet.
+    /// Creates a trouble whose state is not known yet.
     pub fn unknown(thing: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             is_known: false,
@@ -47,17 +47,16 @@ impl Trouble {
     }
 }
 
-/// Reports checks; from [`Host::checks`].
+/// Handle that reports checks; from [`Host::checks`].
 #[derive(Clone, Copy, Debug)]
 pub struct Checks(pub(crate) Host);
 
 impl Checks {
-    /// Reports a check. `name` is unique in the plugin, 1-64 bytes; `weight` is 0-9999, and 0 if this
-    /// node is no less fit for it; `state` is 0 (failed) to 100 (good), [`abi::CHECK_UNKNOWN`] or
-    /// [`abi::CHECK_LOSES`].
+    /// Reports a check. `name` is unique in the plugin, 1-64 bytes. `weight` is 0-9999; with 0 the check does not make
+    /// this node less fit. `state` is 0 (failed) to 100 (good), [`abi::CHECK_UNKNOWN`] or [`abi::CHECK_LOSES`].
     ///
     /// # Errors
-    /// It is out of bounds; why is logged.
+    /// A value is out of bounds; the reason is logged.
     pub fn report(&self, name: &str, weight: u32, state: u32, why: &str) -> Result<(), Error> {
         let status = self.0.core().report_check(name, weight, state, why);
         check(&format!("report check {name}"), status)

@@ -10,100 +10,100 @@ use crate::{
 
 /// The decisions of a plugin, without I/O: events and times come in, actions go out.
 ///
-/// An engine does not block, read a clock or know the host, so that a test can run two engines
-/// against each other through days of faults. All times are of the host's monotonic clock, in ns.
+/// An engine does not block, read a clock or know the host. So a test can run two engines against each other through
+/// days of faults. All times are of the host's monotonic clock, in ns.
 ///
 /// A plugin without a peer implements only the first three methods.
 pub trait Engine {
-    /// An action to be performed: the argument of [`Io::perform`].
+    /// Action to perform: the argument of [`Io::perform`].
     type Action;
 
-    /// The time of [`next_timeout`](Self::next_timeout) has come.
+    /// Handles that the time of [`next_timeout`](Self::next_timeout) has come.
     fn handle_timeout(&mut self, now_ns: u64);
 
-    /// Next time at which [`handle_timeout`](Self::handle_timeout) is due; one in the past is due now.
+    /// Next time at which [`handle_timeout`](Self::handle_timeout) is due. A time in the past is due now.
     fn next_timeout(&self, now_ns: u64) -> Option<u64>;
 
-    /// Next action, in order. None: nothing to do for now.
+    /// Returns the next action, in order. None: there is nothing to do for now.
     fn poll_action(&mut self, now_ns: u64) -> Option<Self::Action>;
 
-    /// A group's role on this node; called by the default of [`Io::role`].
+    /// Handles a group's role on this node; the default of [`Io::role`] calls it.
     fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
         let _ = (now_ns, group, role);
     }
 
-    /// The peer plugin is connected, and knows nothing of earlier messages; `wire` is the highest
-    /// version that both support.
+    /// Handles that the peer plugin is connected. It knows nothing of earlier messages. `wire` is the highest version
+    /// that both support.
     fn handle_up(&mut self, now_ns: u64, wire: u32) {
         let _ = (now_ns, wire);
     }
 
-    /// The peer plugin is gone; messages that were sent may be lost.
+    /// Handles that the peer plugin is gone. Messages that were sent may be lost.
     fn handle_down(&mut self, now_ns: u64) {
         let _ = now_ns;
     }
 
-    /// A message from the peer plugin: untrusted bytes, in order, each once.
+    /// Handles a message from the peer plugin: untrusted bytes, in order, each once.
     ///
     /// # Errors
-    /// Why the message is dropped; logged at level "debug".
+    /// The reason why the message is dropped, logged at level "debug".
     fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
         let _ = (now_ns, message);
         Ok(())
     }
 
-    /// False delays the peer's next message, by up to 40 ms each: the channel fills and the peer has to
-    /// wait. For an engine that cannot apply messages as fast as they arrive.
+    /// Returns true if the engine can take a message. False delays the peer's next message, by up to 40 ms each: the
+    /// channel fills, and the peer has to wait. It is for an engine that cannot apply messages as fast as they arrive.
     fn wants_message(&self) -> bool {
         true
     }
 
-    /// Next message to the peer, the same until [`message_sent`](Self::message_sent). None: nothing
-    /// to send for now.
+    /// Returns the next message to the peer, the same one until [`message_sent`](Self::message_sent). None: there is
+    /// nothing to send for now.
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         let _ = now_ns;
         None
     }
 
-    /// The channel has taken the message of the last [`poll_message`](Self::poll_message).
+    /// Handles that the channel has taken the message of the last [`poll_message`](Self::poll_message).
     fn message_sent(&mut self, now_ns: u64) {
         let _ = now_ns;
     }
 
-    /// Whether this node holds all that a failover to it needs; if not, a sentence why
+    /// Returns `Ok` if this node holds all that a failover to it needs, or a sentence why not
     /// ([`PeerHandle::in_sync`](crate::PeerHandle::in_sync)). None: the runner reports nothing.
     fn in_sync(&self) -> Option<Result<(), String>> {
         None
     }
 
-    /// Everything that is configured and not so, in any role. The runner reports each as a check,
-    /// which `sparectl status` of both nodes lists, and withdraws it when it is no longer here. Leave
-    /// out what [`in_sync`](Self::in_sync) says already.
+    /// States that are not as configured, in any role. The runner reports each as a check, which `sparectl status` of
+    /// both nodes lists, and withdraws it when it is no longer here. Leave out states that [`in_sync`](Self::in_sync)
+    /// reports already.
     fn troubles(&self) -> Vec<Trouble> {
         Vec::new()
     }
 
-    /// Before a switchover, on the active node: send all that waits.
+    /// Begins to send all queued state to the peer. Called on the active node before a switchover.
     fn start_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         let _ = (now_ns, deadline_ns);
     }
 
-    /// Whether the peer has all of it, or is gone. Asked when there is no action and nothing to read.
+    /// Returns true if the peer has all of it, or is gone. Called when there is no action and nothing to read.
     fn is_drained(&self) -> bool {
         true
     }
 
-    /// Before addresses move to this node: apply all that was received.
+    /// Begins to apply all that was received. Called before addresses move to this node.
     fn start_settle(&mut self, now_ns: u64, deadline_ns: u64) {
         let _ = (now_ns, deadline_ns);
     }
 
-    /// Whether all of it is applied. Asked when there is no action and nothing to read.
+    /// Returns true if all of it is applied. Called when there is no action and nothing to read.
     fn is_settled(&self) -> bool {
         true
     }
 
-    /// Whether addresses may move before all of it is applied. Asked after each action.
+    /// Returns true if addresses may move before all of it is applied. Called after each action.
     fn is_settled_enough(&self, now_ns: u64) -> bool {
         let _ = now_ns;
         false
@@ -112,9 +112,9 @@ pub trait Engine {
 
 /// The I/O of a plugin, with its configuration: sockets, files, threads, and the host.
 ///
-/// Each callback of the host comes here first, together with the engine. Some defaults pass it on to
-/// the engine; a method of your own can read something first, and then passes it on itself. After the
-/// method has returned the engine's actions are performed: see [`Runner`](crate::Runner).
+/// Each callback of the host calls a method of this trait first, together with the engine. Some defaults pass the call
+/// on to the engine. A method of your own can read something first, and then has to pass the call on itself. After the
+/// method has returned, the engine's actions are performed: see [`Runner`](crate::Runner).
 ///
 /// ```
 /// use std::fs;
@@ -205,19 +205,18 @@ pub trait Engine {
 /// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer` and `local` of
 /// [`plugin!`](crate::plugin); the methods of a part that is not named there are not called.
 pub trait Io: Sized {
-    /// The configuration as the plugin uses it; `()` if it has none.
+    /// Configuration as the plugin uses it; `()` if it has none.
     type Settings: PartialEq;
-    /// The half that decides.
+    /// Half of the plugin that decides.
     type Engine: Engine;
 
-    /// Reads the plugin's file, without any side effect: as
-    /// [`Plugin::read`](crate::Plugin::read).
+    /// Reads the plugin's file, without any side effect, like [`Plugin::read`](crate::Plugin::read).
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Plugin::read`](crate::Plugin::read).
     fn read(config: &Config) -> Result<Self::Settings, Error>;
 
-    /// Begins the work: opens what is needed and makes the engine.
+    /// Begins the work: opens what is needed and creates the engine.
     ///
     /// # Errors
     /// The worker is restarted later.
@@ -250,7 +249,7 @@ pub trait Io: Sized {
     /// Performs one action of the engine. It must not block.
     ///
     /// # Errors
-    /// Are logged.
+    /// Errors are logged.
     fn perform(
         &mut self,
         engine: &mut Self::Engine,
@@ -261,47 +260,47 @@ pub trait Io: Sized {
         Ok(())
     }
 
-    /// Passes the engine one piece of what is being read, such as a dump from the kernel or the
-    /// result of a thread, and is called again until it returns false: nothing for now. No action
-    /// waits when it is called: what [`perform`](Self::perform) gathered can be done here at once.
+    /// Passes one piece of input to the engine, such as a part of a dump from the kernel or the result of a thread. It
+    /// is called again until it returns false, which means that there is nothing for now. All actions have been
+    /// performed when it is called, so what [`perform`](Self::perform) gathered can be done here at once.
     fn poll(&mut self, engine: &mut Self::Engine, now_ns: u64) -> bool {
         let _ = (engine, now_ns);
         false
     }
 
-    /// Time of a call of [`handle_timeout`](Self::handle_timeout) in addition to the engine's.
+    /// Time of a call of [`handle_timeout`](Self::handle_timeout), in addition to the engine's timeouts.
     fn next_timeout(&self) -> Option<u64> {
         None
     }
 
-    /// The time of the engine's `next_timeout` or of [`next_timeout`](Self::next_timeout) has come.
-    /// Packets that wait in sockets, and count even if this call is late, must be read before the
-    /// engine is told.
+    /// Handles that the time of the engine's `next_timeout` or of [`next_timeout`](Self::next_timeout) has come.
+    /// Packets that wait in sockets must be read before the engine is called, if they count even when this call is
+    /// late.
     fn handle_timeout(&mut self, engine: &mut Self::Engine, now_ns: u64) {
         engine.handle_timeout(now_ns);
     }
 
-    /// A descriptor given to [`Host::watch_fd`] is ready.
+    /// Handles that a descriptor given to [`Host::watch_fd`] is ready.
     fn fd(&mut self, engine: &mut Self::Engine, now_ns: u64, fd: RawFd, ready: Ready) {
         let _ = (engine, now_ns, fd, ready);
     }
 
-    /// A timer given to [`Host::timer`] expired; `u32::MAX` is the runner's own.
+    /// Handles that a timer given to [`Host::timer`] expired. The timer `u32::MAX` is the runner's own.
     fn timer(&mut self, engine: &mut Self::Engine, now_ns: u64, id: u32) {
         let _ = (engine, now_ns, id);
     }
 
-    /// A [`Waker`](crate::Waker) was used. [`poll`](Self::poll) follows, and is the place to pass on
-    /// the result of a thread.
+    /// Handles that a [`Waker`](crate::Waker) was used. [`poll`](Self::poll) follows, and should pass on the result of
+    /// a thread.
     fn woken(&mut self, engine: &mut Self::Engine, now_ns: u64) {
         let _ = (engine, now_ns);
     }
 
-    /// A group's role. A call that takes longer returns [`Progress::Pending`] and keeps the token (a
-    /// number, for engines); [`Host::done`] completes it, also before this has returned.
+    /// Handles a group's role. A call that takes longer returns [`Progress::Pending`] and keeps the token (a number,
+    /// for engines). [`Host::done`] completes it, even before this method has returned.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the failover goes on.
+    /// The plugin counts as degraded; the failover continues.
     fn role(
         &mut self,
         engine: &mut Self::Engine,
@@ -314,17 +313,17 @@ pub trait Io: Sized {
         Ok(Progress::Done)
     }
 
-    /// Before a switchover, on the active node; complete when [`Engine::is_drained`] is true.
+    /// Begins a drain on the active node before a switchover. It is complete when [`Engine::is_drained`] is true.
     fn drain(&mut self, engine: &mut Self::Engine, now_ns: u64, deadline_ns: u64) {
         engine.start_drain(now_ns, deadline_ns);
     }
 
-    /// Before addresses move to this node; complete when [`Engine::is_settled`] is true.
+    /// Begins to settle before addresses move to this node. This is complete when [`Engine::is_settled`] is true.
     fn settle(&mut self, engine: &mut Self::Engine, now_ns: u64, deadline_ns: u64) {
         engine.start_settle(now_ns, deadline_ns);
     }
 
-    /// State of an interface that is followed.
+    /// Handles the state of an interface that is followed.
     fn changed(
         &mut self,
         engine: &mut Self::Engine,
@@ -335,21 +334,21 @@ pub trait Io: Sized {
         let _ = (engine, now_ns, event, sockets);
     }
 
-    /// Other plugins of this node with which it exchanges messages, for the part `local`: as
+    /// Other plugins of this node with which this plugin exchanges messages, for the part `local`, like
     /// [`Local::PARTNERS`](crate::Local::PARTNERS). [`Host::local`] sends.
     const PARTNERS: &'static [crate::Partner] = &[];
 
-    /// A partner is connected: as [`Local::partner_up`](crate::Local::partner_up).
+    /// Handles that a partner is connected, like [`Local::partner_up`](crate::Local::partner_up).
     fn partner_up(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
         let _ = (engine, now_ns, partner);
     }
 
-    /// A partner is gone; messages that were sent may be lost.
+    /// Handles that a partner is gone. Messages that were sent may be lost.
     fn partner_down(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
         let _ = (engine, now_ns, partner);
     }
 
-    /// A message from a partner: as [`Local::partner_message`](crate::Local::partner_message).
+    /// Handles a message from a partner, like [`Local::partner_message`](crate::Local::partner_message).
     fn partner_message(
         &mut self,
         engine: &mut Self::Engine,
@@ -360,18 +359,18 @@ pub trait Io: Sized {
         let _ = (engine, now_ns, partner, message);
     }
 
-    /// There is room again for messages to a partner, once after [`SendError::Full`](crate::SendError).
+    /// Handles that there is room again for messages to a partner, once after [`SendError::Full`](crate::SendError).
     fn partner_writable(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
         let _ = (engine, now_ns, partner);
     }
 
-    /// The words of [`query`](Self::query); no other arrives.
+    /// Words that [`query`](Self::query) answers. It gets no other words.
     const VERBS: &'static [crate::Verb] = &[crate::Verb::ROWS, crate::Verb::STATUS];
 
-    /// Answers a query: as [`Query::query`](crate::Query::query).
+    /// Answers a query, like [`Query::query`](crate::Query::query).
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Query::query`](crate::Query::query).
     fn query(
         &mut self,
         engine: &mut Self::Engine,

@@ -1,4 +1,4 @@
-//! Errors of a plugin, grouped by whose fault it is.
+//! Errors of a plugin, grouped by whose fault they are.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use spared_abi as abi;
 
 use crate::config::Failure;
 
-/// The greatest errno of Linux.
+/// Greatest errno of Linux.
 const ERRNO_MAX: i32 = 4095;
 
 pub(crate) const EPERM: i32 = 1;
@@ -18,7 +18,7 @@ pub(crate) const EPROTO: i32 = 71;
 pub(crate) const EMSGSIZE: i32 = 90;
 pub(crate) const ENOTCONN: i32 = 107;
 
-/// Why a callback fails. The text reaches the administrator.
+/// Reason why a callback fails. The text reaches the administrator.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,26 +28,26 @@ pub enum Error {
     Peer(String),
     /// The kernel refused something.
     Kernel {
-        /// What was tried: "open a socket on lan2".
+        /// Attempted action, such as "open a socket on lan2".
         tried: String,
-        /// The kernel's answer.
+        /// Error of the kernel.
         source: io::Error,
     },
     /// The host refused something.
     Host {
-        /// What was tried: "set a timer".
+        /// Attempted action, such as "set a timer".
         tried: String,
         /// Positive errno.
         errno: i32,
     },
     /// A fault of the plugin itself.
     Plugin(String),
-    /// Invalid words of a query: the usage, in a line or more.
+    /// Invalid words of a query. The text is the usage, in one or more lines.
     Usage(String),
 }
 
 impl Error {
-    /// For `map_err`: `socket(...).map_err(Error::kernel("open a socket"))`.
+    /// Creates an error of the kernel, for `map_err`: `socket(...).map_err(Error::kernel("open a socket"))`.
     pub fn kernel<E: Into<io::Error>>(tried: impl Into<String>) -> impl FnOnce(E) -> Self {
         let tried = tried.into();
         |source| Self::Kernel {
@@ -56,7 +56,7 @@ impl Error {
         }
     }
 
-    /// One fault of the configuration.
+    /// Creates an error with one fault of the configuration.
     pub fn config(key: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Config(vec![Failure {
             key: key.into(),
@@ -72,7 +72,7 @@ impl Error {
             Self::Host { errno, .. } => *errno,
             Self::Plugin(_) => EPERM,
         };
-        // Kernel and Host can hold any number; one that is no errno is no status.
+        // Kernel and Host can hold any number. A number that is no errno must not become a status.
         match errno {
             1..=ERRNO_MAX => -errno,
             _ => -EIO,
@@ -125,7 +125,7 @@ impl From<Vec<Failure>> for Error {
     }
 }
 
-/// The status of a host function as a result.
+/// Converts the status of a host function to a result.
 pub(crate) fn check(tried: &str, status: abi::Status) -> Result<(), Error> {
     if status >= 0 {
         return Ok(());

@@ -1,7 +1,7 @@
-//! `plugin!`, which makes a library a plugin.
+//! The macro `plugin!`, which makes a library a plugin.
 
-/// Makes a type the plugin of this library: defines its descriptor, a note in the file, and the function
-/// `spared_plugin_main`, which runs it.
+/// Makes a type the plugin of this library. It defines the plugin's descriptor, a note in the file, and the function
+/// `spared_plugin_main`, which runs the plugin.
 ///
 /// ```ignore
 /// spared_sdk::plugin!(Vrrp {
@@ -19,7 +19,7 @@
 /// });
 /// ```
 ///
-/// The version is the crate's.
+/// The plugin's version is the crate's.
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ty {
@@ -67,7 +67,7 @@ macro_rules! plugin {
         pub static spared_plugin_note: $crate::run::Note<{ __SPARED_DESCRIPTOR.length() }> =
             __SPARED_DESCRIPTOR.note();
 
-        /// Runs the plugin; its worker calls it once, with the socket of the daemon.
+        /// Runs the plugin. Its worker calls this function once, with the socket of the daemon.
         #[doc(hidden)]
         #[unsafe(no_mangle)]
         pub extern "C" fn spared_plugin_main(socket: ::core::ffi::c_int) -> ::core::ffi::c_int {

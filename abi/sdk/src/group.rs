@@ -1,4 +1,4 @@
-//! Groups: what the plugin that decides roles asks for, and what others add.
+//! Groups: functions for the plugin that decides roles, and additions by other plugins.
 
 use spared_abi as abi;
 
@@ -12,26 +12,24 @@ use crate::{Error, Plugin};
 
 /// The part `groups`: the plugin decides roles.
 pub trait Groups: Plugin {
-    /// The daemon's directive for a group; the newest replaces all earlier ones.
+    /// Handles the daemon's directive for a group; the newest one replaces all earlier ones.
     fn directive(&mut self, directive: &Directive);
 }
 
-/// Declares groups and sets their roles; from [`Host::groups`].
+/// Handle that declares groups and sets their roles; from [`Host::groups`].
 #[derive(Clone, Copy, Debug)]
 pub struct GroupHandle(pub(crate) Host);
 
 impl GroupHandle {
-    /// Declares a group, or replaces all its claims. While it is active only the difference is
-    /// applied.
+    /// Declares a group, or replaces all its claims. While the group is active, only the difference is applied.
     ///
     /// # Errors
-    /// The daemon's, which has logged why.
+    /// The daemon's, which has logged the reason.
     pub fn claim(&self, group: &str, claims: &Claims) -> Result<(), Error> {
         only(self.claim_all(&[(group, Some(claims))]))
     }
 
-    /// Declares groups, replaces their claims, or withdraws those with None, in one call. One result
-    /// for each.
+    /// Declares groups, replaces their claims, or withdraws those with None, in one call. Returns one result for each.
     pub fn claim_all(&self, groups: &[(&str, Option<&Claims>)]) -> Vec<Result<(), Error>> {
         let what = |index: usize| format!("claim group {}", groups[index].0);
         results(self.0.core().claim(groups), what)
@@ -40,14 +38,13 @@ impl GroupHandle {
     /// Withdraws a group.
     ///
     /// # Errors
-    /// The daemon's, which has logged why.
+    /// The daemon's, which has logged the reason.
     pub fn withdraw(&self, group: &str) -> Result<(), Error> {
         only(self.claim_all(&[(group, None)]))
     }
 
-    /// Sets a group's role. Active returns when the fence is passing: advertise then. Backup returns
-    /// when it is blocking: send priority 0 then. The same role with another cause only replaces the
-    /// cause.
+    /// Sets a group's role. Active returns when the fence is passing: send adverts then. Backup returns when it is
+    /// blocking: send priority 0 then. The same role with another cause only replaces the cause.
     ///
     /// # Errors
     /// The daemon refused, or did not answer within 100 ms: the role is then backup.
@@ -56,7 +53,7 @@ impl GroupHandle {
         only(self.publish_all(&[(group, &publication)]))
     }
 
-    /// Sets the roles of groups in one call, each as [`publish`](Self::publish). One result for each.
+    /// Sets the roles of groups in one call, each like [`publish`](Self::publish). Returns one result for each.
     pub fn publish_all(&self, groups: &[(&str, &Publication)]) -> Vec<Result<(), Error>> {
         let what = |index: usize| {
             let (group, it) = groups[index];
@@ -65,11 +62,11 @@ impl GroupHandle {
         results(self.0.core().publish(groups), what)
     }
 
-    /// Publishes active once more, so that every fence lease is granted anew, also those that lapsed.
-    /// Read your sockets empty first: nobody else may be active.
+    /// Publishes active once more, so that every fence lease is granted again, including leases that lapsed. Read your
+    /// sockets until they are empty before: no other router may be active.
     ///
     /// # Errors
-    /// As of [`publish`](Self::publish).
+    /// As for [`publish`](Self::publish).
     pub fn reopen(&self, group: &str, cause: &Cause) -> Result<(), Error> {
         let publication = Publication {
             reopens: true,
@@ -91,23 +88,22 @@ impl GroupHandle {
     /// Announces the addresses again: at once, after 1 s and after 5 s.
     ///
     /// # Errors
-    /// The daemon's, which has logged why.
+    /// The daemon's, which has logged the reason.
     pub fn announce(&self, group: &str) -> Result<(), Error> {
         only(self.announce_all(&[group]))
     }
 
-    /// The same for several groups, in one call. One result for each.
+    /// Announces the addresses of several groups, in one call. Returns one result for each.
     pub fn announce_all(&self, groups: &[&str]) -> Vec<Result<(), Error>> {
         let what = |index: usize| format!("announce group {}", groups[index]);
         results(self.0.core().announce(groups), what)
     }
 
-    /// On the active node: requests a switchover to the peer, which is fitter. When followers have
-    /// drained and the peer is prepared, [`Directive::release`] is set.
+    /// Requests a switchover to the peer, which is fitter; for the active node. When followers have drained and the
+    /// peer is prepared, [`Directive::release`] is set.
     ///
     /// # Errors
-    /// One is under way, there is no link, or the daemon has logged why not: ask again some seconds
-    /// later.
+    /// A switchover is under way, there is no link, or the daemon has logged another reason. Retry some seconds later.
     pub fn switch_over(&self, group: &str, cause: &Cause) -> Result<(), Error> {
         let call = Call::SwitchOver {
             group: group.to_owned(),
@@ -120,17 +116,17 @@ impl GroupHandle {
     }
 }
 
-/// Adds addresses and routes to groups of the elector's; from [`Host::additions`].
+/// Handle that adds addresses and routes to groups of the elector; from [`Host::additions`].
 #[derive(Clone, Copy, Debug)]
 pub struct Additions(pub(crate) Host);
 
 impl Additions {
-    /// Adds addresses and routes to a group, in place of those that this plugin added before. They are
-    /// installed while the group is active, behind its fence; their [`AddressClaim::router`] is None.
-    /// Without any, what was added before is taken away.
+    /// Adds addresses and routes to a group, in place of those that this plugin added before. They are installed while
+    /// the group is active, behind its fence; their [`AddressClaim::router`] is None. With empty lists, earlier
+    /// additions are removed.
     ///
     /// # Errors
-    /// The plugin has not CAP_NET_ADMIN, or the daemon has logged why.
+    /// The plugin does not have CAP_NET_ADMIN, or the daemon has logged another reason.
     pub fn add(
         &self,
         group: &str,
@@ -150,7 +146,7 @@ impl Additions {
     }
 }
 
-/// Results of an array of elements.
+/// Results for the elements of an array.
 fn results(statuses: Vec<abi::Status>, what: impl Fn(usize) -> String) -> Vec<Result<(), Error>> {
     let statuses = statuses.into_iter().enumerate();
     statuses
@@ -158,7 +154,7 @@ fn results(statuses: Vec<abi::Status>, what: impl Fn(usize) -> String) -> Vec<Re
         .collect()
 }
 
-/// The result of an array of one element.
+/// Result for an array of one element.
 fn only(results: Vec<Result<(), Error>>) -> Result<(), Error> {
     results.into_iter().collect()
 }

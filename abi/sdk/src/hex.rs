@@ -1,11 +1,10 @@
 //! Bytes as hexadecimal text.
 //!
-//! Written here because crates read only pairs of digits ("01:02:ff"), and Kea and dnsmasq also write
-//! "1:2:ff".
+//! It is written here because crates read only pairs of digits ("01:02:ff"), but Kea and dnsmasq also write "1:2:ff".
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Two lower-case digits for each byte, with a text between them.
+/// Text with two lower-case digits for each byte, and `between` between them.
 ///
 /// ```
 /// use spared_sdk::hex;
@@ -35,12 +34,12 @@ pub fn write(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends one byte as two digits.
+/// Appends two digits for one byte.
 pub fn push(out: &mut Vec<u8>, byte: u8) {
     out.extend(digits(byte));
 }
 
-/// Reads `01:02:ff`, also `1:2:ff`; an empty text is no bytes.
+/// Reads `01:02:ff` or `1:2:ff`. An empty text has no bytes.
 pub fn parse(text: &[u8]) -> Option<Vec<u8>> {
     if text.is_empty() {
         return Some(Vec::new());
@@ -52,7 +51,7 @@ pub fn parse(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads one byte of one or two digits.
+/// Reads one byte, of one or two digits.
 pub fn byte(digits: &[u8]) -> Option<u8> {
     match *digits {
         [low] => digit(low),

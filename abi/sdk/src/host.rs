@@ -18,7 +18,7 @@ use crate::run::{Core, Outbound, clock};
 use crate::status::WatchHandle;
 use crate::{Error, Token, Value};
 
-/// The daemon. Copying it is free; it is for the plugin's thread only.
+/// Handle of the daemon. It is cheap to copy, and is for the plugin's thread only.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
     core: &'static Core,
@@ -33,19 +33,18 @@ impl Host {
         self.core
     }
 
-    /// Records an event for `sparectl events`: something that an administrator wants to find a week
-    /// later.
+    /// Records an event for `sparectl events`: something that an administrator wants to find a week later.
     pub fn event(&self, text: &str) {
         self.log(LogLevel::Event, text);
     }
 
-    /// Records an elector's event that another router is active too, or no longer is. `text` begins
-    /// with the group: `"office: 10.1.0.3 is active too"`.
+    /// Records an elector's event that another router is active as well, or no longer is. `text` begins with the group:
+    /// `"office: 10.1.0.3 is active too"`.
     pub fn conflict(&self, text: &str) {
         self.log(LogLevel::Conflict, text);
     }
 
-    /// A handle by which other threads request a call of [`Plugin::woken`](crate::Plugin::woken).
+    /// Returns a handle by which other threads request a call of [`Plugin::woken`](crate::Plugin::woken).
     pub fn waker(&self) -> Waker {
         Waker {
             outbound: &self.core.outbound,
@@ -56,37 +55,37 @@ impl Host {
     /// until [`unwatch_fd`](Self::unwatch_fd). Unwatch a descriptor before you close it.
     ///
     /// # Errors
-    /// The descriptor cannot be watched, or more than 4096 are.
+    /// The descriptor cannot be watched, or 4096 are watched already.
     pub fn watch_fd(&self, fd: RawFd, interest: Interest) -> Result<(), Error> {
         check("watch a descriptor", self.core.watch_fd(fd, interest.0))
     }
 
-    /// Stops watching a descriptor; one that is not watched is no error.
+    /// Stops watching a descriptor. If it is not watched, nothing happens.
     pub fn unwatch_fd(&self, fd: RawFd) {
         let _ = self.core.watch_fd(fd, 0);
     }
 
-    /// Makes the loop call [`Plugin::timer`](crate::Plugin::timer) once at a monotonic time; a second
-    /// call with the same `id` replaces the first. Allocates nothing if `id` was used before.
+    /// Makes the loop call [`Plugin::timer`](crate::Plugin::timer) once at a monotonic time in ns. A second call with
+    /// the same `id` replaces the first. Allocates nothing if `id` was used before.
     ///
     /// # Errors
-    /// More than 4096 timers.
+    /// There are 4096 timers already.
     pub fn timer(&self, id: u32, at_ns: u64) -> Result<(), Error> {
         check("set a timer", self.core.timer(id, at_ns))
     }
 
-    /// Cancels a timer; one that is not set is no error.
+    /// Cancels a timer. If it is not set, nothing happens.
     pub fn cancel_timer(&self, id: u32) {
         self.core.cancel_timer(id);
     }
 
-    /// `CLOCK_MONOTONIC` in ns.
+    /// Present time of `CLOCK_MONOTONIC` in ns.
     pub fn now(&self) -> u64 {
         clock::now_ns()
     }
 
-    /// Completes a callback that returned [`Progress::Pending`](crate::Progress::Pending), or is about
-    /// to. A stale token is ignored.
+    /// Completes a callback that returned [`Progress::Pending`](crate::Progress::Pending), or is about to return it. A
+    /// stale token is ignored.
     pub fn done(&self, token: Token, result: Result<(), Error>) {
         let status = match result {
             Ok(()) => 0,
@@ -99,47 +98,47 @@ impl Host {
         self.core.done(token, status);
     }
 
-    /// Interfaces and sockets on them.
+    /// Handle for interfaces and sockets on them.
     pub fn interfaces(&self) -> InterfaceHandle {
         InterfaceHandle(*self)
     }
 
-    /// Groups, for the elector.
+    /// Handle for groups, for the elector.
     pub fn groups(&self) -> GroupHandle {
         GroupHandle(*self)
     }
 
-    /// Addresses and routes for a group, for a plugin that does not elect.
+    /// Handle for addresses and routes in a group, for a plugin that does not elect.
     pub fn additions(&self) -> Additions {
         Additions(*self)
     }
 
-    /// Messages to the peer plugin.
+    /// Handle for messages to the peer plugin.
     pub fn peer(&self) -> PeerHandle {
         PeerHandle(*self)
     }
 
-    /// Messages to partners, other plugins of this node.
+    /// Handle for messages to partners, which are other plugins of this node.
     pub fn local(&self) -> LocalHandle {
         LocalHandle(*self)
     }
 
-    /// Statements signed with this node's key and verified with the peer's.
+    /// Handle for statements that are signed with this node's key and verified with the peer's.
     pub fn identity(&self) -> IdentityHandle {
         IdentityHandle(*self)
     }
 
-    /// State of the pair and its events.
+    /// Handle for the state of the pair and its events.
     pub fn status(&self) -> WatchHandle {
         WatchHandle(*self)
     }
 
-    /// Checks, which make up this node's quality.
+    /// Handle for checks, which make up this node's quality.
     pub fn checks(&self) -> Checks {
         Checks(*self)
     }
 
-    /// This node's name, once configured. It differs from the peer's and survives restarts.
+    /// Name of this node, once configured. It differs from the peer's name and survives restarts.
     pub fn node(&self) -> Option<String> {
         let node = self.core.surroundings().node;
         Some(node).filter(|name| !name.is_empty())
@@ -150,14 +149,14 @@ impl Host {
         self.core.surroundings().links
     }
 
-    /// The peer's name, once configured, if both nodes' keys or a passphrase are: then
-    /// [`identity`](Self::identity) can verify its statements.
+    /// Name of the peer, once configured, if the keys of both nodes or a passphrase are. Then
+    /// [`identity`](Self::identity) can verify the peer's statements.
     pub fn peer_with_keys(&self) -> Option<String> {
         let peer = self.core.surroundings().peer;
         peer.filter(|name| !name.is_empty())
     }
 
-    /// The plugin's own directory, once configured; None in a check.
+    /// Folder of the plugin's own, once configured; None in a check.
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.core.surroundings().state.map(PathBuf::from)
     }
@@ -170,7 +169,7 @@ impl Host {
         check("answer", self.core.put(token, key, value))
     }
 
-    /// Reports to the daemon why a callback fails, and returns the status for it.
+    /// Reports the reason of a failed callback to the daemon, and returns the callback's status.
     pub(crate) fn report(&self, error: &Error) -> abi::Status {
         match error {
             Error::Config(faults) => {
@@ -184,14 +183,14 @@ impl Host {
     }
 }
 
-/// Requests a call of `woken` on the plugin's thread; usable from any thread.
+/// Handle that requests a call of `woken` on the plugin's thread; usable from any thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Waker {
     outbound: &'static Outbound,
 }
 
 impl Waker {
-    /// Makes the loop call [`Plugin::woken`](crate::Plugin::woken), once for any number of calls.
+    /// Makes the loop call [`Plugin::woken`](crate::Plugin::woken), once for any number of calls of this function.
     pub fn wake(&self) {
         self.outbound.wake();
     }

@@ -1,4 +1,4 @@
-//! Statements signed with this node's key and verified with the peer's.
+//! Statements that are signed with this node's key and verified with the peer's.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ use crate::{Error, Plugin};
 ///
 /// The signed data begin with the plugin's name: a signature is valid for no other plugin.
 pub trait Identity: Plugin {
-    /// This node's signature for a ticket of [`IdentityHandle::sign`].
+    /// Handles this node's signature for a ticket of [`IdentityHandle::sign`].
     fn signed(&mut self, ticket: u64, signature: &[u8]);
 
-    /// Whether the peer made the signature of a ticket of [`IdentityHandle::verify`].
+    /// Handles the result for a ticket of [`IdentityHandle::verify`]. `genuine` is true if the peer made the signature.
     fn verified(&mut self, ticket: u64, genuine: bool);
 }
 
-/// Requests signatures and their verification; from [`Host::identity`].
+/// Handle that requests signatures and their verification; from [`Host::identity`].
 ///
-/// At most 20 requests are answered in a second, and an answer may be lost with the process that gives
-/// it: ask again after a second.
+/// At most 20 requests are answered in a second, and an answer may be lost with the process that gives it. Repeat the
+/// request after a second.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentityHandle(pub(crate) Host);
 
@@ -35,8 +35,7 @@ impl IdentityHandle {
         queued(self.0.core().sign(ticket, statement))
     }
 
-    /// Asks whether the peer made this signature of a statement; [`Identity::verified`] follows. Never
-    /// blocks.
+    /// Requests the verification of the peer's signature of a statement; [`Identity::verified`] follows. Never blocks.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -60,7 +59,7 @@ fn queued(status: abi::Status) -> Result<(), IdentityError> {
     }
 }
 
-/// Why a request to sign or verify was not queued.
+/// Reason why a request to sign or verify was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdentityError {

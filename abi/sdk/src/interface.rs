@@ -10,13 +10,13 @@ use crate::error::check;
 use crate::host::Host;
 use crate::{Error, Plugin};
 
-/// The part `interfaces`: is told the state of interfaces that it follows.
+/// The part `interfaces`: gets the state of interfaces that the plugin follows.
 pub trait Interfaces: Plugin {
-    /// Complete state of one interface: once after [`InterfaceHandle::follow`], then at each change.
+    /// Handles the complete state of one interface: once after [`InterfaceHandle::follow`], then at each change.
     fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>);
 }
 
-/// Follows interfaces; from [`Host::interfaces`].
+/// Handle that follows interfaces; from [`Host::interfaces`].
 #[derive(Clone, Copy, Debug)]
 pub struct InterfaceHandle(pub(crate) Host);
 
@@ -24,7 +24,7 @@ impl InterfaceHandle {
     /// Makes the loop call [`Interfaces::changed`], also for a name that does not exist yet.
     ///
     /// # Errors
-    /// The daemon's, which has logged why.
+    /// The daemon's, which has logged the reason.
     pub fn follow(&self, name: &str, sockets: Sockets) -> Result<(), Error> {
         let status = self.0.core().follow(name, sockets.0);
         check(&format!("follow interface {name}"), status)
@@ -33,14 +33,14 @@ impl InterfaceHandle {
     /// Stops following an interface; its sockets are closed when this returns.
     ///
     /// # Errors
-    /// The daemon's, which has logged why.
+    /// The daemon's, which has logged the reason.
     pub fn unfollow(&self, name: &str) -> Result<(), Error> {
         let status = self.0.core().unfollow(name);
         check(&format!("unfollow interface {name}"), status)
     }
 }
 
-/// Sets of sockets to open on an interface.
+/// Set of sockets to open on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sockets(u32);
 
@@ -63,13 +63,13 @@ impl BitOr for Sockets {
     }
 }
 
-/// Open sockets of an interface, non-blocking. The worker owns them: each stays open under the same
-/// number until an event omits it. `fd.try_clone_to_owned()` keeps it for as long as you like.
+/// Open sockets of an interface, non-blocking. The worker owns them: each stays open under the same number until an
+/// event omits it. Use `fd.try_clone_to_owned()` to keep one longer.
 #[derive(Clone, Debug, Default)]
 pub struct OpenSockets<'a>(Vec<(SocketKind, BorrowedFd<'a>)>);
 
 impl<'a> OpenSockets<'a> {
-    /// The first socket of a kind.
+    /// Returns the first socket of a kind.
     pub fn get(&self, kind: SocketKind) -> Option<BorrowedFd<'a>> {
         let found = self.0.iter().find(|(of, _)| *of == kind)?;
         Some(found.1)

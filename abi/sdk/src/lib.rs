@@ -37,16 +37,16 @@
 //! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Local`], [`Identity`], [`Watch`]. Functions of the
 //! host are methods of [`Host`], which is cheap to copy.
 //!
-//! A plugin with much to decide is best written in two halves: an [`Engine`] without I/O, and its
-//! [`Io`]. [`Runner`] makes a plugin of them. It handles timers, slices of work, the channel to the
-//! peer and calls that end later.
+//! A plugin that has much to decide is best written in two halves: an [`Engine`] without I/O, and its [`Io`].
+//! [`Runner`] makes a plugin of them. It handles timers, slices of work, the channel to the peer, and calls that are
+//! completed later.
 //!
-//! [`Alarm`] keeps one timer at the next timeout of an engine. The feature `child` runs programs
-//! without waiting for them, the feature `replica` replicates tables to the peer (`replicated`).
+//! [`Alarm`] keeps one timer at the next timeout of an engine. The feature `child` runs programs without waiting for
+//! them. The feature `replica` replicates tables to the peer (`replicated`).
 //!
-//! All methods run on one thread and never re-enter. A panic is caught at the boundary: the
-//! instance is not called again, and its worker is restarted. `log` reaches the host; debug lines
-//! only with `SPARED_LOG=debug` in the environment, trace lines only with `SPARED_LOG=trace`.
+//! All methods run on one thread and are never called within each other. A panic is caught at the boundary: the
+//! instance is not called again, and its worker is restarted. Lines of the crate `log` reach the host: debug lines only
+//! with `SPARED_LOG=debug` in the environment, trace lines only with `SPARED_LOG=trace`.
 
 #![deny(missing_docs)]
 
@@ -87,7 +87,7 @@ pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{Answer, Applied, Plugin, Progress, Query, Roles, Token, Transfer, Verb};
 pub use ready::{Interest, Ready};
 pub use runner::Runner;
-/// Numbers and bounds of the contract.
+/// Numbers and limits of the contract.
 pub use spared_abi as abi;
 #[cfg(feature = "child")]
 pub use spared_child as child;

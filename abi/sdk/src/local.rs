@@ -7,37 +7,36 @@ use crate::host::Host;
 use crate::peer::{SendError, queued};
 use crate::plugin::text;
 
-/// The part `local`: exchanges messages with other plugins of this node, each of which names this one
-/// as well. So can a plugin that is root and one that has a peer be halves of one service.
+/// The part `local`: exchanges messages with other plugins of this node, each of which has to name this one as well.
+/// For example, a plugin that is root and a plugin that has a peer can be halves of one service.
 ///
-/// A partner is a position in [`PARTNERS`](Self::PARTNERS).
+/// A partner is identified by its position in [`PARTNERS`](Self::PARTNERS).
 pub trait Local: Plugin {
-    /// The partners, at most [`LOCAL_PARTNERS_MAX`](crate::abi::LOCAL_PARTNERS_MAX).
+    /// Partners, at most [`LOCAL_PARTNERS_MAX`](crate::abi::LOCAL_PARTNERS_MAX).
     const PARTNERS: &'static [Partner];
 
-    /// A partner is connected: both have started. It knows nothing of earlier messages.
+    /// Handles that a partner is connected: both have started. It knows nothing of earlier messages.
     fn partner_up(&mut self, partner: usize);
 
-    /// A partner has ended or is restarted; [`partner_up`](Self::partner_up) follows when it runs
-    /// again.
+    /// Handles that a partner has ended or is restarted. [`partner_up`](Self::partner_up) follows when it runs again.
     fn partner_down(&mut self, partner: usize);
 
-    /// A message from a partner, in order, each once: untrusted bytes to a plugin that is root, as its
-    /// partner may read the network.
+    /// Handles a message from a partner, in order, each once. For a plugin that is root these are untrusted bytes,
+    /// because its partner may read the network.
     fn partner_message(&mut self, partner: usize, message: &[u8]);
 
-    /// [`LocalHandle::send`] has room again for this partner.
+    /// Handles that [`LocalHandle::send`] has room again for this partner.
     fn partner_writable(&mut self, partner: usize) {
         let _ = partner;
     }
 }
 
-/// A name in [`Local::PARTNERS`].
+/// Name of a plugin in [`Local::PARTNERS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Partner(&'static str);
 
 impl Partner {
-    /// The plugin of this name.
+    /// Creates the partner with this name.
     pub const fn named(name: &'static CStr) -> Self {
         Self(text(name))
     }
@@ -47,12 +46,12 @@ impl Partner {
     }
 }
 
-/// Sends to partners; from [`Host::local`].
+/// Handle that sends to partners; from [`Host::local`].
 #[derive(Clone, Copy, Debug)]
 pub struct LocalHandle(pub(crate) Host);
 
 impl LocalHandle {
-    /// Queues one message; messages are ordered and reliable while the partner is up. Never blocks.
+    /// Queues one message. Messages are ordered and reliable while the partner is up. Never blocks.
     ///
     /// # Errors
     /// See [`SendError`].

@@ -1,4 +1,4 @@
-//! Passes lines of the `log` crate to the host. Each library has its own copy of `log`.
+//! Passes lines of the crate `log` to the host. Each library has its own copy of `log`.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -17,11 +17,11 @@ struct Logger {
 }
 
 thread_local! {
-    // Kept, so that a line allocates nothing once the buffer has grown.
+    // The buffer is kept, so that a line allocates nothing once it has grown.
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Uses the first host that is passed: there is one instance in a process.
+/// Installs the logger. The first host counts, because a process has one instance.
 pub(crate) fn install(host: Host) {
     let _ = LOGGER.host.set(host.waker());
     if log::set_logger(&LOGGER).is_ok() {
@@ -60,7 +60,7 @@ impl Log for Logger {
             return;
         }
         let level = record.level().into();
-        // A Display that logs finds the buffer in use; its line is formatted separately.
+        // If a Display logs a line, the buffer is in use, and that line is formatted separately.
         let _ = LINE.try_with(|line| match line.try_borrow_mut() {
             Ok(mut line) => {
                 line.clear();

@@ -10,25 +10,25 @@ use crate::{Error, Plugin};
 
 /// The part `peer`: exchanges messages with the peer plugin.
 pub trait Peer: Plugin {
-    /// The peer plugin is connected; `wire` is the highest version that both support.
+    /// Handles that the peer plugin is connected. `wire` is the highest version that both support.
     fn up(&mut self, wire: u32);
 
-    /// The peer plugin is gone; what was queued is lost.
+    /// Handles that the peer plugin is gone. Queued messages are lost.
     fn down(&mut self);
 
-    /// A message from the peer plugin: untrusted bytes, in order, each once.
+    /// Handles a message from the peer plugin: untrusted bytes, in order, each once.
     fn message(&mut self, message: &[u8]);
 
-    /// [`PeerHandle::send`] has room again.
+    /// Handles that [`PeerHandle::send`] has room again.
     fn writable(&mut self) {}
 }
 
-/// Sends to the peer plugin; from [`Host::peer`].
+/// Handle that sends to the peer plugin; from [`Host::peer`].
 #[derive(Clone, Copy, Debug)]
 pub struct PeerHandle(pub(crate) Host);
 
 impl PeerHandle {
-    /// Queues one message; messages are ordered and reliable while the peer plugin is up.
+    /// Queues one message. Messages are ordered and reliable while the peer plugin is up.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -36,11 +36,11 @@ impl PeerHandle {
         queued(self.0.core().send_to_peer(message))
     }
 
-    /// Reports whether this node holds all that a failover to it needs; if not, why. It is "no" until
+    /// Reports that this node holds all that a failover to it needs, or why not. The state is "no" until it is
     /// reported, and again after each [`Peer::up`] and [`Peer::down`].
     ///
     /// # Errors
-    /// None by now.
+    /// None at present.
     pub fn in_sync(&self, yes: bool, why: &str) -> Result<(), Error> {
         self.0.core().report_synchrony(yes, why);
         Ok(())
@@ -57,7 +57,7 @@ pub(crate) fn queued(status: abi::Status) -> Result<(), SendError> {
     }
 }
 
-/// Why a message was not queued, to the peer or to a partner on this node.
+/// Reason why a message to the peer or to a partner on this node was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -66,8 +66,7 @@ pub enum SendError {
     Full,
     /// The other plugin is not connected.
     Down,
-    /// The message is longer than [`abi::PEER_MESSAGE_MAX`] or [`abi::LOCAL_MESSAGE_MAX`], which are
-    /// equal.
+    /// The message is longer than [`abi::PEER_MESSAGE_MAX`] or [`abi::LOCAL_MESSAGE_MAX`], which are equal.
     TooLong,
     /// A positive errno.
     Other(i32),

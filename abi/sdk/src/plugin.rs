@@ -1,4 +1,4 @@
-//! The trait that every plugin implements, and parts that any plugin may add.
+//! The trait that every plugin implements, and parts that a plugin may add.
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;
@@ -10,29 +10,28 @@ use crate::{Error, RoleEvent, Value};
 
 /// A plugin. Only `create` and `read` are required.
 pub trait Plugin: Sized {
-    /// The configuration as the plugin uses it; `()` if it has none.
+    /// Configuration as the plugin uses it; `()` if it has none.
     type Settings;
 
     /// Allocates an instance. No I/O, no threads.
     ///
     /// # Errors
-    /// Why there can be no instance. The plugin is refused until the next reload, as one with a wrong
+    /// The reason why there can be no instance. The plugin is refused until the next reload, like a plugin with a wrong
     /// configuration.
     fn create(host: Host) -> Result<Self, Error>;
 
-    /// Reads the plugin's file, without any side effect: a check of the configuration calls only
-    /// this.
+    /// Reads the plugin's file, without any side effect: a check of the configuration calls only this method.
     ///
-    /// Ask `config` for every key, also after a fault, so that all faults are found at once; the
-    /// SDK reports them, and refuses keys that were never asked for.
+    /// Ask `config` for every key, also after a fault, so that all faults are found at once. The SDK reports them, and
+    /// refuses keys that were never asked for.
     ///
     /// # Errors
-    /// `Error::Config(vec![])` if the reader has the faults, [`Error::Config`] with a fault of the
-    /// plugin's own (the error of `config.deserialize()` fits `?`), or another error.
+    /// `Error::Config(vec![])` if the reader has the faults, [`Error::Config`] with a fault of the plugin's own (the
+    /// error of `config.deserialize()` fits `?`), or another error.
     fn read(config: &Config) -> Result<Self::Settings, Error>;
 
-    /// Applies settings that are free of faults: before `start`, and again at each reload while it
-    /// runs: apply only the difference, or return [`Applied::Restart`].
+    /// Applies settings that are free of faults: before `start`, and again at each reload while the plugin runs. Apply
+    /// only the difference, or return [`Applied::Restart`].
     ///
     /// # Errors
     /// The old settings stay in force.
@@ -41,7 +40,7 @@ pub trait Plugin: Sized {
         Ok(Applied::Live)
     }
 
-    /// Begins the work. May be pending for 90 s; meanwhile nobody waits for this plugin.
+    /// Begins the work. It may be pending for 90 s; meanwhile nobody waits for this plugin.
     ///
     /// # Errors
     /// The worker is restarted later.
@@ -50,55 +49,54 @@ pub trait Plugin: Sized {
         Ok(Progress::Done)
     }
 
-    /// Ends the work, within 1 s, or 3 s if it is pending; only the drop follows. Join your threads
-    /// here.
+    /// Ends the work, within 1 s, or 3 s if it is pending; only the drop follows. Join your threads here.
     ///
     /// # Errors
-    /// Are logged.
+    /// Errors are logged.
     fn stop(&mut self, token: Token) -> Result<Progress, Error> {
         let _ = token;
         Ok(Progress::Done)
     }
 
-    /// A descriptor given to [`Host::watch_fd`] is ready.
+    /// Handles that a descriptor given to [`Host::watch_fd`] is ready.
     fn fd(&mut self, fd: RawFd, ready: Ready) {
         let _ = (fd, ready);
     }
 
-    /// A timer given to [`Host::timer`] expired.
+    /// Handles that a timer given to [`Host::timer`] expired.
     fn timer(&mut self, id: u32) {
         let _ = id;
     }
 
-    /// A [`Waker`](crate::Waker) was used, once or more.
+    /// Handles that a [`Waker`](crate::Waker) was used, once or more.
     fn woken(&mut self) {}
 }
 
-/// The part `roles`: is told the roles of groups, after the addresses came or went.
+/// The part `roles`: gets the roles of groups, after addresses were added or removed.
 pub trait Roles: Plugin {
-    /// A group's role; the newest wins. Once for each group after `start`, then at each change.
+    /// Handles a group's role; the newest one counts. Called once for each group after `start`, then at each change.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the failover goes on.
+    /// The plugin counts as degraded; the failover continues.
     fn role(&mut self, event: &RoleEvent, token: Token) -> Result<Progress, Error>;
 }
 
 /// The part `transfer`: replicates state, and completes that before a change of role.
 pub trait Transfer: Plugin {
-    /// Before a switchover, on the active node: send the peer all that you have.
+    /// Sends the peer all that the plugin has. Called on the active node before a switchover.
     ///
     /// # Errors
-    /// The switchover is cancelled, unless it goes on anyway (`--anyway`, or this node stops).
+    /// The switchover is cancelled, unless it continues anyway (`--anyway`, or this node stops).
     fn drain(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         let _ = (token, deadline_ns);
         Ok(Progress::Done)
     }
 
-    /// Before the addresses of a failover, and as the barrier of a switchover: apply all that you
-    /// received. The host does not wait beyond the deadline.
+    /// Applies all that was received. Called before the addresses of a failover, and as the barrier of a switchover.
+    /// The host does not wait beyond the deadline, in ns of the monotonic clock.
     ///
     /// # Errors
-    /// Are ignored; the failover or switchover goes on.
+    /// Errors are ignored; the failover or switchover continues.
     fn settle(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         let _ = (token, deadline_ns);
         Ok(Progress::Done)
@@ -107,18 +105,18 @@ pub trait Transfer: Plugin {
 
 /// The part `query`: answers `sparectl NAME ARGV...`; argv is `["status"]` for `sparectl status`.
 pub trait Query: Plugin {
-    /// The words that it answers; no other arrives.
+    /// Words that the plugin answers. It gets no other words.
     const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS];
 
-    /// Puts rows into the answer. A query that takes longer keeps [`Answer::later`] and returns
-    /// [`Progress::Pending`]; the host waits 12 s, for `["status"]` 1 s.
+    /// Adds rows to the answer. A query that takes longer keeps [`Answer::later`] and returns [`Progress::Pending`].
+    /// The host waits 12 s, for `["status"]` 1 s.
     ///
     /// # Errors
     /// [`Error::Usage`] for arguments that do not fit.
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error>;
 }
 
-/// A word of [`Query`]; permissions, help and completion follow from it.
+/// Word of [`Query`], from which permissions, help and completion follow.
 #[derive(Clone, Copy, Debug)]
 pub struct Verb {
     pub(crate) changes: bool,
@@ -131,11 +129,11 @@ impl Verb {
     /// `sparectl NAME` alone.
     pub const ROWS: Self = Self::asks(c"", c"", c"shows its state and counters");
 
-    /// The word that `sparectl status` asks.
+    /// Word that `sparectl status` sends.
     pub const STATUS: Self = Self::asks(c"status", c"", c"shows the same as sparectl status");
 
-    /// A word that changes nothing, open to read-only users. `word` is empty for `sparectl NAME`
-    /// alone; `usage` is its arguments, like "NAME ADDRESS".
+    /// Creates a word that changes nothing, open to users who may only read. `word` is empty for `sparectl NAME` alone;
+    /// `usage` describes its arguments, such as "NAME ADDRESS".
     pub const fn asks(word: &'static CStr, usage: &'static CStr, summary: &'static CStr) -> Self {
         Self {
             changes: false,
@@ -145,7 +143,7 @@ impl Verb {
         }
     }
 
-    /// A word that changes something, for root on this node.
+    /// Creates a word that changes something, for root on this node.
     pub const fn changes(
         word: &'static CStr,
         usage: &'static CStr,
@@ -157,7 +155,7 @@ impl Verb {
         }
     }
 
-    /// The error for words that fit none of these verbs: the usage of the plugin `name`, like
+    /// Creates the error for words that match none of these verbs. It contains the usage of the plugin `name`, such as
     /// `usage: sparectl service [status | retry [NAME]]`.
     pub fn usage(name: &str, verbs: &[Self]) -> Error {
         let mut words: Vec<String> = verbs.iter().map(Self::words).collect();
@@ -171,13 +169,13 @@ impl Verb {
         })
     }
 
-    /// The word with its arguments.
+    /// Word with its arguments.
     fn words(&self) -> String {
         format!("{} {}", self.word, self.usage).trim().to_owned()
     }
 }
 
-/// A text of the descriptor.
+/// Text of the descriptor.
 pub(crate) const fn text(text: &'static CStr) -> &'static str {
     match text.to_str() {
         Ok(text) => text,
@@ -194,18 +192,18 @@ pub enum Applied {
     Restart,
 }
 
-/// Whether a callback is complete.
+/// Progress of a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It is complete.
+    /// The callback is complete.
     Done,
-    /// [`Host::done`] follows with the same token, or was called before the callback returned; for a
-    /// query [`Answer::done`].
+    /// [`Host::done`] follows with the same token, or was called before the callback returned; for a query
+    /// [`Answer::done`].
     Pending,
 }
 
-/// Number of a callback, by which [`Host::done`] completes it. Engines, which know no host, may keep
-/// it as a number.
+/// Number of a callback, by which [`Host::done`] completes the callback. Engines, which know no host, may keep it as a
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub(crate) u64);
 
@@ -221,7 +219,7 @@ impl From<u64> for Token {
     }
 }
 
-/// The answer to a query, written row by row. Once it was given up, each row is an error.
+/// Answer to a query, written row by row. After the query was given up, each row returns an error.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) host: Host,
@@ -230,7 +228,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Adds a row with a text; keys are like "virtual_router.lan2.state".
+    /// Adds a row with a text. Keys have the form "virtual_router.lan2.state".
     ///
     /// # Errors
     /// The answer is full (64 KiB).
@@ -250,7 +248,7 @@ impl Answer {
     /// Adds a row of any kind.
     ///
     /// # Errors
-    /// The answer is full (64 KiB), and the user is told that rows are missing.
+    /// The answer is full (64 KiB). The user is told that rows are missing.
     pub fn row(&mut self, key: &str, value: &Value) -> Result<(), Error> {
         self.host.put(self.token, key, value.clone())
     }
@@ -258,7 +256,7 @@ impl Answer {
     /// Adds rows in their order.
     ///
     /// # Errors
-    /// The answer is full (64 KiB); the rows before that one are added.
+    /// The answer is full (64 KiB). The rows before the one that failed are added.
     pub fn rows<K: AsRef<str>>(
         &mut self,
         rows: impl IntoIterator<Item = (K, Value)>,
@@ -267,21 +265,20 @@ impl Answer {
             .try_for_each(|(key, value)| self.row(key.as_ref(), &value))
     }
 
-    /// Adds rows in their order, as many as fit: of hundreds, what fits is better than nothing. The user is
-    /// told that rows are missing.
+    /// Adds rows in their order, as many as fit, because some of hundreds are better than none. The user is told that
+    /// rows are missing.
     pub fn rows_that_fit<K: AsRef<str>>(&mut self, rows: impl IntoIterator<Item = (K, Value)>) {
         if let Err(error) = self.rows(rows) {
             log::debug!("{error}");
         }
     }
 
-    /// Marks that the rows report something that needs attention: `sparectl` shows them and exits
-    /// with 1.
+    /// Marks that the rows report something that needs attention: `sparectl` shows the rows and exits with 1.
     pub fn attention(&mut self) {
         self.attention = true;
     }
 
-    /// The same answer, to be kept beyond the callback: `query` returns [`Progress::Pending`], and
+    /// Returns the same answer, to keep it beyond the callback: `query` returns [`Progress::Pending`], and
     /// [`done`](Self::done) completes the answer.
     pub fn later(&self) -> Self {
         Self {
@@ -291,7 +288,7 @@ impl Answer {
         }
     }
 
-    /// Completes an answer that was kept; ignored if it was given up meanwhile.
+    /// Completes an answer that was kept. It is ignored if the query was given up meanwhile.
     pub fn done(self, result: Result<(), Error>) {
         let status = match result {
             Ok(()) => self.status(),

@@ -4,7 +4,7 @@ use std::ops::BitOr;
 
 use spared_abi as abi;
 
-/// Conditions to watch a descriptor for; hang-ups and errors are always reported.
+/// Conditions for which a descriptor is watched. Hang-ups and errors are always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest(pub(crate) u32);
 
@@ -31,22 +31,22 @@ impl Ready {
     /// All conditions.
     pub(crate) const ALL: u32 = abi::FD_READ | abi::FD_WRITE | abi::FD_ERROR | abi::FD_HANGUP;
 
-    /// Reading does not block.
+    /// Returns true if reading does not block.
     pub fn readable(self) -> bool {
         self.0 & abi::FD_READ != 0
     }
 
-    /// Writing does not block.
+    /// Returns true if writing does not block.
     pub fn writable(self) -> bool {
         self.0 & abi::FD_WRITE != 0
     }
 
-    /// The descriptor has an error.
+    /// Returns true if the descriptor has an error.
     pub fn error(self) -> bool {
         self.0 & abi::FD_ERROR != 0
     }
 
-    /// The other end is gone.
+    /// Returns true if the other end is gone.
     pub fn hangup(self) -> bool {
         self.0 & abi::FD_HANGUP != 0
     }

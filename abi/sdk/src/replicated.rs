@@ -52,23 +52,23 @@
 //! });
 //! ```
 //!
-//! An engine that has more to decide holds a `Replicated` of its own [`Store`], and passes on the
-//! calls of [`Engine`]'s methods of the same names.
+//! An engine that has more to decide contains a `Replicated` with its own [`Store`]. It passes on the calls of
+//! [`Engine`]'s methods of the same names.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
-/// The protocol, for other stores than [`Map`].
+/// The protocol, for stores other than [`Map`].
 pub use spared_replica as replica;
 pub use spared_replica::map::{Datum, Map, Unfit};
 use spared_replica::{Change, Drain, Key, Malformed, Replica, Store, Table, TableStatus};
 
 use crate::{Engine, Error, Host, Role, Value};
 
-/// Configuration of a plugin's replica: a random run, and a key made from this node's name.
+/// Creates the configuration of a plugin's replica, with a random run and a key made from this node's name.
 ///
-/// The node with the greater key decides if their roles do not. The nodes' names differ, and after a
-/// restart the same node decides. If the host has no name for this node the key is random.
+/// If the roles do not decide which node's records count, the node with the greater key decides. The nodes' names
+/// differ, and after a restart the same node decides. If the host has no name for this node, the key is random.
 pub fn config<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>) -> replica::Config {
     let node = host.node().map_or_else(life, |name| {
         let mut hasher = DefaultHasher::new();
@@ -78,8 +78,7 @@ pub fn config<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>) -> repl
     replica::Config::new(life(), node, tables)
 }
 
-/// A random number for the run of a process, or for the incarnation of a store that lives as long as
-/// the process.
+/// Random number for the run of a process, or for the incarnation of a store that lives as long as the process.
 pub fn life() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -104,7 +103,7 @@ pub fn rows(status: &TableStatus) -> Vec<(String, Value)> {
     std::iter::once(state).chain(numbers).collect()
 }
 
-/// A replica and the store whose records it keeps equal on both nodes.
+/// A replica with the store whose records it keeps equal on both nodes.
 pub struct Replicated<S: Store> {
     replica: Replica<S>,
     store: S,
@@ -112,12 +111,12 @@ pub struct Replicated<S: Store> {
 }
 
 impl<S: Store> Replicated<S> {
-    /// Tables of these names, whose records are in the store; they belong to no group.
+    /// Creates tables with these names, whose records are in the store. They belong to no group.
     pub fn new<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>, store: S) -> Self {
         Self::with(config(host, tables), store)
     }
 
-    /// The same with another configuration, such as a test's, or one whose tables belong to groups.
+    /// Creates it with another configuration, such as a test's, or one whose tables belong to groups.
     pub fn with(config: replica::Config, store: S) -> Self {
         Self {
             replica: Replica::new(config),
@@ -126,33 +125,33 @@ impl<S: Store> Replicated<S> {
         }
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &S {
         &self.store
     }
 
-    /// The replica, for reading.
+    /// Returns the replica, for reading.
     pub fn replica(&self) -> &Replica<S> {
         &self.replica
     }
 
-    /// Both, for everything else. Tell the replica if you change records in the store.
+    /// Returns both, for everything else. Tell the replica if you change records in the store.
     pub fn split(&mut self) -> (&mut Replica<S>, &mut S) {
         (&mut self.replica, &mut self.store)
     }
 
-    /// Tells the replica that a record was changed in the store by others.
+    /// Tells the replica that a record in the store was changed, but not by the replica.
     pub fn changed(&mut self, now_ns: u64, table: Table, key: &S::Key, change: Change) {
         let (replica, store) = self.split();
         replica.changed(now_ns, store, table, key, change);
     }
 
-    /// Whether this node is active for any group.
+    /// Returns true if this node is active for any group.
     pub fn is_active(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// As [`Engine::handle_role`].
+    /// Like [`Engine::handle_role`].
     pub fn handle_role(&mut self, group: &str, role: Role) {
         match role {
             Role::Active => self.active.insert(group.to_owned()),
@@ -161,17 +160,17 @@ impl<S: Store> Replicated<S> {
         self.replica.handle_groups(self.active.clone());
     }
 
-    /// As [`Engine::handle_up`].
+    /// Like [`Engine::handle_up`].
     pub fn handle_up(&mut self) {
         self.replica.handle_up(&mut self.store);
     }
 
-    /// As [`Engine::handle_down`].
+    /// Like [`Engine::handle_down`].
     pub fn handle_down(&mut self) {
         self.replica.handle_down(&mut self.store);
     }
 
-    /// As [`Engine::handle_message`].
+    /// Like [`Engine::handle_message`].
     ///
     /// # Errors
     /// The message is malformed: it is dropped and counted.
@@ -180,52 +179,53 @@ impl<S: Store> Replicated<S> {
         replica.handle_message(now_ns, store, message)
     }
 
-    /// As [`Engine::wants_message`].
+    /// Like [`Engine::wants_message`].
     pub fn wants_message(&self) -> bool {
         self.replica.wants(&self.store)
     }
 
-    /// As [`Engine::poll_message`].
+    /// Like [`Engine::poll_message`].
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         self.replica.poll_message(now_ns, &mut self.store)
     }
 
-    /// As [`Engine::message_sent`].
+    /// Like [`Engine::message_sent`].
     pub fn message_sent(&mut self) {
         self.replica.sent();
     }
 
-    /// As [`Engine::handle_timeout`].
+    /// Like [`Engine::handle_timeout`].
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.replica.handle_timeout(now_ns, &mut self.store);
     }
 
-    /// As [`Engine::next_timeout`].
+    /// Like [`Engine::next_timeout`].
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         self.replica.next_timeout(now_ns)
     }
 
-    /// As [`Engine::in_sync`]: whether a failover to this node, not to the peer, would lose nothing.
+    /// Like [`Engine::in_sync`]: a failover to this node, not to the peer, would lose nothing.
     ///
     /// # Errors
-    /// What this node lacks.
+    /// A sentence about what this node lacks.
     pub fn in_sync(&self) -> Result<(), String> {
         self.replica.ready(&self.store)
     }
 
-    /// As [`Engine::start_drain`]. Begins no drain if the peer has not told its roles: it takes nothing.
+    /// Like [`Engine::start_drain`]. If the peer has not reported its roles, no drain begins, because the peer takes
+    /// nothing.
     pub fn start_drain(&mut self) {
         if self.replica.peer_groups().is_some() {
             self.replica.start_drain();
         }
     }
 
-    /// As [`Engine::is_drained`].
+    /// Like [`Engine::is_drained`].
     pub fn is_drained(&self) -> bool {
         self.replica.drained() != Drain::Pending
     }
 
-    /// As [`Engine::is_settled`].
+    /// Like [`Engine::is_settled`].
     pub fn is_settled(&self) -> bool {
         self.replica.is_settled()
     }
@@ -236,7 +236,7 @@ impl<S: Store> Replicated<S> {
         status.iter().flat_map(rows).collect()
     }
 
-    /// "in sync" if both nodes have the same records, else what differs.
+    /// "in sync" if both nodes have the same records, otherwise the difference.
     pub fn summary(&self) -> String {
         let in_sync = self.replica.in_sync(&self.store);
         in_sync.map_or_else(|lack| lack, |()| "in sync".to_owned())
@@ -244,17 +244,17 @@ impl<S: Store> Replicated<S> {
 }
 
 impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
-    /// Puts a record on both nodes.
+    /// Puts a record into the store of both nodes.
     ///
     /// # Errors
-    /// [`Unfit`]; the record is put on no node.
+    /// [`Unfit`]; the record is put on neither node.
     pub fn put(&mut self, now_ns: u64, key: K, value: V) -> Result<(), Unfit> {
         self.store.put(key.clone(), value)?;
         self.changed(now_ns, 0, &key, Change::Put);
         Ok(())
     }
 
-    /// Removes a record on both nodes; false if it is not there.
+    /// Removes a record on both nodes. Returns false if it does not exist.
     pub fn remove(&mut self, now_ns: u64, key: &K) -> bool {
         let was_there = self.store.remove(key);
         if was_there {
@@ -264,8 +264,8 @@ impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
     }
 }
 
-/// Its actions are keys of records that the peer changed, for an [`Io`](crate::Io) that acts on them;
-/// the store has the present record.
+/// The actions are keys of records that the peer changed, for an [`Io`](crate::Io) that acts on them. The store
+/// contains the present record.
 impl<K: Key + Ord, V: Datum> Engine for Replicated<Map<K, V>> {
     type Action = K;
 

@@ -15,42 +15,42 @@ use crate::{
     Transfer, Trouble,
 };
 
-/// The runner's own timer; every other number is free for [`Io::timer`].
+/// Timer of the runner; every other number is free for [`Io::timer`].
 const TIMER: u32 = u32::MAX;
-/// Time after which a callback begins no more actions; the host allows 50 ms in all.
+/// Time in ns after which a callback begins no more actions; the host allows 50 ms in total.
 const SLICE_NS: u64 = 10_000_000;
-/// The same while addresses wait for this plugin: the role is the host's next word, and others come before it.
+/// Time in ns after which a callback begins no more actions while addresses wait for this plugin. It is shorter because
+/// the role is the next message of the host, and other messages come before it.
 const SETTLING_SLICE_NS: u64 = 2_000_000;
-/// Least time between two reasons why it is not in sync: each has both hosts judge the pair anew, at the cost
-/// of what brings it in sync.
+/// Minimum time in ns between two reports of why the plugin is not in sync. With each report both hosts judge the pair
+/// again, which takes time from the work that brings the plugin in sync.
 const REASONS_NS: u64 = 250_000_000;
-/// Messages between two looks at the clock.
+/// Number of messages between two looks at the clock.
 const BURST: usize = 8;
-/// Longest delay of the peer's next message, a bit less than a callback may take.
+/// Maximum delay of the peer's next message, a bit less than a callback may take.
 const PATIENCE: Duration = Duration::from_millis(40);
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A plugin made of an [`Engine`] and its [`Io`], exported like any other:
-/// `plugin!(Runner<Mine> { ... })`.
+/// Plugin made of an [`Engine`] and its [`Io`], exported like any other plugin: `plugin!(Runner<Mine> { ... })`.
 ///
-/// After each callback of the host it works until nothing is left to do:
+/// After each callback of the host, the runner works until nothing is left to do:
 ///
 /// 1. Actions of the engine are performed ([`Engine::poll_action`], [`Io::perform`]).
 /// 2. If there are none, [`Io::poll`] passes on one piece of what it reads.
 /// 3. Messages are sent to the peer until the channel is full ([`Engine::poll_message`]). One that
 ///    found no room stays with the engine, and is sent first when there is room.
 ///
-/// After 10 ms it returns to the host, and goes on in the next callback, which follows at once. When
-/// nothing is left it completes a drain or settle ([`Engine::is_drained`], [`Engine::is_settled`]) and
-/// sets a timer for [`Engine::next_timeout`] or [`Io::next_timeout`], whichever is earlier. A settle
-/// may be complete before ([`Engine::is_settled_enough`]). After each callback it reads
-/// [`Engine::in_sync`] and [`Engine::troubles`], and reports them to the host if they changed: another
-/// reason why it is not in sync at most every 250 ms, everything else at once.
+/// After 10 ms it returns to the host, and continues in the next callback, which follows at once. When nothing is left,
+/// it completes a drain or settle ([`Engine::is_drained`], [`Engine::is_settled`]) and sets a timer for the earlier one
+/// of [`Engine::next_timeout`] and [`Io::next_timeout`]. A settle may be complete before that
+/// ([`Engine::is_settled_enough`]). After each callback the runner reads [`Engine::in_sync`] and [`Engine::troubles`],
+/// and reports them to the host if they changed. Another reason why the plugin is not in sync is reported at most every
+/// 250 ms, everything else at once.
 pub struct Runner<I: Io> {
     host: Host,
-    /// None until `configure`.
+    /// Settings; None until `configure`.
     settings: Option<I::Settings>,
-    /// None until `start`.
+    /// State between `start` and `stop`; None outside.
     running: Option<Running<I>>,
 }
 
@@ -60,11 +60,11 @@ struct Running<I: Io> {
     engine: I::Engine,
     host: Host,
     peer: PeerHandle,
-    /// The channel has no room until `writable` or `up`.
+    /// True if the channel has no room until `writable` or `up`.
     is_full: bool,
-    /// `in_sync` as last reported to the host; None: not since the last `up` or `down`.
+    /// `in_sync` as last reported to the host; None if not reported since the last `up` or `down`.
     told: Option<Result<(), String>>,
-    /// Time from which another reason may be reported.
+    /// Time in ns from which another reason may be reported.
     reason_ns: u64,
     checks: Checks,
     /// Troubles as last reported to the host.
@@ -248,7 +248,7 @@ impl<I: Io> Local for Runner<I> {
 }
 
 impl<I: Io> Runner<I> {
-    /// Passes an input to the two halves, then works; None unless they run.
+    /// Passes an input to the two halves, then works. None if they do not run.
     fn with<T>(&mut self, input: impl FnOnce(&mut Running<I>, u64) -> T) -> Option<T> {
         let running = self.running.as_mut()?;
         let result = input(running, self.host.now());
@@ -257,8 +257,8 @@ impl<I: Io> Runner<I> {
     }
 }
 
-/// A call that was completed within its own callback stays complete: the host ignores that this
-/// returns `Pending`.
+/// Result of a callback that may have begun a call. If the call was completed within the callback, the host ignores
+/// `Pending`.
 fn pending_if(begun: bool) -> Progress {
     if begun {
         Progress::Pending
@@ -268,7 +268,7 @@ fn pending_if(begun: bool) -> Progress {
 }
 
 impl<I: Io> Running<I> {
-    /// Works for a slice of time; true if something is left to do.
+    /// Works for a slice of time. Returns true if something is left to do.
     fn work(&mut self) -> bool {
         let mut now_ns = self.host.now();
         let slice_ns = match self.settling.is_empty() {
@@ -296,8 +296,8 @@ impl<I: Io> Running<I> {
         is_busy
     }
 
-    /// Performs an action or, if there is none, reads and sends; whether it did anything. All actions
-    /// are performed before [`Io::poll`] is called.
+    /// Performs an action or, if there is none, reads and sends. Returns true if it did anything. All actions are
+    /// performed before [`Io::poll`] is called.
     fn round(&mut self, now_ns: u64) -> bool {
         if let Some(action) = self.engine.poll_action(now_ns) {
             if let Err(error) = self.io.perform(&mut self.engine, now_ns, action) {
@@ -309,7 +309,7 @@ impl<I: Io> Running<I> {
         self.send(now_ns) || has_read
     }
 
-    /// Whether a message was sent.
+    /// Sends messages. Returns true if one was sent.
     fn send(&mut self, now_ns: u64) -> bool {
         for sent in 0..BURST {
             if self.is_full {
@@ -324,7 +324,7 @@ impl<I: Io> Running<I> {
                     self.is_full = true;
                     return sent > 0;
                 }
-                // it would be refused again
+                // the message would be refused again
                 Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
             }
             self.engine.message_sent(now_ns);
@@ -332,7 +332,8 @@ impl<I: Io> Running<I> {
         true
     }
 
-    /// Time at which another reason may be reported, if one waits for that.
+    /// Reports a changed in-sync state. Returns the time at which another reason may be reported, if one waits for
+    /// that.
     fn tell_in_sync(&mut self, now_ns: u64) -> Option<u64> {
         let said = self.engine.in_sync()?;
         if self.told.as_ref() == Some(&said) {
@@ -380,7 +381,7 @@ impl<I: Io> Running<I> {
         }
     }
 
-    /// Addresses wait for no action after the last that they must wait for.
+    /// Completes a settle as soon as addresses may move, although actions are left.
     fn end_settling_early(&mut self, now_ns: u64) {
         if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
             self.end_settling();
@@ -393,8 +394,8 @@ impl<I: Io> Running<I> {
         }
     }
 
-    /// The channel stands still until the callback of a message returns: that slows down a peer that
-    /// sends more than the engine can apply.
+    /// Delays the return from the callback of a message while the engine cannot take another one. Meanwhile the channel
+    /// is not read, which slows down a peer that sends more than the engine can apply.
     fn make_room(&mut self) {
         let begun = Instant::now();
         while !self.engine.wants_message() && begun.elapsed() < PATIENCE {

@@ -9,30 +9,29 @@ use crate::error::check;
 use crate::host::Host;
 use crate::{Error, Plugin};
 
-/// The part `watch`: is told the state of the pair and its events, after
-/// [`WatchHandle::watch`].
+/// The part `watch`: gets the state of the pair and its events, after [`WatchHandle::watch`].
 pub trait Watch: Plugin {
-    /// State of the pair: once after [`WatchHandle::watch`], then at each change, at most once a second.
+    /// Handles the state of the pair: once after [`WatchHandle::watch`], then at each change, at most once a second.
     fn status(&mut self, status: &PairStatus) {
         let _ = status;
     }
 
-    /// An event of this node.
+    /// Handles an event of this node.
     fn event(&mut self, event: &EventRecord) {
         let _ = event;
     }
 }
 
-/// What [`WatchHandle::watch`] requests.
+/// Set of reports that [`WatchHandle::watch`] requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watched(u32);
 
 impl Watched {
-    /// Nothing any more.
+    /// No reports any more.
     pub const NOTHING: Self = Self(0);
-    /// [`Watch::status`].
+    /// Calls of [`Watch::status`].
     pub const STATUS: Self = Self(abi::WATCH_STATUS);
-    /// [`Watch::event`].
+    /// Calls of [`Watch::event`].
     pub const EVENTS: Self = Self(abi::WATCH_EVENTS);
 }
 
@@ -44,12 +43,12 @@ impl BitOr for Watched {
     }
 }
 
-/// Requests the state of the pair and its events; from [`Host::status`].
+/// Handle that requests the state of the pair and its events; from [`Host::status`].
 #[derive(Clone, Copy, Debug)]
 pub struct WatchHandle(pub(crate) Host);
 
 impl WatchHandle {
-    /// Requests calls of [`Watch`], in place of an earlier request.
+    /// Requests calls of [`Watch`]. Replaces an earlier request.
     ///
     /// # Errors
     /// The daemon's.

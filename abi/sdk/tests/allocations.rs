@@ -1,4 +1,4 @@
-//! What the loop serves while an elector runs costs no allocation.
+//! Asserts that the loop allocates no memory for the work that it does while an elector runs.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,14 +15,14 @@ use spared_sdk::config::Config;
 use spared_sdk::run::{Parts, run};
 use spared_sdk::{Error, Host, Interest, Peer, Plugin, Progress, Ready, Token};
 
-/// Counts what a thread allocates.
+/// Counts the allocations of a thread.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: passes everything on to the system's allocator.
+// SAFETY: every call is passed to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -42,10 +42,10 @@ static COUNTING: Counting = Counting;
 const WARM_UP: u64 = 200;
 const ROUNDS: u64 = 5000;
 
-/// Where a plugin says how many allocations its rounds after the warm-up cost.
+/// Channel on which a plugin reports the number of allocations of its rounds after the warm-up.
 static SAID: Mutex<Option<Sender<u64>>> = Mutex::new(None);
 
-/// Counts rounds and what they allocate.
+/// Counts rounds and their allocations.
 #[derive(Default)]
 struct Rounds {
     done: u64,
@@ -53,7 +53,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// False at the end.
+    /// Returns false at the end.
     fn go_on(&mut self) -> bool {
         self.done += 1;
         if self.done == WARM_UP {
@@ -68,8 +68,8 @@ impl Rounds {
     }
 }
 
-/// Each timer sets itself again and writes to a pipe; each read of the pipe moves another timer, as a received advert
-/// does, and changes a watch. A message of the peer is answered.
+/// Plugin whose timers set themselves again and write to a pipe. Each read of the pipe moves another timer, as a
+/// received advert does, and changes a watch. A message of the peer is answered.
 struct Elector {
     host: Host,
     pipe: (OwnedFd, OwnedFd),
@@ -130,7 +130,7 @@ impl Peer for Elector {
     }
 }
 
-/// Runs the plugin until it has said its count.
+/// Runs the plugin until it has reported its count.
 fn count(node: &str, meanwhile: impl FnOnce(BorrowedFd<'_>)) -> u64 {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

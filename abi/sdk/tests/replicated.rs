@@ -1,4 +1,4 @@
-//! Two nodes with a table, each an engine as the runner drives it.
+//! Two nodes with a table. The test drives the engine of each, as the runner would.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use spared_sdk::replicated::{Map, Replicated, replica::Config};
@@ -12,7 +12,7 @@ fn pair() -> [Table; 2] {
     [1, 2].map(|node| Replicated::with(Config::new(node, node, ["notes"]), Map::new(node)))
 }
 
-/// What one says, the other hears, until both are silent.
+/// Passes messages between both nodes until neither sends any more.
 fn talk(nodes: &mut [Table; 2]) {
     let mut is_busy = true;
     while is_busy {

@@ -1,4 +1,5 @@
-//! Between two looks at its timers, a loop of its own serves few records of a channel and few messages of the daemon.
+//! Asserts that a plugin's loop handles few records of a channel and few messages of the daemon between two checks of
+//! its timers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,10 +14,10 @@ use spared_sdk::config::Config;
 use spared_sdk::run::{Parts, run};
 use spared_sdk::{Applied, Error, Host, Peer, Plugin, Progress, Roles, Token};
 
-/// Where a plugin says the most calls between two timers.
+/// Channel on which a plugin reports the maximum number of calls between two timers.
 static SAID: Mutex<Option<Sender<u64>>> = Mutex::new(None);
 
-/// A plugin whose timer is always due, while it is told more than it can handle.
+/// Plugin whose timer is always due, while it gets more calls than it can handle.
 struct Flooded {
     host: Host,
     settings: Settings,
@@ -26,9 +27,9 @@ struct Flooded {
 
 #[derive(Default)]
 struct Settings {
-    /// Calls that are still to come.
+    /// Number of calls that are still to come.
     left: u64,
-    /// Duration of each.
+    /// Duration of each call.
     nap: Duration,
 }
 
@@ -102,7 +103,7 @@ fn tell(host: &OwnedFd, message: &ToPlugin) {
     spared_records::send(host.as_fd(), message, &[]).unwrap();
 }
 
-/// The most calls between two timers, of so many that wait from the beginning: `flood` sends them.
+/// Maximum number of calls between two timers, while `calls` of them wait from the beginning: `flood` sends them.
 fn most_between_timers(
     calls: i64,
     nap_ms: i64,
@@ -134,7 +135,7 @@ fn most_between_timers(
     most
 }
 
-/// A channel in which so many messages of the peer wait.
+/// Creates a channel in which this number of messages of the peer wait.
 fn with_messages(count: i64) -> impl FnOnce(&OwnedFd) -> Option<OwnedFd> {
     move |host| {
         let (link, channel) = spared_records::pair().unwrap();

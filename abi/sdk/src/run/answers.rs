@@ -1,4 +1,4 @@
-//! How callbacks end: at once, later, or as something newer ends them.
+//! Ends of callbacks: at once, later, or because a newer callback replaces them.
 
 use rustix::io::Errno;
 use spared_abi as abi;
@@ -12,7 +12,7 @@ impl Core {
         self.pending.borrow_mut().expect(token, callback, to);
     }
 
-    /// Ends a pending role of the group, which a newer one replaces.
+    /// Ends a pending role of the group because a newer one replaces it.
     pub(super) fn supersede(&self, group: &str) {
         let old = self.pending.borrow().role_of(group);
         if let Some(token) = old {
@@ -20,7 +20,7 @@ impl Core {
         }
     }
 
-    /// Makes room for one more query.
+    /// Makes room for one more query by ending the oldest one.
     pub(super) fn limit_queries(&self) {
         let oldest = self.pending.borrow().query_too_many();
         if let Some(token) = oldest {
@@ -33,26 +33,26 @@ impl Core {
         self.pending.borrow().is_stopping()
     }
 
-    /// Handles the end of a pending callback, as the plugin says it. An unknown token is ignored.
+    /// Handles that the plugin ends a pending callback. An unknown token is ignored.
     pub(crate) fn done(&self, token: u64, status: abi::Status) {
         let is_stop = self.pending.borrow().get(token).map(|it| it.to == To::Stop);
         match is_stop {
-            // nothing ends within a callback
+            // a stop takes effect only after the present callback
             Some(true) => self.stopped.set(Some((token, status))),
             Some(false) => self.finish(token, status),
-            // what it says of a call that was ended before is not of the next one
+            // failures reported for a call that had ended before must not count for the next one
             None => drop(self.failures.borrow_mut().take()),
         }
     }
 
-    /// Tells the daemon that a start or a stop is pending, unless it has ended meanwhile.
+    /// Reports to the daemon that a start or a stop is pending, unless it has ended meanwhile.
     pub(super) fn wait_longer(&self, token: u64) {
         if self.pending.borrow().get(token).is_some() {
             self.outbound.send(&FromPlugin::Pending { token });
         }
     }
 
-    /// Tells the daemon that a callback has ended. An unknown token is ignored.
+    /// Reports to the daemon that a callback has ended. An unknown token is ignored.
     pub(super) fn finish(&self, token: u64, status: abi::Status) {
         let Some(answer) = self.pending.borrow_mut().remove(token) else {
             return;

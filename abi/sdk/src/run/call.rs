@@ -1,5 +1,5 @@
-//! Functions of the daemon. Those whose result the plugin needs at once wait for the answer, by `abi/RULES.md` at most
-//! [`CALL_TIMEOUT_MS`]; what comes meanwhile is served afterwards, in its order.
+//! Functions of the daemon. If the plugin needs a result at once, the function waits for the answer, by `abi/RULES.md`
+//! at most [`CALL_TIMEOUT_MS`]. Messages that come meanwhile are handled afterwards, in order.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use spared_records::monotonic::now_ns;
 use super::core::{Core, errno, timespec};
 
 impl Core {
-    /// Asks the daemon and waits for its answer.
+    /// Calls the daemon and waits for its answer.
     pub(crate) fn call(&self, call: Call) -> abi::Status {
         let number = self.next_call();
         let record = spared_records::encode(&FromPlugin::Call { number, call });
@@ -25,7 +25,7 @@ impl Core {
         answers.map_or_else(errno, |it| first(it).unwrap_or(errno(Errno::PROTO)))
     }
 
-    /// Declares groups, replaces their claims, or withdraws those with None: one status for each.
+    /// Declares groups, replaces their claims, or withdraws those with None. Returns a status for each.
     pub(crate) fn claim(&self, groups: &[(&str, Option<&Claims>)]) -> Vec<abi::Status> {
         self.call_each(
             "claim",
@@ -42,7 +42,7 @@ impl Core {
         )
     }
 
-    /// Sets the roles of groups: one status for each.
+    /// Sets the roles of groups. Returns a status for each.
     pub(crate) fn publish(&self, groups: &[(&str, &Publication)]) -> Vec<abi::Status> {
         let sent_ns = now_ns();
         self.call_each(
@@ -64,7 +64,7 @@ impl Core {
         )
     }
 
-    /// Announces the addresses of groups again: one status for each.
+    /// Announces the addresses of groups again. Returns a status for each.
     pub(crate) fn announce(&self, groups: &[&str]) -> Vec<abi::Status> {
         self.call_each(
             "announce",
@@ -76,7 +76,7 @@ impl Core {
         )
     }
 
-    /// Replaces the cause of a role. Not waited for: an answer comes too late and is ignored.
+    /// Replaces the cause of a role. Does not wait: a late answer is ignored.
     pub(crate) fn explain(&self, group: &str, role: Role, cause: Cause) -> abi::Status {
         if group.is_empty() {
             return self.refuse("explain", "empty group name");
@@ -92,7 +92,7 @@ impl Core {
         self.calls.get()
     }
 
-    /// Asks the daemon for all elements that are valid, in one call, and returns the status of each.
+    /// Sends all valid elements to the daemon in one call, and returns the status of each element.
     fn call_each<T: Copy>(
         &self,
         function: &str,
@@ -124,7 +124,7 @@ impl Core {
             .collect()
     }
 
-    /// What is longer than a record is asked in parts.
+    /// Calls the daemon. If the elements do not fit into one record, several calls are made.
     fn call_until<T: Copy>(
         &self,
         wanted: &[T],
@@ -161,7 +161,7 @@ impl Core {
         record: Vec<u8>,
         until_ns: u64,
     ) -> Result<Vec<abi::Status>, Errno> {
-        // Messages would pile up if a plugin only called and never returned to the loop.
+        // Messages would accumulate if a plugin only called and never returned to the loop.
         if self.is_inbox_full() {
             return Err(Errno::BUSY);
         }
@@ -179,7 +179,7 @@ impl Core {
                     if of == number {
                         return Ok(statuses);
                     }
-                    // the answer to an earlier call, which timed out
+                    // this is the answer to an earlier call, which timed out
                     continue;
                 }
                 Ok(Some(other)) => {
@@ -187,7 +187,7 @@ impl Core {
                     continue;
                 }
                 Ok(None) => {}
-                // the loop gets the same error and acts on it
+                // the loop gets the same error and handles it
                 Err(_) => return Err(Errno::PIPE),
             }
             let left_ns = until_ns.saturating_sub(now_ns());

@@ -2,11 +2,11 @@
 
 #[cfg(test)]
 thread_local! {
-    /// The time that a test has set.
+    /// Time that a test has set.
     pub(crate) static SET_NS: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
 
-/// `CLOCK_MONOTONIC` in ns.
+/// Present time of `CLOCK_MONOTONIC` in ns.
 pub(crate) fn now_ns() -> u64 {
     #[cfg(test)]
     if let Some(set_ns) = SET_NS.get() {

@@ -1,4 +1,4 @@
-//! What the handles of a plugin act on while a callback runs: all of the loop but the plugin itself.
+//! The part of the loop that the plugin's handles use while a callback runs: everything except the plugin itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,31 +23,31 @@ use super::pending::{Failures, Pending};
 use super::timers::Timers;
 use super::watches::Watches;
 
-/// With this many messages waiting, calls of the plugin are refused.
+/// Number of waiting messages from which calls of the plugin are refused.
 pub(super) const INBOX_MAX: usize = 1024;
-/// Longest time for the last messages to the daemon.
+/// Maximum time for sending the last messages to the daemon.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 pub(super) const SOCKET: u32 = 0;
 const TIMER: u32 = 1;
 pub(super) const WAKE: u32 = 2;
 pub(super) const CHANNEL: u32 = 3;
-/// The channel of the first partner; those of the others follow.
+/// Number of the first partner's channel; those of the other partners follow.
 pub(super) const PARTNER: u32 = 4;
 
-/// Why the loop ended.
+/// Reason why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The daemon asked for it or is gone, and the plugin was stopped.
+    /// The daemon asked for the end or is gone, and the plugin was stopped.
     Stopped,
     /// The plugin panicked, or the loop cannot go on.
     Broken,
 }
 
-/// A message with the descriptors that came beside it.
+/// Message with the descriptors that came with it.
 pub(super) type Received = (ToPlugin, Vec<OwnedFd>);
 
-/// The loop without the plugin. It is leaked: handles keep its address, and the process ends with the loop.
+/// The loop without the plugin. It is leaked: handles keep its address, and the process ends when the loop ends.
 pub(crate) struct Core {
     /// The only field that other threads use.
     pub(crate) outbound: Outbound,
@@ -57,29 +57,29 @@ pub(crate) struct Core {
     armed_ns: Cell<Option<u64>>,
     pub(super) watches: RefCell<Watches>,
     pub(super) pending: RefCell<Pending>,
-    /// A stop that was pending, and how it ended.
+    /// Token and status of a stop that was pending and has ended.
     pub(super) stopped: Cell<Option<(u64, abi::Status)>>,
     pub(super) failures: RefCell<Failures>,
     pub(super) followed: RefCell<Followed>,
     pub(super) channel: Channel,
-    /// In the order of [`Local::PARTNERS`](crate::Local::PARTNERS).
+    /// Partners in the order of [`Local::PARTNERS`](crate::Local::PARTNERS).
     pub(super) partners: Vec<Partner>,
-    /// Its start has returned without a failure.
+    /// True if the plugin's start has returned without a failure.
     pub(super) started: Cell<bool>,
-    /// Its start was called and has not failed, so that a stop is due.
+    /// True if the plugin's start was called and has not failed, so that a stop is due.
     pub(super) begun: Cell<bool>,
     inbox: RefCell<VecDeque<Received>>,
-    /// Messages that came before start.
+    /// Messages that came before the plugin started.
     held: RefCell<VecDeque<Received>>,
     pub(super) receiver: RefCell<Receiver>,
     /// Number of the last call.
     pub(super) calls: Cell<u64>,
-    /// The socket was readable in this round. In most rounds of the plugin that elects it is not, and reading it in
-    /// vain would be a sixth of its system calls.
+    /// True if the socket was readable in this round. In most rounds of an elector it is not, and reading it without
+    /// success would be a sixth of the elector's system calls.
     pub(super) readable: Cell<bool>,
-    /// The daemon does not read, and messages to it wait.
+    /// True if the daemon does not read, and messages to it wait.
     congested: Cell<bool>,
-    /// The daemon died.
+    /// True if the daemon died.
     pub(super) is_gone: Cell<bool>,
     end: Cell<Option<End>>,
 }
@@ -134,7 +134,7 @@ impl Core {
         self.surroundings.borrow().clone()
     }
 
-    /// Watches a descriptor of the plugin for these events; 0 stops it.
+    /// Watches a descriptor of the plugin for these events; 0 stops watching.
     pub(crate) fn watch_fd(&self, fd: i32, events: u32) -> abi::Status {
         let watched = self.watches.borrow_mut().watch(fd, events);
         watched.map_or_else(errno, |()| 0)
@@ -152,7 +152,7 @@ impl Core {
         self.timers.borrow_mut().cancel(id);
     }
 
-    /// Sets the timerfd to the next timer, if that changed.
+    /// Sets the timerfd to the next timer, if that has changed.
     pub(super) fn arm(&self) {
         let next_ns = self.timers.borrow().next_ns();
         if next_ns == self.armed_ns.get() {
@@ -168,7 +168,7 @@ impl Core {
         }
     }
 
-    /// Sends what waits for the daemon, and watches for when it reads again.
+    /// Sends queued messages to the daemon, and watches the socket if some are left.
     pub(super) fn flush(&self) {
         let congested = !self.outbound.flush();
         if congested != self.congested.get() {
@@ -196,12 +196,12 @@ impl Core {
         self.inbox.borrow().len() >= INBOX_MAX
     }
 
-    /// Keeps a message that came while a call waited.
+    /// Queues a message that came while a call waited.
     pub(super) fn put_off(&self, received: Received) {
         self.inbox.borrow_mut().push_back(received);
     }
 
-    /// Keeps a message that is for a plugin that has started.
+    /// Keeps a message until the plugin has started.
     pub(super) fn hold(&self, received: Received) {
         let mut held = self.held.borrow_mut();
         if held.len() < INBOX_MAX {
@@ -209,7 +209,7 @@ impl Core {
         }
     }
 
-    /// Puts the messages that were held before those that the daemon sends next.
+    /// Queues the messages that were kept until the start, before all later ones.
     pub(super) fn handle_started(&self, status: abi::Status) {
         self.started.set(status >= 0);
         if status < 0 {
@@ -227,14 +227,14 @@ impl Core {
         self.failures.borrow_mut().note(key, why);
     }
 
-    /// Logs faults that no answer carries.
+    /// Logs faults that are part of no answer.
     pub(super) fn log_failures(&self, callback: &str) {
         for line in self.failures.borrow_mut().lines(callback) {
             self.outbound.log(LogLevel::Warn, &line);
         }
     }
 
-    /// Refuses a wrong call of the plugin with -EINVAL, and logs the reason.
+    /// Refuses an invalid call of the plugin with -EINVAL, and logs the reason.
     pub(super) fn refuse(&self, function: &str, why: &str) -> abi::Status {
         let text = format!("{function}(): {why}");
         self.outbound.log(LogLevel::Error, &text);
@@ -277,14 +277,14 @@ impl Core {
         });
     }
 
-    /// The plugin has closed a descriptor of the loop: ends it.
+    /// Ends the loop because the plugin has closed one of its descriptors.
     pub(super) fn is_robbed(&self, errno: Errno) {
         self.outbound
             .log(LogLevel::Error, &closed_descriptor(errno));
         self.end_with(End::Broken);
     }
 
-    /// The first reason counts.
+    /// Sets the reason of the end. The first reason counts.
     pub(super) fn end_with(&self, end: End) {
         self.end.set(self.end.get().or(Some(end)));
     }
@@ -297,7 +297,7 @@ impl Core {
         self.end.get().is_some()
     }
 
-    /// Gives the daemon a moment to read the last messages.
+    /// Waits a moment, so that the daemon can read the last messages.
     pub(super) fn farewell(&self) {
         let until_ns = now_ns() + FAREWELL.as_nanos() as u64;
         while !self.outbound.flush() && now_ns() < until_ns {
@@ -306,15 +306,15 @@ impl Core {
     }
 }
 
-/// Line of log of a plugin that has closed a descriptor of its worker, which `spared-plugin-check` looks for.
+/// Log line about a plugin that has closed a descriptor of its worker. `spared-plugin-check` looks for it.
 pub fn closed_descriptor(errno: Errno) -> String {
     format!("{CLOSED_DESCRIPTOR}{errno})")
 }
 
-/// Begin of that line.
+/// Beginning of that line.
 pub const CLOSED_DESCRIPTOR: &str = "closed a descriptor of its worker (";
 
-/// A time as the kernel takes it.
+/// Converts a time to the kernel's form.
 pub(super) fn timespec(at_ns: u64) -> Timespec {
     Timespec {
         tv_sec: (at_ns / 1_000_000_000) as i64,
@@ -322,7 +322,7 @@ pub(super) fn timespec(at_ns: u64) -> Timespec {
     }
 }
 
-/// The status of a failed function.
+/// Status of a failed function.
 pub(super) const fn errno(errno: Errno) -> abi::Status {
     -errno.raw_os_error()
 }

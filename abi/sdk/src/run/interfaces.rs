@@ -12,13 +12,13 @@ use super::Driver;
 use super::core::{Core, errno};
 use crate::{OpenSockets, Plugin};
 
-/// Sockets of an interface. A callback that stops to follow it has them open until it returns.
+/// Sockets of an interface. If a callback stops following the interface, they stay open until it returns.
 type Sockets = Rc<Vec<(SocketKind, OwnedFd)>>;
 
-/// The interfaces that are followed, by their names.
+/// Followed interfaces by name.
 pub(super) type Followed = HashMap<String, Interface>;
 
-/// What the daemon sent for a followed interface.
+/// State that the daemon sent for a followed interface.
 #[derive(Debug, Default)]
 pub(super) struct Interface {
     generation: u64,
@@ -53,8 +53,9 @@ impl Core {
         })
     }
 
-    /// Keeps the sockets of an event. Returns them and those that they replace, which are closed after the plugin has
-    /// been called, so that no number means two sockets. None if the interface is not followed.
+    /// Stores the sockets of an event. Returns them and the sockets that they replace. The old ones are closed after
+    /// the plugin has been called, so that a number never means two sockets at once. None if the interface is not
+    /// followed.
     fn take_sockets(
         &self,
         event: &InterfaceEvent,

@@ -1,15 +1,15 @@
-//! The time that a plugin has once the daemon is gone.
+//! Limits the time that a plugin has once the daemon is gone.
 
 use std::sync::Weak;
 use std::thread;
 use std::time::Duration;
 
-/// Longest time for a plugin to resign.
+/// Maximum time for a plugin to resign.
 const RESIGN: Duration = Duration::from_secs(2);
-/// The thread only sleeps; memory of a real-time worker is locked.
+/// Stack of the thread in bytes: it only sleeps, and memory of a real-time worker is locked.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Ends this process after [`RESIGN`], whatever it is doing then, unless its loop has ended.
+/// Ends this process after [`RESIGN`], whatever it is doing then, unless the loop has ended.
 pub(super) fn limit_remaining_time(of_loop: Weak<()>) {
     let thread = thread::Builder::new().stack_size(STACK_BYTES);
     let _ = thread.spawn(move || {

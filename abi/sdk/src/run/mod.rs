@@ -1,8 +1,8 @@
 //! The loop of a plugin: messages of the daemon on one socket, the plugin's descriptors and timers, and its channels.
 //!
-//! In each round descriptors come first, then timers, then records of channels, then messages of the daemon: a plugin
-//! that was stopped for a while reads what others sent meanwhile before it acts on their silence. Nothing on that path
-//! allocates. `abi/RULES.md` lists the rules of order and time.
+//! In each round descriptors come first, then timers, then records of channels, then messages of the daemon. So a
+//! plugin that was stopped for a while reads what others sent meanwhile before it acts on their silence. Nothing on
+//! that path allocates memory. `abi/RULES.md` lists the rules of order and time.
 
 mod answers;
 mod call;
@@ -52,22 +52,22 @@ use crate::host::Host;
 use crate::ready::Ready;
 use crate::{Plugin, logger};
 
-/// Messages between two looks at timers and descriptors.
+/// Maximum number of messages between two checks of timers and descriptors.
 const MESSAGES_PER_ROUND: usize = 16;
-/// Records of a channel between two looks at timers and descriptors, if they take no longer than [`ROUND_NS_MAX`].
+/// Maximum number of records of a channel between two checks of timers and descriptors, within [`ROUND_NS_MAX`].
 const RECORDS_PER_ROUND: usize = 32;
-/// Longest time for the records of one round.
+/// Maximum time in ns for the records of one round.
 const ROUND_NS_MAX: u64 = 1_000_000;
-/// Maximum duration of a callback.
+/// Maximum duration of a callback in ns.
 const CALLBACK_NS_MAX: u64 = 50_000_000;
 
-/// Exit status after a panic, or if the loop cannot go on.
+/// Exit status after a panic, or if the loop cannot continue.
 const BROKEN: i32 = 70;
 
-/// The socket of the daemon, which the worker gives by its number.
+/// Takes the socket of the daemon, whose number the worker passes.
 ///
 /// # Safety
-/// It is open, and nothing else owns it.
+/// The descriptor is open, and nothing else owns it.
 pub unsafe fn socket(number: i32) -> OwnedFd {
     // SAFETY: the caller's promise.
     unsafe { OwnedFd::from_raw_fd(number) }
@@ -90,19 +90,19 @@ pub fn run<T: Plugin>(socket: OwnedFd, parts: Parts<T>) -> i32 {
     }
 }
 
-/// The plugin and what calls it.
+/// The plugin, with the loop that calls it.
 struct Driver<T> {
     core: &'static Core,
     host: Host,
     parts: Parts<T>,
-    /// None until its first configuration, and after its stop.
+    /// The plugin; None until its first configuration, and after its stop.
     plugin: Option<T>,
     slow: Slow,
-    /// None for a plugin that does not run as root.
+    /// Configuration from root; None for a plugin that does not run as root.
     roots: Option<Roots>,
-    /// A message came.
+    /// True if a message came.
     is_served: bool,
-    /// Dropped when the loop ends.
+    /// Reference that is dropped when the loop ends.
     running: Arc<()>,
 }
 
@@ -127,7 +127,7 @@ impl<T: Plugin> Driver<T> {
             if let Some(end) = self.core.end() {
                 self.core.farewell();
                 if end == End::Broken {
-                    // its drop may rely on state that a panic left half done
+                    // its drop may rely on state that a panic left incomplete
                     std::mem::forget(self.plugin);
                 }
                 return end;
@@ -165,7 +165,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Returns whether the channel to the peer is readable.
+    /// Handles descriptors that are ready. Returns true if the channel to the peer is readable.
     fn serve_descriptors(&mut self, events: &[epoll::Event]) -> bool {
         let mut channel = false;
         self.core.readable.set(false);
@@ -207,7 +207,7 @@ impl<T: Plugin> Driver<T> {
 
     fn serve_timers(&mut self) {
         let now_ns = now_ns();
-        // as many as there were: a timer that is set again for the past waits for the next round
+        // at most as many as there were: a timer that is set again for the past waits for the next round
         let count = self.core.timers.borrow().len();
         for _ in 0..count {
             let due = self.core.timers.borrow_mut().pop_due(now_ns);
@@ -253,8 +253,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Calls the plugin, if there is one. A callback that takes long is counted and told; after a panic nothing is
-    /// called again.
+    /// Calls the plugin, if there is one. A slow callback is counted and logged. After a panic nothing is called again.
     fn enter<R>(&mut self, callback: &str, call: impl FnOnce(&mut T) -> R) -> Option<R> {
         let plugin = self.plugin.as_mut()?;
         let begin_ns = now_ns();
@@ -269,7 +268,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     fn panicked(&mut self, payload: Box<dyn std::any::Any + Send>) {
-        // one whose drop panics would end the loop without a word
+        // a payload whose drop panics would end the loop without a message
         std::mem::forget(payload);
         self.core.note_failure("", "the plugin panicked");
         self.core.end_with(End::Broken);

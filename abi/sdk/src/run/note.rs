@@ -1,10 +1,10 @@
-//! The descriptor of a plugin: lines `key = value` in a note of its file, which is read without running its code.
+//! The descriptor of a plugin: lines `key = value` in a note of its file, which can be read without running its code.
 
 use spared_contract::note::{NAME, TEXT_MAX, TYPE};
 
 use crate::{Partner, Verb};
 
-/// The note as it lies in the file, in its section [`SECTION`](spared_contract::note::SECTION).
+/// The note as it is in the file, in its section [`SECTION`](spared_contract::note::SECTION).
 #[repr(C, align(4))]
 #[derive(Debug)]
 pub struct Note<const LENGTH: usize> {
@@ -23,7 +23,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// The lines that every plugin has.
+    /// Begins with the lines that every plugin has.
     pub const fn new(name: &str, version: &str, summary: &str) -> Self {
         let empty = Self {
             text: [0; TEXT_MAX],
@@ -41,13 +41,13 @@ impl Writer {
         self.put(key).put(" = ").put(value).put("\n")
     }
 
-    /// Adds the versions of its messages to the peer plugin.
+    /// Adds the versions of the plugin's messages to the peer plugin.
     pub const fn wire(self, least: u32, most: u32) -> Self {
         let line = self.put("wire = ").number(least).put("-");
         line.number(most).put("\n")
     }
 
-    /// Adds the words of its query.
+    /// Adds the words of the plugin's query.
     pub const fn verbs(mut self, verbs: &[Verb]) -> Self {
         let mut at = 0;
         while at < verbs.len() {
@@ -60,7 +60,7 @@ impl Writer {
         self
     }
 
-    /// Adds the plugins with which it exchanges messages.
+    /// Adds the plugins with which the plugin exchanges messages.
     pub const fn partners(mut self, partners: &[Partner]) -> Self {
         let mut at = 0;
         while at < partners.len() {
@@ -75,7 +75,7 @@ impl Writer {
         self.length
     }
 
-    /// The note, of [`length`](Self::length).
+    /// Returns the note, whose text has this [`length`](Self::length).
     pub const fn note<const LENGTH: usize>(&self) -> Note<LENGTH> {
         let mut text = [0; LENGTH];
         let mut at = 0;
@@ -141,7 +141,7 @@ pub mod calls {
     pub const PROGRAMS: &str = "programs";
 }
 
-/// What each part adds to the descriptor.
+/// Additions of each part to the descriptor.
 pub mod part {
     macro_rules! plain {
         ($($part:ident: $trait:ident,)+) => {
@@ -150,7 +150,7 @@ pub mod part {
                 pub mod $part {
                     use crate::run::Writer;
 
-                    /// It adds nothing more.
+                    /// Adds nothing more.
                     pub const fn describe<T: crate::$trait>(note: Writer) -> Writer {
                         note
                     }
@@ -173,7 +173,7 @@ pub mod part {
     pub mod query {
         use crate::run::Writer;
 
-        /// It adds its words.
+        /// Adds the words of the query.
         pub const fn describe<T: crate::Query>(note: Writer) -> Writer {
             note.verbs(T::VERBS)
         }
@@ -183,7 +183,7 @@ pub mod part {
     pub mod local {
         use crate::run::Writer;
 
-        /// It adds its partners.
+        /// Adds the partners.
         pub const fn describe<T: crate::Local>(note: Writer) -> Writer {
             note.partners(T::PARTNERS)
         }

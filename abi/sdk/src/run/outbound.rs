@@ -1,4 +1,4 @@
-//! Messages to the host, from any thread: never blocking, bounded, with losses counted.
+//! Messages to the host, from any thread. Sending never blocks, the queue is bounded, and lost messages are counted.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,26 +12,25 @@ use spared_records::monotonic::now_ns;
 
 use spared_contract::{FromPlugin, LogLevel};
 
-/// Records kept for a host that does not read; later ones are lost and counted.
+/// Maximum number of records queued for a host that does not read. Further records are lost and counted.
 const QUEUE_MAX: usize = 1024;
-/// Limit for log lines, the first to be dropped.
+/// Maximum number of queued records at which a log line is still queued: log lines are dropped first.
 const QUEUE_MAX_FOR_LOG: usize = 512;
-/// Bytes that may wait in the queue for one more record to be taken. With what the socket holds, the
-/// host reads as much within a second even from a worker that sends too much, so that the answer to
-/// its ping is in time.
+/// Maximum bytes in the queue at which one more record is queued. The host reads the queue and the socket's contents
+/// within a second, even from a worker that sends too much, so that the answer to its ping is in time.
 const QUEUE_BYTES: usize = 512 * 1024;
 
-/// Log lines that a plugin may write at once, and per second.
+/// Maximum number of log lines of a plugin at once, and per second.
 const LOG_BURST: u64 = 400;
 const LOG_PER_S: u64 = 100;
-/// Longer lines are cut.
+/// Maximum bytes of a line. A longer one is cut.
 const LINE_MAX: usize = 4096;
 
-/// Sends to the host.
+/// Queue and socket to the host.
 #[derive(Debug)]
 pub struct Outbound {
     socket: OwnedFd,
-    /// Wakes the loop, for a plugin's wake() and for a queue that other threads filled.
+    /// Descriptor that wakes the loop, for a plugin's wake() and for a queue that other threads filled.
     wake: OwnedFd,
     woken: AtomicBool,
     queue: Mutex<Queue>,
@@ -40,7 +39,7 @@ pub struct Outbound {
 #[derive(Debug)]
 struct Queue {
     records: VecDeque<Vec<u8>>,
-    /// Their length.
+    /// Number of bytes of the records.
     bytes: usize,
     lost: u64,
     lines: Allowance,
@@ -71,20 +70,20 @@ impl Outbound {
         self.wake.as_fd()
     }
 
-    /// Has the loop call woken(), once for any number of calls.
+    /// Makes the loop call woken(), once for any number of calls of this function.
     pub fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.kick();
         }
     }
 
-    /// Whether woken() is due. Resets the eventfd first, so that no wake is lost.
+    /// Returns true if woken() is due. Resets the eventfd first, so that no wake is lost.
     pub fn take_woken(&self) -> bool {
         let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         self.woken.swap(false, Ordering::AcqRel)
     }
 
-    /// Sends now, or as soon as the host reads.
+    /// Sends a message now, or as soon as the host reads.
     pub fn send(&self, message: &FromPlugin) {
         let answers = matches!(
             message,
@@ -101,14 +100,14 @@ impl Outbound {
         self.kick_if_waiting();
     }
 
-    /// Sends a call whose answer is waited for.
+    /// Sends a call whose answer the caller waits for.
     pub fn send_call(&self, record: Vec<u8>) {
         self.lock()
             .push(self.socket(), record, (QUEUE_MAX, usize::MAX));
         self.kick_if_waiting();
     }
 
-    /// Logs a line, within the limit of the plugin.
+    /// Logs a line, if the plugin's limit allows it.
     pub fn log(&self, level: LogLevel, text: &str) {
         let text = cut(text);
         let mut queue = self.lock();
@@ -126,7 +125,7 @@ impl Outbound {
         self.kick_if_waiting();
     }
 
-    /// Sends what waits, as far as the host reads; true if nothing is left.
+    /// Sends queued records while the host reads. Returns true if none is left.
     pub fn flush(&self) -> bool {
         let mut queue = self.lock();
         queue.flush(self.socket());
@@ -152,7 +151,7 @@ impl Outbound {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // A panic elsewhere leaves the queue valid.
+        // A panic elsewhere leaves the queue in a valid state.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,13 +167,13 @@ impl Queue {
         }
     }
 
-    /// Sends a record, or queues it behind fewer than these records and bytes.
+    /// Sends a record, or queues it if fewer than these records and bytes are queued.
     fn push(&mut self, socket: BorrowedFd<'_>, record: Vec<u8>, (most, bytes): (usize, usize)) {
         self.flush(socket);
         if self.records.is_empty() {
             match spared_records::transmit(socket, &record, &[]) {
                 Err(SendError::Full) => {}
-                // The loop notices by itself that the host is gone.
+                // The loop notices itself that the host is gone.
                 _ => return,
             }
         }
@@ -200,7 +199,7 @@ impl Queue {
     }
 }
 
-/// Lines that may still be logged; grows with time.
+/// Number of lines that may still be logged. It grows with time.
 #[derive(Debug)]
 struct Allowance {
     left: u64,

@@ -1,8 +1,8 @@
-//! Channels to other plugins of this node, past the daemon.
+//! Channels to other plugins of this node, without the daemon.
 //!
-//! A channel is one end of a socket pair; the partner's worker has the other, and nobody else. When that worker ends
-//! its end closes, and what it sent before is read first. Only bytes are received: descriptors that travel with a
-//! record are closed by the kernel.
+//! A channel is one end of a socket pair; only the partner's worker has the other end. When that worker ends, its end
+//! closes, and the records that it had sent are read first. Only bytes are received: the kernel closes descriptors that
+//! come with a record.
 
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
@@ -21,17 +21,17 @@ use super::peer::{receive, transmit};
 use super::{Driver, RECORDS_PER_ROUND, ROUND_NS_MAX};
 use crate::Plugin;
 
-/// One partner, and the channel to it, if there is one.
+/// One partner, with the channel to it if there is one.
 pub(super) struct Partner {
     name: &'static str,
     socket: RefCell<Option<OwnedFd>>,
-    /// Replaces `socket` once that is read to its end.
+    /// New channel, which replaces `socket` once that is read to its end.
     successor: RefCell<Option<OwnedFd>>,
-    /// The socket is readable, or closed.
+    /// True if the socket is readable or closed.
     ready: Cell<bool>,
-    /// A send found the socket full, so that the plugin is to be told when it has room.
+    /// True if a send found the socket full, so that the plugin has to be told when there is room.
     full: Cell<bool>,
-    /// One record; taken while the plugin has it.
+    /// Buffer for one record, which is taken while the plugin has it.
     buffer: Cell<Vec<u8>>,
 }
 
@@ -88,7 +88,7 @@ fn number_of(index: usize) -> u32 {
 }
 
 impl<T: Plugin> Driver<T> {
-    /// Takes a new channel to a partner. The end of the one before ends with what was sent already.
+    /// Takes a new channel to a partner. The old channel is closed after its records have been read.
     pub(super) fn partner(&mut self, plugin: &str, descriptors: Vec<OwnedFd>) {
         let mut partners = self.core.partners.iter().enumerate();
         let found = partners.find(|(_, partner)| partner.name == plugin);
@@ -139,7 +139,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Handles one record; false if there is none.
+    /// Handles one record. Returns false if there is none.
     fn serve_partner(&mut self, index: usize, partner: &'static Partner) -> bool {
         let mut buffer = partner.buffer.take();
         buffer.resize(LOCAL_RECORD_MAX, 0);
@@ -169,7 +169,7 @@ impl<T: Plugin> Driver<T> {
         went_on
     }
 
-    /// Closes a channel for good: only a restart of one of the two makes another.
+    /// Closes a channel for good: only a restart of either plugin creates another one.
     fn distrust_partner(&mut self, index: usize, partner: &'static Partner, why: &str) -> bool {
         let name = partner.name;
         let text = format!("closed the channel to {name}, which broke its rules: {why}");
@@ -178,7 +178,7 @@ impl<T: Plugin> Driver<T> {
         false
     }
 
-    /// Closes a channel; its successor begins.
+    /// Closes a channel, and begins its successor.
     fn close_partner(&mut self, index: usize, partner: &Partner) {
         partner.full.set(false);
         if let Some(socket) = partner.socket.take() {

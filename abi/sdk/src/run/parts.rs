@@ -9,7 +9,7 @@ use spared_contract::EventRecord;
 type Called = Result<Progress, Error>;
 type Asked<T> = fn(&mut T, &[&str], &mut Answer) -> Called;
 
-/// The functions of the parts that a plugin has. [`plugin!`](crate::plugin) makes them of its `parts`.
+/// Functions of the parts that a plugin has. [`plugin!`](crate::plugin) creates them from its `parts`.
 #[derive(Debug)]
 pub struct Parts<T> {
     pub(super) role: Option<fn(&mut T, &RoleEvent, Token) -> Called>,
@@ -67,7 +67,7 @@ part!(WatchPart {
 });
 
 impl<T: Plugin> Parts<T> {
-    /// A plugin without parts.
+    /// Functions of a plugin without parts.
     pub const NONE: Self = Self {
         role: None,
         drain: None,
@@ -82,7 +82,7 @@ impl<T: Plugin> Parts<T> {
         partners: &[],
     };
 
-    /// With the part `roles`.
+    /// Adds the part `roles`.
     pub const fn roles(mut self) -> Self
     where
         T: Roles,
@@ -91,7 +91,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `transfer`.
+    /// Adds the part `transfer`.
     pub const fn transfer(mut self) -> Self
     where
         T: Transfer,
@@ -101,7 +101,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `query`.
+    /// Adds the part `query`.
     pub const fn query(mut self) -> Self
     where
         T: Query,
@@ -110,7 +110,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `interfaces`.
+    /// Adds the part `interfaces`.
     pub const fn interfaces(mut self) -> Self
     where
         T: Interfaces,
@@ -119,7 +119,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `groups`.
+    /// Adds the part `groups`.
     pub const fn groups(mut self) -> Self
     where
         T: Groups,
@@ -128,7 +128,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `peer`.
+    /// Adds the part `peer`.
     pub const fn peer(mut self) -> Self
     where
         T: Peer,
@@ -142,7 +142,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `local`.
+    /// Adds the part `local`.
     pub const fn local(mut self) -> Self
     where
         T: Local,
@@ -157,7 +157,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `identity`.
+    /// Adds the part `identity`.
     pub const fn identity(mut self) -> Self
     where
         T: Identity,
@@ -169,7 +169,7 @@ impl<T: Plugin> Parts<T> {
         self
     }
 
-    /// With the part `watch`.
+    /// Adds the part `watch`.
     pub const fn watch(mut self) -> Self
     where
         T: Watch,

@@ -1,7 +1,7 @@
 //! The plugin's end of its channel to the peer, as defined in [`spared_contract::channel`].
 //!
 //! A plugin that does not read stops only its own channel: records wait in the socket, and the link stops reading when
-//! it is full. Nothing is dropped, and nothing is allocated after the first record.
+//! the socket is full. Nothing is dropped, and nothing is allocated after the first record.
 
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
@@ -21,23 +21,24 @@ use super::core::{CHANNEL, Core, errno};
 use super::{CALLBACK_NS_MAX, Driver, RECORDS_PER_ROUND, ROUND_NS_MAX};
 use crate::Plugin;
 
-/// The channel, if there is one.
+/// The channel to the peer, if there is one.
 #[derive(Default)]
 pub(super) struct Channel {
     socket: RefCell<Option<OwnedFd>>,
-    /// Replaces `socket` once the bytes that were in it when this one came are read: `left`.
+    /// New channel, which replaces `socket` once `left` bytes are read: those that `socket` contained when the new
+    /// channel came.
     successor: RefCell<Option<OwnedFd>>,
     left: Cell<u64>,
-    /// One record; taken while the plugin has it.
+    /// Buffer for one record, which is taken while the plugin has it.
     buffer: Cell<Vec<u8>>,
     up: Cell<bool>,
     /// Number of [`UP`] records on this channel.
     ups: Cell<u8>,
-    /// A send found the socket full, so that the plugin is to be told when it has room.
+    /// True if a send found the socket full, so that the plugin has to be told when there is room.
     full: Cell<bool>,
 }
 
-/// The next record of a channel, as [`bytes::receive`]; None without a channel.
+/// Receives the next record of a channel, like [`bytes::receive`]; None without a channel.
 pub(super) fn receive(
     socket: &RefCell<Option<OwnedFd>>,
     buffer: &mut [u8],
@@ -48,7 +49,7 @@ pub(super) fn receive(
     }
 }
 
-/// Sends a record to a channel, as [`bytes::transmit`].
+/// Sends a record to a channel, like [`bytes::transmit`].
 pub(super) fn transmit(
     socket: &RefCell<Option<OwnedFd>>,
     parts: &[IoSlice<'_>],
@@ -118,7 +119,7 @@ impl Core {
         }
     }
 
-    /// Bytes of all records in the channel's socket.
+    /// Number of bytes of all records in the channel's socket.
     fn waiting(&self) -> u64 {
         let socket = self.channel.socket.borrow();
         let waiting = socket.as_ref().map(rustix::io::ioctl_fionread);
@@ -142,7 +143,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Closes the channel; its successor begins.
+    /// Closes the channel, and begins its successor.
     fn close_channel(&mut self) {
         let channel = &self.core.channel;
         if let Some(socket) = channel.socket.take() {
@@ -173,7 +174,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Handles all that is in the channel now, whatever the link adds meanwhile. For barriers.
+    /// Handles all that is in the channel now, without what the link adds meanwhile. For barriers.
     pub(super) fn serve_waiting(&mut self, deadline_ns: u64) {
         let deadline_ns = deadline_ns.max(now_ns() + CALLBACK_NS_MAX);
         let core = self.core;
@@ -192,7 +193,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Handles one record and returns its length; None if there is none.
+    /// Handles one record. Returns its length; None if there is none.
     fn serve_record(&mut self) -> Option<usize> {
         let channel = &self.core.channel;
         let mut buffer = channel.buffer.take();
@@ -224,7 +225,7 @@ impl<T: Plugin> Driver<T> {
         served
     }
 
-    /// Counts down to the start of the successor.
+    /// Counts the bytes that are left until the successor begins.
     fn count_down(&mut self, length: usize) {
         let channel = &self.core.channel;
         let left = channel.left.get().saturating_sub(length as u64);
@@ -241,7 +242,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     /// # Errors
-    /// What is wrong with the record.
+    /// The fault in the record.
     fn record(&mut self, record: &[u8]) -> Result<(), &'static str> {
         let channel = &self.core.channel;
         match record {
@@ -269,7 +270,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    // Being in sync ends with the channel: the plugin must report it again each time.
+    // The in-sync state ends with the channel: the plugin must report it again each time.
     fn peer_is_there(&mut self, wire: u32) {
         self.core.channel.up.set(true);
         self.core.report_synchrony(false, "not reported yet");
@@ -288,7 +289,7 @@ impl<T: Plugin> Driver<T> {
         }
     }
 
-    /// Handles a socket that takes records again.
+    /// Handles that the socket takes records again.
     pub(super) fn channel_is_writable(&mut self) {
         if !self.core.channel.full.get() {
             return;
@@ -300,7 +301,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     /// # Errors
-    /// What is wrong with the record; `answer` is the record without its kind.
+    /// The fault in the record; `answer` is the record without its kind.
     fn signed(&mut self, answer: &[u8]) -> Result<(), &'static str> {
         let (ticket, bytes) = answer
             .split_first_chunk()
@@ -318,7 +319,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     /// # Errors
-    /// As above.
+    /// The fault in the record; `answer` is the record without its kind.
     fn verified(&mut self, answer: &[u8]) -> Result<(), &'static str> {
         let Some((ticket, [yes @ 0..=1])) = answer.split_first_chunk() else {
             return Err("invalid verdict");

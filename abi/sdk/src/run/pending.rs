@@ -1,34 +1,35 @@
-//! Callbacks that have not ended yet, their answers, and the faults that one reports. Both forms of a plugin have these.
+//! Callbacks that have not ended yet, their answers, and the faults that a callback reports. Both forms of a plugin use
+//! these.
 
 use std::collections::HashMap;
 
 use rustix::io::Errno;
 use spared_contract::{Failure, Row, Value};
 
-/// Maximum size of an answer.
+/// Maximum bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Maximum number of queries that a plugin may keep waiting; beyond that the oldest is ended.
+/// Maximum number of pending queries of a plugin. With one more, the oldest is ended.
 const QUERIES_MAX: usize = 64;
 /// Maximum number of faults of one callback.
 const FAILURES_MAX: usize = 200;
-/// Maximum length of the text of a fault, in characters; longer ones are cut.
+/// Maximum number of characters of a fault's text; a longer text is cut.
 const FAILURE_CHARS_MAX: usize = 1024;
 
-/// A callback that has not ended yet.
+/// Callback that has not ended yet.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its name.
+    /// Name of the callback.
     pub callback: &'static str,
-    /// What can end it and what follows.
+    /// Kind of the callback: what can end it, and what follows.
     pub to: To,
-    /// Rows of its answer.
+    /// Rows of the answer.
     pub rows: Vec<Row>,
-    /// A row was left out, as there was no room.
+    /// True if a row was left out because there was no room.
     pub missing: bool,
     bytes: usize,
 }
 
-/// Kind of a callback, by what can end it and what follows.
+/// Kind of a callback: what can end it, and what follows.
 #[derive(Debug, PartialEq)]
 pub enum To {
     /// A newer role of the group ends it.
@@ -39,7 +40,7 @@ pub enum To {
     Start,
     /// The plugin ends afterwards.
     Stop,
-    /// None of these.
+    /// None of the other kinds.
     Other,
 }
 
@@ -60,29 +61,29 @@ impl Pending {
         self.0.insert(token, answer);
     }
 
-    /// The callback with this token.
+    /// Callback with this token.
     pub fn get(&self, token: u64) -> Option<&Answer> {
         self.0.get(&token)
     }
 
-    /// The same, which has ended.
+    /// Removes the callback with this token, which has ended.
     pub fn remove(&mut self, token: u64) -> Option<Answer> {
         self.0.remove(&token)
     }
 
-    /// The pending role of a group, which a newer one replaces.
+    /// Token of the pending role of a group, which a newer role replaces.
     pub fn role_of(&self, group: &str) -> Option<u64> {
         self.find(|to| matches!(to, To::Role(of) if of == group))
     }
 
-    /// The oldest query, if there is no room for one more: the host gave it up long ago.
+    /// Token of the oldest query, if there is no room for one more: the host gave it up long ago.
     pub fn query_too_many(&self) -> Option<u64> {
         let queries = self.0.values().filter(|it| it.to == To::Query);
         let is_full = queries.count() >= QUERIES_MAX;
         self.find(|to| *to == To::Query).filter(|_| is_full)
     }
 
-    /// Whether a stop has not ended.
+    /// Returns true if a stop has not ended.
     pub fn is_stopping(&self) -> bool {
         self.find(|to| *to == To::Stop).is_some()
     }
@@ -110,7 +111,7 @@ impl Pending {
         Ok(())
     }
 
-    /// The oldest callback of a kind.
+    /// Token of the oldest callback of a kind.
     fn find(&self, is_wanted: impl Fn(&To) -> bool) -> Option<u64> {
         let found = self.0.iter().filter(|(_, it)| is_wanted(&it.to));
         found.map(|(token, _)| *token).min()
@@ -133,17 +134,17 @@ impl Failures {
         }
     }
 
-    /// The faults so far.
+    /// Returns the faults so far.
     pub fn all(&self) -> &[Failure] {
         &self.0
     }
 
-    /// Takes them for an answer.
+    /// Takes the faults for an answer.
     pub fn take(&mut self) -> Vec<Failure> {
         std::mem::take(&mut self.0)
     }
 
-    /// Takes those that no answer carries, as lines of log.
+    /// Takes the faults that are part of no answer, as log lines.
     pub fn lines(&mut self, callback: &str) -> Vec<String> {
         let line = |failure: Failure| {
             let key = if failure.key.is_empty() { "" } else { ": " };

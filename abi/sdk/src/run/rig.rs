@@ -1,4 +1,4 @@
-//! A plugin in the hands of a test: its loop, round by round, and the other ends of its sockets.
+//! A plugin under the control of a test: its loop, round by round, and the other ends of its sockets.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -11,21 +11,21 @@ use super::core::Core;
 use super::{Driver, Parts};
 use crate::{Host, Plugin};
 
-/// Fills a channel; nothing else has this kind.
+/// Record that fills a channel; no other record has this kind.
 const STUFFING: [u8; 1024] = [0xff; 1024];
 
-/// A handle without a loop. Its daemon reads nothing.
+/// Creates a handle without a loop. Its daemon reads nothing.
 pub(crate) fn host() -> (Host, OwnedFd) {
     let (daemon, socket) = spared_records::pair().unwrap();
     let core = Core::leak(socket, &[]).unwrap();
     (Host::new(core), daemon)
 }
 
-/// The plugin, and what it is connected with.
+/// The plugin, with the other ends of its sockets.
 pub(crate) struct Rig<T: Plugin> {
     driver: Driver<T>,
     daemon: OwnedFd,
-    /// The link's end of the channel, and the plugin's once more.
+    /// Link's end of the channel, and a copy of the plugin's end.
     channel: Option<(OwnedFd, OwnedFd)>,
     token: u64,
 }
@@ -43,14 +43,14 @@ impl<T: Plugin> Rig<T> {
         }
     }
 
-    /// When the next timer is due.
+    /// Time at which the next timer is due, in ns.
     pub(crate) fn due_ns(&self) -> Option<u64> {
         self.driver.core.timers.borrow().next_ns()
     }
 
-    /// One round of the loop.
+    /// Performs one round of the loop.
     pub(crate) fn turn(&mut self) {
-        // it does not sleep without an event
+        // the loop must not sleep if there is no event
         let wakes = self.driver.core.outbound.wake_fd();
         rustix::io::write(wakes, &1u64.to_ne_bytes()).unwrap();
         self.driver.round(&mut Vec::with_capacity(16));
@@ -74,7 +74,7 @@ impl<T: Plugin> Rig<T> {
         })
     }
 
-    /// The peer is there.
+    /// Connects the peer.
     pub(crate) fn up(&mut self) {
         if self.channel.is_none() {
             let (link, theirs) = spared_records::pair().unwrap();
@@ -90,23 +90,23 @@ impl<T: Plugin> Rig<T> {
         self.record(&[DOWN]);
     }
 
-    /// A message of the peer.
+    /// Sends a message of the peer.
     pub(crate) fn message(&mut self, message: &[u8]) {
         self.record(&[&[MESSAGE][..], message].concat());
     }
 
-    /// Leaves no room in the channel to the peer.
+    /// Fills the channel to the peer.
     pub(crate) fn fill(&self) {
         let (_, theirs) = self.channel.as_ref().unwrap();
         while rustix::io::write(theirs, &STUFFING).is_ok() {}
     }
 
-    /// The daemon's end of the socket.
+    /// Copy of the daemon's end of the socket.
     pub(crate) fn daemon(&self) -> OwnedFd {
         self.daemon.try_clone().unwrap()
     }
 
-    /// The link's end of the channel.
+    /// Copy of the link's end of the channel.
     pub(crate) fn link(&self) -> Option<OwnedFd> {
         let (link, _) = self.channel.as_ref()?;
         Some(link.try_clone().unwrap())
@@ -119,7 +119,7 @@ impl<T: Plugin> Rig<T> {
     }
 }
 
-/// The messages to the peer so far, read so that there is room again.
+/// Messages to the peer so far. Reading them makes room again.
 pub(crate) fn sent(link: &OwnedFd) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     let mut buffer = vec![0; RECORD_MAX];
@@ -131,7 +131,7 @@ pub(crate) fn sent(link: &OwnedFd) -> Vec<Vec<u8>> {
     messages
 }
 
-/// The messages to the daemon so far.
+/// Messages to the daemon so far.
 pub(crate) fn told(daemon: &OwnedFd) -> Vec<FromPlugin> {
     let mut receiver = Receiver::default();
     let mut told = Vec::new();

@@ -1,26 +1,26 @@
-//! Callbacks that took longer than allowed: counted, and logged once an hour, as a busy machine has
-//! hundreds of them.
+//! Counts callbacks that took longer than allowed. They are logged once an hour, because a busy machine has hundreds of
+//! them.
 
 const HOUR_NS: u64 = 3_600 * 1_000_000_000;
 
-/// Slow callbacks since the last line of log.
+/// Slow callbacks since the last log line.
 #[derive(Debug, Default)]
 pub struct Slow {
-    /// Number since the plugin was loaded.
+    /// Number of slow callbacks since the plugin was loaded.
     total: u64,
     count: u64,
     worst: Option<(u64, String)>,
-    /// Time of the last line.
+    /// Time of the last log line.
     told_ns: Option<u64>,
 }
 
 impl Slow {
-    /// Number since the plugin was loaded.
+    /// Number of slow callbacks since the plugin was loaded.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Counts one, and returns a line if it is time for one.
+    /// Counts a slow callback. Returns a log line if one is due.
     pub fn note(&mut self, now_ns: u64, callback: &str, took_ns: u64) -> Option<String> {
         self.total += 1;
         self.count += 1;

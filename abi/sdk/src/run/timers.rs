@@ -1,18 +1,17 @@
-//! One-shot timers: a heap whose entries know their positions, so that moving a timer allocates
-//! nothing.
+//! One-shot timers: a heap whose entries know their positions, so that moving a timer allocates no memory.
 
 use std::collections::HashMap;
 
 /// Maximum number of timers of a plugin.
 pub const TIMERS_MAX: usize = 4096;
 
-/// Room that is allocated at the start.
+/// Number of timers for which memory is allocated at the start.
 const TIMERS_USUAL: usize = 256;
 
-/// The timers of a plugin, the next one first.
+/// Timers of a plugin, the next one first.
 #[derive(Debug)]
 pub struct Timers {
-    /// A binary heap by time; the root is the next.
+    /// Binary heap by time; the root is the next timer.
     heap: Vec<Timer>,
     /// Position of each id in the heap.
     places: HashMap<u32, usize>,
@@ -34,7 +33,7 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// Sets or moves a timer; false if there are too many.
+    /// Sets or moves a timer. Returns false if there are too many.
     pub fn set(&mut self, id: u32, at_ns: u64) -> bool {
         if let Some(&place) = self.places.get(&id) {
             if let Some(timer) = self.heap.get_mut(place) {
@@ -52,7 +51,7 @@ impl Timers {
         true
     }
 
-    /// Forgets a timer.
+    /// Cancels a timer.
     pub fn cancel(&mut self, id: u32) {
         if let Some(place) = self.places.remove(&id) {
             self.heap.swap_remove(place);
@@ -63,12 +62,12 @@ impl Timers {
         }
     }
 
-    /// Time at which the next one is due.
+    /// Time at which the next timer is due.
     pub fn next_ns(&self) -> Option<u64> {
         self.heap.first().map(|timer| timer.at_ns)
     }
 
-    /// Takes the next one, if it is due.
+    /// Removes the next timer if it is due, and returns its id.
     pub fn pop_due(&mut self, now_ns: u64) -> Option<u32> {
         let timer = self.heap.first().filter(|timer| timer.at_ns <= now_ns)?;
         let id = timer.id;
@@ -81,12 +80,12 @@ impl Timers {
         self.heap.len()
     }
 
-    /// Whether none is set.
+    /// Returns true if no timer is set.
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }
 
-    /// Moves the entry at `place` up or down to where it belongs.
+    /// Moves the entry at `place` up or down to its position.
     fn settle(&mut self, mut place: usize) {
         while place > 0 && self.earlier(place, (place - 1) / 2) {
             self.swap(place, (place - 1) / 2);
@@ -128,7 +127,7 @@ impl Timers {
 mod tests {
     use super::*;
 
-    /// Takes all that is due at `now_ns`, in order.
+    /// Removes all timers that are due at `now_ns`, in order.
     fn due(timers: &mut Timers, now_ns: u64) -> Vec<u32> {
         std::iter::from_fn(|| timers.pop_due(now_ns)).collect()
     }
@@ -136,7 +135,7 @@ mod tests {
     #[test]
     fn timers_come_in_the_order_of_their_times() {
         let mut timers = Timers::default();
-        // Every order of five timers, by a walk that visits all residues.
+        // Tests every order of five timers: each step visits all residues.
         for step in [1, 2, 3, 4] {
             for position in 0..5u32 {
                 let id = position * step % 5;
@@ -175,7 +174,7 @@ mod tests {
         };
         for round in 0..20_000u64 {
             let id = u32::try_from(random() % 50).unwrap();
-            // Unique times, so that the order is one.
+            // The times are unique, so that there is one order.
             let at_ns = (random() % 1000) * 100_000 + round;
             model.retain(|(_, other)| *other != id);
             if random() % 4 == 0 {

@@ -1,4 +1,4 @@
-//! The descriptors that a plugin watches, and the loop's own, in one epoll instance.
+//! Descriptors that a plugin watches, and the loop's own, in one epoll instance.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,10 +10,10 @@ use spared_abi as abi;
 /// Maximum number of descriptors that a plugin may watch.
 pub const WATCHES_MAX: usize = 4096;
 
-/// Marks the loop's own descriptors. The data of the plugin's are their numbers.
+/// Marks the loop's own descriptors. The data of the plugin's descriptors are their numbers.
 const OWN: u64 = 1 << 32;
 
-/// What became ready.
+/// Descriptor that became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A descriptor of the loop, by the number given to [`Watches::add_own`].
@@ -22,7 +22,7 @@ pub enum Source {
     Plugin(RawFd),
 }
 
-/// All descriptors that the loop waits for.
+/// Descriptors that the loop waits for.
 #[derive(Debug)]
 pub struct Watches {
     epoll: OwnedFd,
@@ -37,7 +37,7 @@ impl Watches {
         })
     }
 
-    /// The epoll instance, to wait on.
+    /// Epoll instance to wait on.
     pub fn epoll(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
@@ -51,7 +51,7 @@ impl Watches {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Begins or stops to watch whether one of the loop's own descriptors is writable.
+    /// Begins or stops to watch one of the loop's own descriptors for being writable.
     pub fn want_writable(&self, fd: BorrowedFd<'_>, number: u32, yes: bool) -> Result<(), Errno> {
         let data = EventData::new_u64(OWN | u64::from(number));
         let mut flags = EventFlags::IN;
@@ -68,7 +68,7 @@ impl Watches {
         }
     }
 
-    /// Watches `fd` for `events`; 0 stops it.
+    /// Watches `fd` for `events`; 0 stops watching.
     pub fn watch(&mut self, fd: RawFd, events: u32) -> Result<(), Errno> {
         if fd < 0 {
             return Err(Errno::BADF);
@@ -99,8 +99,8 @@ impl Watches {
         }
     }
 
-    /// Whether an event of this descriptor is still of interest: an earlier callback of the same
-    /// round may have stopped the watching.
+    /// Returns true if a descriptor is still watched: an earlier callback of the same round may have stopped the
+    /// watching.
     pub fn is_watched(&self, fd: RawFd) -> bool {
         self.plugin.contains_key(&fd)
     }

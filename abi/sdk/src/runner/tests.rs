@@ -1,4 +1,4 @@
-//! What the runner does after each callback, and what it tells.
+//! Tests the runner's work after each callback, and its reports.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::cell::{Cell, RefCell};
@@ -16,15 +16,15 @@ use crate::*;
 const MS: u64 = 1_000_000;
 
 thread_local! {
-    /// What the plugin did, told and sent, in order.
+    /// Actions, reports and messages of the plugin, in order.
     static NOTED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// The daemon's end and the peer's.
+    /// Ends of the daemon and of the peer.
     static ENDS: RefCell<Vec<OwnedFd>> = const { RefCell::new(Vec::new()) };
-    /// The peer reads nothing.
+    /// True if the peer reads nothing.
     static IS_FULL: Cell<bool> = const { Cell::new(false) };
-    /// When the I/O wants its turn.
+    /// Time at which the I/O has its timeout, in ns.
     static IO_DUE_NS: Cell<u64> = const { Cell::new(99) };
-    /// Pieces that the I/O may still read.
+    /// Number of pieces that the I/O may still read.
     static PIECES: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -38,7 +38,7 @@ fn noted() -> Vec<String> {
     NOTED.take()
 }
 
-/// Notes what was told and sent by now.
+/// Notes the reports and messages that have been sent by now.
 fn collect() {
     let mut new = Vec::new();
     ENDS.with_borrow(|ends| {
@@ -68,7 +68,7 @@ fn now_ns() -> u64 {
     SET_NS.get().unwrap()
 }
 
-/// An engine that does what it is told by its peer: a letter is an action, a digit a message.
+/// Engine that obeys messages from its peer: a letter is an action, a digit a message.
 #[derive(Default)]
 struct Letters {
     actions: VecDeque<char>,
@@ -184,7 +184,7 @@ impl Io for Hands {
     fn perform(&mut self, engine: &mut Letters, _now_ns: u64, action: char) -> Result<(), Error> {
         note(format!("perform {action}"));
         match action {
-            // it takes long, and is never through
+            // it takes long, and never ends
             'w' => {
                 SET_NS.set(Some(now_ns() + MS));
                 engine.actions.push_back('w');
@@ -226,7 +226,7 @@ impl Io for Hands {
     }
 }
 
-/// The plugin in the hands of the test.
+/// Plugin under the control of the test.
 struct Running(Rig<Runner<Hands>>);
 
 impl Running {
@@ -246,7 +246,7 @@ impl Running {
         it
     }
 
-    /// Started, and its peer is there.
+    /// Starts the plugin and connects its peer.
     fn linked() -> Self {
         let mut it = Self::started();
         it.0.up();
@@ -255,13 +255,13 @@ impl Running {
         it
     }
 
-    /// A message of the peer.
+    /// Sends letters as a message of the peer.
     fn hear(&mut self, letters: &str) -> Vec<String> {
         self.0.message(letters.as_bytes());
         noted()
     }
 
-    /// The same letters without a peer.
+    /// Sends letters without a peer, as a query.
     fn ask(&mut self, letters: &str) -> Vec<String> {
         let argv = vec![letters.to_owned()];
         let token = self.0.tell(|token| ToPlugin::Query { token, argv });
@@ -273,7 +273,7 @@ impl Running {
         self.0.fill();
     }
 
-    /// The peer reads again.
+    /// Makes the peer read again.
     fn make_room(&mut self) -> Vec<String> {
         IS_FULL.set(false);
         let mut all = noted();
@@ -387,7 +387,7 @@ fn another_reason_waits_for_a_quarter_of_a_second_and_in_sync_for_nothing() {
     assert_eq!(it.hear("N"), [""; 0]);
     SET_NS.set(Some(250 * MS));
     assert_eq!(it.turn(), ["timeout", "in_sync 0 it lacks others"]);
-    // nothing waits any more when nothing is known
+    // a pending reason is dropped once nothing is known any more
     assert_eq!(it.hear("n"), [""; 0]);
     assert_eq!(it.0.due_ns(), Some(500 * MS));
     assert_eq!(it.hear("z"), [""; 0]);
@@ -436,18 +436,18 @@ fn a_settle_ends_when_the_engine_says_so() {
 #[test]
 fn the_loop_has_its_turn_after_ten_milliseconds_and_the_work_goes_on_at_once() {
     let mut it = Running::linked();
-    // ten actions of a millisecond each: however long one takes, the next one is not begun
+    // ten actions of a millisecond each: however long an action takes, the next one does not begin
     assert_eq!(it.hear("w"), ["perform w"; 10]);
     assert_eq!(it.0.due_ns(), Some(now_ns()));
-    // a call must not end while there is work
+    // a call must not end while there is work left
     let (token, told) = it.settle();
     let done = format!("done {token} 0");
     assert!(!told.contains(&done), "{told:?}");
     let more = it.turn();
     assert_eq!(more[..2], ["timeout", "perform w"]);
-    // addresses wait for it now
+    // addresses wait for the settle now
     assert!(more.len() < 5 && !more.contains(&done), "{more:?}");
-    // but for one that the engine needs no longer
+    // but not for an action that the engine no longer requires for it
     let more = it.hear("e");
     let at = more.iter().position(|it| *it == done).unwrap();
     assert_eq!(more[at - 1], "perform w");
