@@ -1,4 +1,4 @@
-//! What the plugins of the daemon that runs find in the programs that they work with: `sparectl PLUGIN check`.
+//! Asks the plugins of the running daemon what they find in the programs that they work with: `sparectl PLUGIN check`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use spared_control::{Answer, ErrorCode, Fault, Request, Value, ask as exchange};
 
 use crate::{Finding, Severity};
 
-/// A plugin may ask another program, and has 12 s.
+/// Maximum wait for a plugin's answer: the plugin may ask another program, and has 12 s.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Rows about the question itself.
+/// Prefix of rows about the question itself.
 const ALL: &str = "all.";
 
-/// What they answer; a note where there is no daemon to ask them through.
+/// Findings of the plugins; a note if no daemon runs that could ask them.
 pub fn ask(setup: &Setup, runtime_dir: &Path) -> Vec<Finding> {
     let enabled = setup.plugins.iter().filter(|plugin| plugin.enabled);
     let mut findings = Vec::new();
@@ -48,7 +48,7 @@ fn found(plugin: &str, answer: Answer) -> Vec<Finding> {
             each.map(|(key, value)| row(plugin, &key, &value, attention))
                 .collect()
         }
-        // most plugins have nothing to look at, and do not know the word
+        // most plugins have nothing to check, and do not know this word
         Answer::Error {
             code: ErrorCode::Usage,
             ..

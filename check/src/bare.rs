@@ -1,5 +1,5 @@
-//! The node's own addresses: interfaces from which no advert can be sent, because there is none, and virtual
-//! addresses that are a node's own.
+//! Checks the node's own addresses. Reports interfaces that cannot send adverts because they have no own address, and
+//! virtual addresses that are also a node's own.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::wanted::Interface;
 use super::{Finding, Severity, Wanted};
 
 pub fn examine(wanted: &Wanted) -> Vec<Finding> {
-    // No findings if the kernel's tables cannot be read.
+    // If the kernel's tables cannot be read, there are no findings.
     let read = || {
         let mut requests = Requests::open().ok()?;
         Some((requests.links().ok()?, requests.addresses().ok()?))
@@ -37,7 +37,7 @@ fn findings(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Findi
     findings
 }
 
-/// Virtual addresses that are this node's own. The owner of RFC 9568, with priority 255, has them on purpose.
+/// Virtual addresses that are also this node's own. An owner as in RFC 9568, with priority 255, has them on purpose.
 fn own_and_virtual(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, interface) in wanted.interfaces.iter().filter(|_| !wanted.owner) {
@@ -61,7 +61,8 @@ fn own_and_virtual(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Ve
     findings
 }
 
-// No advert leaves from a virtual address; a link-local address is one on its own interface alone.
+// Returns true if the address is virtual: no advert is sent from it. A link-local address is virtual only on its own
+// interface.
 fn is_virtual(wanted: &Wanted, name: &str, address: IpAddr) -> bool {
     wanted.interfaces.iter().any(|(of, interface)| {
         let is_there = of == name || !is_link_local(address);
@@ -69,7 +70,7 @@ fn is_virtual(wanted: &Wanted, name: &str, address: IpAddr) -> bool {
     })
 }
 
-/// Families of the interface's virtual routers for which adverts have no source address.
+/// Families of the interface's virtual routers whose adverts have no source address.
 fn missing(interface: &Interface, own: &[IpAddr]) -> impl Iterator<Item = &'static str> {
     let ipv4 = interface.has_ipv4() && !own.iter().any(IpAddr::is_ipv4);
     let ipv6 = interface.has_ipv6() && !own.iter().any(|address| is_link_local(*address));
@@ -106,7 +107,7 @@ mod tests {
         .collect()
     }
 
-    /// Findings for an interface with these addresses of that protocol, and further text of the file.
+    /// Findings for an interface that has these addresses with this protocol, with further text of the file.
     fn found(own: &[&str], protocol: u8, more: &str) -> Vec<Finding> {
         let mut wanted = Wanted::default();
         let text = "[[group.interface]]\ninterface = \"lan\"\nvrid = 7\naddresses = \
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(families(&[], 0), ["IPv4", "IPv6"]);
         assert_eq!(families(&["10.0.0.2", "2001:db8::2"], 0), ["IPv6"]);
         assert!(families(&["10.0.0.2", "fe80::2"], 0).is_empty());
-        // a virtual address of any interface is no address of the node's own
+        // a virtual address of any interface is not the node's own
         assert_eq!(families(&["10.0.0.1", "fe80::2"], 0), ["IPv4"]);
         assert_eq!(families(&["192.0.2.1", "fe80::2"], 0), ["IPv4"]);
         let ours = spared_netlink::constants::ADDRESS_PROTOCOL;

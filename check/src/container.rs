@@ -1,4 +1,4 @@
-//! What a container withholds: kernel settings, as its /proc/sys is read-only.
+//! Reports kernel settings that cannot be written in a container because its /proc/sys is read-only.
 
 use super::{Finding, Severity, System, Wanted};
 

@@ -1,5 +1,5 @@
-//! Entries of groups that contradict each other or this node, each with file and line. Only what starts and then does not
-//! work as meant is told here: the reader of the configuration refuses the rest.
+//! Finds entries of groups that contradict each other or this node, with file and line. They start, but do not work as
+//! intended: the reader of the configuration refuses all others.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use super::wanted::own;
 use super::{Finding, Severity, Wanted};
 
 pub fn examine(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
-    // What the kernel does not show is not compared.
+    // What the kernel does not report is not compared.
     let read = || {
         let mut requests = Requests::open().ok()?;
         Some((requests.links().ok()?, requests.addresses().ok()?))
@@ -47,13 +47,13 @@ impl Kernel {
         self.links.iter().find(|link| link.name == name)
     }
 
-    /// Whether the node has the address whatever its role.
+    /// Returns true if the node has this address in any role.
     fn is_own(&self, address: IpAddr) -> bool {
         let mut own = self.addresses.iter().filter(|it| !it.is_ours());
         own.any(|it| it.address == address)
     }
 
-    /// Networks of the addresses of an interface; of all of them without a name.
+    /// Networks of the addresses of an interface; without a name, of all interfaces.
     fn networks(&self, interface: Option<&str>) -> impl Iterator<Item = IpNet> + '_ {
         let index = interface
             .and_then(|name| self.link(name))
@@ -64,7 +64,7 @@ impl Kernel {
     }
 }
 
-/// A file of a plugin, as this node reads it.
+/// File of a plugin, as this node reads it.
 struct File<'f> {
     name: &'f str,
     text: &'f str,
@@ -79,7 +79,7 @@ impl File<'_> {
     }
 }
 
-/// An entry of an array of tables, and its path: "group.0.interface.1".
+/// Entry of an array of tables, with its path: "group.0.interface.1".
 struct Entry<'t> {
     path: String,
     table: &'t Table,
@@ -123,7 +123,7 @@ impl<'t> Entry<'t> {
 }
 
 fn findings(file: &File<'_>, wanted: &Wanted, kernel: &Kernel) -> Vec<Finding> {
-    // The reader of the configuration reports text that is no TOML.
+    // The reader of the configuration reports text that is not TOML.
     let table: Table = file.text.parse().unwrap_or_default();
     let groups = Entry::of(&table, "", "group");
     let mut found = Vec::new();
@@ -146,7 +146,7 @@ fn findings(file: &File<'_>, wanted: &Wanted, kernel: &Kernel) -> Vec<Finding> {
     found
 }
 
-/// With `[nodes]` the reader refuses a name that is not there.
+/// Reports an unknown name in `prefer`. With `[nodes]`, the reader of the configuration refuses it.
 fn prefer(file: &File<'_>, group: &Entry<'_>) -> Option<Finding> {
     let name = group.text("prefer", file.node)?;
     if !file.nodes.is_empty() || name == file.node {
@@ -164,7 +164,8 @@ fn prefer(file: &File<'_>, group: &Entry<'_>) -> Option<Finding> {
     ))
 }
 
-/// Two virtual routers of a group on one interface each send adverts, and each can keep the group from its role.
+/// Reports two entries of a group with the same interface. The virtual router of each sends adverts, and each can keep
+/// the group from its role.
 fn interfaces_twice(file: &File<'_>, entries: &[Entry<'_>]) -> Vec<Finding> {
     let mut seen = Vec::new();
     let mut found = Vec::new();
@@ -191,7 +192,7 @@ fn interfaces_twice(file: &File<'_>, entries: &[Entry<'_>]) -> Vec<Finding> {
     found
 }
 
-/// Adverts of others than `peers` are ignored.
+/// Reports `peers` that are this node's addresses: adverts of all other senders are ignored.
 fn peers(file: &File<'_>, entry: &Entry<'_>, kernel: &Kernel) -> Vec<Finding> {
     let peers: Vec<IpAddr> = entry
         .list("peers")
@@ -238,7 +239,8 @@ fn advert_source(
     Some(file.finding("advert-source", Severity::Warning, &key, why))
 }
 
-/// The kernel adds a route if its gateway is in a network of the interface, or another route leads there.
+/// Reports a gateway that the kernel may refuse. It adds a route only if the gateway is in a network of the interface,
+/// or another route leads to it.
 fn gateway(
     file: &File<'_>,
     route: &Entry<'_>,
@@ -271,7 +273,8 @@ fn gateway(
     ))
 }
 
-/// Of two routes with the same destination, table and metric IPv4 keeps the first, and IPv6 uses both in turn.
+/// Reports two routes with the same destination, table and metric: IPv4 keeps the first one, and IPv6 uses both in
+/// turn.
 fn destinations_twice(file: &File<'_>, groups: &[Entry<'_>]) -> Vec<Finding> {
     let mut seen: BTreeMap<(IpNet, i64, i64), String> = BTreeMap::new();
     let mut found = Vec::new();
@@ -334,7 +337,7 @@ mod tests {
         }
     }
 
-    /// Findings for a group of an interface with these keys, and what follows it in the file.
+    /// Findings for an interface of a group with these keys, and further text of the file.
     fn found(keys: &str, more: &str) -> Vec<String> {
         let text = format!(
             "[[group]]\nname = \"office\"\nvrid = 7\n[[group.interface]]\ninterface = \"lan\"\n\
@@ -435,7 +438,7 @@ mod tests {
             1
         );
         assert_eq!(route("gateway = \"10.0.0.9\""), [""; 0]);
-        // what is absent may have any network once it is there
+        // an interface that is absent may have any network once it appears
         assert_eq!(
             route("gateway = \"203.0.113.1\"\ninterface = \"ppp0\""),
             [""; 0]

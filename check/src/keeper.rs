@@ -1,5 +1,5 @@
-//! Programs that manage an interface's addresses: at a reconfiguration, systemd-networkd and
-//! NetworkManager delete addresses that they did not set.
+//! Finds programs that manage an interface's addresses: at a reconfiguration, systemd-networkd and NetworkManager
+//! delete addresses that they did not set.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use spared_config::Setup;
 use super::{Finding, Severity, System, Wanted};
 
 const OF_GROUP: &str = "the virtual addresses";
-// An address that it has set stays.
+// An address that the program has set itself stays.
 const OF_LINK: &str = "the address of the link, unless it has set that itself";
 
 pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
@@ -22,7 +22,7 @@ pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> 
         .collect()
 }
 
-/// What spared sets on each interface of a link or a group.
+/// Addresses that spared sets on each interface of a link or a group, in words.
 fn addresses<'n>(setup: &'n Setup, wanted: &'n Wanted) -> BTreeMap<&'n str, &'static str> {
     let links = setup.host.linked().map(|link| &link.paths);
     let links = links.into_iter().flatten();
@@ -40,7 +40,8 @@ fn managers(system: &System, name: &str, index: u32, what: &str) -> impl Iterato
         .chain(network_manager(system, name, index, what))
 }
 
-// Their files in /run describe the network namespace of process 1; other namespaces use the same indices.
+// Returns true in another network namespace than that of process 1. The programs' files in /run describe that
+// namespace; other namespaces use the same indices.
 fn elsewhere() -> bool {
     let namespace = |pid: &str| System::link(format!("/proc/{pid}/ns/net").as_ref());
     match (namespace("1"), namespace("self")) {
@@ -73,7 +74,7 @@ fn networkd(system: &System, name: &str, index: u32, what: &str) -> Option<Findi
     Some(Finding::new("networkd", Severity::Warning, sentence).fix(fix))
 }
 
-// KeepConfiguration= in the network file or a drop-in of it.
+// Returns true if KeepConfiguration= is set in the network file or a drop-in of it.
 fn keeps(system: &System, state: &str) -> bool {
     let drop_ins = value(state, "NETWORK_FILE_DROPINS").unwrap_or_default();
     value(state, "NETWORK_FILE")

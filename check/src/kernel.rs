@@ -1,4 +1,4 @@
-//! Abilities of the kernel: fence, address protocols, real-time priority, resolution of its tick.
+//! Checks abilities of the kernel: fence, address protocols, real-time priority, resolution of its tick.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use spared_config::Host;
 
 use super::{Finding, Severity, System};
 
-/// First kernels with netdev chains on egress, and with IFA_PROTO.
+/// First kernel versions with netdev chains on egress, and with IFA_PROTO.
 const FENCE: (u32, u32) = (5, 16);
 const ADDRESS_PROTOCOL: (u32, u32) = (5, 18);
 
 /// Bit of CAP_SYS_NICE in CapEff.
 const SYS_NICE: u64 = 1 << 23;
 
-/// Coarsest tick with which an advert interval of 10 ms still leaves room for a fence lease.
+/// Longest tick with which an advert interval of 10 ms leaves enough time for a fence lease.
 const FINE_TICK: Duration = Duration::from_millis(6);
 
 pub fn examine(system: &System) -> Vec<Finding> {
@@ -31,7 +31,7 @@ pub fn examine(system: &System) -> Vec<Finding> {
         .collect()
 }
 
-/// Warning about a fence that is configured off.
+/// Warning if the fence is switched off by the configuration.
 pub fn fence_off(host: &Host) -> Option<Finding> {
     (!host.fenced).then(|| {
         let sentence = "fence is off: a hung daemon keeps its addresses";
@@ -66,13 +66,14 @@ fn old(release: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// "6.1.0-18-amd64" as (6, 1).
+/// Parses "6.1.0-18-amd64" as (6, 1).
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-// Lease >= interval + 2 ticks and <= 3 intervals - 1 tick, so the interval is at least 1.5 ticks.
+// Reports a long tick. A lease is at least an interval plus 2 ticks and at most 3 intervals less 1 tick, so the
+// interval is at least 1.5 ticks.
 fn coarse(tick: Duration) -> Option<Finding> {
     (tick > FINE_TICK).then(|| {
         let sentence = format!(

@@ -1,4 +1,4 @@
-//! Kinds of interface that cannot carry what the configuration puts on them.
+//! Finds interfaces of a kind that cannot carry what the configuration puts on them.
 
 use spared_netlink::{Link, Requests};
 
@@ -6,7 +6,7 @@ use super::wanted::Interface;
 use super::{Finding, Severity, Wanted};
 
 pub fn examine(wanted: &Wanted) -> Vec<Finding> {
-    // No findings if the kernel's table cannot be read.
+    // If the kernel's table cannot be read, there are no findings.
     let read = || Requests::open().ok()?.links().ok();
     findings(wanted, &read().unwrap_or_default())
 }
@@ -27,7 +27,7 @@ fn findings(wanted: &Wanted, links: &[Link]) -> Vec<Finding> {
     findings
 }
 
-/// What arrives on a port belongs to the bridge or bond that it is a port of.
+/// Reports a port: its frames belong to the bridge or bond.
 fn port(link: &Link, links: &[Link]) -> Option<Finding> {
     let master = link.port_of?;
     let master = links.iter().find(|it| it.index == master)?;
@@ -40,7 +40,7 @@ fn port(link: &Link, links: &[Link]) -> Option<Finding> {
     Some(finding.fix(format!("interface = \"{above}\"")))
 }
 
-/// A virtual router needs multicast, and neighbours that ask for its addresses.
+/// Reports an interface without Ethernet: a virtual router needs multicast, and neighbours that ask for its addresses.
 fn without_ethernet(link: &Link, interface: &Interface) -> Option<Finding> {
     let is_vrf = link.kind.as_deref() == Some("vrf");
     if !interface.adverts || link.is_ethernet && !is_vrf {
@@ -61,7 +61,7 @@ fn without_ethernet(link: &Link, interface: &Interface) -> Option<Finding> {
     Some(Finding::new("interface-kind", Severity::Error, sentence).fix(fix))
 }
 
-/// The device of a virtual MAC is in no VRF.
+/// Reports a virtual MAC in a VRF: the device of a virtual MAC is in no VRF.
 fn virtual_mac_in_vrf(link: &Link, interface: &Interface, links: &[Link]) -> Option<Finding> {
     let vrf = link.vrf.filter(|_| interface.virtual_mac)?;
     let vrf = links.iter().find(|it| it.index == vrf)?;
@@ -73,7 +73,8 @@ fn virtual_mac_in_vrf(link: &Link, interface: &Interface, links: &[Link]) -> Opt
     Some(Finding::new("interface-kind", Severity::Error, sentence).fix("vmac = false"))
 }
 
-/// The kernel puts a macvlan of a macvlan beside it on the interface below, and Linux 6.1 returns to it what it sends.
+/// Reports a virtual MAC on a macvlan. The kernel creates a macvlan of a macvlan on the interface below, next to the
+/// first one. Linux 6.1 returns to it the frames that it sends.
 fn virtual_mac_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding> {
     let is_macvlan = link.kind.as_deref() == Some("macvlan");
     let sentence = format!(
@@ -84,7 +85,7 @@ fn virtual_mac_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding>
     (is_macvlan && interface.virtual_mac).then(|| finding.fix("vmac = false"))
 }
 
-/// Seen on Linux 6.1.
+/// Reports IPv6 on a macvlan, for which a fault was seen on Linux 6.1.
 fn ipv6_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding> {
     let is_macvlan = link.kind.as_deref() == Some("macvlan");
     let sentence = format!(
@@ -96,8 +97,8 @@ fn ipv6_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding> {
     is_concerned.then(|| finding.fix("another interface for the IPv6 addresses"))
 }
 
-/// Receive load balancing: stations learn different MAC addresses for one address, and neither who answers nor whether it
-/// is the peer can be told from them.
+/// Reports a bond with receive load balancing. Stations learn several MAC addresses for one address, so these show
+/// neither who answers nor whether it is the peer.
 fn several_macs(link: &Link) -> Option<Finding> {
     const BALANCE_ALB: u8 = 6;
     let sentence = format!(

@@ -1,8 +1,8 @@
-//! Findings about this machine: what it lacks for the configuration. Changes nothing.
+//! Finds what this machine lacks for the configuration. Changes nothing.
 //!
-//! [`examine`] compares what the plugins' files claim ([`Wanted`]) with the kernel, its settings
-//! and the other programs of this network namespace. Each [`Finding`] names the object, the value
-//! found, and the command that fixes it. Most rules do no input: [`System`] reads for them.
+//! [`examine`] compares the claims in the plugins' files ([`Wanted`]) with the kernel, its settings and the other
+//! programs of this network namespace. Each [`Finding`] names the object, the value found, and the command that fixes
+//! it. Most rules do no I/O: [`System`] reads for them.
 
 #![forbid(unsafe_code)]
 
@@ -54,15 +54,15 @@ pub enum Severity {
     Note,
 }
 
-/// A finding.
+/// Finding about this machine or the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Stable name for scripts, such as "ipv4-forwarding".
     pub id: &'static str,
     pub severity: Severity,
-    /// The object, the value found, and what follows from it.
+    /// Sentence about the object, the value found, and the effect.
     pub sentence: String,
-    /// The command that fixes it; empty if there is none.
+    /// Command that fixes the fault; empty if there is none.
     pub fix: String,
 }
 
@@ -97,7 +97,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All findings about `setup` on this host, worst first.
+/// Findings about `setup` on this host, worst first.
 pub fn examine(setup: &Setup) -> Vec<Finding> {
     let wanted = Wanted::of(setup);
     let mut findings = examine_on(&System::here(), &wanted);

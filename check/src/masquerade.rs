@@ -1,6 +1,7 @@
-//! nftables rules that translate connections to an address of the node's own: by `masquerade`, or by `snat` to it.
+//! Finds nftables rules that translate connections to an address of the node's own: by `masquerade`, or by `snat` to
+//! it.
 //!
-//! The other node does not have that address, so that no such connection survives a failover.
+//! The other node does not have that address, so no such connection survives a failover.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use super::ruleset::{matches, statements, text};
 use super::translation::{is_for_all, rules, source};
 use super::{Finding, Severity, Wanted};
 
-/// Match that leaves out packets of the node itself, which no failover moves.
+/// Match that excludes packets of the node itself, which no failover moves.
 const FORWARDED: &str = "fib saddr type != local ";
 
 /// Rules as nft prints them, by family, table and handle.
@@ -23,7 +24,7 @@ const FORWARDED: &str = "fib saddr type != local ";
 pub struct Printed(BTreeMap<(String, String, u64), String>);
 
 impl Printed {
-    /// Text of all rules of the tables that translate sources.
+    /// Reads the text of all rules in tables that translate sources.
     pub fn of(ruleset: &Value) -> Self {
         let mut printed = Self::default();
         let tables = rules(ruleset).into_iter().map(table);
@@ -42,7 +43,7 @@ impl Printed {
 
     fn add(&mut self, family: &str, table: &str, listing: &str) {
         for line in listing.lines() {
-            // chains and sets have handles as well, and open a brace
+            // chains and sets have handles as well, but their lines end in a brace
             let rule = line.trim().rsplit_once(" # handle ");
             let Some((rule, handle)) = rule.filter(|(rule, _)| !rule.ends_with('{')) else {
                 continue;
@@ -62,11 +63,11 @@ impl Printed {
     }
 }
 
-/// A translation to an address that a failover leaves behind.
+/// Translation to an address that does not move in a failover.
 struct Lost<'o> {
     link: &'o Link,
     own: IpAddr,
-    /// Address to translate to in its place.
+    /// Virtual address to translate to instead.
     instead: Option<IpAddr>,
 }
 
@@ -75,7 +76,7 @@ pub fn judge(ruleset: &Value, wanted: &Wanted, node: &Outgoing, printed: &Printe
     let mut judged: Vec<&Value> = Vec::new();
     let mut findings = Vec::new();
     for rule in rules(ruleset) {
-        // chains may jump to the same one
+        // several chains may jump to the same chain
         if judged.iter().any(|it| std::ptr::eq(*it, rule)) {
             continue;
         }
@@ -91,10 +92,10 @@ pub fn judge(ruleset: &Value, wanted: &Wanted, node: &Outgoing, printed: &Printe
     findings
 }
 
-/// A rule, and what it meets here.
+/// Rule, with the configuration and the state of this node.
 struct Rule<'r> {
     rule: &'r Value,
-    /// As nft prints it; empty if that is not known.
+    /// Text of the rule as nft prints it; empty if unknown.
     printed: &'r str,
     wanted: &'r Wanted,
     node: &'r Outgoing,
@@ -145,7 +146,7 @@ impl<'r> Rule<'r> {
         }
     }
 
-    /// By a statement of nft, or by a target of iptables, of which nft's JSON says little.
+    /// Returns true for a `masquerade` of nft or of iptables. nft's JSON contains little about a target of iptables.
     fn is_masquerade(&self) -> bool {
         let mut words = self.printed.split_whitespace();
         let is_target = self.is_of_iptables()
@@ -221,7 +222,8 @@ impl<'r> Rule<'r> {
         }
     }
 
-    /// All in one transaction: the rule becomes the last of those that stand in its place.
+    /// Command that replaces the rule in one transaction. If several rules take its place, the last one replaces it and
+    /// the others are inserted.
     fn command(&self, instead: &[(&str, IpAddr)], kept: Option<&str>) -> String {
         let (family, table) = table(self.rule);
         let (chain, handle) = (text(self.rule, "chain"), &self.rule["handle"]);
@@ -237,7 +239,7 @@ impl<'r> Rule<'r> {
         format!("nft '{commands}' (and the same in the file that loads the ruleset)")
     }
 
-    /// Family in which the rule takes a virtual address, if it loses the other one.
+    /// Family in which the rule already takes a virtual address, if it takes an own address in the other family.
     fn kept(&self, lost: &[Lost<'_>]) -> Option<&'static str> {
         let is_lost = |is_ipv4: &bool| lost.iter().any(|it| it.own.is_ipv4() == *is_ipv4);
         let mut kept = families(self.rule).into_iter().filter(|it| !is_lost(it));
@@ -247,7 +249,7 @@ impl<'r> Rule<'r> {
         Some(if is_ipv4 { "ipv4" } else { "ipv6" })
     }
 
-    /// The rule as it should be.
+    /// Text of the corrected rule.
     fn translating_to(&self, address: IpAddr) -> String {
         let snat = self.snat(address);
         let forwarded = if is_for_all(self.rule) { FORWARDED } else { "" };
@@ -284,7 +286,7 @@ fn table(rule: &Value) -> (&str, &str) {
     (text(rule, "family"), text(rule, "table"))
 }
 
-/// Families of what a rule translates; true is IPv4.
+/// Families that a rule translates; true is IPv4.
 fn families(rule: &Value) -> Vec<bool> {
     match text(rule, "family") {
         "ip" => return vec![true],
@@ -312,7 +314,7 @@ fn families(rule: &Value) -> Vec<bool> {
     }
 }
 
-/// Names of the interfaces by which a rule's packets leave; None if it does not name them.
+/// Names of the interfaces by which a rule's packets leave; None if the rule does not name them.
 fn outgoing(rule: &Value) -> Option<Vec<&str>> {
     let mut matches = matches(rule);
     matches.find_map(|it| {
@@ -327,7 +329,7 @@ fn outgoing(rule: &Value) -> Option<Vec<&str>> {
     })
 }
 
-/// The network of a rule's sources, if it names one.
+/// Network of a rule's sources, if the rule names one.
 fn sources(rule: &Value) -> Option<IpNet> {
     let mut matches = matches(rule);
     matches.find_map(|it| {
@@ -338,7 +340,7 @@ fn sources(rule: &Value) -> Option<IpNet> {
     })
 }
 
-/// A rule's text with its parts outside of quotes changed.
+/// Applies `change` to the parts of a rule's text outside quotes.
 fn outside_quotes(printed: &str, change: impl Fn(&str) -> String) -> String {
     let parts = printed.split('"').enumerate();
     let parts = parts.map(|(number, part)| match number % 2 {

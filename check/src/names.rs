@@ -1,5 +1,5 @@
-//! Names in the files that refer to nothing: files that are not read, absent plugins, groups and link
-//! interfaces, addresses that no host can have.
+//! Finds names in the files that refer to nothing: files that are not read, absent plugins, groups and link interfaces,
+//! addresses that no host can have.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,7 +9,7 @@ use spared_config_reader::{IpNet, nearest};
 
 use super::{Finding, Severity, System, Wanted};
 
-/// Most interfaces of the machine that are listed.
+/// Maximum number of this machine's interfaces that are listed.
 const LISTED_MAX: usize = 12;
 
 pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
@@ -43,9 +43,9 @@ fn virtual_device((interface, device): &(String, String)) -> Finding {
     Finding::new("virtual-mac-device", Severity::Note, sentence)
 }
 
-/// Files in `plugins/` that are not read although they are named after an installed plugin: their extension
-/// is not `.toml`. A copy beside the file that is read, as of an editor or a package, is none of them: its
-/// name must not be given to a command that replaces that file.
+/// Reports files in `plugins/` that are not read although they are named after an installed plugin: their extension is
+/// not `.toml`. A copy of a file that is read, made by an editor or a package, is not reported: its name must not be
+/// given to a command that replaces the file.
 pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
     let folder = config.parent().unwrap_or(Path::new(".")).join("plugins");
     let entries = folder.read_dir().into_iter().flatten().flatten();
@@ -66,7 +66,7 @@ pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
     unread.collect()
 }
 
-/// Warning about an elector without a group.
+/// Warning about an elector without any group.
 pub fn no_group(plugin: &str) -> Finding {
     let sentence = format!(
         "plugins/{plugin}.toml has no [[group]]: this node is never active on any address, and a reload removes \
@@ -75,7 +75,7 @@ pub fn no_group(plugin: &str) -> Finding {
     Finding::new("no-group", Severity::Warning, sentence)
 }
 
-/// Interfaces of groups and plugins that this machine does not have.
+/// Reports interfaces of groups and plugins that this machine does not have.
 pub fn absent(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
     let names = wanted.interfaces.keys();
     let absent = names
@@ -87,7 +87,7 @@ pub fn absent(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
     absent.collect()
 }
 
-/// Place of an absent interface in the files, the one that was meant, and those that there are.
+/// Text about an absent interface: its place in the files, the existing interfaces, and a similar name.
 fn absence(system: &System, setup: &Setup, what: &str, name: &str) -> String {
     let place = setup.place_of("interface", name);
     let place = place.map_or(String::new(), |place| format!("{place}: "));
@@ -108,7 +108,7 @@ fn absence(system: &System, setup: &Setup, what: &str, name: &str) -> String {
     )
 }
 
-/// Why there is no plugin of this name, and the one that was meant, or those that there are. None: there is one.
+/// Reason why there is no plugin of this name, with a similar name or the existing ones. None if the plugin exists.
 pub fn no_plugin(plugin_dir: &Path, name: &str) -> Option<String> {
     let path = plugin_dir.join(format!("{name}.so"));
     if path.symlink_metadata().is_ok() {
@@ -159,19 +159,19 @@ fn unknown_groups(wanted: &Wanted, plugin: &Plugin) -> Vec<Finding> {
     unknown.collect()
 }
 
-/// The sentence with the place of the key in the file of the plugin.
+/// Sentence with the place of the key in the file of the plugin.
 fn at(plugin: &Plugin, key: &str, why: String) -> String {
     let file = format!("plugins/{}.toml", plugin.name);
     Fault::of_key(&file, &plugin.text, key, why).to_string()
 }
 
-/// "; did you mean ...?", if one of these is near.
+/// "; did you mean ...?" if one of these names is similar.
 fn meant<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
     let meant = nearest(name, names);
     meant.map_or(String::new(), |it| format!("; did you mean \"{it}\"?"))
 }
 
-// In a subnet of one or two addresses, each may be a host's.
+// Reports an address that no host can have. In a subnet of one or two addresses, each may be a host's.
 fn oddity(interface: &str, net: IpNet) -> Option<Finding> {
     let bits = if net.addr().is_ipv4() { 32 } else { 128 };
     if bits - net.prefix_len() < 2 {

@@ -1,4 +1,4 @@
-//! The address that `masquerade` takes on an interface, as far as this node's addresses and routes tell.
+//! Finds the address that `masquerade` uses on an interface, as far as this node's addresses and routes show it.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// None if the kernel's tables cannot be read.
+    /// Reads them; None if the kernel's tables cannot be read.
     pub fn read() -> Option<Self> {
         let mut requests = Requests::open().ok()?;
         Some(Self {
@@ -29,7 +29,7 @@ impl Outgoing {
         })
     }
 
-    /// Interfaces here by a name of a rule, which may end with an asterisk.
+    /// Interfaces of this node that match a name in a rule, which may end with an asterisk.
     pub fn named<'o>(&'o self, name: &'o str) -> impl Iterator<Item = &'o Link> {
         let links = self.links.iter();
         links.filter(move |link| match name.strip_suffix('*') {
@@ -38,13 +38,13 @@ impl Outgoing {
         })
     }
 
-    /// Interfaces that lead to a gateway.
+    /// Interfaces that lead to a gateway, for one family.
     pub fn uplinks(&self, is_ipv4: bool) -> impl Iterator<Item = &Link> {
         let links = self.links.iter();
         links.filter(move |link| !self.gateways(link, is_ipv4).is_empty())
     }
 
-    /// Interface that has this address as one of the node's own.
+    /// Interface that has this address as an own address of the node.
     pub fn holder(&self, wanted: &Wanted, address: IpAddr) -> Option<&Link> {
         let mut links = self.links.iter();
         links.find(|link| {
@@ -53,11 +53,11 @@ impl Outgoing {
         })
     }
 
-    /// The node's own address that `masquerade` takes there. None if it takes a virtual one, or if that is not
-    /// known.
+    /// The node's own address that `masquerade` uses on an interface; None if it uses a virtual one, or if that is
+    /// unknown.
     ///
-    /// The kernel takes, for IPv4, the interface's first address in the network of the next hop; for IPv6, the one
-    /// that it would take for packets of its own, and spared's addresses are deprecated.
+    /// For IPv4, the kernel uses the interface's first address in the network of the next hop. For IPv6, it uses the
+    /// address that it would choose for packets of its own, and spared's addresses are deprecated.
     pub fn own_source(&self, wanted: &Wanted, link: &Link, is_ipv4: bool) -> Option<IpAddr> {
         let own: Vec<IpNet> = self.own(wanted, link, is_ipv4).collect();
         let first = own.first()?.addr();
@@ -73,7 +73,7 @@ impl Outgoing {
         own.iter().find(takes).map(IpNet::addr)
     }
 
-    /// Virtual address of that interface to translate to in place of one of the node's own: of the same network if
+    /// Virtual address of an interface to translate to instead of one of the node's own. It is in the same network if
     /// there is one.
     pub fn virtual_in_place_of(&self, wanted: &Wanted, link: &Link, own: IpAddr) -> Option<IpAddr> {
         let virtuals = virtuals(wanted, &link.name, own.is_ipv4());
@@ -83,8 +83,8 @@ impl Outgoing {
         near.or(virtuals.first()).map(IpNet::addr)
     }
 
-    /// True if a network is behind interfaces without a virtual address only: its hosts do not use the pair, but
-    /// this node.
+    /// Returns true if a network is only behind interfaces without a virtual address: its hosts use this node, not the
+    /// pair.
     pub fn is_local(&self, wanted: &Wanted, sources: IpNet) -> bool {
         let is_wanted = |address: &Address| {
             let mut links = self.links.iter();
@@ -99,7 +99,7 @@ impl Outgoing {
             && !all.any(|net| sources.contains(&net.addr()))
     }
 
-    /// Addresses of the node's own that others may reach.
+    /// Own addresses of the node that others may reach.
     fn own<'o>(
         &'o self,
         wanted: &'o Wanted,

@@ -1,4 +1,4 @@
-//! Other programs that speak VRRP in this network namespace, found by their raw sockets of protocol 112.
+//! Finds other programs that use VRRP in this network namespace, by their raw sockets of protocol 112.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub fn examine(system: &System) -> Vec<Finding> {
     if inodes.is_empty() {
         return Vec::new();
     }
-    // A socket whose owner cannot be read may be spared's own: no finding.
+    // If the owner of a socket cannot be read, it may be spared itself, so there is no finding.
     owners(system, &inodes)
         .into_iter()
         .map(|owner| finding(&owner))
@@ -34,8 +34,8 @@ fn finding(owner: &Owner) -> Finding {
     ))
 }
 
-/// Inodes of the sockets of protocol 112 in a table of the form of /proc/net/raw:
-/// `sl local_address rem_address st ... inode`, where the local port is the protocol.
+/// Inodes of the sockets of protocol 112 in a table such as /proc/net/raw: `sl local_address rem_address st ... inode`.
+/// The local port is the protocol.
 fn sockets(table: &str) -> Vec<u64> {
     table
         .lines()
@@ -81,7 +81,7 @@ fn owner(system: &System, folder: &Path, sockets: &BTreeSet<String>) -> Option<O
     Some(Owner { name, pid })
 }
 
-// By the program, as workers rename their threads.
+// Returns true for a process of spared. The program is compared, because workers rename their threads.
 fn is_spared(folder: &Path) -> bool {
     let program = System::link(&folder.join("exe")).unwrap_or_default();
     let program = program.trim_end_matches(" (deleted)");

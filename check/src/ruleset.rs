@@ -1,6 +1,7 @@
-//! nftables rules that drop protocol 112, and a saved ruleset that contains spared's table.
+//! Finds nftables rules that drop protocol 112, and a saved ruleset that contains spared's table.
 //!
-//! spared receives adverts by packet sockets, which no ruleset filters. Adverts to unicast peers pass the
+//! spared receives adverts by packet sockets, which no ruleset filters. Adverts to unicast peers pass the output hook
+//! like any packet.
 //! output hook like any packet.
 
 use std::process::Command;
@@ -13,7 +14,7 @@ use super::outgoing::Outgoing;
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted, translation};
 
-/// File that nftables.service of Debian and others loads at boot.
+/// File that nftables.service of Debian and other distributions loads at boot.
 const SAVED: &str = "etc/nftables.conf";
 
 pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
@@ -32,8 +33,8 @@ fn lost(ruleset: &Value, wanted: &Wanted) -> Vec<Finding> {
     masquerade::judge(ruleset, wanted, &node, &Printed::of(ruleset))
 }
 
-// `nft list ruleset > /etc/nftables.conf` saves the fence too. nft cannot read back all that it prints of
-// the fence, and then loads nothing of the file: there is no firewall after the next boot.
+// Reports a saved fence. `nft list ruleset > /etc/nftables.conf` saves the fence too. nft cannot read all of its own
+// output about the fence, and then loads nothing of the file: after the next boot there is no firewall.
 fn saved(system: &System) -> Option<Finding> {
     let text = system.read(SAVED)?;
     let ours = |line: &str| {
@@ -51,7 +52,7 @@ fn saved(system: &System) -> Option<Finding> {
     Some(Finding::new("ruleset-saved", Severity::Error, sentence).fix(fix))
 }
 
-// None if nft is not installed or may not read the ruleset.
+// Returns the ruleset; None if nft is not installed or may not read the ruleset.
 pub(super) fn list() -> Option<Value> {
     let output = Command::new("nft")
         .args(["-j", spared_firewall::LISTING])
@@ -105,7 +106,7 @@ fn finding(chain: &Value, is_own: bool, dropped: &[&str]) -> Finding {
     finding.fix(format!("nft insert rule {place} meta l4proto 112 accept"))
 }
 
-// Only unicast adverts of this node pass a hook.
+// Interfaces whose adverts are dropped. Only unicast adverts of this node pass a hook.
 fn interfaces_without_adverts<'w>(
     ruleset: &Value,
     chain: &Value,
@@ -142,7 +143,7 @@ fn adverts(name: &str, interface: &Interface, is_own: bool) -> impl Iterator<Ite
     })
 }
 
-// Rules of a chain and of all chains that it jumps to.
+// Rules of a chain, and of all chains that it jumps to.
 pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v Value> {
     let of_table: Vec<&Value> = objects
         .iter()

@@ -1,5 +1,5 @@
-//! `spared check`: prints the faults of all files, what this machine lacks for the configuration, what the
-//! plugins of the running daemon find in other programs, and a last line with the counts.
+//! `spared check`: prints the faults of all files, what this machine lacks for the configuration, what the plugins of
+//! the running daemon find in other programs, and a last line with the counts.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ use spared_worker::process::{self, Configuration};
 
 use crate::{Finding, Severity, asking, summary};
 
-/// Prints what it finds and returns the exit code.
+/// Prints the findings, and returns the exit code.
 pub fn run(options: &Options) -> u8 {
     let path = options.config();
     if let Some(closed) = closed(&path) {
@@ -35,7 +35,7 @@ pub fn run(options: &Options) -> u8 {
     let of_plugins = setup
         .as_ref()
         .map(|setup| faults_of(setup, &options.plugin_dir, &mut noted));
-    // what this machine lacks is known of a file without faults alone
+    // findings about this machine need a spared.toml without faults
     let setup = setup.filter(|_| of_host.is_empty());
     let faults = summary::by_place(&path, of_host, of_plugins.unwrap_or_default());
     for fault in &faults {
@@ -101,7 +101,7 @@ fn said(setup: &Setup) -> String {
     format!(" ({}): {}", setup.digest, enabled.join(", "))
 }
 
-// `noted` takes findings that are no faults: plugins that run as root, electors without a group.
+// Faults of all files. `noted` gets findings that are not faults: plugins that run as root, electors without a group.
 fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<Fault> {
     let mut faults = setup.faults();
     if has_lost_nodes(setup) {
@@ -126,7 +126,7 @@ fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<
     faults
 }
 
-/// Whether `spared.toml` is no TOML where it names the nodes: values by node name cannot be judged then.
+/// Returns true if `spared.toml` is not TOML where it names the nodes: then values by node name cannot be judged.
 fn has_lost_nodes(setup: &Setup) -> bool {
     let is_toml = setup.text.parse::<toml::Table>().is_ok();
     !is_toml && setup.host.nodes.is_empty() && setup.text.contains("nodes")
@@ -137,7 +137,7 @@ fn has_groups(text: &str) -> bool {
     table.contains_key("group")
 }
 
-// The same throw-away worker as at a start and a reload.
+// Checks a plugin in the same short-lived worker as at a start and a reload.
 fn check_plugin(
     setup: &Setup,
     plugin: &Plugin,

@@ -1,4 +1,4 @@
-//! nftables sets that are to be replicated but are of a kind that cannot.
+//! Finds nftables sets that are configured for replication but are of a kind that cannot be replicated.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn is_it(set: &Value, wanted: &Set) -> bool {
 }
 
 fn finding(set: &Value) -> Option<Finding> {
-    // values of a map: "verdict", a kind of object, or the type of its data
+    // kinds of values of a map: "verdict", a kind of object, or the type of its data
     const OBJECTS: [&str; 8] = [
         "counter",
         "quota",
@@ -67,8 +67,8 @@ fn finding(set: &Value) -> Option<Finding> {
     }))
 }
 
-// Whether a type has one of the words. nft prints "mark . iface_index", ["mark", "iface_index"] or, in newer versions,
-// {"typeof": {"meta": {"key": "iif"}}}; the flags of a fib expression are no part of its type.
+// Returns true if a type contains one of the words. nft prints "mark . iface_index", ["mark", "iface_index"] or, in
+// newer versions, {"typeof": {"meta": {"key": "iif"}}}. The flags of a fib expression are not part of its type.
 fn names(kind: &Value, words: &[&str]) -> bool {
     match kind {
         Value::String(text) => text.split(' ').any(|word| words.contains(&word)),

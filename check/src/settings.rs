@@ -1,4 +1,4 @@
-//! Kernel settings (sysctl) on which routing and answering for virtual addresses depend.
+//! Checks kernel settings (sysctl) on which routing and answering for virtual addresses depend.
 
 use spared_pair::forwarding::{self, Need};
 
@@ -22,7 +22,7 @@ fn forwarding4(system: &System, wanted: &Wanted) -> Vec<Finding> {
     let Some(everywhere) = system.setting("net/ipv4/ip_forward") else {
         return Vec::new();
     };
-    // that of an interface that is absent will be that of all
+    // an absent interface will get the value for all interfaces
     let state = |name: &String| {
         let own = system.setting(&format!("net/ipv4/conf/{name}/forwarding"));
         (name.clone(), own.unwrap_or(everywhere) != 0)
@@ -72,7 +72,7 @@ fn on_interface(system: &System, name: &str, interface: &Interface) -> Vec<Findi
     findings
 }
 
-/// Settings of one interface, and those of "all".
+/// Settings of one interface, compared with those of "all".
 struct Conf<'a> {
     system: &'a System,
     name: &'a str,
@@ -89,13 +89,14 @@ impl Conf<'_> {
         self.system.setting(&format!("net/ipv4/conf/all/{setting}"))
     }
 
-    /// Effective value of most settings: the greater one of both counts.
+    /// Effective value of most settings, which is the greater one of both.
     fn greater(&self, setting: &str) -> Option<i64> {
         Some(self.own(setting)?.max(self.all(setting)?))
     }
 }
 
-// Devices of virtual MACs are always loose: their own value is 2, and the greater one counts.
+// Reports strict reverse path filtering. Devices of virtual MACs are always loose: their own value is 2, and the
+// greater one counts.
 fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
     (conf.greater("rp_filter")? == 1).then(|| {
         let name = conf.name;

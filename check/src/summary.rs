@@ -1,4 +1,4 @@
-//! Faults in the order of the files and their lines, and how many there are.
+//! Sorts faults by file and line, and counts them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,11 +7,12 @@ use spared_config::Fault;
 
 use crate::{Finding, Severity};
 
-/// All faults by file and line, each file with its folder: "plugins/vrrp.toml". `config` is the path of `spared.toml`.
+/// Faults sorted by file and line. Each file has its folder: "plugins/vrrp.toml". `config` is the path of
+/// `spared.toml`.
 pub fn by_place(config: &Path, of_host: Vec<Fault>, of_plugins: Vec<Fault>) -> Vec<Fault> {
     let own = config.file_name().map(|name| name.to_string_lossy());
     let in_folder = |fault: Fault| {
-        // the folder itself may not be readable, either
+        // the folder itself may be unreadable as well
         let is_below = fault.file != "plugins" && own.as_deref() != Some(fault.file.as_str());
         match is_below {
             true => Fault {
@@ -35,7 +36,7 @@ pub fn by_place(config: &Path, of_host: Vec<Fault>, of_plugins: Vec<Fault>) -> V
     all
 }
 
-/// "3 faults in 2 files, 1 warning"; empty if there is none.
+/// Text such as "3 faults in 2 files, 1 warning"; empty if there are none.
 pub fn counts(faults: &[Fault], findings: &[Finding]) -> String {
     let files: BTreeSet<&str> = faults.iter().map(|fault| fault.file.as_str()).collect();
     let of = |severity| findings.iter().filter(|it| it.severity == severity).count();

@@ -1,9 +1,9 @@
-//! Source of the facts: files of /proc and /run below a root that tests may replace.
+//! Reads the facts: files of /proc and /run below a root that tests may replace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A host, or a folder that looks like one.
+/// Host, or a folder that looks like one.
 #[derive(Clone, Debug)]
 pub struct System {
     root: PathBuf,
@@ -26,23 +26,23 @@ impl System {
         Some(text.trim().to_owned())
     }
 
-    /// A kernel setting by its name with slashes, such as "net/ipv4/ip_forward".
+    /// Value of a kernel setting, named with slashes as in "net/ipv4/ip_forward".
     pub fn setting(&self, name: &str) -> Option<i64> {
         self.read(&format!("proc/sys/{name}"))?.parse().ok()
     }
 
-    /// True if a file exists and nobody may write it here.
+    /// Returns true if a file exists on a read-only file system.
     pub fn is_read_only(&self, path: &str) -> bool {
         let opened = fs::OpenOptions::new().write(true).open(self.path(path));
         opened.is_err_and(|error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem)
     }
 
-    /// True if /proc/net/dev lists the interface. Unlike /sys, that file follows the network namespace.
+    /// Returns true if /proc/net/dev lists the interface. Unlike /sys, that file is about the network namespace.
     pub fn has_interface(&self, name: &str) -> bool {
         self.interfaces().iter().any(|found| found == name)
     }
 
-    /// All of them.
+    /// Names of all interfaces.
     pub fn interfaces(&self) -> Vec<String> {
         let table = self.read("proc/net/dev").unwrap_or_default();
         let names = table.lines().filter_map(|line| line.split_once(':'));

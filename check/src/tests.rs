@@ -1,4 +1,4 @@
-//! Findings about folders that look like hosts. Real hosts: `check/tests/environment.rs`.
+//! Findings about folders that look like hosts. `check/tests/environment.rs` tests real ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use spared_contract::Descriptor;
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted, rights, settings};
 
-/// A folder with files of /proc and /run, removed at the end.
+/// Folder with files of /proc and /run, removed at the end.
 pub struct Root(PathBuf);
 
 impl Root {
@@ -30,7 +30,7 @@ impl Root {
         System::below(&self.0)
     }
 
-    /// A router without findings.
+    /// Creates a router without findings.
     fn router(name: &str) -> Self {
         let root = Self::new(name);
         root.write(
@@ -54,7 +54,7 @@ impl Root {
         root
     }
 
-    /// As the kernel does it for each interface.
+    /// Switches forwarding off for each interface, like the kernel.
     fn do_not_forward(&self) {
         self.set("ipv4/ip_forward", 0);
         for interface in ["all", "lan", "wan"] {
@@ -203,7 +203,7 @@ fn a_saved_ruleset_must_not_hold_the_fence() {
     assert!(saved("table inet filter {\n}\ntable netdev spared {\n}\n"));
 }
 
-/// A plugin's rights are not a fault: whoever takes them away breaks it.
+/// A plugin's rights are not a fault: whoever removes them breaks the plugin.
 #[test]
 fn what_a_plugin_may_do_is_a_note_without_advice() {
     let root = Root::new("rights");

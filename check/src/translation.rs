@@ -1,7 +1,7 @@
-//! nftables rules that translate connections of several groups to one group's address, or a node's own.
+//! Finds nftables rules that translate connections of several groups to the address of one group or of a node.
 //!
-//! Groups may be active on different nodes. A connection of another group is then translated on a node that may not
-//! use the address: its fence drops what leaves with it.
+//! Groups may be active on different nodes. Then a connection of another group is translated on a node that may not use
+//! the address, and its fence drops the packets.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use super::ruleset::{matches, rules_from, statements, text};
 use super::wanted::Group;
 use super::{Finding, Severity};
 
-/// Note if source translation uses an address of one group, and none of another group that has addresses
-/// of the same family.
+/// Note if source translation uses an address of one group, but no address of another group that has addresses of the
+/// same family.
 pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
     let addresses: Vec<IpAddr> = rules(ruleset).into_iter().filter_map(source).collect();
     let is_used = |group: &Group, family: &IpAddr| {
@@ -32,8 +32,8 @@ pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
     })
 }
 
-/// Note if a rule translates whatever leaves an interface to a virtual address: on a backup, answers to the node's
-/// own packets arrive at the other node.
+/// Note if a rule translates all that leaves an interface to a virtual address. On a backup, answers to the node's own
+/// packets then arrive at the other node.
 pub fn judge_own(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
     let is_virtual = |address: &IpAddr| groups.iter().any(|it| it.addresses.contains(address));
     let rules = rules(ruleset).into_iter();
@@ -61,7 +61,7 @@ pub(super) fn rules(ruleset: &Value) -> Vec<&Value> {
         .collect()
 }
 
-/// True if a rule asks for no more than the interface and the family.
+/// Returns true if a rule matches only the interface and the family.
 pub(super) fn is_for_all(rule: &Value) -> bool {
     const ANY_SOURCE: [&str; 4] = ["oif", "oifname", "nfproto", "protocol"];
     matches(rule).all(|it| {

@@ -1,6 +1,6 @@
-//! What the plugins' files need of this host, read without knowing any plugin: a table with a key
-//! `interface` is about that interface, and its lists of address/prefix are addresses there; a table with
-//! `family`, `table` and `name` is about that nftables set.
+//! Needs of the plugins' files, read without knowing any plugin. A table with a key `interface` is about that
+//! interface, and its lists of address/prefix are addresses on it. A table with `family`, `table` and `name` is about
+//! that nftables set.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,15 +17,15 @@ pub struct Wanted {
     pub interfaces: BTreeMap<String, Interface>,
     /// Tables `[[group]]`; groups may be active on different nodes.
     pub groups: Vec<Group>,
-    /// nftables sets that are to be replicated.
+    /// nftables sets that have to be replicated.
     pub sets: Vec<Set>,
     /// Names of the devices of virtual MACs, with their interfaces.
     pub devices: Vec<(String, String)>,
-    /// Interfaces whose connections may end with their address: keys `dynamic_nat`.
+    /// Interfaces whose connections may end together with their address: keys `dynamic_nat`.
     pub dynamic: Vec<String>,
     /// Kernel settings that a plugin sets by role.
     pub by_role: Vec<String>,
-    /// A group has this node as the owner of its addresses: priority 255.
+    /// True if a group has this node as the owner of its addresses: priority 255.
     pub owner: bool,
 }
 
@@ -48,21 +48,21 @@ impl Set {
     }
 }
 
-/// A group, and the addresses that move with it.
+/// Group with the addresses that move with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     pub name: String,
     pub addresses: Vec<IpAddr>,
 }
 
-/// Needs of one interface.
+/// Needs of an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     pub addresses: Vec<IpNet>,
     pub virtual_mac: bool,
-    /// A virtual router is on it.
+    /// True if a virtual router is on the interface.
     pub adverts: bool,
-    /// One of them is `unicast`: its adverts pass the firewall's output hook.
+    /// True if one of the virtual routers is `unicast`: its adverts pass the firewall's output hook.
     pub unicast: bool,
     pub peers: Vec<IpAddr>,
 }
@@ -102,7 +102,7 @@ impl Wanted {
     }
 
     pub(super) fn read(&mut self, text: &str, node: &str) {
-        // the reader of the configuration reports text that is no TOML
+        // the reader of the configuration reports text that is not TOML
         let table: Table = text.parse().unwrap_or_default();
         self.walk(&table, node);
         let dynamic = own(&table, "dynamic_nat", node).and_then(Value::as_array);
@@ -118,7 +118,7 @@ impl Wanted {
         self.walk_within(table, node, None);
     }
 
-    /// `of_group`: its VRID, for all its interfaces.
+    /// Reads a table. `of_group` is the VRID of the group for all its interfaces.
     fn walk_within(&mut self, table: &Table, node: &str, of_group: Option<&Value>) {
         let priority = own(table, "priority", node).and_then(Value::as_integer);
         self.owner |= priority == Some(255);
@@ -158,7 +158,7 @@ impl Wanted {
 }
 
 impl Wanted {
-    // One for each family, as of plugins/vrrp.
+    // Notes the names of the devices of virtual MACs, one for each family, as plugins/vrrp chooses them.
     fn name_devices(
         &mut self,
         table: &Table,
@@ -192,7 +192,7 @@ fn flag(table: &Table, key: &str, node: &str) -> bool {
     own(table, key, node).and_then(Value::as_bool) == Some(true)
 }
 
-// Value of a key; of a table by node name, this node's.
+// Value of a key. In a table by node name, it is the value of this node.
 pub(super) fn own<'t>(table: &'t Table, key: &str, node: &str) -> Option<&'t Value> {
     match table.get(key)? {
         Value::Table(by_node) => by_node.get(node),

@@ -1,5 +1,5 @@
-//! What `spared check` finds in a real network namespace: this program runs itself inside one, so
-//! that /proc shows that one's settings and sockets.
+//! Findings of `spared check` in a real network namespace. This program runs itself inside one, so that /proc shows the
+//! settings and sockets of the namespace.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,7 +26,7 @@ const VRRP: &str = r#"
     addresses = ["198.51.100.1/24", "2001:db8:1::1/64"]
 "#;
 
-/// A router in a namespace of its own, with its configuration; both gone at the end.
+/// Router in a namespace of its own, with its configuration; both are removed at the end.
 struct Router {
     namespace: Namespace,
     folder: PathBuf,
@@ -34,7 +34,7 @@ struct Router {
 }
 
 impl Router {
-    /// None, with the reason said, where namespaces are not to be had.
+    /// Creates the router; None, with the reason printed, if no namespace can be created.
     fn new(test: &str) -> Option<Self> {
         let folder = format!("spared-check-{}-{test}", std::process::id());
         let router = Self {
@@ -68,7 +68,7 @@ impl Router {
             .push(command.spawn().expect("the program is installed"));
     }
 
-    /// The findings, a line each: "found ID: SENTENCE".
+    /// Findings, one line for each: "found ID: SENTENCE".
     fn findings(&self) -> String {
         let this = std::env::current_exe().expect("a running program has a path");
         let output = self
@@ -95,7 +95,7 @@ impl Router {
 impl Drop for Router {
     fn drop(&mut self) {
         for child in &mut self.children {
-            // keepalived takes its own children along on SIGTERM only
+            // keepalived ends its own children only on SIGTERM
             let _ = Command::new("kill").arg(child.id().to_string()).status();
             let _ = child.wait();
         }
@@ -107,7 +107,7 @@ fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// The part that runs in the namespace; elsewhere it does nothing.
+/// Part of the tests that runs in the namespace; elsewhere it does nothing.
 #[test]
 fn inside() {
     let Some(config) = std::env::var_os(CONFIG) else {
@@ -161,7 +161,7 @@ fn a_ruleset_that_drops_vrrp_is_found_with_the_rule_that_mends_it() {
     assert!(router.has("ruleset-output"), "{}", router.findings());
 }
 
-/// The advice for `masquerade` is a command that nft takes, and then there is nothing left to say.
+/// The advice for `masquerade` is a command that nft accepts, and after it there is no finding.
 #[test]
 fn masquerade_is_found_with_the_command_that_replaces_it() {
     let Some(router) = Router::new("masq") else {
@@ -196,7 +196,7 @@ fn masquerade_is_found_with_the_command_that_replaces_it() {
     );
 }
 
-/// Somebody who does all that check says has a router of which it says nothing, and one that still routes.
+/// A user who does all that check says gets a router without findings, which still routes.
 #[test]
 fn what_check_advises_can_be_done_as_it_stands_and_breaks_nothing() {
     let Some(router) = Router::new("advice") else {
@@ -243,7 +243,7 @@ fn what_check_advises_can_be_done_as_it_stands_and_breaks_nothing() {
         "ruleset-output",
     ];
     assert!(wanted.iter().all(|id| wrong.contains(*id)), "{wrong:?}");
-    // a setting may be wrong in two places: all, and one interface
+    // a setting may be wrong in two places: for all interfaces, and for one
     for _ in 0..2 {
         for (id, line) in found().iter().filter(|(id, _)| wrong.contains(id)) {
             let fix = line.split_once("; to fix: ");

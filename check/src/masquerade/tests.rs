@@ -19,7 +19,7 @@ const VRRP: &str = r#"
     addresses = ["198.51.100.9/29"]
 "#;
 
-/// A router with two uplinks, a tunnel and containers.
+/// Router with two uplinks, a tunnel and containers.
 struct Bed {
     wanted: Wanted,
     node: Outgoing,
@@ -88,7 +88,7 @@ impl Bed {
         });
     }
 
-    /// Sentence and remedy about a rule of `CHAIN`, both empty if there is none.
+    /// Sentence and remedy about a rule of `CHAIN`; both are empty if there is no finding.
     fn said(&self, expr: Value, printed: &str) -> (String, String) {
         self.said_in(CHAIN, expr, printed)
     }
@@ -136,7 +136,7 @@ fn masquerade_is_shown_with_its_place_and_the_command_that_replaces_it() {
          stays on this node: no connection that it translates survives a failover"
     );
     let rule = "replace rule inet nat out handle 7 oifname \"wan\" fib saddr type != local snat ip to 203.0.113.9";
-    // the virtual IPv6 address has no rival there, so that masquerade takes it
+    // no other address competes with the virtual IPv6 address, so masquerade takes it
     let ipv6 = "meta nfproto ipv6 oifname \"wan\" masquerade";
     let rule = rule.replace("replace", "insert");
     assert_eq!(
@@ -213,7 +213,7 @@ fn own_addresses_in_another_network_than_the_next_hop_are_not_taken() {
     );
     bed.gateway("wan", "203.0.113.14");
     assert_eq!(bed.masquerade("wan").0, "");
-    // also while the virtual address is here
+    // the finding is the same while the virtual address is on this node
     bed.add(
         "wan",
         "203.0.113.9/29",
@@ -288,7 +288,8 @@ fn an_interface_without_a_virtual_address_is_named_unless_the_file_says_so() {
     assert_ne!(bed.masquerade("wan").0, "");
 }
 
-/// Their connections end with the node in any case, and on a backup the virtual address would take their answers.
+/// Connections of these hosts end with the node in any case. On a backup, their answers would go to the virtual address
+/// on the other node.
 #[test]
 fn hosts_of_this_node_alone_are_not_meant() {
     let mut bed = Bed::new();
