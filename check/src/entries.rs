@@ -14,7 +14,7 @@ use super::wanted::own;
 use super::{Finding, Severity, Wanted};
 
 pub fn examine(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
-    // What the kernel does not report is not compared.
+    // Facts that the kernel does not report are not compared.
     let read = || {
         let mut requests = Requests::open().ok()?;
         Some((requests.links().ok()?, requests.addresses().ok()?))

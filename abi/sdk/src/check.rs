@@ -65,7 +65,7 @@ impl Checks {
     /// Reports a trouble as a check of weight 0.
     ///
     /// # Errors
-    /// As of [`report`](Self::report).
+    /// As for [`report`](Self::report).
     pub fn trouble(&self, trouble: &Trouble) -> Result<(), Error> {
         let state = match (trouble.is_known, trouble.is_loss) {
             (_, true) => abi::CHECK_LOSES,
@@ -78,7 +78,7 @@ impl Checks {
     /// Withdraws a check.
     ///
     /// # Errors
-    /// As of [`report`](Self::report).
+    /// As for [`report`](Self::report).
     pub fn forget(&self, name: &str) -> Result<(), Error> {
         let status = self.0.core().forget_check(name);
         check(&format!("forget check {name}"), status)

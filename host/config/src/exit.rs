@@ -10,7 +10,7 @@ pub const NO_INPUT: u8 = 66;
 pub const UNAVAILABLE: u8 = 69;
 /// The operating system refused something ordinary.
 pub const OS_ERROR: u8 = 71;
-/// The configuration may not be read by this user.
+/// This user may not read the configuration.
 pub const PERMISSION: u8 = 77;
 /// The configuration is wrong.
 pub const CONFIG: u8 = 78;

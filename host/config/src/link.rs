@@ -92,7 +92,7 @@ pub(super) fn read(config: &Config, folder: &Path) -> Read {
     let Some(peer) = peer_of(&root, config) else {
         return read;
     };
-    // The same file, as the peer reads it.
+    // This is the file as the peer reads it.
     let their_config = config.of_node(&peer);
     let theirs = ends(&their_config.root());
     let paths: Vec<LinkPath> = own

@@ -1,5 +1,4 @@
-//! The secrets by which the nodes identify each other: a private key beside `spared.toml`, or a
-//! passphrase in a file.
+//! Secrets by which the nodes identify each other: a private key next to `spared.toml`, or a passphrase in a file.
 
 use std::fs::File;
 use std::io::Read;

@@ -161,7 +161,7 @@ impl Raw {
         let expr = unsafe { sys::nftnl_expr_alloc(name.as_ptr()) };
         match NonNull::new(expr) {
             Some(expr) => Self(expr),
-            // As in nftnl itself: without memory, Rust aborts everywhere.
+            // nftnl itself aborts as well: without memory, Rust aborts everywhere.
             None => std::process::abort(),
         }
     }
@@ -172,17 +172,17 @@ impl Raw {
     }
 
     fn long(&self, attribute: u32, value: u64) {
-        // SAFETY: as above.
+        // SAFETY: the expression is alive, libnftnl copies the value.
         unsafe { sys::nftnl_expr_set_u64(self.0.as_ptr(), attribute as u16, value) }
     }
 
     fn text(&self, attribute: u32, value: &CStr) {
-        // SAFETY: as above; libnftnl copies the string.
+        // SAFETY: the expression is alive, libnftnl copies the string.
         unsafe { sys::nftnl_expr_set_str(self.0.as_ptr(), attribute as u16, value.as_ptr()) };
     }
 
     fn data(&self, attribute: u32, value: &[u8]) {
-        // SAFETY: as above; exactly `value.len()` bytes are copied.
+        // SAFETY: the expression is alive, exactly `value.len()` bytes are copied.
         unsafe {
             sys::nftnl_expr_set(
                 self.0.as_ptr(),

@@ -92,7 +92,7 @@ pub struct Setup {
     pub introduction: Introduction,
 }
 
-/// How the nodes authenticate each other.
+/// Keys by which the nodes authenticate each other.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keys {
     /// This node's private key as an Ed25519 seed, and the public keys that the peer may have.

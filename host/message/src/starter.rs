@@ -110,7 +110,7 @@ pub enum Reaped {
         /// Peak memory of the process or a child of it, in bytes.
         peak: u64,
     },
-    /// This starter does not have the process: an earlier starter had it, and ended.
+    /// The process belongs to an earlier starter, which has ended.
     Unknown,
 }
 

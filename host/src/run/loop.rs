@@ -42,7 +42,7 @@ use super::Failure;
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Owners of all state. The loop and the files beside it pass events from one owner to another; no owner reaches into
+/// Owners of all state. The loop and the files next to it pass events from one owner to another; no owner reaches into
 /// another.
 pub struct Loop {
     pub(super) poller: Poller,

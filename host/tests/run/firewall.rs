@@ -184,13 +184,13 @@ fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
     assert_ne!(field(keeper, "Uid"), field(node.host_pid(), "Uid"));
     assert!(!node.log().contains("is confined, but without"));
 
-    // It does not answer: what it does next must not be lost, nor the rule.
+    // After a kill the rule stays, and another process is started.
     signal_to(keeper, Signal::KILL).unwrap();
     assert!(rules(node).contains(OURS));
     node.wait("another process", || {
         node.pid_of("firewall").is_some_and(|pid| pid != keeper)
     });
-    // A kernel that is late lets the closed connection be seen first.
+    // If the kernel is late, the closed connection is noticed first.
     let died = ["was killed by SIGKILL", "closed its connection"]
         .map(|how| format!("the firewall process {how}; restarting in 100 ms"));
     node.wait("the event", || {
@@ -211,7 +211,7 @@ fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
     assert!(node.inside("nft", &["flush", "ruleset"]).status.success());
     close(node);
     node.wait("the rule", || rules(node).contains(OURS));
-    // A reload without the key takes it away, and so it does with the process dead at that moment.
+    // A reload without the key removes the rule, even if the process is dead at that moment.
     let keeper = node.pid_of("firewall").unwrap();
     signal_to(keeper, Signal::KILL).unwrap();
     pair.write_config(&format!("{}{HOT}", keyed()));

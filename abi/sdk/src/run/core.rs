@@ -40,7 +40,7 @@ pub(super) const PARTNER: u32 = 4;
 pub(crate) enum End {
     /// The daemon asked for the end or is gone, and the plugin was stopped.
     Stopped,
-    /// The plugin panicked, or the loop cannot go on.
+    /// The plugin panicked, or the loop cannot continue.
     Broken,
 }
 

@@ -27,9 +27,9 @@ use spared_message::notice::{Kind, Notice};
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Time without an answer after which a process counts as silent, unless it runs `nft`.
 const SILENT: Duration = Duration::from_secs(2);
-/// Longest time without an answer: `nft` may run several times, each for 5 s at most.
+/// Maximum time without an answer: `nft` may run several times, each for 5 s at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest wait for the removal of the rules at the end.
+/// Maximum wait for the removal of the rules at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The firewall process, which may not be running.

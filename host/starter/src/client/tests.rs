@@ -14,7 +14,7 @@ type Said = JoinHandle<Vec<u64>>;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     AtOnce,
-    /// When the test allows it.
+    /// After the test has allowed it.
     Told,
 }
 

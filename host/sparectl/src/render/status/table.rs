@@ -42,7 +42,7 @@ enum Row {
 struct Columns {
     label: usize,
     values: Vec<usize>,
-    /// Width of a value that takes all the room beside the label.
+    /// Width of a value that takes all the room next to the label.
     wide: usize,
     all: usize,
 }
