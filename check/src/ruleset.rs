@@ -2,7 +2,6 @@
 //!
 //! spared receives adverts by packet sockets, which no ruleset filters. Adverts to unicast peers pass the output hook
 //! like any packet.
-//! output hook like any packet.
 
 use std::process::Command;
 

@@ -81,7 +81,7 @@ pub trait Roles: Plugin {
     fn role(&mut self, event: &RoleEvent, token: Token) -> Result<Progress, Error>;
 }
 
-/// The part `transfer`: replicates state, and completes that before a change of role.
+/// The part `transfer`: replicates state, and completes the transfer before a change of role.
 pub trait Transfer: Plugin {
     /// Sends the peer all that the plugin has. Called on the active node before a switchover.
     ///
@@ -126,7 +126,7 @@ pub struct Verb {
 }
 
 impl Verb {
-    /// `sparectl NAME` alone.
+    /// The word of `sparectl NAME` alone, which is empty.
     pub const ROWS: Self = Self::asks(c"", c"", c"shows its state and counters");
 
     /// Word that `sparectl status` sends.

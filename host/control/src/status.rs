@@ -126,7 +126,7 @@ pub struct GroupStatus {
     pub details: BTreeMap<String, Value>,
     /// Another router that is active for the group at the same time as this node.
     pub conflict: Option<String>,
-    /// Another router that is heard active for the group.
+    /// Another router that is active for the group, as far as this node hears.
     pub other_active: Option<String>,
     /// Number of role changes.
     pub transitions: u64,

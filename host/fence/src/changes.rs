@@ -74,7 +74,7 @@ fn add_rules(transaction: &mut Transaction, table: Table, content: &Content) {
                 .iter()
                 .for_each(|step| rule.add_expr(step));
             if !content.why.is_empty() {
-                // A comment that is too long must not cost the rule.
+                // A comment that is too long must not prevent the rule.
                 let _ = rule.set_comment(content.why);
             }
             let label = format!("add a rule to chain {}", chain.name.to_string_lossy());
@@ -108,8 +108,8 @@ pub fn add_keys(
 }
 
 /// Removes keys, present or not.
-// Deleting a missing key would fail the transaction, so each is added first. That changes nothing
-// if it is there, and no packet ever sees it.
+// Deleting a missing key would make the transaction fail, so each key is added first. That changes nothing if the key
+// exists, and no packet ever sees it.
 pub fn remove_keys(
     transaction: &mut Transaction,
     table: Table,

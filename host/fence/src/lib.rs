@@ -12,21 +12,19 @@
 //!
 //! # After `nft flush ruleset`
 //!
-//! A flush removes the table, and with it the time that each lease had left. The host must put the
-//! table back, but must not guess the leases: it cannot know whether the elector still runs, and a
-//! lease that is granted for its full time could last longer than the last advert of a dead elector
-//! allowed. So the kernel keeps a second record: the table `netdev spared-mirror` has the same
-//! leases, renewed and revoked by the same adverts behind the fence, and drops nothing. It has the
-//! owner flag, so that nobody else can flush it, and ends with the host, which alone uses it. After
-//! a flush the fence is restored with exactly the time that the mirror has left: an active node
-//! stays active, and the fence of a dead one keeps blocking. Without a mirror the fence is restored
-//! blocking, and the elector resigns at its next advert.
+//! A flush removes the table, and with it the time that each lease had left. The host must put the table back, but must
+//! not guess the leases. It cannot know that the elector still runs, and a lease that is granted for its full time
+//! could last longer than the last advert of a dead elector allowed. So the kernel keeps a second record. The table
+//! `netdev spared-mirror` has the same leases, which the same adverts renew and revoke behind the fence, and it drops
+//! nothing. It has the owner flag, so that nobody else can flush it. It ends with the host, which alone uses it. After
+//! a flush, the fence is restored with exactly the time that the mirror has left: an active node stays active, and the
+//! fence of a dead one keeps blocking. Without a mirror, the fence is restored blocking, and the elector resigns at its
+//! next advert.
 //!
-//! Time passes between reading the mirror and committing, and this process may be stopped for any
-//! length of it. So restored leases are written again at once, shortened by an eighth, until that
-//! took less than this eighth and the mirror still has them. If that fails, they are revoked. What
-//! remains is a stop between reading and writing: when the process resumes, it first revokes what
-//! the mirror has lost meanwhile.
+//! Time passes between reading the mirror and committing, and this process may be stopped for any part of it. So
+//! restored leases are written again at once, shortened by an eighth, until the writing took less than this eighth and
+//! the mirror still has them. If that fails, they are revoked. One gap remains, a stop between reading and writing:
+//! when the process resumes, it first revokes the leases that the mirror has lost meanwhile.
 
 mod changes;
 mod dump;

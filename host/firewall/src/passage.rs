@@ -78,14 +78,14 @@ fn end(objects: &[Value], chain: &Value, packet: &dyn Packet) -> End {
 /// State of a packet's walk through the chains of a table.
 struct Walk<'r> {
     packet: &'r dyn Packet,
-    /// Rules by chain.
+    /// Rules by name of the chain.
     rules: BTreeMap<&'r str, Vec<&'r Value>>,
     /// Results of the chains that were walked. Each chain is walked once, however many rules jump to it.
     ends: BTreeMap<&'r str, End>,
 }
 
 impl<'r> Walk<'r> {
-    /// Begins in the table of the chain `base`.
+    /// Begins in the table that contains the chain `base`.
     fn new(objects: &'r [Value], base: &Value, packet: &'r dyn Packet) -> Self {
         let mut by_chain: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
         for rule in objects.iter().filter_map(|object| object.get("rule")) {

@@ -27,7 +27,7 @@ pub struct Recorded {
 }
 
 impl Events {
-    /// Keeps an event and writes it to the journal.
+    /// Stores an event, and writes it to the journal.
     pub fn record(&mut self, news: Notice) {
         journal::event(&news);
         if self.ring.len() == KEPT_MAX {

@@ -22,7 +22,7 @@ pub enum Kind {
     Conflict,
     /// A switchover to or from the peer succeeded or failed.
     Switchover,
-    /// An administrator forced a role, or ended that.
+    /// An administrator forced a role, or ended a force.
     Force,
     /// Maintenance of this node began or ended.
     Maintenance,
@@ -36,7 +36,7 @@ pub enum Kind {
     Finding,
     /// A key that must be equal on both nodes differs, or all are equal again.
     Config,
-    /// An interface came, went, or changed its carrier.
+    /// An interface appeared, disappeared, or changed its carrier.
     Interface,
     /// A plugin started, died, was restarted or given up.
     Plugin,

@@ -1,5 +1,4 @@
 //! The service for systemd, by sd_notify(3) without its library: ready, reloading, stopping, alive, and a status line.
-//! library.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};

@@ -19,7 +19,6 @@ pub trait Starts: fmt::Debug {
     ///
     /// # Errors
     /// The reason why an earlier configuration stays in force.
-    /// Why an earlier one stays in force.
     fn configure(&mut self, digest: &str) -> Result<(), String>;
 
     /// Facts about the starter that the host needs.

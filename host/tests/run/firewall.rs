@@ -238,7 +238,7 @@ fn a_chain_that_comes_later_gets_its_rule_then() {
     assert_eq!(told(&pair.r1, "firewall").len(), 1, "{}", pair.r1.log());
 }
 
-/// The host's side of the process, with times of the test's own, for the minute that a hung one has.
+/// Host's side of the firewall process, with the test's own clock: a process that hangs has a minute to answer.
 struct Keeper {
     firewall: Firewall,
     poller: Poller,
@@ -246,7 +246,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// For a link on hot, with a chain that [`close`] made.
+    /// Creates it for a link on hot, and for a chain that [`close`] added.
     fn new(node: &Node) -> Self {
         let files = Files {
             config: node.path("spared.toml"),
@@ -298,11 +298,11 @@ impl Keeper {
     }
 }
 
-/// A process that has set the rule, and is stopped while it waits.
+/// Starts a process, and stops it when it has set the rule and waits.
 fn stopped(node: &Node) -> spared_tests::Result<(Keeper, u32)> {
     let mut keeper = Keeper::new(node);
     keeper.wait_until(|_| rules(node).contains(OURS));
-    // until it has looked at them
+    // until the process has looked at the rules
     (0..50).for_each(|_| keeper.pass(Duration::ZERO));
     let pid = keeper.firewall.pid().ok_or("no process")?;
     signal_to(pid, Signal::STOP)?;
@@ -333,7 +333,7 @@ fn a_process_that_hangs_is_replaced_and_its_rule_stays() {
     close(&node);
     let hang = || {
         let (mut keeper, old) = stopped(&node)?;
-        // A ping, and all the time that its answer has.
+        // The times are those of a ping and of the maximum wait for its answer.
         let silent = Some("the firewall process does not answer");
         for (seconds, told) in [(1, None), (2, silent), (57, silent)] {
             keeper.pass(Duration::from_secs(seconds));

@@ -59,7 +59,6 @@ pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
 ///
 /// # Errors
 /// The fault in the descriptor.
-/// What is wrong with the descriptor.
 pub fn describe(
     name: &str,
     file: std::os::fd::BorrowedFd<'_>,

@@ -34,8 +34,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts `exe worker NAME` and sends it `load`. The calling thread must outlive the worker,
-    /// which takes the end of that thread for the end of the host.
+    /// Starts `exe worker NAME` and sends `load` to it. The calling thread must outlive the worker, which takes the end
+    /// of that thread for the end of the host.
     ///
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.

@@ -101,7 +101,7 @@ fn serve_main(
     }
 }
 
-/// The first messages of a socket, which has room for them.
+/// Sends the first messages of a socket, which has room for them.
 fn say(socket: &OwnedFd, message: &FromPlugin) {
     let _ = spared_records::send(socket.as_fd(), message, &[]);
 }

@@ -225,8 +225,7 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
     }
 }
 
-// Adds the states of plugins: all of them on a node without a peer, otherwise those that do not run and have no other
-// row.
+// Adds the states of plugins. A pair shows only plugins that do not run on both nodes, unless `verbose`.
 fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     let all = nodes.iter().flat_map(|node| &node.plugins);
     let names: BTreeSet<&String> = all.map(|plugin| &plugin.name).collect();
@@ -252,7 +251,7 @@ fn process_rows(table: &mut Table, nodes: &[&Status], verbose: bool) {
     }
 }
 
-/// Adds the rows of links, addresses and fence, for this node alone or for both.
+/// Adds rows about this node alone: links, addresses, fence, and the last event.
 fn paths(table: &mut Table, status: &Status, verbose: bool) {
     for link in &status.links {
         table.wide(0, &format!("link {}", link.interface), link_cell(link));
