@@ -169,7 +169,7 @@ impl<T: Plugin> Driver<T> {
         went_on
     }
 
-    /// Closes a channel for good: only a restart of either plugin creates another one.
+    /// Closes a channel for good, and returns false. Only a restart of either plugin creates another channel.
     fn distrust_partner(&mut self, index: usize, partner: &'static Partner, why: &str) -> bool {
         let name = partner.name;
         let text = format!("closed the channel to {name}, which broke its rules: {why}");
