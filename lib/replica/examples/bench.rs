@@ -1,10 +1,9 @@
-//! `make bench-replica`: what the protocol costs a record, beside a plain loop that writes records
-//! into messages of the same channel and reads them into the same store.
+//! `make bench-replica`: cost of the protocol for each record, compared with a plain loop that writes records into
+//! messages of the same channel and reads them into the same store.
 //!
-//! Prints a table and writes target/bench/replica.json. `--quick` takes a tenth of the records. Both
-//! nodes run on one thread, and the store is an array: what is measured is the crate, not a table.
-//! Times are by side: 0 decides, 1 follows, and neither waits for anything. Each row is the median
-//! of its rounds.
+//! Prints a table and writes target/bench/replica.json. `--quick` takes a tenth of the records. Both nodes run on one
+//! thread, and the store is an array, so that the crate is measured and not a table. Times are by node: 0 decides, 1
+//! follows, and neither waits for anything. Each row is the median of its rounds.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -17,13 +16,13 @@ use spared_replica::{
     Applied, Change, Config, Mark, Replica, Sink, Step, Store, Table, Tag, Token, Value,
 };
 
-/// Nanoseconds of a record and side that the protocol may take.
+/// Limit of the protocol's time for each record and node, in ns.
 const ALLOWED_NS: f64 = 1_000.0;
-/// Messages on the way.
+/// Maximum number of messages in a channel.
 const DEPTH: usize = 4;
 const ROUNDS: usize = 5;
 
-/// One measure of a round, by side.
+/// Function that picks one measure of a round, by node.
 type Pick = fn(&Round) -> [u64; 2];
 
 fn main() -> std::io::Result<()> {
@@ -97,7 +96,7 @@ fn main() -> std::io::Result<()> {
     write(&rows, count)
 }
 
-/// Nanoseconds of each side.
+/// Nanoseconds of each node, by phase.
 struct Round {
     fill: [u64; 2],
     resync: [u64; 2],
@@ -123,7 +122,7 @@ impl Round {
         let same = pair.bytes;
         let changes = pair.change();
         pair.assert_equal();
-        // the follower forgets what it knew: it offers all of it
+        // the follower forgets its copy: it offers all of it
         for node in 0..2 {
             pair.nodes[node].handle_down(&mut pair.stores[node]);
         }
@@ -179,7 +178,7 @@ impl Pair {
         }
     }
 
-    /// Until nobody has anything to say; nanoseconds of each side.
+    /// Exchanges messages until no node has one; returns the nanoseconds of each node.
     fn pump(&mut self) -> [u64; 2] {
         let mut spent = [0; 2];
         let mut channels = [VecDeque::new(), VecDeque::new()];
@@ -255,7 +254,7 @@ impl Pair {
     }
 }
 
-/// The same records through the same channel, and nothing else.
+/// Sends the same records through the same channel without the protocol.
 fn plain(count: u32) -> [u64; 2] {
     let mut spent = [0; 2];
     let from: Vec<Option<(u64, Tag)>> = (0..count)
@@ -288,7 +287,7 @@ fn plain(count: u32) -> [u64; 2] {
     spent
 }
 
-/// Values by key: the cheapest store there is.
+/// Store of values by key: the cheapest possible one.
 struct Flat(Vec<Option<(u64, Tag)>>);
 
 impl Flat {
@@ -385,7 +384,7 @@ impl Store for Flat {
     }
 }
 
-/// Bytes of this process in memory.
+/// Memory of this process, in bytes.
 fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: Option<u64> = statm.split(' ').nth(1).and_then(|it| it.parse().ok());

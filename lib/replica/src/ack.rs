@@ -1,4 +1,4 @@
-//! Verdicts of the peer on sent records, and the drain that waits for all of them.
+//! Verdicts of the peer on sent records, and the drain, which waits for all of them.
 
 use crate::Drain;
 use crate::outbox::Flight;
@@ -47,8 +47,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Sends everything that waits and asks the peer to confirm it; [`drained`](Self::drained) has
-    /// the answer.
+    /// Sends everything that is pending and asks the peer to confirm it; [`drained`](Self::drained) returns the answer.
     pub fn start_drain(&mut self) {
         self.drains.start(self.up);
     }
@@ -58,7 +57,7 @@ impl<S: Store> Replica<S> {
         self.drains.state()
     }
 
-    /// Time of the peer's last drain in this channel: its role is about to end.
+    /// Time of the peer's last drain in this channel: the peer's role is about to end.
     pub fn drain_heard(&self) -> Option<u64> {
         self.drains.heard_ns()
     }
@@ -90,16 +89,16 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether every received record has its verdict, as required before addresses move here; records of
-    /// a whole state whose end has not come do not count.
+    /// True if every received record has its verdict, as required before addresses move here. Records of a whole state
+    /// whose end has not arrived do not count.
     pub fn is_settled(&self) -> bool {
         self.inbox.is_settled_whole()
     }
 
-    /// Whether the owner may pass the next message. Otherwise it leaves it in the channel, which
-    /// fills up, so that the peer waits.
+    /// True if the owner may pass the next message. Otherwise the owner leaves it in the channel, which fills up, so
+    /// that the peer waits.
     pub fn wants(&self, store: &S) -> bool {
-        // what comes behind a whole state is not part of it
+        // messages after a whole state are not part of it
         let is_held = self.tables.iter().any(|it| it.transfer.is_held());
         let has_room = store.room() >= RECORDS_MAX && !self.inbox.is_full(self.config.window);
         has_room && !is_held

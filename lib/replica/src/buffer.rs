@@ -1,4 +1,4 @@
-//! The one waiting message: a buffer that never grows and leaves no copy of a key.
+//! Buffer of the message that waits: it never grows and leaves no copy of a key.
 
 use zeroize::Zeroize;
 
@@ -42,41 +42,41 @@ impl Outgoing {
         self.put(&head.applied.to_be_bytes());
     }
 
-    /// Whether it has only the head.
+    /// True if the message has only its head.
     pub fn is_bare(&self) -> bool {
         self.bytes.len() <= HEAD
     }
 
-    /// Whether so many bytes fit.
+    /// True if this many bytes fit.
     pub fn fits(&self, length: usize) -> bool {
         self.bytes.len() + length <= MESSAGE_MAX
     }
 
-    /// Whether any record fits.
+    /// True if a record of any length fits.
     pub fn fits_record(&self) -> bool {
         self.fits(RECORD_MAX)
     }
 
-    /// Appends bytes; bytes beyond the room are dropped, and the peer finds the message too short.
+    /// Appends bytes; bytes that do not fit are dropped, and the peer finds the message too short.
     pub fn put(&mut self, bytes: &[u8]) {
         if self.fits(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
         }
     }
 
-    /// Up to 255 bytes, their number in front.
+    /// Appends up to 255 bytes with their number in front.
     pub fn put_short(&mut self, bytes: &[u8]) {
         let bytes = &bytes[..bytes.len().min(KEY_MAX)];
         self.put(&[bytes.len() as u8]);
         self.put(bytes);
     }
 
-    /// A key, written by itself.
+    /// Appends a key, which `write` writes.
     pub fn put_key(&mut self, write: impl FnOnce(&mut Value<'_>)) -> bool {
         self.put_value(1, KEY_MAX, write)
     }
 
-    /// A record's flags and age.
+    /// Appends a record's flags and age.
     pub fn put_flags(&mut self, flags: u8, age_ms: Option<u32>) {
         let age = age_ms.map_or(0, |_| flag::AGE);
         self.put(&[flags | age]);
@@ -85,7 +85,7 @@ impl Outgoing {
         }
     }
 
-    /// A record's value; false if it is too long.
+    /// Appends a record's value; false if it is too long.
     pub fn put_body(&mut self, write: impl FnOnce(&mut Value<'_>)) -> bool {
         self.put_value(2, VALUE_MAX, write)
     }
@@ -125,7 +125,7 @@ impl Outgoing {
         self.bytes.len()
     }
 
-    /// Removes everything put since that offset.
+    /// Removes the bytes put since that offset.
     pub fn truncate(&mut self, mark: usize) {
         self.bytes[mark..].zeroize();
         self.bytes.truncate(mark);
@@ -138,10 +138,10 @@ impl Drop for Outgoing {
     }
 }
 
-/// Where a store writes a key or a value; numbers go in network byte order.
+/// Destination to which a store writes a key or a value; numbers are in network byte order.
 ///
-/// Longer ones than [`KEY_MAX`](crate::wire::KEY_MAX) and [`VALUE_MAX`](crate::wire::VALUE_MAX) are
-/// not sent, and counted as too long.
+/// Keys longer than [`KEY_MAX`](crate::wire::KEY_MAX) and values longer than [`VALUE_MAX`](crate::wire::VALUE_MAX) are
+/// not sent, and are counted as too long.
 #[derive(Debug)]
 pub struct Value<'a> {
     bytes: &'a mut Vec<u8>,
@@ -150,7 +150,7 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// Writes into the caller's buffer; false if it is too long.
+    /// Writes into the caller's buffer; false if the bytes exceed the limit.
     pub fn write_to(bytes: &mut Vec<u8>, limit: usize, write: impl FnOnce(&mut Value<'_>)) -> bool {
         let limit = bytes.len() + limit;
         let mut value = Value {

@@ -1,7 +1,7 @@
-//! Whole states: what was sent of a table counts when its COMMIT has come, and all of it at once.
+//! Whole states: the records sent for a table count when their COMMIT has arrived, all at once.
 //!
-//! A COMMIT has a digest of all records. Of a list only what has that digest is put in force: two lists that
-//! were made at the same time, and records that refer to a list that is not here, never make a mixture.
+//! A COMMIT has a digest of all records. A list is put in force only if it has that digest. So neither two lists that
+//! were made at the same time, nor records that refer to a list that is missing here, become a mixture.
 
 use crate::inbox::Slot;
 use crate::outbox::Flight;
@@ -10,10 +10,10 @@ use crate::store::{Commit, Store, Table, Token};
 use crate::table::{Phase, TableState};
 use crate::wire::{CommitTable, Malformed, commit, kind};
 
-/// Records that are asked for one by one when a backup's list is undone.
+/// Maximum number of records that are requested one by one when a backup's list is undone.
 const STRAYS_MAX: usize = if cfg!(test) { 2 } else { 1_000 };
 
-/// A comparison that was asked for because what the decider sends refers to another list than this node has.
+/// Progress of a comparison that was requested because the decider's records refer to another list than this node's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Awaited {
     #[default]
@@ -22,28 +22,28 @@ pub(crate) enum Awaited {
     Begun,
 }
 
-/// What both halves of a table know of whole states. All but the list's two flags belongs to a pair.
+/// What both halves of a table know of whole states. A pair's end resets all but the two flags of the list.
 #[derive(Debug, Default)]
 pub(crate) struct Transfer {
-    /// The table is one list as a whole, and HELLO has said so.
+    /// True if the table is one list as a whole; the second flag is true if HELLO has said so.
     pub is_list: bool,
     pub is_list_told: bool,
-    /// Something was sent that no COMMIT has ended yet.
+    /// True if something was sent that no COMMIT has ended yet.
     pub uncommitted: bool,
-    /// The present walk has put records: what both nodes have may be half of two states until it ends.
+    /// True if the present walk has put records: until it ends, the common records may be parts of two states.
     pub walk_puts: bool,
-    /// A list took the place of another, and no COMMIT has said so.
+    /// True if a list replaced another, and no COMMIT has said so.
     replaces: bool,
-    /// Ordinal of the last COMMIT that did.
+    /// Ordinal of the last COMMIT that reported a replaced list.
     replaced_at: u64,
     /// Number of this node's records that the peer had handled when it began its present state.
     pub begun_at: Option<u64>,
     pub awaited: Awaited,
-    /// The peer's state waits for the deletions of the snapshot before it.
+    /// State of the peer that waits for the deletions of the snapshot before it.
     held: Option<Claim>,
 }
 
-/// What the peer says of the state that it has sent.
+/// Description of a sent state, from the peer's COMMIT.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     ordinal: u64,
@@ -53,10 +53,10 @@ struct Claim {
     digest: u64,
 }
 
-/// What becomes of a state of the peer.
+/// Decision on a state of the peer.
 enum Verdict {
     Take,
-    /// Records are still on their way: the next COMMIT decides.
+    /// Records are still to arrive: the next COMMIT decides.
     Wait,
     Drop,
 }
@@ -68,7 +68,7 @@ impl Claim {
 }
 
 impl Transfer {
-    /// A pair has ended.
+    /// Handles the end of a pair.
     pub fn halt(&mut self) {
         *self = Self {
             is_list: self.is_list,
@@ -77,20 +77,20 @@ impl Transfer {
         };
     }
 
-    /// Whether the peer may not have a list of this node's.
+    /// True if this node has a list that the peer may not have.
     fn has_list(&self, acked: u64) -> bool {
         self.replaces || acked < self.replaced_at
     }
 
-    /// Whether a state of the peer waits for deletions.
+    /// True if a state of the peer waits for deletions.
     pub fn is_held(&self) -> bool {
         self.held.is_some()
     }
 }
 
 impl<S: Store> Replica<S> {
-    /// Whether something was told of a table, or waits to be, that no COMMIT has ended. The owner
-    /// keeps its next state back until then, so that one is whole at last.
+    /// True if a part of a table was sent, or is pending, that no COMMIT has ended. The owner holds back its next state
+    /// until then, so that a state becomes whole.
     pub fn is_uncommitted(&self, table: Table) -> bool {
         let table = self.tables.get(table).filter(|_| self.pairing.is_on());
         table.is_some_and(|it| {
@@ -98,7 +98,7 @@ impl<S: Store> Replica<S> {
         })
     }
 
-    /// Whether the peer has all that this node has told of a table, which decides what counts.
+    /// True if this node decides on the table and the peer has everything that was sent of it.
     pub fn is_told(&self, table: Table) -> bool {
         let is_acked = self.outbox.flight.is_empty() && !self.is_uncommitted(table);
         let table = self
@@ -108,7 +108,8 @@ impl<S: Store> Replica<S> {
         table.is_some_and(|it| it.is_decider && it.is_common() && it.is_at_end())
     }
 
-    /// Ends what was sent: of all tables together, so that what changed together counts together.
+    /// Ends the sent records with a COMMIT: of all tables together, so that records that changed together count
+    /// together.
     pub(crate) fn make_commit(&mut self, store: &mut S) -> bool {
         let is_cramped = !self.outbox.has_room(self.config.window);
         let waits = |it: &TableState<S>| it.is_open() && !it.changes.queue.is_empty();
@@ -191,7 +192,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// A snapshot's deletions are done: what waited for them is looked at.
+    /// Decides on the state that waited for a snapshot's deletions, which are done.
     pub(crate) fn end_held(&mut self, now_ns: u64, store: &mut S, index: Table) {
         if let Some(claim) = self.tables[index].transfer.held.take() {
             self.end_states(now_ns, store, vec![(index, claim)]);
@@ -219,7 +220,7 @@ impl<S: Store> Replica<S> {
                     });
                     continue;
                 }
-                // an answer that never comes is no reason to wait for ever
+                // retries later, because an answer may never come
                 Verdict::Wait => table.retry.arm(now_ns),
                 Verdict::Drop => self.drop_state(now_ns, store, index),
             }
@@ -237,13 +238,13 @@ impl<S: Store> Replica<S> {
         let table = &self.tables[index];
         let transfer = &table.transfer;
         if transfer.awaited == Awaited::Asked {
-            // all of it comes with the snapshot
+            // the snapshot brings all records
             return Verdict::Drop;
         }
         if claim.has(commit::PART) || !table.expects_list(claim) {
             return Verdict::Take;
         }
-        // the peer does not know of this node's list: what no digest counts may differ
+        // the peer does not know this node's list: records outside the digest may differ
         let is_blind = transfer.replaces || claim.begun_at < transfer.replaced_at;
         let is_blind = is_blind || claim.has(commit::ASKING);
         if claim.has(commit::REPLACED) && is_blind {
@@ -258,7 +259,7 @@ impl<S: Store> Replica<S> {
         if is_known && claim.digest == store.staged_state(index) {
             return Verdict::Take;
         }
-        // single records that this node has just changed: the decider may not have had them yet
+        // this node has just changed single records: the decider may not have had them yet
         let has_changes = !table.changes.pending.is_empty();
         let has_changes = has_changes && !transfer.has_list(self.outbox.acked);
         match !table.is_decider && (has_changes || !is_known) {
@@ -267,8 +268,8 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The peer's state is not taken. The decider's list holds: it says which that is by its next COMMIT,
-    /// and the follower asks for all of it.
+    /// Drops the peer's state. The decider's list holds: the decider announces it with its next COMMIT, and the
+    /// follower requests all of it.
     fn drop_state(&mut self, now_ns: u64, store: &mut S, index: Table) {
         let tokens = store.abandon(index, false);
         self.settle_dropped(now_ns, store, index, &tokens);
@@ -289,14 +290,14 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Records that waited for the end of a state get none: the store has dropped them.
+    /// Settles records that waited for the end of a state, and that the store has dropped.
     fn settle_dropped(&mut self, now_ns: u64, store: &mut S, index: Table, tokens: &[Token]) {
         for token in tokens {
             let slot = self.inbox.get(token.ordinal);
             if let Some(Slot::Staged { key, .. }) = slot {
                 let key = key.clone();
                 let table = &mut self.tables[index];
-                // a change of the decider's own waited for this one
+                // a change of the decider's own waited for this record
                 if table.close(&key) && table.is_decider {
                     table.repair(now_ns, store, index, &key);
                 }
@@ -308,12 +309,11 @@ impl<S: Store> Replica<S> {
         self.answer_drain();
     }
 
-    /// Puts in force what the decider has deleted because the follower has: a request is no state that could
-    /// be ended.
+    /// Puts the decider's deletions in force that follow a deletion on the follower: no COMMIT ends a REQUEST.
     pub(crate) fn commit_own(&mut self, store: &mut S, index: Table) {
         let token = Token {
             pair: self.pairing.number(),
-            // of no record: nobody waits for the verdict
+            // no record: nobody waits for the verdict
             ordinal: 0,
         };
         store.commit(&[Commit {
@@ -324,8 +324,8 @@ impl<S: Store> Replica<S> {
         }]);
     }
 
-    /// Reports that whole states of the peer were not put in force, because this node's store changed
-    /// meanwhile and not as they expect. `tokens` are all that waited for them.
+    /// Reports that whole states of the peer were not put in force, because others changed this node's store meanwhile
+    /// in a way that the states do not expect. `tokens` are all tokens that waited for these states.
     pub fn outdated(&mut self, now_ns: u64, store: &mut S, index: Table, tokens: &[Token]) {
         let is_present = |it: &&Token| self.pairing.is_current(it.pair);
         let present: Vec<Token> = tokens.iter().filter(is_present).copied().collect();
@@ -339,7 +339,7 @@ impl<S: Store> Replica<S> {
         self.drop_state(now_ns, store, index);
     }
 
-    /// A whole state is in force, or was refused.
+    /// Handles the verdict on a whole state: in force, or refused.
     pub(crate) fn end_commit(&mut self, index: Table, ordinal: u64) {
         self.inbox.resolve(ordinal, Slot::Done);
         let table = &mut self.tables[index];
@@ -351,8 +351,8 @@ impl<S: Store> Replica<S> {
         self.answer_drain();
     }
 
-    /// Reports, after the changes of single records, that one list took the place of another at this
-    /// node. A backup's is undone: record by record, or as a whole if there are many.
+    /// Reports that one list replaced another at this node, after the changes of its single records. A backup's list is
+    /// undone: record by record, or as a whole if there are many.
     pub fn replaced(&mut self, now_ns: u64, store: &mut S, index: Table) {
         let undoes = self.undoes(store, index);
         let Some(table) = self.tables.get_mut(index) else {
@@ -371,7 +371,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// What waits for its end when a pair ends is dropped: the last whole state stays.
+    /// Drops the records that wait for their COMMIT when a pair ends: the last whole state stays.
     pub(crate) fn abandon(&mut self, store: &mut S) {
         if !self.pairing.take_abandons() {
             return;
@@ -386,12 +386,12 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// The follower asks for all of the decider's records by value, and puts nothing in force before they are
-    /// here: at once, or after a pause. With `gives_up` its own list does not hold.
+    /// Requests all of the decider's records by value, at once or after a pause. The follower puts nothing in force
+    /// until they have arrived. With `gives_up` its own list does not hold.
     fn await_snapshot(&mut self, now_ns: u64, gives_up: bool, pauses: bool) {
         if gives_up {
             self.changes.clear();
-            // what was told of it in part must not become a state: its COMMIT has a digest that nothing has
+            // the part that was sent must not become a state: its COMMIT gets a digest that no state has
             self.transfer.replaces = self.transfer.uncommitted;
             self.transfer.replaced_at = 0;
         }
@@ -403,12 +403,12 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// Whether a state is a list: the decider's always is, the follower's only if it took the place of another.
+    /// True if a state is a list: the decider's always is, the follower's only if it replaced another.
     fn expects_list(&self, claim: &Claim) -> bool {
         claim.has(commit::REPLACED) || (self.transfer.is_list && !self.is_decider)
     }
 
-    /// What the peer told is in force from now on.
+    /// Notes that the peer's records are in force.
     fn take_state(&mut self) {
         let is_compared = matches!(self.phase, Phase::Following);
         if self.transfer.awaited == Awaited::Begun && is_compared {
@@ -416,8 +416,8 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// Whether all that was sent is a state of the table, if nothing waits: not within an offer, nor
-    /// within a snapshot that had something to say.
+    /// True if the sent records are a state of the table when nothing is pending: not within an offer, nor within a
+    /// snapshot that has put records.
     fn is_at_end(&self) -> bool {
         match self.phase {
             Phase::Walking(_) | Phase::EndDue => self.is_whole && !self.transfer.walk_puts,

@@ -5,13 +5,13 @@ use crate::Drain;
 /// Drains of both nodes.
 #[derive(Debug)]
 pub(crate) struct Drains {
-    /// State of this node's last one, and its number.
+    /// State and number of this node's last drain.
     state: Drain,
     id: u32,
     is_told: bool,
     /// Number of the peer's drain whose records all have their verdicts.
     answer_due: Option<u32>,
-    /// Time of the peer's last one.
+    /// Time of the peer's last drain.
     heard_ns: Option<u64>,
 }
 
@@ -38,12 +38,12 @@ impl Drains {
         self.state
     }
 
-    /// Whether the peer is still to be asked.
+    /// True if the peer has not been asked yet.
     pub(crate) fn is_due(&self) -> bool {
         self.state == Drain::Pending && !self.is_told
     }
 
-    /// The number to ask for; the peer is asked once in a pair.
+    /// Returns the number to send; the peer is asked once in a pair.
     pub(crate) fn tell(&mut self) -> u32 {
         self.is_told = true;
         self.id
@@ -75,7 +75,7 @@ impl Drains {
 
     // ---- of both
 
-    /// The pair has ended: the peer is asked again in the next one.
+    /// Handles the end of the pair: the peer is asked again in the next one.
     pub(crate) fn handle_pair_end(&mut self) {
         self.is_told = false;
         self.answer_due = None;

@@ -1,28 +1,28 @@
-//! Planted faults: each a rule that is left out, for the tests to find.
+//! Planted faults: each omits a rule, and the tests must find it.
 
-/// A rule left out.
+/// Rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(test), allow(dead_code))]
 pub(crate) enum Fault {
     /// The stamp is the sender's number, not this node's.
     MarkFromSender,
-    /// What was not named is deleted before the end has come.
+    /// Records that were not named are deleted before END has arrived.
     PruneBeforeEnd,
     /// Records are acknowledged when they are handed to the store.
     AckBeforeVerdict,
-    /// A follower applies what its own waiting change contradicts.
+    /// A follower applies a value that contradicts its own pending change.
     OwnChangeLoses,
-    /// Flags hold although the peer's store began a new life.
+    /// Flags stay valid although the peer's store began a new incarnation.
     IncarnationIgnored,
-    /// Changes wait on when the channel goes down.
+    /// Pending changes stay pending when the channel goes down.
     PendingKept,
-    /// What came from the peer is sent back as a change.
+    /// Records of the peer are sent back as changes.
     Echo,
     /// Each request for the table makes one more snapshot wait.
     SnapshotsQueue,
     /// Messages of another pair of roles count.
     PairIgnored,
-    /// What ran out is told as a deletion.
+    /// The expiry of a record is sent as a deletion.
     EndedDeletes,
 }
 

@@ -1,16 +1,16 @@
-//! Messages that were not understood: they are counted, told once, and asked for again after a pause.
+//! Garbage: messages that were not understood are counted, reported once, and requested again after a pause.
 
 use crate::table::Backoff;
 
 #[derive(Debug)]
 pub(crate) struct Garbage {
     retry: Backoff,
-    /// AGAIN is to be sent.
+    /// True if AGAIN is due.
     again_due: bool,
-    /// The peer has sent AGAIN since the owner looked.
+    /// True if the peer has sent AGAIN since the owner last asked.
     is_asked_again: bool,
     here: u32,
-    /// Counted by the peer, from AGAIN.
+    /// Messages that the peer has dropped, from its AGAIN.
     at_peer: u32,
     is_told: bool,
 }
@@ -27,12 +27,12 @@ impl Garbage {
         }
     }
 
-    /// Messages dropped since the channel is up: here, and at the peer as reported.
+    /// Numbers of messages dropped since the channel is up: here, and at the peer as reported.
     pub(crate) fn counts(&self) -> (u32, u32) {
         (self.here, self.at_peer)
     }
 
-    /// A message is dropped. True: it is the first one, which is told.
+    /// Counts a dropped message. True if it is the first one, which is reported.
     pub(crate) fn handle_dropped(&mut self) -> bool {
         self.here = self.here.saturating_add(1);
         !std::mem::replace(&mut self.is_told, true)
@@ -49,24 +49,24 @@ impl Garbage {
 
     // ---- AGAIN
 
-    /// Everything is asked for again after a pause.
+    /// Requests everything again after a pause.
     pub(crate) fn retry_later(&mut self, now_ns: u64) {
         self.retry.arm(now_ns);
     }
 
-    /// The pause is over: True once.
+    /// Returns true once when the pause is over.
     pub(crate) fn fire(&mut self, now_ns: u64) -> bool {
         let is_over = self.retry.fire(now_ns);
         self.again_due |= is_over;
         is_over
     }
 
-    /// A whole table came through: the next pause is the shortest one.
+    /// Resets the pause to the shortest one, because a whole table was received.
     pub(crate) fn handle_success(&mut self) {
         self.retry.reset();
     }
 
-    /// Time at which everything is asked for again; nothing that is heard counts before.
+    /// Time at which everything is requested again; received messages do not count before.
     pub(crate) fn retry_ns(&self) -> Option<u64> {
         self.retry.due_ns
     }

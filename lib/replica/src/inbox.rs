@@ -12,7 +12,7 @@ pub(crate) enum Slot<K> {
         table: usize,
         key: K,
     },
-    /// The same of a table that takes whole states: it may wait for one without an end.
+    /// The verdict comes later, in a table that accepts whole states: the end of the state may never arrive.
     Staged {
         table: usize,
         key: K,
@@ -21,14 +21,14 @@ pub(crate) enum Slot<K> {
     Commit {
         table: usize,
     },
-    /// The end of a snapshot, until what it did not name is deleted.
+    /// The end of a snapshot, until the records that it did not name are deleted.
     End {
         table: usize,
     },
 }
 
 impl<K> Slot<K> {
-    /// Whether a verdict is due that does not depend on more of the peer.
+    /// True if a verdict is due that does not depend on further messages of the peer.
     fn waits(&self) -> bool {
         matches!(
             self,
@@ -40,18 +40,18 @@ impl<K> Slot<K> {
 /// Verdicts of the present pair.
 #[derive(Debug)]
 pub(crate) struct Inbox<K> {
-    /// Records handled.
+    /// Number of records handled.
     pub processed: u64,
     /// Number of records with a verdict, without a gap from the first.
     pub settled: u64,
-    /// Records from the first without a verdict on.
+    /// Slots from the first record without a verdict on.
     slots: VecDeque<Slot<K>>,
-    /// Slots without a verdict but those that wait for the end of a whole state.
+    /// Number of slots without a verdict, except those that wait for the end of a whole state.
     waiting: usize,
-    /// Ordinals to report.
+    /// Ordinals of refused records to report.
     pub refused: Vec<u64>,
     pub ack_due: bool,
-    /// The peer's drain, and the ordinal that must have its verdict before the answer.
+    /// Number of the peer's drain, and the ordinal that must have its verdict before the answer.
     pub drain: Option<(u32, u64)>,
 }
 
@@ -68,7 +68,7 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// The ordinal that the next record will have.
+    /// Ordinal of the next record.
     pub fn next(&self) -> u64 {
         self.processed + 1
     }
@@ -91,7 +91,7 @@ impl<K> Inbox<K> {
         self.slots.get(usize::try_from(index).ok()?)
     }
 
-    /// That slot has its verdict; [`settle`](Self::settle) is still due.
+    /// Gives a slot its verdict; [`settle`](Self::settle) is still due.
     pub fn resolve(&mut self, ordinal: u64, verdict: Slot<K>) {
         let index = ordinal.checked_sub(self.settled + 1);
         let index = index.and_then(|it| usize::try_from(it).ok());
@@ -114,7 +114,7 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// The table whose snapshot has ended, once every record before the end has its verdict.
+    /// Table whose snapshot has ended, once every record before the end has its verdict.
     pub fn ended(&self) -> Option<usize> {
         match self.slots.front() {
             Some(Slot::End { table }) => Some(*table),
@@ -122,7 +122,7 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// That end has its verdict.
+    /// Gives the first slot, the end of a snapshot, its verdict.
     pub fn settle_end(&mut self) {
         if let Some(slot @ Slot::End { .. }) = self.slots.front_mut() {
             *slot = Slot::Done;
@@ -131,7 +131,7 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// The last end of that table has its verdict, whatever waits before it.
+    /// Gives the last end of a table's snapshot its verdict, although slots before it may have none.
     pub fn settle_end_of(&mut self, wanted: usize) {
         let ends = |slot: &&mut Slot<K>| matches!(slot, Slot::End { table } if *table == wanted);
         if let Some(slot) = self.slots.iter_mut().rev().find(ends) {
@@ -141,7 +141,7 @@ impl<K> Inbox<K> {
         }
     }
 
-    /// Records whose verdict is open: ordinal, table and key.
+    /// Records whose verdict is pending: ordinal, table and key.
     pub fn open(self) -> impl Iterator<Item = (u64, usize, K)> {
         let first = self.settled + 1;
         let slots = self.slots.into_iter().enumerate();
@@ -153,12 +153,12 @@ impl<K> Inbox<K> {
         })
     }
 
-    /// Every record has its verdict.
+    /// True if every record has its verdict.
     pub fn is_settled(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Every record has its verdict but those that wait for the end of a whole state.
+    /// True if every record has its verdict, except those that wait for the end of a whole state.
     pub fn is_settled_whole(&self) -> bool {
         self.waiting == 0
     }

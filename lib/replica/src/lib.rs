@@ -1,8 +1,9 @@
-//! Keeps the records of a plugin equal on both nodes: the protocol, never the values.
+//! Keeps the records of a plugin equal on both nodes: the protocol, without the values.
 //!
-//! Sans I/O. A plugin implements [`Store`] where its values live (a kernel's table, a server's
-//! file) and moves messages between a [`Replica`] and the channel to the peer. All else is here:
-//! who decides, what differs, snapshots and changes, what was deleted and what was lost,
+//! Sans I/O. A plugin implements [`Store`] for the place of its values (a kernel's table, a server's
+//! file) and moves messages between a [`Replica`] and the channel to the peer. Everything else is in this
+//! crate: which node decides, differences, snapshots and changes, deletions and losses, acknowledgements,
+//! back-pressure, and the sentences that people read.
 //! acknowledgements, back-pressure, and the sentences that people read.
 //!
 //! ```text
@@ -24,11 +25,13 @@
 //!
 //! # Two terms
 //!
-//! *Incarnation*: one life of a store ([`Store::incarnation`]). A record that is absent was deleted
-//! only if it was there in the same life; a set that was made anew has lost it, and gets it back.
+//! *Incarnation*: one life of a store ([`Store::incarnation`]). The absence of a record means that it was
+//! deleted only if the record existed in the same incarnation. A set that was created again has lost its
+//! records, and the peer sends them again.
 //!
-//! *Decider*: for each table one node's order counts. It is the node that is active alone for the
-//! table's group; with both or none active, the one with the greater key. The other follows.
+//! *Decider*: for each table, the node whose changes count if both nodes differ. It is the node that is active
+//! alone for the table's group; if both or none are active, the one with the greater key. The other node is the
+//! *follower*.
 //!
 //! # Order of calls
 //!
@@ -45,30 +48,29 @@
 //!    [`poll_event`](Replica::poll_event), [`in_sync`](Replica::in_sync) for people and
 //!    [`ready`](Replica::ready) for the host.
 //!
-//! Times, `now_ns`, are nanoseconds of a monotonic clock; no two nodes have the same.
+//! Times, `now_ns`, are nanoseconds of a monotonic clock, which differs between the nodes.
 //!
-//! Every call does a bounded part of the work and none blocks. One message waits at most; what
-//! waits to be said is remembered by key and said as it is when the channel takes it.
+//! Every call does a bounded part of the work, and none blocks. At most one message waits for the channel. Other
+//! pending records are remembered by key, and their present value is sent when the channel takes a message.
 //!
 //! A table whose records live nowhere else needs no store of its own: [`map::Map`] is one.
 //!
-//! A switchover: [`start_drain`](Replica::start_drain) on the node that leaves until
-//! [`drained`](Replica::drained) says [`Drain::Done`], [`is_settled`](Replica::is_settled) on the
-//! other before addresses move. That one hears of it by [`drain_heard`](Replica::drain_heard), and by
-//! [`peer_groups`](Replica::peer_groups) that the other's role has gone: all that it said before is
-//! here then.
+//! A switchover: call [`start_drain`](Replica::start_drain) on the node that becomes backup until
+//! [`drained`](Replica::drained) returns [`Drain::Done`], and [`is_settled`](Replica::is_settled) on the other node
+//! before addresses move. The other node learns of the drain from [`drain_heard`](Replica::drain_heard), and of the
+//! end of its peer's role from [`peer_groups`](Replica::peer_groups). Everything that the peer sent before has
+//! arrived by then.
 //!
-//! # Messages of one's own
+//! # Messages of the plugin's own
 //!
-//! A plugin may send messages of its own in the same channel: their first byte is
-//! [`wire::OWN`] or greater, and they are not given to the replica. They belong to no pair, and none
-//! is dropped when a role moves. One that makes no sense is reported by [`reject`](Replica::reject).
-//! They arrive in the order in which they were sent: a plugin that holds back
-//! [`poll_message`](Replica::poll_message) until they have gone tells its ROLE behind all that it told
-//! under the last one, and drains behind everything.
+//! A plugin may send messages of its own in the same channel. Their first byte is [`wire::OWN`] or greater, and they
+//! are not passed to the replica. They belong to no pair of roles, so none is dropped when a role moves. The plugin
+//! reports an invalid one with [`reject`](Replica::reject). Messages arrive in the order in which they were sent. A
+//! plugin that calls [`poll_message`](Replica::poll_message) only after its own messages have gone sends its ROLE
+//! after everything that it sent under the last role, and its DRAIN after all of its messages.
 //!
-//! A plugin whose records are put together by rules of its own needs no table at all. Its replica is
-//! the session: who the peer is and what is active there, the drain, and AGAIN.
+//! A plugin that merges its records by rules of its own needs no table. Its replica is the session: the peer's
+//! identity, the peer's active groups, the drain, and AGAIN.
 //!
 //! ```
 //! use spared_replica::map::Map;
@@ -141,11 +143,11 @@
 //!
 //! # Errors
 //!
-//! There is one, [`Malformed`]: the peer's bytes, or a value in them, are none. It is the peer's
-//! fault or the channel's, never the caller's. The message is dropped and counted, the pair of roles
-//! ends, and after a second, doubled to 30, a new one begins with AGAIN. [`Applied::Refused`] is no
-//! error: refused records are counted, keep "in sync" false, and are tried again, after a second
-//! doubled to 60.
+//! There is one error, [`Malformed`]: the peer's bytes are not a message, or a value in them is invalid. It is the
+//! fault of the peer or the channel, never of the caller. The message is dropped and counted, and the pair of roles
+//! ends. After a pause of 1 s, doubled each time up to 30 s, a new pair begins with AGAIN. [`Applied::Refused`] is not
+//! an error: refused records are counted, keep the table out of sync, and are retried after 1 s, doubled each time up
+//! to 60 s.
 //!
 //! # State machines
 //!
@@ -160,96 +162,95 @@
 //!                         ^---- REQUEST ------'
 //! ```
 //!
-//! A record's [`Tag`] has a stamp and four flags. SHARED: the peer has acknowledged it, or it came
-//! from there. CHANGED: changed here since both had the same. STRAY: changed by a backup, to be
-//! undone. REFUSED: the peer has no room for it.
+//! A record's [`Tag`] has a stamp and four flags. SHARED: the peer has acknowledged the record, or sent it.
+//! CHANGED: this node changed the record since both nodes had the same value. STRAY: a backup changed the record,
+//! and the change is to be undone. REFUSED: the peer has no room for the record.
 //!
-//! The pair of serials is in each message, and a message of another pair is dropped: what was said
-//! before a role moved is never taken for what was said after it. Counted records have ordinals in
-//! their pair. ACK tells up to which ordinal every record has its verdict and which were refused;
-//! the head of each message tells how many were handled. A follower does not apply what the decider
-//! said before it had handled the follower's own change to that key, and a decider says nothing of a
-//! key while a write of the follower's value is on its way into its store.
+//! Each message carries the pair of serials. A message of another pair is dropped, so messages from before a change
+//! of roles are never mistaken for later ones. Counted records have ordinals within their pair. ACK states the ordinal
+//! up to which every record has its verdict, and which records were refused. The head of each message states how
+//! many records were handled. A follower ignores the decider's value of a key if the decider sent it before it
+//! handled the follower's own change of that key. A decider sends nothing about a key while a write of the follower's
+//! value to its store is pending.
 //!
-//! | on the decider's SAME or PUT | the follower |
+//! | the decider sends | the follower |
 //! |---|---|
-//! | has a change of its own that the decider had not applied | stamps the record, keeps its value |
-//! | SAME, and the digest fits | stamps it |
-//! | SAME, and the digest differs | stamps it, asks for the value (REQUEST) |
-//! | SAME, and the record is not here | it was deleted here: REQUEST says so, and the decider deletes it unless it changed it; if it ran out, or a backup deleted it, the value is asked for |
-//! | PUT | applies and stamps it |
-//! | nothing until END | deletes it, unless it is its own alone, or its change waits, or the decider refused it |
+//! | anything, before it applied the follower's own change | stamps the record, keeps its own value |
+//! | SAME, and the digest matches | stamps the record |
+//! | SAME, and the digest differs | stamps the record, requests the value (REQUEST) |
+//! | SAME, and the record does not exist here | REQUEST says that it was deleted here, and the decider deletes it unless the decider changed it; if the record expired, or a backup deleted it, the value is requested |
+//! | PUT | applies and stamps the record |
+//! | nothing until END | deletes the record, unless only this node may change it, its change is pending, or the decider refused it |
 //!
 //! # Whole states
 //!
-//! A table may take whole states only ([`Store::is_whole`]). The sender ends what it has sent by a
-//! COMMIT: after a snapshot or an offer, and after changes, once none of any table waits and its store
-//! says that its records are a state that others made ([`Store::is_exact`]). What was received until then
-//! waits at the receiver's store, which puts it in force at once with [`Store::commit`]; a pair that ends
-//! before it drops it ([`Store::abandon`]). Deletions of a snapshot's end belong to the same state.
-//! Nothing waits for a state without an end: neither [`is_settled`](Replica::is_settled) nor the answer to a
-//! drain.
+//! A table may accept whole states only ([`Store::is_whole`]). The sender ends the records of a state with a COMMIT:
+//! after a snapshot or an offer, and after changes, once no table has pending changes and the store says that its
+//! records are a complete state ([`Store::is_exact`]). Until the COMMIT, received records wait in the receiver's
+//! store, which then puts them in force at once with [`Store::commit`]. If the pair ends before, the store drops them
+//! ([`Store::abandon`]). Deletions at the end of a snapshot belong to the same state. A state whose end has not
+//! arrived delays neither [`is_settled`](Replica::is_settled) nor the answer to a drain.
 //!
-//! A table may be one list as a whole ([`Store::is_list`]): COMMIT says so, and HELLO. A COMMIT has a digest of
-//! all records ([`Store::state`]), and of a list nothing is put in force that does not have it:
+//! A table may be one list as a whole ([`Store::is_list`]); COMMIT and the preface in HELLO say so. A COMMIT has a
+//! digest of all records ([`Store::state`]). A received list is put in force only if it has that digest:
 //!
-//! | on a COMMIT with another digest | what was received |
+//! | COMMIT with a different digest, received by | the received records |
 //! |---|---|
-//! | the decider, of a list that took the place of another | is dropped: the next COMMIT has the decider's digest |
-//! | the decider, of single records | is put in force |
-//! | the follower, that has asked for records, changed single ones, or reads its store | waits for the next COMMIT |
-//! | the follower | is dropped, with a list of its own that the decider may not have; all is asked for by value |
+//! | the decider, for a list that replaced another | are dropped: the decider's next COMMIT has the decider's digest |
+//! | the decider, for single records | are put in force |
+//! | the follower, while it waits for requested records, has changed single records, or reads its store | wait for the next COMMIT |
+//! | the follower otherwise | are dropped, and so is a list of its own that the decider may not have; it requests everything by value |
 //!
-//! So of two lists that took the place of the last one at the same time on both nodes, the decider's holds. Records
-//! that end by themselves are in no digest, as the nodes would never agree on the moment: for lists of these the
-//! decider looks whether the follower knew of the decider's list when it made its own.
+//! So if both nodes replace a list at the same time, the decider's list holds. Records that expire are in no digest,
+//! because the nodes would never agree on the moment. For lists of such records the decider checks instead whether the
+//! follower knew the decider's list when it made its own.
 //!
 //! # Bounds
 //!
-//! One message waits; `window` records (65 536) are on their way without a verdict; `changes_max` changes of a
-//! table wait, beyond which both nodes compare all of it; 65 536 keys are remembered of each kind
-//! (asked for, ended, changed while apart), beyond which the safe answer is given: an absence is no
-//! deletion, an age is unknown. Ten thousand records are looked at in one call.
+//! One message waits for the channel. `window` records (65 536) may be sent without a verdict. `changes_max` changes of
+//! a table may be pending; beyond it, both nodes compare the whole table. 65 536 keys of each kind are remembered
+//! (requested, expired, changed while apart); beyond it, the safe answer is assumed: an absence is not a deletion,
+//! and an age is unknown. One call examines at most 10 000 records.
 //!
 //! # Where this differs from the first design
 //!
-//! - *Every* message carries the pair of serials, not OFFER and BEGIN alone; counts begin anew with
-//!   each pair. An ACK that waited while the store began another life would else say of records
-//!   of the new life that they are there.
+//! - *Every* message carries the pair of serials, not OFFER and BEGIN alone, and counts start again with
+//!   each pair. Otherwise an ACK that waited while the store began another incarnation would acknowledge
+//!   records of the new incarnation.
 //! - PUT, DEL and SAME are records of one message with flags: a deletion and an addition that
 //!   replace each other (intervals of a set) keep their order, and snapshots mix freely.
-//! - SAME names the key, not its hash: of the stores only one finds records by hash, most keys are
-//!   shorter than one, and a collision would keep a stale record.
-//! - "The follower deleted it" is found by the follower: a SAME of what it lacks. The decider need
-//!   not know which unchanged records the follower has, and an offer stays small.
-//! - REQUEST may name keys. A single record is fixed without a snapshot, also a backup's stray.
-//! - ACK lists the refused ordinals. With a number alone the decider would take a refused record for
-//!   one that is there, and later its absence for a deletion.
+//! - SAME names the key, not its hash: only one of the stores finds records by hash, most keys are
+//!   shorter than a hash, and a collision would keep a stale record.
+//! - The follower detects its own deletions: a SAME names a record that it lacks. The decider need not
+//!   know which unchanged records the follower has, and an offer stays small.
+//! - REQUEST may name keys, so that a single record is repaired without a snapshot, also a backup's stray.
+//! - ACK lists the refused ordinals. With only a number the decider would take a refused record for an
+//!   existing one, and later its absence for a deletion.
 //! - END is counted: its verdict is that everything unnamed is deleted.
-//! - After garbage the pair ends at once, since nobody knows which records were in it; AGAIN goes
-//!   with the new HELLO and ROLE instead of asking for a snapshot.
-//! - HELLO has the preface itself, so that the sentence can say what differs. It does not tell which
-//!   life of the peer is known: each node uses that knowledge itself.
-//! - The decider begins a snapshot when all that was offered has its verdict, and no pair begins
-//!   before the writes of the last one have theirs: nobody can compare what is about to change.
-//! - A key that ran out on the follower is remembered until the next snapshot; else its absence
+//! - After garbage the pair ends at once, because its records are unknown. AGAIN is sent with the new HELLO
+//!   and ROLE instead of a request for a snapshot.
+//! - HELLO has the preface itself, so that the sentence can say what differs. It does not say which
+//!   incarnation of the peer is known: each node uses that knowledge itself.
+//! - The decider begins a snapshot when every offered record has its verdict, and a pair begins only after
+//!   the writes of the last one have theirs: records that are about to change cannot be compared.
+//! - A key that expired on the follower is remembered until the next snapshot; otherwise its absence
 //!   would delete the decider's record, which traffic may have refreshed.
-//! - What the decider has no room for stays on the follower: both are short, nothing is lost.
-//! - A backup's change counts as a stray only while the active node is there to ask; made while the
-//!   nodes are apart it is merged.
-//! - What the decider deleted while the nodes were apart is remembered by key until a snapshot is
-//!   complete: a follower that was started again offers it as if it were new.
-//! - What the decider changed while the nodes were apart (65 536 keys of it) is sent as changes, before
-//!   the snapshot comes to it: with a million records that takes minutes on a busy machine, and a channel
-//!   that never lasts so long would keep it back for ever.
-//! - A store whose values tell which of two is later says so itself (`prefers`): an age that the
-//!   values carry outlives a restart, the replica's do not.
-//! - A follower whose records outlive its process may say so (`recall`): it offers nothing then, and
-//!   what the decider deleted meanwhile is not brought back by it. It takes that back (`forget`) if
-//!   others changed those records while there was no process.
+//! - A record that the decider has no room for stays on the follower: both miss records, nothing is lost.
+//! - A backup's change counts as a stray only while the active node can be asked. A change made while the
+//!   nodes are apart is merged.
+//! - Keys that the decider deleted while the nodes were apart are remembered until a snapshot is
+//!   complete: a restarted follower offers their records as if they were new.
+//! - Up to 65 536 keys that the decider changed while the nodes were apart are sent as changes, before
+//!   the snapshot reaches them. A snapshot of a million records takes minutes on a busy machine, and a
+//!   channel that is lost each time before its end would delay these changes forever.
+//! - A store whose values tell which of two is later decides itself (`prefers`): an age in the values
+//!   outlives a restart, the replica's ages do not.
+//! - A follower whose records outlive its process may declare this (`recall`). It then offers nothing, so
+//!   records that the decider deleted meanwhile do not come back. It revokes this (`forget`) if
+//!   others changed those records while no process ran.
 //! - Stores have `tag`, `digest`, `holds` and a cursor of their own; the crate keeps the flags.
-//! - Values that a plugin has only at the moment of a change (conntrack) are not kept here, nor those
-//!   that no node decides: its table stays its own, and its replica has none.
+//! - Two kinds of values are not kept here: those that a plugin has only at the moment of a change
+//!   (conntrack), and those that no node decides. Such a plugin keeps its table, and its replica has none.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -301,20 +302,20 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 pub struct Config {
     /// Run of this process: random, new at each start.
     pub run: u64,
-    /// Key of this node, unique: the greater one decides where the roles do not.
+    /// Key of this node, unique: the greater one decides if the roles do not.
     pub node: u64,
     /// Tables, at most 255, in the order in which they are filled.
     pub tables: Vec<TableConfig>,
-    /// Limit of waiting changes of a table, beyond which both nodes compare the whole table. 262144
-    /// is a good number: some 30 MB if all of them wait.
+    /// Limit of pending changes of a table, beyond which both nodes compare the whole table. 262144 is a good value:
+    /// about 30 MB if all are pending.
     pub changes_max: usize,
-    /// Limit of records on their way without a verdict. A table that takes whole states only
-    /// ([`Store::is_whole`]) is told in parts beyond it.
+    /// Limit of sent records without a verdict. A table that accepts whole states only ([`Store::is_whole`]) is sent in
+    /// parts beyond it.
     pub window: usize,
 }
 
 impl Config {
-    /// Tables that belong to no group, with the usual bound.
+    /// Configuration of tables that belong to no group, with the usual limits.
     pub fn new<'n>(run: u64, node: u64, tables: impl IntoIterator<Item = &'n str>) -> Self {
         let tables = tables.into_iter().map(|name| TableConfig {
             name: name.to_owned(),
@@ -330,12 +331,12 @@ impl Config {
     }
 }
 
-/// One table.
+/// Configuration of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableConfig {
     /// Name, the same on both nodes, up to 255 bytes.
     pub name: String,
-    /// Group whose active node decides; None: the node that is active for any group.
+    /// Group whose active node decides; None: the node that is active for any group decides.
     pub group: Option<String>,
 }
 
@@ -344,9 +345,9 @@ pub struct TableConfig {
 pub enum Drain {
     /// No drain was started.
     Idle,
-    /// Records are still waiting.
+    /// Records are still pending.
     Pending,
-    /// The peer has everything.
+    /// The peer has confirmed everything.
     Done,
     /// The channel went down.
     Failed,

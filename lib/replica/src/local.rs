@@ -1,4 +1,4 @@
-//! Changes made on this node: sent, undone, or in collision with a write of the peer's value.
+//! Changes made on this node: they are sent, undone, or collide with a write of the peer's value.
 
 use crate::fault::Fault;
 use crate::outbox::Why;
@@ -8,8 +8,8 @@ use crate::table::TableState;
 use crate::wire::how;
 
 impl<S: Store> Replica<S> {
-    /// Reports a change on this node that the replica did not make. The store has it already: the
-    /// record is there, or gone.
+    /// Reports a change on this node that the replica did not make. The store must have made it already: the record
+    /// exists, or is gone.
     pub fn changed(
         &mut self,
         now_ns: u64,
@@ -21,7 +21,7 @@ impl<S: Store> Replica<S> {
         self.changed_together(now_ns, store, index, [(key, change)].into_iter());
     }
 
-    /// The same of records that changed together.
+    /// Reports changes of records that changed together.
     pub fn changed_together<'k>(
         &mut self,
         now_ns: u64,
@@ -89,21 +89,21 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether changes of a table are for the peer: it has the table, or has not said yet what it has. Else they are as
-    /// without a channel.
+    /// True if changes of a table are to be sent: the peer has the table, or has not yet said which tables it has.
+    /// Otherwise they are handled as without a channel.
     pub(crate) fn tells(&self, index: usize) -> bool {
         let is_common = || peer_speaks(&self.peer) && self.is_common(index);
         self.up && (self.peer.is_none() || is_common())
     }
 
-    /// Whether a change made here now would be undone.
+    /// True if a change made here now would be undone.
     pub(crate) fn undoes(&self, store: &S, index: usize) -> bool {
         let table = self.tables.get(index).filter(|_| self.pairing.is_on());
         let undoes = table.is_some_and(TableState::undoes_strays);
         undoes && store.strays(index) == Strays::Undo
     }
 
-    /// More changes than are remembered individually: both nodes compare the whole table.
+    /// Compares the whole table on both nodes if more changes are pending than are remembered individually.
     pub(crate) fn bound_changes(&mut self, index: usize) {
         let table = &mut self.tables[index];
         if table.changes.pending.len() > self.config.changes_max {
@@ -118,12 +118,12 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// The other node alone is active.
+    /// True if the other node alone is active.
     fn undoes_strays(&self) -> bool {
         !self.is_decider && self.one_active && self.is_common()
     }
 
-    /// A backup changed a record of the active node: requests the active node's value.
+    /// Notes that a backup changed a record of the active node: requests the active node's value.
     fn note_stray(&mut self, store: &mut S, index: usize, key: &S::Key, change: Change) {
         match change {
             Change::Put => {
@@ -140,7 +140,7 @@ impl<S: Store> TableState<S> {
         self.wants.note(how::SEND, key);
     }
 
-    /// Nobody is told of this table now: what waits is remembered as a change while the nodes are apart.
+    /// Remembers pending changes as made while the nodes are apart, because nothing of this table is sent now.
     pub(crate) fn part(&mut self) {
         for (key, pending) in std::mem::take(&mut self.changes.pending) {
             match pending.why {
@@ -153,7 +153,7 @@ impl<S: Store> TableState<S> {
         self.latest.clear();
     }
 
-    /// This node changed a record.
+    /// Notes that this node changed a record.
     fn touch(&mut self, key: &S::Key) {
         if !self.open.is_empty() {
             if let Some(open) = self.open.get_mut(key) {
@@ -162,7 +162,7 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// Handles a verdict; true if the record was changed while it was open and no other is open.
+    /// Handles a verdict; true if the record was changed while the write was pending and no other write is pending.
     pub(crate) fn close(&mut self, key: &S::Key) -> bool {
         let Some(open) = self.open.get_mut(key) else {
             return false;
@@ -175,8 +175,8 @@ impl<S: Store> TableState<S> {
         left == 0 && touched
     }
 
-    /// A write of the peer's value and a change of this node collided in the store, in an unknown
-    /// order: the decider's value wins.
+    /// Repairs a record after a write of the peer's value and a change of this node collided in the store, in an
+    /// unknown order: the decider's value wins.
     pub(crate) fn repair(&mut self, now_ns: u64, store: &mut S, index: usize, key: &S::Key) {
         let tag = store.tag(index, key);
         if self.is_decider {

@@ -1,5 +1,5 @@
-//! A store for a plain table: values by key, in memory. What a plugin needs whose records live nowhere
-//! else, such as what people or programs told it.
+//! A store for a plain table: values by key, in memory. For plugins whose records live nowhere else, such as input from
+//! people or programs.
 //!
 //! ```
 //! use spared_replica::map::Map;
@@ -18,8 +18,8 @@
 //! assert_eq!(guests.get(&key).map(String::as_str), Some("Anna"));
 //! ```
 //!
-//! The map lives as long as its process: after a restart it is empty, and the peer fills it. What both
-//! nodes lose at once is lost.
+//! The map lives as long as its process: after a restart it is empty, and the peer fills it. Records that both nodes
+//! lose at once are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,7 +30,7 @@ use crate::sink::Sink;
 use crate::store::{Applied, Key, Mark, Step, Store, Strays, Table, Tag, Token};
 use crate::wire::{KEY_MAX, Malformed, Reader, VALUE_MAX};
 
-/// A value of a [`Map`].
+/// Value of a [`Map`].
 pub trait Datum: Clone + PartialEq + fmt::Debug {
     /// Writes the value, the same bytes on both nodes, at most [`VALUE_MAX`].
     fn write(&self, out: &mut Value<'_>);
@@ -38,11 +38,11 @@ pub trait Datum: Clone + PartialEq + fmt::Debug {
     /// Reads a value.
     ///
     /// # Errors
-    /// The peer's bytes are none.
+    /// The bytes are not a value.
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 }
 
-/// A table, in the order of its keys.
+/// Table, in the order of its keys.
 #[derive(Clone, Debug)]
 pub struct Map<K = String, V = String> {
     records: BTreeMap<K, Record<V>>,
@@ -59,7 +59,7 @@ struct Record<V> {
     tag: Tag,
 }
 
-/// Why a record cannot be put.
+/// Reason why a record cannot be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unfit {
@@ -72,7 +72,7 @@ pub enum Unfit {
 }
 
 impl<K: Key + Ord, V: Datum> Map<K, V> {
-    /// An empty map with an incarnation that no earlier one had, such as a random number.
+    /// Creates an empty map with an incarnation that no earlier map had, such as a random number.
     pub fn new(incarnation: u64) -> Self {
         Self {
             records: BTreeMap::new(),
@@ -83,13 +83,13 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         }
     }
 
-    /// The same with a limit of records.
+    /// Limits the number of records.
     pub fn limited_to(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The same with changes of a backup that count like any other; otherwise they are undone.
+    /// Lets changes of a backup count like any other; otherwise they are undone.
     pub fn with_changes_of_backups(mut self) -> Self {
         self.strays = Strays::Offer;
         self
@@ -123,7 +123,7 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         self.records.remove(key).is_some()
     }
 
-    /// A record's value.
+    /// Value of a record.
     pub fn get(&self, key: &K) -> Option<&V> {
         self.records.get(key).map(|it| &it.value)
     }
@@ -138,13 +138,13 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         self.records.len()
     }
 
-    /// No more records fit.
+    /// True if no more records fit.
     pub fn is_full(&self) -> bool {
         self.records.len() >= self.limit
     }
 
-    /// A key whose record the peer put, changed or deleted: the map has its present value. A key is
-    /// returned once, however often it was changed meanwhile.
+    /// Returns a key whose record the peer put, changed or deleted; the map has its present value. A key is returned
+    /// once, however often it was changed meanwhile.
     pub fn poll_update(&mut self) -> Option<K> {
         self.updates.pop_first()
     }
@@ -262,21 +262,21 @@ impl<K: Key + Ord, V: Datum> Store for Map<K, V> {
     }
 }
 
-/// The bytes of a key or a value; None if they are too many.
+/// Bytes of a key or a value; None if they are too many.
 fn written(limit: usize, write: impl FnOnce(&mut Value<'_>)) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     Value::write_to(&mut bytes, limit, write).then_some(bytes)
 }
 
-/// Reads the value, which must take all of the bytes.
+/// Reads a value that must take all of the bytes.
 fn whole<T>(bytes: &[u8], read: fn(&mut Reader<'_>) -> Result<T, Malformed>) -> Option<T> {
     let mut reader = Reader(bytes);
     let value = read(&mut reader).ok()?;
     reader.0.is_empty().then_some(value)
 }
 
-/// FNV-1a: the same in all builds, which std's hashes do not promise. Collisions are no attack: the
-/// sender could have sent the same value directly.
+/// FNV-1a digest: the same in all builds, which std does not promise for its hashes. A forged collision is no attack:
+/// the sender could have sent the same value directly.
 fn digest<V: Datum>(value: &V) -> u64 {
     let bytes = written(VALUE_MAX, |out| value.write(out)).unwrap_or_default();
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -303,7 +303,7 @@ impl Key for String {
         out.put(self.as_bytes());
     }
 
-    /// Printed text must not control terminals.
+    /// Reads the key, without control characters: printed text must not control terminals.
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let text = text(reader).ok_or(Malformed::Field("key"))?;
         match text.chars().any(char::is_control) {

@@ -1,22 +1,22 @@
-//! The decider's decisions on offered records: a rule for each pair of flags.
+//! Decisions on offered records: a rule for each pair of flags.
 
 use crate::store::{Authority, Tag};
 use crate::wire::{Record, flag};
 
-/// Smallest meaningful difference of ages: messages take time.
+/// Smallest meaningful difference of ages, in ms: messages take time.
 const MARGIN_MS: u64 = 2_000;
 
 /// The decider's record under the key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Here {
     pub tag: Tag,
-    /// Whether both values are equal.
+    /// True if both values are equal.
     pub is_equal: bool,
     /// Milliseconds since the change here.
     pub age_ms: Option<u64>,
 }
 
-/// What holds.
+/// Value that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Equal,
@@ -26,7 +26,7 @@ pub(crate) enum Verdict {
     Take,
 }
 
-/// Decides about an offered record. The second value tells whether a node lost its value.
+/// Decides on an offered record. The second value is true if a node lost its value.
 pub(crate) fn decide(
     here: Option<Here>,
     offered: &Record<'_>,
@@ -44,7 +44,7 @@ pub(crate) fn decide(
         Authority::Both => {}
     }
     let Some(here) = here else {
-        // where the peer had acknowledged it, it was deleted here: a change is stronger
+        // if the peer had acknowledged the record, it was deleted here: a change outranks a deletion
         return (Verdict::Take, shared);
     };
     match (here.tag.is_changed(), changed) {

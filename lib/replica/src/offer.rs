@@ -1,4 +1,4 @@
-//! The offer of a follower: the decider decides on each record, before its snapshot.
+//! Handling of a follower's offer: the decider decides on each record before it sends its snapshot.
 
 use crate::inbox::Slot;
 use crate::merge::{Here, Verdict, decide};
@@ -113,9 +113,8 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// Changes made while the nodes were apart are sent before the rest of the table, which takes
-    /// long if it is large: a channel that is lost again and again before its end must not keep
-    /// them back.
+    /// Sends changes made while the nodes were apart before the rest of the table, which takes long if it is large.
+    /// Otherwise a channel that is lost again and again before its end would delay them forever.
     fn hurry_changes(&mut self, now_ns: u64, store: &mut S, index: Table, limit: usize) {
         let is_changed = |store: &mut S, key: &S::Key| {
             let tag = store.tag(index, key);

@@ -1,10 +1,10 @@
-//! Records to send: own changes, merged while they wait, and sent records without a verdict.
+//! Records to send: own changes, merged while they are pending, and sent records without a verdict.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::store::Store;
 
-/// A counted record without a verdict.
+/// Sent record that is counted and has no verdict yet.
 #[derive(Clone, Debug)]
 pub(crate) enum Flight<K> {
     Record { table: usize, key: K, since_ns: u64 },
@@ -15,25 +15,25 @@ pub(crate) enum Flight<K> {
 /// Reason to send a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It was put here.
+    /// The record was put here.
     Put,
-    /// It was deleted here.
+    /// The record was deleted here.
     Deleted,
-    /// The peer has asked for it.
+    /// The peer has requested the record.
     Answer,
     /// The peer changed a record that only this node may change.
     Correction,
 }
 
-/// A key of this node that the peer has not acknowledged.
+/// Key of this node that the peer has not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub why: Why,
-    /// Still to be sent.
+    /// True if the change is still to be sent.
     pub dirty: bool,
-    /// Ordinal of its last record, 0 before the first.
+    /// Ordinal of the last record sent for the key, 0 before the first.
     pub ordinal: u64,
-    /// Times when it began to wait and was last changed.
+    /// Times when the change began to wait and was last changed.
     pub since_ns: u64,
     pub changed_ns: u64,
 }
@@ -74,7 +74,7 @@ impl<K: crate::Key> Changes<K> {
         self.pending.get(key).is_some_and(Pending::is_put)
     }
 
-    /// A record expired: it need not be sent, but a sent change still counts.
+    /// Notes that a record expired: it need not be sent, but a sent change still counts.
     pub fn end(&mut self, key: &K) {
         match self.pending.get_mut(key) {
             Some(it) if it.is_put() && it.ordinal > 0 => it.dirty = false,
@@ -83,7 +83,7 @@ impl<K: crate::Key> Changes<K> {
         }
     }
 
-    /// A change of the peer replaces an own one; its requests are still due.
+    /// Drops an own change that a change of the peer replaces; an answer that is still due stays.
     pub fn supersede(&mut self, key: &K) {
         let is_owed = |it: &Pending| it.why == Why::Answer && it.dirty;
         if !self.pending.is_empty() && !self.pending.get(key).is_some_and(is_owed) {
@@ -94,7 +94,7 @@ impl<K: crate::Key> Changes<K> {
     pub fn note(&mut self, now_ns: u64, key: &K, why: Why) {
         if let Some(known) = self.pending.get_mut(key) {
             known.changed_ns = now_ns;
-            // a waiting own change includes the answer
+            // a pending change of this node includes the answer
             if why != Why::Answer || !known.dirty {
                 known.why = why;
             }
@@ -115,7 +115,7 @@ impl<K: crate::Key> Changes<K> {
         self.queue.push_back(key.clone());
     }
 
-    /// Whether the peer has not handled a change of this node to that key.
+    /// True if the peer has not handled a change of this node to that key.
     pub fn is_own(&self, key: &K, applied: u64) -> bool {
         !self.pending.is_empty()
             && self
@@ -124,7 +124,7 @@ impl<K: crate::Key> Changes<K> {
                 .is_some_and(|it| it.why != Why::Answer && (it.dirty || it.ordinal > applied))
     }
 
-    /// A new pair has begun: records without a verdict are sent again.
+    /// Begins a new pair: records without a verdict are sent again.
     pub fn rewind(&mut self) {
         self.pending.retain(|_, it| it.why != Why::Answer);
         let mut keys: Vec<(u64, K)> = Vec::new();
@@ -136,7 +136,7 @@ impl<K: crate::Key> Changes<K> {
         self.queue = keys.into_iter().map(|(_, key)| key).collect();
     }
 
-    /// Time when the oldest of them began to wait.
+    /// Time when the oldest pending change began to wait.
     pub fn oldest_ns(&self) -> Option<u64> {
         let waiting = self.queue.iter().filter_map(|key| self.pending.get(key));
         let mut waiting = waiting.filter(|it| it.dirty);
@@ -144,7 +144,7 @@ impl<K: crate::Key> Changes<K> {
     }
 }
 
-/// Keys of which only the newest value matters.
+/// Keys whose newest value alone is sent.
 #[derive(Debug)]
 pub(crate) struct Latest<K> {
     pub keys: HashSet<K>,
@@ -180,7 +180,7 @@ impl<K: crate::Key> Latest<K> {
 /// Ordinals of the records sent in this pair.
 #[derive(Debug)]
 pub(crate) struct Outbox<K> {
-    /// Records without a verdict; the first has the ordinal after `acked`.
+    /// Records without a verdict; the first one has the ordinal after `acked`.
     pub flight: VecDeque<Flight<K>>,
     pub acked: u64,
 }

@@ -1,5 +1,5 @@
-//! For a plugin that sends messages of its own, with tables beside them or without any: identity of
-//! the peer, the role to which an answer belongs, and handling of garbage.
+//! Support for a plugin that sends messages of its own, with or without tables: identity of the peer, the role to which
+//! an answer belongs, and handling of garbage.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,14 @@ use crate::store::Store;
 use crate::wire::Malformed;
 
 impl<S: Store> Replica<S> {
-    /// Serial of this node's role: a message of the owner's that names it answers that role. None
-    /// while a repeat of the peer's garbage has not been requested yet: no answer counts until
-    /// then.
+    /// Serial of this node's role: a message of the owner that names it answers that role. None from garbage of the
+    /// peer until a repeat is requested: no answer counts until then.
     pub fn serial(&self) -> Option<u32> {
         self.garbage.retry_ns().is_none().then_some(self.serial)
     }
 
-    /// The peer's role: its serial, for answers, and the groups that are active there. None before
-    /// the peer has sent it, and for a peer of another version.
+    /// The peer's role: its serial, for answers, and its active groups. None before the peer has sent it, and for a
+    /// peer of another version.
     pub fn peer_role(&self) -> Option<(u32, &BTreeSet<String>)> {
         let peer = self.peer.as_ref().filter(|_| peer_speaks(&self.peer))?;
         Some((peer.serial, peer.active.as_ref()?))
@@ -27,7 +26,7 @@ impl<S: Store> Replica<S> {
         self.peer.as_ref().map(|peer| [peer.run, peer.node])
     }
 
-    /// Whether this node's key is the greater one: it decides where the roles do not.
+    /// True if this node's key is the greater one: it decides if the roles do not.
     pub fn is_greater(&self) -> bool {
         let own = (self.config.node, self.config.run);
         let peer = self.peer.as_ref();
@@ -41,13 +40,13 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Reports an invalid message of the owner's own. It is handled like one of the replica's:
+    /// Reports an invalid message of the owner's own. The replica handles it like one of its own messages: it is
     /// counted, logged once, and requested again.
     pub fn reject(&mut self, now_ns: u64, why: Malformed) {
         self.drop_garbage(now_ns, why);
     }
 
-    /// Requests everything from the peer again, by AGAIN, after a loss here.
+    /// Requests everything from the peer again, with AGAIN, after a loss here.
     pub fn ask_again(&mut self) {
         if self.up {
             self.garbage.set_again_due(true);
@@ -55,8 +54,8 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether the peer has requested everything since the last call. Tables need no action; the
-    /// owner must repeat its own messages.
+    /// True if the peer has requested everything since the last call. Tables need no action; the owner must repeat its
+    /// own messages.
     pub fn take_asked_again(&mut self) -> bool {
         self.garbage.take_asked_again()
     }

@@ -1,13 +1,13 @@
-//! The pair of serials under which messages count: from the roles of both nodes until one of them changes.
+//! The pair of serials that messages carry: it lasts from the agreement on both roles until one of them changes.
 
 #[derive(Debug, Default)]
 pub(crate) struct Pairing {
     is_on: bool,
-    /// The peer has answered, and a pair can begin.
+    /// True if the peer has answered, so that a pair can begin.
     is_due: bool,
-    /// Number of pairs since the start: verdicts of earlier ones do not count.
+    /// Number of pairs since the start: verdicts of earlier pairs do not count.
     number: u64,
-    /// A pair has ended: what waits for the end of a whole state is to be dropped.
+    /// True if a pair has ended, so that records of an incomplete whole state are to be dropped.
     abandons: bool,
 }
 
@@ -20,7 +20,7 @@ impl Pairing {
         self.number
     }
 
-    /// Whether a message or verdict of this pair counts.
+    /// True if a message or verdict of this pair counts.
     pub(crate) fn is_current(&self, pair: u64) -> bool {
         self.is_on && pair == self.number
     }
@@ -44,7 +44,7 @@ impl Pairing {
         self.abandons = true;
     }
 
-    /// Whether a pair has ended since the last call.
+    /// True if a pair has ended since the last call.
     pub(crate) fn take_abandons(&mut self) -> bool {
         std::mem::take(&mut self.abandons)
     }

@@ -1,4 +1,4 @@
-//! What a process knows of an earlier run of its own: that its records were those of the peer.
+//! Knowledge of an earlier run of the process: its records were those of the peer.
 
 use crate::session::Replica;
 use crate::store::Store;
@@ -16,8 +16,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Undoes [`recall`](Self::recall): the table was changed since by others, and nothing is known of
-    /// what the peer has of it.
+    /// Undoes [`recall`](Self::recall): others have changed the table since, and the peer's share of it is unknown.
     pub fn forget(&mut self, table: usize) {
         if let Some(table) = self.tables.get_mut(table) {
             (table.shared_under, table.is_void) = (None, true);

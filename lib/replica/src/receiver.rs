@@ -9,7 +9,7 @@ use crate::table::{Phase, TableState};
 use crate::wire::{Body, Head, Keys, Malformed, Reader, Record, Records, flag, how};
 
 impl<S: Store> Replica<S> {
-    /// A message of the present pair.
+    /// Handles a message of the present pair.
     pub(crate) fn handle_body(
         &mut self,
         now_ns: u64,
@@ -22,7 +22,7 @@ impl<S: Store> Replica<S> {
             found.ok_or(Malformed::Table(head.table))
         };
         let is_known = TableState::index(&self.tables, head.table);
-        // these are of all tables, whatever number they have in its place
+        // these messages concern all tables, whatever index their head has
         let is_of_all = matches!(
             body,
             Body::Ack { .. } | Body::Commit { .. } | Body::Drain { .. } | Body::Drained { .. }
@@ -97,7 +97,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Records of a table that fits on the peer but not here: counted and refused.
+    /// Counts and refuses records of a table that is acceptable to the peer but not here.
     fn pass_over(&mut self, body: Body<'_>) {
         match body {
             Body::Offer(records) | Body::Records(records) => {
@@ -134,7 +134,7 @@ impl<S: Store> Replica<S> {
         if is_own && loses && !record.has(flag::CORRECTION) {
             let ended = table.changes.is_put(key) && store.tag(index, key).is_none();
             if ended && !record.has(flag::GONE) {
-                // the own change expired meanwhile: requests the decider's result
+                // this node's change expired meanwhile: requests the decider's result
                 table.wants.note(how::SEND, key);
             }
             return Ok(Slot::Done);
@@ -221,7 +221,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The verdict on a record for which the store said [`Applied::Later`].
+    /// Takes the verdict on a record for which the store returned [`Applied::Later`].
     pub fn verdict(&mut self, now_ns: u64, store: &mut S, token: Token, is_applied: bool) {
         if !self.pairing.is_current(token.pair) {
             return self.handle_orphan(now_ns, token, is_applied);
@@ -259,14 +259,14 @@ impl<S: Store> Replica<S> {
         self.answer_drain();
     }
 
-    /// The verdict on a write of an earlier pair.
+    /// Handles the verdict on a write of an earlier pair.
     fn handle_orphan(&mut self, now_ns: u64, token: Token, is_applied: bool) {
         let Some((index, key)) = self.orphans.remove(&token) else {
             return;
         };
         let changes = &mut self.tables[index].changes;
         if is_applied && changes.pending.contains_key(&key) {
-            // the waiting change is outdated
+            // the pending change is outdated
             changes.note(now_ns, &key, Why::Put);
         }
         self.begin_pair_if_due();

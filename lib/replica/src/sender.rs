@@ -1,4 +1,4 @@
-//! The next message to the peer, made from the present state.
+//! Makes the next message to the peer from the present state.
 
 use crate::SECOND;
 use crate::commit::Awaited;
@@ -9,16 +9,16 @@ use crate::store::{Key, Step, Store};
 use crate::table::{Phase, TableState};
 use crate::wire::{Head, RECORDS_MAX, VERSION, flag, how, kind};
 
-/// Keys of one REQUEST.
+/// Maximum number of keys in one REQUEST.
 const KEYS_MAX: usize = if cfg!(test) { 2 } else { 200 };
-/// Refusals of one ACK.
+/// Maximum number of refused ordinals in one ACK.
 const ORDINALS_MAX: usize = if cfg!(test) { 2 } else { 4_096 };
-/// Changes of one message.
+/// Maximum number of changes in one message.
 const CHANGES_MAX: usize = if cfg!(test) { 2 } else { RECORDS_MAX };
 
 impl<S: Store> Replica<S> {
-    /// The message that waits for the channel: the same one until [`sent`](Self::sent) is called.
-    /// None: there is nothing to send now.
+    /// Returns the message that waits for the channel: the same one until [`sent`](Self::sent) is called. None: there
+    /// is nothing to send now.
     pub fn poll_message(&mut self, now_ns: u64, store: &mut S) -> Option<&[u8]> {
         if !self.up {
             return None;
@@ -32,7 +32,7 @@ impl<S: Store> Replica<S> {
         (!self.out.is_empty()).then(|| self.out.bytes())
     }
 
-    /// The channel has taken the message of the last `poll_message`; its bytes are wiped.
+    /// Reports that the channel has taken the message of the last `poll_message`; its bytes are wiped.
     pub fn sent(&mut self) {
         self.out.clear();
     }
@@ -58,7 +58,7 @@ impl<S: Store> Replica<S> {
             self.begin(kind::DRAINED, 0);
             return self.out.put(&id.to_be_bytes());
         }
-        // what a request is about may be a state that this COMMIT ends
+        // a request may concern a state that this COMMIT ends
         let made = self.make_commit(store) || self.make_request();
         let made = made || self.make_turn(now_ns, store);
         let made = made || self.make_drain();
@@ -151,7 +151,7 @@ impl<S: Store> Replica<S> {
         true
     }
 
-    /// Changes, walks and newest values take turns.
+    /// Makes a message of changes, of a walk, or of newest values, in turn.
     fn make_turn(&mut self, now_ns: u64, store: &mut S) -> bool {
         for _ in 0..3 {
             self.turn = (self.turn + 1) % 3;
@@ -191,7 +191,7 @@ impl<S: Store> Replica<S> {
         false
     }
 
-    /// Puts one change; false if it is no longer needed.
+    /// Puts one change into the message; false if it is no longer needed.
     fn put_change(&mut self, now_ns: u64, store: &mut S, index: usize, key: S::Key) -> bool {
         let table = &mut self.tables[index];
         let Some(pending) = table.changes.pending.get_mut(&key) else {
@@ -202,14 +202,14 @@ impl<S: Store> Replica<S> {
         }
         if table.is_decider {
             if let Some(open) = table.open.get_mut(&key) {
-                // a write of the peer's value is open: sent with its verdict
+                // a write of the peer's value is pending: the change is sent with its verdict
                 (pending.dirty, pending.ordinal, open.1) = (false, u64::MAX, true);
                 return false;
             }
         }
         let is_here = store.tag(index, &key).is_some();
         if pending.why == Why::Put && !is_here {
-            // it expired, or belonged to the store's last incarnation
+            // the record expired, or belonged to the store's last incarnation
             table.changes.pending.remove(&key);
             return false;
         }
@@ -249,7 +249,7 @@ impl<S: Store> Replica<S> {
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let made = match table.phase {
-                // offered records without a verdict would be missing in the snapshot
+                // the snapshot would lack offered records without a verdict
                 Phase::Due if self.inbox.settled < table.offered => false,
                 Phase::Due => self.make_begin(store, index),
                 Phase::EndDue => self.make_end(index),
@@ -287,7 +287,7 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         let number = table.number;
         table.phase = Phase::Serving;
-        // the peer deletes what was not named
+        // the peer deletes the records that were not named
         table.transfer.uncommitted = true;
         if table.again > 0 {
             table.again -= 1;
@@ -302,7 +302,7 @@ impl<S: Store> Replica<S> {
         true
     }
 
-    /// Puts a portion of an offer or a snapshot; false if it is empty.
+    /// Puts a portion of an offer or a snapshot into the message; false if it is empty.
     fn make_portion(&mut self, now_ns: u64, store: &mut S, index: usize) -> bool {
         if !self.outbox.has_room(self.config.window) {
             return false;
@@ -404,7 +404,7 @@ impl<S: Store> Replica<S> {
         false
     }
 
-    /// Each second, though the channel may take none of them for long.
+    /// Makes a COUNT due each second, although the channel may take none for a long time.
     pub(crate) fn look_at_counts(&mut self, now_ns: u64) {
         if now_ns >= self.count_due_ns {
             self.count_due_ns = now_ns.saturating_add(SECOND);
@@ -432,9 +432,9 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Puts a key on the lane of newest values: however often it changes, one value waits. It also
-    /// waits during a new agreement of roles. Sent values are lost then, as with the channel: each
-    /// pair begins with a walk of the store, which may put its keys here again.
+    /// Puts a key on the lane of newest values: one value waits, however often it changes, also while the roles are
+    /// agreed again. Values already sent are lost then, as with the channel: each pair begins with a walk of the store,
+    /// which may put its keys here again.
     pub fn latest(&mut self, index: usize, key: S::Key) {
         let tells = self.tells(index);
         if let Some(table) = self.tables.get_mut(index).filter(|_| tells) {
@@ -442,7 +442,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Snapshots that wait behind the present ones.
+    /// Number of snapshots that wait behind the present ones.
     #[cfg(test)]
     pub(crate) fn snapshots_waiting(&self) -> u32 {
         self.tables.iter().map(|it| it.again).max().unwrap_or(0)
@@ -450,7 +450,7 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// A walk has passed all flags: they refer to the peer's present incarnation.
+    /// Notes that a walk has passed all flags: they refer to the peer's present incarnation.
     fn flags_hold(&mut self) {
         self.shared_under = self.peer.as_ref().map(|peer| peer.incarnation);
         self.is_void = false;

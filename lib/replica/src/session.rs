@@ -1,5 +1,4 @@
-//! The session: identity of the peer, active groups of both nodes, and the pair of serials under
-//! which messages count.
+//! The session: identity of the peer, active groups of both nodes, and the pair of serials that every message carries.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -15,7 +14,7 @@ use crate::store::{Store, Token};
 use crate::table::{PeerTable, Phase, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
 
-/// Limit of sentences that wait for the owner.
+/// Limit of sentences that wait for the owner to poll them.
 const EVENTS_MAX: usize = 64;
 
 /// A plugin's instance of the protocol: all its tables, one channel. See the [crate's
@@ -27,42 +26,42 @@ pub struct Replica<S: Store> {
     pub(crate) up: bool,
     pub(crate) peer: Option<PeerNode>,
     pub(crate) serial: u32,
-    /// The pair of the last sent ROLE.
+    /// Pair of serials in the last sent ROLE.
     pub(crate) role_told: Option<(u32, u32)>,
     pub(crate) hello_due: bool,
     pub(crate) pairing: Pairing,
     pub(crate) outbox: Outbox<S::Key>,
     pub(crate) inbox: Inbox<S::Key>,
-    /// Writes of earlier pairs without a verdict.
+    /// Pending writes of earlier pairs.
     pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
     pub(crate) out: Outgoing,
     /// Kind of record to send next, so that none waits forever.
     pub(crate) turn: u8,
-    /// Whether there is more to do at once.
+    /// True if there is more to do at once.
     pub(crate) is_busy: bool,
     pub(crate) drains: Drains,
-    /// Numbers of records may have to be told, and when they are looked at next.
+    /// True if the numbers of records may have to be sent, and the time at which they are examined next.
     pub(crate) count_due: bool,
     pub(crate) count_due_ns: u64,
     pub(crate) garbage: Garbage,
     pub(crate) events: VecDeque<String>,
 }
 
-/// The peer, since its HELLO.
+/// The peer, as its HELLO described it.
 #[derive(Debug)]
 pub(crate) struct PeerNode {
     pub version: u16,
     pub run: u64,
     pub node: u64,
     pub serial: u32,
-    /// None before its first ROLE.
+    /// Active groups; None before the peer's first ROLE.
     pub active: Option<BTreeSet<String>>,
-    /// Its tables that this node does not have.
+    /// Tables of the peer that this node does not have.
     pub strangers: Vec<String>,
 }
 
 impl<S: Store> Replica<S> {
-    /// A replica of these tables, without a channel.
+    /// Creates a replica of these tables, without a channel.
     pub fn new(config: Config) -> Self {
         let tables = config.tables.iter().cloned().map(TableState::new);
         Self {
@@ -89,7 +88,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// The channel is up; messages of an earlier one are lost.
+    /// Handles that the channel is up; messages of an earlier one are lost.
     pub fn handle_up(&mut self, store: &mut S) {
         self.refresh(store);
         self.up = true;
@@ -98,7 +97,7 @@ impl<S: Store> Replica<S> {
         self.bump();
     }
 
-    /// The channel is down.
+    /// Handles that the channel is down.
     pub fn handle_down(&mut self, store: &mut S) {
         if Fault::PruneBeforeEnd.is_planted() {
             self.prune_all(store);
@@ -123,7 +122,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Groups that are active on this node, all of them.
+    /// Sets the groups that are active on this node, all of them.
     pub fn handle_groups(&mut self, active: BTreeSet<String>) {
         if active != self.active {
             self.active = active;
@@ -131,8 +130,8 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Looks for tables that appeared, disappeared, or have a new incarnation. The owner need not
-    /// call it: every `poll_message`, `handle_message` and `handle_timeout` does.
+    /// Looks for tables that appeared, disappeared, or have a new incarnation. The owner need not call it: every
+    /// `poll_message`, `handle_message` and `handle_timeout` does.
     pub(crate) fn refresh(&mut self, store: &mut S) {
         for (index, table) in self.tables.iter_mut().enumerate() {
             table.transfer.is_list = store.is_list(index);
@@ -168,14 +167,14 @@ impl<S: Store> Replica<S> {
         self.halt();
     }
 
-    /// Ends the pair: no machine goes on, marks and flags stay.
+    /// Ends the pair: all state machines become idle, marks and flags stay.
     pub(crate) fn halt(&mut self) {
         self.pairing.end();
-        // a node that decides has to know what it must not merge
+        // the decider has to know which table is a list, and must not be merged
         let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_told;
         self.hello_due |= self.up && self.tables.iter().any(is_news);
         match self.out.bytes().first() {
-            // it was not sent, and belongs to no pair
+            // the message was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.hello_due = self.up,
             Some(&kind::ROLE) => self.role_told = None,
             Some(&kind::AGAIN) => self.garbage.set_again_due(self.up),
@@ -195,7 +194,7 @@ impl<S: Store> Replica<S> {
         self.tables.iter_mut().for_each(TableState::halt);
     }
 
-    /// Whether a new ROLE is due.
+    /// Serials of a new ROLE, if one is due.
     pub(crate) fn role_due(&self) -> Option<(u32, u32)> {
         let answers = self.peer.as_ref().map_or(0, |peer| peer.serial);
         let pair = (self.serial, answers);
@@ -322,8 +321,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// A pair begins when the writes of the last one have their verdicts, because changing records
-    /// cannot be compared.
+    /// Begins a pair once the writes of the last one have their verdicts, because changing records cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
         let free = self.orphans.is_empty() && self.garbage.retry_ns().is_none();
         if free && self.pairing.begin() {
@@ -331,7 +329,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Both nodes know both roles: followers offer, deciders listen.
+    /// Starts the tables, once both nodes know both roles: followers offer, deciders wait for offers.
     fn begin_pair(&mut self) {
         for index in 0..self.tables.len() {
             let (is_decider, one_active) = self.decides(index);
@@ -353,7 +351,7 @@ impl<S: Store> Replica<S> {
             }
             (table.is_decider, table.one_active) = (is_decider, one_active);
             if table.transfer.is_list && !is_decider {
-                // the decider's list holds, and no single record is taken out of this node's
+                // the decider's list holds, and none of this node's single records is added to it
                 table.changes.clear();
             }
             table.phase = match is_decider {
@@ -363,7 +361,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Whether this node decides for a table, and whether one node alone is active for it.
+    /// True if this node decides on a table; the second value is true if one node alone is active for it.
     fn decides(&self, index: usize) -> (bool, bool) {
         let none = BTreeSet::new();
         let peer = self.peer.as_ref();
@@ -391,7 +389,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// A sentence for the log or for an event of the host.
+    /// Returns a sentence for the log or for an event of the daemon.
     pub fn poll_event(&mut self) -> Option<String> {
         self.events.pop_front()
     }

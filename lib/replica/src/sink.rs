@@ -1,4 +1,4 @@
-//! Destination of a store's records: decides for each whether it is sent, and in which form.
+//! Destination of a store's records: decides for each record whether it is sent, and in which form.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,9 +7,9 @@ use crate::outbox::{Flight, Pending};
 use crate::store::{Key, Mark, Tag};
 use crate::wire::{RECORDS_MAX, flag};
 
-/// Records examined by one call, sent or not. Small in tests, so that small tables need many calls.
+/// Maximum number of records examined by one call, sent or not. Small in tests, so that small tables need many calls.
 const SLICE: usize = if cfg!(test) { 4 } else { 10_000 };
-/// Records put by value in one message.
+/// Maximum number of records by value in one message.
 const PUTS: usize = if cfg!(test) { 3 } else { RECORDS_MAX };
 
 /// Purpose of the walk.
@@ -17,7 +17,7 @@ const PUTS: usize = if cfg!(test) { 3 } else { RECORDS_MAX };
 pub(crate) enum Walk {
     /// The follower's offer: records that the decider may not know.
     Offer,
-    /// The decider's snapshot: everything.
+    /// The decider's snapshot: all records.
     Snapshot,
 }
 
@@ -30,13 +30,13 @@ pub struct Sink<'a, K> {
     pub(crate) flight: &'a mut VecDeque<Flight<K>>,
     pub(crate) pending: &'a mut HashMap<K, Pending>,
     pub(crate) ages: &'a HashMap<K, u64>,
-    /// Keys with open verdicts.
+    /// Keys with pending verdicts.
     pub(crate) open: &'a HashMap<K, (u32, bool)>,
     /// Ordinal of the first record put.
     pub(crate) first: u64,
-    /// Whether the flags refer to another incarnation of the peer.
+    /// True if the flags refer to another incarnation of the peer.
     pub(crate) void: bool,
-    /// Stamp of records that this pair made equal: their flags refer to the present incarnation.
+    /// Stamp of records that this pair made equal: their flags refer to the peer's present incarnation.
     pub(crate) mark: Mark,
     /// Numbers of records examined and put by value.
     pub(crate) seen: usize,
@@ -106,7 +106,7 @@ impl<K: Key> Sink<'_, K> {
         let ordinal = self.first + self.puts as u64;
         self.puts += 1;
         if self.walk == Walk::Offer && !self.pending.is_empty() {
-            // the change goes with the offer
+            // the change is sent with the offer
             if let Some(pending) = self.pending.get_mut(key).filter(|it| it.is_put()) {
                 (pending.dirty, pending.ordinal) = (false, ordinal);
             }

@@ -1,4 +1,4 @@
-//! A snapshot on the follower: stamps, and the deletion of stale records.
+//! A snapshot on the follower: it stamps records, and deletes stale ones.
 
 use crate::commit::Awaited;
 use crate::fault::Fault;
@@ -9,7 +9,7 @@ use crate::store::{Authority, Store, Tag};
 use crate::table::{Phase, TableState};
 use crate::wire::Malformed;
 
-/// Records examined by one call to find stale ones.
+/// Maximum number of records that one call examines to find stale ones.
 const SLICE: usize = if cfg!(test) { 3 } else { 10_000 };
 
 impl<S: Store> Replica<S> {
@@ -67,7 +67,7 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// The end of a replaced snapshot needs no deletion.
+    /// Begins to delete stale records. The end of a replaced snapshot needs no deletion.
     pub(crate) fn begin_prune(&mut self) {
         while let Some(index) = self.inbox.ended() {
             if matches!(self.tables[index].phase, Phase::Pruning(_)) {
@@ -83,7 +83,7 @@ impl<S: Store> Replica<S> {
         self.begin_prune();
         let ends = |it: &TableState<S>| matches!(it.phase, Phase::Pruning(_));
         let mut tables = self.tables.iter().enumerate();
-        // what waits for the whole state waits for these deletions, too
+        // records that wait for the whole state wait for these deletions, too
         let whole = tables.find(|(index, it)| ends(it) && store.is_whole(*index));
         let whole = whole.map(|(index, _)| index);
         let Some(index) = whole.or_else(|| self.inbox.ended()) else {
@@ -102,7 +102,7 @@ impl<S: Store> Replica<S> {
             table.absences.clear();
             table.ages.clear();
             table.deleted.clear();
-            // of a whole state it is not known yet whether it will be refused
+            // a whole state may still be refused
             if whole.is_none() && table.counters.refused_here == 0 {
                 table.retry.reset();
             }
@@ -119,7 +119,7 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Effect of the planted fault when the channel goes down during a snapshot.
+    /// Makes the planted fault take effect when the channel goes down during a snapshot.
     pub(crate) fn prune_all(&mut self, store: &mut S) {
         for (index, table) in self.tables.iter_mut().enumerate() {
             if matches!(table.phase, Phase::Receiving) {
@@ -132,7 +132,7 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
-    /// Own changes may be missing in the decider's snapshot without being stale.
+    /// Stamps this node's own changes: the decider's snapshot may lack them although they are not stale.
     fn stamp_own(&mut self, store: &mut S, index: usize) {
         for key in self.changes.pending.keys() {
             if let Some(tag) = store.tag(index, key) {
@@ -148,7 +148,7 @@ impl<S: Store> TableState<S> {
             }
             let tag = store.tag(index, &key).copied().unwrap_or_default();
             if tag.has(Tag::REFUSED) && !tag.has(Tag::STRAY) && !self.transfer.is_list {
-                // the decider has no room for it: it is kept here
+                // the decider has no room for the record: it is kept here
                 continue;
             }
             match store.authority(index, &key) {

@@ -1,4 +1,4 @@
-//! Status for people and the host: in sync or why not, and the same rows for every plugin.
+//! Status for people and the daemon: in sync or why not, and the same rows for every plugin.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -17,30 +17,30 @@ const MS: u64 = 1_000_000;
 pub struct TableStatus {
     /// Name of the table.
     pub name: String,
-    /// Whether this node decides; None: the roles are not agreed.
+    /// True if this node decides; None: the roles are not agreed.
     pub is_decider: Option<bool>,
-    /// Records here.
+    /// Number of records here.
     pub here: usize,
-    /// Records at the peer, as last reported.
+    /// Number of records at the peer, as last reported.
     pub there: Option<u64>,
     /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.
     pub behind_ms: u64,
-    /// Snapshots begun since the start.
+    /// Number of snapshots begun since the start.
     pub resyncs: u64,
-    /// Records that the store here, and the peer's, refused since the last snapshot.
+    /// Numbers of records that the store here, and the peer's, refused since the last snapshot.
     pub refused: (u32, u32),
-    /// Changes of the peer to records that only this node may change.
+    /// Number of the peer's changes to records that only this node may change.
     pub denied: u64,
-    /// Records too long to be sent.
+    /// Number of records too long to be sent.
     pub too_long: u64,
-    /// Decisions by which a node lost its value.
+    /// Number of decisions by which a node lost its value.
     pub conflicts: u64,
-    /// Reason why it is not in sync.
+    /// Reason why the table is not in sync.
     pub lack: Option<String>,
 }
 
 impl TableStatus {
-    /// The rows that every plugin prints, name and value.
+    /// Rows that every plugin prints, each with name and value.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let there = self.there.map_or("-".to_owned(), |count| count.to_string());
         let state = self.lack.clone().unwrap_or_else(|| "in sync".to_owned());
@@ -61,11 +61,11 @@ impl TableStatus {
 /// State of a follower's copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyState {
-    /// It is being compared: records that the decider may not know are offered.
+    /// The copy is being compared: records that the decider may not know are offered.
     Offered,
     /// A snapshot is being received.
     Received,
-    /// A snapshot was received, and changes follow.
+    /// A snapshot was received, and changes are being applied.
     Whole,
 }
 
@@ -75,17 +75,17 @@ impl<S: Store> Replica<S> {
         self.peer.as_ref()?.active.as_ref()
     }
 
-    /// Tables that only the peer has.
+    /// Names of tables that only the peer has.
     pub fn strangers(&self) -> &[String] {
         self.peer.as_ref().map_or(&[], |peer| &peer.strangers)
     }
 
-    /// Whether both nodes have that table, and it fits.
+    /// True if both nodes have the table and it fits.
     pub fn is_common(&self, table: usize) -> bool {
         self.tables.get(table).is_some_and(TableState::is_common)
     }
 
-    /// State of a table that follows the peer's; None: this node decides, or there is no pair.
+    /// State of a table whose decider is the peer; None: this node decides, or there is no pair.
     pub fn copy(&self, table: usize) -> Option<CopyState> {
         let table = self.tables.get(table).filter(|it| !it.is_decider)?;
         match table.phase {
@@ -110,10 +110,10 @@ impl<S: Store> Replica<S> {
         session.or_else(|| self.table_lack(store, table, state))
     }
 
-    /// Whether both nodes have the same in every table, as far as this node knows.
+    /// Succeeds if both nodes have the same records in every table, as far as this node knows.
     ///
     /// # Errors
-    /// The reason in a sentence, for the host and `sparectl`.
+    /// The reason as a sentence, for the daemon and `sparectl`.
     pub fn in_sync(&self, store: &S) -> Result<(), String> {
         self.session_lack().map_or(Ok(()), Err)?;
         for (index, table) in self.tables.iter().enumerate() {
@@ -124,12 +124,12 @@ impl<S: Store> Replica<S> {
         Ok(())
     }
 
-    /// Whether a failover to this node would lose nothing, as far as it knows: it has everything
-    /// that the peer has. [`in_sync`](Self::in_sync) also counts what the peer lacks. Report this
-    /// one to the host.
+    /// Succeeds if a failover to this node would lose nothing, as far as it knows: it has every record of the
+    /// peer. [`in_sync`](Self::in_sync) also counts records that the peer lacks. Report the result of this
+    /// method to the daemon.
     ///
     /// # Errors
-    /// The reason in a sentence.
+    /// The reason as a sentence.
     pub fn ready(&self, store: &S) -> Result<(), String> {
         self.session_lack().map_or(Ok(()), Err)?;
         for (index, table) in self.tables.iter().enumerate() {
@@ -168,7 +168,7 @@ impl<S: Store> Replica<S> {
         here.or_else(|| self.lack_there(table))
     }
 
-    /// The missing records of this node, as far as it knows.
+    /// Reason why this node may lack records, as far as it knows.
     fn lack_here(&self, store: &S, index: usize, table: &TableState<S>) -> Option<String> {
         if table.incarnation.is_none() {
             let shortage = store.shortage(index);
@@ -200,7 +200,7 @@ impl<S: Store> Replica<S> {
             return Some("different records are being requested".to_owned());
         }
         if counters.refused_here > 0 {
-            // the store may know why
+            // the store may know the reason
             let why = store.shortage(index);
             return Some(why.unwrap_or_else(|| "records of the peer are refused here".to_owned()));
         }
@@ -210,7 +210,7 @@ impl<S: Store> Replica<S> {
         store.shortage(index)
     }
 
-    /// The missing records of the peer, as far as this node knows.
+    /// Reason why the peer may lack records, as far as this node knows.
     fn lack_there(&self, table: &TableState<S>) -> Option<String> {
         match &table.phase {
             Phase::Following => {}
@@ -255,7 +255,7 @@ impl<S: Store> Replica<S> {
         oldest_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns) / MS)
     }
 
-    /// Every table, for people.
+    /// Status of every table, for people.
     pub fn status(&self, now_ns: u64, store: &S) -> Vec<TableStatus> {
         let session = self.session_lack();
         let tables = self.tables.iter().enumerate();
@@ -281,8 +281,8 @@ impl<S: Store> Replica<S> {
             .collect()
     }
 
-    /// Whether the last snapshot of a table was completely received: here if this node follows, at
-    /// the peer if this node decides. Changes and refusals do not count.
+    /// True if the last snapshot of a table was completely received: here if this node follows, at the peer if this
+    /// node decides. Changes and refusals do not count.
     pub fn is_complete(&self, table: usize) -> bool {
         match self.tables.get(table) {
             Some(table) => match &table.phase {
@@ -299,7 +299,7 @@ impl<S: Store> Replica<S> {
         self.tables.get(table).map_or(&[], |it| &it.conflicts)
     }
 
-    /// Messages dropped since the channel is up: here, and at the peer as reported.
+    /// Numbers of messages dropped since the channel is up: here, and at the peer as reported.
     pub fn garbage(&self) -> (u32, u32) {
         self.garbage.counts()
     }

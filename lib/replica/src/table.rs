@@ -7,10 +7,9 @@ use crate::outbox::{Changes, KeyOf, Latest};
 use crate::store::{Mark, Store, Table};
 use crate::{SECOND, TableConfig};
 
-/// Limit of remembered keys of each kind while the nodes may differ, beyond which nothing is known
-/// of a key.
+/// Limit of remembered keys of each kind while the nodes may differ; beyond it nothing is known of a key.
 const REMEMBERED: usize = 65_536;
-/// Conflicts kept by name.
+/// Maximum number of conflicts kept with their keys.
 const NAMED: usize = 64;
 
 /// State machine of a table.
@@ -42,12 +41,12 @@ pub(crate) enum Phase<C> {
     Serving,
 }
 
-/// The peer's table of that name.
+/// The peer's table of the same name.
 #[derive(Debug)]
 pub(crate) struct PeerTable {
     pub id: u8,
     pub incarnation: u64,
-    /// What has to fit: looked at again when the table here begins another life.
+    /// Data that has to match: checked again when the table here begins another incarnation.
     pub preface: Vec<u8>,
     pub misfit: Option<String>,
 }
@@ -55,15 +54,15 @@ pub(crate) struct PeerTable {
 /// A decision by which a node lost its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The key, as people read it.
+    /// Key as people read it.
     pub key: String,
-    /// Whether the peer's value, or its deletion, won.
+    /// True if the peer's value, or its deletion, won.
     pub peer_won: bool,
 }
 
 pub(crate) struct TableState<S: Store> {
     pub config: TableConfig,
-    /// Incarnation as it was last seen.
+    /// Incarnation as last read from the store.
     pub incarnation: Option<u64>,
     pub peer: Option<PeerTable>,
     pub is_decider: bool,
@@ -71,48 +70,48 @@ pub(crate) struct TableState<S: Store> {
     pub phase: Phase<S::Cursor>,
     /// The peer's incarnation to which all SHARED flags refer.
     pub shared_under: Option<u64>,
-    /// Whether flags refer to another incarnation until a walk has passed them.
+    /// True if flags refer to another incarnation, until a walk has passed them.
     pub is_void: bool,
     pub changes: Changes<KeyOf<S>>,
     pub latest: Latest<KeyOf<S>>,
-    /// Times of changes of keys while the nodes were apart.
+    /// Times of changes made while the nodes were apart, by key.
     pub ages: HashMap<KeyOf<S>, u64>,
     pub absences: Absences<KeyOf<S>>,
     /// Keys that this node deleted while the nodes were apart, until a snapshot is complete.
     pub deleted: HashSet<KeyOf<S>>,
     pub wants: Wants<KeyOf<S>>,
     pub transfer: Transfer,
-    /// The next snapshot is sent by value: the peer does not have what flags say.
+    /// True if the next snapshot is sent by value, because the peer lacks what the flags say.
     pub is_void_next: bool,
-    /// Keys with open verdicts: their number, and whether this node changed the record meanwhile.
+    /// Keys with pending verdicts: number of verdicts, and whether this node changed the record meanwhile.
     pub open: HashMap<KeyOf<S>, (u32, bool)>,
     /// Ordinal of the last record offered by the peer.
     pub offered: u64,
     pub mark: Mark,
     /// Number of the last snapshot sent.
     pub number: u32,
-    /// Snapshots that wait behind the present one; never more than one.
+    /// Number of snapshots that wait behind the present one; at most one.
     pub again: u32,
-    /// Whether the peer has the complete last snapshot.
+    /// True if the peer has the complete last snapshot.
     pub is_acked: bool,
-    /// Whether a snapshot of this pair was complete, at the follower and with all changes since: the
-    /// next one is a comparison, and misses nothing until it finds something.
+    /// True if a snapshot of this pair was complete, at the follower with all changes since. The next snapshot is then
+    /// a comparison, and nothing counts as missing until it finds a difference.
     pub is_whole: bool,
     pub counters: Counters,
     pub retry: Backoff,
     pub conflicts: Vec<Conflict>,
-    /// Number of them that were reported to the owner.
+    /// Number of conflicts that were reported to the owner.
     pub conflicts_told: u64,
-    /// Records here and refused here, as last sent.
+    /// Numbers of records and of refused records here, as last sent.
     pub told: Option<(u64, u32)>,
 }
 
-/// Keys that are not there although nobody deleted them.
+/// Keys whose records are absent although nobody deleted them.
 #[derive(Debug)]
 pub(crate) struct Absences<K> {
     ended: HashSet<K>,
     is_full: bool,
-    /// A backup's own deletion does not count.
+    /// True if a backup's own deletions do not count.
     pub strays: bool,
 }
 
@@ -142,7 +141,7 @@ impl<K: crate::Key> Absences<K> {
         }
     }
 
-    /// Whether the absence of that key means that it was deleted.
+    /// True if the absence of a key means that it was deleted.
     pub fn is_deletion(&self, key: &K) -> bool {
         !self.strays && !self.is_full && !self.ended.contains(key)
     }
@@ -153,7 +152,7 @@ impl<K: crate::Key> Absences<K> {
 pub(crate) struct Wants<K> {
     /// Keys to request.
     pub keys: Vec<(u8, K)>,
-    /// Keys requested, or to be requested, without an answer.
+    /// Keys that were requested, or are to be requested, and have no answer yet.
     pub open: HashSet<K>,
     pub all: bool,
 }
@@ -197,14 +196,14 @@ impl<K: crate::Key> Wants<K> {
     }
 }
 
-/// For people.
+/// Counters of a table, for people.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub resyncs: u64,
     pub conflicts: u64,
     pub denied: u64,
     pub too_long: u64,
-    /// Since the last snapshot.
+    /// Numbers since the last snapshot.
     pub refused_here: u32,
     pub refused_there: u32,
     pub expected: u64,
@@ -212,7 +211,7 @@ pub(crate) struct Counters {
     pub at_peer: Option<(u64, u32)>,
 }
 
-/// Time until the next try: 1 s, doubled each time.
+/// Time until the next retry: 1 s, doubled each time.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     pause_ns: u64,
@@ -231,7 +230,7 @@ impl Backoff {
         }
     }
 
-    /// Sets the next try, if none is set.
+    /// Sets the next retry, if none is set.
     pub fn arm(&mut self, now_ns: u64) {
         if self.due_ns.is_none() {
             self.due_ns = Some(now_ns.saturating_add(self.pause_ns));
@@ -239,7 +238,7 @@ impl Backoff {
         }
     }
 
-    /// Whether the try is due; it is unset then.
+    /// Returns true if the retry is due, and unsets it.
     pub fn fire(&mut self, now_ns: u64) -> bool {
         let due = self.due_ns.is_some_and(|due_ns| due_ns <= now_ns);
         if due {
@@ -287,19 +286,19 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// Whether both nodes have the table and it fits.
+    /// True if both nodes have the table and it fits.
     pub fn is_common(&self) -> bool {
         let peer = self.peer.as_ref();
         self.incarnation.is_some() && peer.is_some_and(|peer| peer.misfit.is_none())
     }
 
-    /// Records of the peer that are not there here, or only in the store.
+    /// Number of the peer's records that are missing here, or that only the store has.
     pub fn refused_here(&self, store: &S, index: Table) -> u32 {
         let refused = store.refused(index);
         self.counters.refused_here.saturating_add(refused)
     }
 
-    /// Whether changes may go: not before the decider knows what the follower has.
+    /// True if changes may be sent: the decider must first know which records the follower has.
     pub fn is_open(&self) -> bool {
         !matches!(
             self.phase,
@@ -307,7 +306,7 @@ impl<S: Store> TableState<S> {
         )
     }
 
-    /// Whether a later table has to wait with its walk.
+    /// True if a later table has to wait with its walk.
     pub fn is_walking(&self) -> bool {
         matches!(
             self.phase,
@@ -322,7 +321,7 @@ impl<S: Store> TableState<S> {
         )
     }
 
-    /// The mark of the next snapshot; never 0, which is a new record's.
+    /// Sets the mark of the next snapshot; never 0, the mark of a new record.
     pub fn next_mark(&mut self) {
         self.mark = self.mark.checked_add(1).unwrap_or(1);
     }
@@ -339,15 +338,15 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// The record is there again.
+    /// Forgets the deletion of a record that exists again.
     pub fn forget_deletion(&mut self, key: &KeyOf<S>) {
         if !self.deleted.is_empty() {
             self.deleted.remove(key);
         }
     }
 
-    /// Whether a record that the follower offers was deleted here since both had it. A follower that
-    /// was started again does not know what the decider has acknowledged.
+    /// True if a record that the follower offers was deleted here since both nodes had it. A follower that was
+    /// restarted does not know which records the decider has acknowledged.
     pub fn was_deleted(&self, key: &KeyOf<S>) -> bool {
         !self.is_void && self.deleted.contains(key)
     }
@@ -360,7 +359,7 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    /// The store has a new incarnation.
+    /// Begins a new incarnation of the store.
     pub fn renew(&mut self, incarnation: Option<u64>) {
         self.incarnation = incarnation;
         self.changes.clear();
@@ -373,7 +372,7 @@ impl<S: Store> TableState<S> {
         self.is_whole = false;
     }
 
-    /// A pair has ended.
+    /// Handles the end of a pair.
     pub fn halt(&mut self) {
         self.phase = Phase::Idle;
         self.wants.clear();
@@ -386,7 +385,7 @@ impl<S: Store> TableState<S> {
         self.is_void_next = false;
     }
 
-    /// Index of a table, checked.
+    /// Index of the table that has this id at the peer, if there is one.
     pub fn index(tables: &[Self], table: u8) -> Option<Table> {
         let found = |it: &Self| it.peer.as_ref().is_some_and(|peer| peer.id == table);
         tables.iter().position(found)

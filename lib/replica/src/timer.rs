@@ -1,4 +1,4 @@
-//! Retries: after garbage, after refusals, and what repairs a table by hand or by a timer.
+//! Retries after garbage and after refusals, and repairs of a table by hand or by a timer.
 
 use crate::session::Replica;
 use crate::store::Store;
@@ -20,10 +20,10 @@ impl<S: Store> Replica<S> {
                 table.retry.arm(now_ns);
             }
             if table.retry.fire(now_ns) && self.pairing.is_on() && table.is_common() {
-                // records that the decider refused go to it in a new offer
+                // a new offer sends the records that the decider refused
                 bump |= table.is_decider;
                 if !table.is_decider {
-                    // the snapshot names what was asked for and never answered
+                    // the snapshot names records that were requested and never answered
                     table.wants.clear();
                     table.wants.all = true;
                 }
@@ -36,8 +36,7 @@ impl<S: Store> Replica<S> {
         self.prune(now_ns, store);
     }
 
-    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now_ns` if there is more to do at
-    /// once.
+    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now_ns` if there is more to do at once.
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if !self.up {
             return None;

@@ -1,8 +1,7 @@
-//! A store in memory: the model to read before writing one, used by the tests, the bench and the
-//! fuzz target.
+//! A store in memory: an example to read before writing a store, used by the tests, the bench and the fuzz target.
 //!
-//! It does what a real store does at its own table: it remembers a [`Tag`] in each record, counts
-//! its lives, refuses what finds no room, and may give its verdicts later, as a kernel does.
+//! It does what a real store does with its table: it keeps a [`Tag`] in each record, counts its incarnations, refuses
+//! records without room, and may give its verdicts later, as a kernel does.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -14,7 +13,7 @@ use crate::sink::Sink;
 use crate::store::{Applied, Authority, Key, Mark, Step, Store, Strays, Table, Tag, Token};
 use crate::wire::{Malformed, Reader};
 
-/// A number as key.
+/// Number used as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Number(pub u32);
 
@@ -39,54 +38,54 @@ impl Key for Number {
 pub struct Entry {
     /// The value.
     pub value: u32,
-    /// The replica's.
+    /// Tag that belongs to the replica.
     pub tag: Tag,
 }
 
-/// A write whose verdict comes later.
+/// Write whose verdict comes later.
 #[derive(Clone, Copy, Debug)]
 pub struct Write {
     /// Index of the table.
     pub table: Table,
     /// Key of the record.
     pub key: Number,
-    /// Its value; None: delete it.
+    /// Value of the record; None: delete the record.
     pub value: Option<u32>,
-    /// What the verdict is about; a deletion has none.
+    /// Token of the verdict; a deletion has none.
     pub token: Option<Token>,
 }
 
-/// The store.
+/// Store in memory.
 #[derive(Clone, Debug)]
 pub struct Toy {
-    /// The tables, each in the order of its keys.
+    /// Tables, each in the order of its keys.
     pub tables: Vec<BTreeMap<Number, Entry>>,
-    /// Lives of the tables; None: not there.
+    /// Incarnations of the tables; None: the table does not exist.
     pub incarnations: Vec<Option<u64>>,
-    /// Records that each table takes.
+    /// Maximum number of records in each table.
     pub capacity: usize,
-    /// Whether verdicts come later.
+    /// True if verdicts come later.
     pub is_slow: bool,
     /// Writes without a verdict, in order.
     pub writes: Vec<Write>,
-    /// What becomes of a backup's own changes.
+    /// Treatment of a backup's own changes.
     pub strays: Strays,
-    /// Keys from here on are this node's alone.
+    /// Half-open range of keys that only this node may change.
     pub ours: Option<(u32, u32)>,
-    /// Whether the greater value is the later one.
+    /// True if the greater value is the later one.
     pub is_counting: bool,
-    /// What has to fit, and whether the peer's has to be the same.
+    /// Preface that has to match, and whether the peer's has to be the same.
     pub preface: (u8, bool),
-    /// Keys that the replica deleted, or gave a value, until the owner looks.
+    /// Keys that the replica deleted, or gave a value, until the owner reads them.
     pub seen: Vec<(Table, Number, Option<u32>)>,
-    /// Whether `seen` is kept.
+    /// True if `seen` is kept.
     pub is_watched: bool,
-    /// Newest values of the lane.
+    /// Values of the lane of newest values.
     pub latest: HashMap<Number, u32>,
 }
 
 impl Toy {
-    /// Empty tables.
+    /// Creates empty tables.
     pub fn new(tables: usize) -> Self {
         Self {
             tables: vec![BTreeMap::new(); tables],
@@ -104,7 +103,7 @@ impl Toy {
         }
     }
 
-    /// Puts a record as its owner does; the replica is to be told.
+    /// Puts a record as its owner does; the caller then tells the replica.
     pub fn put(&mut self, table: Table, key: u32, value: u32) {
         let tag = Tag::default();
         let new = Entry { value, tag };
@@ -112,24 +111,24 @@ impl Toy {
         entry.value = value;
     }
 
-    /// Takes a record out as its owner does.
+    /// Removes a record as its owner does.
     pub fn remove(&mut self, table: Table, key: u32) -> bool {
         self.tables[table].remove(&Number(key)).is_some()
     }
 
-    /// A table's value.
+    /// Value of a record.
     pub fn get(&self, table: Table, key: u32) -> Option<u32> {
         self.tables[table].get(&Number(key)).map(|it| it.value)
     }
 
-    /// The table is made anew: nothing of its old life is left.
+    /// Creates the table again: nothing of its old incarnation is left.
     pub fn flush(&mut self, table: Table, incarnation: u64) {
         self.tables[table].clear();
         self.incarnations[table] = Some(incarnation);
         self.writes.retain(|it| it.table != table);
     }
 
-    /// The plugin is started again: the records are there, what it knew of them is not.
+    /// Simulates a restart of the plugin: the records exist, its knowledge of them does not.
     pub fn restart(&mut self) {
         self.writes.clear();
         for entry in self.tables.iter_mut().flat_map(BTreeMap::values_mut) {
@@ -137,7 +136,7 @@ impl Toy {
         }
     }
 
-    /// Ends the oldest write, and deletions that wait for it; the replica is to be told the verdict.
+    /// Ends the oldest write, and the deletions that wait for it; the caller then tells the replica the verdict.
     pub fn finish(&mut self) -> Option<(Token, bool)> {
         let mut verdict = None;
         while let Some(write) = self.writes.first().copied() {

@@ -1,9 +1,9 @@
-//! Each planted fault is found by the random histories.
+//! The random histories find each planted fault.
 
 use super::random::histories_until_found;
 use crate::fault::Fault;
 
-/// Histories in which each has to be found.
+/// Maximum number of histories in which each fault has to be found.
 const LIMIT: u64 = 10_000;
 
 #[test]

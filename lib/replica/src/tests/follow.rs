@@ -1,4 +1,4 @@
-//! What is promised, a rule at a time.
+//! The promises of the crate, one rule per test.
 
 use super::lab::{Lab, MS, S};
 use crate::wire::kind;
@@ -8,7 +8,7 @@ fn both(lab: &Lab, key: u32) -> [Option<u32>; 2] {
     [0, 1].map(|node| lab.get(node, key))
 }
 
-/// Both have records 0 to 5, and know it of each other.
+/// Both nodes have records 0 to 5, and know it.
 fn filled() -> Lab {
     let mut lab = Lab::in_sync();
     for key in 0..6 {
@@ -56,7 +56,7 @@ fn of_changes_that_cross_one_holds_on_both() {
     let value = lab.put(follower, 0, 2);
     lab.put(1, 0, 2);
     lab.run(S);
-    // the second node decides: it takes the first one's change when it comes
+    // the second node decides: it takes the first node's change when it arrives
     assert_eq!(both(&lab, 2), [Some(value); 2]);
     lab.assert_in_sync();
 }
@@ -207,7 +207,7 @@ fn what_is_deleted_while_the_other_is_restarted_is_deleted_on_both() {
     for node in [0, 1] {
         let mut lab = filled();
         lab.cut();
-        // whoever goes on is active when the other is back
+        // the node that stays up is active when the other is back
         lab.role(0, node == 0);
         lab.role(1, node == 1);
         lab.delete(node, 0, 1);
@@ -219,7 +219,7 @@ fn what_is_deleted_while_the_other_is_restarted_is_deleted_on_both() {
         assert_eq!(both(&lab, 1), [None; 2], "node {node}");
         assert_eq!(lab.records(0, 0).len(), 5);
         lab.assert_in_sync();
-        // in another life nobody knows what the other had
+        // after a new incarnation nobody knows which records the other node had
         lab.cut();
         lab.delete(node, 0, 3);
         lab.flush(1 - node, 0);
@@ -314,7 +314,7 @@ fn changes_of_a_table_that_the_peer_lacks_wait_for_nobody_and_are_there_when_it_
     lab.restart(0);
     lab.store(1).incarnations[0] = None;
     lab.link();
-    // what the peer has is not known yet
+    // the peer's tables are not known yet
     lab.put(0, 0, 0);
     lab.latest(0, 0, 3);
     lab.run(S);
@@ -347,7 +347,7 @@ fn what_finds_no_room_is_counted_tried_again_and_lost_nowhere() {
         let it = lab.machine(node);
         let lack = it.replica.in_sync(&it.store).unwrap_err();
         assert!(lack.contains("refuse"), "{lack}");
-        // the node that has all of it could take over
+        // the node that has all records could become active
         let lack = it.replica.ready(&it.store).err();
         let said = lack.is_some_and(|lack| lack.contains("refused here"));
         assert_eq!(said, node == 1);
@@ -356,7 +356,7 @@ fn what_finds_no_room_is_counted_tried_again_and_lost_nowhere() {
     lab.run(100 * S);
     assert_eq!(lab.records(1, 0).len(), 7);
     lab.assert_in_sync();
-    // the other way round: what the decider has no room for stays where it is
+    // the other way round: a record that the decider has no room for stays on the follower
     lab.store(0).capacity = 7;
     lab.role(1, true);
     lab.run(S);
@@ -404,7 +404,7 @@ fn what_ran_out_is_no_deletion() {
     lab.end(0, 0, 1);
     lab.run(S);
     assert!(lab.get(1, 1).is_some());
-    // the follower's copy ends too early: it gets it again
+    // the follower's copy expires too early: it gets the record again
     lab.end(1, 0, 2);
     lab.machine_mut(1).unwrap().replica.resync(0);
     lab.run(S);
@@ -425,7 +425,7 @@ fn a_resync_mends_what_changed_unseen() {
     lab.assert_in_sync();
 }
 
-/// What the follower says of its readiness while its copy is compared.
+/// Readiness that the follower reports while its copy is compared.
 fn said_while_compared(lab: &mut Lab) -> Vec<Result<(), String>> {
     lab.machine_mut(1).unwrap().replica.resync(0);
     let mut said = Vec::new();
@@ -452,7 +452,7 @@ fn a_whole_copy_is_ready_while_it_is_compared() {
     }
     let in_sync = lab.machine(1).replica.in_sync(&lab.machine(1).store);
     assert_eq!(in_sync, Ok(()));
-    // a new pair knows nothing of it
+    // a new pair knows nothing of the old copy
     lab.cut();
     lab.link();
     let mut lacks = Vec::new();
@@ -500,7 +500,7 @@ fn a_channel_that_takes_nothing_makes_no_timer_due_all_the_time() {
     let mut now_ns = lab.now_ns() + S;
     for node in [0, 1] {
         let it = lab.machine_mut(node).expect("it runs");
-        // more to tell than there was
+        // one more record to report
         it.store.put(1, 0, 1);
         for _ in 0..3 {
             it.replica.handle_timeout(now_ns, &mut it.store);
@@ -615,7 +615,7 @@ fn a_first_table_that_one_node_lacks_keeps_back_no_verdict_and_no_drain_of_the_o
 fn tables_that_do_not_fit_are_left_alone_and_named() {
     for matters in [true, false] {
         let mut lab = Lab::new(0);
-        // to one node it matters, to the other perhaps not
+        // the type matters to one node, to the other perhaps not
         lab.store(0).preface = (5, matters);
         lab.role(0, true);
         lab.link();
@@ -668,7 +668,7 @@ fn changes_made_while_apart_come_before_the_rest_of_a_large_table() {
     let last = COUNT - 1;
     let value = lab.put(0, 0, last);
     lab.delete(0, 0, last - 1);
-    // a channel that is lost again long before all records are compared
+    // the channel is lost again and again before all records are compared
     for _ in 0..3 {
         lab.link();
         lab.run(30 * MS);

@@ -1,4 +1,4 @@
-//! Bytes that are no message, and golden bytes of those that are.
+//! Bytes that are not messages, and golden bytes of messages.
 
 use spared_sim::Random;
 
@@ -45,7 +45,7 @@ fn the_pause_after_garbage_doubles_to_30_s() {
         }
         lab.run(S / 10);
     }
-    // 1, 2, 4, 8, 16, 30, 30 s
+    // pauses of 1, 2, 4, 8, 16, 30, 30 s
     let asked = lab.sent[1][usize::from(kind::AGAIN)];
     assert!((5..=8).contains(&asked), "{asked}");
     lab.run(40 * S);

@@ -1,4 +1,4 @@
-//! Two nodes, two channels, one clock; after each event the invariants are looked at.
+//! Two nodes, two channels, one clock; the invariants are checked after each event.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::{Change, Config, Replica, Tag};
 pub const MS: u64 = 1_000_000;
 pub const S: u64 = 1_000 * MS;
 const TABLES: [&str; 2] = ["first", "second"];
-/// Events at one moment, beyond which something turns in a circle.
+/// Limit of events at one moment, beyond which the nodes loop without end.
 const TURNS_MAX: usize = 20_000;
 
-/// A process that runs, and the table that outlives it.
+/// A running process, and the table that outlives it.
 pub struct Machine {
     pub replica: Replica<Toy>,
     pub store: Toy,
@@ -26,19 +26,19 @@ pub struct Machine {
 pub struct Lab {
     pub clock: Clock,
     pub nodes: [Node<Machine>; 2],
-    /// From node 0 to 1, and back.
+    /// Channels from node 0 to 1, and back.
     pub channels: [Channel<Vec<u8>>; 2],
     pub random: Random,
     pub linked: bool,
-    /// Somebody changes records unseen: "in sync" cannot know.
+    /// True if somebody changes records without a report: "in sync" cannot be right then.
     pub unseen: bool,
     pub watch: Watch,
     pub changes_max: usize,
-    /// Messages that each node sent, by kind.
+    /// Numbers of messages that each node sent, by kind.
     pub sent: [[u64; 16]; 2],
-    /// Records by value that each node sent.
+    /// Numbers of records that each node sent by value.
     pub puts: [u64; 2],
-    /// Messages that wait for the channel.
+    /// Messages that wait for the channel, by node.
     made: [Vec<u8>; 2],
     lives: u64,
     version: u32,
@@ -75,7 +75,7 @@ impl Lab {
         }
     }
 
-    /// Linked, the first node active, in sync.
+    /// A lab that is linked and in sync, with the first node active.
     pub fn in_sync() -> Self {
         let mut lab = Self::new(0);
         lab.role(0, true);
@@ -112,13 +112,13 @@ impl Lab {
         records.map(|(key, entry)| (key.0, entry.value)).collect()
     }
 
-    /// A value that no record had before.
+    /// Returns a value that no record had before.
     pub fn next_value(&mut self) -> u32 {
         self.version += 1;
         self.version
     }
 
-    // ---- what people do
+    // ---- changes by people
 
     pub fn put(&mut self, node: usize, table: usize, key: u32) -> u32 {
         let (now_ns, value) = (self.now_ns(), self.next_value());
@@ -155,7 +155,7 @@ impl Lab {
         }
     }
 
-    /// A key's newest value is for the peer.
+    /// Puts a key on the lane of newest values.
     pub fn latest(&mut self, node: usize, table: usize, key: u32) {
         if let Some(it) = self.nodes[node].running() {
             it.replica.latest(table, Number(key));
@@ -173,7 +173,7 @@ impl Lab {
         self.linked = false;
         for node in [0, 1] {
             self.channels[node].cut();
-            // a stopped process finds it gone when it goes on
+            // a stopped process finds the channel gone when it continues
             self.nodes[node].resume();
             if let Some(it) = self.nodes[node].running() {
                 it.replica.handle_down(&mut it.store);
@@ -193,7 +193,7 @@ impl Lab {
         }
     }
 
-    /// The process dies and is started again; the channel goes with it.
+    /// Kills the process and starts it again; the channel is lost with it.
     pub fn restart(&mut self, node: usize) {
         self.cut();
         let Some(mut it) = self.nodes[node].die() else {
@@ -209,7 +209,7 @@ impl Lab {
         self.watch.restart();
     }
 
-    /// Somebody makes a table anew.
+    /// Creates a table again.
     pub fn flush(&mut self, node: usize, table: usize) {
         self.lives += 1;
         if let Some(it) = self.nodes[node].running() {
@@ -218,7 +218,7 @@ impl Lab {
         }
     }
 
-    /// A table as a fresh process finds it: the same records, in another life of the store.
+    /// Gives a table the state that a new process finds: the same records, in another incarnation.
     pub fn flush_and_fill(&mut self, node: usize, table: usize) {
         let records = self.records(node, table);
         self.flush(node, table);
@@ -227,7 +227,7 @@ impl Lab {
         }
     }
 
-    /// The process says what it remembers of its last run, before it is linked.
+    /// Recalls the last run of the process, before it is linked.
     pub fn recall(&mut self, node: usize, table: usize, incarnation: u64) {
         if let Some(it) = self.nodes[node].running() {
             it.replica.recall(table, incarnation);
@@ -236,7 +236,7 @@ impl Lab {
         }
     }
 
-    /// Verdicts of a slow store.
+    /// Ends pending writes of a slow store.
     pub fn finish(&mut self, node: usize, count: usize) {
         let now_ns = self.now_ns();
         for _ in 0..count {
@@ -255,7 +255,7 @@ impl Lab {
         }
     }
 
-    /// A message on the way is damaged, if there is one.
+    /// Damages a message in the channel, if there is one.
     pub fn damage(&mut self, node: usize) {
         let pick = self.random.number();
         if let Some(message) = self.channels[node].iter_mut().next() {
@@ -270,7 +270,7 @@ impl Lab {
 
     // ---- time
 
-    /// Lets a span pass, with all that happens in it.
+    /// Lets a span pass, with all events in it.
     pub fn run(&mut self, span_ns: u64) {
         let end = self.now_ns() + span_ns;
         let mut turns = 0;
@@ -361,7 +361,7 @@ impl Lab {
         };
         let message = message.to_vec();
         self.watch.applied(node, &mut it.store);
-        // it is judged when it is made: it may wait for long
+        // judged when it is made, because it may wait for long
         if self.made[node] != message {
             self.puts[node] += self.watch.made(node, &message);
             self.made[node].clone_from(&message);
@@ -377,7 +377,7 @@ impl Lab {
         true
     }
 
-    // ---- what must hold
+    // ---- invariants
 
     fn check(&mut self) {
         for node in [0, 1] {
@@ -422,7 +422,7 @@ impl Lab {
         }
     }
 
-    /// Everything works from now on, and nobody changes anything.
+    /// Ends all faults: everything works from now on, and nobody changes anything.
     pub fn heal(&mut self) {
         for node in [0, 1] {
             self.nodes[node].resume();

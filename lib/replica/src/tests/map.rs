@@ -13,7 +13,7 @@ struct Node {
     map: Texts,
 }
 
-/// Two nodes, the first active; the second decides where roles do not.
+/// Two nodes, the first one active; the second decides if the roles do not.
 struct Duo([Node; 2]);
 
 impl Duo {
@@ -35,7 +35,7 @@ impl Duo {
         self.run();
     }
 
-    /// The channel carries what there is.
+    /// Carries all pending messages through the channel.
     fn run(&mut self) {
         let mut turns = 0;
         let mut is_busy = true;
@@ -86,7 +86,7 @@ impl Duo {
         self.0[node].map.get(&key.to_owned()).map(String::as_str)
     }
 
-    /// Keys that the peer changed.
+    /// Keys that the peer changed, polled from the map.
     fn updates(&mut self, node: usize) -> Vec<String> {
         std::iter::from_fn(|| self.0[node].map.poll_update()).collect()
     }

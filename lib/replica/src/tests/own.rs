@@ -1,4 +1,4 @@
-//! A session without tables, beside messages that are its owner's.
+//! A session without tables, with messages of its owner.
 
 use super::lab::{MS, S};
 use crate::map::Map;
@@ -8,7 +8,7 @@ use crate::{Config, Drain, Replica};
 struct Pair {
     now_ns: u64,
     nodes: [Replica<Map>; 2],
-    /// Never asked for anything.
+    /// Store that is never used.
     nowhere: Map,
 }
 
@@ -22,7 +22,7 @@ impl Pair {
         }
     }
 
-    /// Both are linked, and the first is active.
+    /// A pair that is linked, with the first node active.
     fn linked() -> Self {
         let mut pair = Self::new();
         pair.role(0, &["office"]);
@@ -42,7 +42,7 @@ impl Pair {
         self.nodes[at].handle_groups(groups.collect());
     }
 
-    /// Whether a node had anything to say.
+    /// Sends one message; true if the node had one.
     fn send(&mut self, from: usize) -> bool {
         let message = self.nodes[from].poll_message(self.now_ns, &mut self.nowhere);
         let Some(message) = message.map(<[u8]>::to_vec) else {
@@ -80,7 +80,7 @@ impl Pair {
         }
     }
 
-    /// What a node would answer to the other one's role is what that one takes for an answer.
+    /// Checks that each node's answer to the other's role names the serial that the other expects.
     #[track_caller]
     fn assert_answers(&self) {
         for at in [0, 1] {
@@ -104,7 +104,7 @@ fn who_the_peer_is_and_what_is_active_there_is_known_without_tables() {
     assert_eq!(greater, [false, true]);
     assert_eq!(pair.nodes[1].ready(&pair.nowhere), Ok(()));
     pair.assert_answers();
-    // nothing is to be done, and nobody is woken for it
+    // nothing is to be done, and no timer is set
     assert_eq!(pair.nodes[0].next_timeout(pair.now_ns), None);
 }
 
@@ -148,7 +148,7 @@ fn an_own_message_that_is_none_is_asked_for_again() {
     assert!(pair.nodes[1].serial() > before);
     pair.assert_answers();
     assert_eq!(pair.nodes[1].ready(&pair.nowhere), Ok(()));
-    // and at once, where the owner knows what it lacks
+    // and at once, if the owner knows what it lacks
     pair.nodes[1].ask_again();
     pair.exchange();
     pair.assert_answers();

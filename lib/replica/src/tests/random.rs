@@ -1,5 +1,4 @@
-//! Random histories: whatever happens, the invariants hold after each event, and in the end both
-//! nodes have the same.
+//! Random histories: the invariants hold after each event, and in the end both nodes have the same records.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +131,7 @@ fn take(lab: &mut Lab, step: Step) {
     }
 }
 
-/// Precious keys have one writer, and a backup's own changes are undone.
+/// True if the node may change the key: precious keys have one writer, and a backup's own changes are undone.
 fn is_free(lab: &Lab, node: usize, table: usize, key: u32) -> bool {
     let it = lab.machine(node);
     let is_stray = it.replica.undoes(&it.store, table);
@@ -173,7 +172,7 @@ fn play(seed: u64, steps: &[Step]) {
     lab.heal();
 }
 
-/// What failed, in a word.
+/// Plays the steps and returns the message of a failure.
 fn fails(seed: u64, steps: &[Step]) -> Option<String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -184,7 +183,7 @@ fn fails(seed: u64, steps: &[Step]) -> Option<String> {
             }
         }));
     });
-    // a history that fails is shortened, which fails hundreds of times
+    // quiet, because a failing history is shortened, which fails hundreds of times
     QUIET.set(true);
     let failed = catch_unwind(AssertUnwindSafe(|| play(seed, steps)));
     QUIET.set(false);
@@ -219,7 +218,7 @@ fn random_histories_end_equal() {
     }
 }
 
-/// Seeds whose histories found a fault of the crate, before it was fixed.
+/// Seeds whose histories found a fault of the crate before it was fixed.
 const FOUND: [u64; 21] = [
     0, 1, 41, 46, 518, 710, 997, 1_323, 2_334, 2_572, 4_339, 7_901, 9_418, 20_416, 29_465, 32_823,
     34_137, 45_031, 48_519, 78_124, 211_590,
@@ -232,7 +231,7 @@ fn histories_that_once_failed_end_equal() {
     }
 }
 
-/// The longest time in which nodes whose roles have moved compare what they have.
+/// Longest time, in seconds, for which nodes compare their records after their roles have moved.
 const QUIET_S: u64 = 3;
 
 fn there_and_back(seed: u64) {
@@ -287,7 +286,7 @@ fn nobody_lacks_records_for_long_after_random_switchovers_there_and_back() {
     }
 }
 
-/// How many histories it takes until a planted fault is found; None: it is not.
+/// Number of histories until a planted fault is found; None: it is not found.
 pub fn histories_until_found(fault: Fault, limit: u64) -> Option<u64> {
     Fault::plant(Some(fault));
     let found = (0..limit).find(|seed| fails(*seed, &steps(*seed)).is_some());

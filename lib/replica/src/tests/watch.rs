@@ -1,8 +1,7 @@
-//! What an observer knows: who changed what, so that each word and deed of a replica can be judged.
+//! Observer that knows who changed which record, so that each message and each write of a replica can be judged.
 //!
-//! Keys below [`FREE`] are anybody's. The others are *precious*: put by one node alone (the even
-//! ones by node 0), never deleted, never ended; so a replica may never delete one, and never put
-//! back an older value.
+//! Any node may change keys below [`FREE`]. The others are *precious*: one node alone puts them (node 0 the even ones),
+//! and they are never deleted and never expire. So a replica may never delete one, and never restore an older value.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,15 +15,15 @@ type Place = (usize, u32);
 
 #[derive(Default)]
 pub struct Watch {
-    /// What each node may say without having been asked: it was changed there, or asked for.
+    /// Records that each node may send without a request: they were changed there, or requested.
     reasons: [BTreeSet<Place>; 2],
     gone_reasons: [BTreeSet<Place>; 2],
-    /// A snapshot is under way from that node.
+    /// Tables whose snapshot that node is sending.
     in_snapshot: [BTreeSet<usize>; 2],
     ended: BTreeSet<Place>,
-    /// What ended on one node may still be on its way to the other.
+    /// Values that expired on one node and may still be on their way to the other.
     ended_values: BTreeSet<u32>,
-    /// Nobody can know which value is the newer one.
+    /// Records of which nobody can know the newer value.
     doubtful: BTreeSet<Place>,
     values: [HashMap<Place, u32>; 2],
     ever: BTreeSet<Place>,
@@ -36,7 +35,7 @@ impl Watch {
         let place = (table, key);
         self.reasons[node].insert(place);
         if !is_stray {
-            // an earlier deletion is still told
+            // an earlier deletion is still sent
             self.gone_reasons[node].remove(&place);
         }
         self.ended.remove(&place);
@@ -78,20 +77,20 @@ impl Watch {
         self.gone_reasons[node].insert((table, key));
     }
 
-    /// What both have alike is not in doubt.
+    /// Forgets doubts about records that are equal on both nodes.
     pub fn forget_equal(&mut self, stores: &[&Toy; 2], in_sync: bool) {
         let differs = |(table, key): &Place| {
             stores[0].get(*table, *key) != stores[1].get(*table, *key)
                 || stores.iter().any(|it| !it.writes.is_empty())
         };
-        // something else may be under way
+        // other writes may be in progress
         if in_sync {
             self.doubtful.retain(differs);
             self.ended.retain(differs);
         }
     }
 
-    /// What the replica did to the store since.
+    /// Judges what the replica did to the store since the last call.
     pub fn applied(&mut self, node: usize, store: &mut Toy) {
         for (table, Number(key), value) in std::mem::take(&mut store.seen) {
             let place = (table, key);
@@ -129,7 +128,7 @@ impl Watch {
                 }
             }
             Body::Records(records) => {
-                // a change that is refused is answered
+                // a refused change is answered
                 for record in records.filter(|it| !it.has(flag::SAME)) {
                     let place = (table, number(record.key));
                     if (3..5).contains(&place.1) {
@@ -142,7 +141,7 @@ impl Watch {
         }
     }
 
-    /// Judges what a node says; the number of values in it.
+    /// Judges a message of a node; returns the number of values in it.
     pub fn made(&mut self, node: usize, message: &[u8]) -> u64 {
         let message = Message::parse(message).expect("a replica writes what it reads");
         let table = usize::from(message.head.table);
@@ -171,7 +170,7 @@ impl Watch {
         puts
     }
 
-    /// Records without those that ended on one node alone.
+    /// Records without those that expired on one node alone.
     pub fn lasting(&self, table: usize, records: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
         let lasts = |(key, _): &(u32, u32)| !self.ended.contains(&(table, *key));
         records.into_iter().filter(lasts).collect()
@@ -181,7 +180,7 @@ impl Watch {
         self.ended.iter().copied().collect()
     }
 
-    /// Where no table was made anew, every precious key is there.
+    /// Checks that every precious key exists, if no table was created again.
     pub fn assert_all_there(&self, store: &Toy) {
         for (table, key) in &self.ever {
             let lost = *key >= FREE && !self.flushed && store.get(*table, *key).is_none();

@@ -1,5 +1,4 @@
-//! The bytes between the nodes. Every number is in network byte order; times are milliseconds ago,
-//! never dates.
+//! The bytes between the nodes. All numbers are in network byte order; times are ages in milliseconds, never dates.
 //!
 //! Each message begins with the same head:
 //!
@@ -14,10 +13,10 @@
 //! +-------------------------------+
 //! ```
 //!
-//! *records* counts what the body repeats (records, keys, ordinals, tables, groups): a body cut
-//! between two of them is no message. *serial* is the sender's last ROLE, *answers* the receiver's last ROLE that the sender has read:
-//! together the pair. *applied* counts the receiver's counted records that the sender has handled in
-//! this pair. Bodies:
+//! *records* counts the repeated parts of the body (records, keys, ordinals, tables, groups): a body cut
+//! between two of them is not a message. *serial* is the sender's last ROLE, *answers* the receiver's last ROLE
+//! that the sender has read: together they are the pair. *applied* counts the receiver's counted records that the
+//! sender has handled in this pair. Bodies:
 //!
 //! ```text
 //!  1 HELLO     version 16, run 64, node 64, (table 8, incarnation 64, name n 8 ..., preface n 16 ...) ...
@@ -50,8 +49,7 @@
 //!          counts without the rest), 4 LIST (the table is one list as a whole), 8 ASKING (the sender has asked for all)
 //! ```
 //!
-//! The parser takes any bytes without a panic: [`Message::parse`]. A message that parses consists of
-//! its own bytes: what [`Message`] says is all that was in it.
+//! [`Message::parse`] takes any bytes without a panic. A parsed [`Message`] describes all of its bytes.
 
 mod reader;
 
@@ -59,16 +57,15 @@ use std::fmt;
 
 pub use reader::Reader;
 
-/// Bytes of the longest message; the channel takes 64 KiB.
+/// Length of the longest message, in bytes; the channel takes 64 KiB.
 pub const MESSAGE_MAX: usize = 60_000;
-/// Bytes of the longest key.
+/// Length of the longest key, in bytes.
 pub const KEY_MAX: usize = 255;
-/// Bytes of the longest value.
+/// Length of the longest value, in bytes.
 pub const VALUE_MAX: usize = 8_192;
-/// Counted records of one message at most: what a store takes in one go.
+/// Maximum number of counted records in one message: as many as a store takes in one call.
 pub const RECORDS_MAX: usize = 1_024;
-/// First byte of messages that a plugin may send beside the replica's: no kind of the replica's is
-/// ever as great.
+/// Smallest first byte of messages that a plugin may send along with the replica's: no kind of the replica reaches it.
 pub const OWN: u8 = 128;
 /// Version of the protocol, in HELLO.
 pub const VERSION: u16 = 1;
@@ -79,9 +76,9 @@ pub(crate) const HEAD: usize = 20;
 pub mod flag {
     /// The receiver has acknowledged the record.
     pub const SHARED: u8 = 1;
-    /// Changed by the sender's node since it was last equal.
+    /// The sender's node changed the record since both nodes last had the same value.
     pub const CHANGED: u8 = 2;
-    /// The age of the change is there.
+    /// The age of the change is present.
     pub const AGE: u8 = 4;
     /// The record is deleted; there is no value.
     pub const GONE: u8 = 8;
@@ -94,18 +91,18 @@ pub mod flag {
 
 /// Flags of a table in COMMIT.
 pub mod commit {
-    /// The records take the place of what was there, as one list.
+    /// The records replace the former ones, as one list.
     pub const REPLACED: u8 = 1;
-    /// More was sent than may be on its way: it counts without the rest.
+    /// More records are due than may be sent without a verdict: those sent count without the rest.
     pub const PART: u8 = 2;
     /// The table is one list as a whole.
     pub const LIST: u8 = 4;
-    /// The sender has asked for all of the receiver's records: its own do not refer to them.
+    /// The sender has requested all of the receiver's records: its own do not refer to them.
     pub const ASKING: u8 = 8;
     pub(super) const ALL: u8 = 15;
 }
 
-/// Why bytes are not a message, or a record is not one of its table. Always the sender's fault.
+/// Reason why bytes are not a message, or a record is not one of its table. Always the sender's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Fewer bytes than announced.
@@ -114,11 +111,11 @@ pub enum Malformed {
     Long,
     /// Unknown kind of message.
     Kind(u8),
-    /// A field that no sender writes.
+    /// A field with a value that no sender writes.
     Field(&'static str),
-    /// A table that neither HELLO names.
+    /// A table that is in neither HELLO.
     Table(u8),
-    /// A message that has no place in the present state.
+    /// A message that is not allowed in the present state.
     Order(&'static str),
 }
 
@@ -137,20 +134,20 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// The first bytes of each message.
+/// Head of each message: its first bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Index of the table, 0 for messages of none.
+    /// Index of the table, 0 for messages that concern no single table.
     pub table: u8,
     /// Serial of the sender's last ROLE.
     pub serial: u32,
     /// Serial of the receiver's ROLE that the sender answers.
     pub answers: u32,
-    /// Counted records of the receiver that the sender has handled.
+    /// Number of the receiver's counted records that the sender has handled.
     pub applied: u64,
 }
 
-/// What a message says, borrowed from its bytes.
+/// Content of a message, borrowed from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body<'b> {
     /// The sender introduces itself.
@@ -165,7 +162,7 @@ pub enum Body<'b> {
     Begin {
         /// Number of the snapshot, for logs.
         number: u32,
-        /// Records of the sender's table.
+        /// Number of records in the sender's table.
         records: u64,
     },
     /// Records of a snapshot, or changes.
@@ -175,56 +172,56 @@ pub enum Body<'b> {
         /// Number of the snapshot.
         number: u32,
     },
-    /// Keys to be sent again; none: the whole table.
+    /// Keys to be sent again; without any, the whole table.
     Request(Keys<'b>),
-    /// Verdicts.
+    /// Verdicts of the sender.
     Ack {
-        /// Counted records with a verdict, from the first on.
+        /// Number of counted records with a verdict, from the first on.
         applied: u64,
-        /// Ordinals of those refused since the last ACK, ascending.
+        /// Ordinals of the records refused since the last ACK, ascending.
         ordinals: Ordinals<'b>,
     },
     /// Newest values, not counted.
     Latest(Records<'b>),
-    /// The sender waits for the verdicts of all before this.
+    /// The sender waits for the verdicts on everything before this message.
     Drain {
         /// Number of the drain.
         id: u32,
     },
-    /// All before that DRAIN has its verdict.
+    /// Everything before that DRAIN has its verdict.
     Drained {
         /// Number of the drain.
         id: u32,
     },
     /// The sender has dropped garbage.
     Again {
-        /// Messages dropped since the channel is up.
+        /// Number of messages dropped since the channel is up.
         garbage: u32,
     },
-    /// For people.
+    /// Numbers for people.
     Count {
-        /// Records of the sender's table.
+        /// Number of records in the sender's table.
         records: u64,
-        /// Records that the sender's store refused.
+        /// Number of records that the sender's store refused.
         refused: u32,
     },
-    /// What was sent of these tables is whole.
+    /// The records sent for these tables are a whole state.
     Commit {
-        /// The state's number at the sender's store.
+        /// Number of the state at the sender's store.
         generation: u32,
-        /// Each table.
+        /// Tables that the message ends.
         tables: Vec<CommitTable>,
     },
 }
 
-/// Who the sender is, and what tables it has.
+/// Identity of the sender, and its tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello<'b> {
     /// Version of the protocol.
     pub version: u16,
     /// Run of the process: random, new at each start.
     pub run: u64,
-    /// Key of the node: the greater one decides where roles do not.
+    /// Key of the node: the greater one decides if the roles do not.
     pub node: u64,
     /// Tables that are ready.
     pub tables: Vec<HelloTable<'b>>,
@@ -239,7 +236,7 @@ pub struct HelloTable<'b> {
     pub incarnation: u64,
     /// Name, the same on both nodes.
     pub name: &'b str,
-    /// What has to fit before records are exchanged.
+    /// Data that has to match before records are exchanged.
     pub preface: &'b [u8],
 }
 
@@ -248,7 +245,7 @@ pub struct HelloTable<'b> {
 pub struct CommitTable {
     /// Index of the table at the sender.
     pub table: u8,
-    /// See [`commit`].
+    /// Flags of [`commit`].
     pub flags: u8,
     /// Digest of all records of the sender.
     pub digest: u64,
@@ -257,27 +254,27 @@ pub struct CommitTable {
 /// A message as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message<'b> {
-    /// The first bytes.
+    /// Head of the message.
     pub head: Head,
-    /// The rest.
+    /// Body of the message.
     pub body: Body<'b>,
 }
 
 /// One record on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'b> {
-    /// See [`flag`].
+    /// Flags of [`flag`].
     pub flags: u8,
-    /// Milliseconds since the change, where they are known.
+    /// Milliseconds since the change, if known.
     pub age_ms: Option<u32>,
-    /// The key's bytes.
+    /// Bytes of the key.
     pub key: &'b [u8],
-    /// The value; of SAME the digest's bytes, of GONE none.
+    /// Bytes of the value; for SAME those of the digest, for GONE none.
     pub value: &'b [u8],
 }
 
 impl Record<'_> {
-    /// Whether a flag is set.
+    /// True if a flag is set.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -292,7 +289,7 @@ impl Record<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Records<'b> {
     bytes: &'b [u8],
-    /// Modulo 2^16, as in the head.
+    /// Number of records modulo 2^16, as in the head.
     count: u16,
 }
 

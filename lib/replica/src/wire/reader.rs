@@ -1,4 +1,4 @@
-//! Reading of bytes that anybody may have sent.
+//! Reader of untrusted bytes.
 
 use super::*;
 
@@ -6,7 +6,7 @@ impl<'b> Message<'b> {
     /// Reads the peer's bytes.
     ///
     /// # Errors
-    /// They are no message: [`Malformed`].
+    /// The bytes are not a message: [`Malformed`].
     pub fn parse(bytes: &'b [u8]) -> Result<Self, Malformed> {
         if bytes.len() > MESSAGE_MAX {
             return Err(Malformed::Long);
@@ -39,32 +39,32 @@ impl<'b> Message<'b> {
     }
 }
 
-/// Bytes of a value or a message that are still to be read; no read goes beyond the end.
+/// Unread bytes of a value or a message; no read goes beyond the end.
 #[derive(Clone, Debug)]
 pub struct Reader<'b>(pub &'b [u8]);
 
 impl<'b> Reader<'b> {
-    /// The next so many bytes.
+    /// Reads the next `length` bytes.
     ///
     /// # Errors
-    /// There are fewer.
+    /// There are fewer bytes.
     pub fn take(&mut self, length: usize) -> Result<&'b [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed::Short)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    /// The next so many bytes, by their number in the type.
+    /// Reads the next `N` bytes.
     ///
     /// # Errors
-    /// There are fewer.
+    /// There are fewer bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed::Short)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    /// One byte.
+    /// Reads one byte.
     ///
     /// # Errors
     /// There is none.
@@ -72,7 +72,7 @@ impl<'b> Reader<'b> {
         self.array().map(u8::from_be_bytes)
     }
 
-    /// A number of 16 bits.
+    /// Reads a number of 16 bits.
     ///
     /// # Errors
     /// There are fewer bytes.
@@ -80,7 +80,7 @@ impl<'b> Reader<'b> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// A number of 32 bits.
+    /// Reads a number of 32 bits.
     ///
     /// # Errors
     /// There are fewer bytes.
@@ -88,7 +88,7 @@ impl<'b> Reader<'b> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// A number of 64 bits.
+    /// Reads a number of 64 bits.
     ///
     /// # Errors
     /// There are fewer bytes.
@@ -96,7 +96,7 @@ impl<'b> Reader<'b> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// Up to 255 bytes, their number in front.
+    /// Reads up to 255 bytes with their number in front.
     ///
     /// # Errors
     /// There are fewer bytes.
@@ -113,10 +113,10 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// A byte that says yes or no.
+    /// Reads a byte that is 0 or 1.
     ///
     /// # Errors
-    /// There is none, or it is another: the field is named.
+    /// There is none, or it has another value: the error names the field.
     pub fn flag(&mut self, field: &'static str) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
@@ -125,7 +125,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// All that is left.
+    /// Reads all remaining bytes.
     pub fn rest(&mut self) -> &'b [u8] {
         std::mem::take(&mut self.0)
     }
@@ -170,7 +170,7 @@ impl<'b> Reader<'b> {
     fn hello(&mut self) -> Result<Hello<'b>, Malformed> {
         let (version, run, node) = (self.u16()?, self.u64()?, self.u64()?);
         let mut tables = Vec::new();
-        // the rest is another version's own
+        // the rest has the format of another version
         if version != VERSION {
             self.rest();
         }
