@@ -1,4 +1,4 @@
-//! Owners by name: numbers differ between machines, names do not.
+//! Accounts by name: numbers differ between machines, names do not.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// Names and numbers of accounts, each asked for once in a look at a tree: with NSS a question may go to a server.
+/// Names and numbers of accounts, each looked up once per scan of a tree: NSS may query a server.
 #[derive(Debug)]
 pub struct Accounts {
     users: Names,
@@ -17,7 +17,7 @@ pub struct Accounts {
 struct Names {
     ask: fn(u32) -> nix::Result<Option<String>>,
     known: HashMap<u32, String>,
-    /// Answers of the look before, where none comes now.
+    /// Names from the scan before, used if a lookup fails now.
     before: HashMap<u32, String>,
 }
 
@@ -44,15 +44,16 @@ impl Names {
         }
     }
 
-    /// A question without an answer is no number without a name: that would be another owner. A change that cut this
-    /// node off from who could say it must go back all the same.
+    /// Returns the name of a number. A failed lookup does not yield `#NUMBER`, because that would be another owner. The
+    /// name of the last scan is used instead, so that a change that cut this node off from its account server can be
+    /// undone.
     fn of(&mut self, number: u32) -> io::Result<String> {
         if let Some(name) = self.known.get(&number) {
             return Ok(name.clone());
         }
         let name = match (self.ask)(number) {
             Ok(Some(name)) => name,
-            // some services say so of a number that has no name
+            // some services answer so for a number that has no name
             Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => {
                 format!("#{number}")
             }
@@ -70,20 +71,20 @@ impl Names {
 }
 
 impl Accounts {
-    /// Asks anew from here on.
+    /// Looks up all names again from now on.
     pub fn forget(&mut self) {
         self.users.forget();
         self.groups.forget();
     }
 
     /// # Errors
-    /// Nobody could say it.
+    /// The lookup failed.
     pub fn user(&mut self, uid: u32) -> io::Result<String> {
         self.users.of(uid)
     }
 
     /// # Errors
-    /// Nobody could say it.
+    /// The lookup failed.
     pub fn group(&mut self, gid: u32) -> io::Result<String> {
         self.groups.of(gid)
     }
@@ -136,7 +137,7 @@ mod tests {
             why.starts_with("cannot look up the name of account 7"),
             "{why}"
         );
-        // and is asked again
+        // and the name is looked up again
         names.ask = |_| Ok(Some("seven".to_owned()));
         assert_eq!(names.of(7).expect("an answer"), "seven");
         for ask in [|_| Ok(None), |_| Err(Errno::ENOENT)] as [fn(u32) -> nix::Result<_>; 2] {

@@ -1,28 +1,28 @@
-//! POSIX access lists with accounts by name, as owners are: numbers differ between machines, and a list by number would
-//! give the right of one account to another one.
+//! POSIX access lists with accounts by name, like owners: numbers differ between machines, and a list by number would
+//! give one account's right to another.
 //!
-//! The kernel's form is a version and then eight bytes for each line: tag, permissions, number. In a manifest each line is
-//! `TAG:NAME:PERMISSIONS`, in the order of tags and names, whatever the numbers are.
+//! The kernel's form is a version and then eight bytes for each line: tag, permissions, number. In a manifest each line
+//! is `TAG:NAME:PERMISSIONS`, sorted by tag and name, independent of the numbers.
 
 use std::io;
 
 use crate::Accounts;
 
-/// Attributes that are such lists.
+/// Extended attributes that are access lists.
 const LISTS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 const LINE: usize = 8;
-/// Tags of lines about one account.
+/// Tags of lines that concern one account.
 const USER: u16 = 0x02;
 const GROUP: u16 = 0x08;
-/// The number of a line about no account.
+/// Number in a line that concerns no account.
 const NOBODY: u32 = u32::MAX;
 const PERMISSIONS_MAX: u16 = 0o7;
 
 /// An extended attribute: its name and its value.
 pub type Xattr = (String, Vec<u8>);
 
-/// A line of a list in a manifest.
+/// Line of a list in a manifest.
 struct Line<'l> {
     tag: u16,
     name: &'l str,
@@ -33,7 +33,7 @@ pub fn is_list(xattr: &str) -> bool {
     LISTS.contains(&xattr)
 }
 
-/// Attributes as they are in a manifest.
+/// Converts attributes to the form that they have in a manifest.
 ///
 /// # Errors
 /// The name of an account could not be looked up.
@@ -45,7 +45,7 @@ pub fn by_name(xattrs: Vec<Xattr>, accounts: &mut Accounts) -> io::Result<Vec<Xa
     xattrs.into_iter().map(named).collect()
 }
 
-/// The same attributes for this machine's kernel.
+/// Converts attributes of a manifest to the form of this machine's kernel.
 ///
 /// # Errors
 /// This machine lacks an account, or the list is malformed.
@@ -57,7 +57,7 @@ pub fn by_number(xattrs: &[Xattr]) -> Result<Vec<Xattr>, String> {
     xattrs.iter().map(numbered).collect()
 }
 
-/// Names of users and of groups in the lists of a manifest.
+/// Names of the users and of the groups in the lists of a manifest.
 pub fn accounts(xattrs: &[Xattr]) -> (Vec<&str>, Vec<&str>) {
     let lists = xattrs.iter().filter(|(name, _)| is_list(name));
     let lines: Vec<Line<'_>> = lists
@@ -71,7 +71,7 @@ pub fn accounts(xattrs: &[Xattr]) -> (Vec<&str>, Vec<&str>) {
 }
 
 /// # Errors
-/// Why this is not a list of a manifest.
+/// The reason why this is not a list of a manifest.
 pub fn check(value: &[u8], is_name: impl Fn(&str) -> bool) -> Result<(), String> {
     let lines = lines(value)?;
     let is_fine = |line: &Line<'_>| match line.tag {
@@ -185,7 +185,7 @@ mod tests {
             accounts(&named),
             (vec!["#4000000001", "root"], vec!["root"])
         );
-        // sorted by name here, and the same list
+        // sorted by name here, but the same list
         let back = by_number(&named).expect("accounts");
         assert_eq!(back[0].1.len(), kernels.len());
         let again = by_name(back, &mut Accounts::default()).expect("names");

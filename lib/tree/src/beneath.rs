@@ -1,5 +1,5 @@
-//! Opens files below a folder, never through a link: neither one that was there nor one that somebody puts
-//! there meanwhile leads anywhere else.
+//! Opens files below a folder and never follows a symbolic link, neither one that existed before nor one that somebody
+//! creates meanwhile.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -10,15 +10,15 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-/// A folder below which all paths are; `/` but for tests.
+/// Folder below which all paths lie; `/` except in tests.
 #[derive(Debug)]
 pub struct Beneath {
     root: OwnedFd,
-    /// A path, and where it really is.
+    /// Path, and its real place.
     moved: Option<(String, String)>,
 }
 
-/// A name in an open folder.
+/// Name in an open folder.
 #[derive(Debug)]
 pub struct Place<'p> {
     pub folder: OwnedFd,
@@ -27,7 +27,7 @@ pub struct Place<'p> {
 
 impl Beneath {
     /// # Errors
-    /// The folder cannot be opened, or is a link: others own some of the folders around.
+    /// The folder cannot be opened, or is a link: others own some of the folders above it.
     pub fn new(root: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = open(root, flags, Mode::empty())?;
@@ -36,43 +36,43 @@ impl Beneath {
     }
 
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn try_clone(&self) -> io::Result<Self> {
         let (root, moved) = (self.root.try_clone()?, self.moved.clone());
         Ok(Self { root, moved })
     }
 
-    /// The same, with one path and what is below it at another place.
+    /// Clones the folder with one path, and everything below it, at another place.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn moved(&self, path: &str, place: &str) -> io::Result<Self> {
         let moved = Some((path.to_owned(), place.to_owned()));
         let root = self.root.try_clone()?;
         Ok(Self { root, moved })
     }
 
-    /// A folder, for reading.
+    /// Opens a folder for reading.
     ///
     /// # Errors
-    /// The kernel's; a link anywhere on the way is ELOOP.
+    /// The kernel's error; a link anywhere in the path is ELOOP.
     pub fn folder(&self, path: &str) -> io::Result<OwnedFd> {
         self.open(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
-    /// A file, for reading. A pipe or a device does not block; [`Stat`] tells what it is.
+    /// Opens a file for reading. A pipe or a device does not block; [`Stat`] tells its type.
     ///
     /// # Errors
-    /// The kernel's; a link anywhere on the way is ELOOP.
+    /// The kernel's error; a link anywhere in the path is ELOOP.
     pub fn file(&self, path: &str) -> io::Result<File> {
         self.open(path, OFlags::RDONLY | OFlags::NONBLOCK)
             .map(File::from)
     }
 
-    /// The folder that a path is in, and its name there.
+    /// Opens the folder that contains a path, and returns the name within it.
     ///
     /// # Errors
-    /// The kernel's; a link anywhere on the way is ELOOP.
+    /// The kernel's error; a link anywhere in the path is ELOOP.
     pub fn place<'p>(&'p self, path: &'p str) -> io::Result<Place<'p>> {
         let moved = self.moved.as_ref().filter(|(from, _)| from == path);
         let path = moved.map_or(path, |(_, to)| to);
@@ -84,10 +84,10 @@ impl Beneath {
         Ok(Place { folder, name })
     }
 
-    /// Removes a file or a link right below the folder.
+    /// Removes a file or a link directly below the folder.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match name.contains('/') {
             true => Err(io::ErrorKind::InvalidInput.into()),
@@ -95,10 +95,10 @@ impl Beneath {
         }
     }
 
-    /// What is there; None: nothing.
+    /// Status of a path; None if it does not exist.
     ///
     /// # Errors
-    /// The kernel's, but for a path that does not exist.
+    /// The kernel's error, except for a path that does not exist.
     pub fn stat(&self, path: &str) -> io::Result<Option<Stat>> {
         let place = match self.place(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -117,8 +117,8 @@ impl Beneath {
         }
     }
 
-    // Name by name, as openat2 would do at once: a unit with RestrictSUIDSGID= has no openat2, whose flags no filter of
-    // system calls can see.
+    // Opens name by name. openat2 would do so in one call, but a unit with RestrictSUIDSGID= has no openat2, because a
+    // filter of system calls cannot see its flags.
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let path = self.real(path);
         let mut names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
@@ -134,12 +134,12 @@ impl Beneath {
     }
 }
 
-/// Opens what has that name in a folder; a link is ELOOP.
+/// Opens a name in a folder; a link is ELOOP.
 fn open_name(folder: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = openat(folder, name, flags, Mode::empty());
     opened.map_err(|errno| match errno {
-        // of a link, where a folder was asked for
+        // the kernel returns ENOTDIR for a link if a folder was asked for
         Errno::NOTDIR if is_link(folder, name) => Errno::LOOP,
         errno => errno,
     })
@@ -151,10 +151,10 @@ fn is_link(folder: BorrowedFd<'_>, name: &str) -> bool {
 }
 
 impl Place<'_> {
-    /// What is there, a link itself; None: nothing.
+    /// Status of the name, of a link itself; None if it does not exist.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn stat(&self) -> io::Result<Option<Stat>> {
         match statat(&self.folder, self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),

@@ -4,12 +4,12 @@ use globset::{GlobSet, GlobSetBuilder};
 
 use crate::config::{Sync, Tree, glob};
 
-/// Its name, which no other tree may have.
+/// Name of this tree, which no other tree may have.
 pub const NAME: &str = "spared";
 pub const FOLDER: &str = "/etc/spared";
-/// Opts in to a configuration of the peer, so it is no part of one.
+/// File that opts in to the peer's configuration, and so is not part of the tree.
 const OPT_IN: &str = "/etc/spared/plugins/files-root.toml";
-/// Names that do not end in ".toml": a pattern cannot say no to a word.
+/// Patterns that match all names that do not end in ".toml": a glob cannot negate a word.
 const OTHERS: [&str; 9] = [
     "*[!l]",
     "*[!m]l",
@@ -22,7 +22,7 @@ const OTHERS: [&str; 9] = [
     "????",
 ];
 
-/// spared.toml and the plugins' files; keys, secrets and programs beside them are each node's own.
+/// The tree of spared.toml and the plugins' files. Keys, secrets and programs in the same folder belong to each node.
 pub fn tree() -> Tree {
     let exclude: Vec<String> = [OPT_IN]
         .iter()
@@ -48,14 +48,15 @@ impl Tree {
         self.name == NAME
     }
 
-    /// Words of *apply*. Unless somebody insists, the daemon refuses to remove addresses of an active group.
+    /// Command `apply` with its arguments. Unless the user insists, the daemon refuses to remove addresses of an active
+    /// group.
     pub fn apply_words(&self, insists: bool) -> Vec<String> {
         let anyway = (insists && self.is_builtin()).then(|| "--anyway".to_owned());
         self.apply.iter().cloned().chain(anyway).collect()
     }
 }
 
-// Patterns of this file: one that cannot be read would leave nothing out, which the test sees.
+// Builds a set from the patterns of this file. An invalid one would exclude nothing, which the test detects.
 fn patterns(exclude: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
     for glob in exclude.iter().filter_map(|it| glob(it).ok()) {

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Entry, Kind, Manifest};
 
-/// What is different about an entry.
+/// Kind of difference of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     Added,
     Removed,
-    /// A file became a folder or a link, or the other way round.
+    /// A file became a folder or a link, or vice versa.
     Kind,
     /// Another content, or another target of a link.
     Content,
@@ -25,7 +25,7 @@ pub struct Change {
     pub what: What,
 }
 
-/// What turns `old` into `new`, sorted by path.
+/// Changes that turn `old` into `new`, sorted by path.
 pub fn compare(old: &Manifest, new: &Manifest) -> Vec<Change> {
     let mut changes = Vec::new();
     let (mut old, mut new) = (old.entries.iter().peekable(), new.entries.iter().peekable());

@@ -1,4 +1,4 @@
-//! The file files.toml; *spared-files*(5) is the manual of every key.
+//! Reads files.toml; *spared-files*(5) is the manual of every key.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,40 +14,40 @@ const NAME_MAX: usize = 40;
 const EVERY_MIN: Duration = Duration::from_secs(60);
 const EVERY_MAX: Duration = Duration::from_secs(30 * 86_400);
 
-/// When a tree follows.
+/// Condition on which a tree is replicated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sync {
-    /// When somebody asks for it.
+    /// On request.
     #[default]
     Ask,
-    /// As its files change.
+    /// When its files change.
     Change,
     Every(Duration),
 }
 
-/// One `[[tree]]`.
+/// Configuration of one `[[tree]]`.
 #[derive(Clone, Debug)]
 pub struct Tree {
     pub name: String,
     /// Absolute paths of files and folders, sorted.
     pub paths: Vec<String>,
-    /// Patterns of what stays as it is on each node.
+    /// Patterns of files that each node keeps as they are.
     pub exclude: Vec<String>,
     pub(crate) excluded: GlobSet,
     pub sync: Sync,
-    /// Group whose active node sends the tree by itself; None: the node that is active in all groups.
+    /// Group whose active node sends the tree without a request; None: the node that is active in all groups.
     pub group: Option<String>,
     /// Command that must succeed with the new files before they are in place.
     pub check: Vec<String>,
-    /// Command that makes them work.
+    /// Command that puts the new files into effect.
     pub apply: Vec<String>,
     /// Number of earlier states to keep.
     pub keep: usize,
-    /// Its only path is a symbolic link, and is switched by that.
+    /// True if the only path of the tree is a symbolic link, which is switched as a whole.
     pub by_link: bool,
 }
 
-/// The whole file.
+/// Contents of files.toml.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// This node's name.
@@ -73,7 +73,7 @@ impl Settings {
 }
 
 impl Tree {
-    /// The configured path that a path is or is below.
+    /// Configured path that equals a path or contains it.
     pub fn top_of(&self, path: &str) -> Option<&str> {
         let is_top = |top: &&String| {
             let below = path.strip_prefix(top.as_str());
@@ -82,8 +82,8 @@ impl Tree {
         self.paths.iter().find(is_top).map(String::as_str)
     }
 
-    /// Whether a path stays as it is. A pattern with a slash is compared with the whole path, another one with
-    /// each name on the way to it.
+    /// True if a path stays as it is on each node. A pattern with a slash is compared with the whole path, any other
+    /// pattern with each name in the path below the configured one.
     pub fn excludes(&self, path: &str) -> bool {
         let Some(top) = self.top_of(path) else {
             return true;
@@ -100,7 +100,7 @@ impl Tree {
         false
     }
 
-    /// Hash of what belongs to the tree: nodes that do not agree in it exchange nothing.
+    /// Hash of the paths and patterns of the tree: nodes with different ones exchange nothing.
     pub fn scope(&self) -> Hash {
         let of = |texts: &[String]| texts.join("\n");
         let lines = [of(&self.paths), of(&self.exclude)];
@@ -108,7 +108,7 @@ impl Tree {
     }
 }
 
-/// Reads the file; None where `config` has noted faults that leave nothing to return.
+/// Reads the file; None if `config` has noted faults that leave nothing to return.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let sections = root.sections("tree");
@@ -250,7 +250,7 @@ fn overlaps(one: &str, other: &str) -> bool {
     is_within(one, other) || is_within(other, one)
 }
 
-/// A pattern of `exclude`.
+/// Parses a pattern of `exclude`.
 pub(crate) fn glob(pattern: &str) -> Result<Glob, globset::Error> {
     GlobBuilder::new(pattern).literal_separator(true).build()
 }

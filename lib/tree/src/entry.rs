@@ -23,7 +23,7 @@ pub struct Access {
     pub mode: u32,
     /// Name of the account; `#1000` for a number without a name.
     pub owner: String,
-    /// Name of the group, likewise.
+    /// Name of the group; `#1000` for a number without a name.
     pub group: String,
     /// Attributes of users and POSIX access lists, sorted by name.
     #[serde(deserialize_with = "few")]
@@ -44,8 +44,8 @@ pub struct Entry {
     pub path: String,
     pub kind: Kind,
     pub access: Access,
-    /// Time of the last change of the content, in seconds and nanoseconds since 1970. It travels with
-    /// the content, and is no difference by itself.
+    /// Time of the last change of the content, in seconds and nanoseconds since 1970. It is sent with the content, and
+    /// does not count as a difference.
     pub modified: (i64, u32),
 }
 
@@ -56,7 +56,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Hash of everything but the times.
+    /// Hash of everything except the times.
     pub fn digest(&self) -> Hash {
         let mut hasher = Hasher::default();
         let mut bytes = Vec::new();
@@ -74,9 +74,9 @@ impl Manifest {
     }
 
     /// # Errors
-    /// The bytes are no manifest.
+    /// The bytes are not a manifest.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        // few bytes in a message can be many in memory
+        // a few bytes in a message can take much memory
         let count = postcard::take_from_bytes::<u64>(bytes).map_or(0, |(count, _)| count);
         if count > FILES_MAX as u64 {
             return Err(format!("{count} files, allowed {FILES_MAX}"));
@@ -96,7 +96,7 @@ impl Manifest {
         at.ok().and_then(|at| self.entries.get(at))
     }
 
-    /// Sizes of all contents, each once.
+    /// Sizes in bytes of all contents, each content once.
     pub fn contents(&self) -> BTreeMap<Hash, u64> {
         let content = |entry: &Entry| match entry.kind {
             Kind::File { size, hash } => Some((hash, size)),
@@ -105,13 +105,13 @@ impl Manifest {
         self.entries.iter().filter_map(content).collect()
     }
 
-    /// Number of entries that are no folders.
+    /// Number of entries that are not folders.
     pub fn files(&self) -> usize {
         let files = self.entries.iter().filter(|it| it.kind != Kind::Folder);
         files.count()
     }
 
-    /// Size of all files.
+    /// Size of all files in bytes.
     pub fn bytes(&self) -> u64 {
         let size = |entry: &Entry| match entry.kind {
             Kind::File { size, .. } => size,
@@ -129,7 +129,7 @@ impl Hash {
         hasher.end()
     }
 
-    /// Name of a file that holds this content.
+    /// File name for this content.
     pub fn name(&self) -> String {
         let mut name = String::with_capacity(64);
         for byte in self.0 {
@@ -139,7 +139,7 @@ impl Hash {
     }
 }
 
-/// At most [`XATTRS_MAX`] attributes: more are refused before they are in memory.
+/// Reads at most [`XATTRS_MAX`] attributes: more are refused before they are in memory.
 fn few<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
     struct Few;
 
@@ -165,7 +165,7 @@ fn few<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<(String, Vec<u8>)>, D::Er
     from.deserialize_seq(Few)
 }
 
-/// The first 6 digits.
+/// First 6 hexadecimal digits.
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = self.0.iter().take(3);
@@ -200,7 +200,7 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    /// So many of something, and nothing after that.
+    /// Encodes `count` copies of a value, and nothing after them.
     fn many<T: Serialize + Clone>(one: T, count: usize) -> Vec<u8> {
         postcard::to_stdvec(&vec![one; count]).expect("small")
     }
@@ -233,7 +233,7 @@ mod tests {
         };
         assert!(Manifest::decode(&many(with(XATTRS_MAX), 1)).is_ok());
         assert!(Manifest::decode(&many(with(XATTRS_MAX + 1), 1)).is_err());
-        // a count that lies
+        // a count that is too large
         assert!(Manifest::decode(&[0xff, 0xff, 3]).is_err());
     }
 }

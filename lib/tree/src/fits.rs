@@ -1,7 +1,7 @@
-//! Whether a manifest may be put in place here: it comes from another machine.
+//! Decides whether a manifest may be put in place here: it comes from another machine.
 //!
-//! Both halves ask it: the one that talks to the peer, to refuse early; the one that is root, because it
-//! trusts nobody.
+//! Both halves check it: the half that talks to the peer, to refuse early, and the half that is root, because it trusts
+//! no input.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::acl;
 use crate::config::Tree;
 use crate::{Entry, Kind, MANIFEST_MAX, Manifest};
 
-/// Files, folders and links of a tree.
+/// Maximum number of files, folders and links in a tree.
 pub const FILES_MAX: usize = 50_000;
-/// Bytes of a tree.
+/// Maximum size of a tree in bytes.
 pub const BYTES_MAX: u64 = 4 << 30;
 
 const PATH_MAX: usize = 4095;
@@ -21,10 +21,10 @@ pub(crate) const XATTRS_MAX: usize = 32;
 const XATTR_BYTES_MAX: usize = 64 << 10;
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
-/// The prefix and suffix of names that the root half gives to files that it prepares.
+/// Prefix and suffix of the names of files that the root half prepares.
 const OURS: (&str, &str) = (".", ".spared");
 
-/// Why a manifest is refused: the path, cut to a printable length, and a reason.
+/// Refusal of a manifest: the path, cut to a printable length, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub path: String,
@@ -67,7 +67,7 @@ pub fn fits(manifest: &Manifest, tree: &Tree) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether a name is one of the root half's own, of a file that is being prepared.
+/// True if a name is one that the root half gives to a file that it prepares.
 pub fn is_ours(name: &str) -> bool {
     let inner = name.strip_prefix(OURS.0);
     inner.is_some_and(|it| it.len() > OURS.1.len() && it.ends_with(OURS.1))
@@ -167,8 +167,8 @@ fn is_account(name: &str) -> bool {
     !name.is_empty() && name.len() <= ACCOUNT_MAX && name.chars().all(fits)
 }
 
-/// Whether an extended attribute is part of a tree. Those of the kernel's security modules belong to the
-/// node: a capability on a file, for one, would be a right.
+/// True if an extended attribute is part of a tree. Attributes of the kernel's security modules belong to the node: a
+/// capability on a file, for example, would be a right.
 pub fn travels(xattr: &str) -> bool {
     let is_list = matches!(
         xattr,
@@ -178,7 +178,7 @@ pub fn travels(xattr: &str) -> bool {
     (is_list || is_users) && !xattr.contains('\0')
 }
 
-/// A text of the peer as it may stand in a message.
+/// Text of the peer in printable form, for a message.
 fn shown(text: &str) -> String {
     const SHOWN_MAX: usize = 120;
     let plain = |c: char| if c.is_control() { '?' } else { c };
@@ -269,7 +269,7 @@ mod tests {
         }
         let long = format!("/etc/fw/{}", "n".repeat(4096));
         assert!(refused(vec![folder(), entry(&long, file())]).len() < 300);
-        // through a link, or a folder that nobody listed
+        // through a link, or a folder that is not in the manifest
         refused(vec![
             entry("/etc/fw", link("/root")),
             entry("/etc/fw/a", file()),

@@ -1,4 +1,4 @@
-//! Trees of files: what the two halves of the plugin `files` share, and `sparectl files diff`.
+//! Trees of files: code shared by the two halves of the plugin `files`, and by `sparectl files diff`.
 //!
 //! | file | holds |
 //! |---|---|
@@ -6,12 +6,12 @@
 //! | `config.rs` | the file files.toml, which both halves read |
 //! | `acl.rs` | access lists with accounts by name |
 //! | `entry.rs` | a manifest: every file, folder and link of a tree |
-//! | `fits.rs` | whether a manifest of the peer may be put in place here |
+//! | `fits.rs` | the decision whether a manifest of the peer may be put in place here |
 //! | `compare.rs` | the differences of two manifests |
 //! | `beneath.rs` | opening files of a tree without following a link |
 //! | `scan.rs` | reading the manifest of a tree from the disk |
-//! | `own.rs` | lines of a file that are one node's own |
-//! | `scope.rs` | what belonged to a tree at some time |
+//! | `own.rs` | lines of a file that belong to one node |
+//! | `scope.rs` | the paths and patterns of a tree at an earlier time |
 //! | `local.rs` | messages between the two halves |
 
 #![forbid(unsafe_code)]
@@ -37,8 +37,8 @@ pub use fits::{BYTES_MAX, FILES_MAX, Refused, fits, is_ours, travels};
 pub use scan::{Fault, Scanner, xattrs};
 pub use scope::Scope;
 
-/// Longest encoded manifest: [`FILES_MAX`] entries of 300 bytes each, and more than enough for less.
+/// Maximum length of an encoded manifest, in bytes: [`FILES_MAX`] entries of 300 bytes each.
 pub const MANIFEST_MAX: usize = 16 << 20;
 
-/// Largest content that `sparectl files diff` shows.
+/// Maximum size of a content that `sparectl files diff` shows, in bytes.
 pub const SHOWN_MAX: u64 = 256 << 10;

@@ -1,31 +1,31 @@
 //! Messages between the two halves of a node.
 //!
-//! The half that talks to the peer opens no file of a tree. It asks the root half for the manifest and for
-//! contents, by the name of a tree and a hash, never by a path; what it received from the peer lies in its own
-//! folder, from where the root half takes it.
+//! The half that talks to the peer opens no file of a tree. It requests the manifest and contents from the root half by
+//! the name of a tree and a hash, never by a path. It stores what it receives from the peer in its own folder, from
+//! where the root half takes it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Hash;
 
-/// Name of the plugin that talks to the peer, and of its folder beside the root half's.
+/// Name of the plugin that talks to the peer, and of its folder, which is next to the root half's.
 pub const FILES: &str = "files";
 pub const ROOT: &str = "files-root";
-/// Folder in the folder of `files` with a file for each content, named by its hash, and for the manifest.
+/// Folder within the folder of `files`, with a file for each content, named by its hash, and one for the manifest.
 pub const STAGE: &str = "stage";
 /// Bytes of a content or a manifest in one message.
 pub const PIECE: usize = 48 << 10;
 
-/// From `files`. Each has one answer with its ticket, but for a manifest in parts.
+/// Request from `files`. Each has one answer with its ticket, except that a manifest comes in several parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// The manifest of a tree as it is now, unless it has this digest.
+    /// Requests the manifest of a tree as it is now, unless it has this digest.
     Scan {
         ticket: u64,
         tree: String,
         known: Option<Hash>,
     },
-    /// A piece of a content of the last scan.
+    /// Requests a piece of a content of the last scan.
     Read {
         ticket: u64,
         tree: String,
@@ -39,34 +39,34 @@ pub enum Request {
         manifest: Hash,
         /// Digest of the tree as it is now.
         expected: Hash,
-        /// Where it comes from, for the log of the tree.
+        /// Origin of the manifest, for the log of the tree.
         origin: String,
-        /// Seconds after which it goes back unless it is confirmed; 0: it stays.
+        /// Seconds after which the old tree is restored unless the new one is confirmed; 0: the new one stays.
         confirm_s: u32,
-        /// It is checked, and not put in place.
+        /// True if the manifest is only checked, and not put in place.
         only_check: bool,
-        /// Of spared's own configuration: the daemon may remove addresses of an active group.
+        /// For spared's own configuration: true if the daemon may remove addresses of an active group.
         insists: bool,
     },
-    /// Checks and applies spared's own configuration as it is here; what was in force before can come back.
+    /// Checks and applies spared's own configuration as it is here; the configuration in force before can be restored.
     Apply {
         ticket: u64,
         confirm_s: u32,
         only_check: bool,
         insists: bool,
     },
-    /// What waits for a confirmation goes back now.
+    /// Restores now the state before a change that waits for a confirmation.
     GoBack { ticket: u64, tree: String },
-    /// A tree that waits for it stays; None: every one that does.
+    /// Confirms a tree that waits for it, so that it stays; None: every such tree.
     Confirm { ticket: u64, tree: Option<String> },
-    /// Puts an earlier state back.
+    /// Restores an earlier state.
     Back {
         ticket: u64,
         tree: String,
         state: u64,
         insists: bool,
     },
-    /// The states that there are.
+    /// Requests the list of kept states.
     Log { ticket: u64, tree: String },
 }
 
@@ -85,10 +85,10 @@ impl Request {
     }
 }
 
-/// From `files-root`.
+/// Answer or message from `files-root`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// A piece of a manifest or of a content.
+    /// Piece of a manifest or of a content.
     Piece {
         ticket: u64,
         bytes: Vec<u8>,
@@ -98,12 +98,12 @@ pub enum Answer {
     Unchanged {
         ticket: u64,
     },
-    /// What was done, or a sentence why nothing was.
+    /// Result of a command, or a sentence with the reason why nothing was done.
     Done {
         ticket: u64,
         result: Result<Finished, String>,
     },
-    /// Before the answer to each `Scan`: seconds after which the tree goes back unless it is confirmed.
+    /// Sent before the answer to each `Scan`: seconds after which the tree is restored unless it is confirmed.
     Waits {
         tree: String,
         left_s: Option<u32>,
@@ -112,36 +112,36 @@ pub enum Answer {
         ticket: u64,
         states: Vec<StateInfo>,
     },
-    /// Something that happened by itself, such as the end of an interrupted change.
+    /// Event without a request, such as the end of an interrupted change.
     Event {
         tree: String,
         text: String,
     },
-    /// Before the answer to each `Scan` of a tree with `exclude`: folders that cannot be removed, as they hold something
-    /// that is excluded, and its name. Not all if they are too many for a message.
+    /// Sent before the answer to each `Scan` of a tree with `exclude`: folders that cannot be removed because they
+    /// contain an excluded file, and the file's name. The list is cut if it does not fit a message.
     Holding {
         tree: String,
         folders: Vec<(String, String)>,
     },
 }
 
-/// How a command ended that succeeded: programs decide by this, never by the sentence beside it.
+/// Outcome of a command that succeeded: programs decide by it, never by the accompanying sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangeOutcome {
-    /// Files, or the configuration in force, are others now.
+    /// The files, or the configuration in force, were changed.
     Changed,
-    /// All was so already.
+    /// Everything was already as requested.
     Same,
     /// The check accepts it; nothing was changed.
     Checked,
-    /// What would change is listed.
+    /// The changes that would be made are listed.
     Listed,
     Confirmed,
-    /// An earlier state is in place again.
+    /// An earlier state was restored.
     Back,
 }
 
-/// A command that succeeded, with what it says to people.
+/// Successful command, with its text for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     pub outcome: ChangeOutcome,
@@ -149,7 +149,7 @@ pub struct Finished {
 }
 
 impl ChangeOutcome {
-    /// The word of rows.
+    /// Word for the outcome in rows.
     pub fn word(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -175,15 +175,16 @@ impl Finished {
     }
 }
 
-/// Between the sentence of a reason and what a program said, which may hold secrets of the files: that is only for those who asked.
+/// Separator between a reason and a program's output, which may hold secrets of the files and is only for the
+/// requester.
 pub const OUTPUT: char = '\n';
 
-/// A reason as it may be logged and shown to everybody: without what programs said.
+/// Reason in a form that may be logged and shown to everybody: without the output of programs.
 pub fn without_output(why: &str) -> &str {
     why.split(OUTPUT).next().unwrap_or_default()
 }
 
-/// A reason, and what became of the way back: that is for those, too, who may not read what programs said.
+/// Reason, and the result of the restore, which is also for those who may not read the output of programs.
 pub fn and_on_the_way_back(why: &str, again: &str) -> String {
     let (reason, said) = why.split_once(OUTPUT).unwrap_or((why, ""));
     let (again, said_again) = again.split_once(OUTPUT).unwrap_or((again, ""));
@@ -195,32 +196,32 @@ pub fn and_on_the_way_back(why: &str, again: &str) -> String {
     all
 }
 
-/// All of a reason in one line, for those who may read the files.
+/// Whole reason in one line, for those who may read the files.
 pub fn with_output(why: &str) -> String {
     why.replace(OUTPUT, ": ")
 }
 
-/// A state of a tree that can be put back.
+/// State of a tree that can be restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateInfo {
     pub number: u64,
-    /// Seconds since 1970 when it was kept.
+    /// Time when it was kept, in seconds since 1970.
     pub kept_s: u64,
-    /// What replaced it.
+    /// Reason why it was replaced.
     pub why: String,
     pub digest: Hash,
     pub files: u64,
-    /// Whether the tree is so now.
+    /// True if the tree is in this state now.
     pub is_present: bool,
 }
 
-/// Bytes of a message; empty if it does not fit one.
+/// Encodes a message; empty if it is too long for one.
 pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
     postcard::to_stdvec(message).unwrap_or_default()
 }
 
 /// # Errors
-/// The bytes are no such message.
+/// The bytes are not such a message.
 pub fn decode<'m, M: Deserialize<'m>>(bytes: &'m [u8]) -> Result<M, String> {
     match postcard::take_from_bytes(bytes) {
         Ok((message, [])) => Ok(message),

@@ -1,41 +1,41 @@
-//! Values of one node in a file that is the same on both but for them.
+//! Values that belong to one node, in a file that is otherwise the same on both nodes.
 //!
-//! A line that contains `spared: own NAME`, as a comment of whatever the file is written in, is a mark: the line
-//! after it is the node's own. It never leaves the node. What is hashed, compared and sent is the file without
-//! these lines; a file without a mark is bytes.
+//! A line that contains `spared: own NAME`, as a comment in the file's own syntax, is a mark: the line after it belongs
+//! to the node and never leaves it. The file without these lines is hashed, compared and sent. A file without a mark is
+//! handled as plain bytes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Largest file that can have marks.
+/// Maximum size in bytes of a file that can have marks.
 pub const MARKED_MAX: u64 = 1 << 20;
 const MARK: &[u8] = b"spared: own ";
 const NAME_MAX: usize = 40;
 
-/// One line of this node, with its end.
+/// Line that belongs to this node, with its line end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
-/// A file with marks.
+/// File with marks, in its two parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// What both nodes have of it.
+    /// Part of the file that both nodes have.
     pub both: Vec<u8>,
-    /// What only this one has.
+    /// Lines that only this node has.
     pub own: Vec<Line>,
 }
 
-/// The lines of this node in each file of a tree that has some, by path.
+/// Lines of this node in each file of a tree, by path; files without such lines are left out.
 pub type Own = BTreeMap<String, Vec<Line>>;
 
-/// A file of this node in its two parts. None: it has no mark.
+/// Splits a file of this node into its two parts. None: it has no mark.
 ///
 /// # Errors
-/// A mark is there twice, or has no line after it.
+/// A mark appears twice, or has no line after it.
 pub fn split(file: &[u8]) -> Result<Option<Split>, String> {
     if !may_have_marks(file) {
         return Ok(None);
@@ -56,11 +56,11 @@ pub fn split(file: &[u8]) -> Result<Option<Split>, String> {
     Ok((!own.is_empty()).then_some(Split { both, own }))
 }
 
-/// What both nodes have of a file, with the lines of this node after their marks. None: it has no mark.
+/// Joins the part that both nodes have with the lines of this node after their marks. None: it has no mark.
 ///
 /// # Errors
-/// This node has no line for a mark, a mark is there twice, or the file would be too large to have marks, so that
-/// the next look would take the lines of this node for those of both.
+/// This node has no line for a mark, a mark appears twice, or the file would be too large to have marks, so that
+/// the next scan would take the lines of this node for lines of both.
 pub fn join(both: &[u8], own: &[Line]) -> Result<Option<Vec<u8>>, String> {
     if !may_have_marks(both) {
         return Ok(None);
@@ -81,7 +81,7 @@ pub fn join(both: &[u8], own: &[Line]) -> Result<Option<Vec<u8>>, String> {
             ));
         };
         file.extend_from_slice(&own.bytes);
-        // the last line of this node's file may have had no end
+        // the last line of this node's file may have had no line end
         if !own.bytes.ends_with(b"\n") {
             file.push(b'\n');
         }
@@ -105,7 +105,7 @@ fn fits(size: usize) -> bool {
     u64::try_from(size).is_ok_and(|it| it <= MARKED_MAX)
 }
 
-/// The name in a mark.
+/// Name in a mark.
 fn name_of(line: &[u8]) -> Option<String> {
     let at = line.windows(MARK.len()).position(|it| it == MARK)?;
     let rest = line.get(at + MARK.len()..)?;
@@ -166,7 +166,7 @@ mod tests {
         ] {
             split(text.as_bytes()).expect_err(text);
         }
-        // of a peer: a mark that this node has no line for, and one without an end
+        // from a peer: a mark that this node has no line for, and a mark without a line after it
         let own = [Line {
             name: "a".to_owned(),
             bytes: b"1\n".to_vec(),

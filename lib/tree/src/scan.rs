@@ -1,8 +1,8 @@
 //! Reads the manifest of a tree from the disk.
 //!
-//! A file is opened again only if its size, its times or its inode changed since: one look at each name tells that
-//! a tree is as it was. A file that changes while it is read is read again; one that never rests is a fault, not
-//! half of a content.
+//! A file is opened again only if its size, its times or its inode changed: a `stat` of each name shows that a tree is
+//! unchanged. A file that changes while it is read is read again. A file that keeps changing is a fault; half of a
+//! content is never used.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -23,35 +23,35 @@ use crate::{Access, Accounts, Beneath, Entry, Hash, Hasher, Kind, Manifest};
 const TRIES: usize = 3;
 const DEPTH_MAX: usize = 64;
 const XATTR_MAX: usize = 64 << 10;
-/// Resolution of the times of files, on file systems that have nanoseconds, and on others.
+/// Resolution of file times on file systems with nanoseconds, and on others.
 const TICK: Duration = Duration::from_millis(20);
 const TICK_COARSE: Duration = Duration::from_secs(2);
 
-/// Why a tree cannot be read.
+/// Reason why a tree cannot be read.
 #[derive(Debug)]
 pub struct Fault {
     pub path: String,
     pub why: String,
 }
 
-/// Reads trees, and remembers files that it has read.
+/// Scanner that reads trees, and remembers the files that it has read.
 #[derive(Debug, Default)]
 pub struct Scanner {
     accounts: Accounts,
     known: HashMap<String, Known>,
     written: HashMap<String, Written>,
-    /// Folders that hold something excluded, with its name, as they were at the last look.
+    /// Folders that contain an excluded file, with its name, as of the last scan.
     holding: BTreeMap<String, String>,
 }
 
-/// A file whose content was hashed when it was written: device, inode, size and time of the content.
+/// File whose content was hashed when it was written: device, inode, size and time of the content.
 #[derive(Debug)]
 struct Written {
     print: (u64, u64, u64, (i64, u64)),
     hash: Hash,
 }
 
-/// A file that was read.
+/// File that was read.
 #[derive(Debug)]
 struct Known {
     print: Print,
@@ -59,7 +59,7 @@ struct Known {
     own: Vec<Line>,
 }
 
-/// What changes with the content of a file: device, inode, size, times of content and of inode.
+/// Values that change with the content of a file: device, inode, size, times of content and of inode.
 type Print = (u64, u64, u64, (i64, u64), (i64, u64));
 
 struct Walk<'w> {
@@ -74,7 +74,7 @@ struct Walk<'w> {
 
 impl Scanner {
     /// # Errors
-    /// The first file that cannot be read as it is, or `stop` was set.
+    /// The first file that cannot be read, or `stop` was set.
     pub fn scan(
         &mut self,
         beneath: &Beneath,
@@ -94,12 +94,12 @@ impl Scanner {
         };
         let walked = tree.paths.iter().try_for_each(|top| walk.top(top));
         let (mut entries, files) = (walk.entries, walk.files);
-        // numbers of inodes are used again
+        // inode numbers are used again
         self.written.clear();
         walked?;
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let manifest = Manifest { entries };
-        // more are known than there are: some are gone
+        // more files are known than exist: some were removed
         if self.known.len() > files {
             let is_of_it = |path: &str| tree.top_of(path).is_some();
             self.known
@@ -108,11 +108,11 @@ impl Scanner {
         Ok(manifest)
     }
 
-    /// Takes the hash of a file that was just written for this path: the next look, and only that, does not read it if nobody has
-    /// changed it since.
+    /// Notes the hash of a file that was just written for this path. Only the next scan uses it, instead of reading the
+    /// file, if nobody has changed the file since.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn wrote(&mut self, path: &str, file: &File, hash: Hash) -> io::Result<()> {
         let (device, inode, size, modified, _) = print(&fstat(file)?);
         let print = (device, inode, size, modified);
@@ -121,7 +121,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Lines of this node in the files of a tree, as they were at the last look.
+    /// Lines of this node in the files of a tree, as of the last scan.
     pub fn own(&self, tree: &Tree) -> Own {
         let known = self.known.iter().filter(|(_, it)| !it.own.is_empty());
         let of_tree = known.filter(|(path, _)| tree.top_of(path).is_some());
@@ -129,7 +129,7 @@ impl Scanner {
         lines.collect()
     }
 
-    /// Folders of a tree that cannot be removed, as they hold something that is excluded, and its name.
+    /// Folders of a tree that cannot be removed because they contain an excluded file, and the file's name.
     pub fn holding(&self, tree: &Tree) -> Vec<(String, String)> {
         let of_tree = self
             .holding
@@ -140,7 +140,7 @@ impl Scanner {
             .collect()
     }
 
-    /// Whether a file had lines of this node at the last look.
+    /// True if a file had lines of this node at the last scan.
     pub fn has_own(&self, path: &str) -> bool {
         self.known.get(path).is_some_and(|it| !it.own.is_empty())
     }
@@ -228,7 +228,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A file that is as it was when it was read.
+    /// Returns the remembered entry of a file that has not changed since it was read.
     fn as_known(&mut self, path: &str, stat: &Stat) -> io::Result<Option<Entry>> {
         let scanner = &mut *self.scanner;
         let known = scanner.known.get(path);
@@ -236,7 +236,7 @@ impl Walk<'_> {
             return Ok(None);
         };
         let mut entry = known.entry.clone();
-        // an account may have another name by now
+        // the account may have another name by now
         entry.access.owner = scanner.accounts.user(stat.st_uid)?;
         entry.access.group = scanner.accounts.group(stat.st_gid)?;
         if entry
@@ -285,7 +285,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// None if it changed meanwhile.
+    /// Reads a file; None if it changed meanwhile.
     fn read(&mut self, path: &str, file: &File) -> io::Result<Option<Entry>> {
         let stat = fstat(file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -313,7 +313,7 @@ impl Walk<'_> {
             modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
         };
         let known = Known {
-            // within the resolution of its times it can change once more, and they stay
+            // within the resolution of its times the file can change again without changing them
             print: if has_rested { print } else { Print::default() },
             entry: entry.clone(),
             own,
@@ -360,7 +360,7 @@ fn print(stat: &Stat) -> Print {
     (stat.st_dev, stat.st_ino, size, modified, changed)
 }
 
-/// Whether a change from now on would show in the times of a file.
+/// True if a change from now on would change the times of a file.
 fn has_rested(changed: (i64, u32), now: Duration) -> bool {
     let (seconds, nanoseconds) = changed;
     let tick = match nanoseconds {
@@ -375,7 +375,7 @@ fn nanoseconds<N: TryInto<u32>>(number: N) -> u32 {
     number.try_into().unwrap_or(0)
 }
 
-/// Size and hash of what both nodes have of a file, and the lines that are of this one.
+/// Size and hash of the part that both nodes have of a file, and the lines of this node.
 fn content(file: &File, size: u64, stop: &AtomicBool) -> io::Result<(u64, Hash, Vec<Line>)> {
     if size > MARKED_MAX {
         return Ok((size, hash_of(file, stop)?, Vec::new()));
@@ -407,7 +407,7 @@ fn hash_of(mut file: &File, stop: &AtomicBool) -> io::Result<Hash> {
 /// Attributes of a file or folder that are part of a tree.
 ///
 /// # Errors
-/// The kernel's, or there are too many.
+/// The kernel's error, or too many attributes.
 pub fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut names = Vec::with_capacity(XATTR_MAX);
     match flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {

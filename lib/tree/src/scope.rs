@@ -1,4 +1,4 @@
-//! What belongs to a tree: files.toml may say something else of it later.
+//! Paths and patterns that a tree had at an earlier time: files.toml may change them.
 
 use globset::GlobSetBuilder;
 use serde::{Deserialize, Serialize};
@@ -22,10 +22,10 @@ impl From<&Tree> for Scope {
 }
 
 impl Tree {
-    /// The part of it that belonged to it as well when it had this scope.
+    /// Returns the part of the tree that also belonged to it when it had this scope.
     ///
     /// # Errors
-    /// A pattern cannot be read.
+    /// A pattern is invalid.
     pub fn within(&self, scope: &Scope) -> Result<Self, String> {
         let then = self.with(scope.clone())?;
         let pairs = self
@@ -33,7 +33,7 @@ impl Tree {
             .iter()
             .flat_map(|now| then.paths.iter().map(move |then| (now, then)));
         let mut paths: Vec<String> = pairs.filter_map(deeper).cloned().collect();
-        // names on the way to a deeper path may be excluded
+        // a name within a deeper path may be excluded
         paths.retain(|it| !self.excludes(it) && !then.excludes(it));
         // a link is switched as a whole
         paths.retain(|it| !self.by_link || self.paths.contains(it));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is opened below a folder, and that no link leads out of it.
+//! Opens files below a folder, and checks that no link leads out of it.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Trees on a real disk: what is read, what is left out, and what cannot be read.
+//! Scans of trees on a real disk: included files, excluded files, and files that cannot be read.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -76,7 +76,7 @@ fn files_folders_and_links_are_read_with_their_access() {
     assert!(matches!(link, Kind::Link { target } if target == "../other"));
     assert_eq!(manifest.find("/etc/fw/a").unwrap().access.mode, 0o600);
     assert_eq!((manifest.files(), manifest.bytes()), (3, 14));
-    // what is read here may be put in place there
+    // a manifest that was read here may be put in place on the peer
     fits(&manifest, &tree()).unwrap();
     assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
 }
@@ -114,7 +114,7 @@ fn every_kind_of_change_is_found_and_a_touch_is_none() {
     );
     assert_eq!(compare(&new, &new), []);
     assert_ne!(old.digest(), new.digest());
-    // the same second, the same size: the kernel's ctime tells
+    // same second and same size: the kernel's ctime shows the change
     assert_eq!(
         folder.scan(&mut Scanner::default()).unwrap().digest(),
         new.digest()
@@ -134,7 +134,7 @@ fn what_cannot_follow_is_a_fault_and_never_left_out() {
     );
     fs::rename(&pipe, folder.0.join("etc/fw/pipe.local")).unwrap();
     folder.scan(&mut Scanner::default()).unwrap();
-    // a tree that is not where it was said to be
+    // a path of the tree that has become a link
     fs::rename(folder.0.join("etc/fw"), folder.0.join("etc/real")).unwrap();
     fs::write(folder.0.join("etc/real/a"), "").unwrap();
     symlink("real", folder.0.join("etc/fw")).unwrap();
@@ -152,7 +152,7 @@ fn a_file_that_rests_is_not_opened_again() {
     folder.write("etc/fw/a", "content");
     let path = folder.0.join("etc/fw/a");
     let age = |it: &Path| fs::metadata(it).unwrap().accessed().unwrap();
-    // a file system counts an access if the last one was before the last change
+    // a file system updates the access time if the last access was before the last change
     let past = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
     let mut scanner = Scanner::default();
     std::thread::sleep(std::time::Duration::from_millis(50));
@@ -165,7 +165,7 @@ fn a_file_that_rests_is_not_opened_again() {
         .set_times(times)
         .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(50));
-    // its inode changed: this look opens it, and the next one does not
+    // the inode changed: this scan opens the file, and the next one does not
     folder.scan(&mut scanner).unwrap();
     if age(&path) == past {
         eprintln!("skipped: this file system does not count accesses");
@@ -221,7 +221,7 @@ fn a_file_that_was_written_is_not_read_at_the_next_look_unless_somebody_changed_
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(later).unwrap();
     assert_eq!(hash(scanner), Hash::of(b"another"));
-    // a look that does not come to it, and an inode that is used again
+    // a scan that does not reach the file, and an inode that is used again
     write(scanner);
     let away = folder.0.join("away");
     fs::rename(&path, &away).unwrap();
@@ -246,7 +246,7 @@ fn a_file_that_changes_while_it_is_read_is_a_fault_until_it_rests() {
                 std::thread::sleep(Duration::from_micros(50));
             }
         });
-        // a thread that does not run meanwhile appends nothing
+        // a thread that is not scheduled meanwhile appends nothing
         let why = (0..100).find_map(|_| folder.scan(scanner).err());
         is_read.store(true, Ordering::Relaxed);
         why
