@@ -17,15 +17,15 @@ const IFA_LOCAL: u16 = 2;
 const IFA_CACHEINFO: u16 = 6;
 const FOREVER: u32 = u32::MAX;
 
-/// An address of an interface.
+/// Address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     pub index: u32,
     pub address: IpAddr,
     pub prefix: u8,
-    /// IFA_F_*.
+    /// Flags, IFA_F_*.
     pub flags: u32,
-    /// Protocol of whoever added it: [`ADDRESS_PROTOCOL`] is spared, zero is unknown.
+    /// Protocol of the program that added it: [`ADDRESS_PROTOCOL`] is spared, zero is unknown.
     pub protocol: u8,
 }
 
@@ -54,12 +54,12 @@ impl Address {
         })
     }
 
-    /// Whether another IPv4 address of its network comes before it.
+    /// True if another IPv4 address of the same network comes before it.
     pub fn is_secondary(&self) -> bool {
         self.flags & IFA_F_SECONDARY != 0
     }
 
-    /// Whether it is one of spared's.
+    /// True if spared added the address.
     pub fn is_ours(&self) -> bool {
         self.protocol == ADDRESS_PROTOCOL
     }
@@ -83,8 +83,8 @@ impl Requests {
 }
 
 impl Message {
-    /// Adds an address of spared's: without duplicate detection, and for IPv6 deprecated, so that
-    /// the router's own traffic does not use it by default.
+    /// Adds an address of spared: without duplicate detection, and for IPv6 deprecated, so that the router's own
+    /// traffic does not use it by default.
     pub fn add_address(
         index: u32,
         address: IpAddr,
@@ -105,7 +105,7 @@ impl Message {
             attributes.push(attribute(kind, value)?);
         }
         if address.is_ipv6() && !is_link_local(address) {
-            // struct ifa_cacheinfo: preferred and valid lifetime, two time stamps.
+            // struct ifa_cacheinfo: preferred and valid lifetime, two timestamps.
             let lifetimes = [0, FOREVER, 0, 0].map(u32::to_ne_bytes).concat();
             attributes.push(attribute(IFA_CACHEINFO, lifetimes)?);
         }
@@ -123,8 +123,7 @@ impl Message {
     }
 }
 
-/// Dumps both families. Of IPv6 nothing is there in a kernel without it; any other failure leaves a part of the table
-/// unread.
+/// Dumps both families. A kernel without IPv6 has no IPv6 entries; any other failure leaves a part of the table unread.
 pub(crate) fn each_family(mut dump: impl FnMut(RtAddrFamily) -> io::Result<()>) -> io::Result<()> {
     dump(RtAddrFamily::Inet)?;
     dump(RtAddrFamily::Inet6).or_else(|error| match is_unknown_family(&error) {
@@ -133,7 +132,7 @@ pub(crate) fn each_family(mut dump: impl FnMut(RtAddrFamily) -> io::Result<()>) 
     })
 }
 
-/// Whether the kernel has no such family.
+/// True if the error says that the kernel lacks the family.
 fn is_unknown_family(error: &io::Error) -> bool {
     let unknown = [libc::EAFNOSUPPORT, libc::EOPNOTSUPP];
     let errno = error.raw_os_error();
@@ -224,7 +223,7 @@ mod tests {
                 assert_eq!(each_family(failing).is_ok(), is_fine, "{errno}, {family:?}");
             }
         }
-        // the table changes all the time
+        // the table keeps changing
         assert!(!is_unknown_family(&io::Error::other("interrupted")));
     }
 }

@@ -1,4 +1,4 @@
-//! Netlink attributes: walked in borrowed bytes, and written.
+//! Netlink attributes: read from borrowed bytes, and written.
 
 /// The attributes in `bytes`, as (type without flags, payload); ends at the first malformed one.
 pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
@@ -14,28 +14,28 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The payload of the first attribute of a type in `bytes`.
+/// Payload of the first attribute of a type in `bytes`.
 pub fn find_attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     let mut all = attributes(bytes);
     all.find_map(|(found, payload)| (found == kind).then_some(payload))
 }
 
-/// A native-endian number, if the payload is one.
+/// Native-endian 32-bit number; None if the payload has another length.
 pub fn u32_of(payload: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(payload.try_into().ok()?))
 }
 
-/// A big-endian number, as in nfnetlink.
+/// Big-endian 32-bit number, as in nfnetlink.
 pub fn u32_be(payload: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(payload.try_into().ok()?))
 }
 
-/// The same of 64 bits.
+/// Big-endian 64-bit number, as in nfnetlink.
 pub fn u64_be(payload: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(payload.try_into().ok()?))
 }
 
-/// A NUL-terminated text.
+/// NUL-terminated text.
 pub fn text(payload: &[u8]) -> String {
     let end = payload
         .iter()
@@ -63,7 +63,7 @@ pub fn put_nested(out: &mut Vec<u8>, kind: u16, inner: impl FnOnce(&mut Vec<u8>)
     put_in_place(out, kind | NESTED, inner);
 }
 
-/// The length is known behind the value: a set's elements are millions of these, and none is copied.
+/// Appends an attribute and fills in its length afterwards: a set has millions of elements, and none is copied.
 fn put_in_place(out: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     out.extend_from_slice(&[0; 2]);

@@ -5,8 +5,8 @@
 pub const ADDRESS_PROTOCOL: u8 = 0xd5;
 /// Route protocol (`rtm_protocol`) of spared's routes.
 pub const ROUTE_PROTOCOL: u8 = 213;
-/// Route protocol of the node's own routes that follow a role. It differs from the host's, which
-/// removes unknown routes of its own number.
+/// Route protocol of the node's own routes that follow a role. It differs from the daemon's, because the daemon removes
+/// unknown routes of its own protocol.
 pub const FOLLOWING_ROUTE_PROTOCOL: u8 = 214;
 /// Protocol of the routes, and of their rule, into replicated tunnels.
 pub const TUNNEL_ROUTE_PROTOCOL: u8 = 215;

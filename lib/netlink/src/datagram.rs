@@ -13,16 +13,16 @@ use crate::packet::bind_to_device;
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-/// One end of a connection between two hosts on a network of their own.
+/// Addresses and port of a connection between two hosts on a network of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub own: IpAddr,
     pub peer: IpAddr,
-    /// The same on both.
+    /// Port, the same on both hosts.
     pub port: u16,
 }
 
-/// A UDP socket that sends to the peer by this interface and receives nothing; its datagrams may be
+/// Opens a UDP socket that sends to the peer through this interface and receives nothing; its datagrams may be
 /// fragmented.
 pub fn datagram_sender(index: u32, interface: &str, ends: Ends) -> io::Result<OwnedFd> {
     const NEVER: i32 = 0;
@@ -40,7 +40,7 @@ pub fn datagram_sender(index: u32, interface: &str, ends: Ends) -> io::Result<Ow
     Ok(socket)
 }
 
-// The index distinguishes link-local addresses, and has no meaning for others.
+// Address with the interface index for link-local addresses; other addresses need none.
 fn endpoint(index: u32, address: IpAddr, port: u16) -> SocketAddr {
     match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
@@ -50,8 +50,8 @@ fn endpoint(index: u32, address: IpAddr, port: u16) -> SocketAddr {
     }
 }
 
-/// A raw ICMP or ICMPv6 socket that receives answers to echo requests and errors (unreachable, time
-/// exceeded); bound to an interface if one is given.
+/// Opens a raw ICMP or ICMPv6 socket that receives echo replies and errors (unreachable, time exceeded); bound to an
+/// interface if one is given.
 pub fn echo_socket(v6: bool, interface: Option<&str>) -> io::Result<OwnedFd> {
     let (family, protocol): (_, Protocol) = match v6 {
         true => (AddressFamily::INET6, ipproto::ICMPV6),
@@ -72,12 +72,12 @@ pub fn echo_socket(v6: bool, interface: Option<&str>) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-// A set bit blocks a type. RFC 792: echo reply 0, unreachable 3, time exceeded 11.
+// Mask of blocked ICMP types. RFC 792: echo reply 0, unreachable 3, time exceeded 11.
 const fn blocked_v4() -> u32 {
     !(1 << 0 | 1 << 3 | 1 << 11)
 }
 
-// The same for 256 types. RFC 4443: unreachable 1, time exceeded 3, echo reply 129.
+// Mask of blocked ICMPv6 types. RFC 4443: unreachable 1, time exceeded 3, echo reply 129.
 const fn blocked_v6() -> [u32; 8] {
     let mut blocked = [u32::MAX; 8];
     blocked[0] = !(1 << 1 | 1 << 3);

@@ -6,10 +6,10 @@ use std::os::fd::AsRawFd;
 /// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
 pub type Instruction = (u16, u8, u8, u32);
 
-/// Lets nothing in.
+/// Filter that drops everything.
 pub(crate) const NOTHING: [Instruction; 1] = [(0x06, 0, 0, 0)];
 
-/// Attaches a filter. Nobody can change or remove a locked one.
+/// Attaches a filter. A locked filter cannot be changed or removed.
 pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool) -> io::Result<()> {
     let program: Vec<libc::sock_filter> = program
         .iter()
@@ -27,7 +27,7 @@ pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool)
     Ok(())
 }
 
-/// Sets the receive buffer for large messages, beyond the system's limit if this process may.
+/// Sets the send buffer for large messages, beyond the system's limit if this process may.
 pub fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
         .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
@@ -36,7 +36,7 @@ pub fn set_send_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
 /// Number of the socket's network namespace, unique since the kernel started.
 ///
 /// # Errors
-/// Kernels before 5.14 have none.
+/// Kernels before 5.14 have no such number.
 pub fn namespace_cookie(socket: &impl AsRawFd) -> io::Result<u64> {
     let mut cookie = 0u64;
     let mut length = size_of::<u64>() as libc::socklen_t;
@@ -58,8 +58,8 @@ pub fn namespace_cookie(socket: &impl AsRawFd) -> io::Result<u64> {
     }
 }
 
-/// Passes messages not caused by the netlink port `own`, by `nlmsg_pid` at offset 12, and those of the
-/// type `kind`, at offset 4, of every port.
+/// Attaches a filter that passes messages not caused by the netlink port `own`, by `nlmsg_pid` at offset 12, and those
+/// of the type `kind`, at offset 4, of every port.
 pub(crate) fn attach_filter_of_others(
     socket: &impl AsRawFd,
     own: u32,
@@ -69,7 +69,7 @@ pub(crate) fn attach_filter_of_others(
     const LOAD_HALF: u16 = 0x28;
     const JUMP_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    // the program loads in network order a number that the kernel wrote in its own
+    // the program loads in network byte order a number that the kernel wrote in host order
     let program = [
         (LOAD_HALF, 0, 0, 4),
         (JUMP_EQUAL, 3, 0, u32::from(kind.to_be())),

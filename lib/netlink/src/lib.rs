@@ -1,8 +1,7 @@
 //! The netlink edge: links, addresses, routes and forwarding of the kernel on neli's sockets and structures.
 //!
-//! [`Requests`] changes and dumps, [`Monitor`] reports what others change. Both never wait: the
-//! kernel answers a request before `send` returns. What comes from the kernel is read by the
-//! borrowed-slice walker [`attributes`], which cannot panic on any bytes.
+//! [`Requests`] changes and dumps, [`Monitor`] reports changes by others. Both never wait: the kernel answers a request
+//! before `send` returns. [`attributes`] reads the kernel's bytes from a borrowed slice and cannot panic on any bytes.
 
 mod address;
 mod attribute;

@@ -22,7 +22,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_BOND_MODE: u16 = 1;
 
-/// A network device.
+/// Network device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,
@@ -32,26 +32,26 @@ pub struct Link {
     pub mtu: u32,
     pub mac: [u8; 6],
     pub alias: Option<String>,
-    /// "macvlan", "veth"; None for plain hardware.
+    /// Type such as "macvlan" or "veth"; None for plain hardware.
     pub kind: Option<String>,
-    /// Index of the device that it sits on.
+    /// Index of the lower device.
     pub parent: Option<u32>,
-    /// Index of the bridge, bond or the like that takes its frames. A VRF takes none.
+    /// Index of the bridge, bond or similar device that takes its frames. A VRF takes none.
     pub port_of: Option<u32>,
-    /// Index of the VRF that it is in.
+    /// Index of the VRF that the device belongs to.
     pub vrf: Option<u32>,
-    /// Mode of a bond, as the kernel numbers them.
+    /// Mode of a bond, as numbered by the kernel.
     pub bond_mode: Option<u8>,
-    /// Whether neighbours are found by ARP and the like.
+    /// True if neighbours are found by ARP or neighbour discovery.
     pub is_ethernet: bool,
-    /// Whether neighbours are neither asked nor answered: `ip link set IF arp off`.
+    /// True if neighbours are neither asked nor answered: `ip link set IF arp off`.
     pub is_arp_off: bool,
 }
 
 impl Link {
     /// Reads the payload of RTM_NEWLINK or RTM_DELLINK.
     pub fn parse(payload: &[u8]) -> Option<Self> {
-        // The family of a bridge's messages about its ports: the end of one is not the end of a device.
+        // a bridge's messages about its ports have another family: the end of a port is not the end of a device
         if *payload.first()? != libc::AF_UNSPEC as u8 {
             return None;
         }
@@ -115,8 +115,8 @@ impl Requests {
 }
 
 impl Message {
-    /// A macvlan in mode bridge without link-local address, marked as spared's. In mode private the
-    /// parent's sockets would not receive frames of a rival with the same virtual MAC.
+    /// Creates a macvlan in mode bridge without link-local address, marked as spared's. In mode private the parent's
+    /// sockets would not receive frames of a rival with the same virtual MAC.
     pub fn create_macvlan(parent: u32, name: &str, mac: [u8; 6]) -> io::Result<Self> {
         let mode = attribute(
             IFLA_MACVLAN_MODE,

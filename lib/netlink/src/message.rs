@@ -1,4 +1,4 @@
-//! One encoded rtnetlink request.
+//! Encoding of one rtnetlink request.
 
 use std::io::{self, Cursor};
 
@@ -7,7 +7,7 @@ use neli::consts::nl::NlmF;
 use neli::consts::rtnl::Rtm;
 use neli::nl::{NlPayload, NlmsghdrBuilder};
 
-/// A request as bytes; its sequence number is set when it is sent.
+/// Request as bytes; its sequence number is set when it is sent.
 #[derive(Clone, Debug)]
 pub struct Message(Vec<u8>);
 
@@ -28,7 +28,7 @@ impl Message {
         Ok(Self(bytes.into_inner()))
     }
 
-    /// A request of any type, from its bytes after the header.
+    /// Creates a request of any type from the bytes after its header.
     pub fn request(kind: u16, flags: u16, payload: &[u8]) -> Self {
         const REQUEST: u16 = 1;
         let length = 16 + payload.len() as u32;
@@ -41,13 +41,13 @@ impl Message {
         Self(bytes)
     }
 
-    /// A request for all objects of a kind that this payload selects.
+    /// Creates a request for all objects of a type that the payload selects.
     pub fn dump(kind: u16, payload: &[u8]) -> Self {
         const DUMP: u16 = 0x300;
         Self::request(kind, DUMP, payload)
     }
 
-    /// The request with its header.
+    /// Bytes of the request with its header.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -23,16 +23,16 @@ const RTNLGRP_IPV6_IFADDR: u32 = 9;
 const RTNLGRP_IPV6_ROUTE: u32 = 11;
 
 const RECEIVE_BYTES: usize = 32 * 1024;
-/// Room for bursts: a bridge with a thousand ports coming up.
+/// Receive buffer in bytes, for bursts: a bridge with a thousand ports coming up.
 const SOCKET_BYTES: usize = 4 << 20;
-/// Room for a transaction that replaces 100 000 elements.
+/// Receive buffer in bytes, for a transaction that replaces 100 000 elements.
 const NETFILTER_BYTES: usize = 64 << 20;
-/// Datagrams read at a time; the rest follows with the next readiness.
+/// Maximum number of datagrams read at a time; the rest follows with the next readiness.
 const DATAGRAMS_MAX: usize = 256;
-/// Datagrams read after an overrun: more than the socket's buffer holds.
+/// Maximum number of datagrams read after an overrun: more than the socket's buffer holds.
 const OVERRUN_MAX: usize = 128 * 1024;
 
-/// A change.
+/// Change that the kernel reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Link(Link),
@@ -65,18 +65,18 @@ impl Event {
     }
 }
 
-/// Events were lost: dump everything again. What waited to be read has been read.
+/// Loss of events: dump everything again. All pending events have been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun;
 
-/// A subscription.
+/// Subscription to changes.
 pub struct Monitor {
     socket: NlSocket,
     buffer: Vec<u8>,
 }
 
 impl Monitor {
-    /// Links, addresses, and which of the links forward.
+    /// Subscribes to links, addresses, and the forwarding of links.
     pub fn links_and_addresses() -> io::Result<Self> {
         let groups = [
             RTNLGRP_LINK,
@@ -88,8 +88,8 @@ impl Monitor {
         Self::open(NlFamily::Route, &groups)
     }
 
-    /// Routes of spared's protocol, and local routes that a program deletes: others, of which there may be a million,
-    /// are dropped before they reach the socket's buffer.
+    /// Subscribes to routes of spared's protocol, and to deletions of local routes by programs. Other routes, of which
+    /// there may be a million, are dropped before they reach the socket's buffer.
     pub fn own_routes() -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Route, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
         const LOAD_BYTE: u16 = 0x30;
@@ -97,7 +97,7 @@ impl Monitor {
         const LOAD_WORD: u16 = 0x20;
         const JUMP_EQUAL: u16 = 0x15;
         const RETURN: u16 = 0x06;
-        // a load takes the network's byte order
+        // a load uses network byte order
         let deletion = u32::from(u16::from_be_bytes(RTM_DELROUTE.to_ne_bytes()));
         // nlmsg_type and nlmsg_pid lie at 4 and 12 (struct nlmsghdr), rtm_table, rtm_protocol and rtm_type at 16 + 4, 5
         // and 7. With an address the kernel deletes its route by itself, and names no port then.
@@ -119,13 +119,13 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// One group of the netfilter family, read by [`Monitor::read_raw`].
+    /// Subscribes to one group of the netfilter family, read by [`Monitor::read_raw`].
     pub fn netfilter(group: u32) -> io::Result<Self> {
         Self::open(NlFamily::Netfilter, &[group])
     }
 
-    /// The same without messages caused by the netlink port `own`, which are dropped before they
-    /// reach the socket's buffer.
+    /// Subscribes to one group of the netfilter family without messages caused by the netlink port `own`, which are
+    /// dropped before they reach the socket's buffer.
     pub fn netfilter_of_others(group: u32, own: u32) -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Netfilter, &[group])?;
         let generation = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
@@ -148,12 +148,12 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Reads the waiting notifications.
+    /// Reads the pending notifications.
     pub fn read(&mut self, events: &mut Vec<Event>) -> io::Result<Result<(), Overrun>> {
         self.read_raw(|header, payload| events.extend(Event::parse(header.kind, payload)))
     }
 
-    /// Reads the waiting notifications, unparsed.
+    /// Reads the pending notifications, unparsed.
     pub fn read_raw(
         &mut self,
         mut each: impl FnMut(Header, &[u8]),
@@ -169,7 +169,7 @@ impl Monitor {
                     }
                 }
                 Ok(None) => break,
-                // until all of it is read the kernel drops every further event, and does not tell again
+                // until everything is read the kernel drops every further event, and does not report this again
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     if overrun.is_ok() {
                         left = OVERRUN_MAX;

@@ -1,4 +1,4 @@
-//! Forwarding of interfaces, as the kernel tells it by netconf: dump and notifications.
+//! Forwarding of interfaces, as the kernel reports it by netconf: dump and notifications.
 
 use std::io;
 
@@ -6,14 +6,14 @@ use crate::address::each_family;
 use crate::constants::{NETCONFA_FORWARDING, NETCONFA_IFINDEX, RTM_GETNETCONF, RTM_NEWNETCONF};
 use crate::{Message, Requests, attributes, u32_of};
 
-/// Length of struct netconfmsg, with what aligns the attributes.
+/// Length of struct netconfmsg in bytes, with the padding before the attributes.
 const HEADER: usize = 4;
 
 /// Setting `forwarding` of an interface and a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarding {
     pub is_ipv6: bool,
-    /// The interface; [`Forwarding::ALL`] is the setting of "all", and another negative one that of new interfaces.
+    /// Index of the interface; [`Forwarding::ALL`] is the setting "all", another negative one that of new interfaces.
     pub index: i32,
     pub is_on: bool,
 }
@@ -22,7 +22,7 @@ impl Forwarding {
     /// NETCONFA_IFINDEX_ALL.
     pub const ALL: i32 = -1;
 
-    /// Reads the payload of RTM_NEWNETCONF; None if it is about other settings.
+    /// Reads the payload of RTM_NEWNETCONF; None if it concerns other settings.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let (is_ipv6, index, is_on) = read(payload)?;
         Some(Self {
@@ -82,7 +82,7 @@ impl Requests {
 mod tests {
     use super::*;
 
-    // As `ip monitor netconf` is told of `sysctl -w net.ipv4.conf.lan.forwarding=0`.
+    // Message as the kernel sends it for `sysctl -w net.ipv4.conf.lan.forwarding=0`.
     fn message(family: i32, attributes: &[(u16, i32)]) -> Vec<u8> {
         let mut bytes = vec![u8::try_from(family).expect("a family"), 0, 0, 0];
         for (kind, value) in attributes {

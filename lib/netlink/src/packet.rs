@@ -1,4 +1,4 @@
-//! Packet sockets, raw IP sockets and link state, with structures that rustix lacks.
+//! Packet sockets, raw IP sockets and the state of links, with structures that rustix lacks.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,12 +9,12 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 use crate::filter::set_option;
 use crate::{Instruction, attach_filter};
 
-/// An AF_PACKET socket for whole frames, non-blocking.
+/// AF_PACKET socket for whole frames, non-blocking.
 #[derive(Debug)]
 pub struct PacketSocket(OwnedFd);
 
 impl PacketSocket {
-    /// A socket that only sends.
+    /// Opens a socket that only sends.
     pub fn sender() -> io::Result<Self> {
         Self::open(libc::SOCK_RAW)
     }
@@ -30,13 +30,13 @@ impl PacketSocket {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// A socket bound to an interface that receives the frames that pass the locked filter, but
-    /// none that this machine sends itself.
+    /// Opens a socket bound to an interface. It receives the frames that pass the locked filter, except those that this
+    /// machine sends itself.
     pub fn receiver(index: u32, filter: &[Instruction]) -> io::Result<Self> {
         Self::bound(libc::SOCK_RAW, index, filter)
     }
 
-    /// The same for the payload of frames, without the header.
+    /// Opens such a socket for the payload of frames, without the header.
     pub fn packet_receiver(index: u32, filter: &[Instruction]) -> io::Result<Self> {
         Self::bound(libc::SOCK_DGRAM, index, filter)
     }
@@ -115,7 +115,7 @@ impl PacketSocket {
         }
     }
 
-    /// Bounds the unread data.
+    /// Sets the size of the receive buffer in bytes.
     pub fn set_receive_buffer(&self, bytes: usize) -> io::Result<()> {
         Ok(sockopt::set_socket_recv_buffer_size(&self.0, bytes)?)
     }
@@ -145,7 +145,7 @@ fn link_address(index: u32, ether_type: u16) -> libc::sockaddr_ll {
     }
 }
 
-/// A raw socket whose sender writes the IP header, bound to an interface; it receives nothing.
+/// Opens a raw socket whose sender writes the IP header, bound to an interface; it receives nothing.
 pub fn raw_ip_socket(v6: bool, interface: &str) -> io::Result<OwnedFd> {
     let family = if v6 {
         AddressFamily::INET6
@@ -167,7 +167,7 @@ pub fn raw_ip_socket(v6: bool, interface: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Uses this interface only, in and out, regardless of routes.
+/// Binds a socket to an interface, in and out, regardless of routes.
 pub(crate) fn bind_to_device(socket: &impl AsRawFd, interface: &str) -> io::Result<()> {
     let mut name = [0u8; libc::IFNAMSIZ];
     let length = interface.len().min(libc::IFNAMSIZ - 1);
@@ -175,7 +175,7 @@ pub(crate) fn bind_to_device(socket: &impl AsRawFd, interface: &str) -> io::Resu
     set_option(socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, &name)
 }
 
-/// Sockets that join the VRRP multicast groups, so that snooping switches forward them here; keep
+/// Opens sockets that join the VRRP multicast groups, so that snooping switches forward them here; the caller keeps
 /// them open. A family that the interface lacks is skipped.
 pub fn join_groups(index: u32) -> Vec<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -194,8 +194,8 @@ pub fn join_groups(index: u32) -> Vec<OwnedFd> {
     [v4, v6].into_iter().flatten().collect()
 }
 
-/// Whether the interface is up and has carrier, by the driver's present state (ETHTOOL_GLINK); None
-/// if the driver does not report it. May wait for the kernel's RTNL lock.
+/// Returns true if the interface is up and has carrier, by the driver's present state (ETHTOOL_GLINK); None if the
+/// driver does not report it. May wait for the kernel's RTNL lock.
 pub fn link_state(socket: BorrowedFd<'_>, interface: &str) -> io::Result<Option<bool>> {
     const SIOCETHTOOL: libc::c_ulong = 0x8946;
     const ETHTOOL_GLINK: u32 = 0x0a;

@@ -1,24 +1,24 @@
-//! Packets that a rule hands to user space (nfnetlink_queue), and that stay in the kernel until they are let go.
+//! Packets that a rule passes to user space (nfnetlink_queue), and that stay in the kernel until they are released.
 
 use std::{fs, io};
 
 use crate::constants::*;
 use crate::{Message, Requests, put};
 
-/// A line for each queue of the network namespace.
+/// File with a line for each queue of the network namespace.
 const FILE: &str = "/proc/thread-self/net/netfilter/nfnetlink_queue";
 
-/// Packets that are in a queue.
+/// Packets in a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     pub count: u32,
-    /// Number of the one that came last. One that found no room has none.
+    /// Number of the last packet. A packet that did not fit has no number.
     last: u32,
 }
 
 impl Waiting {
-    /// Of the lines of [`FILE`]: number, owner, packets, what is copied and how much of it, dropped twice, the last
-    /// packet's number.
+    /// Parses the lines of [`FILE`]: number, owner, packets, copy mode and range, two counts of dropped packets, number
+    /// of the last packet.
     fn read(lines: &str, number: u16) -> Option<Self> {
         let mut lines = lines.lines().map(|line| {
             let words = line.split_whitespace();
@@ -32,29 +32,29 @@ impl Waiting {
         })
     }
 
-    /// The last of so many that came first.
+    /// Number of the last one of the first `count` packets.
     fn end_of(self, count: u32) -> u32 {
         self.last.wrapping_sub(self.count.saturating_sub(count))
     }
 }
 
-/// A queue of the network namespace. With it goes what is in it.
+/// Queue of the network namespace. The kernel drops its packets when it is closed.
 pub struct PacketQueue {
     requests: Requests,
     number: u16,
 }
 
 impl PacketQueue {
-    /// A queue of up to so many packets. What comes beyond them is not kept, and goes on.
+    /// Opens a queue of up to `packets` packets. Further packets are not queued and continue.
     ///
     /// # Errors
-    /// EBUSY: another program has this number; EINVAL where the kernel has no such queues; EPERM.
+    /// EBUSY: another program uses this number; EINVAL: the kernel has no such queues; EPERM.
     pub fn open(number: u16, packets: u32) -> io::Result<Self> {
         let requests = Requests::open_netfilter()?;
         let mut queue = Self { requests, number };
         let mut payload = queue.header();
         put(&mut payload, NFQA_CFG_CMD, &[NFQNL_CFG_CMD_BIND, 0, 0, 0]);
-        // no byte of a packet
+        // no bytes of packets are copied
         put(
             &mut payload,
             NFQA_CFG_PARAMS,
@@ -67,25 +67,25 @@ impl PacketQueue {
         put(&mut payload, NFQA_CFG_FLAGS, &flags);
         let configures = Self::message(NFQNL_MSG_CONFIG, &payload);
         queue.requests.run_one(Ok(configures))?;
-        // the notes of packets, which would fill it
+        // notifications of packets would fill the socket's buffer
         queue.requests.hear_nothing()?;
         Ok(queue)
     }
 
-    /// What is in it now.
+    /// Packets that are in the queue now.
     ///
     /// # Errors
-    /// The kernel does not say.
+    /// The kernel does not report them.
     pub fn waiting(&self) -> io::Result<Waiting> {
         let lines = fs::read_to_string(FILE)?;
         Waiting::read(&lines, self.number).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Of those that were waiting, the first ones, up to so many, go on in their order. With another mark than before the
-    /// kernel looks for the route of each once more, if it is on its way out.
+    /// Releases the first `count` of the packets that were `waiting`, in their order. With a new mark the kernel routes
+    /// each outgoing packet again.
     ///
     /// # Errors
-    /// Of the socket.
+    /// The error of the socket.
     pub fn let_go(&mut self, waiting: Waiting, count: u32, mark: Option<u32>) -> io::Result<()> {
         if waiting.count == 0 {
             return Ok(());
@@ -101,7 +101,7 @@ impl PacketQueue {
         self.requests.say(&lets_go)
     }
 
-    /// `struct nfgenmsg`.
+    /// Header `struct nfgenmsg`.
     fn header(&self) -> Vec<u8> {
         let [high, low] = self.number.to_be_bytes();
         vec![0, 0, high, low]

@@ -1,4 +1,4 @@
-//! Errors in words.
+//! Text of errors for messages.
 
 use std::io;
 

@@ -28,7 +28,7 @@ pub(crate) const RT_TABLE_LOCAL: u32 = 255;
 const RTM_F_CLONED: u32 = 0x200;
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
-/// A unicast route with at most one next hop.
+/// Unicast route with at most one next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     pub destination: IpAddr,
@@ -76,7 +76,7 @@ impl Route {
     }
 }
 
-/// The route by which this node takes packets to an address of its own.
+/// Route by which this node accepts packets to an address of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalRoute {
     pub address: IpAddr,
@@ -93,7 +93,7 @@ impl LocalRoute {
     }
 }
 
-/// The kernel's errors for a missing route, and for routes that refuse.
+/// True for the kernel's errors for a missing route, and for routes that refuse.
 fn is_no_way(error: &io::Error) -> bool {
     let none = [
         libc::ENETUNREACH,
@@ -107,8 +107,8 @@ fn is_no_way(error: &io::Error) -> bool {
 }
 
 impl Requests {
-    /// The route of the kernel's tables that this node's packets to an address would take; None
-    /// without a route, or with one that refuses. A route with several next hops has none here.
+    /// Route of the kernel's tables that this node's packets to an address would take; None without a route, or with
+    /// one that refuses. For a route with several next hops it has none.
     pub fn route_to(&mut self, address: IpAddr) -> io::Result<Option<Route>> {
         let mut attributes = RtBuffer::new();
         attributes.push(attribute(RTA_DST, octets(address))?);
@@ -117,9 +117,9 @@ impl Requests {
         self.look_up(question, Route::parse)
     }
 
-    /// Whether a route refuses this node's packets to an address: blackhole, unreachable or prohibit.
+    /// True if a route refuses this node's packets to an address: blackhole, unreachable or prohibit.
     pub fn refuses(&mut self, address: IpAddr) -> io::Result<bool> {
-        // of IPv6 the answer is that route, of IPv4 the error that senders get
+        // for IPv6 the answer is that route, for IPv4 the error that senders get
         const REFUSING: std::ops::RangeInclusive<u8> = 6..=8;
         let mut attributes = RtBuffer::new();
         attributes.push(attribute(RTA_DST, octets(address))?);
@@ -163,8 +163,8 @@ impl Requests {
         Ok(found)
     }
 
-    /// Gateway and interface by which this node reaches an address from one of its own; None if it
-    /// cannot, or if the address is its own.
+    /// Gateway and interface through which this node reaches an address from one of its own; None if it cannot, or if
+    /// the address is its own.
     pub fn way_to(
         &mut self,
         address: IpAddr,
@@ -178,7 +178,7 @@ impl Requests {
         self.look_up(question, way)
     }
 
-    /// The kernel's answer, parsed by `read`; None without a route.
+    /// Looks up one route and parses the kernel's answer with `read`; None without a route.
     fn look_up<T>(
         &mut self,
         question: Rtmsg,
@@ -216,18 +216,18 @@ fn way(payload: &[u8]) -> Option<(Option<IpAddr>, u32)> {
 }
 
 impl Message {
-    /// Adds a route in front of those with the same destination and metric.
+    /// Adds a route before those with the same destination and metric.
     pub fn add_route(route: &Route) -> io::Result<Self> {
         // Without NLM_F_APPEND and NLM_F_EXCL, IPv4 prepends.
         Self::new(Rtm::Newroute, NlmF::CREATE, encode(route)?)
     }
 
-    /// Adds a route, unless there is one with the same destination and metric: EEXIST.
+    /// Adds a route, unless one with the same destination and metric exists: EEXIST.
     pub fn add_missing_route(route: &Route) -> io::Result<Self> {
         Self::new(Rtm::Newroute, NlmF::CREATE | NlmF::EXCL, encode(route)?)
     }
 
-    /// Deletes a route that is exactly this one.
+    /// Deletes the route that equals this one in everything.
     pub fn delete_route(route: &Route) -> io::Result<Self> {
         Self::new(Rtm::Delroute, NlmF::empty(), encode(route)?)
     }
@@ -305,7 +305,7 @@ fn payload(
         .map_err(io::Error::other)
 }
 
-/// Header of a query; `bits` of the destination and of the source.
+/// Header of a query; `bits` are the prefix lengths of destination and source.
 fn asked(
     family: RtAddrFamily,
     bits: (u8, u8),

@@ -9,7 +9,7 @@ use crate::{Message, Requests, attributes, text, u32_of};
 
 const RTM_NEWRULE: u16 = 32;
 const RTM_GETRULE: u16 = 34;
-/// Length of struct fib_rule_hdr.
+/// Length of struct fib_rule_hdr in bytes.
 const HEADER: usize = 12;
 const FIB_RULE_INVERT: u32 = 2;
 const FRA_DST: u16 = 1;
@@ -23,28 +23,28 @@ const FRA_OIFNAME: u16 = 17;
 const FRA_PAD: u16 = 18;
 const FRA_PROTOCOL: u16 = 21;
 
-/// A rule.
+/// Rule of policy routing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     pub is_ipv6: bool,
     pub priority: u32,
-    /// `not`: what does not match.
+    /// Flag `not`: the rule applies to packets that do not match.
     pub is_inverted: bool,
     /// Source and prefix; None: all.
     pub from: Option<(IpAddr, u8)>,
     /// Destination and prefix; None: all.
     pub to: Option<(IpAddr, u8)>,
-    /// Interface; empty: any.
+    /// Incoming interface; empty: any.
     pub iif: String,
-    /// Interface; empty: any.
+    /// Outgoing interface; empty: any.
     pub oif: String,
     pub tos: u8,
-    /// FR_ACT_*.
+    /// Action, FR_ACT_*.
     pub action: u8,
     pub table: u32,
-    /// FRA_PROTOCOL: who made it.
+    /// Protocol of the program that added it (FRA_PROTOCOL).
     pub protocol: u8,
-    /// All else that decides, by FRA_*.
+    /// Other attributes that decide, by FRA_*.
     pub others: BTreeMap<u16, Vec<u8>>,
 }
 
@@ -78,7 +78,7 @@ impl Rule {
                 FRA_TABLE => rule.table = u32_of(value)?,
                 FRA_PROTOCOL => rule.protocol = *value.first()?,
                 FRA_PAD => {}
-                // -1: none
+                // -1 means none
                 FRA_SUPPRESS_PREFIXLEN | FRA_SUPPRESS_IFGROUP
                     if u32_of(value) == Some(u32::MAX) => {}
                 kind => {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::put;
 
-    // As of `ip rule add not from 10.0.0.0/8 iif lan fwmark 1 lookup 100 priority 7`.
+    // Message for `ip rule add not from 10.0.0.0/8 iif lan fwmark 1 lookup 100 priority 7`.
     fn message() -> Vec<u8> {
         let mut bytes = vec![2, 0, 8, 0, 100, 0, 0, 1, 2, 0, 0, 0];
         put(&mut bytes, FRA_SRC, &[10, 0, 0, 0]);
@@ -152,7 +152,7 @@ mod tests {
         let rules = requests.rules().expect("a dump");
         let lookups = rules.iter().filter(|it| !it.is_ipv6 && it.action == 1);
         let tables: Vec<u32> = lookups.map(|it| it.table).collect();
-        // local, main
+        // tables local and main
         assert!(tables.contains(&255) && tables.contains(&254), "{tables:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to the kernel, many in one system call, each with its own verdict.
+//! Requests to the kernel: many in one system call, with a verdict on each.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -10,7 +10,7 @@ use neli::utils::Groups;
 use crate::Message;
 use crate::filter::{NOTHING, attach_filter};
 
-/// Requests of one system call: their verdicts fit the default receive buffer.
+/// Maximum number of requests in one system call: their verdicts fit the default receive buffer.
 const BATCH_MAX: usize = 64;
 const RECEIVE_BYTES: usize = 64 * 1024;
 const DUMP_ATTEMPTS: usize = 5;
@@ -19,7 +19,7 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 
-/// A socket for requests and dumps.
+/// Socket for requests and dumps.
 pub struct Requests {
     socket: NlSocket,
     sequence: u32,
@@ -27,24 +27,24 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// A rtnetlink socket.
+    /// Opens a rtnetlink socket.
     pub fn open() -> io::Result<Self> {
         Self::open_family(NlFamily::Route)
     }
 
-    /// A netlink socket of the netfilter family.
+    /// Opens a netlink socket of the netfilter family.
     pub fn open_netfilter() -> io::Result<Self> {
         Self::open_family(NlFamily::Netfilter)
     }
 
-    /// A socket for queries about sockets (sock_diag).
+    /// Opens a socket for queries about sockets (sock_diag).
     pub fn open_sock_diag() -> io::Result<Self> {
         Self::open_family(NlFamily::SockOrInetDiag)
     }
 
     fn open_family(family: NlFamily) -> io::Result<Self> {
         let socket = NlSocket::connect(family, None, Groups::empty())?;
-        // Dumps honour their filters (strict), errors come without a copy of the request.
+        // dumps honour their filters (strict), errors come without a copy of the request
         for option in [libc::NETLINK_GET_STRICT_CHK, libc::NETLINK_CAP_ACK] {
             let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, option, &1i32);
         }
@@ -55,7 +55,7 @@ impl Requests {
         })
     }
 
-    /// Runs the requests in order, all of them, and returns the verdict on each.
+    /// Runs all requests in order, and returns the verdict on each.
     pub fn run(&mut self, requests: &[Message]) -> io::Result<Vec<io::Result<()>>> {
         let mut verdicts = Vec::with_capacity(requests.len());
         for chunk in requests.chunks(BATCH_MAX) {
@@ -69,7 +69,7 @@ impl Requests {
         self.run(&[request?])?.pop().unwrap_or(Ok(()))
     }
 
-    /// Sends a request whose verdict nobody reads.
+    /// Sends a request without reading its verdict.
     pub(crate) fn say(&mut self, request: &Message) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
@@ -77,7 +77,7 @@ impl Requests {
         self.socket.send(&bytes, Msg::empty()).map(drop)
     }
 
-    /// From now on what the kernel sends is as if it were received, and is not kept. A request gets no verdict.
+    /// Drops everything that the kernel sends from now on. Requests get no verdict.
     pub(crate) fn hear_nothing(&self) -> io::Result<()> {
         attach_filter(&self.socket, &NOTHING, true)
     }
@@ -93,8 +93,7 @@ impl Requests {
         let mut bytes = Vec::with_capacity(chunk.len() * 96);
         for (position, request) in chunk.iter().enumerate() {
             self.sequence = self.sequence.wrapping_add(1);
-            // Failures are always reported; one acknowledgement proves that all requests were
-            // processed.
+            // failures are always reported; one acknowledgement proves that all requests were processed
             request.append_to(&mut bytes, self.sequence, position + 1 == chunk.len());
             verdicts.push(Ok(()));
         }
@@ -136,7 +135,7 @@ impl Requests {
         ))
     }
 
-    // False if the table changed meanwhile and the dump may be incomplete.
+    // Runs a dump once; false if the table changed meanwhile and the dump may be incomplete.
     fn dump_once(
         &mut self,
         request: &Message,
@@ -171,7 +170,7 @@ impl Requests {
         }
     }
 
-    // Remains of an interrupted earlier request.
+    // Discards the rest of an interrupted earlier request.
     fn drain(&mut self) {
         let socket = &self.socket;
         while socket
@@ -196,7 +195,7 @@ pub(crate) fn receive_from(socket: &NlSocket, buffer: &mut [u8]) -> io::Result<O
     receive(borrow(socket), buffer)
 }
 
-/// One datagram without waiting; None if there is none.
+/// Receives one datagram without waiting; None if there is none.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     use rustix::net::{RecvFlags, recv};
     match recv(socket, buffer, RecvFlags::DONTWAIT) {
@@ -206,7 +205,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<u
     }
 }
 
-/// The header of a netlink message.
+/// Header of a netlink message.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     /// `nlmsg_type`.
@@ -215,11 +214,11 @@ pub struct Header {
     pub flags: u16,
     /// `nlmsg_seq`.
     pub sequence: u32,
-    /// `nlmsg_pid`: origin of a notification.
+    /// `nlmsg_pid`: port that caused a notification.
     pub port: u32,
 }
 
-/// The messages in a datagram; ends at the first malformed one.
+/// Messages in a datagram; ends at the first malformed one.
 pub fn messages(datagram: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
@@ -249,25 +248,25 @@ pub(crate) fn errno_of(payload: &[u8]) -> i32 {
     word.map_or(0, i32::saturating_neg)
 }
 
-/// A socket of the netfilter family whose errors come without a copy of the request.
+/// Opens a socket of the netfilter family whose errors come without a copy of the request.
 pub(crate) fn open_netfilter() -> io::Result<NlSocket> {
     open(NlFamily::Netfilter)
 }
 
-/// The same of any family.
+/// Opens a socket of any family whose errors come without a copy of the request.
 pub(crate) fn open(family: NlFamily) -> io::Result<NlSocket> {
     let socket = NlSocket::connect(family, None, Groups::empty())?;
     let _ = crate::filter::set_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, &1i32);
     Ok(socket)
 }
 
-/// Sets the receive buffer, beyond the system's limit if this process may; returns the size that
-/// the kernel reports.
+/// Sets the receive buffer in bytes, beyond the system's limit if this process may; returns the size that the kernel
+/// reports.
 pub(crate) fn set_receive_buffer(socket: &NlSocket, bytes: usize) -> usize {
     use rustix::net::sockopt;
     let fd = borrow(socket);
     if sockopt::set_socket_recv_buffer_size_force(fd, bytes).is_err() {
-        // Inside a user namespace: as much as net.core.rmem_max allows.
+        // inside a user namespace: up to net.core.rmem_max
         let _ = sockopt::set_socket_recv_buffer_size(fd, bytes);
     }
     sockopt::socket_recv_buffer_size(fd).unwrap_or(0)
@@ -287,7 +286,7 @@ mod tests {
                     state = state
                         .wrapping_mul(6364136223846793005)
                         .wrapping_add(1442695040888963407);
-                    // Small numbers make plausible lengths, types and families.
+                    // small numbers make plausible lengths, types and families
                     (state >> 33) as u8 & if round % 3 == 0 { 0xff } else { 0x1f }
                 })
                 .collect();

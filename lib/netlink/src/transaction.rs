@@ -10,7 +10,7 @@ use crate::constants::{
 };
 use crate::socket::{errno_of, messages, open_netfilter, receive_from, set_receive_buffer};
 
-/// Room for a transaction, and for a refusal of each of its messages.
+/// Size of the socket's buffers in bytes: for a transaction, and for a refusal of each of its messages.
 const SOCKET_BYTES: usize = 4 << 20;
 const RECEIVE_BYTES: usize = 32 * 1024;
 
@@ -20,15 +20,15 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
 const NLMSG_ERROR: u16 = 2;
 
-/// Error code (ERESTART) of a transaction for a generation that has passed.
+/// Error code (ERESTART) of a transaction for an outdated generation.
 pub const OUTDATED: i32 = 85;
 
-/// A socket for transactions.
+/// Socket for transactions.
 pub struct Transactions {
     socket: NlSocket,
     port: u32,
     sequence: u32,
-    /// Bytes that the socket sends at once.
+    /// Maximum number of bytes that the socket sends at once.
     room: usize,
     buffer: Vec<u8>,
 }
@@ -53,8 +53,8 @@ impl Transactions {
         self.port
     }
 
-    /// Commits messages, each a type of nf_tables, flags, and the bytes after the header. If one is
-    /// refused nothing changes, and all refusals are returned: position and errno.
+    /// Commits messages, each with a type of nf_tables, flags, and the bytes after the header. If the kernel refuses
+    /// one, nothing changes, and all refusals are returned: position and errno.
     ///
     /// # Errors
     /// The transaction as a whole could not be run.
@@ -65,7 +65,7 @@ impl Transactions {
         self.commit_at(None, changes)
     }
 
-    /// The same while the kernel's generation is that one: else nothing changes, and the error is
+    /// Commits messages if the kernel still has this generation; otherwise nothing changes, and the error is
     /// [`OUTDATED`].
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Transactions {
         if count == 0 {
             return Ok(Vec::new());
         }
-        // Kernels before 6.10 do not acknowledge the end of a batch, but its last message.
+        // kernels before 6.10 acknowledge the last message of a batch, but not its end
         if let Some(flags) = batch.get_mut(last + 6) {
             *flags |= NLM_F_ACK as u8;
         }
@@ -110,14 +110,14 @@ impl Transactions {
         self.refusals(begin, count)
     }
 
-    /// The same of messages that create or delete, each a type and the bytes after the header; all or nothing.
+    /// Commits messages that create or delete, each with a type and the bytes after the header; all or nothing.
     ///
     /// # Errors
-    /// The first refusal, or of the transaction as a whole.
+    /// The first refusal, or the error of the transaction as a whole.
     pub fn commit_all(&mut self, changes: &[(u16, Vec<u8>)]) -> io::Result<()> {
         let changes = changes.iter();
         let changes = changes.map(|(kind, payload)| {
-            // a rule comes behind those before it
+            // a rule is added after the existing ones
             (*kind, NLM_F_CREATE | NLM_F_APPEND, payload.as_slice())
         });
         match self.commit(changes)?.first() {
@@ -126,7 +126,7 @@ impl Transactions {
         }
     }
 
-    /// The kernel answered before `send` returned: nothing here waits.
+    /// Reads the refusals. The kernel answered before `send` returned, so nothing here waits.
     fn refusals(&mut self, begin: u32, count: u32) -> io::Result<Vec<(usize, i32)>> {
         let mut refusals = Vec::new();
         let (mut whole, mut answered) = (Ok(()), false);

@@ -1,15 +1,15 @@
-//! A node's addresses, read again whenever any of them may have changed.
+//! A node's addresses, read again when any of them may have changed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::{Address, Monitor, Requests};
 
-/// A subscription, and the addresses read last.
+/// Subscription, and the addresses that were read last.
 pub struct AddressWatch {
     requests: Requests,
     monitor: Monitor,
-    /// Whether the addresses may be outdated.
+    /// True if the addresses may be outdated.
     stale: bool,
 }
 
@@ -22,8 +22,7 @@ impl AddressWatch {
         })
     }
 
-    /// All addresses, read again at the first call and after each notification or lost
-    /// notification.
+    /// Returns all addresses, read again at the first call and after each notification or loss of notifications.
     pub fn read(&mut self) -> io::Result<Option<Vec<Address>>> {
         let mut events = Vec::new();
         let heard = self.monitor.read(&mut events);

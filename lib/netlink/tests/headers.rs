@@ -1,4 +1,4 @@
-//! Compares the constants with the system's kernel headers, by a C compiler.
+//! Compares the constants with the system's kernel headers, using a C compiler.
 
 use std::process::Command;
 
@@ -18,7 +18,7 @@ const HEADERS: [&str; 13] = [
     "linux/xfrm.h",
 ];
 
-// Spared's own marks.
+// Spared's own numbers, which no header has.
 const OURS: [&str; 5] = [
     "ADDRESS_PROTOCOL",
     "ROUTE_PROTOCOL",

@@ -1,7 +1,7 @@
-//! More changes than a socket's buffer holds: the loss is told when a dump is complete, not before.
+//! Overrun of a socket's buffer by many changes: the loss is reported when a dump is complete, not before.
 //!
-//! From the first notification that does not fit until the socket is empty, the kernel drops all that come, and
-//! tells that once. Whoever dumps in between misses what changes after that dump.
+//! From the first notification that does not fit until the socket is empty, the kernel drops all notifications, and
+//! reports that once. A dump in between misses the changes after that dump.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ const INSIDE: &str = "SPARED_TEST_OVERRUN";
 const NFNLGRP_NFTABLES: u32 = 7;
 const NFT_NEWTABLE: u16 = 10 << 8;
 
-/// Runs this test again in a network namespace of its own; true where this is that one.
+/// Runs this test again in a network namespace of its own; true inside that one.
 fn is_inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::socket::{error_of, messages, open, receive_from};
 
-/// Most bytes of a dump that the kernel writes at a time.
+/// Maximum number of bytes of a dump that the kernel writes at a time.
 const RECEIVE_BYTES: usize = 32 * 1024;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
@@ -21,18 +21,18 @@ const NLMSG_DONE: u16 = 3;
 pub enum Progress {
     More,
     Done,
-    /// The kernel reports that it may be incomplete: start again.
+    /// The kernel reports that the dump may be incomplete: start again.
     Interrupted,
 }
 
-/// One dump at a time.
+/// Socket for one dump at a time.
 pub struct Dump {
     family: NlFamily,
     socket: NlSocket,
     sequence: u32,
     running: bool,
     interrupted: bool,
-    /// Of entries that may hold keys.
+    /// Buffer for entries, which may hold keys.
     buffer: Zeroizing<Vec<u8>>,
 }
 
@@ -41,7 +41,7 @@ impl Dump {
         Self::of(NlFamily::Netfilter)
     }
 
-    /// Of the kernel's IPsec tables.
+    /// Opens a socket for the kernel's IPsec tables.
     pub fn open_xfrm() -> io::Result<Self> {
         Self::of(NlFamily::Xfrm)
     }
@@ -91,7 +91,7 @@ impl Dump {
         Ok(())
     }
 
-    /// Reads one piece, about a hundred entries; it never waits.
+    /// Reads one piece of about a hundred entries; never waits.
     pub fn read(&mut self, mut each: impl FnMut(u16, &[u8])) -> io::Result<Progress> {
         if !self.running {
             return Ok(Progress::Done);

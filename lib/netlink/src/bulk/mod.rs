@@ -1,5 +1,5 @@
-//! Netlink for tables of a million entries: notifications many per system call, requests in batches
-//! with one acknowledgement, dumps piece by piece.
+//! Netlink for tables with a million entries: many notifications per system call, batches of requests with one
+//! acknowledgement, dumps in pieces.
 
 mod dump;
 mod notifications;

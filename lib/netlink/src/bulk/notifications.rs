@@ -1,4 +1,4 @@
-//! A subscription to changes.
+//! Subscription to changes of the kernel's tables.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,43 +13,43 @@ use zeroize::Zeroizing;
 use crate::filter::{Instruction, attach_filter};
 use crate::socket::{Header, borrow, messages, open, set_receive_buffer};
 
-/// Datagrams per system call.
+/// Maximum number of datagrams per system call.
 const DATAGRAMS: usize = 128;
-/// The largest notification of a conntrack entry with every extension is below 1 KiB.
+/// Bytes for a datagram: the largest notification of a conntrack entry, with every extension, is below 1 KiB.
 const DATAGRAM_BYTES: usize = 2048;
-/// Keys, a replay window of 4096 packets, or the templates of a policy.
+/// Bytes for an XFRM datagram: keys, a replay window of 4096 packets, or the templates of a policy.
 const XFRM_DATAGRAM_BYTES: usize = 4096;
 
 /// Result of reading the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Read {
     pub datagrams: usize,
-    /// The kernel dropped some notifications, all that waited has been read, and those to come are told
-    /// of again: what is dumped from now on is complete.
+    /// True if the kernel dropped some notifications, all pending ones have been read, and later ones will be reported
+    /// again: a dump from now on is complete.
     pub overrun: bool,
-    /// Nothing is left to be read.
+    /// True if nothing is left to be read.
     pub empty: bool,
 }
 
-/// Multicast groups of a family.
+/// Socket that has joined multicast groups of a family.
 pub struct Notifications {
     socket: NlSocket,
-    /// Of what may hold keys.
+    /// Buffer for notifications, which may hold keys.
     buffer: Zeroizing<Vec<u8>>,
     datagram_bytes: usize,
     receive_buffer: usize,
-    /// The kernel has dropped some. Until the socket is empty it drops every further one, and does not
-    /// tell again.
+    /// True if the kernel has dropped some notifications. Until the socket is empty it drops every further one, and
+    /// does not report this again.
     drops: bool,
 }
 
 impl Notifications {
-    /// Notifications caused by the port `own` are dropped before they reach the socket's buffer.
+    /// Opens a socket; notifications caused by the port `own` are dropped before they reach the socket's buffer.
     pub fn open(buffer_bytes: usize, own: u32) -> io::Result<Self> {
         Self::of(NlFamily::Netfilter, DATAGRAM_BYTES, buffer_bytes, own)
     }
 
-    /// Of the kernel's IPsec tables.
+    /// Opens a socket for the kernel's IPsec tables.
     pub fn open_xfrm(buffer_bytes: usize, own: u32) -> io::Result<Self> {
         Self::of(NlFamily::Xfrm, XFRM_DATAGRAM_BYTES, buffer_bytes, own)
     }
@@ -73,12 +73,12 @@ impl Notifications {
         })
     }
 
-    /// Receives only notifications caused by the port `own`.
+    /// Opens a socket that receives only notifications caused by the port `own`.
     pub fn open_echo(buffer_bytes: usize, own: u32) -> io::Result<Self> {
         Self::open(buffer_bytes, own)?.echo(own)
     }
 
-    /// The same, of the kernel's IPsec tables.
+    /// Opens a socket for the kernel's IPsec tables that receives only notifications caused by the port `own`.
     pub fn open_xfrm_echo(buffer_bytes: usize, own: u32) -> io::Result<Self> {
         Self::open_xfrm(buffer_bytes, own)?.echo(own)
     }
@@ -98,12 +98,12 @@ impl Notifications {
             .drop_mcast_membership(Groups::new_groups(&[group]))
     }
 
-    /// Buffer size of this socket, as reported by the kernel.
+    /// Buffer size of this socket in bytes, as reported by the kernel.
     pub fn receive_buffer(&self) -> usize {
         self.receive_buffer
     }
 
-    /// Reads what one system call returns.
+    /// Reads the datagrams that one system call returns.
     pub fn read(&mut self, mut each: impl FnMut(Header, &[u8])) -> io::Result<Read> {
         let mut lengths = [0usize; DATAGRAMS];
         let received = match self.receive(&mut lengths) {
@@ -137,13 +137,13 @@ impl Notifications {
         Ok(read)
     }
 
-    /// The last notification has been read: nobody may be woken for what was dropped behind it.
+    /// True if the last notification has been read. A wakeup may not come for those dropped after it.
     fn is_empty(&self) -> bool {
         let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         recv(self.as_fd(), &mut [0_u8; 1], peek).is_err_and(|errno| errno == Errno::AGAIN)
     }
 
-    /// The true lengths of as many datagrams as there are.
+    /// Receives pending datagrams and sets their true lengths.
     fn receive(&mut self, lengths: &mut [usize; DATAGRAMS]) -> io::Result<usize> {
         let base = self.buffer.as_mut_ptr();
         let each = self.datagram_bytes;
@@ -158,9 +158,8 @@ impl Notifications {
             header.msg_hdr.msg_iovlen = 1;
             header
         });
-        // SAFETY: every header leads to one part, every part to its own place in the buffer, which
-        // has room for DATAGRAMS of them; all outlive the call, and nothing else uses them
-        // meanwhile.
+        // SAFETY: every header points to one part, every part to its own place in the buffer, which has room for
+        // DATAGRAMS of them; all outlive the call, and nothing else uses them meanwhile.
         let received = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
@@ -184,13 +183,12 @@ impl AsFd for Notifications {
     }
 }
 
-/// A filter by `nlmsg_pid`, at offset 12: bytes to accept of messages caused by `port`, and of
-/// others.
+/// Filter by `nlmsg_pid`, at offset 12: number of bytes to accept of messages caused by `port`, and of others.
 fn from_port(port: u32, own: u32, others: u32) -> [Instruction; 4] {
     const LOAD_WORD: u16 = 0x20;
     const JUMP_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    // the program loads in network order a number that the kernel wrote in its own
+    // the program loads in network byte order a number that the kernel wrote in host order
     [
         (LOAD_WORD, 0, 0, 12),
         (JUMP_EQUAL, 0, 1, port.to_be()),

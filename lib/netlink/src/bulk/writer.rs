@@ -1,4 +1,4 @@
-//! Requests in batches: one system call, one acknowledgement, a verdict on each refused one.
+//! Requests in batches: one system call, one acknowledgement, a verdict on each refused request.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use zeroize::Zeroize;
 
 use crate::socket::{errno_of, messages, open, receive_from, set_receive_buffer};
 
-/// Requests in one system call. The kernel keeps up to a kilobyte for each refusal until it is
-/// read, so a batch of refusals must fit the receive buffer.
+/// Maximum number of requests in one system call. The kernel keeps up to a kilobyte for each refusal until it is read,
+/// so the refusals of a whole batch must fit the receive buffer.
 pub const BATCH_MAX: usize = 500;
 const RECEIVE_BUFFER: usize = 4 << 20;
 const SEND_BUFFER: i32 = 2 << 20;
@@ -22,20 +22,20 @@ const NLMSG_ERROR: u16 = 2;
 /// The kernel's answer to one request of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
-    /// It was refused with this errno.
+    /// The request was refused with this errno.
     Refused(i32),
     /// Answer to a query: type and payload.
     Answer(u16, &'a [u8]),
 }
 
-/// A socket that changes tables and asks for single entries.
+/// Socket that changes tables and requests single entries.
 pub struct Writer {
     socket: NlSocket,
     port: u32,
-    /// Of the first request of the batch.
+    /// Sequence number of the first request of the batch.
     first: u32,
     count: usize,
-    /// Where the last request begins.
+    /// Offset of the last request in the batch.
     last: usize,
     batch: Vec<u8>,
     buffer: Vec<u8>,
@@ -46,7 +46,7 @@ impl Writer {
         Self::of(NlFamily::Netfilter)
     }
 
-    /// Of the kernel's IPsec tables.
+    /// Opens a socket for the kernel's IPsec tables.
     pub fn open_xfrm() -> io::Result<Self> {
         Self::of(NlFamily::Xfrm)
     }
@@ -81,7 +81,7 @@ impl Writer {
         self.count >= BATCH_MAX
     }
 
-    /// Adds a request; `payload` writes what follows the header.
+    /// Adds a request; `payload` writes the bytes after the header.
     pub fn push(&mut self, kind: u16, flags: u16, payload: impl FnOnce(&mut Vec<u8>)) {
         self.last = self.batch.len();
         let sequence = self.first.wrapping_add(self.count as u32);
@@ -113,14 +113,14 @@ impl Writer {
         let sent = self.socket.send(&self.batch, Msg::empty()).map(drop);
         let result = sent.and_then(|()| self.verdicts(each));
         self.first = self.first.wrapping_add(self.count as u32);
-        // there may be keys in it, and not behind it
+        // the batch may hold keys, the spare capacity after it does not
         self.batch.as_mut_slice().zeroize();
         self.batch.clear();
         self.count = 0;
         result
     }
 
-    /// The kernel answered before `send` returned: nothing here waits.
+    /// Reads the verdicts. The kernel answered before `send` returned, so nothing here waits.
     fn verdicts(&mut self, mut each: impl FnMut(usize, Verdict<'_>)) -> io::Result<()> {
         loop {
             let length = receive_from(&self.socket, &mut self.buffer)?
@@ -128,7 +128,7 @@ impl Writer {
             for (header, payload) in messages(&self.buffer[..length]) {
                 let position = header.sequence.wrapping_sub(self.first) as usize;
                 if position >= self.count {
-                    continue; // of a batch that was not read to its end
+                    continue; // an answer to a batch that was not read to its end
                 }
                 if header.kind != NLMSG_ERROR {
                     each(position, Verdict::Answer(header.kind, payload));
