@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 
 use crate::{Error, Mac, array, number};
 
-/// Bytes of a packet.
+/// Length of a packet in bytes.
 pub const LEN: usize = 28;
 /// Operation of a request.
 pub const REQUEST: u16 = 1;
@@ -60,37 +60,37 @@ impl Packet {
         })
     }
 
-    /// The MAC address that its sender gives for that address.
+    /// MAC address that the sender claims for its IP address.
     pub fn sender_mac(&self) -> Mac {
         self.sender_mac
     }
 
-    /// The address that its sender calls its own.
+    /// IP address that the sender claims.
     pub fn sender(&self) -> Ipv4Addr {
         self.sender
     }
 
-    /// Whether it answers a request.
+    /// True if the packet answers a request.
     pub fn is_reply(&self) -> bool {
         self.operation == REPLY
     }
 
-    /// The address that is asked for, or in a reply that of whoever asked.
+    /// IP address that is asked for; in a reply, the address of the node that asked.
     pub fn target(&self) -> Ipv4Addr {
         self.target
     }
 }
 
-/// A request to send.
+/// ARP request to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// MAC address that the sender has.
+    /// MAC address of the sender.
     pub sender_mac: Mac,
-    /// IPv4 address that the sender has.
+    /// IPv4 address of the sender.
     pub sender: Ipv4Addr,
     /// MAC address of the target: zeros in a question.
     pub target_mac: Mac,
-    /// IPv4 address that is asked for; the sender's own where it announces itself (RFC 5227 section 3).
+    /// IPv4 address that is asked for; the sender's own if it announces itself (RFC 5227 section 3).
     pub target: Ipv4Addr,
 }
 

@@ -2,17 +2,16 @@
 
 use std::net::IpAddr;
 
-/// The ones' complement sum of some bytes, to which more can be added. What is added before more
-/// follows has an even length.
+/// Ones' complement sum of bytes, to which more can be added. All parts except the last must have an even length.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u32);
 
 impl Sum {
-    /// The sum of nothing.
+    /// Sum of no bytes.
     pub const ZERO: Sum = Sum(0);
 
-    /// The sum of a pseudo-header: RFC 8200 section 8.1, which gives RFC 768's for IPv4, as the
-    /// words between the lengths are zero.
+    /// Sum of a pseudo-header of RFC 8200 section 8.1. For IPv4 it equals the one of RFC 768, because the words between
+    /// the lengths are zero.
     pub fn of_pseudo_header(
         source: IpAddr,
         destination: IpAddr,
@@ -27,7 +26,7 @@ impl Sum {
             .plus(&[0, protocol])
     }
 
-    /// With these bytes added; an odd one at the end counts as if a zero followed.
+    /// Adds bytes; an odd one at the end counts as if a zero followed.
     #[must_use]
     pub fn plus(self, bytes: &[u8]) -> Sum {
         let mut sum = self.0;
@@ -37,14 +36,14 @@ impl Sum {
                 [high] => u16::from_be_bytes([high, 0]),
                 _ => 0,
             };
-            // folded at once: no number of words can overflow it
+            // folded at once, so that no number of words overflows
             sum += u32::from(value);
             sum = (sum & 0xffff) + (sum >> 16);
         }
         Sum(sum)
     }
 
-    /// The checksum: zero over bytes that hold their own.
+    /// Checksum of the sum; zero if the bytes include their own checksum.
     pub fn finish(self) -> u16 {
         let sum = (self.0 & 0xffff) + (self.0 >> 16);
         !(((sum & 0xffff) + (sum >> 16)) as u16)
@@ -58,7 +57,7 @@ impl Sum {
     }
 }
 
-/// The checksum of bytes alone.
+/// Checksum of bytes alone.
 pub fn checksum(bytes: &[u8]) -> u16 {
     Sum::ZERO.plus(bytes).finish()
 }

@@ -10,10 +10,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{Error, array, number};
 
-/// A MAC address.
+/// MAC address.
 pub type Mac = [u8; 6];
 
-/// Bytes of a header.
+/// Length of a header in bytes.
 pub const HEADER_LEN: usize = 14;
 /// Type of an IPv4 packet.
 pub const IPV4: u16 = 0x0800;
@@ -21,7 +21,7 @@ pub const IPV4: u16 = 0x0800;
 pub const ARP: u16 = 0x0806;
 /// Type of an IPv6 packet.
 pub const IPV6: u16 = 0x86dd;
-/// The address of every station.
+/// Broadcast address: all stations.
 pub const BROADCAST: Mac = [0xff; 6];
 
 mod field {
@@ -29,7 +29,7 @@ mod field {
     pub const TYPE: usize = 12;
 }
 
-/// A received frame.
+/// Received frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     destination: Mac,
@@ -60,25 +60,25 @@ impl<'a> Packet<'a> {
         self.source
     }
 
-    /// Type of what it carries.
+    /// Type of the payload.
     pub fn ethertype(&self) -> u16 {
         self.ethertype
     }
 
-    /// What it carries, with the padding of short frames.
+    /// Payload, with the padding of short frames.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 }
 
-/// A header to send.
+/// Header to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
     /// MAC address of the receiver.
     pub destination: Mac,
     /// MAC address of the sender.
     pub source: Mac,
-    /// Type of what it carries.
+    /// Type of the payload.
     pub ethertype: u16,
 }
 

@@ -1,4 +1,4 @@
-//! ICMP and ICMPv6, as far as they have one form: RFC 792, RFC 4443 section 2.1.
+//! ICMP and ICMPv6, for the parts that both share: RFC 792, RFC 4443 section 2.1.
 //!
 //! ```text
 //! +---------------+---------------+-------------------------------+
@@ -16,7 +16,7 @@ use crate::{Error, array, number};
 pub const PROTOCOL_V4: u8 = 1;
 /// The IP protocol number of ICMPv6.
 pub const PROTOCOL_V6: u8 = 58;
-/// Bytes of a header.
+/// Length of a header in bytes.
 pub const HEADER_LEN: usize = 8;
 
 /// ICMP: answer to an echo.
@@ -42,7 +42,7 @@ mod field {
     pub const SEQUENCE: usize = 6;
 }
 
-/// A received message.
+/// Received message.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     header: [u8; HEADER_LEN],
@@ -50,7 +50,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// A whole ICMP message.
+    /// Reads a whole ICMP message.
     ///
     /// # Errors
     /// `Truncated`, `Checksum`.
@@ -62,8 +62,8 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// A message whose checksum somebody else has verified, as the kernel does for ICMPv6, or one
-    /// that is quoted, whose checksum may cover more than there is.
+    /// Reads a message whose checksum was verified before, as the kernel does for ICMPv6, or a quoted message, whose
+    /// checksum may cover more bytes than are present.
     ///
     /// # Errors
     /// `Truncated`.
@@ -94,13 +94,13 @@ impl<'a> Packet<'a> {
         number(&self.header, field::SEQUENCE).unwrap_or_default()
     }
 
-    /// What follows the header.
+    /// Bytes after the header.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 }
 
-/// An echo to send.
+/// Echo to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo<'a> {
     /// Type of the message.
@@ -109,13 +109,13 @@ pub struct Echo<'a> {
     pub identifier: u16,
     /// Sequence number of the echo.
     pub sequence: u16,
-    /// What its answer repeats.
+    /// Payload, which the answer repeats.
     pub payload: &'a [u8],
 }
 
 impl Echo<'_> {
-    /// Appends the message with a checksum of zero: the kernel computes ICMPv6's, which covers
-    /// addresses that only it knows.
+    /// Appends the message with a checksum of zero: the kernel computes that of ICMPv6, which covers addresses that
+    /// only the kernel knows.
     pub fn emit_unsummed(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[self.kind, 0, 0, 0]);
         out.extend_from_slice(&self.identifier.to_be_bytes());

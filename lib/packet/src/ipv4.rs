@@ -22,7 +22,7 @@ use std::net::Ipv4Addr;
 use crate::checksum::checksum;
 use crate::{Error, array, length_field};
 
-/// Bytes of a header without options.
+/// Length of a header without options, in bytes.
 pub const HEADER_LEN: usize = 20;
 
 const DO_NOT_FRAGMENT: [u8; 2] = [0x40, 0];
@@ -41,7 +41,7 @@ mod field {
     pub const DESTINATION: usize = 16;
 }
 
-/// A received packet.
+/// Received packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     fixed: [u8; HEADER_LEN],
@@ -49,10 +49,10 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// A whole packet. What follows its total length is the wire's padding and is cut off.
+    /// Reads a whole packet. Bytes after its total length are padding and are cut off.
     ///
     /// # Errors
-    /// Each of [`Error`]; a fragment only if everything else is right.
+    /// Any variant of [`Error`]; `Fragment` only if everything else is right.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Error> {
         let (fixed, header_len) = fixed_part(bytes)?;
         let total_len = usize::from(number(&fixed, field::TOTAL_LENGTH));
@@ -70,8 +70,8 @@ impl<'a> Packet<'a> {
         Ok(Self { fixed, payload })
     }
 
-    /// The beginning of a packet, as an ICMP error quotes it (RFC 792: the header and eight bytes at
-    /// least). Its total length and its checksum may be anything.
+    /// Reads the beginning of a packet, as an ICMP error quotes it (RFC 792: the header and at least eight
+    /// bytes). Its total length and its checksum are not checked.
     ///
     /// # Errors
     /// `Truncated`, `Malformed`.
@@ -101,7 +101,7 @@ impl<'a> Packet<'a> {
         address(&self.fixed, field::DESTINATION)
     }
 
-    /// Whether the source can be a station's own: RFC 1122 section 3.2.1.3.
+    /// True if the source can be a station's own address: RFC 1122 section 3.2.1.3.
     pub fn is_from_a_host(&self) -> bool {
         let source = self.source();
         !source.is_unspecified()
@@ -110,7 +110,7 @@ impl<'a> Packet<'a> {
             && !source.is_broadcast()
     }
 
-    /// What it carries.
+    /// Payload of the packet.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
@@ -136,7 +136,7 @@ fn address(fixed: &[u8; HEADER_LEN], at: usize) -> Ipv4Addr {
     array::<4>(fixed, at).unwrap_or_default().into()
 }
 
-/// A header to send: without options, not to be fragmented.
+/// Header to send: without options, not to be fragmented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
     /// Address of the sender.
@@ -149,7 +149,7 @@ pub struct Repr {
     pub traffic_class: u8,
     /// Time to live.
     pub hop_limit: u8,
-    /// Bytes of the payload, which the caller appends.
+    /// Length in bytes of the payload, which the caller appends.
     pub payload_len: usize,
 }
 
@@ -174,7 +174,7 @@ impl Repr {
 mod tests {
     use super::*;
 
-    /// The header that keepalived sends with an advert, and five bytes of payload.
+    /// Header that keepalived sends with an advert, and five bytes of payload.
     const GOLDEN: [u8; 25] = [
         0x45, 0xc0, 0, 25, 0, 0, 0x40, 0, 0xff, 0x70, 0xd8, 0x9f, 192, 0, 2, 2, 224, 0, 0, 18,
         b'h', b'e', b'l', b'l', b'o',

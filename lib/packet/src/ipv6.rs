@@ -14,13 +14,13 @@
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! Extension headers are not followed: no sender of what is read here puts any before it.
+//! Extension headers are not followed: no sender of the packets that are read here puts any before the payload.
 
 use std::net::Ipv6Addr;
 
 use crate::{Error, array, length_field, number};
 
-/// Bytes of a header.
+/// Length of a header in bytes.
 pub const HEADER_LEN: usize = 40;
 
 mod field {
@@ -31,7 +31,7 @@ mod field {
     pub const DESTINATION: usize = 24;
 }
 
-/// A received packet.
+/// Received packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     fixed: [u8; HEADER_LEN],
@@ -39,7 +39,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// A whole packet. What follows its payload is the wire's padding and is cut off.
+    /// Reads a whole packet. Bytes after its payload are padding and are cut off.
     ///
     /// # Errors
     /// `Truncated`, `Malformed`.
@@ -50,8 +50,8 @@ impl<'a> Packet<'a> {
         Ok(Self { fixed, payload })
     }
 
-    /// The beginning of a packet, as an ICMPv6 error quotes it (RFC 4443 section 2.4): its length
-    /// may be anything.
+    /// Reads the beginning of a packet, as an ICMPv6 error quotes it (RFC 4443 section 2.4). Its length is not
+    /// checked.
     ///
     /// # Errors
     /// `Truncated`, `Malformed`.
@@ -84,13 +84,13 @@ impl<'a> Packet<'a> {
         address(&self.fixed, field::DESTINATION)
     }
 
-    /// Whether the source can be a station's own: RFC 4291 sections 2.5.2 and 2.7.
+    /// True if the source can be a station's own address: RFC 4291 sections 2.5.2 and 2.7.
     pub fn is_from_a_host(&self) -> bool {
         let source = self.source();
         !source.is_unspecified() && !source.is_loopback() && !source.is_multicast()
     }
 
-    /// What it carries.
+    /// Payload of the packet.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
@@ -100,7 +100,7 @@ fn address(fixed: &[u8; HEADER_LEN], at: usize) -> Ipv6Addr {
     array::<16>(fixed, at).unwrap_or_default().into()
 }
 
-/// A header to send, with flow label 0.
+/// Header to send, with flow label 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
     /// Address of the sender.
@@ -113,7 +113,7 @@ pub struct Repr {
     pub traffic_class: u8,
     /// Hop limit.
     pub hop_limit: u8,
-    /// Bytes of the payload, which the caller appends.
+    /// Length in bytes of the payload, which the caller appends.
     pub payload_len: usize,
 }
 

@@ -1,18 +1,16 @@
-//! Headers of Ethernet, ARP, IPv4, IPv6, UDP, ICMP and neighbour discovery: the one place that
-//! reads and writes them, for the host and its plugins.
+//! Headers of Ethernet, ARP, IPv4, IPv6, UDP, ICMP and neighbour discovery: the only code that reads and writes them,
+//! for the daemon and its plugins.
 //!
-//! One module for each protocol, always in the same order: numbers of the protocol, `Packet` (a view
-//! of received bytes), `mod field` (where its fields lie), `Repr` (what a header to send says), tests.
+//! One module for each protocol, always in the same order: numbers of the protocol, `Packet` (a view of received
+//! bytes), `mod field` (offsets of its fields), `Repr` (values of a header to send), tests.
 //!
-//! Reading: `Packet::new_checked` checks all lengths and the checksum that the header has over
-//! itself; afterwards no getter fails. Writing: `Repr::emit` appends to a buffer and allocates
-//! nothing if the buffer has the room, so that the caller can keep it on a path that must not
-//! allocate.
+//! Reading: `Packet::new_checked` checks all lengths and the header's checksum over itself; afterwards no getter fails.
+//! Writing: `Repr::emit` appends to a buffer. It allocates nothing if the buffer has room, so that the caller can use
+//! it on a path that must not allocate.
 //!
-//! Nothing here panics, whatever the bytes are: the fuzz target `packet` and the tests below try it.
-//! Own code and no crate, because these bytes come from anybody on the network into processes that
-//! decide who is active: it has no `unsafe`, where etherparse has some, and smoltcp needs a newer Rust.
-//! etherparse is the second opinion in the tests.
+//! No function panics on any bytes: the fuzz target `packet` and the tests below check it. This is own code and not a
+//! crate, because anybody on the network can send these bytes to processes that decide which node is active: it has no
+//! `unsafe`, while etherparse has some, and smoltcp needs a newer Rust. The tests compare it with etherparse.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -30,16 +28,16 @@ use std::fmt;
 
 pub use ethernet::Mac;
 
-/// Why received bytes are not a packet. All of these are the sender's fault, or the wire's.
+/// Reason why received bytes are not a packet. All are the fault of the sender or the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Error {
-    /// Fewer bytes than the header, or than its length fields say.
+    /// The bytes end before the header does, or before its length fields say.
     Truncated,
-    /// Fields that contradict each other, or another version of the protocol.
+    /// Fields contradict each other, or have another version of the protocol.
     Malformed,
-    /// The checksum does not fit.
+    /// The checksum is wrong.
     Checksum,
-    /// A piece of a packet, whose payload cannot be read alone.
+    /// The packet is a fragment, whose payload cannot be read alone.
     Fragment,
 }
 
@@ -56,17 +54,17 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// N bytes at an offset; None where there are fewer.
+/// N bytes at an offset; None if there are fewer.
 pub fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
-/// Two bytes at an offset as a number, in network order.
+/// Number from two bytes at an offset, in network byte order.
 fn number(bytes: &[u8], at: usize) -> Option<u16> {
     array(bytes, at).map(u16::from_be_bytes)
 }
 
-/// A length that a 16-bit field can say; what is longer is never sent, as no interface carries it.
+/// Bytes of a 16-bit length field; a longer length is never sent, because no interface carries it.
 fn length_field(length: usize) -> [u8; 2] {
     u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }

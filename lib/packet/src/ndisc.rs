@@ -23,14 +23,14 @@ use crate::{Mac, array, ethernet, ipv6};
 pub const SOLICITATION: u8 = 135;
 /// ICMPv6 type of an advertisement.
 pub const ADVERTISEMENT: u8 = 136;
-/// Bytes of a message with one option.
+/// Length in bytes of a message with one option.
 pub const LEN: usize = 32;
-/// Hop limit of every message, which tells that no router forwarded it.
+/// Hop limit of every message: proves that no router forwarded it.
 pub const HOP_LIMIT: u8 = 255;
 
 const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
-/// Router and Override, not Solicited.
+/// Flags Router and Override, without Solicited.
 const ROUTER_AND_OVERRIDE: u8 = 0xa0;
 /// Flag Solicited.
 const SOLICITED: u8 = 0x40;
@@ -47,15 +47,14 @@ mod field {
     pub const OPTIONS: usize = 24;
 }
 
-/// Whether a packet is a solicitation or an advertisement; the rest of it is not looked at.
+/// True if a packet is a solicitation or an advertisement; nothing else is checked.
 pub fn is_discovery(packet: &ipv6::Packet<'_>) -> bool {
     let kind = packet.payload().first();
     packet.next_header() == PROTOCOL_V6 && matches!(kind, Some(&(SOLICITATION | ADVERTISEMENT)))
 }
 
-/// The address that a message's sender says to have, and the MAC address that it gives for it, if any: the target of
-/// an advertisement that overrides what was known, or the source of a solicitation. One that does not override may
-/// be a proxy's.
+/// Address that the sender of a message claims, and the MAC address that it gives for it, if any: the target of an
+/// advertisement with Override, or the source of a solicitation. An advertisement without Override may be a proxy's.
 pub fn claim(packet: &ipv6::Packet<'_>) -> Option<(Ipv6Addr, Option<Mac>)> {
     if !is_discovery(packet) || packet.hop_limit() != HOP_LIMIT {
         return None;
@@ -68,7 +67,7 @@ pub fn claim(packet: &ipv6::Packet<'_>) -> Option<(Ipv6Addr, Option<Mac>)> {
             let target = Some(target.into()).filter(|_| overrides);
             (target, TARGET_LINK_LAYER_ADDRESS)
         }
-        // duplicate address detection: nobody has it yet
+        // duplicate address detection: nobody has the address yet
         _ => {
             let source = Some(packet.source()).filter(|it| !it.is_unspecified());
             (source, SOURCE_LINK_LAYER_ADDRESS)
@@ -77,7 +76,7 @@ pub fn claim(packet: &ipv6::Packet<'_>) -> Option<(Ipv6Addr, Option<Mac>)> {
     Some((address?, mac_of(message, option)))
 }
 
-/// The address about which a message answers a solicitation, whoever it belongs to.
+/// Address in an answer to a solicitation, whichever node the address belongs to.
 pub fn answer(packet: &ipv6::Packet<'_>) -> Option<Ipv6Addr> {
     let message = packet.payload();
     let is_solicited = message.get(field::FLAGS)? & SOLICITED != 0;
@@ -89,7 +88,7 @@ pub fn answer(packet: &ipv6::Packet<'_>) -> Option<Ipv6Addr> {
     is_answer.then_some(target.into())
 }
 
-/// The MAC address in an option of a message. One of length 0 ends them (RFC 4861 section 4.6).
+/// MAC address in an option of a message. An option of length 0 ends the options (RFC 4861 section 4.6).
 fn mac_of(message: &[u8], kind: u8) -> Option<Mac> {
     let mut options = message.get(field::OPTIONS..)?;
     loop {
@@ -101,17 +100,17 @@ fn mac_of(message: &[u8], kind: u8) -> Option<Mac> {
     }
 }
 
-/// A message to send to a multicast group.
+/// Message to send to a multicast group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repr {
-    /// Who has `target`?
+    /// Question which node has `target`.
     Solicitation {
         /// Address of the sender.
         own: Ipv6Addr,
         /// Address that is asked for.
         target: Ipv6Addr,
     },
-    /// The sender, a router, has `target` now, whoever had it before.
+    /// Announcement that the sender, a router, has `target` now, whichever node had it before.
     Advertisement {
         /// Address that is announced, and the message's source.
         target: Ipv6Addr,
@@ -154,7 +153,7 @@ impl Repr {
         }
     }
 
-    /// For a solicitation the solicited-node group of RFC 4291 section 2.7.1, for an unsolicited
+    /// Destination: for a solicitation the solicited-node group of RFC 4291 section 2.7.1, for an unsolicited
     /// advertisement all nodes.
     fn group(&self) -> Ipv6Addr {
         match self {

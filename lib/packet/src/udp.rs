@@ -8,8 +8,8 @@
 //! +------------------+------------------+
 //! ```
 //!
-//! The checksum of what is read is not looked at, because on a virtual link it may be left to a card
-//! that is not there, and what is read here brings a better one.
+//! Reading does not check the checksum. On a virtual link it may be left to a card that does not exist, and the
+//! payloads that are read here have a stronger one.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use crate::{Error, number};
 
 /// The IP protocol number.
 pub const PROTOCOL: u8 = 17;
-/// Bytes of a header.
+/// Length of a header in bytes.
 pub const HEADER_LEN: usize = 8;
 
 mod field {
@@ -26,17 +26,17 @@ mod field {
     pub const CHECKSUM: usize = 6;
 }
 
-/// A received datagram.
+/// Received datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
-    /// The payload of an IP packet, which the datagram has to fill.
+    /// Reads the payload of an IP packet, which the datagram has to fill.
     ///
     /// # Errors
-    /// `Truncated`; `Malformed` where its length is not that of `bytes`.
+    /// `Truncated`; `Malformed` if its length is not that of `bytes`.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Error> {
         let payload = bytes.get(HEADER_LEN..).ok_or(Error::Truncated)?;
         let length = number(bytes, field::LENGTH).ok_or(Error::Truncated)?;
@@ -46,25 +46,25 @@ impl<'a> Packet<'a> {
         Ok(Self { payload })
     }
 
-    /// What it carries.
+    /// Payload of the datagram.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 }
 
-/// A datagram to be sent.
+/// Datagram to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Repr {
-    /// Where it comes from.
+    /// Address of the sender.
     pub source: IpAddr,
-    /// Where it goes.
+    /// Address of the receiver.
     pub destination: IpAddr,
-    /// On both ends.
+    /// Port of both ends.
     pub port: u16,
 }
 
 impl Repr {
-    /// Appends the header and what it carries.
+    /// Appends the header and the payload.
     pub fn emit(&self, payload: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         let whole = HEADER_LEN + payload.len();
@@ -76,7 +76,7 @@ impl Repr {
         out.extend_from_slice(payload);
         let datagram = out.get_mut(start..).unwrap_or_default();
         let sum = Sum::of_pseudo_header(self.source, self.destination, PROTOCOL, whole);
-        // zero would say that there is none
+        // zero would mean that there is no checksum
         let checksum = match sum.plus(datagram).finish() {
             0 => u16::MAX,
             checksum => checksum,

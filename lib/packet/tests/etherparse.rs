@@ -1,5 +1,5 @@
-//! A second opinion: what this crate writes, etherparse reads, and the other way round, for random
-//! fields. And no bytes make this crate panic.
+//! Comparison with etherparse: it reads what this crate writes, and vice versa, for random fields. No bytes make this
+//! crate panic.
 
 #![allow(clippy::unwrap_used)]
 
@@ -207,7 +207,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_reader_panic(mut bytes in vec(any::<u8>(), 0..120), version in 0u8..16) {
         read_all(&bytes);
-        // a version and a length of header that lead further in
+        // a version and a header length that lead the reader further
         if let Some(first) = bytes.first_mut() {
             *first = version << 4 | *first & 0x0f;
         }
@@ -215,7 +215,7 @@ proptest! {
     }
 }
 
-/// Zero where the checksum within a UDP datagram is right.
+/// Sum that is zero if the checksum in a UDP datagram is right.
 fn sum(source: IpAddr, destination: IpAddr, bytes: &[u8]) -> u16 {
     let pseudo = Sum::of_pseudo_header(source, destination, udp::PROTOCOL, bytes.len());
     pseudo.plus(bytes).finish()
