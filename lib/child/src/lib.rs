@@ -1,9 +1,9 @@
 //! Runs programs without waiting for them and without a shell.
 //!
-//! After [`Child::start`] watch [`output`](Child::output), which is readable
-//! while there is something to [`listen`](Child::listen) to, and [`pidfd`](Child::pidfd), which is
-//! readable once [`end`](Child::end) has an answer; unwatch both before the child is dropped. The
-//! caller limits the time: [`terminate`](Child::terminate), then [`kill`](Child::kill).
+//! After [`Child::start`] watch two descriptors: [`output`](Child::output), which is readable while
+//! [`listen`](Child::listen) has something to read, and [`pidfd`](Child::pidfd), which is readable once
+//! [`end`](Child::end) returns a result. Unwatch both before the child is dropped. The caller limits the
+//! time: [`terminate`](Child::terminate), then [`kill`](Child::kill).
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -24,16 +24,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 pub use trust::{Refused, trusted};
 
-/// `PATH` of every program, unless it is given another one.
+/// `PATH` of every program, unless it is given another value.
 pub const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const LANG: &str = "C.UTF-8";
 const OUTPUT_MAX: usize = 4096;
 const WORDS_MAX: usize = 200;
-/// Time that a dropped program has to end after it was killed, even on a busy machine. One that hangs in the kernel takes
-/// longer, and its status is not collected.
+/// Time that a dropped program has to end after it was killed, even on a busy machine. A program that hangs in the
+/// kernel takes longer, and its status is not collected.
 const DROP_WAIT: Duration = Duration::from_millis(200);
 
-/// A program to start. The defaults of [`Program::default`] fit most.
+/// Program to start. The defaults of [`Program::default`] suit most programs.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'p> {
     /// The program and its arguments. A name without slash is looked up in `PATH`.
@@ -46,13 +46,13 @@ pub struct Program<'p> {
     pub directory: &'p Path,
     /// Content of stdin, default empty.
     pub input: &'p [u8],
-    /// Whether stderr is discarded instead of being part of the output. Default false.
+    /// True if stderr is discarded instead of being part of the output. Default false.
     pub only_stdout: bool,
-    /// Bytes of output that are kept, default 4096. The rest is read and discarded, so that the
-    /// program does not block on a full pipe.
+    /// Maximum number of output bytes that are kept, default 4096. The rest is read and discarded, so that the program
+    /// does not block on a full pipe.
     pub output_max: usize,
-    /// Whether processes that it started may outlive it, as daemons do. By default its process group
-    /// is killed when it ends.
+    /// True if processes that the program started may outlive it, as daemons do. By default its process group is killed
+    /// when it ends.
     pub outlived: bool,
 }
 
@@ -71,14 +71,14 @@ impl Default for Program<'_> {
     }
 }
 
-/// How a program ended.
+/// Result of a program that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Exit code; None if a signal ended it.
+    /// Exit code; None if a signal ended the program.
     pub code: Option<i32>,
-    /// The signal that ended it.
+    /// Signal that ended the program.
     pub signal: Option<i32>,
-    /// Its output, up to `output_max` bytes.
+    /// Output of the program, up to `output_max` bytes.
     pub text: Vec<u8>,
 }
 
@@ -92,8 +92,8 @@ impl Ended {
     }
 }
 
-/// A running program, in a process group of its own. Dropping it kills the whole group. A worker that is killed drops
-/// nothing: where it has a control group, the host ends what it has left.
+/// Running program, in a process group of its own. Dropping it kills the whole group. A killed worker drops nothing: if
+/// it has a control group, the daemon kills the processes that are left in it.
 #[derive(Debug)]
 pub struct Child {
     child: process::Child,
@@ -103,7 +103,7 @@ pub struct Child {
     text: Vec<u8>,
     output_max: usize,
     outlived: bool,
-    /// Its exit status was collected: its process id may be reused.
+    /// True if the exit status was collected: the process id may be reused.
     ended: bool,
 }
 
@@ -111,7 +111,7 @@ impl Child {
     /// Starts a program.
     ///
     /// # Errors
-    /// A sentence why the program does not run.
+    /// A sentence with the reason why the program does not run.
     pub fn start(program: &Program<'_>) -> Result<Self, String> {
         let (name, words) = program.argv.split_first().ok_or("names no program")?;
         let executable = program.executable.unwrap_or(Path::new(name));
@@ -149,11 +149,11 @@ impl Child {
         })
     }
 
-    /// Starts a program and waits for its end, on a thread that has nothing else to do. After `limit`
-    /// it is killed, with its group.
+    /// Starts a program and waits for its end, on a thread that has no other work. After `limit` the program is
+    /// killed, with its group.
     ///
     /// # Errors
-    /// A sentence why the program does not run, or that it took too long.
+    /// A sentence with the reason why the program does not run, or that it took too long.
     pub fn run(program: &Program<'_>, limit: Duration) -> Result<Ended, String> {
         let until = Instant::now() + limit;
         let mut child = Self::start(program)?;
@@ -189,10 +189,10 @@ impl Child {
         self.output.as_fd()
     }
 
-    /// Reads the output that is there; false at its end, when there is nothing more to watch.
+    /// Reads the available output; false at its end, when there is nothing more to watch.
     pub fn listen(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        // bounded: a program that writes without end must not keep this loop
+        // bounded, because a program may write without end
         for _ in 0..16 {
             match rustix::io::read(&self.output, &mut buffer) {
                 Ok(0) => return false,
@@ -217,7 +217,7 @@ impl Child {
         self.signal(Signal::KILL);
     }
 
-    /// How it ended, once; None while it runs, and on later calls.
+    /// Result of the program, returned once; None while it runs, and on later calls.
     pub fn end(&mut self) -> Option<Ended> {
         if self.ended || !wait(self.pidfd.as_fd(), Duration::ZERO) {
             return None;
@@ -244,7 +244,7 @@ impl Child {
 }
 
 impl Drop for Child {
-    /// Waits for the program's end, to collect its status.
+    /// Kills the program and waits for its end, to collect its status.
     fn drop(&mut self) {
         if self.ended {
             return;
@@ -277,7 +277,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// A file in memory: writing to it does not block if the program does not read.
+/// File in memory with the input: writing to it does not block if the program does not read.
 fn input(content: &[u8]) -> io::Result<Stdio> {
     if content.is_empty() {
         return Ok(Stdio::null());

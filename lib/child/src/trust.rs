@@ -1,4 +1,4 @@
-//! Whether a program may be run: only if nobody but root could have changed it.
+//! Decides whether a program may be run: only if nobody except root can have changed it.
 
 use std::fmt;
 use std::fs;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const EXECUTABLE: u32 = 0o111;
 
-/// The program behind `path`, with links followed. Run this file, so that it is the one that was
-/// checked.
+/// Real path of the program behind `path`, with links followed. Run this path, so that the checked file is
+/// the one that runs.
 ///
 /// # Errors
 /// The program, or a directory above it, can be changed by users other than root, or it cannot be run.
@@ -33,17 +33,17 @@ pub fn trusted(path: &Path) -> Result<PathBuf, Refused> {
     Ok(real)
 }
 
-/// Why a program is not run.
+/// Reason why a program is not run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refused {
-    /// It does not exist or cannot be read.
+    /// The file does not exist or cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// It is no regular file, or not executable.
+    /// The file is not a regular file, or not executable.
     NotExecutable(PathBuf),
-    /// It, or a directory above it, belongs to this user.
+    /// The file, or a directory above it, belongs to this user.
     Owner(PathBuf, u32),
-    /// It, or a directory above it, can be written by others.
+    /// The file, or a directory above it, can be written by others.
     Writable(PathBuf),
 }
 

@@ -1,4 +1,4 @@
-//! Programs that are run for a plugin: what they find, how they end, and what ends with them.
+//! Programs that are run for a plugin: their environment, their end, and the processes that end with them.
 
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use spared_child::{Child, Ended, Program, trusted};
 
-/// A folder that goes with the test.
+/// Folder that is removed after the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -52,14 +52,14 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
     poll(&mut polled, Some(&moment)) == Ok(1)
 }
 
-/// As a plugin's loop does: listens while there is something, until the process has ended.
+/// Reads the output until the process has ended, as a plugin's loop does.
 fn end(child: &mut Child) -> Ended {
     while is_readable(child.output()) && child.listen() {}
     assert!(is_readable(child.pidfd()), "it does not end");
     child.end().expect("it has ended")
 }
 
-/// Waits until the process with the id in that file is gone, or until it is there.
+/// Waits until the process with the id in that file exists, or is gone.
 fn reach(pid_file: &str, alive: bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let lives = || {
@@ -81,7 +81,7 @@ fn how_it_ended_and_what_it_said_are_told_once() {
     assert_eq!(ended.text, b"\n to\tyou \nmore\n");
     assert_eq!(ended.words(), "toyou");
     assert_eq!(child.end(), None);
-    child.kill(); // of nobody
+    child.kill(); // no process to kill
 
     let ended = end(&mut start(&shell("kill -9 $$")));
     assert_eq!((ended.code, ended.signal), (None, Some(9)));
@@ -144,7 +144,7 @@ fn it_is_run_with_input_and_waited_for() {
         };
         Child::run(&program, Duration::from_secs(20)).expect("an end")
     };
-    // more than a pipe holds, in both directions
+    // more bytes than a pipe holds, in both directions
     let input = vec![b'a'; 300_000];
     let ended = run("cat; exit 3", &input);
     assert_eq!((ended.code, ended.text == input), (Some(3), true));

@@ -29,7 +29,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(ns))
 }
 
-/// The shortest form that [`parse_duration`] reads back: "100ms", "90s", "1h".
+/// Shortest text that [`parse_duration`] reads back: "100ms", "90s", "1h".
 pub fn format_duration(time: Duration) -> String {
     let ns = time.as_nanos();
     if ns == 0 {

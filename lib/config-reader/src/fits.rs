@@ -8,7 +8,7 @@ use super::Section;
 const INTERFACE_NAME_MAX: usize = 15;
 
 impl Section<'_> {
-    /// Whether `text` is an absolute path without ".."; if not, notes a fault of `key`.
+    /// True if `text` is an absolute path without ".."; if not, notes a fault of `key`.
     pub fn fits_path(&self, key: &str, text: &str) -> bool {
         let path = Path::new(text);
         let climbs = path.components().any(|part| part == Component::ParentDir);
@@ -22,7 +22,7 @@ impl Section<'_> {
         fits
     }
 
-    /// Whether `name` can be an interface's name; if not, notes a fault of `key`.
+    /// True if `name` can be an interface's name; if not, notes a fault of `key`.
     pub fn fits_interface(&self, key: &str, name: &str) -> bool {
         let fits = !name.is_empty()
             && name.len() <= INTERFACE_NAME_MAX

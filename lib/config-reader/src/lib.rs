@@ -1,9 +1,8 @@
 //! Reads a plugin's configuration key by key and finds all faults at once.
 //!
-//! serde stops at the first wrong value; an administrator wants the whole list. So a plugin asks a
-//! [`Section`] for each key, with the values that are allowed; the section notes a [`Failure`] for a
-//! value that does not fit, and goes on. [`Config::finish`] returns all faults, and refuses every key
-//! that was never asked for.
+//! serde stops at the first wrong value, but an administrator wants all of them. So a plugin asks a
+//! [`Section`] for each key, with the allowed values. The section notes a [`Failure`] for a wrong value
+//! and continues. [`Config::finish`] returns all faults, and refuses every key that was never asked for.
 //!
 //! ```
 //! use spared_config_reader::{Config, node};
@@ -42,7 +41,7 @@ pub use section::Section;
 pub use spared_contract::{ConfigTable, Failure, HOST_KEYS, Scope};
 pub use table::{table, text};
 
-/// One configuration file, with the keys asked for and the faults found so far.
+/// Configuration file, with the keys asked for and the faults found so far.
 #[derive(Debug)]
 pub struct Config {
     table: toml::Table,
@@ -51,14 +50,14 @@ pub struct Config {
     notes: RefCell<Notes>,
 }
 
-/// A key and its scope; a plain `&str` has [`Scope::Pair`].
+/// Key and its scope; a plain `&str` has [`Scope::Pair`].
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'k> {
     pub(crate) name: &'k str,
     pub(crate) scope: Scope,
 }
 
-/// A key that may be a table by node name: `priority = { r1 = 200, r2 = 100 }`.
+/// Key that may be a table by node name: `priority = { r1 = 200, r2 = 100 }`.
 pub fn node(name: &str) -> Key<'_> {
     Key {
         name,
@@ -66,7 +65,7 @@ pub fn node(name: &str) -> Key<'_> {
     }
 }
 
-/// A key that the nodes never compare.
+/// Key that the nodes never compare.
 pub fn local(name: &str) -> Key<'_> {
     Key {
         name,
@@ -74,7 +73,7 @@ pub fn local(name: &str) -> Key<'_> {
     }
 }
 
-/// A key whose value is compared by a digest and shown nowhere.
+/// Key whose value is compared by a digest and never shown.
 pub fn secret(name: &str) -> Key<'_> {
     Key {
         name,
@@ -113,12 +112,12 @@ impl Config {
         Ok(Self::new(table, node, nodes))
     }
 
-    /// A configuration as the daemon sends it.
+    /// Creates a configuration from the table that the daemon sends.
     pub fn of(table: &ConfigTable, node: &str, nodes: &[String]) -> Self {
         Self::new(table::toml_of(table), node, nodes)
     }
 
-    /// The same file as another node reads it.
+    /// Creates the same configuration as another node reads it.
     pub fn of_node(&self, node: &str) -> Self {
         Self::new(self.table.clone(), node, &self.nodes)
     }
@@ -136,7 +135,7 @@ impl Config {
         config
     }
 
-    /// The top of the file.
+    /// Top table of the file.
     pub fn root(&self) -> Section<'_> {
         Section::new(self, &self.table, String::new())
     }
@@ -146,13 +145,13 @@ impl Config {
         &self.node
     }
 
-    /// The names of `[nodes]`; empty without that table.
+    /// Names in `[nodes]`; empty without that table.
     pub fn nodes(&self) -> &[String] {
         &self.nodes
     }
 
     /// Reads the whole file into `T` with serde, for plugins with a simple configuration. The keys of
-    /// the host are left out; `T` must refuse unknown keys itself (`#[serde(deny_unknown_fields)]`).
+    /// the daemon are left out; `T` must refuse unknown keys itself (`#[serde(deny_unknown_fields)]`).
     ///
     /// # Errors
     /// The first fault that serde finds.
@@ -172,7 +171,7 @@ impl Config {
         })
     }
 
-    /// Ends the reading.
+    /// Ends reading and reports the faults.
     ///
     /// # Errors
     /// All faults found, then one for each key that was never asked for.
@@ -187,8 +186,8 @@ impl Config {
         }
     }
 
-    /// Every key asked for and its scope, without array positions ("group.interface.vrid"): for the
-    /// comparison of the nodes, and for tests that compare a manual page with the code.
+    /// Every key asked for and its scope, without array positions ("group.interface.vrid"): for the comparison of the
+    /// nodes, and for tests that compare a manual page with the code.
     pub fn scopes(&self) -> Vec<(String, Scope)> {
         let notes = self.notes.borrow();
         let mut all = BTreeMap::new();
@@ -209,7 +208,7 @@ impl Notes {
     pub(crate) fn know(&mut self, section: &str, key: &str, scope: Scope) {
         let keys = self.known.entry(section.to_owned()).or_default();
         let known = keys.entry(key.to_owned()).or_insert(scope);
-        // `has` and the like name no scope
+        // `has` and similar methods name no scope
         if scope != Scope::Pair {
             *known = scope;
         }
@@ -238,7 +237,7 @@ impl Notes {
     }
 }
 
-/// A key as a part of a path, with its dots and backslashes escaped.
+/// Key as a part of a path, with its dots and backslashes escaped.
 pub(crate) fn escape(key: &str) -> Cow<'_, str> {
     match key.contains(['.', '\\']) {
         true => Cow::Owned(key.replace('\\', "\\\\").replace('.', "\\.")),
@@ -261,7 +260,7 @@ fn without_positions(path: &str) -> String {
         .join(".")
 }
 
-/// A table as it is written: "[[group.interface]]" for "group.0.interface.1", "[log]" for "log".
+/// Table in the file's syntax: "[[group.interface]]" for "group.0.interface.1", "[log]" for "log".
 pub(crate) fn bracketed(path: &str) -> String {
     let name = without_positions(path);
     let last = path.rsplit('.').next().unwrap_or(path);
@@ -271,7 +270,7 @@ pub(crate) fn bracketed(path: &str) -> String {
     }
 }
 
-/// Error of a text that is not TOML.
+/// Error for a text that is not TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError(String);
 

@@ -1,10 +1,10 @@
-//! The word that was meant by a misspelt one.
+//! Finds the word that a misspelt one was meant to be.
 
-/// Longest word that is compared.
+/// Maximum length of a word that is compared, in letters.
 const LETTERS_MAX: usize = 64;
 
-/// Of `words`, the one most similar to `word`, if a typing error explains the difference: at most a third of the
-/// letters, and at least one, are wrong, missing, added or swapped with their neighbour. Case and the difference
+/// Word in `words` that is most similar to `word`, if a typing error explains the difference: at most a third of the
+/// letters, but at least one, may be wrong, missing, added or swapped with the next one. Case and the difference
 /// between `-` and `_` do not count.
 ///
 /// ```

@@ -1,7 +1,7 @@
-//! Addresses with a prefix, read by one rule for the host and all plugins, as [`IpNet`] of `ipnet`.
+//! Addresses with a prefix, read by the same rule for the daemon and all plugins, as [`IpNet`] of `ipnet`.
 //!
-//! The host part of an address ("192.0.2.1/24") means something else in each place: [`Cidr`] keeps it,
-//! [`Network`] drops it, and [`Network::exact`] refuses it.
+//! The host part of an address ("192.0.2.1/24") has a different meaning in each place: [`Cidr`] keeps it, [`Network`]
+//! drops it, and [`Network::exact`] refuses it.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,12 +13,12 @@ use super::{Key, Section};
 const CIDR: &str = "an address with its prefix, like \"192.0.2.1/24\"";
 
 impl Section<'_> {
-    /// An address with its prefix, [`Cidr`].
+    /// Address with its prefix, by the rule of [`Cidr`].
     pub fn cidr<'k>(&self, key: impl Into<Key<'k>>) -> Option<IpNet> {
         self.parsed(key, CIDR).map(|Cidr(net)| net)
     }
 
-    /// An array of them. Every wrong element is a fault of its own.
+    /// Array of addresses with prefixes. Every wrong element is a fault of its own.
     pub fn cidrs<'k>(&self, key: impl Into<Key<'k>>) -> Option<Vec<IpNet>> {
         let list: Vec<Cidr> = self.list(key, CIDR)?;
         Some(list.into_iter().map(|Cidr(net)| net).collect())
@@ -34,8 +34,8 @@ impl FromStr for Cidr {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, length) = text.split_once('/').ok_or(())?;
-        // std's rule for the address: IpNet's own accepts octets with leading zeros, which others read
-        // as octal. u8 also accepts "+8" and "08".
+        // std's parser for the address: IpNet's own accepts octets with leading zeros, which others read as octal. u8
+        // also accepts "+8" and "08".
         let address: IpAddr = address.parse().map_err(drop)?;
         let number: u8 = length.parse().map_err(drop)?;
         if number.to_string() != length {
@@ -45,20 +45,19 @@ impl FromStr for Cidr {
     }
 }
 
-/// A network: "192.0.2.0/24", or one address.
+/// Network, such as "192.0.2.0/24", or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     written: IpNet,
 }
 
 impl Network {
-    /// The network, whatever address within it was written.
+    /// Network, for any address within it.
     pub fn net(self) -> IpNet {
         self.written.trunc()
     }
 
-    /// The network; None if the address of a host in it was written, which the kernel refuses for a
-    /// route.
+    /// Network; None if the text has the address of a host in it, which the kernel refuses for a route.
     pub fn exact(self) -> Option<IpNet> {
         (self.written == self.net()).then_some(self.written)
     }

@@ -1,4 +1,4 @@
-//! One table of a configuration file, read key by key.
+//! A table of a configuration file, read key by key.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use toml::Value;
 
 use super::{Config, Key, Scope, bracketed, escape, format_duration, join, parse_duration};
 
-/// Samples of addresses in what is allowed, and the same of the other family.
+/// Sample addresses in texts of allowed values, and the same of the other family.
 const SAMPLES: [(&str, &str); 3] = [
     ("192.0.2.1/24", "2001:db8::1/64"),
     ("192.0.2.0/24", "2001:db8::/32"),
     ("192.0.2.1\"", "2001:db8::1\""),
 ];
 
-/// One table: the file itself, a `[table]`, or one of an array `[[table]]`.
+/// Table of a configuration: the file itself, a `[table]`, or one of an array `[[table]]`.
 #[derive(Clone, Debug)]
 pub struct Section<'c> {
     config: &'c Config,
@@ -40,25 +40,25 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// Path of the table, as "group.0.interface.1"; empty at the top.
+    /// Path of the table, such as "group.0.interface.1"; empty at the top.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Whether the table has the key; the key counts as asked for.
+    /// True if the table has the key; the key counts as asked for.
     pub fn has<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         let key = key.into();
         self.know(key);
         self.table.contains_key(key.name)
     }
 
-    /// Whether the key's value is an array; the key counts as asked for.
+    /// True if the key's value is an array; the key counts as asked for.
     pub fn is_array<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         self.value(key.into())
             .is_some_and(|(_, value)| value.is_array())
     }
 
-    /// A text.
+    /// Reads a text.
     pub fn text<'k>(&self, key: impl Into<Key<'k>>) -> Option<String> {
         let (key, value) = self.value(key.into())?;
         match value {
@@ -67,8 +67,8 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// Values of all nodes, for keys that may differ between them: in the order of the nodes' names,
-    /// without repetitions. For results that both nodes must derive alike.
+    /// Values of all nodes, for keys that may differ between them: in the order of the nodes' names, without
+    /// repetitions. For results that must be equal on both nodes.
     pub fn every_text(&self, key: &str) -> Vec<&'c str> {
         match self.table.get(key) {
             Some(Value::String(text)) => vec![text],
@@ -83,7 +83,7 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn flag<'k>(&self, key: impl Into<Key<'k>>) -> Option<bool> {
         let (key, value) = self.value(key.into())?;
         match value {
@@ -92,7 +92,7 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// A whole number in `range`.
+    /// Reads a whole number in `range`.
     pub fn integer<'k>(&self, key: impl Into<Key<'k>>, range: RangeInclusive<u64>) -> Option<u64> {
         let (key, value) = self.value(key.into())?;
         let number = match value {
@@ -104,7 +104,7 @@ impl<'c> Section<'c> {
             .or_else(|| self.wrong(&key, value, &format!("{}-{}", range.start(), range.end())))
     }
 
-    /// A whole number in `range`, which may be negative.
+    /// Reads a whole number in `range`, which may be negative.
     pub fn signed<'k>(&self, key: impl Into<Key<'k>>, range: RangeInclusive<i64>) -> Option<i64> {
         let (key, value) = self.value(key.into())?;
         let number = value.as_integer().filter(|number| range.contains(number));
@@ -114,7 +114,7 @@ impl<'c> Section<'c> {
         })
     }
 
-    /// A number in `range`, with or without a fraction.
+    /// Reads a number in `range`, with or without a fraction.
     pub fn float<'k>(&self, key: impl Into<Key<'k>>, range: RangeInclusive<f64>) -> Option<f64> {
         let (key, value) = self.value(key.into())?;
         let number = match value {
@@ -130,7 +130,7 @@ impl<'c> Section<'c> {
         })
     }
 
-    /// A duration like "100ms", "1s", "2m" or "1h", in `range`.
+    /// Reads a duration like "100ms", "1s", "2m" or "1h", in `range`.
     pub fn duration<'k>(
         &self,
         key: impl Into<Key<'k>>,
@@ -147,7 +147,7 @@ impl<'c> Section<'c> {
         })
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub fn choice<'k, T: Copy>(&self, key: impl Into<Key<'k>>, choices: &[(&str, T)]) -> Option<T> {
         let (key, value) = self.value(key.into())?;
         let chosen = value
@@ -159,14 +159,14 @@ impl<'c> Section<'c> {
         })
     }
 
-    /// A text that `T` parses; `allowed` says what fits, like "an IPv4 address".
+    /// Reads a text that `T` parses; `allowed` describes the allowed values, like "an IPv4 address".
     pub fn parsed<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<T> {
         let (key, value) = self.value(key.into())?;
         let parsed = value.as_str().and_then(|text| text.parse().ok());
         parsed.or_else(|| self.wrong(&key, value, &in_family(allowed, value)))
     }
 
-    /// An array of texts that `T` parses. Every wrong element is a fault of its own.
+    /// Reads an array of texts that `T` parses. Every wrong element is a fault of its own.
     pub fn list<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<Vec<T>> {
         let (key, value) = self.value(key.into())?;
         let Value::Array(array) = value else {
@@ -185,7 +185,7 @@ impl<'c> Section<'c> {
         (list.len() == array.len()).then_some(list)
     }
 
-    /// An array of whole numbers in `range`. Every wrong element is a fault of its own.
+    /// Reads an array of whole numbers in `range`. Every wrong element is a fault of its own.
     pub fn integers<'k>(
         &self,
         key: impl Into<Key<'k>>,
@@ -211,19 +211,19 @@ impl<'c> Section<'c> {
         (list.len() == array.len()).then_some(list)
     }
 
-    /// An array of texts.
+    /// Reads an array of texts.
     pub fn texts<'k>(&self, key: impl Into<Key<'k>>) -> Option<Vec<String>> {
         self.list(key, "texts")
     }
 
-    /// A table `[key]`.
+    /// Reads a table `[key]`.
     pub fn section<'k>(&self, key: impl Into<Key<'k>>) -> Option<Section<'c>> {
         let key = key.into();
         self.know(key);
         let path = join(&self.path, &escape(key.name));
         match self.table.get(key.name)? {
             Value::Table(table) => Some(Section::new(self.config, table, path)),
-            // read all the same, so that its own faults come with this one
+            // read anyway, so that its own faults are reported together with this one
             Value::Array(array) if array.first().is_some_and(Value::is_table) => {
                 let path_of_first = format!("{path}.0");
                 self.brackets(key.name, &path_of_first, &path);
@@ -234,7 +234,7 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// The tables `[[key]]`, in the order of the file; a single `[key]` is refused.
+    /// Reads the tables `[[key]]`, in the order of the file; a single `[key]` is refused.
     pub fn sections<'k>(&self, key: impl Into<Key<'k>>) -> Vec<Section<'c>> {
         let key = key.into();
         self.know(key);
@@ -245,7 +245,7 @@ impl<'c> Section<'c> {
         };
         if let Value::Table(table) = value {
             self.brackets(key.name, &path, &format!("{path}.0"));
-            // read all the same, so that its own faults come with this one
+            // read anyway, so that its own faults are reported together with this one
             return vec![Section::new(self.config, table, path)];
         }
         let Value::Array(array) = value else {
@@ -268,13 +268,13 @@ impl<'c> Section<'c> {
         sections
     }
 
-    /// Notes that a table has the brackets of another one.
+    /// Notes that a table has single brackets instead of double ones, or vice versa.
     fn brackets(&self, key: &str, found: &str, allowed: &str) {
         let (found, allowed) = (bracketed(found), bracketed(allowed));
         self.fault(key, format!("found {found}, allowed {allowed}"));
     }
 
-    /// Notes that `key` is missing; if it is there but wrong, that is noted already.
+    /// Notes that `key` is missing; if it has a wrong value, that is noted already.
     pub fn required<'k, T>(&self, key: impl Into<Key<'k>>, value: Option<T>) -> Option<T> {
         let key = key.into();
         if value.is_none() && !self.table.contains_key(key.name) {
@@ -300,7 +300,7 @@ impl<'c> Section<'c> {
             .know(&self.path, key.name, key.scope);
     }
 
-    /// The value, and the key to report faults under; of a table by node name, this node's value.
+    /// Value, and the key for reports of faults; for a table by node name, this node's value.
     fn value(&self, key: Key<'_>) -> Option<(String, &'c Value)> {
         self.know(key);
         let value = self.table.get(key.name)?;
@@ -313,7 +313,7 @@ impl<'c> Section<'c> {
     fn this_node(&self, key: &str, by_node: &'c toml::Table) -> Option<(String, &'c Value)> {
         let path = join(&self.path, key);
         for name in by_node.keys() {
-            // Without [nodes] any name may be a node's; with it, others are refused below.
+            // Without [nodes] any name may be a node's; with it, other names are refused below.
             self.config
                 .notes()
                 .borrow_mut()
@@ -363,7 +363,7 @@ impl<'c> Section<'c> {
     }
 }
 
-/// What is allowed, with a sample of the family that was meant.
+/// Description of the allowed values, with a sample of the family that the user meant.
 fn in_family<'a>(allowed: &'a str, found: &Value) -> Cow<'a, str> {
     let is_ipv6 = found.as_str().is_some_and(|it| it.matches(':').count() > 1);
     let sample = SAMPLES.iter().find(|(ipv4, _)| allowed.contains(ipv4));
@@ -373,7 +373,7 @@ fn in_family<'a>(allowed: &'a str, found: &Value) -> Cow<'a, str> {
     }
 }
 
-/// A value as the user wrote it, shortened.
+/// Value as the user wrote it, shortened.
 fn shown(value: &Value) -> String {
     match value {
         Value::Table(_) => "a table".to_owned(),

@@ -1,23 +1,23 @@
-//! A configuration as it travels, of TOML and as TOML.
+//! Conversion of a configuration from TOML to the form that is sent to plugins, and back.
 
 use spared_contract::{ConfigTable, ConfigValue, Failure, TABLE_DEPTH_MAX};
 use toml::Value;
 
 use super::{escape, join};
 
-/// A file as the table that its plugin is sent.
+/// Converts a file to the table that its plugin is sent.
 ///
 /// # Errors
-/// It is no TOML, it has a date, or it is nested too deeply, and where.
+/// The text is not TOML, has a date, or is nested too deeply, and where.
 pub fn table(text: &str) -> Result<ConfigTable, Failure> {
     let table = text.parse::<toml::Table>();
     let table = table.map_err(|error| Failure::of_whole(error.message()))?;
     table_of(&table, "", 1)
 }
 
-/// A table as TOML, for a plugin that reads it.
+/// Converts a table to TOML, for a plugin that reads it.
 pub fn text(table: &ConfigTable) -> String {
-    // every value of a tree has a form in TOML
+    // TOML can express every value of such a table
     toml::to_string(&toml_of(table)).unwrap_or_default()
 }
 

@@ -1,16 +1,16 @@
-//! Keys that nobody asked for: a typing error must not be taken for a default.
+//! Refuses keys that nobody asked for: a typing error must not silently lead to a default.
 
 use std::collections::BTreeMap;
 
 use super::{Failure, HOST_KEYS, Notes, Scope, bracketed, escape, join, nearest};
 
-/// Most keys that are listed: a longer list is not read.
+/// Maximum number of keys that are listed: nobody reads a longer list.
 const LISTED_MAX: usize = 12;
 
 type Keys = BTreeMap<String, Scope>;
 
 impl Notes {
-    // Walks only sections that were opened: a value that was refused as a whole is one fault.
+    // Examines only sections that were opened: a value that was refused as a whole is one fault.
     pub(super) fn refuse_unknown(
         &self,
         table: &toml::Table,
@@ -43,7 +43,7 @@ impl Notes {
         }
     }
 
-    /// Why the key is refused: the key that was meant, the table in which it has a meaning, or what there is.
+    /// Reason why the key is refused: the key that was meant, the table that has it, or the allowed keys.
     fn unknown(&self, path: &str, key: &str, known: &Keys) -> String {
         if let Some(meant) = nearest(key, known.keys().map(String::as_str)) {
             return format!("unknown key: did you mean \"{meant}\"?");
@@ -60,7 +60,7 @@ impl Notes {
         }
     }
 
-    /// Another table of this file in which the key has a meaning.
+    /// Another table of this file that has the key.
     fn place_of(&self, path: &str, key: &str) -> Option<String> {
         let mut places = self.known.iter();
         let (place, _) = places.find(|(place, keys)| *place != path && keys.contains_key(key))?;

@@ -3,7 +3,7 @@
 use crate::field;
 
 const METHOD_CALL: u8 = 1;
-/// Flag: whom the call is for shall not be started for it.
+/// Flag: the bus does not start the destination for the call.
 pub const NO_AUTO_START: u8 = 2;
 
 /// Destination and method of a call.
@@ -11,7 +11,7 @@ pub const NO_AUTO_START: u8 = 2;
 pub struct Method<'a> {
     /// Name of the destination, "org.freedesktop.systemd1".
     pub destination: &'a str,
-    /// Its object.
+    /// Path of the object.
     pub path: &'a str,
     /// Interface of the method.
     pub interface: &'a str,
@@ -19,7 +19,7 @@ pub struct Method<'a> {
     pub member: &'a str,
 }
 
-/// The arguments of a call.
+/// Arguments of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     signature: String,
@@ -40,7 +40,7 @@ impl Body {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds a number.
+    /// Adds a 32-bit number.
     pub fn number(&mut self, number: u32) {
         self.signature.push('u');
         put_number(&mut self.bytes, number);
@@ -53,7 +53,8 @@ impl Body {
     }
 }
 
-/// A call, with flags such as [`NO_AUTO_START`]. The serial number, by which the answer names it, is not 0.
+/// Encodes a call, with flags such as [`NO_AUTO_START`]. The serial number, by which the answer names the call, is not
+/// 0.
 pub fn encode(method: Method<'_>, serial: u32, flags: u8, body: &Body) -> Vec<u8> {
     let mut message = vec![b'l', METHOD_CALL, flags, 1];
     put_length(&mut message, body.bytes.len());

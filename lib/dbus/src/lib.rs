@@ -1,7 +1,7 @@
 //! Messages of D-Bus: calls of methods, their answers, and signals; sans I/O.
 //!
-//! D-Bus Specification 0.43, "Authentication Protocol" and "Message Protocol". Crates for it bring an asynchronous runtime,
-//! or are not kept any more, and a plugin waits for no bus.
+//! D-Bus Specification 0.43, "Authentication Protocol" and "Message Protocol". The crates for D-Bus need an
+//! asynchronous runtime or are not maintained, and a plugin must not wait for a bus.
 //!
 //! ```text
 //!  0  byte order, l or B
@@ -21,16 +21,16 @@ mod read;
 pub use call::{Body, Method, NO_AUTO_START, encode};
 pub use read::{Kind, MESSAGE_MAX, Message, NotDbus};
 
-/// The bus itself.
+/// Name of the bus itself.
 pub const DAEMON: &str = "org.freedesktop.DBus";
-/// The object of the bus.
+/// Path of the bus's object.
 pub const DAEMON_PATH: &str = "/org/freedesktop/DBus";
-/// What is said once the bus has accepted the user; messages follow.
+/// Line to send once the bus has accepted the user; messages follow.
 pub const BEGIN: &[u8] = b"BEGIN\r\n";
-/// Limit of a line of the bus before the first message.
+/// Maximum length in bytes of a line of the bus before the first message.
 const LINE_MAX: usize = 4096;
 
-/// Code of a field.
+/// Codes of the header fields.
 mod field {
     pub(crate) const PATH: u8 = 1;
     pub(crate) const INTERFACE: u8 = 2;
@@ -41,17 +41,17 @@ mod field {
     pub(crate) const SIGNATURE: u8 = 8;
 }
 
-/// The first bytes to say: this process has the user's number `uid`.
+/// First bytes to send: this process has the user id `uid`.
 pub fn greeting(uid: u32) -> Vec<u8> {
     let digits = uid.to_string();
     let digits: String = digits.bytes().map(|it| format!("{it:02x}")).collect();
     format!("\0AUTH EXTERNAL {digits}\r\n").into_bytes()
 }
 
-/// Length of the line by which the bus accepts the user; None: more has to come.
+/// Length of the line by which the bus accepts the user; None: the line is incomplete.
 ///
 /// # Errors
-/// It does not accept the user, or it is no bus; why.
+/// The bus refuses the user, or the other end is not a bus; the reason.
 pub fn welcome(bytes: &[u8]) -> Result<Option<usize>, String> {
     let Some(length) = bytes.windows(2).position(|it| it == b"\r\n") else {
         return match bytes.len() > LINE_MAX {

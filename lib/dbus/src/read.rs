@@ -1,14 +1,14 @@
-//! Messages as they come from the bus: untrusted bytes.
+//! Reader of messages from the bus: untrusted bytes.
 
 use std::fmt;
 
 use crate::field;
 
-/// Limit of a message's fields, and of its body.
+/// Maximum length in bytes of a message's fields, and of its body.
 pub const MESSAGE_MAX: usize = 1 << 20;
 const HEADER: usize = 16;
 
-/// The other end says something that is no message of D-Bus, or one that is too long.
+/// Error: the other end sent something that is not a message of D-Bus, or a message that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotDbus;
 
@@ -23,27 +23,27 @@ impl std::error::Error for NotDbus {}
 /// Kind of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// The answer to a call.
+    /// Answer to a call.
     Return,
-    /// The refusal of a call.
+    /// Refusal of a call.
     Error,
-    /// A signal.
+    /// Signal.
     Signal,
-    /// A call, or a kind that does not matter.
+    /// Call, or a kind that is not used here.
     #[default]
     Other,
 }
 
-/// A message, and what matters of it.
+/// Message, with the parts that are used here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message<'b> {
-    /// Its kind.
+    /// Kind of the message.
     pub kind: Kind,
-    /// The object of a signal.
+    /// Path of the object that a signal comes from.
     pub path: Option<&'b str>,
     /// Name of an error.
     pub error: Option<&'b str>,
-    /// Serial number of the call that it answers.
+    /// Serial number of the call that the message answers.
     pub answers: Option<u32>,
     has_text: bool,
     body: &'b [u8],
@@ -51,10 +51,10 @@ pub struct Message<'b> {
 }
 
 impl<'b> Message<'b> {
-    /// The first message, and the bytes after it; None: more has to come.
+    /// Reads the first message, and returns it with the bytes after it; None: the message is incomplete.
     ///
     /// # Errors
-    /// These bytes are no message.
+    /// The bytes are not a message.
     pub fn read(bytes: &'b [u8]) -> Result<Option<(Self, &'b [u8])>, NotDbus> {
         let Some(header) = bytes.get(..HEADER) else {
             return Ok(None);
@@ -88,7 +88,7 @@ impl<'b> Message<'b> {
         Ok(Some((message, after)))
     }
 
-    /// Its first argument, if that is a text, as an error's reason is.
+    /// First argument, if it is a text, such as the reason of an error.
     pub fn text(&self) -> Option<&'b str> {
         self.has_text
             .then(|| Reader::new(self.body, self.is_big).text())
@@ -126,7 +126,7 @@ impl<'b> Message<'b> {
     }
 }
 
-/// Of the body and of the fields.
+/// Lengths of the body and of the fields.
 fn lengths(header: &[u8], is_big: bool) -> Option<(usize, usize)> {
     let mut numbers = Reader::new(header.get(4..)?, is_big);
     let body = usize::try_from(numbers.number()?).ok()?;

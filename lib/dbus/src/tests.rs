@@ -9,7 +9,7 @@ const CALLED: Method<'_> = Method {
     member: "C",
 };
 
-/// The error "e.f" with the text "no" to the call 7, in either byte order.
+/// Error "e.f" with the text "no" to call 7, in either byte order.
 fn refusal(big: bool) -> Vec<u8> {
     let number = |number: u32| {
         if big {

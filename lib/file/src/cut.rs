@@ -1,9 +1,9 @@
-//! A power cut after each operation: what may be on the disk then, and what a reader finds.
+//! A power cut after each operation: the possible states of the disk, and what a reader finds.
 //!
-//! The operations are recorded while they happen on a real file system, and then run on a model that
-//! keeps only what POSIX promises. Content and access of a file are durable when it was flushed; before,
-//! its content may be empty, cut off or zeros. A name is durable when its folder was flushed; before, each
-//! change of a name may have reached the disk or not, without regard to the others, and a rename is two.
+//! The test records the operations on a real file system, and then runs them on a model that keeps only what POSIX
+//! promises. Content and access of a file are durable once the file is flushed; before, its content may be empty, cut
+//! off or zeros. A name is durable once its folder is flushed; before, each change of a name may have reached the disk
+//! or not, independently of the others, and a rename is two changes.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use super::disk::{Disk, Kernel};
 use super::{Access, remove_on, replace_on};
 
 type Name = String;
-/// Number of a file, whatever its names.
+/// Number of a file, independent of its names.
 type Node = usize;
 /// Content and mode.
 type Found = (Vec<u8>, u32);
@@ -33,16 +33,16 @@ enum Op {
     FlushFolder,
 }
 
-/// The kernel's disk, which writes down what happened.
+/// The kernel's disk, which also records the operations.
 #[derive(Default)]
 struct Recorder {
     ops: RefCell<Vec<Op>>,
-    /// The kernel's number of each file that was created.
+    /// Inode of each file that was created.
     inodes: RefCell<Vec<u64>>,
 }
 
 impl Recorder {
-    // The kernel may give a number again.
+    // Number of the file with this inode; the last one, because the kernel may use an inode number again.
     fn node(&self, file: &File) -> io::Result<Node> {
         let inode = file.metadata()?.ino();
         let at = self.inodes.borrow().iter().rposition(|it| *it == inode);
@@ -99,7 +99,7 @@ fn name(path: &Path) -> Name {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// One folder.
+/// Model of one folder.
 #[derive(Clone, Default)]
 struct Model {
     durable: BTreeMap<Name, Inode>,
@@ -112,7 +112,7 @@ struct Model {
 
 #[derive(Clone)]
 enum Inode {
-    /// There from the start, flushed long ago.
+    /// File that existed at the start, flushed before.
     Before(Found),
     New(Node),
 }
@@ -121,7 +121,7 @@ enum Inode {
 struct Contents {
     content: Vec<u8>,
     mode: u32,
-    /// What may be found of it after a cut.
+    /// Possible contents of the file after a cut.
     contents: BTreeSet<Vec<u8>>,
     modes: BTreeSet<u32>,
 }
@@ -175,7 +175,7 @@ impl Model {
         };
     }
 
-    /// All that may be on the disk if the power is cut now.
+    /// Possible states of the disk if the power is cut now.
     fn cut(&self) -> Disks {
         let mut disks = Disks::new();
         for chosen in 0_u32..1 << self.pending.len() {
@@ -192,7 +192,7 @@ impl Model {
         disks
     }
 
-    /// These names with each content that their files may have; one file has one, whatever its names.
+    /// Combines these names with each content that their files may have; a file has one content under all its names.
     fn fill(&self, names: &BTreeMap<Name, Inode>) -> Disks {
         let mut disks: Vec<BTreeMap<Node, Found>> = vec![BTreeMap::new()];
         for inode in names.values() {
@@ -264,7 +264,7 @@ impl Contents {
     }
 }
 
-/// A folder with files, for recording and for reading what a cut left.
+/// Folder with files, for recording, and for reading after a cut.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -308,11 +308,11 @@ fn always() -> Result<(), String> {
     Ok(())
 }
 
-/// A file before and after it is replaced, and all operations of that.
+/// File before and after its replacement, with all operations of the replacement.
 struct Case {
     start: BTreeMap<Name, Found>,
     ops: Vec<Op>,
-    /// Mode that was asked for.
+    /// Requested mode.
     mode: u32,
 }
 
@@ -333,7 +333,7 @@ impl Case {
         Self { start, ops, mode }
     }
 
-    /// Number of cuts, or a cut after which a reader finds what it must not.
+    /// Number of possible disks, or a cut after which a reader finds a wrong content.
     fn judge(&self) -> Result<usize, String> {
         let old = self.start.get(FILE).cloned();
         let new = Some((NEW.to_vec(), self.mode));
@@ -355,7 +355,7 @@ impl Case {
         Ok(cuts)
     }
 
-    /// Every disk that a cut may leave.
+    /// Possible states of the disk after a cut at any step.
     fn disks(&self) -> Disks {
         let mut model = Model::new(&self.start);
         let mut disks = model.cut();
@@ -371,7 +371,7 @@ impl Case {
     }
 }
 
-/// Every kind of access, with and without a file before, and with what a killed process left.
+/// Cases of every kind of access, with and without a previous file, and with files left by a killed process.
 fn cases(test: &str) -> Vec<Case> {
     let own = fs::metadata("/proc/self").unwrap();
     let (uid, gid) = (own.uid(), own.gid());
@@ -393,7 +393,7 @@ fn cases(test: &str) -> Vec<Case> {
 fn a_power_cut_at_any_step_leaves_the_old_content_or_the_new() {
     let cuts: Result<Vec<usize>, String> = cases("steps").iter().map(Case::judge).collect();
     let cuts = cuts.unwrap_or_else(|why| panic!("{why}"));
-    // what the model knows of is what happened: at least each step, with and without its effect
+    // the model covers the real operations: each step, with and without its effect
     assert!(cuts.iter().all(|cuts| *cuts > 10), "{cuts:?}");
 }
 
@@ -410,7 +410,7 @@ fn whatever_a_power_cut_left_the_next_run_replaces_the_file_and_leaves_nothing_o
     }
 }
 
-/// The model would see it if `replace` lacked any of its steps, or had them in another order.
+/// Checks that the model detects a missing step of `replace`, or another order of its steps.
 #[test]
 fn each_flush_is_needed_and_so_is_their_order() {
     for mut case in cases("needed") {
@@ -448,8 +448,8 @@ fn a_refused_replacement_leaves_the_old_content_whenever_the_power_is_cut() {
     }
 }
 
-/// The lease file of a Kea, and files beside it that hold its older leases: none of them goes before
-/// the new file is there for good, and all are gone in the end.
+/// Lease file of a Kea server, with files in the same folder that hold older leases: none of them is removed before the
+/// new file is durable, and all are gone in the end.
 #[test]
 fn what_is_removed_after_a_replacement_goes_after_it_and_for_good() {
     const BESIDE: [&str; 2] = ["state.1", "state.2"];
@@ -460,7 +460,7 @@ fn what_is_removed_after_a_replacement_goes_after_it_and_for_good() {
     let paths = BESIDE.map(|name| folder.path(name));
     replace_on(&recorder, &folder.path(FILE), NEW, Access::Private, always).unwrap();
     remove_on(&recorder, &paths).unwrap();
-    // a second time: none is there, and the folder is flushed all the same
+    // a second time: no file exists, and the folder is flushed nevertheless
     remove_on(&recorder, &paths).unwrap();
     let ops = recorder.ops.into_inner();
     assert_eq!(ops[ops.len() - 2..], [Op::FlushFolder, Op::FlushFolder]);

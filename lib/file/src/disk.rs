@@ -1,7 +1,7 @@
-//! The operations whose order and flushing decide what a power cut leaves of a file.
+//! Operations whose order and flushes decide what a power cut leaves of a file.
 //!
-//! A trait, so that a test can write down which of them happened (`cut.rs`). All else has one
-//! implementation, [`Kernel`], and calls it directly.
+//! It is a trait, so that a test can record the operations (`cut.rs`). All other code calls the one implementation,
+//! [`Kernel`], directly.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -9,8 +9,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 pub(super) trait Disk {
-    /// A new file, which only this process's user may read. The folder may belong to somebody else, who could
-    /// have put a link there: none is followed.
+    /// Creates a file that only this process's user may read. The folder may belong to another user, who could have put
+    /// a link there: links are not followed.
     fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
         options.write(true).create_new(true).mode(0o600).open(path)
@@ -25,7 +25,7 @@ pub(super) trait Disk {
         if (is.uid(), is.gid()) != (uid, gid) {
             fchown(file, Some(uid), Some(gid))?;
         }
-        // after the owner, as changing that clears set-user-id
+        // after the owner, because a change of owner clears set-user-id
         file.set_permissions(Permissions::from_mode(mode & 0o7777))
     }
 
@@ -41,7 +41,7 @@ pub(super) trait Disk {
         fs::remove_file(path)
     }
 
-    /// Flushes which names it has.
+    /// Flushes the names in a folder.
     fn flush_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
     }

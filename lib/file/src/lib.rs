@@ -1,7 +1,7 @@
 //! Replaces files atomically and durably.
 //!
-//! Written here because `tempfile` gives the new file a random name, so that a file left behind by a
-//! crash would stay for ever.
+//! This is own code because `tempfile` gives the new file a random name, so that a file left by a crash would stay
+//! forever.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -18,35 +18,35 @@ use std::path::{Path, PathBuf};
 
 use disk::{Disk, Kernel};
 
-/// Owner and mode of a new file. Until its content is complete only this process's user may read it.
+/// Owner and mode of a new file. Until its content is complete, only this process's user may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Mode 0600, for this process's user.
     Private,
-    /// Those of the old file, which must be a regular one; without an old file the owner of the
-    /// folder, and mode 0644.
+    /// Owner and mode of the old file, which must be a regular one; without an old file the owner of the folder, and
+    /// mode 0644.
     AsBefore,
-    /// The given ones.
+    /// The given owner and mode.
     Given {
-        /// User that owns it.
+        /// User id of the owner.
         uid: u32,
-        /// Group that owns it.
+        /// Group id of the owner.
         gid: u32,
-        /// Permissions, with the bits for set-user-id and the like.
+        /// Permissions, with the bits set-user-id, set-group-id and sticky.
         mode: u32,
     },
 }
 
-/// Replaces a file by one with this content: writes a new file beside it, flushes it to disk, renames
-/// it and flushes the folder. At any time, also after a power cut, the name leads to the complete old
+/// Replaces a file by one with this content: writes a new file in the same folder, flushes it to disk,
+/// renames it and flushes the folder. At any time, also after a power cut, the name leads to the complete old
 /// content or the complete new one.
 ///
-/// The disk may be slow: `may` is called when only the renaming is left, and can refuse it. A symbolic
-/// link under the name is replaced, never followed.
+/// The disk may be slow: `may` is called just before the rename, and can refuse it. A symbolic link under the
+/// name is replaced, never followed.
 ///
 /// # Errors
 /// A sentence that names the file, or the error of `may`. If the file was not replaced it is
-/// unchanged, and nothing is left beside it.
+/// unchanged, and no temporary file is left.
 pub fn replace(
     path: &Path,
     content: &[u8],
@@ -56,12 +56,12 @@ pub fn replace(
     replace_on(&Kernel, path, content, access, may)
 }
 
-/// Removes files of one folder for good; those that are missing are no fault. When this returns, no
-/// power cut brings any of them back, not even one that was missing already: whoever removed it may
-/// have been killed before it was flushed.
+/// Removes files of one folder durably; missing files are not an error. Afterwards no power cut brings any of
+/// them back, not even one that was already missing: the process that removed it may have been killed before
+/// it flushed the folder.
 ///
 /// # Errors
-/// A sentence that names the file, or the folder. Files before it are gone.
+/// A sentence that names the file, or the folder. Files before it in `paths` are gone.
 pub fn remove<P: AsRef<Path>>(paths: &[P]) -> Result<(), String> {
     remove_on(&Kernel, paths)
 }
@@ -104,7 +104,7 @@ fn remove_on<P: AsRef<Path>>(disk: &impl Disk, paths: &[P]) -> Result<(), String
         .map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-/// The folder and the new file in it. Its name is always the same, so that the next run removes it.
+/// Folder, and the path of the temporary file in it. The name is always the same, so that the next run removes it.
 fn beside(path: &Path) -> Option<(&Path, PathBuf)> {
     let folder = folder_of(path)?;
     let mut name = OsString::from(".");
@@ -134,7 +134,7 @@ fn write(
     disk.flush(&file)
 }
 
-/// User, group and mode; None: as the file is created.
+/// User, group and mode; None: the file keeps those it was created with.
 fn resolved(path: &Path, folder: &Path, access: Access) -> io::Result<Option<(u32, u32, u32)>> {
     let before = match access {
         Access::Private => return Ok(None),

@@ -1,4 +1,4 @@
-//! Files are replaced at once, with the access that was asked for, and never by halves.
+//! Files are replaced atomically, with the requested access, and never partially.
 
 #![allow(clippy::unwrap_used)]
 
@@ -42,7 +42,7 @@ fn always() -> Result<(), String> {
     Ok(())
 }
 
-/// Another account if this one may give files away.
+/// Returns another account if this process may give files away.
 fn other_uid(path: &Path) -> u32 {
     let own = fs::metadata(path).unwrap().uid();
     match own {
@@ -159,7 +159,7 @@ fn removing_tolerates_what_is_not_there() {
     remove(&[folder.path("none/a")]).unwrap_err();
 }
 
-/// In a mount namespace of its own, where a small disk can be mounted.
+/// Runs in a mount namespace of its own, in which a small disk can be mounted.
 #[test]
 fn a_full_disk_leaves_the_old_file() {
     const INSIDE: &str = "SPARED_TEST_SMALL_DISK";

@@ -1,4 +1,4 @@
-//! Records that are no messages, as those of channels: bytes without descriptors, which the kernel closes.
+//! Records of plain bytes without descriptors, as channels use them. The kernel closes descriptors that are sent.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;
@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
-/// Length of the next record, 0 at the end; None if there is none yet. It may be longer than the buffer.
+/// Receives the next record and returns its length, 0 at the end; None if there is none yet. The record may be longer
+/// than the buffer.
 ///
 /// # Errors
-/// The kernel's.
+/// The kernel's error.
 pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
     loop {
         match recv(
@@ -18,7 +19,7 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>, Er
             RecvFlags::DONTWAIT | RecvFlags::TRUNC,
         ) {
             Ok((_, length)) => return Ok(Some(length)),
-            // A reset is reported once, before the records that came ahead of it.
+            // the kernel reports a reset once, before the records that were sent earlier
             Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(Errno::AGAIN) => return Ok(None),
             Err(errno) => return Err(errno),
@@ -26,10 +27,10 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Option<usize>, Er
     }
 }
 
-/// Sends these parts as one record, at once or not at all.
+/// Sends these parts as one record, completely or not at all.
 ///
 /// # Errors
-/// AGAIN if there is no room, NOTCONN if the other end is gone: whoever reads finds its end, after what it sent.
+/// AGAIN if there is no room, NOTCONN if the other end is gone: a reader still finds its last records, then its end.
 pub fn transmit(socket: impl AsFd, parts: &[IoSlice<'_>]) -> Result<(), Errno> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     loop {

@@ -1,6 +1,6 @@
-//! Messages as records of a SOCK_SEQPACKET socket, one in each, descriptors beside it; never blocks. Both ends of a
-//! plugin's socket use it, and so do the daemon and its other processes. [`monotonic`] is the clock of the times in
-//! messages.
+//! Messages as records of a SOCK_SEQPACKET socket, one message in each record, optionally with descriptors; never
+//! blocks. Both ends of a plugin's socket use this crate, and so do the daemon and its other processes. [`monotonic`]
+//! is the clock of the times in messages.
 
 #![forbid(unsafe_code)]
 
@@ -23,21 +23,21 @@ use rustix::net::{
 };
 use spared_contract::codec::{MESSAGE_MAX, Message};
 
-/// Descriptors that may travel with one message.
+/// Maximum number of descriptors sent with one message.
 pub const DESCRIPTORS_MAX: usize = 16;
 
-/// Buffer size for each direction; the kernel may grant less.
+/// Buffer size for each direction in bytes; the kernel may grant less.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A connected pair: the host's end and the worker's.
+/// Creates a connected pair: the daemon's end and the worker's.
 ///
 /// # Errors
-/// The kernel's: no descriptors left.
+/// The kernel's error: no descriptors left.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (host, worker) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     for end in [&host, &worker] {
-        // Best effort: the default has room for one record of MESSAGE_MAX.
+        // best effort: the default has room for one record of MESSAGE_MAX
         if sockopt::set_socket_send_buffer_size_force(end, BUFFER_BYTES).is_err() {
             let _ = sockopt::set_socket_send_buffer_size(end, BUFFER_BYTES);
         }
@@ -45,7 +45,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((host, worker))
 }
 
-/// A message as a record.
+/// Encodes a message as a record.
 ///
 /// # Errors
 /// [`SendError::TooLong`].
@@ -59,7 +59,7 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, SendError> {
     Ok(record)
 }
 
-/// Sends a record and descriptors, at once or not at all.
+/// Sends a record and descriptors, completely or not at all.
 ///
 /// # Errors
 /// See [`SendError`].
@@ -86,7 +86,7 @@ pub fn transmit(
     }
 }
 
-/// [`encode`], then [`transmit`].
+/// Encodes a message and sends it with descriptors.
 ///
 /// # Errors
 /// See [`SendError`].
@@ -99,11 +99,12 @@ pub fn send<M: Message>(
 }
 
 thread_local! {
-    /// The buffer of all receivers of a thread: the host has one for each process, and one after the other reads.
+    /// Buffer shared by all receivers of a thread: the daemon has a receiver for each process, and reads one after the
+    /// other.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; MESSAGE_MAX].into_boxed_slice());
 }
 
-/// Receives messages into the buffer of its thread.
+/// Receiver of messages, which uses the buffer of its thread.
 #[derive(Debug, Default)]
 pub struct Receiver {
     /// Length of the last record.
@@ -111,7 +112,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// The next message and its descriptors (close-on-exec); None if there is none yet.
+    /// Returns the next message and its descriptors (close-on-exec); None if there is none yet.
     ///
     /// # Errors
     /// See [`ReceiveError`].
@@ -134,7 +135,7 @@ impl Receiver {
             let mut parts = [IoSliceMut::new(buffer)];
             match recvmsg(socket, &mut parts, &mut control, flags) {
                 Ok(received) => break received,
-                // The other end left something unread: reported once, before the records that it sent.
+                // the other end left something unread, which the kernel reports once, before the records that it sent
                 Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(errno) => return Err(ReceiveError::Kernel(errno.into())),
@@ -164,23 +165,23 @@ impl Receiver {
     }
 }
 
-/// Why a message was not sent.
+/// Reason why a message was not sent.
 #[derive(Debug)]
 pub enum SendError {
-    /// The other end has not read for hundreds of messages.
+    /// The other end has not read hundreds of messages.
     Full,
     /// The other end is gone.
     Closed,
-    /// Longer than [`MESSAGE_MAX`]: its length.
+    /// The record is longer than [`MESSAGE_MAX`]: its length in bytes.
     TooLong(usize),
-    /// More than [`DESCRIPTORS_MAX`]: how many.
+    /// There are more descriptors than [`DESCRIPTORS_MAX`]: their number.
     TooManyDescriptors(usize),
-    /// Anything else.
+    /// Any other error.
     Kernel(io::Error),
 }
 
 impl SendError {
-    /// What that says of the other end, to follow its name: "rogue cannot be reached: ...".
+    /// Sentence about the other end, to be put after its name: "rogue cannot be reached: ...".
     pub fn of_it(&self) -> String {
         format!("cannot be reached: {self}")
     }
@@ -214,14 +215,14 @@ impl std::error::Error for SendError {
     }
 }
 
-/// Why no message was received.
+/// Reason why no message was received.
 #[derive(Debug)]
 pub enum ReceiveError {
     /// The other end is gone, and everything that it sent was received.
     Closed,
     /// The other end sent an invalid record.
     Malformed(String),
-    /// Anything else.
+    /// Any other error.
     Kernel(io::Error),
 }
 
@@ -236,7 +237,7 @@ impl fmt::Display for ReceiveError {
 }
 
 impl ReceiveError {
-    /// What the other end did, to follow its name: "rogue sent an invalid message: ...".
+    /// Sentence about the other end, to be put after its name: "rogue sent an invalid message: ...".
     pub fn of_it(&self) -> String {
         match self {
             Self::Closed => "closed its connection".to_owned(),

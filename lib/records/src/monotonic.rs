@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// CLOCK_MONOTONIC: the time of the ABI and of every deadline.
+/// CLOCK_MONOTONIC in nanoseconds: the time of the ABI and of every deadline.
 pub fn now_ns() -> u64 {
     nanoseconds(ClockId::Monotonic)
 }

@@ -1,8 +1,8 @@
-//! What is to happen, by time.
+//! Planned events, ordered by time.
 
 use std::collections::VecDeque;
 
-/// What is to happen, by time; of one moment, what was planned first comes first.
+/// Planned events, ordered by time; events of the same moment stay in the order in which they were planned.
 #[derive(Clone, Debug)]
 pub struct Agenda<T> {
     queue: VecDeque<(u64, T)>,
@@ -17,62 +17,62 @@ impl<T> Default for Agenda<T> {
 }
 
 impl<T> Agenda<T> {
-    /// Plans something for a moment.
+    /// Plans an event for a moment.
     pub fn plan(&mut self, at_ns: u64, what: T) {
-        // mostly the last: looked for from there
+        // most events are planned for the end, so the search starts there
         let after = self.queue.iter().rev();
         let later = after.take_while(|(other, _)| *other > at_ns).count();
         self.queue.insert(self.queue.len() - later, (at_ns, what));
     }
 
-    /// The next thing and its moment, which is no later than `end_ns`.
+    /// Takes the next event and its moment, if that is not later than `end_ns`.
     pub fn take(&mut self, end_ns: u64) -> Option<(u64, T)> {
         self.next_at().filter(|at_ns| *at_ns <= end_ns)?;
         self.queue.pop_front()
     }
 
-    /// Drops all that does not stay.
+    /// Drops all events for which `stays` is false.
     pub fn retain(&mut self, mut stays: impl FnMut(&T) -> bool) {
         self.queue.retain(|(_, what)| stays(what));
     }
 
-    /// Takes away the next thing that is such a one.
+    /// Removes and returns the next event for which `is_such` is true.
     pub fn drop_next(&mut self, is_such: impl FnMut(&T) -> bool) -> Option<T> {
         let at = self.iter().position(is_such)?;
         self.queue.remove(at).map(|(_, what)| what)
     }
 
-    /// Drops everything.
+    /// Drops all events.
     pub fn clear(&mut self) {
         self.queue.clear();
     }
 
-    /// When the next thing happens.
+    /// Time of the next event.
     pub fn next_at(&self) -> Option<u64> {
         self.queue.front().map(|(at_ns, _)| *at_ns)
     }
 
-    /// When the last thing happens.
+    /// Time of the last event.
     pub fn last_at(&self) -> Option<u64> {
         self.queue.back().map(|(at_ns, _)| *at_ns)
     }
 
-    /// How much is planned.
+    /// Number of planned events.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nothing is planned.
+    /// True if no event is planned.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// All that is planned, in order.
+    /// All planned events, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.queue.iter().map(|(_, what)| what)
     }
 
-    /// The same, to change it.
+    /// All planned events, for changes.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.queue.iter_mut().map(|(_, what)| what)
     }

@@ -2,34 +2,34 @@
 
 use crate::{Agenda, Random};
 
-/// How a channel treats what it carries.
+/// Rules by which a channel treats messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Time on the way.
+    /// Delay of each message.
     pub latency_ns: u64,
-    /// Time on the way beyond that, at random.
+    /// Maximum of a random additional delay.
     pub jitter_ns: u64,
-    /// Messages lost of a thousand.
+    /// Lost messages in a thousand.
     pub loss: u64,
-    /// Messages that come twice of a thousand.
+    /// Duplicated messages in a thousand.
     pub twice: u64,
-    /// Messages on the way at most; a further one is refused.
+    /// Maximum number of messages on the way; a further one is refused.
     pub capacity: usize,
-    /// A message never passes another one, whatever the jitter.
+    /// True if messages arrive in order, whatever the jitter.
     pub is_ordered: bool,
 }
 
-/// A channel in one direction; messages are lost as a whole when it is cut.
+/// Channel in one direction; cutting it loses all messages on the way.
 #[derive(Clone, Debug)]
 pub struct Channel<M> {
     rules: Rules,
     is_up: bool,
-    /// By the time of arrival.
+    /// Messages, ordered by the time of arrival.
     queue: Agenda<M>,
 }
 
 impl<M: Clone> Channel<M> {
-    /// A channel that is up.
+    /// Creates a channel that is up.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -38,7 +38,7 @@ impl<M: Clone> Channel<M> {
         }
     }
 
-    /// Reliable and in order: a stream.
+    /// Creates a reliable channel in order: a stream.
     pub fn ordered(latency_ns: u64, capacity: usize) -> Self {
         Self::new(Rules {
             latency_ns,
@@ -50,7 +50,7 @@ impl<M: Clone> Channel<M> {
         })
     }
 
-    /// Packets: lost and repeated so many times of a thousand, and passing each other.
+    /// Creates a channel of packets: so many in a thousand are lost or duplicated, and they may overtake each other.
     pub fn lossy(latency_ns: u64, jitter_ns: u64, loss: u64, twice: u64) -> Self {
         Self::new(Rules {
             latency_ns,
@@ -65,7 +65,7 @@ impl<M: Clone> Channel<M> {
     /// Sends a message.
     ///
     /// # Errors
-    /// The channel is down or full: the message comes back.
+    /// The channel is down or full: the message is returned.
     pub fn send(&mut self, now_ns: u64, random: &mut Random, message: M) -> Result<(), M> {
         if !self.is_up || self.queue.len() >= self.rules.capacity {
             return Err(message);
@@ -92,54 +92,54 @@ impl<M: Clone> Channel<M> {
         self.queue.plan(at_ns, message);
     }
 
-    /// The next message that has arrived by now.
+    /// Takes the next message that has arrived.
     pub fn receive(&mut self, now_ns: u64) -> Option<M> {
         self.queue.take(now_ns).map(|(_, message)| message)
     }
 
-    /// When the next message arrives.
+    /// Time at which the next message arrives.
     pub fn next_at(&self) -> Option<u64> {
         self.queue.next_at()
     }
 
-    /// From now on messages take so long.
+    /// Sets the delay of later messages.
     pub fn set_latency(&mut self, latency_ns: u64) {
         self.rules.latency_ns = latency_ns;
     }
 
-    /// Loses all that is on the way; nothing goes until [`link`](Self::link).
+    /// Loses all messages on the way; the channel stays down until [`link`](Self::link).
     pub fn cut(&mut self) {
         self.is_up = false;
         self.queue.clear();
     }
 
-    /// Is up again, and empty.
+    /// Brings the channel up again, empty.
     pub fn link(&mut self) {
         self.is_up = true;
         self.queue.clear();
     }
 
-    /// Whether it carries anything.
+    /// True if the channel is up.
     pub fn is_up(&self) -> bool {
         self.is_up
     }
 
-    /// Messages on the way.
+    /// Number of messages on the way.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nothing is on the way.
+    /// True if no message is on the way.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// What is on the way.
+    /// Messages on the way.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
         self.queue.iter()
     }
 
-    /// The same, to damage it.
+    /// Messages on the way, for damaging them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut M> {
         self.queue.iter_mut()
     }

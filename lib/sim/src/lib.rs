@@ -1,4 +1,4 @@
-//! Virtual time, channels and nodes: what the test of a sans-I/O engine needs around two engines.
+//! Virtual time, channels and nodes: the environment for tests of a sans-I/O engine.
 //!
 //! ```text
 //!                    Clock  (one for all: nothing happens between two steps)
@@ -9,10 +9,9 @@
 //!              ^          Random: one seed, one history
 //! ```
 //!
-//! A test builds its own world from these and moves [`Clock`] to the next moment at which anything
-//! happens ([`Clock::reach`]): the earliest of [`Channel::next_at`], of what its engines ask for, and
-//! of the test's own plans in an [`Agenda`]. Nothing here knows an engine. [`shrink`] makes a history
-//! that fails shorter.
+//! A test builds its own world from these parts and moves [`Clock`] to the moment of the next event ([`Clock::reach`]):
+//! the earliest of [`Channel::next_at`], the timeouts of its engines, and the test's own plans in an [`Agenda`]. This
+//! crate knows no engine. [`shrink`] shortens a failing history.
 //!
 //! ```
 //! use spared_sim::{Channel, Clock, Random};
@@ -38,30 +37,30 @@ pub use channel::{Channel, Rules};
 pub use node::{Life, Node};
 pub use random::{Random, shrink};
 
-/// The one clock of a history, in nanoseconds.
+/// Clock of a history, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
     now_ns: u64,
 }
 
 impl Clock {
-    /// A clock that begins at a moment: zero hides mistakes.
+    /// Creates a clock that begins at a moment: zero hides mistakes.
     pub fn at(now_ns: u64) -> Self {
         Self { now_ns }
     }
 
-    /// The present moment.
+    /// Present time.
     pub fn now_ns(self) -> u64 {
         self.now_ns
     }
 
-    /// Moves on to a moment; time never goes back.
+    /// Moves to a moment; time never goes back.
     pub fn move_to(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
     }
 
-    /// Moves on to the next moment at which anything happens, if that is no later than `end_ns`;
-    /// else to `end_ns`, and says no.
+    /// Moves to the next event and returns true, if the event is not later than `end_ns`. Otherwise moves to `end_ns`
+    /// and returns false.
     pub fn reach(&mut self, next_at: Option<u64>, end_ns: u64) -> bool {
         let next_at = next_at.filter(|at_ns| *at_ns <= end_ns);
         self.move_to(next_at.unwrap_or(end_ns));

@@ -1,17 +1,17 @@
-//! A node: an engine that runs, is stopped for a while, dies, and is started again.
+//! Node with an engine that runs, is stopped for a while, dies, and is started again.
 
-/// How a node stands.
+/// State of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// It does what it is told.
+    /// The node runs.
     Running,
-    /// It does nothing, and knows everything when it is resumed: a machine that swaps, a debugger.
+    /// The node does nothing, but keeps its state until it is resumed: a machine that swaps, a debugger.
     Stopped,
-    /// It does nothing, and nothing of it is left.
+    /// The node does nothing, and its state is lost.
     Dead,
 }
 
-/// A node with an engine.
+/// Node with an engine.
 #[derive(Clone, Debug)]
 pub struct Node<E> {
     engine: Option<E>,
@@ -19,7 +19,7 @@ pub struct Node<E> {
 }
 
 impl<E> Node<E> {
-    /// A node that runs.
+    /// Creates a running node.
     pub fn new(engine: E) -> Self {
         Self {
             engine: Some(engine),
@@ -27,7 +27,7 @@ impl<E> Node<E> {
         }
     }
 
-    /// How it stands.
+    /// State of the node.
     pub fn life(&self) -> Life {
         match (&self.engine, self.is_stopped) {
             (None, _) => Life::Dead,
@@ -36,33 +36,33 @@ impl<E> Node<E> {
         }
     }
 
-    /// The engine, if it runs: what a test feeds and drains.
+    /// Engine, if the node runs, for tests that feed and drain it.
     pub fn running(&mut self) -> Option<&mut E> {
         let runs = !self.is_stopped;
         self.engine.as_mut().filter(|_| runs)
     }
 
-    /// The engine, to look at.
+    /// Engine, for inspection.
     pub fn engine(&self) -> Option<&E> {
         self.engine.as_ref()
     }
 
-    /// Stops it for a while.
+    /// Stops the node for a while.
     pub fn stop(&mut self) {
         self.is_stopped = true;
     }
 
-    /// It goes on where it stopped.
+    /// Resumes the node where it stopped.
     pub fn resume(&mut self) {
         self.is_stopped = false;
     }
 
-    /// Kills it; the engine comes back for what outlives it.
+    /// Kills the node; returns the engine, for state that outlives it.
     pub fn die(&mut self) -> Option<E> {
         self.engine.take()
     }
 
-    /// Starts it again with a new engine.
+    /// Starts the node again with a new engine.
     pub fn start(&mut self, engine: E) {
         *self = Self::new(engine);
     }

@@ -1,16 +1,16 @@
-//! Chance from a seed, and the shortening of histories.
+//! Random numbers from a seed, and the shortening of failing histories.
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Pseudo-random numbers, the same for the same seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of a seed.
+    /// Numbers of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// Next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut it = self.0;
@@ -19,19 +19,18 @@ impl Random {
         it ^ (it >> 31)
     }
 
-    /// A number below a limit; 0 below 0 or 1.
+    /// Number below a limit; 0 if the limit is 0 or 1.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.number() % limit.max(1)
     }
 
-    /// True so many times of a thousand.
+    /// True in so many of a thousand cases.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
 }
 
-/// The shortest history that still fails, as far as leaving out parts finds it: halves first, then
-/// single steps.
+/// Shortest history that still fails, as far as leaving out parts finds it: halves first, then single steps.
 pub fn shrink<T: Clone>(steps: &[T], fails: impl Fn(&[T]) -> bool) -> Vec<T> {
     let mut steps = steps.to_vec();
     let mut part = steps.len().div_ceil(2);
