@@ -1,4 +1,4 @@
-//! The plugin's own folder: contents that the peer sent, for the root half, and what both nodes last had.
+//! The plugin's own folder: staged contents from the peer, for the root half, and the state that both nodes last had.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,9 +16,9 @@ use crate::engine::Piece;
 const PART: &str = "part";
 
 pub struct Disk {
-    /// None in a trial of the plugin: nothing can be stored then.
+    /// Path of the folder; None in a trial of the plugin, in which nothing can be stored.
     folder: Option<PathBuf>,
-    /// The content that is being written.
+    /// Content that is being written.
     part: Option<(Hash, File, Hasher)>,
 }
 
@@ -32,10 +32,10 @@ impl Disk {
         disk
     }
 
-    /// Stages a piece of a content; the last one completes it, if it has its hash.
+    /// Stages a piece of a content; the last piece completes it, if its hash is right.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn store(&mut self, piece: &Piece) -> Result<(), String> {
         let stored = self.write(piece);
         if stored.is_err() {
@@ -47,7 +47,7 @@ impl Disk {
     /// Stages the manifest.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn stage(&mut self, bytes: &[u8]) -> Result<Hash, String> {
         let hash = Hash::of(bytes);
         let piece = Piece {
@@ -59,7 +59,7 @@ impl Disk {
         self.store(&piece).map(|()| hash)
     }
 
-    /// Removes all that was staged.
+    /// Removes all staged files.
     pub fn unstage(&mut self) {
         self.part = None;
         self.remove_stage();
@@ -70,7 +70,7 @@ impl Disk {
         self.folder().ok().map(|it| it.join(STAGE))
     }
 
-    /// What both nodes last had, of these trees.
+    /// Manifests that both nodes last had of these trees.
     pub fn bases<'t>(&self, trees: impl Iterator<Item = &'t str>) -> BTreeMap<String, Manifest> {
         let base = |name: &str| {
             let bytes = fs::read(self.base(name).ok()?).ok()?;
@@ -82,7 +82,7 @@ impl Disk {
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn remember(&self, tree: &str, manifest: &Manifest) -> Result<(), String> {
         replace(
             &self.base(tree)?,
@@ -92,15 +92,15 @@ impl Disk {
         )
     }
 
-    /// Time since a tree last followed by itself.
+    /// Time since a tree was last copied automatically.
     pub fn followed(&self, tree: &str) -> Option<Duration> {
         let path = self.folder().ok()?.join(format!("followed-{tree}"));
-        // a clock that was set back must not put it off for longer than the interval
+        // None if the clock was set back, so that the next copy waits no longer than the interval
         fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn follow(&self, tree: &str) -> Result<(), String> {
         let path = self.folder()?.join(format!("followed-{tree}"));
         File::create(&path)
@@ -108,14 +108,14 @@ impl Disk {
             .map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// What the peer goes back on, or went back on, as nobody confirms it.
+    /// Digest that the peer reverts, or has reverted, because nobody confirms it.
     pub fn doubted(&self, tree: &str) -> Option<Hash> {
         let bytes = fs::read(self.doubt_path(tree).ok()?).ok()?;
         bytes.try_into().ok().map(Hash)
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn doubt(&self, tree: &str, digest: Option<Hash>) -> Result<(), String> {
         let path = self.doubt_path(tree)?;
         match digest {

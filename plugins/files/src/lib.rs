@@ -1,7 +1,7 @@
-//! Trees of files that follow to the other node: configurations, certificates.
+//! Copies trees of files to the other node: configurations, certificates.
 //!
-//! This half talks to the peer and opens no file of a tree. The plugin `files-root` reads them and puts them
-//! in place; it is root and has no peer. *spared-files*(5) is the manual of every key.
+//! This half talks to the peer and opens no file of a tree. The plugin `files-root` reads the trees and puts them in
+//! place; it is root and has no peer. *spared-files*(5) is the manual of every key.
 #![forbid(unsafe_code)]
 
 mod disk;
@@ -22,16 +22,16 @@ use spared_tree::{builtin, local};
 use disk::Disk;
 use engine::{Action, Engine, parse};
 
-/// The only partner.
+/// Index of the only partner.
 const ROOT_HALF: usize = 0;
 
 pub struct Files {
     host: Host,
     disk: Disk,
-    /// Requests to the root half for which the channel had no room.
+    /// Requests to the root half that the channel had no room for.
     requests: VecDeque<Vec<u8>>,
     is_full: bool,
-    /// Answers that were promised, by the number that the engine knows.
+    /// Answers that were promised, by the engine's token.
     answers: BTreeMap<u64, Answer>,
     promised: u64,
 }

@@ -1,4 +1,4 @@
-//! What people may ask of the plugin, and how they get an answer that was promised.
+//! Commands of the plugin, and delivery of promised answers.
 
 use std::path::PathBuf;
 
@@ -45,11 +45,11 @@ pub const ALL: [Verb; 11] = [
     Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),
 ];
 
-/// Gives an answer that was promised. `stage` is where the contents are that it may speak of.
+/// Gives a promised answer. `stage` is the folder of the contents that the answer may name.
 pub fn put(mut kept: Answer, mut reply: Reply, stage: Option<PathBuf>) {
     if let Some(stage) = stage.filter(|_| reply.is_staged) {
         let path = Value::Text(stage.display().to_string());
-        // without it no other row is of use
+        // without it no other row can be used
         reply.rows.insert(0, ("stage".to_owned(), path));
     }
     if let Some(why) = reply.refused {

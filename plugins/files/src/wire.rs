@@ -12,13 +12,13 @@
 //! GoBack ─► Report            what waits to be confirmed goes back at once
 //! ```
 //!
-//! A ticket is chosen by the node that asks or offers.
+//! The node that asks or offers chooses the ticket.
 
 use serde::{Deserialize, Serialize};
 use spared_tree::Hash;
 use spared_tree::local::{Finished, OUTPUT};
 
-/// Names of files in a `State`.
+/// Maximum number of file names in a `State`.
 pub const NAMES_MAX: usize = 3;
 const NAME_BYTES_MAX: usize = 200;
 const WHY_MAX: usize = 400;
@@ -47,7 +47,7 @@ pub enum Message {
         ticket: u64,
         tree: String,
         how: How,
-        /// Digest of what is offered: a node that has it already asks for nothing.
+        /// Digest of the offered tree: a node that has it already requests nothing.
         digest: Option<Hash>,
     },
     Report {
@@ -62,7 +62,7 @@ pub enum Message {
     },
     Confirm {
         ticket: u64,
-        /// None: every tree that waits for it.
+        /// Tree to confirm; None: every tree that waits for a confirmation.
         tree: Option<String>,
     },
     GoBack {
@@ -75,36 +75,37 @@ pub enum Message {
     },
 }
 
-/// How a tree is put in place.
+/// Manner in which a tree is put in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct How {
-    /// Only what would change is said.
+    /// True if the changes are only listed.
     pub is_dry: bool,
-    /// Changes of the receiving node are lost; a configuration of spared may remove addresses of an active group.
+    /// True if changes of the receiving node may be lost, and if a configuration of spared may remove addresses of an
+    /// active group.
     pub anyway: bool,
-    /// Nobody asked for it: the active node sends the tree by itself.
+    /// True if nobody requested it: the active node sends the tree automatically.
     pub is_automatic: bool,
-    /// Seconds after which it goes back unless it is confirmed; 0: it stays.
+    /// Seconds after which the change is reverted unless it is confirmed; 0: it stays.
     pub confirm_s: u32,
-    /// It is fetched and checked, and not put in place.
+    /// True if the tree is fetched and checked, but not put in place.
     pub only_check: bool,
 }
 
-/// A tree as a node has it.
+/// State of a tree on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeState {
     pub tree: String,
-    /// Hash of what belongs to it; only trees of equal scope are compared.
+    /// Hash of the tree's paths and patterns; only trees of equal scope are compared.
     pub scope: Hash,
-    /// Digest, or why it cannot be read.
+    /// Digest, or the reason why the tree cannot be read.
     pub digest: Result<Hash, String>,
-    /// Digest of what both nodes last had, as this one knows; None if they never were equal.
+    /// Digest of the state that both nodes last had, as this node knows it; None if they never were equal.
     pub base: Option<Hash>,
-    /// Differences from that.
+    /// Number of differences from that state.
     pub changes: Option<u32>,
     /// Some of the paths that differ.
     pub names: Vec<String>,
-    /// Seconds after which it goes back unless it is confirmed.
+    /// Seconds after which the change is reverted unless it is confirmed.
     pub waits_s: Option<u32>,
 }
 
@@ -113,7 +114,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
 }
 
 /// # Errors
-/// The bytes are no message of ours.
+/// The bytes are not a message of this protocol.
 pub fn decode(bytes: &[u8]) -> Result<Message, String> {
     let message = match postcard::take_from_bytes(bytes) {
         Ok((message, [])) => message,
@@ -139,7 +140,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, String> {
     })
 }
 
-/// A state whose texts may stand in a message.
+/// State with its texts cut to the lengths of a message.
 fn cut(mut state: TreeState) -> TreeState {
     state.names.truncate(NAMES_MAX);
     for name in &mut state.names {
@@ -149,14 +150,14 @@ fn cut(mut state: TreeState) -> TreeState {
     state
 }
 
-/// A reason of the peer; what a program said stays apart.
+/// Reason from the peer; a program's output stays separate.
 fn reason(why: &str) -> String {
     let parts: Vec<String> = why.split(OUTPUT).map(|it| plain(it, WHY_MAX)).collect();
     let separator = OUTPUT.to_string();
     parts.join(&separator).chars().take(WHY_MAX).collect()
 }
 
-/// A text of the peer as it may be shown: in one line, and not longer than this.
+/// Text of the peer as it may be shown: in one line, and at most `limit` characters.
 fn plain(text: &str, limit: usize) -> String {
     let shown = |c: char| if c.is_control() { '?' } else { c };
     text.chars().take(limit).map(shown).collect()

@@ -1,4 +1,4 @@
-//! What people ask for.
+//! Commands of people.
 
 use spared_sdk::Value;
 use spared_sdk::config::parse_duration;
@@ -14,7 +14,7 @@ pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION..
     pull TREE [OPTION...] | confirm [TREE] | log TREE | back TREE [STATE [--anyway] | --peer] | stop | \
     apply [OPTION...]; options: --dry-run, --check, --anyway, --confirm TIME (10s to 24h)";
 
-/// Word of an answer that comes before the end.
+/// Outcome of an answer that is sent before the command has ended.
 const LATER: &str = "later";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,29 +22,29 @@ pub enum Command {
     Diff(String),
     /// Contents for `sparectl files diff`.
     Show(String),
-    /// It has read them.
+    /// `sparectl files diff` has read the contents.
     EndShow,
     Push(String, How),
     Pull(String, How),
     Log(String),
-    /// An earlier state.
+    /// Restore of an earlier state.
     Back {
         tree: String,
         state: u64,
         anyway: bool,
     },
-    /// What waits for a confirmation goes back.
+    /// Revert of a change that waits for a confirmation here.
     GoBack(String),
-    /// The same on the peer.
+    /// Revert of a change that waits for a confirmation on the peer.
     GoBackOnPeer(String),
-    /// spared's own configuration, as it is here.
+    /// Apply of spared's own configuration, as it is here.
     Apply(How),
-    /// None: every tree that waits for it.
+    /// Tree to confirm; None: every tree that waits for a confirmation.
     Confirm(Option<String>),
     Stop,
 }
 
-/// The command of these words; None: none that fits.
+/// Parses the arguments of a command; None if they are invalid.
 pub fn parse(argv: &[&str]) -> Option<Command> {
     Some(match *argv {
         ["diff", tree] => Command::Diff(tree.to_owned()),
@@ -142,7 +142,7 @@ impl Engine {
             Command::Pull(_, how) => self.after_scan(&tree, receive(Purpose::Pull(how))),
             Command::Push(_, how) => {
                 let ticket = self.ticket();
-                // both nodes read at once
+                // both nodes read at the same time
                 let look = tree.clone();
                 self.send(&Message::Look { ticket, tree: look });
                 self.after_scan(&tree, Then::Push { token, ticket, how });
@@ -180,7 +180,7 @@ impl Engine {
         }
     }
 
-    /// Ticket of a change by the root half alone.
+    /// Creates a ticket for a change by the root half alone.
     pub(super) fn root_changes(&mut self, now_ns: u64, by: Asker, tree: &str) -> u64 {
         let ticket = self.ticket();
         let change = Pending::Back {
@@ -233,7 +233,7 @@ impl Engine {
     }
 }
 
-/// Lines of a result as rows, after them the word by which programs decide.
+/// Rows for the lines of a result, and a row with the outcome, by which programs decide.
 pub(super) fn rows_of(outcome: Option<&str>, lines: &[String]) -> Vec<(String, Value)> {
     let row = |(at, line): (usize, &String)| {
         let key = match lines.len() {

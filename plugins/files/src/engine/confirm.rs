@@ -1,4 +1,4 @@
-//! Changes that go back unless somebody confirms them, on the node that received them.
+//! Changes that are reverted unless somebody confirms them, on the node that received them.
 
 use spared_tree::local::{Finished, Request};
 
@@ -8,7 +8,7 @@ use crate::wire::Message;
 
 const NOTHING_WAITS: &str = "nothing waits for a confirmation";
 
-/// Somebody here who waits for the peer to confirm, or to go back.
+/// Command here that waits for the peer to confirm or to revert.
 #[derive(Debug)]
 pub(super) struct Confirming {
     token: u64,
@@ -18,7 +18,7 @@ pub(super) struct Confirming {
 }
 
 impl Engine {
-    /// Confirms what waits for it here, or else on the peer: one tree, or all.
+    /// Confirms changes that wait for it here, or else on the peer: of one tree, or of all.
     pub(super) fn confirm(&mut self, now_ns: u64, token: u64, tree: Option<String>) {
         if self.waits_here(tree.as_deref()) {
             return self.ask_root_to_confirm(Asker::Token(token), tree);
@@ -38,7 +38,7 @@ impl Engine {
         meant.any(|it| it.own_waits_s.is_some())
     }
 
-    /// Has the peer put back what waits for a confirmation there.
+    /// Asks the peer to revert the change that waits for a confirmation there.
     pub(super) fn back_on_peer(&mut self, now_ns: u64, token: u64, tree: String) {
         let ticket = self.ticket();
         self.ask_peer(
@@ -70,7 +70,7 @@ impl Engine {
         self.send(what);
     }
 
-    /// The peer's answer, or none.
+    /// Handles the peer's answer, or its absence.
     pub(super) fn end_confirming(&mut self, result: Result<Finished, String>) {
         let Some(Confirming { token, .. }) = self.confirming.take() else {
             return;
@@ -81,7 +81,7 @@ impl Engine {
     pub(super) fn check_confirming(&mut self, now_ns: u64) {
         let due = self.confirming.take_if(|it| it.until_ns <= now_ns);
         match due {
-            // its apply may take longer
+            // the peer's apply command may take longer
             Some(it) if it.is_back => self.answer_later(it.token),
             Some(it) => {
                 let why = format!("{} does not answer: see `sparectl files`", self.peer);
@@ -113,7 +113,7 @@ impl Engine {
     pub(super) fn handle_peer_confirm(&mut self, ticket: u64, tree: Option<String>) {
         let by = Asker::Ticket(ticket);
         let mut pending = self.pending.values();
-        // a peer that asks again and again fills nothing
+        // a peer that asks repeatedly must not fill the memory
         let is_asked = pending.any(|it| matches!(it, Pending::Confirm { .. }));
         match self.waits_here(tree.as_deref()) && !is_asked {
             true => self.ask_root_to_confirm(by, tree),
@@ -132,7 +132,7 @@ impl Engine {
         self.actions.push_back(Action::Request(request));
     }
 
-    /// Answers whoever asked.
+    /// Answers the command or the peer.
     pub(super) fn end_asked(&mut self, by: Asker, result: Result<Finished, String>) {
         match (by, result) {
             (Asker::Ticket(ticket), result) => self.send(&Message::Report { ticket, result }),
@@ -143,13 +143,13 @@ impl Engine {
 
     pub(super) fn end_confirm(&mut self, by: Asker, result: Result<Finished, String>) {
         self.end_asked(by, result);
-        // whether anything still waits comes with the next look
+        // the next scan tells whether another change still waits
         let waits = self.trees.iter().filter(|it| it.own_waits_s.is_some());
         let names: Vec<String> = waits.map(|it| it.name().to_owned()).collect();
         names.iter().for_each(|name| self.scan(name));
     }
 
-    /// Counts with the result of the look that follows, not before.
+    /// Notes the time left to confirm, which counts together with the result of the scan that follows.
     pub(super) fn handle_waits(&mut self, name: &str, left_s: Option<u32>) {
         if let Some(tree) = self.tree_mut(name) {
             tree.scan.waits_s = left_s;
@@ -157,7 +157,7 @@ impl Engine {
     }
 }
 
-/// Whether somebody speaks of a tree who names this one, or none.
+/// True if a command that names this tree, or none, concerns this tree.
 fn is_meant(tree: &TreeInfo, name: Option<&str>) -> bool {
     name.is_none_or(|it| it == tree.name())
 }

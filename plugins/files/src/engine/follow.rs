@@ -1,7 +1,7 @@
-//! Trees that follow by themselves, from the active node.
+//! Automatic copies of trees from the active node.
 //!
-//! A tree is offered when it rests: two looks in a row found the same. Only what the peer has not changed is
-//! replaced there, as in a push that somebody asked for.
+//! A tree is offered when two scans in a row found the same. As in a push on request, only what the peer has not
+//! changed is replaced there.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,46 +17,46 @@ use super::tree::{Relation, TreeInfo};
 use super::{Action, Engine, Offer};
 use crate::wire::{How, Message};
 
-/// Interval between two looks at a tree that follows as it changes.
+/// Interval between two scans of a tree that is copied as it changes, in ns.
 pub(super) const LOOK_NS: u64 = 2_000_000_000;
-/// Time until a refused tree is offered again, twice as long each time.
+/// Time until a refused tree is offered again, in ns; doubled each time.
 const RETRY_NS: u64 = 10_000_000_000;
 const RETRY_MAX_NS: u64 = 3_600_000_000_000;
-/// Time after which a tree that is due and changes at each look is a trouble.
+/// Time in ns after which a tree that is due, but differs at each scan, is a finding.
 const RESTLESS_NS: u64 = 60_000_000_000;
 
-/// What a tree that follows by itself waits for.
+/// State of a tree's automatic copies.
 #[derive(Debug, Default)]
 pub struct Following {
-    /// End of the interval, for a tree that follows at intervals.
+    /// End of the interval, for a tree that is copied at intervals.
     pub due_ns: u64,
     retry_ns: u64,
     wait_ns: u64,
-    /// It was the same at the last two looks.
+    /// True if the last two scans found the same.
     is_resting: bool,
-    /// Since when it has been due and another one at each look.
+    /// Time since when the tree has been due and has differed at each scan.
     restless_since_ns: Option<u64>,
-    /// A path that was another one at each of these looks, or at the last one.
+    /// Path that differed at each of these scans, or at the last one.
     restless: Option<String>,
-    /// That lasts too long to be an edit.
+    /// True if the tree has been changing for too long to be edited by hand.
     pub never_rests: bool,
-    /// Why it did not follow.
+    /// Reason why the last copy failed.
     pub failed: Option<String>,
-    /// What the peer has from here, and goes back on unless somebody confirms it.
+    /// Digest of this node that the peer has, and reverts unless somebody confirms it.
     unconfirmed: Option<Hash>,
-    /// That is of an earlier worker, and may have gone back long ago.
+    /// True if `unconfirmed` is from an earlier worker, and may have been reverted long ago.
     is_remembered: bool,
-    /// What went back there: it would be harmful again, and then without a deadline.
+    /// Digest that the peer has reverted: another copy could do harm again, and then would not be reverted.
     went_back: Option<Hash>,
-    /// Which of the two the next worker knows.
+    /// Digest that the next worker will read from the disk: one of these two.
     kept: Option<Hash>,
 }
 
-/// Whether this node is active in each group that it was told of.
+/// Groups of this node, with true if it is active in the group.
 pub(super) type Roles = BTreeMap<String, bool>;
 
 impl Following {
-    /// `changes`: what is another since the look before.
+    /// Handles the result of a scan; `changes` are the differences from the scan before.
     pub fn handle_look(&mut self, now_ns: u64, is_news: bool, changes: &[Change]) {
         self.is_resting = !is_news;
         if is_news {
@@ -72,23 +72,23 @@ impl Following {
         self.restless = still.or(changes.first()).map(|it| it.path.clone());
     }
 
-    /// Why it cannot follow.
+    /// Reason why the tree cannot be copied: it keeps changing.
     pub fn unrest(&self) -> Option<String> {
         let of = self.restless.as_deref().unwrap_or("something");
         let why = || format!("it keeps changing: {of}; exclude such files");
         self.never_rests.then(why)
     }
 
-    /// The peer has put this in place until somebody confirms it.
+    /// Notes that the peer has put this digest in place until somebody confirms it.
     pub fn handle_unconfirmed(&mut self, digest: Hash) {
         (self.unconfirmed, self.is_remembered) = (Some(digest), false);
     }
 
-    /// What the peer has; `waits`: unless somebody confirms it, it goes back. `own` is what is here. Whether it went back
-    /// in the life of this worker.
+    /// Handles the peer's digest; `waits`: the peer reverts it unless somebody confirms it. `own` is the digest here.
+    /// Returns true if the peer has reverted a change of this worker.
     pub fn handle_peer(&mut self, digest: Hash, waits: bool, own: Option<Hash>) -> bool {
         match (waits, self.unconfirmed) {
-            // later it may be edited there
+            // later the tree may be edited on the peer
             (true, Some(_)) if own != Some(digest) => false,
             (true, _) => {
                 (self.unconfirmed, self.is_remembered) = (Some(digest), false);
@@ -103,13 +103,13 @@ impl Following {
         }
     }
 
-    /// What an earlier worker knew: the peer's next word tells which of the two it is.
+    /// Notes the digest that an earlier worker saved: the peer's next state tells whether it was reverted.
     fn handle_kept(&mut self, digest: Hash) {
         (self.kept, self.unconfirmed) = (Some(digest), Some(digest));
         self.is_remembered = true;
     }
 
-    /// What the next worker has to know, if that is another now.
+    /// Digest that the next worker has to know, if it has changed since it was saved.
     fn poll_kept(&mut self) -> Option<Option<Hash>> {
         let now = self.unconfirmed.or(self.went_back);
         (self.kept != now).then(|| {
@@ -118,12 +118,12 @@ impl Following {
         })
     }
 
-    /// Somebody wants it there, or it is.
+    /// Allows a reverted digest again, because somebody requested it or both nodes have it.
     pub fn handle_wanted(&mut self) {
         self.went_back = None;
     }
 
-    /// Whether nobody confirmed this on the peer.
+    /// True if the peer has reverted this digest, because nobody confirmed it.
     pub fn has_gone_back(&self, own: Option<Hash>) -> bool {
         own.is_some() && self.went_back == own
     }
@@ -153,7 +153,7 @@ impl Following {
 }
 
 impl Engine {
-    /// Time since a tree last followed, by the memory of an earlier worker.
+    /// Handles the time since a tree was last copied, saved by an earlier worker.
     pub fn handle_followed(&mut self, now_ns: u64, name: &str, age: Duration) {
         let Some(tree) = self.tree_mut(name) else {
             return;
@@ -164,7 +164,7 @@ impl Engine {
         }
     }
 
-    /// What the peer may have gone back on, by the memory of an earlier worker.
+    /// Handles a digest that the peer may have reverted, saved by an earlier worker.
     pub fn handle_doubt(&mut self, name: &str, digest: Hash) {
         if let Some(tree) = self.tree_mut(name) {
             tree.following.handle_kept(digest);
@@ -179,14 +179,14 @@ impl Engine {
         })
     }
 
-    /// A group is no longer configured: no tree waits for its role.
+    /// Handles the removal of a group from the configuration: no tree waits for its role.
     pub fn handle_group_gone(&mut self, now_ns: u64, group: &str) {
         self.roles.remove(group);
         self.handle_roles(now_ns);
     }
 
     pub(super) fn handle_roles(&mut self, now_ns: u64) {
-        // what the other node began while it was active
+        // ends a transfer that the other node began while it was active
         let transfer = self.transfer.as_ref();
         let transfer = transfer.filter(|it| it.how().is_automatic && !it.is_installing());
         if transfer.is_some_and(|it| self.leads(&it.tree)) {
@@ -200,13 +200,13 @@ impl Engine {
         self.follow(now_ns);
     }
 
-    /// Whether a tree follows from this node.
+    /// True if this node copies the tree automatically.
     pub(super) fn leads(&self, name: &str) -> bool {
         let tree = self.tree(name);
         tree.is_some_and(|it| leads(&self.roles, &it.settings))
     }
 
-    /// Whether this node would send by itself what the peer offers by itself.
+    /// True if this node would copy automatically a tree that the peer offers automatically.
     pub(super) fn sends_itself(&self, name: &str, how: How) -> bool {
         how.is_automatic && self.leads(name)
     }
@@ -231,7 +231,7 @@ impl Engine {
                     offered = Some(tree.name().to_owned());
                     break;
                 }
-                // nothing of this node's that would have to follow
+                // this node has no changes to copy
                 Relation::Same | Relation::Theirs => {
                     let name = tree.name().to_owned();
                     tree.following.handle_done(now_ns, tree.settings.sync);
@@ -247,7 +247,7 @@ impl Engine {
         }
     }
 
-    /// The peer's word about a tree that was offered without being asked for.
+    /// Handles the peer's report on a tree that was offered automatically.
     pub(super) fn end_follow(&mut self, now_ns: u64, name: &str, result: Result<Finished, String>) {
         let peer = self.peer.clone();
         let Some(tree) = self.tree_mut(name) else {
@@ -288,7 +288,7 @@ impl Engine {
         self.offer_now(ticket, &tree, how);
     }
 
-    /// When a tree follows, for people.
+    /// Text about when a tree is copied, for people.
     pub(super) fn sync_text(&self, now_ns: u64, tree: &TreeInfo) -> String {
         let when = match tree.settings.sync {
             Sync::Ask => return "on request".to_owned(),
@@ -310,7 +310,7 @@ impl Engine {
         }
     }
 
-    /// What keeps a tree from following by itself, whoever is active.
+    /// Reason why a tree is not copied automatically from any node.
     pub(super) fn group_is_missing(&self, tree: &TreeInfo) -> Option<String> {
         let group = tree.settings.group.as_ref()?;
         let is_missing = !self.roles.is_empty() && !self.roles.contains_key(group);

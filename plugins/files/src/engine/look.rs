@@ -1,4 +1,4 @@
-//! Looks at trees: when one is read, and what goes on once it was.
+//! Scans of trees: when a tree is read, and what continues afterwards.
 
 use spared_tree::Hash;
 use spared_tree::config::Sync;
@@ -9,40 +9,40 @@ use super::tree::Digested;
 use super::{ANSWER_NS, Action, Engine, follow, receive, transfer};
 use crate::wire::{How, Message};
 
-/// Interval between two looks at a tree.
+/// Interval between two scans of a tree, in ns.
 const SCAN_NS: u64 = 10_000_000_000;
-/// Time within which a tree is read again. Commands of a change that is under way may take most of it.
+/// Time in ns within which a tree is read again. The commands of a change in progress may take most of it.
 const FRESH_NS: u64 = 300_000_000_000;
-/// What may wait for a tree to be read.
+/// Maximum number of steps that wait for a scan.
 pub(super) const WAITING_MAX: usize = 16;
 
-/// What waits for a tree to be read.
+/// Step that continues after a tree was scanned.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Then {
-    /// Somebody here wants to compare or to have the peer's tree.
+    /// Fetch of the peer's tree, to compare it or to put it in place, for a command here.
     Receive {
         token: u64,
         purpose: transfer::Purpose,
     },
-    /// Somebody here wants the peer to have this tree, by an offer of this ticket.
+    /// Offer of this tree to the peer with this ticket, for a command here.
     Push { token: u64, ticket: u64, how: How },
-    /// The peer will offer its tree by this ticket.
+    /// Scan for an offer that the peer has announced with this ticket.
     Looked { ticket: u64 },
-    /// The peer offers its tree, of this digest.
+    /// Offer of the peer's tree, with this digest.
     Offered {
         ticket: u64,
         how: How,
         digest: Option<Hash>,
     },
-    /// The peer asks for the manifest.
+    /// Request of the peer for the manifest.
     Asked { ticket: u64 },
 }
 
-/// Why an offer that nobody asked for is refused.
+/// Reason why an automatic offer is refused.
 pub(super) const ACTIVE_AS_WELL: &str = "this node is active as well";
 
 impl Then {
-    /// Whether it may change a tree, or somebody waits for it.
+    /// True if the step may change a tree, or a command waits for it.
     pub(super) fn can_be_stopped(&self) -> bool {
         matches!(
             self,
@@ -52,7 +52,7 @@ impl Then {
 }
 
 impl Engine {
-    /// Has a tree read, and goes on with `then`.
+    /// Scans a tree, and then continues with `then`.
     pub(super) fn after_scan(&mut self, name: &str, then: Then) {
         if !self.has_root() {
             return self.give_up(then, "the plugin files-root does not run");
@@ -65,7 +65,7 @@ impl Engine {
         self.scan(name);
     }
 
-    /// Has a tree read, unless it is being read.
+    /// Scans a tree, unless a scan is in progress.
     pub(super) fn scan(&mut self, name: &str) {
         if self.root_since_ns.is_none() {
             return;
@@ -91,7 +91,7 @@ impl Engine {
         self.actions.push_back(Action::Request(request));
     }
 
-    /// Takes the result of a reading.
+    /// Handles the result of a scan.
     pub(super) fn handle_scanned(
         &mut self,
         now_ns: u64,
@@ -135,7 +135,7 @@ impl Engine {
         self.follow(now_ns);
     }
 
-    /// Ends what waits for a tree to be read; whether there was something.
+    /// Ends steps that wait for a scan; true if there were any.
     pub(super) fn stop_waiting(&mut self, which: impl Fn(&Then) -> bool) -> bool {
         let waiting = std::mem::take(&mut self.waiting);
         let (stopped, left): (Vec<_>, Vec<_>) =
@@ -157,7 +157,7 @@ impl Engine {
                 self.send(&Message::Report { ticket, result });
             }
             Then::Asked { ticket } => self.send(&Message::Refuse { ticket, why }),
-            // the offer is refused when it comes
+            // the offer is refused when it arrives
             Then::Looked { .. } => {}
         }
     }
@@ -167,7 +167,7 @@ impl Engine {
         let own = own.unwrap_or_else(|| Err("was not read".to_owned()));
         match (then, own) {
             (Then::Receive { token, purpose }, Ok(_)) => {
-                // another may have begun meanwhile, whose asker waits
+                // another transfer may have begun meanwhile, and a command waits for it
                 if let Some(why) = self.is_busy() {
                     return self.refuse(token, why);
                 }

@@ -1,11 +1,11 @@
-//! Decides what trees are to each other, and moves them between the nodes on request; without I/O.
+//! Decides how the trees of both nodes relate, and copies them between the nodes on request; sans I/O.
 //!
 //! | from | what comes in |
 //! |---|---|
 //! | the peer | `handle_up`, `handle_message`, `handle_down` |
 //! | the root half | `handle_root_up`, `handle_answer`, `handle_root_down` |
 //! | people | `handle_command` |
-//! | the host | `handle_role`, `handle_group_gone` |
+//! | the daemon | `handle_role`, `handle_group_gone` |
 //! | the disk | `handle_stored`, `handle_staged` |
 
 mod command;
@@ -41,35 +41,35 @@ use tree::{Digested, Relation, TreeInfo};
 
 use crate::wire::{Message, decode, encode};
 
-/// Longest silence of the peer within a transfer.
+/// Maximum silence of the peer within a transfer, in ns.
 const SILENCE_NS: u64 = 30_000_000_000;
-/// Time after which somebody who waits is told that it goes on; the host waits 12 s.
+/// Time in ns after which a waiting command is answered that it continues; the daemon waits 12 s.
 const ANSWER_NS: u64 = 10_000_000_000;
-/// Time that the root half has to start.
+/// Time that the root half has to start, in ns.
 const START_NS: u64 = 10_000_000_000;
-/// Time that each node has to read its trees at first.
+/// Time that each node has for the first scan of its trees, in ns.
 const KNOWN_NS: u64 = 30_000_000_000;
-/// Messages that wait before more is read for the peer.
+/// Number of waiting messages beyond which no more is read for the peer.
 const OUTBOX_MAX: usize = 4;
 const OUTBOX_LIMIT: usize = 512;
 
 pub enum Action {
-    /// To the root half.
+    /// Request to the root half.
     Request(Request),
-    /// A piece of a content, into the stage. `handle_stored` follows.
+    /// Piece of a content for the stage. `handle_stored` follows.
     Store(Piece),
-    /// The manifest, into the stage. `handle_staged` follows.
+    /// Manifest for the stage. `handle_staged` follows.
     Stage(Vec<u8>),
-    /// The stage is not needed any more.
+    /// Removal of the stage, which is not needed any more.
     Unstage,
-    /// What both nodes have, for the next worker.
+    /// Manifest that both nodes have, saved for the next worker.
     Remember {
         tree: String,
         manifest: Arc<Manifest>,
     },
-    /// A tree that follows at intervals has followed, for the next worker.
+    /// Note for the next worker that a tree that is copied at intervals was copied.
     Followed(String),
-    /// What the peer goes back on, or went back on, as nobody confirms it; for the next worker.
+    /// Digest that the peer reverts, or has reverted, because nobody confirms it; saved for the next worker.
     Doubt {
         tree: String,
         digest: Option<Hash>,
@@ -81,28 +81,28 @@ pub enum Action {
     },
 }
 
-/// The answer to a command.
+/// Answer to a command.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
     pub rows: Vec<(String, Value)>,
     pub attention: bool,
-    /// Contents are in the stage for who asked.
+    /// True if contents are in the stage for the command.
     pub is_staged: bool,
-    /// Why it was not done.
+    /// Reason why the command was not carried out.
     pub refused: Option<String>,
 }
 
-/// An offer to the peer that it has not reported on.
+/// Offer to the peer that has no report yet.
 #[derive(Debug)]
 struct Offer {
     ticket: u64,
     tree: String,
     began_ns: u64,
-    /// Nobody asked for it.
+    /// True if the offer was made automatically.
     is_automatic: bool,
-    /// It is to be put in place there, not listed or checked alone.
+    /// True if the tree is to be put in place on the peer, not only listed or checked.
     is_change: bool,
-    /// Digest of what the peer goes back on unless somebody confirms it.
+    /// Digest that the peer reverts unless somebody confirms it.
     unconfirmed: Option<Hash>,
 }
 
@@ -115,35 +115,35 @@ pub struct Engine {
     roles: follow::Roles,
     is_up: bool,
     root_since_ns: Option<u64>,
-    /// Time at which the root half should be there; None: it is missed already.
+    /// Time at which the root half should be running; None: a finding already reports it.
     root_due_ns: Option<u64>,
-    /// Time until which a peer that is connected should have said what its trees are; None: that time is over.
+    /// Time until which a connected peer should have sent the state of its trees; None: that time is over.
     told_due_ns: Option<u64>,
     tickets: u64,
-    /// What the root half was asked for, by ticket.
+    /// Requests to the root half, by ticket.
     pending: BTreeMap<u64, Pending>,
-    /// What waits for a tree to be read: its name, whether the reading has begun, and what follows.
+    /// Steps that wait for a scan: name of the tree, true if the scan has begun, and the step.
     waiting: Vec<(String, bool, Then)>,
     transfer: Option<Transfer>,
     offer: Option<Offer>,
-    /// Ticket and tree of an offer that the peer announced, once the tree has been read since.
+    /// Ticket and tree of an offer that the peer announced, once the tree has been scanned since.
     looked: Option<(u64, String)>,
-    /// Who waits for the end of the transfer or the offer, and until when.
+    /// Token of the command that waits for the end of the transfer or the offer, and the time until which it waits.
     asker: Option<(u64, u64)>,
-    /// Time until which contents stay in the stage for somebody who compares.
+    /// Time until which contents stay in the stage for a command that compares.
     shown_until_ns: Option<u64>,
-    /// Who waits for the peer to confirm.
+    /// Command that waits for the peer to confirm.
     confirming: Option<confirm::Confirming>,
     serving: Serving,
     outbox: VecDeque<Vec<u8>>,
     actions: VecDeque<Action>,
-    /// Result of the last change of each tree, and its time.
+    /// Result of the last change of each tree, with its time.
     results: BTreeMap<String, LastResult>,
 }
 
 impl Engine {
-    /// `nodes`: this one and the peer. `bases` are what both nodes last had, by tree; `seed` differs in each life of this
-    /// worker.
+    /// Creates an engine. `nodes` are this node and the peer. `bases` are the manifests that both nodes last had, by
+    /// tree; `seed` differs in each run of this worker.
     pub fn new(
         now_ns: u64,
         seed: u64,
@@ -184,7 +184,7 @@ impl Engine {
     }
 
     fn send(&mut self, message: &Message) {
-        // a peer that asks without reading gets no further answers
+        // a peer that requests without reading gets no further answers
         if self.is_up && self.outbox.len() < OUTBOX_LIMIT {
             self.outbox.push_back(encode(message));
         }
@@ -198,30 +198,30 @@ impl Engine {
         self.trees.iter_mut().find(|it| it.name() == name)
     }
 
-    /// Tells the peer what a tree is here.
+    /// Sends the state of a tree here to the peer.
     fn tell(&mut self, name: &str) {
         if let Some(state) = self.tree(name).and_then(TreeInfo::state) {
             self.send(&Message::State(state));
         }
     }
 
-    /// Remembers what both nodes have, once it is the same.
+    /// Remembers the manifest that both nodes have, once they are the same.
     fn agree(&mut self, name: &str) {
         let tree = self.tree(name);
-        // what goes back unless it is confirmed counts once it is
+        // a change that is reverted unless it is confirmed counts once it is confirmed
         let tree = tree.filter(|it| it.relation() == Relation::Same && it.waits_s().is_none());
         if let Some(both) = tree.and_then(TreeInfo::own).cloned() {
             self.agree_on(name, both);
         }
     }
 
-    /// Remembers that both nodes had this at once.
+    /// Remembers that both nodes had this manifest at the same time.
     fn agree_on(&mut self, name: &str, both: Digested) {
         let manifest = Arc::clone(&both.manifest);
         if self.tree_mut(name).is_some_and(|it| it.agree(both)) {
             let tree = name.to_owned();
             self.actions.push_back(Action::Remember { tree, manifest });
-            // what is different from it is another number now
+            // the number of differences from it has changed
             self.tell(name);
         }
     }
@@ -296,7 +296,7 @@ impl Engine {
         digest.is_some() && self.tree(name).and_then(TreeInfo::digest) == digest
     }
 
-    /// The root half's state; false: nothing can be done.
+    /// True if the root half runs; without it nothing can be done.
     fn has_root(&self) -> bool {
         self.root_since_ns.is_some()
     }
@@ -408,7 +408,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn in_sync(&self) -> Option<Result<(), String>> {
-        // a failover loses nothing that was put in place; what was not is a trouble
+        // a failover loses no file that was put in place; a file that was not is a finding
         Some(Ok(()))
     }
 
@@ -417,7 +417,7 @@ impl spared_sdk::Engine for Engine {
     }
 }
 
-/// A digest that somebody may compare by eye.
+/// Digest that people may compare by eye.
 fn short(digest: Option<Hash>) -> String {
     digest.map_or_else(|| "-".to_owned(), |it| it.to_string())
 }

@@ -1,4 +1,4 @@
-//! A tree of the peer on its way here, and an offer on its way there.
+//! Transfer of a tree of the peer to this node, and offer of a tree to the peer.
 
 use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
 use spared_tree::{Change, Hash, Manifest, builtin};
@@ -14,7 +14,7 @@ use super::{Action, Engine, Offer, Reply, SILENCE_NS, Then};
 use crate::wire::{How, Message};
 
 impl Engine {
-    /// Why nothing can begin now.
+    /// Reason why no transfer or offer can begin now.
     pub(super) fn is_busy(&self) -> Option<String> {
         let transfer = self.transfer.as_ref().map(|it| &it.tree);
         let tree = transfer.or(self.offer.as_ref().map(|it| &it.tree))?;
@@ -23,7 +23,7 @@ impl Engine {
         ))
     }
 
-    /// Asks the peer for its tree.
+    /// Requests the peer's tree.
     pub(super) fn receive(&mut self, now_ns: u64, name: &str, purpose: Purpose) {
         let ticket = self.ticket();
         let refusal = match (self.is_busy(), self.relation_of(name)) {
@@ -42,7 +42,7 @@ impl Engine {
         self.send(&Message::Ask { ticket, tree });
     }
 
-    /// Has the peer ask for this node's tree.
+    /// Asks the peer to fetch this node's tree.
     pub(super) fn push(&mut self, now_ns: u64, name: &str, token: u64, ticket: u64, how: How) {
         if let Some(why) = self.is_busy() {
             return self.refuse(token, why);
@@ -58,7 +58,7 @@ impl Engine {
         let is_change = !how.is_dry && !how.only_check;
         let mut unconfirmed = None;
         if let Some(tree) = self.tree_mut(name).filter(|_| is_change) {
-            // one with a deadline may be refused, and is then wanted no more than before
+            // a change with a deadline may be refused, and then counts as requested no more than before
             match how.confirm_s {
                 0 => tree.following.handle_wanted(),
                 _ => unconfirmed = tree.digest(),
@@ -76,7 +76,7 @@ impl Engine {
         self.offer_now(ticket, name, how);
     }
 
-    /// Offers a tree as it was at the last look.
+    /// Offers a tree as of the last scan.
     pub(super) fn offer_now(&mut self, ticket: u64, name: &str, how: How) {
         let digest = self.tree(name).and_then(super::TreeInfo::digest);
         let tree = name.to_owned();
@@ -88,9 +88,9 @@ impl Engine {
         });
     }
 
-    /// Reads a tree that the peer is about to offer, while it reads its own.
+    /// Scans a tree that the peer is about to offer, while the peer scans its own.
     pub(super) fn handle_look(&mut self, ticket: u64, name: &str) {
-        // one at a time: a peer that announces without end fills nothing
+        // one at a time, so that a peer that announces without end does not fill the memory
         self.waiting
             .retain(|(.., then)| !matches!(then, Then::Looked { .. }));
         self.looked = None;
@@ -131,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// Goes on with a tree that was read since its offer was announced, or has it read.
+    /// Continues with a tree that was scanned since its offer was announced; otherwise scans it.
     fn after_look(&mut self, now_ns: u64, ticket: u64, name: &str, then: Then) {
         if self
             .looked
@@ -191,7 +191,7 @@ impl Engine {
         if transfer.purpose == Purpose::Diff {
             return self.end_transfer(now_ns, Ok(listed(&changes)));
         }
-        // a list of what would change is refused as the change would be
+        // a list of changes is refused for the same reasons as the changes
         let hindrance = tree
             .hindrance(&changes)
             .filter(|_| transfer.purpose != Purpose::Show);
@@ -217,7 +217,7 @@ impl Engine {
         self.fetch(now_ns);
     }
 
-    /// Asks for contents, and has the whole tree put in place once there is nothing more to ask for.
+    /// Requests contents, and has the whole tree put in place once all have arrived.
     fn fetch(&mut self, now_ns: u64) {
         let Some(transfer) = &mut self.transfer else {
             return;
@@ -240,7 +240,7 @@ impl Engine {
         }
     }
 
-    /// A piece is in the stage.
+    /// Handles that a piece is in the stage.
     pub fn handle_stored(&mut self, now_ns: u64, is_last: bool, result: Result<(), String>) {
         match result {
             Err(why) => self.end_transfer(now_ns, Err(why)),
@@ -249,7 +249,7 @@ impl Engine {
         }
     }
 
-    /// The manifest is in the stage, under this hash.
+    /// Handles that the manifest is in the stage, under this hash.
     pub fn handle_staged(&mut self, now_ns: u64, result: Result<spared_tree::Hash, String>) {
         let manifest = match result {
             Ok(hash) => hash,
@@ -318,7 +318,7 @@ impl Engine {
         }
     }
 
-    /// The exit code of who compares says too whether something differs.
+    /// Ends a comparison. Its exit code also says whether there are differences.
     fn end_diff(&mut self, result: Result<Finished, String>) {
         match (self.asker.take(), result) {
             (Some((token, _)), Ok(finished)) => {
@@ -368,7 +368,7 @@ impl Engine {
         match offer {
             Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
             Some(offer) => {
-                // a list is for who waits for it alone
+                // only the waiting command gets a list
                 if offer.is_change || self.asker.is_none() {
                     self.note_push(now_ns, offer.tree, result.clone());
                 }
@@ -385,7 +385,7 @@ impl Engine {
         self.results.insert(tree, LastResult::of(now_ns, &shown));
     }
 
-    /// Tells who pushed a tree that nobody confirmed it in time.
+    /// Reports on the pushing node that nobody confirmed the tree in time.
     pub(super) fn note_back(&mut self, now_ns: u64, tree: &str) {
         let peer = &self.peer;
         let text = format!(
@@ -397,7 +397,7 @@ impl Engine {
         self.actions.push_back(Action::Event(event));
     }
 
-    /// Remembers what the peer may go back on. A change may be what cut the link, before the peer could report.
+    /// Remembers the digest that the peer may revert. The change itself may have cut the link before the peer reported.
     fn note_unconfirmed(&mut self, offer: Option<&Offer>, result: &Result<Finished, String>) {
         let is_there = match result {
             Ok(finished) => finished.outcome == ChangeOutcome::Changed,
@@ -440,8 +440,9 @@ impl Engine {
     }
 }
 
-/// A reason as the peer may have it. What a program says of files that it was given, or was led to, is for this node's
-/// root: the peer decides over those files. Whoever may change spared's own configuration is root here anyway.
+/// Reason in the form that the peer may read. A program's output may quote files that the peer gave it, or led it to,
+/// and is for this node's root: the peer decides over those files. Whoever may change spared's own configuration is
+/// root here anyway.
 pub(super) fn reason_for_peer<'w>(tree: &str, why: &'w str) -> &'w str {
     match tree == builtin::NAME {
         true => why,
@@ -449,7 +450,7 @@ pub(super) fn reason_for_peer<'w>(tree: &str, why: &'w str) -> &'w str {
     }
 }
 
-/// The same, and where the rest is shown.
+/// Reason in the form that the peer may read, with the place where the rest is shown.
 fn for_peer(tree: &str, why: &str) -> String {
     let reason = reason_for_peer(tree, why);
     match reason.len() < why.len() {

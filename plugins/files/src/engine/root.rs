@@ -1,4 +1,4 @@
-//! What the root half is asked, and what it answers.
+//! Requests to the root half, and its answers.
 
 use std::sync::Arc;
 
@@ -12,33 +12,33 @@ use super::status::LastResult;
 use super::tree::Digested;
 use super::{ANSWER_NS, Action, Engine, KNOWN_NS, Reply};
 
-/// What a ticket is for.
+/// Purpose of a ticket.
 #[derive(Debug)]
 pub(super) enum Pending {
     Scan {
         tree: String,
         bytes: Vec<u8>,
     },
-    /// A piece for the peer.
+    /// Piece for the peer.
     Read(Read),
     Install,
     Confirm {
         by: Asker,
     },
-    /// Somebody here wants the states.
+    /// List of states for a command here.
     Log {
         token: u64,
     },
-    /// A change by the root half alone.
+    /// Change by the root half alone.
     Back {
-        /// None: somebody here was told that it goes on.
+        /// Recipient of the answer; None: the command was already answered that it continues.
         by: Option<Asker>,
         tree: String,
         began_ns: u64,
     },
 }
 
-/// Somebody here, or the peer by this ticket.
+/// Recipient of an answer: a command here, or the peer by its ticket.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
     Token(u64),
@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// Asks for a piece of a content, for the peer.
+    /// Requests a piece of a content from the root half, for the peer.
     pub(super) fn read(&mut self, wanted: Wanted) -> Action {
         let ticket = self.ticket();
         self.pending.insert(ticket, Pending::Read(wanted.read));
@@ -194,7 +194,8 @@ impl Engine {
         })
     }
 
-    /// Tells who waits too long for the root half that it goes on; the host would tell them that nothing answers.
+    /// Answers commands that wait too long for the root half that they continue. Otherwise the daemon would report that
+    /// the plugin does not answer.
     pub(super) fn check_patience(&mut self, now_ns: u64) {
         let is_due = |it: &Pending| {
             matches!(it, Pending::Back { began_ns, by: Some(Asker::Token(_)), .. }
@@ -225,7 +226,7 @@ impl Engine {
         ends.min()
     }
 
-    /// A tree that the root half alone changes, and since when.
+    /// Tree that the root half alone is changing, and the time since when.
     pub(super) fn changed_by_root(&self) -> Option<(&str, u64)> {
         self.pending.values().find_map(|it| match it {
             Pending::Back { tree, began_ns, .. } => Some((tree.as_str(), *began_ns)),
@@ -233,7 +234,7 @@ impl Engine {
         })
     }
 
-    /// Remembers how a change of a tree ended, and makes an event of it.
+    /// Notes how a change of a tree ended, and makes an event of it.
     pub(super) fn note(&mut self, now_ns: u64, tree: &str, result: &Result<Finished, String>) {
         let last = LastResult::of(now_ns, result);
         let event = format!("tree \"{tree}\": {}", last.text);
@@ -254,10 +255,10 @@ fn row(state: &StateInfo) -> (String, Value) {
     (format!("state.{}", state.number), Value::Text(text))
 }
 
-/// "2026-11-22 19:12:18 UTC".
+/// Text such as "2026-11-22 19:12:18 UTC".
 fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // days since 0000-03-01, by which leap days are the last of a year
+    // days since 0000-03-01, so that a leap day is the last day of a year
     let z = days.saturating_add(719_468);
     let (era, day) = (z / 146_097, z % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! What the peer asks for: manifests and contents of this node, one piece at a time.
+//! Answers the peer's requests for manifests and contents of this node, one piece at a time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use spared_tree::{Hash, Manifest};
 
 use crate::wire::Message;
 
-/// Manifests that the peer may fetch contents of.
+/// Maximum number of manifests whose contents the peer may fetch.
 const ASKS_MAX: usize = 4;
-/// Contents that wait; the peer asks for fewer at a time.
+/// Maximum number of waiting contents; the peer requests fewer at a time.
 const FETCHES_MAX: usize = 64;
-/// Pieces that the root half is asked for at a time, so that it reads while others are sent.
+/// Maximum number of pieces requested from the root half at a time, so that it reads while others are sent.
 const READS_MAX: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Serving {
     asks: VecDeque<Ask>,
     fetches: VecDeque<Fetch>,
-    /// Number of the last fetch, also of those before a connection was lost.
+    /// Number of the last fetch, counted also over lost connections.
     fetched: u64,
-    /// Pieces that the root half was asked for and has not answered, also of fetches that are gone.
+    /// Number of pieces that the root half was asked for and has not answered, also for fetches that are gone.
     reads: usize,
 }
 
@@ -31,11 +31,11 @@ struct Fetch {
     ticket: u64,
     hash: Hash,
     size: u64,
-    /// Bytes that the root half was asked for; None: not yet for the first.
+    /// Bytes requested from the root half; None: not even the first.
     asked: Option<u64>,
 }
 
-/// A piece that the root half was asked for: number of its fetch.
+/// Piece that the root half was asked for: number of its fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Read(u64);
 
@@ -45,11 +45,11 @@ struct Ask {
     tree: String,
     manifest: Arc<Manifest>,
     contents: BTreeMap<Hash, u64>,
-    /// The encoded manifest, as far as it was not sent.
+    /// Encoded manifest, and the number of bytes that were sent.
     unsent: Option<(Vec<u8>, usize)>,
 }
 
-/// A piece that the root half is asked for.
+/// Piece to request from the root half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub read: Read,
@@ -73,7 +73,7 @@ impl Serving {
     }
 
     /// # Errors
-    /// Why it is refused.
+    /// The reason of the refusal.
     pub fn fetch(&mut self, ticket: u64, hash: Hash) -> Result<(), String> {
         let ask = self.asks.iter().find(|it| it.ticket == ticket);
         let ask = ask.ok_or("the list of files is too old: try again")?;
@@ -93,14 +93,14 @@ impl Serving {
         Ok(())
     }
 
-    /// The tree and the manifest that the peer has put in place; once.
+    /// Tree and manifest that the peer has put in place; returned once.
     pub fn taken(&mut self, ticket: u64) -> Option<(String, Arc<Manifest>)> {
         let at = self.asks.iter().position(|it| it.ticket == ticket)?;
         let ask = self.asks.remove(at)?;
         Some((ask.tree, ask.manifest))
     }
 
-    /// The next piece of a manifest.
+    /// Next piece of a manifest.
     pub fn poll_manifest(&mut self) -> Option<Message> {
         let ask = self.asks.iter_mut().find(|it| it.unsent.is_some())?;
         let (bytes, sent) = ask.unsent.as_mut()?;
@@ -118,7 +118,7 @@ impl Serving {
         })
     }
 
-    /// The next piece of a content to ask the root half for.
+    /// Next piece of a content to request from the root half.
     pub fn poll_wanted(&mut self) -> Option<Wanted> {
         if self.reads >= READS_MAX {
             return None;
@@ -139,8 +139,8 @@ impl Serving {
         })
     }
 
-    /// The root half's answer, for the peer. Answers come in the order of the questions; those of a content that has
-    /// become shorter, or of which a piece could not be read, are for nobody.
+    /// Handles the root half's answer, for the peer. Answers come in the order of the requests. The rest of a content
+    /// that has become shorter, or of which a piece could not be read, is dropped.
     pub fn handle_read(
         &mut self,
         read: Read,
@@ -167,7 +167,7 @@ impl Serving {
         })
     }
 
-    /// Forgets what the peer asked for.
+    /// Forgets the peer's requests.
     pub fn clear(&mut self) {
         self.asks.clear();
         self.fetches.clear();

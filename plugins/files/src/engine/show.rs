@@ -1,6 +1,6 @@
-//! Contents of files that differ on the peer, in the stage for somebody here who compares.
+//! Contents of files that differ on the peer, staged for `sparectl files diff`.
 //!
-//! Rows name them by hash, and have no word of them: who may enter the stage, which is root, reads them there.
+//! Rows name contents by hash, and contain nothing of them: root, who alone may enter the stage, reads them there.
 
 use spared_sdk::Value;
 use spared_tree::{Change, Hash, Kind, Manifest, What};
@@ -9,14 +9,14 @@ use super::command::rows_of;
 use super::receive::listed;
 use super::{Action, Engine, Reply};
 
-/// Time that a reader has.
+/// Time that a reader has, in ns.
 const SHOWN_NS: u64 = 30_000_000_000;
-/// Files that are shown; rows have to fit an answer.
+/// Maximum number of files that are shown; their rows have to fit an answer.
 const FILES_MAX: usize = 50;
 const EACH_MAX: u64 = spared_tree::SHOWN_MAX;
 const BYTES_MAX: u64 = 4 << 20;
 
-/// What differs, and whose contents are shown of it.
+/// Differences, and the files whose contents are shown.
 #[derive(Debug)]
 pub struct Shown {
     changes: Vec<Change>,
@@ -75,7 +75,7 @@ impl Shown {
 }
 
 impl Engine {
-    /// All contents are in the stage: their reader is told, and has a while.
+    /// Answers the reader that all contents are in the stage, and starts its time.
     pub(super) fn show(&mut self, now_ns: u64) {
         let shown = self.transfer.take().and_then(|it| it.shown);
         let (Some(shown), Some((token, _))) = (shown, self.asker.take()) else {
@@ -92,19 +92,19 @@ impl Engine {
         self.actions.push_back(Action::Answer { token, answer });
     }
 
-    /// Whether contents are in the stage for a reader.
+    /// True if contents are in the stage for a reader.
     pub fn is_showing(&self) -> bool {
         self.shown_until_ns.is_some()
     }
 
-    /// Removes what is shown, if there is something.
+    /// Removes the shown contents, if there are any.
     pub(super) fn end_show(&mut self) {
         if self.shown_until_ns.take().is_some() {
             self.actions.push_back(Action::Unstage);
         }
     }
 
-    /// The same if the reader has not said that it has read.
+    /// Removes the shown contents if the reader's time is over.
     pub(super) fn check_show(&mut self, now_ns: u64) {
         if self.shown_until_ns.is_some_and(|it| it <= now_ns) {
             self.end_show();

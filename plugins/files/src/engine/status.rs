@@ -1,4 +1,4 @@
-//! What is shown of the trees.
+//! Status of the trees.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use spared_tree::local::{ChangeOutcome, Finished, without_output};
 use super::tree::{Relation, TreeInfo};
 use super::{Engine, short};
 
-/// How the last change of a tree ended.
+/// Result of the last change of a tree.
 #[derive(Debug)]
 pub(super) struct LastResult {
     at_ns: u64,
-    /// None: it failed, or nobody asked for it.
+    /// Outcome; None: the change failed, or nobody requested it.
     outcome: Option<ChangeOutcome>,
     is_failure: bool,
     pub(super) text: String,
 }
 
 impl LastResult {
-    /// Whether a change was refused or failed.
+    /// True if a change was refused or failed.
     fn is_failure(&self) -> bool {
         self.is_failure
     }
@@ -32,7 +32,7 @@ impl LastResult {
             is_failure: result.is_err(),
             text: match result {
                 Ok(finished) => finished.text(),
-                // the group spared may read it
+                // the group spared may read the text
                 Err(why) => without_output(why).to_owned(),
             },
         }
@@ -49,10 +49,10 @@ impl LastResult {
 }
 
 impl Engine {
-    /// The line of `sparectl status`.
+    /// Line in `sparectl status`.
     pub fn summary(&self) -> String {
         let of = |it: &TreeInfo| (it.name().to_owned(), it.relation());
-        // the host compares spared's own configuration key by key
+        // the daemon compares spared's own configuration key by key
         let trees = self.trees.iter().filter(|it| !it.settings.is_builtin());
         let all: Vec<_> = trees.map(of).collect();
         let same = all.iter().filter(|(_, it)| *it == Relation::Same).count();
@@ -99,7 +99,7 @@ impl Engine {
             if let Some(left_s) = tree.peer.as_ref().and_then(|it| it.waits_s) {
                 row("goes_back_on_peer_in", wait(left_s));
             }
-            // what was refused before both nodes had the same is of no use; spared's own may still wait to be in force
+            // a refusal is over once both nodes have the same; spared's own configuration may still not be in force
             let is_over = |it: &&LastResult| {
                 it.is_failure() && !tree.settings.is_builtin() && tree.relation() == Relation::Same
             };
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// What a tree is, in a sentence.
+    /// Sentence about the state of a tree.
     fn sentence(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
         match tree.relation() {
@@ -220,7 +220,7 @@ impl Engine {
         tree.settings.sync != Sync::Ask && self.leads(tree.name())
     }
 
-    /// Whether a tree would follow from here if it had not gone back on the peer.
+    /// True if a tree would be copied from here if the peer had not reverted it.
     fn is_held_back(&self, tree: &TreeInfo) -> bool {
         self.follows_from_here(tree) && tree.following.has_gone_back(tree.digest())
     }
@@ -231,14 +231,16 @@ impl Engine {
         self.is_held_back(tree) || (is_stuck && self.follows_from_here(tree))
     }
 
-    /// Whether a failover now loses changes of this node. What waits for the end of an interval is as configured.
+    /// True if a failover now would lose changes of this node. A change that waits for the end of an interval is as
+    /// configured.
     fn is_pending(&self, tree: &TreeInfo) -> bool {
         let is_ours = tree.relation() == Relation::Ours && !tree.settings.is_builtin();
         let waits = matches!(tree.settings.sync, Sync::Every(_)) && self.follows_from_here(tree);
         is_ours && !waits
     }
 
-    /// On the node that a new configuration cut off, a confirmation would keep what cut it off.
+    /// Sentence about an unconfirmed tree. On a node that the new configuration cut off, a confirmation would keep that
+    /// configuration.
     fn unconfirmed_here(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
         match self.is_up {
@@ -263,7 +265,7 @@ impl Engine {
     }
 }
 
-/// What is not as it should be. What changed on the peer alone is the peer's to report.
+/// Findings about trees. A change on the peer alone is the peer's to report.
 pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     if engine.root_since_ns.is_none() {
@@ -282,7 +284,7 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             Relation::Untold => engine.is_up && engine.told_due_ns.is_none(),
             _ if tree.settings.is_builtin() => false,
             Relation::Apart => true,
-            // both nodes know it: the first reports it
+            // both nodes know of it: the first one reports it
             Relation::Conflict => engine.node < engine.peer,
             Relation::Ours => engine.has_failed_to_follow(tree),
             Relation::Same => tree.own_waits_s.is_some(),
@@ -292,7 +294,7 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
         let is_unconfirmed = tree.own_waits_s.is_some();
         let is_alone = tree.settings.is_builtin() || !engine.is_up;
         if is_unconfirmed && (is_alone || tree.relation() == Relation::Same) {
-            // without the seconds, which would make another trouble of it at each look
+            // without the seconds, which would make it another finding at each scan
             troubles.push(Trouble::new(tree.name(), engine.unconfirmed_here(tree)));
         } else if is_ours {
             troubles.push(Trouble::new(tree.name(), engine.sentence(tree)));

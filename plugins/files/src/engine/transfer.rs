@@ -1,4 +1,4 @@
-//! One tree on its way to this node: its manifest, the contents that are missing here, and the root half's work.
+//! Transfer of one tree to this node: its manifest, the contents that are missing here, and the root half's work.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,23 +9,23 @@ use spared_tree::{Change, Hash, MANIFEST_MAX, Manifest, compare, fits};
 use super::show::Shown;
 use crate::wire::How;
 
-/// Contents that are asked for at a time.
+/// Maximum number of contents that are requested at a time.
 const WINDOW: usize = 16;
 
-/// Who wants it.
+/// Purpose of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Somebody here, who compares.
+    /// Comparison, for a command here.
     Diff,
-    /// The same, with contents of what differs.
+    /// Comparison with the contents that differ, for a command here.
     Show,
-    /// Somebody here.
+    /// Copy to this node, for a command here.
     Pull(How),
-    /// Somebody on the peer, by this offer.
+    /// Offer of the peer with this ticket.
     Offer { ticket: u64, how: How },
 }
 
-/// What is under way.
+/// Stage of a transfer.
 #[derive(Debug)]
 pub enum Stage {
     Manifest(Vec<u8>),
@@ -37,7 +37,7 @@ pub enum Stage {
 pub struct Contents {
     pub manifest: Arc<Manifest>,
     missing: VecDeque<(Hash, u64)>,
-    /// Asked for, in order, and the bytes of the first that have come.
+    /// Requested contents, in order, and the bytes of the first one that have arrived.
     asked: VecDeque<(Hash, u64)>,
     got: u64,
 }
@@ -49,19 +49,19 @@ pub struct Transfer {
     pub purpose: Purpose,
     pub stage: Stage,
     pub began_ns: u64,
-    /// Time of the last message that brought it on.
+    /// Time of the last message that made progress.
     pub moved_ns: u64,
     pub files: (usize, usize),
     pub bytes: (u64, u64),
-    /// Digest of the tree here when it was decided that it may be replaced: an edit after that is not.
+    /// Digest of the tree here when it was found replaceable: a later edit must not be replaced.
     pub expected: Option<Hash>,
-    /// What is being put in place.
+    /// Manifest that is being put in place.
     pub installed: Option<Arc<Manifest>>,
-    /// What somebody is shown.
+    /// Differences that are shown.
     pub shown: Option<Shown>,
 }
 
-/// A piece of a content, as it is stored.
+/// Piece of a content, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub hash: Hash,
@@ -93,10 +93,10 @@ impl Transfer {
         }
     }
 
-    /// Takes a piece of the manifest; the whole of it once that is here.
+    /// Takes a piece of the manifest; returns the manifest once it is complete.
     ///
     /// # Errors
-    /// It may not be put in place here, in a sentence.
+    /// A sentence with the reason why it may not be put in place here.
     pub fn take_manifest(
         &mut self,
         tree: &Tree,
@@ -118,7 +118,7 @@ impl Transfer {
         Ok(Some(manifest))
     }
 
-    /// Begins to fetch what is not here.
+    /// Begins to fetch the contents that are missing here.
     pub fn fetch(&mut self, own: &Manifest, manifest: Manifest) {
         self.expected = Some(own.digest());
         let here = own.contents();
@@ -127,7 +127,7 @@ impl Transfer {
         self.fetch_these(missing.collect(), manifest);
     }
 
-    /// Begins to fetch what somebody is shown.
+    /// Begins to fetch the contents that are shown.
     pub fn fetch_shown(&mut self, shown: Shown, manifest: Manifest) {
         let contents: BTreeMap<Hash, u64> = shown.contents().collect();
         self.shown = Some(shown);
@@ -146,7 +146,7 @@ impl Transfer {
         });
     }
 
-    /// The next content to ask for.
+    /// Next content to request.
     pub fn poll_fetch(&mut self) -> Option<Hash> {
         let Stage::Contents(contents) = &mut self.stage else {
             return None;
@@ -159,10 +159,10 @@ impl Transfer {
         Some(next.0)
     }
 
-    /// Takes a piece of the content that was asked for first.
+    /// Takes a piece of the content that was requested first.
     ///
     /// # Errors
-    /// It does not fit what was announced.
+    /// The piece does not match what was announced.
     pub fn take_content(&mut self, bytes: Vec<u8>, is_last: bool) -> Result<Piece, String> {
         let Stage::Contents(contents) = &mut self.stage else {
             return Err("a content that nobody asked for".to_owned());
@@ -187,7 +187,7 @@ impl Transfer {
         })
     }
 
-    /// The manifest, once all contents are here.
+    /// Manifest, once all contents have arrived.
     pub fn complete(&self) -> Option<Arc<Manifest>> {
         match &self.stage {
             Stage::Contents(it) if it.missing.is_empty() && it.asked.is_empty() => {
@@ -197,13 +197,13 @@ impl Transfer {
         }
     }
 
-    /// Whether only the root half is at work.
+    /// True if only the root half is still working.
     pub fn is_installing(&self) -> bool {
         matches!(self.stage, Stage::Install)
     }
 }
 
-/// What would change, a line each; the rest is counted.
+/// Lines about the changes, one for each; the rest is counted.
 pub fn lines(changes: &[Change]) -> Vec<String> {
     const LINES_MAX: usize = 200;
     let line = |it: &Change| format!("{}: {}", it.path, it.what);
@@ -214,7 +214,7 @@ pub fn lines(changes: &[Change]) -> Vec<String> {
     lines
 }
 
-/// Changes that would turn what is here into what the peer has.
+/// Changes that would turn the tree here into the peer's.
 pub fn changes(own: &Manifest, new: &Manifest) -> Vec<Change> {
     compare(own, new)
 }

@@ -1,4 +1,4 @@
-//! One tree: what it is here, what it is on the peer, and what both last had.
+//! State of one tree: here, on the peer, and when both last had the same.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use spared_tree::{Change, Hash, Manifest, What, compare};
 use super::follow::Following;
 use crate::wire::{NAMES_MAX, TreeState};
 
-/// How the two nodes' trees are to each other.
+/// Relation between the two nodes' trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// It was not read here, or not for too long.
+    /// The tree was not read here, or not for too long.
     Unread,
-    /// The peer has not said what it has.
+    /// The peer has not reported its state.
     Untold,
-    /// It cannot be read here.
+    /// The tree cannot be read here.
     Fault(String),
-    /// It cannot be read on the peer.
+    /// The tree cannot be read on the peer.
     PeerFault(String),
-    /// The nodes are configured differently.
+    /// The nodes have different configurations of the tree.
     Apart,
     Same,
     /// Changed here since both were equal.
@@ -30,7 +30,7 @@ pub enum Relation {
     Conflict,
 }
 
-/// A manifest and its digest, which is computed once: each look asks for it several times.
+/// Manifest and its digest, which is computed once: each scan uses it several times.
 #[derive(Clone, Debug)]
 pub struct Digested {
     pub manifest: Arc<Manifest>,
@@ -39,31 +39,31 @@ pub struct Digested {
 
 pub struct TreeInfo {
     pub settings: Tree,
-    /// As last read; None: not yet.
+    /// Manifest as last read; None: not read yet.
     pub own: Option<Result<Digested, String>>,
-    /// Time until which it should be read, or read again; None: that time is over.
+    /// Time until which the tree should be read, or read again; None: that time is over.
     pub own_due_ns: Option<u64>,
-    /// What both nodes last had.
+    /// Manifest that both nodes last had.
     pub base: Option<Digested>,
-    /// What the peer says; None while it is not connected.
+    /// State that the peer reported; None while it is not connected.
     pub peer: Option<TreeState>,
     /// Time of the last change of `own`.
     pub changed_ns: Option<u64>,
     pub scan: Scan,
     pub following: Following,
-    /// Seconds after which it goes back here unless it is confirmed.
+    /// Seconds after which the change here is reverted unless it is confirmed.
     pub own_waits_s: Option<u32>,
-    /// Folders here that cannot be removed, as they hold something that is excluded, and its name.
+    /// Folders here that cannot be removed because they contain an excluded file, and the file's name.
     pub holding: Vec<(String, String)>,
 }
 
-/// The reading of a tree.
+/// Scan of a tree.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     pub due_ns: u64,
-    /// Ticket of the one that is under way.
+    /// Ticket of the scan in progress.
     pub ticket: Option<u64>,
-    /// What comes before its result: whether the tree goes back.
+    /// Seconds until the change is reverted, which arrive before the result of the scan.
     pub waits_s: Option<u32>,
 }
 
@@ -106,7 +106,7 @@ impl TreeInfo {
         self.own.as_ref()?.as_ref().ok()
     }
 
-    /// Takes what the peer says; whether it has gone back just now on what it had from here.
+    /// Takes the state that the peer reported; true if the peer has just reverted a change from here.
     pub fn handle_peer(&mut self, state: TreeState) -> bool {
         let own = self.digest();
         let waits = state.waits_s.is_some();
@@ -118,7 +118,7 @@ impl TreeInfo {
         went_back
     }
 
-    /// What is another in a tree that follows by itself since it was read before.
+    /// Changes since the tree was read before, in a tree that is copied automatically.
     pub fn moved(&self, own: &Result<Digested, String>) -> Vec<Change> {
         match (self.own(), own) {
             (Some(was), Ok(is)) if self.settings.sync != Sync::Ask && was.digest != is.digest => {
@@ -128,7 +128,7 @@ impl TreeInfo {
         }
     }
 
-    /// Takes what was read; whether it is news.
+    /// Takes the result of a scan; true if it differs from the last one.
     pub fn set_own(&mut self, now_ns: u64, own: Result<Digested, String>) -> bool {
         let is_same = match (&self.own, &own) {
             (Some(Ok(was)), Ok(is)) => was.digest == is.digest,
@@ -142,7 +142,7 @@ impl TreeInfo {
         !is_same
     }
 
-    /// Both have this, or had it at once: true if that is new.
+    /// Notes a manifest that both nodes have, or had at the same time: true if that is new.
     pub fn agree(&mut self, both: Digested) -> bool {
         if self.digest() == Some(both.digest) {
             self.following.handle_wanted();
@@ -181,7 +181,7 @@ impl TreeInfo {
                 _ => Relation::Conflict,
             };
         }
-        // a new node has nothing that could be lost
+        // a new node has no files that could be lost
         let is_empty = theirs == Manifest::default().digest();
         match (&self.base, peer.base) {
             (None, _) if own.manifest.entries.is_empty() => Relation::Theirs,
@@ -190,7 +190,7 @@ impl TreeInfo {
         }
     }
 
-    /// Whether all that is here was there as well, so that it may be replaced.
+    /// True if the peer also had the present state, so that it may be replaced.
     pub fn is_replaceable(&self) -> bool {
         match (self.own(), &self.base) {
             (Some(own), Some(_)) => Some(own.digest) == self.common(),
@@ -199,7 +199,7 @@ impl TreeInfo {
         }
     }
 
-    /// Why these changes cannot be made here.
+    /// Reason why these changes cannot be made here.
     pub fn hindrance(&self, changes: &[Change]) -> Option<String> {
         let goes = |it: &&Change| matches!(it.what, What::Removed | What::Kind);
         changes.iter().filter(goes).find_map(|change| {
@@ -211,14 +211,14 @@ impl TreeInfo {
         })
     }
 
-    /// Digest of what both last had. None if the nodes do not agree on it: one of them was cut off while they
-    /// were equal, and did not notice.
+    /// Digest that both nodes last had. None if the nodes do not agree on it: one of them was cut off while they were
+    /// equal, and did not notice.
     pub fn common(&self) -> Option<Hash> {
         let theirs = self.peer.as_ref()?.base?;
         self.base_digest().filter(|own| *own == theirs)
     }
 
-    /// Seconds after which it goes back on either node unless it is confirmed.
+    /// Seconds after which the change is reverted, on either node, unless it is confirmed.
     pub fn waits_s(&self) -> Option<u32> {
         let theirs = self.peer.as_ref().and_then(|it| it.waits_s);
         self.own_waits_s.or(theirs)
@@ -228,7 +228,7 @@ impl TreeInfo {
         self.base.as_ref().map(|it| it.digest)
     }
 
-    /// Differences from what both last had; None if they never were equal.
+    /// Differences from the state that both nodes last had; None if they never were equal.
     pub fn changes(&self) -> Option<Vec<Change>> {
         let (own, base) = (self.manifest()?, self.base.as_ref()?);
         Some(compare(&base.manifest, own))

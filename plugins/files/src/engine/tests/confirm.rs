@@ -1,4 +1,4 @@
-//! Changes that go back unless they are confirmed.
+//! Changes that are reverted unless they are confirmed.
 
 use spared_sdk::{Engine as _, Value};
 
@@ -13,7 +13,7 @@ pub fn confirmed() -> How {
     }
 }
 
-/// r1's edit is in place on r2 and waits.
+/// Pair in which r1's edit is in place on r2 and waits for a confirmation.
 fn waiting() -> Lab {
     let mut lab = pair();
     lab.nodes[0].tree.insert("b".to_owned(), "new".to_owned());
@@ -40,7 +40,7 @@ fn a_change_that_nobody_confirms_is_pending_again_where_it_was_made() {
     assert_eq!(why, "nothing waits for a confirmation");
 }
 
-/// There a confirmation would keep what cut it off.
+/// Checks that the node is not told to confirm: a confirmation would keep the change that cut it off.
 #[test]
 fn a_node_that_a_change_cut_off_is_not_told_to_confirm_it() {
     let mut lab = waiting();
@@ -75,7 +75,7 @@ fn a_push_that_is_done_replaces_the_refusal_before_it() {
     lab.nodes[1].refuses = None;
     assert_eq!(text(&lab.done(0, super::push())), "in place");
     assert_eq!(last(&lab), "pushed: in place");
-    // or by somebody on the other node
+    // or by a change that the other node requests
     lab.nodes[0].tree.insert("b".to_owned(), "4".to_owned());
     lab.nodes[1].refuses = Some("the check refused it".to_owned());
     lab.done(0, super::push());
@@ -95,7 +95,7 @@ fn either_node_confirms() {
         assert_eq!(lab.nodes[1].tree["b"], "new");
         assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
         assert!(lab.nodes[1].engine.troubles().is_empty());
-        // and now it is what both last had
+        // and now it is the state that both last had
         lab.nodes[0].tree.insert("c".to_owned(), "3".to_owned());
         lab.pass(11 * S);
         assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
@@ -125,7 +125,7 @@ fn what_waits_on_the_peer_goes_back_when_this_node_asks() {
     assert!(reply.rows.contains(&outcome), "{reply:?}");
     assert_eq!(lab.nodes[1].tree["b"], "2");
     assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
-    // once
+    // only once
     assert_eq!(text(&lab.done(0, back())), "nothing waits");
     lab.cut();
     assert_eq!(text(&lab.done(0, back())), "r2 is not connected");

@@ -1,4 +1,4 @@
-//! Trees that follow by themselves.
+//! Automatic copies of trees.
 
 use spared_sdk::{Engine as _, Role};
 
@@ -41,7 +41,7 @@ fn the_active_node_s_changes_follow_and_the_backup_s_do_not() {
     let pending = "tree \"t\" is pending: /t/a changed here";
     assert!(troubles[0].why.starts_with(pending), "{troubles:?}");
     assert!(troubles[0].is_loss, "it waits, and nothing failed");
-    // until that node is active
+    // until that node becomes active
     lab.role(0, Role::Backup);
     lab.role(1, Role::Active);
     lab.pass(7 * S);
@@ -100,7 +100,7 @@ fn a_tree_that_never_rests_is_a_trouble_that_names_what_changes() {
     assert!(same(&lab));
 }
 
-/// Until the peer has it, a failover loses it: the headline must not say otherwise.
+/// A failover loses the change until the peer has it: the headline must not say otherwise.
 #[test]
 fn a_change_that_will_follow_is_a_loss_until_it_has() {
     let mut lab = lab("change");
@@ -249,7 +249,7 @@ fn a_group_that_is_gone_holds_up_no_tree() {
     lab.nodes[0].engine.handle_group_gone(now_ns, "h");
     lab.pass(7 * S);
     assert_eq!(lab.nodes[1].tree["a"], "2");
-    // nobody is active in no group at all
+    // a node that is active in no group copies nothing
     lab.nodes[0].engine.handle_group_gone(now_ns, "g");
     edit(&mut lab, 0, "3");
     lab.pass(60 * S);
@@ -282,7 +282,7 @@ fn what_nobody_confirmed_is_not_sent_again_by_itself() {
         let troubles = lab.nodes[0].engine.troubles();
         let why = "pending: /t/a changed here, and went back on r2 as nobody confirmed it";
         assert!(troubles[0].why.starts_with(why), "{troubles:?}");
-        // another change follows, and this one if somebody asks for it
+        // another change is copied, and this one if somebody requests it
         match is_cut {
             false => edit(&mut lab, 0, "mended"),
             true => drop(lab.done(0, push())),
@@ -342,7 +342,7 @@ fn a_new_worker_does_not_send_what_nobody_confirmed_either() {
         lab.pass(600 * S);
         assert_eq!(lab.nodes[1].tree["a"], "1", "{is_before}");
         assert_eq!(text(&lab.done(0, push())), "in place");
-        // and it is all the same again
+        // and all of it happens again
         lab.restart(0);
         lab.link();
         edit(&mut lab, 0, "2");

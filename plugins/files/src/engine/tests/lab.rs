@@ -20,20 +20,20 @@ pub type Tree = BTreeMap<String, String>;
 pub struct Node {
     pub engine: Engine,
     pub tree: Tree,
-    /// What the root half refuses to put in place.
+    /// Reason why the root half refuses to put trees in place.
     pub refuses: Option<String>,
-    /// Why the tree cannot be read.
+    /// Reason why the tree cannot be read.
     pub unreadable: Option<&'static str>,
-    /// Folders with something in them that is excluded.
+    /// Folders that contain an excluded file.
     pub holding: Vec<(String, String)>,
-    /// What it goes back to unless that is confirmed.
+    /// Tree that is restored unless the present one is confirmed.
     unconfirmed: Option<Tree>,
     pub followed: usize,
     pub events: Vec<String>,
-    /// Requests to put a tree in place.
+    /// Number of requests to put a tree in place.
     pub installs: usize,
     has_root: bool,
-    /// The root half does not answer yet.
+    /// True if the root half does not answer yet.
     pub is_slow: bool,
     pub scans: usize,
     requests: VecDeque<Request>,
@@ -52,9 +52,9 @@ pub struct Lab {
     pub nodes: [Node; 2],
     pub wires: [VecDeque<Vec<u8>>; 2],
     pub is_linked: bool,
-    /// Trees that each node had: what the other one had as well, at any time, may be replaced.
+    /// Trees that each node had: a tree that the other node also had, at any time, may be replaced.
     pub had: [BTreeSet<Tree>; 2],
-    /// Commands that may replace what was never shared.
+    /// True if commands may replace a tree that the other node never had.
     pub anyway: bool,
     tokens: u64,
     sync: &'static str,
@@ -132,12 +132,12 @@ impl Node {
         self.engine.trees[0].relation()
     }
 
-    /// A content in the stage.
+    /// Content in the stage.
     pub fn staged(&self, hash: Hash) -> Option<&[u8]> {
         self.stage.get(&hash).map(Vec::as_slice)
     }
 
-    /// Pieces that the root half is asked for.
+    /// Number of pieces that the root half is asked for.
     pub fn reads(&self) -> usize {
         let reads = self.requests.iter();
         reads
@@ -145,11 +145,11 @@ impl Node {
             .count()
     }
 
-    /// The root half's work; a change may be one that only `--anyway` allows.
+    /// Answers a request as the root half; `may` says if the tree here may be replaced without `--anyway`.
     fn answer(&mut self, request: Request, may: impl Fn(&Tree) -> bool) -> Vec<Answer> {
         let done = |ticket, result: Result<Finished, String>| vec![Answer::Done { ticket, result }];
         match request {
-            // of spared's own configuration, which this tree is not
+            // for spared's own configuration, which this tree is not
             Request::Apply { ticket, .. } => done(ticket, Err("is another tree".to_owned())),
             Request::GoBack { ticket, .. } => match self.unconfirmed.take() {
                 Some(old) => {
@@ -316,7 +316,7 @@ impl Lab {
         }
     }
 
-    /// Nobody has confirmed what a node received.
+    /// Reverts a change that nobody has confirmed.
     pub fn go_back(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         let Some(old) = node.unconfirmed.take_if(|_| node.has_root) else {
@@ -333,7 +333,7 @@ impl Lab {
         self.nodes[at].engine.handle_role(self.now_ns, "g", role);
     }
 
-    /// The worker dies, and a new one begins.
+    /// Kills the worker, and starts a new one.
     pub fn restart(&mut self, at: usize) {
         self.cut();
         let node = &mut self.nodes[at];
@@ -365,7 +365,7 @@ impl Lab {
         self.tokens
     }
 
-    /// Asks, lets all happen, and returns the reply.
+    /// Runs a command, lets everything happen, and returns the reply.
     pub fn done(&mut self, at: usize, command: Command) -> Reply {
         let token = self.ask(at, command);
         self.settle();
@@ -373,7 +373,7 @@ impl Lab {
         replies.remove(&token).expect("an answer")
     }
 
-    /// One thing happens; false if there is nothing to do at this moment.
+    /// Lets one thing happen; false if there is nothing to do at this moment.
     pub fn step(&mut self) -> bool {
         self.look();
         let is_done = (0..2).any(|at| self.act(at)) || (0..2).any(|at| self.deliver(at));
@@ -387,7 +387,7 @@ impl Lab {
         }
     }
 
-    /// Everything happens that does not wait for a time.
+    /// Lets everything happen that does not wait for a time.
     pub fn settle(&mut self) {
         for turns in 0.. {
             if !self.step() {
@@ -397,7 +397,7 @@ impl Lab {
         }
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub fn pass(&mut self, span_ns: u64) {
         let end_ns = self.now_ns + span_ns;
         let mut before_ns = None;
@@ -492,7 +492,7 @@ impl Lab {
         true
     }
 
-    /// Nobody waits any more.
+    /// Checks that no command waits any more.
     pub fn assert_answered(&self) {
         for node in &self.nodes {
             assert!(node.asked.is_empty(), "{:?}", node.asked);

@@ -84,7 +84,7 @@ fn both_nodes_look_at_a_tree_at_once_when_it_is_pushed() {
         assert_eq!(text(&reply), "both nodes have the same files");
         assert_eq!(lab.nodes[1].scans - before, 1, "no second look");
     }
-    // what was read for another offer is not taken for this one
+    // a scan for another offer is not used for this one
     lab.nodes[1].tree.insert("b".to_owned(), "hand".to_owned());
     let why = text(&lab.done(0, push()));
     assert!(why.contains("r2: tree \"t\" was changed"), "{why}");
@@ -94,7 +94,7 @@ fn both_nodes_look_at_a_tree_at_once_when_it_is_pushed() {
 fn what_the_receiver_changed_is_replaced_only_anyway() {
     let mut lab = pair();
     lab.nodes[1].tree.insert("b".to_owned(), "hand".to_owned());
-    // nobody has looked yet: it is read before anything is replaced
+    // nobody has scanned the tree since: it is scanned before anything is replaced
     let why = text(&lab.done(0, push()));
     assert!(why.contains("r2: tree \"t\" was changed"), "{why}");
     lab.nodes[0].tree.insert("b".to_owned(), "other".to_owned());
@@ -108,13 +108,13 @@ fn what_the_receiver_changed_is_replaced_only_anyway() {
     assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
 }
 
-/// What a node remembers differs if one of them is cut off before it notices that both were equal.
+/// Pair whose nodes remember different states: one was cut off before it noticed that both trees were equal.
 fn apart() -> Lab {
     let mut lab = pair();
     let both = tree(&[("a", "by hand"), ("b", "2")]);
     lab.nodes[0].tree = both.clone();
     lab.nodes[1].tree = both.clone();
-    // r1 hears of r2, and r2 no more of r1
+    // r1 receives from r2, but r2 no longer from r1
     while lab.nodes[0].engine.trees[0].base_digest() != Some(manifest(&both).digest()) {
         lab.now_ns += S;
         let now_ns = lab.now_ns;
@@ -158,7 +158,7 @@ fn nodes_that_remember_different_states_are_in_conflict_and_equal_ones_are_not()
 #[test]
 fn a_new_node_without_files_never_empties_the_other_one() {
     let mut lab = pair();
-    // r2 is replaced: it has neither files nor a memory
+    // r2 is replaced: the new node has neither files nor saved state
     lab.nodes[1].bases.clear();
     lab.nodes[1].tree.clear();
     lab.restart(1);
@@ -185,7 +185,7 @@ fn an_edit_on_the_node_that_gives_is_only_pending_afterwards() {
             assert!(lab.step());
         }
         lab.nodes[0].tree.insert("a".to_owned(), "newer".to_owned());
-        // and it is seen before r2 tells that it has the new files
+        // and it is found before r2 reports that it has the new files
         lab.nodes[0].engine.scan("t");
         lab.pass(11 * S);
         assert_eq!(lab.nodes[1].tree["b"], "new");
@@ -205,7 +205,7 @@ fn an_edit_while_contents_are_on_their_way_is_not_lost() {
     while !is_decided(&lab) {
         assert!(lab.step());
     }
-    // and the edit is seen before the contents are here
+    // and the edit is found before the contents have arrived
     lab.nodes[1].tree.insert("a".to_owned(), "hand".to_owned());
     lab.nodes[1].engine.scan("t");
     lab.settle();
@@ -291,7 +291,7 @@ fn a_silent_peer_ends_a_transfer_and_a_slow_one_is_waited_for() {
     let mut lab = pair();
     lab.nodes[1].tree.insert("c".to_owned(), "3".to_owned());
     lab.end_root(1);
-    // r2 cannot read, and says so
+    // r2 cannot read, and reports it
     assert!(text(&lab.done(0, pull())).contains("files-root"));
     lab.start_root(1);
     lab.settle();
@@ -330,7 +330,7 @@ fn a_peer_that_offers_what_does_not_belong_here_is_refused() {
         let sent = std::mem::take(&mut lab.wires[0]);
         sent.iter().map(|it| decode(it).expect("ours")).collect()
     };
-    // r2 has got the question, too, and its answer is the true one; this one comes before
+    // r2 also has the question, and its answer is the right one; this one arrives before
     let mut lab = pair();
     let engine = &mut lab.nodes[0].engine;
     engine

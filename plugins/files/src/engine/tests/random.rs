@@ -1,4 +1,4 @@
-//! Random histories of both sides editing, asking, and failing.
+//! Random histories in which both nodes edit, run commands, and fail.
 
 use spared_sdk::Role;
 use spared_sim::Random;
@@ -8,7 +8,7 @@ use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};
 use super::{Command, anyway, pull, push};
 
-/// PROPTEST_CASES asks for more.
+/// Number of histories; PROPTEST_CASES sets another one.
 const HISTORIES: u64 = 600;
 
 fn edit(tree: &mut Tree, random: &mut Random) {
@@ -46,19 +46,19 @@ fn event(lab: &mut Lab, random: &mut Random) {
     }
 }
 
-/// Somebody ends a conflict, whatever is lost.
+/// Ends a conflict by a push, whatever is lost.
 fn decide(lab: &mut Lab, at: usize) {
     lab.settle();
     lab.anyway = true;
     lab.ask(at, Command::Push("t".to_owned(), anyway()));
     lab.settle();
     lab.anyway = false;
-    // one that still waits for something must not end later
+    // a command that still waits must not end later
     lab.cut();
 }
 
-/// The lab itself asserts that nothing is replaced that the other node never had, and that every question has
-/// one answer.
+/// The lab itself asserts that no tree is replaced that the other node never had, and that every command has one
+/// answer.
 fn history(seed: u64) -> [Relation; 2] {
     let mut random = Random::new(seed);
     let first = tree(&[("a", "0")]);
@@ -84,7 +84,7 @@ fn history(seed: u64) -> [Relation; 2] {
     for relation in &relations {
         assert_eq!(*relation == Relation::Same, is_equal, "{relations:?}");
     }
-    // what both say fits together
+    // the reports of both nodes match
     let other = |relation: &Relation| match relation {
         Relation::Ours => Relation::Theirs,
         Relation::Theirs => Relation::Ours,
@@ -108,6 +108,6 @@ fn random_histories_lose_no_edit_and_end_equal_or_said() {
             _ => 2,
         }] += 1;
     }
-    // all of it happens
+    // every relation occurs
     assert!(seen.iter().all(|it| *it > 10), "{seen:?}");
 }

@@ -1,4 +1,4 @@
-//! What a program says of a file is for those who may read the file.
+//! A program's output about a file is shown only to those who may read the file.
 
 use spared_sdk::{Engine as _, Role};
 
@@ -8,7 +8,7 @@ use super::{pair, pull, push, text};
 const WHY: &str =
     "the check refused it, nothing was changed: wg ended with exit code 1\nKey is not: `PLANTED'";
 
-/// All that others than root may read.
+/// All texts that others than root may read.
 fn published(node: &Node, now_ns: u64) -> String {
     let engine = &node.engine;
     let rows = engine.rows(now_ns);
@@ -60,7 +60,7 @@ fn only_who_asked_on_the_node_of_a_program_is_told_what_it_said() {
         "{said}"
     );
     assert_secret(&lab);
-    // the answer comes when nobody waits for it any more
+    // the answer comes when no command waits for it any more
     lab.nodes[1].is_slow = true;
     let token = lab.ask(0, push());
     lab.pass(11 * S);

@@ -1,4 +1,4 @@
-//! Contents of more than a piece, which are read ahead for the peer.
+//! Contents of several pieces, which are read ahead for the peer.
 
 use spared_tree::local::PIECE;
 
@@ -11,7 +11,7 @@ fn large(letter: &str) -> Tree {
     tree(&[("a", &letter.repeat(PIECES * PIECE)), ("b", "small")])
 }
 
-/// A push whose root half has been asked for pieces, and answers none.
+/// Starts a push whose root half was asked for pieces, and has answered none.
 fn read_ahead(lab: &mut Lab) -> u64 {
     let token = lab.ask(0, push());
     while lab.nodes[0].reads() == 0 {

@@ -1,4 +1,4 @@
-//! Contents for somebody who compares.
+//! Contents for a command that compares.
 
 use spared_sdk::Value;
 use spared_tree::{Hash, SHOWN_MAX};
@@ -13,7 +13,7 @@ fn show() -> Command {
     Command::Show("t".to_owned())
 }
 
-/// A pair of which r1 has edited a file and made another.
+/// Pair in which r1 has edited one file and created another.
 fn edited() -> Lab {
     let mut lab = pair();
     let r1 = &mut lab.nodes[0].tree;
@@ -46,7 +46,7 @@ fn contents_that_differ_are_staged_for_a_while_and_no_answer_has_them() {
     let hash = Hash::of(SECRET.as_bytes()).name();
     assert_eq!(row(&reply, "file.1.content"), Some(hash.as_str()));
     assert_eq!(row(&reply, "file.1.mode"), Some("644"));
-    // too large to be shown
+    // the second file is too large to be shown
     assert_eq!(row(&reply, "file.2.path"), None);
     assert!(reply.is_staged && reply.attention);
     assert_eq!(staged(&lab), Some(SECRET.as_bytes()));

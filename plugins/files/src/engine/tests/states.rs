@@ -1,5 +1,5 @@
-//! A tree that is pending, in conflict, in error or not confirmed, on the active node and on the backup: no node says that
-//! all is well, and both name what it is about.
+//! Trees that are pending, in conflict, in error or not confirmed, on the active node and on the backup: no node
+//! reports that all is well, and both name the reason.
 
 use spared_pair::STATE_LOSES;
 use spared_pair::sample::{Report, assert_fine, assert_told};
@@ -25,7 +25,7 @@ fn reports(lab: &Lab) -> [Report; 2] {
     })
 }
 
-/// A pair that was the same, then this was done, and both have looked.
+/// Pair that was in sync, after a change and a scan of both nodes.
 fn after(change: impl FnOnce(&mut Lab)) -> Lab {
     let mut lab = pair();
     change(&mut lab);
@@ -41,7 +41,7 @@ fn edit(lab: &mut Lab, at: usize, content: &str) {
 #[test]
 fn no_broken_state_of_a_tree_is_ok() {
     assert_fine("files", &reports(&after(|_| ())));
-    // either role: the first is active
+    // either role: the first node is active
     for at in [0, 1] {
         let pending = after(|lab| edit(lab, at, "3"));
         assert_told("files", &reports(&pending), "/t/a changed here", "pending");
@@ -75,7 +75,7 @@ fn no_broken_state_of_a_tree_is_ok() {
         [Relation::Conflict, Relation::Conflict]
     );
     assert_told("files", &reports(&conflict), "conflict: /t/a", "conflict");
-    // of one fault one finding
+    // one finding for one fault
     let told = reports(&conflict).map(|it| it.checks.len());
     assert_eq!(told, [1, 0]);
     let mut never = Lab::new([tree(&[("a", "1")]), tree(&[("a", "2")])]);
