@@ -1,4 +1,4 @@
-//! Ways back that nobody asks for; one that fails is tried again.
+//! Reverts of changes without a request; a revert that fails is retried.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -10,11 +10,11 @@ use crate::clock::Now;
 use crate::job::{Jobs, event};
 use crate::store::{Journal, Unconfirmed};
 
-/// Time after a way back that failed, which doubles with each: a tree that fills the disk is written each time.
+/// Pause after a failed revert, doubled each time, because each retry writes to the disk.
 const REST: Duration = Duration::from_secs(5);
 const REST_MAX: Duration = Duration::from_secs(60);
 
-/// Why a tree goes back.
+/// Reason why a tree is reverted.
 #[derive(Clone, Copy)]
 enum Cause {
     Unconfirmed,
@@ -29,7 +29,7 @@ impl Cause {
         }
     }
 
-    /// The beginning of a sentence.
+    /// Beginning of a sentence about the revert.
     fn it(self) -> &'static str {
         match self {
             Self::Unconfirmed => "nobody confirmed the change, but it",
@@ -38,7 +38,7 @@ impl Cause {
     }
 }
 
-/// Trees whose way back failed and is tried again, by name.
+/// Trees whose revert failed and is retried, by name.
 pub type Hindered = HashMap<String, Hindrance>;
 
 pub struct Hindrance {
@@ -48,7 +48,7 @@ pub struct Hindrance {
 }
 
 impl Jobs<'_> {
-    /// Takes back a change that was interrupted; what was done, if there was one.
+    /// Reverts a change that was interrupted; returns an event, if there was one.
     pub fn recover(&mut self) -> Option<Answer> {
         let journal = match self.store.journal() {
             Ok(None) => return None,
@@ -60,14 +60,14 @@ impl Jobs<'_> {
         Some(event(&journal.tree, &text))
     }
 
-    /// Takes back a change that nobody confirmed in time, or one whose way back has failed; what was done, if that is news.
+    /// Reverts a change that nobody confirmed in time, or retries a failed revert; returns an event if it is new.
     pub fn go_back(&mut self, now: Now) -> Option<Answer> {
         if self.stop.load(Ordering::Relaxed) {
             return None;
         }
         self.forget_hindrances();
         let began = Instant::now();
-        // a deadline first: no other tree that fails again and again holds it up
+        // a deadline first, so that a tree that fails again and again delays no other
         let (tree, cause, done) = match self.due(now) {
             Some(due) => {
                 let cause = match due.is_set_aside() {
@@ -88,7 +88,7 @@ impl Jobs<'_> {
         Some(event(&tree, &text))
     }
 
-    /// The same before its time.
+    /// Reverts an unconfirmed change before its deadline.
     pub(crate) fn go_back_now(&mut self, tree: &str) -> Result<Finished, String> {
         let all = self.store.unconfirmed()?;
         let waits = all.iter().find(|it| it.tree == tree);
@@ -97,14 +97,14 @@ impl Jobs<'_> {
         Ok(ChangeOutcome::Back.with("the old state was put back"))
     }
 
-    /// Time until a change goes back; None: there is none.
+    /// Time until a change is reverted; None: no change waits.
     pub fn next_timeout(&mut self, now: Now) -> Option<Duration> {
         let all = self.unconfirmed(now).ok()?;
         let left = |(it, left): &(Unconfirmed, Duration)| (*left).max(self.rest(&it.tree, now));
         all.iter().map(left).min()
     }
 
-    /// What was interrupted goes back before anything else changes.
+    /// Reverts an interrupted change before anything else changes.
     pub(crate) fn take_back_interrupted(&mut self) -> Result<(), String> {
         let Some(journal) = self.store.journal()? else {
             return Ok(());
@@ -130,7 +130,7 @@ impl Jobs<'_> {
         due.find(|it| self.rest(&it.tree, now).is_zero())
     }
 
-    /// A way back to a change that still waits for its confirmation leaves it its deadline.
+    /// Reverts a change. A revert to a change that itself waits for its confirmation leaves that one its deadline.
     fn resume(&mut self, journal: &Journal) -> Result<(), String> {
         self.forget_unconfirmed(|it| it.is(journal))?;
         self.take_back(journal)
@@ -138,7 +138,7 @@ impl Jobs<'_> {
 
     fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
         let tree = &change.tree;
-        // once, not at each try
+        // once, not at each retry
         if !self.hindered.contains_key(tree) {
             if let Err(why) = self.keep_present(tree) {
                 log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
@@ -150,16 +150,16 @@ impl Jobs<'_> {
             state: change.state,
         };
         (self.step)("journal");
-        // from here on it goes back even if this is interrupted
+        // from here on the revert is completed even if it is interrupted
         self.store.begin(&journal)?;
         (self.step)("end of the deadline");
         self.resume(&journal)
     }
 
-    /// Makes room in the journal: another tree whose way back has failed waits as if its deadline had passed.
+    /// Makes room in the journal: a failed revert of another tree is kept in the list of deadlines, as already due.
     fn set_aside(&self, change: &Unconfirmed) -> Result<(), String> {
         if !change.is_set_aside() {
-            // it leads to before any other way back of this tree
+            // it restores an older state than any other revert of this tree
             self.forget_unconfirmed(|it| it.tree == change.tree && it.is_set_aside())?;
         }
         let journal = self.store.journal().ok().flatten();
@@ -172,7 +172,7 @@ impl Jobs<'_> {
         self.store.set_unconfirmed(&all)
     }
 
-    /// What is said of a way back, if it is news; one that has failed is tried again.
+    /// Text about a revert, if it is new; notes a failed revert for a retry.
     fn told(
         &mut self,
         tree: &str,
@@ -197,14 +197,14 @@ impl Jobs<'_> {
         }
     }
 
-    /// Forgets what hindered trees that somebody put back, or confirmed.
+    /// Forgets failed reverts of trees that were restored or confirmed meanwhile.
     fn forget_hindrances(&mut self) {
         let mut hindered = std::mem::take(&mut self.hindered);
         hindered.retain(|tree, _| self.is_left(tree));
         self.hindered = hindered;
     }
 
-    /// Remembers a way back that is to be tried again; whether its reason is news.
+    /// Notes a failed revert for a retry; true if its reason is new.
     fn hinder(&mut self, tree: &str, why: &str, now: Instant) -> bool {
         let known = self.hindered.remove(tree);
         let twice = |it: &Hindrance| it.rest.saturating_mul(2).min(REST_MAX);
@@ -218,7 +218,7 @@ impl Jobs<'_> {
         known.is_none_or(|it| it.why != why)
     }
 
-    /// Time for which a way back is not tried again.
+    /// Time until a failed revert is retried.
     fn rest(&self, tree: &str, now: Now) -> Duration {
         let until = self.hindered.get(tree).map(|it| it.until);
         until.map_or(Duration::ZERO, |it| {
@@ -226,7 +226,7 @@ impl Jobs<'_> {
         })
     }
 
-    /// Whether a tree is still to go back; also if that cannot be read.
+    /// True if a tree is still to be reverted, or if this cannot be read.
     fn is_left(&self, tree: &str) -> bool {
         match (self.store.journal(), self.store.unconfirmed()) {
             (Ok(journal), Ok(all)) => {

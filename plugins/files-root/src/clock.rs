@@ -1,8 +1,9 @@
-//! The time, by two clocks.
+//! The time on two clocks.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// The wall clock goes on while the machine is off, but may be set. The steady one is never set, but begins anew.
+/// The time on both clocks. The wall clock counts while the machine is off, but may be set. The steady clock is never
+/// set, but restarts with the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// Seconds since 1970.

@@ -1,7 +1,7 @@
-//! The commands of the configuration.
+//! Commands of the configuration.
 //!
-//! spared's unit is confined: what it runs may neither mount nor do what root may. Where systemd is the first
-//! process, it runs the command instead, in a unit of its own.
+//! spared's unit is confined: its processes may neither mount nor use all rights of root. If systemd is the first
+//! process, it runs the command instead, in a transient unit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,34 +12,34 @@ use std::time::{Duration, Instant};
 use spared_sdk::child::{Child, Ended, PATH, Program, trusted};
 use spared_tree::local::OUTPUT;
 
-/// Longest time of a check or an apply.
+/// Maximum time of a check or an apply command.
 pub const LIMIT: Duration = Duration::from_secs(90);
 const STEP: Duration = Duration::from_millis(10);
 const OUTPUT_MAX: usize = 16 << 10;
 
 static UNITS: AtomicU64 = AtomicU64::new(0);
 
-/// Why a command did not succeed.
+/// Reason why a command did not succeed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// A sentence.
+    /// The command failed: a sentence.
     Why(String),
-    /// The plugin ends.
+    /// The plugin is ending.
     Stopped,
 }
 
 /// Runs a command to its end.
 ///
 /// # Errors
-/// It does not run, takes too long, or its exit code is not 0; what it said stands behind [`OUTPUT`].
+/// The command does not run, takes too long, or its exit code is not 0; its output follows [`OUTPUT`].
 pub fn run(argv: &[String], stop: &AtomicBool) -> Result<(), Failed> {
     run_as(argv.first().map_or("", String::as_str), argv, stop)
 }
 
-/// The same under another name in messages, for a command that runs the one that is meant.
+/// Runs a command under another name in messages, for a command that itself runs the named one.
 ///
 /// # Errors
-/// As [`run`].
+/// See [`run`].
 pub fn run_as(name: &str, argv: &[String], stop: &AtomicBool) -> Result<(), Failed> {
     let mut argv = argv.to_vec();
     let Some(first) = argv.first_mut() else {
@@ -70,10 +70,10 @@ pub fn run_as(name: &str, argv: &[String], stop: &AtomicBool) -> Result<(), Fail
     }
 }
 
-/// The file behind a name, if nobody but root could have changed it.
+/// File of a program, if only root could have changed it.
 ///
 /// # Errors
-/// A sentence.
+/// A sentence with the reason.
 pub fn find(name: &str) -> Result<PathBuf, String> {
     if name.starts_with('/') {
         return trusted(Path::new(name)).map_err(|refused| refused.to_string());
@@ -85,12 +85,12 @@ pub fn find(name: &str) -> Result<PathBuf, String> {
         return Err(format!("{name:?} is in none of {folders}"));
     };
     trusted(&found).map_err(|refused| refused.to_string())?;
-    // by this name, as some programs are links whose name says what they are to do
+    // the given name, because some programs are links whose name selects what they do
     Ok(found)
 }
 
-/// What a program says, in one line: its first lines, as of nft, whose very first only names a file; and its last, as of
-/// swanctl, which first names all plugins that it has not.
+/// Output of a program in one line: its first lines, for programs such as nft, whose very first line only names a file;
+/// and its last lines, for programs such as swanctl, which first lists all missing plugins.
 fn told(text: &[u8]) -> String {
     const FIRST: usize = 2;
     const LAST: usize = 3;
@@ -111,7 +111,7 @@ fn wait(argv: &[String], stop: &AtomicBool) -> Result<Ended, Failed> {
     let program = Program {
         argv,
         output_max: OUTPUT_MAX,
-        // a service that it reloads may have been started by it
+        // the command may have started a service that it reloads
         outlived: true,
         ..Program::default()
     };
@@ -134,7 +134,7 @@ fn wait(argv: &[String], stop: &AtomicBool) -> Result<Ended, Failed> {
     }
 }
 
-/// Whether systemd can run it: it is there, and this process lives in its network namespace.
+/// True if systemd can run the command: it runs, and in the network namespace of this process.
 fn has_systemd() -> bool {
     let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
     let is_elsewhere = of("1").is_some() && of("1") != of("self");
@@ -165,7 +165,7 @@ fn outside(unit: &str, argv: Vec<String>) -> Vec<String> {
     words.push("--".to_owned());
     let mut argv = argv.into_iter();
     words.extend(argv.next());
-    // systemd puts variables into words, but for two dollars, which are one
+    // systemd expands variables in arguments; two dollars become one
     words.extend(argv.map(|word| word.replace('$', "$$")));
     words
 }

@@ -1,4 +1,4 @@
-//! files-root.toml.
+//! Reads files-root.toml.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use spared_sdk::config::{Config, local};
 
 const TREES: &str = "/etc/spared/plugins/files.toml";
 
-/// The plugin's own file: where that of the other half is.
+/// Contents of the plugin's own file: the path of the other half's file, and an opt-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub trees: PathBuf,

@@ -1,4 +1,4 @@
-//! Changes that go back unless somebody confirms them.
+//! Changes that are reverted unless somebody confirms them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::clock::Now;
 use crate::job::Jobs;
 use crate::store::{Journal, Unconfirmed};
 
-/// When changes go back by the steady clock, by tree and state.
+/// Deadlines by the steady clock, by tree and state.
 pub type Ends = HashMap<(String, u64), Instant>;
 
 impl Jobs<'_> {
@@ -32,7 +32,7 @@ impl Jobs<'_> {
         }
     }
 
-    /// What waits stays: one tree, or every one.
+    /// Confirms waiting changes, so that they stay: of one tree, or of all.
     pub(crate) fn confirm(&mut self, tree: Option<&str>) -> Result<Finished, String> {
         let journal = self.store.journal()?;
         let goes_back = |it: &Unconfirmed| {
@@ -93,8 +93,8 @@ impl Jobs<'_> {
         self.store.keep(&tree, why, present, own).map(drop)
     }
 
-    /// What waits, and the time until it goes back: by the wall clock, or by the steady one since it was seen first,
-    /// which no clock that is set back makes longer.
+    /// Waiting changes, with the time until each is reverted: by the wall clock, or by the steady clock since the
+    /// change was first seen, so that a clock that is set back does not extend it.
     pub(crate) fn unconfirmed(&mut self, now: Now) -> Result<Vec<(Unconfirmed, Duration)>, String> {
         let waiting = self.store.unconfirmed()?;
         let known = std::mem::take(&mut self.ends);

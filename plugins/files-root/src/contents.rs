@@ -1,4 +1,4 @@
-//! Contents: what the other half asks for, what it staged, and what is of this node only.
+//! Contents: requested by the other half, staged by it, or belonging to this node only.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -12,12 +12,12 @@ use spared_tree::{Beneath, Entry, Hash, Kind, MANIFEST_MAX, Manifest};
 
 use crate::job::Jobs;
 
-/// A tree as it was at the last look.
+/// Tree as of the last scan.
 pub struct Scanned {
     tree: Tree,
     manifest: Manifest,
     digest: Hash,
-    /// Number of an entry that has a content.
+    /// Index of an entry that has the content.
     holders: HashMap<Hash, usize>,
 }
 
@@ -36,12 +36,12 @@ impl Scanned {
         }
     }
 
-    /// Whether nothing has changed since. Comparing is faster than a digest.
+    /// True if the tree is unchanged. This comparison is faster than a digest.
     pub fn is(&self, tree: &Tree, manifest: &Manifest) -> bool {
         self.manifest == *manifest && self.tree == *tree
     }
 
-    /// Path and size of a file that has a content.
+    /// Path and size of a file that has the content.
     fn holder(&self, hash: Hash) -> Option<(&str, u64)> {
         let entry = self.manifest.entries.get(*self.holders.get(&hash)?)?;
         match entry.kind {
@@ -51,28 +51,28 @@ impl Scanned {
     }
 }
 
-/// A content of which pieces are read one after the other.
+/// Content whose pieces are read one after the other.
 pub struct Reading {
     tree: String,
     hash: Hash,
-    /// Where the next piece begins.
+    /// Offset of the next piece.
     offset: u64,
     content: Content,
 }
 
-/// What is read of a file for others.
+/// Part of a file that is read for the peer.
 enum Content {
     File(File),
     Bytes(Cursor<Vec<u8>>),
 }
 
 impl Jobs<'_> {
-    /// Digest of a tree at the last look.
+    /// Digest of a tree as of the last scan.
     pub(crate) fn digest(&self, tree: &str) -> Option<Hash> {
         self.scanned.get(tree).map(|it| it.digest)
     }
 
-    /// A piece of a content of the last scan; it may have changed since, which its hash will tell.
+    /// Reads a piece of a content of the last scan; the file may have changed since, which its hash will show.
     pub(crate) fn read(
         &mut self,
         name: &str,
@@ -111,7 +111,7 @@ impl Jobs<'_> {
         Ok((bytes, is_last))
     }
 
-    /// What both nodes have of a file, as it was at the last look.
+    /// Opens the part that both nodes have of a file, as of the last scan.
     fn open(&self, beneath: &Beneath, path: &str) -> io::Result<Content> {
         let mut file = beneath.file(path)?;
         if !self.scanner.has_own(path) {
@@ -125,7 +125,7 @@ impl Jobs<'_> {
         )))
     }
 
-    /// Whether there is a line of this node for each mark in what is new: before anything has changed.
+    /// Checks, before anything changes, that this node has a line for each mark in the new files.
     pub(crate) fn own_is_complete(
         &self,
         old: &Manifest,
@@ -159,7 +159,8 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Takes in what is not here yet, and returns that. Of an earlier state all is, and there may be no stage.
+    /// Copies staged contents that are not in the store yet, and returns their hashes. An earlier state has all its
+    /// contents in the store, and there may be no stage.
     pub(crate) fn take_staged(&self, new: &Manifest) -> Result<BTreeSet<Hash>, String> {
         let stage = self.open_stage();
         let open = |hash: Hash| match &stage {
@@ -172,7 +173,7 @@ impl Jobs<'_> {
                 taken.insert(hash);
             }
             if let Ok(stage) = &stage {
-                // what is deleted need not be written to the disk
+                // a deleted file need not be written to the disk
                 let _ = stage.remove(&hash.name());
             }
         }
@@ -189,7 +190,7 @@ impl Jobs<'_> {
         Manifest::decode(&bytes)
     }
 
-    // The other half owns the folder: it is opened anew for each request, and neither it nor anything in it is a link.
+    // Opens the other half's folder again for each request; neither the folder nor a file in it may be a link.
     fn open_stage(&self) -> Result<Beneath, String> {
         let path: &Path = &self.places.stage;
         Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))
@@ -214,7 +215,7 @@ impl Seek for Content {
     }
 }
 
-/// The lines of now, and those of an earlier state where there is none any more.
+/// Lines of this node, with lines of an earlier state for marks that have none now.
 pub fn with_earlier(mut now: Own, earlier: Own) -> Own {
     for (path, lines) in earlier {
         let present = now.entry(path).or_default();

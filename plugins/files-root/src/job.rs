@@ -6,8 +6,8 @@
 //! | the present state is kept | nothing has changed |
 //! | `check` | nothing has changed |
 //! | journal, files, `apply` | the next start puts the kept state back and applies it |
-//! | a deadline, if it is to be confirmed | the same |
-//! | journal removed | the new state is there; one that nobody confirms goes back at its deadline |
+//! | a deadline, if it is to be confirmed | as above: the next start restores the kept state |
+//! | journal removed | the new state is in place; if nobody confirms it, it is reverted at its deadline |
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -33,32 +33,32 @@ use crate::put::{Put, Step};
 use crate::store::{Journal, State, Store};
 use crate::trial;
 
-/// Bytes of names in a message about folders that cannot be removed.
+/// Maximum number of bytes of names in a message about folders that cannot be removed.
 const HOLDING_MAX: usize = 16 << 10;
 
-/// Where everything is; tests have a root of their own.
+/// Paths of all files; tests have a root of their own.
 #[derive(Clone, Debug)]
 pub struct Places {
     pub root: PathBuf,
-    /// files.toml.
+    /// Path of files.toml.
     pub config: PathBuf,
-    /// This half's own folder.
+    /// Path of this half's own folder.
     pub state: PathBuf,
-    /// Folder in which the other half stages.
+    /// Path of the folder in which the other half stages.
     pub stage: PathBuf,
     pub node: String,
     pub nodes: Vec<String>,
-    /// Opts in to a configuration of spared that the peer sends.
+    /// True if this node takes spared's configuration from the peer.
     pub config_from_peer: bool,
 }
 
-/// How a tree changes.
+/// Options of a change.
 #[derive(Clone, Copy)]
 struct Change<'c> {
     /// Digest that the tree must have.
     expected: Option<Hash>,
     why: &'c str,
-    /// Seconds after which it goes back unless it is confirmed; 0: it stays.
+    /// Seconds after which the change is reverted unless it is confirmed; 0: it stays.
     confirm_s: u32,
     only_check: bool,
     insists: bool,
@@ -78,9 +78,9 @@ pub struct Jobs<'j> {
     pub(crate) beneath: Beneath,
     pub(crate) store: Store,
     pub(crate) scanner: Scanner,
-    /// Trees as they were at the last look, by name.
+    /// Trees as of the last scan, by name.
     pub(crate) scanned: HashMap<String, Scanned>,
-    /// What the peer fetches.
+    /// Content that the peer fetches.
     pub(crate) reading: Option<Reading>,
     pub(crate) ends: Ends,
     pub(crate) hindered: Hindered,
@@ -90,7 +90,7 @@ pub struct Jobs<'j> {
 
 impl<'j> Jobs<'j> {
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn new(places: Places, stop: &'j AtomicBool, step: Step<'j>) -> Result<Self, String> {
         let root = &places.root;
         let shown = |error: io::Error| format!("{}: {error}", root.display());
@@ -108,14 +108,14 @@ impl<'j> Jobs<'j> {
         })
     }
 
-    /// Changes where everything is; the folders of state are those of the process.
+    /// Changes the paths; the folders of state stay those of the process.
     pub fn move_to(&mut self, places: Places) {
         self.places = places;
     }
 
-    /// Does what is asked; the answer comes in one piece or more.
+    /// Handles a request; the answer comes in one piece or more.
     pub fn handle(&mut self, request: &Request, answer: &mut dyn FnMut(Answer)) {
-        // an open file keeps its file system from being unmounted
+        // an open file prevents its file system from being unmounted
         if !matches!(request, Request::Read { .. }) {
             self.reading = None;
         }
@@ -235,7 +235,7 @@ impl<'j> Jobs<'j> {
         find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
     ) -> Result<Finished, String> {
         let tree = self.tree(name)?;
-        // before anything is run, whose output whoever may send this tree is told
+        // before any command runs: the peer that sends this tree receives its output
         if change.expected.is_some() {
             self.may_take(&tree)?;
         }
@@ -245,12 +245,12 @@ impl<'j> Jobs<'j> {
             return Err(self.waits_already(name));
         }
         let changed = self.change_tree(&tree, change, find);
-        // a state that is in place already is no decision about the change that waits
+        // a state that is already in place decides nothing about the waiting change
         let is_another = |it: &Finished| it.outcome != ChangeOutcome::Same;
         if is_unconfirmed && changed.as_ref().is_ok_and(is_another) {
             self.forget_unconfirmed(|it| it.tree == name)?;
         }
-        // also what a refused change brought: a peer may offer without end
+        // also contents of a refused change: a peer may offer without end
         self.store.prune(name, tree.keep);
         changed
     }
@@ -315,7 +315,7 @@ impl<'j> Jobs<'j> {
                     count => format!("{count} changes are in place"),
                 }))
             }
-            // the next start takes it back
+            // the next start reverts the change
             Err(Failed::Stopped) => {
                 Err("spared is stopping: the change is undone when it starts again".to_owned())
             }
@@ -326,9 +326,9 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    /// Whether this process may write where the tree is: spared's unit has a read-only view of most folders.
+    /// Checks that this process may write the tree: spared's unit has a read-only view of most folders.
     fn writable(&self, tree: &Tree) -> Result<(), String> {
-        // of a link, the folder around it
+        // for a link, the folder that contains it
         let folder = |top: &str| match tree.by_link {
             true => Err(io::ErrorKind::NotADirectory.into()),
             false => self.beneath.folder(top),
@@ -352,7 +352,7 @@ impl<'j> Jobs<'j> {
         Ok(())
     }
 
-    /// Where the files of a tree are.
+    /// Opens the place where the files of a tree are.
     pub(crate) fn files_of(&self, tree: &Tree) -> Result<Beneath, String> {
         let shown = |error: io::Error| format!("tree \"{}\": {error}", tree.name);
         match tree.by_link {
@@ -363,7 +363,7 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    /// Makes a tree so; `taken` are contents that were hashed in this change.
+    /// Makes a tree equal to the manifest; `taken` are contents that were hashed in this change.
     fn put(
         &mut self,
         tree: &Tree,
@@ -397,7 +397,7 @@ impl<'j> Jobs<'j> {
 
     pub(crate) fn take_back(&mut self, journal: &Journal) -> Result<(), String> {
         if self.settings()?.tree(&journal.tree).is_none() {
-            // its paths are nobody's to touch any more
+            // nobody has configured its paths any more, so they are not touched
             self.store.end()?;
             return Err("it is not configured any more".to_owned());
         }
@@ -416,12 +416,12 @@ impl<'j> Jobs<'j> {
         if !part.paths.is_empty() {
             self.put(&part, &manifest, &own, &BTreeSet::new())?;
         }
-        // addresses that came with a change go with it
+        // addresses that the change added may be removed with it
         match self.apply(&tree, true) {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared is stopping".to_owned()),
             Err(Failed::Why(why)) => {
-                // the files are those of before: trying again changes nothing
+                // the old files are back: a retry would change nothing
                 self.store.end()?;
                 return Err(format!("its files are back, but {why}"));
             }
@@ -430,7 +430,8 @@ impl<'j> Jobs<'j> {
         self.store.end()
     }
 
-    /// A link is switched with what is excluded, which is copied to the other side.
+    /// Folders that cannot be removed. A tree that is switched by a link has none: excluded files are copied to the
+    /// other side.
     fn holding(&self, tree: &Tree) -> Answer {
         let mut left = HOLDING_MAX;
         let mut folders = match tree.by_link {
@@ -449,7 +450,7 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    /// The configuration as it is now, from the file that only root may write.
+    /// Tree as configured now, from the file that only root may write.
     pub(crate) fn tree(&self, name: &str) -> Result<Tree, String> {
         let settings = self.settings()?;
         let file = self.places.config.display();
@@ -460,7 +461,7 @@ impl<'j> Jobs<'j> {
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn settings(&self) -> Result<Settings, String> {
         let path = self.places.config.as_path();
         let shown = path.display();
@@ -517,7 +518,7 @@ fn done(ticket: u64, result: Result<Finished, String>) -> Answer {
     Answer::Done { ticket, result }
 }
 
-/// Everybody may read it.
+/// Event about a tree, without output of programs, because everybody may read it.
 pub(crate) fn event(tree: &str, text: &str) -> Answer {
     Answer::Event {
         tree: tree.to_owned(),

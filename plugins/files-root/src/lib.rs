@@ -1,8 +1,7 @@
 //! Puts trees of files in place that the plugin `files` has received.
 //!
-//! This half is root and has no peer. What it may touch it reads in files.toml itself; the other half gives it
-//! the name of a tree and a hash, and everything that it staged is validated again. *spared-files*(5) is the
-//! manual.
+//! This half is root and has no peer. It reads in files.toml itself which paths it may touch. The other half gives it
+//! the name of a tree and a hash, and every staged file is validated again. *spared-files*(5) is the manual.
 #![forbid(unsafe_code)]
 
 mod back;
@@ -30,19 +29,19 @@ use config::Settings;
 use job::Places;
 use worker::Worker;
 
-/// The only partner.
+/// Index of the only partner.
 const OTHER_HALF: usize = 0;
 
 pub struct Root {
     host: Host,
-    /// None without a folder for its state, as in a trial of the plugin.
+    /// Worker thread; None without a folder for its state, as in a trial of the plugin.
     worker: Option<Worker>,
-    /// Answers for which the channel had no room.
+    /// Answers that the channel had no room for.
     waiting: VecDeque<Vec<u8>>,
     is_full: bool,
 }
 
-/// There is nothing to decide: the other half asks, the thread does.
+/// Engine without decisions: the other half requests, the thread works.
 pub struct Nothing;
 
 impl Engine for Nothing {
@@ -86,7 +85,8 @@ impl Io for Root {
         Ok((root, Nothing))
     }
 
-    /// Never by a restart: the change of the configuration may be this plugin's own work, which would end with it.
+    /// Applies settings without a restart: this plugin itself may be making the change, which a restart would
+    /// interrupt.
     fn configure(
         &mut self,
         _engine: &mut Nothing,
@@ -141,7 +141,7 @@ impl Io for Root {
 const NO_STATE: &str =
     "files-root has no folder for its state: spared was started without STATE_DIRECTORY";
 
-/// None without a folder for its state.
+/// Paths of the files; None without a folder for the state.
 fn places(host: Host, settings: &Settings) -> Option<Places> {
     let state = host.state_folder()?;
     Some(Places {
@@ -158,14 +158,14 @@ fn places(host: Host, settings: &Settings) -> Option<Places> {
 impl Root {
     fn refuse(&mut self, ticket: u64) {
         let result = Err(NO_STATE.to_owned());
-        // the other half has fewer under way
+        // the other half sends fewer at a time
         if self.waiting.len() < worker::REQUESTS_MAX {
             self.waiting
                 .push_back(encode(&Answer::Done { ticket, result }));
         }
     }
 
-    /// Whether something was sent.
+    /// Sends an answer; true if one was sent.
     fn send(&mut self) -> bool {
         let Some(message) = self.waiting.front() else {
             return false;
@@ -176,7 +176,7 @@ impl Root {
         match self.host.local().send(OTHER_HALF, message) {
             Ok(()) => drop(self.waiting.pop_front()),
             Err(SendError::Full) => self.is_full = true,
-            // it will ask again
+            // the other half will ask again
             Err(SendError::Down) => {
                 self.waiting.clear();
                 self.is_full = true;

@@ -1,7 +1,7 @@
 //! Trees that are switched by one symbolic link: readers see the old tree or the new one, never a mixture.
 //!
-//! The path is a link to one of two folders beside it, its sides. A change makes the other side anew and turns the
-//! link by a rename. The side of before stays until the next change, for programs that are still in it.
+//! The path is a link to one of two folders next to it, its sides. A change fills the other side and switches the link
+//! by a rename. The previous side stays until the next change, for programs that still use it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,18 +22,18 @@ use crate::store::Store;
 const SIDES: [&str; 2] = ["a", "b"];
 const DEPTH_MAX: usize = 64;
 
-/// A tree of this kind as it is now.
+/// State of such a tree.
 pub struct Sides<'t> {
     tree: &'t Tree,
-    /// The link.
+    /// Path of the link.
     path: &'t str,
-    /// Where it leads: 0 or 1; None: there is none yet.
+    /// Side that the link leads to, 0 or 1; None: there is no link yet.
     present: Option<usize>,
 }
 
 impl<'t> Sides<'t> {
     /// # Errors
-    /// What is there is no such link, in a sentence.
+    /// The path is not such a link, in a sentence.
     pub fn of(beneath: &Beneath, tree: &'t Tree) -> Result<Self, String> {
         let path = tree.paths.first().map_or("", String::as_str);
         let (first, name) = (side(path, 0), path.rsplit('/').next().unwrap_or_default());
@@ -60,18 +60,18 @@ impl<'t> Sides<'t> {
         })
     }
 
-    /// The files below, where the link leads.
+    /// Opens the place that the link leads to.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn present(&self, beneath: &Beneath) -> io::Result<Beneath> {
         beneath.moved(self.path, &side(self.path, self.present.unwrap_or(0)))
     }
 
-    /// Makes the other side so, and turns the link.
+    /// Fills the other side from the manifest, and switches the link.
     ///
     /// # Errors
-    /// A sentence; the link leads where it did, or to the whole new tree.
+    /// A sentence; the link leads to the old side, or to the whole new tree.
     pub fn put(
         &self,
         beneath: &Beneath,
@@ -103,7 +103,7 @@ impl<'t> Sides<'t> {
             spare: BTreeSet::new(),
             step,
         };
-        // what it knows of files is of those at the other place
+        // the tree's scanner knows the files of the present side
         put.run(&mut Scanner::default(), new)?;
         if self.present.is_some() {
             step("excluded");
@@ -126,7 +126,7 @@ impl<'t> Sides<'t> {
     }
 }
 
-/// Name of a side, one that no tree can have in it.
+/// Name of a side, which no file of a tree can have.
 fn side_name(name: &str, at: usize) -> String {
     let side = SIDES.get(at).copied().unwrap_or_default();
     format!(".{name}.{side}.spared")
@@ -137,7 +137,7 @@ fn side(path: &str, at: usize) -> String {
     format!("{folder}/{}", side_name(name, at))
 }
 
-/// Removes a folder with all that is in it, without following a link.
+/// Removes a folder with everything in it, without following links.
 fn remove(beneath: &Beneath, path: &str) -> io::Result<()> {
     let place = beneath.place(path)?;
     match place.stat()? {
@@ -178,7 +178,7 @@ fn empty(folder: &OwnedFd, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies what is excluded, which stays as it is on each node, from one side to the other.
+/// Copies excluded files, which each node keeps, from one side to the other.
 fn copy_excluded(
     from: &Beneath,
     to: &Beneath,
@@ -205,7 +205,7 @@ fn copy_excluded(
         if tree.excludes(&below) {
             copy(from, to, &below, kind)?;
         }
-        // a folder that is new on the other side holds nothing of this node
+        // a folder that is new on the other side has no files of this node
         if kind == FileType::Directory && to.folder(&below).is_ok() {
             copy_excluded(from, to, tree, &below, depth + 1)?;
         }
@@ -253,7 +253,7 @@ fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<
     copied().map_err(fault)
 }
 
-/// Owner, attributes and mode of a file or folder that was just made.
+/// Copies owner, attributes and mode to a new file or folder.
 fn copy_access(from: impl AsFd, to: impl AsFd, stat: &Stat) -> io::Result<()> {
     fchown(to.as_fd(), Some(uid(stat)), Some(gid(stat)))?;
     let xattrs = xattrs(from.as_fd())?;

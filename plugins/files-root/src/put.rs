@@ -1,8 +1,8 @@
 //! Makes a tree equal to a manifest.
 //!
-//! Everything new is written beside its place first, under a name of its own, and flushed. Then all of it is
-//! renamed, then what is left over is removed: readers see a mixture only between the renames. The same
-//! function goes back, from whatever an interrupted one left.
+//! All new files are first written next to their places, under temporary names, and flushed. Then all are renamed, then
+//! superfluous files are removed: readers see a mixture only between the renames. The same function reverts, from any
+//! state that an interrupted change left.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -25,14 +25,14 @@ use spared_tree::{
 
 use crate::store::{FLUSHED_EACH, Store};
 
-/// Called before each step, with its name; tests end there.
+/// Function called before each step with its name; tests end there.
 pub type Step<'s> = &'s dyn Fn(&str);
 
 pub struct Put<'p> {
     pub beneath: &'p Beneath,
     pub store: &'p Store,
     pub tree: &'p Tree,
-    /// Lines of this node.
+    /// Lines that belong to this node.
     pub own: &'p Own,
     /// Contents that are moved to their place instead of copied.
     pub spare: BTreeSet<Hash>,
@@ -40,10 +40,10 @@ pub struct Put<'p> {
 }
 
 impl Put<'_> {
-    /// Makes the tree as `new` says; returns the number of changes.
+    /// Makes the tree equal to `new`; returns the number of changes.
     ///
     /// # Errors
-    /// A sentence; the tree may be anything between the two.
+    /// A sentence; the tree may be in any state between the two.
     pub fn run(&self, scanner: &mut Scanner, new: &Manifest) -> Result<usize, String> {
         self.sweep();
         let now = self.scan(scanner)?;
@@ -80,7 +80,7 @@ impl Put<'_> {
         }
     }
 
-    /// Whether all accounts are here, owners and those of access lists: before anything has changed.
+    /// Checks, before anything changes, that all accounts exist here: owners, and those in access lists.
     ///
     /// # Errors
     /// The account that is missing, and the first file that needs it.
@@ -91,7 +91,7 @@ impl Put<'_> {
             let (of_users, of_groups) = acl::accounts(&access.xattrs);
             let missing = |why: String| format!("{}: {why}", entry.path);
             for name in [access.owner.as_str()].into_iter().chain(of_users) {
-                // each is asked for once
+                // each account is looked up once
                 if users.insert(name) {
                     Accounts::uid(name).map_err(missing)?;
                 }
@@ -105,7 +105,7 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// Removes what an interrupted change had prepared.
+    /// Removes temporary files of an interrupted change.
     fn sweep(&self) {
         for top in &self.tree.paths {
             if let Ok(place) = self.beneath.place(top) {
@@ -128,7 +128,7 @@ impl Put<'_> {
         placed.filter_map(|it| new.find(&it.path)).collect()
     }
 
-    /// Makes room where a folder becomes a file, or the other way round.
+    /// Makes room where a folder becomes a file, or vice versa.
     fn clear(&self, changes: &[Change], now: &Manifest) -> Result<(), String> {
         let other_kind = changes.iter().filter(|it| it.what == What::Kind);
         for change in other_kind {
@@ -153,7 +153,7 @@ impl Put<'_> {
         made().map_err(at(&entry.path))
     }
 
-    /// Writes what will be renamed, and flushes it if it is one of few.
+    /// Writes a file under its temporary name, and flushes it if there are few.
     fn prepare(&self, scanner: &mut Scanner, entry: &Entry, is_flushed: bool) -> io::Result<()> {
         let place = self.beneath.place(&entry.path)?;
         let name = ours(place.name);
@@ -176,7 +176,7 @@ impl Put<'_> {
                     last_modification: modified,
                 };
                 futimens(&file, &times)?;
-                // it was hashed when it was stored, and here as there only root can change it
+                // hashed when it was stored, in a place where only root can change it
                 if is_moved && is_roots(&entry.access) {
                     scanner.wrote(&entry.path, &file, *hash)?;
                 }
@@ -188,7 +188,7 @@ impl Put<'_> {
         }
     }
 
-    /// A new file with a content, and whether the content was moved there.
+    /// Creates a file with a content; true if the content was moved there.
     fn make_file(
         &self,
         place: &Place<'_>,
@@ -239,7 +239,7 @@ impl Put<'_> {
         };
         match unlinkat(&folder, name, flags) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            // the other half refuses what it knows of: something was excluded or made since the last look
+            // the other half refuses folders that it knows: something was excluded or created since the last scan
             Err(rustix::io::Errno::NOTEMPTY) => Err(io::Error::other(
                 "cannot be removed: it holds excluded files of this node",
             )),
@@ -259,7 +259,7 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// Flushes the folders of few changes, or the file systems that the tree is on.
+    /// Flushes the folders of few changes, or the file systems of the tree.
     fn flush(&self, changes: &[Change]) -> Result<(), String> {
         (self.step)("flush");
         if changes.len() <= FLUSHED_EACH {
@@ -279,7 +279,7 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// Flushes the folder that a path is in, and what is there if that is a folder.
+    /// Flushes the folder that contains a path, and the path itself if it is a folder.
     fn flush_folders(&self, path: &str) -> io::Result<()> {
         let place = match self.beneath.place(path) {
             Err(error) => match Errno::from_io_error(&error) {
@@ -305,7 +305,7 @@ fn flush_once(folder: &OwnedFd, flushed: &mut BTreeSet<u64>) -> io::Result<()> {
     }
 }
 
-/// Entries to remove, those in a folder before the folder; not those that make room for another kind.
+/// Entries to remove, files before their folder; without those that make room for another kind.
 fn removed<'m>(changes: &[Change], now: &'m Manifest) -> Vec<&'m Entry> {
     let other_kind = |path: &str| {
         let mut kinds = changes.iter().filter(|it| it.what == What::Kind);
@@ -344,7 +344,7 @@ fn sweep(folder: &OwnedFd, depth: usize) {
     }
 }
 
-/// The name beside a file under which its successor is prepared.
+/// Temporary name under which the successor of a file is prepared.
 fn ours(name: &str) -> String {
     format!(".{name}.spared")
 }
@@ -355,7 +355,7 @@ fn owner(access: &Access) -> io::Result<(Uid, Gid)> {
     Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
 }
 
-/// Gives a new link to its owner. Others may have put a file of root under its name, which nobody is given.
+/// Gives a new link to its owner. Others may have put a file of root under its name, which keeps its owner.
 fn give_link(folder: &OwnedFd, name: &str, access: &Access) -> io::Result<()> {
     let (uid, gid) = owner(access)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -369,7 +369,7 @@ fn give_link(folder: &OwnedFd, name: &str, access: &Access) -> io::Result<()> {
     }
 }
 
-/// Whether nobody but root may write a file. Others could set its time back after they have changed it.
+/// True if only root may write a file. Others could reset its time after a change.
 fn is_roots(access: &Access) -> bool {
     access.owner == "root" && access.mode & 0o022 == 0 && access.xattrs.is_empty()
 }
@@ -384,8 +384,8 @@ fn set_access(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
     set_mode(fd, access.mode, &xattrs)
 }
 
-/// Sets mode and attributes: after the owner, as changing that clears bits; the mode before the access list, whose
-/// mask is part of it.
+/// Sets mode and attributes: after the owner, because a change of owner clears bits; the mode before the access list,
+/// whose mask is part of the mode.
 pub fn set_mode(fd: BorrowedFd<'_>, mode: u32, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
     remove_xattrs(fd, xattrs)?;
     fchmod(fd, Mode::from_raw_mode(mode))?;
@@ -395,7 +395,7 @@ pub fn set_mode(fd: BorrowedFd<'_>, mode: u32, xattrs: &[(String, Vec<u8>)]) -> 
     Ok(())
 }
 
-/// Removes attributes that it must not have: a folder's default access list makes some.
+/// Removes attributes that are not wanted: a folder's default access list creates some.
 fn remove_xattrs(fd: BorrowedFd<'_>, wanted: &[(String, Vec<u8>)]) -> io::Result<()> {
     const NAMES_MAX: usize = 64 << 10;
     let mut names = Vec::with_capacity(NAMES_MAX);

@@ -1,4 +1,4 @@
-//! spared's own configuration: a tree that holds commands, so that who may write it is root here.
+//! spared's own configuration: a tree that contains commands, so that whoever may write it is root here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::job::Jobs;
 use crate::store::{Journal, State};
 use crate::{command, command::Failed};
 
-/// File that the host writes beside the state of the plugins: the texts that are in force, by their path.
+/// File that the daemon writes next to the state of the plugins: the texts in force, by their path.
 const LOADED: &str = "loaded";
 /// Keys of spared.toml that belong to one node.
 const LOCAL: [&[&str]; 6] = [
@@ -26,11 +26,11 @@ const LOCAL: [&[&str]; 6] = [
     &["fence"],
 ];
 
-/// By path below the folder of spared.toml.
+/// Texts by path below the folder of spared.toml.
 type Texts = BTreeMap<String, String>;
 
 impl Jobs<'_> {
-    /// Whether this node takes a tree from the peer at all.
+    /// Checks that this node takes the tree from the peer.
     pub(crate) fn may_take(&self, tree: &Tree) -> Result<(), String> {
         match tree.is_builtin() && !self.places.config_from_peer {
             true => Err(
@@ -42,7 +42,7 @@ impl Jobs<'_> {
         }
     }
 
-    /// Whether the keys that belong to this node stay as they are.
+    /// Checks that the keys that belong to this node do not change.
     pub(crate) fn local_keys_stay(&self, new: &Manifest, own: &Own) -> Result<(), String> {
         let path = format!("{FOLDER}/spared.toml");
         let text = match new.find(&path).map(|it| &it.kind) {
@@ -64,7 +64,8 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Checks the files as they are here, and has the daemon read them; what was in force can come back.
+    /// Checks the files as they are here, and makes the daemon read them; the configuration in force before can be
+    /// restored.
     pub(crate) fn apply_own(
         &mut self,
         confirm_s: u32,
@@ -97,7 +98,7 @@ impl Jobs<'_> {
         (self.step)("journal");
         self.store.begin(&journal)?;
         let applied = self.apply(&tree, insists).and_then(|()| {
-            // nothing to go back to is no reason to wait
+            // without an earlier configuration to restore there is no reason to wait
             let waits = self.wait_for_confirmation(&journal, if is_same { 0 } else { confirm_s });
             waits.map_err(Failed::Why)
         });
@@ -114,7 +115,7 @@ impl Jobs<'_> {
             Err(Failed::Stopped) => {
                 Err("spared is stopping: the change is undone when it starts again".to_owned())
             }
-            // the daemon took nothing over: the edit stays, to be mended
+            // the daemon accepted nothing: the edit stays, so that it can be corrected
             Err(Failed::Why(why)) if self.loaded().is_ok_and(|now| now == loaded) => {
                 self.store.end().and(Err(why))
             }
@@ -127,13 +128,13 @@ impl Jobs<'_> {
         ended
     }
 
-    /// The edit is kept.
+    /// Reverts to the configuration in force before; the edit is kept as a state.
     fn back_to(&mut self, journal: &Journal) -> Result<(), String> {
         self.keep_present(NAME)?;
         self.take_back(journal)
     }
 
-    /// The texts that are in force.
+    /// Texts that are in force.
     fn loaded(&self) -> Result<Texts, String> {
         let path = self.places.state.with_file_name(LOADED);
         let shown = |error: String| format!("{}: {error}", path.display());
@@ -141,7 +142,7 @@ impl Jobs<'_> {
         serde_json::from_str(&text).map_err(|error| shown(error.to_string()))
     }
 
-    /// Keeps what is in force as a state.
+    /// Keeps the texts in force as a state.
     fn keep_loaded(
         &mut self,
         tree: &Tree,
@@ -153,7 +154,7 @@ impl Jobs<'_> {
         let mut own = Own::new();
         for (name, text) in texts {
             let path = format!("{FOLDER}/{name}");
-            // a file that is not there is as an empty one
+            // a missing file counts as an empty one
             if tree.excludes(&path) || text.is_empty() && present.find(&path).is_none() {
                 continue;
             }

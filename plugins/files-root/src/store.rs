@@ -1,7 +1,7 @@
-//! What this half keeps: contents by their hash, states of each tree, and the journal of a change.
+//! The store of this half: contents by their hash, states of each tree, and the journal of a change.
 //!
-//! All of it belongs to root. What the other half staged is copied here, and its hash computed on the way,
-//! before anything is done with it.
+//! Root owns all of it. Staged files of the other half are copied here, and their hashes are computed on the way,
+//! before they are used.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -25,29 +25,30 @@ const JOURNAL: &str = "journal";
 const UNCONFIRMED: &str = "unconfirmed";
 const CONTENTS: &str = "contents";
 const STATES: &str = "states";
-/// Files that are flushed one by one. For more, the file system flushes all that it has, also of others.
+/// Number of files up to which each is flushed alone. For more, the whole file system is flushed, with the data of
+/// others.
 pub const FLUSHED_EACH: usize = 16;
 
 pub struct Store {
     folder: PathBuf,
 }
 
-/// A tree as it was.
+/// Earlier state of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub number: u64,
     pub kept_s: u64,
-    /// What replaced it.
+    /// Reason why it was replaced.
     pub why: String,
     pub manifest: Manifest,
-    /// Lines that were of this node: no content has them.
+    /// Lines that belonged to this node: no content contains them.
     pub own: Own,
-    /// What belonged to the tree: of anything else it says nothing. None: kept by an earlier version.
+    /// Paths and patterns of the tree then: the state concerns nothing else. None: kept by an earlier version.
     pub scope: Option<Scope>,
 }
 
 impl State {
-    /// A state of an earlier version ends before its scope.
+    /// Decodes a state. One of an earlier version ends before its scope.
     fn decode(mut bytes: Vec<u8>) -> postcard::Result<Self> {
         postcard::from_bytes(&bytes).or_else(|_| {
             bytes.push(0);
@@ -55,10 +56,10 @@ impl State {
         })
     }
 
-    /// The part of a tree that this state speaks of, and what it says of that.
+    /// Returns the part of a tree that this state concerns, and the manifest of that part.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn of(&self, tree: &Tree) -> Result<(Tree, Manifest), String> {
         let part = match &self.scope {
             None => tree.clone(),
@@ -69,33 +70,33 @@ impl State {
         Ok((part, manifest))
     }
 
-    /// Whether it speaks of the whole tree, and of nothing else.
+    /// True if the state concerns the whole tree, and nothing else.
     pub fn is_of(&self, tree: &Tree) -> bool {
         let scope = self.scope.as_ref();
         scope.is_none_or(|it| *it == Scope::from(tree))
     }
 }
 
-/// A change that has begun, and the state that an interrupted one goes back to.
+/// Change that has begun, with the state to restore if it is interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     pub tree: String,
     pub state: u64,
 }
 
-/// A change that goes back unless somebody confirms it.
+/// Change that is reverted unless somebody confirms it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unconfirmed {
     pub tree: String,
     pub state: u64,
-    /// Seconds since 1970, as it may be another life of the machine.
+    /// Deadline in seconds since 1970, because the machine may restart meanwhile.
     pub until_s: u64,
-    /// Seconds that it had: a clock that was set back gives it no more than these.
+    /// Seconds from the change to the deadline: a clock that was set back does not extend them.
     pub span_s: u32,
 }
 
 impl Unconfirmed {
-    /// A way back that has begun, and waits for another: nobody can confirm it any more.
+    /// Creates an entry for a failed revert that waits for another one: nobody can confirm it any more.
     pub fn set_aside(journal: Journal) -> Self {
         Self {
             tree: journal.tree,
@@ -105,12 +106,12 @@ impl Unconfirmed {
         }
     }
 
-    /// Whether its way back is this one.
+    /// True if the journal reverts this change.
     pub fn is(&self, journal: &Journal) -> bool {
         self.tree == journal.tree && self.state == journal.state
     }
 
-    /// A change that waits for a confirmation has some time for it.
+    /// True for a failed revert: a change that waits for a confirmation has a span above 0.
     pub fn is_set_aside(&self) -> bool {
         self.span_s == 0
     }
@@ -124,7 +125,7 @@ impl Unconfirmed {
 
 impl Store {
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn open(folder: &Path) -> Result<Self, String> {
         for name in [CONTENTS, STATES] {
             make_folder(&folder.join(name))?;
@@ -133,22 +134,22 @@ impl Store {
         Ok(Self { folder })
     }
 
-    /// A folder for the check of a new state.
+    /// Path of the folder for the check of a new state.
     pub fn view(&self) -> PathBuf {
         self.folder.join("view")
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn content(&self, hash: Hash) -> Result<File, String> {
         let path = self.content_path(hash);
         File::open(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// A content with the lines of this node in it; None: it has no place for any.
+    /// Content joined with the lines of this node; None: the content has no marks.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn with_own(&self, hash: Hash, own: &[Line]) -> Result<Option<Vec<u8>>, String> {
         let mut content = self.content(hash)?;
         let size = content.metadata().map_or(u64::MAX, |it| it.len());
@@ -161,10 +162,10 @@ impl Store {
         join(&both, own)
     }
 
-    /// A content as text, with the lines of this node in it.
+    /// Content as text, joined with the lines of this node.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn text(&self, hash: Hash, own: Option<&Vec<Line>>) -> Result<String, String> {
         let own = own.map_or(&[][..], Vec::as_slice);
         let shown = |error: io::Error| format!("content {hash}: {error}");
@@ -179,10 +180,10 @@ impl Store {
         String::from_utf8(bytes).map_err(|_| format!("content {hash} is no text"))
     }
 
-    /// Takes a content in, unless it is there; whether it was taken in.
+    /// Copies a content into the store, unless it is there; true if it was copied.
     ///
     /// # Errors
-    /// A sentence; it is not of this hash, for one.
+    /// A sentence with the reason; for example that the content has another hash.
     pub fn take<R: Read>(
         &self,
         hash: Hash,
@@ -205,7 +206,7 @@ impl Store {
         })
     }
 
-    /// Contents among these that one file of a new state needs, and no kept state.
+    /// Contents among `taken` that one file of a new state needs, and no kept state.
     pub fn spare(&self, taken: &BTreeSet<Hash>, new: &Manifest) -> BTreeSet<Hash> {
         let hashes = new.entries.iter().filter_map(|it| match it.kind {
             Kind::File { hash, .. } => Some(hash),
@@ -224,14 +225,14 @@ impl Store {
         once
     }
 
-    /// Moves a content to where a file is made; None if only a copy can be there: on another file system, or with a label,
-    /// which a file has of the folder that it is made in.
+    /// Moves a content to the place of a new file. None if only a copy is possible: on another file system, or with a
+    /// security label, which a file gets from the folder in which it is created.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     pub fn give(&self, hash: Hash, folder: &OwnedFd, name: &str) -> io::Result<Option<File>> {
         let path = self.content_path(hash);
-        // opened here: where it goes, others may put something else under its name
+        // opened before it is moved, because others may put another file under its new name
         let content = File::options().write(true).open(&path)?;
         let mut labels = [0_u8; 1];
         match flistxattr(&content, &mut labels) {
@@ -245,10 +246,10 @@ impl Store {
         }
     }
 
-    /// Keeps a state of a tree, all contents of which are here.
+    /// Keeps a state of a tree whose contents are all in the store.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn keep(
         &self,
         tree: &Tree,
@@ -288,7 +289,7 @@ impl Store {
         State::decode(bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// The states of a tree, oldest first.
+    /// States of a tree, oldest first.
     pub fn states(&self, tree: &str, present: Option<Hash>) -> Vec<StateInfo> {
         let numbers = self.numbers(tree).into_iter();
         let states = numbers.filter_map(|number| self.state(tree, number).ok());
@@ -303,7 +304,8 @@ impl Store {
         states.map(info).collect()
     }
 
-    /// Deletes all states of a tree but the newest ones and those that a deadline needs, and contents that no state has.
+    /// Deletes the states of a tree except the newest ones and those that a deadline needs, and contents that no state
+    /// has.
     pub fn prune(&self, tree: &str, keep: usize) {
         let numbers = self.numbers(tree);
         let old = numbers.len().saturating_sub(keep);
@@ -326,7 +328,7 @@ impl Store {
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn journal(&self) -> Result<Option<Journal>, String> {
         let path = self.folder.join(JOURNAL);
         match fs::read(&path) {
@@ -340,7 +342,7 @@ impl Store {
     }
 
     /// # Errors
-    /// A sentence; then nothing may change.
+    /// A sentence with the reason; then nothing may change.
     pub fn begin(&self, journal: &Journal) -> Result<(), String> {
         let bytes = postcard::to_stdvec(journal).map_err(|error| error.to_string())?;
         let path = self.folder.join(JOURNAL);
@@ -348,15 +350,15 @@ impl Store {
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn end(&self) -> Result<(), String> {
         remove(&[self.folder.join(JOURNAL)])
     }
 
-    /// Changes that wait for a confirmation.
+    /// Changes that wait for a confirmation, and failed reverts that wait for a retry.
     ///
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn unconfirmed(&self) -> Result<Vec<Unconfirmed>, String> {
         let path = self.folder.join(UNCONFIRMED);
         match fs::read(&path) {
@@ -369,7 +371,7 @@ impl Store {
     }
 
     /// # Errors
-    /// A sentence.
+    /// A sentence with the reason.
     pub fn set_unconfirmed(&self, all: &[Unconfirmed]) -> Result<(), String> {
         let path = self.folder.join(UNCONFIRMED);
         if all.is_empty() {
@@ -379,7 +381,7 @@ impl Store {
         replace(&path, &bytes, Access::Private, || Ok(()))
     }
 
-    /// Flushes the contents that a state promises, and the folders on the way to them and to the state.
+    /// Flushes the contents that a state needs, and all folders above them and above the state.
     fn flush(&self, promised: &Manifest) -> Result<(), String> {
         let contents = promised.contents();
         let own = [CONTENTS, STATES].map(|it| self.folder.join(it));
@@ -433,7 +435,7 @@ impl Store {
     }
 }
 
-/// Bytes that are copied at a time.
+/// Number of bytes that are copied at a time.
 const COPIED: usize = 128 << 10;
 
 /// Copies up to `size` bytes; returns their hash.

@@ -1,5 +1,5 @@
-//! The check of a new state before it is in place: its files are laid over the present ones, in a mount
-//! namespace that ends with the command.
+//! The check of a new state before it is in place: its files are mounted over the present ones, in a mount namespace
+//! that ends with the command.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,8 +19,8 @@ use crate::store::Store;
 
 const DEPTH_MAX: usize = 64;
 
-/// Arguments: pairs of a place and what is laid over it, then `--` and the command. A file that is not there yet
-/// has no place to lay anything over: the folder that it will be in gets one more layer.
+/// Arguments: pairs of a path and the file to mount over it, then `--` and the command. A file that does not exist yet
+/// has nothing to mount over: its folder gets an overlay instead.
 const SCRIPT: &str = r#"while [ "$1" != -- ]; do
 	if [ -e "$1" ] || [ -L "$1" ]; then mount --bind "$2" "$1"
 	else mount -t overlay -o "ro,lowerdir=${2%/*}:${1%/*}" overlay "${1%/*}"; fi
@@ -30,7 +30,7 @@ shift
 exec "$@""#;
 
 /// # Errors
-/// The check's, or a sentence why it could not be run.
+/// The error of the check, or a sentence with the reason why it could not be run.
 pub fn check(
     beneath: &Beneath,
     store: &Store,
@@ -75,7 +75,7 @@ fn words(view: &Path, tree: &Tree) -> Vec<String> {
     let mut words: Vec<String> = words.map(str::to_owned).into();
     for top in &tree.paths {
         let over = format!("{}{top}", view.display());
-        // what the new state does not have cannot be hidden; an empty folder can be laid over
+        // a file that the new state lacks cannot be hidden; an empty folder can be mounted over
         if Path::new(&over).exists() {
             words.extend([top.clone(), over]);
         }
@@ -84,7 +84,7 @@ fn words(view: &Path, tree: &Tree) -> Vec<String> {
     words
 }
 
-/// The new state, and what is excluded of the present one, in a folder.
+/// Puts the new state, and the excluded files of the present one, in a folder.
 fn make(
     beneath: &Beneath,
     store: &Store,
@@ -119,8 +119,8 @@ fn make(
     Ok(())
 }
 
-/// Copies the excluded files of a folder, which stay as they are. What is a folder here may be a link in the new state, which
-/// leads anywhere.
+/// Copies the excluded files of a folder, which stay as they are. A folder here may be a link in the new state, which
+/// may lead anywhere.
 fn copy_excluded(
     beneath: &Beneath,
     there: &Beneath,
@@ -158,7 +158,7 @@ fn copy_excluded(
 }
 
 fn copy(beneath: &Beneath, there: &Beneath, path: &str) -> std::io::Result<()> {
-    // links and pipes are passed over: no check needs those of the node
+    // links and pipes are skipped: no check needs those of the node
     let Ok(mut file) = beneath.file(path) else {
         return Ok(());
     };

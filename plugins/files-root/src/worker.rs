@@ -1,4 +1,4 @@
-//! The thread that does the work: a scan, a copy or a command takes longer than a callback may.
+//! The worker thread: a scan, a copy or a command takes longer than a callback may.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -11,25 +11,25 @@ use spared_tree::local::{Answer, Request};
 use crate::clock::Now;
 use crate::job::{Jobs, Places};
 
-/// Requests that wait; the other half has fewer under way.
+/// Maximum number of waiting requests; the other half sends fewer at a time.
 pub const REQUESTS_MAX: usize = 256;
-/// Answers that wait for the other half to take them.
+/// Maximum number of answers that wait for the other half.
 const ANSWERS_MAX: usize = 32;
-/// Longest time between two looks at the clock.
+/// Maximum time between two looks at the clock.
 const IDLE: Duration = Duration::from_secs(5);
 
 pub struct Worker {
-    /// None at the end.
+    /// Channel of requests; None at the end.
     requests: Option<SyncSender<Request>>,
     answers: Option<Receiver<Answer>>,
-    /// Where everything is from the next request on.
+    /// Paths that hold from the next request on.
     next: Arc<Mutex<Option<Places>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Takes back an interrupted change first; `wake` is called after each answer.
+    /// Starts the thread, which first reverts an interrupted change; `wake` is called after each answer.
     ///
     /// # Errors
     /// The thread does not start.
@@ -67,7 +67,7 @@ impl Worker {
         }
     }
 
-    /// Changes where everything is, after the request that is under way.
+    /// Changes the paths, after the request in progress.
     pub fn move_to(&self, places: Places) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(places);
     }
@@ -78,10 +78,10 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Ends it: a change that is under way is taken back at the next start.
+    /// Ends the thread: a change in progress is reverted at the next start.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // either may be what the thread waits for
+        // the thread may be waiting for either
         (self.requests, self.answers) = (None, None);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -101,7 +101,7 @@ fn work(
         log::error!("{why}");
     }
     loop {
-        // a clock that is set does not tell this thread
+        // no event reports that the clock was set
         let next_timeout = |jobs: &mut Jobs<'_>| jobs.next_timeout(Now::read());
         let timeout = begun.as_mut().ok().and_then(next_timeout);
         let request = requests.recv_timeout(timeout.map_or(IDLE, |it| it.min(IDLE)));
@@ -133,7 +133,7 @@ fn work(
     }
 }
 
-/// Opens the folders, and takes back what was interrupted. A disk that is full or read-only may be well again later.
+/// Opens the folders, and reverts an interrupted change. A full or read-only disk may recover later.
 fn begin<'j>(
     places: &Places,
     stop: &'j AtomicBool,

@@ -1,4 +1,4 @@
-//! Ways back that fail, and are tried again.
+//! Reverts that fail, and are retried.
 
 use std::cell::Cell;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::cut::{cutting, ended, expected};
 use crate::node::Node;
 use crate::whole::{APPLY, new, old};
 
-/// Somebody edits files.toml, which has a fault meanwhile; what it was.
+/// Puts a fault into files.toml, as an edit does; returns the old text.
 fn spoil(node: &Node) -> String {
     let config = node.folder.join("files.toml");
     let text = fs::read_to_string(&config).unwrap();
@@ -60,7 +60,7 @@ fn what_nobody_confirms_goes_back_when_that_is_possible() {
     assert_eq!(jobs.go_back(later(start, 66, 0)), None, "it is no news");
     mend(&node, &text);
 
-    // it is neither sent nor replaced nor confirmed, and who asks is told why
+    // the tree is neither sent nor replaced nor confirmed, and the answer says why
     let why = scan(&mut jobs).unwrap_err();
     assert!(
         why.starts_with("the old state cannot be put back yet: "),
@@ -133,7 +133,7 @@ fn a_change_whose_way_back_fails_goes_back_later() {
     assert_eq!(node.read(), expected()[0]);
 }
 
-/// Another tree, of which the state to go back to is missing, is due first.
+/// Another tree, whose state to restore is missing, is due first.
 #[test]
 fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
     let node = waiting("two", "");
@@ -166,7 +166,7 @@ fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
     let event = told(jobs.go_back(start));
     assert!(event.contains("the old state was put back"), "{event}");
     assert_eq!(node.read(), expected()[0]);
-    // also in another life of the plugin, and if somebody confirms what waits
+    // also after a restart of the plugin, and if somebody confirms waiting changes
     let mut jobs = node.jobs(&step);
     assert_eq!(jobs.recover(), None);
     let confirmed = ask(

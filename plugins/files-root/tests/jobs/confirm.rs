@@ -1,4 +1,4 @@
-//! Changes that go back unless they are confirmed.
+//! Changes that are reverted unless they are confirmed.
 
 use std::cell::Cell;
 use std::fs;
@@ -20,7 +20,7 @@ pub fn staged(node: &Node, span_s: u32) -> Request {
     request
 }
 
-/// The deadline has passed.
+/// Lets the deadline pass.
 pub fn expire(node: &Node) {
     let store = Store::open(&node.places().state).unwrap();
     let mut all = store.unconfirmed().unwrap();
@@ -63,7 +63,7 @@ fn what_nobody_confirms_goes_back_and_is_kept() {
     assert!(node.jobs(&|_| ()).next_timeout(Now::read()).is_some());
     assert_eq!(node.jobs(&|_| ()).go_back(Now::read()), None);
     expire(&node);
-    // in whatever life of the plugin it is
+    // also after a restart of the plugin
     let Some(Answer::Event { text, .. }) = node.jobs(&|_| ()).go_back(Now::read()) else {
         panic!("nothing");
     };
@@ -144,7 +144,7 @@ fn nothing_else_is_put_in_place_meanwhile_but_an_earlier_state() {
 
 #[test]
 fn a_way_back_that_fails_leaves_the_state_of_the_deadline() {
-    // going back by hand is refused, and the number of states is used up
+    // a restore by hand is refused, and the number of states is used up
     let keys = "keep = 1\napply = [\"sh\", \"-c\", \"test ! -e @/refuse\"]";
     let node = waiting("refused-back", keys);
     std::fs::write(node.folder.join("refuse"), "").unwrap();
@@ -161,7 +161,7 @@ fn a_way_back_that_fails_leaves_the_state_of_the_deadline() {
     assert_eq!(node.read(), expected()[0]);
 }
 
-/// Both clocks some time after `start`, the wall clock set back by then.
+/// Time on both clocks `passed_s` after `start`, with the wall clock set back meanwhile.
 pub fn later(start: Now, passed_s: u64, set_back_s: u64) -> Now {
     Now {
         wall_s: start.wall_s + passed_s - set_back_s,
@@ -172,7 +172,7 @@ pub fn later(start: Now, passed_s: u64, set_back_s: u64) -> Now {
 #[test]
 fn a_clock_that_is_set_back_gives_no_more_time_than_was_asked_for() {
     const YEAR_S: u64 = 31_557_600;
-    // before files-root starts, or when 50 of 60 s are over, by years or by seconds
+    // set back before files-root starts, or when 50 of 60 s are over, by years or by seconds
     for (at_first_s, then_s) in [(YEAR_S, YEAR_S), (0, YEAR_S), (0, 40)] {
         let node = waiting("clock", "");
         let step = |_: &str| ();
@@ -218,7 +218,7 @@ fn a_change_after_another_that_was_confirmed_has_its_own_time() {
 #[test]
 fn a_deadline_that_no_journal_can_be_written_for_is_tried_again_after_a_rest() {
     let node = waiting("rest", "");
-    // where the journal is written first
+    // the temporary file of the journal
     let hindrance = node.folder.join("state/.journal.spared");
     std::fs::create_dir(&hindrance).unwrap();
     let tries = Cell::new(0);
@@ -248,7 +248,7 @@ fn a_deadline_that_no_journal_can_be_written_for_is_tried_again_after_a_rest() {
     assert_eq!(jobs.next_timeout(now), None);
 }
 
-/// Somebody edits files.toml.
+/// Edits files.toml.
 fn replace_keys(node: &Node, from: &str, to: &str) {
     let config = node.folder.join("files.toml");
     let text = fs::read_to_string(&config).unwrap();
@@ -317,7 +317,7 @@ fn a_state_of_an_earlier_version_has_no_scope_and_comes_back() {
         .unwrap();
     state.scope = None;
     let mut bytes = postcard::to_stdvec(&state).unwrap();
-    // which ended there
+    // the encoding of an earlier version ended there
     assert_eq!(bytes.pop(), Some(0));
     fs::write(path, bytes).unwrap();
     go_back(&node);

@@ -1,4 +1,4 @@
-//! The process ends at each step of a change, and at each step of the way back.
+//! Crashes at each step of a change, and at each step of a revert.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::whole::{APPLY, new, old};
 
 struct Cut;
 
-/// A step that ends the process, as far as its code is concerned, when it comes for the `at`-th time.
+/// Step function that simulates the end of the process when it is called for the `at`-th time.
 pub fn cutting(at: usize) -> impl Fn(&str) {
     let left = Cell::new(at);
     move |_| {
@@ -27,7 +27,7 @@ pub fn cutting(at: usize) -> impl Fn(&str) {
     }
 }
 
-/// Whether it came to its end.
+/// True if the function came to its end.
 pub fn ended(run: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(()) => true,
@@ -56,7 +56,7 @@ fn steps() -> BTreeSet<String> {
     texts.flat_map(names).collect()
 }
 
-/// The tests that cut change by change have each of these steps before them at some time.
+/// Checks that the tests that cut a change at every step reach each of these steps.
 #[test]
 fn changes_that_are_cut_at_every_step_have_all_steps_that_there_are() {
     let seen = RefCell::new(BTreeSet::new());
@@ -97,7 +97,7 @@ fn a_crash_at_any_step_leaves_the_old_tree_or_the_new() {
             applied.is_empty() || applied.ends_with("old;"),
             "cut {at}: {applied}"
         );
-        // and the change goes on to be possible
+        // and the next change succeeds
         node.run(&node.stage(&new())).unwrap();
         assert_eq!(node.read(), new());
     }
@@ -134,7 +134,7 @@ fn a_change_that_was_cut_off_goes_back_before_the_next() {
     let request = node.stage(&new());
     let step = cutting(17);
     assert!(!ended(|| drop(node.run_with(&step, &request))));
-    // the other half has staged anew, and expects the tree as it was
+    // the other half has staged again, and expects the old tree
     node.stage(&new());
     let done = node.run(&request);
     assert!(done.is_ok(), "{done:?}");

@@ -23,7 +23,7 @@ fn toml(folder: &Path, keys: &str) -> String {
     format!("[[tree]]\nname = \"fw\"\npaths = [{path:?}]\nexclude = [\"*.local\"]\n{keys}\n")
 }
 
-/// A node whose tree is a link to a folder with these files.
+/// Node whose tree is a link to a folder with these files.
 pub fn node(test: &str, files: &[(&str, &str)]) -> Node {
     let node = Node::new(test, "");
     let text = toml(&node.folder, "switch = \"link\"");
@@ -49,7 +49,7 @@ fn write(folder: &Path, files: &[(&str, &str)]) {
     }
 }
 
-/// The files that a reader finds.
+/// Files that a reader finds.
 fn read(node: &Node) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for name in ["a", "b", "c/d", "own.local"] {
@@ -60,7 +60,7 @@ fn read(node: &Node) -> Vec<(String, String)> {
     files
 }
 
-/// The request to put these files in place, which lie staged then.
+/// Stages these files, and returns the request to put them in place.
 pub fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
     let other = node.folder.join("other");
     let _ = fs::remove_dir_all(&other);
@@ -153,7 +153,7 @@ fn readers_see_the_old_tree_or_the_new_one_at_every_step() {
         fs::read_link(link(&node)).unwrap(),
         Path::new(".app.b.spared")
     );
-    // what was open before is there until the next change
+    // the previous side stays until the next change
     assert_eq!(
         fs::read_to_string(side(&node, "a").join("a")).unwrap(),
         "old"
@@ -232,7 +232,7 @@ fn a_crash_at_any_step_leaves_the_old_tree_or_the_new_one_by_its_link() {
         if is_done {
             break;
         }
-        // and the change goes on to be possible
+        // and the next change succeeds
         node.run(&stage(&node, &THEIRS)).unwrap();
         assert_eq!(read(&node), owned(&NEW));
     }
@@ -254,7 +254,7 @@ fn a_new_node_gets_the_link_and_a_plain_folder_is_refused() {
         "{why}"
     );
     fs::remove_dir_all(link(&node)).unwrap();
-    // a link to anywhere else is not followed
+    // a link to another place is not followed
     symlink("/etc", link(&node)).unwrap();
     let mut request = stage(&node, &THEIRS);
     if let Request::Install { expected, .. } = &mut request {

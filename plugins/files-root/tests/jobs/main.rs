@@ -1,4 +1,4 @@
-//! Changes of real trees: whole, refused, taken back, and cut off at every step.
+//! Changes of real trees: complete, refused, reverted, and cut off at every step.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

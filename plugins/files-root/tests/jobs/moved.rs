@@ -52,7 +52,7 @@ fn a_content_of_a_kept_state_stays_kept() {
     let node = Node::new("kept", "");
     node.write(&with("a"));
     node.run(&node.stage(&with("b"))).unwrap();
-    // state 2 has b, which the tree has once more after a
+    // state 2 has b, which the tree gets again after a
     node.run(&node.stage(&with("a"))).unwrap();
     node.run(&node.stage(&with("b"))).unwrap();
     fs::write(node.folder.join("etc/fw/large"), "by hand").unwrap();
@@ -126,7 +126,7 @@ fn a_file_that_others_may_write_is_read_once_more_before_the_change_counts() {
     assert!(node.read() == with("a"));
 }
 
-/// Who owns a folder of the tree may rename what is in it, also files of root.
+/// The owner of a folder in the tree may rename files in it, also files of root.
 #[test]
 fn a_file_that_others_put_in_the_place_of_a_new_one_stays_as_it_is() {
     for (name, after) in [("large", "moved"), ("link", "link made")] {
@@ -143,7 +143,7 @@ fn a_file_that_others_put_in_the_place_of_a_new_one_stays_as_it_is() {
         let roots = node.folder.join("etc/fw/of-root.local");
         fs::write(&roots, "secret").unwrap();
         fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).unwrap();
-        // by its descriptor, as the way back removes it by its name
+        // by its descriptor, because the revert removes its name
         let file = fs::File::open(&roots).unwrap();
         let about = || {
             let about = file.metadata().unwrap();
@@ -182,7 +182,7 @@ fn a_stage_that_became_a_link_leads_to_nothing_that_is_kept() {
     let before = contents(&node);
     for staged in fs::read_dir(&stage).unwrap() {
         let staged = staged.unwrap();
-        // the list of files alone is not there already
+        // only the manifest is not in the store already
         if !kept.join(staged.file_name()).exists() {
             fs::copy(staged.path(), kept.join(staged.file_name())).unwrap();
         }

@@ -1,4 +1,4 @@
-//! A node with one tree in a folder of its own, and what the other half has staged.
+//! Node with one tree in a folder of its own, and the files that the other half has staged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,18 +16,18 @@ static GO_ON: AtomicBool = AtomicBool::new(false);
 pub struct Node {
     pub folder: PathBuf,
     keys: String,
-    /// Another process removes it.
+    /// True if another process removes the folder.
     is_borrowed: bool,
 }
 
-/// Path below the folder, and what is there: a content, `-> target`, or `/` for a folder.
+/// Path below the folder, and its content: a text, `-> target`, or `/` for a folder.
 pub type Files = BTreeMap<String, String>;
 
 impl Node {
-    /// `keys` are further ones of the tree; `@` in them is the folder.
+    /// Creates a node. `keys` are further keys of the tree; `@` in them is the folder.
     pub fn new(test: &str, keys: &str) -> Self {
         let name = format!("spared-files-{test}-{}", std::process::id());
-        // in memory, if that is there: flushing a disk that others use takes its time
+        // in memory if possible: flushing a disk that others use takes time
         let memory = Path::new("/dev/shm");
         let folder = match memory.is_dir() {
             true => memory.join(name),
@@ -47,7 +47,7 @@ impl Node {
         node
     }
 
-    /// The node of another process.
+    /// Node that another process created.
     pub fn at(folder: PathBuf) -> Self {
         Self {
             folder,
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Keeps a request for another process.
+    /// Saves a request for another process.
     pub fn keep(&self, request: &Request) {
         fs::write(self.folder.join("request"), encode(request)).unwrap();
     }
@@ -92,12 +92,12 @@ impl Node {
         Jobs::new(self.places(), &GO_ON, step).unwrap()
     }
 
-    /// Makes the tree so.
+    /// Writes the files of the tree.
     pub fn write(&self, files: &Files) {
         write(&self.folder.join("etc"), files);
     }
 
-    /// The tree as it is, without what is excluded.
+    /// Files of the tree, without excluded ones.
     pub fn read(&self) -> Files {
         let mut files = Files::new();
         read(&self.folder.join("etc"), "", &mut files);
@@ -105,13 +105,13 @@ impl Node {
         files
     }
 
-    /// Stages other files for the tree; the request to put them in place.
+    /// Stages other files for the tree; returns the request to put them in place.
     pub fn stage(&self, files: &Files) -> Request {
         let manifest = self.manifest_of(files);
         self.stage_manifest(&manifest)
     }
 
-    /// The manifest that these files have, which lie staged then.
+    /// Stages these files, and returns their manifest.
     pub fn manifest_of(&self, files: &Files) -> Manifest {
         let other = self.folder.join("other");
         let _ = fs::remove_dir_all(&other);
@@ -174,7 +174,7 @@ impl Node {
         answers
     }
 
-    /// Makes a change to its end.
+    /// Runs a change to its end.
     pub fn run(&self, request: &Request) -> Result<String, String> {
         self.run_with(&|_| (), request)
     }
@@ -190,12 +190,12 @@ impl Node {
         }
     }
 
-    /// What the apply command wrote.
+    /// Output of the apply command.
     pub fn applied(&self) -> String {
         fs::read_to_string(self.folder.join("applied")).unwrap_or_default()
     }
 
-    /// Files that a change left over anywhere.
+    /// Temporary files that a change left anywhere.
     pub fn leftovers(&self) -> Vec<String> {
         let mut files = Files::new();
         read(&self.folder.join("etc"), "", &mut files);

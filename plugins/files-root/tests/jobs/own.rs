@@ -1,4 +1,4 @@
-//! Lines of a node in files that are the same on both but for them.
+//! Lines of a node in files that are otherwise the same on both nodes.
 
 use spared_tree::local::{Answer, Request};
 use spared_tree::own::split;
@@ -34,7 +34,7 @@ fn lines_of_a_node_stay_and_the_rest_comes() {
     let merged = conf("new", "10.0.0.1");
     assert_eq!(node.read()["fw.conf"], merged);
     assert_eq!(node.applied(), merged);
-    // and so do they on the way back
+    // and the lines also stay in a restore
     let back = Request::Back {
         ticket: 7,
         tree: "fw".to_owned(),
@@ -98,7 +98,7 @@ fn a_mark_that_this_node_has_no_line_for_is_refused_before_anything_changes() {
         "{why}"
     );
     assert_eq!((node.read(), node.applied()), (old, String::new()));
-    // its lines come back with an earlier state, though the peer's file had no mark
+    // its lines return with an earlier state, although the peer's file had no mark
     let old = tree(&conf("old", "10.0.0.1"));
     node.write(&old);
     node.run(&node.stage(&tree("bytes"))).unwrap();

@@ -1,4 +1,4 @@
-//! What the other half may ask for, if it is not what it should be, changes nothing.
+//! Invalid requests of the other half, which change nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -79,7 +79,7 @@ fn an_access_list_with_an_account_that_is_not_here() {
         with(b"1::6\n4::4\n8:nobody-of-this-name:4\n16::4\n32::0\n"),
         why,
     );
-    // by the number of an account of the other node
+    // with the number of an account of the other node
     let by_number = b"\x02\x00\x00\x00\x02\x00\x06\x00\xe8\x03\x00\x00";
     refused("acl-number", with(by_number), "has a malformed access list");
 }
@@ -171,7 +171,7 @@ fn a_folder_with_files_of_this_node_stays_and_so_does_all_else() {
     );
 }
 
-/// As under systemd, whose unit sees most folders read-only.
+/// Mounts a folder read-only, as systemd does for most folders of spared's unit.
 #[test]
 fn a_folder_that_is_read_only_for_this_process_is_said_before_anything_changes() {
     const SCRIPT: &str =

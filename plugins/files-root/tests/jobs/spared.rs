@@ -1,4 +1,4 @@
-//! spared's own configuration from the peer: only where this node opted in, and never what belongs to it.
+//! spared's own configuration from the peer: only if this node opted in, and never the keys that belong to it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn scan(node: &Node) -> Manifest {
     scanned.unwrap()
 }
 
-/// What comes of another spared.toml of the peer, on a node with this one.
+/// Offers another spared.toml of the peer to a node with this one; returns the result.
 fn offered(opts_in: bool, here: &str, theirs: &str) -> String {
     let node = Node::new("spared", "");
     fs::create_dir_all(node.folder.join("etc/spared/plugins")).unwrap();
@@ -73,7 +73,7 @@ fn a_configuration_of_the_peer_needs_a_word_of_this_node() {
         why.contains("`config_from_peer = true` in /etc/spared/plugins/files-root.toml"),
         "{why}"
     );
-    // here it ends with the check, by a program that a node has and this test has not
+    // here it ends with the check, whose program a node has and this test has not
     let why = offered(true, "", "port = 1\n");
     assert!(
         why.starts_with("the check refused it, nothing was changed"),

@@ -1,4 +1,4 @@
-//! Changes that succeed, and those that go back.
+//! Changes that succeed, and changes that are reverted.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -57,11 +57,11 @@ fn a_tree_becomes_the_staged_one_and_an_earlier_state_comes_back() {
     assert_eq!(fs::metadata(etc.join("b")).unwrap().mode() & 0o7777, 0o600);
     assert_eq!(node.applied(), "new;");
     assert_eq!(node.leftovers(), [""; 0]);
-    // what was kept belongs to root alone
+    // kept files are readable by root alone
     let kept = fs::metadata(node.folder.join("state/contents")).unwrap();
     assert_eq!(kept.mode() & 0o777, 0o700);
 
-    // the other half has nothing staged then
+    // the other half has nothing staged at a restore
     fs::remove_dir_all(node.folder.join("stage")).unwrap();
     let log = node.log();
     assert_eq!((log.len(), log[0].number, log[0].is_present), (1, 1, false));
@@ -91,7 +91,7 @@ fn times_and_attributes_come_with_a_content() {
         .unwrap();
     entry.modified = (1_000_000_000, 5);
     entry.access.mode = 0o640;
-    // user 12345 has no name here, as on the node that it comes from
+    // user 12345 has no name here, as on the node that sent the file
     let by_name = b"1::6\n2:#12345:4\n4::4\n16::4\n32::0\n";
     let xattrs = vec![
         ("system.posix_acl_access".to_owned(), by_name.to_vec()),
@@ -150,7 +150,7 @@ fn a_file_of_another_account_belongs_to_the_account_of_that_name() {
     let numbers = Accounts::uid("nobody").and_then(|uid| Ok((uid, Accounts::gid("nogroup")?)));
     let (uid, gid) = numbers.unwrap();
     assert!(uid != 0 && gid != 0);
-    // small, and large enough to be moved to its place
+    // one small file, and one large enough to be moved to its place
     let files = files(&[("fw/a", "one"), ("fw/b", &"x".repeat(2 << 20))]);
     node.write(&files);
     let mut manifest = node.manifest_of(&files);
@@ -204,7 +204,7 @@ fn refused_changes_leave_nothing_in_the_store_however_many_there_are() {
     for n in 1..=5 {
         let request = node.stage(&files(&[("fw.conf", &n.to_string())]));
         node.run(&request).unwrap_err();
-        // no apply works, not even that of the old files
+        // no apply command works, not even for the old files
         assert_eq!(node.read(), files(&[("fw.conf", "0")]));
     }
     let contents = fs::read_dir(node.folder.join("state/contents")).unwrap();
@@ -219,7 +219,7 @@ fn refused_changes_leave_nothing_in_the_store_however_many_there_are() {
 
 #[test]
 fn a_check_sees_the_new_files_in_their_place_and_the_nodes_own_beside_them() {
-    // it fails but for the new content, and tells what it saw
+    // fails without the new content, and records what it saw
     let check = "check = [\"sh\", \"-c\", \"cat @/etc/fw.conf @/etc/fw/b @/etc/fw/own.local >@/seen; \
         ls @/etc/fw >>@/seen; grep -q new @/etc/fw.conf\"]";
     let node = Node::new("check", check);
