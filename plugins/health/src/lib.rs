@@ -1,7 +1,7 @@
-//! Checks whose results make a node more or less fit.
+//! Checks whose results raise or lower the quality of a node.
 //!
-//! This file, `runs.rs`, `threads.rs`, `sockets.rs` and `probe` are all the I/O; `engine` holds what decides,
-//! `wire` the bytes, `config` the file. `README.md` is the manual of every key.
+//! All I/O is in this file, `runs.rs`, `threads.rs`, `sockets.rs` and `probe`; `engine` decides, `wire` has the bytes,
+//! `config` the file. *spared-health*(5) is the manual of the keys.
 #![forbid(unsafe_code)]
 
 pub mod config;
@@ -30,7 +30,7 @@ use runs::{Ended, Runs};
 use sockets::AllSockets;
 use wire::icmp::Heard;
 
-/// The I/O of checks: system and host.
+/// I/O of checks: system and daemon.
 pub struct Health {
     host: Host,
     interfaces: InterfaceHandle,
@@ -96,7 +96,7 @@ impl Io for Health {
     }
 
     fn handle_timeout(&mut self, engine: &mut Engine, now_ns: u64) {
-        // what has come counts, however late this timer is
+        // packets that have arrived count, however late this timer is
         self.sockets
             .receive_all(|heard| engine.handle_heard(now_ns, heard));
         for run in self.runs.poll_gone(now_ns) {

@@ -1,4 +1,4 @@
-//! Verbs and rows of `sparectl health`.
+//! Commands and rows of `sparectl health`.
 
 use spared_sdk::{Answer, Error, Progress, Verb};
 
@@ -12,7 +12,7 @@ pub const VERBS: &[Verb] = &[
 ];
 
 impl Health {
-    /// Answers a verb.
+    /// Answers a command.
     pub(super) fn answer(
         &mut self,
         engine: &mut Engine,

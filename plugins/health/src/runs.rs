@@ -1,4 +1,4 @@
-//! Runs under way: children, connections, and threads that read files or start children.
+//! Runs in progress: children, connections, and threads that read files or start children.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -11,10 +11,10 @@ use crate::probe::child::{Program, Running};
 use crate::probe::{self, Root, tcp};
 use crate::threads::Threads;
 
-/// Time for which the end of the plugin waits for threads.
+/// Maximum time for which the end of the plugin waits for threads.
 const JOIN_WAIT: Duration = Duration::from_millis(500);
 
-/// Time from a kill to the first look whether the program is gone, which doubles with each look.
+/// Time in ns from a kill to the first look if the program is gone; doubled with each look.
 const LOOK_NS: u64 = 10_000_000;
 const LOOK_MAX_NS: u64 = 1_000_000_000;
 
@@ -23,26 +23,26 @@ const LOOK_MAX_NS: u64 = 1_000_000_000;
 pub struct Runs {
     host: Host,
     node: String,
-    /// Runs that wait for the start of their program.
+    /// Runs whose program is being started.
     starting: BTreeSet<u64>,
     children: BTreeMap<u64, Running>,
-    /// Killed, and not yet gone: what hangs in the kernel stays until it ends.
+    /// Killed programs that are not gone yet: one that hangs in the kernel stays until it ends.
     dying: BTreeMap<u64, Running>,
-    /// Time of the next look at them, and the time between two looks.
+    /// Time of the next look at killed programs, and the pause between two looks.
     look_ns: u64,
     pause_ns: u64,
     connections: BTreeMap<u64, OwnedFd>,
     threads: Threads<Found>,
 }
 
-/// What came of a thread.
+/// Result of a thread.
 #[derive(Debug)]
 enum Found {
     Findings(Vec<Finding>),
     Started(Result<Running, String>),
 }
 
-/// A run and what it found, where that is known at once.
+/// Run and its findings, if they are known at once.
 pub type Ended = Option<(u64, Vec<Finding>)>;
 
 impl Runs {
@@ -80,7 +80,7 @@ impl Runs {
             } => {
                 self.starting.insert(run);
                 let node = self.node.clone();
-                // its file may be on a disk that does not answer, too
+                // the program's file may also be on a disk that does not answer
                 self.begin(run, move || {
                     Found::Started(Running::start(&Program {
                         argv: &argv,
@@ -98,7 +98,7 @@ impl Runs {
         known.map(|finding| (run, vec![finding]))
     }
 
-    /// A thread of its own for each: the disk of one check must not hold up the others.
+    /// Starts a thread for each run: the disk of one check must not delay the others.
     fn begin(
         &mut self,
         run: u64,
@@ -111,7 +111,7 @@ impl Runs {
         Some(Finding::failed(why))
     }
 
-    /// A program runs now; its run may be over.
+    /// Handles the start of a program, whose run may be over.
     fn started(&mut self, run: u64, running: Running) -> Ended {
         if !self.starting.remove(&run) {
             self.kill(run, running);
@@ -121,7 +121,7 @@ impl Runs {
             .watch(running.pidfd().as_raw_fd(), Interest::READ)
             .or_else(|| self.watch(running.output().as_raw_fd(), Interest::READ));
         if let Some(finding) = failed {
-            // nothing would tell of its end: dropping it kills it
+            // its end would not be noticed: dropping it kills it
             self.unwatch(&running);
             return Some((run, vec![finding]));
         }
@@ -134,7 +134,7 @@ impl Runs {
         Some(Finding::failed(failed.to_string()))
     }
 
-    /// A thread has ended; the outer None where none has.
+    /// Handles the end of a thread; the outer None if no thread has ended.
     pub fn poll_found(&mut self) -> Option<Ended> {
         let (run, found) = self.threads.poll()?;
         if let Some(Found::Started(Ok(running))) = found {
@@ -149,7 +149,7 @@ impl Runs {
         Some(Some((run, findings)))
     }
 
-    /// A descriptor is ready; the outer None where it is none of these.
+    /// Handles a ready descriptor; the outer None if it belongs to no run.
     pub fn ready(&mut self, fd: RawFd) -> Option<Ended> {
         if let Some(run) = key(&self.connections, |socket| socket.as_raw_fd() == fd) {
             self.host.unwatch_fd(fd);
@@ -178,7 +178,7 @@ impl Runs {
         (!self.dying.is_empty()).then_some(self.look_ns)
     }
 
-    /// Runs whose programs were killed, and are gone now: no event tells that of a whole process group.
+    /// Runs whose killed programs are gone now: no event reports the end of a whole process group.
     pub fn poll_gone(&mut self, now_ns: u64) -> Vec<u64> {
         if self.next_timeout().is_none_or(|look_ns| now_ns < look_ns) {
             return Vec::new();
@@ -193,7 +193,7 @@ impl Runs {
         gone
     }
 
-    /// Nobody wants to know any more.
+    /// Cancels a run.
     pub fn cancel(&mut self, run: u64) {
         self.starting.remove(&run);
         if let Some(socket) = self.connections.remove(&run) {
@@ -224,7 +224,7 @@ impl Runs {
         let children = std::mem::take(&mut self.children);
         for running in children.values() {
             self.unwatch(running);
-            // all at once: dropping them waits for each
+            // kills all first, because dropping waits for each
             running.kill();
         }
         drop(children);

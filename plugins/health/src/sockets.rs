@@ -1,4 +1,4 @@
-//! The sockets that the host gives to ping with.
+//! Sockets for pings, which the daemon opens.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,18 +10,19 @@ use spared_sdk::{Host, Interest, OpenSockets, SocketKind};
 
 use crate::wire::icmp::{Heard, parse_ipv4, parse_ipv6};
 
-/// The largest packet that is looked at: an echo's own size is bounded well below.
+/// Maximum length of a packet that is read, in bytes: echoes are much shorter.
 const PACKET_MAX: usize = 9216;
-/// Packets read at one go from one socket: a raw socket hears the echoes of others, too.
+/// Maximum number of packets read at a time from one socket: a raw socket also receives the echoes of others.
 const PACKETS_AT_ONCE: usize = 64;
-/// The same before an echo is given up, as its answer may be among them: more than a socket holds.
+/// Maximum number of packets read before an echo counts as lost, because its answer may be among them: more than a
+/// socket holds.
 const PACKETS_MAX: usize = 4096;
 
 /// Watched sockets of all interfaces.
 #[derive(Debug)]
 pub struct AllSockets {
     host: Host,
-    /// By interface, or [`ANY_INTERFACE`](crate::engine::ANY_INTERFACE).
+    /// Sockets by interface, or [`ANY_INTERFACE`](crate::engine::ANY_INTERFACE).
     sockets: BTreeMap<String, Sockets>,
     buffer: Vec<u8>,
 }
@@ -35,7 +36,7 @@ impl AllSockets {
         }
     }
 
-    /// Takes what the event brings, and gives up what it leaves out.
+    /// Takes the sockets of the event, and closes those that it leaves out.
     pub fn update(&mut self, interface: &str, offered: &OpenSockets<'_>) {
         let sockets = self.sockets.entry(interface.to_owned());
         let (gone, new) = sockets.or_default().update(offered);
@@ -67,7 +68,7 @@ impl AllSockets {
         self.sockets.clear();
     }
 
-    /// Whether the host has reported this interface, with its sockets or without.
+    /// True if the daemon has reported this interface, with or without sockets.
     pub fn know(&self, via: &str) -> bool {
         self.sockets.contains_key(via)
     }
@@ -75,13 +76,13 @@ impl AllSockets {
     /// Sends one echo.
     ///
     /// # Errors
-    /// The kernel's, or there is no socket.
+    /// The kernel's error, or there is no socket.
     pub fn send(&self, via: &str, to: IpAddr, packet: &[u8]) -> io::Result<()> {
         let sockets = self.sockets.get(via).ok_or(io::ErrorKind::NotConnected)?;
         sockets.send(to, packet)
     }
 
-    /// Reads a socket; false if `fd` is none of these.
+    /// Reads a socket; false if `fd` is not one of these sockets.
     pub fn receive(&mut self, fd: RawFd, hear: impl FnMut(&Heard)) -> bool {
         let Some(sockets) = self.sockets.values().find(|sockets| sockets.has(fd)) else {
             return false;
@@ -90,7 +91,7 @@ impl AllSockets {
         true
     }
 
-    /// Reads all that has come.
+    /// Reads all pending packets.
     pub fn receive_all(&mut self, mut hear: impl FnMut(&Heard)) {
         for sockets in self.sockets.values() {
             for fd in sockets.numbers() {
@@ -100,7 +101,7 @@ impl AllSockets {
     }
 }
 
-/// One interface's, or those of none.
+/// Sockets of one interface, or those bound to no interface.
 #[derive(Debug, Default)]
 struct Sockets {
     ipv4: Option<OwnedFd>,
@@ -108,7 +109,7 @@ struct Sockets {
 }
 
 impl Sockets {
-    /// Takes what the event brings; what is gone comes back, to be unwatched, and then what is new.
+    /// Takes the sockets of the event; returns those that are gone, to be unwatched, and the new ones.
     fn update(&mut self, offered: &OpenSockets<'_>) -> (Vec<OwnedFd>, Vec<RawFd>) {
         let mut gone = Vec::new();
         let mut new = Vec::new();
@@ -141,7 +142,7 @@ impl Sockets {
     /// Sends one echo.
     ///
     /// # Errors
-    /// The kernel's, or there is no socket.
+    /// The kernel's error, or there is no socket.
     fn send(&self, to: IpAddr, packet: &[u8]) -> io::Result<()> {
         let (socket, address): (_, SocketAddr) = match to {
             IpAddr::V4(to) => (&self.ipv4, SocketAddrV4::new(to, 0).into()),
@@ -168,7 +169,7 @@ impl Sockets {
         }
     }
 
-    /// The next packet; the outer None where there is none, the inner where it is no answer.
+    /// Receives the next packet; the outer None if there is none, the inner if it answers no echo.
     fn receive(&self, fd: RawFd, buffer: &mut [u8]) -> Option<Option<Heard>> {
         let is = |socket: &&OwnedFd| socket.as_raw_fd() == fd;
         if let Some(socket) = self.ipv4.as_ref().filter(is) {
@@ -182,7 +183,7 @@ impl Sockets {
     }
 }
 
-/// Whether ours is still theirs: the same file, whatever its number.
+/// True if both descriptors lead to the same socket, whatever their numbers.
 fn same(ours: Option<&OwnedFd>, theirs: Option<BorrowedFd<'_>>) -> bool {
     let number = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).ok().map(|about| about.st_ino);
     match (ours, theirs) {
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
     use crate::wire::icmp::tests::packet;
 
-    /// An answer as a raw socket has it.
+    /// Answer as a raw socket receives it.
     fn answer(sequence: u16) -> Vec<u8> {
         let message = icmp::Echo {
             kind: icmp::V4_ECHO_REPLY,

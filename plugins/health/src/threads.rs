@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::config::CHECKS_MAX;
 
-/// One for each check, so that those that hang leave the others theirs, and some for checks that a reload
-/// removed while they hung. The rest of a worker's 512 processes is for programs.
+/// Maximum number of threads: one for each check, so that those that hang leave the others theirs, and some for checks
+/// that a reload removed while they hung. The rest of a worker's 512 processes is for programs.
 const THREADS_MAX: usize = CHECKS_MAX + 64;
-/// All of them together have to fit into the memory of a worker.
+/// Stack size in bytes: the stacks of all threads have to fit into the memory of a worker.
 const STACK: usize = 256 * 1024;
 
 #[derive(Debug)]
@@ -30,10 +30,10 @@ impl<T: Send + 'static> Threads<T> {
         }
     }
 
-    /// Starts the work of a run; `wake` follows when there is something to [`poll`](Self::poll).
+    /// Starts the work of a run; `wake` is called when there is something to [`poll`](Self::poll).
     ///
     /// # Errors
-    /// Why it does not start, in a sentence.
+    /// The reason why it does not start, as a sentence.
     pub fn start(
         &mut self,
         run: u64,
@@ -49,9 +49,9 @@ impl<T: Send + 'static> Threads<T> {
             .name("health-run".to_owned())
             .stack_size(STACK);
         let spawned = thread.spawn(move || {
-            // the next run waits for this one's end, and must hear of it in any case
+            // the next run waits for the end of this one, and must learn of it in any case
             let found = catch_unwind(AssertUnwindSafe(work)).ok();
-            // nobody listens any more where the plugin has ended
+            // nobody receives it if the plugin has ended
             if finder.send((run, found)).is_ok() {
                 wake();
             }
@@ -61,12 +61,12 @@ impl<T: Send + 'static> Threads<T> {
         Ok(())
     }
 
-    /// What a run found; None in place of it if its work panicked.
+    /// Result of a run; the inner None if its work panicked.
     pub fn poll(&mut self) -> Option<(u64, Option<T>)> {
         self.found.try_recv().ok()
     }
 
-    /// Waits for all threads, for `most` at most; one that hangs ends with the process.
+    /// Waits for all threads, at most for `most`; a thread that hangs ends with the process.
     pub fn join(&mut self, most: Duration) {
         let until = Instant::now() + most;
         while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
@@ -110,7 +110,7 @@ mod tests {
         let held = std::sync::Arc::new(std::sync::Mutex::new(held));
         for run in 0..THREADS_MAX as u64 {
             let held = held.clone();
-            // ends when `release` does
+            // ends when `release` is dropped
             let hang = move || drop(held.lock().map(|held| held.recv()));
             threads.start(run, hang, || {}).expect("a thread");
         }

@@ -1,4 +1,4 @@
-//! Real programs: what they say, how they end, and who may have written them.
+//! Real programs: their output, their end, and the owners of their files.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -9,11 +9,11 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use spared_health::engine::Finding;
 use spared_health::probe::child::{Program, Running};
 
-/// A directory below the build's, whose owners are asked up to the root.
+/// Directory below the build's: the owners of all directories above it are checked.
 struct Folder(PathBuf);
 
 impl Folder {
-    /// None where the tests do not run as root, or build where others may write.
+    /// Creates a directory; None if the tests do not run as root, or build where others may write.
     fn new(name: &str) -> Option<Self> {
         let path =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
@@ -52,7 +52,7 @@ fn start(argv: &[&str], graded: bool) -> Result<Running, String> {
     })
 }
 
-/// Waits for its end, listening as the plugin's loop does.
+/// Waits for the end of a program, and reads its output as the plugin's loop does.
 fn end(mut running: Running) -> Finding {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -175,7 +175,7 @@ fn a_program_that_is_killed_takes_its_children_along() {
     let finding = end(running);
     assert_eq!(finding, Finding::failed("was ended by signal 9"));
 
-    // one that ends by itself leaves nobody behind either
+    // a program that ends by itself leaves no process behind either
     fs::remove_file(&pids).expect("our own file");
     let text = format!(
         "sh -c 'echo $$ >> {0}; sleep 1000' &\nwhile ! [ -s {0} ]; do :; done",
@@ -208,7 +208,7 @@ fn a_killed_program_is_gone_with_its_group_but_for_the_dead_and_those_that_left_
     wait(&mut || left.exists());
     let daemon = fs::read_to_string(&left).expect("our own file");
     let daemon = Pid::from_raw(daemon.trim().parse().expect("a number")).expect("not 0");
-    // not by its session: where the one before is of another namespace, its number is 0
+    // not by its session: if the earlier one belongs to another namespace, its number is 0
     let name = format!("/proc/{}/comm", daemon.as_raw_nonzero());
     wait(&mut || fs::read_to_string(&name).is_ok_and(|it| it == "sleep\n"));
     assert!(!running.is_gone());

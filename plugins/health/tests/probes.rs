@@ -1,4 +1,4 @@
-//! What is read from a tree that looks like /proc and /sys, from real files, and from real sockets.
+//! Probes of a tree that looks like /proc and /sys, of real files, and of real sockets.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -147,7 +147,7 @@ fn a_sensor_that_gives_no_number_is_no_sound_one() {
 
 #[test]
 fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
-    // a file in its place, as root may read each folder
+    // a file in place of a folder, because root may read each folder
     let tree = Tree::new("unread");
     let smart = |path: PathBuf| Kind::Smart {
         path,
@@ -373,7 +373,7 @@ fn processes_are_found_by_name_and_by_file() {
     let mut child = std::process::Command::new("true").spawn().expect("true");
     let file = root.put("pid", &child.id().to_string());
     let deadline = Instant::now() + Duration::from_secs(20);
-    // ended, and nobody has collected it
+    // ended, but not collected
     while real(Process::PidFile(file.clone())).level != 0 {
         assert!(Instant::now() < deadline, "a dead process counts as alive");
     }
@@ -473,7 +473,7 @@ fn disks_have_space_or_not() {
     );
 }
 
-/// A shell with mounts of its own, which does as it is told, line by line.
+/// Shell with mounts of its own, which runs commands line by line.
 struct Shell {
     child: std::process::Child,
     said: BufReader<std::process::ChildStdout>,
@@ -491,7 +491,7 @@ impl Shell {
         Self { child, said }
     }
 
-    /// Whether the words succeeded.
+    /// Runs a command; true if it succeeded.
     fn run(&mut self, words: &str) -> bool {
         let input = self.child.stdin.as_mut().expect("a pipe");
         writeln!(input, "{words}; echo $?").expect("a living shell");
@@ -549,7 +549,7 @@ fn a_file_system_fills_up_and_becomes_read_only() {
     assert_eq!(writable(), failed("the file system is read-only"));
 }
 
-/// What comes of a connection, waiting for it as the plugin's loop does.
+/// Result of a connection, waiting for it as the plugin's loop does.
 fn connect(to: SocketAddr) -> Finding {
     match tcp::begin(to) {
         tcp::Begun::Known(finding) => finding,

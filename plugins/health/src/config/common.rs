@@ -1,4 +1,4 @@
-//! The keys that every kind has.
+//! Reads the keys that every kind has.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,13 +15,13 @@ const NAME_MAX: usize = 64;
 pub(super) struct Defaults {
     pub weight: u64,
     pub interval_ms: u64,
-    /// None: the kind waits for nobody, and has no key for it.
+    /// Default timeout; None: the kind waits for no answer, and has no key for it.
     pub timeout_ms: Option<u64>,
-    /// None: the kernel's word counts at once, and there are no keys for it.
+    /// Default rise and fall; None: the kernel's report counts at once, and the kind has no keys for them.
     pub rise_fall: Option<(u64, u64)>,
 }
 
-/// Reads the keys that every kind has, and joins them with what is the kind's own.
+/// Reads the keys that every kind has, and combines them with the kind's own.
 pub(super) fn check(
     section: &Section<'_>,
     name: Option<String>,
@@ -44,7 +44,7 @@ pub(super) fn check(
     Some((check, enabled))
 }
 
-/// The key `name`, which has to be there.
+/// Reads the key `name`, which is required.
 pub(super) fn required_name(section: &Section<'_>) -> Option<String> {
     section.required("name", section.text("name"))
 }
@@ -118,7 +118,7 @@ fn only(section: &Section<'_>) -> Option<Only> {
     only.map(|()| Only { group })
 }
 
-/// An absolute path.
+/// Reads an absolute path.
 pub(super) fn path<'k>(section: &Section<'_>, key: impl Into<Key<'k>> + Copy) -> Option<PathBuf> {
     let found = section.required(key, section.text(key))?;
     section

@@ -1,4 +1,4 @@
-//! The keys of each kind.
+//! Reads the keys of each kind.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{
     Resource, Route, Sensor,
 };
 
-/// Every table of the file.
+/// Tables of the file, each with its reader.
 pub(super) const READERS: &[(&str, Reader)] = &[
     ("interface", interface),
     ("ping", ping),
@@ -40,7 +40,7 @@ const fn polled(interval_ms: u64, timeout_ms: u64, rise: u64, fall: u64) -> Defa
     }
 }
 
-/// A load that moves to the other node with the role would move back with it.
+/// Defaults with weight 0, for loads that move to the other node with the role, and would move the role back.
 const fn shown(defaults: Defaults) -> Defaults {
     Defaults {
         weight: 0,
@@ -308,7 +308,7 @@ fn pressure(section: &Section<'_>) -> Option<(Check, bool)> {
         let max = max.unwrap_or(usual);
         Kind::Pressure(Pressure { resource, max })
     });
-    // the kernel's number is one of a whole minute
+    // the kernel's number is an average over a whole minute
     check(section, name, &shown(polled(10_000, 5000, 1, 1)), kind)
 }
 

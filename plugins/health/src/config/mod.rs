@@ -1,6 +1,6 @@
-//! The plugin's file as the engine uses it: one [`Check`] for each table, of any kind.
+//! The plugin's file in the form that the engine uses: one [`Check`] for each table, of any kind.
 //!
-//! [`read`] asks for every key; `README.md` is the manual of all of them.
+//! [`read`] asks for every key; *spared-health*(5) is the manual of the keys.
 
 mod common;
 mod kinds;
@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Every table of the file.
+/// Names of all tables of the file.
 #[cfg(test)]
 pub fn tables() -> Vec<&'static str> {
     let tables = kinds::READERS.iter();
@@ -26,7 +26,7 @@ pub use read::{Settings, read};
 /// A check: its object, schedule and weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// Unique in the file.
+    /// Name, unique in the file.
     pub name: String,
     pub weight: u32,
     pub timing: Timing,
@@ -34,21 +34,21 @@ pub struct Check {
     pub kind: Kind,
 }
 
-/// Schedule of runs, and rules when results count.
+/// Schedule of runs, and rules for when results count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     pub interval_ns: u64,
-    /// Never above the interval: a check runs once at a time.
+    /// Timeout, at most the interval: a check has one run at a time.
     pub timeout_ns: u64,
-    /// Better results in a row before they count.
+    /// Number of better results in a row before they count.
     pub rise: u32,
-    /// Worse results in a row before they count.
+    /// Number of worse results in a row before they count.
     pub fall: u32,
     pub up_delay_ns: u64,
     pub down_delay_ns: u64,
 }
 
-/// The check runs only while this node is active for a group, or for any.
+/// Condition that the check runs only while this node is active, for this group or for any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Only {
     pub group: Option<String>,
@@ -70,7 +70,7 @@ pub enum Kind {
     Process(Process),
     Script {
         argv: Vec<String>,
-        /// The state is the number in the first line of the output.
+        /// True if the state is the number in the first line of the output.
         output: bool,
     },
     File(File),
@@ -86,7 +86,7 @@ pub enum Kind {
         path: PathBuf,
         max_age_ns: Option<u64>,
     },
-    /// Percent of the connection table.
+    /// Used percentage of the connection table.
     Conntrack {
         max_used: u64,
     },
@@ -97,22 +97,22 @@ pub enum Kind {
 /// Treatment of the members of a bond or bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Members {
-    /// Each is a check of its own.
+    /// Each member is a check of its own.
     Each,
-    /// One check, which fails with the last of them.
+    /// All members are one check, which fails when the last one fails.
     All,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
     pub targets: Vec<IpAddr>,
-    /// Percent of `window` that may be lost; None: each round counts by itself.
+    /// Percentage of `window` that may be lost; None: each round counts alone.
     pub loss: Option<u8>,
-    /// Echoes per target that are looked back at.
+    /// Number of recent echoes per target that are evaluated.
     pub window: usize,
     pub need: Need,
     pub interface: Option<String>,
-    /// Bytes of payload.
+    /// Size of the payload in bytes.
     pub size: usize,
 }
 
@@ -137,7 +137,7 @@ pub struct File {
     pub max_age_ns: Option<u64>,
 }
 
-/// "10%", "500M", "2G".
+/// Amount, such as "10%", "500M", "2G".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
     Percent(u64),
@@ -169,19 +169,19 @@ impl FromStr for Amount {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sensor {
     pub measured: Measured,
-    /// Only chips of this name.
+    /// Name of the chips that count; None: all chips.
     pub chip: Option<String>,
-    /// Degrees Celsius.
+    /// Maximum in degrees Celsius.
     pub max: Option<u64>,
-    /// Revolutions per minute.
+    /// Minimum in revolutions per minute.
     pub min: Option<u64>,
 }
 
-/// Share of the last minute in which a process waited for it.
+/// Limit of the share of the last minute in which a process waited for a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pressure {
     pub resource: Resource,
-    /// Percent.
+    /// Limit in percent.
     pub max: u64,
 }
 
@@ -191,19 +191,19 @@ pub enum Resource {
     Memory,
 }
 
-/// The kernel has a way there.
+/// Condition that the kernel has a route to the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     pub to: IpAddr,
-    /// Only a route of this protocol counts.
+    /// Protocol of the routes that count; None: all routes.
     pub protocol: Option<Protocol>,
 }
 
-/// Origins of routes, by their numbers in rtnetlink(7).
+/// Origin of a route, by its number in rtnetlink(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol(pub u8);
 
-/// Learned and configured origins.
+/// Names and numbers of origins, learned and configured.
 const PROTOCOLS: [(&str, u8); 12] = [
     ("kernel", 2),
     ("boot", 3),

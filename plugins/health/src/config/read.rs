@@ -1,4 +1,4 @@
-//! Asks for every key of the file, with what is allowed.
+//! Reads every key of the file, with its allowed values.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,19 +7,19 @@ use spared_sdk::config::{Config, Section};
 
 use super::{Check, Kind, Process, kinds};
 
-/// More would report more than it checks.
+/// Maximum number of checks: with more, the plugin would spend its time on reports.
 pub(crate) const CHECKS_MAX: usize = 256;
 
-/// The whole file.
+/// Contents of the whole file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// This node, as scripts are told it.
+    /// Name of this node, for scripts.
     pub node: String,
     pub checks: Vec<Check>,
 }
 
 impl Settings {
-    /// The files that checks open or run: whoever confines the plugin has to let them through.
+    /// Files that checks open or run: the sandbox of the plugin has to permit them.
     pub fn files(&self) -> BTreeSet<&Path> {
         let mut files = BTreeSet::new();
         for check in &self.checks {
@@ -41,7 +41,7 @@ impl Settings {
     }
 }
 
-/// Reads the file; None where `config` has noted faults that leave nothing to return.
+/// Reads the file; None if `config` has noted faults that leave nothing to return.
 pub fn read(config: &Config) -> Option<Settings> {
     let mut checks = Vec::new();
     let mut names = BTreeSet::new();
@@ -71,5 +71,5 @@ pub fn read(config: &Config) -> Option<Settings> {
     complete.then_some(Settings { node, checks })
 }
 
-/// Reads one table: the check, and whether it is enabled.
+/// Function that reads one table: the check, and true if it is enabled.
 pub(super) type Reader = fn(&Section<'_>) -> Option<(Check, bool)>;

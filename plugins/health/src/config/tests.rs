@@ -2,7 +2,7 @@ use spared_sdk::config::Config;
 
 use super::*;
 
-/// What is wrong with `text`, as "key: why".
+/// Faults of `text`, as "key: why".
 fn faults(text: &str) -> Vec<String> {
     let config = Config::parse(text, "r1", &["r1".to_owned(), "r2".to_owned()]).expect("TOML");
     let _ = read(&config);

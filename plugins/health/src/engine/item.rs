@@ -1,4 +1,4 @@
-//! One check of the file: its schedule, its run, and the states that it reports.
+//! A check of the file: its schedule, its run, and the states that it reports.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use super::track::Track;
 use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 
-/// Interval of a check whose first results are bad.
+/// Interval in ns of a check whose first results are bad.
 const HURRY_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) check: Check,
-    /// By the reported name: the check's, or one for each member.
+    /// States by reported name: the check's, or one for each member.
     pub(super) tracks: BTreeMap<String, Track>,
-    /// Time of the next run; None while it is paused, and if the kernel reports changes.
+    /// Time of the next run; None while the check is paused, and if the kernel reports changes.
     pub(super) next_ns: Option<u64>,
     pub(super) run: Option<Run>,
     pub(super) awake: bool,
     /// Time when a result from the active time is too old.
     pub(super) forget_ns: Option<u64>,
-    /// Nobody has told the role of its group.
+    /// True if nobody has reported the role of its group.
     pub(super) is_stranger: bool,
-    /// Reason why nothing is known, as the host has it.
+    /// Reason why no result is known, as last reported to the daemon.
     unknown: Option<String>,
     round: Round,
 }
@@ -47,7 +47,7 @@ impl Item {
             tracks: BTreeMap::new(),
             next_ns: None,
             run: None,
-            // whether it rests is found out at once
+            // the first look at the roles may pause the check at once
             awake: true,
             forget_ns: None,
             is_stranger: false,
@@ -58,7 +58,7 @@ impl Item {
         item
     }
 
-    /// Takes what a reload changed, but for the kind.
+    /// Takes the changes of a reload, except of the kind.
     pub(super) fn take(&mut self, now_ns: u64, check: Check) {
         let next_ns = now_ns.saturating_add(check.timing.interval_ns);
         self.next_ns = self.next_ns.map(|old_ns| old_ns.min(next_ns));
@@ -73,7 +73,7 @@ impl Item {
         self.run.is_some_and(|run| run.id == id)
     }
 
-    /// The interfaces whose events matter, and whether sockets to ping are wanted.
+    /// Interfaces whose events matter, each with true if sockets to ping are needed.
     pub(super) fn interfaces(&self) -> Vec<(String, bool)> {
         match &self.check.kind {
             Kind::Interface { interface, .. } => {
@@ -92,7 +92,7 @@ impl Item {
         }
     }
 
-    /// "eth1" of the reported name "bond0.eth1".
+    /// Name of the member in a reported name: "eth1" in "bond0.eth1".
     fn member<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(self.check.name.as_str())?
             .strip_prefix('.')
@@ -140,7 +140,7 @@ impl Item {
         self.forget_ns = (!self.tracks.is_empty()).then(|| now_ns.saturating_add(KEPT_NS));
     }
 
-    /// Whether a run is due, which is then planned again.
+    /// True if a run is due; plans the next one.
     pub(super) fn poll_due(&mut self, now_ns: u64) -> bool {
         if self.run.is_some() || self.next_ns.is_none_or(|next_ns| next_ns > now_ns) {
             return false;
@@ -176,7 +176,7 @@ impl Item {
         })
     }
 
-    /// A run that took too long, and what that means.
+    /// Ends a run that took too long, with the finding that follows from it.
     pub(super) fn poll_late(&mut self, now_ns: u64) -> Option<(u64, Finding)> {
         let run = self.run.filter(|run| now_ns >= run.until_ns)?;
         let timeout = std::time::Duration::from_nanos(self.check.timing.timeout_ns);
@@ -190,7 +190,7 @@ impl Item {
         Some((run.id, finding))
     }
 
-    /// The answer to one echo; the last of them ends the round.
+    /// Handles the answer to one echo; the last one ends the round.
     pub(super) fn round_answered(&mut self, target: usize, answer: Answer) -> Option<Finding> {
         let Kind::Ping(ping) = &self.check.kind else {
             return None;
@@ -200,7 +200,7 @@ impl Item {
             .then(|| self.round.end(ping, ""))
     }
 
-    /// Takes a result; the names that are reported no more come back.
+    /// Takes a result; returns the names that are no longer reported.
     pub(super) fn hear(&mut self, now_ns: u64, findings: Vec<Finding>) -> Vec<String> {
         if findings.is_empty() {
             return self.forget();
@@ -229,7 +229,8 @@ impl Item {
         gone
     }
 
-    /// A broken node must not pass for a sound one until a slow check has failed often enough.
+    /// Runs a check again soon if its first results are bad, so that a broken node does not count as healthy until a
+    /// slow check has failed often enough.
     fn hurry(&mut self, now_ns: u64) {
         let mut tracks = self.tracks.values();
         if tracks.any(|track| track.is_undecided(&self.check.timing)) {
@@ -238,7 +239,7 @@ impl Item {
         }
     }
 
-    /// If the interface is gone, so is each member; a removed member has failed, too.
+    /// Findings for each member. If the interface is gone, so is each member; a removed member has failed, too.
     fn each(&self, interface: &str, mut findings: Vec<Finding>) -> Vec<Finding> {
         let known: Vec<String> = self
             .tracks
@@ -273,7 +274,7 @@ impl Item {
         findings
     }
 
-    /// The whole was reported while there were no members; now they are.
+    /// Drops the state of the whole interface, which was reported while it had no members.
     fn outgrown(&mut self, findings: &[Finding]) -> Vec<String> {
         let whole = findings.iter().any(|finding| finding.part.is_none());
         let track = if whole {
@@ -285,7 +286,7 @@ impl Item {
         told.then(|| self.check.name.clone()).into_iter().collect()
     }
 
-    /// Drops all states; the names that the host knows come back.
+    /// Drops all states; returns the names that the daemon knows.
     pub(super) fn forget(&mut self) -> Vec<String> {
         let tracks = std::mem::take(&mut self.tracks).into_iter();
         let unknown = self.unknown.take().map(|_| self.check.name.clone());
@@ -315,7 +316,7 @@ impl Item {
         reports
     }
 
-    /// While it runs and no result counts yet, it is told as not known, and so is one that never runs.
+    /// Reports that the check is not known, while no result counts yet or if it never runs.
     fn poll_unknown(&mut self) -> Option<Action> {
         let why = self.unknown_why();
         if why == self.unknown {
@@ -326,7 +327,7 @@ impl Item {
         let weight = self.check.weight;
         match why {
             Some(why) => Some(Action::Unknown { name, weight, why }),
-            // a result of that name has taken its place
+            // a result with that name has replaced it
             None if self.tracks.get(&name).is_some_and(Track::is_told) => None,
             None => Some(Action::Forget { name }),
         }
@@ -340,7 +341,7 @@ impl Item {
         self.stranger().or_else(awake)
     }
 
-    /// Reason why it never runs.
+    /// Reason why the check never runs.
     pub(super) fn stranger(&self) -> Option<String> {
         let group = self.check.group().filter(|_| self.is_stranger)?;
         Some(format!("the role of group {group:?} is not known"))
@@ -359,7 +360,7 @@ impl Item {
     }
 }
 
-/// All members as one check, which fails with the last of them.
+/// Combines all members to one finding, which fails when the last one fails.
 fn together(findings: &[Finding]) -> Finding {
     if let Some(whole) = findings.iter().find(|finding| finding.part.is_none()) {
         return whole.clone();

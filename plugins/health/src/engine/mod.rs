@@ -1,10 +1,10 @@
-//! Schedule of the checks, evaluation of results, and reports to the host; sans I/O.
+//! Schedules the checks, evaluates their results, and reports them to the daemon; sans I/O.
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_interface`](Engine::handle_interface), [`handle_result`](Engine::handle_result),
 //! [`handle_heard`](Engine::handle_heard), [`handle_unsent`](Engine::handle_unsent) and
-//! [`handle_timeout`](Engine::handle_timeout), at the time that
-//! [`next_timeout`](Engine::next_timeout) says; drained by [`poll_action`](Engine::poll_action).
+//! [`handle_timeout`](Engine::handle_timeout), at the time of [`next_timeout`](Engine::next_timeout); drained by
+//! [`poll_action`](Engine::poll_action).
 
 mod item;
 mod ping;
@@ -27,31 +27,31 @@ use item::Item;
 use ping::Echoes;
 use turns::Turns;
 
-/// The name under which sockets come that are bound to no interface.
+/// Name under which sockets that are bound to no interface are reported.
 pub const ANY_INTERFACE: &str = "@any";
-/// A node that gave up the role keeps what it knew of the line for that long.
+/// Time in ns for which a node that has become backup keeps its results of checks on the active node.
 const KEPT_NS: u64 = 300_000_000_000;
-/// Checks that are due at once do not all start at once.
+/// Interval in ns between the starts of checks that are due at the same time.
 const STAGGER_NS: u64 = 20_000_000;
 
-/// Actions for the driver.
+/// Action for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send an echo from the socket of `via`, or tell with `handle_unsent` why not, with
-    /// `handle_no_socket` if none ever came.
+    /// Sends an echo from the socket of `via`. If it cannot be sent, the driver calls `handle_unsent`, or
+    /// `handle_no_socket` if there never was a socket.
     Ping {
         via: String,
         to: IpAddr,
         sequence: u16,
         packet: Vec<u8>,
     },
-    /// Begin a run. Its result goes to `handle_result` when it has ended, also after a `Cancel`; of a
-    /// connection only before.
+    /// Begins a run. Its result goes to `handle_result` when it has ended, also after a `Cancel`; for a connection only
+    /// before.
     Start {
         run: u64,
         job: Job,
     },
-    /// A run is of no use any more.
+    /// Cancels a run whose result is not needed any more.
     Cancel {
         run: u64,
     },
@@ -68,7 +68,7 @@ pub enum Action {
         state: u8,
         why: String,
     },
-    /// No result counts yet.
+    /// Reports that no result counts yet.
     Unknown {
         name: String,
         weight: u32,
@@ -79,7 +79,7 @@ pub enum Action {
     },
 }
 
-/// The work of a run.
+/// Work of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Job {
     Connect(SocketAddr),
@@ -87,19 +87,19 @@ pub enum Job {
         check: String,
         argv: Vec<String>,
         output: bool,
-        /// A program of the system, found by PATH, whose owner is nobody's question.
+        /// True for a program of the system, which is found by PATH and whose owner is not checked.
         system: bool,
     },
-    /// Files, which may be on a disk that does not answer.
+    /// Reads files, which may be on a disk that does not answer.
     Read(Kind),
 }
 
-/// A result of a run. A run may have no result, or several parts.
+/// Result of a run. A run may have no result, or several with a part each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Part of the check: a member.
     pub part: Option<String>,
-    /// 0, failed, to 100, good.
+    /// Level from 0 (failed) to 100 (good).
     pub level: u8,
     pub why: String,
 }
@@ -122,7 +122,7 @@ impl Finding {
     }
 }
 
-/// State of an interface, from the host.
+/// State of an interface, from the daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     pub present: bool,
@@ -141,16 +141,16 @@ impl Link {
     }
 }
 
-/// The plugin's logic.
+/// State and rules of all checks.
 #[derive(Debug)]
 pub struct Engine {
     items: Vec<Item>,
-    /// Whether this node is active, by group.
+    /// Groups, with true if this node is active in the group.
     roles: BTreeMap<String, bool>,
     /// Time after which a group without a known role counts as a wrong name.
     strangers_ns: Option<u64>,
     links: BTreeMap<String, Link>,
-    /// Whether sockets to ping were asked for, by interface.
+    /// Interfaces, with true if sockets to ping were requested.
     followed: BTreeMap<String, bool>,
     echoes: Echoes,
     turns: Turns,
@@ -159,7 +159,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `secret` makes the tokens of echoes, so that nobody off the path can answer for a target.
+    /// Creates an engine. `secret` makes the tokens of echoes, so that only nodes on the path can answer for a target.
     pub fn new(secret: &RandomState) -> Self {
         Self {
             items: Vec::new(),
@@ -174,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// Takes a configuration; what did not change goes on with what it knows.
+    /// Takes a configuration; unchanged checks keep their results.
     pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
         let mut old = std::mem::take(&mut self.items);
         let mut due_ns = now_ns;
@@ -204,7 +204,7 @@ impl Engine {
         self.report(now_ns);
     }
 
-    /// The whole truth of an interface.
+    /// Handles the complete state of an interface.
     pub fn handle_interface(&mut self, now_ns: u64, name: &str, link: Link) {
         self.links.insert(name.to_owned(), link);
         for item in &mut self.items {
@@ -213,7 +213,7 @@ impl Engine {
         self.report(now_ns);
     }
 
-    /// A job has ended. Findings for a run that is over are nobody's any more.
+    /// Handles the end of a job. Findings for a run that is over are dropped.
     pub fn handle_result(&mut self, now_ns: u64, run: u64, findings: Vec<Finding>) {
         if let Some((run, job)) = self.turns.end(run) {
             self.actions.push_back(Action::Start { run, job });
@@ -233,7 +233,7 @@ impl Engine {
         self.report(now_ns);
     }
 
-    /// An answer to an echo, or what looks like one.
+    /// Handles a packet that may answer an echo.
     pub fn handle_heard(&mut self, now_ns: u64, heard: &Heard) {
         let Some((sequence, answer)) = self.echoes.answer(now_ns, heard) else {
             return;
@@ -241,12 +241,13 @@ impl Engine {
         self.answered(now_ns, sequence, answer);
     }
 
-    /// An echo did not go out.
+    /// Handles an echo that could not be sent.
     pub fn handle_unsent(&mut self, now_ns: u64, sequence: u16, why: &str) {
         self.answered(now_ns, sequence, ping::Answer::Lost(why.to_owned()));
     }
 
-    /// The host has given no socket for `via`: nothing is known of the targets, and it is asked again.
+    /// Handles that the daemon has given no socket for `via`: the targets are not known, and the socket is requested
+    /// again.
     pub fn handle_no_socket(&mut self, sequence: u16, via: &str) {
         let Some(sent) = self.echoes.take(sequence) else {
             return;
@@ -279,7 +280,7 @@ impl Engine {
     /// Runs a check now.
     ///
     /// # Errors
-    /// Why it does not.
+    /// The reason why it does not run.
     pub fn probe(&mut self, now_ns: u64, name: &str) -> Result<(), String> {
         let item = self.items.iter_mut().find(|item| item.check.name == name);
         let item = item.ok_or_else(|| format!("there is no check {name}"))?;
@@ -364,7 +365,7 @@ impl Engine {
         }
     }
 
-    /// Tells which interfaces matter now.
+    /// Requests events of the interfaces that matter now.
     fn follow(&mut self) {
         let mut wanted = BTreeMap::new();
         for item in &self.items {
@@ -407,7 +408,7 @@ impl spared_sdk::Engine for Engine {
         self.report(now_ns);
     }
 
-    /// Starts what is due, ends what takes too long, forgets what is too old.
+    /// Starts due runs, ends late ones, and forgets results that are too old.
     fn handle_timeout(&mut self, now_ns: u64) {
         self.find_strangers(now_ns);
         for at in 0..self.items.len() {

@@ -1,4 +1,4 @@
-//! Rounds of echoes: what was sent, what came back, and what is lost over a window.
+//! Rounds of echoes: echoes sent, answers, and the loss over a window.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -8,17 +8,17 @@ use super::{ANY_INTERFACE, Action, Finding};
 use crate::config::{Need, Ping};
 use crate::wire::icmp::{Echo, Heard, request};
 
-/// More than 256 checks of 16 targets have on their way.
+/// Maximum number of pending echoes: more than 256 checks of 16 targets have.
 const SENT_MAX: usize = 8192;
-/// Targets that a reason names; more are counted.
+/// Maximum number of targets that a reason names; further ones are counted.
 const NAMED_MAX: usize = 3;
 
-/// Echoes on their way, of all checks.
+/// Pending echoes of all checks.
 #[derive(Debug)]
 pub(super) struct Echoes {
     secret: RandomState,
-    /// Of the next echoes: another one after echoes without an answer, as connection tracking would treat
-    /// further ones by the rules that were there when it saw the first.
+    /// Identifier of the next echoes. It changes after echoes without an answer, because connection tracking would
+    /// treat further ones by the rules in force when it saw the first.
     identifier: u16,
     count: u64,
     sent: BTreeMap<u16, Sent>,
@@ -52,7 +52,7 @@ impl Echoes {
         }
     }
 
-    /// One echo for each target.
+    /// Sends one echo to each target.
     pub(super) fn send(&mut self, now_ns: u64, run: u64, ping: &Ping) -> Vec<Action> {
         let mut actions = Vec::with_capacity(ping.targets.len());
         for (target, to) in ping.targets.iter().enumerate() {
@@ -82,7 +82,7 @@ impl Echoes {
         actions
     }
 
-    /// Far fewer are on their way than there are numbers.
+    /// Returns an unused sequence number: far fewer echoes are pending than there are numbers.
     fn unused_sequence(&mut self) -> u16 {
         loop {
             self.count += 1;
@@ -124,7 +124,7 @@ impl Echoes {
         self.sent.remove(&sequence)
     }
 
-    /// Answers from now on are too late.
+    /// Drops the pending echoes of a run: later answers are too late.
     pub(super) fn drop_run(&mut self, run: u64) {
         let before = self.sent.len();
         self.sent.retain(|_, sent| sent.run != run);
@@ -134,11 +134,11 @@ impl Echoes {
     }
 }
 
-/// One check's round, and the rounds before it.
+/// Round of one check, and the rounds before it.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     answers: Vec<Option<Answer>>,
-    /// Per target, whether each of the last echoes came back.
+    /// For each target, recent echoes with true for each that was answered.
     windows: Vec<VecDeque<bool>>,
 }
 
@@ -148,7 +148,7 @@ impl Round {
         self.windows.resize_with(ping.targets.len(), VecDeque::new);
     }
 
-    /// Whether that was the last one.
+    /// Notes an answer; true if it was the last one.
     pub(super) fn answered(&mut self, target: usize, answer: Answer) -> bool {
         if let Some(place) = self.answers.get_mut(target) {
             place.get_or_insert(answer);
@@ -156,7 +156,7 @@ impl Round {
         self.answers.iter().all(Option::is_some)
     }
 
-    /// Ends the round; `late` is said of targets that did not answer.
+    /// Ends the round; `late` is the reason for targets that did not answer.
     pub(super) fn end(&mut self, ping: &Ping, late: &str) -> Finding {
         let mut good = Vec::new();
         let mut bad = Vec::new();
@@ -190,7 +190,7 @@ impl Round {
     }
 }
 
-/// "9.9.9.9 3.1 ms", "9.9.9.9 no answer within 1s, 30 % lost".
+/// Text such as "9.9.9.9 3.1 ms", or "9.9.9.9 no answer within 1s, 30 % lost".
 fn words(target: IpAddr, answer: &Answer, lost_percent: Option<usize>) -> String {
     let mut words = match answer {
         Answer::Back { round_trip_ns } => format!("{target} {}", milliseconds(*round_trip_ns)),
@@ -202,7 +202,7 @@ fn words(target: IpAddr, answer: &Answer, lost_percent: Option<usize>) -> String
     words
 }
 
-/// On failure the targets that failed; otherwise those that answered, and those that did not.
+/// Reason of a finding: on failure the targets that failed, otherwise those that answered, and those that did not.
 fn reason(level: u8, good: &[String], bad: &[String]) -> String {
     let told: Vec<&String> = if level == 0 {
         bad.iter().collect()
@@ -217,7 +217,7 @@ fn reason(level: u8, good: &[String], bad: &[String]) -> String {
     named.join("; ")
 }
 
-/// Two digits that matter: "0.31 ms", "3.1 ms", "31 ms".
+/// Time with two significant digits: "0.31 ms", "3.1 ms", "31 ms".
 fn milliseconds(ns: u64) -> String {
     let us = ns / 1000;
     match us {

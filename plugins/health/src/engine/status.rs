@@ -1,4 +1,4 @@
-//! The rows of `sparectl health`.
+//! Rows of `sparectl health`.
 
 use spared_sdk::Value;
 
@@ -7,7 +7,7 @@ use super::item::Item;
 use super::track::Track;
 
 impl Engine {
-    /// Every check, in the order of the file's kinds.
+    /// Rows of every check, in the order of the file's kinds.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for item in &self.items {

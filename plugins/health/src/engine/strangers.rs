@@ -1,21 +1,21 @@
-//! Checks of groups whose role nobody tells: a wrong name in the file, most likely. They never run, and
-//! say so.
+//! Checks of groups whose role nobody reports, most likely because of a wrong name in the file. They never run, and are
+//! reported.
 
 use super::{Action, Engine};
 use crate::config::Check;
 
-/// Longer than the host needs to tell the roles of all groups, after a start.
+/// Time in ns that the daemon needs at most to report the roles of all groups after a start.
 const TOLD_NS: u64 = 15_000_000_000;
 
 impl Check {
-    /// The group whose role decides whether it runs.
+    /// Group whose role decides if the check runs.
     pub(super) fn group(&self) -> Option<&str> {
         self.only.as_ref()?.group.as_deref()
     }
 }
 
 impl Engine {
-    /// Looks for checks of groups that nobody knows, when all roles must have been told.
+    /// Plans the search for checks of unknown groups, for the time when all roles must have been reported.
     pub(super) fn expect_strangers(&mut self, now_ns: u64) {
         let roles = &self.roles;
         for item in &mut self.items {
@@ -38,7 +38,7 @@ impl Engine {
         for item in &mut items {
             if self.is_untold(&item.check) && !item.is_stranger {
                 item.is_stranger = true;
-                // what is known is of another group
+                // the known results belong to another group
                 let names = item.forget().into_iter();
                 self.actions
                     .extend(names.map(|name| Action::Forget { name }));

@@ -1,14 +1,14 @@
-//! One reported state: when results count, and when the host hears of it.
+//! A reported state: when results count, and when the daemon is told.
 
 use crate::config::Timing;
 
-/// A round trip differs each time; nobody needs to be told more often than that.
+/// Minimum time in ns between reports that change only the reason: a round trip differs each time.
 pub(super) const WORDS_EVERY_NS: u64 = 10_000_000_000;
 
-/// The life of one reported state.
+/// A reported state, with the results that lead to it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Track {
-    /// None until there are enough results.
+    /// State that counts; None until there are enough results.
     state: Option<u8>,
     why: String,
     candidate: Option<Candidate>,
@@ -22,7 +22,7 @@ pub(super) struct Track {
 #[derive(Clone, Debug)]
 struct Candidate {
     better: bool,
-    /// The state that all of them reach: the worst of better ones, the best of worse ones.
+    /// State that all of them reach: the worst of better ones, the best of worse ones.
     level: u8,
     count: u32,
     since_ns: u64,
@@ -46,13 +46,13 @@ impl Track {
         &self.why
     }
 
-    /// Results that do not count yet: their number and reason.
+    /// Results that do not count yet: their number, direction and reason.
     pub(super) fn pending(&self) -> Option<(u32, bool, &str)> {
         let candidate = self.candidate.as_ref()?;
         Some((candidate.count, candidate.better, &candidate.why))
     }
 
-    /// Whether nothing is known yet but bad news that wait for confirmation.
+    /// True if the only known results are bad ones that wait for confirmation.
     pub(super) fn is_undecided(&self, timing: &Timing) -> bool {
         let waits = |candidate: &Candidate| candidate.count < timing.fall;
         self.state.is_none() && self.candidate.as_ref().is_some_and(waits)
@@ -62,7 +62,7 @@ impl Track {
         self.told.is_some()
     }
 
-    /// A result: `level` from 0, failed, to 100, good.
+    /// Takes a result: `level` from 0 (failed) to 100 (good).
     pub(super) fn hear(&mut self, now_ns: u64, timing: &Timing, level: u8, why: &str) {
         self.runs += 1;
         if level == 0 {
@@ -75,7 +75,7 @@ impl Track {
                 return;
             }
             Some(state) => level > state,
-            // nothing was said of this node yet, so good news needs no confirmation
+            // no state was reported yet, so a good result needs no confirmation
             None if level > 0 => {
                 self.candidate = None;
                 return self.enter(now_ns, level, why.to_owned());
@@ -105,7 +105,7 @@ impl Track {
         self.tick(now_ns, timing);
     }
 
-    /// Lets a candidate in that has been there often and long enough.
+    /// Makes a candidate the state if it has been seen often and long enough.
     pub(super) fn tick(&mut self, now_ns: u64, timing: &Timing) {
         let first = self.state.is_none();
         let due = |candidate: &mut Candidate| {
@@ -117,7 +117,7 @@ impl Track {
         }
     }
 
-    /// Only results from now on say whether the state still holds.
+    /// Drops the candidate: only results from now on say if the state still holds.
     pub(super) fn doubt(&mut self) {
         self.candidate = None;
     }
@@ -128,7 +128,7 @@ impl Track {
         self.changed_ns = now_ns;
     }
 
-    /// State and reason to report to the host now.
+    /// State and reason to report to the daemon now.
     pub(super) fn poll_report(&mut self, now_ns: u64, weight: u32) -> Option<(u8, String)> {
         let state = self.state?;
         if self.report_due_ns(weight)? > now_ns {
@@ -162,8 +162,8 @@ impl Track {
 }
 
 impl Candidate {
-    /// Time when it counts; None while more results are needed. The first state need not last,
-    /// because there is no earlier one to keep.
+    /// Time when the candidate counts; None while more results are needed. The first state need not last, because there
+    /// is no earlier one to keep.
     fn due_ns(&self, timing: &Timing, first: bool) -> Option<u64> {
         let (count, delay_ns) = if self.better {
             (timing.rise, timing.up_delay_ns)

@@ -1,9 +1,9 @@
-//! Turns of jobs: at most one is under way for each object.
+//! Turns of jobs: at most one job is in progress for each object.
 //!
-//! A thread or program that hangs in the kernel outlives its run. If each later run added another one, no
-//! processes would soon be left for the checks of other objects. So a run whose object is taken waits; its
-//! time-out counts meanwhile. When the job before it ends, its own begins: what the earlier one found may be
-//! as old as its start, and a good result of that time would hide that the object fails now.
+//! A thread or program that hangs in the kernel outlives its run. If each later run added another one, no processes
+//! would soon be left for the checks of other objects. So a run whose object is in use waits, and its timeout counts
+//! meanwhile. It begins when the job before it ends. The earlier job's result is not used: it may be as old as that
+//! job's start, and a good result from then would hide that the object fails now.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::config::{Amount, Kind};
 
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// The object of each job that has not ended, by run. Runs that are over are among them.
+    /// Object of each job that has not ended, by run; also for runs that are over.
     under_way: BTreeMap<u64, Job>,
-    /// Jobs whose object is taken, the oldest first; one of a check at most.
+    /// Jobs whose object is in use, the oldest first; at most one of each check.
     waiting: Vec<(u64, Job)>,
 }
 
 impl Turns {
-    /// The job, if it may begin now; otherwise it waits.
+    /// Returns the job if it may begin now; otherwise the job waits.
     pub(super) fn begin(&mut self, run: u64, job: Job) -> Option<Job> {
         let Some(object) = object(&job) else {
             return Some(job);
@@ -32,7 +32,7 @@ impl Turns {
         Some(job)
     }
 
-    /// A job has ended: the one that begins in its place.
+    /// Notes the end of a job; returns the job that begins in its place.
     pub(super) fn end(&mut self, run: u64) -> Option<(u64, Job)> {
         let free = self.under_way.remove(&run)?;
         let mut waiting = self.waiting.iter();
@@ -42,7 +42,7 @@ impl Turns {
         Some((next, job))
     }
 
-    /// Nobody wants the run's result any more; whether its job had not begun.
+    /// Gives up a run; true if its job had not begun.
     pub(super) fn give_up(&mut self, run: u64) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|(waiting, _)| *waiting != run);
@@ -50,13 +50,13 @@ impl Turns {
     }
 }
 
-/// What a job may hang on: the job without what is demanded, so that a check whose demands a reload has
-/// changed finds the job that hangs. None for a connection, which ends with its run.
+/// Object on which a job may hang: the job without its limits, so that a check whose limits a reload has changed finds
+/// the job that hangs. None for a connection, which ends with its run.
 fn object(job: &Job) -> Option<Job> {
     let mut object = job.clone();
     match &mut object {
         Job::Connect(_) => return None,
-        // the name stays: a program may do something else for another check
+        // the name stays: a program may act differently for another check
         Job::Spawn { output, .. } => *output = false,
         Job::Read(kind) => drop_demands(kind),
     }

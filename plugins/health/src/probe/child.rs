@@ -1,4 +1,4 @@
-//! A script or another program, and what its end says of the check.
+//! Runs a script or another program, and derives the finding from its end.
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use spared_sdk::child::{self, Child, Ended, trusted};
 use super::{Root, process};
 use crate::engine::Finding;
 
-/// A running program.
+/// Running program.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    /// The state is the number in the first line.
+    /// True if the state is the number in the first line of the output.
     graded: bool,
     has_ended: bool,
 }
@@ -23,9 +23,9 @@ pub struct Running {
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'p> {
     pub argv: &'p [String],
-    /// The state is the number in the first line of the output.
+    /// True if the state is the number in the first line of the output.
     pub graded: bool,
-    /// A program of the system, which is found by PATH.
+    /// True for a program of the system, which is found by PATH.
     pub system: bool,
     pub node: &'p str,
     pub check: &'p str,
@@ -33,7 +33,7 @@ pub struct Program<'p> {
 
 impl Running {
     /// # Errors
-    /// Why the program does not run, in a sentence.
+    /// The reason why the program does not run, as a sentence.
     pub fn start(program: &Program<'_>) -> Result<Self, String> {
         let name = program.argv.first().ok_or("names no program")?;
         let executable: Option<PathBuf> = if program.system {
@@ -58,35 +58,35 @@ impl Running {
         })
     }
 
-    /// Readable once the program has ended.
+    /// Descriptor that is readable once the program has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.child.pidfd()
     }
 
-    /// Readable while it has something to say.
+    /// Descriptor that is readable while there is output.
     pub fn output(&self) -> BorrowedFd<'_> {
         self.child.output()
     }
 
-    /// Reads what is there; false once there will be nothing more.
+    /// Reads the available output; false at its end.
     pub fn listen(&mut self) -> bool {
         self.child.listen()
     }
 
-    /// Kills the program and all that it started in its group.
+    /// Kills the program and its process group.
     pub fn kill(&self) {
         self.child.kill();
     }
 
-    /// Its result, once it has ended; its process group ends with it.
+    /// Result of the program, once it has ended; its process group ends with it.
     pub fn end(&mut self) -> Option<Finding> {
         let ended = self.child.end()?;
         self.has_ended = true;
         Some(judge(&ended, self.graded))
     }
 
-    /// Whether a killed program is gone with its process group: when it has ended itself, a process that it
-    /// started may still hang in the kernel.
+    /// True if a killed program is gone with its process group: after its end, a process that it started may still hang
+    /// in the kernel.
     pub fn is_gone(&mut self) -> bool {
         let has_ended = self.has_ended || self.end().is_some();
         has_ended && !self.is_group_alive()
@@ -96,7 +96,7 @@ impl Running {
         let group = self.child.pid();
         let pid = i32::try_from(group).ok().and_then(Pid::from_raw);
         let is_empty = pid.is_none_or(|pid| test_kill_process_group(pid) == Err(Errno::SRCH));
-        // an init that collects nobody, as in containers, leaves dead ones in the group
+        // an init that does not collect processes, as in containers, leaves dead ones in the group
         !is_empty && process::is_group_alive(&Root::new("/"), group)
     }
 }
@@ -113,7 +113,7 @@ fn judge(ended: &Ended, is_graded: bool) -> Finding {
     }
 }
 
-/// "75", or "75 two of eight lines are down".
+/// Finding for a line such as "75", or "75 two of eight lines are down".
 fn graded(line: &str) -> Finding {
     let (number, words) = line.split_once(' ').unwrap_or((line, ""));
     match number.parse::<u8>() {

@@ -1,4 +1,4 @@
-//! Whether a file is there, how old it is, what it holds.
+//! Checks that a file exists, its age, and its content.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use super::bounded;
 use crate::config::File;
 use crate::engine::Finding;
 
-/// No more of a file is looked at.
+/// Maximum number of bytes of a file that are examined.
 const CONTENT_MAX: u64 = 1 << 20;
 
 pub(super) fn read(file: &File) -> Finding {
@@ -61,7 +61,7 @@ fn content(file: &File, text: &str) -> Finding {
     }
 }
 
-/// Reason why it is too old, if it is; a time in the future is not old.
+/// Reason why the file is too old, if it is; a time in the future is not old.
 fn too_old(about: &fs::Metadata, max_ns: u64) -> Option<String> {
     let age = SystemTime::now()
         .duration_since(about.modified().ok()?)

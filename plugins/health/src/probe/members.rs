@@ -1,9 +1,9 @@
-//! The members of a bond, a team or a bridge, as /sys/class/net has them.
+//! Members of a bond, a team or a bridge, read from /sys/class/net.
 
 use super::{Root, line, names};
 use crate::engine::Finding;
 
-/// One finding for each member, or one for the whole where it is gone or has none.
+/// One finding for each member, or one for the whole if it is gone or has none.
 pub(super) fn read(root: &Root, interface: &str) -> Vec<Finding> {
     let directory = root.join(&format!("/sys/class/net/{interface}"));
     if !directory.exists() {
@@ -28,7 +28,7 @@ pub(super) fn read(root: &Root, interface: &str) -> Vec<Finding> {
 
 fn state(root: &Root, member: &str) -> Finding {
     let directory = root.join(&format!("/sys/class/net/{member}"));
-    // an interface that is down has a file that cannot be read
+    // the file `carrier` of an interface that is down cannot be read
     let finding = match line(&directory.join("carrier")).as_deref() {
         Some("1") => Finding::good("up"),
         Some(_) => Finding::failed("has no carrier"),

@@ -1,6 +1,6 @@
 //! Probes of the machine: children, connections, and files.
 //!
-//! [`read`] may block, on a disk or a file server that does not answer: it has a thread of its own.
+//! [`read`] may block on a disk or a file server that does not answer, so it runs on a thread of its own.
 
 pub mod child;
 mod content;
@@ -36,7 +36,7 @@ impl Root {
     }
 }
 
-/// Looks at what `kind` names; nothing where there is nothing to judge.
+/// Examines the object of `kind`; no finding if there is nothing to judge.
 pub fn read(root: &Root, kind: &Kind) -> Vec<Finding> {
     match kind {
         Kind::Interface { interface, .. } => members::read(root, interface),
@@ -53,13 +53,13 @@ pub fn read(root: &Root, kind: &Kind) -> Vec<Finding> {
     }
 }
 
-/// What a probe found, or the sentence of one that could not look; nothing where there is nothing to judge.
+/// Findings of a probe, or a failure with the reason why it could not look; none if there is nothing to judge.
 fn found(judged: Result<Option<Finding>, String>) -> Vec<Finding> {
     let finding = judged.unwrap_or_else(|why| Some(Finding::failed(why)));
     finding.into_iter().collect()
 }
 
-/// A file of the kernel's in one line; None where it is not there, or does not answer.
+/// Line of a file of the kernel; None if the file does not exist, or cannot be read.
 fn line(path: &Path) -> Option<String> {
     let text = bounded(path, 4096).ok()?;
     Some(String::from_utf8_lossy(&text).trim().to_owned())
@@ -69,16 +69,16 @@ fn number(path: &Path) -> Option<i64> {
     line(path)?.parse().ok()
 }
 
-/// The number in a file of the kernel's; None where it is not there.
+/// Number in a file of the kernel; None if the file does not exist.
 ///
 /// # Errors
-/// A sentence: it does not answer.
+/// A sentence: the file cannot be read.
 fn number_there(path: &Path) -> Result<Option<i64>, String> {
     let number = line_there(path)?.map(|line| line.parse());
     number.transpose().map_err(|_| "gives no number".to_owned())
 }
 
-/// The same of a line; a kernel that has switched off what it says has none, either.
+/// Line of a file of the kernel; None if the file does not exist, or if the kernel has switched off the feature.
 fn line_there(path: &Path) -> Result<Option<String>, String> {
     match bounded(path, 4096) {
         Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim().to_owned())),
@@ -92,17 +92,17 @@ fn is_nothing(error: &std::io::Error) -> bool {
     is_off || error.kind() == ErrorKind::NotFound
 }
 
-/// At most `most` bytes of a file.
+/// Reads at most `most` bytes of a file.
 fn bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The names in a directory, sorted; none where it is not there.
+/// Names in a directory, sorted; none if the directory does not exist.
 ///
 /// # Errors
-/// A sentence: it cannot be read, so that nobody knows what is in it.
+/// A sentence: the directory cannot be read, so its content is not known.
 fn names(directory: &Path) -> Result<Vec<String>, String> {
     let unread = |error| format!("{} cannot be read: {error}", directory.display());
     let entries = match fs::read_dir(directory) {

@@ -1,4 +1,4 @@
-//! Whether a process lives: by its name, or by the number in a file.
+//! Checks that a process runs: by its name, or by the number in a file.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::{Root, bounded, line, names};
 use crate::config::Process;
 use crate::engine::Finding;
 
-/// The kernel cuts a process's name there.
+/// Length to which the kernel cuts a process's name.
 const COMM_MAX: usize = 15;
 
 pub(super) fn read(root: &Root, process: &Process) -> Finding {
@@ -71,27 +71,27 @@ fn by_file(root: &Root, path: &Path) -> Finding {
     }
 }
 
-/// Whether a process of a group is alive, as far as anybody can tell.
+/// True if a process of a group is alive, or if this cannot be read.
 pub(super) fn is_group_alive(root: &Root, group: u32) -> bool {
     let proc = root.join("/proc");
     let group = group.to_string();
     let is_member = |process: &Path| fields(process).get(2) == Some(&group) && is_alive(process);
-    // as long as nobody can tell, it may be
+    // as long as it cannot be read, the process may be alive
     names(&proc).map_or(true, |entries| {
         let mut entries = entries.iter();
         entries.any(|entry| is_member(&proc.join(entry)))
     })
 }
 
-/// There, and more than a dead entry that nobody has collected.
+/// True if the process exists and is not a zombie.
 fn is_alive(process: &Path) -> bool {
     let fields = fields(process);
     let state = fields.first();
     state.is_some_and(|state| !matches!(state.as_str(), "Z" | "X"))
 }
 
-/// State, parent, group and the other fields of proc_pid_stat(5) behind the name, which may hold anything,
-/// parentheses too.
+/// State, parent, group and the other fields of proc_pid_stat(5) after the name, which may contain any bytes, also
+/// parentheses.
 fn fields(process: &Path) -> Vec<String> {
     let stat = line(&process.join("stat"));
     let stat = stat.as_deref().and_then(|stat| stat.rsplit_once(") "));

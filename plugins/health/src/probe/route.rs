@@ -1,4 +1,4 @@
-//! Whether the kernel has a way to an address, and who made it.
+//! Checks that the kernel has a route to an address, and the route's origin.
 
 use spared_netlink::Requests;
 

@@ -6,10 +6,10 @@ use super::{Root, line, names, number, number_there};
 use crate::config::{Measured, Sensor};
 use crate::engine::Finding;
 
-/// Drivers without a limit report odd ones.
+/// Plausible critical temperatures in millidegrees: drivers without a limit report odd ones.
 const SANE_CRITICAL_MDEG: std::ops::RangeInclusive<i64> = 1_000..=200_000;
 
-/// None without a thing that is measured and has a limit.
+/// Finding about sensors; None if the machine has no such sensor with a limit.
 pub(super) fn read(root: &Root, sensor: &Sensor) -> Result<Option<Finding>, String> {
     match sensor.measured {
         Measured::Temperature => temperature(root, sensor),
@@ -18,11 +18,11 @@ pub(super) fn read(root: &Root, sensor: &Sensor) -> Result<Option<Finding>, Stri
     }
 }
 
-/// One measured thing: hwmon0/temp1.
+/// Sensor of a chip, such as hwmon0/temp1.
 struct Channel {
-    /// "coretemp Package id 0".
+    /// Name such as "coretemp Package id 0".
     name: String,
-    /// ".../hwmon0/temp1".
+    /// Path without suffix, such as ".../hwmon0/temp1".
     stem: PathBuf,
 }
 
@@ -37,7 +37,7 @@ impl Channel {
         number(&self.file(what))
     }
 
-    /// What it measures; a sentence where it does not answer.
+    /// Measured value; a sentence if the sensor does not answer.
     fn measured(&self, what: &str) -> Result<Option<i64>, String> {
         let measured = number_there(&self.file(what));
         measured.map_err(|why| format!("{} {why}", self.name))
@@ -48,7 +48,7 @@ impl Channel {
     }
 }
 
-/// Every channel that has a file KINDn_SUFFIX.
+/// Channels that have a file KINDn_SUFFIX.
 fn channels(
     root: &Root,
     sensor: &Sensor,
@@ -90,7 +90,7 @@ fn temperature(root: &Root, sensor: &Sensor) -> Result<Option<Finding>, String> 
     let mut too_hot = Vec::new();
     for channel in channels(root, sensor, "temp", "_input")? {
         if channel.rings("fault") {
-            continue; // nothing is connected
+            continue; // no sensor is connected
         }
         let given = sensor.max.and_then(|max| i64::try_from(max * 1000).ok());
         let critical = channel
@@ -133,7 +133,7 @@ fn fan(root: &Root, sensor: &Sensor) -> Result<Option<Finding>, String> {
     let mut judged_count = 0;
     for channel in channels(root, sensor, "fan", "_input")? {
         let given = sensor.min.and_then(|min| i64::try_from(min).ok());
-        // a connector without a fan stands still, and has no limit
+        // a connector without a fan reports 0, and has no limit
         let min_rpm = given.or(channel.number("min")).filter(|min| *min > 0);
         let alarm = channel.rings("alarm") || channel.rings("fault");
         if min_rpm.is_none() && !alarm {
@@ -158,7 +158,7 @@ fn fan(root: &Root, sensor: &Sensor) -> Result<Option<Finding>, String> {
     Ok((judged_count > 0).then(|| judged(&slow, good)))
 }
 
-/// Supplies of the mains by their share that is online, and what chips say of their power.
+/// Finding about mains supplies, by the share that is online, and about the power alarms of chips.
 fn power(root: &Root, sensor: &Sensor) -> Result<Option<Finding>, String> {
     let base = root.join("/sys/class/power_supply");
     let mut supplies = Vec::new();

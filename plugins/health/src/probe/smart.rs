@@ -1,4 +1,4 @@
-//! Last reports of smartd or smartctl on the disks, which this plugin may not query itself.
+//! Last reports of smartd or smartctl on the disks, which this plugin itself may not query.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -10,18 +10,18 @@ use super::{bounded, names};
 use crate::engine::Finding;
 
 const FILE_MAX: u64 = 1 << 20;
-/// Raw values whose upper bytes hold something else at some vendors.
+/// Mask of raw values: some vendors use the upper bytes for something else.
 const RAW_MASK: u64 = 0xffff_ffff;
 
-/// The attributes whose raw value has to be zero.
+/// Attributes whose raw value has to be zero.
 const SECTORS: [(u64, &str); 2] = [(197, "pending sectors"), (198, "uncorrectable sectors")];
-/// Kinds of mail of smartd's that tell a dying disk; smartd clears them once all is well.
+/// Kinds of mail by smartd that report a dying disk; smartd clears them once the disk is well.
 const MAILS: [(&str, &str); 2] = [
     ("mail.1.count", "SMART says that it is failing"),
     ("mail.9.count", "it cannot be opened"),
 ];
 
-/// None without a file.
+/// Finding about disks; None if there is no report.
 pub(super) fn read(directory: &Path, max_age_ns: Option<u64>) -> Result<Option<Finding>, String> {
     let mut disks = 0;
     let mut bad = Vec::new();
@@ -50,13 +50,13 @@ pub(super) fn read(directory: &Path, max_age_ns: Option<u64>) -> Result<Option<F
     }))
 }
 
-/// "WDC_WD10-WD123" of "smartd.WDC_WD10-WD123.ata.state".
+/// Name of the disk in a file name: "WDC_WD10-WD123" in "smartd.WDC_WD10-WD123.ata.state".
 fn disk(file: &str) -> &str {
     let name = file.strip_prefix("smartd.").unwrap_or(file);
     name.split('.').next().unwrap_or(name)
 }
 
-/// A state file of smartd's: lines of "key = number".
+/// Fault in a state file of smartd, which has lines "key = number".
 fn state(text: &str) -> Option<String> {
     let lines: Vec<(&str, u64)> = text
         .lines()
@@ -92,7 +92,7 @@ fn state(text: &str) -> Option<String> {
     Some(format!("{errors} failed self-tests"))
 }
 
-/// Output of `smartctl --json`.
+/// Fault in an output of `smartctl --json`.
 fn json(text: &str) -> Option<String> {
     let Ok(report) = serde_json::from_str::<Value>(text) else {
         return Some("is not a report of smartctl".to_owned());

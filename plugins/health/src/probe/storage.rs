@@ -1,4 +1,4 @@
-//! Space on a file system, and whether it can still be written.
+//! Checks the free space on a file system, and that it can be written.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::{Root, bounded};
 use crate::config::Amount;
 use crate::engine::Finding;
 
-/// A machine full of containers has thousands of mounts.
+/// Maximum length of the list of mounts in bytes: a machine full of containers has thousands.
 const MOUNTS_MAX: u64 = 4 << 20;
 
 pub(super) fn free(path: &Path, min_free: Amount) -> Finding {
@@ -29,7 +29,7 @@ pub(super) fn free(path: &Path, min_free: Amount) -> Finding {
     }
 }
 
-/// Space available to ordinary users, in bytes and as a share, like df.
+/// Space available to ordinary users, in bytes and as a share, as df computes it.
 fn free_space(about: &StatVfs) -> (u64, u64) {
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let used = about.f_blocks.saturating_sub(about.f_bfree);
@@ -37,7 +37,7 @@ fn free_space(about: &StatVfs) -> (u64, u64) {
     (free, about.f_bavail.saturating_mul(100) / whole)
 }
 
-/// The file system's own flag: the mounts that this plugin sees are read-only for its sandbox's sake.
+/// Checks the file system's own read-only flag: the mounts that this plugin sees are read-only because of its sandbox.
 pub(super) fn writable(root: &Root, path: &Path) -> Finding {
     let real = match std::fs::canonicalize(path) {
         Ok(real) => real,
@@ -56,7 +56,7 @@ pub(super) fn writable(root: &Root, path: &Path) -> Finding {
     }
 }
 
-/// Options of the file system that `path` is on: proc_pid_mountinfo(5). Later lines lie on top.
+/// Options of the file system that contains `path`: proc_pid_mountinfo(5). Later lines are mounted over earlier ones.
 fn options<'t>(table: &'t str, path: &Path) -> Option<&'t str> {
     let mounts = table.lines().filter_map(|line| {
         let (mount, file_system) = line.split_once(" - ")?;
@@ -70,7 +70,7 @@ fn options<'t>(table: &'t str, path: &Path) -> Option<&'t str> {
         .map(|(_, options)| options)
 }
 
-/// Blanks are written as octal numbers.
+/// Decodes blanks, which are written as octal numbers.
 fn unescaped(text: &str) -> String {
     text.replace("\\040", " ")
         .replace("\\011", "\t")

@@ -1,4 +1,4 @@
-//! Whether somebody accepts a TCP connection, asked without waiting.
+//! Checks that a TCP connection is accepted, without waiting.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, 
 
 use crate::engine::Finding;
 
-/// A connection on its way, whose socket becomes writable; or what is known already.
+/// Pending connection, whose socket becomes writable, or a result that is known already.
 pub enum Begun {
     Pending(OwnedFd),
     Known(Finding),

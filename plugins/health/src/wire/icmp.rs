@@ -2,7 +2,7 @@
 //!
 //! An echo's payload is a token of 8 bytes, then zeros up to the wanted size.
 //!
-//! Nothing here panics, whatever the bytes are.
+//! No function panics on any bytes.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use spared_packet::{icmp, ipv4, ipv6};
 
 const TOKEN: usize = 8;
 
-/// One echo, as it was sent: what tells its answer from anybody else's.
+/// Echo as it was sent: the values by which its answer is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
     pub identifier: u16,
@@ -18,14 +18,14 @@ pub struct Echo {
     pub token: [u8; TOKEN],
 }
 
-/// An answer.
+/// Received answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     Reply {
         from: IpAddr,
         echo: Echo,
     },
-    /// A router, or this node itself, says that an echo cannot be delivered.
+    /// A router, or this node itself, reports that an echo cannot be delivered.
     Unreachable {
         target: IpAddr,
         by: IpAddr,
@@ -35,8 +35,8 @@ pub enum Heard {
     },
 }
 
-/// The request to `to` with `size` bytes of payload, at least the token's. The kernel computes
-/// ICMPv6's checksum, which covers addresses that only it knows.
+/// Creates the request to `to` with `size` bytes of payload, at least as many as the token. The kernel computes the
+/// checksum of ICMPv6, which covers addresses that only the kernel knows.
 pub fn request(to: IpAddr, echo: Echo, size: usize) -> Vec<u8> {
     let mut payload = echo.token.to_vec();
     payload.resize(size.max(TOKEN), 0);
@@ -79,8 +79,7 @@ pub fn parse_ipv4(packet: &[u8]) -> Option<Heard> {
     }
 }
 
-/// Parses data from a raw ICMPv6 socket: the message without its IP header; the kernel has verified
-/// the checksum.
+/// Parses data from a raw ICMPv6 socket: the message without its IP header. The kernel has verified the checksum.
 pub fn parse_ipv6(from: Ipv6Addr, bytes: &[u8]) -> Option<Heard> {
     let by = IpAddr::V6(from);
     let message = icmp::Packet::new_verified(bytes).ok()?;
@@ -106,7 +105,7 @@ fn reply(from: IpAddr, message: &icmp::Packet<'_>) -> Option<Heard> {
     Some(Heard::Reply { from, echo })
 }
 
-/// RFC 792 promises only eight bytes of what was refused: too few for the token.
+/// Echo that an error quotes. RFC 792 guarantees only eight bytes of the refused packet: too few for the token.
 fn quoted_echo(bytes: &[u8], request: u8) -> Option<icmp::Packet<'_>> {
     let echo = icmp::Packet::new_verified(bytes).ok()?;
     (echo.kind() == request).then_some(echo)
@@ -143,7 +142,7 @@ pub(crate) mod tests {
     };
     const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-    /// An IPv4 header without options, and its payload.
+    /// Packet with an IPv4 header without options.
     pub(crate) fn packet(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
         let header = ipv4::Repr {
             source: from.into(),

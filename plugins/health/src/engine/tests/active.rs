@@ -82,7 +82,7 @@ fn a_check_of_a_group_that_nobody_knows_is_not_known() {
     assert_eq!(lab.state("a"), Some(100));
     assert!(lab.unknown.is_empty());
 
-    // what is known of one group is nothing to another
+    // results of one group do not count for another
     lab.configure(&text("x"));
     lab.pass(15 * S);
     assert_eq!((lab.state("a"), lab.unknown.len()), (None, 1));

@@ -26,7 +26,7 @@ fn each_member_of_a_bond_is_a_check_and_one_that_leaves_is_lost() {
         lab.followed
     );
 
-    // an event of a member is a reason to look at once
+    // an event of a member causes a run at once
     lab.link("eth2", true);
     lab.pass(0);
     lab.conclude_all(members(&[("eth1", true), ("eth2", true)]));

@@ -1,4 +1,4 @@
-//! Checks over virtual time: the tests are the host, the network and the disks.
+//! Checks in virtual time: the tests play the daemon, the network and the disks.
 
 use std::hash::RandomState;
 use std::net::IpAddr;
@@ -20,13 +20,13 @@ mod turns;
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
 
-/// An engine, its clock, and what it told the host.
+/// Engine with its clock, and its reports to the daemon.
 struct Lab {
     engine: Engine,
     clock: Clock,
-    /// The last report by name.
+    /// Last report by name.
     reported: BTreeMap<String, (u8, String)>,
-    /// Those of which nothing is known, and why.
+    /// Checks of which nothing is known, with the reason.
     unknown: BTreeMap<String, String>,
     reports: usize,
     jobs: Vec<(u64, Job)>,
@@ -92,7 +92,7 @@ impl Lab {
         self.clock.now_ns()
     }
 
-    /// Lets time pass, and every timer in it run.
+    /// Lets time pass, and runs every timer in it.
     fn pass(&mut self, ns: u64) {
         let end_ns = self.now_ns() + ns;
         let next_at = |lab: &Self| lab.engine.next_timeout(lab.now_ns());
@@ -144,7 +144,7 @@ impl Lab {
         self.act();
     }
 
-    /// Every echo that `answers` says so is answered after `after_ns`.
+    /// Answers, after `after_ns`, every echo whose target `answers` accepts.
     fn answer(&mut self, after_ns: u64, answers: impl Fn(IpAddr) -> bool) {
         let pings = std::mem::take(&mut self.pings);
         self.pass(after_ns);
@@ -286,7 +286,7 @@ fn a_run_that_takes_too_long_fails_and_is_cancelled() {
         (Some(0), "did not end within 5s")
     );
 
-    // its result comes late and is nobody's
+    // its result arrives late and is dropped
     lab.engine
         .handle_result(lab.now_ns(), run, vec![Finding::good("x")]);
     lab.act();

@@ -1,4 +1,4 @@
-//! Echoes: who answers, who forges, what is lost.
+//! Echoes: answers, forged answers, and losses.
 
 use super::*;
 use crate::wire::icmp::parse_ipv4;
@@ -33,7 +33,7 @@ fn all_targets_are_needed_where_the_file_says_so() {
     assert_eq!((lab.state("net"), lab.why("net")), wanted);
 }
 
-/// Connection tracking keeps to the rules that it met first, as long as the flow is the same.
+/// Connection tracking keeps the rules that it first applied, as long as the flow is the same.
 #[test]
 fn echoes_after_one_without_an_answer_are_another_flow() {
     let mut lab = Lab::new(&format!(

@@ -1,12 +1,12 @@
-//! Every kind of check that the file may have, missing, failing and late, on the active node and on the
-//! backup: no node says that all is well, and both name the check.
+//! Every kind of check in the file, missing, failing and late, on the active node and on the backup: no node reports
+//! that all is well, and both name the check.
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
 
 use super::*;
 use crate::config::tables;
 
-/// A check named "thing" of each table.
+/// Keys of a check named "thing", for each table.
 const CHECKS: &[(&str, &str)] = &[
     ("interface", "name = \"thing\""),
     ("ping", "name = \"thing\"\ntargets = [\"192.0.2.1\"]"),
@@ -49,9 +49,9 @@ fn drive(table: &str, keys: &str, way: Way, is_active: bool) -> Lab {
                 .handle_interface(lab.now_ns(), "thing", link(present));
             lab.act();
         }
-        // nobody answers
+        // no target answers
         ("ping", Way::Missing | Way::Failing) => lab.pass(10 * S),
-        // there is nothing of the kind
+        // the machine has no such object
         (_, Way::Missing) => lab.conclude_all(Vec::new()),
         (_, Way::Failing) => (0..3).for_each(|_| lab.conclude(Finding::failed("is bad"))),
         (_, Way::Late) => lab.pass(10 * MS),

@@ -1,4 +1,4 @@
-//! Jobs that hang: they are joined by no other, and their late results are no answers.
+//! Jobs that hang: no other job on the same object starts, and their late results are dropped.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const DISK: &str = "[[disk]]\nname = \"d\"\npath = \"/mnt\"\nmin_free = \"1%\"\n
                     timeout = \"5s\"\nrise = 1\nfall = 1\n";
 
 impl Lab {
-    /// A run begins, and hangs.
+    /// Starts a run that hangs.
     fn hang(&mut self) -> u64 {
         self.pass(S);
         self.jobs.pop().expect("it runs").0
