@@ -1,11 +1,11 @@
-//! An operation that is not possible here, and the reason.
+//! Error for a configuration that does not fit this machine.
 
 use std::fmt;
 
-/// A configuration that is sound and does not fit this machine.
+/// Reason why a valid configuration does not fit this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// Units are named, and nothing is known that could start them.
+    /// The file names units, but no known service manager could start them.
     NoManager,
 }
 

@@ -12,21 +12,21 @@ pub enum Manager {
     Runit,
 }
 
-/// Something that runs or does not.
+/// Object that runs or does not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
     Unit {
         manager: Manager,
         unit: String,
     },
-    /// Started, stopped and asked by the administrator's own commands.
+    /// Service that the administrator's own commands start, stop and query.
     Commands {
         name: String,
         start: Vec<String>,
         stop: Vec<String>,
-        /// Exit code 0: it runs; 3: it does not (LSB). Empty: nobody knows.
+        /// Query of the state. Exit code 0: running; 3: not running (LSB). Empty: the state is unknown.
         status: Vec<String>,
-        /// Empty: it cannot.
+        /// Command for a reload; empty: not possible.
         reload: Vec<String>,
     },
 }
@@ -36,14 +36,14 @@ pub enum Verb {
     Start,
     Stop,
     Reload,
-    /// A stop took too long.
+    /// Kill after a stop that took too long.
     Kill,
 }
 
-/// A route that this node has in one role, for its own traffic.
+/// Route of this node in one role, for its own traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// None: the default route of the gateway's family.
+    /// Destination and prefix; None: the default route of the gateway's family.
     pub destination: Option<(IpAddr, u8)>,
     pub gateway: Option<IpAddr>,
     pub interface: Option<String>,
@@ -51,14 +51,14 @@ pub struct Route {
     pub table: Option<u32>,
 }
 
-/// One thing to do.
+/// Work for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
     Service {
         service: Service,
         verb: Verb,
     },
-    /// A hook or a command of the administrator, with these variables in its environment.
+    /// Runs a hook or a command of the administrator, with these variables in its environment.
     Run {
         argv: Vec<String>,
         environment: Vec<(String, String)>,
@@ -67,21 +67,21 @@ pub enum Job {
         interface: String,
         up: bool,
     },
-    /// Down for that long, so that a switch forgets where addresses were, then up again.
+    /// Sets an interface down for `down_ms`, so that a switch forgets where addresses were, then up again.
     Bounce {
         interface: String,
         down_ms: u64,
     },
-    /// A setting below /proc/sys.
+    /// Writes a setting below /proc/sys.
     Setting {
         key: String,
         value: String,
     },
-    /// `nft -f FILE`.
+    /// Runs `nft -f FILE`.
     Rules {
         file: PathBuf,
     },
-    /// `nft -c -f FILE`: whether it would load.
+    /// Runs `nft -c -f FILE`, to test if it would load.
     CheckRules {
         file: PathBuf,
     },
@@ -89,7 +89,7 @@ pub enum Job {
         route: Route,
         present: bool,
     },
-    /// The file `to` gets the content of `from`, at one go.
+    /// Replaces the content of the file `to` atomically by that of `from`.
     Copy {
         from: PathBuf,
         to: PathBuf,
@@ -100,22 +100,22 @@ pub enum Job {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Running,
-    /// The same; since the last answer it has ended, and its manager has started it again by itself.
+    /// The service runs; since the last answer it has ended, and its manager has restarted it.
     Restarted,
     Stopped,
-    /// It does not run, or its last run failed, but the named unit (a socket, a timer, a path) will
-    /// start it. That counts as running if it should run; otherwise the unit has to be stopped.
+    /// The service does not run, or its last run failed, but the named unit (a socket, a timer, a path) will start it.
+    /// That counts as running if it should run; otherwise the unit has to be stopped.
     Armed(String),
-    /// Its work ends by itself, so not running is no fault: it is started once if it should run,
-    /// and is in the right state otherwise.
+    /// The service ends by itself, so that not running is not a fault. If it should run it is started once, and
+    /// otherwise it is in the right state.
     Ends,
-    /// On its way, by whomever.
+    /// The service is being started, by spared or another program.
     Starting,
     Stopping,
-    /// It failed; the reason, from its manager.
+    /// The service failed; the reason, from its manager.
     Failed(String),
-    /// Its manager does not know the unit, or may not start it (masked); the reason.
+    /// The manager does not know the unit, or may not start it (masked); the reason.
     Missing(String),
-    /// Nobody can tell; why.
+    /// The state cannot be told; the reason.
     Unknown(String),
 }

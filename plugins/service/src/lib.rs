@@ -1,7 +1,7 @@
 //! Services, hooks and interfaces whose state follows the role.
 //!
-//! This file, `memory.rs` and `run` are all the I/O; `engine` holds what decides, `manager` how each
-//! service manager is spoken to, `config` the file. *spared-service*(5) is the manual of every key.
+//! All I/O is in this file, `memory.rs` and `run`; `engine` decides, `manager` has the commands of each service
+//! manager, `config` the file. *spared-service*(5) is the manual of the keys.
 #![forbid(unsafe_code)]
 
 pub mod config;
@@ -27,7 +27,7 @@ use job::Manager;
 use memory::Memory;
 use run::{Ended, Runs};
 
-/// The I/O of services: system and host.
+/// I/O of services: system and daemon.
 pub struct Service {
     host: Host,
     checks: Checks,
@@ -91,7 +91,7 @@ impl Io for Service {
     }
 
     fn handle_timeout(&mut self, engine: &mut Engine, now_ns: u64) {
-        // what has ended in time counts, however late this timer is
+        // jobs that ended in time count, however late this timer is
         self.runs.handle_timeout(now_ns);
         while self.poll(engine, now_ns) {}
         engine.handle_timeout(now_ns);

@@ -1,4 +1,4 @@
-//! The record for the next worker of this boot, in a file of the plugin's folder.
+//! Record for the next worker of this boot, in a file of the plugin's folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The file, whose first line says of which boot it is.
+/// File whose first line identifies the boot.
 #[derive(Debug)]
 pub struct Memory {
     file: Option<PathBuf>,
@@ -23,7 +23,7 @@ impl Memory {
         }
     }
 
-    /// Nothing where there is no file, or one of another boot.
+    /// Reads the record; empty if there is no file, or one of another boot.
     pub fn read(&self) -> String {
         let Some(file) = &self.file else {
             return String::new();
@@ -41,8 +41,8 @@ impl Memory {
         }
     }
 
-    /// At one go; without it a restarted worker would only do more than it has to. Another boot
-    /// forgets it anyway, so it need not be on the disk, for which a role would have to wait.
+    /// Writes the record atomically. Without it a restarted worker would only do some work again. It is not flushed to
+    /// the disk, because another boot ignores it, and a role would have to wait for the disk.
     pub fn write(&self, text: &str) {
         let Some(file) = &self.file else {
             return;

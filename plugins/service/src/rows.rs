@@ -1,4 +1,4 @@
-//! Verbs and rows of `sparectl service`.
+//! Commands and rows of `sparectl service`.
 
 use spared_sdk::{Answer, Error, Progress, Verb};
 
@@ -18,7 +18,7 @@ pub const VERBS: &[Verb] = &[
 ];
 
 impl Service {
-    /// Answers a verb.
+    /// Answers a command.
     pub(super) fn answer(
         &mut self,
         engine: &mut Engine,

@@ -1,4 +1,4 @@
-//! The tables beside `[[service]]`.
+//! Reads the tables other than `[[service]]`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::read::{Common, fitting_name, path};
 use super::{ByRole, Item, Kind, service};
 use crate::job::Route;
 
-/// Every table, in the order of a way in, and what reads it.
+/// Tables with their readers, in the order in which a node becomes active.
 pub(super) const READERS: &[(&str, Reader)] = &[
     ("interface", interface),
     ("sysctl", setting),
@@ -22,7 +22,7 @@ pub(super) const READERS: &[(&str, Reader)] = &[
     ("service", service::read),
 ];
 
-/// Reads one table, given which of its kind it is; None where it has faults.
+/// Function that reads one table, given its index among those of its kind; None if it has faults.
 pub(super) type Reader = fn(&Section<'_>, usize) -> Option<Vec<Item>>;
 
 const VALUE_MAX: usize = 1024;
@@ -115,7 +115,7 @@ fn file(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     Some(vec![common.item(name, Kind::File { path, sources })])
 }
 
-/// The three keys `while_...`, of which one has to be there.
+/// Reads the three keys `while_...`, one of which is required.
 fn by_role<T>(section: &Section<'_>, value: impl Fn(&str) -> Option<T>) -> ByRole<Option<T>>
 where
     T: Clone,
@@ -188,7 +188,7 @@ fn route(section: &Section<'_>, position: usize) -> Option<Vec<Item>> {
     Some(vec![common.item(name, Kind::Route { route, role })])
 }
 
-/// None: the default route.
+/// Destination of a route; None: the default route.
 struct Destination(Option<IpNet>);
 
 impl FromStr for Destination {
@@ -198,7 +198,7 @@ impl FromStr for Destination {
         if text == "default" {
             return Ok(Self(None));
         }
-        // the kernel would refuse what is not exact
+        // the kernel would refuse a network with host bits
         let network: Network = text.parse()?;
         network.exact().map(|net| Self(Some(net))).ok_or(())
     }

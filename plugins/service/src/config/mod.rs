@@ -1,6 +1,6 @@
-//! The plugin's file as the engine uses it: one [`Item`] for each thing that follows the role.
+//! The plugin's file in the form that the engine uses: one [`Item`] for each object that follows the role.
 //!
-//! [`read`] asks for every key; *spared-service*(5) is the manual of all of them.
+//! [`read`] asks for every key; *spared-service*(5) is the manual of the keys.
 
 mod kinds;
 mod read;
@@ -14,7 +14,7 @@ use spared_sdk::Role;
 
 use crate::job::{Manager, Route};
 
-/// Every table of the file.
+/// Names of all tables of the file.
 #[cfg(test)]
 pub fn tables() -> Vec<&'static str> {
     let tables = kinds::READERS.iter();
@@ -24,19 +24,19 @@ pub fn tables() -> Vec<&'static str> {
 pub(crate) use read::bare;
 pub use read::read;
 
-/// The whole file.
+/// Contents of the whole file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// This node, as hooks are told it.
+    /// Name of this node, for hooks.
     pub node: String,
-    /// None: what this machine has.
+    /// Service manager; None: the one of this machine.
     pub manager: Option<Manager>,
     pub poll_interval_ns: u64,
-    /// The folder of active.d, backup.d and fault.d.
+    /// Folder that contains active.d, backup.d and fault.d.
     pub hooks: PathBuf,
     pub hook_timeout_ns: u64,
     pub notify: Notify,
-    /// In the order in which they are entered.
+    /// Items in the order in which a node becomes active.
     pub items: Vec<Item>,
 }
 
@@ -55,7 +55,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every route of the file, whatever the role.
+    /// All routes of the file, for any role.
     pub fn routes(&self) -> Vec<Route> {
         let routes = self.items.iter().filter_map(|item| match &item.kind {
             Kind::Route { route, .. } => Some(route.clone()),
@@ -77,29 +77,29 @@ impl Settings {
     }
 }
 
-/// The arguments of hooks.
+/// Arguments of hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notify {
-    /// GROUP ROLE PREVIOUS.
+    /// Arguments GROUP ROLE PREVIOUS.
     Spared,
-    /// "GROUP" NAME STATE PRIORITY.
+    /// Arguments "GROUP" NAME STATE PRIORITY.
     Keepalived,
 }
 
-/// One thing that follows the role.
+/// Object that follows the role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// Unique in the file: a unit, or "interface.wan0".
+    /// Name, unique in the file: a unit, or "interface.wan0".
     pub name: String,
-    /// None: whichever this node has of all its groups, active before all others.
+    /// Group whose role counts; None: the node is active for the item if it is active in any group.
     pub group: Option<String>,
-    /// Time limit of one job.
+    /// Time limit of one job, in ns.
     pub timeout_ns: u64,
-    /// The weight of its check, where its failure is one.
+    /// Weight of the item's check; None: its failure does not count.
     pub needed: Option<u32>,
-    /// Goes on in maintenance.
+    /// True if the item keeps its state in maintenance.
     pub keep: bool,
-    /// Command that tells whether it would start; empty: none.
+    /// Command that tests if the service would start; empty: none.
     pub test: Vec<String>,
     pub kind: Kind,
 }
@@ -112,7 +112,7 @@ pub enum Kind {
     },
     Interface {
         interface: String,
-        /// Whether it is up; None: as it is.
+        /// True if the interface is up; None: it stays as it is.
         up: ByRole<Option<bool>>,
         bounce_ms: Option<u64>,
     },
@@ -133,7 +133,7 @@ pub enum Kind {
     },
 }
 
-/// A service to start and stop.
+/// Service to start and stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Unit(String),
@@ -155,7 +155,7 @@ pub enum Wish {
     Run(Vec<String>),
 }
 
-/// One value for each role.
+/// A value for each role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByRole<T> {
     pub active: T,

@@ -1,4 +1,4 @@
-//! Asks for every key of the file, with what is allowed.
+//! Reads every key of the file, with its allowed values.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,11 +13,11 @@ use crate::job::Manager;
 pub(super) const POLL_NS: u64 = 5_000_000_000;
 pub(super) const TIMEOUT_NS: u64 = 30_000_000_000;
 pub(super) const HOOKS: &str = "/etc/spared/hooks";
-/// More would not be shown: an answer has 64 KiB.
+/// Maximum number of items: an answer of 64 KiB cannot show more.
 const ITEMS_MAX: usize = 256;
 const NAME_MAX: usize = 64;
 
-/// Reads the file; None where `config` has noted faults that leave nothing to return.
+/// Reads the file; None if `config` has noted faults that leave nothing to return.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let managers = [
@@ -50,7 +50,7 @@ pub fn read(config: &Config) -> Option<Settings> {
     })
 }
 
-/// Everything, in the order of a way in.
+/// Reads all items, in the order in which a node becomes active.
 fn items(root: &Section<'_>) -> Option<Vec<Item>> {
     let mut items = Vec::new();
     let mut names = BTreeSet::new();
@@ -75,7 +75,7 @@ fn items(root: &Section<'_>) -> Option<Vec<Item>> {
     complete.then_some(items)
 }
 
-/// systemd's "squid" and "squid.service" are one.
+/// Name without ".service": systemd's "squid" and "squid.service" are the same unit.
 pub(crate) fn bare(name: &str) -> &str {
     name.strip_suffix(".service").unwrap_or(name)
 }
@@ -99,7 +99,7 @@ fn keep(root: &Section<'_>, items: &mut [Item]) {
     }
 }
 
-/// The keys that every table has.
+/// Keys that every table has.
 pub(super) struct Common {
     group: Option<String>,
     timeout_ns: u64,
@@ -128,13 +128,13 @@ impl Common {
     }
 }
 
-/// An absolute path, where the key is there.
+/// Reads an absolute path, if the key exists.
 pub(super) fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let found = section.text(node(key))?;
     section.fits_path(key, &found).then(|| PathBuf::from(found))
 }
 
-/// A command: words, the first of them an absolute path.
+/// Reads a command: words, the first of which is an absolute path.
 pub(super) fn argv(section: &Section<'_>, key: &str) -> Option<Vec<String>> {
     let words = section.texts(node(key))?;
     match words.first() {

@@ -1,4 +1,4 @@
-//! The table `[[service]]`.
+//! Reads the table `[[service]]`.
 
 use spared_sdk::config::{Section, node};
 
@@ -59,7 +59,7 @@ pub(super) fn read(section: &Section<'_>, _position: usize) -> Option<Vec<Item>>
     Some(targets.into_iter().map(service).collect())
 }
 
-/// The weight of its check, where it has one.
+/// Weight of the service's check, if it has one.
 fn needed(section: &Section<'_>) -> Option<u32> {
     let needed = section.flag("needed").unwrap_or(false);
     let weight = section.integer("weight", 0..=9999);
@@ -69,7 +69,7 @@ fn needed(section: &Section<'_>) -> Option<u32> {
     needed.then(|| u32::try_from(weight.unwrap_or(100)).unwrap_or(100))
 }
 
-/// The command that tells whether the service would start; None: not given.
+/// Command that tests if the service would start; None: not given.
 fn test(section: &Section<'_>, units: Option<&[String]>) -> Option<Vec<String>> {
     let words = section.texts(node("test"))?;
     if units.is_some_and(|units| units.len() > 1) && !words.is_empty() {
@@ -79,14 +79,14 @@ fn test(section: &Section<'_>, units: Option<&[String]>) -> Option<Vec<String>> 
         );
         return None;
     }
-    // an empty one is none, also for a unit whose test is known
+    // an empty list means no test, also for a unit whose test is known
     if words.is_empty() {
         return Some(words);
     }
     argv(section, "test")
 }
 
-/// The test of units whose configuration Debian keeps in one place.
+/// Test of units whose configuration Debian keeps in one place.
 fn known_test(target: &Target) -> Vec<String> {
     let Target::Unit(unit) = target else {
         return Vec::new();
@@ -117,7 +117,7 @@ fn are_units(section: &Section<'_>, units: &[String]) -> bool {
     fit
 }
 
-/// A name with its commands; they are of use with a name only.
+/// Reads a name with its commands, which are only allowed with a name.
 fn commands(section: &Section<'_>) -> Option<(String, Target)> {
     let name = section.text("name");
     let [start, stop, status, reload] =
@@ -163,7 +163,7 @@ fn wishes(section: &Section<'_>) -> Option<ByRole<Wish>> {
     })
 }
 
-/// None if it is present and wrong.
+/// Reads a wish; None if it is present and wrong.
 fn wish(section: &Section<'_>, key: &str, default: Wish) -> Option<Wish> {
     if !section.has(node(key)) {
         return Some(default);

@@ -1,4 +1,4 @@
-//! What the file may say, and what is said of what it may not.
+//! Allowed contents of the file, and the faults of others.
 
 use spared_sdk::config::Config;
 

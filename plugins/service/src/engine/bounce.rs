@@ -1,4 +1,4 @@
-//! Interfaces that are set down for a while when the role goes, and up at once when it is back.
+//! Interfaces that are set down for a while when the node becomes backup, and up at once when it is active again.
 
 use spared_sdk::Role;
 
@@ -19,7 +19,7 @@ impl Item {
         self.open |= self.bounce;
     }
 
-    /// Its job is left alone for what the new role wants.
+    /// Abandons the item's job, because the new role needs another one.
     pub(super) fn give_up(&mut self, now_ns: u64, deed: &Deed) {
         if *deed == Deed::Bounce {
             (self.is_lowered, self.open) = (true, true);
@@ -32,7 +32,7 @@ impl Item {
         });
     }
 
-    /// What ends a bounce that was cut short.
+    /// Job that sets an interface up whose bounce was cut short.
     pub(super) fn raise(&self) -> Option<Deed> {
         match (&self.goal, &self.spec.kind) {
             (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),

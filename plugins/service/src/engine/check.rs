@@ -1,4 +1,4 @@
-//! Checks: what is not as the file says, and what this node is worth without it.
+//! Checks about items that are not as configured, and their weight for the election.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::{Action, Engine};
 use crate::config::bare;
 use crate::job::Status;
 
-/// A service that failed while active is a reason not to be active again at once.
+/// Time in ns for which a failure while active counts after the node has become backup.
 const BLAME_NS: u64 = 300_000_000_000;
-/// Bytes of a check's name.
+/// Maximum length of a check's name in bytes.
 const NAME_MAX: usize = 64;
 
 impl Engine {
@@ -31,7 +31,7 @@ impl Engine {
 }
 
 impl Item {
-    /// Its role changes: a failure while active is remembered.
+    /// Notes a failure while active when the role changes.
     pub(super) fn blame(&mut self, now_ns: u64, role: Option<Role>) {
         let failed = self
             .reported
@@ -63,7 +63,7 @@ impl Item {
         name_of(&self.spec.name)
     }
 
-    /// A fault of what runs again, and until when it counts.
+    /// Fault of a service that runs again, with the time until which it counts.
     fn with_end(&self, fault: &str) -> String {
         match (&self.goal, &self.status) {
             (Goal::Running, Some(Status::Running)) if self.unsteady => {
@@ -76,7 +76,7 @@ impl Item {
         }
     }
 
-    /// Its weight for the election, its state (None: not known yet), and the reason.
+    /// Weight for the election, state (None: not known yet), and reason.
     fn fitness(&self) -> (u32, Option<u8>, String) {
         let needed = self.spec.needed.unwrap_or(0);
         let active = self.role == Some(Role::Active);
@@ -84,17 +84,17 @@ impl Item {
             return (needed, Some(0), why.clone());
         }
         if let Some(fault) = &self.fault {
-            // what another node's work needs is not at stake where this one is not active
+            // a backup's fault does not reduce its quality: the active node needs the service, this one does not
             let weight = if active { needed } else { 0 };
             return (weight, Some(0), self.with_end(fault));
         }
         if let Some(why) = self.foreseen() {
-            // what runs is none the worse for it
+            // a service that runs is not worse for it
             let weight = if active { 0 } else { needed };
             return (weight, Some(0), why);
         }
         if let Some(why) = self.unanswered.lasting() {
-            // whether it is as its role wants is not known; as far as anybody knows, it is
+            // its state is unknown; as far as is known, it is as the role wants it
             return (
                 0,
                 Some(0),
@@ -126,7 +126,7 @@ impl Item {
     }
 }
 
-/// Names of checks are short, those of units need not be.
+/// Name of the check of an item: names of checks are short, those of units may be long.
 pub(super) fn name_of(item: &str) -> String {
     let name = format!("service.{}", bare(item));
     let ends = (0..=NAME_MAX.min(name.len())).rev();

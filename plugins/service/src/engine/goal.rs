@@ -1,4 +1,4 @@
-//! Goal of an item in a role.
+//! Goals of items in a role.
 
 use spared_sdk::Role;
 
@@ -8,13 +8,13 @@ use crate::job::{Job, Manager, Service};
 /// Intended state of an item.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Goal {
-    /// Left as it is.
+    /// The item stays as it is.
     Leave,
     Running,
     Stopped,
-    /// Done at each change, as nobody can see whether it was.
+    /// Done once at each change, because its result cannot be observed.
     Once(Task),
-    /// Done at each change and again at each look, as doing it again changes nothing.
+    /// Done at each change and at each poll, because a repetition changes nothing.
     Kept(Job),
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    /// "squid: WORD failed".
+    /// Word in a message such as "squid: WORD failed".
     pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -88,7 +88,7 @@ pub(super) fn goal(item: &config::Item, role: Option<Role>) -> Goal {
     }
 }
 
-/// The service that a job of that item starts or stops; None if the item is not a service.
+/// Service that a job of the item starts or stops; None if the item is not a service.
 pub(super) fn service(item: &config::Item, manager: Manager) -> Option<Service> {
     let Kind::Service { target, .. } = &item.kind else {
         return None;

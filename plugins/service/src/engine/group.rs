@@ -1,17 +1,17 @@
-//! One group: its role, who waits for it, and its hooks.
+//! State of one group: its role, the ticket that waits for it, and its hooks.
 
 use std::collections::VecDeque;
 
 use spared_sdk::{CauseKind, Role, RoleEvent};
 
-/// A role as the host tells it.
+/// Role as the daemon reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleChange {
     pub group: String,
     pub role: Role,
     pub why: String,
     pub maintenance: bool,
-    /// The role as before, as a conflict that this node won has ended: its hooks run again.
+    /// True if the role is unchanged, but a conflict that this node won has ended: its hooks run again.
     pub is_again: bool,
 }
 
@@ -27,38 +27,38 @@ impl From<&RoleEvent> for RoleChange {
     }
 }
 
-/// Word of the record for hooks of which some have not run.
+/// Word in the record of hooks of which some have not run.
 const CUT: &str = "cut";
 
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) role: Role,
     pub(super) why: String,
-    /// The host waits for the end of this.
+    /// Ticket of the role: the daemon waits for its end.
     pub(super) ticket: Option<u64>,
     pub(super) since_ns: u64,
-    /// Whether the result of the role has not been reported yet.
+    /// True if the result of the role has not been reported yet.
     pub(super) unsaid: bool,
     pub(super) hooks: Hooks,
 }
 
-/// The hooks of one group: those of the newest role, one after the other.
+/// Hooks of one group: those of the newest role, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Hooks {
-    /// The role is new, and its hooks have not had their turn.
+    /// True if the role is new, and its hooks have not begun.
     pub(super) due: bool,
-    /// Somebody reads the folder.
+    /// True if the folder is being read.
     pub(super) asked: bool,
     pub(super) queue: VecDeque<String>,
     pub(super) run: Option<HookRun>,
     /// Role whose hooks ran last, partly or completely.
     pub(super) told: Option<Role>,
-    /// In part: the role, or the worker, went before the last of them.
+    /// True if only a part of them ran: the role changed, or the worker ended, before the last one.
     pub(super) is_cut: bool,
-    /// They run again because a worker went before them: they count as run from the first on, as one
-    /// of them may be what ends each worker.
+    /// True if they run again because a worker ended before they were complete. They then count as run from the first
+    /// one on, because one of them may be what ends each worker.
     pub(super) is_again: bool,
-    /// They run again because a conflict has ended that this node won.
+    /// True if they run again because a conflict has ended that this node won.
     pub(super) is_won: bool,
     pub(super) previous: Option<Role>,
     pub(super) failures: u64,
@@ -73,7 +73,7 @@ pub(super) struct HookRun {
 }
 
 impl Group {
-    /// `recorded` is what a worker before this one kept of its hooks.
+    /// Creates a group. `recorded` is the record of its hooks by an earlier worker.
     pub(super) fn new(now_ns: u64, news: &RoleChange, recorded: &str) -> Self {
         Self {
             role: news.role,
@@ -88,7 +88,7 @@ impl Group {
     pub(super) fn take(&mut self, now_ns: u64, news: &RoleChange) {
         self.why.clone_from(&news.why);
         if self.role == news.role {
-            // also in the middle of them: then from the first on
+            // if they are running, they run again from the first one on
             self.hooks.due |= news.is_again;
             self.hooks.is_won |= news.is_again;
             return;
@@ -116,7 +116,7 @@ impl Hooks {
         }
     }
 
-    /// The text for the next worker: which were run last, and whether all of them were.
+    /// Text for the next worker: the role whose hooks ran last, and whether all of them ran.
     pub(super) fn record(&self) -> Option<String> {
         let told = self.told?;
         let left = self.asked || !self.queue.is_empty() || self.run.is_some();

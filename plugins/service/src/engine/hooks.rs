@@ -1,4 +1,4 @@
-//! Hooks: the administrator's programs, when everything of a group is as its role wants it.
+//! Hooks: the administrator's programs, which run when all items of a group are as its role wants them.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,7 @@ use crate::config::Notify;
 use crate::job::Job;
 
 impl Engine {
-    /// Handles the contents of the folder read for [`Action::Hooks`]; refused hooks come with a
-    /// sentence each.
+    /// Handles the contents of the folder read for [`Action::Hooks`]. `refused` has a sentence for each refused hook.
     pub fn handle_hooks(
         &mut self,
         now_ns: u64,
@@ -25,7 +24,7 @@ impl Engine {
         };
         known.hooks.asked = false;
         if known.role != role || known.hooks.told != Some(role) {
-            // those of the newer role waited for this
+            // the hooks of the newer role waited for this
             return self.step(now_ns);
         }
         for why in &refused {
@@ -38,7 +37,7 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// Goes on with the hooks of a group all of whose items are through.
+    /// Continues with the hooks of a group all of whose items have had their first try.
     pub(super) fn advance_hooks(&mut self, now_ns: u64, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -49,8 +48,8 @@ impl Engine {
         if std::mem::take(&mut group.hooks.due) {
             let role = group.role;
             let is_known = group.hooks.told == Some(role);
-            // A role that went before its hooks had their turn was not told, nor is its end; one that
-            // is back before all of them ran is told from the first on, and so is one whose worker went.
+            // A role that went before its hooks began was not announced, nor is its end. A role that returns before all
+            // of them ran has them run from the first on, and so has one whose worker ended.
             let is_cut = std::mem::take(&mut group.hooks.is_cut);
             let is_won = std::mem::take(&mut group.hooks.is_won);
             if is_known && !(is_cut || is_won) {
@@ -74,7 +73,7 @@ impl Engine {
         }
     }
 
-    /// Before the first hook of a role begins, and when the last one has ended.
+    /// Records the hooks: before the first one of a role begins, and when the last one has ended.
     pub(super) fn remember_hooks(&mut self) {
         for (name, group) in &self.groups {
             if let Some(record) = group.hooks.record() {
@@ -101,7 +100,7 @@ impl Engine {
         let mut argv = vec![path];
         argv.extend(match self.settings.notify {
             Notify::Spared => [name.to_owned(), role.to_string(), word(previous)].to_vec(),
-            // keepalived has no priority of a group either: it says 0
+            // keepalived also passes 0 as the priority of a group
             Notify::Keepalived => ["GROUP", name, state(role), "0"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -111,7 +110,7 @@ impl Engine {
         self.actions.push_back(Action::Begin { number, job });
     }
 
-    /// Whether the number was a hook's.
+    /// True if the number was that of a hook.
     pub(super) fn end_hook(&mut self, number: u64, result: &Result<(), String>) -> bool {
         let ended = self.groups.iter_mut().find_map(|(name, group)| {
             let run = group.hooks.run.take_if(|run| run.number == number)?;
@@ -135,7 +134,7 @@ impl Engine {
         role: Role,
         previous: Option<Role>,
     ) -> Vec<(String, String)> {
-        // of an item of all groups: the one that makes it so
+        // for an item of all groups: the first group that has this role
         let decides = || {
             let mut groups = self.groups.iter();
             let same = groups.find(|(_, group)| group.role == role);

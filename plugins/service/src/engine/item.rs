@@ -1,4 +1,4 @@
-//! One item: how it should be, how it is, what is done about it.
+//! State of one item: its goal, its observed state, and its job.
 
 use spared_sdk::Role;
 use spared_sdk::config::format_duration;
@@ -12,12 +12,12 @@ use crate::job::{Manager, Service, Status};
 
 const S: u64 = 1_000_000_000;
 const BACKOFF_MAX_NS: u64 = 60 * S;
-/// Running time after which a start was successful.
+/// Running time in ns after which a start counts as successful.
 pub(super) const STEADY_NS: u64 = 60 * S;
-/// Time limit for an answer of the service manager.
+/// Time limit in ns for an answer of the service manager.
 pub(super) const LOOK_NS: u64 = 20 * S;
 const KILL_NS: u64 = 10 * S;
-/// Time between looks at a service of which nobody could tell how it is.
+/// Time in ns between looks at a service whose state is unknown.
 const UNANSWERED_NS: u64 = 2 * S;
 
 #[derive(Debug)]
@@ -25,31 +25,31 @@ pub(super) struct Item {
     pub(super) spec: config::Item,
     pub(super) service: Option<Service>,
     pub(super) role: Option<Role>,
-    /// Somebody has told the role of its group, or it has none.
+    /// True if the role of its group was reported, or it belongs to no group.
     pub(super) is_group_known: bool,
-    /// It keeps its role while this node is in maintenance.
+    /// True if the item keeps its role while this node is in maintenance.
     pub(super) is_held: bool,
     pub(super) previous: Option<Role>,
     pub(super) goal: Goal,
     pub(super) wished_ns: u64,
-    /// The goal is new, or was lost, and its first try has not ended: others wait for it.
+    /// True if the goal is new, or was lost, and its first try has not ended: others wait for it.
     pub(super) open: bool,
-    /// Whether a goal that cannot be observed is still to be done.
+    /// True if a goal that cannot be observed is still to be reached.
     todo: bool,
     pub(super) bounce: bool,
-    /// A bounce was cut short, and the interface is still down.
+    /// True if a bounce was cut short, and the interface is still down.
     pub(super) is_lowered: bool,
-    /// The last job for this goal ended well; counts where nobody can tell how it is.
+    /// True if the last job for this goal succeeded; it counts if the state cannot be observed.
     pub(super) done: bool,
     pub(super) status: Option<Status>,
-    /// At the last look nobody could tell how it is; `status` is what was done, or seen before.
+    /// True if the last look gave no state; `status` is then the result of the last job, or an earlier observation.
     pub(super) unseen: bool,
     pub(super) unanswered: Unanswered,
     pub(super) changed_ns: u64,
     pub(super) job: Option<Running>,
     pub(super) retry_ns: Option<u64>,
     pub(super) in_a_row: u32,
-    /// It ended soon after a start: a running state counts only after a while.
+    /// True if the service ended soon after a start: a running state counts only after a while.
     pub(super) unsteady: bool,
     pub(super) falls: Falls,
     pub(super) test: Test,
@@ -57,31 +57,31 @@ pub(super) struct Item {
     pub(super) started_ns: Option<u64>,
     /// Time when the last job began.
     pub(super) begun_ns: Option<u64>,
-    /// Time when somebody last said that it is repaired.
+    /// Time when somebody last declared it repaired.
     pub(super) repaired_ns: Option<u64>,
     pub(super) failures: u64,
     pub(super) started_by_others: u64,
-    /// The present fault.
+    /// Present fault.
     pub(super) fault: Option<String>,
     pub(super) last_fault: Option<String>,
     pub(super) tellings: Tellings,
     pub(super) events: Vec<String>,
     pub(super) reported: Option<(u32, Option<u8>, String)>,
-    /// A check that failed while active stays so for a while.
+    /// Time until which a check that failed while active counts as failed.
     pub(super) blamed_until_ns: Option<u64>,
 }
 
-/// Looks in a row that told nothing of a service that can be asked for its state, and why the last one did not.
+/// Number of looks in a row that gave no state of a service that can be asked, with the reason of the last one.
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
     looks: u32,
     why: String,
-    /// Time of the next look, which does not wait for the poll: the repair is to be seen soon.
+    /// Time of the next look, which comes before the next poll, so that a repair is noticed soon.
     again_ns: Option<u64>,
 }
 
 impl Unanswered {
-    /// One look may come in a bad moment.
+    /// Number of such looks that are tolerated: one may come at a bad moment.
     const TOLERATED: u32 = 1;
 
     pub(super) fn note(&mut self, now_ns: u64, why: &str) {
@@ -106,12 +106,12 @@ pub(super) struct Running {
     pub(super) until_ns: u64,
 }
 
-/// Time of the last look at the service.
+/// Looks at the service.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Look {
     pub(super) wanted: bool,
     pub(super) asked_ns: Option<u64>,
-    /// An answer that was asked for before this time is old.
+    /// Time before which a requested answer is outdated.
     pub(super) valid_from_ns: u64,
 }
 
@@ -159,7 +159,7 @@ impl Item {
         }
     }
 
-    /// Takes a new goal; `known` says that it was reached before this worker was born.
+    /// Takes a new goal; `known` says that an earlier worker reached it.
     pub(super) fn take_goal(&mut self, now_ns: u64, goal: Goal, known: bool) {
         self.wished_ns = now_ns;
         self.open = !matches!(goal, Goal::Leave);
@@ -171,7 +171,7 @@ impl Item {
         (self.fault, self.repaired_ns) = (None, None);
     }
 
-    /// Whether it is in its intended state.
+    /// True if the item is in its intended state.
     pub(super) fn is_reached(&self) -> bool {
         let seen = match (&self.goal, &self.status) {
             (Goal::Leave, _) => true,
@@ -184,13 +184,13 @@ impl Item {
         seen && !self.bounce && !self.is_lowered
     }
 
-    /// Whether a goal that cannot be observed is being done for the first time.
+    /// True if a goal that cannot be observed is being reached for the first time.
     pub(super) fn is_first_try(&self) -> bool {
         let is_unseen = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
         is_unseen && self.job.is_some() && !self.done
     }
 
-    /// A goal that cannot be observed was reached: recorded for the next worker.
+    /// True if a goal that cannot be observed was reached: it is recorded for the next worker.
     pub(super) fn is_to_remember(&self) -> bool {
         let unseen = match self.goal {
             Goal::Once(_) => true,
@@ -202,7 +202,7 @@ impl Item {
         unseen && self.done && !self.todo && self.job.is_none() && self.fault.is_none()
     }
 
-    /// The next job, if any.
+    /// Next job, if there is one.
     pub(super) fn need(&self) -> Option<Deed> {
         if self.bounce {
             return Some(Deed::Bounce);
@@ -219,7 +219,7 @@ impl Item {
             (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
             (Goal::Running | Goal::Stopped, None) => None,
             (Goal::Running, Some(Status::Missing(_))) => None,
-            // Another program starts or stops it; the next look shows the result.
+            // another program starts or stops it; the next look shows the result
             (Goal::Running, Some(Status::Starting | Status::Stopping)) if !self.open => None,
             (Goal::Stopped, Some(Status::Stopping)) if !self.open => None,
             (Goal::Running, Some(_)) => Some(Deed::Start),
@@ -227,7 +227,7 @@ impl Item {
         }
     }
 
-    /// Whether the job under way leads away from the goal, and may be left alone at once.
+    /// True if the job in progress leads away from the goal, and may be abandoned at once.
     pub(super) fn is_superseded(&self) -> bool {
         let deed = self.job.as_ref().map(|job| &job.deed);
         if deed == Some(&Deed::Bounce) {
@@ -275,7 +275,7 @@ impl Item {
         });
     }
 
-    /// Its job has ended or was abandoned.
+    /// Handles the end of the item's job, or of an abandoned one.
     pub(super) fn end(&mut self, now_ns: u64, deed: &Deed, result: Result<(), String>) {
         self.job = None;
         self.look.valid_from_ns = now_ns;
@@ -298,7 +298,7 @@ impl Item {
                     self.retry_ns = None;
                 }
                 if self.goal == Goal::Stopped {
-                    // half of it may run
+                    // a part of it may run
                     self.set_status(now_ns, Status::Unknown(why));
                 }
             }
@@ -317,7 +317,7 @@ impl Item {
                 self.fail_for(now_ns, deed, &why, wanted);
             }
             (deed, Err(why)) => {
-                // what cannot be seen is not tried again by itself
+                // a goal that cannot be observed is not retried automatically
                 let wanted = *deed == Deed::Bounce || self.is_for(deed) && !self.todo;
                 let (open, retry_ns) = (self.open && !self.is_reached(), self.retry_ns);
                 self.fail_for(now_ns, deed, &why, wanted);
@@ -326,7 +326,7 @@ impl Item {
         }
     }
 
-    /// A wait is over; a new goal that cannot be reached, or is already, keeps nobody waiting.
+    /// Ends a wait that is over. A new goal that cannot be reached, or is reached already, delays no other item.
     pub(super) fn ripen(&mut self, now_ns: u64) {
         self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
         if self.unanswered.take_due(now_ns) {
@@ -353,7 +353,7 @@ impl Item {
         }
     }
 
-    /// The sentence for a job that took too long, and whether a kill follows.
+    /// Sentence about a job that took too long; the second value is true if a kill follows.
     pub(super) fn late(&self, deed: &Deed) -> (String, bool) {
         let time = std::time::Duration::from_nanos(self.spec.timeout_ns);
         let word = match deed {
@@ -362,7 +362,7 @@ impl Item {
             Deed::Kill => "end though killed",
             _ => "end",
         };
-        // a command that was cancelled was killed; there is nothing more to kill a service of commands with
+        // a command that was cancelled was killed; a service of commands has nothing else to kill it with
         let has_kill = matches!(self.service, Some(Service::Unit { .. }));
         let kill = *deed == Deed::Stop && self.goal == Goal::Stopped && has_kill;
         (
@@ -371,7 +371,7 @@ impl Item {
         )
     }
 
-    /// A stop that hangs is an event, whatever comes of the kill.
+    /// Reports a stop that hangs, whatever the result of the kill.
     pub(super) fn note_kill(&mut self, now_ns: u64, why: &str) {
         self.failures = self.failures.saturating_add(1);
         self.last_fault = Some(why.to_owned());
@@ -379,7 +379,7 @@ impl Item {
         self.tell(now_ns, Topic::Killed, text);
     }
 
-    /// A poll: what is kept is done again.
+    /// Handles a poll: a goal that is kept is reached again.
     pub(super) fn poll(&mut self, is_looked_at: bool) {
         self.look.wanted |= is_looked_at && self.service.is_some();
         if matches!(self.goal, Goal::Kept(_)) && self.fault.is_none() {
@@ -387,7 +387,7 @@ impl Item {
         }
     }
 
-    /// Somebody asks to try again what failed, and has fixed it; false where nothing did, as far as is known.
+    /// Retries a failed job now, because somebody declared it repaired; false if nothing is known to have failed.
     pub(super) fn retry(&mut self, now_ns: u64) -> bool {
         self.repaired_ns = Some(now_ns);
         self.look.wanted = self.service.is_some();
@@ -407,7 +407,7 @@ impl Item {
         true
     }
 
-    /// Whether the last try began before the repair, and so proves nothing against it; once for each repair.
+    /// True if the last try began before the repair, and so proves nothing against it; once for each repair.
     pub(super) fn take_repaired(&mut self) -> bool {
         let (begun_ns, repaired_ns) = (self.begun_ns, self.repaired_ns.take());
         repaired_ns.is_some_and(|at_ns| begun_ns.is_some_and(|begun_ns| begun_ns < at_ns))
@@ -460,7 +460,7 @@ impl Item {
         }
     }
 
-    /// A failure of a job whose goal has gone is nobody's.
+    /// Counts a failure, unless the goal of the job has changed.
     fn fail_for(&mut self, now_ns: u64, deed: &Deed, why: &str, wanted: bool) {
         if !wanted {
             return;
@@ -479,7 +479,7 @@ impl Item {
         }
     }
 
-    /// Counts a failure; how long until the next try.
+    /// Counts a failure; returns the time in ns until the next try.
     pub(super) fn fail(&mut self, now_ns: u64, why: String) -> u64 {
         let wait_ns = 2u64
             .checked_shl(self.in_a_row)

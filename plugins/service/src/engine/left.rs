@@ -1,7 +1,7 @@
-//! Services that left the file while they ran: nobody stops them any more, in whatever role.
+//! Services that left the file while they ran: spared no longer stops them, in any role.
 //!
-//! Each is a failed check until it has stopped, is back in the file, or somebody says that it is to go on
-//! without spared. Units are recorded for the next worker; what commands start is not.
+//! Each is a failed check until it has stopped, is back in the file, or somebody declares that it may run without
+//! spared. Units are recorded for the next worker; services of commands are not.
 
 use super::goal::Deed;
 use super::item::{Item, LOOK_NS};
@@ -12,7 +12,7 @@ use crate::job::{Manager, Service, Status};
 /// Prefix of the names of recorded units.
 const LEFT: &str = "left ";
 
-/// A service that is no longer in the file.
+/// Service that is no longer in the file.
 #[derive(Debug)]
 pub(super) struct Left {
     name: String,
@@ -23,7 +23,7 @@ pub(super) struct Left {
 }
 
 impl Engine {
-    /// An item that is not in the new file: if it runs, it is told, also in the answer of the reload.
+    /// Notes an item that is not in the new file. If it runs, it is reported, also in the answer to the reload.
     pub(super) fn note_left(&mut self, item: &Item) {
         let Some(service) = item.service.clone() else {
             return;
@@ -48,7 +48,7 @@ impl Engine {
         });
     }
 
-    /// Those that a worker before this one has recorded, at the first configuration.
+    /// Restores the services that an earlier worker has recorded, at the first configuration.
     pub(super) fn recall_left(&mut self, manager: Manager) {
         let recorded = self.memory.of_prefix(LEFT);
         for (name, unit) in recorded {
@@ -62,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// What is back in the file is no longer left.
+    /// Drops the services that are back in the file.
     pub(super) fn take_back(&mut self) {
         for left in std::mem::take(&mut self.left) {
             match self.is_in_file(&left.name, &left.service) {
@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    /// Somebody says that it is to go on without spared.
+    /// Drops a service that may run without spared.
     ///
     /// # Errors
     /// No service of that name has left the file.
@@ -93,7 +93,7 @@ impl Engine {
         }
     }
 
-    /// Those to look at now. One that a job still starts is looked at when that has ended.
+    /// Services to look at now. A service that is still being started is looked at when its job has ended.
     pub(super) fn looks_at_left(&mut self, now_ns: u64) -> Vec<Service> {
         let mut services = Vec::new();
         for left in &mut self.left {
@@ -109,7 +109,7 @@ impl Engine {
         services
     }
 
-    /// A look at a service that is no item.
+    /// Handles a look at a service that is not an item.
     pub(super) fn see_left(&mut self, service: &Service, status: &Status) {
         let mut all = self.left.iter();
         let Some(at) = all.position(|left| left.service == *service) else {
@@ -153,7 +153,7 @@ impl Engine {
         }
     }
 
-    /// The file has it, perhaps by another name of commands that do the same.
+    /// True if the file has the service, perhaps under another name with the same commands.
     fn is_in_file(&self, name: &str, service: &Service) -> bool {
         let mut items = self.items.iter();
         items.any(|item| {

@@ -1,11 +1,11 @@
-//! Looking at services, and whom to believe: a look that began before a job ended is old.
+//! Looks at services, and the rule which answers count: a look that began before a job ended is outdated.
 
 use super::item::LOOK_NS;
 use super::{Action, Engine};
 use crate::job::{Service, Status};
 
 impl Engine {
-    /// An observation.
+    /// Handles observed states.
     pub fn handle_observed(&mut self, now_ns: u64, seen: Vec<(Service, Status)>) {
         for (service, status) in seen {
             let mut items = self.items.iter_mut();
@@ -32,7 +32,7 @@ impl Engine {
         }
     }
 
-    /// Asks for all that nobody is asking for yet.
+    /// Requests all states that are wanted and not being requested.
     pub(super) fn look(&mut self, now_ns: u64) {
         let mut services = self.looks_at_left(now_ns);
         for item in &mut self.items {

@@ -1,8 +1,8 @@
-//! Record for the next worker: one-time work, which must not be repeated after a crash, and roles.
+//! Record for the next worker: roles, and work that must not be repeated after a crash.
 
 use std::collections::BTreeMap;
 
-/// Work done last, by name.
+/// Last work by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     done: BTreeMap<String, String>,
@@ -10,7 +10,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Lines of a name, a tab and what was done; what is not like that is passed over.
+    /// Parses lines of a name, a tab and the work; other lines are skipped.
     pub(super) fn parse(text: &str) -> Self {
         let entries = text.lines().filter_map(|line| line.split_once('\t'));
         Self {
@@ -29,13 +29,13 @@ impl Memory {
         self.done.get(name).map(String::as_str)
     }
 
-    /// All of which this was done last.
+    /// Names whose last work was this one.
     pub(super) fn names<'m>(&'m self, done: &'m str) -> impl Iterator<Item = &'m str> {
         let done = self.done.iter().filter(move |(_, it)| *it == done);
         done.map(|(name, _)| name.as_str())
     }
 
-    /// All whose names begin so: the rest of the name, and what was done.
+    /// Entries whose names begin with the prefix: the rest of the name, and the work.
     pub(super) fn of_prefix(&self, prefix: &str) -> Vec<(String, String)> {
         let rest = |(name, done): (&String, &String)| {
             let name = name.strip_prefix(prefix)?;
@@ -55,7 +55,7 @@ impl Memory {
         self.changed |= self.done.remove(name).is_some();
     }
 
-    /// The text to keep, when it has changed.
+    /// Text to save, if it has changed.
     pub(super) fn poll_text(&mut self) -> Option<String> {
         if !std::mem::take(&mut self.changed) {
             return None;

@@ -1,8 +1,8 @@
-//! Reconciler that brings items to the state of the role; sans I/O.
+//! Reconciler that brings items to the state that the role requires; sans I/O.
 //!
 //! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_hooks`](Engine::handle_hooks), [`handle_ended`](Engine::handle_ended),
-//! [`handle_observed`](Engine::handle_observed), and as any [`spared_sdk::Engine`].
+//! [`handle_observed`](Engine::handle_observed), and like any [`spared_sdk::Engine`].
 
 mod bounce;
 mod check;
@@ -42,43 +42,43 @@ use watch::Watch;
 
 pub use group::RoleChange;
 
-/// Actions for the driver.
+/// Action for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Begin a job; its end goes to `handle_ended`.
+    /// Begins a job; its end goes to `handle_ended`.
     Begin {
         number: u64,
         job: Job,
     },
-    /// Nobody wants its end any more.
+    /// Cancels a job, whose end is not needed any more.
     Cancel {
         number: u64,
     },
-    /// Look at these; what is seen goes to `handle_observed`.
+    /// Looks at these services; their states go to `handle_observed`.
     Observe {
         services: Vec<Service>,
     },
-    /// Have systemd tell of changes of units, and look at their files; what is told goes to `handle_watched` and
+    /// Has systemd report changes of units, and looks at their files; reports go to `handle_watched` and
     /// `handle_changed`.
     Watch {
-        /// There are such units.
+        /// True if there are such units.
         wanted: bool,
     },
-    /// Look at the files of tests; their state goes to `handle_stamps`.
+    /// Looks at the files of tests; their states go to `handle_stamps`.
     Stamp {
-        /// Names of items, with paths, and the name of the unit if it is one.
+        /// Names of items, each with paths, and with the unit's name for a unit.
         items: Vec<(String, Vec<String>)>,
     },
-    /// Look whether files can be used; what is found goes to `handle_sources`.
+    /// Looks if files can be used; the result goes to `handle_sources`.
     Sources {
-        /// Names of items, with the paths.
+        /// Names of items, each with its paths.
         items: Vec<(String, Vec<PathBuf>)>,
     },
-    /// Look which hooks of these folders would be refused; the sentences go to `handle_refused`.
+    /// Looks which hooks of these folders would be refused; the sentences go to `handle_refused`.
     Refused {
         folders: Vec<PathBuf>,
     },
-    /// Read the folder; what it holds goes to `handle_hooks`.
+    /// Reads the folder; its contents go to `handle_hooks`.
     Hooks {
         group: String,
         role: Role,
@@ -87,7 +87,7 @@ pub enum Action {
     Report {
         name: String,
         weight: u32,
-        /// None: not known yet.
+        /// State; None: not known yet.
         state: Option<u8>,
         why: String,
     },
@@ -95,21 +95,21 @@ pub enum Action {
         name: String,
     },
     Event(String),
-    /// All work for a role has ended.
+    /// Reports that all work for a role has ended.
     Done {
         ticket: u64,
     },
-    /// Keep this text for the next worker of this boot.
+    /// Saves this text for the next worker of this boot.
     Remember(String),
 }
 
-/// The plugin's logic.
+/// State and rules of all items.
 #[derive(Debug)]
 pub struct Engine {
     node: String,
-    /// Without its items, which have become `items`.
+    /// Settings without their items, which have become `items`.
     settings: Settings,
-    /// In the order of a way in.
+    /// Items in the order in which a node becomes active.
     items: Vec<Item>,
     groups: BTreeMap<String, Group>,
     maintenance: bool,
@@ -121,7 +121,7 @@ pub struct Engine {
     /// Services that left the file while they ran.
     left: Vec<Left>,
     watch: Watch,
-    /// Hooks that would be refused, as they were last reported.
+    /// Hooks that would be refused, as last reported.
     refused: Vec<String>,
     is_configured: bool,
     memory: Memory,
@@ -138,7 +138,7 @@ struct Orphan {
 }
 
 impl Engine {
-    /// `remembered` is what the last worker of this boot was told to keep.
+    /// Creates an engine. `remembered` is the text that the last worker of this boot saved.
     pub fn new(now_ns: u64, node: &str, remembered: &str) -> Self {
         Self {
             node: node.to_owned(),
@@ -160,7 +160,7 @@ impl Engine {
         }
     }
 
-    /// Takes a configuration: what is new is brought to its wish, what left stays as it is.
+    /// Takes a configuration: new items are brought to their goals, removed ones stay as they are.
     pub fn configure(&mut self, now_ns: u64, settings: &Settings, manager: Manager) {
         let mut old = std::mem::take(&mut self.items);
         for spec in &settings.items {
@@ -206,7 +206,7 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// A job has ended; one that nobody waits for is no matter.
+    /// Handles the end of a job; an end that nothing waits for is ignored.
     pub fn handle_ended(&mut self, now_ns: u64, number: u64, result: Result<(), String>) {
         self.orphans.retain(|orphan| orphan.number != number);
         if !self.end_hook(number, &result) && !self.end_test(now_ns, number, &result) {
@@ -220,7 +220,7 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// Tries again what failed, all of it or one; how many.
+    /// Retries failed items, all or one; returns their number.
     ///
     /// # Errors
     /// There is no such item.
@@ -239,7 +239,7 @@ impl Engine {
         Ok(count)
     }
 
-    /// Services that should not run and may, in the order of a way out.
+    /// Services that should be stopped and may still run, in the order in which a node becomes backup.
     pub fn unstopped(&self) -> Vec<Service> {
         let items = self.items.iter().rev();
         let wrong = items.filter(|item| item.goal == goal::Goal::Stopped && !item.is_reached());
@@ -312,7 +312,7 @@ impl Engine {
 impl spared_sdk::Engine for Engine {
     type Action = Action;
 
-    /// Ends what takes too long, polls, tries again.
+    /// Ends late jobs, polls, and retries.
     fn handle_timeout(&mut self, now_ns: u64) {
         self.end_gathering(now_ns);
         self.tell_strangers(now_ns);
@@ -355,7 +355,7 @@ impl spared_sdk::Engine for Engine {
     }
 }
 
-/// Whether a table of the new file goes on where the item stands.
+/// True if a table of the new file continues with the item's state.
 fn are_akin(item: &Item, service: &Option<Service>) -> bool {
     match (&item.service, service) {
         (None, None) | (Some(Service::Commands { .. }), Some(Service::Commands { .. })) => true,

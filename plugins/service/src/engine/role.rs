@@ -1,4 +1,4 @@
-//! The role that counts for an item, and the effects of a new one.
+//! The role that counts for an item, and the effects of a new role.
 
 use spared_sdk::Role;
 
@@ -8,16 +8,16 @@ use super::item::Item;
 use super::unknown::STRANGERS_NS;
 use super::{Action, Engine, goal};
 
-/// After its start the host tells the roles of all groups at once, but for active ones whose turn comes
-/// after that of other plugins. What follows all groups leaves the role active only when the last was told.
+/// Time in ns to wait for the roles of all groups after a start. The daemon reports them at once, except active ones
+/// for which other plugins come first. An item of all groups becomes backup only when all roles are known.
 const GATHER_NS: u64 = 500_000_000;
 
 /// Prefix of the names of recorded roles.
 const ROLE: &str = "role ";
-/// The same of items that a maintenance keeps.
+/// Prefix of the names of recorded roles that a maintenance keeps.
 const KEPT: &str = "kept ";
 
-/// Whether the roles of all groups are known.
+/// Progress of learning the roles of all groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gather {
     Waiting,
@@ -26,7 +26,7 @@ pub(super) enum Gather {
 }
 
 impl Engine {
-    /// A role; the ticket comes back by [`Action::Done`] when all of it has ended.
+    /// Handles a role; [`Action::Done`] returns the ticket when all work for it has ended.
     pub fn handle_role(&mut self, now_ns: u64, ticket: u64, news: &RoleChange) {
         self.maintenance = news.maintenance;
         let is_new = !self.groups.contains_key(&news.group);
@@ -35,8 +35,8 @@ impl Engine {
         let group = group.or_insert_with(|| Group::new(now_ns, news, recorded));
         group.take(now_ns, news);
         let older = group.ticket.replace(ticket);
-        // An item of all groups waits for the roles of the other groups; plugins that leave this one
-        // after us need not.
+        // an item of all groups waits for the roles of the other groups; plugins that come after this one when a node
+        // becomes backup need not
         let at_once = is_new && news.role != Role::Active;
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);
@@ -53,7 +53,7 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// Waits for the roles of further groups; longer for one that a worker before this one knew as active.
+    /// Waits for the roles of further groups; longer if an earlier worker recorded one as active.
     fn gather(&mut self, now_ns: u64) {
         let wait_ns = match self.active_before().is_empty() {
             true => GATHER_NS,
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    /// Recorded roles of groups that were active, and whose role was not told since.
+    /// Names of recorded groups that were active, and whose role has not been reported since.
     fn active_before(&self) -> Vec<String> {
         let known: Vec<String> = self.groups.keys().map(|name| role_key(name)).collect();
         let active = Role::Active.to_string();
@@ -114,13 +114,13 @@ impl Engine {
         item.take_goal(now_ns, goal, known);
     }
 
-    /// The role that counts for an item now, noted for the next worker if a maintenance keeps it. Before
-    /// this worker was told a role, what the last one noted stays.
+    /// Role that counts for an item now; recorded for the next worker if a maintenance keeps it. The record of the last
+    /// worker stays until this worker knows a role.
     fn find_role(&mut self, at: usize) -> Option<Role> {
         let item = self.items.get(at)?;
         let key = kept_key(&item.spec.name);
         let (told, found) = (self.told(item), self.role_of(item));
-        // A kept service keeps its state until the node is active again or the maintenance ends.
+        // a kept service keeps its state until the node is active again or the maintenance ends
         let is_held = item.spec.keep && self.maintenance && found != Some(Role::Active);
         let before = || role_named(self.memory.get(&key)?);
         let role = match is_held {
@@ -139,7 +139,7 @@ impl Engine {
         role
     }
 
-    /// The role that the groups give it; until all of them are known, what it had.
+    /// Role that the groups give the item; until all of them are known, its last one.
     fn role_of(&self, item: &Item) -> Option<Role> {
         let gathers = item.spec.group.is_none() && self.gather != Gather::Over;
         self.told(item).or(item.role.filter(|_| gathers))

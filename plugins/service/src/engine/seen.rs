@@ -1,4 +1,4 @@
-//! Result of a look at a service, and its consequences.
+//! Effects of an observed state.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::item::{Item, STEADY_NS, Unanswered};
 use super::tell::Topic;
 use crate::job::{Service, Status};
 
-/// Looks at which its manager had started it anew, without a minute between them.
+/// Number of looks at which the manager had restarted the service, without a minute between them.
 #[derive(Debug, Default)]
 pub(super) struct Falls {
     count: u32,
@@ -17,7 +17,7 @@ pub(super) struct Falls {
 }
 
 impl Falls {
-    /// What ends once in a while is what its manager is for.
+    /// Number of restarts that are tolerated: rare ones are what the manager is for.
     const TOLERATED: u32 = 2;
 
     /// True if it was one too many.
@@ -32,7 +32,7 @@ impl Falls {
 }
 
 impl Item {
-    /// A look at it.
+    /// Takes an observed state.
     pub(super) fn see(&mut self, now_ns: u64, status: Status) {
         match &status {
             Status::Unknown(why) if self.can_be_asked() => self.unanswered.note(now_ns, why),
@@ -56,7 +56,7 @@ impl Item {
         if let Status::Missing(why) = &status {
             return self.see_missing(now_ns, old.as_ref(), why);
         }
-        // the end of a start that was given up is no news
+        // the end of an abandoned start is not reported
         let was_up = matches!(old, Some(Status::Running | Status::Starting))
             && (self.fault.is_none() || self.unsteady);
         let was_down = old.as_ref().is_some_and(is_down);
@@ -84,7 +84,7 @@ impl Item {
         }
     }
 
-    /// Nobody answered.
+    /// Notes a look without an answer.
     pub(super) fn see_nothing(&mut self, now_ns: u64) {
         const WHY: &str = "its service manager does not answer";
         self.look.asked_ns = None;
@@ -94,7 +94,7 @@ impl Item {
         }
     }
 
-    /// The administrator's own commands may have none for this.
+    /// True if the service can be asked for its state; the administrator's commands may lack one for it.
     fn can_be_asked(&self) -> bool {
         match &self.service {
             Some(Service::Commands { status, .. }) => !status.is_empty(),
@@ -153,7 +153,7 @@ impl Item {
         self.tell(now_ns, Topic::Died, text);
     }
 
-    /// Its manager has started it anew.
+    /// Handles a restart by the manager.
     fn see_fall(&mut self, now_ns: u64) {
         let is_many = self.falls.note(now_ns);
         if is_many || self.unsteady {
@@ -171,7 +171,7 @@ impl Item {
         self.tell(now_ns, Topic::Died, text);
     }
 
-    /// A service that its manager restarts again and again never reports a failure.
+    /// Notes a service that keeps starting: one that its manager restarts again and again never reports a failure.
     fn see_starting(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.changed_ns) >= self.spec.timeout_ns && self.fault.is_none() {
             let time = format_duration(Duration::from_nanos(self.spec.timeout_ns));
@@ -211,7 +211,7 @@ pub(super) fn is_down(status: &Status) -> bool {
     )
 }
 
-/// A service that does not run, or is in an unknown state, may have been started or not.
+/// True for a state that does not tell if the service was started.
 pub(super) fn is_blind(status: &Status) -> bool {
     matches!(status, Status::Unknown(_) | Status::Ends)
 }

@@ -1,5 +1,5 @@
-//! Files that an item needs in other roles than its present one, and hooks: that they are missing or refused is told
-//! before the role comes.
+//! Hooks, and files that an item needs in roles other than its present one: if they are missing or refused, it is
+//! reported before the role comes.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use super::item::Item;
 use super::{Action, Engine};
 use crate::config::{ByRole, Kind};
 
-/// Check of the hooks.
+/// Name of the check of hooks.
 const HOOKS: &str = "service.hooks";
 
 impl Engine {
-    /// Why files cannot be used, for each item by its name; None: they can.
+    /// Handles the reasons why files cannot be used, for each item by its name; None: they can.
     pub fn handle_sources(&mut self, now_ns: u64, found: &[(String, Option<String>)]) {
         for (name, why) in found {
             if let Some(item) = self.items.iter_mut().find(|it| it.spec.name == *name) {
@@ -23,7 +23,7 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// Sentences about hooks that would be refused, of all roles.
+    /// Handles sentences about hooks that would be refused, of all roles.
     pub fn handle_refused(&mut self, refused: Vec<String>) {
         if refused == self.refused {
             return;
@@ -55,7 +55,7 @@ impl Engine {
         self.actions.push_back(Action::Refused { folders });
     }
 
-    /// Asks whether the files can be used.
+    /// Asks if the files can be used.
     pub(super) fn look_at_sources(&mut self) {
         let items = self.items.iter().map(|item| {
             let files = item.sources();
@@ -69,7 +69,7 @@ impl Engine {
 }
 
 impl Item {
-    // That of its own role shows its fault itself.
+    // The file of the item's present role is left out: a fault of it shows in the item itself.
     fn sources(&self) -> Vec<PathBuf> {
         let (Kind::Rules { files } | Kind::File { sources: files, .. }) = &self.spec.kind else {
             return Vec::new();
@@ -84,7 +84,7 @@ impl Item {
         all.filter(|file| Some(*file) != own).cloned().collect()
     }
 
-    /// What would fail if its role changed, or if it were started again.
+    /// Reason why the item would fail if its role changed, or if it were started again.
     pub(super) fn foreseen(&self) -> Option<String> {
         let of_file = || {
             let why = self.test.source_fault.as_ref()?;

@@ -1,4 +1,4 @@
-//! The rows of `sparectl service`.
+//! Rows of `sparectl service`.
 
 use spared_sdk::Value;
 
@@ -8,7 +8,7 @@ use super::{Engine, Group};
 use crate::job::{Job, Status};
 
 impl Engine {
-    /// "3 of 3 running": the services, by what they should be.
+    /// Summary such as "3 of 3 running": the services by their goals.
     pub fn summary(&self) -> String {
         let count = |goal: &Goal, word: &str| {
             let all = self.items.iter().filter(|item| item.goal == *goal);
@@ -36,7 +36,7 @@ impl Engine {
         text
     }
 
-    /// Whether something is not as it should be.
+    /// True if some item is not as it should be.
     pub fn wants_attention(&self) -> bool {
         let is_wrong = |item: &Item| item.fault.is_some() || item.foreseen().is_some();
         self.items.iter().any(is_wrong) || !self.left.is_empty()
@@ -52,7 +52,7 @@ impl Engine {
         missing.collect()
     }
 
-    /// Every item, in the order of a way in, then hooks.
+    /// Rows of every item, in the order in which a node becomes active, then of hooks.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for item in &self.items {

@@ -1,4 +1,4 @@
-//! Events of one item, no more of a kind than somebody wants to read.
+//! Events of one item, limited in number for each topic.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) struct Tellings {
 }
 
 impl Tellings {
-    /// The event, unless the same was told within a minute.
+    /// Returns the event, unless one of the same topic was reported within a minute.
     pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) -> Option<String> {
         let (text, entry) = match self.last.get_mut(&topic) {
             Some((last_ns, left_out)) if now_ns.saturating_sub(*last_ns) < EVERY_NS => {

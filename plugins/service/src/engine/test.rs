@@ -1,10 +1,10 @@
-//! Test commands: whether a service would start, before it has to.
+//! Test commands: they find out if a service would start, before it has to.
 //!
-//! Of a file of nftables the test is `nft -c -f`, of the file that the next role loads: while active that of the
+//! The test of a file of nftables is `nft -c -f` with the file that the next role loads: on the active node that of the
 //! backup, otherwise that of the active node.
 //!
-//! A test runs at the start, when a file that it names or the unit's file has changed, and every ten minutes; one that
-//! fails more often, to see the repair. One test runs at a time.
+//! A test runs at the start, after a change of a file that it names or of the unit's file, and every ten minutes. A
+//! test that fails runs more often, to notice the repair. One test runs at a time.
 
 use std::path::Path;
 
@@ -22,10 +22,10 @@ const AGAIN_NS: u64 = 600 * S;
 const AGAIN_FAILED_NS: u64 = 15 * S;
 const AFTER_ROLE_NS: u64 = 5 * S;
 
-/// What a test does.
+/// Object of a test.
 enum Tested<'i> {
     Command(&'i [String]),
-    /// A file of nftables.
+    /// File of nftables.
     Rules(&'i Path),
 }
 
@@ -50,7 +50,7 @@ impl Tested<'_> {
     }
 }
 
-/// The test of one item.
+/// Test of one item.
 #[derive(Debug, Default)]
 pub(super) struct Test {
     run: Option<Run>,
@@ -58,9 +58,9 @@ pub(super) struct Test {
     /// State of the files; None: not known yet.
     stamp: Option<u64>,
     fault: Option<String>,
-    /// What was tested last, in words: another role has another file.
+    /// Object that was tested last, as text: another role has another file.
     of: String,
-    /// Why a file that the item needs in another role cannot be used.
+    /// Reason why a file that the item needs in another role cannot be used.
     pub(super) source_fault: Option<String>,
 }
 
@@ -71,7 +71,7 @@ struct Run {
 }
 
 impl Engine {
-    /// State of the files that the tests depend on, for each item by its name.
+    /// Handles the states of the files that the tests depend on, for each item by its name.
     pub fn handle_stamps(&mut self, now_ns: u64, stamps: &[(String, u64)]) {
         for (name, stamp) in stamps {
             if let Some(item) = self.items.iter_mut().find(|it| it.spec.name == *name) {
@@ -84,7 +84,7 @@ impl Engine {
         self.step(now_ns);
     }
 
-    /// Asks for the state of the files.
+    /// Requests the states of the files.
     pub(super) fn look_at_files(&mut self) {
         let tested = self.items.iter().filter(|item| item.has_test());
         let items: Vec<_> = tested.map(Item::files).collect();
@@ -123,7 +123,7 @@ impl Engine {
         runs.next().map(|run| run.until_ns).or_else(due)
     }
 
-    /// True if the job was a test.
+    /// Handles the end of a job; true if the job was a test.
     pub(super) fn end_test(
         &mut self,
         now_ns: u64,
@@ -176,7 +176,7 @@ impl Item {
         next.map(Tested::Rules)
     }
 
-    /// Its fault, with the command that shows it.
+    /// Fault of the test, with the command that shows it.
     pub(super) fn test_fault(&self) -> Option<String> {
         let (tested, why) = (self.tested()?, self.test.fault.as_ref()?);
         let words = tested.words();
@@ -188,24 +188,24 @@ impl Item {
         (self.test.of == words).then(|| format!("{what}: `{words}`: {why}"))
     }
 
-    /// The file has another test, or somebody says that it is repaired.
+    /// Makes the test due at once: the file has another test, or somebody declared it repaired.
     pub(super) fn test_now(&mut self) {
         self.test.due_ns = 0;
     }
 
-    /// The next role, and with it the file to be tested, is another one now. What the role changes goes first.
+    /// Plans the test after a role change: the next role's file is another one. The effects of the change come first.
     pub(super) fn test_after_role(&mut self, now_ns: u64) {
         if matches!(self.spec.kind, Kind::Rules { .. }) {
             self.test.due_ns = now_ns.saturating_add(AFTER_ROLE_NS);
         }
     }
 
-    /// The run of a test that has left the file with its service.
+    /// Number of the running test, if the service left the file.
     pub(super) fn test_number(&self) -> Option<u64> {
         self.test.run.as_ref().map(|run| run.number)
     }
 
-    // What starts or stops shows its own faults, and is not slowed down.
+    // True if the item may be tested: a start or stop shows its own faults, and must not be slowed down.
     fn may_be_tested(&self) -> bool {
         self.has_test() && self.role.is_some() && self.job.is_none() && !self.open
     }
@@ -240,7 +240,7 @@ impl Item {
         }
     }
 
-    /// What the state of its test depends on: absolute paths of the command, the unit, files of rules.
+    /// Files on which the state of its test depends: absolute paths of the command, the unit, files of rules.
     fn files(&self) -> (String, Vec<String>) {
         let words = self.spec.test.iter().filter(|word| word.starts_with('/'));
         let mut files: Vec<String> = words.cloned().collect();

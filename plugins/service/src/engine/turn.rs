@@ -9,7 +9,7 @@ use super::{Action, Engine};
 use crate::job::{Job, Verb};
 
 impl Engine {
-    /// Begins all that may begin, and ends what has ended.
+    /// Begins all jobs that may begin, and ends those that have ended.
     pub(super) fn step(&mut self, now_ns: u64) {
         for item in &mut self.items {
             item.ripen(now_ns);
@@ -55,7 +55,7 @@ impl Engine {
         self.begin(now_ns, at, deed);
     }
 
-    /// systemd itself replaces its job by the one that follows, and whoever sets an interface ends its bounce.
+    /// Abandons a job that is superseded: systemd replaces its own job, and setting an interface ends its bounce.
     fn supersede(&mut self, now_ns: u64, at: usize) {
         let Some(item) = self.items.get_mut(at) else {
             return;
@@ -112,7 +112,7 @@ impl Engine {
         }
     }
 
-    /// Whether all those that go before it the same way have ended their first try.
+    /// True if all items before this one in the same direction have ended their first try.
     fn is_turn(&self, at: usize) -> bool {
         let Some(item) = self.items.get(at) else {
             return false;
@@ -132,7 +132,7 @@ impl Engine {
         })
     }
 
-    /// Nothing of this group's role is yet to be tried.
+    /// True if no item of this group's role still has its first try to come.
     fn are_items_through(&self, name: &str) -> bool {
         let mut all = true;
         for item in &self.items {
@@ -163,8 +163,8 @@ impl Engine {
         }
     }
 
-    /// "office: kea, squid running; postfix failed: stop: exit code 1 (474 ms)"; None where there was
-    /// nothing to do.
+    /// Text such as "office: kea, squid running; postfix failed: stop: exit code 1 (474 ms)"; None if there was nothing
+    /// to do.
     fn outcome(&self, now_ns: u64, name: &str, since_ns: u64) -> Option<String> {
         let touched = |item: &&Item| {
             let group = item.spec.group.as_deref();

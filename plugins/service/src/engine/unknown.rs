@@ -1,14 +1,14 @@
-//! Items without a role: of a group that nobody knows, or kept by a maintenance from before this worker.
+//! Items without a role: their group is unknown, or a maintenance has kept them since before this worker.
 
 use super::Engine;
 use super::item::Item;
 use super::tell::Topic;
 
-/// Longer than the host waits for the plugins whose roles come before ours.
+/// Time in ns that the daemon needs at most for the plugins that are told a role before this one.
 pub(super) const STRANGERS_NS: u64 = 15_000_000_000;
 
 impl Engine {
-    /// Looks for items of groups that nobody knows, when all roles must have been told.
+    /// Plans the search for items of unknown groups, for the time when all roles must have been reported.
     pub(super) fn expect_strangers(&mut self, now_ns: u64) {
         self.strangers_ns = Some(now_ns.saturating_add(STRANGERS_NS));
     }
@@ -28,7 +28,7 @@ impl Engine {
 }
 
 impl Item {
-    /// Reason why it has no role; None: it has one, or will be told soon.
+    /// Reason why the item has no role; None: it has one, or will soon have one.
     pub(super) fn lack(&self) -> Option<String> {
         match self.stranger() {
             _ if self.role.is_some() => None,
@@ -38,7 +38,7 @@ impl Item {
         }
     }
 
-    /// Nobody told a role of its group: a wrong name in the file, most likely.
+    /// Group whose role was not reported, most likely because of a wrong name in the file.
     fn stranger(&self) -> Option<&str> {
         let group = self.spec.group.as_deref();
         group.filter(|_| !self.is_group_known)

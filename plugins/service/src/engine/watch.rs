@@ -1,38 +1,39 @@
-//! Units of systemd, which tells when one has changed: those that are at rest are looked at once a minute.
+//! Units of systemd, which reports their changes: units at rest are looked at once a minute.
 
 use super::item::{Item, STEADY_NS};
 use super::{Action, Engine};
 use crate::engine::goal::Goal;
 use crate::job::{Manager, Service, Status};
 
-/// Time between looks at units that are at rest: no change is known that systemd would not tell.
+/// Time in ns between looks at units at rest: no change is known that systemd would not report.
 const ALL_NS: u64 = 60_000_000_000;
-/// Time for which changes are gathered: systemd tells each several times.
+/// Time in ns for which changes are collected: systemd reports each several times.
 const GATHER_NS: u64 = 50_000_000;
-/// Time for two such looks, unless polls come more often: what changes all the time costs no more than these.
+/// Minimum time in ns for two looks after changes, unless polls are more frequent: it limits the cost of a unit that
+/// keeps changing.
 const BURST_NS: u64 = 5_000_000_000;
 
-/// What systemd tells, and the looks that follow.
+/// Reports of systemd, and the looks that follow.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     is_told: bool,
-    /// Time of the look at what has changed.
+    /// Time of the look at changed units.
     due_ns: Option<u64>,
     /// Times of the last two such looks.
     last_ns: [Option<u64>; 2],
-    /// Time of the next look at all.
+    /// Time of the next look at all units.
     all_ns: u64,
 }
 
 impl Engine {
-    /// systemd tells of changes from now on, or no longer.
+    /// Handles that systemd reports changes from now on, or no longer.
     pub fn handle_watched(&mut self, now_ns: u64, is_told: bool) {
         self.watch.is_told = is_told;
         self.look_at_units();
         self.step(now_ns);
     }
 
-    /// A unit has changed.
+    /// Handles a change of a unit.
     pub fn handle_changed(&mut self, now_ns: u64) {
         let soon_ns = now_ns.saturating_add(GATHER_NS);
         let interval_ns = self.settings.poll_interval_ns.min(BURST_NS);
@@ -58,7 +59,7 @@ impl Engine {
         }
     }
 
-    /// A poll of all items.
+    /// Polls all items.
     pub(super) fn poll_items(&mut self, now_ns: u64) {
         let is_for_all = !self.watch.is_told || now_ns >= self.watch.all_ns;
         if is_for_all {
@@ -71,12 +72,12 @@ impl Engine {
         self.watch_units();
     }
 
-    /// Asks for what systemd tells, if there are units of its.
+    /// Asks systemd to report changes, if there are units of systemd.
     pub(super) fn watch_units(&mut self) {
         let items = self.items.iter().filter_map(|it| it.service.as_ref());
         let mut services = items.chain(self.left.iter().map(super::left::Left::service));
         let wanted = services.any(is_unit);
-        // an end that is wanted is not told
+        // the end of reports that were cancelled is not announced
         self.watch.is_told &= wanted;
         self.actions.push_back(Action::Watch { wanted });
     }
@@ -90,7 +91,7 @@ impl Engine {
 }
 
 impl Item {
-    /// A unit that is as it should be, and will not be another thing only because time passes.
+    /// True for a unit that is as it should be, and whose state does not change only by the passing of time.
     fn is_at_rest(&self, now_ns: u64) -> bool {
         let is_steady = |at_ns| now_ns.saturating_sub(at_ns) >= STEADY_NS;
         let is_passing = matches!(

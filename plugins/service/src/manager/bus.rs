@@ -1,6 +1,6 @@
-//! The conversation by which systemd tells over the message bus that a unit has changed; sans I/O.
+//! Conversation with the message bus by which systemd reports changes of units; sans I/O.
 //!
-//! Fed by [`Bus::handle_bytes`]; what it says is to be written to the socket.
+//! Fed by [`Bus::handle_bytes`]; the returned bytes are to be written to the socket.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use spared_dbus::{
 };
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
-/// Object of systemd itself: it tells of each daemon-reload.
+/// Object of systemd itself, which reports each daemon-reload.
 pub const MANAGER: &str = "/org/freedesktop/systemd1";
 /// Rules for changes of units, and for the daemon-reload that follows a change of their files.
 const RULES: [&str; 2] = [
@@ -19,39 +19,39 @@ const RULES: [&str; 2] = [
      interface='org.freedesktop.systemd1.Manager',member='Reloading'",
 ];
 
-/// What the other end has said.
+/// Event from the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// It knows who this is: these bytes are to be said.
+    /// The bus accepts this process: these bytes are to be sent.
     Welcome(Vec<u8>),
-    /// From now on systemd tells of changes.
+    /// systemd reports changes from now on.
     Watching,
-    /// One of those objects has changed.
+    /// An object for which `is_ours` is true has changed.
     Changed,
-    /// The last ping was answered: what changed before it has been told.
+    /// The last ping was answered: earlier changes have been reported.
     Answered,
 }
 
-/// A conversation with the message bus.
+/// State of a conversation with the message bus.
 #[derive(Debug, Default)]
 pub struct Bus {
     is_welcome: bool,
     buffer: Vec<u8>,
     serial: u32,
-    /// Serial number of the call after which systemd tells of changes.
+    /// Serial number of the call after which systemd reports changes.
     subscribed: u32,
 }
 
 impl Bus {
-    /// The first bytes to say.
+    /// First bytes to send.
     pub fn greeting(uid: u32) -> Vec<u8> {
         greeting(uid)
     }
 
-    /// Takes what came; `is_ours` tells the objects whose changes matter.
+    /// Handles received bytes; `is_ours` selects the objects whose changes matter.
     ///
     /// # Errors
-    /// The other end refuses something, or speaks no D-Bus; the reason.
+    /// The other end refuses a call, or does not speak D-Bus; the reason.
     pub fn handle_bytes(
         &mut self,
         bytes: &[u8],
@@ -113,7 +113,7 @@ impl Bus {
     }
 
     fn call(&mut self, method: Method<'_>, body: &Body) -> Vec<u8> {
-        // zero is no serial number
+        // zero is not a serial number
         self.serial = self.serial.checked_add(1).unwrap_or(1);
         encode(method, self.serial, 0, body)
     }
@@ -134,7 +134,7 @@ impl Bus {
     }
 }
 
-/// Object of a unit: what is no letter or digit is written as its number.
+/// Object of a unit: bytes other than letters and digits are written as numbers.
 pub fn object(unit: &str) -> String {
     let mut path = format!("{MANAGER}/unit/");
     for (at, byte) in unit.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! Services that no manager knows: the administrator's own commands.
+//! Services without a manager: the administrator's own commands.
 
 use super::{last_words, unclear};
 use crate::job::{Status, Verb};
@@ -13,7 +13,7 @@ pub(super) fn commands(
         Verb::Start => start,
         Verb::Stop => stop,
         Verb::Reload => reload,
-        // the command that hung was killed; there is nobody else to turn to
+        // the command that hung was killed; there is no other way
         Verb::Kill => &[],
     };
     (!command.is_empty()).then(|| vec![command.to_vec()])
@@ -26,7 +26,7 @@ pub(super) fn question(status: &[String]) -> Result<Vec<String>, Status> {
     Ok(status.to_vec())
 }
 
-/// As in LSB: 3 is stopped, 1 and 2 are dead; pgrep(1) also exits with 1 without a process.
+/// State from an exit code, as in LSB: 3 is stopped, 1 and 2 are dead; pgrep(1) also exits with 1 without a process.
 pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
     match code {
         Some(0) => Status::Running,

@@ -1,4 +1,4 @@
-//! Service managers of this machine, by commands without a shell.
+//! Service managers of this machine, used by commands without a shell.
 
 pub mod bus;
 mod commands;
@@ -15,7 +15,7 @@ use crate::job::{Manager, Service, Status, Verb};
 
 pub use systemd::Triggers;
 
-/// The service manager of this machine, if the file has units.
+/// Selects the service manager of this machine, if the file has units.
 ///
 /// # Errors
 /// There are units, but no known service manager.
@@ -27,12 +27,12 @@ pub fn choose(settings: &Settings) -> Result<Manager, Unfit> {
     }
 }
 
-/// Finds the manager of this machine; None where there is none that is known.
+/// Finds the manager of this machine; None if there is no known one.
 pub fn detect() -> Option<Manager> {
     detect_in(Path::new("/"))
 }
 
-/// The same below another root. Whoever has systemd or OpenRC may run runit beside it, so that comes last.
+/// Finds the manager below another root. A machine with systemd or OpenRC may also run runit, so that one comes last.
 pub fn detect_in(root: &Path) -> Option<Manager> {
     if is_systemd(root) {
         Some(Manager::Systemd)
@@ -47,13 +47,13 @@ pub fn detect_in(root: &Path) -> Option<Manager> {
     }
 }
 
-/// Whether systemd is the first process: sd_booted(3).
+/// True if systemd is the first process: sd_booted(3).
 pub fn is_systemd(root: &Path) -> bool {
     root.join("run/systemd/system").is_dir()
 }
 
-/// The commands for a verb, to run one after the other; the last one's exit decides, but a failure of
-/// an earlier one is none. None: this cannot be done (a service without `reload`).
+/// Commands for a verb, to run one after the other. The last one's exit code decides; a failure of an earlier one is
+/// ignored. None: this cannot be done (a service without `reload`).
 pub fn commands(
     service: &Service,
     verb: Verb,
@@ -75,8 +75,8 @@ pub fn commands(
     }
 }
 
-/// The command that has all units of these stopped that somebody goes on stopping without us; None
-/// where there is none.
+/// Command that stops all units of these services and that continues when this process has ended; None if there is
+/// none.
 pub fn stop_unwatched(services: &[Service], triggers: &mut Triggers) -> Option<Vec<String>> {
     let units = services.iter().filter_map(|service| match service {
         Service::Unit {
@@ -88,8 +88,7 @@ pub fn stop_unwatched(services: &[Service], triggers: &mut Triggers) -> Option<V
     systemd::stop_unwatched(units, triggers)
 }
 
-/// One command that tells how services are, and which of them: of systemd all at once, of others
-/// one command a service.
+/// Query for the states of services: one command for all services of systemd, one for each service of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub argv: Vec<String>,
@@ -138,13 +137,13 @@ pub fn questions(
 /// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// A status for each service of the question.
+    /// State of each service in the question.
     Known(Vec<Status>),
-    /// The answer named units whose state decides, too.
+    /// The answer named further units whose state also decides.
     Ask(Question),
 }
 
-/// Parses an answer. `again`: it is a second query, after units may have come or gone.
+/// Parses an answer. `again`: it is a second query, after units may have been loaded or removed.
 pub fn judge(
     question: &Question,
     code: Option<i32>,
@@ -167,14 +166,14 @@ pub fn judge(
     }
 }
 
-/// A unit of systemd, by its own name, and the program that it starts.
+/// Unit of systemd, by its own name, with the program that it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     pub unit: String,
     pub program: Option<String>,
 }
 
-/// Units that an answer describes, of those that systemd tells about when they change.
+/// Units in an answer whose changes systemd reports.
 pub fn loaded(question: &Question, code: Option<i32>, output: &str) -> Vec<Loaded> {
     let is_unit = |service: &Service| {
         let manager = Manager::Systemd;
@@ -186,11 +185,11 @@ pub fn loaded(question: &Question, code: Option<i32>, output: &str) -> Vec<Loade
     }
 }
 
-/// The most that is kept of what a program says.
+/// Maximum number of characters kept of a program's output.
 const WORDS_MAX: usize = 200;
 
-/// Last output of a program, usually the reason of its failure. Hints where to look are skipped,
-/// and of nft's errors the first one counts.
+/// Last output of a program, usually the reason of its failure. Hints where to look are skipped, and of several errors
+/// of nft the first one counts.
 pub fn last_words(output: &str) -> String {
     let lines = || output.lines().map(str::trim);
     let says = |line: &&str| !line.is_empty() && !line.starts_with("See \"systemctl");
@@ -200,7 +199,7 @@ pub fn last_words(output: &str) -> String {
     plain.take(WORDS_MAX).collect()
 }
 
-/// Services that do not run, and that systemd could not start either: their program is not there.
+/// Services that do not run, and that systemd could not start because their program does not exist.
 pub fn without_program(
     root: &Path,
     question: &Question,
@@ -222,7 +221,7 @@ fn argv(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// Reason of an unknown state: the program's output, or its end.
+/// Reason for an unknown state: the program's output, or its exit code.
 fn unclear(code: Option<i32>, output: &str) -> String {
     let words = last_words(output);
     match code {

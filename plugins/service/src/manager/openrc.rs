@@ -1,4 +1,4 @@
-//! OpenRC, by rc-service.
+//! OpenRC, used by rc-service.
 
 use super::{argv, last_words, unclear};
 use crate::job::{Status, Verb};
@@ -6,14 +6,14 @@ use crate::job::{Status, Verb};
 pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
     let rc = |verb: &str| argv(&["rc-service", "--", name, verb]);
     match verb {
-        // one that crashed counts as started, and would not be started again
+        // a service that crashed counts as started, and would not be started again
         Verb::Start => vec![
             argv(&["rc-service", "--ifcrashed", "--", name, "zap"]),
             rc("start"),
         ],
         Verb::Stop => vec![rc("stop")],
         Verb::Reload => vec![rc("reload")],
-        // its processes are looked for only where it counts as stopped
+        // its processes are looked for only if it counts as stopped
         Verb::Kill => vec![rc("zap"), rc("cgroup_cleanup")],
     }
 }
@@ -22,13 +22,13 @@ pub(super) fn question(name: &str) -> Vec<String> {
     argv(&["rc-service", "--", name, "status"])
 }
 
-/// openrc-run(8), and LSB where a script has a `status` of its own.
+/// State by openrc-run(8), or by LSB if a script has a `status` of its own.
 pub(super) fn judge(name: &str, code: Option<i32>, output: &str) -> Status {
     match code {
         Some(0) => Status::Running,
         Some(3) => Status::Stopped,
         Some(4) => Status::Stopping,
-        // inactive: it waits for what it needs
+        // inactive: waits for its dependencies
         Some(8 | 16) => Status::Starting,
         Some(32) => Status::Failed("has crashed".to_owned()),
         Some(64) => Status::Failed("has lost its supervisor".to_owned()),

@@ -1,4 +1,4 @@
-//! procd of OpenWrt, by its scripts in /etc/init.d.
+//! procd of OpenWrt, used by its scripts in /etc/init.d.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) fn commands(name: &str, verb: Verb) -> Vec<Vec<String>> {
         Verb::Start => vec![init("start")],
         Verb::Stop => vec![init("stop")],
         Verb::Reload => vec![init("reload")],
-        // its script may be what hangs; procd itself forgets it, so that it is not started again
+        // its script may be what hangs; procd itself forgets the service, so that it is not restarted
         Verb::Kill => {
             let named = format!("{{\"name\":\"{name}\"}}");
             let signal = format!("{{\"name\":\"{name}\",\"signal\":9}}");
@@ -41,7 +41,7 @@ pub(super) fn question(root: &Path, name: &str) -> Result<Vec<String>, Status> {
 
 pub(super) fn judge(code: Option<i32>, output: &str) -> Status {
     match code {
-        // a script that procd knows nothing of prints its usage, and that is a success
+        // a script that procd does not know prints its usage, and exits with success
         _ if output.trim_start().starts_with("Syntax:") => Status::Unknown(
             "its script is not one of procd's: give it a name and commands".to_owned(),
         ),

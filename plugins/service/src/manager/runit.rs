@@ -1,4 +1,4 @@
-//! runit, by sv.
+//! runit, used by sv.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use super::{argv, last_words};
 use crate::job::{Status, Verb};
 
-/// sv gives up after 7 s by itself; how long a verb may take is decided elsewhere.
+/// Time that sv waits, in seconds: by default it gives up after 7 s, but the time limit is decided elsewhere.
 const WAIT_S: &str = "3600";
 
-/// Whether a runsvdir supervises something here.
+/// True if a runsvdir supervises services here.
 pub(super) fn is_running(root: &Path) -> bool {
     let Ok(processes) = fs::read_dir(root.join("proc")) else {
         return false;
@@ -34,16 +34,16 @@ pub(super) fn question(name: &str) -> Vec<String> {
     argv(&["sv", "status", name])
 }
 
-/// sv(8): "run: NAME: (pid 12) 3s, want down; run: log: (pid 11) 3s".
+/// State from a line of sv(8): "run: NAME: (pid 12) 3s, want down; run: log: (pid 11) 3s".
 pub(super) fn judge(output: &str) -> Status {
     let line = output.lines().next().unwrap_or("").trim();
-    // what follows is said of its logger
+    // the rest concerns its logger
     let (state, _) = line.split_once("; ").unwrap_or((line, ""));
     let wants = |what: &str| state.contains(&format!(", want {what}"));
     match state.split_once(':').map(|(word, _)| word) {
         Some("run" | "finish") if wants("down") => Status::Stopping,
         Some("run") => Status::Running,
-        // it ended by itself, and is started again
+        // the service ended by itself, and is restarted
         Some("finish") => Status::Starting,
         Some("down") if wants("up") => Status::Starting,
         Some("down") => Status::Stopped,

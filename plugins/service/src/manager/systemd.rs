@@ -1,4 +1,4 @@
-//! systemd, by systemctl.
+//! systemd, used by systemctl.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,12 +23,12 @@ const KINDS: [&str; 11] = [
     "scope",
 ];
 
-/// Learnt from answers: units that would start stopped services, needed to keep them stopped, and how often
-/// systemd has started each anew.
+/// State learnt from answers: units that would start stopped services, needed to keep them stopped, and the number of
+/// times that systemd has restarted each service.
 #[derive(Debug, Default)]
 pub struct Triggers {
     of: BTreeMap<String, Vec<Trigger>>,
-    /// Stopped here, so started again here.
+    /// Triggers that were stopped here, and so are started again here.
     stopped: BTreeMap<String, BTreeSet<String>>,
     restarts: BTreeMap<String, u64>,
 }
@@ -41,7 +41,7 @@ struct Trigger {
 }
 
 impl Triggers {
-    /// Whether a unit that runs was started anew since the last answer. A start by somebody begins at 0.
+    /// True if systemd has restarted a running unit since the last answer. A start by others begins at 0.
     fn is_restarted(&mut self, unit: &str, restarts: u64) -> bool {
         let before = self.restarts.insert(unit.to_owned(), restarts);
         before.is_some_and(|before| before < restarts)
@@ -87,7 +87,7 @@ pub(super) fn refused(unit: &str) -> Option<String> {
         .then(|| format!("is a template: an instance has a name, as {stem}wan0"))
 }
 
-/// systemctl's own rule: what names no kind is a service.
+/// Name with its kind: systemctl takes a name without a kind for a service.
 fn full_name(unit: &str) -> String {
     let kind = unit.rsplit_once('.').map(|(_, kind)| kind);
     if kind.is_some_and(|kind| KINDS.contains(&kind)) {
@@ -112,7 +112,7 @@ pub(super) fn commands(unit: &str, verb: Verb, triggers: &mut Triggers) -> Vec<V
         Verb::Start => {
             let before = triggers.start(&name);
             let all = before.iter().cloned().chain(one());
-            // five starts in ten seconds are a fault elsewhere; here they are a flapping line
+            // systemd takes five starts in ten seconds for a fault; here they are a flapping line
             let mut commands = vec![systemctl(&["reset-failed"], all)];
             if !before.is_empty() {
                 // a socket refuses to listen for a service that runs, so it comes first
@@ -127,7 +127,7 @@ pub(super) fn commands(unit: &str, verb: Verb, triggers: &mut Triggers) -> Vec<V
             vec![systemctl(&["--job-mode=replace", "stop"], all)]
         }
         Verb::Reload => vec![systemctl(&["--job-mode=replace", "reload"], one())],
-        // what is killed may be restarted by its own Restart=
+        // a killed unit may be restarted by its own Restart=
         Verb::Kill => vec![
             systemctl(&["kill", "--signal=KILL"], one()),
             systemctl(&["--job-mode=replace", "stop"], one()),
@@ -148,7 +148,7 @@ pub(super) fn stop_unwatched<'u>(
     (!all.is_empty()).then(|| systemctl(&words, all))
 }
 
-/// Units, and what would start them.
+/// Query for units, and for the units that would start them.
 pub(super) fn question(services: Vec<Service>, triggers: &Triggers) -> Question {
     let mut units: Vec<String> = services.iter().filter_map(name_of).collect();
     let starters: Vec<String> = units
@@ -169,7 +169,7 @@ fn name_of(service: &Service) -> Option<String> {
     }
 }
 
-/// Missing, if its program is not there. A unit that is stopped says nothing of that before its start.
+/// State `Missing` if the program of a unit does not exist: systemd reports it only at a start.
 pub(super) fn without_program(
     root: &Path,
     service: &Service,
@@ -203,14 +203,14 @@ pub(super) fn loaded(output: &str) -> Vec<Loaded> {
     units.collect()
 }
 
-/// The program of a unit in the machine's own tree, by its path; one that may fail is none.
+/// Path of a unit's program in this machine's own tree; None if the program may fail.
 fn program(block: &str) -> Option<&str> {
     let properties = properties(block);
     let is_elsewhere = |key: &str| properties.get(key).is_some_and(|it| !it.is_empty());
     if is_elsewhere("RootDirectory") || is_elsewhere("RootImage") {
         return None;
     }
-    // of its last command: { path=/usr/sbin/squid ; argv[]=... ; ignore_errors=no ; ... }
+    // path of its last command: { path=/usr/sbin/squid ; argv[]=... ; ignore_errors=no ; ... }
     let start = *properties.get("ExecStart")?;
     let (_, rest) = start.split_once("path=")?;
     let (path, rest) = rest.split_once(" ; ")?;
@@ -300,10 +300,10 @@ fn trigger(name: &str, block: Option<&Properties<'_>>) -> Trigger {
 
 fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
     let says = |key: &str| block.get(key).copied().unwrap_or("");
-    // a unit may run on though its file is gone or was masked
+    // a unit may run on although its file was removed or masked
     match says("ActiveState") {
         "active" | "reloading" | "refreshing" => return Status::Running,
-        // it works while it starts, and never comes further
+        // it works while it starts, and never gets further
         "activating" if ends(block) && says("SubState").starts_with("start") => {
             return Status::Running;
         }
@@ -318,7 +318,7 @@ fn status(block: &Properties<'_>, armed: Option<&str>) -> Status {
         other => return Status::Missing(unusable(other, says("LoadError"))),
     }
     match (says("ActiveState"), armed) {
-        // a run that failed is its timer's business; a socket that gives up is no longer active
+        // a failed run is the timer's concern; a socket that gives up is no longer active
         ("failed", Some(trigger)) => {
             let why = failure(says("Result"), says("ExecMainStatus"));
             Status::Armed(format!("{trigger} ({why})"))
@@ -335,7 +335,7 @@ fn ends(block: &Properties<'_>) -> bool {
     is("Type", "oneshot") && is("RemainAfterExit", "no")
 }
 
-// The name of a D-Bus error, then a sentence in quotes.
+// Sentence in an error of D-Bus: the error's name, then the sentence in quotes.
 fn unusable(state: &str, error: &str) -> String {
     let sentence = error.split_once('"').map_or("", |(_, rest)| rest);
     let sentence = sentence.trim_end_matches(['"', '.']);

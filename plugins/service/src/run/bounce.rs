@@ -1,4 +1,4 @@
-//! Interfaces that are down for a while: they come up again, whatever becomes of those who wait.
+//! Interfaces that are down for a while: they come up again, even if nothing waits for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,31 +8,31 @@ use super::routes::Routes;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 const MARK: &str = "bounce.";
-/// Time between two tries to put back routes, and tries: until an IPv6 address is known to be no
-/// duplicate, for which the interface must have a carrier.
+/// Time in ns between two tries to restore routes, and number of tries: an IPv6 route needs an address that was checked
+/// for duplicates, for which the interface must have a carrier.
 const ROUTES_NS: u64 = 500_000_000;
 const ROUTES_TRIES: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct Bounces {
     list: Vec<Bounce>,
-    /// Record of interfaces that are set down, for the next worker if this one is killed.
+    /// Folder of the marks of interfaces that are set down, for the next worker if this one is killed.
     marks: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 struct Bounce {
-    /// None: nobody waits for it any more.
+    /// Number of the job; None: nothing waits for it any more.
     number: Option<u64>,
     interface: String,
     until_ns: u64,
-    /// Its routes that are yet to be put back.
+    /// Routes of the interface that are still to be restored.
     routes: Routes,
     tries: u32,
 }
 
 impl Bounces {
-    /// Sets up what a worker before this one, in this boot, has left down.
+    /// Sets up the interfaces that an earlier worker of this boot has left down.
     pub(super) fn new(marks: Option<PathBuf>) -> Self {
         let bounces = Self {
             list: Vec::new(),
@@ -50,7 +50,7 @@ impl Bounces {
         bounces
     }
 
-    /// Begins one; false where the interface was down, and stays so.
+    /// Begins a bounce; false if the interface was down, and stays so.
     pub(super) fn begin(
         &mut self,
         number: u64,
@@ -83,8 +83,8 @@ impl Bounces {
         Ok(true)
     }
 
-    /// Somebody else decides about the interface now; the job whose bounce that was. Routes come back
-    /// only with the interface.
+    /// Ends a bounce, because another job decides on the interface; returns the number of the bounce's job. Routes are
+    /// restored only with the interface.
     pub(super) fn end(&mut self, interface: &str, up: bool) -> Option<u64> {
         let mut bounce = self.take(interface)?;
         let number = bounce.number.take();
@@ -119,7 +119,7 @@ impl Bounces {
             std::mem::take(&mut self.list).into_iter().partition(due);
         self.list = going;
         for mut bounce in over {
-            // later it is somebody else's, who may have set it down
+            // later the interface is not ours, and others may have set it down
             let result = match bounce.tries {
                 0 => self.raise(&bounce.interface),
                 _ => Ok(()),

@@ -1,4 +1,4 @@
-//! A file gets another's content at one go, so that nobody ever reads half of it.
+//! Replaces a file's content atomically, so that no reader ever sees a part of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use spared_file::{Access, replace};
 
-/// Files that follow a role are configuration; a larger one is a mistake.
+/// Maximum size in bytes: files that follow a role are configuration, and a larger one is a mistake.
 const SIZE_MAX: u64 = 16 * 1024 * 1024;
 
 /// # Errors
-/// Why it was not done, in a sentence; then nothing has changed.
+/// The reason as a sentence; then nothing has changed.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let shown = |path: &Path| {
         let path = path.display().to_string();
@@ -39,7 +39,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     replace(to, &content, access, || Ok(()))
 }
 
-/// Why files cannot be used, by the names of items.
+/// Reasons why files cannot be used, by the names of items.
 pub fn sources(items: &[(String, Vec<PathBuf>)]) -> Vec<(String, Option<String>)> {
     let fault = |(name, files): &(String, Vec<PathBuf>)| {
         let mut faults = files.iter().filter_map(|it| is_usable(it).err());
@@ -57,7 +57,7 @@ fn is_usable(from: &Path) -> Result<(), String> {
     }
 }
 
-/// The same by programs, for those who may do more than this process: in order, each must succeed.
+/// Commands that do the same outside of this process's confinement: run in order, each must succeed.
 pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 4] {
     let folder = to.parent().unwrap_or(to).display().to_string();
     let (from, new, to) = (
@@ -67,7 +67,7 @@ pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 4] {
     );
     let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
     [
-        // neither through a link that others put there, nor into a folder
+        // neither through a link that others created there, nor into a folder
         words(&["/bin/cp", "-pT", "--remove-destination", "--", &from, &new]),
         words(&["/bin/sync", "--", &new]),
         words(&["/bin/mv", "-fT", "--", &new, &to]),
@@ -82,7 +82,7 @@ fn beside(to: &Path) -> PathBuf {
 }
 
 fn is_same(to: &Path, content: &[u8], about: &fs::Metadata) -> bool {
-    // a link is replaced, as it leads to what others write
+    // a link is replaced, because it leads to a file that others write
     let Ok(there) = fs::symlink_metadata(to) else {
         return false;
     };
@@ -133,7 +133,7 @@ mod tests {
             })
         };
         assert!(run(&to));
-        // so that a power cut leaves the old content or the new, each half of it is flushed
+        // each of the two is flushed, so that a power cut leaves the old content or the new
         let programs = commands(&from, &to).map(|argv| argv[0].clone());
         assert_eq!(programs, ["/bin/cp", "/bin/sync", "/bin/mv", "/bin/sync"]);
         let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! Hooks of a folder.
+//! Finds the hooks of a folder.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,11 +6,11 @@ use std::path::Path;
 
 use spared_sdk::child::trusted;
 
-/// Hooks of a folder, in the order of their names: executable, root's, writable by nobody else.
+/// Hooks of a folder, in the order of their names: executable files that only root owns and may write.
 ///
 /// # Errors
-/// One sentence for each that is refused, beside those that are fine. A folder that is not there
-/// has none.
+/// The second list has a sentence for each refused hook; the first list has the accepted ones. A folder
+/// that does not exist has none.
 pub fn hooks(folder: &Path) -> (Vec<String>, Vec<String>) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -37,7 +37,7 @@ pub fn hooks(folder: &Path) -> (Vec<String>, Vec<String>) {
     (fine, refused)
 }
 
-// Most sentences name the file that is at fault, which may be another: a folder, or a link's end.
+// Sentence about a hook. Most sentences already name the file at fault, which may be a folder, or a link's target.
 fn named(path: &Path, why: &str) -> String {
     let path = path.display().to_string();
     let why = why.strip_prefix("is not run: ").unwrap_or(why);
@@ -48,7 +48,7 @@ fn named(path: &Path, why: &str) -> String {
     }
 }
 
-/// Files left by editors and dpkg, and hidden files: run-parts(8) skips them, too.
+/// True for files left by editors and dpkg, and for hidden files, which run-parts(8) also skips.
 fn is_leftover(name: &str) -> bool {
     const ENDS: [&str; 6] = [
         "~",

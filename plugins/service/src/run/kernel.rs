@@ -1,4 +1,4 @@
-//! Links and routes.
+//! Interfaces and routes.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -17,7 +17,7 @@ const ESRCH: i32 = 3;
 const ENODEV: i32 = 19;
 
 /// # Errors
-/// Why not, in a sentence.
+/// The reason as a sentence.
 pub(super) fn set_link(interface: &str, up: bool) -> Result<(), String> {
     let mut requests = open()?;
     let link = link(&mut requests, interface)?;
@@ -27,11 +27,11 @@ pub(super) fn set_link(interface: &str, up: bool) -> Result<(), String> {
     set(&mut requests, &link, up)
 }
 
-/// Sets an interface down, and tells the routes that it loses by that; None where it was down, and so
-/// has nothing to come back to. Its IPv6 addresses stay, unless they end by themselves.
+/// Sets an interface down, and returns the routes that it loses; None if it was down already, and so is not
+/// set up again. Its IPv6 addresses stay, unless they expire.
 ///
 /// # Errors
-/// Why not, in a sentence.
+/// The reason as a sentence.
 pub(super) fn take_down(interface: &str, before: impl FnOnce()) -> Result<Option<Routes>, String> {
     let mut requests = open()?;
     let link = link(&mut requests, interface)?;
@@ -44,8 +44,8 @@ pub(super) fn take_down(interface: &str, before: impl FnOnce()) -> Result<Option
     Ok(Some(routes))
 }
 
-/// Runs something that must not cost an interface its IPv6 addresses. Where there is no IPv6 there are
-/// none; where somebody has decided that they go with the interface, they do.
+/// Runs a function during which an interface keeps its IPv6 addresses. Without IPv6 there are none; if the setting to
+/// keep them was switched off by others, they are lost.
 fn keep_addresses<T>(interface: &str, run: impl FnOnce() -> T) -> T {
     let key = format!("net/ipv6/conf/{interface}/keep_addr_on_down");
     let set = |value| {
@@ -71,17 +71,17 @@ fn set(requests: &mut Requests, link: &Link, up: bool) -> Result<(), String> {
         .map_err(|error| format!("{} cannot be set {word}: {error}", link.name))
 }
 
-/// Adds a route, or deletes it, if it is one of these: who else has the same keeps it.
+/// Adds a route, or deletes it if spared added it: the same route of another program stays.
 ///
 /// # Errors
-/// Why not, in a sentence.
+/// The reason as a sentence.
 pub(super) fn set_route(route: &Route, present: bool) -> Result<(), String> {
     let mut requests = open()?;
     let index = match (&route.interface, present) {
         (Some(name), true) => Some(link(&mut requests, name)?.index),
         (Some(name), false) => match link(&mut requests, name) {
             Ok(link) => Some(link.index),
-            // with its interface the route has gone
+            // the route has gone with its interface
             Err(_) => return Ok(()),
         },
         (None, _) => None,
@@ -107,11 +107,11 @@ pub(super) fn set_route(route: &Route, present: bool) -> Result<(), String> {
     }
 }
 
-/// Deletes those that are not to be kept: what was left behind by a process that was killed, and is
-/// in no configuration any more.
+/// Deletes routes that are not in `kept`: a process that was killed left them, and no configuration has them
+/// any more.
 ///
 /// # Errors
-/// Why not, in a sentence.
+/// The reason as a sentence.
 pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
     let mut requests = open()?;
     let there = requests.routes(Some(FOLLOWING_ROUTE_PROTOCOL), None);
@@ -129,13 +129,13 @@ pub(super) fn keep_routes(kept: &[Route]) -> Result<(), String> {
         .iter()
         .filter(|route| !kept.iter().any(|it| is(route, it)))
     {
-        // it may have gone with its interface meanwhile
+        // the route may have gone with its interface meanwhile
         let _ = requests.run_one(Message::delete_route(route));
     }
     Ok(())
 }
 
-/// The kernel has chosen the values that were not given (an interface, a metric).
+/// True if a route is the wanted one: the kernel has chosen the values that were not given (an interface, a metric).
 fn is(there: &KernelRoute, wanted: &KernelRoute) -> bool {
     const MAIN: u32 = 254;
     (there.destination, there.prefix) == (wanted.destination, wanted.prefix)
@@ -158,7 +158,7 @@ fn encode(route: &Route, index: Option<u32>) -> KernelRoute {
             IpAddr::V6(_) => (IpAddr::from([0; 16]), 0),
         }
     });
-    // a next hop must be of a narrower scope than its route; IPv6 has no scopes
+    // a next hop must have a narrower scope than its route; IPv6 has no scopes
     let scope = if destination.is_ipv4() && route.gateway.is_none() {
         SCOPE_LINK
     } else {

@@ -1,4 +1,4 @@
-//! Jobs under way: children that end by themselves or are killed, and what the kernel does at once.
+//! Jobs in progress: children that end by themselves or are killed, and calls to the kernel that end at once.
 
 mod bounce;
 mod copy;
@@ -31,29 +31,29 @@ pub use step::Machine;
 use step::{Starter, Step};
 use watch::Watch;
 
-/// A command outside that was killed before it was there is killed again after that long.
+/// Time in ns after which a command outside is killed again, if it was killed before its unit existed.
 const KILL_AGAIN_NS: u64 = 200_000_000;
 const KILLS_MAX: u32 = 25;
-/// Time limit for systemd's answer to a kill.
+/// Time limit in ns for systemd's answer to a kill.
 const KILLER_NS: u64 = 2_000_000_000;
-/// Bytes of a job's output kept to find its last line.
+/// Maximum number of bytes of a job's output that are kept to find its last line.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// Result of a job, query or hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The job of that number; why it failed, in a sentence.
+    /// End of the job with this number, with the reason of a failure as a sentence.
     Job(u64, Result<(), String>),
     Observed(Vec<(Service, Status)>),
-    /// systemd tells of changes of units, or no longer.
+    /// systemd reports changes of units from now on, or no longer.
     Watched(bool),
-    /// A unit of systemd, or a file of its, has changed.
+    /// A unit of systemd, or one of its files, has changed.
     Changed,
 }
 
 /// Source of readiness and time.
 pub trait Watcher: std::fmt::Debug {
     /// # Errors
-    /// Why it cannot be watched, in a sentence.
+    /// The reason why it cannot be watched, as a sentence.
     fn watch(&self, fd: RawFd) -> Result<(), String>;
     fn unwatch(&self, fd: RawFd);
     fn now_ns(&self) -> u64;
@@ -81,7 +81,7 @@ pub struct Runs {
     starter: Starter,
     running: Vec<Running>,
     waiting: VecDeque<(Question, bool)>,
-    /// Services whose last question overran.
+    /// Services whose last query took too long.
     overran: BTreeSet<Service>,
     bounces: Bounces,
     triggers: Triggers,
@@ -112,14 +112,14 @@ impl Runs {
         }
     }
 
-    /// Kills commands that a worker before this one left running when it was killed itself.
+    /// Kills commands that an earlier worker left running when it was killed.
     pub fn end_leftovers(&self) {
         if self.starter.has_systemd() {
             self.starter.run(outside::kill_leftovers());
         }
     }
 
-    /// Begins a job; what ends at once is found by [`Runs::poll_ended`], too.
+    /// Begins a job; [`Runs::poll_ended`] also returns jobs that end at once.
     pub fn begin(&mut self, number: u64, job: Job) {
         let result = match job {
             Job::Service { service, verb } => return self.serve(number, &service, verb),
@@ -130,7 +130,7 @@ impl Runs {
             Job::CheckRules { file } => return self.nft(number, &["-c", "-f"], &file),
             Job::Copy { from, to } => match copy::copy(&from, &to) {
                 Ok(()) => Ok(()),
-                // the daemon's own view of /etc cannot be written
+                // /etc is read-only for the daemon
                 Err(_) if self.starter.has_systemd() => {
                     let steps = copy::commands(&from, &to);
                     let steps = steps.map(|argv| Step::Outside(argv, Vec::new()));
@@ -164,8 +164,8 @@ impl Runs {
         self.next(number, [Step::System(words)].into(), true);
     }
 
-    /// Ends a job's children, all of their group; nothing more is heard of it. An interface that is
-    /// down for a while comes up in time.
+    /// Kills a job's children with their groups; its end is not reported. An interface that is down for a bounce comes
+    /// up in time.
     pub fn cancel(&mut self, number: u64) {
         self.bounces.forget(number);
         self.ended
@@ -176,7 +176,7 @@ impl Runs {
         }
     }
 
-    /// Has systemd tell of changes of units that it was asked about; `wanted`: there are some.
+    /// Has systemd report changes of units that were queried; `wanted`: there are such units.
     pub fn watch(&mut self, wanted: bool) {
         if wanted {
             let ended = self.watch.poll(&*self.watcher, self.starter.root());
@@ -186,7 +186,7 @@ impl Runs {
         }
     }
 
-    /// State of the files that tests depend on, by the names of items.
+    /// States of the files that tests depend on, by the names of items.
     pub fn stamps(&self, items: &[(String, Vec<String>)]) -> Vec<(String, u64)> {
         let root = self.starter.root();
         let stamp =
@@ -194,12 +194,12 @@ impl Runs {
         items.iter().map(stamp).collect()
     }
 
-    /// Deletes routes that an earlier process made and that are none of these.
+    /// Deletes routes of an earlier process that are not in `kept`.
     pub fn keep_routes(&mut self, kept: &[Route]) -> Result<(), String> {
         kernel::keep_routes(kept)
     }
 
-    /// A watched descriptor is ready; false where it is none of these.
+    /// Handles a ready descriptor; false if it belongs to no job.
     pub fn ready(&mut self, fd: RawFd) -> bool {
         if self.watch.has(fd) {
             let ended = self.watch.ready(&*self.watcher);
@@ -224,7 +224,7 @@ impl Runs {
         true
     }
 
-    /// Time when [`Runs::handle_timeout`] is due, in the host's ns.
+    /// Time when [`Runs::handle_timeout`] is due, in ns of the daemon's clock.
     pub fn next_timeout(&self) -> Option<u64> {
         let children = self.running.iter().filter_map(Running::due_ns);
         let rest = self.bounces.next_ns().into_iter();
@@ -250,8 +250,8 @@ impl Runs {
         self.ended.pop_front()
     }
 
-    /// Nothing is left behind; what runs as a service goes on, but for these, which systemd stops
-    /// when nobody waits any more.
+    /// Ends all jobs and leaves nothing behind. Running services continue, except the `unstopped` ones, which systemd
+    /// stops after this process has ended.
     pub fn end_all(&mut self, unstopped: &[Service]) {
         self.watch.end(&*self.watcher);
         self.waiting.clear();
@@ -288,7 +288,7 @@ impl Runs {
         self.next(number, commands.into_iter().map(step).collect(), false);
     }
 
-    /// Runs a job's next command; `strict`: a failure of one ends the job.
+    /// Runs a job's next command; `strict`: a failure of one command ends the job.
     fn next(&mut self, number: u64, mut rest: VecDeque<Step>, strict: bool) {
         while let Some(step) = rest.pop_front() {
             match self.starter.start(&step, OUTPUT_MAX, true) {
@@ -409,7 +409,7 @@ impl Runs {
             return;
         };
         running.purpose = Purpose::Dying { again_ns, kills: 0 };
-        // its client is left alone until then: it may not have asked for the unit yet
+        // its client continues until then, because it may not have asked for the unit yet
         let unit = running.unit.clone();
         if unit.is_none() {
             running.child.kill();

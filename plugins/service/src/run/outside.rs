@@ -1,8 +1,8 @@
-//! The administrator's commands, where systemd is the first process: as units of its own.
+//! Runs the administrator's commands as units of their own, if systemd is the first process.
 //!
-//! spared's unit is confined: it cannot write /etc, and its children may less than root. systemd-run
-//! has systemd start a command instead, which is then in a control group of its own and can be killed
-//! as a whole. What it leaves running (a daemon that it was to start) is left alone.
+//! spared's unit is confined: it cannot write /etc, and its children have fewer rights than root. systemd-run has
+//! systemd start a command instead, in a control group of its own, which can be killed as a whole. Processes that the
+//! command leaves running (a daemon that it was to start) stay.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -15,14 +15,14 @@ use crate::manager;
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// Time for which the end of the plugin waits for each of two steps: stopping units, killing
-/// others. The host waits a second.
+/// Maximum time for each of two steps at the end of the plugin: stopping units, and killing others. The daemon waits 1
+/// s.
 const END_WAIT: Duration = Duration::from_millis(400);
 
-/// Prefix of the names of its units.
+/// Prefix of the names of these units.
 const UNITS: &str = "spared-run-";
 
-/// What systemd-run says of its own beside a command's words: at the start, and at the end.
+/// Lines of systemd-run itself in a command's output: at the start, and at the end.
 const BEGUN: &str = "Running as unit: ";
 const FINISHED: &str = "Finished with result: ";
 const FAILED: i32 = 1;
@@ -30,7 +30,7 @@ const FAILED: i32 = 1;
 #[derive(Debug)]
 pub(super) struct Outside {
     systemd: bool,
-    /// Without the bus nobody can be told how a unit ends, but for its success.
+    /// Path of the bus's socket: without the bus only the success of a unit is reported.
     bus: PathBuf,
     /// Part of the name that distinguishes the units of this worker from those of earlier ones.
     birth_ns: u64,
@@ -51,26 +51,26 @@ impl Outside {
         self.systemd
     }
 
-    /// The command to run instead, and the unit that it makes; None where it is to be a child.
+    /// Command to run instead, and the name of its unit; None if the command is to be a child.
     pub(super) fn wrap(
         &mut self,
         argv: &[String],
         environment: &[(String, String)],
         quiet: bool,
     ) -> Option<(Vec<String>, String)> {
-        // an exit code is what a question is for
+        // a query needs the exit code, which only the bus reports
         let bus = self.bus.exists();
         if !self.systemd || (quiet && !bus) {
             return None;
         }
         self.count = self.count.saturating_add(1);
         let unit = format!("{UNITS}{:x}-{}.service", self.birth_ns, self.count);
-        // of a question it has to tell whose the exit code is
+        // for a query it has to say which of the two set the exit code
         let says: &[&str] = if quiet { &[] } else { &["--quiet"] };
         let how: &[&str] = if bus {
             &["--wait", "--pipe"]
         } else {
-            // the start of a oneshot ends when it does
+            // the start of a oneshot ends when the command does
             &["--service-type=oneshot"]
         };
         let parts = [
@@ -82,27 +82,27 @@ impl Outside {
         let mut words: Vec<String> = parts.concat().into_iter().map(str::to_owned).collect();
         words.push(format!("--unit={unit}"));
         words.push("--property=KillMode=process".to_owned());
-        // while the machine goes down nothing is started that it would stop: a backup's hooks, for one
+        // so that it may start while the machine shuts down: for example the hooks of a backup
         words.push("--property=DefaultDependencies=no".to_owned());
-        // that it was started and has ended, each time that it is asked, is no news
+        // the start and end of each query need no log lines
         let level = if quiet { "err" } else { "notice" };
         words.push(format!("--property=LogLevelMax={level}"));
         words.push("--setenv=LANG=C.UTF-8".to_owned());
         for (key, value) in environment {
-            // systemd would refuse the whole command for one of them
+            // systemd would refuse the whole command because of a control character
             let value = value.replace(|c: char| c.is_control(), " ");
             words.push(format!("--setenv={key}={value}"));
         }
         words.push("--".to_owned());
         let mut theirs = argv.iter();
         words.extend(theirs.next().cloned());
-        // systemd puts variables into words, but for two dollars, which are one
+        // systemd expands variables in arguments; two dollars become one
         words.extend(theirs.map(|word| word.replace('$', "$$")));
         Some((words, unit))
     }
 
-    /// Whether the program behind `name` may be run by that name: where it is a link, as a busybox's,
-    /// nobody else may have made it lead there, or lead it elsewhere meanwhile.
+    /// Reason why the program `name` may not be run. If `name` is a link, as with busybox, only root may be able to
+    /// change where it leads.
     pub(super) fn refused(&self, name: &str) -> Option<String> {
         if let Err(why) = trusted(Path::new(name)) {
             return Some(why.to_string());
@@ -135,8 +135,8 @@ impl Outside {
     }
 }
 
-/// The exit code and the words of a question's command. systemd-run fails with a code by which many
-/// commands say that a service is dead: that one counts only where it says that the command ended so.
+/// Exit code and output of a query's command. systemd-run itself fails with a code that many commands use for a dead
+/// service: that code counts only if systemd-run says that the command ended with it.
 pub(super) fn answer(code: Option<i32>, text: &str) -> (Option<i32>, String) {
     let (said, result) = text.rsplit_once(FINISHED).unwrap_or((text, ""));
     let result = result.lines().next().unwrap_or("");
@@ -147,8 +147,8 @@ pub(super) fn answer(code: Option<i32>, text: &str) -> (Option<i32>, String) {
     (code.filter(|_| is_theirs), lines.join("\n"))
 }
 
-/// Whether this router lives in a network namespace of its own: what systemd starts is not in it. A
-/// confined process may not look; it is where its service manager is.
+/// True if this router runs in a network namespace of its own, in which systemd does not start processes. A confined
+/// process may not look; it is in the namespace of its service manager.
 fn is_elsewhere(root: &Path) -> bool {
     let of = |process: &str| fs::read_link(root.join(format!("proc/{process}/ns/net")));
     matches!((of("1"), of("self")), (Ok(first), Ok(own)) if first != own)

@@ -1,22 +1,22 @@
-//! Questions how services are, and their answers.
+//! Queries for the states of services, and their answers.
 
 use super::running::{Purpose, Running};
 use super::{Ended, Runs, Step};
 use crate::job::{Service, Status};
 use crate::manager::{self, Judged, Question};
 
-/// Time limit for a manager's answer to a query.
+/// Time limit in ns for a manager's answer to a query.
 const ANSWER_NS: u64 = 10_000_000_000;
-/// The same for one that overran: the repair is to be seen soon.
+/// Time limit in ns after a query that took too long: the repair is to be noticed soon.
 const ANSWER_AGAIN_NS: u64 = 2_500_000_000;
-/// Questions at one time: fifty scripts at once would slow what they ask about, and to begin each takes a
-/// millisecond of the plugin's loop.
+/// Maximum number of queries at a time: fifty scripts at once would slow the services that they query, and starting
+/// each takes a millisecond of the plugin's loop.
 const QUESTIONS_MAX: usize = 4;
-/// systemd says about 400 bytes a unit.
+/// Maximum length of an answer in bytes: systemd writes about 400 bytes for each unit.
 const ANSWER_MAX: usize = 1024 * 1024;
 
 impl Runs {
-    /// Asks how services are; a question that is under way is not asked again.
+    /// Queries the states of services, except those whose query is in progress.
     pub fn observe(&mut self, services: &[Service]) {
         let wanted: Vec<Service> = services
             .iter()

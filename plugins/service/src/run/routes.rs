@@ -1,4 +1,4 @@
-//! Static routes of an interface, which the kernel deletes when it is set down.
+//! Static routes of an interface, which the kernel deletes when the interface is set down.
 
 use spared_netlink::{Message, Requests, Route, attributes, put};
 
@@ -14,16 +14,16 @@ const RTA_NH_ID: u16 = 30;
 const RTNH_F_ONLINK: u32 = 4;
 const EEXIST: i32 = 17;
 
-/// RTPROT_BOOT and RTPROT_STATIC. Whoever learns routes by a protocol sees the interface go and come,
-/// and alone knows which of them it still wants.
+/// RTPROT_BOOT and RTPROT_STATIC. A routing daemon notices the interface going down and up, and alone knows which of
+/// its routes it still wants.
 const STATIC: [u8; 2] = [3, 4];
 
-/// Routes as the kernel told them, with all that it knows of them.
+/// Routes as the kernel reported them, with all attributes.
 #[derive(Debug, Default)]
 pub(super) struct Routes(Vec<Vec<u8>>);
 
 impl Routes {
-    /// Those through an interface.
+    /// Routes through an interface.
     pub(super) fn of(requests: &mut Requests, index: u32) -> Self {
         let mut found = Vec::new();
         for family in [AF_INET, AF_INET6] {
@@ -48,8 +48,8 @@ impl Routes {
         self.0.extend(more.0);
     }
 
-    /// Puts back those that are missing; how many cannot be yet. An IPv6 address is the source of
-    /// none while the kernel looks for a duplicate of it.
+    /// Restores the missing routes; returns the number of those that cannot be restored yet. An IPv6 address cannot be
+    /// the source of a route while the kernel checks it for duplicates.
     pub(super) fn put_back(&mut self) -> usize {
         let Ok(mut requests) = Requests::open() else {
             return self.0.len();
@@ -60,7 +60,7 @@ impl Routes {
             let added = requests.run_one(Ok(message));
             added.is_err_and(|error| error.raw_os_error() != Some(EEXIST))
         };
-        // again while that helps: the way to a gateway may come after the route by that gateway
+        // again as long as it helps: a route by a gateway needs the route to that gateway
         loop {
             let before = self.0.len();
             self.0.retain(&mut is_refused);
@@ -71,8 +71,8 @@ impl Routes {
     }
 }
 
-/// Of several next hops the kernel keeps the others; one that ends or is a next hop's object cannot be
-/// put back by what is told of it.
+/// True for a route that can be restored. With several next hops the kernel keeps the others. A route that expires, or
+/// uses a next hop object, cannot be restored from its dump.
 fn is_kept(payload: &[u8], index: u32) -> bool {
     let fits = |route: Route| route.index == Some(index) && STATIC.contains(&route.protocol);
     let lasts = |(kind, value): (u16, &[u8])| match kind {
@@ -84,7 +84,7 @@ fn is_kept(payload: &[u8], index: u32) -> bool {
     Route::parse(payload).is_some_and(fits) && attributes(rest).all(lasts)
 }
 
-/// The request for what the kernel told: without the flags that tell of its state.
+/// Request to add a route that the kernel reported: without the flags of its state.
 fn addition(told: &[u8]) -> Option<Vec<u8>> {
     let mut route = told.to_vec();
     let flags = route.get_mut(8..12)?;

@@ -1,4 +1,4 @@
-//! A child, and what it is for.
+//! Running child, and its purpose.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
@@ -11,7 +11,7 @@ use crate::manager::{Question, last_words};
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) child: Child,
-    /// A client that waits for this systemd unit.
+    /// Unit of systemd that the child, a client of systemd, waits for.
     pub(super) unit: Option<String>,
     pub(super) purpose: Purpose,
 }
@@ -28,7 +28,7 @@ pub(super) enum Purpose {
         again: bool,
         until_ns: u64,
     },
-    /// Killed, and not yet collected.
+    /// Killed, but not yet collected.
     Dying { again_ns: u64, kills: u32 },
     /// Kills a unit.
     Killer { until_ns: u64 },
@@ -61,7 +61,7 @@ impl Purpose {
     }
 }
 
-/// Reason why a program failed, in a sentence; None if it did not.
+/// Reason why a program failed, as a sentence; None if it succeeded.
 pub(super) fn failure(ended: &Ended) -> Option<String> {
     let words = last_words(&String::from_utf8_lossy(&ended.text));
     match (ended.code, ended.signal) {

@@ -4,29 +4,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// # Errors
-/// Why it has another value, in a sentence.
+/// The reason why it has another value, as a sentence.
 pub(super) fn write(root: &Path, key: &str, value: &str) -> Result<(), String> {
     let path = path(root, key).ok_or_else(|| format!("{key} is not a setting name"))?;
     let shown = |error: std::io::Error| format!("{key}: {error}");
-    // some settings do something each time that they are written
+    // some settings have an effect each time that they are written
     let now = fs::read_to_string(&path).unwrap_or_default();
     if now.split_whitespace().eq(value.split_whitespace()) {
         return Ok(());
     }
-    // it must be there: nothing is made below /proc/sys
+    // the file must exist: nothing is created below /proc/sys
     let file = fs::OpenOptions::new().write(true).open(&path);
     let mut file = file.map_err(shown)?;
     std::io::Write::write_all(&mut file, format!("{value}\n").as_bytes()).map_err(shown)
 }
 
-/// None where there is no such setting.
+/// Value of a setting; None if there is no such setting.
 pub(super) fn read(root: &Path, key: &str) -> Option<String> {
     let text = fs::read_to_string(path(root, key)?).ok()?;
     Some(text.trim().to_owned())
 }
 
-/// sysctl(8): the first separator decides; between dots a slash stands for a dot of a name, as in
-/// net.ipv4.conf.eth0/5.forwarding, and between slashes a dot is one.
+/// Path of a setting as in sysctl(8): the first separator decides. Between dots a slash stands for a dot in a name, as
+/// in net.ipv4.conf.eth0/5.forwarding; between slashes a dot is a dot.
 fn path(root: &Path, key: &str) -> Option<PathBuf> {
     let first = key.find(['.', '/'])?;
     let mut path = root.join("proc/sys");

@@ -1,4 +1,4 @@
-//! State of files: whether any of them has changed since.
+//! States of files, to notice changes.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -14,7 +14,7 @@ const UNITS: [&str; 4] = [
     "lib/systemd/system",
 ];
 
-/// A number that is another one when a file was written, replaced or deleted. What is no path is the name of a unit.
+/// Number that changes when a file is written, replaced or deleted. A name that is not a path is the name of a unit.
 pub(super) fn stamp(root: &Path, files: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {

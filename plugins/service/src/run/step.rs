@@ -1,4 +1,4 @@
-//! One command of a job or a question, and how it is begun.
+//! One command of a job or a query, and its start.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use spared_sdk::child::{self, Child, Program};
 
 use super::outside::Outside;
 
-/// Paths; tests have others.
+/// Paths of the machine; tests have others.
 #[derive(Clone, Debug)]
 pub struct Machine {
     pub root: PathBuf,
-    /// Programs that are looked for here before `PATH`.
+    /// Folder in which programs are looked up before `PATH`.
     pub programs: Option<PathBuf>,
     /// Folder of files for the next worker.
     pub state: Option<PathBuf>,
@@ -26,16 +26,16 @@ impl Default for Machine {
     }
 }
 
-/// One command of a job or question.
+/// Command of a job or query.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// A program of the system.
+    /// Program of the system.
     System(Vec<String>),
-    /// The administrator's, which runs outside of the daemon's confinement.
+    /// Command of the administrator, with its environment; runs outside of the daemon's confinement.
     Outside(Vec<String>, Vec<(String, String)>),
 }
 
-/// Begins them.
+/// Starts commands.
 #[derive(Debug)]
 pub(super) struct Starter {
     machine: Machine,
@@ -58,10 +58,10 @@ impl Starter {
         self.outside.is_there()
     }
 
-    /// A child, and the unit that it is a client of.
+    /// Starts a command; returns the child, and the unit that it waits for as a client.
     ///
     /// # Errors
-    /// Why it does not run, in a sentence.
+    /// The reason why it does not run, as a sentence.
     pub(super) fn start(
         &mut self,
         step: &Step,
@@ -104,7 +104,7 @@ impl Starter {
         })
     }
 
-    /// The same command, its program where a test has put it.
+    /// The same command with its program in the folder of a test.
     fn program(&self, mut argv: Vec<String>) -> Vec<String> {
         let (Some(programs), Some(name)) = (&self.machine.programs, argv.first_mut()) else {
             return argv;

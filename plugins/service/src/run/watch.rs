@@ -1,7 +1,7 @@
-//! Changes of systemd's units, as systemd tells them over the message bus, and of their files.
+//! Changes of systemd's units, as systemd reports them over the message bus, and changes of their files.
 //!
-//! Whether a unit runs is asked by systemctl; this only says when it is worth it. A ping with each poll proves that systemd
-//! would have told. Without a bus nobody tells, and the engine asks with each poll.
+//! systemctl queries if a unit runs; this module only says when a query is worthwhile. A ping with each poll proves
+//! that systemd still reports. Without a bus there are no reports, and the engine queries with each poll.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -16,25 +16,25 @@ use crate::manager::bus::{Bus, Heard, MANAGER, object};
 use crate::manager::{self, Loaded};
 
 const SOCKET: &str = "run/dbus/system_bus_socket";
-/// Time limit for what the bus is asked.
+/// Time limit in ns for answers of the bus.
 const ANSWER_NS: u64 = 2_000_000_000;
-/// Time after which a bus that is not there, or has failed, is tried again.
+/// Time in ns after which a bus that is missing, or has failed, is tried again.
 const AGAIN_NS: u64 = 60_000_000_000;
-/// Reads of one turn: others have their turn, too.
+/// Maximum number of reads in one turn, so that other descriptors get their turn.
 const READS_MAX: usize = 16;
 
-/// Of units that systemd was asked about.
+/// Watch on the units that were queried.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     connection: Option<Connection>,
     again_ns: u64,
-    /// By their objects on the bus.
+    /// Files of the units, by the units' objects on the bus.
     units: BTreeMap<String, Files>,
     others: Others,
 }
 
-/// Objects of units that start units, though none of these: systemd names those that it has loaded alone, so that
-/// one that comes for the first time may be of ours.
+/// Objects of units that start other units, but none of the queried ones. systemd names only those that it has loaded,
+/// so that one that appears for the first time may start a queried unit.
 #[derive(Debug, Default)]
 struct Others(BTreeSet<String>);
 
@@ -52,7 +52,7 @@ impl Others {
         self.0.insert(object.to_owned())
     }
 
-    /// Files of units were read again: any may start others now.
+    /// Forgets all, because files of units were read again: any of these may now start others.
     fn forget(&mut self) -> bool {
         self.0.clear();
         true
@@ -64,11 +64,11 @@ struct Connection {
     stream: UnixStream,
     bus: Bus,
     is_watching: bool,
-    /// Time by which an answer has to be there.
+    /// Time by which an answer must have arrived.
     until_ns: Option<u64>,
 }
 
-/// What a unit is made of, and its state.
+/// Files of a unit, and their state.
 #[derive(Debug)]
 struct Files {
     paths: Vec<String>,
@@ -76,8 +76,8 @@ struct Files {
 }
 
 impl Watch {
-    /// Units as systemd has just described them. True: changes of one were not heard until now, so that it may be
-    /// another by now.
+    /// Takes units as systemd has just described them. True if changes of one were not reported until now, so that its
+    /// state may be outdated.
     pub(super) fn learn(&mut self, root: &Path, loaded: Vec<Loaded>) -> bool {
         let before = self.units.len();
         for Loaded { unit, program } in loaded {
@@ -93,7 +93,7 @@ impl Watch {
         is_watching && self.units.len() > before
     }
 
-    /// A poll: looks at the files, and whether systemd still tells of changes.
+    /// Handles a poll: examines the files, and checks that systemd still reports changes.
     pub(super) fn poll(&mut self, watcher: &dyn Watcher, root: &Path) -> Option<Ended> {
         let now_ns = watcher.now_ns();
         match &mut self.connection {
@@ -114,7 +114,7 @@ impl Watch {
         self.are_files_changed(root).then_some(Ended::Changed)
     }
 
-    /// Nobody wants to know any more.
+    /// Ends the watch.
     pub(super) fn end(&mut self, watcher: &dyn Watcher) {
         self.units.clear();
         self.others.forget();
@@ -129,7 +129,7 @@ impl Watch {
         connection.is_some_and(|it| it.stream.as_raw_fd() == fd)
     }
 
-    /// The socket is ready.
+    /// Handles the ready socket.
     pub(super) fn ready(&mut self, watcher: &dyn Watcher) -> Option<Ended> {
         let (units, others) = (&self.units, &mut self.others);
         let is_ours = |object: &str| match object {
@@ -216,7 +216,7 @@ impl Connection {
     }
 }
 
-/// A bus that is stopped keeps nobody waiting.
+/// Connects without waiting for a bus that is stopped.
 fn open(path: &Path) -> rustix::io::Result<UnixStream> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -224,7 +224,7 @@ fn open(path: &Path) -> rustix::io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// One that takes less than these few bytes has failed.
+/// Sends bytes: a socket that does not take these few at once has failed.
 fn say(stream: &mut UnixStream, bytes: &[u8]) -> Result<(), String> {
     stream.write_all(bytes).map_err(|error| error.to_string())
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What managers are, and what all but systemd answer.
+//! Detection of managers, and the answers of all except systemd.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// A folder that looks like the root of a machine.
+/// Folder that looks like the root of a machine.
 struct Root(PathBuf);
 
 impl Root {

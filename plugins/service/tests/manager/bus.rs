@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is said to the message bus, and what is understood of it.
+//! Messages to the message bus, and messages from it.
 
 use spared_service::manager::bus::{Bus, Heard, MANAGER, object};
 
-/// A message as the bus sends it: kind, fields, length of the body.
+/// Message as the bus sends it: kind, fields, length of the body.
 fn message(kind: u8, fields: &[(u8, Field<'_>)], body: usize, is_big: bool) -> Vec<u8> {
     let number = |number: usize| {
         let number = u32::try_from(number).expect("short");
@@ -66,7 +66,7 @@ fn is_web(object: &str) -> bool {
     object == "/org/freedesktop/systemd1/unit/web_2eservice" || object == MANAGER
 }
 
-/// One to whom systemd tells of changes.
+/// Conversation in which systemd reports changes.
 fn watching() -> Bus {
     let mut bus = Bus::default();
     let heard = bus.handle_bytes(b"OK 0123456789abcdef\r\n", is_web);
@@ -162,11 +162,11 @@ fn a_refusal_and_what_is_no_message_end_the_conversation() {
     for (at, byte) in [
         (0, b'x'),
         (7, 0xff),  // a body of 4 GB
-        (15, 0xff), // fields as long
+        (15, 0xff), // fields of that length
         (17, 2),    // a signature of two letters
         (18, b'v'),
         (20, 0xff), // a path longer than the fields
-        (24, 0xff), // no UTF-8
+        (24, 0xff), // not UTF-8
     ] {
         let mut bad = good.clone();
         bad[at] = byte;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each service manager is told, word by word, and how its answers are understood.
+//! Commands for each service manager, word by word, and the interpretation of its answers.
 
 mod answers;
 mod bus;
@@ -20,7 +20,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The commands for a verb, one a line.
+/// Commands for a verb, one per line.
 fn told(service: &Service, verb: Verb, triggers: &mut Triggers) -> String {
     let commands = manager::commands(service, verb, triggers).unwrap_or_default();
     let lines: Vec<String> = commands.iter().map(|argv| argv.join(" ")).collect();

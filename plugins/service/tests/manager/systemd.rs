@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What systemctl says of units.
+//! Answers of systemctl about units.
 
 use std::path::Path;
 
 use super::*;
 
-/// What systemctl show says of one unit, in its order.
+/// Output of `systemctl show` about one unit, in its order.
 fn block(id: &str, changes: &str) -> String {
     let mut lines = vec![
         ("Type", "simple"),
@@ -218,7 +218,7 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
             }
         }
     };
-    // a socket that listens though nobody enabled it, an enabled path that does not, a timer of neither
+    // a listening socket that is not enabled, an enabled path that does not listen, a timer of neither kind
     let listening = [
         ("cups.socket", "ActiveState=active; UnitFileState=static"),
         ("cups.path", "UnitFileState=enabled"),
@@ -271,7 +271,7 @@ fn a_unit_that_systemd_has_started_anew_is_told_from_one_that_runs_on() {
         }
     };
     let runs = |restarts: u32| format!("ActiveState=active; NRestarts={restarts}");
-    // what was before this worker is no news
+    // restarts before this worker are not reported
     assert_eq!(ask(&runs(7)), Status::Running);
     assert_eq!(ask(&runs(7)), Status::Running);
     assert_eq!(ask(&runs(9)), Status::Restarted);

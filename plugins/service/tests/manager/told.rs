@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The commands for every verb.
+//! Commands for every verb.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A folder with programs, and a loop as the plugin's that runs jobs there.
+//! Folder with programs, and a loop like the plugin's that runs jobs there.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Loop {
     pub watched: Rc<RefCell<BTreeSet<RawFd>>>,
     pub born: Instant,
-    /// Seconds of its clock in a second, for a test of limits that are long.
+    /// Seconds of its clock in a real second, for tests of long limits.
     pub pace: Rc<Cell<u32>>,
 }
 
@@ -40,17 +40,17 @@ impl Watcher for Loop {
     }
 }
 
-/// A folder with programs, and the jobs that run in it.
+/// Folder with programs, and the jobs that run in it.
 pub struct Bench {
     pub folder: PathBuf,
     pub watched: Loop,
     pub runs: Runs,
-    /// A script that one test writes must not be held open by the child that another begins.
+    /// Lock: a child that one test starts must not hold open a script that another test writes.
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Bench {
-    /// None where others than root may write the folder: then no program there is run.
+    /// Creates the folder; None if others than root may write it: then no program there is run.
     pub fn new(name: &str, root: &str) -> Option<Self> {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,7 +91,7 @@ impl Bench {
         Some(bench)
     }
 
-    /// The jobs of the next worker, in the same folder.
+    /// Jobs of the next worker, in the same folder.
     pub fn another(&self) -> Runs {
         let machine = machine(&self.folder, "FOLDER/root");
         Runs::on(Box::new(self.watched.clone()), machine)
@@ -109,11 +109,11 @@ impl Bench {
         fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 
-    /// One round of the plugin's loop.
+    /// Runs one round of the plugin's loop.
     pub fn round(&mut self) {
         let fds: Vec<RawFd> = self.watched.watched.borrow().iter().copied().collect();
         std::thread::sleep(Duration::from_millis(2));
-        // one that is not ready after all does no harm: nothing ever waits
+        // a descriptor that is not ready does no harm: no call waits
         for fd in fds {
             if self.watched.watched.borrow().contains(&fd) {
                 assert!(self.runs.ready(fd), "{fd} is nobody's");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The administrator's commands and services made of them.
+//! The administrator's commands, and services made of them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -48,7 +48,7 @@ fn what_others_may_change_is_not_run() {
     );
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("our own file");
 
-    // a link of one's own to a program of root's: it may lead elsewhere when it is run
+    // a link in a folder of others to root's program: it may lead elsewhere when it is run
     let theirs = bench.folder.join("theirs");
     fs::create_dir(&theirs).expect("our own folder");
     symlink(&script, theirs.join("applet")).expect("our own folder");
@@ -90,7 +90,7 @@ fn a_command_that_is_cancelled_takes_its_children_along_and_a_daemon_outlives_it
     assert_eq!(bench.run(&["/bin/kill", "-9", pid.trim()]), Ok(()));
     bench.until("dead", |_| !is_alive(&pid));
 
-    // at the end of the plugin nothing is left behind
+    // at the end of the plugin no process is left behind
     fs::remove_file(bench.folder.join("pid")).expect("our own file");
     bench.runs.begin(2, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
@@ -99,7 +99,7 @@ fn a_command_that_is_cancelled_takes_its_children_along_and_a_daemon_outlives_it
     bench.until("ended", |_| !is_alive(&pid));
 }
 
-/// A service whose commands write what they do, and whose state is a file.
+/// Service whose commands write a log, and whose state is a file.
 fn portal(bench: &Bench) -> Service {
     let script = bench.script(
         "portal",
@@ -167,14 +167,14 @@ fn a_question_is_asked_once_at_a_time_and_not_for_ever() {
     assert_eq!(bench.read("log"), "asked\n");
     fs::remove_file(bench.folder.join("go")).expect("our own file");
 
-    // one that never answers: ten seconds later, by the plugin's clock
+    // a query without an answer: ten seconds later, by the plugin's clock
     bench.runs.observe(&[service("slow")]);
     let at_ns = bench.runs.next_timeout().expect("a limit");
     bench.runs.handle_timeout(at_ns);
     let why = Status::Unknown("its manager does not answer".to_owned());
     assert_eq!(bench.next(), Ended::Observed(vec![(service("slow"), why)]));
 
-    // fifty at once are asked four at a time
+    // of fifty queries four run at a time
     fs::remove_file(bench.folder.join("log")).expect("our own file");
     let many: Vec<Service> = (0..50).map(|at| service(&at.to_string())).collect();
     bench.runs.observe(&many);

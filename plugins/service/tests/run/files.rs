@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that are copied, and hooks that are found.
+//! Copies of files, and the search for hooks.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -22,7 +22,7 @@ fn a_file_is_replaced_at_one_go_with_its_owner_and_mode() {
     fs::write(&from, "nameserver 192.0.2.1\n").expect("our own folder");
     fs::set_permissions(&from, fs::Permissions::from_mode(0o640)).expect("our own file");
     let root = std::os::unix::fs::chown(&from, Some(65534), Some(65534)).is_ok();
-    // what it is a link to is others' to write
+    // others may write the target of a link
     symlink("elsewhere", &to).expect("our own folder");
     assert_eq!(bench.job(copy()), Ok(()));
     let about = fs::symlink_metadata(&to).expect("it is there");
@@ -32,7 +32,7 @@ fn a_file_is_replaced_at_one_go_with_its_owner_and_mode() {
     assert_eq!(bench.read("to"), "nameserver 192.0.2.1\n");
     assert!(!bench.folder.join("elsewhere").exists());
 
-    // the same again is no new file; another is
+    // an equal file is not replaced; a different one is
     assert_eq!(bench.job(copy()), Ok(()));
     assert_eq!(fs::metadata(&to).expect("there").ino(), about.ino());
     fs::write(&from, "nameserver 192.0.2.2\n").expect("our own file");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Links, settings, rules and routes, in a network namespace of the test's own.
+//! Interfaces, settings, rules and routes, in a network namespace of the test.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use spared_service::run::{Ended, Machine, Runs};
 
 use crate::bench::Bench;
 
-/// This same test again, in a network namespace of its own; true inside.
+/// Runs this test again in a network namespace of its own; true inside.
 fn inside_namespace(name: &str) -> bool {
     const INSIDE: &str = "SPARED_TEST_INSIDE_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {
@@ -84,7 +84,7 @@ fn links(bench: &mut Bench) {
         Err("there is no interface wan9".to_owned())
     );
 
-    // a bounce ends by time, whether anybody waits for it or not, but not against a later wish
+    // a bounce ends by time, whether a job waits for it or not, but not against a later wish
     let bounce = |down_ms| Job::Bounce {
         interface: "wan0".to_owned(),
         down_ms,
@@ -117,7 +117,7 @@ fn links(bench: &mut Bench) {
         "the end of the plugin leaves no interface down"
     );
 
-    // nor does a worker that is killed, once the next one is there; what another boot did is over
+    // nor does a killed worker leave it down, once the next one runs; a mark of another boot is ignored
     let again = |bench: &Bench| {
         let machine = Machine {
             state: Some(bench.folder.clone()),
@@ -219,7 +219,7 @@ fn routes(bench: &mut Bench) {
         assert_eq!(v6(), "");
     }
 
-    // somebody else's, and one of a process that was killed
+    // a route of another program, and one of a process that was killed
     output("ip route add 198.51.100.0/24 via 192.0.2.254");
     let theirs = Route {
         destination: Some(("198.51.100.0".parse().expect("an address"), 24)),
@@ -249,7 +249,7 @@ fn routes(bench: &mut Bench) {
     assert_eq!(set(false), Ok(()));
 }
 
-/// Addresses and static routes of wan0, as they are told.
+/// Addresses and static routes of wan0, as the kernel reports them.
 fn belongings() -> Vec<String> {
     let told = [
         output("ip -4 route show dev wan0"),
@@ -304,7 +304,7 @@ fn bounced(bench: &mut Bench) {
     assert_eq!(fs::read_to_string(key).expect("a setting"), "0\n");
     bench.until("at rest", |it| it.runs.next_timeout().is_none());
 
-    // one who wants it up earlier, and the end of the plugin
+    // a job that sets it up earlier, and the end of the plugin
     bench.runs.begin(1, bounce.clone());
     bench.runs.begin(
         2,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that behave as the real managers' do.
+//! Programs that behave like the real managers.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use spared_service::job::{Job, Manager, Service, Status, Verb};
 
 use crate::bench::{Bench, command, is_alive};
 
-/// systemctl and systemd-run as they behave, with units as files and commands as children.
+/// Scripts like systemctl and systemd-run, with units as files and commands as children.
 fn systemd(bench: &Bench) {
     bench.script(
         "bin/systemctl",
@@ -107,7 +107,7 @@ fn units_are_started_stopped_and_asked_with_what_would_start_them() {
         Err("Job for bad.service failed because a timeout was exceeded. (exit code 1)".to_owned())
     );
 
-    // a stop that hangs, given up for another
+    // a stop that hangs is abandoned for another job
     bench.runs.begin(1, verb("hang", Verb::Stop));
     bench.until("asked", |it| {
         it.read("log").ends_with("stop -- hang.service\n")
@@ -115,7 +115,7 @@ fn units_are_started_stopped_and_asked_with_what_would_start_them() {
     bench.runs.cancel(1);
     assert_eq!(bench.job(verb("hang", Verb::Start)), Ok(()));
 
-    // at the end of the plugin systemd is told what is yet to be stopped
+    // at the end of the plugin systemd is asked to stop what is still to be stopped
     fs::write(bench.folder.join("runs-web.socket"), "").expect("our own folder");
     bench.observe(&services);
     bench
@@ -162,7 +162,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     bench.until("collected", |it| it.watched.watched.borrow().is_empty());
     assert_eq!(bench.runs.poll_ended(), None, "nothing more is heard of it");
 
-    // cancelled before systemd has made the unit: killed again until it is gone
+    // cancelled before systemd has created the unit: killed again until it is gone
     fs::remove_file(bench.folder.join("pid")).expect("our own file");
     bench.runs.begin(2, command(&[&hang]));
     bench.runs.cancel(2);
@@ -170,7 +170,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     let pid = bench.read("pid");
     assert!(pid.is_empty() || !is_alive(&pid));
 
-    // and at the end of the plugin
+    // and killed at the end of the plugin
     let last = bench.script("last", &HANG.replace("FILE", "last-pid"));
     bench.runs.begin(3, command(&[&last]));
     bench.until("begun", |it| !it.read("last-pid").is_empty());
@@ -238,7 +238,7 @@ fn commands_are_children_in_a_network_namespace_of_which_systemd_knows_nothing()
     assert_eq!(bench.read("log"), "");
 }
 
-/// rc-service and sv, as they behave.
+/// Programs that behave like rc-service and sv.
 #[test]
 fn other_managers_are_asked_one_service_at_a_time() {
     let Some(mut bench) = Bench::new("others", "/") else {

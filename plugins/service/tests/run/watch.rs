@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A message bus that tells of changes, falls silent, and goes away.
+//! A message bus that reports changes, falls silent, and goes away.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -44,7 +44,7 @@ impl Server {
         }
     }
 
-    /// Takes the plugin in, as a bus and systemd do.
+    /// Accepts the plugin, as a bus and systemd do.
     fn welcome(&mut self, bench: &mut Bench) {
         let (stream, _) = self.listener.accept().expect("a connection");
         self.stream = Some(stream);
@@ -87,7 +87,7 @@ impl Server {
     }
 }
 
-/// A bench where web runs and was asked about, and where systemd tells of changes.
+/// Bench in which the unit web runs and was queried, and systemd reports changes.
 fn watched(name: &str) -> Option<(Bench, Server)> {
     let mut bench = Bench::new(name, "FOLDER/root")?;
     bench.script(
@@ -123,7 +123,7 @@ fn a_change_is_told_of_units_that_systemd_was_asked_about() {
     quiet(&mut bench);
     server.signal("web_2eservice");
     assert_eq!(bench.next(), Ended::Changed);
-    // it may start one of ours, and systemd has not named it while it was not loaded
+    // it may start a queried unit, and systemd has not named it while it was not loaded
     server.signal("door_2esocket");
     assert_eq!(bench.next(), Ended::Changed);
     server.signal("door_2esocket");
@@ -148,7 +148,7 @@ fn a_unit_that_is_asked_about_for_the_first_time_is_looked_at_twice() {
         manager: Manager::Systemd,
         unit: "door".to_owned(),
     };
-    // a change before the answer was not heard
+    // a change before the answer was not reported
     assert_eq!(
         bench.observe(std::slice::from_ref(&door)),
         [Status::Running]
@@ -193,7 +193,7 @@ fn a_bus_that_does_not_answer_or_goes_away_tells_no_longer_and_is_tried_again() 
     let Some((mut bench, server)) = watched("silent") else {
         return;
     };
-    // it would have told nothing of a change either
+    // it would not have reported a change either
     bench.watched.pace.set(20);
     bench.runs.watch(true);
     assert_eq!(bench.next(), Ended::Watched(false));

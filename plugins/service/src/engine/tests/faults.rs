@@ -1,4 +1,4 @@
-//! What fails, hangs, is missing, dies, or is started by others.
+//! Items that fail, hang, are missing, die, or are started by others.
 
 use spared_sdk::Value;
 
@@ -11,7 +11,7 @@ fn check(lab: &Lab) -> Option<(u8, &str)> {
     check.map(|(state, why)| (*state, why.as_str()))
 }
 
-/// It runs again, and has not for a minute.
+/// Message about a service that runs again, but not yet for a minute.
 const AGAIN: &str = "ended soon after its start; runs again, and counts as running after 1m without another end, or after \
     `sparectl service retry`";
 
@@ -116,7 +116,7 @@ fn who_asks_to_retry_has_mended_it() {
     lab.act();
     lab.pass(6 * S);
     assert_eq!(check(&lab), Some((100, "running")));
-    // it is as young as before, but began before the repair
+    // runs as briefly as before, but began before the repair
     lab.sim("squid").running = false;
     lab.pass(6 * S);
     assert_eq!(check(&lab), Some((100, "running")));
@@ -125,8 +125,8 @@ fn who_asks_to_retry_has_mended_it() {
     assert_eq!(check(&lab), Some((0, AGAIN)));
 }
 
-/// The attempt reads the old configuration, the repair comes, the attempt dies of what was repaired: at each
-/// moment of the attempt, and whether or not anything has been seen to fail.
+/// A start reads the old configuration, is repaired meanwhile, and dies of the old fault: for each moment of the
+/// repair, with and without an earlier failure.
 #[test]
 fn what_began_before_the_repair_proves_nothing_against_it() {
     for fails_first in [false, true] {
@@ -305,7 +305,7 @@ fn a_daemon_that_systemd_starts_again_and_again_in_vain_has_failed() {
         events.filter(|it| it.contains("has been starting")).count()
     };
     assert_eq!(told(&lab), 1, "{:?}", lab.events);
-    // for a moment it looks well
+    // runs for a moment
     (lab.sim("squid").running, lab.sim("squid").looping) = (true, false);
     lab.pass(6 * S);
     assert_eq!(check(&lab).map(|(state, _)| state), Some(0));

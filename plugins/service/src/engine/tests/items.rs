@@ -49,7 +49,7 @@ fn a_poll_does_again_what_may_be_done_again_and_nothing_else() {
     lab.begun.clear();
     lab.pass(5 * S);
     let mut jobs = lab.jobs();
-    // that of the next role's rules, which changes nothing
+    // the check of the next role's rules, which changes nothing
     jobs.retain(|job| !job.starts_with("check "));
     jobs.sort_unstable();
     assert_eq!(

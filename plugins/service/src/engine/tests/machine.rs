@@ -1,4 +1,4 @@
-//! A machine of services whose jobs take their time, fail, or hang.
+//! Machine with services whose jobs take time, fail, or hang.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ pub const S: u64 = 1000 * MS;
 const LOOK_NS: u64 = 20 * MS;
 const QUICK_NS: u64 = MS;
 
-/// How a start or a stop goes.
+/// Course of a start or a stop.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Way {
     Takes(u64),
@@ -21,16 +21,16 @@ pub enum Way {
 pub struct Sim {
     pub running: bool,
     pub missing: bool,
-    /// What does not run says nothing.
+    /// True if the service ends by itself, so that not running is not a fault.
     pub ends: bool,
     pub armed: bool,
-    /// Nobody can tell how it is.
+    /// True if its state cannot be told.
     pub silent: bool,
-    /// Nobody answers the question how it is.
+    /// True if requests for its state are not answered.
     pub mute: bool,
-    /// Its manager starts it again and again, in vain.
+    /// True if its manager restarts it again and again without success.
     pub looping: bool,
-    /// It runs, and has ended since the last look.
+    /// True if it runs, and was restarted since the last look.
     pub restarted: bool,
     pub start: Way,
     pub stop: Way,
@@ -68,18 +68,18 @@ impl Default for Sim {
 #[derive(Debug, Default)]
 pub struct Machine {
     pub services: BTreeMap<String, Sim>,
-    /// Jobs that somebody waits for, and whose they are.
+    /// Jobs that the engine waits for, with their services.
     clients: BTreeMap<u64, String>,
-    /// Jobs that are no service's: what they do, and when.
+    /// Jobs that belong to no service, with their work and time.
     others: BTreeMap<u64, Other>,
     looks: Vec<(u64, Vec<(Service, Status)>)>,
-    /// Commands that hang or fail, by what they are.
+    /// Course of commands that hang or fail, by their text.
     pub ways: BTreeMap<String, Way>,
-    /// What was done beside services, in order.
+    /// Work other than services, in order.
     pub applied: Vec<String>,
 }
 
-/// What it does, when it ends, and how.
+/// Work, the time when it ends, and its result.
 type Other = (String, Option<u64>, Result<(), String>);
 
 pub enum Ended {
@@ -128,7 +128,7 @@ impl Machine {
             Verb::Stop => outcome(now_ns, &sim.stop),
             Verb::Kill | Verb::Reload => (Some(now_ns + 10 * MS), Ok(())),
         };
-        // systemd has a time-out of its own
+        // systemd has a timeout of its own
         let (due_ns, result) = match due_ns {
             None if sim.systemd && *verb == Verb::Start => {
                 (Some(now_ns + 90 * S), Err("timeout".to_owned()))
@@ -144,7 +144,7 @@ impl Machine {
         });
     }
 
-    /// systemd goes on with a job whose client has gone; a command is killed.
+    /// Cancels a job: systemd continues a job whose client has gone; a command is killed.
     pub fn cancel(&mut self, number: u64) {
         self.others.remove(&number);
         if let Some(name) = self.clients.remove(&number) {
@@ -164,7 +164,7 @@ impl Machine {
         self.looks.push((now_ns + LOOK_NS, seen));
     }
 
-    /// What a manager that tells of changes compares.
+    /// States that a manager with change reports compares.
     pub fn statuses(&self) -> Vec<Status> {
         self.services.values().map(Sim::status).collect()
     }
@@ -177,7 +177,7 @@ impl Machine {
         pending.chain(others).chain(looks).min()
     }
 
-    /// What has ended by now.
+    /// Jobs that have ended by now.
     pub fn ended(&mut self, now_ns: u64) -> Vec<Ended> {
         let mut all = Vec::new();
         let due = |due_ns: &Option<u64>| due_ns.is_some_and(|due_ns| due_ns <= now_ns);
@@ -277,7 +277,7 @@ pub fn name(service: &Service) -> String {
     }
 }
 
-/// "start squid", "link wan0 up", "run /hook office active".
+/// Text for a job, such as "start squid", "link wan0 up", "run /hook office active".
 pub fn what(job: &Job) -> String {
     match job {
         Job::Service { service, verb } => format!("{verb:?} {}", name(service)).to_lowercase(),

@@ -1,4 +1,4 @@
-//! Roles over virtual time: the tests are the host, and a machine of services.
+//! Roles in virtual time: the tests play the daemon, and a machine with services.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ mod watched;
 
 /// State of a check that is not known yet.
 const UNKNOWN: u8 = u8::MAX;
-/// Three services, as the file of a dial-up pair has them.
+/// Three services, as in the file of a dial-up pair.
 const THREE: &str = "[[service]]\nunits = [\"kea\", \"squid\"]\n\
                      [[service]]\nunits = [\"postfix\"]\n";
 
@@ -33,30 +33,30 @@ struct Lab {
     machine: Machine,
     manager: Manager,
     now_ns: u64,
-    /// Every job that began, and when.
+    /// All jobs that began, with their times.
     begun: Vec<(u64, String)>,
     jobs: BTreeMap<u64, Job>,
     cancelled: usize,
     events: Vec<String>,
     checks: BTreeMap<String, (u8, String)>,
     weights: BTreeMap<String, u32>,
-    /// How often each ticket was given back.
+    /// Number of returns of each ticket.
     tickets: BTreeMap<u64, usize>,
-    /// What is in the folders of hooks.
+    /// Contents of the folders of hooks.
     hooks: HashMap<Role, (Vec<String>, Vec<String>)>,
     folders: Vec<PathBuf>,
-    /// Nobody reads them.
+    /// True if the folders are not read.
     holds_hooks: bool,
     remembered: String,
     /// State of the files of tests.
     stamp: u64,
-    /// Files that cannot be used, and why.
+    /// Files that cannot be used, with the reason.
     missing: HashMap<PathBuf, String>,
-    /// systemd would tell of changes, and does.
+    /// True if systemd would report changes; the second flag is true if it does.
     tells: bool,
     is_told: bool,
     statuses: Vec<Status>,
-    /// Looks so far.
+    /// Number of looks so far.
     looks: usize,
     text: String,
 }
@@ -66,7 +66,7 @@ impl Lab {
         Self::on(text, Manager::Systemd, &[])
     }
 
-    /// `running` ran before.
+    /// Creates a lab in which the services `running` were running before.
     fn on(text: &str, manager: Manager, running: &[&str]) -> Self {
         let mut lab = Self {
             engine: Engine::new(S, "r1", ""),
@@ -108,7 +108,7 @@ impl Lab {
         self.act();
     }
 
-    /// The worker dies, and a new one learns the roles anew.
+    /// Ends the worker; a new one learns the roles again.
     fn restart(&mut self, roles: &[(&str, Role)]) {
         self.machine.forget_clients();
         self.is_told = false;
@@ -203,7 +203,7 @@ impl Lab {
         }
     }
 
-    /// systemd tells of changes from the next poll on, or no longer.
+    /// Makes systemd report changes from the next poll on, or no longer.
     fn bus(&mut self, tells: bool) {
         self.tells = tells;
         if !tells && std::mem::take(&mut self.is_told) {
@@ -221,7 +221,7 @@ impl Lab {
         }
     }
 
-    /// Lets time pass, and all that ends or is due in it happen.
+    /// Lets time pass, with everything that ends or is due in it.
     fn pass(&mut self, ns: u64) {
         let end_ns = self.now_ns + ns;
         loop {
@@ -277,7 +277,7 @@ impl Lab {
         ticket
     }
 
-    /// The node is still active, and a conflict has ended.
+    /// Reports that the node is still active, and that a conflict has ended.
     fn win(&mut self, group: &str) -> u64 {
         let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
         self.tickets.insert(ticket, 0);
@@ -305,7 +305,7 @@ impl Lab {
         self.role("office", Role::Backup)
     }
 
-    /// A backup that has come to rest, and whose jobs do not count.
+    /// A backup at rest, whose earlier jobs do not count.
     fn rested(mut self) -> Self {
         self.backup();
         self.pass(3 * S);

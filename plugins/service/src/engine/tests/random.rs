@@ -1,5 +1,5 @@
-//! Histories that nobody thought of: whatever happens, one job per item at a time, in order, every
-//! role is answered once, and when things are still all is as the newest role wishes, or says why not.
+//! Random histories: each item has at most one job at a time, in order; every role is answered once; and at rest every
+//! item is as the newest role wants it, or reports why not.
 
 use std::collections::BTreeSet;
 
@@ -27,15 +27,15 @@ enum Event {
     Pass(u64),
     Start(usize, Way),
     Stop(usize, Way),
-    /// By others, or a death.
+    /// A start or stop by others, or a death.
     Runs(usize, bool),
     Missing(usize, bool),
     Armed(usize),
     Retry,
     Restart,
-    /// With or without any2.
+    /// A reload with or without any2.
     Reload(bool),
-    /// systemd tells of changes, or does not.
+    /// systemd reports changes, or does not.
     Bus(bool),
 }
 
@@ -73,7 +73,7 @@ struct World {
     with_any2: bool,
     /// Services that ended by themselves at some time.
     died: BTreeSet<&'static str>,
-    /// Jobs that were there at the last check.
+    /// Number of jobs at the last check.
     seen: usize,
 }
 
@@ -105,7 +105,7 @@ impl World {
     }
 
     fn happen(&mut self, event: &Event) {
-        // no two things happen at once, so that times tell what came first
+        // two events never have the same time, so that times tell their order
         self.lab.pass(1);
         match event {
             Event::Role(group, role, maintenance) => {
@@ -154,7 +154,7 @@ impl World {
         self.check_order();
     }
 
-    /// What began first tries only when nothing that goes before it is being tried.
+    /// Checks that a first try begins only when no item before it has its first try.
     fn check_order(&mut self) {
         let new = self.lab.begun.len() > self.seen;
         self.seen = self.lab.begun.len();
@@ -171,7 +171,7 @@ impl World {
                 continue;
             }
             let (first, then) = if enters(one) { (one, two) } else { (two, one) };
-            // a job of an older goal may be under way while its successor waits
+            // a job of an older goal may be in progress while its successor waits
             let is_tried = |item: &Item| {
                 let deed = item.job.as_ref().map(|job| &job.deed);
                 let fits = match &item.goal {
@@ -183,7 +183,7 @@ impl World {
                 };
                 fits && item.begun_ns >= Some(item.wished_ns)
             };
-            // one that was up as far as anybody knew held up nobody, and is started when its death is seen
+            // an item that seemed to run delayed no other, and is started when its death is noticed
             let was_up = self.died.contains(first.spec.name.as_str());
             if was_up && first.begun_ns > then.begun_ns {
                 continue;
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// Time passes, nothing happens any more, and what hangs is fixed.
+    /// Lets time pass without events, and repairs what hangs.
     fn calm(&mut self) {
         self.lab.pass(100 * S);
         for (ticket, count) in &self.lab.tickets {
@@ -223,13 +223,13 @@ impl World {
             sim.missing = false;
         }
         self.lab.pass(230 * S);
-        // what is kept may just be done again
+        // a goal that is kept may just be done again
         if self.lab.machine.is_busy() {
             self.lab.pass(500 * MS);
         }
     }
 
-    /// Everything as the newest roles wish, on the machine itself.
+    /// Checks on the machine itself that every item is as the newest roles want it.
     fn check_wishes(&mut self) {
         assert!(!self.lab.machine.is_busy());
         for item in &self.lab.engine.items {
@@ -289,7 +289,7 @@ fn play(manager: Manager, events: &[Event]) {
 fn cases() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
-        // more by PROPTEST_CASES
+        // PROPTEST_CASES sets more
         cases: default.cases.max(800),
         failure_persistence: None,
         ..default

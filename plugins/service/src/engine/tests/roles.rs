@@ -1,4 +1,4 @@
-//! In and out, flaps, groups, workers that die.
+//! Changes of role to active and back, flaps, groups, workers that die.
 
 use spared_sdk::Value;
 
@@ -168,7 +168,7 @@ fn a_restarted_worker_waits_for_the_group_that_was_active_before_it() {
     }
     let all = ["kea", "postfix", "squid"];
     assert_eq!(lab.runs(), all);
-    // a plugin that is told before this one has started again with it, and takes its time
+    // a plugin that is told earlier than this one was restarted with it, and takes its time
     lab.restart(&[("b", Role::Backup)]);
     lab.pass(9 * S);
     let ticket = lab.role("a", Role::Active);
@@ -176,7 +176,7 @@ fn a_restarted_worker_waits_for_the_group_that_was_active_before_it() {
     assert_eq!(lab.begun, []);
     assert!(lab.is_done(ticket));
 
-    // it is backup meanwhile, or gone
+    // the group became backup meanwhile, or was removed
     lab.restart(&[("a", Role::Backup), ("b", Role::Backup)]);
     lab.pass(3 * S);
     assert!(lab.runs().is_empty());
@@ -343,7 +343,7 @@ fn hooks_run_again_once_after_a_conflict_that_this_node_won() {
             let why = environment.get("SPARED_WHY").map(String::as_str);
             assert_eq!(why, Some("r2 was active, too"));
         }
-        // neither maintenance nor a restart of the plugin is a reason to
+        // neither maintenance nor a restart of the plugin runs them again
         lab.tell("office", Role::Active, true);
         lab.pass(S);
         assert_eq!(lab.jobs().len(), 2, "{:?}", lab.begun);
@@ -373,7 +373,7 @@ fn hooks_that_run_when_a_conflict_ends_run_again_from_the_first_on() {
     ];
     assert_eq!(lab.jobs(), expected);
     assert!(lab.is_done(ticket));
-    // the role goes in between: what it was is not told again
+    // the role changes meanwhile: the former role is not announced again
     lab.win("office");
     lab.backup();
     lab.pass(2 * S);
@@ -438,7 +438,7 @@ fn hooks_that_a_restart_of_the_plugin_cuts_off_run_again_once() {
     lab.pass(S);
     assert_eq!(lab.begun, []);
 
-    // the last one counts as run when it has ended
+    // the last hook counts as run when it has ended
     lab.machine.ways.insert(all[1].clone(), Way::Hangs);
     lab.backup();
     lab.pass(S);

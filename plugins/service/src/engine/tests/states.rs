@@ -1,5 +1,5 @@
-//! Everything that follows the role, by each table of the file, missing, failing and late, on the active
-//! node and on the backup: no node says that all is well, and both name the thing.
+//! Items of each table of the file, missing, failing and late, on the active node and on the backup: no node reports
+//! that all is well, and both name the item.
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
 
@@ -7,12 +7,12 @@ use super::machine::Way as Outcome;
 use super::*;
 use crate::config::tables;
 
-/// A table, what it says, the name that its check has, and the commands of both roles.
+/// Table with its keys, the name of its check, and its jobs in both roles.
 struct Item {
     table: &'static str,
     keys: &'static str,
     named: &'static str,
-    /// What is done when this node becomes active, and backup.
+    /// Jobs that run when this node becomes active, and backup.
     jobs: [&'static str; 2],
 }
 
@@ -73,7 +73,7 @@ fn drive(item: &Item, way: Way, is_active: bool) -> Lab {
     if item.table == "service" {
         let sim = lab.machine.sim("thing");
         sim.missing = way == Way::Missing;
-        // a backup has something to stop
+        // so that a backup has something to stop
         sim.running = !is_active && !sim.missing;
         (sim.start, sim.stop) = (outcome.clone(), outcome);
     } else {

@@ -1,4 +1,4 @@
-//! Test commands: a service that would not start is told before it has to.
+//! Test commands: a service that would not start is reported before it has to start.
 
 use super::*;
 
@@ -173,7 +173,7 @@ fn rules_of_the_next_role_that_would_not_load_are_told_before_it_comes() {
     let why = "would not load in another role: `nft -c -f /etc/active.nft`: exit code 1";
     assert_eq!(lab.checks[&name], (0, why.to_owned()));
     assert_eq!(lab.weights[&name], 0);
-    // the file of the other role is another one
+    // the other role has another file
     lab.active();
     lab.pass(20 * S);
     assert_eq!(lab.checks[&name].0, 100);

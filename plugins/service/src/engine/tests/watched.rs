@@ -1,4 +1,4 @@
-//! systemd tells of changes: nobody has to ask all the time, and what happens is seen at once.
+//! Units whose changes systemd reports: polls are rare, and changes are noticed at once.
 
 use super::*;
 
@@ -61,7 +61,7 @@ fn one_that_changes_all_the_time_costs_two_looks_beside_each_poll() {
         sim.restarted = !sim.restarted;
         lab.pass(100 * MS);
     }
-    // it is not at rest either
+    // nor is it at rest
     assert!((24..=37).contains(&lab.looks), "{}", lab.looks);
 }
 
