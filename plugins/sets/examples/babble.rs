@@ -1,12 +1,12 @@
-//! A plugin that calls itself sets and talks nonsense to its peer, for tests: right beginnings with
-//! wrong ends, bytes that are nothing, and sometimes what the real one would say.
+//! A plugin for tests that claims to be sets and sends nonsense to its peer: valid beginnings with invalid ends, random
+//! bytes, and sometimes messages of the real plugin.
 
 use spared_sdk::config::Config;
 use spared_sdk::*;
 
 const TICK: u32 = 1;
 const TICK_NS: u64 = 2_000_000;
-/// Bytes of a message's head.
+/// Length of a message's head in bytes.
 const HEAD: usize = 20;
 
 struct Babble {
@@ -65,7 +65,7 @@ impl Babble {
         let mut message = match self.random(4) {
             0 => vec![1, self.random(3) as u8],
             1 => Vec::new(),
-            // heads, whose serials may be those of now
+            // heads whose serials may be the present ones
             _ => (0..HEAD).map(|_| self.random(3) as u8).collect(),
         };
         if let Some(kind) = message.first_mut() {

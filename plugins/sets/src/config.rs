@@ -1,4 +1,4 @@
-//! The plugin's file as the engine uses it; *spared-sets*(5) is the manual of every key.
+//! The plugin's file in the form that the engine uses; *spared-sets*(5) is the manual of the keys.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use spared_sdk::nanoseconds;
 use crate::SECOND;
 use crate::element::{Family, SetName};
 
-/// The kernel's limit, its NUL left out.
+/// The kernel's maximum length of a name, without NUL.
 const NAME_MAX: usize = 255;
-/// More would be more rows than `sparectl` takes.
+/// Maximum number of sets: more would give more rows than `sparectl` accepts.
 pub const SETS_MAX: usize = 64;
 
-/// Treatment of the elements of a set that a ruleset creates again.
+/// Treatment of the elements of a set when a ruleset creates the set again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reload {
-    /// They are put back.
+    /// The elements are added again.
     #[default]
     Refill,
-    /// They count as deleted, except those that the ruleset names.
+    /// The elements count as deleted, except those that the ruleset names.
     Flush,
 }
 
@@ -28,14 +28,14 @@ impl Reload {
     const ALL: [(&'static str, Self); 2] = [("refill", Self::Refill), ("flush", Self::Flush)];
 }
 
-/// One `[[set]]`.
+/// Settings of one `[[set]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetSettings {
     pub name: SetName,
     pub reload: Reload,
 }
 
-/// The whole file.
+/// Contents of the whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub sets: Vec<SetSettings>,
@@ -59,7 +59,7 @@ impl Default for Settings {
     }
 }
 
-/// Reads the file; None where `config` has noted faults that leave nothing to return.
+/// Reads the file; None if `config` has noted faults that leave nothing to return.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let hour = Duration::from_secs(3600);
@@ -97,7 +97,7 @@ fn set(section: &Section<'_>) -> Option<SetSettings> {
     Some(SetSettings { name, reload })
 }
 
-/// A name of nft's: what it would take without quotes, or more.
+/// Reads a name: any name that nft accepts without quotes, or more.
 fn name(section: &Section<'_>, key: &str) -> Option<String> {
     let name = section.required(key, section.text(key))?;
     let printable = name.chars().all(|c| c.is_ascii_graphic());

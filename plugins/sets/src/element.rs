@@ -1,10 +1,10 @@
-//! Sets and their elements, as the kernel and the peer both mean them.
+//! Sets and their elements, with the same meaning for the kernel and the peer.
 
 use std::fmt;
 
 pub use crate::key::Key;
 
-/// The family of a table, by its number in the kernel (NFPROTO_*).
+/// Family of a table, with its number in the kernel (NFPROTO_*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     Inet,
@@ -34,7 +34,7 @@ impl Family {
     }
 }
 
-/// Name of a set: "inet filter bans".
+/// Name of a set, such as "inet filter bans".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SetName {
     pub family: Family,
@@ -54,41 +54,41 @@ impl fmt::Display for SetName {
 /// Lifetime of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// From its birth or its last renewal; never 0.
+    /// Milliseconds from the creation or the last renewal; never 0.
     pub timeout_ms: u64,
-    /// From now.
+    /// Milliseconds from now.
     pub left_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     pub key: Key,
-    /// None: for ever.
+    /// Lifetime; None: no timeout.
     pub life: Option<Life>,
-    /// The map's value for the key; empty in a set.
+    /// Value of a map for the key; empty in a set.
     pub data: Box<[u8]>,
-    /// nft's comment and marks, as it wrote them.
+    /// Comment and marks, as nft wrote them.
     pub comment: Box<[u8]>,
-    /// A rule gave it a limit, a quota or a count of connections, which the set does not define. It
-    /// stays on its node: a copy has none, and a rule without a limit matches every packet.
+    /// True if a rule gave the element a limit, a quota or a count of connections that the set does not define. Such an
+    /// element stays on its node: a copy would have no limit, and a rule without a limit matches every packet.
     pub metered: bool,
 }
 
 /// Type of a set's elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// nft's own number, for messages to people.
+    /// nft's number of the type, for messages to people.
     pub key_type: u32,
     pub key_len: u32,
     pub data_len: u32,
     pub timeouts: bool,
     pub intervals: bool,
-    /// The kernel gives each element a limit, a quota or a count of connections that the set defines.
+    /// True if the kernel gives each element a limit, a quota or a count of connections that the set defines.
     pub metered: bool,
 }
 
 impl Shape {
-    /// Bytes that a key of this set may have.
+    /// True if a key of this set may have this length.
     pub fn fits(&self, key: &Key) -> bool {
         let (length, key_len) = (key.0.len(), self.key_len as usize);
         length == 0 || length == key_len || (self.intervals && length == 2 * key_len)
@@ -108,13 +108,13 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Types of nft whose values belong to the node that gave them: an interface's index, and the id of a
-/// cgroup. All others mean the same on both nodes, or are numbers that the administrator gives: marks,
-/// zones, realms, groups of interfaces, users.
+/// Types of nft whose values belong to the node that assigned them: the index of an interface, and the id of a cgroup.
+/// All others mean the same on both nodes, or are numbers that the administrator assigns: marks, zones, realms, groups
+/// of interfaces, users.
 pub const IFACE_INDEX: u32 = 20;
 pub const CGROUPSV2: u32 = 46;
 
-/// nft's numbers of the parts of a type; a concatenation has 6 bits for each, the last five at most.
+/// nft's numbers of the parts of a type; a concatenation has 6 bits for each, and at most five parts.
 pub fn parts(number: u32) -> impl Iterator<Item = u32> {
     const BITS: u32 = 6;
     let parts = (0..32 / BITS)
@@ -124,7 +124,7 @@ pub fn parts(number: u32) -> impl Iterator<Item = u32> {
     parts.filter(|part| *part != 0)
 }
 
-/// The words of nft for a type.
+/// Words of nft for a type.
 fn type_name(number: u32) -> String {
     let words: Vec<String> = parts(number)
         .map(|part| match part {

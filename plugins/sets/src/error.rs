@@ -3,22 +3,22 @@
 use std::fmt;
 use std::io;
 
-/// Fault of a set on this node.
+/// Reason why a set on this node is not replicated.
 #[derive(Debug)]
 pub enum Hindrance {
     Missing,
     Constant,
     Verdicts,
     Objects,
-    /// Of interfaces, which have other indices on the peer.
+    /// The keys are interfaces, which have other indices on the peer.
     Indices,
-    /// Of control groups, which have other ids on the peer.
+    /// The keys are control groups, which have other ids on the peer.
     Cgroups,
     Kernel(io::Error),
 }
 
 impl Hindrance {
-    /// As long as the set is what it is.
+    /// True if the reason holds as long as the set is not created again.
     pub fn is_lasting(&self) -> bool {
         !matches!(self, Self::Missing | Self::Kernel(_))
     }
@@ -53,8 +53,7 @@ impl std::error::Error for Hindrance {
     }
 }
 
-/// The errno with which the kernel refuses elements; without numbers, which would make a sentence of
-/// each element.
+/// Errno with which the kernel refuses elements; without the elements, because each would give a sentence of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trouble(pub i32);
 

@@ -1,4 +1,4 @@
-//! Keys of elements. Nearly all are short, and there may be millions: a short one needs no memory of its own.
+//! Keys of elements. There may be millions, and nearly all are short: a short key needs no allocation.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,11 +8,10 @@ use std::ops::Deref;
 
 use spared_replica::{Malformed, Reader, Value};
 
-/// Bytes that lie in the key itself: an IPv6 address and a port, an interval of IPv4 addresses.
+/// Number of bytes stored in the key itself: an IPv6 address and a port, or an interval of IPv4 addresses.
 const SHORT: usize = 22;
 
-/// Identity of an element in its set: its key; for an interval also its end; empty for the
-/// catch-all.
+/// Identity of an element in its set: its key; for an interval also its end; empty for the catch-all element.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Bytes);
 
@@ -24,7 +23,7 @@ pub enum Bytes {
 }
 
 impl Key {
-    /// The key of an interval from its ends, or of what has no end.
+    /// Key of an interval from its ends, or of an element without an end.
     pub fn joined(from: &[u8], to: &[u8]) -> Self {
         let length = from.len() + to.len();
         if length > SHORT {
@@ -124,7 +123,7 @@ impl PartialOrd for Bytes {
 impl Ord for Bytes {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
-            // behind a short key are zeros: of two with the same beginning the longer one is greater
+            // zeros follow a short key: of two with the same beginning the longer one is greater
             (Self::Short(length, bytes), Self::Short(other, others)) => head(bytes)
                 .cmp(&head(others))
                 .then_with(|| bytes.cmp(others))
@@ -140,7 +139,7 @@ impl Hash for Bytes {
     }
 }
 
-/// The first bytes, as a number that is as great as they are.
+/// First bytes as a number with the same order.
 fn head(bytes: &[u8; SHORT]) -> u64 {
     let first = bytes.first_chunk().copied();
     first.map_or(0, u64::from_be_bytes)

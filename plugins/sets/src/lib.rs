@@ -1,7 +1,7 @@
-//! Dynamic nftables sets that follow from the active node to the other.
+//! Replicates dynamic nftables sets from the active node to the backup.
 //!
-//! This file and `kernel/` are all the I/O; `engine` holds what decides, `store.rs` what the kernel has,
-//! `codec` what it says. *spared-sets*(5) is the manual of every key.
+//! All I/O is in this file and `kernel/`; `engine` decides, `store.rs` has the kernel's elements, `codec` the kernel's
+//! messages. *spared-sets*(5) is the manual of the keys.
 #![forbid(unsafe_code)]
 
 pub mod codec;
@@ -27,11 +27,11 @@ use kernel::{Event, Found, Kernel};
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
-/// The plugin's I/O.
+/// I/O of the plugin.
 pub struct Sets {
     host: Host,
     kernel: Kernel,
-    /// Notifications come.
+    /// True if notifications arrive.
     hears: bool,
 }
 
@@ -93,7 +93,7 @@ impl Io for Sets {
                 let written = self.kernel.write(&batch);
                 let now_ns = self.host.now();
                 engine.handle_written(now_ns, batch, &written);
-                // what was heard meanwhile
+                // handles notifications that arrived meanwhile
                 self.hear(engine, now_ns);
             }
             Action::Warn(text) => log::warn!("{text}"),
@@ -139,7 +139,7 @@ impl Io for Sets {
 }
 
 impl Sets {
-    /// Handles changes by others; returns whether there were any.
+    /// Handles changes by others; true if there were any.
     fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
         if !self.hears {
             return false;

@@ -1,8 +1,7 @@
-//! The elements of all sets as this node's kernel has them: what the replica keeps equal.
+//! The elements of all sets in this node's kernel, which the replica keeps equal.
 //!
-//! One table of the replica is one set. A record of the peer is in the store at once and in the
-//! kernel with the next batch ([`Sets::poll_batch`]), whose outcome is the verdict
-//! ([`Sets::finish`]).
+//! One table of the replica is one set. A record of the peer is in the store at once and in the kernel with the next
+//! batch ([`Sets::poll_batch`]), whose result is the verdict ([`Sets::finish`]).
 
 mod changes;
 mod entry;
@@ -26,12 +25,12 @@ pub use reads::Reading;
 pub use set::{News, Note, Set};
 pub use writes::{Batch, Edit, Outcome, Part, Written};
 
-/// Entries that are looked at in one call, of one set.
+/// Maximum number of entries of one set that are examined in one call.
 const SLICE: usize = 10_000;
-/// Records that wait to be written, beyond which the peer has to wait.
+/// Number of records waiting to be written beyond which the peer has to wait.
 const WAITING_MAX: usize = 8 * RECORDS_MAX;
 
-/// Distinguishes this node's sets from others with the same handles.
+/// Numbers that distinguish this node's sets from others with the same handles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// Identifies the kernel's run and the network namespace.
@@ -44,15 +43,15 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Sets {
     pub all: Vec<Set>,
-    /// The time of what is called next.
+    /// Time of the present call.
     pub now_ns: u64,
-    /// The kernel's generation of which the sets have all.
+    /// Generation of the kernel up to which the sets have all changes.
     pub generation: u32,
 }
 
 impl Sets {
-    /// The next batch for the kernel: what waits of all sets, or a portion of what one lacks that was
-    /// created again.
+    /// Next batch for the kernel: the pending changes of all sets, or a portion of the elements that a set created
+    /// again lacks.
     pub fn poll_batch(&mut self) -> Option<Batch> {
         let now_ns = self.now_ns;
         let sets = self.all.iter_mut().enumerate();
@@ -67,7 +66,7 @@ impl Sets {
         Some(Batch { parts })
     }
 
-    /// Result of a part of a batch in the kernel.
+    /// Handles the kernel's result of a part of a batch.
     pub fn finish(&mut self, part: Part, written: &Written) -> Outcome {
         let now_ns = self.now_ns;
         match self.all.get_mut(part.set) {
@@ -124,7 +123,7 @@ impl Store for Sets {
         let Some(set) = self.all.get_mut(table) else {
             return false;
         };
-        // a change here is newer than what waits
+        // a change here is newer than a received record
         let entry = match set.table.get_mut(key) {
             Some(entry) => Some(entry),
             None => set.incoming.get_mut(key).and_then(Option::as_mut),
@@ -213,7 +212,7 @@ impl Store for Sets {
     fn accept(&mut self, table: usize, preface: &[u8]) -> Result<(), String> {
         let is_list = preface.last().is_some_and(|flags| flags & 8 != 0);
         if let Some(set) = self.all.get_mut(table) {
-            // a worker that was started again does not know
+            // a restarted worker does not know this yet
             set.is_list |= is_list;
         }
         let here = self.all.get(table).and_then(Set::shape);
@@ -304,7 +303,7 @@ impl Store for Sets {
 }
 
 impl Sets {
-    /// An entry that has not ended.
+    /// Entry that has not expired.
     fn entry(&self, table: usize, key: &Key) -> Option<&Entry> {
         let entry = self.all.get(table)?.shown(key)?;
         (!entry.is_over(self.now_ns)).then_some(entry)

@@ -1,6 +1,6 @@
 //! Messages of nf_tables about sets and elements: attributes of nfnetlink.
 //!
-//! Whatever the kernel sends is read without a panic, and what is no element is passed over.
+//! The reader takes any bytes of the kernel without a panic, and skips those that are not elements.
 
 use std::collections::BTreeMap;
 
@@ -14,35 +14,35 @@ use crate::error::Hindrance;
 
 const NLM_F_ACK: u16 = 4;
 pub const NLM_F_CREATE: u16 = 0x400;
-/// Limit that fits a message between the peers.
+/// Maximum length of a comment in bytes: it has to fit a message between the nodes.
 const COMMENT_MAX: usize = 255;
-/// Expressions of an element that only note what they see; others decide whether a packet matches.
+/// Expressions of an element that only count packets; others decide if a packet matches.
 const NOTES: [&str; 2] = ["counter", "last"];
 
-/// A type of message with its subsystem.
+/// Type of a message, including the subsystem.
 pub const fn message_type(kind: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind
 }
 
-/// The kernel's information on a set.
+/// The kernel's description of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetInfo {
     pub shape: Shape,
-    /// Default timeout of elements; 0 without one.
+    /// Default timeout of elements in ms; 0 if there is none.
     pub default_timeout_ms: u64,
-    /// Keys have parts, so that an interval is one element.
+    /// True if keys have several parts: an interval is then one element.
     pub concatenated: bool,
     pub handles: Handles,
 }
 
-/// Numbers that the kernel gives to a table and a set; each that is made gets another one.
+/// Numbers that the kernel gives to a table and a set; a new one to each that is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handles {
     pub table: u64,
     pub set: u64,
 }
 
-/// Asks for a set: the answer is NFT_MSG_NEWSET, then an acknowledgement, or ENOENT.
+/// Request for a set: the answer is NFT_MSG_NEWSET, then an acknowledgement, or ENOENT.
 pub fn get_set(set: &SetName) -> Message {
     let mut payload = header(set.family);
     put_text(&mut payload, NFTA_SET_TABLE, &set.table);
@@ -50,7 +50,7 @@ pub fn get_set(set: &SetName) -> Message {
     get(NFT_MSG_GETSET, &payload)
 }
 
-/// Asks for a set's table: the answer is NFT_MSG_NEWTABLE, then an acknowledgement, or ENOENT.
+/// Request for a set's table: the answer is NFT_MSG_NEWTABLE, then an acknowledgement, or ENOENT.
 pub fn get_table(set: &SetName) -> Message {
     let mut payload = header(set.family);
     put_text(&mut payload, NFTA_TABLE_NAME, &set.table);
@@ -61,17 +61,17 @@ fn get(kind: u16, payload: &[u8]) -> Message {
     Message::request(message_type(kind), NLM_F_ACK, payload)
 }
 
-/// Asks for the kernel's generation: the answer is NFT_MSG_NEWGEN.
+/// Request for the kernel's generation: the answer is NFT_MSG_NEWGEN.
 pub fn get_generation() -> Message {
     get(NFT_MSG_GETGEN, &[0; 4])
 }
 
-/// The number in NFT_MSG_NEWGEN: each transaction has the next one.
+/// Generation in NFT_MSG_NEWGEN: each transaction increments it.
 pub fn generation(payload: &[u8]) -> Option<u32> {
     find(payload, NFTA_GEN_ID).and_then(u32_be)
 }
 
-/// The payload of a dump of elements.
+/// Payload of a request to dump elements.
 pub fn get_elements(set: &SetName) -> Vec<u8> {
     let mut payload = header(set.family);
     put_text(&mut payload, NFTA_SET_ELEM_LIST_TABLE, &set.table);
@@ -79,11 +79,10 @@ pub fn get_elements(set: &SetName) -> Vec<u8> {
     payload
 }
 
-/// Reads NFT_MSG_NEWSET.
-/// The table's handle is not in it.
+/// Reads NFT_MSG_NEWSET, which does not contain the table's handle.
 ///
 /// # Errors
-/// Elements of such a set do not follow.
+/// Elements of such a set are not replicated.
 pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
     let number = |kind| find(payload, kind).and_then(u32_be).unwrap_or(0);
     let (flags, key_type) = (number(NFTA_SET_FLAGS), number(NFTA_SET_KEY_TYPE));
@@ -112,7 +111,7 @@ pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
     })
 }
 
-/// Reason why elements of such a set can never follow.
+/// Reason why elements of such a set can never be replicated.
 fn hindrance(flags: u32, key_type: u32, data_type: u32) -> Option<Hindrance> {
     let has = |flag| flags & flag != 0;
     let data_type = if has(NFT_SET_MAP) { data_type } else { 0 };
@@ -133,24 +132,24 @@ fn hindrance(flags: u32, key_type: u32, data_type: u32) -> Option<Hindrance> {
     })
 }
 
-/// The handle in NFT_MSG_NEWTABLE.
+/// Handle in NFT_MSG_NEWTABLE.
 pub fn table_handle(payload: &[u8]) -> u64 {
     let handle = find(payload, NFTA_TABLE_HANDLE).and_then(u64_be);
     handle.unwrap_or(0)
 }
 
-/// Whether a notification of a table, or of a set (`of_set`), is about this set.
+/// True if a notification of a table, or of a set (`of_set`), concerns this set.
 pub fn is_about(payload: &[u8], set: &SetName, of_set: bool) -> bool {
     let says = |kind, wanted: &str| find(payload, kind).is_some_and(|name| is_text(name, wanted));
     let family = payload.first() == Some(&set.family.number());
     match of_set {
-        // a table's name is the first attribute of both
+        // the name of the table is the first attribute of both
         true => family && says(NFTA_SET_TABLE, &set.table) && says(NFTA_SET_NAME, &set.name),
         false => family && says(NFTA_TABLE_NAME, &set.table),
     }
 }
 
-/// Whether a notification of elements is about this set.
+/// True if a notification of elements concerns this set.
 pub fn is_of_set(payload: &[u8], set: &SetName) -> bool {
     let says = |kind, wanted: &str| find(payload, kind).is_some_and(|it| is_text(it, wanted));
     payload.first() == Some(&set.family.number())
@@ -158,22 +157,23 @@ pub fn is_of_set(payload: &[u8], set: &SetName) -> bool {
         && says(NFTA_SET_ELEM_LIST_TABLE, &set.table)
 }
 
-/// Whether an attribute is that text, up to its NUL. There is a notification for each element: nothing is copied.
+/// True if an attribute is this text, up to its NUL. Nothing is copied, because there is a notification for each
+/// element.
 fn is_text(attribute: &[u8], wanted: &str) -> bool {
     let rest = attribute.strip_prefix(wanted.as_bytes());
     rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == 0))
 }
 
-/// One element as the kernel lists it: of an interval, one end.
+/// Element as the kernel lists it; for an interval one of its two ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     element: Element,
     ends_interval: bool,
-    /// Whether it is a complete interval, or cannot be one.
+    /// True if it is a complete interval, or cannot be an interval.
     whole: bool,
 }
 
-/// The elements of a dump or a notification.
+/// Elements in a dump or a notification.
 pub fn listed<'p>(payload: &'p [u8], info: &'p SetInfo) -> impl Iterator<Item = Listed> + 'p {
     let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
     attributes(list).filter_map(|(_, attribute)| one(attribute, info))
@@ -214,20 +214,20 @@ fn one(attribute: &[u8], info: &SetInfo) -> Option<Listed> {
     })
 }
 
-/// The kernel tells of one expression by itself, and of several as a list.
+/// True if an expression is a meter. The kernel sends one expression alone, and several as a list.
 fn has_meter(one: Option<&[u8]>, several: Option<&[u8]>) -> bool {
     let several = several.into_iter().flat_map(attributes);
     let mut all = one.into_iter().chain(several.map(|(_, it)| it));
     all.any(is_meter)
 }
 
-/// Whether an expression decides by what it has counted.
+/// True if an expression decides by what it has counted.
 fn is_meter(expression: &[u8]) -> bool {
     let name = find_attribute(expression, NFTA_EXPR_NAME).map(text);
     name.is_none_or(|name| !NOTES.contains(&&*name))
 }
 
-// The kernel leaves out a timeout that is the set's own.
+// Lifetime of an element: the kernel omits a timeout that equals the set's default.
 fn life(timeout_ms: Option<u64>, left_ms: u64, default_ms: u64) -> Life {
     Life {
         timeout_ms: timeout_ms.unwrap_or(default_ms).max(left_ms).max(1),
@@ -235,15 +235,15 @@ fn life(timeout_ms: Option<u64>, left_ms: u64, default_ms: u64) -> Life {
     }
 }
 
-/// Makes intervals of their ends, which the kernel lists one by one and in any order.
+/// Joins the ends of intervals, which the kernel lists one by one and in any order.
 #[derive(Debug, Default)]
 pub struct Intervals {
-    /// By key; where one interval ends and another begins, the end comes first.
+    /// Ends by key; if one interval ends where another begins, the end comes first.
     ends: BTreeMap<(Key, bool), Element>,
 }
 
 impl Intervals {
-    /// The element, unless it is one end of an interval: those come from [`finish`](Self::finish).
+    /// Returns the element, unless it is one end of an interval: intervals come from [`finish`](Self::finish).
     pub fn take(&mut self, listed: Listed) -> Option<Element> {
         if listed.whole {
             return Some(listed.element);
@@ -253,7 +253,7 @@ impl Intervals {
         None
     }
 
-    /// Ends a dump.
+    /// Ends a dump, and returns its intervals.
     pub fn finish(&mut self) -> Vec<Element> {
         let mut whole: Vec<Element> = Vec::new();
         let mut open: Option<Element> = None;
@@ -265,13 +265,13 @@ impl Intervals {
                 whole.push(begun);
             }
         }
-        // the last address of all has no end
+        // an interval up to the last address has no end
         whole.extend(open);
         whole
     }
 }
 
-/// The payload that adds elements, or deletes their keys.
+/// Payload that adds elements, or deletes their keys.
 pub fn change<'e>(
     set: &SetName,
     info: &SetInfo,
@@ -289,7 +289,7 @@ pub fn change<'e>(
 fn put_change(list: &mut Vec<u8>, info: &SetInfo, key: &Key, add: Option<&Element>) {
     let key_len = info.shape.key_len as usize;
     let (from, to) = key.0.split_at(key_len.min(key.0.len()));
-    // Intervals with parts have both ends in one element, others are two elements.
+    // intervals of keys with parts have both ends in one element, others are two elements
     let two = !to.is_empty() && !info.concatenated;
     put_nested(list, LIST_ELEMENT, |out| {
         put_key(out, NFTA_SET_ELEM_KEY, from);
@@ -313,12 +313,12 @@ fn put_change(list: &mut Vec<u8>, info: &SetInfo, key: &Key, add: Option<&Elemen
     }
 }
 
-/// Of nf_tables' own: elements of a list have this type (NFTA_LIST_ELEM).
+/// Type of list elements in nf_tables (NFTA_LIST_ELEM).
 const LIST_ELEMENT: u16 = 1;
 
 fn put_rest(out: &mut Vec<u8>, info: &SetInfo, element: &Element) {
     let timeout_ms = element.life.map_or(0, |life| life.timeout_ms);
-    // 0 says "for ever" where the set has a default.
+    // 0 means no timeout if the set has a default
     if timeout_ms > 0 || info.default_timeout_ms > 0 {
         put(out, NFTA_SET_ELEM_TIMEOUT, &timeout_ms.to_be_bytes());
     }
@@ -333,7 +333,7 @@ fn put_rest(out: &mut Vec<u8>, info: &SetInfo, element: &Element) {
     }
 }
 
-/// struct nfgenmsg.
+/// Header struct nfgenmsg.
 fn header(family: Family) -> Vec<u8> {
     vec![family.number(), 0, 0, 0]
 }
@@ -344,12 +344,12 @@ fn put_key(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
     }
 }
 
-/// Of a message: behind struct nfgenmsg.
+/// Attribute of a message, after struct nfgenmsg.
 fn find(payload: &[u8], wanted: u16) -> Option<&[u8]> {
     find_attribute(payload.get(4..)?, wanted)
 }
 
-/// The first attribute of each kind that an element has.
+/// First attribute of each kind in an element.
 fn by_kind(bytes: &[u8]) -> [Option<&[u8]>; NFTA_SET_ELEM_EXPRESSIONS as usize + 1] {
     let mut values = [None; NFTA_SET_ELEM_EXPRESSIONS as usize + 1];
     for (kind, value) in attributes(bytes) {

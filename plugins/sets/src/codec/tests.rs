@@ -90,7 +90,7 @@ fn an_interval_is_two_elements_or_one_with_parts() {
 #[test]
 fn intervals_come_of_their_ends_in_any_order() {
     let info = info_of(true);
-    // As the kernel lists 10.0.0.0/24, 10.0.1.0/24 and 240.0.0.0/4, with its mark at 0.0.0.0.
+    // as the kernel lists 10.0.0.0/24, 10.0.1.0/24 and 240.0.0.0/4, with its mark at 0.0.0.0
     let ends: [([u8; 4], bool); 6] = [
         ([240, 0, 0, 0], false),
         ([10, 0, 2, 0], true),
@@ -131,7 +131,7 @@ fn a_timeout_of_the_set_s_own_is_left_out_by_the_kernel() {
     assert_eq!(read(&payload, &info_of(false)), [wanted]);
 }
 
-/// One element with these expressions.
+/// Element with these expressions.
 fn with_expressions(names: &[&str]) -> Vec<u8> {
     let mut payload = get_elements(&bans());
     let put_named = |out: &mut Vec<u8>, kind, name: &str| {
@@ -237,11 +237,11 @@ fn a_set_of_what_each_node_numbers_by_itself_cannot_follow() {
     }
     let last = of(CGROUPSV2 << 24 | address, NFT_SET_INTERVAL, 0);
     assert!(matches!(last, Err(Hindrance::Cgroups)), "{last:?}");
-    // across the bounds of the parts the last one has an index's bits
+    // across the bounds of the parts the last number has the bits of an interface index
     for kind in [ifname, ifname << 6 | address, 5 << 6 | address] {
         assert_eq!(of(kind, 0, 0).ok(), Some(kind));
     }
-    // of a set, what is in the data's place means nothing
+    // in a set, the field of the data type means nothing
     assert_eq!(of(address, 0, IFACE_INDEX).ok(), Some(address));
 }
 
@@ -254,7 +254,7 @@ fn no_bytes_panic() {
                 state = state
                     .wrapping_mul(6364136223846793005)
                     .wrapping_add(1442695040888963407);
-                // Small numbers make plausible lengths and types.
+                // small numbers make plausible lengths and types
                 (state >> 33) as u8 & if round % 3 == 0 { 0xff } else { 0x0f }
             })
             .collect();

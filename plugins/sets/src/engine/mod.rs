@@ -1,10 +1,10 @@
-//! Replication of sets, sans I/O: passes the kernel's reports to the replica, which decides what is
-//! sent, and to the store, which knows the kernel's elements.
+//! Replication of sets, sans I/O: passes the kernel's reports to the replica, which decides what is sent, and to the
+//! store, which knows the kernel's elements.
 //!
-//! Fed as any [`spared_sdk::Engine`], by [`configure`](Engine::configure) and by what the kernel says:
+//! Fed like any [`spared_sdk::Engine`], by [`configure`](Engine::configure) and by reports of the kernel:
 //! [`handle_info`](Engine::handle_info), [`handle_elements`](Engine::handle_elements),
 //! [`handle_read`](Engine::handle_read), [`handle_event`](Engine::handle_event),
-//! [`handle_generation`](Engine::handle_generation) behind the events of each transaction,
+//! [`handle_generation`](Engine::handle_generation) after the events of each transaction,
 //! [`handle_loss`](Engine::handle_loss), [`handle_written`](Engine::handle_written).
 //!
 //! Every call does a bounded part of the work: sets may have a million elements.
@@ -27,24 +27,24 @@ use crate::error::Hindrance;
 use crate::store::{Batch, News, Origin, Part, Reading, Set, Sets, Written, digest};
 use role::{Draining, Synchrony};
 
-/// Records that are on their way without a verdict: a list of a million, and as many deletions.
+/// Maximum number of records without a verdict: a list of a million elements, and as many deletions.
 const WINDOW: usize = 1 << 21;
-/// Entries of old sets that are freed in one call.
+/// Maximum number of entries of old sets that are freed in one call.
 const SLICE: usize = 10_000;
-/// Changes of a set that wait: beyond, all of it is compared. A ruleset may load a million.
+/// Maximum number of pending changes of a set, beyond which all of it is compared. A ruleset may load a million.
 const CHANGES_MAX: usize = 1 << 20;
-/// Pause between looks at what need not be looked at after each event.
+/// Interval in ns of checks that are not needed after each event.
 const LOOK_NS: u64 = SECOND;
 
-/// Actions for the driver.
+/// Action for the driver.
 #[derive(Debug)]
 pub enum Action {
-    /// Read a set: its description, its elements, the end.
+    /// Reads a set: its description, its elements, the end.
     Read(usize),
-    /// Write a batch, to be answered by [`Engine::handle_written`] before anything else.
+    /// Writes a batch, to be answered by [`Engine::handle_written`] before any other call.
     Write(Batch),
     Warn(String),
-    /// A week later somebody may ask.
+    /// Reports an event, because somebody may ask a week later.
     Event(String),
 }
 
@@ -53,7 +53,7 @@ pub enum Action {
 pub enum Seen {
     Added(Vec<Element>),
     Deleted(Vec<Key>),
-    /// Ends of intervals that came and went: which, only a reading shows.
+    /// Ends of intervals were added or deleted; only a reading shows which.
     Touched {
         added: usize,
         deleted: usize,
@@ -62,7 +62,7 @@ pub enum Seen {
     Remade,
 }
 
-/// The plugin's logic.
+/// State and rules of all sets.
 pub struct Engine {
     settings: Settings,
     store: Sets,
@@ -71,7 +71,7 @@ pub struct Engine {
     up: bool,
     draining: Draining,
     synchrony: Synchrony,
-    /// The kernel's generation of which all notifications came; None: not known.
+    /// Generation of the kernel up to which all notifications have arrived; None: not known.
     generation: Option<u32>,
     actions: VecDeque<Action>,
     /// Times of the next complete comparison, and of small periodic tasks.
@@ -80,7 +80,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `boot` names the kernel's run and the network namespace; `config` has a table for each set.
+    /// Creates an engine. `boot` identifies the kernel's run and the network namespace; `config` has a table for each
+    /// set.
     pub fn new(now_ns: u64, settings: Settings, mut config: Config, boot: &str) -> Self {
         config.changes_max = CHANGES_MAX;
         config.window = WINDOW;
@@ -110,7 +111,7 @@ impl Engine {
         }
     }
 
-    /// Takes other intervals and what becomes of sets created again; other sets need another engine.
+    /// Takes other intervals and other treatments of sets created again; other sets need a new engine.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         self.at(now_ns);
         let poll_due_ns = now_ns.saturating_add(settings.poll_ns);
@@ -123,12 +124,12 @@ impl Engine {
         self.settings = settings;
     }
 
-    /// The store's time is that of the call.
+    /// Sets the store's time to that of the call.
     fn at(&mut self, now_ns: u64) {
         self.store.now_ns = now_ns;
     }
 
-    /// The kernel has the set, or it has not.
+    /// Handles the description of a set, or the reason why there is none.
     pub fn handle_info(&mut self, now_ns: u64, set: usize, found: Result<SetInfo, Hindrance>) {
         self.at(now_ns);
         let poll_ns = self.settings.poll_ns;
@@ -148,7 +149,7 @@ impl Engine {
         }
     }
 
-    /// A part of what a reading finds.
+    /// Handles a part of a reading.
     pub fn handle_elements(&mut self, now_ns: u64, set: usize, elements: Vec<Element>) {
         self.at(now_ns);
         let mut news = Vec::new();
@@ -158,7 +159,7 @@ impl Engine {
         self.tell(now_ns, set, news);
     }
 
-    /// The end of a reading; None if it failed on its way.
+    /// Handles the end of a reading; None if it failed.
     pub fn handle_read(&mut self, now_ns: u64, set: usize, reading: Option<Reading>) {
         self.at(now_ns);
         let poll_ns = self.settings.poll_ns;
@@ -169,7 +170,7 @@ impl Engine {
         self.scan(now_ns);
     }
 
-    /// Somebody else did something to a set.
+    /// Handles a change of a set by others.
     pub fn handle_event(&mut self, now_ns: u64, index: usize, seen: Seen) {
         self.at(now_ns);
         let is_busy = self.replica.is_uncommitted(index);
@@ -190,7 +191,7 @@ impl Engine {
         self.tell(now_ns, index, news);
     }
 
-    /// A transaction of anybody has ended: what it changed counts together.
+    /// Handles the end of a transaction, ours or another: its changes count together.
     pub fn handle_generation(&mut self, now_ns: u64, generation: u32) {
         self.at(now_ns);
         self.generation = Some(generation);
@@ -201,12 +202,12 @@ impl Engine {
         self.release(now_ns);
     }
 
-    /// No notification comes any more: readings alone show what changes.
+    /// Notes that no more notifications arrive: only readings show changes.
     pub fn handle_silence(&mut self) {
         self.generation = None;
     }
 
-    /// The sets take what was kept back: not before the peer has all of the state before it, so that one
+    /// Lets the sets take the changes that were held back, once the peer has all of the state before them, so that one
     /// state becomes whole however fast they follow each other.
     fn release(&mut self, now_ns: u64) {
         self.settle(now_ns);
@@ -236,7 +237,7 @@ impl Engine {
         }
     }
 
-    /// States of the peer that change nothing are in force.
+    /// Gives verdicts on states of the peer that change nothing.
     fn settle(&mut self, now_ns: u64) {
         let sets = self.store.all.iter_mut();
         let tokens: Vec<_> = sets.flat_map(|set| set.settled.drain(..)).collect();
@@ -245,14 +246,14 @@ impl Engine {
         }
     }
 
-    /// Something is kept back that could be told now.
+    /// True if changes are held back that could be sent now.
     fn has_kept(&self) -> bool {
         let sets = self.store.all.iter().enumerate();
         let mut kept = sets.filter(|(_, set)| set.has_kept());
         kept.any(|(index, _)| !self.replica.is_uncommitted(index))
     }
 
-    /// Notifications were lost.
+    /// Handles the loss of notifications.
     pub fn handle_loss(&mut self, now_ns: u64) {
         self.at(now_ns);
         self.generation = None;
@@ -261,7 +262,7 @@ impl Engine {
         }
     }
 
-    /// Tells the replica what this node's kernel changed.
+    /// Reports to the replica what this node's kernel changed.
     fn tell(&mut self, now_ns: u64, index: usize, news: Vec<News>) {
         for news in news.chunk_by(|one, next| one.is_offered == next.is_offered) {
             if let Some(set) = self.store.all.get_mut(index) {
@@ -288,7 +289,7 @@ impl Engine {
         self.drain_if_read(now_ns);
     }
 
-    /// The kernel's answer to a batch.
+    /// Handles the kernel's answer to a batch.
     pub fn handle_written(&mut self, now_ns: u64, batch: Batch, written: &Written) {
         self.at(now_ns);
         for part in batch.parts {
@@ -313,7 +314,7 @@ impl Engine {
         }
     }
 
-    /// A backup has all of each set compared.
+    /// Compares all of each set, on a backup.
     fn resync(&mut self, now_ns: u64) {
         let status = self.replica.status(now_ns, &self.store);
         for (index, table) in status.iter().enumerate() {
@@ -323,7 +324,7 @@ impl Engine {
         }
     }
 
-    /// Looks whether what was refused was taken since.
+    /// Forgets a refusal once the kernel has accepted everything since.
     fn look(&mut self, now_ns: u64) {
         let status = self.replica.status(now_ns, &self.store);
         for (set, table) in self.store.all.iter_mut().zip(status) {
@@ -369,7 +370,7 @@ impl spared_sdk::Engine for Engine {
         let sets = self.store.all.iter().filter_map(of_set);
         let retries = self.store.all.iter().filter_map(Set::retry_due);
         let replica = self.replica.next_timeout(now_ns);
-        // a set that nothing was refused of needs no look
+        // only a set with a refusal needs this check
         let is_refused = self.store.all.iter().any(|set| set.trouble.is_some());
         let look = is_refused.then_some(self.look_due_ns);
         let own = look.into_iter().chain([self.resync_due_ns]);

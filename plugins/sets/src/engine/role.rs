@@ -1,4 +1,4 @@
-//! The switchover that waits until everything is told, and what the host hears of synchrony.
+//! The drain before a switchover, and the sync state that is reported to the daemon.
 
 use spared_sdk::Trouble;
 
@@ -6,7 +6,7 @@ use super::{Action, Engine};
 use crate::SECOND;
 use crate::store::{Note, Set};
 
-/// Time for which changes in transit do not count as missing.
+/// Time in ns for which changes in transit do not count as missing.
 const PATIENCE_NS: u64 = SECOND;
 
 /// Progress of the drain before a switchover.
@@ -14,14 +14,14 @@ const PATIENCE_NS: u64 = SECOND;
 pub enum Draining {
     #[default]
     Idle,
-    /// Reads elements that packets added first, until this time at most.
+    /// Elements that packets added are read first, until this time at most.
     Reading(u64),
-    /// The peer is asked whether it has all.
+    /// The peer was asked to confirm everything.
     Asked,
 }
 
 impl Draining {
-    /// Time when nothing more is read.
+    /// Time until which sets are read.
     pub fn due(&self) -> Option<u64> {
         match self {
             Self::Reading(until_ns) => Some(*until_ns),
@@ -30,7 +30,7 @@ impl Draining {
     }
 }
 
-/// Whether this node has what it needs to be active, and why not.
+/// The node's sync state: the data that it needs to be active is here, or the reason why not.
 #[derive(Debug)]
 pub struct Synchrony {
     pub verdict: Result<(), String>,
@@ -66,7 +66,7 @@ impl Synchrony {
 }
 
 impl Engine {
-    /// A drain waits for nothing that is kept back.
+    /// True during a drain, which does not hold changes back.
     pub(super) fn is_draining(&self) -> bool {
         self.draining != Draining::Idle && !spared_sdk::Engine::is_drained(self)
     }
@@ -75,9 +75,8 @@ impl Engine {
         !self.active_groups.is_empty()
     }
 
-    /// Before a switchover: what the packets added since the last reading is read and sent, too, where
-    /// that is quick. The sets are read one after another: a reading that goes on, and may take long,
-    /// would hold up the others.
+    /// Before a switchover: also reads and sends the elements that packets added since the last reading, if that is
+    /// quick. The sets are read one after another: a reading in progress, which may take long, would delay the others.
     pub(super) fn begin_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.at(now_ns);
         let left_ns = deadline_ns.saturating_sub(now_ns);
@@ -98,7 +97,7 @@ impl Engine {
         self.drain_if_read(now_ns);
     }
 
-    /// Asks the peer once all was read, or when that takes too long.
+    /// Asks the peer once everything was read, or when that takes too long.
     pub(super) fn drain_if_read(&mut self, now_ns: u64) {
         let Draining::Reading(until_ns) = self.draining else {
             return;
@@ -114,13 +113,13 @@ impl Engine {
         }
     }
 
-    /// Nobody else has anything that this node could lack.
+    /// True if no other node has elements that this node could lack.
     fn is_active_alone(&self) -> bool {
         let peer = self.replica.peer_groups();
         self.is_active() && peer.is_none_or(|groups| groups.is_empty())
     }
 
-    /// Faults of an active node; those of a backup are in its sync state.
+    /// Findings about sets of an active node; those of a backup are in its sync state.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let sets = self.store.all.iter().filter(|_| self.is_active_alone());
         let troubles =
@@ -128,7 +127,7 @@ impl Engine {
         troubles.collect()
     }
 
-    /// Says what changed for the host and for people.
+    /// Reports changes to the daemon and to people.
     pub(super) fn review(&mut self, now_ns: u64) {
         for (index, set) in self.store.all.iter_mut().enumerate() {
             if set.untold_list.is_some() && self.replica.is_told(index) {
@@ -163,7 +162,7 @@ fn say_left_out(set: &mut Set) -> Option<Action> {
     })
 }
 
-/// A sentence if something hinders, once; and one when nothing does any more.
+/// Sentence about a new hindrance, or about the end of one; None if nothing has changed.
 fn say_hindrance(set: &mut Set) -> Option<Action> {
     let why = set.hindrance.as_ref().map(ToString::to_string);
     let why = why.or_else(|| set.trouble());

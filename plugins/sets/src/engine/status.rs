@@ -1,4 +1,4 @@
-//! The rows of `sparectl sets`.
+//! Rows of `sparectl sets`.
 
 use spared_replica::TableStatus;
 use spared_sdk::{Value, replicated};
@@ -8,7 +8,7 @@ use crate::store::Set;
 use crate::{MS, SECOND};
 
 impl Engine {
-    /// Every set, in the order of the file.
+    /// Rows of every set, in the order of the file.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         let tables = self.tables(now_ns);
@@ -27,7 +27,7 @@ impl Engine {
         rows
     }
 
-    /// What the replica knows of each set, and what it cannot know: of lost notifications nobody has told it.
+    /// Status of each set: the replica's, corrected for lost notifications, which the replica does not know about.
     fn tables(&self, now_ns: u64) -> Vec<TableStatus> {
         let mut tables = self.replica.status(now_ns, &self.store);
         let sets = self.store.all.iter().zip(&mut tables);
@@ -38,7 +38,7 @@ impl Engine {
         tables
     }
 
-    /// One line for both nodes' table.
+    /// Summary in one line, for the table of both nodes.
     pub fn summary(&self, now_ns: u64) -> String {
         let elements: usize = self.store.all.iter().map(|set| set.table.len()).sum();
         let sets = counted(self.store.all.len(), "set");
@@ -57,7 +57,7 @@ impl Engine {
         summary + &self.left_out()
     }
 
-    /// Elements that stay on this node, after the others' number.
+    /// Number of elements that stay on this node, for the summary.
     fn left_out(&self) -> String {
         let sets = self.store.all.iter();
         let sets: Vec<&Set> = sets.filter(|set| set.left_out() > 0).collect();

@@ -1,5 +1,4 @@
-//! The kernel's side of the plugin's I/O: sets are read in pieces, written in transactions, and
-//! watched.
+//! The kernel's side of the plugin's I/O: sets are read in pieces, written in transactions, and watched.
 
 mod reader;
 mod writer;
@@ -20,32 +19,32 @@ use reader::Reader;
 /// File with the id of the kernel's run.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// Times that the socket is emptied after an overrun: others may fill it all the while.
+/// Maximum number of times that the socket is emptied after an overrun, because others may keep filling it.
 const DRAINS_MAX: usize = 1_000;
 
-/// A piece of a reading.
+/// Piece of a reading.
 #[derive(Debug)]
 pub enum Found {
     Info(usize, Result<SetInfo, Hindrance>),
     Elements(usize, Vec<Element>),
-    /// None: it failed, or the set became another one meanwhile.
+    /// End of a reading; None: it failed, or the set was replaced meanwhile.
     End(usize, Option<Reading>),
 }
 
-/// Notifications of changes by others.
+/// Notification of a change by others.
 #[derive(Debug, PartialEq)]
 pub enum Event {
     Added(usize, Vec<Element>),
     Deleted(usize, Vec<Key>),
-    /// Ends of intervals came and went: which, only reading tells.
+    /// Ends of intervals were added or deleted; only a reading shows which.
     Touched {
         set: usize,
         added: usize,
         deleted: usize,
     },
-    /// The set was made or deleted.
+    /// The set was created or deleted.
     Remade(usize),
-    /// A transaction has ended; all its changes were told before.
+    /// A transaction has ended; all its changes were reported before.
     Generation(u32),
     /// Notifications were lost.
     Lost,
@@ -53,7 +52,7 @@ pub enum Event {
 
 pub struct Kernel {
     sets: Vec<SetName>,
-    /// State when a set was last read.
+    /// Descriptions of the sets when they were last read.
     infos: Vec<Option<SetInfo>>,
     transactions: Transactions,
     ear: Ear,
@@ -61,7 +60,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// `wake` is called on another thread when [`poll`](Self::poll) has something.
+    /// Opens the kernel's side. `wake` is called on another thread when [`poll`](Self::poll) has a result.
     pub fn open(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let transactions = Transactions::open()?;
         let monitor = Monitor::netfilter_of_others(NFNLGRP_NFTABLES, transactions.port())?;
@@ -78,31 +77,31 @@ impl Kernel {
         })
     }
 
-    /// Readable when others have changed something.
+    /// Descriptor that is readable when others have changed something.
     pub fn fd(&self) -> RawFd {
         self.ear.monitor.as_fd().as_raw_fd()
     }
 
-    /// Names the kernel's run and the network namespace: what tells handles of now from those of
-    /// another time or place.
+    /// Text that identifies the kernel's run and the network namespace, and so distinguishes present handles from those
+    /// of another time or place.
     pub fn boot(&self) -> String {
         let boot = std::fs::read_to_string(BOOT).unwrap_or_default();
         let cookie = namespace_cookie(&self.ear.monitor.as_fd()).unwrap_or(0);
         format!("{} {cookie}", boot.trim())
     }
 
-    /// Begins to read a set, after those that are read already.
+    /// Begins to read a set, after the readings that were requested before.
     pub fn read(&mut self, set: usize) {
         self.reader.read(set);
     }
 
-    /// Pieces read since.
+    /// Next piece that was read, if there is one.
     pub fn poll(&mut self) -> Option<Found> {
         let found = self.reader.poll()?;
         Some(self.note(found))
     }
 
-    /// The next piece; None after the time-out.
+    /// Next piece; None after the timeout.
     pub fn wait(&mut self, limit: Duration) -> Option<Found> {
         let found = self.reader.wait(limit)?;
         Some(self.note(found))
@@ -117,7 +116,7 @@ impl Kernel {
         found
     }
 
-    /// Changes by others since, without the plugin's own.
+    /// Changes by others since the last call, without the plugin's own.
     ///
     /// # Errors
     /// The subscription is broken.
@@ -127,12 +126,12 @@ impl Kernel {
         Ok(events)
     }
 
-    /// The generation of which all notifications were read; None: not known.
+    /// Generation up to which all notifications were read; None: not known.
     pub fn generation(&self) -> Option<u32> {
         self.ear.generation
     }
 
-    /// Changes sets in one transaction. A list is left out if others changed its set since.
+    /// Changes sets in one transaction. A list is left out if others have changed its set since.
     pub fn write(&mut self, batch: &Batch) -> Written {
         const ENOENT: i32 = 2;
         let mut written = Written::default();
@@ -157,20 +156,20 @@ impl Kernel {
     }
 }
 
-/// What others change.
+/// Subscription to changes by others.
 struct Ear {
     monitor: Monitor,
-    /// The generation of which all notifications were read; None: not known.
+    /// Generation up to which all notifications were read; None: not known.
     generation: Option<u32>,
     /// Notifications that were read while a list was written.
     early: Vec<Event>,
 }
 
-/// What is known immediately before a list is written.
+/// Knowledge immediately before a list is written.
 pub struct Look {
-    /// A transaction of anybody makes another one.
+    /// The kernel's generation, which every transaction changes.
     pub generation: Option<u32>,
-    /// Sets of which others changed more than one element.
+    /// Sets in which others changed more than one element.
     pub overtaken: Vec<usize>,
 }
 
@@ -194,8 +193,8 @@ impl Ear {
         Ok(events)
     }
 
-    /// Notifications were lost. Those up to a generation that is asked for now are dropped with them: readings
-    /// show what they told.
+    /// Handles the loss of notifications. Those up to the present generation are dropped, because readings show their
+    /// changes.
     fn recover(&mut self) -> io::Result<Vec<Event>> {
         let generation = reader::generation(&mut Requests::open_netfilter()?);
         for _ in 0..DRAINS_MAX {
@@ -239,10 +238,10 @@ impl Ear {
     }
 }
 
-/// The first of these sets that exists and can never be replicated, such as a verdict map.
+/// First of these sets that exists and can never be replicated, such as a verdict map.
 ///
 /// # Errors
-/// No socket.
+/// The socket cannot be opened.
 pub fn unfit(names: &[SetName]) -> io::Result<Option<(SetName, Hindrance)>> {
     let mut requests = Requests::open_netfilter()?;
     for name in names {
@@ -254,7 +253,7 @@ pub fn unfit(names: &[SetName]) -> io::Result<Option<(SetName, Hindrance)>> {
     Ok(None)
 }
 
-/// Content of a notification about our sets.
+/// Adds the content of a notification about our sets.
 fn note_event(
     sets: &[SetName],
     infos: &[Option<SetInfo>],
@@ -280,7 +279,7 @@ fn note_event(
     }
 }
 
-/// Adds what a notification tells to what the one before it told: there is one for each element.
+/// Adds the content of a notification to the event before it: there is a notification for each element.
 fn note_elements(
     sets: &[SetName],
     infos: &[Option<SetInfo>],
@@ -295,7 +294,7 @@ fn note_elements(
     };
     let listed = codec::listed(payload, &info);
     if info.shape.intervals && !info.concatenated {
-        // one end of an interval says little
+        // one end of an interval is not enough to know the interval
         let count = listed.count();
         let (added, deleted) = if is_added { (count, 0) } else { (0, count) };
         return events.push(Event::Touched {

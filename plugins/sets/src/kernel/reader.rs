@@ -1,5 +1,5 @@
-//! Reads sets on a thread of its own: of a million elements the kernel looks for a piece's place for
-//! up to a tenth of a second.
+//! Reads sets on a thread of its own: in a set of a million elements the kernel needs up to 100 ms to find the place of
+//! a piece.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
@@ -16,12 +16,12 @@ use crate::element::{Element, SetName};
 use crate::error::Hindrance;
 use crate::store::Reading;
 
-/// Intervals that are handed out at once.
+/// Number of intervals that are passed on at once.
 const REST_MAX: usize = 5_000;
-/// Pieces that wait to be looked at.
+/// Maximum number of pieces that wait to be handled.
 const PIECES_MAX: usize = 4;
 
-/// The thread.
+/// Thread that reads sets.
 pub struct Reader {
     orders: Option<Sender<usize>>,
     found: Receiver<Found>,
@@ -29,7 +29,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// `wake` is called on the thread when something was found.
+    /// Starts the thread. `wake` is called on it when there is a result.
     pub fn start(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (orders, ordered) = mpsc::channel();
         let (finds, found) = mpsc::sync_channel(PIECES_MAX);
@@ -51,17 +51,17 @@ impl Reader {
 
     pub fn read(&self, set: usize) {
         if let Some(orders) = &self.orders {
-            // the thread ends only with this
+            // the thread ends only together with this object
             let _ = orders.send(set);
         }
     }
 
-    /// Pieces found since.
+    /// Next piece that was found, if there is one.
     pub fn poll(&self) -> Option<Found> {
         self.found.try_recv().ok()
     }
 
-    /// The next piece; None after the time-out.
+    /// Next piece; None after the timeout.
     pub fn wait(&self, limit: Duration) -> Option<Found> {
         self.found.recv_timeout(limit).ok()
     }
@@ -70,7 +70,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.orders = None;
-        // whoever waits for room in the channel is told that it has gone
+        // a thread that waits for room in the channel gets an error
         self.found = mpsc::sync_channel(0).1;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -78,8 +78,8 @@ impl Drop for Reader {
     }
 }
 
-/// The kernel's present information on the set. The table's handle is read first: a set found
-/// after it belongs to that table, or the handles differ the next time.
+/// The kernel's present description of the set. The table's handle is read first: a set found after it belongs to that
+/// table, or the handles differ the next time.
 pub fn info(requests: &mut Requests, name: &SetName) -> Result<SetInfo, Hindrance> {
     let mut table = 0;
     let asked = requests.dump(codec::get_table(name), |kind, payload| {
@@ -99,7 +99,7 @@ pub fn info(requests: &mut Requests, name: &SetName) -> Result<SetInfo, Hindranc
     Ok(info)
 }
 
-/// The kernel's present generation; None if it does not say.
+/// The kernel's present generation; None if the kernel does not report it.
 pub fn generation(requests: &mut Requests) -> Option<u32> {
     let mut found = None;
     let asked = requests.dump(codec::get_generation(), |kind, payload| {
@@ -117,11 +117,11 @@ struct Work {
     dump: Dump,
 }
 
-/// One reading.
+/// Reading in progress.
 struct Piecewise {
     info: SetInfo,
     intervals: Intervals,
-    /// Datagrams with elements.
+    /// Number of datagrams with elements.
     pieces: usize,
     spent: Duration,
     /// End of the dump, and pieces not passed on yet.
@@ -143,7 +143,7 @@ impl Work {
         }
     }
 
-    /// Reads one set; None when nobody listens any more.
+    /// Reads one set; None when the receiver has ended.
     fn read(&mut self, set: usize, tell: impl Fn(Found) -> Option<()>) -> Option<()> {
         let mut reading = match self.begin(set) {
             Ok(reading) => reading,
@@ -154,9 +154,9 @@ impl Work {
             match reading.next(&mut self.dump) {
                 Ok(Ok(elements)) => tell(Found::Elements(set, elements))?,
                 Ok(Err(mut end)) => {
-                    // behind the dump: what it found is not younger
+                    // read after the dump, whose elements are not younger
                     end.generation = generation(&mut self.requests).unwrap_or(0);
-                    // of another set of that name it says nothing
+                    // the dump of another set with that name is useless
                     let info = self.info(set).ok();
                     let same = info.is_some_and(|it| it.handles == reading.info.handles);
                     return tell(Found::End(set, same.then_some(end)));
@@ -193,7 +193,7 @@ impl Work {
 }
 
 impl Piecewise {
-    /// Elements, or how the reading ended.
+    /// Next elements, or the result of the reading.
     fn next(&mut self, dump: &mut Dump) -> io::Result<Result<Vec<Element>, Reading>> {
         match self.ended {
             Some(progress) => Ok(self.next_of_rest(progress)),
@@ -231,8 +231,8 @@ impl Piecewise {
     }
 }
 
-/// Of this thread. The pause after a reading is a multiple of it: on a busy machine the reading itself takes
-/// longer, and must not put off the next one as well.
+/// Processor time of this thread. The pause after a reading is a multiple of it, and not of the elapsed time, which is
+/// longer on a busy machine.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()

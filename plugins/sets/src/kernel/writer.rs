@@ -1,5 +1,5 @@
-//! Changes sets in transactions. A message of one has many elements; a message that is refused is tried again
-//! element by element, so that the refusal names one.
+//! Changes sets in transactions. A message contains many elements; a refused message is tried again element by element,
+//! so that the refusal names one.
 
 use std::collections::BTreeSet;
 
@@ -11,43 +11,43 @@ use crate::codec::{self, SetInfo};
 use crate::element::{Element, Key, SetName};
 use crate::store::{Edit, Part, Written};
 
-/// Elements of one message at most, and their bytes: an attribute has 64 kB.
+/// Maximum number of elements in one message, and of their bytes: an attribute has 64 kB.
 const ELEMENTS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 30_000;
-/// Bytes of an element beside its key, value and comment, at most.
+/// Maximum length in bytes of an element without its key, value and comment.
 const OVERHEAD: usize = 112;
-/// Elements of one transaction, unless they are a list.
+/// Maximum number of elements in one transaction, unless they are a list.
 const PART_MAX: usize = 5_000;
-/// A transaction that was refused is tried again in another form.
+/// Maximum number of attempts: a refused transaction is tried again in another form.
 const ATTEMPTS: usize = 6;
-/// Others were faster so often, at most: their transactions wait while this one runs.
+/// Maximum number of attempts that fail because others were faster: their transactions wait while this one runs.
 const OUTRUN_MAX: usize = 100;
-/// Elements of a transaction in which each has a message of its own: more answers are lost.
+/// Maximum number of elements in a transaction with a message for each: with more, answers are lost.
 const ALONE_MAX: usize = 500;
-/// Messages that one attempt resolves into their elements.
+/// Maximum number of messages that one attempt splits into their elements.
 const RESOLVED_MAX: usize = 4;
 
 const ENOENT: i32 = 2;
 const EIO: i32 = 5;
 const EAGAIN: i32 = 11;
 
-/// A part of a batch and its set.
+/// Part of a batch, with its set.
 pub struct Place<'p> {
     pub name: &'p SetName,
     pub info: &'p SetInfo,
     pub part: &'p Part,
 }
 
-/// What is still to be done for a set.
+/// Changes that are still to be made to a set.
 struct Work<'p> {
     place: &'p Place<'p>,
     edits: Vec<&'p Edit>,
-    /// Keys that are gone by themselves, and keys that get a message of their own.
+    /// Keys that have expired, and keys that get a message of their own.
     over: BTreeSet<&'p Key>,
     alone: BTreeSet<&'p Key>,
 }
 
-/// A message of the transaction.
+/// Message of a transaction.
 struct Encoded<'p> {
     work: usize,
     edits: Vec<&'p Edit>,
@@ -56,9 +56,9 @@ struct Encoded<'p> {
     payload: Vec<u8>,
 }
 
-/// Writes all lists and what is small in one transaction, and of other changes a part at a time: a transaction
-/// holds up all others of the kernel. A list of which an element is refused is left out as a whole; of other
-/// changes, the element.
+/// Writes all lists and all small changes in one transaction, and large changes in parts, because a transaction delays
+/// all others in the kernel. If the kernel refuses an element, its list is left out as a whole; of other changes, only
+/// the element.
 pub fn write(
     transactions: &mut Transactions,
     places: &[Place<'_>],
@@ -73,7 +73,7 @@ pub fn write(
     write_together(transactions, together, &mut look, written);
     for work in large {
         let mut edits = work.edits;
-        // what comes may need the room of what goes, or overlap it
+        // a new element may need the room of a deleted one, or overlap it
         edits.sort_by_key(|edit| edit.add.is_some());
         for part in edits.chunks(PART_MAX) {
             let works = vec![Work::new(work.place, part.to_vec())];
@@ -95,8 +95,8 @@ fn write_together(
     }
 }
 
-/// Tries a transaction until it is done: what is refused is left out of the next attempt. The error is the last
-/// one of the transaction as a whole.
+/// Tries a transaction again, without the refused changes, until it succeeds or the attempts are used up. The error is
+/// the last one of the transaction as a whole.
 fn try_all(
     transactions: &mut Transactions,
     works: &mut [Work<'_>],
@@ -120,7 +120,7 @@ fn try_all(
     Err(last)
 }
 
-/// True if it is done.
+/// Tries a transaction once; true if it succeeded.
 fn attempt(
     transactions: &mut Transactions,
     works: &mut [Work<'_>],
@@ -130,7 +130,7 @@ fn attempt(
     let messages = encode(works);
     let mut generation = None;
     if works.iter().any(Work::is_guarded) {
-        // what comes from here on makes another generation
+        // changes from here on make another generation
         let found = look();
         generation = found.generation;
         let is_overtaken =
@@ -158,7 +158,7 @@ fn attempt(
         };
         match message.edits.as_slice() {
             _ if message.kind == NFT_MSG_NEWSETELEM && errno == ENOENT => work.lose_set(written),
-            // it ended meanwhile, which is as good
+            // the element expired meanwhile, which is as good
             [one] if message.kind == NFT_MSG_DELSETELEM && errno == ENOENT => {
                 work.over.insert(&one.key);
             }
@@ -189,12 +189,12 @@ impl<'p> Work<'p> {
         }
     }
 
-    /// A change of one element refers to nothing else.
+    /// True if the list must not be written over changes by others; a change of one element refers to no other element.
     fn is_guarded(&self) -> bool {
         self.place.part.is_list && self.edits.len() > 1
     }
 
-    /// The set does not exist.
+    /// Handles that the set does not exist.
     fn lose_set(&mut self, written: &mut Written) {
         let set = self.place.part.set;
         let keys = self.edits.drain(..).map(|it| (set, it.key.clone(), ENOENT));
@@ -214,7 +214,7 @@ impl<'p> Work<'p> {
         self.edits.retain(|it| it.key != edit.key);
     }
 
-    /// Messages that delete, and messages that add.
+    /// Appends the messages of one kind: those that delete, or those that add.
     fn encode(&self, index: usize, kind: u16, messages: &mut Vec<Encoded<'p>>) {
         let deletes = kind == NFT_MSG_DELSETELEM;
         let (mut some, mut bytes) = (Vec::new(), 0);
@@ -262,7 +262,7 @@ impl<'p> Work<'p> {
     }
 }
 
-/// Deletions come first: a new element may need the room of an old one, or overlap it.
+/// Messages of a transaction. Deletions come first: a new element may need the room of an old one, or overlap it.
 fn encode<'p>(works: &[Work<'p>]) -> Vec<Encoded<'p>> {
     let mut messages = Vec::new();
     for kind in [NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM] {
@@ -279,7 +279,7 @@ fn size(edit: &Edit) -> usize {
     2 * edit.key.0.len() + rest + OVERHEAD
 }
 
-/// What the kernel did not take in one transaction: a list not at all, other elements in small
+/// Handles changes that the kernel refused in one transaction: a list is not written at all, other elements in small
 /// transactions.
 fn write_apart(
     transactions: &mut Transactions,

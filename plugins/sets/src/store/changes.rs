@@ -1,24 +1,24 @@
-//! Changes of a set in this node's kernel, from the beginning of a transaction to its end: they count
-//! together, and the last one of each key.
+//! Changes of a set in this node's kernel, from the beginning of a transaction to its end: they count together, and for
+//! each key the last one.
 
 use std::collections::BTreeMap;
 
 use super::set::{News, Set};
 use crate::element::{Element, Key};
 
-/// Keys that are kept back at most.
+/// Maximum number of keys whose changes are held back.
 const KEPT_MAX: usize = 1 << 20;
 
 /// Changes by key; None: deleted.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     keys: BTreeMap<Key, Option<Element>>,
-    /// Elements that came and went, also those that are there again.
+    /// Numbers of added and deleted elements, including those that exist again.
     added: usize,
     deleted: usize,
-    /// One list takes the place of another.
+    /// True if one list replaces another.
     is_list: bool,
-    /// What was added first is in the table, which had so many elements before: the rest belongs to it.
+    /// Number of elements before, if the first additions are already in the table: the rest belongs to them.
     taken: Option<usize>,
 }
 
@@ -35,7 +35,7 @@ impl Changes {
         !self.keys.is_empty() && self.keys.contains_key(key)
     }
 
-    /// A transaction that deletes most of a set and adds to it is a list in the place of another.
+    /// Notes if the transaction replaces a list: it deletes most of a set and adds to it.
     fn judge(&mut self, length: usize) {
         let length = self.taken.unwrap_or(length);
         self.is_list |= self.added > 0 && self.deleted > 0 && self.deleted * 2 >= length;
@@ -49,8 +49,8 @@ impl Changes {
 }
 
 impl Set {
-    /// Elements that somebody added. What a transaction only adds is in the table at once, so that much of it is on
-    /// its way to the peer when it ends, unless the state before it is kept back (`is_busy`).
+    /// Notes elements that others added. If a transaction only adds, the elements are in the table at once, so that
+    /// most of them are sent when it ends, unless the state before it is held back (`is_busy`).
     pub fn note_added(
         &mut self,
         now_ns: u64,
@@ -71,40 +71,40 @@ impl Set {
         self.open.keys.extend(keys);
     }
 
-    /// Elements that somebody deleted.
+    /// Notes elements that others deleted.
     pub fn note_deleted(&mut self, keys: Vec<Key>) {
         self.reads.dirty = true;
         self.open.deleted += keys.len();
         self.open.keys.extend(keys.into_iter().map(|it| (it, None)));
     }
 
-    /// Ends of intervals that came and went: only a reading shows of which.
+    /// Notes added or deleted ends of intervals: only a reading shows the intervals.
     pub fn note_touched(&mut self, now_ns: u64, added: usize, deleted: usize) {
         self.open.added += added;
         self.open.deleted += deleted;
         self.reads.touch_unread(now_ns);
     }
 
-    /// The set was created or deleted: what the transaction says of the old one is void.
+    /// Notes that the set was created or deleted: what the transaction reported of the old one is void.
     pub fn note_remade(&mut self, now_ns: u64) {
         (self.open, self.kept) = (Changes::default(), None);
         self.is_remade = true;
         self.reads.hurry(now_ns);
     }
 
-    /// Notifications were lost: a reading compares everything.
+    /// Notes the loss of notifications: a reading compares everything.
     pub fn note_loss_of_events(&mut self, now_ns: u64) {
         (self.open, self.kept) = (Changes::default(), None);
         self.is_remade = false;
         self.reads.touch(now_ns, true);
     }
 
-    /// Whether a change of this transaction is to be looked at as it comes.
+    /// True if the transaction created the set, so that its changes are handled as they arrive.
     pub fn is_remade(&self) -> bool {
         self.is_remade
     }
 
-    /// The transaction has ended.
+    /// Ends the transaction.
     pub fn end_transaction(&mut self) {
         self.is_remade = false;
         let mut open = std::mem::take(&mut self.open);
@@ -122,7 +122,7 @@ impl Set {
         }
     }
 
-    /// Whether changes are kept back; too many, or of a set whose state is not exact anyway, are not.
+    /// True if changes are held back; not if they are too many, or if the set's state is not exact anyway.
     pub fn is_kept(&self) -> bool {
         let few = self
             .kept
@@ -135,7 +135,7 @@ impl Set {
         self.kept.is_some()
     }
 
-    /// The table takes what was kept back. Returns whether one list took the place of another.
+    /// Puts the changes that were held back into the table. Returns true if one list replaced another.
     pub fn take_kept(&mut self, now_ns: u64, news: &mut Vec<News>) -> bool {
         let Some(kept) = self.kept.take() else {
             return false;
@@ -160,25 +160,25 @@ impl Set {
         kept.is_list
     }
 
-    /// Whether what the transaction has added is in the table.
+    /// True if the additions of the transaction are already in the table.
     pub fn is_taking(&self) -> bool {
         self.open.taken.is_some()
     }
 
-    /// Whether a transaction is in the table in part.
+    /// True if a part of a transaction is in the table.
     pub(super) fn is_half_taken(&self) -> bool {
         let kept = self.kept.as_ref();
         self.open.taken.is_some() || kept.is_some_and(|it| it.taken.is_some())
     }
 
-    /// Whether others changed more than one element of the set, and the table has not taken it: a list of the
-    /// peer is no whole one then.
+    /// True if others changed more than one element of the set, and the table does not have these changes yet: a list
+    /// of the peer would then not be whole.
     pub(super) fn is_overtaken(&self) -> bool {
         let kept = self.kept.as_ref();
         self.open.is_more() || kept.is_some_and(Changes::is_more)
     }
 
-    /// Whether a transaction says more of a key than a reading.
+    /// True if a transaction is newer for a key than a reading.
     pub(super) fn is_changing(&self, key: &Key) -> bool {
         self.open.names(key) || self.kept.as_ref().is_some_and(|it| it.names(key))
     }

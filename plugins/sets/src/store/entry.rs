@@ -1,27 +1,27 @@
-//! One element as this node knows it: its life, its rest, and the replica's two bytes.
+//! One element as this node knows it: its lifetime, its other attributes, and the replica's two bytes.
 
 use spared_replica::{Malformed, Reader, Tag, Value};
 
 use crate::element::{Element, Key, Life};
 use crate::{MS, SECOND};
 
-/// Lives that differ by less are the same: the kernel's ticks, and the way between the nodes.
+/// Difference in ns below which lifetimes count as equal: the kernel's ticks, and the delay between the nodes.
 const SLACK_NS: u64 = 2 * SECOND;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     life: Option<Until>,
-    /// Its end as known by the peer.
+    /// Time of its end as the peer knows it.
     told_ends_ns: u64,
     extra: Option<Box<Extra>>,
     pub tag: Tag,
-    /// Number of the reading in which the kernel had it last.
+    /// Number of the reading in which the kernel last had it.
     pub seen: u32,
-    /// Number of the kernel's set that has it; 0: none.
+    /// Number of the kernel's set that contains it; 0: none.
     pub written: u32,
-    /// Readings in a row without it.
+    /// Number of readings in a row without it.
     pub misses: u8,
-    /// Whether it has to be written because the kernel has another value or none.
+    /// True if it has to be written, because the kernel has another value or none.
     pub waits: bool,
 }
 
@@ -53,7 +53,7 @@ impl Entry {
         }
     }
 
-    /// Takes what the kernel shows; false if the peer need not hear of it.
+    /// Takes the kernel's state; false if it need not be sent to the peer.
     pub fn see(&mut self, now_ns: u64, element: Element) -> bool {
         let same = self.is_like(&element) && self.lives_as_told(now_ns, element.life);
         self.life = element.life.map(|life| until(now_ns, life));
@@ -70,19 +70,19 @@ impl Entry {
         self.extra = extra(element.data, element.comment);
     }
 
-    /// Whether the kernel has let it go by itself; a tick too early is right.
+    /// True if the element has expired in the kernel; being a tick early is acceptable.
     pub fn is_over(&self, now_ns: u64) -> bool {
         self.life.is_some_and(|life| life.ends_ns <= now_ns)
     }
 
-    /// Whether the peer's element says the same.
+    /// True if the peer's element has the same value.
     pub fn is_same(&self, now_ns: u64, other: &Element) -> bool {
         let ends_ns = self.life.map_or(0, |life| life.ends_ns);
         let near = self.is_near(now_ns, other.life, ends_ns, |slack_ns| slack_ns);
         self.is_like(other) && near
     }
 
-    /// The same but for its life.
+    /// True if everything but the lifetime is the same.
     fn is_like(&self, element: &Element) -> bool {
         let (data, comment) = self.rest();
         data == &*element.data && comment == &*element.comment
@@ -95,8 +95,8 @@ impl Entry {
         }
     }
 
-    /// Whether the peer need not hear of this life. More patient than [`is_same`](Self::is_same):
-    /// what is told has to count there.
+    /// True if this lifetime need not be sent to the peer. It tolerates more than [`is_same`](Self::is_same), so that
+    /// the peer accepts each lifetime that is sent.
     fn lives_as_told(&self, now_ns: u64, other: Option<Life>) -> bool {
         let more = |slack_ns| slack_ns + slack_ns / 4;
         self.is_near(now_ns, other, self.told_ends_ns, more)
@@ -119,7 +119,7 @@ impl Entry {
         }
     }
 
-    /// Its remaining time; at least a millisecond.
+    /// Remaining lifetime; at least 1 ms.
     fn life(&self, now_ns: u64) -> Option<Life> {
         self.life.map(|life| {
             let left_ms = (life.ends_ns.saturating_sub(now_ns) / MS).max(1);
@@ -130,7 +130,7 @@ impl Entry {
         })
     }
 
-    /// The element as it is now.
+    /// Element in its present state.
     pub fn element(&self, now_ns: u64, key: &Key) -> Element {
         let (data, comment) = self.rest();
         Element {
@@ -142,7 +142,7 @@ impl Entry {
         }
     }
 
-    /// Writes the value for the peer, who is told of its end.
+    /// Encodes the value for the peer, and notes the end that the peer will know.
     ///
     /// ```text
     /// 1 byte   1: it has a timeout          8 bytes  timeout in ms      8 bytes  left of it in ms
@@ -165,7 +165,7 @@ impl Entry {
         out.put(comment);
     }
 
-    /// Digest of all but what time alone changes.
+    /// Digest of everything except parts that change with time alone.
     pub fn digest(&self) -> u64 {
         let (data, comment) = self.rest();
         let timeout_ms = self.life.map_or(0, |life| life.timeout_ms);
@@ -173,8 +173,8 @@ impl Entry {
         digest(&[&timeout_ms.to_be_bytes(), &length, data, comment])
     }
 
-    /// What it counts in the digest of a whole set. One that ends by itself does not: the nodes would not
-    /// agree on the moment.
+    /// Contribution to the digest of the whole set. An element with a timeout has none, because the nodes would not
+    /// agree on the moment of its end.
     pub fn weight(&self, key: &Key) -> u64 {
         match self.life {
             Some(_) => 0,
@@ -209,7 +209,7 @@ pub fn decode(key: &Key, value: &[u8]) -> Result<Element, Malformed> {
     })
 }
 
-/// FNV-1a of 64 bits, finished by a multiplication so that close values are far apart.
+/// 64-bit FNV-1a, finished by a multiplication so that close values are far apart.
 pub fn digest(parts: &[&[u8]]) -> u64 {
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
     for byte in parts.iter().flat_map(|part| part.iter()) {
@@ -225,7 +225,7 @@ fn until(now_ns: u64, life: Life) -> Until {
     }
 }
 
-/// 2 s or 5 %, and never so much that a busy element's short life ends before it is told on.
+/// Tolerance in ns: 2 s or 5 %, but not so much that a short lifetime ends before its renewal is sent.
 fn slack_ns(timeout_ms: u64) -> u64 {
     let timeout_ns = timeout_ms.saturating_mul(MS);
     SLACK_NS.max(timeout_ns / 20).min(timeout_ns / 4).max(MS)

@@ -1,4 +1,4 @@
-//! What the peer has sent of a set and has not ended yet. It is put in force as a whole, or dropped.
+//! Records of the peer whose state has no end yet. They are put in force as a whole, or dropped.
 
 use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::set::{Note, Set};
 use crate::element::{Element, Key};
 
-/// Elements of a dropped change from which on it is worth a sentence.
+/// Number of elements from which on a dropped change is reported.
 const WORTH: usize = 2;
 
 /// Records of the peer, by key; None: deleted.
@@ -42,7 +42,7 @@ impl Incoming {
 }
 
 impl Set {
-    /// An element as the peer's last word says.
+    /// Element as last sent by the peer, or else as it is here.
     pub(super) fn shown(&self, key: &Key) -> Option<&Entry> {
         match self.incoming.get(key) {
             Some(entry) => entry.as_ref(),
@@ -57,7 +57,7 @@ impl Set {
         }
     }
 
-    /// Takes an element of the peer; false if the kernel has it so.
+    /// Takes an element of the peer; false if the kernel already has it.
     pub(super) fn take(&mut self, now_ns: u64, element: Element, token: Token) -> bool {
         let key = element.key.clone();
         let tag_of = |entry: Option<&Entry>| entry.map(|it| it.tag).unwrap_or_default();
@@ -82,7 +82,7 @@ impl Set {
         true
     }
 
-    /// The peer has deleted an element.
+    /// Takes a deletion of the peer.
     pub(super) fn let_go(&mut self, key: &Key) {
         match self.table.get(key).is_some() {
             true => drop(self.incoming.records.insert(key.clone(), None)),
@@ -90,7 +90,7 @@ impl Set {
         }
     }
 
-    /// Digest of the table as if what waits were in it.
+    /// Digest of the table as if the waiting records were in it.
     pub fn staged_sum(&self) -> u64 {
         let records = self.incoming.records.iter();
         records.fold(self.table.sum(), |sum, (key, entry)| {
@@ -101,7 +101,7 @@ impl Set {
         })
     }
 
-    /// What waits is written next, all of it.
+    /// Puts the waiting records in force: all of them are written next.
     pub(super) fn put_in_force(&mut self, commit: &Commit) {
         let incoming = std::mem::take(&mut self.incoming);
         self.generation = Some(commit.generation);
@@ -114,13 +114,13 @@ impl Set {
         for (key, token) in incoming.tokens {
             match incoming.records.get(&key) {
                 Some(Some(_)) => self.tokens.push((key, token)),
-                // deleted by the peer behind it
+                // the peer deleted the record afterwards
                 _ => self.ends.push(token),
             }
         }
         let length = self.table.len();
         let is_own = self.untold_list.take() == Some(self.table.sum());
-        // in the order of the keys: what is built of them is built at once
+        // in the order of the keys, so that the trees are built at once
         let mut keys: BTreeSet<Key> = incoming.records.keys().cloned().collect();
         let is_list = self.is_list;
         let olds = incoming.records.into_iter().filter_map(|(key, entry)| {
@@ -131,7 +131,7 @@ impl Set {
             is_list.then_some((key, old))
         });
         let mut olds: BTreeMap<Key, Option<Entry>> = olds.collect();
-        // what was there before all of it is older
+        // entries from before all of these changes are older
         olds.append(&mut self.before);
         self.before = olds;
         self.queue.append(&mut keys);
@@ -141,8 +141,8 @@ impl Set {
         }
     }
 
-    /// The list of so many elements that others loaded here, and that the peer never had, makes room for the
-    /// peer's: the role moved before it was told, or this node was not active.
+    /// Reports that the peer's list replaces a list of `length` elements that others loaded here and that the peer
+    /// never had: the role moved before it was sent, or this node was not active.
     fn note_replaced(&mut self, length: usize) {
         let gone = self.before.iter();
         let gone = gone.filter(|(key, old)| old.is_some() && self.table.get(key).is_none());
@@ -177,7 +177,7 @@ impl Set {
         Some(old)
     }
 
-    /// The pair has ended, or another list holds: what waits is dropped.
+    /// Drops the waiting records, because the pair has ended, or another list holds.
     pub(super) fn abandon(&mut self, is_cut: bool) -> Vec<Token> {
         let count = self.incoming.records.len();
         if is_cut && count >= WORTH {
@@ -195,7 +195,8 @@ impl Set {
         self.incoming.drain_tokens()
     }
 
-    /// Others have changed the set before a list of the peer was written: it refers to what is not there any more.
+    /// Drops a list of the peer that was not written yet, because others changed the set: it refers to a replaced
+    /// state.
     pub(super) fn drop_list(&mut self) {
         let before = std::mem::take(&mut self.before).into_iter();
         self.revert(before.collect());
@@ -207,7 +208,7 @@ impl Set {
         self.writes_list = false;
     }
 
-    /// The kernel refused a list because of one element: the one before it is what the kernel still has.
+    /// Restores the entries before a list that the kernel refused because of one element: the kernel still has them.
     pub(super) fn revert(&mut self, before: Vec<(Key, Option<Entry>)>) {
         for (key, old) in before {
             self.deleting.remove(&key);

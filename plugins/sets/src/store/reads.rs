@@ -1,29 +1,30 @@
-//! Schedule of reading a set, so that reading takes only its share of the processor.
+//! Schedule of reading a set, which limits the processor time of readings.
 
 use super::table::Cursor;
 use crate::MS;
 
-/// Reading takes at most a tenth of the processor, however large the set is.
+/// Factor of the pause after a reading: readings take at most a tenth of the processor, however large the set is.
 const COST: u64 = 10;
-/// At most a third while it is known that something changed.
+/// Factor of the pause while a change is known: at most a third of the processor.
 const COST_TOUCHED: u64 = 2;
-/// Readings after lost notifications, at most, while others keep changing the set: each one finds most of
-/// what the last passed over, and two that lack an element show that it was deleted.
+/// Maximum number of readings after lost notifications while others keep changing the set: each one finds most of the
+/// elements that the last one skipped, and an element that two readings lack was deleted.
 const DOUBTED_MAX: u8 = 3;
-/// Processor time of a reading for each element, at least.
+/// Minimum processor time of a reading for each element, in ns.
 const ELEMENT_NS: u64 = 3_000;
-/// Pause between looks for a set that is about to be created again.
+/// Interval in ns between looks for a set that is about to be created again.
 const AWAY_NS: u64 = 50 * MS;
 
-/// End of a reading.
+/// Result of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// It was a single answer of the kernel, and nothing changed meanwhile: missing elements are
-    /// gone. Longer ones may skip elements while others come and go.
+    /// True if the reading was a single answer of the kernel, and nothing changed meanwhile: missing elements are gone.
+    /// Longer readings may skip elements while others change the set.
     pub certain: bool,
-    /// Processor time of the reading.
+    /// Processor time of the reading in ns.
     pub spent_ns: u64,
-    /// The kernel's generation behind it: what it found may be of a transaction that is told later.
+    /// The kernel's generation after the reading: its elements may belong to a transaction whose notifications come
+    /// later.
     pub generation: u32,
 }
 
@@ -31,29 +32,29 @@ pub struct Reading {
 pub struct Reads {
     pub due_ns: u64,
     pub running: bool,
-    /// A change since its start that only another reading shows.
+    /// True if a change since its start is only visible in another reading.
     touched: bool,
-    /// Others changed elements since it began: a dump passes over some then.
+    /// True if others changed elements since it began: a dump then skips some elements.
     pub dirty: bool,
-    /// Readings that are due because notifications were lost; one in calm is enough.
+    /// Number of readings that are due because notifications were lost; one without changes by others is enough.
     doubted: u8,
-    /// The set was created again: what a reading that goes on brings may be of either.
+    /// True if the set was created again: a reading in progress may contain elements of either set.
     urgent: bool,
     was_urgent: bool,
-    /// This node stopped being active: what is found from now on may be from before.
+    /// True if this node has become backup: elements found from now on may be from before.
     late: bool,
     was_late: bool,
-    /// Intervals came or went, and no reading that began since has ended.
+    /// True if intervals were added or deleted, and no later reading has ended.
     unread: bool,
     was_unread: bool,
     pub scan: Option<(Reading, Cursor)>,
-    /// Readings that were ended since the set is known.
+    /// Number of readings that have ended since the set is known.
     pub count: u32,
-    /// Processor time of one reading.
+    /// Processor time of one reading in ns.
     pub cost_ns: u64,
-    /// A switchover waits for the next one.
+    /// True if a switchover waits for the next reading.
     pub drains: bool,
-    /// Time from which the pause before the next one counts.
+    /// Time from which the pause before the next reading counts.
     planned_ns: u64,
 }
 
@@ -83,17 +84,17 @@ impl Reads {
         self.scan.is_some()
     }
 
-    /// Elements that come now may be those that a ruleset names.
+    /// True if elements that are found now may be those that a ruleset names.
     pub fn is_urgent(&self) -> bool {
         self.urgent || self.was_urgent
     }
 
-    /// Elements that come now may have been added while this node was active.
+    /// True if elements that are found now may have been added while this node was active.
     pub fn is_late(&self) -> bool {
         self.late || self.was_late
     }
 
-    /// Notifications were lost, and what changed then may not be known yet.
+    /// True if notifications were lost, and their changes may not be known yet.
     pub fn is_doubted(&self) -> bool {
         self.doubted > 0
     }
@@ -123,12 +124,12 @@ impl Reads {
         }
     }
 
-    /// Processor time that a reading takes; None before the first has ended.
+    /// Processor time of a reading in ns; None before the first one has ended.
     pub fn known_cost(&self) -> Option<u64> {
         (self.count > 0).then_some(self.cost_ns)
     }
 
-    /// Sets the time of the next one.
+    /// Sets the time of the next reading.
     pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_away: bool) {
         let dirty = std::mem::take(&mut self.dirty);
         let touched = std::mem::take(&mut self.touched);
@@ -138,7 +139,7 @@ impl Reads {
             false => self.doubted.saturating_sub(1),
         };
         self.was_urgent = false;
-        // a reading that may have passed over elements is not the last one
+        // a reading that may have skipped elements is not the last one
         self.late |= std::mem::take(&mut self.was_late) && (touched || self.is_doubted());
         let pause_ns = match touched || self.is_doubted() {
             _ if self.urgent => 0,
@@ -150,8 +151,8 @@ impl Reads {
         self.due_ns = now_ns.saturating_add(pause_ns);
     }
 
-    /// The set has so many elements now, each of which was told: the next reading costs more than the last one,
-    /// and comes so much later.
+    /// Plans the next reading later for a set that has grown to `length` elements, all of which were reported, because
+    /// it costs more than the last one.
     pub fn expect(&mut self, length: usize) {
         let cost_ns = (length as u64).saturating_mul(ELEMENT_NS);
         let is_wanted = self.touched || self.urgent || self.drains || self.is_doubted();
@@ -164,10 +165,10 @@ impl Reads {
         self.due_ns = self.due_ns.max(due_ns);
     }
 
-    /// Somebody changed it in a way that only a reading tells; or notifications were lost.
+    /// Plans a reading after a change that only a reading shows, or after a loss of notifications.
     pub fn touch(&mut self, now_ns: u64, is_lost: bool) {
         if is_lost {
-            // the reading that goes on may have passed what changed
+            // the reading in progress may have passed the changed elements
             self.doubted = DOUBTED_MAX + u8::from(self.running);
         }
         self.touched |= self.running;
@@ -175,30 +176,30 @@ impl Reads {
         self.due_ns = self.due_ns.min(now_ns.saturating_add(pause_ns));
     }
 
-    /// Intervals came or went.
+    /// Notes that intervals were added or deleted.
     pub fn touch_unread(&mut self, now_ns: u64) {
         self.unread = true;
         self.touch(now_ns, false);
     }
 
-    /// Whether something changed that only a reading shows.
+    /// True if something changed that only a reading shows.
     pub fn is_unread(&self) -> bool {
         self.unread || self.was_unread
     }
 
-    /// This node is not active any more: what it has not seen yet is read soon.
+    /// Plans a reading because this node has become backup: it finds the elements added before.
     pub fn retire(&mut self, now_ns: u64) {
         self.late = true;
         self.touch(now_ns, false);
     }
 
-    /// The set may be another one by now.
+    /// Plans a reading at once, because the set may be another one.
     pub fn hurry(&mut self, now_ns: u64) {
         self.urgent = true;
         self.due_ns = now_ns;
     }
 
-    /// The next one follows at once.
+    /// Plans the next reading to follow at once.
     pub fn repeat(&mut self) {
         self.due_ns = 0;
     }

@@ -1,8 +1,8 @@
-//! One set: which of the kernel's it is, how far it is read, and what is to be written into it.
+//! One set: which of the kernel's sets it is, the progress of reading it, and the changes to be written into it.
 //!
-//! A set that a ruleset makes anew is another one to the kernel, by its handles. To the peer it is
-//! the same while this process runs: what the new one lacks is written into it again
-//! ([`Reload::Refill`]), or was deleted ([`Reload::Flush`]).
+//! For the kernel, a set that a ruleset creates again is a new one with new handles. For the peer it stays the same
+//! while this process runs: the elements that the new one lacks are added again ([`Reload::Refill`]), or count as
+//! deleted ([`Reload::Flush`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,20 +21,20 @@ use crate::element::{Element, Key, SetName, Shape};
 use crate::error::{Hindrance, Trouble};
 use crate::{MS, SECOND};
 
-/// A set that is created again in two steps is waited for; then it is gone.
+/// Time in ns to wait for a set that is created again in two steps; after that it counts as gone.
 const GRACE_NS: u64 = 2 * SECOND;
-/// An element that ends so soon was not deleted, but ended.
+/// Time in ns to its end below which an element that disappears has expired, and was not deleted.
 const TICKS_NS: u64 = 100 * MS;
-/// A reading that took longer is not repeated only to be certain.
+/// Time in ns above which a reading is not repeated only to be certain.
 const REPEAT_NS: u64 = SECOND;
 
-/// Changes of a set in this node's kernel, for the replica.
+/// Change of a set in this node's kernel, for the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
     pub key: Key,
     pub change: Change,
-    /// A ruleset named it when it made the set anew, or it was added while this node was active: a
-    /// backup offers it.
+    /// True if a ruleset named the element when it created the set again, or if it was added while this node was
+    /// active: a backup then offers it.
     pub is_offered: bool,
 }
 
@@ -46,85 +46,85 @@ pub struct Set {
     pub reads: Reads,
     pub counters: Counters,
     pub hindrance: Option<Hindrance>,
-    /// Errno of what the kernel refused last, until nothing is refused.
+    /// Errno of the last refusal by the kernel, until nothing is refused.
     pub trouble: Option<i32>,
-    /// The sentence that was said of it last.
+    /// Sentence that was last reported about the set.
     pub said: Option<String>,
-    /// Changes of a backup are offered for now.
+    /// True while a backup's changes are offered.
     pub is_offering: bool,
-    /// The set is filled by lists: one takes the place of another, and none is merged with another.
+    /// True if the set is filled by lists: one replaces another, and none is merged with another.
     pub is_list: bool,
-    /// For people, to be said.
+    /// Sentences to report to people.
     pub notes: Vec<Note>,
-    /// The peer's number of the state that is in force.
+    /// The peer's number of the state in force.
     pub(super) generation: Option<u32>,
-    /// What the peer has sent and not ended.
+    /// Records of the peer whose state has not ended.
     pub(super) incoming: Incoming,
-    /// Keys whose entry, or absence, is to be written, all at once; and whether these are a list.
+    /// Keys whose entry, or absence, is to be written, all at once; the flag is true if they are a list.
     pub(super) queue: BTreeSet<Key>,
     pub(super) writes_list: bool,
-    /// Verdicts that are due then: of records, and of what needs nothing more.
+    /// Tokens of verdicts that are due then: on records, and on states that need nothing more.
     pub(super) tokens: Vec<(Key, Token)>,
     pub(super) ends: Vec<Token>,
-    /// The same of states that change nothing, and of lists that others have overtaken.
+    /// Tokens of states that change nothing, and of lists that became outdated because others changed the set.
     pub settled: Vec<Token>,
     pub outdated: Vec<Token>,
     /// Keys of records that the peer deleted before they were written.
     pub(super) withdrawn: BTreeSet<Key>,
-    /// Entries of a list in place of which another is to be written.
+    /// Entries that the records to be written replace.
     pub(super) before: BTreeMap<Key, Option<Entry>>,
-    /// Digest of the list that others loaded here last, while the peer may not have it.
+    /// Digest of the list that others last loaded here, while the peer may not have it.
     pub untold_list: Option<u64>,
-    /// What the kernel refused a list for, until it takes one.
+    /// Reason of the kernel's refusal of a list, until it accepts one.
     pub(super) refusal: Option<(Key, i32)>,
     /// Keys that the kernel has and that wait to be deleted.
     pub(super) deleting: BTreeSet<Key>,
-    /// Changes of a transaction without an end, and of those before that the peer has no room for.
+    /// Changes of a transaction without an end, and earlier ones that are held back until the peer can take them.
     pub(super) open: Changes,
     pub(super) kept: Option<Changes>,
-    /// The transaction created the set.
+    /// True if the transaction created the set.
     pub(super) is_remade: bool,
-    /// A reading did not find elements that may be gone: the next one tells.
+    /// True if a reading did not find elements that may be gone: the next one decides.
     is_missing: bool,
-    /// A reading found what no notification had told: it may be half of a transaction.
+    /// True if a reading found changes without notifications: they may be half of a transaction.
     unsure: bool,
-    /// The kernel's generation behind it.
+    /// The kernel's generation after that reading.
     unsure_until: Option<u32>,
     pub(super) refill: Option<Refill>,
-    /// Verdicts on what is not to be written any more are owed.
+    /// Tokens of pending writes that were dropped and are owed a verdict.
     dropped: Vec<Token>,
     origin: Origin,
     /// Incarnation for the replica; None: not read yet.
     life: Option<u64>,
     shape: Option<Shape>,
     handles: Option<Handles>,
-    /// Time since which the kernel does not have it.
+    /// Time since which the kernel does not have the set.
     away_since_ns: Option<u64>,
     is_gone: bool,
-    /// Made anew, and not read since.
+    /// True if the set was created again, and not read since.
     is_new: bool,
-    /// Intervals that came: told after those that went, which they may overlap.
+    /// Intervals that were added: reported after the deleted ones, which they may overlap.
     held: Vec<News>,
     metered: Metered,
 }
 
-/// Elements that stay on this node, see [`Element::metered`].
+/// Number of elements that stay on this node, see [`Element::metered`].
 #[derive(Debug, Default)]
 struct Metered {
-    /// Of the last reading, and so far of the one that goes on.
+    /// Numbers in the last reading, and so far in the present one.
     count: usize,
     listed: usize,
     is_said: bool,
 }
 
-/// A sentence for people.
+/// Sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     Warn(String),
     Event(String),
 }
 
-/// For people.
+/// Counters for people.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub added: u64,
@@ -183,17 +183,17 @@ impl Set {
         self.shape
     }
 
-    /// What the replica knows it by.
+    /// Incarnation for the replica.
     pub fn incarnation(&self) -> Option<u64> {
         self.life.filter(|_| !self.is_gone)
     }
 
-    /// Whether it is known what the kernel has.
+    /// True if the kernel's elements are known.
     pub fn is_ready(&self) -> bool {
         self.incarnation().is_some()
     }
 
-    /// The kernel does not have it for now.
+    /// True if the kernel does not have the set at present.
     pub fn is_away(&self) -> bool {
         self.away_since_ns.is_some()
     }
@@ -203,12 +203,12 @@ impl Set {
         self.trouble.map(|errno| Trouble(errno).to_string())
     }
 
-    /// Made anew, and not whole yet.
+    /// True if the set was created again, and is not whole yet.
     pub fn is_refilling(&self) -> bool {
         self.life.is_some() && (self.is_new || self.refill.is_some() || self.is_away())
     }
 
-    /// The kernel has the set.
+    /// Takes the kernel's description of the set.
     pub fn find(&mut self, info: &SetInfo) {
         if self.shape.is_some_and(|before| before != info.shape) {
             self.forget();
@@ -224,7 +224,7 @@ impl Set {
         self.away_since_ns = None;
     }
 
-    /// The kernel does not have it, or none that can be followed.
+    /// Notes that the kernel does not have the set, or one that cannot be replicated.
     pub fn miss(&mut self, now_ns: u64, hindrance: Hindrance) {
         self.reads.scan = None;
         let since_ns = *self.away_since_ns.get_or_insert(now_ns);
@@ -245,13 +245,13 @@ impl Set {
         self.drop_queue();
     }
 
-    /// A write met no set: it is read again, and what was to be written waits.
+    /// Notes that a write found no set: the set is read again, and pending changes wait.
     pub fn set_away(&mut self, now_ns: u64) {
         self.away_since_ns.get_or_insert(now_ns);
         self.reads.hurry(now_ns);
     }
 
-    /// Nothing is known any more.
+    /// Forgets everything about the set.
     fn forget(&mut self) {
         self.drop_queue();
         self.table.clear();
@@ -265,7 +265,7 @@ impl Set {
         (self.is_list, self.generation) = (false, None);
     }
 
-    /// Waiting changes are no longer written; their values stay known.
+    /// Drops pending writes; their values stay known.
     fn drop_queue(&mut self) {
         self.deleting = BTreeSet::new();
         self.withdrawn = BTreeSet::new();
@@ -283,12 +283,12 @@ impl Set {
         }
     }
 
-    /// Changes that will not be written.
+    /// Returns the tokens of dropped writes.
     pub fn take_dropped(&mut self) -> Vec<Token> {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Elements that the kernel listed, or that somebody else added.
+    /// Takes elements that the kernel listed, or that others added.
     pub fn see(&mut self, now_ns: u64, elements: Vec<Element>, listed: bool, news: &mut Vec<News>) {
         self.reads.dirty |= !listed;
         let waits = listed && self.shape.is_some_and(|shape| shape.intervals);
@@ -319,12 +319,12 @@ impl Set {
         }
     }
 
-    /// Keys that somebody else deleted.
+    /// Takes keys that others deleted.
     pub fn observe_deletions(&mut self, now_ns: u64, keys: Vec<Key>, news: &mut Vec<News>) {
         self.reads.dirty = true;
         for key in keys {
             if let Some(entry) = self.table.get_mut(&key).filter(|it| it.waits) {
-                // what waits is newer
+                // the pending value is newer
                 entry.written = 0;
                 continue;
             }
@@ -359,7 +359,7 @@ impl Set {
         self.metered.listed = 0;
     }
 
-    /// A reading ended; what it lacks is looked for in slices.
+    /// Ends a reading; the elements that it lacks are then searched for in slices.
     pub fn end_reading(&mut self, reading: Option<Reading>) {
         self.table.end_reading();
         if let Some(reading) = reading {
@@ -370,17 +370,17 @@ impl Set {
         self.reads.end(reading);
     }
 
-    /// Elements that are not replicated because a rule gave them a limit.
+    /// Number of elements that are not replicated because a rule gave them a limit.
     pub fn left_out(&self) -> usize {
         self.metered.count
     }
 
-    /// Whether there are such and nobody was told; once.
+    /// True once if there are such elements and this was not reported yet.
     pub fn tells_left_out(&mut self) -> bool {
         self.metered.count > 0 && !std::mem::replace(&mut self.metered.is_said, true)
     }
 
-    /// Goes on with that.
+    /// Continues the search for missing elements.
     pub fn scan(&mut self, now_ns: u64, news: &mut Vec<News>) {
         let Some((reading, mut cursor)) = self.reads.scan.take() else {
             return;
@@ -403,7 +403,7 @@ impl Set {
                 return !keeps;
             }
             if is_refilling && entry.written != number {
-                // it is still to be written
+                // still to be written
                 return false;
             }
             entry.misses = entry.misses.saturating_add(1);
@@ -433,7 +433,7 @@ impl Set {
     fn end_scan(&mut self, reading: Reading, news: &mut Vec<News>) {
         self.reads.drains = false;
         if self.life.is_none() {
-            // elements that a dump passed over would count as deleted
+            // elements that a dump skipped would count as deleted
             let is_slow = reading.spent_ns > REPEAT_NS;
             let is_certain = reading.certain || (self.reads.count >= 2 && !is_slow);
             if is_certain || is_slow {
@@ -448,8 +448,8 @@ impl Set {
         news.append(&mut self.held);
     }
 
-    /// Absence is a deletion within a life: the set's own, or, if it is not certain that all of it
-    /// was read, this process's.
+    /// Begins an incarnation, within which absence is a deletion: the set's own, or, if the reading may have skipped
+    /// elements, this process's.
     fn begin_life(&mut self, is_certain: bool) {
         let handles = self.handles.unwrap_or_default();
         let run = if is_certain { 0 } else { self.origin.run };
@@ -458,33 +458,33 @@ impl Set {
         self.life = Some(digest(&[&bytes[0], &bytes[1], &bytes[2], &bytes[3]]));
     }
 
-    /// Whether the entries are a state that others made: not half of a transaction, nor of a reading.
+    /// True if the entries are a complete state: not half of a transaction, nor of a reading.
     pub fn is_exact(&self) -> bool {
         self.is_known() && !self.unsure && !self.is_new && !self.is_away() && !self.is_half_taken()
     }
 
-    /// Whether all that others did is here, or was told and is kept back; else a reading shows it.
+    /// True if all changes by others are here, or were reported and are held back; otherwise a reading shows them.
     pub fn is_known(&self) -> bool {
         let reads = &self.reads;
         let is_part = self.is_missing || (self.is_list && reads.is_scanning());
         !is_part && !reads.is_doubted() && !reads.is_unread() && !reads.is_urgent()
     }
 
-    /// Notifications up to the kernel's generation `heard` were handled (None: none is known). Returns whether
-    /// a list may have taken the place of another that no notification told.
+    /// Takes the kernel's generation up to which notifications were handled (None: not known). Returns true if a list
+    /// may have replaced another without a notification.
     pub fn make_sure(&mut self, heard: Option<u32>) -> bool {
         let is_over = !self.reads.running && !self.reads.is_scanning();
         let is_heard = match (heard, self.unsure_until) {
             (Some(heard), Some(until)) => heard.wrapping_sub(until) < 1 << 31,
             _ => true,
         };
-        // what is kept back may belong to what a reading found
+        // changes that are held back may belong to those that a reading found
         let is_sure = self.unsure && is_over && is_heard && self.kept.is_none();
         self.unsure &= !is_sure;
         is_sure && self.is_list
     }
 
-    /// Time of the next reading, after a reading or an attempt.
+    /// Plans the next reading, after a reading or an attempt.
     pub fn read_again(&mut self, now_ns: u64, poll_ns: u64) {
         let waits = self.is_away() && !self.is_gone;
         self.reads.plan(now_ns, poll_ns, waits);

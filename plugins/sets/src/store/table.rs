@@ -1,4 +1,4 @@
-//! The elements of a set, and the readings that found them.
+//! Elements of a set, and the readings that found them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -17,16 +17,16 @@ pub enum Observed {
 #[derive(Debug, Default)]
 pub struct Table {
     entries: BTreeMap<Key, Entry>,
-    /// Sum of the entries' weights: a digest of all, whatever their order.
+    /// Sum of the entries' weights: a digest of all, independent of their order.
     sum: u64,
     /// Number of the last reading.
     pub round: u32,
-    /// Number of the kernel's set: another one each time that it is created again.
+    /// Number of the kernel's set: a new one each time that the set is created again.
     pub number: u32,
     reading: bool,
-    /// Deleted while it goes on: what is still on its way from the kernel is old.
+    /// Keys deleted during a reading: elements that it still lists are outdated.
     gone: BTreeSet<Key>,
-    /// Entries of a deleted set: freeing a million takes time.
+    /// Entries of a deleted set, freed in parts: freeing a million takes time.
     old: BTreeMap<Key, Entry>,
 }
 
@@ -56,7 +56,7 @@ impl Table {
         self.gone.clear();
     }
 
-    /// Whether [`dispose`](Self::dispose) has something to do.
+    /// True if [`dispose`](Self::dispose) has work to do.
     pub fn is_untidy(&self) -> bool {
         !self.old.is_empty()
     }
@@ -88,7 +88,7 @@ impl Table {
         self.entries.get_mut(key)
     }
 
-    /// An element that the kernel has, listed by a reading or told by a notification.
+    /// Takes an element that the kernel has, from a reading or a notification.
     pub fn see(&mut self, now_ns: u64, mut element: Element, listed: bool) -> Observed {
         if listed && !self.gone.is_empty() && self.gone.contains(&element.key) {
             return Observed::Same;
@@ -106,14 +106,14 @@ impl Table {
             self.entries.insert(key, entry);
             return Observed::New;
         };
-        // what was written, or told, while the reading goes on is newer than what it lists
+        // a write or a notification during the reading is newer than the reading
         let is_older = listed && entry.seen == round;
         if is_older || entry.waits {
             return Observed::Same;
         }
         (entry.seen, entry.written, entry.misses) = (round, number, 0);
         if element.metered {
-            // the kernel leaves an element as it is that is added once more
+            // the kernel does not change an existing element that is added again
             return Observed::Same;
         }
         let key = std::mem::take(&mut element.key);
@@ -128,14 +128,14 @@ impl Table {
         }
     }
 
-    /// Without a trace: the same key is about to be put again.
+    /// Removes an entry whose key is put again at once, so that it does not count as deleted.
     pub fn take(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.sum = self.sum.wrapping_sub(entry.weight(key));
         Some(entry)
     }
 
-    /// Returns the entry in the place of which it comes.
+    /// Inserts an entry; returns the one that it replaces.
     pub fn insert(&mut self, key: Key, mut entry: Entry) -> Option<Entry> {
         if !self.gone.is_empty() {
             self.gone.remove(&key);
@@ -155,7 +155,7 @@ impl Table {
         self.take(key)
     }
 
-    /// Entries behind a key, in order.
+    /// Entries after a key, in order.
     pub fn range(&self, after: Option<&Key>) -> impl Iterator<Item = (&Key, &Entry)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.entries.range((from, Bound::Unbounded))
@@ -166,7 +166,7 @@ impl Table {
         self.entries.range_mut((from, Bound::Unbounded))
     }
 
-    /// Goes on through `limit` entries; returns the keys that `wants` them.
+    /// Continues through `limit` entries; returns the keys for which `wants` is true.
     pub fn scan(
         &mut self,
         cursor: &mut Cursor,

@@ -1,7 +1,7 @@
 //! Batches of changes for the kernel, and their results.
 //!
-//! Keys wait, not values: the present value is written. Everything that waits of all sets is one batch:
-//! the kernel takes it in one transaction.
+//! Keys are queued, not values: the present value is written. All pending changes of all sets are one batch, which the
+//! kernel takes in one transaction.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,19 +14,19 @@ use crate::SECOND;
 use crate::element::{Element, Key};
 use crate::error::Trouble;
 
-/// Keys of a batch of what a set created again lacks.
+/// Maximum number of keys in a batch for a set that was created again.
 const BATCH: usize = 1_000;
-/// Entries that are looked at for such a batch.
+/// Number of entries that are examined for such a batch.
 const LOOKS: usize = 10;
 
 const ENOENT: i32 = 2;
 const EBUSY: i32 = 16;
 const EEXIST: i32 = 17;
-/// Pause before what the kernel refused is written again: doubled each time.
+/// Pause in ns before refused elements are written again; doubled each time.
 const PAUSE_NS: u64 = SECOND;
 const PAUSE_MAX_NS: u64 = 60 * SECOND;
 
-/// One key of a set. Both happen at once: there is no moment without the element.
+/// Change of one key of a set. A deletion and an addition happen at once: there is no moment without the element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub key: Key,
@@ -34,31 +34,31 @@ pub struct Edit {
     pub add: Option<Element>,
 }
 
-/// What is written in one transaction.
+/// Changes that are written in one transaction.
 #[derive(Debug)]
 pub struct Batch {
     pub parts: Vec<Part>,
 }
 
-/// Edits of one set, and the verdicts that wait for them.
+/// Edits of one set, with the verdicts that wait for them.
 #[derive(Debug)]
 pub struct Part {
     pub set: usize,
     pub edits: Vec<Edit>,
-    /// One list takes the place of another: all of it, or nothing.
+    /// True if one list replaces another: all of it is written, or nothing.
     pub is_list: bool,
-    /// Others changed the set since: a list is not written.
+    /// True if others have changed the set since: a list is then not written.
     pub is_outdated: bool,
     tokens: Vec<(Key, Token)>,
     ends: Vec<Token>,
     before: Vec<(Key, Option<Entry>)>,
-    /// Keys that are gone although the peer did not delete them, if a record of its has them.
+    /// Keys that disappeared although the peer did not delete them, for records that contain them.
     lost: BTreeSet<Key>,
     refill: Option<Refill>,
 }
 
 impl Part {
-    /// Edits for which no verdict waits.
+    /// Creates a part for which no verdict waits.
     pub fn new(set: usize, edits: Vec<Edit>, is_list: bool) -> Self {
         Self {
             set,
@@ -74,25 +74,25 @@ impl Part {
     }
 }
 
-/// Answer of the kernel to a batch.
+/// The kernel's answer to a batch.
 #[derive(Debug, Default)]
 pub struct Written {
     /// Elements that were left out: set, key and errno.
     pub refused: Vec<(usize, Key, i32)>,
-    /// Lists that were left out as a whole, and the element for which.
+    /// Lists that were left out as a whole, each with the element that caused it.
     pub rejected: Vec<(usize, Key, i32)>,
     /// Sets whose lists were left out because others changed the set meanwhile.
     pub outdated: Vec<usize>,
 }
 
-/// Passes through what a set created again lacks. What the kernel refuses stays known and is tried again:
-/// there may be no peer that has it.
+/// Passes through the elements that a set created again lacks. Refused elements stay known and are tried again: there
+/// may be no peer that has them.
 #[derive(Debug)]
 pub(super) struct Refill {
     cursor: Cursor,
     due_ns: u64,
     pause_ns: u64,
-    /// Refused in this pass, and in the one before.
+    /// Numbers of elements refused in this pass, and in the one before.
     refused: u32,
     before: u32,
 }
@@ -110,7 +110,7 @@ impl Default for Refill {
 }
 
 impl Refill {
-    /// What has to be tried again is at the end of the pass; None: nothing has.
+    /// Returns the refill, with another pass if elements have to be tried again; None if it is complete.
     fn go_on(mut self, now_ns: u64) -> Option<Self> {
         if !self.cursor.done {
             return Some(self);
@@ -130,16 +130,16 @@ impl Refill {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub verdicts: Vec<(Token, bool)>,
-    /// The set is to be asked for.
+    /// True if the set is to be looked for again.
     pub is_away: bool,
-    /// Errno of what was refused.
+    /// Errno of a refusal.
     pub refused: Option<i32>,
-    /// All that waited for a list that is outdated.
+    /// Tokens that waited for a list that is outdated.
     pub outdated: Vec<Token>,
 }
 
 impl Set {
-    /// Whether something can be written now.
+    /// True if something can be written now.
     pub fn has_writes(&self) -> bool {
         !self.is_away() && (self.has_queue() || self.refill.is_some())
     }
@@ -148,19 +148,19 @@ impl Set {
         !self.queue.is_empty() || !self.tokens.is_empty() || !self.ends.is_empty()
     }
 
-    /// Time when what the kernel refused is written again.
+    /// Time when refused elements are written again.
     pub fn retry_due(&self) -> Option<u64> {
         let refill = self.refill.as_ref().filter(|_| !self.is_away());
         refill.map(|refill| refill.due_ns)
     }
 
-    /// Elements that are known and that the kernel refused.
+    /// Number of known elements that the kernel refused.
     pub(super) fn refused(&self) -> u32 {
         let refill = self.refill.as_ref();
         refill.map_or(0, |refill| refill.refused.max(refill.before))
     }
 
-    /// All that waits.
+    /// Part with all pending changes of the set.
     pub(super) fn poll_part(&mut self, now_ns: u64, set: usize) -> Option<Part> {
         if self.is_away() || !self.has_queue() {
             return None;
@@ -184,7 +184,7 @@ impl Set {
         Some(part)
     }
 
-    /// A portion of what the set had before it was created again and does not have now.
+    /// Part with a portion of the elements that the set had before it was created again and lacks now.
     pub(super) fn poll_refill(&mut self, now_ns: u64, set: usize) -> Option<Part> {
         if self.is_away() {
             return None;
@@ -228,7 +228,7 @@ impl Set {
         }
     }
 
-    /// Result of a part in the kernel: all but the refused changes are applied.
+    /// Handles the kernel's result of a part: all but the refused changes are applied.
     pub(super) fn finish(&mut self, now_ns: u64, mut part: Part, written: &Written) -> Outcome {
         let is_here = |it: &&(usize, Key, i32)| it.0 == part.set;
         if let Some((_, key, errno)) = written.rejected.iter().find(is_here) {
@@ -283,7 +283,7 @@ impl Set {
         self.settle(outcome, part.tokens, part.ends, &part.lost, &refused)
     }
 
-    /// The kernel takes the list not at all: the one before it stays.
+    /// Handles a list that the kernel refused: the one before it stays.
     fn finish_rejected(&mut self, part: Part, key: Key, errno: i32) -> Outcome {
         self.revert(part.before);
         let refusal = Some((key.clone(), errno));
@@ -305,7 +305,7 @@ impl Set {
         }
     }
 
-    /// Others have changed the set: the list refers to what is not there any more.
+    /// Handles a list that is outdated, because others have changed the set: it refers to a replaced state.
     fn finish_outdated(&mut self, part: Part) -> Outcome {
         self.revert(part.before);
         let tokens = part.tokens.into_iter().map(|(_, token)| token);
@@ -315,7 +315,7 @@ impl Set {
         }
     }
 
-    /// Not written, and due once the set is back.
+    /// Queues an edit that was not written again, until the set is back.
     fn restore(&mut self, edit: &Edit) {
         self.queue.insert(edit.key.clone());
         if edit.add.is_none() {

@@ -13,14 +13,14 @@ use crate::store::Reading;
 const BEGUN: u64 = 1_000 * S;
 const QUICK: usize = 0;
 
-/// Two nodes with two sets, that are read when the test says so.
+/// Two nodes with two sets, which are read when the test says so.
 struct Pair {
     nodes: [Engine; 2],
     now_ns: u64,
 }
 
 impl Pair {
-    /// Both nodes have read the first set, and the first node reads both.
+    /// A pair in which both nodes have read the first set, and the first node reads both.
     fn reading() -> Self {
         let names = ["bans", "large"].map(|name| SetName {
             name: name.to_owned(),
@@ -70,7 +70,7 @@ impl Pair {
         node.handle_read(self.now_ns, set, Some(reading));
     }
 
-    /// What is ordered to be read is not read.
+    /// Runs the engines without answering their requests to read.
     fn turn(&mut self) {
         for node in &mut self.nodes {
             node.handle_timeout(self.now_ns);
@@ -118,7 +118,7 @@ fn a_drain_does_not_read_behind_a_set_that_takes_long() {
     }
     pair.exchange();
     pair.now_ns += 40 * S;
-    // both are read now, and the large one goes on
+    // both sets have been requested now, and the large one is still being read
     pair.exchange();
     pair.read(0, QUICK, MS);
     pair.drain();

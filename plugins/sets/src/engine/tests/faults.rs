@@ -1,4 +1,4 @@
-//! Sets that are missing, different or full; words that make no sense.
+//! Sets that are missing, different or full, and messages that make no sense.
 
 use spared_replica::Config;
 use spared_sdk::{Engine as _, Trouble, Value};
@@ -63,7 +63,7 @@ fn another_type_is_refused_in_a_sentence_that_names_both() {
          and ipv4_addr (4 bytes, with timeouts, without intervals) on the peer"
     );
     assert_eq!(lab.machine(1).kernel.written, 0);
-    // fixed by somebody
+    // corrected on the node
     lab.reload(1, &[]);
     lab.run(3 * S);
     assert!(lab.has(1, 1));
@@ -149,7 +149,7 @@ fn nothing_gathers_while_the_peer_takes_nothing() {
             .engine
             .handle_role(now_ns, "other", role_of(number % 2 == 0));
     }
-    // two messages on the way, one that waits
+    // two messages in the channel, one that waits
     lab.run(MS);
     assert!(lab.channels[0].len() <= 2);
     lab.run(10 * S);

@@ -1,4 +1,4 @@
-//! Elements follow: added, renewed, deleted, by whomever.
+//! Replication of elements that were added, renewed or deleted, by nft or by packets.
 
 use spared_sdk::Value;
 
@@ -55,7 +55,7 @@ fn an_element_that_packets_renew_never_ends_at_the_peer() {
             let age = lab.now_ns() - begun;
             assert!(age < 6 * S || lab.has(1, 1), "{timeout_s} at {age}");
         }
-        // 50 s: told now and then, and not at every poll
+        // timeout 50 s: sent now and then, and not at every poll
         let written = lab.machine(1).kernel.written;
         assert!(written < 52, "{timeout_s}: {written}");
     }
@@ -136,7 +136,7 @@ fn what_is_added_at_the_backup_is_undone_and_what_is_deleted_there_comes_back() 
     lab.delete(1, 1);
     lab.run(S);
     assert!(lab.has(1, 1) && !lab.has(1, 2) && !lab.has(0, 2));
-    // by packets as well
+    // added by packets, too
     lab.insert(1, element(3, None));
     lab.run(3 * S);
     lab.assert_in_sync();
@@ -175,8 +175,8 @@ fn a_flush_of_the_set_by_name_follows() {
     lab.assert_in_sync();
 }
 
-/// `update @flood { ip saddr limit rate over 10/second } drop`: without its limit an element makes the
-/// rule drop all that its address sends.
+/// `update @flood { ip saddr limit rate over 10/second } drop`: without its limit, an element makes the rule drop all
+/// packets of its address.
 #[test]
 fn what_a_rule_gave_a_limit_is_neither_told_nor_put_back_and_that_is_said_once() {
     let mut lab = Lab::in_sync();
@@ -193,7 +193,7 @@ fn what_a_rule_gave_a_limit_is_neither_told_nor_put_back_and_that_is_said_once()
     lab.run(3 * S);
     assert_eq!(lab.keys(0), [key(3)]);
     lab.assert_in_sync();
-    // those of the rule are there again as soon as it meets their packets
+    // the rule adds its elements again with the next packets
     lab.insert(0, metered(2));
     lab.run(3 * S);
     let summary = lab.machine(0).engine.summary(lab.now_ns());

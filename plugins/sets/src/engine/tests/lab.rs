@@ -1,4 +1,4 @@
-//! The world of the tests: what outlives a worker, what is on its way, and what people do.
+//! World of the tests: the state that outlives a worker, messages in the channels, and changes by people.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -17,7 +17,7 @@ use crate::error::Hindrance;
 use crate::store::{Batch, Edit, Reading, Written};
 
 pub const S: u64 = crate::SECOND;
-/// Events at one moment, beyond which something turns in a circle.
+/// Limit of events at one moment, beyond which the nodes loop without end.
 const TURNS_MAX: usize = 200_000;
 const ENOENT: i32 = 2;
 const ENFILE: i32 = 23;
@@ -53,7 +53,7 @@ pub fn key(number: u32) -> Key {
     Key(number.to_be_bytes().into())
 }
 
-/// An element; with a timeout, and what is left of it, in seconds.
+/// Element; `life` is its timeout and the rest of it, in seconds.
 pub fn element(number: u32, life: Option<(u64, u64)>) -> Element {
     Element {
         key: key(number),
@@ -67,15 +67,15 @@ pub fn element(number: u32, life: Option<(u64, u64)>) -> Element {
     }
 }
 
-/// What the kernel says to who listens.
+/// Report of the kernel to listeners.
 pub enum Said {
     Change(Seen),
-    /// The end of a transaction.
+    /// End of a transaction.
     Generation(u32),
     Lost,
 }
 
-/// A node's kernel, with one set or none.
+/// Kernel of a node, with one set or none.
 pub struct Kernel {
     pub shape: Option<Shape>,
     handles: Handles,
@@ -84,19 +84,19 @@ pub struct Kernel {
     events: VecDeque<Said>,
     /// Number of the last transaction.
     pub generation: u32,
-    /// Every list that was ever there, if they are kept.
+    /// Every list that was ever in the set, if they are kept.
     pub lists: Option<Vec<Vec<Key>>>,
-    /// Transactions of the plugin that the kernel refuses for this element.
+    /// Element whose transactions the kernel refuses.
     pub hates: Option<Key>,
-    /// Keys that the plugin wrote or deleted.
+    /// Number of keys that the plugin wrote or deleted.
     pub written: usize,
-    /// Of a reading: what it was begun with, the last key, the pieces.
+    /// Reading in progress: handles at its start, last key, number of pieces.
     reading: Option<(Handles, Option<Key>, usize)>,
-    /// Elements of one piece.
+    /// Number of elements in one piece.
     pub piece: usize,
-    /// A reading in several pieces passes over some elements, the next over others.
+    /// True if a reading in several pieces skips some elements, and the next one others.
     pub has_holes: bool,
-    /// What a reading takes.
+    /// Time of a reading in ns.
     pub spent_ns: u64,
     readings: usize,
 }
@@ -118,7 +118,7 @@ pub struct Lab {
     pub channels: [Channel<Vec<u8>>; 2],
     pub random: Random,
     pub linked: bool,
-    /// Records by value, and deletions, that each node sent.
+    /// Numbers of records by value, and deletions, that each node sent.
     pub puts: [u64; 2],
     pub settings: Settings,
 }
@@ -143,7 +143,7 @@ impl Kernel {
         }
     }
 
-    /// Packets add an element: nobody is told.
+    /// Adds an element as packets do, without a notification.
     pub fn insert(&mut self, now_ns: u64, element: Element) {
         let ends = element
             .life
@@ -151,20 +151,20 @@ impl Kernel {
         self.elements.insert(element.key.clone(), (element, ends));
     }
 
-    /// A ruleset is loaded again, in one transaction, and names these elements.
+    /// Loads a ruleset again, in one transaction, that names these elements.
     pub fn reload(&mut self, now_ns: u64, file: &[Element]) {
         self.remove();
         self.make(now_ns, file);
     }
 
-    /// The set is deleted.
+    /// Deletes the set.
     pub fn remove(&mut self) {
         self.elements.clear();
         self.shape = None;
         self.end(vec![Seen::Remade]);
     }
 
-    /// The set is made.
+    /// Creates the set.
     pub fn make(&mut self, now_ns: u64, file: &[Element]) {
         self.shape = Some(shape());
         self.handles.table += 1;
@@ -178,7 +178,7 @@ impl Kernel {
         self.end(changes);
     }
 
-    /// The end of a transaction.
+    /// Ends a transaction.
     pub fn end(&mut self, changes: Vec<Seen>) {
         self.generation += 1;
         self.events.extend(changes.into_iter().map(Said::Change));
@@ -193,7 +193,7 @@ impl Kernel {
         }
     }
 
-    /// Flush and add, in one transaction.
+    /// Flushes and adds, in one transaction.
     pub fn replace(&mut self, now_ns: u64, list: &[Element]) {
         if self.shape.is_none() {
             return;
@@ -209,7 +209,7 @@ impl Kernel {
         self.end(gone.chain(came).collect());
     }
 
-    /// The socket's buffer was full.
+    /// Loses all events, as if the socket's buffer was full.
     pub fn lose_events(&mut self) {
         let generation = Said::Generation(self.generation);
         self.events = VecDeque::from([Said::Lost, generation]);
@@ -260,7 +260,7 @@ impl Kernel {
                 continue;
             };
             if self.elements.contains_key(&edit.key) {
-                // the kernel leaves what is there as it is
+                // the kernel does not change an existing element
                 continue;
             }
             let is_hated = self.hates.as_ref() == Some(&edit.key);
@@ -334,7 +334,7 @@ impl Machine {
         }
     }
 
-    /// What the kernel has to say: notifications, then a step of a reading.
+    /// Handles one report of the kernel: a notification, or a step of a reading.
     pub fn hear(&mut self, now_ns: u64) -> bool {
         self.kernel.expire(now_ns);
         let event = self.kernel.events.pop_front();
@@ -410,7 +410,7 @@ impl Lab {
         }
     }
 
-    /// Linked, the first active, both in sync.
+    /// A lab that is linked and in sync, with the first node active.
     pub fn in_sync() -> Self {
         Self::in_sync_with(Reload::Refill)
     }
@@ -440,9 +440,9 @@ impl Lab {
         &mut self.at(node).kernel
     }
 
-    // ---- what people and packets do
+    // ---- changes by people and packets
 
-    /// As nft does it: the plugin is told.
+    /// Adds an element as nft does, with a notification.
     pub fn add(&mut self, node: usize, element: Element) {
         let now_ns = self.now_ns();
         let kernel = self.kernel(node);
@@ -456,7 +456,7 @@ impl Lab {
         self.delete_all(node, vec![key(number)]);
     }
 
-    /// `flush set` by name.
+    /// Flushes the set by name.
     pub fn flush(&mut self, node: usize) {
         let keys = self.kernel(node).elements.keys().cloned().collect();
         self.delete_all(node, keys);
@@ -492,7 +492,7 @@ impl Lab {
         self.kernel(node).insert(now_ns, element);
     }
 
-    /// Flush and add.
+    /// Flushes and adds, in one transaction.
     pub fn replace(&mut self, node: usize, list: &[Element]) {
         let now_ns = self.now_ns();
         self.kernel(node).replace(now_ns, list);
@@ -536,7 +536,7 @@ impl Lab {
         }
     }
 
-    /// The worker is started again; the kernel stays, and what it said meanwhile is lost.
+    /// Restarts the worker; the kernel stays, and its notifications meanwhile are lost.
     pub fn restart(&mut self, node: usize) {
         let (now_ns, was_linked) = (self.now_ns(), self.linked);
         self.cut();
@@ -590,7 +590,7 @@ impl Lab {
         next.max(now_ns)
     }
 
-    /// One event of each node; false if nothing happened.
+    /// Lets each node handle one event; false if nothing happened.
     fn turn(&mut self) -> bool {
         let mut busy = false;
         for node in [0, 1] {
@@ -639,7 +639,7 @@ impl Lab {
         sent.is_ok()
     }
 
-    // ---- what must hold
+    // ---- invariants
 
     pub fn has(&self, node: usize, number: u32) -> bool {
         self.machine(node)
@@ -656,7 +656,7 @@ impl Lab {
         self.machine(node).kernel.elements.len()
     }
 
-    /// Whole seconds that are left of an element.
+    /// Seconds left of an element, rounded up.
     pub fn left_s(&self, node: usize, number: u32) -> Option<u64> {
         let (element, ends) = self.machine(node).kernel.elements.get(&key(number))?;
         element.life?;
@@ -681,7 +681,7 @@ impl Lab {
     }
 }
 
-/// Records by value and deletions in a message.
+/// Number of records by value and deletions in a message.
 fn puts(message: &[u8]) -> u64 {
     let message = Message::parse(message).expect("an engine says what is a message");
     match message.body {

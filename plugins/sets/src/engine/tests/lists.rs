@@ -1,4 +1,4 @@
-//! Lists: one takes the place of another in one transaction. Each node has a whole one at any moment.
+//! Lists that replace each other in one transaction. Each node has a whole list at any moment.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use spared_sim::{Random, shrink};
 use super::lab::*;
 use crate::element::{Element, Key};
 
-/// Elements that a list chooses from.
+/// Number of elements from which lists are chosen.
 const CHOICE: u32 = 40;
 
 fn list(numbers: impl IntoIterator<Item = u32>) -> Vec<Element> {
@@ -18,7 +18,7 @@ fn list(numbers: impl IntoIterator<Item = u32>) -> Vec<Element> {
     numbers.map(|number| element(number, None)).collect()
 }
 
-/// Both nodes have a list that took the place of another.
+/// Both nodes have a list that replaced another.
 fn with_lists() -> Lab {
     let mut lab = Lab::in_sync();
     lab.replace(0, &list(0..10));
@@ -56,7 +56,7 @@ fn the_same_list_again_costs_nothing() {
     assert_eq!(lab.kernel(1).lists, Some(Vec::new()));
 }
 
-/// Has the node send until it has told so many changes of a list, and not its end.
+/// Sends one message with changes of a list, and not its end.
 fn send_part(lab: &mut Lab) {
     let now_ns = lab.now_ns();
     while lab.at(0).hear(now_ns) {}
@@ -70,7 +70,7 @@ fn send_part(lab: &mut Lab) {
     assert_eq!(taken, Ok(()));
 }
 
-/// Kinds of the messages that a node sends now.
+/// Sends all messages; returns their kinds.
 fn send_all(lab: &mut Lab) -> Vec<u8> {
     let now_ns = lab.now_ns();
     let mut kinds = Vec::new();
@@ -151,7 +151,7 @@ fn a_role_that_moves_in_the_midst_of_a_list_leaves_a_whole_one() {
     }
 }
 
-/// Whether a node was told that a list of its own has gone.
+/// True if the node reported the loss of a list of its own.
 fn is_told_of_loss(lab: &mut Lab, node: usize) -> bool {
     let events = lab.machine(node).events.clone();
     let mut told = events.iter().filter(|it| it.contains("did not reach"));
@@ -170,7 +170,7 @@ fn is_told_of_loss(lab: &mut Lab, node: usize) -> bool {
 #[test]
 fn a_list_that_was_loaded_while_the_role_moved_is_named_where_it_goes() {
     let mut lab = with_lists();
-    // its kernel took the list, and this node's lease ended meanwhile
+    // the kernel took the list, and this node's fence lease ended meanwhile
     lab.replace(0, &list(30..50));
     lab.switch(0);
     lab.run(2 * S);
@@ -237,7 +237,7 @@ fn a_list_of_which_one_element_is_refused_is_not_in_force_and_the_element_is_nam
     assert_eq!(lab.keys(1), keys(10..30));
 }
 
-/// Lets time pass until a node's list has arrived and was not looked at.
+/// Lets time pass until a node's list has arrived, but was not handled.
 fn run_to_the_end_of_a_list(lab: &mut Lab, from: usize) {
     const COMMIT: u8 = 15;
     for _ in 0..2_000 {
@@ -265,7 +265,7 @@ fn a_list_of_the_peer_is_not_written_over_one_that_has_just_come_here() {
         lab.replace(1, &list(50..60));
         lab.run(3 * S);
         lab.assert_in_sync();
-        // with both active the second node decides
+        // if both nodes are active, the second one decides
         let holds = if both { keys(50..60) } else { keys(10..30) };
         assert_eq!(lab.keys(0), holds, "{both}");
         let lists = lab.kernel(1).lists.take().expect("kept");
@@ -283,7 +283,7 @@ fn a_list_of_the_peer_that_waits_to_be_written_is_dropped_for_one_that_comes_her
     while let Some(message) = lab.channels[0].receive(now_ns) {
         assert_eq!(lab.at(1).engine.handle_message(now_ns, &message), Ok(()));
     }
-    // all of it is heard before the other is written
+    // all its notifications are read before the other list is written
     lab.replace(1, &list(50..60));
     while lab.at(1).hear(now_ns) {}
     lab.run(3 * S);
@@ -361,7 +361,7 @@ enum Step {
         node: usize,
         seed: u64,
     },
-    /// Its notifications are lost.
+    /// Replaces the list, with its notifications lost.
     Unheard {
         node: usize,
         seed: u64,
@@ -424,7 +424,7 @@ fn step(random: &mut Random) -> Step {
     }
 }
 
-/// Of each list a third ends by itself, a day later.
+/// Random list, a third of whose elements expires a day later.
 fn random_list(seed: u64) -> Vec<Element> {
     let mut random = Random::new(seed);
     let size = random.below(u64::from(CHOICE) - 4) + 4;
@@ -462,7 +462,7 @@ fn play(seed: u64, steps: &[Step]) {
             }
         }
     };
-    // the second one tells that the set is filled by lists
+    // the second list shows that the set is filled by lists
     for seed in [1, 2] {
         replace(&mut lab, 0, &random_list(seed), true);
         lab.run(S);
@@ -479,7 +479,7 @@ fn play(seed: u64, steps: &[Step]) {
             Step::Cut if lab.linked => lab.cut(),
             Step::Link if !lab.linked => lab.link(),
             Step::Cut | Step::Link => {}
-            // a worker hears from the other that the set is filled by lists
+            // a new worker learns from the other node that the set is filled by lists
             Step::Restart { node } if lab.linked => {
                 lab.restart(node);
                 lab.run(20 * MS);

@@ -1,4 +1,4 @@
-//! Random histories: nothing is lost that nobody deleted, and in the end both nodes have the same elements.
+//! Random histories: no element is lost that nobody deleted, and in the end both nodes have the same elements.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,11 +6,11 @@ use spared_sim::{Random, shrink};
 
 use super::lab::*;
 
-/// There from the beginning, without a timeout; nobody deletes them.
+/// Number of elements that exist from the beginning, without a timeout, and that nobody deletes.
 const PRECIOUS: u32 = 5;
-/// What anybody adds and deletes.
+/// Elements that any step adds or deletes.
 const FREE: std::ops::Range<u32> = 100..110;
-/// What a ruleset names.
+/// Element that a ruleset names.
 const FILE: u32 = 200;
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ enum Step {
         node: usize,
         number: u32,
     },
-    /// A packet's rule deletes it, and nobody is told.
+    /// A rule deletes an element, without a notification.
     Unsee {
         node: usize,
         number: u32,
@@ -142,8 +142,8 @@ fn take(lab: &mut Lab, step: Step) {
     }
 }
 
-/// A worker that ends while its set is not whole takes the memory of it along: the other node has to
-/// have all then.
+/// Restarts a worker. One that ends while its set is not whole loses its knowledge of it: the other node must have all
+/// elements then.
 fn restart(lab: &mut Lab, node: usize) {
     let now_ns = lab.now_ns();
     for one in [0, 1] {
@@ -172,7 +172,7 @@ fn play(seed: u64, steps: &[Step]) {
     heal(&mut lab, steps.iter().any(names_file));
 }
 
-/// Everything works from now on, and nobody changes anything.
+/// Ends all faults: everything works from now on, and nobody changes anything.
 fn heal(lab: &mut Lab, is_named: bool) {
     let now_ns = lab.now_ns();
     for node in [0, 1] {
@@ -184,7 +184,7 @@ fn heal(lab: &mut Lab, is_named: bool) {
     if !lab.linked {
         lab.link();
     }
-    // what has a timeout is over then, and all was compared
+    // elements with a timeout have expired then, and everything was compared
     lab.run(130 * S);
     lab.assert_in_sync();
     for number in 0..PRECIOUS {

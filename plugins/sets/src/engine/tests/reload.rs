@@ -1,11 +1,11 @@
-//! A ruleset is loaded again: sets lose what was added at run time, and get it back.
+//! Reloads of a ruleset: sets lose the elements that were added at run time, and get them back.
 
 use spared_sdk::{Trouble, Value};
 
 use super::lab::*;
 use crate::config::Reload;
 
-/// Both have elements 0 to 99.
+/// Both nodes have elements 0 to 99.
 fn filled(reload: Reload) -> Lab {
     let mut lab = Lab::in_sync_with(reload);
     for number in 0..100 {
@@ -226,7 +226,7 @@ fn what_a_smaller_set_without_a_peer_has_no_room_for_goes_to_the_peer() {
     lab.kernel(0).room = 60;
     lab.reload(0, &[]);
     lab.run(10 * S);
-    // the other machine begins with nothing
+    // the other machine starts with an empty set
     lab.restart(1);
     lab.reload(1, &[]);
     lab.run(S);
@@ -243,7 +243,7 @@ fn where_the_file_says_so_a_reload_is_a_deletion_on_the_active_node() {
     assert_eq!(lab.count(0), 2);
     lab.run(2 * S);
     assert_whole(&lab, 2);
-    // the backup's reload deletes nothing
+    // a reload on the backup deletes nothing
     lab.add(0, element(600, None));
     lab.run(S);
     lab.reload(1, &[]);

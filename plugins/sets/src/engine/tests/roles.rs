@@ -1,4 +1,4 @@
-//! Roles change, nodes part and meet.
+//! Changes of roles, and nodes that lose and regain the link.
 
 use spared_sdk::Engine as _;
 
@@ -86,7 +86,7 @@ fn who_takes_over_keeps_all_and_gives_it_back() {
     lab.run(S);
     lab.add(1, element(200, None));
     lab.delete(1, 7);
-    // the other machine was dead: its kernel begins with nothing
+    // the other machine was off: its kernel starts with an empty set
     lab.role(0, false);
     lab.restart(0);
     lab.reload(0, &[]);
@@ -104,16 +104,16 @@ fn who_takes_over_keeps_all_and_gives_it_back() {
     );
 }
 
-/// Both nodes live: the fence closed on the active one, or its addresses went to the other.
+/// Both nodes live: the fence of the active one blocks, or its addresses moved to the other.
 #[test]
 fn what_was_added_unseen_before_another_took_over_is_kept() {
     let mut lab = filled();
     lab.kernel(0).piece = 10;
-    // it is not read before the other node has its role
+    // the set is not read before the other node has its role
     lab.kernel(0).spent_ns = 300 * MS;
     lab.run(10 * S);
     let before = lab.count(0);
-    // by packets, or with more notifications than the socket holds
+    // added by packets, or with more notifications than the socket holds
     for number in 300..340 {
         lab.insert(0, element(number, None));
     }
@@ -122,7 +122,7 @@ fn what_was_added_unseen_before_another_took_over_is_kept() {
     lab.run(10 * S);
     lab.assert_in_sync();
     assert_eq!(lab.count(1), before + 40);
-    // after that it is a backup as others are
+    // after that it is an ordinary backup
     lab.insert(0, element(400, None));
     lab.run(10 * S);
     lab.assert_in_sync();
@@ -146,13 +146,13 @@ fn after_a_split_nothing_is_lost() {
     lab.run(S);
     lab.link();
     lab.run(S);
-    // both are active still, and have the same
+    // both are still active, and have the same elements
     assert_eq!(lab.keys(0), [1, 10, 11, 20].map(key));
     lab.role(0, false);
     lab.run(S);
     lab.assert_in_sync();
     assert_eq!(lab.keys(0), [1, 10, 11, 20].map(key));
-    // of two changes the younger
+    // the younger one of two changes holds
     for node in [0, 1] {
         assert!(lab.left_s(node, 11).is_some_and(|left_s| left_s > 590));
     }
@@ -183,7 +183,7 @@ fn a_drain_reads_what_packets_added_and_ends_when_the_peer_has_it() {
     lab.run(100 * MS);
     assert!(lab.has(1, 300));
     assert!(lab.at(0).engine.is_drained());
-    // without a peer there is nobody to wait for
+    // without a peer the drain waits for nothing
     lab.cut();
     let now_ns = lab.now_ns();
     lab.at(0).engine.start_drain(now_ns, now_ns + 2 * S);

@@ -1,5 +1,5 @@
-//! A set of the file, missing, failing and late, on the active node and on the backup: no node says that all
-//! is well, and both name what it is about.
+//! Sets of the file, missing, failing and late, on the active node and on the backup: no node reports that all is well,
+//! and both name the set.
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
 use spared_sdk::Engine as _;
@@ -21,7 +21,7 @@ fn reports(lab: &Lab) -> [Report; 2] {
     })
 }
 
-/// The first is active, and both have had their time.
+/// Lab in which the first node is active, and both have had time to start.
 fn started(change: impl FnOnce(&mut Lab)) -> Lab {
     let mut lab = Lab::new(0, settings(Default::default()));
     lab.insert(0, element(1, None));
