@@ -99,8 +99,8 @@ impl Monitor {
         const RETURN: u16 = 0x06;
         // a load uses network byte order
         let deletion = u32::from(u16::from_be_bytes(RTM_DELROUTE.to_ne_bytes()));
-        // nlmsg_type and nlmsg_pid lie at 4 and 12 (struct nlmsghdr), rtm_table, rtm_protocol and rtm_type at 16 + 4, 5
-        // and 7. With an address the kernel deletes its route by itself, and names no port then.
+        // nlmsg_type and nlmsg_pid are at 4 and 12 (struct nlmsghdr), rtm_table, rtm_protocol and rtm_type at 16 + 4, 5
+        // and 7. When an address is deleted, the kernel itself deletes its route, and the notification names no port.
         let program: [Instruction; 12] = [
             (LOAD_BYTE, 0, 0, 21),
             (JUMP_EQUAL, 8, 0, u32::from(ROUTE_PROTOCOL)),

@@ -4,7 +4,7 @@ use zeroize::Zeroize;
 
 use crate::wire::{HEAD, Head, KEY_MAX, MESSAGE_MAX, VALUE_MAX, flag};
 
-/// Bytes of the longest record.
+/// Length of the longest record, in bytes.
 const RECORD_MAX: usize = 1 + 4 + 1 + KEY_MAX + 2 + VALUE_MAX;
 
 /// The message that waits for the channel, or an empty slice.

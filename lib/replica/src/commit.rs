@@ -22,7 +22,8 @@ pub(crate) enum Awaited {
     Begun,
 }
 
-/// What both halves of a table know of whole states. A pair's end resets all but the two flags of the list.
+/// State of the transfer of whole states, of both halves of a table. A pair's end resets all but the two flags of the
+/// list.
 #[derive(Debug, Default)]
 pub(crate) struct Transfer {
     /// True if the table is one list as a whole; the second flag is true if HELLO has said so.

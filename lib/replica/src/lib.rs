@@ -41,12 +41,12 @@
 //!    message while [`wants`](Replica::wants) says so, [`handle_down`](Replica::handle_down).
 //! 3. [`changed`](Replica::changed) for each record that others changed at this store, after the
 //!    store has it. [`verdict`](Replica::verdict) once for each [`Applied::Later`], in any order,
-//!    unless the table began another life; writes take effect in the order of the calls.
-//! 4. After each of these, and when [`next_timeout`](Replica::next_timeout) says
+//!    unless the table began another incarnation; writes take effect in the order of the calls.
+//! 4. After each of these, and at the time of [`next_timeout`](Replica::next_timeout)
 //!    ([`handle_timeout`](Replica::handle_timeout)): while the channel takes messages,
 //!    [`poll_message`](Replica::poll_message) and [`sent`](Replica::sent); then
 //!    [`poll_event`](Replica::poll_event), [`in_sync`](Replica::in_sync) for people and
-//!    [`ready`](Replica::ready) for the host.
+//!    [`ready`](Replica::ready) for the daemon.
 //!
 //! Times, `now_ns`, are nanoseconds of a monotonic clock, which differs between the nodes.
 //!

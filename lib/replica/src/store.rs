@@ -94,7 +94,7 @@ pub enum Step {
     /// Nothing more for now: a dump is in progress. The store's owner calls
     /// [`poll_message`](crate::Replica::poll_message) when there is more.
     Pending,
-    /// That was the last record.
+    /// The last record was pushed.
     Done,
 }
 

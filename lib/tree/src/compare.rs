@@ -15,7 +15,7 @@ pub enum What {
     Kind,
     /// Another content, or another target of a link.
     Content,
-    /// The same content with another owner, mode or attribute.
+    /// Another owner, mode or attribute, with the same content.
     Access,
 }
 

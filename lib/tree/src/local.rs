@@ -13,7 +13,7 @@ pub const FILES: &str = "files";
 pub const ROOT: &str = "files-root";
 /// Folder within the folder of `files`, with a file for each content, named by its hash, and one for the manifest.
 pub const STAGE: &str = "stage";
-/// Bytes of a content or a manifest in one message.
+/// Maximum number of bytes of a content or a manifest in one message.
 pub const PIECE: usize = 48 << 10;
 
 /// Request from `files`. Each has one answer with its ticket, except that a manifest comes in several parts.

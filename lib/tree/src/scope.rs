@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Tree, glob, is_within};
 
-/// The paths of a tree, and what is excluded below them.
+/// Paths of a tree, and patterns of the files that are excluded below them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     paths: Vec<String>,

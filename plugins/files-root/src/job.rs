@@ -1,11 +1,11 @@
-//! One change of a tree, from the staged files to the end of `apply`, or back.
+//! Change of a tree, from the staged files to the end of `apply`, or its revert.
 //!
 //! | step | after a crash in it |
 //! |---|---|
 //! | the staged files are copied and hashed | nothing has changed |
 //! | the present state is kept | nothing has changed |
 //! | `check` | nothing has changed |
-//! | journal, files, `apply` | the next start puts the kept state back and applies it |
+//! | journal, files, `apply` | the next start restores the kept state and applies it |
 //! | a deadline, if it is to be confirmed | as above: the next start restores the kept state |
 //! | journal removed | the new state is in place; if nobody confirms it, it is reverted at its deadline |
 

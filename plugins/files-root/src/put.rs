@@ -283,7 +283,7 @@ impl Put<'_> {
     fn flush_folders(&self, path: &str) -> io::Result<()> {
         let place = match self.beneath.place(path) {
             Err(error) => match Errno::from_io_error(&error) {
-                // the folder was removed, or is a file or a link now: a change of its own
+                // the folder was removed, or is a file or a link now, which is flushed as a change of its own
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
                 _ => return Err(error),
             },

@@ -1,4 +1,4 @@
-//! A table read piece by piece, at the reader's pace.
+//! Dump of a table, read in pieces at the reader's pace.
 
 use std::io;
 

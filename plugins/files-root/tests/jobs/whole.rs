@@ -120,8 +120,9 @@ fn times_and_attributes_come_with_a_content() {
     assert_eq!(list, access_list());
 }
 
-/// A POSIX access list as the kernel stores it (`linux/posix_acl_xattr.h`): version 2, then tag, rights and number of each entry.
-/// The owner may read and write, user 12345 and the group may read; the mask, which is the group's part of the mode, is to read.
+/// POSIX access list as the kernel stores it (`linux/posix_acl_xattr.h`): version 2, then tag, rights and number of
+/// each entry. The owner may read and write; user 12345 and the group may read. The mask, which is the group's part of
+/// the mode, allows reading.
 pub fn access_list() -> Vec<u8> {
     const NOBODY_IN_PARTICULAR: u32 = u32::MAX;
     let entries = [

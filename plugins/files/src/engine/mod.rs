@@ -1,6 +1,6 @@
 //! Decides how the trees of both nodes relate, and copies them between the nodes on request; sans I/O.
 //!
-//! | from | what comes in |
+//! | from | methods |
 //! |---|---|
 //! | the peer | `handle_up`, `handle_message`, `handle_down` |
 //! | the root half | `handle_root_up`, `handle_answer`, `handle_root_down` |
@@ -115,7 +115,7 @@ pub struct Engine {
     roles: follow::Roles,
     is_up: bool,
     root_since_ns: Option<u64>,
-    /// Time at which the root half should be running; None: a finding already reports it.
+    /// Time at which the root half should be running; None: that time is over.
     root_due_ns: Option<u64>,
     /// Time until which a connected peer should have sent the state of its trees; None: that time is over.
     told_due_ns: Option<u64>,

@@ -19,7 +19,7 @@ pub(super) struct Item {
     pub(super) next_ns: Option<u64>,
     pub(super) run: Option<Run>,
     pub(super) awake: bool,
-    /// Time when a result from the active time is too old.
+    /// Time when results from the time as active node are too old.
     pub(super) forget_ns: Option<u64>,
     /// True if nobody has reported the role of its group.
     pub(super) is_stranger: bool,

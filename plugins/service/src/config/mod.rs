@@ -112,7 +112,7 @@ pub enum Kind {
     },
     Interface {
         interface: String,
-        /// True if the interface is up; None: it stays as it is.
+        /// Wanted state, true for up; None: it stays as it is.
         up: ByRole<Option<bool>>,
         bounce_ms: Option<u64>,
     },

@@ -119,7 +119,7 @@ impl Outside {
         ))
     }
 
-    /// Runs a command to its end, if that comes soon.
+    /// Runs a command, and waits a short time for its end.
     pub(super) fn end(&self, argv: &[String]) {
         let program = Program {
             argv,

@@ -104,7 +104,7 @@ impl Starter {
         })
     }
 
-    /// The same command with its program in the folder of a test.
+    /// Command with its program in the folder of a test, if the test has put one there.
     fn program(&self, mut argv: Vec<String>) -> Vec<String> {
         let (Some(programs), Some(name)) = (&self.machine.programs, argv.first_mut()) else {
             return argv;
@@ -116,7 +116,7 @@ impl Starter {
         argv
     }
 
-    /// Runs a program of the system to its end, if that comes soon.
+    /// Runs a program of the system, and waits a short time for its end.
     pub(super) fn run(&self, argv: Vec<String>) {
         self.outside.end(&self.program(argv));
     }
