@@ -6,21 +6,21 @@ use super::engine::{Action, Engine};
 use super::kernel::Heard;
 use super::{Conntrack, GO_ON, LISTEN, kernel};
 
-/// A dump is read for so long at one go.
+/// Longest time for which a dump is read in one turn of the loop.
 const SLICE_NS: u64 = 2_000_000;
 
-/// Whether notifications are watched.
+/// State of the subscription to notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Listening {
     Now,
-    /// Events gather until a timer.
+    /// Events gather in the kernel until a timer.
     Later,
     /// Events wait in the kernel until the channel accepts more.
     Congested,
 }
 
 impl Conntrack {
-    /// Reads notifications, then leaves them to gather for a while.
+    /// Reads pending notifications, then pauses so that more of them gather.
     pub(super) fn hear(&mut self, engine: &mut Engine, now_ns: u64) {
         if engine.is_congested() {
             return self.pause(Listening::Congested);
@@ -76,7 +76,8 @@ impl Conntrack {
         }
     }
 
-    /// Whether the fence drops what is translated to an address of the other node.
+    /// Finds by which interfaces flows leave that are translated to an address of the other node:
+    /// the fence drops them on some.
     pub(super) fn look_for_ways(&self, engine: &mut Engine) {
         let destinations = engine.take_destinations();
         if !destinations.is_empty() {
@@ -87,7 +88,8 @@ impl Conntrack {
         }
     }
 
-    /// Somebody may set the kernel's setting back, such as `sysctl --system`.
+    /// Enables events in the kernel again, since others may disable them, such as
+    /// `sysctl --system`.
     pub(super) fn keep_events(&mut self, engine: &mut Engine) {
         match kernel::enable_events() {
             Ok(is_anew) => engine.handle_hearing(is_anew),
@@ -95,7 +97,7 @@ impl Conntrack {
         }
     }
 
-    /// Follows the interfaces of `dynamic_nat`, and no longer those that were.
+    /// Follows the interfaces of `dynamic_nat`, and unfollows those that were in it before.
     pub(super) fn follow(&self, before: &[String]) -> Result<(), Error> {
         let interfaces = self.host.interfaces();
         let wanted = &self.settings.dynamic_nat;
@@ -108,8 +110,8 @@ impl Conntrack {
         Ok(())
     }
 
-    /// Runs the changes that were gathered, and whatever goes on in pieces; whether actions came of
-    /// it.
+    /// Runs the gathered changes and continues everything that runs in pieces. Returns true if the
+    /// engine has new actions.
     pub(super) fn go_on(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
         engine.go_on(now_ns);
         self.kernel.flush(now_ns, engine);
@@ -160,7 +162,7 @@ impl Conntrack {
 }
 
 pub(super) fn warn_of_small_buffer(got: usize, wanted: usize) {
-    // the kernel doubles what it is asked for, and says so
+    // the kernel doubles the size that is requested, and reports the doubled one
     if got / 2 < wanted {
         log::warn!(
             "the kernel's buffer for events has {} KiB instead of {}: without CAP_NET_ADMIN the limit is \

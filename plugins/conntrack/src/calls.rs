@@ -1,4 +1,4 @@
-//! The engine as the runner calls it.
+//! Implements the trait through which the SDK's runner calls the engine.
 
 use crate::engine::{Action, Engine};
 

@@ -1,4 +1,4 @@
-//! plugins/conntrack.toml; README.md says what each key means.
+//! Reads plugins/conntrack.toml. spared-conntrack(5) describes each key.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const RULE_KEYS: [&str; 9] = [
     "state",
 ];
 
-/// The states of a protocol by the kernel's names, from its number 0 on.
+/// Names of a protocol's states in the kernel, from number 0 on.
 const STATES: [(u8, &[&str]); 3] = [
     (
         TCP,
@@ -65,7 +65,7 @@ const STATES: [(u8, &[&str]); 3] = [
     ),
 ];
 
-/// The kernel's name of a state in lower case; None of a protocol without states.
+/// Returns the kernel's name of a state in lower case; None for a protocol without states.
 pub fn state_name(protocol: u8, state: u8) -> Option<&'static str> {
     let (_, names) = STATES.iter().find(|(known, _)| *known == protocol)?;
     names.get(usize::from(state)).copied()
@@ -73,12 +73,12 @@ pub fn state_name(protocol: u8, state: u8) -> Option<&'static str> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Only flows older than that follow.
+    /// Age below which flows are not replicated.
     pub min_age_ns: u64,
-    /// Time for which changes are gathered.
+    /// Time for which changes are gathered into one message.
     pub batch_ns: u64,
     pub resync_ns: u64,
-    /// The kernel's buffer for notifications.
+    /// Size of the kernel's buffer for notifications, in bytes.
     pub event_buffer: usize,
     pub filter: Filter,
     pub expectations: bool,
@@ -99,7 +99,7 @@ impl Default for Settings {
     }
 }
 
-/// The faults are with `config`.
+/// Reads the settings. Faults are recorded in `config`.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let ms = Duration::from_millis;
@@ -174,7 +174,7 @@ fn numbers<T: TryFrom<u64> + Into<u64>>(section: &Section<'_>, key: &str, most: 
         .collect()
 }
 
-/// An empty list would fit every flow.
+/// Returns the list, and records a fault if it is empty: an empty list would match every flow.
 fn some<T>(section: &Section<'_>, key: &str, list: Option<Vec<T>>) -> Vec<T> {
     if list.as_ref().is_some_and(Vec::is_empty) {
         section.fault(key, "is empty, which would match every flow");

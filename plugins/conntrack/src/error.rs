@@ -1,9 +1,9 @@
-//! Errors of the kernel.
+//! Errors of kernel interfaces.
 
 use std::fmt;
 use std::io;
 
-/// The kernel refuses what the plugin cannot do without.
+/// Failure of a kernel interface that the plugin needs.
 #[derive(Debug)]
 pub enum Error {
     /// A socket for connections could not be opened.

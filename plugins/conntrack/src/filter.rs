@@ -1,4 +1,5 @@
-//! Selection of flows: by the configuration, and by whether the router itself is one of their ends.
+//! Selects the flows to replicate: by the configuration, and by whether the router itself is one of
+//! their ends.
 
 mod selection;
 
@@ -13,7 +14,8 @@ use crate::wire::Address;
 
 pub use selection::Selection;
 
-/// A network as every flow is compared with it: without a branch on its length.
+/// Network, stored as value and mask: the comparison with each flow needs no branch on the prefix
+/// length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     is_ipv6: bool,
@@ -41,33 +43,33 @@ impl From<IpNet> for Prefix {
     }
 }
 
-/// One `[[exclude]]` or `[[include]]`: what is empty fits every flow.
+/// One `[[exclude]]` or `[[include]]`. An empty field matches every flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     pub protocols: Vec<u8>,
-    /// Either end, before or after translation.
+    /// Networks of either end, before or after translation.
     pub addresses: Vec<Prefix>,
     pub sources: Vec<Prefix>,
     pub destinations: Vec<Prefix>,
     pub ports: Vec<u16>,
     pub zones: Vec<u16>,
-    /// Value and mask.
+    /// Value and mask of the mark.
     pub mark: Option<(u32, u32)>,
     pub labels: Vec<u8>,
-    /// Of TCP, SCTP or DCCP, by protocol and number.
+    /// Protocol (TCP, SCTP or DCCP) and number of each state.
     pub states: Vec<(u8, u8)>,
 }
 
-/// Facts about a flow that are not in its event.
+/// Facts about a flow that its event leaves out.
 #[derive(Clone, Copy)]
 struct Known {
     state: Option<u8>,
-    /// Whether all of its labels are said.
+    /// True if the event has all labels of the flow.
     labels: bool,
 }
 
 impl Known {
-    /// The flow says all.
+    /// Nothing is left out.
     const WHOLE: Self = Self {
         state: None,
         labels: true,
@@ -94,7 +96,7 @@ impl Rule {
             && (self.states.is_empty() || self.has_state(flow, known.state))
     }
 
-    /// Names of the keys that it has.
+    /// Returns the names of the keys that are set.
     pub fn keys(&self) -> Vec<&'static str> {
         let keys = [
             ("protocol", !self.protocols.is_empty()),
@@ -136,7 +138,7 @@ fn any(list: &[Prefix], is_ipv6: bool, address: &[u8; 16]) -> bool {
 fn has_label(flow: &Flow, labels: &[u8]) -> bool {
     let set = attributes(&flow.extra).find(|(kind, _)| *kind == c::CTA_LABELS);
     let Some((_, set)) = set else { return false };
-    // words of the machine's own order, the lowest bit first
+    // 64-bit words in the machine's byte order, the lowest bit first
     labels.iter().any(|label| {
         let word = set.chunks_exact(8).nth(usize::from(label / 64));
         let word = word.and_then(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)));
@@ -144,7 +146,7 @@ fn has_label(flow: &Flow, labels: &[u8]) -> bool {
     })
 }
 
-/// Reason for which a flow stays on this node.
+/// Reason why a flow is not replicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The router is one of its ends.
@@ -152,27 +154,27 @@ pub enum Refusal {
     Proxied,
     /// This bit of its mark is not set.
     Unmarked(u8),
-    /// No `[[include]]` fits.
+    /// No `[[include]]` matches.
     NotIncluded,
-    /// This `[[exclude]]` fits, counted from 0.
+    /// The `[[exclude]]` with this index (from 0) matches.
     Excluded(usize),
 }
 
-/// The whole of it.
+/// The complete filter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     pub include: Vec<Rule>,
     pub exclude: Vec<Rule>,
     pub mark_bit: Option<u8>,
-    /// Also connections of the router itself.
+    /// Also replicate connections of the router itself.
     pub local: bool,
-    /// Also those that are redirected to the router on their way.
+    /// Also replicate connections that were redirected to the router on their way.
     pub proxied: bool,
-    /// The router's own addresses, virtual ones too.
+    /// Addresses of the router, virtual ones included.
     pub own: HashSet<Address>,
-    /// Those that were its own until just now.
+    /// Addresses that the router had until a moment ago.
     pub left: HashSet<Address>,
-    /// Original tuples of what transparent proxies here have taken without a translation.
+    /// Original tuples of connections that transparent proxies here accepted without a translation.
     pub taken: HashSet<Tuple>,
 }
 
@@ -181,12 +183,12 @@ impl Filter {
         self.refusal(flow).is_none()
     }
 
-    /// Why the flow is not admitted, if so.
+    /// Returns the reason why the flow is not admitted, or None.
     pub fn refusal(&self, flow: &Flow) -> Option<Refusal> {
         self.refusal_as_known(flow, Known::WHOLE)
     }
 
-    /// The same of a flow that was admitted, by an event which says only what changed.
+    /// Returns true if a flow that was admitted still is, by an event that has only the changes.
     pub fn still_admits(&self, flow: &Flow, state: u8) -> bool {
         let known = Known {
             state: Some(state),
@@ -195,7 +197,8 @@ impl Filter {
         self.refusal_as_known(flow, known).is_none()
     }
 
-    /// Labels of which nothing is said are as they were when it was admitted.
+    /// Like `refusal`, for an event. Labels that it leaves out count as they were when the flow was
+    /// admitted.
     fn refusal_as_known(&self, flow: &Flow, known: Known) -> Option<Refusal> {
         let fits = |rule: &Rule| rule.fits(flow, known);
         if !self.local && self.is_local(flow) {
@@ -216,19 +219,19 @@ impl Filter {
         Some(Refusal::Excluded(number))
     }
 
-    /// It starts at this router or is addressed to it.
+    /// Returns true if the flow starts at this router or is addressed to it.
     fn is_local(&self, flow: &Flow) -> bool {
         let ends_here = self.answers(flow) && self.is_own(flow, &flow.original.destination);
         self.is_own(flow, &flow.original.source) || ends_here || is_group(&flow.original)
     }
 
-    /// It is addressed to another host but ends here.
+    /// Returns true if the flow is addressed to another machine but ends here.
     fn is_proxied(&self, flow: &Flow) -> bool {
         let redirected = self.answers(flow) && !self.is_own(flow, &flow.original.destination);
         redirected || !self.taken.is_empty() && self.taken.contains(&flow.original)
     }
 
-    /// The source of the reply is the host that answers.
+    /// Returns true if this router answers: the source of the reply is one of its addresses.
     fn answers(&self, flow: &Flow) -> bool {
         self.is_own(flow, &flow.reply.source)
     }
@@ -239,7 +242,7 @@ impl Filter {
     }
 }
 
-/// Multicast and broadcast: nobody at the other end of a wire answers for them.
+/// Returns true for multicast and broadcast: no single machine answers.
 fn is_group(tuple: &Tuple) -> bool {
     match tuple.destination() {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),

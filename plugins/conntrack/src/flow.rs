@@ -1,4 +1,4 @@
-//! One connection, as the kernel tracks it and as the peer learns of it.
+//! A connection, as the kernel tracks it and as a record describes it.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -13,7 +13,7 @@ use crate::codec::parse::attribute;
 #[cfg(test)]
 pub mod samples;
 
-/// Of TCP's states.
+/// Number of TCP's state CLOSE.
 pub const CLOSE: u8 = 8;
 
 pub const ICMP: u8 = 1;
@@ -26,7 +26,7 @@ pub const ICMPV6: u8 = 58;
 pub const SCTP: u8 = 132;
 pub const UDPLITE: u8 = 136;
 
-/// Protocols by their names.
+/// Names and numbers of protocols.
 pub const PROTOCOLS: [(&str, u8); 9] = [
     ("icmp", ICMP),
     ("tcp", TCP),
@@ -49,15 +49,15 @@ pub fn protocol_name(protocol: u8) -> Option<&'static str> {
 pub struct Tuple {
     pub is_ipv6: bool,
     pub protocol: u8,
-    /// In network order; of IPv4 the first four bytes.
+    /// Address in network byte order; an IPv4 address is in the first four bytes.
     pub source: [u8; 16],
     pub destination: [u8; 16],
-    /// Ports of source and destination; of ICMP type, code and id; zero where there are none.
+    /// Ports of source and destination; for ICMP type, code and id; zero for other protocols.
     pub ends: [u8; 4],
 }
 
 impl Tuple {
-    /// Bytes of an address.
+    /// Size of an address in bytes.
     pub fn width(&self) -> usize {
         if self.is_ipv6 { 16 } else { 4 }
     }
@@ -83,7 +83,7 @@ impl Tuple {
         address(self.is_ipv6, &self.destination)
     }
 
-    /// The other direction of a connection that is not translated.
+    /// Returns the tuple of the other direction, if the connection is not translated.
     pub fn inverse(&self) -> Self {
         let [a, b, c, d] = self.ends;
         let ends = match self.protocol {
@@ -108,7 +108,7 @@ pub fn address(is_ipv6: bool, bytes: &[u8; 16]) -> IpAddr {
     }
 }
 
-/// The type that answers a type (the kernel's `invmap`).
+/// Returns the ICMP type that answers a type (the kernel's `invmap`).
 fn icmp_reply(kind: u8) -> u8 {
     match kind {
         0 => 8,
@@ -154,7 +154,7 @@ impl fmt::Display for Tuple {
     }
 }
 
-/// The zone of a connection; one zone is often both directions'.
+/// Zone of a connection. It often applies to both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Zone {
     pub id: u16,
@@ -169,7 +169,7 @@ pub enum Direction {
     Reply,
 }
 
-/// State of TCP tracking, as far as it can be set.
+/// State of TCP tracking; only the part that can be set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp {
     pub state: u8,
@@ -186,7 +186,7 @@ impl Tcp {
     }
 }
 
-/// Bits of [`Flow::status`], which are the kernel's.
+/// Bits of [`Flow::status`], with the kernel's values.
 pub mod status {
     use spared_netlink::constants as c;
 
@@ -196,38 +196,39 @@ pub mod status {
     pub const DYING: u32 = c::IPS_DYING;
     pub const FIXED_TIMEOUT: u32 = c::IPS_FIXED_TIMEOUT;
     pub const OFFLOAD: u32 = c::IPS_OFFLOAD;
-    /// Part that is sent to the peer.
+    /// Bits that are sent to the peer.
     pub const SHARED: u32 = EXPECTED | SEEN_REPLY | ASSURED | FIXED_TIMEOUT;
 }
 
-/// Lives of a tuple that are told apart; they begin again at 0.
+/// Number of incarnations of a tuple that can be distinguished; the count wraps to 0.
 pub const INCARNATIONS: u8 = 8;
 
-/// A connection. An event of the kernel may leave out what has not changed.
+/// A connection. An event of the kernel may leave out unchanged attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     pub original: Tuple,
     pub reply: Tuple,
     pub zone: Zone,
     pub status: u32,
-    /// Remaining time; None if the kernel keeps none (an offloaded flow).
+    /// Remaining time; None if the kernel has none (an offloaded flow).
     pub timeout_s: Option<u32>,
     pub mark: u32,
-    /// Always there of a whole TCP flow.
+    /// TCP state; a whole TCP flow always has it.
     pub tcp: Option<Tcp>,
-    /// The state of SCTP or DCCP.
+    /// State of SCTP or DCCP.
     pub state: Option<u8>,
-    /// Time that packets give it, if that is not its protocol's but a policy's; 0 else. Unknown to the kernel.
+    /// Time in s that a packet gives the flow, if it comes from a timeout policy; else 0. The kernel does not report
+    /// it.
     pub given_s: u32,
-    /// Incarnation of its tuple, below [`INCARNATIONS`]; unknown to the kernel.
+    /// Incarnation of the tuple, below [`INCARNATIONS`]. The kernel does not know it.
     pub incarnation: u8,
-    /// Further attributes, as the kernel has them: labels, sequence adjustment, helper, master,
-    /// and what SCTP and DCCP track.
+    /// Further attributes in the kernel's encoding: labels, sequence adjustment, helper, master, and the tracking of
+    /// SCTP and DCCP.
     pub extra: Vec<u8>,
 }
 
 impl Flow {
-    /// The same number on both nodes, which share the key; an outsider cannot aim at it.
+    /// Returns the flow's hash. Both nodes share the key and get the same number; an outsider cannot cause collisions.
     pub fn hash(&self, key: Key) -> u64 {
         hash(&self.original, self.zone, key)
     }
@@ -246,7 +247,7 @@ impl Flow {
         self.reply == self.original.inverse()
     }
 
-    /// Whether a port was changed, by its place in the reply; ICMP's id counts as the source's.
+    /// Returns true if a port was translated. `place` is its place in the reply; ICMP's id counts as the source's port.
     fn translated_end(&self, place: usize) -> bool {
         let plain = self.original.inverse();
         let end = |tuple: &Tuple, place: usize| [tuple.ends[2 * place], tuple.ends[2 * place + 1]];
@@ -256,7 +257,7 @@ impl Flow {
         }
     }
 
-    /// Leaves out attributes by their kind.
+    /// Removes the attributes whose kind is unwanted.
     pub fn drop_attributes(&mut self, unwanted: impl Fn(u16) -> bool) {
         let mut kept = Vec::new();
         for (kind, value) in attributes(&self.extra).filter(|(kind, _)| !unwanted(*kind)) {
@@ -265,7 +266,7 @@ impl Flow {
         self.extra = kept;
     }
 
-    /// TCP's, SCTP's or DCCP's state; 0 of the others.
+    /// Returns the state of TCP, SCTP or DCCP; 0 for other protocols.
     pub fn state(&self) -> Option<u8> {
         match self.original.protocol {
             TCP => self.tcp.map(|tcp| tcp.state),
@@ -275,10 +276,10 @@ impl Flow {
     }
 }
 
-/// Hash key of both nodes.
+/// Hash key that both nodes share.
 pub type Key = [u64; 2];
 
-/// Prevents outsiders from causing flows with colliding hashes.
+/// Returns a random key, so that outsiders cannot create flows with colliding hashes.
 pub fn random_key() -> Key {
     let random = || RandomState::new().build_hasher().finish();
     [random(), random()]
@@ -293,7 +294,7 @@ pub fn hash(original: &Tuple, zone: Zone, key: Key) -> u64 {
     let at = 2 * width;
     bytes[at..at + 4].copy_from_slice(&original.ends);
     bytes[at + 4] = original.protocol;
-    // the zone of the reply alone does not tell flows apart, but does no harm
+    // including the zone of the reply alone is not needed to distinguish flows, but does no harm
     bytes[at + 5..at + 7].copy_from_slice(&zone.id.to_be_bytes());
     bytes[at + 7] = zone.of as u8;
     hasher.write(&bytes[..at + 8]);

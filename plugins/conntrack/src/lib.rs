@@ -1,7 +1,7 @@
-//! Keeps the kernel's connections equal on both nodes, so that a failover commits nothing.
+//! Keeps the kernel's connections equal on both nodes, so that a failover has nothing left to write.
 //!
-//! This file, `act` and `kernel` are all the I/O; `engine` holds what decides, `wire` the bytes between
-//! the peers, `codec` those of the kernel, `config` the file. `README.md` is the manual.
+//! This file, `act` and `kernel` do all I/O; `engine` decides; `wire` encodes messages between the peers, `codec`
+//! messages of the kernel; `config` reads the file. `README.md` is the manual.
 #![forbid(unsafe_code)]
 
 mod act;
@@ -31,15 +31,15 @@ use engine::{Action, Engine};
 use flow::Flow;
 use kernel::Kernel;
 
-/// Notifications are gathered until then.
+/// Timer that ends the gathering of notifications.
 const LISTEN: u32 = 1;
-/// The dump goes on.
+/// Timer that continues the dump.
 const GO_ON: u32 = 2;
-/// Time between looks at what no event tells; and for which one waits for a timer of the engine's.
+/// Intervals: between checks of everything that causes no event; and the one that may wait for a timer of the engine.
 const LOOK_NS: u64 = 1_000_000_000;
 const SLACK_NS: u64 = 250_000_000;
 
-/// The kernel's side, and the host's.
+/// The plugin: state of its kernel interfaces and of its host.
 pub struct Conntrack {
     host: Host,
     settings: Settings,
@@ -47,7 +47,7 @@ pub struct Conntrack {
     listening: Listening,
     probes: Vec<Flow>,
     waiting: rows::Waiting,
-    /// When to look again at what no event tells.
+    /// Time of the next check of everything that causes no event.
     look_at_ns: u64,
 }
 
@@ -93,7 +93,7 @@ impl Io for Conntrack {
         old: &Settings,
         new: &Settings,
     ) -> Result<Applied, Error> {
-        // The kernel's buffer belongs to a socket whose notifications would be lost.
+        // The buffer belongs to the socket: a new socket would lose pending notifications.
         if new.event_buffer != old.event_buffer {
             return Ok(Applied::Restart);
         }
@@ -135,7 +135,7 @@ impl Io for Conntrack {
         self.look_at_ns = now_ns.saturating_add(LOOK_NS);
         self.keep_events(engine);
         self.look_for_ways(engine);
-        // they may not have been readable when they changed
+        // an earlier read may have failed when they changed
         self.learn_addresses(engine);
         self.look_for_proxies(engine, now_ns);
     }

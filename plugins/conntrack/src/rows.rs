@@ -1,4 +1,4 @@
-//! Verbs and rows of `sparectl conntrack`.
+//! Implements the verbs and rows of `sparectl conntrack`.
 
 use std::ffi::CStr;
 
@@ -21,13 +21,13 @@ pub const VERBS: &[Verb] = &[
     Verb::changes(c"resync", c"", c"sends the peer every flow again"),
 ];
 
-/// As with conntrack(8).
+/// Options as in conntrack(8).
 const FILTER: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE] \
                         [--state STATE] [--mark MARK]";
-/// Of what is equal on both nodes.
+/// Options about attributes that are equal on both nodes.
 const ENDS: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE]";
 
-/// Answers that wait for a walk.
+/// Answers that wait for a walk to end.
 #[derive(Default)]
 pub struct Waiting {
     comparison: Option<Answer>,
@@ -94,7 +94,7 @@ fn begun(result: Result<(), &'static str>) -> Result<(), Error> {
 }
 
 impl Waiting {
-    /// Differences, a row for each flow.
+    /// Answers a comparison, with a row for each flow that differs.
     pub fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
         if let Some(answer) = self.comparison.take() {
             end_comparison(answer, rows);
@@ -120,7 +120,7 @@ fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {
     }
     for (flow, how) in &rows {
         if answer.text(flow, how).is_err() {
-            break; // full: the rest is as bad
+            break; // the answer is full: further rows would not fit either
         }
     }
     answer.done(Ok(()));

@@ -1,7 +1,7 @@
-//! Messages between peers, and the records of flows in them. Numbers are big-endian.
+//! Encodes messages between peers, and the records of flows in them. Numbers are big-endian.
 //!
-//! Who the nodes are, which groups are active on each, the drain and what is asked for again are the
-//! messages of `spared_replica::wire`, whose kinds are less than `OWN`. Those of flows are these:
+//! The identity of the nodes, the groups active on each, the drain and requests to resend are messages of
+//! `spared_replica::wire`, whose kinds are less than `OWN`. The messages of flows are these:
 //!
 //! ```text
 //! message: kind (1 byte; OWN and what follows it), then
@@ -33,10 +33,9 @@
 //!   extra: length (2), attributes
 //! ```
 //!
-//! Version 1 has no given times.
+//! Version 1 has no times by a policy (given times).
 //!
-//! A plain TCP flow over IPv4 takes 20 to 24 bytes, four more with a mark. The parser cannot panic
-//! on any bytes.
+//! A plain TCP flow over IPv4 takes 20 to 24 bytes, four more with a mark. The parser cannot panic on any bytes.
 
 mod reader;
 
@@ -47,17 +46,17 @@ use crate::codec::expectation;
 use crate::engine::table::status_byte;
 use crate::flow::{Flow, Tuple, Zone};
 
-/// The newest version, and the first with given times.
+/// Newest version, and the first one with given times.
 pub const VERSION: u32 = 2;
 pub const WITH_GIVEN: u32 = 2;
-/// Limit of a message, about a thousand flows, so that it occupies the peer's loop only briefly.
+/// Limit of a message in bytes: about a thousand flows, so that it blocks the peer's loop only briefly.
 pub const MESSAGE_BYTES: usize = 24_000;
-/// The largest record: two IPv6 tuples and all attributes.
+/// Size limit of a record in bytes: two IPv6 tuples and all attributes.
 pub const RECORD_BYTES_MAX: usize = 1200;
 const EXTRA_BYTES_MAX: usize = 1024;
-/// Flows in one message of hashes.
+/// Largest number of hashes in a message.
 pub const HASHES_MAX: usize = MESSAGE_BYTES / 8;
-/// Each takes up to 17 bytes.
+/// Largest number of addresses in a message; each takes up to 17 bytes.
 const ADDRESSES_MAX: usize = (MESSAGE_BYTES - 1) / 17;
 
 const CHANGES: u8 = OWN;
@@ -73,7 +72,7 @@ const COMPARED: u8 = OWN + 9;
 const END: u8 = OWN + 10;
 const HOLDS: u8 = OWN + 11;
 
-/// An address as flows have it.
+/// An address as in flows: IPv6 or not, bytes.
 pub type Address = (bool, [u8; 16]);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,25 +111,25 @@ pub enum Message<'a> {
     End {
         id: u32,
     },
-    /// Addresses of the sender's interfaces: it decides about flows that are translated to them.
+    /// Addresses of the sender's interfaces: the sender decides about flows that are translated to them.
     Holds(Vec<Address>),
 }
 
 /// Content of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// All attributes.
+    /// A record with all attributes.
     Whole,
-    /// Only changed attributes; the peer has the rest.
+    /// A record with the changed attributes only; the peer has the others.
     Part,
-    /// Only original tuple, zone and incarnation are there.
+    /// A record of an end, with original tuple, zone and incarnation only.
     Gone(Why),
 }
 
 /// How a flow ended in the sender's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It expired, or the kernel dropped it: a node on which it lives sends it again.
+    /// It expired, or the kernel dropped it. A node where it is still in use sends it again.
     Ended,
     /// Both ends closed it.
     Closed,
@@ -158,7 +157,7 @@ mod head {
     pub const EXTRA: u8 = 1 << 7;
 }
 
-/// Bit above status and incarnation.
+/// Bit above status and incarnation: a given time follows.
 const GIVEN: u8 = 1 << 7;
 
 impl Message<'_> {
@@ -208,10 +207,10 @@ impl Message<'_> {
         }
     }
 
-    /// One of the messages of flows.
+    /// Decodes a message of flows.
     ///
     /// # Errors
-    /// It is none.
+    /// The bytes are no such message.
     pub fn decode(bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         let mut read = Reader(bytes);
         let message = match read.u8()? {
@@ -258,12 +257,12 @@ impl Message<'_> {
     }
 }
 
-/// The beginning of a message to which [`record`] appends.
+/// Begins a message of changes, to which [`record`] appends.
 pub fn begin_changes(out: &mut Vec<u8>, age_us: u32) {
     put(out, CHANGES, &age_us.to_be_bytes());
 }
 
-/// The same for an answer to a comparison.
+/// Begins an answer to a comparison, to which [`record`] appends.
 pub fn begin_compared(out: &mut Vec<u8>, id: u32) {
     put(out, COMPARED, &id.to_be_bytes());
 }
@@ -358,7 +357,7 @@ fn leb128(out: &mut Vec<u8>, mut number: u32) {
     out.push(number as u8);
 }
 
-/// The records of a message; ends after the first that is none, which is an error.
+/// Decodes the records of a message. The iterator ends after the first malformed one, which is an error.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(Kind, Flow), Malformed>> {
     let mut read = Reader(bytes);
     std::iter::from_fn(move || {

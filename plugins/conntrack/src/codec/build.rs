@@ -1,4 +1,4 @@
-//! [`Flow`]s into requests. Each function appends the payload of one.
+//! Encodes [`Flow`]s as requests. Each function appends the payload of one request.
 
 use spared_netlink::{attributes, constants as c};
 
@@ -9,8 +9,9 @@ use crate::flow::{
 
 const NESTED: u16 = 0x8000;
 
-/// A new entry. Its reply is the plain inverse with the translation beside it: a translated reply
-/// would be accepted, look well, and translate nothing.
+/// Request for a new entry. Its reply is the plain inverse of the original tuple, and the
+/// translation is an attribute of its own: the kernel would accept a translated reply and show it,
+/// but translate nothing.
 pub fn create(out: &mut Vec<u8>, flow: &Flow, timeout_s: u32) {
     header(out, &flow.original);
     let plain = flow.original.inverse();
@@ -47,7 +48,7 @@ pub fn create(out: &mut Vec<u8>, flow: &Flow, timeout_s: u32) {
     out.extend_from_slice(&flow.extra);
 }
 
-/// Attributes that can be changed in an existing entry.
+/// Request that changes an existing entry, with the attributes that can be changed.
 pub fn update(out: &mut Vec<u8>, flow: &Flow, timeout_s: Option<u32>, with_status: bool) {
     name(out, flow);
     if with_status {
@@ -57,7 +58,7 @@ pub fn update(out: &mut Vec<u8>, flow: &Flow, timeout_s: Option<u32>, with_statu
             c::IPS_CONFIRMED | flow.status & status::SHARED,
         );
     }
-    // a fixed time may not be touched
+    // the kernel refuses a change of a fixed time
     if let Some(timeout_s) = timeout_s.filter(|_| flow.status & status::FIXED_TIMEOUT == 0) {
         be32(out, c::CTA_TIMEOUT, timeout_s);
     }
@@ -70,13 +71,13 @@ pub fn update(out: &mut Vec<u8>, flow: &Flow, timeout_s: Option<u32>, with_statu
     }
 }
 
-/// The time of an entry alone.
+/// Request that changes only the time of an entry.
 pub fn refresh(out: &mut Vec<u8>, flow: &Flow, timeout_s: u32) {
     name(out, flow);
     be32(out, c::CTA_TIMEOUT, timeout_s);
 }
 
-/// TCP's windows are no longer looked at.
+/// Request that makes TCP tracking liberal: the kernel no longer checks windows.
 pub fn loosen(out: &mut Vec<u8>, flow: &Flow) {
     name(out, flow);
     let liberal = [c::IP_CT_TCP_FLAG_BE_LIBERAL; 2];
@@ -88,14 +89,14 @@ pub fn loosen(out: &mut Vec<u8>, flow: &Flow) {
     });
 }
 
-/// A change that changes nothing, to hear whether the kernel tells of this flow at all.
+/// Request that changes nothing. Its echo shows if the kernel sends events for this flow.
 pub fn touch(out: &mut Vec<u8>, flow: &Flow) {
     name(out, flow);
     be32(out, c::CTA_MARK, 0);
     be32(out, c::CTA_MARK_MASK, 0);
 }
 
-/// Key to find or delete an entry.
+/// Appends the key of an entry: its original tuple.
 pub fn name(out: &mut Vec<u8>, flow: &Flow) {
     header(out, &flow.original);
     tuple(
@@ -107,7 +108,7 @@ pub fn name(out: &mut Vec<u8>, flow: &Flow) {
     zone(out, flow.zone);
 }
 
-/// The same by its other direction.
+/// Appends the key of an entry by its reply tuple.
 pub fn name_by_reply(out: &mut Vec<u8>, flow: &Flow) {
     header(out, &flow.original);
     tuple(
@@ -199,7 +200,8 @@ fn tcp(out: &mut Vec<u8>, tcp: Option<Tcp>) {
     });
 }
 
-/// `place` is where the reply has the translated port: 1 of the source, 0 of the destination.
+/// Appends a translation. `place` says where the reply has the translated port: 1 is its source, 0
+/// its destination.
 fn translation(out: &mut Vec<u8>, kind: u16, reply: &Tuple, address: [u8; 16], place: usize) {
     let place = if reply.is_icmp() { 1 } else { place };
     let port = [reply.ends[2 * place], reply.ends[2 * place + 1]];

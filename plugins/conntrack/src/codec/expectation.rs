@@ -1,5 +1,5 @@
-//! Expected connections (FTP's data, SIP's media): attributes are passed on as they are, since
-//! nobody but the kernel reads them.
+//! Expected connections (FTP's data, SIP's media). Attributes are passed on unchanged, since only
+//! the kernel reads them.
 
 use spared_netlink::{attributes, constants as c};
 
@@ -21,7 +21,7 @@ const PASSED_ON: [u16; 10] = [
     c::CTA_EXPECT_FN,
 ];
 
-/// The payload of a notification or a dump as that of a request.
+/// Turns the payload of a notification or a dump into that of a request.
 pub fn request(payload: &[u8]) -> Option<Vec<u8>> {
     let (header, rest) = payload.split_at_checked(GENERIC_HEADER)?;
     let mut out = vec![*header.first()?, 0, 0, 0];
@@ -33,7 +33,7 @@ pub fn request(payload: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Master: the connection whose helper expects it.
+/// Returns the master: the connection whose helper expects this one.
 pub fn master(request: &[u8]) -> Option<Flow> {
     let (header, rest) = request.split_at_checked(GENERIC_HEADER)?;
     let of = |wanted: u16| {
@@ -49,7 +49,7 @@ pub fn master(request: &[u8]) -> Option<Flow> {
     Some(flow)
 }
 
-/// Whether a request of the peer's is one that [`request`] makes.
+/// Returns true if [`request`] could have made this request, which came from the peer.
 pub fn is_valid(request: &[u8]) -> bool {
     let Some((header, rest)) = request.split_at_checked(GENERIC_HEADER) else {
         return false;

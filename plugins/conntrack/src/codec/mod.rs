@@ -1,7 +1,7 @@
 //! The kernel's messages about connections (`linux/netfilter/nfnetlink_conntrack.h`).
 //!
-//! [`parse`] reads what dumps and notifications carry and cannot panic on any bytes; [`build`]
-//! writes requests; [`expectation`] passes expectations on as they are.
+//! [`parse`] reads dumps and notifications and cannot panic on any bytes; [`build`] writes
+//! requests; [`expectation`] passes expectations on unchanged.
 
 pub mod build;
 pub mod expectation;
@@ -24,13 +24,14 @@ pub const EXCLUSIVE: u16 = 0x200;
 
 /// `struct nfgenmsg`: family, version, resource.
 pub const GENERIC_HEADER: usize = 4;
-/// Any family.
+/// Header of a message for any family.
 pub const ANY: [u8; GENERIC_HEADER] = [0; GENERIC_HEADER];
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// Whether the peer may send an attribute for a flow of this protocol as the kernel has it.
+/// Returns true if the peer may send this attribute, in the kernel's encoding, for a flow of this
+/// protocol.
 pub fn is_passed_on(kind: u16, protocol: u8) -> bool {
     match kind {
         c::CTA_LABELS
@@ -44,7 +45,7 @@ pub fn is_passed_on(kind: u16, protocol: u8) -> bool {
     }
 }
 
-/// Cannot be set in an existing entry.
+/// Returns true if an attribute cannot be set in an existing entry.
 pub fn only_at_creation(kind: u16) -> bool {
     matches!(kind, c::CTA_HELP | c::CTA_TUPLE_MASTER)
 }

@@ -1,11 +1,11 @@
-//! Bytes of the kernel into [`Flow`]s.
+//! Parses the kernel's messages into [`Flow`]s.
 
 use spared_netlink::{attributes, constants as c, u32_of};
 
 use super::{AF_INET, AF_INET6, GENERIC_HEADER, is_passed_on};
 use crate::flow::{DCCP, Direction, Flow, SCTP, TCP, Tcp, Tuple, Zone, status};
 
-/// Parses a connection of a dump or a notification; None if it is not one of IP.
+/// Parses a connection of a dump or a notification; None if it is not an IP connection.
 pub fn flow(payload: &[u8]) -> Option<Flow> {
     let (header, rest) = payload.split_at_checked(GENERIC_HEADER)?;
     let is_ipv6 = match *header.first()? {
@@ -29,7 +29,7 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
             c::CTA_ZONE => flow.zone.id = be16(value)?,
             c::CTA_PROTOINFO => protoinfo = Some(value),
             c::CTA_HELP => help(value, &mut flow.extra),
-            // an entry that was written has one of zeros, its peer has none
+            // an entry that was written has one of zeros, the peer's entry has none
             c::CTA_SYNPROXY if is_zero(value) => {}
             kind if is_passed_on(kind, 0) => attribute(kind, value, &mut flow.extra),
             _ => {}
@@ -38,8 +38,8 @@ pub fn flow(payload: &[u8]) -> Option<Flow> {
     if let Some(value) = protoinfo {
         self::protoinfo(value, &mut flow);
     }
-    // While hardware or a flowtable carries it, the kernel says neither state nor time; only what is
-    // established is carried so.
+    // While hardware or a flowtable carries a flow, the kernel reports neither its state nor its time. Only established
+    // flows are carried so.
     if flow.status & status::OFFLOAD != 0 && flow.original.protocol == TCP {
         flow.tcp = flow.tcp.or(Some(Tcp {
             state: c::TCP_CONNTRACK_ESTABLISHED,
@@ -115,7 +115,7 @@ fn protoinfo(value: &[u8], flow: &mut Flow) {
     }
 }
 
-/// The state of SCTP or DCCP, which is among the attributes that are passed on as they are.
+/// Returns the state of SCTP or DCCP, which is in an attribute that is passed on unchanged.
 pub fn state_in(extra: &[u8], protocol: u8) -> Option<u8> {
     let (kind, state) = match protocol {
         SCTP => (c::CTA_PROTOINFO_SCTP, c::CTA_PROTOINFO_SCTP_STATE),
@@ -150,7 +150,7 @@ fn tcp(bytes: &[u8]) -> Option<Tcp> {
     })
 }
 
-/// The helper's name; what it remembers privately cannot be set.
+/// Appends the helper's name. The helper's private data cannot be set.
 fn help(value: &[u8], extra: &mut Vec<u8>) {
     if let Some(name) = first(value, c::CTA_HELP_NAME) {
         let mut nested = Vec::with_capacity(name.len() + 8);
@@ -164,7 +164,7 @@ fn is_zero(nested: &[u8]) -> bool {
     bytes.all(|byte| *byte == 0)
 }
 
-/// Appends an attribute as the kernel has it.
+/// Appends an attribute in the kernel's encoding.
 pub fn attribute(kind: u16, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
     out.extend_from_slice(&kind.to_ne_bytes());
@@ -180,7 +180,7 @@ fn be16(value: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(value.try_into().ok()?))
 }
 
-/// Number of the kernel's entries, and its limit.
+/// Returns the number of the kernel's entries, and its limit.
 pub fn counts(payload: &[u8]) -> Option<(u32, u32)> {
     let rest = payload.get(GENERIC_HEADER..)?;
     let of = |wanted: u16| first(rest, wanted).and_then(be32);

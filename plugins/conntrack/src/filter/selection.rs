@@ -8,20 +8,20 @@ use super::{Known, Rule};
 use crate::config::{Mark, Protocol, State};
 use crate::flow::Flow;
 
-/// Flows that people ask for. An option that is given twice fits either value.
+/// Filter of a listing. An option that is given twice matches either value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     rule: Rule,
     source_ports: Vec<u16>,
 }
 
-/// For the usage of verbs.
+/// Options for the usage text of verbs.
 pub const OPTIONS: &str = "--src ADDRESS, --dst ADDRESS, --proto PROTOCOL, --sport PORT, --dport PORT, --state STATE, \
                            --mark MARK, --zone ZONE";
 
 impl Selection {
     /// # Errors
-    /// The word that is no option, or does not fit one, and those that do.
+    /// An unknown option or an invalid value, with a list of the valid options.
     pub fn parse(words: &[&str]) -> Result<Self, String> {
         let mut selection = Self::default();
         let mut words = words.iter();
@@ -40,10 +40,10 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The same of what must be equal on both nodes to call it one flow: a state or a mark may differ.
+    /// Parses options for a comparison, without state and mark: those may differ between the nodes.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse), or a state or a mark.
+    /// As for [`parse`](Self::parse), and if a state or a mark is given.
     pub fn parse_ends(words: &[&str]) -> Result<Self, String> {
         let selection = Self::parse(words)?;
         match selection.rule.states.is_empty() && selection.rule.mark.is_none() {

@@ -8,10 +8,10 @@ use super::{Direction, Flow, ICMP, ICMPV6, INCARNATIONS, TCP, Tcp, Tuple, UDP, Z
 use crate::codec::parse::attribute;
 use crate::kernel::bytes_of;
 
-/// Attributes that a peer may set: helper, master, adjustments of both directions, labels, SYN proxy.
+/// Kinds of the attributes that a peer may set: helper, master, adjustments of both directions, labels, SYN proxy.
 pub const PASSED_ON: [u16; 6] = [5, 14, 15, 16, 22, 24];
 
-/// Bytes of spaced hex.
+/// Parses spaced hex.
 pub fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     assert!(digits.len() % 2 == 0, "half a byte: {hex}");
@@ -23,7 +23,7 @@ pub fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// One direction, by texts like "192.0.2.2:40001".
+/// Tuple between two ends, each a text like "192.0.2.2:40001".
 pub fn tuple(protocol: u8, source: &str, destination: &str) -> Tuple {
     let end = |text: &str| text.parse::<SocketAddr>().expect("an address with a port");
     let (source, destination) = (end(source), end(destination));
@@ -38,7 +38,7 @@ pub fn tuple(protocol: u8, source: &str, destination: &str) -> Tuple {
     }
 }
 
-/// A flow that is not translated and was answered.
+/// Answered flow without translation.
 pub fn flow(protocol: u8, source: &str, destination: &str) -> Flow {
     let original = tuple(protocol, source, destination);
     let established = Tcp {
@@ -56,12 +56,12 @@ pub fn flow(protocol: u8, source: &str, destination: &str) -> Flow {
     }
 }
 
-/// An established TCP connection.
+/// Established TCP connection.
 pub fn connection() -> Flow {
     flow(TCP, "192.0.2.2:40001", "198.51.100.2:80")
 }
 
-/// Attributes as the kernel has them.
+/// Encodes attributes as the kernel does.
 pub fn extra(attributes: &[(u16, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
     for (kind, value) in attributes {
@@ -70,7 +70,7 @@ pub fn extra(attributes: &[(u16, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// Any flow that a record can tell.
+/// Strategy for any flow that a record can hold.
 pub fn any_flow() -> impl Strategy<Value = Flow> {
     (
         tuples(),

@@ -1,4 +1,4 @@
-//! The router's own addresses, as they come and go.
+//! Tracks the router's own addresses.
 
 use std::collections::HashSet;
 use std::io;
@@ -11,7 +11,7 @@ use spared_sdk::config::IpNet;
 use crate::engine::NodeAddresses;
 use crate::wire::Address;
 
-/// All addresses, virtual ones too, and those that this node does not share.
+/// All addresses of this node, virtual ones included, and those that it does not share with the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     pub all: HashSet<Address>,
@@ -36,7 +36,8 @@ impl Held {
     }
 }
 
-/// The virtual address of an own one's network, which may be on the device of a virtual MAC, or else of its interface.
+/// Returns the virtual address in the network of `own`. It may be on the device of a virtual MAC or on the interface
+/// itself.
 fn virtual_beside(own: &netlink::Address, found: &[netlink::Address]) -> Option<IpAddr> {
     let network = IpNet::new(own.address, own.prefix).ok()?;
     let is_usable = |it: &&netlink::Address| {
@@ -52,7 +53,7 @@ fn virtual_beside(own: &netlink::Address, found: &[netlink::Address]) -> Option<
 pub struct Addresses {
     watch: AddressWatch,
     known: Option<Held>,
-    /// They could not be read, and the journal says so.
+    /// The failure to read addresses has been logged.
     is_told: bool,
 }
 
@@ -69,12 +70,12 @@ impl Addresses {
         self.watch.as_fd().as_raw_fd()
     }
 
-    /// All of them, once read.
+    /// All addresses; None until they were read.
     pub fn known(&self) -> Option<&HashSet<Address>> {
         self.known.as_ref().map(|held| &held.all)
     }
 
-    /// All of them, if they have changed.
+    /// Reads the addresses; returns all of them if some have changed.
     pub fn read(&mut self) -> Option<Held> {
         let found = match self.watch.read() {
             Ok(found) => found?,

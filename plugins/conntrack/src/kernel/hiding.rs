@@ -1,11 +1,11 @@
-//! Rules of nftables with `ct event set`.
+//! Detects nftables rules with `ct event set`.
 //!
-//! Flows of such a rule never tell of themselves, but a dump shows them all the same. Where there is one, flows that
-//! only a dump shows are probed.
+//! The kernel sends no events for flows of such a rule, but a dump shows them. If there is such a rule, flows that were
+//! only seen in a dump are probed.
 
 use spared_netlink::{Message, Requests, attributes, constants as c, text};
 
-/// Rulesets are read at most so often.
+/// Shortest time between two reads of the ruleset.
 const EVERY_NS: u64 = 5_000_000_000;
 /// `struct nfgenmsg`, whose first byte is the family.
 pub(super) const HEADER: usize = 4;
@@ -23,7 +23,7 @@ impl Hiding {
             .is_none_or(|at| now_ns >= at.saturating_add(EVERY_NS))
         {
             self.looked_ns = Some(now_ns);
-            // without a ruleset, or a right to read it, nothing is hidden
+            // without a ruleset, or without the right to read it, nothing counts as hidden
             self.found = find().unwrap_or(false);
         }
         self.found
@@ -38,19 +38,19 @@ fn find() -> std::io::Result<bool> {
     Ok(found)
 }
 
-/// A request for all objects of a kind, of a family or, if that is 0, of all.
+/// Request for all objects of a kind. `family` 0 stands for all families.
 pub(super) fn all(message: u16, family: u8) -> Message {
     Message::dump(c::NFNL_SUBSYS_NFTABLES << 8 | message, &[family, 0, 0, 0])
 }
 
-/// Attributes of one kind.
+/// Values of all attributes of one kind.
 pub(super) fn nested(bytes: &[u8], wanted: u16) -> impl Iterator<Item = &[u8]> {
     attributes(bytes)
         .filter(move |(kind, _)| *kind == wanted)
         .map(|(_, value)| value)
 }
 
-/// One rule: `ct event set`, or iptables' `-j CT`, whose event mask is not looked into.
+/// Returns true if a rule has `ct event set`, or iptables' `-j CT`, whose event mask is not examined.
 fn sets_event_mask(rule: &[u8]) -> bool {
     let expressions =
         nested(rule, c::NFTA_RULE_EXPRESSIONS).flat_map(|list| nested(list, c::NFTA_LIST_ELEM));

@@ -1,4 +1,4 @@
-//! The kernel's side: its notifications, its tables, its settings.
+//! The kernel's notifications, tables and settings.
 
 mod addresses;
 mod hiding;
@@ -24,9 +24,9 @@ pub use addresses::bytes_of;
 pub use settings::{enable_events, timeouts};
 pub use ways::ways;
 
-/// Notifications read at one go: a few milliseconds.
+/// Number of reads of notifications in one turn: a few milliseconds.
 const READS_AT_ONCE: usize = 16;
-/// For the echo of one batch of probes.
+/// Buffer for the echo of one batch of probes, in bytes.
 const ECHO_BUFFER: usize = 4 << 20;
 
 const ALL: [u32; 5] = [
@@ -40,7 +40,7 @@ const COPIES: [u32; 2] = [c::NFNLGRP_CONNTRACK_UPDATE, c::NFNLGRP_CONNTRACK_DEST
 
 pub struct Kernel {
     writer: Writer,
-    /// Kinds of the batch's requests.
+    /// Changes in the writer's batch, in its order.
     batch: Vec<Change>,
     notifications: Notifications,
     subscription: Subscription,
@@ -55,7 +55,7 @@ pub struct Kernel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
     All,
-    /// There is more.
+    /// More notifications wait.
     Some,
 }
 
@@ -77,17 +77,17 @@ impl Kernel {
         })
     }
 
-    /// Notifications; they come as soon as something is subscribed to.
+    /// Descriptor of the notifications; they arrive once something is subscribed to.
     pub fn notifications(&self) -> RawFd {
         self.notifications.as_fd().as_raw_fd()
     }
 
-    /// Readable when the router's addresses change.
+    /// Descriptor that is readable when the router's addresses have changed.
     pub fn address_changes(&self) -> RawFd {
         self.addresses.fd()
     }
 
-    /// Bytes of the buffer for notifications, by the kernel's account.
+    /// Size of the buffer for notifications in bytes, as the kernel reports it.
     pub fn event_buffer(&self) -> usize {
         self.notifications.receive_buffer()
     }
@@ -105,7 +105,7 @@ impl Kernel {
         self.subscription = wanted;
     }
 
-    /// Reads notifications into the engine.
+    /// Passes pending notifications to the engine.
     pub fn hear(&mut self, now_ns: u64, engine: &mut Engine) -> Heard {
         for _ in 0..READS_AT_ONCE {
             let read = self.notifications.read(|header, payload| {
@@ -130,12 +130,12 @@ impl Kernel {
         Heard::Some
     }
 
-    /// The router's own addresses, where they have changed.
+    /// Returns the router's own addresses if they have changed.
     pub fn own_addresses(&mut self) -> Option<Held> {
         self.addresses.read()
     }
 
-    /// Connections of transparent proxies, if they have changed.
+    /// Returns the connections of transparent proxies if they have changed.
     pub fn taken(&mut self, now_ns: u64) -> Option<HashSet<Tuple>> {
         let own = self.addresses.known()?;
         self.proxies.look(now_ns, own).unwrap_or_else(|error| {
@@ -146,7 +146,7 @@ impl Kernel {
 
     // ---- changes
 
-    /// Adds a change to the batch, which is run when it is full.
+    /// Adds a change to the batch, and runs the batch if it is full.
     pub fn write(&mut self, now_ns: u64, change: Change, engine: &mut Engine) {
         table::push(&mut self.writer, &change);
         self.batch.push(change);
@@ -155,7 +155,7 @@ impl Kernel {
         }
     }
 
-    /// Runs the batch; verdicts go to the engine.
+    /// Runs the batch, and passes the result of each change to the engine.
     pub fn flush(&mut self, now_ns: u64, engine: &mut Engine) {
         if self.batch.is_empty() {
             return;
@@ -181,7 +181,7 @@ impl Kernel {
         }
     }
 
-    /// Asks for single flows.
+    /// Queries single flows and passes them to the engine.
     pub fn find(&mut self, now_ns: u64, flows: &[Flow], engine: &mut Engine) {
         self.flush(now_ns, engine);
         for some in flows.chunks(spared_netlink::BATCH_MAX) {
@@ -199,7 +199,8 @@ impl Kernel {
         }
     }
 
-    /// Makes those of these changes that the engine still wants when it knows what is there.
+    /// Queries the flow of each change first, and makes the changes that the engine still wants
+    /// afterwards.
     pub fn ask(&mut self, now_ns: u64, questions: Vec<Question>, engine: &mut Engine) {
         self.flush(now_ns, engine);
         for question in &questions {
@@ -234,7 +235,8 @@ impl Kernel {
         }
     }
 
-    /// Finds out of which of these flows the kernel tells, by a change that changes nothing.
+    /// Finds out for which of these flows the kernel sends events, by a change that changes
+    /// nothing.
     pub fn probe(&mut self, now_ns: u64, flows: Vec<Flow>, engine: &mut Engine) {
         self.flush(now_ns, engine);
         let mut told = HashSet::new();
@@ -251,7 +253,8 @@ impl Kernel {
     }
 
     fn touch(&mut self, flows: &[Flow], told: &mut HashSet<u64>) -> io::Result<()> {
-        // for these alone: between two probes the echo of other changes would fill it
+        // a socket for this batch alone: between two probes the echo of other changes would fill
+        // its buffer
         let mut echo = Notifications::open_echo(ECHO_BUFFER, self.writer.port())?;
         echo.join(c::NFNLGRP_CONNTRACK_UPDATE)?;
         for some in flows.chunks(spared_netlink::BATCH_MAX) {
@@ -271,7 +274,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Number of entries, and the limit.
+    /// Returns the number of entries, and the limit.
     pub fn counts(&mut self, now_ns: u64, engine: &mut Engine) -> Option<(u32, u32)> {
         // a slice of work may have ended before the batch was run
         self.flush(now_ns, engine);
@@ -288,7 +291,7 @@ impl Kernel {
 
     // ---- dumps
 
-    /// Whether rules hide flows by `ct event`.
+    /// Returns true if rules hide flows by `ct event`.
     pub fn hides(&mut self, now_ns: u64) -> bool {
         self.hiding.look(now_ns)
     }
@@ -312,7 +315,7 @@ impl Kernel {
         self.dump.is_running()
     }
 
-    /// Reads a piece of the dump into the engine.
+    /// Passes a piece of the dump to the engine.
     pub fn read_dump(&mut self, now_ns: u64, engine: &mut Engine) {
         let source = self.dumped;
         let progress = self.dump.read(|_, payload| match source {

@@ -1,7 +1,7 @@
-//! Connections that a transparent proxy here has taken: they look forwarded in the kernel's table,
-//! but a socket of this router is their end, which no other router has.
+//! Finds connections that a transparent proxy here has accepted. In the kernel's table they look
+//! forwarded, but they end at a socket of this router, which the other router does not have.
 //!
-//! Only where some socket listens transparently (`IP_TRANSPARENT`) are the others looked at.
+//! Other sockets are only read if some socket listens transparently (`IP_TRANSPARENT`).
 
 use std::collections::HashSet;
 use std::io;
@@ -14,7 +14,7 @@ use crate::wire::Address;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
-/// `TCP_LISTEN` of `enum tcp_states`, and those of a connection that has an end here.
+/// Masks of `enum tcp_states`: listening sockets, and connections that have an end here.
 const LISTENING: u32 = 1 << 10;
 const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
 /// `struct inet_diag_msg`: four bytes, ports, addresses, and more.
@@ -25,7 +25,8 @@ const INET_DIAG_SOCKOPT: u16 = 22;
 /// The bit in the first byte of `struct inet_diag_sockopt`.
 const TRANSPARENT: u8 = 1 << 5;
 
-/// Time between looks for a proxy while there is none: its first connections come later than it.
+/// Interval between searches for a proxy while there is none. A proxy starts before its first
+/// connections.
 const SEARCH_NS: u64 = 5_000_000_000;
 
 #[derive(Default)]
@@ -36,8 +37,8 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// The original tuples of such connections, where they have changed: of those that came in,
-    /// and of those that go on under somebody else's address.
+    /// Returns the original tuples of the proxies' connections, if they have changed: those that
+    /// proxies accepted, and those that proxies opened with the client's address.
     pub fn look(
         &mut self,
         now_ns: u64,
@@ -97,7 +98,7 @@ fn collect(
     })
 }
 
-/// From the socket to its peer.
+/// Tuple from the socket to its peer.
 fn tuple(payload: &[u8]) -> Option<Tuple> {
     let is_ipv6 = *payload.first()? == AF_INET6;
     let address = |at: usize| -> Option<[u8; 16]> {
@@ -115,7 +116,7 @@ fn tuple(payload: &[u8]) -> Option<Tuple> {
         destination: address(ADDRESSES + 16)?,
         ends: payload.get(PORTS..PORTS + 4)?.try_into().ok()?,
     };
-    // a socket for both families
+    // IPv4 connection on a socket for both families
     if is_ipv6 && tuple.source.starts_with(&mapped) && tuple.destination.starts_with(&mapped) {
         tuple.is_ipv6 = false;
         for address in [&mut tuple.source, &mut tuple.destination] {
@@ -126,7 +127,7 @@ fn tuple(payload: &[u8]) -> Option<Tuple> {
     Some(tuple)
 }
 
-/// `struct inet_diag_req_v2` for TCP's sockets in these states, whatever their ends are.
+/// Request (`struct inet_diag_req_v2`) for TCP sockets in these states, with any ends.
 fn question(family: u8, states: u32) -> Message {
     const LENGTH: usize = 56;
     let mut payload = vec![family, TCP, 0, 0];

@@ -1,4 +1,4 @@
-//! `/proc/sys/net/netfilter`, of this network namespace.
+//! Reads and sets `/proc/sys/net/netfilter` of this network namespace.
 
 use std::fs;
 
@@ -7,11 +7,12 @@ use crate::engine::restore::{DCCP_NAMES, SCTP_NAMES, TCP_NAMES};
 
 const DIR: &str = "/proc/sys/net/netfilter/nf_conntrack_";
 
-/// With 2, the default, a flow that is created while nobody listens is never told of: not when it
-/// changes, not when it ends. With 0 no flow is. True if the kernel had another value.
+/// Sets `nf_conntrack_events` to 1. With 2, the default, a flow that is created while nobody
+/// listens never causes an event: neither a change nor its end. With 0 no flow does. True if the
+/// kernel had another value.
 ///
 /// # Errors
-/// What it means that the kernel does not take it.
+/// Text for the administrator, if the kernel refuses the value.
 pub fn enable_events() -> Result<bool, String> {
     let file = format!("{DIR}events");
     match number("events") {
@@ -31,7 +32,7 @@ pub fn enable_events() -> Result<bool, String> {
     })
 }
 
-/// The kernel's values, or Linux's defaults.
+/// Returns the kernel's timeouts, or Linux's defaults.
 pub fn timeouts() -> Timeouts {
     let default = Timeouts::default();
     let of = |name: &str, default: u32| number(name).unwrap_or(default);
@@ -50,7 +51,7 @@ pub fn timeouts() -> Timeouts {
             "tcp_timeout_max_retrans",
             default.tcp_unanswered,
         ),
-        // its own times went with Linux 4.20
+        // udplite has no times of its own since Linux 4.20
         udplite: pair("udp_timeout", "udp_timeout_stream", default.udplite),
         gre: pair("gre_timeout", "gre_timeout_stream", default.gre),
         icmp: of("icmp_timeout", default.icmp),

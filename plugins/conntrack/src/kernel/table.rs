@@ -1,4 +1,4 @@
-//! Changes as requests.
+//! Encodes changes as requests.
 
 use spared_netlink::Writer;
 

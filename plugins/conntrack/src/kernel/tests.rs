@@ -1,5 +1,4 @@
-//! The kernel of the machine that runs the tests: by requests that change nothing in it, or in a network namespace
-//! of their own.
+//! Tests with the kernel of the machine: by requests that change nothing in it, or in a network namespace of their own.
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -9,7 +8,7 @@ use crate::engine::How;
 use crate::flow::UDP;
 use crate::flow::samples::{connection, flow};
 
-/// A change of a flow that no table has; it is tried once.
+/// Change of a flow that no table has. It is tried once.
 fn vain(timeout_s: u32) -> Change {
     Change {
         how: How::Update { with_status: true },
@@ -30,7 +29,7 @@ fn a_query_between_two_slices_takes_no_answer_from_the_changes_that_wait() {
     for timeout_s in 1..4 {
         kernel.write(0, vain(timeout_s), &mut engine);
     }
-    // a slice ends here; without rights, or conntrack, there are no counts, and all is refused the same
+    // a slice ends here; without rights or without conntrack there are no counts, and each change is refused
     let _ = kernel.counts(0, &mut engine);
     assert!(kernel.batch.is_empty());
     let counters = &engine.counters;
@@ -40,7 +39,7 @@ fn a_query_between_two_slices_takes_no_answer_from_the_changes_that_wait() {
 
 const INSIDE: &str = "SPARED_TEST_CONNTRACK";
 
-/// Runs this test again in a network namespace of its own; true where this is that one.
+/// Runs this test again in a network namespace of its own. Returns true inside that namespace.
 fn is_inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;

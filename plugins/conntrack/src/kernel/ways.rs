@@ -1,5 +1,5 @@
-//! By which interfaces flows leave, and which of them have the rules of the daemon's fence for what leaves with a
-//! virtual address: those with virtual addresses, of whatever group and node.
+//! Finds the interfaces by which flows leave, and which of them have the fence's rules for packets from a virtual
+//! address. These are the interfaces with virtual addresses of any group, active on either node.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,16 +12,16 @@ use crate::engine::Ways;
 use crate::flow;
 use crate::wire::Address;
 
-/// Table of the fence, its chains of devices, which end with the index, and the chain to which those jump that guard
-/// addresses.
+/// Names of the fence's table, of its chains for devices, which end with the interface index, and of the chain that
+/// guards addresses.
 const FENCE: &str = "spared";
 const OUT: &str = "out-";
 const GUARDS: &str = "egress";
 
-/// The ways to these destinations, by this node's routes.
+/// Finds how packets to these destinations leave, by this node's routes.
 ///
 /// # Errors
-/// The kernel does not tell its rules or routes.
+/// The kernel's rules or routes cannot be read.
 pub fn ways(destinations: &HashSet<Address>) -> io::Result<Ways> {
     let fenced = fenced()?;
     let mut requests = Requests::open()?;
@@ -40,7 +40,7 @@ pub fn ways(destinations: &HashSet<Address>) -> io::Result<Ways> {
     Ok(ways)
 }
 
-/// Indices of the interfaces on which the fence guards addresses; none without a fence.
+/// Returns indices of the interfaces on which the fence guards addresses; empty without a fence.
 fn fenced() -> io::Result<HashSet<u32>> {
     let mut found = HashSet::new();
     let rules = all(c::NFT_MSG_GETRULE, c::NFPROTO_NETDEV);
@@ -50,7 +50,8 @@ fn fenced() -> io::Result<HashSet<u32>> {
     Ok(found)
 }
 
-/// Index of the device whose outgoing packets this rule of the fence leads to the guards.
+/// Returns the index of the device, if this is the fence's rule that passes its outgoing packets to the chain of
+/// guards.
 fn guarded(rule: &[u8]) -> Option<u32> {
     let named = |wanted: u16| nested(rule, wanted).next().map(text);
     if named(c::NFTA_RULE_TABLE)? != FENCE {
@@ -89,7 +90,7 @@ mod tests {
         bytes
     }
 
-    /// As the kernel prints a rule with a jump.
+    /// Rule with a jump, in the kernel's encoding.
     fn rule(table: &str, chain: &str, to: &str) -> Vec<u8> {
         let verdict = attribute(c::NFTA_VERDICT_CHAIN, format!("{to}\0").as_bytes());
         let data = attribute(c::NFTA_DATA_VERDICT, &verdict);

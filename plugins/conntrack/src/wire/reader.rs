@@ -1,4 +1,4 @@
-//! Bytes into fields and records, as far as they are there and nothing else is.
+//! Reads fields and records. Missing and excess bytes are errors.
 
 use spared_netlink::attributes;
 use spared_replica::{Malformed, Reader};
@@ -8,7 +8,7 @@ use crate::codec::{is_passed_on, parse};
 use crate::engine::table::status_bits;
 use crate::flow::{Direction, Flow, INCARNATIONS, TCP, Tcp, Tuple, Zone};
 
-/// An error unless it holds.
+/// Returns an error that names `field`, unless `holds`.
 fn check(holds: bool, field: &'static str) -> Result<(), Malformed> {
     holds.then_some(()).ok_or(Malformed::Field(field))
 }
@@ -78,7 +78,7 @@ pub(super) fn record(read: &mut Reader<'_>) -> Result<(Kind, Flow), Malformed> {
         2 => Kind::Gone(Why::Ended),
         _ => return Err(Malformed::Field("kind of record")),
     };
-    // a part leaves its translation out, and of what is gone there is only the name
+    // a partial record has no translation, and a record of an end has only the key
     let unfit = match kind {
         Kind::Whole => 0,
         Kind::Part => head::TRANSLATED,
@@ -105,7 +105,7 @@ pub(super) fn record(read: &mut Reader<'_>) -> Result<(Kind, Flow), Malformed> {
         false => flow.original.inverse(),
     };
     state(read, head, &mut flow)?;
-    // the kernel would take a TCP flow without a state, and drop its packets
+    // the kernel would accept a TCP flow without a state, and drop its packets
     let whole = kind != Kind::Whole || protocol != TCP || flow.tcp.is_some();
     check(whole, "state")?;
     Ok((kind, flow))
@@ -144,7 +144,7 @@ fn state(read: &mut Reader<'_>, head: u8, flow: &mut Flow) -> Result<(), Malform
     Ok(())
 }
 
-/// The lower four bits, and the incarnation above them.
+/// Splits a byte into its lower four bits and the incarnation above them.
 fn halves(byte: u8) -> Result<(u8, u8), Malformed> {
     let incarnation = byte >> 4;
     check(incarnation < INCARNATIONS, "incarnation")?;
@@ -160,7 +160,7 @@ fn why_of(code: u8) -> Result<Why, Malformed> {
     }
 }
 
-/// Whether these are attributes that a peer may set, and nothing else.
+/// Returns true if these are only attributes that a peer may set.
 fn is_extra(bytes: &[u8], protocol: u8) -> bool {
     let mut length = 0;
     let known = attributes(bytes).all(|(kind, value)| {
