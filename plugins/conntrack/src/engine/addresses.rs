@@ -1,4 +1,4 @@
-//! Addresses of this node as they come and go, with its role or without it.
+//! Tracks addresses of this node, which come and go with its role or without it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,20 +9,21 @@ use super::roles::OFFERING_NS;
 use super::translated::Translated;
 use crate::wire::Address;
 
-/// The role of an address that has gone goes soon before or after it, and then this node goes on telling for a while.
+/// Time for which an address that has gone counts as the router's. Its group's role goes soon before or after it, and
+/// then this node still sends changes for a while.
 const LEFT_NS: u64 = 2 * OFFERING_NS;
 
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    /// Those of the interfaces in `dynamic_nat`, with those that have gone.
+    /// Addresses of the interfaces in `dynamic_nat`, including those that have gone.
     dynamic: BTreeMap<String, Vec<Address>>,
-    /// The same of the peer, as it told last.
+    /// Addresses of the peer's interfaces in `dynamic_nat`, by its last report.
     dynamic_there: Vec<Address>,
-    /// Until then, addresses that have gone are taken for the router's.
+    /// Time until which addresses that have gone count as the router's.
     left_until_ns: u64,
     /// Flows that are translated to this node's own addresses.
     pub(super) translated: Translated,
-    /// Flows that are translated to the other node's.
+    /// Flows that are translated to the other node's addresses.
     pub(super) elsewhere: Elsewhere,
 }
 
@@ -39,7 +40,7 @@ impl Addresses {
         self.dynamic_there = addresses;
     }
 
-    /// New settings: what other interfaces have does not count any more.
+    /// Drops the addresses of all other interfaces, after new settings.
     pub(super) fn retain_dynamic(&mut self, interfaces: &[String]) {
         self.dynamic.retain(|name, _| interfaces.contains(name));
     }
@@ -53,8 +54,8 @@ impl Addresses {
 }
 
 impl Engine {
-    /// The router's own addresses, virtual ones among them. Those that have gone may have moved to the other node, and
-    /// what ended at them has ended here.
+    /// Takes the router's own addresses, virtual ones included. Addresses that have gone may have moved to the other
+    /// node, but flows that ended at them have ended here.
     pub fn handle_own_addresses(&mut self, now_ns: u64, own: HashSet<Address>) {
         let before = std::mem::replace(&mut self.filter.own, own);
         let gone = before.difference(&self.filter.own);
@@ -63,14 +64,15 @@ impl Engine {
         self.tell_held_addresses();
     }
 
-    /// What ended at an address that has gone is not told: at the other node it would be a connection of that one's own.
+    /// Forgets addresses that have gone, when their time is over. Until then flows that ended at one are not sent: at
+    /// the other node they would be connections of that node itself.
     pub(super) fn forget_left(&mut self, now_ns: u64) {
         if now_ns >= self.addresses.left_until_ns {
             self.filter.left.clear();
         }
     }
 
-    /// Addresses of an interface, as they are now.
+    /// Takes the present addresses of an interface.
     pub fn handle_dynamic_addresses(&mut self, interface: &str, addresses: Vec<Address>) {
         let mut dynamic = self.settings.dynamic_nat.iter();
         if dynamic.any(|name| name == interface) {

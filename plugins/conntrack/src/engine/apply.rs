@@ -1,4 +1,4 @@
-//! The kernel's answers to changes.
+//! Handles the kernel's answers to changes.
 
 use spared_netlink::{attributes, constants as c};
 
@@ -14,13 +14,13 @@ const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
-/// A request is tried otherwise so often.
+/// Number of alternative forms in which a refused request is retried.
 const TRIES_MAX: u8 = 3;
-/// Flows whose master has not come yet.
+/// Number of flows that may wait for their master.
 const ORPHANS_MAX: usize = 4096;
 
 impl Engine {
-    /// The kernel took a batch of so many, less those that it refused.
+    /// Counts a change that the kernel accepted.
     pub fn handle_written(&mut self, change: &Change) {
         self.full.see_written(change);
         let counters = &mut self.counters;
@@ -33,8 +33,8 @@ impl Engine {
         }
     }
 
-    /// Whether the kernel took these is not known: a batch could not be run to its end. What fails again
-    /// within a second waits for the next resync.
+    /// Handles changes whose result is unknown, because a batch could not be run to its end. Further failures within a
+    /// second wait for the next resync.
     pub fn handle_unwritten(&mut self, now_ns: u64, changes: Vec<Change>) {
         for change in changes {
             let hash = self.table.hash(&change.flow);
@@ -44,7 +44,7 @@ impl Engine {
                     self.lose(now_ns, hash);
                     self.session.synchrony.set_complete(false);
                 }
-                // it may be there still
+                // the flow may be there still
                 How::Delete | How::DeleteReply => self.walks.request(Due::Strays),
                 _ => {}
             }
@@ -53,7 +53,8 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// The kernel did not say what it has. A node that carries flows finds it by its next resync.
+    /// Handles questions that the kernel did not answer. A node that carries flows finds their state by its next
+    /// resync.
     pub fn handle_unasked(&mut self, now_ns: u64, questions: Vec<Question>) {
         if !self.speaks(now_ns) {
             let changes = questions.into_iter().map(|question| question.change);
@@ -61,7 +62,7 @@ impl Engine {
         }
     }
 
-    /// The kernel refused a change: often it can be had in another way.
+    /// Handles a change that the kernel refused. Often another form of the request works.
     pub fn handle_refused(&mut self, now_ns: u64, change: Change, errno: i32) {
         if change.tries >= TRIES_MAX {
             return self.give_up(now_ns, &change, errno);
@@ -101,13 +102,13 @@ impl Engine {
         self.actions.push_back(Action::Write(change));
     }
 
-    /// Another flow is in its place: the peer's counts.
+    /// Deletes another flow that is in the place of the peer's, and creates the peer's.
     pub(super) fn replace(&mut self, change: Change, delete: How) {
         self.write(delete, change.flow.clone(), 0);
         self.again(change, How::Create { exclusive: false });
     }
 
-    /// The kernel has a flow by that name, or another one with its translated ends.
+    /// Asks the kernel for its flow first: it has one with this key, or another one with its translated ends.
     fn look_before(&mut self, mut change: Change) {
         change.tries += 1;
         let before = self.table.find(self.table.hash(&change.flow));
@@ -127,7 +128,7 @@ impl Engine {
         self.again(change, How::Update { with_status: true });
     }
 
-    /// The kernel dropped it, and a part is too little to make it again.
+    /// Handles a flow that the kernel has dropped: a partial record is not enough to create it again.
     pub(super) fn miss(&mut self, now_ns: u64, change: &Change) {
         let hash = self.table.hash(&change.flow);
         if self.table.find(hash).is_some() {
@@ -137,7 +138,7 @@ impl Engine {
         }
     }
 
-    /// Its master comes with later records, or never.
+    /// Keeps a flow whose master is not there until later records bring it.
     fn adopt_later(&mut self, change: Change) {
         if self.session.orphans.len() < ORPHANS_MAX {
             self.session.orphans.push(change);
@@ -146,20 +147,20 @@ impl Engine {
         }
     }
 
-    /// While a resync goes on, the master may still come.
+    /// Retries flows that wait for their master, once no resync is under way that may still bring it.
     pub(super) fn adopt(&mut self) {
         if self.peer.as_ref().is_some_and(|peer| peer.resync_begun) {
             return;
         }
         for change in std::mem::take(&mut self.session.orphans) {
             match (&change.how, change.tries) {
-                // nobody's expectation is none
+                // no connection is there that this expectation belongs to
                 (How::Expect(..), TRIES_MAX..) => {}
                 (How::Expect(..), _) | (_, 0) => {
                     let how = change.how.clone();
                     self.again(change, how);
                 }
-                // a second refusal takes it without its master
+                // after a second refusal the flow is created without its master
                 _ => self.without(change, c::CTA_TUPLE_MASTER),
             }
         }
@@ -187,7 +188,8 @@ impl Engine {
         }
     }
 
-    /// The kernel takes no more: each word of the peer's about what is missing would cost a resync.
+    /// Waits until the next resync, since the kernel's table is full: each request for missing flows would cost the
+    /// peer a resync.
     fn lack_until_resync(&mut self, now_ns: u64) {
         self.session.synchrony.set_complete(false);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);

@@ -1,7 +1,7 @@
-//! `sparectl conntrack diff`: both kernels' tables side by side.
+//! Compares both kernels' tables for `sparectl conntrack diff`.
 //!
-//! The peer sends its flows, this node reads its own. What differs may just be on its way, so
-//! it counts only if a second and a third look find it again.
+//! The peer sends its flows, this node reads its own. A difference may just be in transit, so it
+//! counts only if a second and a third pass find it again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,15 +14,15 @@ use crate::flow::{Flow, TCP, Tcp};
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
 const LOOKS: u8 = 3;
-/// Flows of one table: fifty bytes each while it lasts.
+/// Limit of flows in one table; a comparison takes 50 bytes for each.
 const FLOWS_MAX: usize = 4_000_000;
-/// Rows in the answer; more are counted.
+/// Limit of rows in the answer; the others are only counted.
 const ROWS_MAX: usize = 200;
 
-/// Reason for a missing answer.
+/// Reason why a comparison has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The peer went.
+    /// The peer has gone.
     Gone,
     TooMany,
 }
@@ -36,32 +36,32 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The attributes of a flow that should be equal in both kernels.
+/// Digest of the attributes that should be equal in both kernels.
 type Digest = u64;
 
 #[derive(Debug)]
 pub(super) struct Comparison {
     id: u32,
     look: u8,
-    /// Flows that are compared.
+    /// Selects the flows that are compared.
     selection: Selection,
     here: HashMap<u64, Digest>,
     there: HashMap<u64, Digest>,
-    /// Words for flows that may differ, once known.
+    /// Text for each flow that may differ, once known.
     named: HashMap<u64, String>,
-    /// Differences found in every comparison so far; None before the first has ended.
+    /// Differences found in every pass so far; None before the first has ended.
     suspects: Option<HashMap<u64, &'static str>>,
     own_ended: bool,
     peer_ended: bool,
-    /// Flows of each side.
+    /// Limit of flows on each side.
     pub(super) limit: usize,
 }
 
-/// The comparison that this node makes, if any.
+/// Comparison that this node makes, if any.
 #[derive(Debug, Default)]
 pub(super) struct Comparisons {
     running: Option<Comparison>,
-    /// Looks so far, which number those that follow.
+    /// Number of passes so far, which is the id of the next one.
     looks: u32,
 }
 
@@ -72,14 +72,14 @@ impl Comparisons {
     }
 }
 
-/// A flow, and how it differs.
+/// Rows of a flow, and how it differs.
 pub type Rows = Vec<(String, String)>;
 
 impl Engine {
     /// Begins a comparison; `Action::Compared` follows.
     ///
     /// # Errors
-    /// The peer is not connected, or it is under way already.
+    /// The peer is not connected, or a comparison is under way already.
     pub fn compare(&mut self, now_ns: u64, selection: Selection) -> Result<(), &'static str> {
         if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
             return Err("the peer is not connected");
@@ -96,7 +96,7 @@ impl Engine {
         let Some(comparison) = &mut self.session.comparisons.running else {
             return;
         };
-        // what the peer still answers to an earlier one is not taken for this one's
+        // a late answer to an earlier pass must not count for this one
         let looks = &mut self.session.comparisons.looks;
         *looks = looks.wrapping_add(1);
         comparison.id = *looks;
@@ -130,7 +130,7 @@ impl Engine {
 
     pub(super) fn end_answer(&mut self, now_ns: u64, id: u32, pass: Pass, complete: bool) {
         if !complete {
-            // what was told is right, but not all: again, unless the peer looks anew
+            // the sent part is right but incomplete: repeat, unless the peer has begun another pass
             self.walks.request_answer_again(id);
             return;
         }
@@ -155,7 +155,7 @@ impl Engine {
         self.end_large_comparison();
     }
 
-    /// Limit of flows, because the peer's number is not trusted.
+    /// Ends a comparison with too many flows, because the peer's number is not trusted.
     fn end_large_comparison(&mut self) {
         let is_large = |it: &Comparison| it.here.len().max(it.there.len()) > it.limit;
         if self
@@ -232,7 +232,7 @@ impl Engine {
         }
         comparison.suspect();
         let equal = comparison.suspects.as_ref().is_none_or(HashMap::is_empty);
-        // a look that finds differences is followed by one that can name them
+        // a pass that finds differences is followed by one that can name them
         if !equal && comparison.look < LOOKS {
             return self.look(now_ns);
         }
@@ -263,7 +263,7 @@ impl Comparison {
         }
     }
 
-    /// Differences found now and before.
+    /// Keeps the differences that were found now and before.
     fn suspect(&mut self) {
         let (here, there) = (&self.here, &self.there);
         let mut found = HashMap::new();
@@ -308,14 +308,15 @@ impl Comparison {
             .checked_sub(rows.len())
             .filter(|more| *more > 0)
         {
-            // after the names of all protocols
+            // this key sorts after the names of all protocols
             rows.push(("yet more".to_owned(), more.to_string()));
         }
         rows
     }
 }
 
-/// Times, counters and windows are each kernel's own; being liberal is the copy's.
+/// Digest of a flow without times, counters and windows, which differ between kernels, and without
+/// the liberal flag, which only a copy has.
 fn digest(flow: &Flow) -> Digest {
     let mut hasher = DefaultHasher::new();
     (flow.reply.source, flow.reply.destination, flow.reply.ends).hash(&mut hasher);

@@ -1,8 +1,8 @@
-//! Two flows with the same translated ends, one of each node.
+//! Resolves conflicts: two flows, one of each node, with the same translated ends.
 //!
-//! With both nodes active each translates by itself, and may give two connections one port of one
-//! address. The answers come to the node that has the address: its flow is the one that works. Where
-//! none has it, or both say so, the greater key decides, on both nodes alike.
+//! With both nodes active, each translates independently, and may give two connections one port of one address. Answers
+//! come to the node that has the address, so its flow works and stays. If neither or both have the address, the greater
+//! key decides, with the same result on both nodes.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,8 @@ use crate::flow::Flow;
 use crate::wire::{Address, Message};
 
 impl Engine {
-    /// The kernel refuses a flow of the peer's because another one is in its place.
+    /// Handles a flow of the peer that the kernel refuses because of a conflicting one. Returns the change to make, if
+    /// the peer's flow stays.
     pub(super) fn settle_conflict(&mut self, change: Change) -> Option<Change> {
         self.counters.conflicts += 1;
         if self.roles.is_active() && self.decides(&change.flow) {
@@ -47,7 +48,7 @@ impl Engine {
     }
 }
 
-/// The router's address that a flow is translated to.
+/// Returns the router's address that a flow is translated to.
 pub(super) fn translated_to(flow: &Flow) -> Option<Address> {
     let is_ipv6 = flow.original.is_ipv6;
     match (
@@ -60,10 +61,10 @@ pub(super) fn translated_to(flow: &Flow) -> Option<Address> {
     }
 }
 
-/// Addresses by which others reach this node; in an order of their own.
+/// Returns the addresses by which others reach this node, sorted.
 fn held(own: &HashSet<Address>) -> Vec<Address> {
     let is_held = |(is_ipv6, bytes): &&Address| match is_ipv6 {
-        // the loopback's and those of one wire
+        // without loopback and link-local addresses
         true => bytes[..2] != [0xfe, 0x80] && bytes[..15] != [0; 15],
         false => bytes[0] != 127,
     };

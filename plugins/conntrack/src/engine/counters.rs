@@ -1,4 +1,4 @@
-//! Counters and rates.
+//! Counters and rates of the engine.
 
 use super::SECOND_NS;
 
@@ -13,19 +13,19 @@ pub struct Counters {
     pub sent_deletes: u64,
     pub sent_alive: u64,
     pub sent_bytes: u64,
-    /// Bytes of messages with flows.
+    /// Bytes sent in messages with flows.
     pub sent_flow_bytes: u64,
     pub created: u64,
     pub updated: u64,
     pub deleted: u64,
     pub merged: u64,
-    /// Flows of the peer's whose translated ends another flow here has.
+    /// Flows of the peer whose translated ends belong to another flow here.
     pub conflicts: u64,
-    /// Flows that ended at the peer and live here.
+    /// Flows that ended at the peer and continue here.
     pub kept: u64,
-    /// The kernel here dropped what the peer holds to be here.
+    /// Flows that the peer assumes to be here, but the kernel dropped.
     pub lost: u64,
-    /// The peer said the same.
+    /// Flows that the peer's kernel dropped, by its reports.
     pub lost_there: u64,
     pub refused_full: u64,
     pub refused_exists: u64,
@@ -53,12 +53,12 @@ impl Counters {
         self.created + self.updated + self.deleted + self.merged
     }
 
-    /// Flows and deletes sent, and changes applied, in a second.
+    /// Returns the numbers of sent flows and deletions, and of applied changes, per second.
     pub fn rates(&self) -> (u64, u64) {
         self.rate.per_s
     }
 
-    /// Called about once a second.
+    /// Computes the rates; called about once a second.
     pub fn measure(&mut self, now_ns: u64) {
         let passed_ns = now_ns.saturating_sub(self.rate.at_ns);
         if passed_ns < SECOND_NS / 2 {

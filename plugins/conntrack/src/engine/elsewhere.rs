@@ -1,9 +1,9 @@
-//! Flows that are translated to an address of the other node's, while both nodes are active and their packets pass
-//! here: the fence drops what leaves here with that address by an interface with virtual addresses, and answers come
-//! to the other node.
+//! Counts flows that are translated to an address of the other node, while both nodes are active and the flow's packets
+//! pass here. On an interface with virtual addresses the fence drops these packets, and answers arrive at the other
+//! node.
 //!
-//! A flow counts once a packet of it was seen in that state. What passed here before a group moved counts for
-//! nothing, so neither does what was seen shortly after a change, nor the first walk after it.
+//! A flow counts once a packet of it was seen in that state. Packets that passed before a group moved must not count,
+//! so packets seen shortly after a change and the first walk after it are ignored.
 
 use std::collections::HashSet;
 
@@ -16,15 +16,15 @@ use super::{Action, Engine, SECOND_NS};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
 
-/// Packets of a group that moves pass the node that gives it up for a second at most.
+/// Time after a change: packets of a group that moves pass the old node for a second at most.
 const SETTLED_NS: u64 = 2 * SECOND_NS;
-/// Destinations of such flows of which the way is looked up at a time.
+/// Number of destinations whose route is looked up at a time.
 const SAMPLE_MAX: usize = 64;
 
-/// The ways by which such flows leave here.
+/// Numbers of such flows by the way on which they leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ways {
-    /// By interfaces with the fence: they end there.
+    /// Flows that leave by an interface with the fence: they end there.
     pub fenced: usize,
     pub unfenced: usize,
 }
@@ -32,22 +32,22 @@ pub struct Ways {
 #[derive(Debug, Default)]
 pub struct Elsewhere {
     pub(super) report: Report,
-    /// Roles of either node, or the other node's addresses, changed last.
+    /// Time of the last change of either node's roles, or of the other node's addresses.
     pub(super) changed_ns: u64,
-    /// The latest resync of this node that came to its end had begun then.
+    /// Time at which this node's last complete resync had begun.
     walked_ns: u64,
-    /// Destinations of such flows that were seen since somebody looked.
+    /// Destinations of such flows that were seen since the last lookup.
     destinations: HashSet<Address>,
-    /// What was found since the last walk, which sees all such flows; None until somebody looked.
+    /// Sum of all lookups since the last walk, which sees all such flows; None before the first lookup.
     ways: Option<Ways>,
-    /// What is found next stands for itself.
+    /// True if the next lookup replaces the sum.
     renews: bool,
-    /// The journal has been told of the present ones.
+    /// The present flows have been logged.
     is_warned: bool,
 }
 
 impl Engine {
-    /// The ways of the destinations that were taken.
+    /// Adds the result of a lookup.
     pub fn handle_ways(&mut self, found: Ways) {
         let renews = std::mem::take(&mut self.addresses.elsewhere.renews);
         let known = self.addresses.elsewhere.ways.filter(|_| !renews);
@@ -58,19 +58,19 @@ impl Engine {
         });
     }
 
-    /// Destinations of flows that were seen since the last call; empty: there are no such flows, or nothing is new.
+    /// Returns the destinations of flows that were seen since the last call; empty if there are none or nothing is new.
     pub fn take_destinations(&mut self) -> HashSet<Address> {
         std::mem::take(&mut self.addresses.elsewhere.destinations)
     }
 
-    /// A flow to this destination counts as one of these.
+    /// Adds the destination of such a flow to the next lookup.
     pub(super) fn note_destination(&mut self, destination: Address) {
         if self.addresses.elsewhere.destinations.len() < SAMPLE_MAX {
             self.addresses.elsewhere.destinations.insert(destination);
         }
     }
 
-    /// Flows whose packets pass here and whose answers come to the other node.
+    /// Returns the number of flows whose packets pass here and whose answers arrive at the other node.
     pub(super) fn flows_elsewhere(&self) -> usize {
         match self.is_shared() {
             true => self.table.translated(Translation::Elsewhere),
@@ -78,22 +78,23 @@ impl Engine {
         }
     }
 
-    /// Roles or addresses of the nodes are others than before.
+    /// Takes note that roles or addresses of a node have changed.
     pub(super) fn note_move(&mut self, now_ns: u64) {
         self.addresses.elsewhere.changed_ns = now_ns;
-        // what was counted may not be so any more
+        // flows that were counted may no longer be in that state
         if self.table.translated(Translation::Elsewhere) > 0 {
             self.request_resync(now_ns);
         }
     }
 
-    /// A resync came to its end.
+    /// Takes note that a resync has ended.
     pub(super) fn note_walked(&mut self, began_ns: u64) {
         self.addresses.elsewhere.walked_ns = began_ns;
         self.addresses.elsewhere.renews = true;
     }
 
-    /// The other node's address that a packet leaves with which has just caused an event, and its destination.
+    /// Returns the other node's address with which a packet has just left, and its destination. `flow` is from the
+    /// event that the packet caused.
     pub(super) fn leaves_there(&self, now_ns: u64, flow: &Flow) -> Option<(Address, Address)> {
         let is_settled = now_ns
             >= self
@@ -105,8 +106,8 @@ impl Engine {
         Some((to, destination(flow)))
     }
 
-    /// The other node's address that the flow is translated to, if it counts: it did before, or a packet has moved its
-    /// end since the walk before.
+    /// Returns the other node's address that the flow is translated to, if the flow counts: it counted before, or a
+    /// packet has moved its end since the last walk.
     pub(super) fn translation_there(
         &self,
         now_ns: u64,
@@ -126,18 +127,19 @@ impl Engine {
         (counts && entry.is_own(seconds(now_ns))).then_some((Translation::Elsewhere, to))
     }
 
-    /// The address of the other node's that a flow is translated to: its answers come there.
+    /// Returns the other node's address that a flow is translated to: answers arrive there.
     fn answered_there(&self, flow: &Flow) -> Option<Address> {
         let peer = self.peer.as_ref().filter(|_| self.is_shared())?;
         let is_there = |it: &Address| peer.holds.contains(it) && !self.filter.own.contains(it);
         translated_to(flow).filter(is_there)
     }
 
-    /// Decides what is reported of them. Where the fence does not drop them they work, as long as the other node's copy is in time.
+    /// Decides what is reported of these flows. If the fence does not drop them they work, as long as the other node
+    /// receives its copy in time.
     pub(super) fn tell_elsewhere(&mut self, now_ns: u64) {
         let (flows, of) = (self.flows_elsewhere(), self.table.len());
         if flows == 0 {
-            // the next ones may leave by other ways
+            // the next ones may leave on other ways
             (
                 self.addresses.elsewhere.ways,
                 self.addresses.elsewhere.is_warned,
@@ -178,7 +180,7 @@ impl Engine {
     }
 }
 
-/// Where packets of a flow go that leave with the router's address as their source.
+/// Returns the destination of packets that leave with the router's address as their source.
 pub(super) fn destination(flow: &Flow) -> Address {
     let destination = match flow.is_source_translated() {
         true => flow.reply.source,

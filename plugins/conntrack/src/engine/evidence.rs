@@ -1,8 +1,8 @@
-//! Evidence: a flow lives by the packets that passed here, whatever the peer says of it.
+//! Evidence: a flow is in use while packets pass here, whatever the peer reports of it.
 //!
-//! Each packet moves the end of its entry in the kernel, and events tell of some. An end that neither
-//! this node wrote nor saw before is the work of a packet. Before this node changes an entry that it
-//! may carry, it asks the kernel what the entry is now.
+//! Each packet moves the end of its entry in the kernel, and some cause events. An end that neither this node wrote nor
+//! saw before was set by a packet. Before this node changes an entry that it may carry, it asks the kernel for its
+//! present state.
 
 use spared_netlink::BATCH_MAX;
 
@@ -13,13 +13,13 @@ use super::{Action, Change, Engine, How};
 use crate::flow::{Flow, status};
 use crate::wire::{Kind, Why};
 
-/// A change that depends on what the kernel has.
+/// A change that depends on the kernel's present state of the flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     pub change: Change,
-    /// Knowledge of the flow before the peer's report.
+    /// Entry of the flow before the peer's report.
     before: Entry,
-    /// How the flow ended at the peer.
+    /// How the flow ended at the peer; None if it did not.
     why: Option<Why>,
 }
 
@@ -50,7 +50,7 @@ impl Engine {
             before,
             why,
         } = question;
-        // the kernel finds an entry by either direction: the other one begins elsewhere
+        // the kernel finds an entry by either direction: an entry of the other one begins elsewhere
         let found = found.filter(|flow| {
             flow.status & status::DYING == 0 && flow.original == change.flow.original
         });
@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    /// A flow that ended at the peer, and is here.
+    /// Decides about a flow that ended at the peer, and is in the kernel here.
     fn judge_end(
         &mut self,
         now_ns: u64,
@@ -98,8 +98,8 @@ impl Engine {
         Some(change)
     }
 
-    /// The flow whose end the peer told, unless the same message told that it has begun again: the answers come
-    /// when all of the message was taken.
+    /// Returns the slot of the flow that ended at the peer, unless the same message reported that it began again: the
+    /// kernel's answers come after the whole message was processed.
     fn ended_slot(&self, before: &Entry) -> Option<u32> {
         let slot = self.table.find(before.hash)?;
         let entry = self.table.get(slot);
@@ -107,7 +107,7 @@ impl Engine {
         (is_same && entry.has(flag::ENDED)).then_some(slot)
     }
 
-    /// A flow that both nodes know.
+    /// Merges the peer's report with the kernel's state of a flow that both nodes know.
     fn put_together(
         &mut self,
         now_ns: u64,
@@ -117,7 +117,7 @@ impl Engine {
     ) -> Option<Change> {
         let slot = self.table.find(before.hash)?;
         self.observe(now_ns, slot, before, found);
-        // marked here before the peer was heard again: it may be that it carries nothing any more
+        // marked here before the peer returned: it may be that the peer carries nothing any more
         let is_untold = self.is_shared() && self.roles.has_all() && found.mark != before.mark;
         let rules = Rules {
             whole: change.whole,
@@ -140,10 +140,10 @@ impl Engine {
         let writes_time = (is_closing || is_longer) && found.status & status::FIXED_TIMEOUT == 0;
         let entry = self.table.get_mut(slot);
         if is_closing {
-            // its own time is that of a state which is over
+            // the end here belongs to a state that is over
             entry.own_s = entry.own_s.min(heard_s);
         }
-        // what is remembered is what is in the kernel, or the next look takes it for a packet's work
+        // store the end that is in the kernel, or the next walk takes it for the work of a packet
         entry.peer_s = match writes_time {
             true => written_s,
             false if ends_s.abs_diff(before.peer_s) < ROUNDING_S => before.peer_s,
@@ -156,7 +156,7 @@ impl Engine {
         }
         self.settle_times(slot);
         self.counters.merged += 1;
-        // who carries nothing takes the last word that it hears: this must be the one
+        // a peer that carries nothing applies the last report that it receives: it must be this one
         if knows_more || differs && self.is_sole() {
             let told = Flow {
                 reply: found.reply,
@@ -176,15 +176,15 @@ impl Engine {
         Some(change)
     }
 
-    /// One of both nodes missed that the flow ended and began again: no entry's translation changes while it lives.
-    /// Where packets pass both, the greater key decides.
+    /// Decides between two translations: one of the nodes missed that the flow ended and began again, since the
+    /// translation of an entry never changes. If packets pass both nodes, the greater key decides.
     fn settle_translation(&mut self, now_ns: u64, change: Change, before: &Entry, found: Flow) {
         let Some(slot) = self.table.find(before.hash) else {
             return;
         };
         self.observe(now_ns, slot, before, &found);
         let entry = self.table.get(slot);
-        // of what was found when they met nobody knows whether packets pass
+        // of flows found in the first resync of a session it is unknown whether packets pass
         let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
         let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !is_met);
         let is_greater = self.replica.replica().is_greater();
@@ -196,8 +196,8 @@ impl Engine {
         self.begin_anew(now_ns, slot, Kind::Whole, change.flow);
     }
 
-    /// Whether mark and attributes here hold against the peer's: it carries nothing, or both changed
-    /// them at once, and this node's key is the greater one.
+    /// Returns true if mark and attributes here prevail: the peer carries nothing, or both nodes changed them at the
+    /// same time and this node's key is the greater one.
     fn keeps_own(&self, before: &Entry) -> bool {
         let Some(peer) = self.peer.as_ref() else {
             return true;
@@ -206,7 +206,7 @@ impl Engine {
         self.is_sole() || self.is_shared() && at_once && self.replica.replica().is_greater()
     }
 
-    /// The flow that the peer reported is not in the kernel here.
+    /// Handles a flow of the peer that is not in the kernel here; returns the change that creates it.
     fn make_anew(&mut self, now_ns: u64, change: Change) -> Option<Change> {
         if let Some(slot) = self.table.find(self.table.hash(&change.flow)) {
             self.settle_times(slot);
@@ -224,11 +224,11 @@ impl Engine {
         }
     }
 
-    /// Takes note of what the kernel shows of a flow's time; whether a packet has moved it since it
-    /// was known as `before`.
+    /// Updates the entry's end by the kernel's state of the flow. Returns true if a packet has moved the end since the
+    /// entry was `before`.
     pub(super) fn observe(&mut self, now_ns: u64, slot: u32, before: &Entry, flow: &Flow) -> bool {
         let now_s = seconds(now_ns);
-        // without a time it is offloaded: its packets pass here
+        // a flow without a time is offloaded: its packets pass here
         let offloaded_s = flow
             .timeout_s
             .is_none()
@@ -245,7 +245,7 @@ impl Engine {
         moved
     }
 
-    /// A packet passed, and the kernel said so.
+    /// Updates the entry's end after an event that a packet caused.
     pub(super) fn witness(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         let left_s = flow
             .timeout_s
@@ -256,7 +256,7 @@ impl Engine {
         self.note_translation(now_ns, slot, flow, false);
     }
 
-    /// An entry of which the peer is told, or that the peer told of, and that is gone.
+    /// Removes an entry that is gone, and its waiting change.
     pub(super) fn drop_entry(&mut self, hash: u64) {
         let Some(slot) = self.table.find(hash) else {
             return;
@@ -266,8 +266,8 @@ impl Engine {
         self.table.remove(slot);
     }
 
-    /// A flow outlives the peer's copy of it: where the peer lost it, it is told again; where nothing
-    /// passes here, it is kept for as long as the peer's word holds.
+    /// Handles a flow that outlives the peer's copy: if the peer lost it, it is sent again; if no packets pass here, it
+    /// is kept as long as the peer reports it.
     pub(super) fn keep_copy(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         let two_resyncs_s = self.two_resyncs_s();
         let entry = self.table.get(slot);
@@ -284,7 +284,7 @@ impl Engine {
     }
 }
 
-/// The kernel has it already: there is nothing to make.
+/// Turns a creation into an update, since the kernel has the flow already.
 fn of_known(mut change: Change) -> Change {
     if matches!(change.how, How::Create { .. }) {
         change.how = How::Update { with_status: true };

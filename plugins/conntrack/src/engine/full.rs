@@ -1,4 +1,4 @@
-//! A kernel's table that was full: when it has room again, what is missing is asked for.
+//! Requests missing flows when a kernel table that was full has room again.
 
 use super::status::counted;
 use super::{Action, Change, Engine, How, SECOND_NS};
@@ -6,13 +6,13 @@ use crate::flow::Flow;
 
 const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
 
-/// This kernel's table while it takes no more flows.
+/// State of this kernel's table while it is full.
 #[derive(Debug, Default)]
 pub(super) struct FullTable {
     room: Room,
-    /// Nothing is asked for until then.
+    /// Time until which no flows are requested.
     until_ns: u64,
-    /// It was found to be full since the last warning.
+    /// The table was found to be full after the last warning.
     is_news: bool,
     warned_ns: Option<u64>,
 }
@@ -22,7 +22,7 @@ impl FullTable {
         now_ns < self.until_ns
     }
 
-    /// The last word holds: a shorter interval ends a longer pause.
+    /// Sets the time until which no flows are requested; a shorter interval shortens a longer pause.
     pub(super) fn wait_until(&mut self, until_ns: u64) {
         self.until_ns = until_ns;
     }
@@ -31,18 +31,19 @@ impl FullTable {
         self.until_ns = self.until_ns.max(until_ns);
     }
 
-    /// The kernel had no room for a flow.
+    /// Takes note that the kernel had no room for a flow.
     pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) {
         self.room.lack(now_ns, flow);
         self.is_news = true;
     }
 
-    /// A change that the kernel took.
+    /// Takes note of a change that the kernel accepted.
     pub(super) fn see_written(&mut self, change: &Change) {
         self.room.see_written(change);
     }
 
-    /// A call each second: at the first refusal nobody knows how many follow.
+    /// Returns true if a warning is due; called each second, since the number of refusals is not known at the first
+    /// one.
     fn is_warning_due(&mut self, now_ns: u64, missing: u64) -> bool {
         let is_new = std::mem::take(&mut self.is_news) && missing > 0;
         let is_soon = |at_ns: u64| now_ns < at_ns + WARN_EVERY_NS;
@@ -54,15 +55,15 @@ impl FullTable {
     }
 }
 
-/// Whether the kernel's table has room again, by one flow for which it had none.
+/// Detects that the kernel's table has room again, by one flow that was refused.
 #[derive(Debug)]
 struct Room {
     refused: Option<Flow>,
-    /// Time of its next try.
+    /// Time of the next try.
     next_ns: Option<u64>,
     pause_ns: u64,
     is_tried: bool,
-    /// The kernel took it.
+    /// The kernel accepted the flow.
     is_there: bool,
 }
 
@@ -81,7 +82,7 @@ impl Default for Room {
 impl Room {
     const PAUSE_NS: u64 = 10 * SECOND_NS;
 
-    /// What is tried is the newest one: an older one may have ended.
+    /// Takes note of a refused flow. The newest one is tried next, since an older one may have ended.
     fn lack(&mut self, now_ns: u64, flow: &Flow) {
         if self.is_tried && !self.is_of(flow) {
             return;
@@ -102,15 +103,15 @@ impl Room {
         self.is_there |= self.is_tried && is_new && self.is_of(&change.flow);
     }
 
-    /// The flow to try; another try follows if nothing is heard of this one.
+    /// Returns the flow to try, and schedules another try.
     fn begin(&mut self, now_ns: u64) -> Option<Flow> {
         self.next_ns = Some(now_ns.saturating_add(self.pause_ns));
         self.is_tried = true;
         self.refused.clone()
     }
 
-    /// All that is missing is asked for. Where flows come and go, room for one is not room for all, and each time
-    /// costs resyncs.
+    /// Ends the tries, before all missing flows are requested, and doubles the pause: if flows come and go, room for
+    /// one is not room for all, and each request costs resyncs.
     fn end(&mut self, longest_ns: u64) {
         self.pause_ns = self
             .pause_ns
@@ -122,15 +123,15 @@ impl Room {
 }
 
 impl Engine {
-    /// Time at which a flow that found no room is tried again. What it finds is heard of by the next pulse, as is a
-    /// time that passed while the peer was not active.
+    /// Returns the time at which a refused flow is tried again. The next pulse handles the result, and a time that
+    /// passed while the peer was not active.
     pub(super) fn next_try_ns(&self, now_ns: u64) -> Option<u64> {
         let room = &self.full.room;
         let due_ns = room.next_ns.filter(|due_ns| *due_ns > now_ns);
         due_ns.filter(|_| !room.is_there && self.lacks())
     }
 
-    /// One flow tells whether the kernel has room by now; a resync for it would name them all.
+    /// Tries one flow to learn if the kernel has room: a resync for that purpose would name all flows.
     pub(super) fn try_for_room(&mut self, now_ns: u64) {
         if self.session.synchrony.is_complete() && self.full.room.refused.is_some() {
             self.full.room = Room::default();
@@ -152,7 +153,7 @@ impl Engine {
         let hash = self.table.hash(&flow);
         match self.table.find(hash) {
             None => self.take_new(now_ns, hash, flow),
-            // the peer has told of it again, and it has been written
+            // the peer has sent it again, and it has been written
             Some(_) => self.ask_for_the_rest(now_ns),
         }
     }
@@ -161,7 +162,7 @@ impl Engine {
         !self.session.synchrony.is_complete() && self.peer_is_active()
     }
 
-    /// The peer answers for one flow by a resync, which names all others.
+    /// Requests the missing flows: the peer answers the request for one flow by a resync, which names all.
     fn ask_for_the_rest(&mut self, now_ns: u64) {
         let longest_ns = self.resync_interval_ns();
         self.full.room.end(longest_ns);

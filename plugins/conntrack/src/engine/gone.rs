@@ -1,4 +1,4 @@
-//! Flows that the kernel here destroys, and the reports of that to the peer.
+//! Handles flows that the kernel here destroys, and reports them to the peer.
 //!
 //! The kernel's last event of a flow has its remaining time, if any, and the state of TCP. That
 //! distinguishes flows that expired, were closed, were deleted by somebody, or were dropped by the
@@ -14,16 +14,18 @@ use super::{Engine, SECOND_NS};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::Why;
 
-/// A new flow of the same ends comes within that time, or not at all.
+/// Time within which a new flow of the same ends follows, if at all.
 const WAIT_NS: u64 = SECOND_NS;
-/// The same where a group has moved to the peer, and this node stays active: packets may pass there until then.
+/// Time for which an end is held back after a group moved to the peer while this node stays active: packets may pass
+/// there until then.
 const WAIT_OF_MOVED_NS: u64 = 40 * SECOND_NS;
-/// Flows that wait with all that is told of them; of more only hashes wait, and the peer hears of their end by a
-/// resync.
+/// Number of waiting ends whose flows are kept. Of further ones only hashes are kept, and the peer learns of their end
+/// by a resync.
 const WAITING_MAX: usize = 16_384;
 
-/// A flow that the kernel dropped before its time. An interface that goes down takes all flows with it that were
-/// masqueraded there, and then the role goes, too: the peer keeps its copies until it is clear that this node stays.
+/// A flow that the kernel dropped before its time. When an interface goes down, the kernel drops all flows that were
+/// masqueraded there, and the role goes soon afterwards. So the peer keeps its copies until it is clear that this node
+/// stays active.
 #[derive(Clone, Debug)]
 struct Ending {
     until_ns: u64,
@@ -31,11 +33,11 @@ struct Ending {
     last: Option<Box<(Flow, Why)>>,
 }
 
-/// Flows that the kernel dropped before their time, until the peer is told.
+/// Flows that the kernel dropped before their time, of which the peer is not informed yet.
 #[derive(Debug, Default)]
 pub(super) struct Endings {
     waiting: VecDeque<Ending>,
-    /// The peer is told of none of them before.
+    /// Earliest time at which the peer is informed of any of them.
     held_until_ns: u64,
 }
 
@@ -95,7 +97,7 @@ impl Engine {
             return self.lack_dropped(now_ns, hash);
         }
         if !self.speaks(now_ns) {
-            // The peer holds that it is here. If it is right, it sends it again.
+            // The peer assumes that the flow is here. If it still has it, it sends it again.
             self.drop_entry(hash);
             if self.peer_is_active() {
                 self.counters.lost += 1;
@@ -119,7 +121,7 @@ impl Engine {
         self.session.endings.push(now_ns, hash, flow, why);
     }
 
-    /// Tells of those that no new flow followed.
+    /// Reports the ends that no new flow followed.
     pub(super) fn end_endings(&mut self, now_ns: u64) {
         if self.is_draining() {
             self.session.endings.hold(now_ns + WAIT_NS + PULSE_NS);
@@ -142,12 +144,12 @@ impl Engine {
         }
     }
 
-    /// A group has gone, and others stay: whether packets of its flows pass the peer decides.
+    /// Holds ends back when a group has gone and others stay: the peer decides whether packets of its flows pass.
     pub(super) fn hold_endings_of_moved(&mut self, now_ns: u64) {
         self.session.endings.hold(now_ns + WAIT_OF_MOVED_NS);
     }
 
-    /// Flows of which the peer is not to hear yet that they are gone.
+    /// Reports flows as alive whose end is not to be reported yet.
     pub(super) fn tell_endings_alive(&mut self, now_ns: u64) {
         for hash in self.session.endings.hashes() {
             let slot = self.ending_slot(hash);
@@ -157,7 +159,7 @@ impl Engine {
         }
     }
 
-    /// This node carries nothing any more: what its kernel dropped lives at the peer.
+    /// Requests the flows that the kernel here dropped from the peer, when this node carries nothing any more.
     pub(super) fn give_endings(&mut self, now_ns: u64) {
         for hash in self.session.endings.take_hashes() {
             if self.ending_slot(hash).is_some() {
@@ -166,7 +168,7 @@ impl Engine {
         }
     }
 
-    /// A node that carries nothing has dropped a flow which it carried.
+    /// Requests a flow from the peer that this node carried and dropped, and that the peer now carries.
     fn lack_dropped(&mut self, now_ns: u64, hash: u64) {
         self.drop_entry(hash);
         if self.peer.is_some() {
@@ -178,7 +180,7 @@ impl Engine {
         }
     }
 
-    /// Nobody is there to be told.
+    /// Forgets all ends, since there is no peer to inform.
     pub(super) fn forget_endings(&mut self) {
         let mut endings = std::mem::take(&mut self.session.endings);
         for hash in endings.take_hashes() {
@@ -194,20 +196,20 @@ impl Engine {
     }
 }
 
-/// Whether nobody had answered it before: a reset ends it at once. Where it had other reasons, its next packet begins it
-/// anew.
+/// Returns true if the flow was never answered: a reset ends it at once. If it ended for another reason, its next
+/// packet creates it again.
 fn is_refused(flow: &Flow) -> bool {
     flow.original.protocol == TCP && flow.status & status::SEEN_REPLY == 0
 }
 
-/// How a destroyed flow ended.
+/// Classifies the end of a destroyed flow.
 fn reason(entry: &Entry, flow: &Flow, by: By, now_s: u32) -> Why {
     let left_s = flow.timeout_s.unwrap_or(0);
     let is_own = left_s > 0 && entry.is_own(now_s);
     let state = flow.state().unwrap_or(entry.state());
     match by {
         By::Hand if is_own => Why::Hand,
-        // if it lives by the peer's word, the peer sends it again
+        // if only the peer reports it as alive, the peer sends it again
         _ if !is_own && entry.is_peers(now_s) && !is_over(state) => Why::Ended,
         _ if flow.original.protocol == TCP && is_over(state) => Why::Closed,
         _ => Why::Ended,

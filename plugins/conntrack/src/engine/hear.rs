@@ -1,4 +1,4 @@
-//! What the peer says of flows.
+//! Applies the peer's reports about flows.
 
 use spared_replica::Malformed;
 
@@ -10,11 +10,11 @@ use super::{Action, Change, Engine, How};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
 
-/// Refused flows are tried again by every so many resyncs.
+/// Number of resyncs after which refused flows are retried.
 const RESYNCS_PER_TRY: u8 = 8;
 
 impl Engine {
-    /// What the peer says of flows.
+    /// Applies a message of the peer about flows.
     pub(super) fn take(&mut self, now_ns: u64, message: Message<'_>) -> Result<(), Malformed> {
         let Some(peer) = &mut self.peer else {
             return Ok(());
@@ -77,7 +77,7 @@ impl Engine {
                 self.session.missing.remove(hash);
             }
             (_, Some(slot)) if self.table.get(slot).has(flag::ENDING) => {
-                // the kernel here has dropped it, and the peer's has not
+                // the kernel here has dropped it, and the peer's kernel has not
                 self.drop_entry(hash);
                 self.take_unknown(now_ns, hash, kind, flow);
             }
@@ -108,14 +108,14 @@ impl Engine {
         let before = *self.table.get(slot);
         match merge::relate(&before, kind, &flow) {
             Life::Same => {}
-            // nothing here but the peer's own word, or that of a plugin that has begun anew
+            // only the peer reports it, or its incarnation count began again after a restart
             Life::Older if !before.is_own(seconds(now_ns)) => {}
             Life::Older => return self.insist(slot, flow),
             Life::Standing => {
                 self.table.get_mut(slot).set_incarnation(flow.incarnation);
                 return self.insist(slot, flow);
             }
-            // who carries nothing sees no new connection
+            // a peer that carries nothing sees no new connection
             Life::Newer if self.is_sole() => return self.insist(slot, flow),
             Life::Newer => return self.begin_anew(now_ns, slot, kind, flow),
         }
@@ -134,20 +134,20 @@ impl Engine {
         self.actions.push_back(Action::Write(change));
     }
 
-    /// Whether the flow may have ended and begun again, translated otherwise, without a word of that.
+    /// Returns true if the flow may have ended and begun again with another translation, unreported.
     fn may_be_another(&self, before: &Entry, flow: &Flow) -> bool {
         let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
         before.extra != digest(flow) || !is_met && !flow.is_plain()
     }
 
-    /// The peer knows less of it: it is told all.
+    /// Sends the whole flow to the peer, which knows less of it.
     fn insist(&mut self, slot: u32, flow: Flow) {
         self.counters.merged += 1;
         self.table.set_flag(slot, flag::SENT, false);
         self.look_up(flow);
     }
 
-    /// The tuple is used again: whatever is in the kernel belongs to what was.
+    /// Replaces a flow whose tuple is used again: the entry in the kernel belongs to the earlier one.
     pub(super) fn begin_anew(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
         let hash = self.table.get(slot).hash;
         self.drop_entry(hash);
@@ -161,11 +161,11 @@ impl Engine {
     fn take_gone(&mut self, slot: u32, why: Why, flow: Flow) {
         let before = *self.table.get(slot);
         if merge::relate(&before, Kind::Gone(why), &flow) == Life::Older {
-            return; // what is here has begun since
+            return; // the flow here has begun since
         }
         let is_ending = before.has(flag::ENDING);
         if self.is_sole() && !is_ending {
-            return self.insist(slot, flow); // nothing ends where nothing is carried
+            return self.insist(slot, flow); // a peer that carries nothing cannot end a flow
         }
         if !self.roles.is_active() || why == Why::Hand || is_ending {
             self.drop_entry(before.hash);
@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    /// The peer's word is all that counts.
+    /// Stores the peer's report unchanged, since the peer alone decides.
     fn know(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         self.hear_times(now_ns, slot, flow);
         let entry = self.table.get_mut(slot);
@@ -201,9 +201,9 @@ impl Engine {
         self.settle_times(slot);
     }
 
-    /// Time when it ends at the peer.
+    /// Stores the time at which the flow ends at the peer.
     fn hear_times(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
-        // a walk may have passed its place before it was written, or may find it as it was before
+        // a walk may have passed its place before the flow is written, or may find its earlier state
         let read = match self.walks.is_resync() || self.walks.is_restoring() {
             true => flag::FRESH,
             false => 0,
@@ -220,7 +220,8 @@ impl Engine {
         self.hear_given(now_ns, slot, flow.given_s);
     }
 
-    /// A flow offered by a node that carries nothing belongs to this node, if this node carries it.
+    /// Takes over a flow's time, if this node alone carries flows: a flow offered by the peer then belongs to this
+    /// node.
     pub(super) fn settle_times(&mut self, slot: u32) {
         if self.is_sole() {
             let entry = self.table.get_mut(slot);
@@ -229,7 +230,7 @@ impl Engine {
         }
     }
 
-    /// It lives at least until it is refreshed; a fixed time is not changed.
+    /// Returns the time to write in s: at least until the next refresh. A fixed time is not changed.
     fn lease_of(&self, flow: &Flow) -> u32 {
         let left_s = flow.timeout_s.unwrap_or(0);
         match flow.status & status::FIXED_TIMEOUT {
@@ -238,7 +239,7 @@ impl Engine {
         }
     }
 
-    /// Amount by which its time is written shorter, because its packets may pass here, too.
+    /// Seconds by which a flow's time is written shorter, because its packets may pass here, too.
     pub(super) fn apart_s(&self) -> u32 {
         if self.roles.is_active() { APART_S } else { 0 }
     }
@@ -247,7 +248,7 @@ impl Engine {
         self.peer.as_ref().map_or(0, |peer| peer.lease_s)
     }
 
-    /// The peer named it: nothing has changed.
+    /// Handles a hash in the peer's resync: the flow has not changed.
     fn see(&mut self, now_ns: u64, hash: u64) {
         let (round, peer_carries) = (self.table.round(), self.peer_is_active());
         let looks = self.roles.is_active() || self.walks.is_tidying();
@@ -258,17 +259,17 @@ impl Engine {
                 entry.set_round(round);
                 entry.flags &= !flag::ENDED;
                 if entry.peer_s == 0 && peer_carries {
-                    // So long at least, or it would have said more. Nothing is written: with any other
-                    // time, a packet that gives the same one would not be seen.
+                    // It ends at this time at the earliest, or the peer would have sent more. Nothing is written: with
+                    // any other time, a packet that sets the same one would not be noticed.
                     entry.peer_s = entry.own_s.max(1);
-                    // offered by this node, and from now on nothing here may tell whether it is
-                    // still in the kernel: one look, which a walk under way is
+                    // This node offered it, and from now on no event may report its end here. A walk verifies that it
+                    // is still in the kernel, unless one is under way.
                     if !looks {
                         self.walks.request(Due::Verify);
                     }
                 }
             }
-            // tried again now and then, and nobody waits for it
+            // retried now and then, without delaying the sync state
             None if self.session.missing.is_refused(hash) => {
                 let number = self.peer.as_ref().map_or(0, |peer| peer.resync);
                 if number % RESYNCS_PER_TRY == 0 {
@@ -279,7 +280,7 @@ impl Engine {
         }
     }
 
-    /// The peer's kernel dropped them: they are sent again by the next resync, which is due.
+    /// Sends flows again that the peer's kernel dropped, by the next resync, which is due.
     fn resend(&mut self, now_ns: u64, hashes: impl Iterator<Item = u64>) {
         for hash in hashes {
             self.counters.lost_there += 1;
@@ -288,7 +289,7 @@ impl Engine {
                     self.table.set_flag(slot, flag::SENT, false);
                     self.walks.request(Due::Resync);
                 }
-                // it has gone: the peer waits for it until a resync has ended without it
+                // it has ended: the peer waits for it until a resync has ended without it
                 None => self.resync_soon(now_ns),
             }
         }

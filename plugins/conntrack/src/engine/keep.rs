@@ -1,7 +1,7 @@
-//! Without a peer: what it carried is kept, for whoever takes over from it later.
+//! Keeps the flows that the peer carried while there is no peer, for a later failover.
 //!
-//! A link may be cut for a long time before the node behind it fails. What it carried is not heard of
-//! meanwhile, and no packets renew it here.
+//! A link may be cut for a long time before the node behind it fails. Meanwhile no report and no packet renews these
+//! flows here.
 
 use super::local::seconds;
 use super::table::flag;
@@ -9,8 +9,7 @@ use super::walks::Due;
 use super::{Engine, How, SECOND_NS};
 use crate::flow::{Flow, status};
 
-/// For so long copies are renewed; after that they end by their time. A flow that has ended unheard is
-/// not kept for ever.
+/// Time for which copies are renewed. Later they expire, so that a flow whose end was not reported is not kept forever.
 const KEEPING_NS: u64 = 3600 * SECOND_NS;
 
 /// Renewal of copies while there is no peer.
@@ -28,7 +27,7 @@ impl Keeping {
         self.next_ns = now_ns + interval_ns;
     }
 
-    /// False: copies are no longer renewed.
+    /// Schedules the next renewal. Returns false if copies are no longer renewed.
     fn go_on(&mut self, now_ns: u64, interval_ns: u64) -> bool {
         self.next_ns = now_ns + interval_ns;
         now_ns < self.until_ns
@@ -48,7 +47,7 @@ impl Keeping {
 }
 
 impl Engine {
-    /// An active peer is not heard any more.
+    /// Begins to renew copies, after the connection to an active peer was lost.
     pub(super) fn keep_copies(&mut self, now_ns: u64) {
         if self.table.has_copies() {
             self.walks.request(Due::Keep);
@@ -57,7 +56,7 @@ impl Engine {
         }
     }
 
-    /// It is gone again before it has told all: what was kept is still not heard of.
+    /// Continues to renew copies, after the peer has gone again before it had reported all flows.
     pub(super) fn keep_on(&mut self, now_ns: u64) {
         let interval_ns = self.resync_interval_ns();
         if self.keeping.go_on(now_ns, interval_ns) {
@@ -79,7 +78,7 @@ impl Engine {
         }
     }
 
-    /// One flow of the kernel's table.
+    /// Renews one flow of the kernel's table.
     pub(super) fn keep(&mut self, now_ns: u64, flow: &Flow) {
         let Some(slot) = self.table.find(self.table.hash(flow)) else {
             return;

@@ -1,6 +1,8 @@
-//! `sparectl conntrack flows` and `stats`: the kernel's table here, and what becomes of each flow.
+//! Lists the kernel's table with the state of each flow, for `sparectl conntrack flows` and
+//! `stats`.
 //!
-//! The walk keeps what fits into an answer, however many flows there are, and counts the others.
+//! The walk keeps the rows that fit into an answer, however many flows there are, and counts the
+//! others.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +17,9 @@ use crate::config::state_name;
 use crate::filter::{Refusal, Selection};
 use crate::flow::{Flow, address, protocol_name};
 
-/// Less than an answer has, for its last line.
+/// Limit of all rows in bytes, less than an answer has, so that its last line fits.
 const BYTES_MAX: usize = 60_000;
-/// The last line, whose key comes after the names of all protocols.
+/// Key of the last line. It sorts after the names of all protocols.
 const MORE: &str = "yet more";
 
 /// Rows of an answer.
@@ -27,7 +29,7 @@ pub type Listed = Vec<(String, Value)>;
 pub enum ListKind {
     /// A row for each flow.
     Flows,
-    /// Numbers by protocol.
+    /// Numbers for each protocol.
     Stats,
 }
 
@@ -37,7 +39,7 @@ pub struct Listing {
     selection: Selection,
     rows: Vec<(String, String)>,
     bytes: usize,
-    /// Flows without a row.
+    /// Number of flows without a row.
     more: u64,
     tallies: BTreeMap<u8, Tally>,
 }
@@ -53,12 +55,12 @@ struct Tally {
     own_address: u64,
 }
 
-/// What becomes of a flow, apart from its translation.
+/// Replication state of a flow, apart from its translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Refused(Refusal),
     NoPeer,
-    /// A rule hides it, or nobody has told of it yet.
+    /// A rule hides it, or no event of it has come yet.
     Hidden,
     Untold,
     Young,
@@ -71,7 +73,7 @@ impl Engine {
     /// Begins a list; `Action::Listed` follows.
     ///
     /// # Errors
-    /// One is under way already.
+    /// A list is under way already.
     pub fn list(&mut self, kind: ListKind, selection: Selection) -> Result<(), &'static str> {
         if self.listing.is_some() {
             return Err("a list is already being made");
@@ -88,7 +90,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A walk for it begins, perhaps again.
+    /// Resets the list when a walk for it begins, perhaps again.
     pub(super) fn begin_list(&mut self) {
         if let Some(listing) = &mut self.listing {
             listing.rows.clear();
@@ -97,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// One flow of the kernel's table.
+    /// Adds one flow of the kernel's table.
     pub(super) fn add_to_list(&mut self, now_ns: u64, flow: &Flow) {
         let Some(mut listing) = self.listing.take() else {
             return;
@@ -152,7 +154,7 @@ impl Engine {
         }
     }
 
-    /// Its state, its translation, and what becomes of it.
+    /// Text of a row: the flow's state, its translation, and its replication state.
     fn words(&self, flow: &Flow, fate: Fate) -> String {
         let mut words = Vec::new();
         let state = flow.state();
@@ -212,7 +214,7 @@ impl Listing {
                 self.bytes += bytes;
                 self.rows.push(row);
             }
-            // all that follows, or a short one would look like the next
+            // no later row either, or a short one would appear to be the next
             false => {
                 self.bytes = BYTES_MAX;
                 self.more += 1;
@@ -257,7 +259,7 @@ impl Listing {
     }
 }
 
-/// The address and port that a flow is translated to, of each end that is.
+/// Text of the address and port that each translated end has.
 fn translation(flow: &Flow) -> Option<String> {
     translated_to(flow)?;
     let reply = &flow.reply;

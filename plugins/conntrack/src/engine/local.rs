@@ -1,4 +1,4 @@
-//! Events of flows in the kernel here, and the reports to the peer.
+//! Handles events of flows in the kernel here, and reports them to the peer.
 
 use super::merge::is_ending;
 use super::queue::{Change, merge};
@@ -9,23 +9,23 @@ use crate::codec::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::{Kind, Why};
 
-/// Flows that are asked for one by one; where there are more, a resync is cheaper.
+/// Limit of flows that are queried one by one. For more, a resync is cheaper.
 const UNKNOWN_MAX: usize = 4096;
-/// Of TCP's states.
+/// Number of TCP's state.
 const ESTABLISHED: u8 = 3;
 
-/// A notification.
+/// A notification of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     New(Flow),
     Changed(Flow),
     Gone(Flow),
-    /// An expectation came or went: the request that makes the same at the peer.
+    /// An expectation came (true) or went, with the request that does the same at the peer.
     Expected(bool, Vec<u8>),
 }
 
-/// Origin of an event. The kernel names the port of whoever requested a change, and no port for
-/// packets and expiry.
+/// Origin of an event. The kernel names the port of the process that requested a change, and no port for packets and
+/// expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Traffic,
@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// A hand changed a copy: the peer has it as it should be.
+    /// Requests a copy again that somebody changed here: the peer has the right one.
     fn handle_meddling(&mut self, now_ns: u64, flow: Flow, by: By) {
         let slot = self.table.find(self.table.hash(&flow));
         let entry = slot.map(|slot| *self.table.get(slot));
@@ -54,7 +54,7 @@ impl Engine {
             return;
         };
         if entry.extra != digest(&flow) {
-            // the peer's word takes no attribute away: it is made anew
+            // a report takes no attribute away, so the copy is created again
             self.drop_entry(entry.hash);
             self.write(How::Delete, flow, 0);
             self.lose(now_ns, entry.hash);
@@ -63,8 +63,8 @@ impl Engine {
         }
     }
 
-    /// A helper's expectation. The kernel does not report the helper's changes to its own
-    /// connection: these are queried.
+    /// Handles a helper's expectation. The kernel does not report what the helper changes in its own connection, so
+    /// that connection is queried.
     fn handle_expected(&mut self, now_ns: u64, yes: bool, request: &[u8]) {
         if let Some(master) = expectation::master(request) {
             self.look_up(master);
@@ -72,7 +72,7 @@ impl Engine {
         self.expect_there(now_ns, yes, request);
     }
 
-    /// Notifications were lost: whatever they said is found by a resync.
+    /// Handles lost notifications: a resync finds the changes.
     pub fn handle_overrun(&mut self, now_ns: u64) {
         self.counters.overruns += 1;
         self.session.resyncs.handle_overrun(now_ns);
@@ -82,7 +82,7 @@ impl Engine {
                 self.push_pulse(now_ns);
             }
         }
-        // a resync of this node finds as well what the kernel dropped
+        // a resync of this node also finds flows that the kernel dropped
         if !self.speaks(now_ns) && !self.table.is_empty() {
             self.walks.request(Due::Verify);
         }
@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// A flow begins that is known: what was ended, or is another router's as well.
+    /// Handles the begin of a known flow: the earlier one has ended, or the other router carries it as well.
     fn begin_again(&mut self, now_ns: u64, slot: u32, flow: Flow) {
         let entry = self.table.get_mut(slot);
         if entry.has(flag::ENDING) || is_ending(entry, flow.original.protocol) {
@@ -120,7 +120,7 @@ impl Engine {
         self.tell_again(now_ns, slot, flow, Kind::Whole);
     }
 
-    /// A flow that the peer has not been told of.
+    /// Adds a flow that the peer does not know.
     pub(super) fn insert_new(&mut self, now_ns: u64, hash: u64, flow: Flow, is_young: bool) {
         let slot = self.table.insert(Entry::new(hash, flag::PRESENT));
         self.witness(now_ns, slot, &flow);
@@ -137,25 +137,25 @@ impl Engine {
         self.table.get_mut(slot).wait(number);
     }
 
-    /// Whether flows wait until they are old enough. Where both nodes are active, answers come to the
-    /// other one before that.
+    /// Returns true if flows wait until they have the minimum age. With both nodes active they do not, since answers
+    /// arrive at the other node earlier.
     fn has_youth(&self) -> bool {
         self.settings.min_age_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
     }
 
     fn handle_changed(&mut self, now_ns: u64, mut flow: Flow, by: By) {
-        // said with every change of a flow that has a helper, and nothing new
+        // an event of a flow with a helper always has it, so it is not news
         flow.drop_attributes(only_at_creation);
         let hash = self.table.hash(&flow);
         let Some(slot) = self.table.find(hash) else {
-            // of an excluded flow it may be just what includes it
+            // the change may be what includes a flow that was excluded
             return self.look_up(flow);
         };
         if self.walks.is_resync() {
             self.table.get_mut(slot).flags |= flag::FRESH | flag::PRESENT;
         }
         if !self.roles.is_active() && !self.table.get(slot).is_own(seconds(now_ns)) {
-            return; // carried on after a switchover: the peer sees it as well
+            return; // packets that still pass after a switchover: the peer sees them as well
         }
         if by == By::Traffic {
             let packet = self.packet_of(now_ns, &flow, by);
@@ -166,7 +166,8 @@ impl Engine {
         self.tell_again(now_ns, slot, flow, Kind::Part);
     }
 
-    /// Its packets may take the other router at any time, where its windows are unknown.
+    /// Makes TCP tracking liberal early: packets may take the other router at any time, which does not know the
+    /// windows.
     fn loosen_early(&mut self, flow: &Flow) {
         let is_strict = flow
             .tcp
@@ -176,11 +177,11 @@ impl Engine {
         }
     }
 
-    /// The peer knows of the flow, or will; what is new is told, if it is worth it.
+    /// Queues changes of a flow that the peer knows, or will know, if they are worth a record.
     pub(super) fn tell_again(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) {
         let entry = *self.table.get(slot);
         if !entry.is_own(seconds(now_ns)) {
-            return; // what only the peer's word keeps alive is not told back
+            return; // it lives by the peer's report alone, which is not sent back
         }
         if let Some(waiting) = self.session.outbox.change_mut(entry.waiting()) {
             if kind == Kind::Whole {
@@ -205,7 +206,7 @@ impl Engine {
         self.check_admission(now_ns, slot, number);
     }
 
-    /// A mark, a label or a state may exclude what was included.
+    /// Excludes the flow if a mark, a label or a state no longer matches.
     fn check_admission(&mut self, now_ns: u64, slot: u32, number: u32) {
         let state = self.table.get(slot).state();
         let waiting = self.session.outbox.change_mut(number);
@@ -217,13 +218,13 @@ impl Engine {
         self.forget_flow(now_ns, slot, flow, Why::Ended);
     }
 
-    /// The flow is gone, or does not concern the peer any more.
+    /// Removes a flow that has ended or is no longer replicated, and reports it.
     pub(super) fn forget_flow(&mut self, now_ns: u64, slot: u32, mut flow: Flow, why: Why) {
         let entry = *self.table.get(slot);
         self.drop_entry(entry.hash);
         self.walks.note_gone();
         if !entry.has(flag::SENT) {
-            return; // it lived and died between two messages
+            return; // it began and ended between two messages
         }
         flow.incarnation = entry.incarnation();
         let change = Change {
@@ -235,7 +236,7 @@ impl Engine {
         self.push_ready(now_ns, change);
     }
 
-    /// The peer need not know a flow of which it was told.
+    /// Reports a flow as ended that is no longer replicated.
     pub(super) fn exclude(&mut self, now_ns: u64, flow: Flow) {
         let slot = self.table.find(self.table.hash(&flow));
         if let Some(slot) = slot.filter(|slot| self.table.get(*slot).is_own(seconds(now_ns))) {
@@ -273,7 +274,7 @@ impl Engine {
         }
     }
 
-    /// Flows found by the first resync are old enough.
+    /// Adds a flow that a walk found. Those of the first resync count as old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
         let is_young = self.has_youth() && !self.session.resyncs.is_first();
         self.insert_new(now_ns, hash, flow, is_young);
@@ -282,17 +283,17 @@ impl Engine {
             .find(hash)
             .filter(|_| self.session.resyncs.is_first())
         {
-            // who gave it its time is not known
+            // it is unknown which packet set its time
             self.table.set_flag(slot, flag::RECENT, false);
         }
     }
 
-    /// A flow of which the kernel never tells.
+    /// Counts a flow for which the kernel sends no events.
     pub fn handle_silent(&mut self) {
         self.counters.hidden += 1;
     }
 
-    /// The peer is not told of it.
+    /// Removes a waiting change.
     pub(super) fn unqueue(&mut self, number: u32) {
         self.session.outbox.remove(number);
     }
@@ -303,7 +304,7 @@ impl Engine {
         self.session.outbox.next_ripe_ns(self.settings.min_age_ns)
     }
 
-    /// Sends those that have become old enough; all of them where nobody waits for that.
+    /// Queues young flows that have the minimum age, or all of them if none has to wait any more.
     pub(super) fn ripen(&mut self, now_ns: u64) {
         let min_age_ns = match self.has_youth() {
             true => self.settings.min_age_ns,
@@ -319,12 +320,12 @@ impl Engine {
     }
 }
 
-/// Whether the peer should hear of it: what only counts time it need not.
+/// Returns true if the change is worth a record. A change of the time alone is not.
 pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
     !flow.extra.is_empty() || differs_beside_attributes(entry, flow)
 }
 
-/// The same of a whole flow, whose attributes and translation are always there.
+/// Returns true if a whole flow, with attributes and translation, differs from the entry.
 pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
     entry.extra != digest(flow) || differs_beside_attributes(entry, flow)
 }

@@ -1,4 +1,4 @@
-//! Merges the knowledge of two nodes about one flow.
+//! Merges two nodes' knowledge of one flow.
 //!
 //! If both nodes see packets of a flow, each kernel sees a part: one the original direction, the
 //! other the reply. Within one incarnation a state never goes back: status bits are combined, and
@@ -15,17 +15,17 @@ const ESTABLISHED: u8 = 3;
 const FIN_WAIT: u8 = 4;
 const TIME_WAIT: u8 = 7;
 const CLOSE: u8 = 8;
-/// A SYN from both sides.
+/// TCP's state after a SYN from both sides.
 const SYN_SENT2: u8 = 9;
 
-/// The incarnation in the peer's report, compared with the one known here.
+/// Relation of the incarnation in the peer's report to the one known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// One that is over here.
+    /// The reported incarnation is over here.
     Older,
     Same,
     Newer,
-    /// A SYN that only the peer took for a new connection: the one here carries packets.
+    /// Only the peer took a SYN for a new connection: packets of the one here still pass.
     Standing,
 }
 
@@ -44,22 +44,22 @@ pub fn relate(entry: &Entry, kind: Kind, heard: &Flow) -> Life {
     }
 }
 
-/// Whether both ends have closed it; of TCP's states.
+/// Returns true if TCP's state says that both ends have closed it.
 pub fn is_over(state: u8) -> bool {
     matches!(state, TIME_WAIT | CLOSE)
 }
 
-/// The same of a flow as the kernel shows it.
+/// Returns true if both ends have closed the flow, by the kernel's state.
 pub fn is_closed(flow: &Flow) -> bool {
     flow.original.protocol == TCP && flow.tcp.is_some_and(|tcp| is_over(tcp.state))
 }
 
-/// Whether the entry's life has come so far that a new packet begins another one.
+/// Returns true if the flow is so near its end that a new packet begins another incarnation.
 pub fn is_ending(entry: &Entry, protocol: u8) -> bool {
     protocol == TCP && (FIN_WAIT..=CLOSE).contains(&entry.state())
 }
 
-/// Progress of a connection, by TCP's state.
+/// Returns the progress of a connection, by TCP's state.
 fn rank(state: u8) -> u8 {
     match state {
         SYN_SENT2 => 2 * SYN_SENT + 1,
@@ -68,28 +68,28 @@ fn rank(state: u8) -> u8 {
     }
 }
 
-/// The merged state, and its parts that the kernel here lacks.
+/// Merged state of a flow, and its differences from the kernel's.
 #[derive(Clone, Debug)]
 pub struct Merged {
     pub flow: Flow,
-    /// The kernel's entry is another one.
+    /// The kernel's entry differs from the merged state.
     pub differs: bool,
-    /// The peer saw it go further towards its end: the time that it has there counts.
+    /// The peer's state is nearer to the end, so the peer's time counts.
     pub is_closing: bool,
-    /// The kernel here knows more than the peer said.
+    /// The kernel here knows more than the peer's report.
     pub knows_more: bool,
 }
 
-/// Rule for merging a report with the state here.
+/// Rules for merging a report with the state here.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Whether it is complete.
+    /// The report is complete.
     pub whole: bool,
     /// Mark and attributes stay as they are here.
     pub keeps_own: bool,
 }
 
-/// `here` is the kernel's.
+/// Merges a report with the kernel's state, `here`.
 pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
     let known = here.status & status::SHARED;
     let mut flow = heard.clone();
@@ -134,7 +134,8 @@ pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
     }
 }
 
-/// Whether the kernel has all attributes that were heard, beside those that are given at creation.
+/// Returns true if the kernel has all reported attributes, except those that are only set at
+/// creation.
 fn holds_all(here: &[u8], heard: &[u8]) -> bool {
     use crate::codec::only_at_creation;
     use spared_netlink::attributes;

@@ -1,19 +1,19 @@
-//! Flows that the peer has and this kernel has not.
+//! Tracks flows that the peer has and this kernel lacks.
 
 use std::collections::HashSet;
 
-/// Half a megabyte; of more only their number is known.
+/// Limit of stored hashes, half a megabyte; further flows are only counted.
 const KNOWN_MAX: usize = 32_768;
 
-/// Flows that the kernel refuses whatever is tried; of more, this node says that it misses them.
+/// Limit of flows that the kernel refuses in every form; further ones count as missing.
 const REFUSED_MAX: usize = 4096;
 
-/// Each counts once, however often it is heard of, until its record comes.
+/// Missing flows. Each counts once, however often it is reported, until its record comes.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     known: HashSet<u64>,
     more: u64,
-    /// The kernel here takes them in no form: they do not count.
+    /// Flows that the kernel here refuses in every form: they do not count.
     refused: HashSet<u64>,
 }
 
@@ -25,7 +25,7 @@ impl Missing {
         }
     }
 
-    /// It has come, or has ended.
+    /// Removes a flow that has come or ended.
     pub(super) fn remove(&mut self, hash: u64) {
         if !self.known.is_empty() {
             self.known.remove(&hash);
@@ -35,7 +35,8 @@ impl Missing {
         }
     }
 
-    /// The kernel refuses it. False: there are too many of these, so it counts.
+    /// Adds a flow that the kernel refuses. Returns false if there are too many, so that it counts
+    /// as missing.
     pub(super) fn refuse(&mut self, hash: u64) -> bool {
         let has_room = self.refused.len() < REFUSED_MAX;
         match has_room {
@@ -49,7 +50,7 @@ impl Missing {
         self.refused.contains(&hash)
     }
 
-    /// A resync of the peer's begins, which names all that it has.
+    /// Clears the missing flows when a resync of the peer begins, which names all flows.
     pub(super) fn clear(&mut self) {
         self.known.clear();
         self.more = 0;

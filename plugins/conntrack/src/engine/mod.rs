@@ -1,19 +1,17 @@
-//! What follows to the peer and what is taken from it, without I/O and without a clock.
+//! Decides what is sent to the peer and what is applied here, without I/O and without a clock.
 //!
-//! What is fed: [`Engine::handle_up`], [`handle_down`](Engine::handle_down),
-//! [`handle_message`](Engine::handle_message), [`handle_role`](Engine::handle_role), what the kernel
-//! says ([`handle_event`](Engine::handle_event), [`handle_overrun`](Engine::handle_overrun),
+//! Methods that feed it: [`Engine::handle_up`], [`handle_down`](Engine::handle_down),
+//! [`handle_message`](Engine::handle_message), [`handle_role`](Engine::handle_role); for the kernel's reports
+//! [`handle_event`](Engine::handle_event), [`handle_overrun`](Engine::handle_overrun),
 //! [`handle_found`](Engine::handle_found), [`handle_asked`](Engine::handle_asked),
-//! [`handle_dumped`](Engine::handle_dumped),
-//! [`handle_dump_end`](Engine::handle_dump_end), [`handle_refused`](Engine::handle_refused)) and
-//! [`handle_timeout`](Engine::handle_timeout). What is drained: [`poll_action`](Engine::poll_action),
-//! then [`poll_message`](Engine::poll_message) until the channel is full,
+//! [`handle_dumped`](Engine::handle_dumped), [`handle_dump_end`](Engine::handle_dump_end),
+//! [`handle_refused`](Engine::handle_refused); and [`handle_timeout`](Engine::handle_timeout). Methods that drain it:
+//! [`poll_action`](Engine::poll_action), then [`poll_message`](Engine::poll_message) until the channel is full,
 //! [`next_timeout`](Engine::next_timeout).
 //!
-//! Both nodes know the same flows by a hash, and none owns any. Each flow has two times: the end by
-//! the packets that passed here (`evidence.rs`), which the peer is told, and the end by the peer's
-//! word (`hear.rs`), which is never told back. It is kept while either lies ahead. With one node
-//! active, that one's word is all that counts on the other.
+//! Both nodes identify a flow by a hash, and neither owns it. Each flow has two ends: one by the packets that passed
+//! here (`evidence.rs`), which is sent to the peer, and one by the peer's reports (`hear.rs`), which is never sent
+//! back. A flow is kept until both have passed. With one node active, its reports alone count on the other.
 
 mod addresses;
 mod apply;
@@ -86,24 +84,24 @@ pub const SECOND_NS: u64 = 1_000_000_000;
 /// Actions for the driver, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Notifications to subscribe to.
+    /// Changes the set of notifications that are subscribed to.
     Subscribe(Subscription),
-    /// A change of the kernel's table; `handle_refused` follows where it fails.
+    /// Changes the kernel's table; `handle_refused` follows if it fails.
     Write(Change),
-    /// Ask the kernel for these; `handle_found` follows for each that there is.
+    /// Queries flows in the kernel; `handle_found` follows for each that exists.
     Find(Vec<Flow>),
-    /// Ask the kernel whether it tells of this flow at all; `handle_found` or `handle_silent`.
+    /// Tests if the kernel sends events for this flow; `handle_found` or `handle_silent` follows.
     Probe(Flow),
-    /// Ask the kernel for these, in this order; `handle_asked` tells of each what is written.
+    /// Queries flows in the kernel, in this order; `handle_asked` follows for each and returns the change to make.
     Ask(Vec<Question>),
-    /// Read a table; `handle_dumped` and `handle_dump_end` follow.
+    /// Reads a table; `handle_dumped` and `handle_dump_end` follow.
     Dump(Source),
     StopDump,
-    /// Read what times the kernel gives; `handle_timeouts` follows.
+    /// Reads the kernel's timeouts; `handle_timeouts` follows.
     ReadTimeouts,
-    /// A comparison is done: what differs, a row for each.
+    /// Ends a comparison, with a row for each difference.
     Compared(Result<Rows, Fault>),
-    /// A list is done.
+    /// Ends a list.
     Listed(Listed),
     Warn(String),
     Info(String),
@@ -120,7 +118,7 @@ pub enum Source {
 pub enum Subscription {
     #[default]
     Nothing,
-    /// Events of copies: deletions and changes.
+    /// Deletions and changes of copies.
     Copies,
     All,
 }
@@ -131,7 +129,7 @@ pub struct Change {
     pub how: How,
     pub flow: Flow,
     pub timeout_s: u32,
-    /// The flow says all that there is to know.
+    /// The flow has all attributes.
     pub whole: bool,
     /// Number of alternative forms tried.
     pub tries: u8,
@@ -139,70 +137,70 @@ pub struct Change {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum How {
-    /// Creates it; one that exists is left alone (`exclusive`) or changed.
+    /// Creates the flow. If it exists, it is left alone (`exclusive`) or changed.
     Create {
         exclusive: bool,
     },
     Update {
         with_status: bool,
     },
-    /// Only its time.
+    /// Changes the time only.
     Refresh,
-    /// TCP's windows are no longer looked at.
+    /// Makes TCP tracking liberal: windows are no longer checked.
     Loosen,
     Delete,
-    /// Whatever has its reply.
+    /// Deletes the flow with this reply tuple, whatever its original tuple is.
     DeleteReply,
-    /// An expectation comes or goes.
+    /// Adds (true) or removes an expectation.
     Expect(bool, Vec<u8>),
 }
 
-/// The other node's plugin.
+/// State of the peer plugin.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// None until it has reported its roles.
+    /// True if a group is active there; None until the peer has reported its roles.
     active: Option<bool>,
     flows: u32,
-    /// Its kernel's notifications were lost, and no resync of it has made up for them.
+    /// The peer's kernel lost notifications, and no resync has found their changes yet.
     unsettled: bool,
-    /// Number of its latest resync.
+    /// Number of the peer's latest resync.
     resync: u8,
     resync_begun: bool,
-    /// One of its resyncs has ended.
+    /// A resync of the peer has ended.
     is_met: bool,
-    /// Serials of its roles, and of this node's roles that it had received when it began its
+    /// Serial of the peer's roles, and the serial of this node's roles that the peer had received when it began its
     /// resync.
     serial: u32,
     answers: u32,
-    /// Addresses of its interfaces.
+    /// Addresses of the peer's interfaces.
     holds: HashSet<Address>,
     lease_s: u32,
     heard_ns: u64,
-    /// Age of its oldest change when it was sent.
+    /// Age of the peer's oldest change when it was sent.
     behind_us: u32,
 }
 
-/// What the kernel reports of its flows.
+/// State of the kernel's reports about its flows.
 #[derive(Debug, Default)]
 struct Reports {
     subscription: Subscription,
-    /// Reason why it does not report changes of flows.
+    /// Reason why the kernel does not report changes of flows.
     unreported: Option<String>,
-    /// Some ruleset hides flows by `ct event`.
+    /// A ruleset hides flows by `ct event`.
     hides: bool,
     timeouts: Timeouts,
 }
 
-/// What lives as long as the channel to the peer.
+/// State that lives as long as the channel to the peer.
 #[derive(Debug)]
 struct Session {
     outbox: Outbox,
     resyncs: Resyncs,
     synchrony: Synchrony,
-    /// Flows that the peer has and this kernel has not, since its resync began.
+    /// Flows that the peer has and this kernel lacks, since the peer's resync began.
     missing: Missing,
     endings: Endings,
-    /// Changed flows of which too little is known: the kernel is asked.
+    /// Changed flows of which too little is known: the kernel is queried.
     unknown: Vec<Flow>,
     /// Flows of the peer whose master has not come yet.
     orphans: Vec<Change>,
@@ -223,7 +221,7 @@ impl Session {
         }
     }
 
-    /// The session that follows this one.
+    /// Returns the session that follows this one.
     fn next(&self, now_ns: u64, wire: u32) -> Self {
         Self::new(now_ns, wire, self.resyncs.for_new_peer())
     }
@@ -233,7 +231,7 @@ pub struct Engine {
     settings: Settings,
     filter: Filter,
     roles: Roles,
-    /// Roles and keys of both nodes; it has no tables here.
+    /// Roles and keys of both nodes. Its tables are not used here.
     replica: Replicated<Map>,
     peer: Option<Peer>,
     session: Session,
@@ -249,7 +247,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `own_key` is random; both nodes hash with what theirs make together.
+    /// `own_key` is random. Both nodes hash with the combination of their keys.
     pub fn new(own_key: Key) -> Self {
         let [run, node] = own_key;
         Self {
@@ -271,7 +269,7 @@ impl Engine {
         }
     }
 
-    /// New settings; whatever they change of what follows is found by a resync.
+    /// Applies new settings. A resync finds the flows that they include or exclude.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         let own = std::mem::take(&mut self.filter.own);
         let left = std::mem::take(&mut self.filter.left);
@@ -288,7 +286,7 @@ impl Engine {
         self.tell_addresses();
     }
 
-    /// Connections of transparent proxies here: not replicated.
+    /// Takes the connections of transparent proxies here, which are not replicated.
     pub fn handle_taken(&mut self, now_ns: u64, taken: HashSet<Tuple>) {
         let before = std::mem::replace(&mut self.filter.taken, taken);
         let new: Vec<Tuple> = self.filter.taken.difference(&before).copied().collect();
@@ -301,7 +299,7 @@ impl Engine {
         }
     }
 
-    /// Whether some rule hides flows by `ct event`.
+    /// Sets whether a rule hides flows by `ct event`.
     pub fn handle_hiding(&mut self, hides: bool) {
         self.reports.hides = hides;
     }
@@ -325,7 +323,7 @@ impl Engine {
         self.subscribe(now_ns);
     }
 
-    /// Time of the next [`handle_timeout`](Self::handle_timeout).
+    /// Returns the time of the next [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if self.peer.is_none() {
             let times = [self.next_keep_ns(), self.walks.next_ns(now_ns)];
@@ -353,7 +351,7 @@ impl Engine {
         self.actions.pop_front()
     }
 
-    /// Whether what happens here is told.
+    /// Returns true if events of all flows are received.
     pub fn listens(&self) -> bool {
         self.reports.subscription == Subscription::All
     }
@@ -390,7 +388,7 @@ impl Engine {
             .is_some_and(|peer| peer.active == Some(true))
     }
 
-    /// Whether the peer is told what happens here.
+    /// Returns true if the peer is informed of changes here.
     fn speaks(&self, now_ns: u64) -> bool {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
         heard && self.roles.speaks(now_ns)

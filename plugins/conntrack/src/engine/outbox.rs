@@ -1,16 +1,16 @@
-//! What waits to be sent to the peer: changes and messages in order, and flows that are not old enough yet. It lives as
-//! long as the channel.
+//! Holds everything that waits to be sent to the peer: changes and messages in order, and flows below the minimum age.
+//! It lives as long as the channel.
 
 use super::SECOND_NS;
 use super::queue::{Change, Item, Queue};
 use super::table::Table;
 use crate::wire::HASHES_MAX;
 
-/// With so many items, the kernel's own buffers hold what comes.
+/// Limit of waiting items. Beyond it, events stay in the kernel's buffer.
 pub const WAITING_MAX: usize = 16_384;
-/// The same limit for encoded messages: hashes of a resync, flows of a comparison.
+/// Limit of encoded messages in bytes: hashes of a resync, flows of a comparison.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// Full batches are sent at once.
+/// Number of changes at which a batch is sent at once.
 const BATCH_FULL: usize = 2000;
 pub(super) const PULSE_NS: u64 = SECOND_NS;
 
@@ -18,16 +18,16 @@ pub(super) const PULSE_NS: u64 = SECOND_NS;
 pub(super) struct Outbox {
     ready: Queue,
     young: Queue,
-    /// The message that the channel has not taken yet.
+    /// Message that the channel has not accepted yet.
     outgoing: Option<Vec<u8>>,
     /// Hashes of flows that the peer has to send again.
     lost: Vec<u64>,
     flush_at_ns: u64,
     pulse_at_ns: u64,
     is_draining: bool,
-    /// No notification waits in the kernel since the drain began.
+    /// All notifications that waited in the kernel when the drain began have been read.
     heard_all: bool,
-    /// Version of the messages that the peer knows.
+    /// Version of the messages, which both nodes know.
     wire: u32,
 }
 
@@ -50,12 +50,12 @@ impl Outbox {
         self.wire
     }
 
-    /// Number of changes and messages, young flows included.
+    /// Returns the number of changes and messages, young flows included.
     pub(super) fn len(&self) -> usize {
         self.ready.len() + self.young.len()
     }
 
-    /// Time since which the oldest change is due.
+    /// Returns the time since which the oldest change is due.
     pub(super) fn oldest_ns(&self) -> Option<u64> {
         self.ready.oldest_ns()
     }
@@ -66,7 +66,7 @@ impl Outbox {
 
     // ---- in
 
-    /// The number under which the change is found until it is encoded.
+    /// Adds a change. Returns the number by which it is found until it is encoded.
     pub(super) fn push_change(&mut self, change: Change) -> u32 {
         self.ready.push(change)
     }
@@ -75,7 +75,7 @@ impl Outbox {
         self.ready.push_message(message);
     }
 
-    /// A flow that is not old enough. One that ends leaves a gap; gaps must not become more than flows.
+    /// Adds a flow below the minimum age. A flow that ends leaves a gap; gaps must not outnumber flows.
     pub(super) fn push_young(&mut self, table: &mut Table, change: Change) -> u32 {
         if self.young.is_sparse() {
             for change in self.young.take_all() {
@@ -89,7 +89,7 @@ impl Outbox {
         self.young.push(change)
     }
 
-    /// True: there are as many hashes as a message holds.
+    /// Adds a hash. Returns true if there are as many as a message holds.
     pub(super) fn push_lost(&mut self, hash: u64) -> bool {
         self.lost.push(hash);
         self.lost.len() >= HASHES_MAX
@@ -99,7 +99,7 @@ impl Outbox {
         std::mem::take(&mut self.lost)
     }
 
-    /// What is in the outbox is sent before messages of the session.
+    /// Sends everything in the outbox before further messages of the session.
     pub(super) fn go_ahead(&mut self) {
         self.ready.go_ahead();
         self.flush_now();
@@ -109,7 +109,7 @@ impl Outbox {
         self.flush_at_ns = 0;
     }
 
-    /// The first change of a batch decides when the batch is sent; 0: changes are not gathered.
+    /// Schedules a batch by its first change; with `batch_ns` 0 changes are not gathered.
     pub(super) fn flush_soon(&mut self, now_ns: u64, batch_ns: u64) {
         if batch_ns == 0 {
             self.flush_at_ns = now_ns;
@@ -121,7 +121,7 @@ impl Outbox {
 
     // ---- by number
 
-    /// The change with this number, young or not.
+    /// Returns the change with this number, young or not.
     pub(super) fn change_mut(&mut self, number: u32) -> Option<&mut Change> {
         let young = &mut self.young;
         self.ready.get_mut(number).or_else(|| young.get_mut(number))
@@ -163,13 +163,13 @@ impl Outbox {
         is_due && !self.ready.is_empty()
     }
 
-    /// Time at which a batch is sent; one that was due before waits for the channel.
+    /// Returns the time at which a batch is sent. A batch that was due before waits for the channel.
     pub(super) fn next_flush_ns(&self, now_ns: u64) -> Option<u64> {
         let waits = self.outgoing.is_none() && !self.ready.is_empty();
         (waits && self.flush_at_ns > now_ns).then_some(self.flush_at_ns)
     }
 
-    /// The first item, if it is an encoded message and the turn is still that of `is_ahead`.
+    /// Removes the first item, if it is an encoded message and it is the turn of `is_ahead`.
     pub(super) fn pop_message(&mut self, is_ahead: bool) -> Option<Vec<u8>> {
         if !matches!(self.front(is_ahead)?, Item::Message(_)) {
             return None;
@@ -180,7 +180,7 @@ impl Outbox {
         }
     }
 
-    /// The first item, if it is a change and the turn is still that of `is_ahead`.
+    /// Removes the first item, if it is a change and it is the turn of `is_ahead`.
     pub(super) fn pop_change(&mut self, is_ahead: bool) -> Option<Change> {
         if !matches!(self.front(is_ahead)?, Item::Change(_)) {
             return None;
@@ -191,7 +191,7 @@ impl Outbox {
         }
     }
 
-    /// The first item that no later change has replaced.
+    /// Returns the first item that no later change has replaced.
     fn front(&mut self, is_ahead: bool) -> Option<&Item> {
         while let Some(Item::Nothing) = self.ready.front() {
             self.ready.pop();
@@ -200,7 +200,7 @@ impl Outbox {
         self.ready.front().filter(|_| is_turn)
     }
 
-    /// The next young flow that is at least `min_age_ns` old.
+    /// Removes the next young flow that is at least `min_age_ns` old.
     pub(super) fn pop_ripe(&mut self, now_ns: u64, min_age_ns: u64) -> Option<Change> {
         while let Some(item) = self.young.front() {
             if let Item::Change(change) = item {
@@ -226,7 +226,7 @@ impl Outbox {
         self.pulse_at_ns
     }
 
-    /// A message of any kind tells the peer that this node lives.
+    /// Postpones the pulse, since a message of any kind proves that this node works.
     pub(super) fn put_pulse_off(&mut self, now_ns: u64) {
         self.pulse_at_ns = now_ns + PULSE_NS;
     }
@@ -246,7 +246,7 @@ impl Outbox {
         self.heard_all = true;
     }
 
-    /// Ends a drain of which everything was sent.
+    /// Ends a drain if everything was sent; returns true if so.
     pub(super) fn end_drain(&mut self) -> bool {
         let is_sent = self.is_draining && self.heard_all && self.ready.is_empty();
         self.is_draining &= !is_sent;

@@ -1,5 +1,5 @@
-//! Walks through the kernel's table, one at a time: to tell the peer of everything, to drop what it
-//! does not have and to miss what it has, to restore times after a failover, to compare.
+//! Walks through the kernel's table, one at a time: for a resync, to delete flows that the peer
+//! does not have and to find those missing here, to restore times after a failover, to compare.
 
 use super::table::flag;
 use super::walks::{Due, Work};
@@ -7,7 +7,7 @@ use super::{Action, Engine, Source};
 use crate::flow::Flow;
 
 impl Engine {
-    /// Begins what has become due; called after every input, before actions are polled.
+    /// Begins work that is due; called after every input, before actions are polled.
     pub fn go_on(&mut self, now_ns: u64) {
         self.send_lost(now_ns);
         if self.is_resync_futile(now_ns) {
@@ -39,13 +39,14 @@ impl Engine {
         self.actions.push_back(Action::Dump(Source::Flows));
     }
 
-    /// A resync in which notifications were lost must be repeated: better now than at its end.
+    /// Returns true if notifications were lost during a resync: it must be repeated, and better now
+    /// than at its end.
     fn is_resync_futile(&self, now_ns: u64) -> bool {
         self.walks.is_resync_overrun(self.counters.overruns)
             && self.session.resyncs.may_stop(now_ns)
     }
 
-    /// A walk that somebody waits for starts again.
+    /// Stops the walk. A walk whose result is needed starts again.
     pub(super) fn stop_pass(&mut self) {
         self.stop_pass_if(|_| true);
     }
@@ -56,12 +57,12 @@ impl Engine {
         }
     }
 
-    /// Whether the dump may go on.
+    /// Returns true if the dump may go on.
     pub fn wants_more(&self) -> bool {
         self.walks.is_on() && !self.is_congested()
     }
 
-    /// One flow of a dump.
+    /// Handles one flow of a dump.
     pub fn handle_dumped(&mut self, now_ns: u64, flow: Flow) {
         let Some((work, flow)) = self.walks.read(now_ns, flow) else {
             return;
@@ -78,19 +79,19 @@ impl Engine {
         }
     }
 
-    /// One expectation of a dump.
+    /// Handles one expectation of a dump.
     pub fn handle_dumped_expectation(&mut self, now_ns: u64, request: &[u8]) {
         if self.walks.is_resync() {
             self.expect_there(now_ns, true, request);
         }
     }
 
-    /// The kernel has filled the next piece of the dump.
+    /// Takes note that the kernel has filled the next piece of the dump.
     pub fn handle_dump_piece(&mut self) {
         self.walks.handle_piece();
     }
 
-    /// `complete` is false where the dump failed, or may have holes.
+    /// Handles the end of a dump. `complete` is false if the dump failed or may have holes.
     pub fn handle_dump_end(&mut self, now_ns: u64, complete: bool) {
         let Some(pass) = self.walks.end(now_ns, complete) else {
             return;
@@ -121,7 +122,7 @@ impl Engine {
         }
     }
 
-    /// The next resync is due at once; false where this node has nobody to tell.
+    /// Makes the next resync due at once. Returns false if this node has no peer to inform.
     pub fn request_resync(&mut self, now_ns: u64) -> bool {
         let speaks = self.speaks(now_ns);
         if speaks {
@@ -134,7 +135,7 @@ impl Engine {
         self.session.resyncs.interval_ns(self.settings.resync_ns)
     }
 
-    /// The next resync comes as soon as it may, after the one that goes on.
+    /// Schedules another resync soon after the one under way.
     pub(super) fn resync_soon(&mut self, now_ns: u64) {
         self.walks.repeat_resync();
         self.session.resyncs.hasten(now_ns);

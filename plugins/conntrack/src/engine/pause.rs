@@ -1,4 +1,4 @@
-//! Walks that did not come to their end, because the kernel's table could not be read: the next one waits.
+//! Delays the next walk after walks that could not read the kernel's table to its end.
 
 use super::SECOND_NS;
 
@@ -6,15 +6,15 @@ use super::SECOND_NS;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pause {
     until_ns: u64,
-    /// 0 if the last walk came to its end.
+    /// Length; 0 if the last walk was complete.
     length_ns: u64,
 }
 
 impl Pause {
-    /// A failover's times may wait for it.
+    /// First pause, short because a failover's times may wait for the walk.
     const FIRST_NS: u64 = SECOND_NS / 10;
     const LONGEST_NS: u64 = 30 * SECOND_NS;
-    /// From this length on it is a trouble: several walks have failed, one after the other.
+    /// Length from which the failure is reported: several walks in a row have failed.
     const TROUBLE_NS: u64 = SECOND_NS / 2;
 
     pub(super) fn lengthen(&mut self, now_ns: u64) {

@@ -1,4 +1,4 @@
-//! Changes that wait to be sent, in order; what changes again while it waits is sent once.
+//! Queue of changes that wait to be sent, in order. A flow that changes again while it waits is sent once.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use crate::codec::parse::attribute;
 use crate::flow::Flow;
 use crate::wire::Kind;
 
-/// Numbers of one queue; as many more are the other queue's. An entry of the table has a bit beside them.
+/// Range of the numbers of one queue; a second queue has as many. An entry of the table has one bit above them.
 const NUMBERS: u32 = 1 << 30;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Change {
 #[derive(Debug)]
 pub enum Item {
     Change(Change),
-    /// A message of its own, which must stay in its place.
+    /// A separate message, which must keep its place.
     Message(Vec<u8>),
     /// A later change replaced it.
     Nothing,
@@ -31,18 +31,18 @@ pub enum Item {
 #[derive(Debug)]
 pub struct Queue {
     items: VecDeque<Item>,
-    /// The number of the first item.
+    /// Number of the first item.
     first: u32,
     tag: u32,
     /// Number of items that are changes.
     changes: usize,
-    /// Items that go before the session has its turn.
+    /// Number of items that go before the session's next message.
     ahead: usize,
     message_bytes: usize,
 }
 
 impl Queue {
-    /// `tag` is 0 or 1, and tells the numbers of two queues apart.
+    /// Creates a queue. `tag` is 0 or 1 and distinguishes the numbers of two queues.
     pub fn new(tag: u32) -> Self {
         Self {
             items: VecDeque::new(),
@@ -68,18 +68,18 @@ impl Queue {
         (self.changes, self.ahead, self.message_bytes) = (0, 0, 0);
     }
 
-    /// Bytes of the messages among the items.
+    /// Returns the size of the queued messages in bytes.
     pub fn message_bytes(&self) -> usize {
         self.message_bytes
     }
 
-    /// Whether most of it, and much, was overtaken.
+    /// Returns true if most of a large queue consists of gaps.
     pub fn is_sparse(&self) -> bool {
         const MUCH: usize = 65_536;
         self.items.len() > 2 * self.changes + MUCH
     }
 
-    /// Its items are sent before messages of the session.
+    /// Sends its items before further messages of the session.
     pub fn go_ahead(&mut self) {
         self.ahead = self.items.len();
     }
@@ -88,7 +88,7 @@ impl Queue {
         self.ahead > 0
     }
 
-    /// Takes all changes out of it, in order; there may be no messages.
+    /// Removes all changes, in order. The queue must not contain messages.
     pub fn take_all(&mut self) -> Vec<Change> {
         let items = std::mem::take(&mut self.items);
         self.clear();
@@ -115,7 +115,7 @@ impl Queue {
         Some(item)
     }
 
-    /// Time since which the oldest change waits.
+    /// Returns the time since which the oldest change waits.
     pub fn oldest_ns(&self) -> Option<u64> {
         self.items.iter().find_map(|item| match item {
             Item::Change(change) => Some(change.since_ns),
@@ -123,7 +123,7 @@ impl Queue {
         })
     }
 
-    /// The number under which it is found while it waits.
+    /// Adds a change. Returns the number by which it is found while it waits.
     pub fn push(&mut self, change: Change) -> u32 {
         let number = after(self.first, self.items.len() as u32);
         self.items.push_back(Item::Change(change));
@@ -143,7 +143,7 @@ impl Queue {
         }
     }
 
-    /// Takes it out of its place.
+    /// Removes a change and leaves a gap.
     pub fn take(&mut self, number: u32) -> Option<Change> {
         let item = self.item_mut(number)?;
         if !matches!(item, Item::Change(_)) {
@@ -172,12 +172,12 @@ impl Queue {
     }
 }
 
-/// Numbers go from 1 to NUMBERS - 1 and begin again.
+/// Returns the number after some steps. Numbers go from 1 to NUMBERS - 1 and begin again.
 fn after(number: u32, steps: u32) -> u32 {
     (number - 1 + steps % (NUMBERS - 1)) % (NUMBERS - 1) + 1
 }
 
-/// Puts what an event says into what is known of a flow.
+/// Merges an event into the known state of a flow.
 pub fn merge(known: &mut Flow, event: &Flow) {
     known.status = event.status;
     known.mark = event.mark;

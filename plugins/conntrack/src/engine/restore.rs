@@ -1,5 +1,5 @@
-//! After a failover: times become what the protocols want, and flows die that were translated to
-//! an address which is not here.
+//! Restores times after a failover to those of the protocols, and deletes flows that were translated to an address that
+//! is not here.
 
 use super::conflict::translated_to;
 use super::local::seconds;
@@ -9,27 +9,27 @@ use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
 use crate::wire::Address;
 
-/// The kernel's times in seconds, by state; `net.netfilter.nf_conntrack_*_timeout*`.
+/// Timeouts of the kernel in s, by state; `net.netfilter.nf_conntrack_*_timeout*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// By `enum tcp_conntrack`, from none to syn_sent2.
+    /// Timeouts by `enum tcp_conntrack`, from none to syn_sent2.
     pub tcp: [u32; 10],
-    /// Of TCP in any state, where it is longer: after data that is not acknowledged, and after retransmissions.
+    /// Timeouts of TCP in any state, if its own is longer: after unacknowledged data, and after retransmissions.
     pub tcp_unanswered: [u32; 2],
-    /// Unreplied, stream.
+    /// Timeouts while unreplied, and as a stream.
     pub udp: [u32; 2],
     pub udplite: [u32; 2],
     pub gre: [u32; 2],
     pub icmp: u32,
     pub icmpv6: u32,
-    /// By `enum sctp_conntrack`.
+    /// Timeouts by `enum sctp_conntrack`.
     pub sctp: [u32; 10],
-    /// By `enum ct_dccp_states`.
+    /// Timeouts by `enum ct_dccp_states`.
     pub dccp: [u32; 8],
     pub generic: u32,
 }
 
-/// The names below `/proc/sys/net/netfilter/nf_conntrack_`, in the order of the states.
+/// Names below `/proc/sys/net/netfilter/nf_conntrack_`, in the order of the states.
 pub const TCP_NAMES: [&str; 10] = [
     "tcp_timeout_syn_sent",
     "tcp_timeout_syn_sent",
@@ -66,7 +66,7 @@ pub const DCCP_NAMES: [&str; 8] = [
 ];
 
 impl Default for Timeouts {
-    /// Those of Linux.
+    /// Returns Linux's defaults.
     fn default() -> Self {
         Self {
             tcp: [120, 120, 60, 432_000, 120, 60, 30, 120, 10, 120],
@@ -103,10 +103,10 @@ impl Timeouts {
 }
 
 impl Engine {
-    /// One flow of the kernel's table, which it made itself: should its packets come back after
-    /// they took the other router, windows would look wrong.
+    /// Makes one flow of the kernel's own table liberal: if its packets return after they took the other router, its
+    /// windows would appear wrong.
     pub(super) fn loosen(&mut self, flow: &Flow) {
-        // also what is not known any more, since a peer came meanwhile
+        // unknown flows too, since a new peer may have come meanwhile
         if self.filter.admits(flow) && flow.tcp.is_some_and(|tcp| !tcp.is_liberal()) {
             self.write(How::Loosen, flow.clone(), 0);
         }
@@ -119,12 +119,12 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// The kernel's present timeouts.
+    /// Takes the kernel's present timeouts.
     pub fn handle_timeouts(&mut self, timeouts: Timeouts) {
         self.reports.timeouts = timeouts;
     }
 
-    /// One flow of the kernel's table.
+    /// Restores one flow of the kernel's table.
     pub(super) fn restore(&mut self, now_ns: u64, flow: Flow) {
         if self.is_over_there(now_ns, &flow) {
             self.drop_entry(self.table.hash(&flow));
@@ -143,12 +143,12 @@ impl Engine {
             return;
         }
         let wanted_s = self.full_s(&flow);
-        // Longer than the lease: so it came, by a rule of the administrator's.
+        // A time longer than the lease comes from a rule of the administrator, and stays.
         let wanted_s = match left_s > self.keeping.lease_s() {
             true => left_s.max(wanted_s),
             false => wanted_s,
         };
-        // A copy of what another active node answers for keeps its lease.
+        // A copy for which another active node is responsible keeps its lease.
         let wanted_s = match self.is_shared() && !self.roles.has_all() {
             true if left_s <= wanted_s => wanted_s.saturating_sub(APART_S),
             true => left_s,
@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// Whether the peer had told that it is no more, and no packet has passed since.
+    /// Returns true if the peer reported its end, and no packet has passed since.
     fn is_over_there(&mut self, now_ns: u64, flow: &Flow) -> bool {
         let now_s = seconds(now_ns);
         let Some(slot) = self.table.find(self.table.hash(flow)) else {
@@ -173,12 +173,12 @@ impl Engine {
         }
         self.observe(now_ns, slot, &before, flow);
         let entry = self.table.get_mut(slot);
-        // the peer has none of it: it is told all
+        // the peer has no copy: it gets a whole record
         entry.set(flag::SENT, false);
         !entry.is_own(now_s)
     }
 
-    /// End of a flow whose time a failover restores or leaves.
+    /// Stores the end of a flow whose time a failover restores or leaves.
     fn note_end(&mut self, now_ns: u64, flow: &Flow, left_s: u32) {
         let ends_s = seconds(now_ns).saturating_add(left_s);
         let is_sole = self.is_sole();
@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    /// Whether it is translated to an address of an interface of `dynamic_nat` on the other node.
+    /// Returns true if it is translated to an address of a `dynamic_nat` interface on the other node.
     fn is_translated_elsewhere(&self, flow: &Flow) -> bool {
         let is_lost = |address| {
             self.addresses.is_dynamic_there(&address) && !self.filter.own.contains(&address)
@@ -218,8 +218,8 @@ impl Engine {
     }
 }
 
-/// Addresses of an interface, and those that it had before and that no other one of their family has replaced: when a
-/// line fails its addresses go first, one by one, and then the role.
+/// Returns an interface's addresses, and its earlier ones that no other of their family has replaced: when a line
+/// fails, its addresses go first, one by one, and then the role.
 pub(super) fn with_gone(before: &[Address], now: Vec<Address>) -> Vec<Address> {
     let is_replaced = |(is_ipv6, _): &Address| {
         let mut family = now.iter().filter(|it| it.0 == *is_ipv6);

@@ -1,4 +1,4 @@
-//! Resyncs: the peer is told of every flow, in the shortest way, and drops what it is not told of.
+//! Resyncs: this node reports every flow in the shortest form, and the peer drops the flows that were not reported.
 
 use super::local::{differs_as_a_whole, seconds};
 use super::queue::Change;
@@ -22,7 +22,7 @@ impl Engine {
         self.push_message(now_ns, &resync);
     }
 
-    /// One flow of the kernel's table. What only the peer's word keeps alive is not told back.
+    /// Reports one flow of the kernel's table. A flow that lives by the peer's report alone is not sent back.
     pub(super) fn resync(&mut self, now_ns: u64, flow: Flow) {
         let hash = self.table.hash(&flow);
         let Some(slot) = self.table.find(hash).or_else(|| self.recall(hash, &flow)) else {
@@ -41,20 +41,20 @@ impl Engine {
             self.loosen_shared(&flow);
         }
         let entry = *self.table.get(slot);
-        // what an event told is newer than the dump
+        // an event is newer than the dump
         let admitted = is_fresh || self.filter.admits(&flow);
         if entry.waiting() != NOT_WAITING {
             if !admitted {
                 self.counters.excluded += 1;
                 return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
-            // its record goes before this word; a young flow has none yet
+            // its record goes first; a young flow has no record yet
             if self.session.outbox.is_ready(entry.waiting()) {
                 self.tell_alive(now_ns, hash);
             }
             return;
         }
-        // of what is not admitted the peer is not told any more, and drops it
+        // flows that are no longer admitted are not reported, so that the peer drops them
         if !admitted || !entry.is_own(seconds(now_ns)) {
             return;
         }
@@ -72,7 +72,7 @@ impl Engine {
         self.tell_alive(now_ns, hash);
     }
 
-    /// With both nodes active, packets may take the other router at any time.
+    /// Makes TCP tracking liberal while both nodes are active, since packets may take the other router at any time.
     fn loosen_shared(&mut self, flow: &Flow) {
         if self.is_shared() {
             self.loosen(flow);
@@ -97,14 +97,14 @@ impl Engine {
         self.push(now_ns, slot, flow, Kind::Whole);
     }
 
-    /// The time alone, which is in every record.
+    /// Queues a record with the time alone, which every record has.
     fn push_refresh(&mut self, now_ns: u64, slot: u32, mut flow: Flow) {
         flow.tcp = None;
         flow.extra = Vec::new();
         self.push(now_ns, slot, flow, Kind::Part);
     }
 
-    /// The number under which it waits.
+    /// Queues a record. Returns the number under which it waits.
     pub(super) fn push(&mut self, now_ns: u64, slot: u32, flow: Flow, kind: Kind) -> u32 {
         let hash = self.table.get(slot).hash;
         let change = Change {
@@ -118,13 +118,13 @@ impl Engine {
         number
     }
 
-    /// The peer's copy would not live until the resync after the next one.
+    /// Returns true if the peer's copy would expire before the resync after the next one.
     fn is_short(&self, now_ns: u64, entry: &Entry) -> bool {
         entry.told_s().saturating_sub(seconds(now_ns)) < self.two_resyncs_s()
     }
 
-    /// The peer's copy has the time that the last packet there gave it. Of what that packet gave, an idle connection has
-    /// this part left; of one that has less, the peer asks again.
+    /// Assumes an end for the peer's copy: it has the time that the last packet there gave it, and an idle connection
+    /// has at least this part of it left. If less is left, the peer requests the flow again.
     fn assume_told(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         const PART: u32 = 8;
         if self.table.get(slot).told_s() == 0 {
@@ -133,7 +133,7 @@ impl Engine {
         }
     }
 
-    /// Less what a lease of three lacks, and what rounding takes.
+    /// Length of two resyncs in s, less the amounts by which a lease is shorter than three and by rounding.
     pub(super) fn two_resyncs_s(&self) -> u32 {
         let seconds = (2 * self.resync_interval_ns()).div_ceil(SECOND_NS);
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
@@ -150,7 +150,7 @@ impl Engine {
     fn send_alive(&mut self, now_ns: u64) {
         let (mut hashes, has_gone) = self.walks.take_alive();
         if has_gone {
-            // the peer was told so, and would miss them
+            // the peer was informed of their end, and would count them as missing
             let is_known = |hash: &u64| self.table.find(*hash).is_some();
             let known = wire::hashes(&hashes).filter(is_known);
             hashes = known.flat_map(u64::to_be_bytes).collect();
@@ -160,12 +160,12 @@ impl Engine {
         }
     }
 
-    /// The dump has ended; that of expectations may follow.
+    /// Ends the walk of a resync; a dump of expectations may follow.
     pub(super) fn end_resync(&mut self, now_ns: u64, number: u8, pass: Pass, complete: bool) {
         let first = pass.source == Source::Flows;
-        // without expectations all flows have been told: the next resync tries them again
+        // after a failed dump of expectations the resync still counts; the next one retries them
         if !complete && first {
-            // what it told is right, but not all: again
+            // the sent part is right but incomplete: repeat
             self.walks.request(Due::Resync);
             return;
         }
@@ -205,7 +205,7 @@ impl Engine {
         self.end_offering(now_ns);
     }
 
-    /// Flows that a walk did not find have ended without an event; those that live at the peer are
+    /// Drops flows that a walk did not find: they have ended without an event. Those that live at the peer are
     /// requested.
     fn drop_absent(&mut self, now_ns: u64, is_known: impl Fn(&Entry) -> bool) {
         let present = flag::PRESENT | flag::ENDING;
@@ -226,7 +226,7 @@ impl Engine {
 
     // ---- at the peer
 
-    /// The peer has reported all flows that it carries.
+    /// Handles the end of the peer's resync: it has reported all flows that it carries.
     pub(super) fn handle_resynced(&mut self, now_ns: u64, number: u8) {
         let Some(peer) = &mut self.peer else { return };
         if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
@@ -234,7 +234,7 @@ impl Engine {
         }
         peer.is_met = true;
         if Some(peer.answers) != self.replica.replica().serial() {
-            return; // or before the peer knew what this node is now: another one follows
+            return; // or before the peer knew this node's present role: another one follows
         }
         self.send_lost(now_ns);
         if !self.peer_is_active() {
@@ -257,7 +257,7 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// One flow of the kernel's table: it may have to go, and it is there.
+    /// Marks one flow of the kernel's table as present, or deletes it.
     pub(super) fn tidy(&mut self, now_ns: u64, flow: Flow, prune: bool, strays: bool) {
         let hash = self.table.hash(&flow);
         let Some(slot) = self.table.find(hash) else {

@@ -1,17 +1,17 @@
-//! When resyncs of this node are due, and what makes one necessary.
+//! Schedules resyncs of this node, and tracks the reasons for them.
 
 use super::SECOND_NS;
 
 #[derive(Debug)]
 pub(super) struct Resyncs {
     next_ns: u64,
-    /// Duration of the last one.
+    /// Duration of the last resync.
     took_ns: u64,
-    /// The first one for this peer: what it finds is old.
+    /// The next resync is the first one for this peer: the flows that it finds count as old.
     is_first: bool,
-    /// One was stopped before its end since the last one that came to its end.
+    /// A resync was stopped early, and none has been completed since.
     is_stopped: bool,
-    /// Notifications were lost, and no resync has made up for them.
+    /// Notifications were lost, and no resync has found their changes yet.
     is_unsettled: bool,
     overrun_ns: u64,
 }
@@ -30,7 +30,7 @@ impl Default for Resyncs {
 }
 
 impl Resyncs {
-    /// Those for a peer that has just come.
+    /// Returns the schedule for a new peer.
     pub(super) fn for_new_peer(&self) -> Self {
         Self {
             took_ns: self.took_ns,
@@ -58,13 +58,13 @@ impl Resyncs {
         self.next_ns = next_ns.unwrap_or(u64::MAX);
     }
 
-    /// As soon as may be, if the next one is not due before.
+    /// Schedules the next resync as early as allowed, if it is not due before.
     pub(super) fn hasten(&mut self, now_ns: u64) {
         let soon_ns = now_ns + self.least_interval_ns().max(SECOND_NS);
         self.next_ns = self.next_ns.min(soon_ns);
     }
 
-    /// `configured_ns`, unless resyncs would take more than a twentieth of the time.
+    /// Returns `configured_ns`, or more if resyncs would take more than a twentieth of the time.
     pub(super) fn interval_ns(&self, configured_ns: u64) -> u64 {
         configured_ns.max(self.least_interval_ns())
     }
@@ -75,7 +75,7 @@ impl Resyncs {
         least_ns.min(3600 * SECOND_NS)
     }
 
-    /// One came to its end.
+    /// Takes note that a resync was completed.
     pub(super) fn handle_end(&mut self, took_ns: u64) {
         self.took_ns = took_ns;
         (self.is_first, self.is_stopped) = (false, false);
@@ -87,7 +87,7 @@ impl Resyncs {
         self.overrun_ns = now_ns;
     }
 
-    /// Sets whether a resync has to make up for lost notifications; returns whether it had to before.
+    /// Sets whether a resync has to find the changes of lost notifications; returns the earlier value.
     pub(super) fn set_unsettled(&mut self, is_unsettled: bool) -> bool {
         std::mem::replace(&mut self.is_unsettled, is_unsettled)
     }
@@ -96,8 +96,8 @@ impl Resyncs {
         self.is_unsettled
     }
 
-    /// Whether a resync in which notifications were lost may be stopped: the burst is over, and the one before was
-    /// brought to its end. Bursts that follow each other would let none end.
+    /// Returns true if a resync in which notifications were lost may be stopped: the burst is over, and the one before
+    /// was completed. Otherwise a series of bursts would let none end.
     pub(super) fn may_stop(&self, now_ns: u64) -> bool {
         const CALM_NS: u64 = SECOND_NS / 50;
         !self.is_stopped && now_ns.saturating_sub(self.overrun_ns) >= CALM_NS

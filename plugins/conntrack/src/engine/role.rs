@@ -1,7 +1,7 @@
-//! Roles, and the peer as it comes and goes.
+//! Handles roles, and the connection to the peer.
 //!
-//! No node owns a flow. But the only active node carries all that there is, and a node without any
-//! active group carries nothing once the other one has told of everything.
+//! No node owns a flow. But the only active node carries all flows, and a node without an active group carries none
+//! once the other one has reported all flows.
 
 use super::compare::Fault;
 use super::local::seconds;
@@ -13,8 +13,8 @@ use crate::flow::Flow;
 use crate::wire;
 
 impl Engine {
-    /// The channel to the peer is there, which knows this version of the messages. The peer knows nothing yet, and what
-    /// it says is not known.
+    /// Handles a new channel to the peer, which knows this version of the messages. Neither node knows the other's
+    /// flows yet.
     pub fn handle_up(&mut self, now_ns: u64, wire: u32) {
         self.peer = Some(Peer {
             heard_ns: now_ns,
@@ -30,7 +30,7 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// The peer is gone. Its flows stay: they may be needed now.
+    /// Handles the loss of the channel. The peer's flows stay: they may be needed now.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.forget_endings();
         self.end_comparison(Err(Fault::Gone));
@@ -60,7 +60,7 @@ impl Engine {
             Some(Move::Last) => self.step_down(now_ns),
             Some(Move::More) => self.carry_all(now_ns),
             Some(Move::Fewer) => {
-                // its flows may come back, and their windows will have stood still
+                // its flows may return, and their windows will be outdated
                 self.roles.set_restored(false);
                 self.hold_endings_of_moved(now_ns);
                 self.begin_loosening();
@@ -73,28 +73,27 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// After its last role: nobody is active for a group that is no longer configured, and nothing waits for that.
+    /// Removes a group that is no longer configured, after its last role: nobody is active for it.
     pub fn handle_group_gone(&mut self, group: &str) {
         self.roles.remove(group);
     }
 
-    /// Whether this node is the only one that carries anything.
+    /// Returns true if this node alone is active.
     pub(super) fn is_sole(&self) -> bool {
         self.roles.is_active() && !self.peer_is_active()
     }
 
-    /// Whether packets of one flow may pass both nodes.
+    /// Returns true if both nodes are active, so that packets of one flow may pass either.
     pub fn is_shared(&self) -> bool {
         self.roles.is_active() && self.peer_is_active()
     }
 
-    /// Flows that the peer carried become this node's, if nobody else carries any: once, with the
-    /// full timeout of their protocol, because packets there since its last resync are not known
-    /// here.
+    /// Takes over all flows that the peer carried, if this node alone is active. They get the full timeout of their
+    /// protocol once, because packets that passed there since the last resync are not known here.
     fn carry_all(&mut self, now_ns: u64) {
         if self.is_sole() {
             self.table.take_all(seconds(now_ns));
-            // a switchover restores them once, though both the role and the peer's word come
+            // a switchover restores them once, although both the role and the peer's report arrive
             if !self.roles.set_restored(true) {
                 self.request_restore();
                 self.walks.end_pause();
@@ -102,8 +101,8 @@ impl Engine {
         }
     }
 
-    /// An active peer is not heard any more. Where all groups are active here, their roles came before
-    /// that; else it may still carry what is kept here for a failover.
+    /// Handles the loss of an active peer. If all groups are active here, their roles came before that; else the peer
+    /// may still carry the flows that are kept here for a failover.
     fn inherit(&mut self, now_ns: u64) {
         match self.roles.has_all() {
             true => self.carry_all(now_ns),
@@ -144,7 +143,7 @@ impl Engine {
         if self.peer.is_none() {
             self.roles.note_alone();
         }
-        // what another active node carries may still be on its way
+        // flows that another active node carries may still be in transit
         if !self.peer_is_active() {
             self.session.synchrony.set_complete(true);
         }
@@ -158,7 +157,7 @@ impl Engine {
         self.stop_pass();
         self.walks.cancel(Due::Restore);
         self.roles.set_restored(false);
-        // The other one carries all of it: whatever it does not know is not there any more.
+        // The other node carries all flows: those that it does not know do not exist any more.
         self.walks.request(Due::Strays);
         self.begin_loosening();
         if self.peer.is_some() {
@@ -170,13 +169,13 @@ impl Engine {
         self.give_endings(now_ns);
         self.ask_for_kept(now_ns);
         if self.session.resyncs.set_unsettled(false) {
-            // what this kernel has is not what the peer was told
+            // this kernel's flows are not those that the peer was informed of
             self.replica.split().0.ask_again();
         }
         self.subscribe(now_ns);
     }
 
-    /// What is as it was kept here, against a peer that turned out to be the one that carries it.
+    /// Requests the flows that were kept unchanged, once the peer turns out to be the node that carries them.
     fn ask_for_kept(&mut self, now_ns: u64) {
         let now_s = seconds(now_ns);
         let kept = self.table.iter().map(|(_, entry)| entry);
@@ -185,7 +184,7 @@ impl Engine {
         kept.into_iter().for_each(|hash| self.ask_for(now_ns, hash));
     }
 
-    /// The peer has told its roles, or that it has told all under those that it had.
+    /// Handles the peer's roles, or its report that everything was sent under its earlier ones.
     pub(super) fn handle_peer_role(&mut self, now_ns: u64, active: bool) {
         let Some(peer) = &mut self.peer else { return };
         let first = peer.active.is_none();
@@ -212,11 +211,11 @@ impl Engine {
         }
         if ended {
             self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
-            // packets there gave them other times than were told
+            // packets there set other ends than this node reported
             self.table.forget_told();
         }
-        // What this node did alone may be what the peer needs, whoever wins; and a resync is of use to a
-        // peer only if it knows what the peer is.
+        // Changes that this node made alone may be what the peer needs, whichever node wins. And a resync is useful to
+        // a peer only if it knows the peer's role.
         self.request_resync(now_ns);
         if first || ended {
             self.carry_all(now_ns);
@@ -224,7 +223,7 @@ impl Engine {
         self.subscribe(now_ns);
     }
 
-    /// Knowledge of a flow from before the peer's restart.
+    /// Returns the slot of a flow that was known before the peer's restart.
     pub(super) fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
         let slot = self.table.recall(hash, flow)?;
         self.settle_times(slot);
@@ -245,7 +244,7 @@ impl Engine {
         }
     }
 
-    /// A node that carries nothing any more has told all that it did.
+    /// Ends the time after stepping down, when everything was sent.
     pub(super) fn end_offering(&mut self, now_ns: u64) {
         if self.roles.end_offering(now_ns) {
             self.renew_session();

@@ -1,20 +1,20 @@
-//! Roles of this node's groups, and what follows from them for what the peer is told.
+//! Tracks the roles of this node's groups, and decides from them when the peer is informed.
 
 use std::collections::BTreeMap;
 
 use super::SECOND_NS;
 
-/// After it has given up a role, a node goes on telling what it carries for so long.
+/// Time for which a node still sends changes after it has stepped down.
 pub(super) const OFFERING_NS: u64 = 2 * SECOND_NS;
 
-/// Change of what this node carries.
+/// Change of the set of active groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
     /// The first group became active.
     First,
-    /// One more group.
+    /// A further group became active.
     More,
-    /// One group fewer; others stay.
+    /// One group was given up; others stay.
     Fewer,
     /// The last group was given up.
     Last,
@@ -22,20 +22,20 @@ pub(super) enum Move {
 
 #[derive(Debug, Default)]
 pub(super) struct Roles {
-    /// Whether each group is active here.
+    /// Role of each group; true if it is active here.
     groups: BTreeMap<String, bool>,
     is_active: bool,
-    /// It was active without a peer, and the peer has not been told of that by a resync.
+    /// This node was active without a peer, and no resync has informed the peer of that.
     owes: bool,
     offering_until_ns: u64,
-    /// Something was told while no group was active here.
+    /// Something was sent while no group was active here.
     has_offered: bool,
-    /// Times were restored since the peer carried anything.
+    /// Times were restored, and the peer has not been active since.
     is_restored: bool,
 }
 
 impl Roles {
-    /// Whether the group's role changed, and what that changes.
+    /// Sets a group's role. Returns whether it changed, and the change of the set of active groups.
     pub(super) fn set(&mut self, group: &str, active: bool) -> (bool, Option<Move>) {
         let before = self.groups.insert(group.to_owned(), active);
         let is_changed = before.unwrap_or(false) != active;
@@ -54,29 +54,29 @@ impl Roles {
         self.groups.remove(group);
     }
 
-    /// Whether some group is active here.
+    /// Returns true if a group is active here.
     pub(super) fn is_active(&self) -> bool {
         self.is_active
     }
 
-    /// Whether every group is active here, whatever the peer said last.
+    /// Returns true if every group is active here, whatever the peer reported last.
     pub(super) fn has_all(&self) -> bool {
         self.groups.values().all(|active| *active)
     }
 
     // ---- what the peer is told
 
-    /// Whether the peer is told what happens here.
+    /// Returns true if the peer is informed of changes here.
     pub(super) fn speaks(&self, now_ns: u64) -> bool {
         self.is_active || self.owes || self.is_offering(now_ns)
     }
 
-    /// No peer hears what an active node does.
+    /// Takes note that an active node has no peer to inform.
     pub(super) fn note_alone(&mut self) {
         self.owes |= self.is_active;
     }
 
-    /// A resync has told the peer of everything.
+    /// Takes note that a resync has informed the peer of everything.
     pub(super) fn note_told(&mut self) {
         self.owes = false;
     }
@@ -89,7 +89,7 @@ impl Roles {
         now_ns < self.offering_until_ns
     }
 
-    /// Time at which a node that carries nothing has told all that it did.
+    /// Returns the time until which a node that has stepped down still sends changes.
     pub(super) fn offering_end_ns(&self) -> Option<u64> {
         (!self.is_active).then_some(self.offering_until_ns)
     }
@@ -98,12 +98,12 @@ impl Roles {
         self.has_offered |= !self.is_active;
     }
 
-    /// True once, when all that was told without an active group was told.
+    /// Returns true once, when everything was sent that waited after stepping down.
     pub(super) fn end_offering(&mut self, now_ns: u64) -> bool {
         !self.speaks(now_ns) && std::mem::take(&mut self.has_offered)
     }
 
-    /// A peer that has just come was offered nothing.
+    /// Forgets what was sent after stepping down, for a new peer.
     pub(super) fn forget_offering(&mut self) {
         (self.offering_until_ns, self.has_offered) = (0, false);
     }

@@ -1,4 +1,4 @@
-//! Messages to the peer: changes gathered into batches, in order, and what the peer's copies of flows live by.
+//! Sends messages to the peer: changes in batches, in order. Computes the lifetime of the peer's copies.
 
 use super::local::seconds;
 use super::queue::Change;
@@ -7,15 +7,15 @@ use super::{Engine, SECOND_NS};
 use crate::flow::status;
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
-/// Time by which the peer's copy outlives the resyncs that refresh it.
+/// Number of resyncs that a copy at the peer outlives without a report.
 const RESYNCS_PER_LEASE: u64 = 3;
-/// Two links that fall silent are given up one after the other, 5 s each; only then is the peer known to be
-/// gone, and what it carried is kept.
+/// Shortest lease. Two links that fail are given up one after the other, 5 s each; only then the peer is known to be
+/// gone, and its flows are kept.
 const LEASE_LEAST_S: u32 = 15;
 const LACKING_NS: u64 = 10 * SECOND_NS;
 
 impl Engine {
-    /// The next message, the session's first. It stays until [`message_sent`](Self::message_sent).
+    /// Returns the next message, the session's first. It stays until [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         while self.session.outbox.outgoing().is_none() {
             if !self.session.outbox.is_ahead() && self.replica.poll_message(now_ns).is_some() {
@@ -31,7 +31,7 @@ impl Engine {
         self.session.outbox.outgoing()
     }
 
-    /// The channel took it.
+    /// Takes note that the channel accepted the message.
     pub fn message_sent(&mut self, now_ns: u64) {
         match self.session.outbox.take_outgoing() {
             Some(message) => {
@@ -42,12 +42,12 @@ impl Engine {
         }
     }
 
-    /// Whether as much waits as may: events and dumps stay where they are.
+    /// Returns true if the outbox is full: events and dumps stay in the kernel.
     pub fn is_congested(&self) -> bool {
         self.session.outbox.is_congested()
     }
 
-    /// None if later changes replaced all that waited.
+    /// Returns the next message; None if later changes replaced all waiting ones.
     fn next_message(&mut self, now_ns: u64) -> Option<Vec<u8>> {
         let oldest_ns = self.session.outbox.oldest_ns().unwrap_or(now_ns);
         let age_us = u32::try_from(now_ns.saturating_sub(oldest_ns) / 1000).unwrap_or(u32::MAX);
@@ -77,7 +77,7 @@ impl Engine {
             return;
         }
         let slot = self.table.find(change.hash);
-        // the time that is told is that of the packets that passed here
+        // the time that is sent is the one by packets that passed here
         let mut change = change;
         if let Some(entry) = slot.map(|slot| self.table.get(slot)) {
             change.flow.incarnation = entry.incarnation();
@@ -97,7 +97,7 @@ impl Engine {
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
         match change.kind {
             Kind::Whole => entry.extra = digest(&change.flow),
-            // an event says which attributes there are now, but not which there were
+            // an event names the present attributes, but not the earlier ones
             _ if !change.flow.extra.is_empty() => entry.flags |= flag::STALE,
             _ => {}
         }
@@ -105,7 +105,7 @@ impl Engine {
         let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
         let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
         entry.tell(match fixed {
-            // its time ends there when it ends here
+            // it expires there when it expires here
             true => u32::MAX,
             false => seconds(now_ns).saturating_add(left_s),
         });
@@ -134,21 +134,21 @@ impl Engine {
         self.session.outbox.flush_soon(now_ns, batch_ns);
     }
 
-    /// Whether changes wait for others. With both nodes active the answer to a new flow's first packet
-    /// may come to the other node, at once.
+    /// Returns true if changes are gathered. With both nodes active they are not: the answer to a new flow's first
+    /// packet may arrive at the other node at once.
     pub fn gathers(&self) -> bool {
         self.settings.batch_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
     }
 
-    /// Lifetime of a flow at the peer without a report, in seconds.
+    /// Returns the lifetime of a flow at the peer without a report, in seconds.
     pub fn lease_s(&self) -> u32 {
         let resyncs_ns = self.resync_interval_ns().saturating_mul(RESYNCS_PER_LEASE);
         let resyncs_s = u32::try_from(resyncs_ns.div_ceil(SECOND_NS)).unwrap_or(u32::MAX);
         (resyncs_s - self.lease_lacks_s()).max(LEASE_LEAST_S)
     }
 
-    /// Amount by which a copy's lifetime is shorter than three resyncs, so that no packet results
-    /// in the same time: by default both are 120 s. Short resyncs leave no room for it.
+    /// Returns the seconds by which a copy's lifetime is shorter than three resyncs, so that no packet sets the same
+    /// time: by default both are 120 s. Short resyncs leave no room for it.
     pub(super) fn lease_lacks_s(&self) -> u32 {
         match self.resync_interval_ns() {
             ..LACKING_NS => 0,
@@ -165,7 +165,7 @@ impl Engine {
         self.tell_synchrony(now_ns);
         self.warn_of_full_table(now_ns);
         self.tell_translated(now_ns);
-        // they would pile up behind a channel that takes nothing
+        // they would pile up behind a channel that accepts nothing
         if self.peer.is_some() && self.session.outbox.outgoing().is_none() {
             self.push_pulse(now_ns);
         }
@@ -179,15 +179,15 @@ impl Engine {
         self.push_message(now_ns, &pulse);
     }
 
-    /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it
-    /// is missed again by the next resync.
+    /// Requests a flow that is missing here; one message requests many. If the channel is full, the next resync finds
+    /// it missing again.
     pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
         self.session.missing.insert(hash);
         self.ask_for(now_ns, hash);
     }
 
     pub(super) fn ask_for(&mut self, now_ns: u64, hash: u64) {
-        // there is no room for it either: the resync after the next one may find some
+        // there is no room for it either: a later resync may find some
         if self.is_congested() || self.full.is_full(now_ns) {
             return;
         }
@@ -213,7 +213,7 @@ impl Engine {
 
     pub(super) fn tell_addresses(&mut self) {
         let heard = self.peer.as_ref().is_some_and(|peer| peer.active.is_some());
-        // none is a word, too: there were some before
+        // an empty list is a message too: there were some before
         if heard {
             let addresses = self.addresses.dynamic().collect();
             self.session

@@ -1,9 +1,8 @@
-//! The session with the peer: who it is, what is active there, the drain, what is asked for again. It is
-//! the replica's, which has no tables here: of flows both nodes tell what they saw, and no node
-//! decides (`merge.rs`).
+//! Session with the peer: its identity, its active groups, the drain, requests to resend. lib/replica implements it,
+//! without tables here: both nodes report the flows that they saw, and no node decides (`merge.rs`).
 //!
-//! The session's messages go before those of flows. But a role is told after all that was told under
-//! the one before, and the drain after everything.
+//! The session's messages go before those of flows. But a role is sent after everything that was sent under the earlier
+//! one, and a drain after everything.
 
 use spared_replica::Malformed;
 use spared_replica::wire::OWN;
@@ -14,10 +13,10 @@ use super::{Action, Engine};
 use crate::wire::Message;
 
 impl Engine {
-    /// One message of the peer's: untrusted bytes.
+    /// Handles one message of the peer: untrusted bytes.
     ///
     /// # Errors
-    /// Not all of it is understood: it is asked for again.
+    /// A part of it is malformed; it is requested again.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         let Some(peer) = &mut self.peer else {
             return Ok(());
@@ -27,7 +26,7 @@ impl Engine {
             Some(OWN..) => self.handle_own(now_ns, bytes),
             _ => self.replica.handle_message(now_ns, bytes),
         };
-        // what it told of may be missing here
+        // flows in it may be missing here
         if heard.is_err() && !self.roles.is_active() {
             self.session.synchrony.set_complete(false);
         }
@@ -43,7 +42,7 @@ impl Engine {
         heard.inspect_err(|why| self.replica.split().0.reject(now_ns, *why))
     }
 
-    /// News of the session.
+    /// Handles changes of the session.
     fn follow_session(&mut self, now_ns: u64) {
         let (session, _) = self.replica.split();
         while let Some(text) = session.poll_event() {
@@ -69,8 +68,8 @@ impl Engine {
         self.session.outbox.go_ahead();
     }
 
-    /// All that was told since no group is active here was told: only a resync that begins after the
-    /// peer has heard this tells what of it the peer has.
+    /// Renews the session after everything was sent that waited when the last group was given up: only a resync that
+    /// begins after the peer has received this reports which flows the peer has.
     pub(super) fn renew_session(&mut self) {
         self.replica.split().0.renew();
         self.session.outbox.go_ahead();
@@ -78,8 +77,8 @@ impl Engine {
 
     // ---- drain
 
-    /// Everything is to be sent, young flows too, and the peer to say that it has it. False: until
-    /// [`is_draining`](Self::is_draining) says no.
+    /// Begins a drain: everything is sent, young flows included, and the peer confirms that it has it. Returns true if
+    /// nothing is to be drained; else the drain lasts until [`is_draining`](Self::is_draining) is false.
     pub fn drain(&mut self, now_ns: u64) -> bool {
         if self.peer.is_none() || !self.roles.is_active() {
             return true;
@@ -94,12 +93,12 @@ impl Engine {
         self.session.outbox.is_draining() || !self.replica.is_drained()
     }
 
-    /// No notification waits in the kernel.
+    /// Takes note that no notification waits in the kernel.
     pub fn handle_heard_all(&mut self) {
         self.session.outbox.handle_heard_all();
     }
 
-    /// Nothing waits here any more: the peer is asked whether it has all of it.
+    /// Asks the peer if it has everything, once nothing waits here any more.
     pub(super) fn ask_whether_drained(&mut self) -> bool {
         let is_due = self.session.unknown.is_empty()
             && !self.session.resyncs.is_unsettled()

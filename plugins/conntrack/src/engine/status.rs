@@ -1,4 +1,4 @@
-//! Rows for `sparectl`.
+//! Composes the rows for `sparectl`.
 
 use spared_sdk::{Trouble, Value};
 
@@ -7,7 +7,7 @@ use super::walks::Due;
 use super::{Action, Engine, Translation};
 
 impl Engine {
-    /// For `sparectl status`.
+    /// Returns the line for `sparectl status`.
     pub fn summary(&self) -> String {
         let flows = self.table.len();
         match &self.peer {
@@ -26,7 +26,7 @@ impl Engine {
         }
     }
 
-    /// Flows whose translation is worth a word, after their number.
+    /// Returns text about translated flows, to follow their number.
     fn translations(&self) -> String {
         let mut words = String::new();
         let elsewhere = self.flows_elsewhere();
@@ -41,7 +41,7 @@ impl Engine {
         words
     }
 
-    /// For `sparectl conntrack`.
+    /// Returns the rows for `sparectl conntrack`.
     pub fn rows(&self, now_ns: u64) -> Vec<(&'static str, Value)> {
         let counters = &self.counters;
         let waiting_ns = self
@@ -113,13 +113,13 @@ impl Engine {
         ]
     }
 
-    /// The kernel does not tell of flows as they change; resyncs alone find them.
+    /// Takes note that the kernel sends no events of flows, so that only resyncs find their changes.
     pub fn handle_deaf(&mut self, why: String) {
         self.reports.unreported = Some(why);
     }
 
-    /// The kernel tells of flows. `is_anew`: it did not until now, as somebody had changed its setting while this
-    /// plugin ran. A resync finds the flows that began meanwhile.
+    /// Takes note that the kernel sends events. `is_anew`: it did not before, since its setting was changed while this
+    /// plugin ran. A resync then finds the flows that began meanwhile.
     pub fn handle_hearing(&mut self, is_anew: bool) {
         self.reports.unreported = None;
         if is_anew {
@@ -130,7 +130,7 @@ impl Engine {
         }
     }
 
-    /// Faults other than those of the sync state.
+    /// Returns the faults that are not part of the sync state.
     pub fn troubles(&self) -> Vec<Trouble> {
         let deaf = self.reports.unreported.iter();
         let deaf = deaf.map(|why| Trouble::new("conntrack events", why));

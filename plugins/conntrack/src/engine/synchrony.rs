@@ -1,4 +1,4 @@
-//! Whether this node holds what it needs to take over, and the word for that.
+//! Sync state: whether this node holds everything that a failover needs.
 
 use super::{Engine, SECOND_NS};
 
@@ -6,7 +6,7 @@ use super::{Engine, SECOND_NS};
 pub(super) struct Synchrony {
     /// All flows of the peer are here.
     is_complete: bool,
-    /// Both were active when they met.
+    /// Both nodes were active when the session began.
     is_split: bool,
     said: Option<Result<(), String>>,
     said_at_ns: u64,
@@ -17,7 +17,7 @@ impl Synchrony {
         self.is_complete
     }
 
-    /// Returns whether it was so before.
+    /// Sets whether all flows are here; returns the earlier value.
     pub(super) fn set_complete(&mut self, is_complete: bool) -> bool {
         std::mem::replace(&mut self.is_complete, is_complete)
     }
@@ -26,13 +26,13 @@ impl Synchrony {
         std::mem::replace(&mut self.is_split, is_split)
     }
 
-    /// The last word; None at first.
+    /// Returns the last reported state; None at first.
     pub(super) fn said(&self) -> Option<&Result<(), String>> {
         self.said.as_ref()
     }
 
-    /// A word that only counts further is said once a second: a table that is full would say one for
-    /// each flow.
+    /// Sets the reported state. A state that only changes a number is reported once a second: a full table would report
+    /// one for each flow.
     fn say(&mut self, now_ns: u64, word: Result<(), String>) {
         let said = self.said.as_ref();
         let is_same_answer = said.is_some_and(|said| said.is_ok() == word.is_ok());
@@ -52,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// Whether this node holds what it needs to take over; None until what it was told is written.
+    /// Returns whether this node holds everything that a failover needs; None until received changes are written.
     pub fn in_sync(&self) -> Option<Result<(), String>> {
         self.session
             .synchrony

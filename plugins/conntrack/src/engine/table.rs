@@ -1,4 +1,4 @@
-//! Knowledge about the flows of both nodes: 28 bytes for each and an index of five.
+//! Table of both nodes' flows: 28 bytes for each, and an index of five.
 
 mod entry;
 
@@ -11,7 +11,7 @@ use crate::flow::{Flow, Key};
 pub use entry::{APART_S, Entry, NOT_WAITING, ROUNDING_S, digest, flag, status_bits, status_byte};
 use entry::{ROUNDS, TRANSLATION_AT};
 
-/// Flows with a time of their own: a megabyte and a half.
+/// Limit of flows with a given time of their own: 1.5 megabytes.
 const GIVEN_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
@@ -20,15 +20,15 @@ pub struct Table {
     pub key: Key,
     index: HashTable<u32>,
     entries: Vec<Entry>,
-    /// The first free slot, plus one.
+    /// First free slot, plus one.
     free: u32,
-    /// Times that packets give flows, of those for which they are not their protocol's.
+    /// Times that packets give flows, in s, for flows whose time is not their protocol's.
     given: HashMap<u64, u32>,
     /// Number of flows of each [`Translation`].
     translated: [usize; Translation::KINDS],
-    /// Knowledge from before the peer's restart, by the key of that time.
+    /// Table from before the peer's restart, with the key of that time.
     former: Option<Box<Table>>,
-    /// Number of the peer's resyncs, counted here.
+    /// Round of the peer's resyncs, counted here.
     round: u8,
 }
 
@@ -40,8 +40,8 @@ impl Table {
         }
     }
 
-    /// Both nodes hash with what their keys make together. A peer that was restarted has another key: what is known
-    /// here is found again by the old one, flow by flow.
+    /// Sets the common hash key for a peer. A peer that was restarted has another key: known flows are found again by
+    /// the old key, one by one.
     pub fn meet(&mut self, peer_key: Key) {
         let [run, node] = self.own_key;
         let key = [run ^ peer_key[0], node ^ peer_key[1]];
@@ -57,7 +57,7 @@ impl Table {
         }
     }
 
-    /// Knowledge of a flow from before the peer's restart, under its present hash.
+    /// Returns the slot of a flow that was known before the peer's restart, under its present hash.
     pub fn recall(&mut self, hash: u64, flow: &Flow) -> Option<u32> {
         let former = self.former.as_ref()?;
         let slot = former.find(former.hash(flow))?;
@@ -71,12 +71,12 @@ impl Table {
         Some(slot)
     }
 
-    /// All that lives was found.
+    /// Drops the old table, when all flows that exist were found.
     pub fn forget_former(&mut self) {
         self.former = None;
     }
 
-    /// A resync of the peer begins.
+    /// Begins a round, with a resync of the peer.
     pub fn begin_round(&mut self) {
         self.round = (self.round + 1) % ROUNDS;
     }
@@ -106,12 +106,12 @@ impl Table {
         &self.entries[slot as usize]
     }
 
-    /// Everything but its hash.
+    /// Returns the entry. Its hash must not be changed.
     pub fn get_mut(&mut self, slot: u32) -> &mut Entry {
         &mut self.entries[slot as usize]
     }
 
-    /// A hash that is not there yet.
+    /// Inserts an entry, whose hash must not be in the table yet.
     pub fn insert(&mut self, entry: Entry) -> u32 {
         let slot = self.take_slot();
         self.translated[entry.translation() as usize] += 1;
@@ -144,7 +144,7 @@ impl Table {
         self.entries[slot as usize].set(flag, on);
     }
 
-    /// Time that packets give a flow, if that is not its protocol's; 0 else.
+    /// Returns the time that packets give a flow, if it is not its protocol's; else 0.
     pub fn given(&self, hash: u64) -> u32 {
         match self.given.is_empty() {
             true => 0,
@@ -152,7 +152,8 @@ impl Table {
         }
     }
 
-    /// 0 if it is its protocol's. Of more flows than a rule for a few may have, it is not known.
+    /// Stores a given time; 0 if it is the protocol's. Nothing is stored beyond the limit, which a rule for a few flows
+    /// does not reach.
     pub fn set_given(&mut self, slot: u32, given_s: u32) {
         let hash = self.entries[slot as usize].hash;
         match given_s {
@@ -165,7 +166,7 @@ impl Table {
         }
     }
 
-    /// Number of flows that are so translated.
+    /// Returns the number of flows with this translation.
     pub fn translated(&self, how: Translation) -> usize {
         self.translated[how as usize]
     }
@@ -178,15 +179,15 @@ impl Table {
         entry.life = entry.life & OTHERS | ((how as u8) << TRANSLATION_AT);
     }
 
-    /// Of all; free slots have none.
+    /// Clears the flag in all entries; free slots have no flags.
     pub fn clear_flag(&mut self, flag: u8) {
         self.entries
             .iter_mut()
             .for_each(|entry| entry.flags &= !flag);
     }
 
-    /// A resync of this node begins: packets that passed before it are older by one, and its dump is
-    /// newer than whatever was told.
+    /// Ages the entries at the begin of a resync of this node: packets that passed before are older by one, and the
+    /// dump is newer than any report.
     pub fn age(&mut self) {
         for entry in &mut self.entries {
             let lately = if entry.has(flag::RECENT) {
@@ -199,8 +200,8 @@ impl Table {
         }
     }
 
-    /// This node carries all of it from now on: the later of both times is its own, but of what a resync of the
-    /// peer's did not name any more.
+    /// Takes over all flows: the later of both ends is its own from now on, except for flows that the peer's resync did
+    /// not name any more.
     pub fn take_all(&mut self, now_s: u32) {
         let lives = |entry: &&mut Entry| !entry.is_doomed(now_s);
         for entry in self.entries.iter_mut().filter(lives) {
@@ -210,7 +211,7 @@ impl Table {
         }
     }
 
-    /// The peer carries all of it: nothing lives by packets that passed here before.
+    /// Gives up all flows, since the peer carries them: packets that passed here before no longer count.
     pub fn give_all(&mut self) {
         for entry in &mut self.entries {
             entry.peer_s = entry.ends_s();
@@ -219,14 +220,14 @@ impl Table {
         }
     }
 
-    /// When the peer's copies end is not known.
+    /// Forgets when the peer's copies end.
     pub fn forget_told(&mut self) {
         for slot in &self.index {
             self.entries[*slot as usize].forget_told();
         }
     }
 
-    /// What waited is not sent, and what the peer has is not known.
+    /// Forgets waiting changes and what the peer has, after the channel was lost.
     pub fn disconnect(&mut self) {
         for slot in &self.index {
             let entry = &mut self.entries[*slot as usize];
@@ -235,8 +236,8 @@ impl Table {
         }
     }
 
-    /// What the peer told of and did not name in this round has ended there; whether something is to be
-    /// deleted here.
+    /// Marks flows as ended that the peer reported earlier and did not name in this round. Returns true if some are to
+    /// be deleted here.
     pub fn end_unnamed(&mut self, now_s: u32) -> bool {
         let mut doomed = false;
         for slot in &self.index {
@@ -249,7 +250,7 @@ impl Table {
         doomed
     }
 
-    /// Flows that a walk did not find in the kernel.
+    /// Drops ended flows that a walk did not find in the kernel.
     pub fn drop_doomed(&mut self, now_s: u32) {
         let doomed = self.iter().filter(|(_, entry)| entry.is_doomed(now_s));
         let gone = doomed.filter(|(_, entry)| !entry.has(flag::PRESENT | flag::ENDING));
@@ -257,12 +258,12 @@ impl Table {
         gone.into_iter().for_each(|slot| self.remove(slot));
     }
 
-    /// Whether anything was told by the peer.
+    /// Returns true if the peer reported any flow.
     pub fn has_copies(&self) -> bool {
         self.iter().any(|(_, entry)| entry.peer_s > 0)
     }
 
-    /// Flows that only the peer's word keeps alive.
+    /// Returns the number of flows that live by the peer's report alone.
     pub fn copies(&self, now_s: u32) -> usize {
         let copies = self.iter().filter(|(_, entry)| !entry.is_own(now_s));
         copies.count()
@@ -279,7 +280,7 @@ impl Table {
             return slot;
         }
         if self.entries.len() == self.entries.capacity() {
-            // grows by a sixteenth: memory is promised by the flow
+            // grows by a sixteenth: memory use per flow is documented
             self.entries
                 .reserve_exact((self.entries.len() / 16).max(1024));
         }

@@ -1,6 +1,6 @@
-//! What flows are translated to: those that end with this node, as its own address does.
+//! Counts flows by their translation: those translated to this node's own address end with the node.
 //!
-//! Each event and each walk shows what a flow is translated to, and the table counts.
+//! Each event and each walk shows a flow's translation, and the table keeps the counts.
 
 use std::collections::HashMap;
 
@@ -12,25 +12,25 @@ use super::{Engine, SECOND_NS};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
 
-/// Numbers that change are told so often at most.
+/// Shortest time between two reports of changed numbers.
 const EVERY_NS: u64 = 10 * SECOND_NS;
 
-/// What becomes of a flow by the address that it is translated to.
+/// Kind of the address that a flow is translated to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Translation {
-    /// It is not translated, or to an address that moves with its group.
+    /// The flow is not translated, or to an address that moves with its group.
     #[default]
     None,
-    /// To an address of this node's own: it ends with this node.
+    /// An address of this node's own: the flow ends with this node.
     Own,
-    /// The same, as expected: the address is that of an interface in `dynamic_nat`.
+    /// An own address of an interface in `dynamic_nat`: the flow ends with this node, as expected.
     Dynamic,
-    /// To an address of the other node's, while its packets pass here (`elsewhere.rs`).
+    /// An address of the other node, while the flow's packets pass here (`elsewhere.rs`).
     Elsewhere,
 }
 
 impl Translation {
-    /// Values of two bits.
+    /// Number of kinds: values of two bits.
     pub const KINDS: usize = 4;
 
     pub(super) fn from_bits(bits: u8) -> Self {
@@ -43,7 +43,7 @@ impl Translation {
     }
 }
 
-/// Addresses of the node's own, and for each the virtual address of its network, if there is one here.
+/// Addresses of the node's own, each with the virtual address of its network, if there is one here.
 pub type NodeAddresses = HashMap<Address, Option<Address>>;
 
 #[derive(Debug, Default)]
@@ -52,10 +52,10 @@ pub struct Translated {
     report: Report,
 }
 
-/// What is reported of the flows of one kind: the first at once, then numbers that are not too old.
+/// Report about the flows of one kind: the first flow at once, then numbers of limited age.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Address of a flow that was seen last.
+    /// Address of the flow that was seen last.
     last: Option<Address>,
     pub(super) told: Option<Told>,
     told_ns: u64,
@@ -80,13 +80,12 @@ impl Report {
 }
 
 impl Engine {
-    /// Addresses that this node does not share: no virtual ones.
+    /// Takes the addresses that this node does not share; no virtual ones.
     pub fn handle_node_addresses(&mut self, addresses: NodeAddresses) {
         self.addresses.translated.addresses = addresses;
     }
 
-    /// A flow as it is now, and whether a packet has moved its end since it was seen last: what it is translated to
-    /// decides what becomes of it.
+    /// Updates the translation of a flow. `moved` is true if a packet has moved its end since it was seen last.
     pub(super) fn note_translation(&mut self, now_ns: u64, slot: u32, flow: &Flow, moved: bool) {
         let found = self.own_translation(flow);
         let found = found.or_else(|| self.translation_there(now_ns, slot, flow, moved));
@@ -106,7 +105,8 @@ impl Engine {
         }
     }
 
-    /// The node's own address that a forwarded flow is translated to. Addresses in `dynamic_nat` are expected to go.
+    /// Returns the node's own address that a forwarded flow is translated to. Addresses in `dynamic_nat` are expected
+    /// to go.
     fn own_translation(&self, flow: &Flow) -> Option<(Translation, Address)> {
         if flow.reply.destination == flow.original.source {
             return None;
@@ -125,7 +125,7 @@ impl Engine {
             .then_some((how, to))
     }
 
-    /// Flows that a failover from this node ends, as expected.
+    /// Returns the number of flows that a failover from this node ends, as expected.
     pub(super) fn dynamic_flows(&self) -> usize {
         match self.roles.is_active() {
             true => self.table.translated(Translation::Dynamic),
@@ -133,14 +133,14 @@ impl Engine {
         }
     }
 
-    /// Decides what is reported.
+    /// Updates the reports about translated flows.
     pub(super) fn tell_translated(&mut self, now_ns: u64) {
         let (flows, of) = (self.table.translated(Translation::Own), self.table.len());
         self.addresses.translated.report.update(now_ns, flows, of);
         self.tell_elsewhere(now_ns);
     }
 
-    /// On the active node, while there is a peer that a failover would move to.
+    /// Returns the fault to report, on the active node while there is a peer to fail over to.
     pub(super) fn translation_trouble(&self) -> Option<Trouble> {
         let told = self.addresses.translated.report.told.as_ref();
         let Told { flows, of, to } =

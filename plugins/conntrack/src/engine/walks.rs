@@ -1,4 +1,4 @@
-//! The walk through the kernel's table that is under way, and those that are due.
+//! The walk through the kernel's table that is under way, and the reasons for further ones.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,22 +7,22 @@ use super::{SECOND_NS, Source};
 use crate::flow::{Flow, status};
 use crate::wire::HASHES_MAX;
 
-/// A reason for a walk, in the order in which they are served.
+/// Reason for a walk, in the order in which they are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     Restore,
-    /// The peer is gone: what it carried keeps its full time.
+    /// The peer is gone: the flows that it carried keep their full time.
     Keep,
-    /// The kernel's own entries become as copies are: liberal.
+    /// The kernel's own entries become liberal, as copies are.
     Loosen,
     /// Flows that no node reports as alive are deleted.
     Prune,
-    /// A walk that prunes also drops what no node knows; not a reason by itself.
+    /// Flows that no node knows are deleted as well, by a walk that prunes; not a reason by itself.
     Strays,
-    /// The kernel here may have dropped flows and not said so.
+    /// The kernel here may have dropped flows without an event.
     Verify,
     Compare,
-    /// Somebody asked for a list.
+    /// A list was requested.
     List,
     Resync,
 }
@@ -40,7 +40,7 @@ pub(super) enum Work {
         strays: bool,
         verify: bool,
     },
-    /// The peer compares.
+    /// Answer to the peer's comparison.
     Answer {
         id: u32,
     },
@@ -49,30 +49,30 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// Useless without the peer.
+    /// Returns true if the walk is useless without the peer.
     pub(super) fn needs_peer(self) -> bool {
         !matches!(self, Self::Restore | Self::Keep | Self::Loosen | Self::List)
     }
 }
 
-/// A walk.
+/// A walk through the table.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     pub(super) work: Work,
     pub(super) source: Source,
     pub(super) began_ns: u64,
-    /// Times when the kernel filled the present piece of its table, and when the last one was
-    /// requested: it fills each piece when the previous one is read.
+    /// Times at which the kernel filled the present piece of its table, and at which the last piece
+    /// was requested: the kernel fills each piece when the previous one is read.
     filled_ns: u64,
     read_ns: u64,
-    /// Times restored, and flows dropped.
+    /// Numbers of times restored, and of flows dropped.
     pub(super) restored: u32,
     pub(super) dropped: u32,
-    /// Hashes that the peer is told of at once, and whether one of them has gone meanwhile.
+    /// Hashes to report in one message, and whether one of these flows has gone meanwhile.
     alive: Vec<u8>,
     has_gone: bool,
     pub(super) records: Vec<u8>,
-    /// Overruns before it began.
+    /// Number of overruns before it began.
     pub(super) overruns: u64,
     /// Another resync is to follow soon.
     pub(super) repeats: bool,
@@ -96,7 +96,7 @@ impl Pass {
         }
     }
 
-    /// A flow as it is now: its piece may have waited for a channel that was full.
+    /// Returns a flow with its present time: its piece may have waited for a full channel.
     fn aged(&self, now_ns: u64, flow: Flow) -> Flow {
         let waited_s = (now_ns.saturating_sub(self.filled_ns) / SECOND_NS) as u32;
         Flow {
@@ -110,7 +110,7 @@ impl Pass {
 pub(super) struct Walks {
     pass: Option<Pass>,
     due: BTreeSet<Due>,
-    /// Number of the peer's comparison that waits for an answer.
+    /// Id of the peer's comparison that waits for an answer.
     answer: Option<u32>,
     pause: Pause,
     /// Flows destroyed since the last piece of the dump.
@@ -130,7 +130,7 @@ impl Walks {
         self.answer = Some(id);
     }
 
-    /// The same, unless the peer has begun another comparison.
+    /// Requests the answer again, unless the peer has begun another comparison.
     pub(super) fn request_answer_again(&mut self, id: u32) {
         self.answer.get_or_insert(id);
     }
@@ -143,13 +143,13 @@ impl Walks {
         self.due.contains(&due)
     }
 
-    /// The peer is gone: what only it wanted is not due any more.
+    /// Cancels the walks that only the peer needs, after it has gone.
     pub(super) fn cancel_comparisons(&mut self) {
         self.cancel(Due::Compare);
         self.answer = None;
     }
 
-    /// A peer that has just come: what concerns this kernel alone stays due.
+    /// Keeps only the walks for this kernel, for a new peer.
     pub(super) fn keep_own(&mut self) {
         let is_own = |due: &Due| matches!(due, Due::Restore | Due::Loosen | Due::List);
         self.due.retain(is_own);
@@ -165,7 +165,7 @@ impl Walks {
         self.due.remove(&due)
     }
 
-    /// The walk to begin now, if none is under way.
+    /// Returns the walk to begin now, if none is under way.
     pub(super) fn next(&mut self, now_ns: u64, speaks: bool) -> Option<Work> {
         if self.pass.is_some() || self.pause.is_on(now_ns) {
             return None;
@@ -208,7 +208,7 @@ impl Walks {
         self.pass = Some(Pass::new(now_ns, work, overruns));
     }
 
-    /// The walk goes on, with another table of the kernel's.
+    /// Resumes the walk, with another table of the kernel.
     pub(super) fn resume(&mut self, pass: Pass) {
         self.pass = Some(pass);
     }
@@ -217,7 +217,8 @@ impl Walks {
         self.pass.take()
     }
 
-    /// A walk that somebody waits for is due again. False: none was stopped.
+    /// Stops the walk, and requests it again if its result is needed. Returns false if none was
+    /// stopped.
     pub(super) fn stop_if(&mut self, ends: impl Fn(Work) -> bool) -> bool {
         let Some(pass) = self.pass.take_if(|pass| ends(pass.work)) else {
             return false;
@@ -234,11 +235,11 @@ impl Walks {
         true
     }
 
-    /// The dump has ended. A walk that could not be read to its end makes the next one wait.
+    /// Ends the walk with its dump. A walk that could not be read to its end delays the next one.
     pub(super) fn end(&mut self, now_ns: u64, complete: bool) -> Option<Pass> {
         let pass = self.pass.take()?;
         self.destroyed.clear();
-        // without expectations a resync has told all flows
+        // a resync has reported all flows even if expectations failed
         match complete || pass.source == Source::Expectations {
             true => self.pause = Pause::default(),
             false => self.pause.lengthen(now_ns),
@@ -262,7 +263,7 @@ impl Walks {
         matches!(self.work(), Some(Work::Tidy { .. }))
     }
 
-    /// Whether flows of this node are still to be made ready for a failover.
+    /// Returns true if flows of this node are still to be made ready for a failover.
     pub(super) fn is_loosening(&self) -> bool {
         self.is_due(Due::Loosen) || self.work() == Some(Work::Loosen)
     }
@@ -271,12 +272,12 @@ impl Walks {
         matches!(self.work(), Some(Work::Restore))
     }
 
-    /// Whether notifications were lost since the resync under way began.
+    /// Returns true if notifications were lost since the resync under way began.
     pub(super) fn is_resync_overrun(&self, overruns: u64) -> bool {
         self.is_resync() && self.pass.as_ref().is_some_and(|it| overruns > it.overruns)
     }
 
-    /// Another resync follows the one under way soon.
+    /// Schedules another resync soon after the one under way.
     pub(super) fn repeat_resync(&mut self) {
         if self.is_resync() {
             self.pass.iter_mut().for_each(|pass| pass.repeats = true);
@@ -285,7 +286,7 @@ impl Walks {
 
     // ---- its flows
 
-    /// One flow of the dump, as it is now: its times are as old as the piece.
+    /// Returns one flow of the dump with its present time: its times are as old as the piece.
     pub(super) fn read(&mut self, now_ns: u64, flow: Flow) -> Option<(Work, Flow)> {
         let pass = self.pass.as_mut()?;
         if flow.status & status::DYING != 0 {
@@ -295,7 +296,7 @@ impl Walks {
         Some((pass.work, pass.aged(now_ns, flow)))
     }
 
-    /// A flow destroyed before this piece was filled is in no later piece.
+    /// Handles a new piece: a flow destroyed before it was filled is in no later piece.
     pub(super) fn handle_piece(&mut self) {
         self.destroyed.clear();
         if let Some(pass) = &mut self.pass {
@@ -303,7 +304,7 @@ impl Walks {
         }
     }
 
-    /// The dump of a resync may still have it.
+    /// Takes note of a destroyed flow, which the dump of a resync may still have.
     pub(super) fn note_destroyed(&mut self, hash: u64) {
         if self.is_resync() {
             self.destroyed.insert(hash);
@@ -326,12 +327,12 @@ impl Walks {
         self.pass.iter_mut().for_each(|pass| pass.dropped += 1);
     }
 
-    /// Records of the answer to the peer's comparison.
+    /// Returns the records of the answer to the peer's comparison.
     pub(super) fn records_mut(&mut self) -> Option<&mut Vec<u8>> {
         self.pass.as_mut().map(|pass| &mut pass.records)
     }
 
-    /// A flow that the peer is told is alive. True: there are as many as a message holds.
+    /// Adds a flow to be reported as alive. Returns true if there are as many as a message holds.
     pub(super) fn push_alive(&mut self, hash: u64) -> bool {
         let Some(pass) = &mut self.pass else {
             return false;
@@ -340,12 +341,13 @@ impl Walks {
         pass.alive.len() >= HASHES_MAX * 8
     }
 
-    /// A flow that may be among those has gone.
+    /// Takes note that a flow has gone which may be among those.
     pub(super) fn note_gone(&mut self) {
         self.pass.iter_mut().for_each(|pass| pass.has_gone = true);
     }
 
-    /// Hashes of flows that are alive, and whether one of them has gone meanwhile.
+    /// Removes the hashes of flows that are alive; also returns whether one of them has gone
+    /// meanwhile.
     pub(super) fn take_alive(&mut self) -> (Vec<u8>, bool) {
         self.pass.as_mut().map_or((Vec::new(), false), |pass| {
             let alive = std::mem::take(&mut pass.alive);
@@ -355,18 +357,18 @@ impl Walks {
 
     // ---- pauses
 
-    /// A failover waits for no pause from before it.
+    /// Ends the pause, since a failover must not wait for it.
     pub(super) fn end_pause(&mut self) {
         self.pause = Pause::default();
     }
 
-    /// Time at which a walk that waits for the pause may begin.
+    /// Returns the time at which a walk that waits for the pause may begin.
     pub(super) fn next_ns(&self, now_ns: u64) -> Option<u64> {
         let waits = self.pass.is_none() && self.is_any_due();
         self.pause.end_ns(now_ns).filter(|_| waits)
     }
 
-    /// Whether the kernel's table could not be read for some time.
+    /// Returns true if the kernel's table could not be read for some time.
     pub(super) fn is_blind(&self) -> bool {
         self.pause.is_trouble()
     }

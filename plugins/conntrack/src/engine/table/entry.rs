@@ -1,70 +1,68 @@
-//! What is known of one flow, in 28 bytes.
+//! Entry of the table: the state of one flow, in 28 bytes.
 
 use super::Translation;
 use crate::flow::{Flow, INCARNATIONS, status};
 
-/// Nothing waits for the flow.
+/// Number that stands for no waiting change.
 pub const NOT_WAITING: u32 = 0;
 
 /// Flags of an [`Entry`].
 pub mod flag {
-    /// The peer has it, or was told of it.
+    /// The peer has it, or was informed of it.
     pub const SENT: u8 = 1;
-    /// Something changed that only a whole record tells.
+    /// Something changed that only a whole record contains.
     pub const STALE: u8 = 2;
-    /// An event or the peer told of it since a dump passed it: what the dump says may be older.
+    /// An event or a report is newer than the dump, which may be older.
     pub const FRESH: u8 = 4;
     /// A walk has found it in the kernel here.
     pub const PRESENT: u8 = 8;
     /// A packet passed here since this node's latest resync began.
     pub const RECENT: u8 = 16;
-    /// The same of the resync before.
+    /// A packet passed here during the resync before.
     pub const LATELY: u8 = 32;
     /// The kernel here dropped it before its time: a new one may follow at once.
     pub const ENDING: u8 = 64;
-    /// The peer has it no longer: its time is what was written, and no word of the peer's.
+    /// The peer no longer has it: the peer's end is the one that was written, without a report behind it.
     pub const ENDED: u8 = 128;
 }
 
-/// Two clocks are rounded to a second.
+/// Difference that rounding of two clocks to a second may cause.
 pub const ROUNDING_S: u32 = 2;
-/// What this node writes of a flow that the peer knows is so much shorter than what a packet gives it:
-/// whatever packet comes later, its end is another one. With the usual times both are 120 s, and nobody
-/// would see the packet.
+/// Seconds by which this node writes a shorter time than a packet would set, for a flow that the peer knows: a later
+/// packet then sets another end. With the usual times both are 120 s, and the packet would not be noticed.
 pub const APART_S: u32 = ROUNDING_S + 1;
 /// Bit of [`Entry::outbound`], above the numbers of changes and the seconds of an engine's life.
 const WAITS: u32 = 1 << 31;
-/// Rounds that are told apart: three bits.
+/// Number of rounds that can be distinguished: three bits.
 pub(super) const ROUNDS: u8 = 8;
 /// Place of the [`Translation`] in [`Entry::life`], above incarnation and round.
 pub(super) const TRANSLATION_AT: u8 = 6;
 
-/// A flow. Times are seconds of the engine's clock; 0 is none. Two of them tell who knows that it
-/// lives: this kernel, by the packets that passed it, and the peer, by its word.
+/// A flow. Times are seconds of the engine's clock; 0 is none. Two of them are ends: one by this kernel, from packets
+/// that passed it, and one by the peer's reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
 pub struct Entry {
     pub hash: u64,
     pub mark: u32,
-    /// With [`WAITS`] the number of the change that waits to be sent, else the end of the peer's copy by
-    /// what it was told: it is told again as the change goes. Of a free slot, the next free one.
+    /// Number of the change that waits to be sent, with [`WAITS`]; else the end of the peer's copy by the last report.
+    /// In a free slot, the next free slot.
     pub(super) outbound: u32,
-    /// End by the packets that passed here, as the kernel showed it last.
+    /// End by the packets that passed here, as the kernel last showed it.
     pub own_s: u32,
-    /// End by the peer's word, as it was written to the kernel here.
+    /// End by the peer's report, as it was written to the kernel here.
     pub peer_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub word: u8,
     /// [`digest`] of the last whole record.
     pub extra: u8,
-    /// Incarnation (three bits), the round of the peer's resyncs that named it last (three), and its
-    /// [`Translation`] (two).
+    /// Incarnation (three bits), round of the peer's resync that named it last (three), [`Translation`] (two).
     pub(super) life: u8,
     pub flags: u8,
 }
 
 impl Entry {
-    /// A flow of which nothing more is known.
+    /// Creates an entry of a flow about which nothing else is known.
     pub fn new(hash: u64, flags: u8) -> Self {
         Self {
             hash,
@@ -73,24 +71,24 @@ impl Entry {
         }
     }
 
-    /// TCP's, SCTP's or DCCP's state.
+    /// Returns the state of TCP, SCTP or DCCP.
     pub fn state(&self) -> u8 {
         self.word & 15
     }
 
-    /// As [`status_byte`].
+    /// Returns the status as [`status_byte`].
     pub fn status(&self) -> u8 {
         self.word >> 4
     }
 
-    /// Content of a record; a partial one omits unchanged attributes.
+    /// Stores the contents of a record; a partial one omits unchanged attributes.
     pub fn learn(&mut self, flow: &Flow) {
         let state = flow.state().unwrap_or(self.state());
         self.word = status_byte(flow.status) << 4 | state & 15;
         self.mark = flow.mark;
     }
 
-    /// The number of the change that waits to be sent, or [`NOT_WAITING`].
+    /// Returns the number of the change that waits to be sent, or [`NOT_WAITING`].
     pub fn waiting(&self) -> u32 {
         match self.outbound & WAITS {
             0 => NOT_WAITING,
@@ -98,7 +96,8 @@ impl Entry {
         }
     }
 
-    /// End of the peer's copy, by the last report; 0 if it is not known, and while a change waits to report it.
+    /// Returns the end of the peer's copy by the last report; 0 if it is unknown, or while a change waits that reports
+    /// it.
     pub fn told_s(&self) -> u32 {
         match self.outbound & WAITS {
             0 => self.outbound,
@@ -110,21 +109,21 @@ impl Entry {
         self.outbound = number | WAITS;
     }
 
-    /// The change has gone, or is not sent; the number that it had.
+    /// Ends the wait of a change that was sent or dropped; returns the number that it had.
     pub fn stop_waiting(&mut self) -> u32 {
         let number = self.waiting();
         self.outbound = self.told_s();
         number
     }
 
-    /// The peer's copy lives until then; nothing, while a change waits.
+    /// Stores the end of the peer's copy; does nothing while a change waits.
     pub fn tell(&mut self, end_s: u32) {
         if self.outbound & WAITS == 0 {
             self.outbound = end_s.min(!WAITS);
         }
     }
 
-    /// When the peer's copy ends is not known. A change that waits is to tell, and a fixed time is as it was.
+    /// Forgets the end of the peer's copy. A waiting change will report it, and a fixed time does not change.
     pub fn forget_told(&mut self) {
         let is_fixed = status_bits(self.status()) & status::FIXED_TIMEOUT != 0;
         if self.waiting() == NOT_WAITING && !is_fixed {
@@ -143,39 +142,39 @@ impl Entry {
         }
     }
 
-    /// End of the entry in the kernel, unless a packet has moved it since.
+    /// Returns the end of the entry in the kernel, unless a packet has moved it since.
     pub fn ends_s(&self) -> u32 {
         self.own_s.max(self.peer_s)
     }
 
-    /// Whether it lives by packets that passed here.
+    /// Returns true if packets that passed here keep it alive.
     pub fn is_own(&self, now_s: u32) -> bool {
         self.own_s > now_s
     }
 
-    /// Whether it lives by the peer's word.
+    /// Returns true if the peer's report keeps it alive.
     pub fn is_peers(&self, now_s: u32) -> bool {
         self.peer_s > now_s && !self.has(flag::ENDED)
     }
 
-    /// The same before anything was written of it.
+    /// Returns the entry without the end that was written.
     pub fn unwritten(mut self) -> Self {
         self.peer_s = 0;
         self
     }
 
-    /// Whether this end in the kernel is the work of a packet: neither node's time for it.
+    /// Returns true if a packet set this end in the kernel: it is neither node's.
     pub fn is_moved(&self, end_s: u32) -> bool {
         let far = |known_s: u32| end_s.abs_diff(known_s) >= ROUNDING_S;
         far(self.own_s) && far(self.peer_s)
     }
 
-    /// Whether nobody says that it lives: neither packets here, nor the peer.
+    /// Returns true if neither packets here nor the peer keep it alive.
     pub fn is_doomed(&self, now_s: u32) -> bool {
         self.has(flag::ENDED) && !self.is_own(now_s)
     }
 
-    /// Whether a packet passed here since the resync before the latest one began.
+    /// Returns true if a packet passed here since the resync before the latest one began.
     pub fn is_busy(&self) -> bool {
         self.has(flag::RECENT | flag::LATELY)
     }
@@ -202,7 +201,7 @@ impl Entry {
     }
 }
 
-/// The kernel's bits in one byte.
+/// Returns the kernel's status bits in one byte.
 pub fn status_byte(bits: u32) -> u8 {
     let fixed = u8::from(bits & status::FIXED_TIMEOUT != 0) << 3;
     (bits & (status::EXPECTED | status::SEEN_REPLY | status::ASSURED)) as u8 | fixed
@@ -213,7 +212,7 @@ pub fn status_bits(byte: u8) -> u32 {
     u32::from(byte & 7) | fixed
 }
 
-/// Tells whether attributes or the translation have changed; 0 without either.
+/// Returns a digest that shows if attributes or the translation have changed; 0 without either.
 pub fn digest(flow: &Flow) -> u8 {
     const PRIME: u32 = 0x0100_0193;
     let mix = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(PRIME);
