@@ -6,7 +6,7 @@ fn parsed(text: &str, node: &str) -> Config {
     Config::parse(text, node, &["r1".to_owned(), "r2".to_owned()]).expect("TOML")
 }
 
-/// What is wrong with `text`, as "key: why".
+/// Faults of `text`, as "key: why".
 fn faults(text: &str) -> Vec<String> {
     let config = parsed(text, "r1");
     assert!(read(&config).is_none(), "{text}");

@@ -33,7 +33,8 @@ fn including(rule: Rule) -> Filter {
     }
 }
 
-/// From 192.0.2.2 behind 198.51.100.1 to 203.0.113.1, which is 10.0.0.7 really.
+/// Flow from 192.0.2.2, masqueraded as 198.51.100.1, to 203.0.113.1, which is translated to
+/// 10.0.0.7.
 fn translated() -> Flow {
     Flow {
         reply: tuple(TCP, "10.0.0.7:8080", "198.51.100.1:1024"),
@@ -79,7 +80,7 @@ fn prefixes_hold_what_begins_as_they_do() {
         ("2001:db8::1", "2001:db8::1", true),
         ("2001:db8::1/127", "2001:db8::", true),
         ("2001:db8::1/128", "2001:db8::", false),
-        // the first bytes alone are equal
+        // only the first bytes are equal
         ("32.1.13.184/32", "2001:db8::1", false),
     ] {
         let (is_ipv6, bytes) = bytes_of(address.parse().expect("an address"));
@@ -125,7 +126,7 @@ fn each_key_of_a_rule_fits_some_flows_and_not_others() {
                 ..none()
             },
             vec![translated()],
-            // where it goes really is no destination of the original direction
+            // its translated destination is no destination of the original direction
             vec![flow(TCP, "192.0.2.2:1", "10.0.0.7:80"), v6()],
         ),
         (
@@ -150,7 +151,7 @@ fn each_key_of_a_rule_fits_some_flows_and_not_others() {
                 ..none()
             },
             vec![udp(), v6(), connection(), translated()],
-            // neither the port that it came from, nor the one that it was translated to
+            // neither its original source port nor the translated one
             vec![
                 flow(UDP, "192.0.2.2:53", "198.51.100.2:5000"),
                 flow(UDP, "192.0.2.2:5000", "198.51.100.2:8080"),
@@ -215,7 +216,7 @@ fn each_key_of_a_rule_fits_some_flows_and_not_others() {
             vec![in_state(TCP, TIME_WAIT), in_state(SCTP, ESTABLISHED), udp()],
         ),
         (
-            // every key must fit
+            // all keys must match
             Rule {
                 protocols: vec![UDP],
                 ports: vec![53],
@@ -290,7 +291,7 @@ fn a_bit_of_the_mark_selects() {
 enum Ends {
     Elsewhere,
     Here,
-    /// Here, but it was meant for somebody else.
+    /// The router answers a connection to another machine.
     AtProxy,
 }
 
@@ -316,7 +317,7 @@ fn connections_of_the_router_itself_are_its_own() {
         (connection(), Ends::Elsewhere),
         // masqueraded: it ends behind the router
         (translated(), Ends::Elsewhere),
-        // to an address of the router's, and on to a server
+        // to an address of the router, and translated to a server
         (
             to(
                 "10.0.0.7:80",
@@ -325,7 +326,7 @@ fn connections_of_the_router_itself_are_its_own() {
             Ends::Elsewhere,
         ),
         (flow(TCP, "192.0.2.2:1", "192.0.2.1:22"), Ends::Here),
-        // to another port of the router's
+        // to another port of the router
         (
             to(
                 "192.0.2.1:22",
@@ -349,8 +350,7 @@ fn connections_of_the_router_itself_are_its_own() {
     }
 }
 
-/// What an event says of a flow that was admitted: not its labels, where they are as they were,
-/// nor the state of SCTP.
+/// An event of an admitted flow lacks unchanged labels and the state of SCTP.
 #[test]
 fn an_event_ends_what_it_excludes_now() {
     let rule = |states: &[(u8, u8)], labels: &[u8]| Rule {
@@ -409,7 +409,7 @@ fn an_event_ends_what_it_excludes_now() {
             ESTABLISHED,
             true,
         ),
-        // what it does say counts, whatever its labels are
+        // labels in the event count, whatever they were before
         (
             excluding(Rule {
                 ports: vec![80],

@@ -8,7 +8,7 @@ const PROTOINFO: u16 = 4;
 const TIMEOUT: u16 = 7;
 const LABELS: u16 = 22;
 
-// An established TCP connection with 432000 s left.
+// Established TCP connection with 432000 s left.
 const PLAIN: &str = "40 06  c0000202 c6336402  9c41 0050  06  81af1a  03 a7 23 23";
 
 fn encoded(kind: Kind, flow: &Flow) -> Vec<u8> {
@@ -17,7 +17,7 @@ fn encoded(kind: Kind, flow: &Flow) -> Vec<u8> {
     out
 }
 
-/// None of what is no record.
+/// Decodes records; None for each malformed one.
 fn decoded(bytes: &[u8]) -> Vec<Option<(Kind, Flow)>> {
     records(bytes).map(Result::ok).collect()
 }
@@ -28,7 +28,7 @@ fn decoded(bytes: &[u8]) -> Vec<Option<(Kind, Flow)>> {
 fn each_kind_of_message_is_these_bytes() {
     let plain = bytes(PLAIN);
     let hashes = bytes("0102030405060708 1112131415161718");
-    // family, then the tuple that is expected
+    // family, then the expected tuple
     let request = bytes("02000000 0c000280 08000100 c6336402");
     let v4 = (false, connection().original.source);
     let v6 = (true, tuple(UDP, "[2001:db8::1]:1", "[::]:1").source);

@@ -1,4 +1,4 @@
-//! The kernel's bytes, as it said them and as it wants them.
+//! Tests with the kernel's bytes, as it sends them and as it expects them.
 
 mod recorded;
 mod requests;
@@ -15,7 +15,7 @@ use recorded::{
 };
 use requests::created;
 
-/// Translations as the kernel sets them, and confirmed.
+/// Status bits of a masqueraded flow, as the kernel sets them, and confirmed.
 const MASQUERADED: u32 = 0x198;
 const PLAIN: u32 = 0x188;
 
@@ -119,7 +119,7 @@ fn what_the_kernel_says_is_read() {
         (
             NEW_PING,
             Flow {
-                // type 8 and code 0, answered by type 0, with one id
+                // type 8 and code 0, answered by type 0, with the same id
                 reply: tuple(ICMP, "198.51.100.2:0", "198.51.100.1:31476"),
                 status: MASQUERADED,
                 timeout_s: Some(1),
@@ -299,7 +299,7 @@ fn an_offloaded_flow_that_says_neither_state_nor_time_is_an_established_one() {
     let parsed = parse::flow(&said).expect("a flow");
     assert_eq!(parsed.timeout_s, None);
     assert_eq!(parsed.tcp.map(|tcp| tcp.state), Some(3));
-    // a whole record of it is one that the peer takes
+    // the peer accepts a whole record of it
     let mut record = Vec::new();
     crate::wire::record(&mut record, crate::wire::Kind::Whole, &parsed);
     assert!(crate::wire::records(&record).all(|it| it.is_ok()));

@@ -1,6 +1,7 @@
-//! What Linux 6.18 said on a router: 192.0.2.2 asks 198.51.100.2, mostly behind 198.51.100.1.
+//! Messages of Linux 6.18, recorded on a router: 192.0.2.2 asks 198.51.100.2, mostly masqueraded as
+//! 198.51.100.1.
 
-// The first packet of a connection that is masqueraded.
+// First packet of a masqueraded connection.
 pub const NEW: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -10,7 +11,7 @@ pub const NEW: &str = "
     08000c00 8cc60f25  08000300 00000198  08000700 00000078
     30000480 2c000180 05000100 01000000 05000200 0a000000 05000300 00000000
                       06000400 03000000 06000500 00000000";
-// The same when it is established.
+// The same connection, established.
 pub const UPDATE: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -20,7 +21,7 @@ pub const UPDATE: &str = "
     08000c00 8cc60f25  08000300 0000019e  08000700 00069780
     30000480 2c000180 05000100 03000000 05000200 0a000000 05000300 0a000000
                       06000400 23000000 06000500 23000000";
-// And when it is gone.
+// The same connection, destroyed.
 pub const DESTROY: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -29,7 +30,7 @@ pub const DESTROY: &str = "
              1c000280 05000100 06000000 06000200 00500000 06000300 9c410000
     08000c00 8cc60f25  08000300 0000039e
     10000480 0c000180 05000100 07000000";
-// IPv6 in zone 7.
+// Connection over IPv6 in zone 7.
 pub const NEW_IN_ZONE: &str = "
     0a000000
     4c000180 2c000180 14000300 20010db8 00010000 00000000 00000002
@@ -41,7 +42,7 @@ pub const NEW_IN_ZONE: &str = "
     06001200 00070000  08000c00 b7e8c44c  08000300 00000188  08000700 00000078
     30000480 2c000180 05000100 01000000 05000200 0a000000 05000300 00000000
                       06000400 03000000 06000500 00000000";
-// Zone 9 of the original direction alone.
+// Connection with zone 9 in the original direction only.
 pub const NEW_IN_ZONE_OF_ORIGINAL: &str = "
     02000000
     3c000180 14000180 08000100 c0000202 08000200 c6336402
@@ -52,7 +53,7 @@ pub const NEW_IN_ZONE_OF_ORIGINAL: &str = "
     08000c00 464cd774  08000300 00000188  08000700 00000078
     30000480 2c000180 05000100 01000000 05000200 0a000000 05000300 00000000
                       06000400 03000000 06000500 00000000";
-// UDP with label 3 and mark 0x10; its label is told once.
+// UDP flow with label 3 and mark 0x10; its label is reported once.
 pub const NEW_LABELLED: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -75,7 +76,7 @@ pub const NEW_PING: &str = "
     3c000280 14000180 08000100 c6336402 08000200 c6336401
              24000280 05000100 01000000 06000400 7af40000 05000500 00000000 05000600 00000000
     08000c00 4cde0cf4  08000300 00000198  08000700 00000001";
-// FTP whose PORT command was rewritten, which made it longer; of a dump.
+// FTP connection whose PORT command was rewritten, which made it longer; from a dump.
 pub const DUMPED_FTP: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -89,7 +90,7 @@ pub const DUMPED_FTP: &str = "
     0c000580 08000100 66747000
     1c000f80 08000100 10ff8da1 08000200 00000000 08000300 00000003
     1c001080 08000100 00000000 08000200 00000000 08000300 00000000";
-// Its data connection, which came back from the server.
+// Its data connection, which came from the server.
 pub const DUMPED_CHILD: &str = "
     02000000
     34000180 14000180 08000100 c6336402 08000200 c6336401
@@ -102,7 +103,7 @@ pub const DUMPED_CHILD: &str = "
     08000700 0000003b
     30000480 2c000180 05000100 05000000 05000200 0a000000 05000300 0a000000
                       06000400 27000000 06000500 23000000";
-// What was expected before it.
+// Expectation of that data connection.
 pub const EXPECTED: &str = "
     02000000
     34000280 14000180 08000100 c6336402 08000200 c6336401
@@ -116,7 +117,7 @@ pub const EXPECTED: &str = "
                       1c000280 05000100 06000000 06000200 c8000000 06000300 00000000
     08000400 0000012c  08000500 cc892178  08000800 00000000  08000900 00000000
     08000600 66747000  16000b00 6e61742d 666f6c6c 6f772d6d 61737465 72000000";
-// SCTP that was written into the kernel, so that it has a SYN proxy's numbers; of a dump.
+// SCTP flow that was written into the kernel, so that it has a SYN proxy's numbers; from a dump.
 pub const DUMPED_SCTP: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402

@@ -136,7 +136,7 @@ fn only_what_the_kernel_lets_set_is_set_of_a_status() {
     let settable = status::SEEN_REPLY | status::ASSURED | status::FIXED_TIMEOUT;
     assert_eq!(created(u32::MAX), settable | 8);
     assert_eq!(created(0), 8);
-    // the kernel refuses another value of this one, and sets it of a child itself
+    // the kernel refuses another value of this bit, and sets it for a child itself
     assert_eq!(updated(u32::MAX), settable | status::EXPECTED | 8);
 }
 

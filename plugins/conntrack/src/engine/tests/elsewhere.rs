@@ -1,5 +1,5 @@
-//! Flows that are translated to an address of the other node's, while both are active: they carry nothing where the
-//! fence is, and are no OK.
+//! Tests flows that are translated to an address of the other node while both are active: the fence drops their
+//! packets, and the pair's verdict is not OK.
 
 use spared_pair::sample::{assert_fine, assert_told};
 
@@ -8,14 +8,14 @@ use super::states::reports;
 use super::*;
 use crate::wire::Address;
 
-/// What the first node says of it.
+/// Finding of the first node about such flows.
 fn told(pair: &Pair) -> String {
     let mut troubles = pair.nodes[0].engine.troubles().into_iter();
     let trouble = troubles.find(|it| it.thing == "asymmetric translation");
     trouble.map_or(String::new(), |it| it.why)
 }
 
-/// The second node has the address of `translated`; the first one's fence drops what has it.
+/// A pair whose second node has the address of `translated`. The first node's fence drops packets from it.
 fn fenced() -> Pair {
     let mut pair = shared();
     let held = [(false, translated(1).reply.destination)].into();
@@ -24,8 +24,8 @@ fn fenced() -> Pair {
     pair
 }
 
-/// Looks by which interfaces such flows leave, each second, for so long: all by one with the fence, or those to
-/// destinations that end with an even number.
+/// Looks up each second, for some seconds, by which interfaces such flows leave: all by one with the fence, or only
+/// those to destinations that end with an even number.
 fn look(pair: &mut Pair, seconds: u64, some_only: bool) {
     for _ in 0..seconds {
         let engine = &mut pair.nodes[0].engine;
@@ -110,16 +110,16 @@ fn flows_that_passed_here_before_a_group_moved_count_only_if_they_still_do() {
     pair.nodes[1]
         .engine
         .handle_own_addresses(pair.now_ns, held.into());
-    // neighbours have learned it within a second
+    // neighbours have learned the new place within a second
     carry(&mut pair, 0, &flows, 1);
     carry(&mut pair, 1, &flows, 200);
     assert_eq!(told(&pair), "");
     assert_fine("conntrack", &reports(&pair));
-    // they come this way again, and the address stays there
+    // the packets come this way again, and the address stays there
     carry(&mut pair, 0, &flows, 130);
     look(&mut pair, 2, false);
     assert!(told(&pair).starts_with("3 of 3"), "{}", told(&pair));
-    // the group comes back
+    // the group returns
     move_office(&mut pair, 0);
     pair.nodes[1]
         .engine
@@ -147,7 +147,7 @@ fn they_are_no_fault_where_they_leave_by_an_interface_without_virtual_addresses(
     let those = "2 of 2 connections are translated to 203.0.113.1 of the other node: those that leave by an interface \
                  with virtual addresses carry nothing; give each group its own address";
     assert!(told(&pair).starts_with(those), "{}", told(&pair));
-    // the walk after its end finds the other one alone
+    // the walk after its end finds only the other one
     pair.end(0, &towards(2, 8));
     look(&mut pair, 130, true);
     assert_fine("conntrack", &reports(&pair));

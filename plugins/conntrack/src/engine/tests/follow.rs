@@ -1,4 +1,4 @@
-//! What happens on the active node happens on the backup.
+//! Tests that the backup's table follows the active node's.
 
 use super::super::local::{By, Event};
 use super::*;
@@ -106,7 +106,7 @@ fn only_flows_that_are_old_enough_follow() {
     pair.pass_ms(1000);
     pair.assert_equal();
     assert_eq!(pair.nodes[0].engine.counters.sent_deletes, 0);
-    // a switchover waits for no age
+    // a switchover does not wait for the minimum age
     pair.traffic(0, &tcp(3));
     pair.step();
     assert!(!pair.nodes[0].engine.drain(pair.now_ns));
@@ -230,7 +230,7 @@ fn a_comparison_of_too_many_flows_ends_with_a_word() {
         pair.step();
         let words = pair.nodes[0].compared.take().and_then(Result::err);
         assert_eq!(words, Some(Fault::TooMany));
-        // and there may be another one, which what is under way does not disturb
+        // a second one may begin, which does not disturb work under way
         pair.settle();
         assert_eq!(
             pair.nodes[0].engine.compare(now_ns, Selection::default()),
@@ -258,7 +258,7 @@ fn flows_that_die_young_leave_no_room_taken() {
     engine.handle_event(now_ns, Event::New(tcp(2)), By::Traffic);
     let young = engine.session.outbox.young_mut().len();
     assert!(young < 100_000, "{young}");
-    // those that live are found by their numbers still
+    // flows that still exist are found by their numbers
     engine.handle_event(now_ns, Event::Gone(tcp(1)), By::Traffic);
     let waiting = engine.session.outbox.young_mut().take_all();
     let hashes: Vec<u64> = waiting.iter().map(|it| it.hash).collect();
@@ -301,7 +301,7 @@ fn new_settings_take_from_the_backup_what_they_exclude_and_give_what_they_includ
     (10..20).for_each(|number| pair.traffic(0, &marked(number)));
     pair.pass_ms(2000);
     assert_eq!(pair.nodes[1].kernel.flows.len(), 20);
-    // some are too young to be there
+    // some are too young to be sent
     (20..25).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.step();
     let configure = |pair: &mut Pair, settings: &Settings| {

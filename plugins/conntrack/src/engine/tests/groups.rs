@@ -1,4 +1,5 @@
-//! Two groups, active on different nodes: what lives here stays, whatever the peer says of its own copy.
+//! Tests two groups that are active on different nodes: a flow in use here stays, whatever the peer reports of its
+//! copy.
 
 use proptest::prelude::*;
 
@@ -7,7 +8,7 @@ use super::*;
 
 pub(super) const GROUPS: [&str; 2] = ["office", "guests"];
 
-/// The first group is active on the first node, the second one on the second.
+/// A pair whose first group is active on the first node, and the second group on the second node.
 pub(super) fn shared() -> Pair {
     let mut pair = Pair::new(&Settings::default());
     pair.role_of("office", 0, true);
@@ -76,7 +77,7 @@ pub(super) fn brief(number: u32) -> Flow {
     }
 }
 
-/// Packets of the first group's flows, each second.
+/// Sends a packet of each of the first group's flows each second.
 pub(super) fn carry(pair: &mut Pair, at: usize, flows: &[Flow], seconds: u32) {
     for _ in 0..seconds {
         flows.iter().for_each(|flow| pair.traffic(at, flow));
@@ -100,7 +101,7 @@ fn flows_of_a_group_that_moved_away_and_back_outlive_the_copies_that_it_left_beh
     move_office(&mut pair, 1);
     carry(&mut pair, 1, &flows, 5);
     move_office(&mut pair, 0);
-    // the node that carried them last has times of its own
+    // the node that carried them last has other times
     for second in 0..600 {
         flows.iter().for_each(|flow| pair.traffic(0, flow));
         pair.pass_ms(1000);
@@ -136,7 +137,7 @@ fn a_resync_that_does_not_name_a_flow_does_not_end_it_while_it_lives_here() {
     carry(&mut pair, 1, &flows, 2);
     move_office(&mut pair, 0);
     carry(&mut pair, 0, &flows, 10);
-    // the peer's kernel drops its copies, and cannot say so
+    // the peer's kernel drops its copies without an event
     pair.nodes[1].kernel.buffer = 0;
     flows.iter().for_each(|flow| pair.end(1, flow));
     pair.nodes[1].kernel.buffer = usize::MAX;
@@ -150,7 +151,7 @@ fn what_ends_at_the_peer_ends_here_where_no_packet_passed() {
     let theirs: Vec<Flow> = (0..8).map(tcp).collect();
     carry(&mut pair, 1, &theirs, 5);
     assert_eq!(alive(&pair, 0, &theirs), 8);
-    // an hour later they go: nothing passed here meanwhile
+    // an hour later they expire: no packets passed here meanwhile
     pair.pass_ms(3_600_000);
     let asked = pair.nodes[0].asked;
     theirs[..4].iter().for_each(|flow| pair.end(1, flow));
@@ -177,7 +178,7 @@ fn a_node_that_carries_nothing_asks_its_kernel_nothing() {
     assert_eq!(pair.nodes[1].asked, 0);
 }
 
-/// One flow in three of each kind.
+/// Flow with this number: brief, UDP or TCP in turn.
 pub(super) fn shape(number: u32) -> Flow {
     match number % 3 {
         0 => brief(number),
@@ -213,9 +214,9 @@ fn happening() -> impl Strategy<Value = Happening> {
 
 struct World {
     pair: Pair,
-    /// Where each group is active.
+    /// Node on which each group is active.
     at: [usize; 2],
-    /// Of each flow since its group came to where it is: its first packet, and its end by its last.
+    /// First packet and end by the last packet of each flow since its group came to its node, in s.
     spans_s: BTreeMap<u32, (u64, u64)>,
 }
 
@@ -245,7 +246,7 @@ impl World {
                 self.at[group] = to;
                 self.pair.role_of(GROUPS[group], to, true);
                 self.pair.role_of(GROUPS[group], 1 - to, false);
-                // what passed elsewhere is a matter of copies
+                // what passed elsewhere concerns copies
                 self.spans_s
                     .retain(|number, _| *number as usize / 6 != group);
             }
@@ -264,7 +265,7 @@ impl World {
         for (number, (first_s, until_s)) in &self.spans_s {
             let flow = shape(*number);
             let last_s = until_s - u64::from(flow.timeout_s.unwrap_or(0));
-            // a single packet right behind a word of the peer's may be taken for it
+            // a single packet right after a report of the peer may be mistaken for it
             if last_s <= first_s + 2 * u64::from(ROUNDING_S) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! A kernel of a test's own.
+//! A simulated kernel.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -13,28 +13,28 @@ const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 
-/// By original tuple; with the second in which they end.
+/// Flows by original tuple, with the second of their end.
 pub(super) type Flows = BTreeMap<Vec<u8>, (Flow, u64)>;
 
-/// What a kernel does with flows, as far as the engine can tell.
+/// Simulated connection table, as far as the engine can observe it.
 pub(super) struct Kernel {
     pub(super) flows: Flows,
     pub(super) limit: usize,
     pub(super) subscription: Subscription,
-    /// Events that were not read yet; more than `buffer` are lost.
+    /// Events that were not read yet; beyond `buffer` they are lost.
     pub(super) events: VecDeque<(Event, By)>,
     pub(super) buffer: usize,
     pub(super) overrun: bool,
-    /// What is left of a dump, by name, filled when it is asked for, a piece ahead.
+    /// Names of the flows left in a dump. It is filled when it is requested, one piece ahead.
     pub(super) dump: Option<VecDeque<Vec<u8>>>,
     pub(super) piece: Vec<Flow>,
     pub(super) hidden: HashSet<Vec<u8>>,
-    /// It does not answer.
+    /// Requests are not answered.
     pub(super) broken: bool,
-    /// Its table cannot be read.
+    /// The table cannot be read.
     pub(super) is_unreadable: bool,
     pub(super) dumps: usize,
-    /// It takes no such flows.
+    /// Names of flows that are refused.
     pub(super) refused: HashSet<Vec<u8>>,
     pub(super) expectations: Vec<Vec<u8>>,
     pub(super) deletes: usize,
@@ -101,12 +101,12 @@ impl Kernel {
         }
     }
 
-    /// A packet: the flow is made, or changed, or only its time.
+    /// Handles a packet: the flow is created or changed, or only its time.
     pub(super) fn traffic(&mut self, now_s: u64, flow: &Flow) {
         let ends_s = now_s + u64::from(flow.timeout_s.unwrap_or(0));
         let mut flow = flow.clone();
         if let Some((there, _)) = self.flows.get(&name(&flow)) {
-            // an entry that is liberal stays so, and no event tells of a packet that changes nothing
+            // a liberal entry stays liberal, and a packet that changes nothing causes no event
             let flags = there.tcp.map(|tcp| tcp.flags);
             flow.tcp
                 .iter_mut()
@@ -132,12 +132,12 @@ impl Kernel {
         }
     }
 
-    /// Somebody deletes it.
+    /// Deletes a flow, as an administrator does.
     pub(super) fn end(&mut self, now_s: u64, flow: &Flow) {
         self.destroy(Some(now_s), flow, By::Hand);
     }
 
-    /// It goes, now or at its end.
+    /// Destroys a flow, now or at its end.
     pub(super) fn destroy(&mut self, now_s: Option<u64>, flow: &Flow, by: By) {
         if let Some((flow, ends_s)) = self.flows.remove(&name(flow)) {
             let last = Flow {
@@ -266,9 +266,9 @@ impl Kernel {
         flows.collect()
     }
 
-    /// Tables without times, for comparison.
+    /// Returns the table without times, for comparison.
     pub(super) fn table(&self) -> Vec<Flow> {
-        // being liberal is the copy's own
+        // only a copy is liberal
         let bare = |tcp: Tcp| Tcp {
             flags: tcp.flags.map(|flags| flags & 7),
             ..tcp

@@ -1,4 +1,4 @@
-//! Lists of flows and numbers by protocol, with what becomes of each.
+//! Tests the lists of flows and the numbers by protocol.
 
 use spared_sdk::Value;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::filter::{Filter, Rule};
 use crate::kernel::bytes_of;
 
-/// Rows of a list on a node, values as text.
+/// Rows of a list on a node, with values as text.
 fn list(pair: &mut Pair, at: usize, kind: ListKind, words: &[&str]) -> Vec<(String, String)> {
     let selection = Selection::parse(words).expect("a filter");
     assert_eq!(pair.nodes[at].engine.list(kind, selection), Ok(()));
@@ -28,7 +28,7 @@ fn flows(pair: &mut Pair, at: usize, words: &[&str]) -> Vec<(String, String)> {
     rows
 }
 
-/// What becomes of the one flow that fits.
+/// Replication state of the one flow that matches.
 fn fate(pair: &mut Pair, at: usize, flow: &Flow) -> String {
     let port = flow.original.ports().0.to_string();
     let rows = flows(pair, at, &["--sport", &port]);
@@ -201,7 +201,7 @@ fn a_comparison_of_some_flows_finds_what_differs_among_them_alone() {
     let mut pair = Pair::started();
     (1..6).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
-    // as if somebody had meddled with the backup, unheard
+    // as if somebody had changed the backup without an event
     for number in [2, 4] {
         pair.nodes[1].kernel.flows.remove(&name(&tcp(number)));
     }

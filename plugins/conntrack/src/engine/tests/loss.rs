@@ -1,4 +1,4 @@
-//! Nothing is lost silently: overruns, refusals, restarts, somebody else's hands.
+//! Tests that nothing is lost silently: overruns, refusals, restarts, changes by others.
 
 use spared_replica::wire::OWN;
 
@@ -32,7 +32,7 @@ fn what_is_destroyed_while_a_dump_is_read_stays_destroyed() {
     pair.nodes[0].engine.request_resync(now_ns);
     pair.nodes[0].engine.handle_timeout(now_ns);
     pair.nodes[0].perform(now_ns);
-    // each piece is older than what is heard before it is read
+    // each piece is older than the events before it is read
     for number in 0..40 {
         pair.end(0, &tcp(number));
         pair.nodes[0].hear(now_ns);
@@ -58,7 +58,7 @@ fn what_ends_after_a_resync_has_passed_it_is_missed_by_nobody() {
         pair.nodes[0].read_dump(now_ns);
     }
     (0..10).for_each(|number| pair.end(0, &tcp(number)));
-    // one that comes and goes meanwhile, too
+    // including a flow that comes and goes meanwhile
     pair.traffic(0, &udp(1));
     pair.nodes[0].hear(now_ns);
     pair.end(0, &udp(1));
@@ -143,7 +143,7 @@ fn what_a_kernel_drops_silently_after_the_offer_comes_back() {
     for number in 0..3 {
         pair.nodes[0].kernel.flows.remove(&name(&tcp(number)));
     }
-    // the next resync of the peer answers for them
+    // the peer's next resync sends them
     pair.pass_ms(41_000);
     pair.assert_equal();
     assert_eq!(pair.nodes[0].engine.counters.lost, 3);
@@ -177,10 +177,10 @@ fn a_full_table_is_said_and_filled_when_there_is_room() {
     assert_eq!(pair.nodes[1].in_sync, Some(false));
     pair.pass_ms(1000);
     assert!(pair.nodes[1].warnings[0].contains("nf_conntrack_max"));
-    // it is tried again by resyncs, without a storm
+    // resyncs retry it, without a storm
     pair.pass_ms(120_000);
     assert!(pair.nodes[0].engine.counters.resyncs <= 10);
-    // one flow is enough to see that there is room
+    // one flow is enough to detect that there is room
     pair.nodes[1].kernel.limit = usize::MAX;
     pair.pass_ms(12_000);
     pair.assert_equal();
@@ -200,7 +200,7 @@ fn a_full_table_whose_flows_come_and_go_is_no_storm_of_resyncs() {
         pair.pass_ms(1_000);
     }
     assert_eq!(pair.nodes[1].in_sync, Some(false));
-    // by themselves every 40 s; for each flow that found room two more
+    // one every 40 s without requests, and two more for each flow that found room
     let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
     assert!(resyncs <= 30, "{resyncs}");
     pair.nodes[1].kernel.limit = usize::MAX;
@@ -229,7 +229,7 @@ fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
         pair.pass_ms(1000);
     }
     assert_eq!(pair.nodes[1].in_sync, None, "ready all the time");
-    // one each 40 s, and one for each time that they are tried again
+    // one every 40 s, and one for each time that they are retried
     let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
     assert!((15..=17).contains(&resyncs), "{resyncs}");
     assert!(pair.nodes[1].engine.counters.refused_invalid >= 4);
@@ -276,7 +276,7 @@ fn a_part_of_what_the_kernel_dropped_makes_no_half_of_a_flow() {
     let mut pair = Pair::started();
     pair.traffic(0, &translated(1));
     pair.settle();
-    // nobody says so
+    // without an event
     pair.nodes[1].kernel.flows.clear();
     pair.traffic(
         0,
@@ -382,7 +382,7 @@ fn what_was_in_a_message_that_is_dropped_is_asked_for_again() {
     pair.traffic(0, &translated(50));
     pair.traffic(0, &Flow { mark: 1, ..tcp(1) });
     pair.end(0, &tcp(2));
-    // until the message is on its way
+    // until the message is in transit
     while pair.to[1].is_empty() {
         pair.now_ns += MS;
         pair.turn(0);
@@ -410,7 +410,7 @@ fn a_slow_channel_holds_back_no_more_than_it_may() {
     assert!(
         pair.nodes[0].engine.session.outbox.len() <= super::super::outbox::WAITING_MAX + 10_000
     );
-    // nor does time alone, or what the peer asks for, fill it
+    // neither time alone nor the peer's requests fill it
     let waiting = pair.nodes[0].engine.session.outbox.len();
     pair.pass_ms(20_000);
     assert_eq!(pair.nodes[0].engine.session.outbox.len(), waiting);
@@ -475,7 +475,7 @@ fn a_backup_is_not_in_sync_while_lost_events_are_made_up_for() {
     (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     assert_eq!(pair.nodes[1].in_sync, Some(true));
-    // one burst, and another one while the resync for it goes on
+    // one burst, and another during the resync for it
     for turns in [20, 40] {
         pair.nodes[0].kernel.overrun = true;
         for _ in 0..turns {
@@ -510,7 +510,7 @@ fn what_the_kernel_did_not_answer_for_is_missed_until_it_is_back() {
     }
     pair.settle();
     assert_eq!(pair.nodes[1].in_sync, Some(false));
-    // nor is the link kept busy
+    // the link is not kept busy either
     let resyncs = pair.nodes[0].engine.counters.resyncs;
     pair.pass_ms(20_000);
     assert!(pair.nodes[0].engine.counters.resyncs - resyncs <= 3);
@@ -538,7 +538,7 @@ fn more_refused_flows_than_are_remembered_are_missing_and_cost_no_resync_each() 
         pair.pass_ms(1000);
     }
     assert_eq!(pair.nodes[1].in_sync, Some(false));
-    // by themselves every 40 s, and one more for what is tried again
+    // one every 40 s without requests, and one more for the retry
     let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
     assert!(resyncs <= 8, "{resyncs}");
     pair.nodes[1].kernel.refused.clear();
@@ -586,14 +586,14 @@ fn strays_are_dropped_though_the_walk_for_them_fails_at_first() {
     assert!(pair.nodes[1].kernel.flows.is_empty());
 }
 
-/// The same ends, translated to another port.
+/// Flow with the same ends, translated to another port.
 fn translated_anew(number: u32) -> Flow {
     let mut flow = translated(number);
     flow.reply.ends = [0, 80, 9, number as u8];
     flow
 }
 
-/// The flow ends and begins again.
+/// Ends the flow and begins it again.
 fn begin_anew(pair: &mut Pair, number: u32) {
     pair.expire(0, &translated(number));
     pair.traffic(0, &translated_anew(number));
@@ -615,7 +615,7 @@ fn a_flow_that_began_again_unheard_gets_its_new_translation() {
         pair.connect();
         pair.pass_ms(1000);
         pair.assert_equal();
-        // and where only a resync finds it
+        // flows that only a resync finds
         (4..8).for_each(|number| begin_anew(&mut pair, number));
         pair.nodes[0].kernel.events.clear();
         pair.pass_ms(85_000);
@@ -648,7 +648,7 @@ fn a_flow_that_only_the_kernel_here_knew_gets_what_the_peer_knows_more() {
         tcp: tcp(1).tcp.map(|tcp| Tcp { state: 4, ..tcp }),
         ..tcp(1)
     };
-    // its event is not read yet
+    // its event has not been read yet
     let now_s = pair.now_s();
     pair.nodes[1].kernel.traffic(now_s, &tcp(1));
     pair.nodes[1].kernel.events.clear();

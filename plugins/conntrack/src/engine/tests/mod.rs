@@ -1,4 +1,5 @@
-//! Two nodes with a kernel each, a channel between them and a clock that only tests move.
+//! Test bed: two nodes with a simulated kernel each, a channel between them, and a clock that only
+//! tests advance.
 
 mod elsewhere;
 mod follow;
@@ -26,14 +27,14 @@ use crate::wire;
 use kernel::{Flows, Kernel, name};
 
 const MS: u64 = 1_000_000;
-/// Flows in one piece of a dump.
+/// Number of flows in one piece of a dump.
 const PIECE: usize = 4;
 
 struct Node {
     engine: Engine,
     kernel: Kernel,
     in_sync: Option<bool>,
-    /// What it said last, and how often it said something else.
+    /// Last reported sync state, and the number of its changes.
     told: Option<Result<(), String>>,
     said: usize,
     compared: Option<Result<Rows, Fault>>,
@@ -43,17 +44,17 @@ struct Node {
     told_of: Vec<String>,
     /// The next message to it is damaged.
     is_damaged: bool,
-    /// So often the kernel was asked for a flow before a change.
+    /// Number of queries before changes.
     asked: usize,
 }
 
 struct Pair {
     now_ns: u64,
     nodes: [Node; 2],
-    /// Messages to each node.
+    /// Messages in transit to each node.
     to: [VecDeque<Vec<u8>>; 2],
     up: bool,
-    /// A channel takes no more than that.
+    /// Number of messages that a channel holds.
     room: usize,
     /// Version of the messages that both know.
     wire: u32,
@@ -89,7 +90,7 @@ impl Pair {
         }
     }
 
-    /// Both are there, and the first is active.
+    /// A connected pair whose first node is active.
     fn started() -> Self {
         Self::started_with(&Settings::default())
     }
@@ -122,7 +123,7 @@ impl Pair {
         self.step();
     }
 
-    /// A worker is restarted: it knows nothing, its kernel stays.
+    /// Restarts a worker: its engine knows nothing, its kernel keeps its table.
     fn restart(&mut self, at: usize, active: bool) {
         self.cut();
         self.nodes[at].engine = Engine::new([99, 98]);
@@ -152,18 +153,18 @@ impl Pair {
         self.nodes[at].kernel.traffic(now_s, flow);
     }
 
-    /// Somebody deletes it.
+    /// Deletes a flow, as an administrator does.
     fn end(&mut self, at: usize, flow: &Flow) {
         let now_s = self.now_s();
         self.nodes[at].kernel.end(now_s, flow);
     }
 
-    /// Its time is over.
+    /// Lets a flow expire.
     fn expire(&mut self, at: usize, flow: &Flow) {
         self.nodes[at].kernel.destroy(None, flow, By::Traffic);
     }
 
-    /// Lets time pass in steps that every timer meets.
+    /// Lets time pass in steps that meet every timer.
     fn pass_ms(&mut self, ms: u64) {
         let until_ns = self.now_ns + ms * MS;
         self.step();
@@ -189,7 +190,7 @@ impl Pair {
         self.pass_ms(200);
     }
 
-    /// Everything that happens at this moment.
+    /// Handles everything that is due now.
     fn step(&mut self) {
         for _ in 0..10_000 {
             let busy = [0, 1].map(|at| self.turn(at));
@@ -200,7 +201,7 @@ impl Pair {
         panic!("it never comes to rest");
     }
 
-    /// One round of a node's loop; false where nothing was to be done.
+    /// Runs one turn of a node's loop; returns false if there was nothing to do.
     fn turn(&mut self, at: usize) -> bool {
         let now_ns = self.now_ns;
         let mut busy = false;
@@ -266,8 +267,8 @@ impl Node {
         busy
     }
 
-    /// The kernel fills a piece when the one before is fetched: it is older than what was heard
-    /// meanwhile.
+    /// Reads one piece of the dump. The kernel fills a piece when the previous one is fetched, so
+    /// it is older than events that were read meanwhile.
     fn read_dump(&mut self, now_ns: u64) -> bool {
         if !self.engine.wants_more() {
             return false;
@@ -361,7 +362,7 @@ impl Node {
         busy
     }
 
-    /// As the runner does.
+    /// Reports the sync state as the runner does.
     fn tell_in_sync(&mut self) {
         let said = self.engine.in_sync();
         if said.is_some() && said != self.told {
@@ -372,7 +373,7 @@ impl Node {
     }
 }
 
-/// The next piece of a dump, as it is when it is filled.
+/// Returns the next piece of a dump, in the state at the time when it is filled.
 fn fill(rest: &mut VecDeque<Vec<u8>>, flows: &Flows, now_ns: u64) -> Vec<Flow> {
     let now_s = now_ns / SECOND_NS;
     let piece = rest.drain(..rest.len().min(PIECE));
@@ -384,7 +385,7 @@ fn fill(rest: &mut VecDeque<Vec<u8>>, flows: &Flows, now_ns: u64) -> Vec<Flow> {
     flows.collect()
 }
 
-/// Flow number so-and-so; TCP is established.
+/// Flow with this number; a TCP flow is established.
 fn flow(protocol: u8, number: u32) -> Flow {
     let [a, b, c, d] = number.to_be_bytes();
     let mut original = Tuple {
@@ -417,7 +418,7 @@ fn udp(number: u32) -> Flow {
     flow(UDP, number)
 }
 
-/// From behind the router's address.
+/// Flow with this number from behind the router's address.
 fn translated(number: u32) -> Flow {
     let mut flow = tcp(number);
     flow.reply.destination[..4].copy_from_slice(&[203, 0, 113, 1]);

@@ -1,5 +1,5 @@
-//! Times that a policy gives flows (`ct timeout`): copies have them after a failover, as the kernel shows what a packet
-//! gave.
+//! Tests times that a policy gives flows (`ct timeout`): after a failover copies have them, as the packets' events
+//! showed.
 
 use super::super::local::Event;
 use super::super::packet::Given;
@@ -16,7 +16,7 @@ fn by_policy(number: u32) -> Flow {
     }
 }
 
-/// The time that the kernel of a node has left for the flow.
+/// Remaining time of the flow in a node's kernel.
 fn left_s(pair: &Pair, at: usize, flow: &Flow) -> Option<u32> {
     let found = pair.nodes[at].kernel.find(pair.now_s(), flow);
     found.and_then(|it| it.timeout_s)
@@ -66,7 +66,7 @@ fn a_peer_of_the_first_version_is_not_told_and_understands_all_that_it_is() {
 fn a_flow_that_gets_its_protocols_time_again_has_it_after_a_failover() {
     let mut pair = Pair::started();
     carry(&mut pair, 0, &[by_policy(1)], 10);
-    // another state, for which the policy says nothing
+    // a state for which the policy has no time
     let mut closing = tcp(1);
     closing.tcp.iter_mut().for_each(|tcp| tcp.state = 4);
     closing.timeout_s = Some(120);
@@ -78,7 +78,7 @@ fn a_flow_that_gets_its_protocols_time_again_has_it_after_a_failover() {
 #[test]
 fn what_a_hand_made_and_what_was_found_says_nothing_of_a_policy() {
     let mut pair = Pair::started();
-    // as from before the start: the kernel lists it with some time left
+    // as from before the start: the kernel lists it with a remaining time
     pair.cut();
     pair.traffic(0, &by_policy(1));
     pair.nodes[0].kernel.events.clear();
@@ -105,7 +105,7 @@ fn times_that_any_flow_may_have_are_no_policys() {
     for (left_s, wanted) in [
         (432_000, Given::Usual),
         (431_999, Given::Usual),
-        // data that waits for its answer, and a reset
+        // unacknowledged data, and a reset
         (300, Given::Unknown),
         (10, Given::Unknown),
         (0, Given::Unknown),

@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order: when things are still, both tables are equal.
+//! Tests random histories: at rest, both tables are equal.
 
 use proptest::prelude::*;
 
@@ -48,14 +48,14 @@ fn shape(number: u32, mark: u32) -> Flow {
     Flow { mark, ..flow }
 }
 
-/// Translated to one of some ports of its own.
+/// Flow with this number, translated to one of some ports of its own.
 fn through(port: u8, number: u32) -> Flow {
     let mut flow = translated(number);
     flow.reply.ends = [0, 80, port, number as u8];
     flow
 }
 
-/// A packet: the translation of a flow that lives is what it was.
+/// Sends a packet; an existing flow keeps its translation.
 fn traffic(pair: &mut Pair, at: usize, mut flow: Flow) {
     if let Some((there, _)) = pair.nodes[at].kernel.flows.get(&name(&flow)) {
         flow.reply = there.reply;
@@ -95,7 +95,7 @@ fn happen(pair: &mut Pair, active: &mut usize, happening: &Happening) {
     }
 }
 
-/// Lets things come to rest after these; says what is not as it should be then.
+/// Runs these steps and lets the pair come to rest; returns its faults.
 fn faults_after(happenings: &[Happening]) -> Vec<String> {
     let mut pair = Pair::started();
     let mut active = 0;

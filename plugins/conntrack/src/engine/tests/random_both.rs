@@ -1,5 +1,5 @@
-//! Two groups, flows of one node and flows across both, links that are cut and nodes that die: whatever
-//! happens, a flow that lives is where its next packet comes.
+//! Tests random histories with two groups, flows of one node and flows across both, links that are cut and nodes that
+//! die: a flow in use is always on the node where its next packet arrives.
 
 use proptest::prelude::*;
 
@@ -8,9 +8,9 @@ use super::groups::{GROUPS, shape, shared};
 use super::*;
 
 const FLOWS: u32 = 12;
-/// Copies are kept for so long without a link, less what a walk may be late.
+/// Time in s for which copies are kept without a link, less the possible delay of a walk.
 const KEPT_S: u64 = 3500;
-/// A node tells of all its flows so often, and a little more.
+/// Time in s within which a node reports all its flows.
 const RESYNC_S: u64 = 42;
 
 #[derive(Clone, Debug)]
@@ -40,25 +40,25 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// What is known of a flow without looking.
+/// Expected state of a flow.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
     first_s: u64,
     /// End by the last packet that passed each node.
     until_s: [u64; 2],
-    /// How long it is kept there by the other node's word; while both are linked, either asks the other.
+    /// End on each node by the other node's reports; while they are linked, each queries the other.
     kept_s: [u64; 2],
-    /// The same of what was told for sure: a flow that begins, and what a resync has passed.
+    /// End by reports that certainly arrived: of a new flow, and of a resync that passed it.
     told_s: [u64; 2],
     last_s: [u64; 2],
     is_new: bool,
-    /// When a packet passed that nobody saw.
+    /// Time at which a packet passed unnoticed.
     unseen_s: [Option<u64>; 2],
 }
 
 struct World {
     pair: Pair,
-    /// Where each group is active.
+    /// Node on which each group is active.
     at: [usize; 2],
     spans: BTreeMap<u32, Span>,
     connected_s: u64,
@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    /// The nodes that its packets pass: those of one flow in three pass both groups' nodes.
+    /// Returns the nodes that its packets pass: one flow in three passes both groups' nodes.
     fn places(&self, number: u32) -> Vec<usize> {
         match number % 4 {
             0 | 1 => vec![self.at[number as usize % 2]],
@@ -127,7 +127,7 @@ impl World {
                 .flows
                 .get(&name(&flow))
                 .map_or(0, |(_, ends_s)| *ends_s);
-            // nobody sees a packet that leaves the end where it was written
+            // a packet that sets the written end again is not noticed
             if before_s.abs_diff(until_s) >= u64::from(ROUNDING_S) {
                 span.until_s[at] = until_s;
                 span.last_s[at] = now_s;
@@ -168,7 +168,7 @@ impl World {
         let now_s = self.pair.now_s();
         for span in self.spans.values_mut() {
             for at in [0, 1] {
-                // of what it carries itself nobody reminds it, and a backup carried nothing
+                // the peer does not report flows that this node carries, and a backup carried none
                 let is_peers = self.at.contains(&(1 - at)) && span.until_s[at] == 0;
                 span.kept_s[at] = match is_peers && span.told_s[at] > now_s {
                     true => now_s + KEPT_S,
@@ -179,7 +179,7 @@ impl World {
         self.pair.cut();
     }
 
-    /// Nothing is left of a node; the other one takes over, and it comes back.
+    /// Kills a node, which loses all; the other one takes over, and the first returns.
     fn die(&mut self, at: usize) {
         self.pair.settle();
         self.learn();
@@ -208,7 +208,7 @@ impl World {
         self.pair.settle();
     }
 
-    /// With a link, each node knows what the other one does.
+    /// Exchanges the nodes' knowledge while there is a link.
     fn learn(&mut self) {
         if !self.pair.up {
             return;
@@ -218,7 +218,7 @@ impl World {
             let until_s = span.until_s[0].max(span.until_s[1]);
             for at in [0, 1] {
                 if self.at == [at; 2] {
-                    span.until_s[at] = until_s; // it carries all there is
+                    span.until_s[at] = until_s; // it carries all flows
                 }
                 span.kept_s[at] = until_s;
                 let resynced_s = span.last_s[1 - at].max(self.connected_s) + RESYNC_S;
@@ -234,7 +234,7 @@ impl World {
         for (number, span) in &self.spans {
             let flow = shape(*number);
             for at in self.places(*number) {
-                // the other node's last word may end it at that moment, until its next resync
+                // the other node's last report may end it at that moment, until its next resync
                 let is_unseen = span.unseen_s[at].is_some_and(|at_s| now_s < at_s + RESYNC_S);
                 let kept_s = if is_unseen { 0 } else { span.kept_s[at] };
                 let until_s = span.until_s[at].max(kept_s);
@@ -248,12 +248,12 @@ impl World {
         }
     }
 
-    /// When nothing happens for long enough, nothing is left on one node alone.
+    /// Checks that after a long rest no flow is on one node alone.
     fn end(mut self) {
         if !self.pair.up {
             self.pair.connect();
         }
-        // three resyncs, and what copies live beyond them
+        // three resyncs, and the time by which copies outlive them
         self.pair.pass_ms(300_000);
         self.pair.assert_equal();
         for node in &self.pair.nodes {
@@ -346,7 +346,7 @@ fn a_resync_sees_what_came_in_the_middle_of_the_one_before() {
     run(&happenings);
 }
 
-/// 200 histories, or as many as PROPTEST_CASES says.
+/// Number of histories: 200, or PROPTEST_CASES.
 fn cases() -> ProptestConfig {
     let count = std::env::var("PROPTEST_CASES").ok();
     ProptestConfig {

@@ -1,4 +1,4 @@
-//! Failovers, switchovers, and two that were both active.
+//! Tests failovers, switchovers, and two nodes that were both active.
 
 use super::super::local::Event;
 use super::super::walks::Due;
@@ -58,7 +58,7 @@ fn a_node_that_was_active_before_the_link_was_cut_keeps_no_copies() {
     assert_eq!(pair.nodes[1].kernel.flows.len(), 0, "all flows are its own");
 }
 
-/// One that is removed, or has another name now.
+/// A group that is removed or renamed.
 #[test]
 fn a_group_that_is_gone_keeps_no_flow_a_copy() {
     for is_gone in [false, true] {
@@ -86,7 +86,7 @@ fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     assert!(!pair.nodes[0].engine.is_draining());
     pair.role(1, true);
     pair.role(0, false);
-    // packets still pass the old one
+    // packets still pass the old node
     pair.traffic(0, &tcp(500));
     pair.pass_ms(100);
     pair.traffic(1, &tcp(501));
@@ -129,7 +129,7 @@ fn a_role_is_told_behind_what_was_told_before_it() {
     pair.traffic(0, &tcp(1));
     pair.settle();
     pair.role(1, true);
-    // one message is under way, the next one waits when the role goes
+    // one message is in transit, the next one waits when the role goes
     pair.room = 0;
     pair.traffic(0, &tcp(2));
     pair.step();
@@ -138,7 +138,7 @@ fn a_role_is_told_behind_what_was_told_before_it() {
     pair.role(0, false);
     pair.room = usize::MAX;
     pair.settle();
-    // from a node that carries nothing it would not count
+    // a report from a node that carries nothing would not count
     assert!(!pair.nodes[1].kernel.flows.contains_key(&name(&tcp(1))));
     pair.assert_equal();
 }
@@ -158,7 +158,7 @@ fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_unknown_ones_are_add
         pair.traffic(1, &translated(200));
         pair.end(0, &tcp(3));
         pair.settle();
-        // the election is told by adverts before the link is back, or after it
+        // adverts settle the election before the link is back, or after it
         if loser_first {
             pair.role(1, false);
             pair.connect();
@@ -176,7 +176,7 @@ fn after_a_partition_the_winner_s_flows_win_and_the_loser_s_unknown_ones_are_add
                 .find(|it| it.original == flow.original)
                 .map(|it| it.mark)
         };
-        // of two that are active, the greater key decides
+        // if both are active, the greater key decides
         let winner = if loser_first { 1 } else { 2 };
         assert_eq!(mark(&tcp(7)), Some(winner), "loser first: {loser_first}");
         assert_eq!(mark(&translated(100)), Some(0));
@@ -222,7 +222,7 @@ fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
         (false, bytes)
     };
     let link_local = (true, [0xfe; 16]);
-    // the node dies, or its line fails before: the addresses go one by one, and one may come for a moment
+    // the node dies, or its line fails first: the addresses go one by one, and one may return for a moment
     let ends: [&[Vec<Address>]; 4] = [
         &[],
         &[vec![]],
@@ -347,7 +347,7 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
     assert!(flows.values().all(liberal));
 }
 
-/// A pair in sync, with flows whose timeouts are not the kernel's.
+/// A pair in sync, whose flows have timeouts that are not the kernel's.
 fn with_twenty_busy() -> Pair {
     let mut pair = Pair::started();
     (0..20).for_each(|number| {
@@ -363,7 +363,7 @@ fn with_twenty_busy() -> Pair {
 fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
     for switchover in [false, true] {
         let mut pair = with_twenty_busy();
-        // its walk has begun when the other's word comes
+        // its walk has begun when the other node's report arrives
         pair.nodes[1]
             .engine
             .handle_role(pair.now_ns, "office", true);
@@ -423,7 +423,7 @@ fn what_a_node_does_for_its_own_kernel_goes_on_when_a_peer_comes() {
     }
     pair.settle();
     pair.cut();
-    // a node that has taken over, and one that has stepped down, in the middle of their walks
+    // a node that has taken over, and one that has stepped down, both during their walks
     for at in [1, 0] {
         let now_ns = pair.now_ns;
         pair.nodes[at].engine.handle_role(now_ns, "office", at == 1);
@@ -446,7 +446,7 @@ fn a_walk_loses_nothing_that_comes_while_it_goes_on() {
     (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     let now_ns = pair.now_ns;
-    // the kernel drops some and cannot say so; the walk has passed where others come
+    // the kernel drops some without an event; the walk has passed the place of new ones
     for number in 0..5 {
         pair.nodes[1].kernel.flows.remove(&name(&tcp(number)));
     }
@@ -467,7 +467,7 @@ fn a_walk_loses_nothing_that_comes_while_it_goes_on() {
     assert_eq!(pair.nodes[1].engine.counters.lost, 5);
 }
 
-/// Somebody marks the flows, on one node.
+/// Marks the flows on one node.
 fn mark(pair: &mut Pair, at: usize, mark: u32) {
     for flow in (0..5).map(udp) {
         let flow = Flow { mark, ..flow };
@@ -479,7 +479,7 @@ fn mark(pair: &mut Pair, at: usize, mark: u32) {
     pair.step();
 }
 
-/// A pair whose nodes were both active and marked flows, at the moment when they hear each other again.
+/// A pair whose nodes were both active and marked flows, at the moment when they are connected again.
 fn marked_on_both(parts: impl Fn(&mut Pair)) -> Pair {
     let mut pair = Pair::started();
     (0..5).for_each(|number| pair.traffic(0, &udp(number)));
@@ -534,7 +534,7 @@ fn after_a_channel_stood_still_marks_are_those_of_the_node_that_stays_active() {
     }
 }
 
-/// What an interface that goes down does to flows masqueraded there.
+/// Drops flows as an interface does that goes down with flows masqueraded there.
 fn drop_by_kernel(pair: &mut Pair, at: usize, flows: &[Flow]) {
     let now_s = pair.now_s();
     let kernel = &mut pair.nodes[at].kernel;
@@ -545,7 +545,7 @@ fn drop_by_kernel(pair: &mut Pair, at: usize, flows: &[Flow]) {
 
 #[test]
 fn what_an_interface_takes_with_it_lives_on_the_node_that_takes_over() {
-    // more than wait with their last word
+    // more flows than the engine keeps with their ends
     let many: Vec<Flow> = (0..17_000).map(tcp).collect();
     let few: Vec<Flow> = (0..20).map(translated).collect();
     for (flows, drained_first) in [(&few, false), (&few, true), (&many, false)] {

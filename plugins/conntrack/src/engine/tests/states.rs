@@ -1,5 +1,5 @@
-//! The one table, in the states that it may be in, on the active node and on the backup: no node says that
-//! all is well where it is not, and both name the plugin.
+//! Tests the replicated table in each of its states, on the active node and on the backup: no node reports OK when
+//! something is wrong, and both name the plugin.
 
 use spared_pair::STATE_LOSES;
 use spared_pair::sample::{Report, assert_fine, assert_told};
@@ -10,7 +10,7 @@ pub(super) fn reports(pair: &Pair) -> [Report; 2] {
     [0, 1].map(|node| {
         let engine = &pair.nodes[node].engine;
         let mut report = Report {
-            // the host takes silence for no
+            // the host treats silence as not in sync
             lack: engine.in_sync().unwrap_or(Err(String::new())).err(),
             ..Report::default()
         };

@@ -1,5 +1,4 @@
-//! Switchovers there and back while flows come and go: once things are quiet, no node says for long that it lacks
-//! any.
+//! Tests switchovers to the peer and back while flows come and go: afterwards no node reports missing flows for long.
 
 use proptest::prelude::*;
 
@@ -7,21 +6,21 @@ use super::*;
 use crate::engine::tests::kernel::name;
 use crate::wire::Address;
 
-/// The longest time in which a node asks for what it lacks and is told.
+/// Longest time in which a node requests missing flows and receives them.
 const QUIET_MS: u64 = 5000;
 const RESYNC_MS: u64 = 45_000;
 
 #[derive(Clone, Debug)]
 enum Happening {
     Packet(u32, u8),
-    /// The kernel drops it before its time.
+    /// The kernel drops the flow before its time.
     Drop(usize, u32),
-    /// Its time is over.
+    /// The flow expires.
     Expire(usize, u32),
     Delete(usize, u32),
     Overrun(usize),
     Pass(u64),
-    /// Rounds of one node's loop: what the other one was sent waits.
+    /// A node's loop runs some turns, while messages of the other node wait.
     Turns(usize, u8),
     Resync,
     Switch {
@@ -141,7 +140,7 @@ impl World {
             Happening::Packet(number, state) => {
                 let (active, flow) = (self.active, shape(*number, *state));
                 let before = known(&self.pair, active, *number).and_then(|it| it.tcp);
-                // no state goes back: it ends, and another one begins
+                // a state never goes back: the flow ends, and another one begins
                 if before.is_some_and(|tcp| tcp.state > flow.tcp.map_or(0, |tcp| tcp.state)) {
                     let kernel = &mut self.pair.nodes[active].kernel;
                     kernel.destroy(Some(now_s), &flow, By::Traffic);
@@ -212,7 +211,7 @@ impl World {
         faults
     }
 
-    /// What ends at the router itself is each node's own.
+    /// Returns the flows without those that end at the router itself, which each node has alone.
     fn carried(&self, at: usize) -> Vec<Tuple> {
         let table = self.pair.nodes[at].kernel.table().into_iter();
         let originals = table.map(|flow| flow.original);
@@ -230,7 +229,7 @@ fn faults_after(happenings: &[Happening]) -> Vec<String> {
     world.faults()
 }
 
-/// There and back within the time for which a copy lives.
+/// Switches over and back within the lifetime of a copy.
 fn there_and_back(pair: &mut Pair, away_ms: u64) {
     for (to, ms) in [(1, away_ms), (0, 500)] {
         pair.role(1 - to, false);
@@ -248,7 +247,7 @@ fn a_copy_whose_times_packets_have_shortened_is_renewed() {
         ..udp(1)
     };
     pair.traffic(0, &question);
-    // the backup is told how long it lives, and then packets pass there
+    // the backup learns the time, and then packets pass there
     pair.pass_ms(50_000);
     pair.traffic(0, &question);
     pair.pass_ms(10_000);
@@ -261,7 +260,7 @@ fn a_copy_whose_times_packets_have_shortened_is_renewed() {
     assert_eq!(pair.nodes[1].engine.counters.lost, 0);
 }
 
-/// Each is heard of in a change and again in the resync.
+/// Flows that are reported both in a change and in the resync.
 #[test]
 fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
     let mut pair = Pair::started();
@@ -280,7 +279,7 @@ fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
     assert_eq!(pair.nodes[1].engine.session.missing.count(), 0);
 }
 
-/// The kernel drops at once what is refused, and that is no flow that the other node should give back.
+/// The kernel drops refused flows at once; the other node must not give them back.
 #[test]
 fn connections_that_were_refused_just_before_a_switchover_are_not_missing() {
     let mut pair = Pair::started();
@@ -301,7 +300,7 @@ fn connections_that_were_refused_just_before_a_switchover_are_not_missing() {
     );
 }
 
-/// It ends at the address, which is the other node's by now.
+/// It ends at an address that the other node already has.
 #[test]
 fn what_ended_at_a_virtual_address_stays_where_it_was() {
     for address_after in [false, true] {
@@ -323,7 +322,7 @@ fn what_ended_at_a_virtual_address_stays_where_it_was() {
     }
 }
 
-/// A flow ends on both nodes while the active one tells of all: what the backup lacks then is nothing.
+/// A flow ends on both nodes during a resync: it must not count as missing on the backup.
 #[test]
 fn what_ends_on_both_nodes_during_a_resync_is_not_missing_until_the_next_one() {
     let mut pair = Pair::started();
@@ -337,7 +336,7 @@ fn what_ends_on_both_nodes_during_a_resync_is_not_missing_until_the_next_one() {
         pair.turn(1);
     }
     let gone = tcp(39);
-    // nobody tells of it here: it has never been told
+    // no event reports it here: it was never sent
     pair.nodes[0]
         .engine
         .drop_entry(gone.hash(pair.nodes[0].engine.table.key));

@@ -1,4 +1,4 @@
-//! Two times and no owner: what the packets that pass a node say holds there, and the peer's word beside it.
+//! Tests the two ends of a flow: by the packets that pass a node, and by the peer's reports.
 
 use super::groups::{alive, brief, carry, move_office, shared};
 use super::*;
@@ -11,7 +11,7 @@ const FIN_WAIT: u8 = 4;
 const LAST_ACK: u8 = 6;
 const TIME_WAIT: u8 = 7;
 
-/// A connection in a state, with the time that the kernel gives it.
+/// Connection in a state, with the time that the kernel gives it.
 fn in_state(number: u32, state: u8) -> Flow {
     let (timeout_s, bits) = match state {
         SYN_SENT => (120, 0),
@@ -34,7 +34,7 @@ fn state(pair: &Pair, at: usize, flow: &Flow) -> Option<u8> {
     there.state()
 }
 
-/// A packet of one direction: the kernel has the flow, or drops it.
+/// Sends a packet of one direction: it must find the flow, or the kernel drops it.
 #[track_caller]
 fn segment(pair: &mut Pair, at: usize, number: u32, state: u8) {
     let flow = in_state(number, state);
@@ -64,7 +64,7 @@ fn a_connection_of_which_each_node_sees_one_direction_opens_and_closes_on_both()
         [Some(ESTABLISHED); 2]
     );
     pair.assert_equal();
-    // an hour of packets, each direction on its own way
+    // an hour of packets, each direction on its own path
     for _ in 0..360 {
         pair.traffic(0, &flow);
         pair.traffic(1, &flow);
@@ -110,7 +110,7 @@ fn a_copy_is_not_told_back() {
     assert_eq!(alive(&pair, 1, &flows), 8);
     let counters = &pair.nodes[1].engine.counters;
     assert_eq!((counters.sent_flows - sent, counters.sent_alive), (0, 0));
-    // so it ends on both when its packets end
+    // so it expires on both when its packets end
     pair.pass_ms(125_000);
     assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [0, 0]);
 }
@@ -143,7 +143,7 @@ fn what_expires_where_no_packet_passes_any_more_lives_where_they_pass() {
     let mut pair = shared();
     let flows: Vec<Flow> = (0..8).map(brief).collect();
     carry(&mut pair, 0, &flows, 3);
-    // their way changes, and nobody says so
+    // their path changes without an event
     for _ in 0..100 {
         carry(&mut pair, 1, &flows, 3);
         assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [8, 8]);
@@ -179,7 +179,7 @@ fn a_hand_on_the_node_that_does_not_carry_it_deletes_nothing() {
     assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [8, 8]);
 }
 
-/// The kernel makes room for a new flow of the same ends.
+/// Destroys a flow as the kernel does to make room for a new one with the same ends.
 fn make_room(pair: &mut Pair, at: usize, flow: &Flow) {
     let now_s = Some(pair.now_s());
     pair.nodes[at].kernel.destroy(now_s, flow, By::Traffic);
@@ -205,7 +205,7 @@ fn ends_that_are_used_again_at_once_are_another_connection() {
     }
 }
 
-/// The kernel finds that the old one has expired when a packet of the new one comes.
+/// The kernel finds the old one expired when a packet of the new one arrives.
 #[test]
 fn a_flow_that_expires_and_begins_again_at_once_is_on_both_nodes() {
     let closed = in_state(2, TIME_WAIT);
@@ -215,7 +215,7 @@ fn a_flow_that_expires_and_begins_again_at_once_is_on_both_nodes() {
             pair.traffic(0, &flow);
             pair.settle();
             if !is_there {
-                // and its kernel has said nothing
+                // its kernel has sent no events
                 pair.nodes[1].kernel.flows.clear();
             }
             let resyncs = pair.nodes[0].engine.counters.resyncs;
@@ -252,7 +252,7 @@ fn what_the_kernel_drops_for_want_of_room_is_gone_on_both_a_second_later() {
     assert_eq!(alive(&pair, 1, &[tcp(1)]), 1, "a new one might follow");
     pair.pass_ms(600);
     assert_eq!([0, 1].map(|at| alive(&pair, at, &[tcp(1)])), [0, 0]);
-    // but not where packets of it pass
+    // except where packets of it pass
     open_across(&mut pair, 2);
     make_room(&mut pair, 0, &tcp(2));
     pair.pass_ms(1100);
@@ -347,7 +347,7 @@ fn a_link_that_comes_back_for_a_moment_ends_no_keeping() {
     pair.nodes[1].engine.handle_down(now_ns);
     carry(&mut pair, 0, &flows, 300);
     assert_eq!(alive(&pair, 1, &flows), 8);
-    // though not for ever
+    // though not forever
     pair.pass_ms(3_500_000);
     assert_eq!(alive(&pair, 1, &flows), 0);
 }
@@ -366,7 +366,7 @@ fn what_ended_while_the_link_was_cut_is_gone_when_it_is_back() {
     pair.assert_equal();
 }
 
-/// Both flows leave from one address by one port, as two nodes may choose without each other.
+/// Two flows that leave from one address and port, as two nodes may choose independently.
 fn of_one_port() -> [Flow; 2] {
     let mut flows = [translated(1), translated(2)];
     let ends = flows[0].reply.ends;
@@ -440,7 +440,7 @@ fn with_both_nodes_active_a_new_flow_waits_for_nothing() {
     pair.traffic(0, &tcp(1));
     pair.step();
     assert_eq!(alive(&pair, 1, &[tcp(1)]), 1);
-    // with one active, changes are gathered
+    // with one active node, changes are gathered
     let mut pair = Pair::started();
     pair.traffic(0, &tcp(1));
     pair.step();
@@ -494,7 +494,7 @@ fn a_full_table_is_told_with_the_number_of_flows_that_are_missing() {
         pair.nodes[0].engine.request_resync(pair.now_ns);
     }
     assert_eq!(pair.nodes[1].warnings.len(), 1);
-    // one of them is tried every ten seconds
+    // one of them is retried every ten seconds
     pair.pass_ms(75_000);
     let (told, engine) = (&pair.nodes[1].warnings, &pair.nodes[1].engine);
     assert!(engine.counters.refused_full > 25);

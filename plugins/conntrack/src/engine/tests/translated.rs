@@ -1,5 +1,5 @@
-//! Flows that are translated to an address of the node's own, and end with it: counted as they come, change and go,
-//! and told while this node is the active one.
+//! Tests flows that are translated to an address of the node's own and end with it: they are counted as they come,
+//! change and go, and reported while this node is the active one.
 
 use spared_pair::sample::{assert_fine, assert_told, verdicts};
 
@@ -13,7 +13,7 @@ fn address(text: &str) -> Address {
     bytes_of(text.parse().expect("an address"))
 }
 
-/// The node has the address of `translated`, and a virtual one beside it.
+/// Gives the node the address of `translated`, and a virtual address in its network.
 fn own(pair: &mut Pair, at: usize) {
     let addresses = [(address("203.0.113.1"), Some(address("203.0.113.9")))];
     pair.nodes[at]
@@ -99,7 +99,7 @@ fn one_that_begins_again_with_another_translation_is_counted_as_it_is_now() {
     assert_eq!(counted(&pair, 0), 1);
 }
 
-/// Without an event of the flow: the next walk sees what it is translated to.
+/// No event of the flow comes: the next walk finds its translation.
 #[test]
 fn addresses_that_come_and_go_change_what_is_counted_at_the_next_walk() {
     let mut pair = Pair::started();
@@ -146,7 +146,7 @@ fn connections_of_the_node_itself_and_those_that_are_expected_to_end_are_not_mea
         .handle_dynamic_addresses("ppp0", dynamic);
     pair.pass_ms(100_000);
     assert_eq!((counted(&pair, 0), told(&pair, 0).as_str()), (0, ""));
-    // they are no fault, and not passed over either
+    // they are no fault, and yet not omitted
     assert_fine("conntrack", &reports(&pair));
     let said = pair.nodes[0].engine.summary();
     assert_eq!(said, "3 flows, 1 of dynamic_nat ends at a failover");
