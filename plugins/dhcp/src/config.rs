@@ -1,4 +1,4 @@
-//! dhcp.toml; *spared-dhcp*(5) is the manual of every key.
+//! Reads dhcp.toml; *spared-dhcp*(5) describes every key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use spared_sdk::config::{Config, Section, node};
 use crate::codec::Format;
 use crate::discover;
 
-/// More would be more rows than `sparectl` takes.
+/// Limit of servers, since `sparectl` accepts a limited number of rows.
 const SERVERS_MAX: usize = 16;
 const NAME_MAX: usize = 32;
 const KINDS: [(&str, Format); 5] = [
@@ -25,20 +25,20 @@ const KINDS: [(&str, Format); 5] = [
 pub struct Server {
     pub name: String,
     pub format: Format,
-    /// The server's own configuration.
+    /// Path of the server's own configuration.
     pub config: PathBuf,
-    /// The next four instead of what `config` says.
+    /// Path of the lease file. This field and the next three override `config`.
     pub leases: Option<PathBuf>,
     pub socket: Option<PathBuf>,
     pub server_id: Option<PathBuf>,
     pub bus_name: Option<String>,
-    /// D-Bus address; None: the system's bus.
+    /// Address of the bus; None for the system bus.
     pub bus: Option<String>,
-    /// Name in service.toml of what starts and stops it.
+    /// Name in service.toml of the entry that starts and stops the server.
     pub service: String,
-    /// It also runs on the backup, and gets leases while it runs.
+    /// The server also runs on the backup, and receives leases while it runs.
     pub warm: bool,
-    /// An empty set may replace one that is not.
+    /// An empty set of leases may replace one that is not empty.
     pub allow_empty: bool,
 }
 
@@ -58,13 +58,13 @@ impl Default for Settings {
     }
 }
 
-/// The kind of such a server, as in the file.
+/// Returns the server's kind, as dhcp.toml names it.
 pub fn kind(format: Format) -> &'static str {
     let known = KINDS.iter().find(|(_, it)| *it == format);
     known.map_or("", |(kind, _)| kind)
 }
 
-/// Reads the file; None where `config` has noted faults that leave nothing to return.
+/// Reads the file. None if `config` has recorded faults that leave nothing to return.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let range = Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -115,7 +115,7 @@ fn server(section: &Section<'_>) -> Option<Server> {
     })
 }
 
-/// Unit of such a server in Debian's packages.
+/// Returns the server's unit in Debian's packages.
 fn unit(format: Format) -> &'static str {
     match format {
         Format::Kea4 => "kea-dhcp4-server",
@@ -125,7 +125,7 @@ fn unit(format: Format) -> &'static str {
     }
 }
 
-/// A part of file names and rows.
+/// Reads a server's name, which is used in file names and rows.
 fn name(section: &Section<'_>) -> Option<String> {
     let name = section.text("name")?;
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -151,7 +151,7 @@ fn path(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Keys that do not apply to such a server.
+/// Refuses keys that do not apply to this server.
 fn refuse_strangers(section: &Section<'_>, format: Format, warm: bool) {
     let kea = matches!(format, Format::Kea4 | Format::Kea6);
     let kind = kind(format);
@@ -185,7 +185,7 @@ fn refuse_repeats(sections: &[Section<'_>], servers: &[Option<Server>]) {
             section.fault("name", why);
             continue;
         }
-        // each would write the file without the other's leases
+        // each server would overwrite the other's leases
         let (key, word, file) = match &server.leases {
             Some(leases) => ("leases", "lease file", (None, leases)),
             None => (

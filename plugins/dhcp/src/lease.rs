@@ -1,11 +1,11 @@
-//! A lease, whatever server gave it.
+//! A lease of any server.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 const SECOND: i64 = signed(crate::SECOND);
-/// A valid lifetime without end.
+/// Valid lifetime of an infinite lease.
 pub const INFINITE_S: u32 = u32::MAX;
 
 /// The leased object.
@@ -26,11 +26,11 @@ pub enum Kind {
 pub struct Key {
     pub kind: Kind,
     pub address: IpAddr,
-    /// 32 and 128 but for delegated prefixes.
+    /// Prefix length; 32 or 128 except for delegated prefixes.
     pub prefix: u8,
 }
 
-/// "192.0.2.5", "2001:db8:1::/56".
+/// Displays "192.0.2.5", "2001:db8:1::/56".
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -40,45 +40,45 @@ impl fmt::Display for Key {
     }
 }
 
-/// Its client.
+/// Client of a lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// Hardware type of ARP; 1 is Ethernet.
     pub hardware_type: u16,
-    /// Empty where the server does not know it.
+    /// Hardware address; empty if the server does not know it.
     pub hardware: Vec<u8>,
-    /// DHCPv4's client identifier, DHCPv6's DUID; empty where there is none.
+    /// Client identifier (DHCPv4) or DUID (DHCPv6); empty if there is none.
     pub id: Vec<u8>,
-    /// DHCPv6's identity association; 0 in DHCPv4.
+    /// Identity association of DHCPv6; 0 for DHCPv4.
     pub iaid: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Leased,
-    /// A client found somebody else there; nobody gets it until it ends.
+    /// Declined: the client found the address in use; no client gets it until the lease expires.
     Declined,
-    /// Ended or given back, and remembered for the client's return.
+    /// Expired or released, and kept for the client's return.
     Free,
 }
 
-/// Times are of this node's monotonic clock in ns, so that clocks may differ between nodes, and
-/// jump; they may lie before its zero.
+/// A lease. Times are of this node's monotonic clock in ns, so that the nodes' clocks may differ and jump; they may lie
+/// before its zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub key: Key,
     pub client: Client,
-    /// As in the server's file, without the file's escapes; empty without a name.
+    /// Host name as in the server's file, without its escapes; empty without a name.
     pub hostname: Vec<u8>,
     pub state: State,
-    /// As granted; [`INFINITE_S`]; 0 if it is not in the server's file.
+    /// Lifetime as granted; [`INFINITE_S`]; 0 if the server's file lacks it.
     pub valid_s: u32,
-    /// DHCPv6 only.
+    /// Preferred lifetime, DHCPv6 only.
     pub preferred_s: u32,
-    /// None: never.
+    /// Time of expiry; None for never.
     pub expires_ns: Option<i64>,
     pub committed_ns: i64,
-    /// Fields specific to this format: name and text ("subnet_id", "1").
+    /// Fields of this format only: name and text ("subnet_id", "1").
     pub extra: BTreeMap<String, String>,
 }
 
@@ -86,7 +86,7 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Put(Lease),
-    /// Released, or deleted by hand.
+    /// Released, or deleted by an administrator.
     Gone {
         key: Key,
         committed_ns: i64,
@@ -106,7 +106,7 @@ impl Change {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Set {
     pub leases: BTreeMap<Key, Lease>,
-    /// The server's DUID, to which clients of DHCPv6 address their renewals.
+    /// DUID of the server, to which DHCPv6 clients address their renewals.
     pub identity: Option<Vec<u8>>,
 }
 
@@ -119,7 +119,7 @@ impl Set {
     }
 }
 
-/// A time or a span of the host's clock among times of leases.
+/// Converts a time or duration of the host's clock to that of leases.
 pub const fn signed(ns: u64) -> i64 {
     if ns > i64::MAX.unsigned_abs() {
         return i64::MAX;
@@ -135,7 +135,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The monotonic time of a server's time in seconds since 1970; none is later than the year 2262.
+    /// Converts a server's time in seconds since 1970 to monotonic time, no later than the year 2262.
     pub fn monotonic(self, unix_s: i64) -> i64 {
         let unix_ns = unix_s.saturating_mul(SECOND);
         unix_ns
@@ -143,7 +143,7 @@ impl Clock {
             .saturating_add(self.monotonic_ns)
     }
 
-    /// The reverse, rounded to the nearest second.
+    /// Converts monotonic time to seconds since 1970, rounded to the nearest second.
     pub fn unix_s(self, monotonic_ns: i64) -> i64 {
         let unix_ns = monotonic_ns
             .saturating_sub(self.monotonic_ns)

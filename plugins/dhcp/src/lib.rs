@@ -1,10 +1,9 @@
-//! DHCP leases that follow from the active node to the other.
+//! Replicates DHCP leases from the active node to the other.
 //!
-//! This file, `memory.rs` and `server` are all the I/O; `store.rs` is what the replica keeps equal,
-//! `engine` what DHCP alone knows, `wire.rs` the bytes between the nodes, `codec` what the servers'
-//! lease files say, `discover` what their configurations do. *spared-dhcp*(5) is the manual of every
-//! key.
-#![deny(unsafe_code)] // but for one system call, in server/occupied.rs
+//! This file, `memory.rs` and `server` do all I/O; `store.rs` holds the records that the replica keeps equal; `engine`
+//! decides what only DHCP knows; `wire.rs` encodes messages between the nodes; `codec` reads and writes lease files;
+//! `discover` reads the servers' configurations. *spared-dhcp*(5) describes every key.
+#![deny(unsafe_code)] // except one system call, in server/occupied.rs
 
 pub mod codec;
 pub mod config;
@@ -36,13 +35,13 @@ const SECOND: u64 = 1_000 * MS;
 const STOPPING: Duration = Duration::from_millis(1_500);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The servers' threads, and what outlives the process.
+/// Threads of the servers, and the state that outlives the process.
 pub struct Servers {
     host: Host,
     servers: Vec<Server>,
     ports: Ports,
     memory: Memory,
-    /// Answers due after a comparison.
+    /// Answers that wait for a comparison.
     answers: Vec<Answer>,
 }
 
@@ -95,7 +94,7 @@ impl Io for Servers {
         Ok(Applied::Live)
     }
 
-    /// Writes known leases that are not written yet.
+    /// Writes known leases that are not written yet, and stops.
     fn stop(mut self, mut engine: Engine) {
         let begun = Instant::now();
         engine.handle_stop(self.host.now());
@@ -174,7 +173,7 @@ impl Io for Servers {
     }
 }
 
-// chown, dac_override, fowner: files of the servers' accounts; lease: whether a server runs
+// chown, dac_override, fowner: files of the servers' accounts; lease: to detect whether a server runs
 spared_sdk::plugin!(Runner<Servers> {
     name: "dhcp",
     summary: "replicates DHCP leases",

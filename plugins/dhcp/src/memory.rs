@@ -1,4 +1,4 @@
-//! State that outlives the process: the active node whose leases are all here.
+//! State that outlives the process: the lineage of each server, the active node whose leases are all here.
 
 use std::fs;
 use std::io;
@@ -16,19 +16,19 @@ use crate::server::Stamp;
 /// Longest delay of a role by a disk.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A file for each server, in the plugin's own folder; without that, nothing is remembered, and
-/// leases are offered once more than needed.
+/// Files, one for each server, in the plugin's own folder. Without that folder nothing is kept, and leases are offered
+/// once more than needed.
 ///
-/// A thread of its own writes: a disk that hangs must not hang whoever is to be active.
+/// A thread of its own writes: a disk that hangs must not stop a node that is to become active.
 #[derive(Debug)]
 pub struct Memory {
     files: Vec<Option<PathBuf>>,
-    /// None only while it is dropped.
+    /// Jobs for the thread; None only during drop.
     jobs: Option<Sender<Job>>,
     done: Receiver<()>,
-    /// Asked for, and not done.
+    /// Number of requested writes that are not done.
     pending: usize,
-    /// A write did not end in time; no further waiting until it has.
+    /// A write exceeded the time limit; no further waiting until it is done.
     hangs: bool,
     thread: Option<JoinHandle<()>>,
 }
@@ -37,7 +37,7 @@ type Job = (PathBuf, Option<Lineage>);
 
 impl Memory {
     /// # Errors
-    /// No thread.
+    /// The thread cannot be started.
     pub fn new(folder: Option<PathBuf>, settings: &Settings) -> io::Result<Self> {
         let file = |name: &str| Some(folder.as_ref()?.join(format!("{name}.follows")));
         let servers = settings.servers.iter();
@@ -47,7 +47,7 @@ impl Memory {
         let work = move || {
             for (file, lineage) in to_do {
                 write_down(&file, lineage);
-                // nobody may wait any more
+                // the receiver may be gone
                 let _ = tell.send(());
             }
         };
@@ -65,18 +65,18 @@ impl Memory {
         })
     }
 
-    /// For each server; None: of nobody.
+    /// Reads the lineage of each server; None if there is none.
     pub fn recall(&self) -> Vec<Option<Lineage>> {
         let read = |file: &Option<PathBuf>| parse(&fs::read_to_string(file.as_ref()?).ok()?);
         self.files.iter().map(read).collect()
     }
 
-    /// That nobody is followed any more is on the disk when this returns, where that does not hang.
+    /// Saves a lineage. A deletion (None) is on the disk when this returns, unless the disk hangs.
     pub fn remember(&mut self, server: usize, lineage: Option<Lineage>) {
         let (Some(Some(file)), Some(jobs)) = (self.files.get(server), &self.jobs) else {
             return;
         };
-        // its thread ends only with this
+        // its thread ends only with this object
         let _ = jobs.send((file.clone(), lineage));
         self.pending += 1;
         if lineage.is_none() {
@@ -84,7 +84,7 @@ impl Memory {
         }
     }
 
-    /// For as long as a disk may take; false where that is not enough.
+    /// Waits as long as a disk may take. Returns false if that was not enough.
     fn wait(&mut self) -> bool {
         let until = Instant::now() + if self.hangs { Duration::ZERO } else { PATIENCE };
         while self.pending > 0 {
@@ -118,8 +118,7 @@ fn write_down(file: &Path, lineage: Option<Lineage>) {
     let done = match lineage {
         Some(lineage) => write(file, lineage)
             .map_err(|error| format!("cannot write {}: {error}", file.display())),
-        // certain before anything else happens: who was active must not believe after a crash that it
-        // was not
+        // durable before anything else happens: a node that was active must not read after a crash that it was not
         None => remove(&[file]),
     };
     if let Err(why) = done {
@@ -127,8 +126,8 @@ fn write_down(file: &Path, lineage: Option<Lineage>) {
     }
 }
 
-/// At one go, and not flushed to disk, as a role may wait for the next: what a power cut leaves of it is
-/// read as nothing, and leases are only offered once more than needed.
+/// Writes at once and without a flush, as a role may wait for the next write. If a power cut damages the file, it reads
+/// as empty, and leases are only offered once more than needed.
 fn write(file: &Path, lineage: Lineage) -> io::Result<()> {
     let new = file.with_extension("new");
     let Lineage { life, stamp } = lineage;
@@ -137,7 +136,7 @@ fn write(file: &Path, lineage: Lineage) -> io::Result<()> {
     fs::rename(&new, file)
 }
 
-/// None: it was cut off, or is of a version that noted less.
+/// Parses a note; None if it was truncated, or is of a version that noted less.
 fn parse(text: &str) -> Option<Lineage> {
     let mut words = text.strip_suffix('\n')?.split(' ');
     let lineage = Lineage {
@@ -187,7 +186,7 @@ mod tests {
         drop(memory);
         let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
         assert_eq!(memory.recall(), [Some(of(7)), None]);
-        // of an earlier version
+        // from an earlier version
         fs::write(folder.path("kea4.follows"), "7\n").expect("our own folder");
         assert_eq!(memory.recall(), [None, None]);
         let mut nowhere = Memory::new(None, &settings()).expect("a thread");
@@ -195,7 +194,7 @@ mod tests {
         assert_eq!(nowhere.recall(), [None, None]);
     }
 
-    /// What may be on a disk of a file that was not flushed.
+    /// Contents that a file without a flush may have on a disk.
     #[test]
     fn what_a_power_cut_leaves_is_what_was_remembered_or_nothing() {
         let folder = Folder::new("cut");
@@ -220,7 +219,7 @@ mod tests {
         let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
         memory.remember(0, Some(of(1)));
         assert!(memory.wait());
-        // who opens a pipe for writing waits for its reader
+        // opening a pipe for writing waits for its reader
         let pipe = folder.path("kea4.new");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
         let begun = Instant::now();

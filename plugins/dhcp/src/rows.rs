@@ -1,4 +1,4 @@
-//! Verbs and rows of `sparectl dhcp`.
+//! Implements the verbs and rows of `sparectl dhcp`.
 
 use spared_sdk::{Answer, Error, Progress, Verb};
 

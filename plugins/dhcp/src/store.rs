@@ -1,15 +1,14 @@
-//! The leases of all servers as the replica sees them: a table for each server, its records the leases
-//! and the server's identity.
+//! The replica's store: a table for each server, whose records are the leases and the server's identity.
 //!
-//! *Incarnation*: a lease that is absent was given back or deleted only if this run of the plugin has
-//! seen it go. So a table's life is that of the book, which begins when the plugin has read the
-//! server's files and ends with the process. Device and inode would tell less: servers change the
-//! inode themselves (Kea's cleaning, dhcpd's new file), and a file that is cut to nothing keeps its own;
-//! an empty one is an accident, and the book keeps what it had. What waits to be written is lost with
-//! the process, and comes back from the peer, as the new life says that its absence is no deletion.
+//! *Incarnation*: an absent lease was released or deleted only if this run of the plugin has seen it go. So a table's
+//! incarnation is that of the book, which begins when the plugin has read the server's files and ends with the process.
+//! Device and inode would be less reliable: servers change the inode themselves (Kea's cleaning, dhcpd's new file), and
+//! a truncated file keeps its inode, although the empty file is an accident and the book keeps the leases. Unwritten
+//! leases are lost with the process, and come back from the peer, as the new incarnation shows that their absence is no
+//! deletion.
 //!
-//! *Values*: digests leave out times. Two nodes that have the same commit have the same time left but
-//! for what a message takes, and a later commit has its flag.
+//! *Values*: digests omit times. Two nodes with the same commit have the same remaining time except for the delay of a
+//! message, and a later commit has its own flag.
 
 use std::fmt;
 
@@ -22,16 +21,16 @@ use crate::engine::Leases;
 use crate::lease::{Key, signed};
 use crate::wire::{self, RecordKey};
 
-/// The servers of dhcp.toml, in its order.
+/// Servers of dhcp.toml, in its order.
 pub struct Tables {
     pub servers: Vec<Leases>,
     /// Monotonic time of the present call.
     pub now_ns: u64,
-    /// This node's servers are those that give.
+    /// This node's servers grant leases.
     pub acts: bool,
-    /// The peer's are.
+    /// The peer's servers grant leases.
     pub peer_acts: bool,
-    /// Life of the books.
+    /// Incarnation of the books.
     run: u64,
 }
 
@@ -137,7 +136,7 @@ impl Store for Tables {
 
     fn delete(&mut self, table: Table, key: &RecordKey) {
         let now_ns = self.now_ns;
-        // a server is never without an identity that it had
+        // a server always keeps an identity that it had
         if let (Some(server), RecordKey::Lease(key)) = (self.servers.get_mut(table), key) {
             server.drop_lease(key, signed(now_ns));
         }
@@ -225,7 +224,8 @@ impl Store for Tables {
         Some(server.prefers(now_ns, &theirs, given))
     }
 
-    /// Clients know the identity of a server that gives: only one that does not takes another.
+    /// Decides which node's record wins. Clients know the identity of a server that grants leases: only another server
+    /// takes over an identity.
     fn authority(&self, table: Table, key: &RecordKey) -> Authority {
         let is_own = self.acts || !self.peer_acts;
         match key {
@@ -234,7 +234,8 @@ impl Store for Tables {
         }
     }
 
-    /// A backup's book changes only by what its own server gave while it was active.
+    /// Offers records that the peer lacks: a backup's book only changes by leases that its own server granted while it
+    /// was active.
     fn strays(&self, _table: Table) -> Strays {
         Strays::Offer
     }

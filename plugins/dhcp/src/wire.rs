@@ -1,8 +1,8 @@
-//! Bytes between the nodes: keys and values of the replica's records, the question behind
-//! `sparectl dhcp diff`, and which servers cannot be followed.
+//! Encodes messages between the nodes: keys and values of the replica's records, the question behind
+//! `sparectl dhcp diff`, and servers that cannot be replicated.
 //!
-//! Numbers are in network byte order. Times are milliseconds left and ago, as clocks differ. Any bytes
-//! parse without a panic; whether a lease fits its server is for [`fits`](crate::codec::fits) to say.
+//! Numbers are in network byte order. Times are milliseconds left and ago, as clocks differ. Any bytes parse without a
+//! panic; [`fits`](crate::codec::fits) checks that a lease fits its server.
 //!
 //! ```text
 //! key       kind 8 = 0                               the server's identity (its DUID)
@@ -41,12 +41,12 @@ use crate::lease::{Client, Key, Kind, Lease, State, signed};
 
 pub use message::{Listed, Message, digest_of_pools};
 
-/// Ids and names by their length's byte.
+/// Longest id or name in bytes, by its length byte.
 const ID_MAX: usize = 255;
-/// All fields of a lease that only such servers know.
+/// Limit of all fields of a lease that only its format has, in bytes.
 const EXTRA_MAX: usize = 5_000;
 const MS: i64 = signed(crate::MS);
-/// An infinite lease has no remaining time; all others are shorter.
+/// Longest time in ms. An infinite lease has no remaining time; all others are shorter.
 const TIME_MAX_MS: i64 = u32::MAX as i64 * 1_000;
 
 const ENDLESS: u8 = 1;
@@ -57,7 +57,7 @@ const GIVEN: u8 = 2;
 pub enum RecordKey {
     /// The server's identity, one for each table.
     Identity,
-    /// One of its leases.
+    /// A lease of the server.
     Lease(Key),
 }
 
@@ -120,7 +120,7 @@ impl ReplicaKey for RecordKey {
     }
 }
 
-/// A lease's value; `given`: by a server of this node.
+/// Returns a lease's value. `given` is true if a server of this node granted it.
 pub fn write_lease(now_ns: u64, lease: &Lease, given: bool) -> Vec<u8> {
     let now_ms = ms(signed(now_ns));
     let left_ms = lease.expires_ns.map(|it| clamp(ms(it) - now_ms));
@@ -128,8 +128,8 @@ pub fn write_lease(now_ns: u64, lease: &Lease, given: bool) -> Vec<u8> {
     write(lease, left_ms, age_ms.clamp(0, TIME_MAX_MS), given)
 }
 
-/// The same number on both nodes if the leases differ in their times at most: what of those differs
-/// is a commit, and that a value was acknowledged since is told by the record's flags.
+/// Returns a digest that is equal on both nodes if the leases differ at most in their times. Different times belong to
+/// different commits, and the record's flags show whether a value was acknowledged since.
 pub fn digest(lease: &Lease) -> u64 {
     let left_ms = lease.expires_ns.map(|_| 0);
     let mut hasher = SipHasher13::new();
@@ -137,7 +137,7 @@ pub fn digest(lease: &Lease) -> u64 {
     hasher.finish()
 }
 
-/// The same for an identity.
+/// Returns the digest of an identity.
 pub fn digest_of_identity(identity: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(identity);
@@ -169,10 +169,10 @@ fn write(lease: &Lease, left_ms: Option<i64>, age_ms: i64, given: bool) -> Vec<u
     bytes
 }
 
-/// Reads the value of that key; whether a server of the sender's node gave the lease.
+/// Parses the value of a key; also returns whether a server of the sender's node granted the lease.
 ///
 /// # Errors
-/// It is none.
+/// The bytes are no such value.
 pub fn read_lease(now_ns: u64, key: Key, value: &[u8]) -> Result<(Lease, bool), Malformed> {
     let mut reader = Reader(value);
     let flags = reader.u8()?;
@@ -226,7 +226,7 @@ fn read_extra(mut reader: Reader<'_>) -> Result<BTreeMap<String, String>, Malfor
     Ok(extra)
 }
 
-/// Whether it may be sent: a record holds any such lease.
+/// Returns true if a record can hold the lease.
 pub fn is_short(lease: &Lease) -> bool {
     let client = &lease.client;
     let ids = [&client.hardware, &client.id, &lease.hostname];
@@ -236,7 +236,7 @@ pub fn is_short(lease: &Lease) -> bool {
     names && ids.iter().all(|id| id.len() <= ID_MAX) && sum <= EXTRA_MAX
 }
 
-/// A time in whole ms: a commit that was told and is told back is not a later one.
+/// Returns a time in whole ms, so that a commit that is sent back does not appear later.
 fn ms(ns: i64) -> i64 {
     ns.div_euclid(MS)
 }
@@ -261,7 +261,7 @@ fn put_long(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend(field);
 }
 
-/// A number of 64 bits in two's complement.
+/// Reads a 64-bit number in two's complement.
 fn read_signed(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
     let bytes = reader.u64()?.to_be_bytes();
     Ok(i64::from_be_bytes(bytes))

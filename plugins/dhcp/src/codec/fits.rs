@@ -1,25 +1,27 @@
-//! Checks whether a server of a format can have leased it.
+//! Checks that a server of a format can have granted a lease.
 
 use std::net::IpAddr;
 
 use super::{Format, kea};
 use crate::lease::{INFINITE_S, Kind, Lease, State};
 
-/// Ids and names, by the options that carry them.
+/// Longest id and name in bytes, by the DHCP options that contain them.
 const LONGEST_ID: usize = 255;
 const LONGEST_NAME: usize = 255;
-/// DHCPv6 allows 128 bytes behind the type; dhcpd stops at longer ones in its file.
+/// Longest DUID in bytes: a type, and 128 bytes by DHCPv6. dhcpd fails on longer ones in its file
+/// than the second value.
 const LONGEST_DUID: usize = 130;
 const LONGEST_DUID_OF_DHCPD: usize = 127;
-/// Kea and dhcpd keep 20 bytes, dnsmasq what DHCP's header holds.
+/// Longest hardware address in bytes: Kea and dhcpd store 20, dnsmasq as much as the DHCP header
+/// holds.
 const LONGEST_HARDWARE: usize = 20;
 const LONGEST_CHADDR: usize = 16;
 const EXTRA_BYTES: usize = 4096;
 
-/// Whether `lease`, which another machine sent, may be written into a file of `format`.
+/// Checks that `lease`, which the other node sent, may be written into a file of `format`.
 ///
 /// # Errors
-/// What it has that such a server cannot have given.
+/// A part of it that such a server cannot have granted.
 pub fn fits(format: Format, lease: &Lease) -> Result<(), &'static str> {
     place(format, lease)?;
     client(format, lease)?;
@@ -43,7 +45,7 @@ pub fn fits(format: Format, lease: &Lease) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a server can have it for its DUID: a type, and 1 to 128 bytes.
+/// Returns true if a server can have this DUID: a type, and 1 to 128 bytes.
 pub fn is_identity(duid: &[u8]) -> bool {
     (3..=LONGEST_DUID).contains(&duid.len())
 }

@@ -1,22 +1,22 @@
-//! Whole lines out of pieces.
+//! Joins pieces to whole lines.
 
-/// Longer lines are passed over: 255 bytes of id and name, and 4 KiB of anything else, escaped, are
-/// a third of it.
+/// Longest line in bytes; longer ones are skipped. An id and a name of 255 bytes each and 4 KiB of other data take a
+/// third of it, escaped.
 const LONGEST: usize = 32 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Lines {
     rest: Vec<u8>,
-    /// The line began too long ago to be kept.
+    /// The line is too long and is not kept.
     too_long: bool,
-    /// The line begins with NULs, and nothing else of it is there yet: who writes on in a file that was
-    /// cut off leaves them where its text was.
+    /// The line so far consists of NULs: a process that continues to write after a truncation leaves them in place of
+    /// its earlier text.
     has_hole: bool,
     number: u64,
 }
 
 impl Lines {
-    /// Calls `each` with the number of every line that is complete now; None: it was too long.
+    /// Calls `each` with every line that is now complete and its number; None for a line that was too long.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(u64, Option<&[u8]>)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let piece = self.without_hole(piece);
@@ -44,7 +44,7 @@ impl Lines {
         unread.saturating_add(usize::from(self.has_hole))
     }
 
-    /// A torn line will not be continued.
+    /// Drops an incomplete line, which will not be continued.
     pub fn forget_rest(&mut self) {
         self.rest.clear();
         (self.too_long, self.has_hole) = (false, false);

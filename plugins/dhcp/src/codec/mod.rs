@@ -1,8 +1,8 @@
-//! Lease files as the servers write them.
+//! Reads and writes the servers' lease files.
 //!
-//! Bytes in, leases out, and back. A file is read in pieces of any size, in time that grows with its
-//! length alone; no bytes panic, and an entry that cannot be read costs no other. What is written
-//! holds only fields that are known here, so that a lease from the peer can say nothing else.
+//! A file is read in pieces of any size, in linear time. No bytes cause a panic, and an unreadable entry does not
+//! affect others. Only fields that are known here are written, so that a lease from the peer cannot contain anything
+//! else.
 
 pub(crate) mod dhcpd;
 pub(crate) mod dnsmasq;
@@ -16,7 +16,7 @@ use lines::Lines;
 
 use crate::lease::{Change, Clock, Set};
 
-/// Whose files.
+/// Format of a lease file, by server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Kea4,
@@ -27,22 +27,22 @@ pub enum Format {
 }
 
 impl Format {
-    /// The server appends to its file, the last entry of an address counts; the others write it
-    /// anew for each commit.
+    /// Returns true if the server appends to its file, and the last entry for an address counts. The others rewrite it
+    /// at each commit.
     pub fn is_journal(self) -> bool {
         self != Self::Dnsmasq
     }
 }
 
-/// Parsed contents of some bytes of a file.
+/// Parsed contents of a part of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// In the file's order.
+    /// Changes in the file's order.
     pub changes: Vec<Change>,
     pub identity: Option<Vec<u8>>,
-    /// Entries that could not be read, and were passed over.
+    /// Number of unreadable entries, which were skipped.
     pub skipped: u32,
-    /// The first of those, in a sentence with its line.
+    /// Text about the first of them, with its line.
     pub why: Option<String>,
 }
 
@@ -55,9 +55,9 @@ impl Found {
     }
 }
 
-/// Reads a file piece by piece; an entry that is not complete waits for the rest of it.
+/// Reads a file piece by piece. An incomplete entry waits for its rest.
 ///
-/// Several of Kea's files may be fed one after the other, oldest first: each brings its header.
+/// Several files of Kea may be fed one after the other, oldest first, since each has a header.
 #[derive(Debug)]
 pub struct Reader {
     lines: Lines,
@@ -86,8 +86,8 @@ impl Reader {
         }
     }
 
-    /// dnsmasq does not say when it gave a lease: `committed_ns` is then the clock's, so that a
-    /// clock as it stood when the file was last changed is the better one.
+    /// Parses a piece. dnsmasq does not write when it granted a lease: `committed_ns` is then the time of `clock`, so
+    /// `clock` should be of the file's last change.
     pub fn feed(&mut self, bytes: &[u8], clock: Clock) -> Found {
         let mut found = Found::default();
         let syntax = &mut self.syntax;
@@ -101,8 +101,7 @@ impl Reader {
         found
     }
 
-    /// The file begins anew, and who writes it goes on: what was torn will not be continued, a header
-    /// holds.
+    /// Handles a truncation by a server that continues to write: an incomplete entry is dropped, a header stays valid.
     pub fn handle_cut(&mut self) {
         self.lines.forget_rest();
         match &mut self.syntax {
@@ -112,7 +111,7 @@ impl Reader {
         }
     }
 
-    /// Bytes that wait for the rest of their entry: a torn tail, at the end of a file.
+    /// Returns the size in bytes of an incomplete entry; at the end of a file, of its torn tail.
     pub fn unread(&self) -> usize {
         let entry = match &self.syntax {
             Syntax::Dhcpd(reader) => reader.unread(),
@@ -123,9 +122,8 @@ impl Reader {
     }
 }
 
-/// The whole file for `set`. `before` is the file that is replaced, for what is to be kept of it:
-/// the columns of Kea's header, the byte order of dhcpd, the identity where `set` has none. What
-/// does not fit ([`fits`]) is left out.
+/// Returns the whole file for `set`. `before` is the replaced file, of which some parts are kept: the columns of Kea's
+/// header, dhcpd's byte order, the identity if `set` has none. Leases that do not fit ([`fits`]) are omitted.
 pub fn write(format: Format, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
     match format {
         Format::Kea4 => kea::write(kea::Family::V4, set, before, clock),

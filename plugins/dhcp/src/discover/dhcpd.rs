@@ -1,4 +1,4 @@
-//! dhcpd's configuration.
+//! Reads dhcpd's configuration.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Files, Places};
 use crate::codec::dhcpd::lexer::{Token, statement};
 
-/// Statements that name a pool.
+/// Statements that define a pool.
 const RANGES: [&str; 3] = ["range", "range6", "prefix6"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn read(files: &mut Files, path: &Path, family: Family) -> Result<Places, St
     })
 }
 
-/// The lease file, if it is named; adds the pools to `pools`.
+/// Returns the lease file if it is configured, and adds the pools to `pools`.
 fn leases(
     files: &mut Files,
     path: &Path,
@@ -69,7 +69,7 @@ fn leases(
     Ok(found)
 }
 
-/// Ranges of addresses and prefixes in a block, and in those within it.
+/// Returns the ranges of addresses and prefixes in a block and the blocks nested in it.
 fn ranges(body: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut blocks = vec![body];

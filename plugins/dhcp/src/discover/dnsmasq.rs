@@ -1,4 +1,4 @@
-//! dnsmasq's configuration, and Debian's defaults of its service.
+//! Reads dnsmasq's configuration, and the defaults of Debian's service.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,18 +8,18 @@ use std::str;
 
 use super::{Files, Places};
 
-/// Options of Debian's service: shell variables.
+/// File with options of Debian's service, as shell variables.
 pub const DEFAULTS: &str = "/etc/default/dnsmasq";
 const LEASES: &str = "/var/lib/misc/dnsmasq.leases";
 const BUS_NAME: &str = "uk.org.thekelleys.dnsmasq";
 
-/// `defaults` where the service of the system is meant.
+/// Reads the configuration; `defaults` is only given for the system's service.
 pub fn read(files: &mut Files, path: &Path, defaults: Option<&Path>) -> Result<Places, String> {
     let mut options = Options {
         places: Places::of(LEASES),
         read_only: None,
     };
-    // it need not exist: the service starts without
+    // the file need not exist: the service starts without it
     let defaults = defaults.filter(|defaults| defaults.exists());
     let defaults = match defaults {
         Some(defaults) => Defaults::parse(&String::from_utf8_lossy(&files.read(defaults)?)),
@@ -75,7 +75,7 @@ impl Defaults {
 
 struct Options {
     places: Places,
-    /// The file that says so.
+    /// File that sets `leasefile-ro`: dnsmasq then writes no leases.
     read_only: Option<PathBuf>,
 }
 
@@ -123,7 +123,8 @@ impl Options {
         Ok(())
     }
 
-    /// `/etc/dnsmasq.d,*.conf` takes only files that end so, `/etc/dnsmasq.d,.bak` all but those.
+    /// Reads a folder: `/etc/dnsmasq.d,*.conf` only reads files with this suffix,
+    /// `/etc/dnsmasq.d,.bak` all others.
     fn folder(&mut self, files: &mut Files, value: &[u8]) -> Result<(), String> {
         let mut words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         let folder = path_of(words.next().unwrap_or_default());
@@ -151,7 +152,7 @@ impl Options {
     }
 }
 
-/// Without quotes, and without what follows a sign that stands alone or at the beginning.
+/// Returns the line without quotes and comments. A comment sign begins the line or follows a space.
 fn without_comment(line: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(line.len());
     let mut quoted = false;

@@ -1,4 +1,4 @@
-//! Kea's configuration: JSON with comments and includes.
+//! Reads Kea's configuration: JSON with comments and includes.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -58,7 +58,8 @@ pub fn read(files: &mut Files, path: &Path, family: Family) -> Result<Places, St
     })
 }
 
-/// "192.0.2.0/24: 192.0.2.10-192.0.2.90", and "2001:db8::/32 in /64" for prefixes.
+/// Returns pools like "192.0.2.0/24: 192.0.2.10-192.0.2.90", and "2001:db8::/32 in /64" for
+/// prefixes.
 fn pools(server: &Value, family: Family) -> Vec<String> {
     let key = match family {
         Family::V4 => "subnet4",
@@ -94,7 +95,7 @@ fn text_of<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// `control-socket`, from Kea 2.7 one of `control-sockets`.
+/// Returns the path of `control-socket`, since Kea 2.7 of one of `control-sockets`.
 fn socket(server: &Value) -> Option<PathBuf> {
     let several = server.get("control-sockets").and_then(Value::as_array);
     let all = several
@@ -115,7 +116,8 @@ fn has_lease_commands(server: &Value) -> bool {
     libraries.any(|library| Path::new(library).file_name() == Some(OsStr::new(LEASE_COMMANDS)))
 }
 
-/// Without comments, with what is included, and without the extra commas that Kea only warns of.
+/// Appends the file as plain JSON: without comments, with included files, and without the extra
+/// commas of which Kea only warns.
 fn plain(files: &mut Files, path: &Path, out: &mut Vec<u8>) -> Result<(), String> {
     let source = files.read(path)?;
     let mut rest = source.as_slice();
@@ -153,7 +155,7 @@ fn plain(files: &mut Files, path: &Path, out: &mut Vec<u8>) -> Result<(), String
     Ok(())
 }
 
-/// A text with its quotes, and what follows it.
+/// Splits the source after a quoted text.
 fn quoted(source: &[u8]) -> (&[u8], &[u8]) {
     let mut escaped = false;
     let ends = |byte: &u8| {

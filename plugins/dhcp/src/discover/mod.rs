@@ -1,4 +1,4 @@
-//! Settings of a server's own configuration about its leases.
+//! Reads a server's own configuration: the location of its leases, and its pools.
 
 mod dhcpd;
 mod dnsmasq;
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use crate::codec::Format;
 
-/// More than any configuration is; its files together may be no longer.
+/// Limit of all files of a configuration together, in bytes; none is as long.
 const LONGEST: u64 = 16 * 1024 * 1024;
-/// dnsmasq's own default.
+/// Default limit of leases in dnsmasq.
 pub const LEASES_MAX: usize = 1000;
-/// A file that includes itself ends there.
+/// Limit of nested includes, which also ends a file that includes itself.
 const DEEPEST: u32 = 10;
 
 /// Locations of a server's leases.
@@ -23,15 +23,15 @@ pub struct Places {
     pub leases: PathBuf,
     /// Kea's control socket.
     pub socket: Option<PathBuf>,
-    /// Kea's hook that takes leases by the control socket is loaded.
+    /// True if Kea loads the hook that accepts leases on the control socket.
     pub has_lease_commands: bool,
-    /// dnsmasq listens on D-Bus, under this name.
+    /// Name of dnsmasq on D-Bus, if it uses it.
     pub bus_name: Option<String>,
-    /// Kea's file with the DUID of a DHCPv6 server.
+    /// Path of Kea's file with the DUID of a DHCPv6 server.
     pub server_id: Option<PathBuf>,
-    /// dnsmasq's `dhcp-lease-max`.
+    /// Value of dnsmasq's `dhcp-lease-max`.
     pub leases_max: usize,
-    /// Pools, in a form that is the same on both nodes if the pools are.
+    /// Pools, in a form that is equal on both nodes if the pools are.
     pub pools: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ impl Places {
 /// Reads the configuration at `path` and what it includes.
 ///
 /// # Errors
-/// A sentence: it cannot be read, or keeps its leases where they cannot follow (a database).
+/// Text: it cannot be read, or the leases are where they cannot be replicated (a database).
 pub fn read(format: Format, path: &Path) -> Result<Places, String> {
     let mut files = Files::default();
     let read = match format {
@@ -71,7 +71,7 @@ pub fn read(format: Format, path: &Path) -> Result<Places, String> {
     Ok(found)
 }
 
-/// Path of the configuration in Debian's package of the server.
+/// Returns the path of the configuration in Debian's package of the server.
 pub fn default_path(format: Format) -> &'static Path {
     Path::new(match format {
         Format::Kea4 => "/etc/kea/kea-dhcp4.conf",
@@ -82,7 +82,7 @@ pub fn default_path(format: Format) -> &'static Path {
     })
 }
 
-/// Files read so far, so that includes end.
+/// Files read so far, with limits that end recursive includes.
 #[derive(Default)]
 struct Files {
     bytes: u64,
@@ -106,7 +106,7 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Files read by `inner` are included by a file.
+    /// Runs `inner` for files that a file includes.
     fn include<T>(
         &mut self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! This node's knowledge of one server's leases, and the leases that the server may lack.
+//! Book of one server: the leases known here, and those that the server may lack.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use crate::lease::{Key, Lease, Set, State, signed};
 
 /// Limit of leases of a server; smaller in tests.
 pub const LEASES_MAX: usize = if cfg!(test) { 20_480 } else { 262_144 };
-/// Smallest difference of times that counts: servers count in seconds.
+/// Smallest difference of times that counts, since servers use whole seconds.
 const SAME_NS: u64 = 2 * SECOND;
 /// Time for which a deleted lease is remembered.
 const GONE_NS: i64 = signed(3_600 * SECOND);
@@ -21,20 +21,21 @@ pub struct Book {
     /// Times of deletion.
     gone: BTreeMap<Key, i64>,
     identity: Option<Vec<u8>>,
-    /// The replica's, of the identity.
+    /// Tag of the identity for the replica.
     pub identity_tag: Tag,
-    /// Keys of which the server's file has something else.
+    /// Keys of leases that differ from the server's file.
     pub unfiled: BTreeSet<Key>,
-    /// The server has another identity.
+    /// The identity differs from the server's.
     pub identity_unfiled: bool,
 }
 
 #[derive(Debug)]
 pub struct Entry {
     pub lease: Lease,
-    /// A server of this node gave it; what the peer told is not given again.
+    /// A server of this node granted the lease. A lease from the peer does not count as granted
+    /// here.
     pub given: bool,
-    /// The replica's.
+    /// Tag for the replica.
     pub tag: Tag,
 }
 
@@ -47,7 +48,7 @@ impl Book {
         self.leases.get(key).map(|entry| &entry.lease)
     }
 
-    /// The same lease is there, whenever it was committed.
+    /// Returns true if the same lease is in the book, whenever it was committed.
     pub fn has_same(&self, lease: &Lease) -> bool {
         self.get(&lease.key).is_some_and(|it| is_same(it, lease))
     }
@@ -81,7 +82,7 @@ impl Book {
         leases.any(|entry| is_living(now_ns, &entry.lease))
     }
 
-    /// Leases after a key, in order.
+    /// Returns the leases after a key, in order.
     pub fn entries_after(&self, after: Option<Key>) -> impl Iterator<Item = (&Key, &Entry)> {
         self.leases.range((bound(after), Bound::Unbounded))
     }
@@ -107,7 +108,7 @@ impl Book {
         }
     }
 
-    /// Keeps the tag of a lease that was there.
+    /// Adds or replaces a lease, and keeps the tag.
     pub fn put(&mut self, lease: Lease, given: bool) {
         let key = lease.key;
         self.gone.remove(&key);
@@ -115,14 +116,14 @@ impl Book {
         self.leases.insert(key, Entry { lease, given, tag });
     }
 
-    /// The same lease was committed again.
+    /// Updates the commit time, after the same lease was committed again.
     pub fn touch(&mut self, key: &Key, committed_ns: i64) {
         if let Some(entry) = self.leases.get_mut(key) {
             entry.lease.committed_ns = entry.lease.committed_ns.max(committed_ns);
         }
     }
 
-    /// False where there was none.
+    /// Removes a lease. Returns false if there was none.
     pub fn remove(&mut self, key: &Key, gone_ns: i64) -> bool {
         let was = self.leases.remove(key).is_some();
         if self.gone.len() < LEASES_MAX || self.gone.contains_key(key) {
@@ -131,7 +132,7 @@ impl Book {
         was
     }
 
-    /// All that was read is what both nodes had before this process was started.
+    /// Marks all entries as known to both nodes since before this process was started.
     pub fn recall(&mut self) {
         self.identity_tag = Tag::recalled();
         for entry in self.leases.values_mut() {
@@ -139,7 +140,7 @@ impl Book {
         }
     }
 
-    /// True where it is another.
+    /// Sets the identity. Returns true if it changed.
     pub fn set_identity(&mut self, identity: Option<Vec<u8>>) -> bool {
         let differs = self.identity != identity;
         self.identity = identity;
@@ -156,12 +157,12 @@ fn bound(after: Option<Key>) -> Bound<Key> {
     after.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
-/// Somebody may use it.
+/// Returns true if a client may use the lease.
 pub fn is_living(now_ns: u64, lease: &Lease) -> bool {
     lease.state != State::Free && lease.expires_ns.is_none_or(|it| it > signed(now_ns))
 }
 
-/// The commit may be another, but nothing follows from it.
+/// Returns true if two leases differ at most in their commit.
 pub fn is_same(one: &Lease, other: &Lease) -> bool {
     let ends = match (one.expires_ns, other.expires_ns) {
         (Some(one), Some(other)) => one.abs_diff(other) < SAME_NS,

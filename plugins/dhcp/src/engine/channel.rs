@@ -1,4 +1,4 @@
-//! The channel to the peer: the replica's messages, and what follows from them here.
+//! Handles the channel to the peer: the replica's messages, and their effects here.
 
 use spared_replica::{CopyState, Malformed};
 
@@ -6,7 +6,7 @@ use super::{Action, Engine};
 use crate::wire::Message;
 
 impl Engine {
-    /// The peer is there.
+    /// Handles a new channel.
     pub fn handle_up(&mut self, now_ns: u64) {
         self.tables.now_ns = now_ns;
         self.told = vec![None; self.tables.servers.len()];
@@ -15,7 +15,7 @@ impl Engine {
         self.proceed(now_ns);
     }
 
-    /// The peer has gone.
+    /// Handles the loss of the channel.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.tables.now_ns = now_ns;
         self.replica.handle_down(&mut self.tables);
@@ -31,10 +31,10 @@ impl Engine {
         self.proceed(now_ns);
     }
 
-    /// The peer's bytes.
+    /// Handles a message of the peer.
     ///
     /// # Errors
-    /// They are no message; all of it is compared again.
+    /// The bytes are no message; both nodes compare all records again.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         self.tables.now_ns = now_ns;
         let heard = match Message::is_own(bytes) {
@@ -70,7 +70,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the peer follows its server.
+    /// Stores whether the peer can replicate its server.
     fn handle_untold(&mut self, server: &str, why: &str) {
         let mut servers = self.tables.servers.iter_mut();
         if let Some(leases) = servers.find(|leases| leases.name() == server) {
@@ -78,7 +78,7 @@ impl Engine {
         }
     }
 
-    /// Report to the peer on servers here that cannot be followed.
+    /// Returns the next report to the peer about servers here that cannot be replicated.
     fn next_untold(&mut self) -> Option<Vec<u8>> {
         let is_active = self.roles.is_active();
         let servers = self.tables.servers.iter();
@@ -93,10 +93,10 @@ impl Engine {
         None
     }
 
-    /// The next message for the peer, the same until [`message_sent`](Self::message_sent).
+    /// Returns the next message to the peer, the same until [`message_sent`](Self::message_sent).
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         self.tables.now_ns = now_ns;
-        // a full channel must not hold it up
+        // a full channel must not delay it
         self.own = self.own.take().or_else(|| self.next_untold());
         self.own = self.own.take().or_else(|| self.next_pools());
         let replica = &mut self.replica;
@@ -120,7 +120,7 @@ impl Engine {
         self.replica.handle_timeout(now_ns, &mut self.tables);
     }
 
-    /// Changes by servers of this node.
+    /// Passes changes by servers of this node to the replica.
     pub(super) fn tell_replica(&mut self, now_ns: u64) {
         self.tables.now_ns = now_ns;
         for server in 0..self.tables.servers.len() {
@@ -135,7 +135,7 @@ impl Engine {
         }
     }
 
-    /// Takes note of what this node's copies are, if the peer's servers alone give.
+    /// Updates the state of this node's copies, if only the peer's servers grant leases.
     pub(super) fn observe_replica(&mut self, now_ns: u64) {
         self.tables.peer_acts = self.peer_acts();
         let follows = !self.acts() && self.peer_acts();
@@ -143,7 +143,7 @@ impl Engine {
             let copy = self.replica.copy(server).filter(|_| follows);
             leases.is_receiving = copy == Some(CopyState::Received);
             let is_whole = copy == Some(CopyState::Whole);
-            // until then, what this node's server gave is on its way to the peer
+            // until then, leases that this node's server granted are in transit to the peer
             if is_whole || leases.is_receiving {
                 leases.follow();
             }

@@ -1,4 +1,4 @@
-//! The winner if two nodes gave leases without hearing each other: the later commit.
+//! Resolves conflicts between leases that both nodes granted while they were not connected: the later commit wins.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use crate::lease::{Client, Key, Lease};
 
 /// Limit of conflicts kept for display.
 const KEPT: usize = 64;
-/// One address, two clients.
+/// One address that two clients had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     pub at_ns: u64,
@@ -41,14 +41,14 @@ impl Conflicts {
     }
 }
 
-/// Whether two leases of one address are of two clients that both may use it.
+/// Returns true if two leases of one address belong to two clients that both may use it.
 pub fn are_rivals(now_ns: u64, one: &Lease, other: &Lease) -> bool {
     let both_live = is_living(now_ns, one) && is_living(now_ns, other);
     both_live && !is_one(&one.client, &other.client)
 }
 
-/// A file that does not say for how long it was given does not say when, either; what ends later was
-/// given later.
+/// Returns true if the peer's lease is later. A file without lease durations has no commit times either: the lease that
+/// expires later is the later one.
 pub fn is_later(theirs: &Lease, ours: &Lease) -> bool {
     match (theirs.expires_ns, ours.expires_ns) {
         (Some(theirs), Some(ours_ns)) if ours.valid_s == 0 => theirs > ours_ns,
@@ -56,8 +56,8 @@ pub fn is_later(theirs: &Lease, ours: &Lease) -> bool {
     }
 }
 
-/// A client may change its identifier from boot loader to system, and its card from one lease to
-/// the next, but not both.
+/// Returns true if both are one client. A client may change its identifier between boot loader and system, and its
+/// network card between two leases, but not both.
 fn is_one(one: &Client, other: &Client) -> bool {
     let card = !one.hardware.is_empty()
         && one.hardware == other.hardware

@@ -1,7 +1,7 @@
-//! `sparectl dhcp diff`: what one node has and the other has not.
+//! Compares both nodes' leases for `sparectl dhcp diff`.
 //!
-//! The replica knows what both nodes have told each other. Somebody who compares wants to know
-//! whether that is so, and what differs: only the other node's leases say that.
+//! The replica only knows what the nodes have sent each other. A comparison verifies that, so it
+//! needs the other node's leases.
 
 use std::collections::BTreeMap;
 
@@ -16,28 +16,28 @@ use crate::SECOND;
 use crate::lease::{Key, Lease, signed};
 use crate::wire::{self, Listed, Message, RecordKey};
 
-/// The host waits 12 s.
+/// Time limit for the peer's answer; the host waits 12 s.
 const PATIENCE_NS: u64 = 10 * SECOND;
-/// Later commits may be in transit.
+/// Age below which differences are ignored: later commits may be in transit.
 const YOUNG_NS: i64 = signed(2 * SECOND);
-/// An answer has 64 KiB.
+/// Limit of rows, since an answer has 64 KiB.
 const ROWS_MAX: usize = 200;
 
 #[derive(Debug, Default)]
 pub struct Diff {
-    /// Somebody waits for an answer.
+    /// An answer of this node is requested.
     is_asked: bool,
     id: u32,
     until_ns: u64,
-    /// The peer's leases, for each server.
+    /// Leases of the peer, for each server.
     theirs: Vec<BTreeMap<Key, Lease>>,
     /// A question of this node is to be sent.
     is_due: bool,
-    /// The peer's question, and how far it is answered.
+    /// Question of the peer, and the progress of its answer.
     asked: Option<Question>,
 }
 
-/// The result, in rows.
+/// Result of a comparison, in rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     pub rows: Vec<(String, Value)>,
@@ -71,7 +71,8 @@ impl Diff {
 }
 
 impl Engine {
-    /// Compares with the peer; one [`Action::Answer`] follows for all who ask until then.
+    /// Begins a comparison with the peer. One [`Action::Answer`] follows for all requests until
+    /// then.
     pub fn handle_diff(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.diff.is_asked, true) {
             return;
@@ -86,18 +87,18 @@ impl Engine {
         self.diff.is_due = true;
     }
 
-    /// The peer wants to compare.
+    /// Handles a question of the peer.
     pub(super) fn handle_ask(&mut self, id: u32) {
         let (server, after) = (0, None);
         self.diff.asked = Some(Question { id, server, after });
     }
 
-    /// The channel is gone, and with it whoever asked.
+    /// Forgets the peer's question after the channel was lost.
     pub(super) fn forget_question(&mut self) {
         (self.diff.asked, self.diff.is_due) = (None, false);
     }
 
-    /// The next message of a comparison, where there is one.
+    /// Returns the next message of a comparison, if any.
     pub(super) fn next_of_diff(&mut self, now_ns: u64) -> Option<Vec<u8>> {
         if std::mem::take(&mut self.diff.is_due) {
             return Some(Message::ask(self.diff.id));
@@ -202,7 +203,7 @@ impl Leases {
         let mut rows = Vec::new();
         for key in keys {
             let (here, there) = (self.book.get(key), theirs.get(key));
-            // a lease that has just gone leaves nothing that could be young
+            // a deleted lease leaves no age that could be compared
             let is_gone = self.book.gone_ns(key).is_some_and(|it| it > since_ns);
             if is_young(here) || is_young(there) || is_gone {
                 continue;

@@ -1,10 +1,10 @@
-//! The engine as the SDK's runner drives it.
+//! Implements the trait through which the SDK's runner drives the engine.
 
 use spared_sdk::Trouble;
 
 use super::{Action, Engine};
 
-/// Version of the messages that has those of pools.
+/// First version of the messages that has pools.
 const POOLS_WIRE: u32 = 2;
 
 impl spared_sdk::Engine for Engine {
@@ -60,5 +60,5 @@ impl spared_sdk::Engine for Engine {
         self.is_drained()
     }
 
-    // settle: whatever was received is known already
+    // settle: everything that was received is in the book already
 }

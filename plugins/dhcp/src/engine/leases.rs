@@ -1,4 +1,4 @@
-//! One server of this node: what its files say, and what became of that.
+//! Leases of one server of this node: what its files report, and what becomes of it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,11 +16,10 @@ use crate::server::{Event, Stamp, Unread};
 use crate::wire::{self, RecordKey};
 use crate::{MS, SECOND};
 
-/// Least time between two notes of a file that its server writes on a backup, too.
+/// Shortest time between two notes about a file that its server also writes on a backup.
 const NOTE_NS: u64 = SECOND;
 
-/// The active node whose leases are all here, and the file that had them, or will have them when it
-/// is written.
+/// The active node whose leases are all here, and the state of the file that holds or will hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lineage {
     /// Incarnation of the active node's leases.
@@ -35,73 +34,72 @@ pub struct Leases {
     pub save: Save,
     pub facts: ServerState,
     pub setup: Setup,
-    /// The book has what the file or the peer had, and not only what came since a fault.
+    /// The book has the leases of the file or of the peer, and not only changes since a fault.
     pub is_filled: bool,
     /// The book has the peer's leases, not those of the server here.
     pub of_peer: bool,
-    /// Incarnation of the active peer's leases of which all were here, since when this node was not
-    /// active.
+    /// Incarnation of the active peer's leases, if all of them were here and this node has not been active since.
     pub lineage: Option<u64>,
-    /// What was last noted of that for the next process, and when more may be.
+    /// Lineage that was last noted for the next process, and the earliest time of the next note.
     noted: Option<Lineage>,
     note_ns: u64,
     /// The process ends.
     is_ending: bool,
-    /// The file is not the one that was noted: what was recalled of the peer does not hold for it.
+    /// The file is not the one that was noted, so that what was noted about the peer does not apply to it.
     pub is_disowned: bool,
-    /// What the file had at the start is taken for what both nodes have, and no peer has confirmed it.
+    /// The leases that the file had at the start are assumed to be on both nodes, and no peer has confirmed it.
     pub is_recalled: bool,
-    /// Everything that the active peer has is here.
+    /// All leases of the active peer are here.
     pub is_whole: bool,
-    /// It was sent in part.
+    /// A part of the peer's leases is here.
     pub is_receiving: bool,
-    /// Leases that the server here gave, and that fit no such server or found no room.
+    /// Leases that the server here granted, and that are invalid for such a server or exceed the limit.
     pub untaken: BTreeSet<Key>,
-    /// Changed by this node's server, and not told the replica.
+    /// Changes by this node's server that the replica has not received.
     pub changed: Vec<(RecordKey, Changed)>,
     pub conflicts: Conflicts,
     pub counters: Counters,
-    /// Sentences for people, until they are said.
+    /// Messages for the log.
     pub news: Vec<String>,
-    /// The same, one for each address that was given twice.
+    /// Messages for the log, one for each address that was granted twice.
     pub twice: Vec<String>,
-    /// A lease of the peer's that is about to be put, since it is the later one.
+    /// Key of the peer's lease that is about to be put, since it is the later one.
     pub(super) preferred: Option<Key>,
 }
 
-/// The last report of the server's thread.
+/// Last report of the server's thread.
 #[derive(Debug, Default)]
 pub struct ServerState {
-    /// Path of its lease file; None: unknown.
+    /// Path of the lease file; None if unknown.
     pub file: Option<PathBuf>,
-    /// That file, as it was last read or written here.
+    /// Stamp of that file when it was last read or written here.
     pub stamp: Option<Stamp>,
-    /// The server goes on in a file that has lost that name.
+    /// The server continues in a file that has lost its name.
     pub is_astray: bool,
-    /// It has closed that file, and the file of that name is not read yet.
+    /// The server has closed that file, and the file with the name has not been read yet.
     pub was_astray: bool,
     /// Unreadable part of the file.
     pub unread: Unread,
-    /// It is known what the file holds, or that nobody can know.
+    /// The contents of the file are known, or known to be unavailable.
     pub known: bool,
     pub runs: bool,
     pub live: bool,
     pub fault: Option<String>,
-    /// Why it does not do its work though it runs.
+    /// Reason why the server does not work although it runs.
     pub hangs: Option<String>,
-    /// Why nobody can see whether it does.
+    /// Reason why it cannot be determined whether it works.
     pub hidden: Option<String>,
-    /// Which other program has its port, so that it does not serve or would not.
+    /// Other program that has the server's port, so that the server cannot serve.
     pub port: Option<String>,
-    /// The peer's plugin cannot follow its server.
+    /// Reason why the peer's plugin cannot replicate its server.
     pub at_peer: Option<String>,
-    /// The last reading was not whole.
+    /// Reason why the last reading was incomplete.
     pub broken: Option<String>,
 }
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// The last lease that fitted no such server, or found no room, with the reason.
+    /// Last lease that was refused as invalid or beyond the limit, with the reason.
     pub last_refused: Option<String>,
     pub commits: u64,
     pub received: u64,
@@ -147,7 +145,7 @@ impl Leases {
             Event::Unread(unread) => self.handle_unread(unread),
             Event::Astray(is_astray) => self.handle_astray(is_astray),
             Event::Reading { set, broken } => {
-                // a fault of before has begun the replica's table
+                // an earlier fault has begun the replica's table
                 let is_begun = self.facts.known;
                 let is_first = !std::mem::replace(&mut self.is_filled, true);
                 self.handle_reading(now_ns, set, broken);
@@ -176,7 +174,7 @@ impl Leases {
                 self.facts.known |= fault.is_some();
                 self.facts.fault = fault;
             }
-            // what was written here is wrong by as much; what its server wrote is its own affair
+            // files written here are wrong by the step; the server's own writing is its affair
             Event::ClockSet => {
                 self.save.rewrite |= self.of_peer && !self.facts.runs && self.book.len() > 0;
             }
@@ -184,8 +182,8 @@ impl Leases {
         }
     }
 
-    /// What the file has when the plugin starts was there before the replica: no change. Where this
-    /// node only followed, and nobody wrote it meanwhile, it is the peer's.
+    /// Begins the table with the first reading. The file's leases are older than the replica and are no changes. If
+    /// this node was backup and nobody wrote the file meanwhile, they are the peer's.
     fn begin_life(&mut self, is_begun: bool) {
         let is_same_file = self.noted.map(|it| it.stamp) == self.facts.stamp;
         if self.lineage.is_some() && !is_same_file {
@@ -202,7 +200,7 @@ impl Leases {
         }
     }
 
-    /// What is to be noted for the next process, if that is not noted.
+    /// Returns the lineage to note for the next process, if it is not noted yet and it is time.
     pub(super) fn take_note(&mut self, now_ns: u64) -> Option<Lineage> {
         let lineage = self.unnoted()?;
         let is_life_noted = self.noted.is_some_and(|it| it.life == lineage.life);
@@ -218,7 +216,7 @@ impl Leases {
         self.noted
     }
 
-    /// Time of the next note.
+    /// Returns the time of the next note.
     pub(super) fn note_due_ns(&self) -> u64 {
         self.unnoted().map_or(u64::MAX, |_| self.note_ns)
     }
@@ -226,11 +224,11 @@ impl Leases {
     fn unnoted(&self) -> Option<Lineage> {
         let (life, stamp) = (self.lineage?, self.facts.stamp?);
         let lineage = Lineage { life, stamp };
-        // before the file was read, it is not known whether it is still the same
+        // before the file was read, it is unknown whether it is still the same
         (self.is_filled && self.noted != Some(lineage)).then_some(lineage)
     }
 
-    /// No note waits any more.
+    /// Lets pending notes be written at once.
     pub(super) fn handle_end(&mut self) {
         (self.is_ending, self.note_ns) = (true, 0);
     }
@@ -239,20 +237,20 @@ impl Leases {
         (self.lineage, self.noted) = (None, None);
     }
 
-    /// From now on the book has what the peer has.
+    /// Marks the book as a copy of the peer's.
     pub(super) fn follow(&mut self) {
         if !std::mem::replace(&mut self.of_peer, true) {
             self.untaken.clear();
         }
     }
 
-    /// A commit that the server has just made: later than all known ones.
+    /// Handles a commit that the server has just made: it counts as later than all known ones.
     fn commit(&mut self, now_ns: u64, change: Change) {
         self.counters.commits += 1;
         let key = change.key();
         let known_ns = self.book.get(&key).map(|it| it.committed_ns);
         let known_ns = known_ns.max(self.book.gone_ns(&key));
-        // messages count in ms
+        // messages contain ms
         let after_ns = known_ns.map_or(i64::MIN, |it| it.saturating_add(signed(MS)));
         let now_ns = signed(now_ns);
         match change {
@@ -260,7 +258,7 @@ impl Leases {
                 lease.committed_ns = lease.committed_ns.min(now_ns).max(after_ns);
                 self.learn(lease);
             }
-            // when it went nobody says: Kea writes when it gave it
+            // the time of the release is unknown: Kea writes when it granted the lease
             Change::Gone { .. } => self.lose(key, now_ns.max(after_ns)),
         }
     }
@@ -300,7 +298,7 @@ impl Leases {
         }
     }
 
-    /// The server has what it says; but a file that is just being replaced will not.
+    /// Takes note that the server has the present lease; a file that is being replaced will lose it.
     fn note_filed(&mut self, key: Key) {
         match self.save.is_replacing() {
             true => drop(self.book.unfiled.insert(key)),
@@ -319,7 +317,7 @@ impl Leases {
         self.book.unfiled.insert(key);
     }
 
-    /// Whether it fits, and finds room.
+    /// Returns true if the lease is valid for the server and within the limit.
     pub fn admits(&mut self, lease: &Lease) -> bool {
         let why = match codec::fits(self.settings.format, lease) {
             Err(why) => format!("{}: {why}", lease.key.address),
@@ -345,7 +343,7 @@ impl Leases {
         }
     }
 
-    /// Leases that it gave nevertheless, or that expired.
+    /// Handles a commit of a server that should not make any, or an expiry.
     fn compare(&mut self, now_ns: u64, change: Change) {
         let key = change.key();
         let known = self.book.get(&key);
@@ -360,19 +358,19 @@ impl Leases {
         if !differs {
             self.book.unfiled.remove(&key);
         } else if self.facts.live {
-            // at once would be a quarrel without end
+            // writing at once would lead to an endless dispute with the server
             self.save.aside.entry(key).or_insert(None);
         } else {
             self.book.unfiled.insert(key);
         }
     }
 
-    /// The file has something else, or will only have it when a command is done.
+    /// Returns true if the file differs, or will only be right when a command is done.
     pub(super) fn is_unfiled(&self, key: &Key) -> bool {
         self.book.unfiled.contains(key) || self.save.is_writing(key)
     }
 
-    /// Everything that the active node has is here.
+    /// Takes note that all leases of the active node are here.
     pub fn handle_whole(&mut self) {
         self.is_filled = true;
         // a server may refuse to start without its file
@@ -381,8 +379,8 @@ impl Leases {
         self.save.owed = self.save.hurry;
     }
 
-    /// Some servers refuse to start without their file, and nobody else makes one; and what a backup
-    /// follows was in it.
+    /// Requests a missing file to be written: some servers refuse to start without it and no other program creates it,
+    /// and a backup's copies belong in it.
     pub fn make_missing_file(&mut self) {
         let is_dhcpd = matches!(self.settings.format, Format::Dhcpd4 | Format::Dhcpd6);
         let is_wanted = is_dhcpd || self.of_peer && self.book.len() > 0;
@@ -391,7 +389,7 @@ impl Leases {
         self.save.rewrite |= is_wanted && is_missing && is_idle;
     }
 
-    /// What was found since the last time, a thousand of which would hide all else.
+    /// Returns the messages since the last call, shortened if they are many, so that they do not hide others.
     pub fn take_news(&mut self) -> Vec<String> {
         let mut news = std::mem::take(&mut self.news);
         let mut twice = std::mem::take(&mut self.twice);

@@ -1,13 +1,12 @@
-//! What DHCP alone knows of leases that follow, without I/O: what is written when, how a role comes and
-//! goes, what the host and people are told. The replica keeps the leases equal.
+//! Decides what only DHCP knows, without I/O: when leases are written, the order of steps when a role comes and goes,
+//! and what is reported. The replica keeps the leases equal.
 //!
-//! Driven by the SDK's runner (`driven.rs`); beside that it is fed by
-//! [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
-//! [`handle_event`](Engine::handle_event) (what a server's thread tells),
+//! The SDK's runner drives it (`driven.rs`). Further inputs: [`configure`](Engine::configure),
+//! [`handle_role`](Engine::handle_role), [`handle_event`](Engine::handle_event) (reports of a server's thread),
 //! [`handle_diff`](Engine::handle_diff) and [`handle_stop`](Engine::handle_stop).
 //!
-//! Times are of this node's monotonic clock in ns; those of leases are signed, as what files say may lie
-//! before its zero.
+//! Times are of this node's monotonic clock in ns. Those of leases are signed, as times in files may lie before its
+//! zero.
 
 mod book;
 mod channel;
@@ -45,7 +44,7 @@ const TIDY_NS: u64 = 60 * SECOND;
 /// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// For the thread of a server, in order.
+    /// Commands for a server's thread, in order.
     Command {
         server: usize,
         command: Command,
@@ -56,13 +55,13 @@ pub enum Action {
     },
     /// Answer to all who requested a comparison.
     Answer(Result<Difference, String>),
-    /// Saved over a restart; None: of nobody.
+    /// Note that outlives a restart; None deletes it.
     Lineage {
         server: usize,
         lineage: Option<Lineage>,
     },
     Warn(String),
-    /// A week later somebody may ask.
+    /// Event, which is kept for a long time.
     Event(String),
 }
 
@@ -74,11 +73,11 @@ pub struct Engine {
     roles: Roles,
     diff: Diff,
     actions: VecDeque<Action>,
-    /// A message beside the replica's that waits for the channel.
+    /// A message besides the replica's that waits for the channel.
     own: Option<Vec<u8>>,
-    /// Last report to the peer on servers that cannot be followed.
+    /// Last report to the peer about each server that cannot be replicated.
     told: Vec<Option<String>>,
-    /// The same of pools, by their digest. A peer of version 1 is not told.
+    /// Digest of the pools last sent to the peer, for each server. A peer of version 1 gets none.
     told_pools: Vec<Option<u64>>,
     takes_pools: bool,
     malformed: u64,
@@ -86,8 +85,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The tables of `config` are the servers, in their order; `lineage` is what
-    /// [`Action::Lineage`] left, for each.
+    /// Creates the engine. The tables of `config` are the servers, in their order; `lineage` is what
+    /// [`Action::Lineage`] saved for each.
     pub fn new(
         now_ns: u64,
         settings: Settings,
@@ -121,20 +120,20 @@ impl Engine {
         }
     }
 
-    /// Takes another interval; other servers need another engine.
+    /// Applies another interval. Other servers need another engine.
     pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
         self.save_interval_ns = spared_sdk::nanoseconds(settings.save_interval);
         self.proceed(now_ns);
     }
 
-    /// Report of a server's thread.
+    /// Handles a report of a server's thread.
     pub fn handle_event(&mut self, now_ns: u64, server: usize, event: Event) {
         let active = self.acts();
         let Some(leases) = self.tables.servers.get_mut(server) else {
             return;
         };
         match event {
-            // its own server writes with each commit
+            // the server of an active node writes with each commit
             Event::Stamp(stamp) if active => {
                 leases.facts.stamp = Some(stamp);
                 return;
@@ -153,7 +152,7 @@ impl Engine {
         self.proceed(now_ns);
     }
 
-    /// Whether a server runs; None: its thread has not said so yet.
+    /// Returns true if a server runs; None before its thread has reported.
     pub fn runs(&self, server: usize) -> Option<bool> {
         let leases = self.tables.servers.get(server)?;
         leases.facts.known.then_some(leases.facts.runs)
@@ -188,7 +187,7 @@ impl Engine {
         self.proceed(now_ns);
     }
 
-    /// The plugin ends: a backup writes what it has not yet written.
+    /// Prepares the end of the plugin: a backup writes what is not written yet.
     pub fn handle_stop(&mut self, now_ns: u64) {
         for leases in &mut self.tables.servers {
             leases.handle_end();
@@ -197,7 +196,7 @@ impl Engine {
         self.proceed(now_ns);
     }
 
-    /// Whether a command of [`handle_stop`](Self::handle_stop) is still to end.
+    /// Returns true while a command of [`handle_stop`](Self::handle_stop) is pending.
     pub fn is_writing(&self, now_ns: u64) -> bool {
         let purpose = self.purpose();
         let mut servers = self.tables.servers.iter();
@@ -218,7 +217,7 @@ impl Engine {
         }
     }
 
-    /// Everything that follows from what has just come.
+    /// Does everything that follows from the last input.
     fn proceed(&mut self, now_ns: u64) {
         self.observe_replica(now_ns);
         let purpose = self.purpose();
@@ -247,7 +246,7 @@ impl Engine {
         }
     }
 
-    /// Whether this node has what it needs to take over, and why where not.
+    /// Returns whether this node has what a failover needs, or the reason why not.
     fn readiness(&self) -> Result<(), String> {
         if self.acts() {
             return Ok(());

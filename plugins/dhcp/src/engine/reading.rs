@@ -1,7 +1,7 @@
-//! A server's whole file as it is read, and what may have happened to that beside its server's writing.
+//! Handles the reading of a server's whole file, and accidents of that file.
 //!
-//! What is missing from the file of a server that runs, or from one that was cut off, has not gone, and
-//! an older commit in it does not win: it is written again when the server stops.
+//! A lease that is missing in the file of a running server, or in a truncated file, was not released, and an older
+//! commit in the file does not win: the file is written again when the server stops.
 
 use super::book::{is_living, is_same};
 use super::leases::Leases;
@@ -30,7 +30,7 @@ impl Leases {
         if is_empty && !self.settings.allow_empty && self.book.has_living(now_ns) {
             return self.keep_all();
         }
-        // a server that runs says what it takes back
+        // a running server writes what it takes back
         let is_served = self.facts.runs && !is_empty;
         let living = |key: &Key| self.book.get(key).is_some_and(|it| is_living(now_ns, it));
         let missing = self.missing(&set).into_iter();
@@ -49,8 +49,8 @@ impl Leases {
         }
     }
 
-    /// Leases missing in such a file are not deleted, and its commits may be older than the known
-    /// ones.
+    /// Handles the reading of a damaged file: missing leases are not deleted, and its commits may be older than the
+    /// known ones.
     fn read_broken(&mut self, set: Set, broken: &str) {
         self.keep(self.missing(&set), broken);
         for lease in set.leases.into_values() {
@@ -60,12 +60,12 @@ impl Leases {
                 self.learn(lease);
             }
         }
-        // a line that is torn would spoil the next; what cannot be read is not this plugin's to delete
+        // a torn line would damage the next one; unreadable entries are not for this plugin to delete
         let is_torn = self.facts.unread.count == 0 && self.book.has_room();
         self.save.rewrite |= is_torn && self.book.len() > 0;
     }
 
-    /// Leases missing in the file that are not deleted.
+    /// Keeps leases that are missing in the file.
     fn keep(&mut self, missing: Vec<Key>, why: &str) {
         let is_new = !missing.iter().all(|key| self.is_unfiled(key));
         if is_new {
@@ -94,8 +94,8 @@ impl Leases {
         self.facts.unread = unread;
     }
 
-    /// What the name leads to has not what the server knows, and is what it reads when it is started
-    /// again.
+    /// Handles a server that continues in a file without its name (true) or has left it: the file with the name lacks
+    /// what the server knows, and the server reads it at its next start.
     pub(super) fn handle_astray(&mut self, is_astray: bool) {
         self.facts.is_astray = is_astray;
         if is_astray {
@@ -111,19 +111,19 @@ impl Leases {
         }
     }
 
-    /// Leases do not end all at once: somebody has lost the file.
+    /// Keeps all leases: they do not end all at once, so the file was lost.
     fn keep_all(&mut self) {
         self.keep(self.book.keys().copied().collect(), "its file is empty");
     }
 
-    /// A lease of the file, which may be older than what is known here.
+    /// Handles a lease of the file, which may be older than the known one.
     fn read(&mut self, lease: Lease) {
         if !self.is_unfiled(&lease.key) || !self.is_known_better(&lease) {
             self.learn(lease);
         }
     }
 
-    /// What is known here is another commit, and not an earlier one.
+    /// Returns true if the known lease is another commit, and not an earlier one.
     fn is_known_better(&self, lease: &Lease) -> bool {
         let known = self.book.get(&lease.key);
         let differs = known.is_none_or(|known| !is_same(known, lease));
@@ -132,14 +132,14 @@ impl Leases {
         (differs || self.save.is_replacing()) && known_ns.is_some_and(|it| it >= lease.committed_ns)
     }
 
-    /// The file of a server that is not to give anything.
+    /// Compares the file of a server that should not grant leases.
     fn compare_all(&mut self, now_ns: u64, set: Set, whole: bool) {
         let differs = |key: &&Key| match (self.book.get(key), set.leases.get(key)) {
             (Some(known), Some(filed)) => !is_same(known, filed),
             _ => true,
         };
         self.book.unfiled = self.book.keys().filter(differs).copied().collect();
-        // an empty book is nothing to write over a file that is not
+        // an empty book must not replace a file that is not empty
         if self.book.len() == 0 && !self.settings.allow_empty {
             return;
         }

@@ -1,4 +1,4 @@
-//! A lease of the peer arrives: whether it is the later one, and what becomes of it here.
+//! Handles a lease from the peer: whether it is the later one, and what becomes of it here.
 
 use spared_replica::Applied;
 
@@ -10,7 +10,7 @@ use crate::codec;
 use crate::lease::Lease;
 
 impl Leases {
-    /// Whether the later lease of an address is the one that the peer offers.
+    /// Returns true if the peer's lease of an address is the later one.
     pub fn prefers(&mut self, now_ns: u64, theirs: &Lease, given: bool) -> bool {
         let key = theirs.key;
         let Some(entry) = self.book.entry(&key) else {
@@ -27,7 +27,7 @@ impl Leases {
         peer_won
     }
 
-    /// Puts a lease of the peer; `serves`: servers of this node give leases, too.
+    /// Puts a lease of the peer. `serves` is true if servers of this node grant leases, too.
     pub fn take(&mut self, now_ns: u64, lease: Lease, given: bool, serves: bool) -> Applied {
         self.counters.received += 1;
         let was_preferred = self.preferred.take() == Some(lease.key);
@@ -57,7 +57,7 @@ impl Leases {
         }
     }
 
-    /// Takes what somebody else than the server says; it has to be written.
+    /// Stores a lease from another source than the server; it has to be written to the server.
     fn adopt(&mut self, lease: Lease) -> Applied {
         let key = lease.key;
         if !self.admits(&lease) {

@@ -1,8 +1,8 @@
-//! How a role comes and goes: the file is written before the server starts, and the last commit of
-//! a server that was stopped reaches the node that takes over.
+//! Handles roles: the file is written before the server starts, and the last commit of a stopped server reaches the
+//! node that takes over.
 //!
-//! The replica's drain says that the role is about to go, and the role that is gone that nothing
-//! follows: it is told after the last commit.
+//! The replica's drain announces that the role is about to go. That the role is gone is sent after the last commit, and
+//! means that nothing follows.
 
 use std::collections::BTreeSet;
 
@@ -13,27 +13,27 @@ use super::status::counted;
 use super::{Action, Engine};
 use crate::SECOND;
 
-/// After the peer asked for a drain its role is waited for.
+/// Time after the peer's request for a drain within which its role is expected to go.
 const HANDING_NS: u64 = 10 * SECOND;
 const LAST_NS: u64 = 5 * SECOND;
 /// Time limit for reading the tail of a file.
 const LEAVING_NS: u64 = 3 * SECOND;
-/// The host waits 10 s.
+/// Time limit for becoming active; the host waits 10 s.
 const ENTERING_NS: u64 = 8 * SECOND;
-/// Groups for the replica: the servers of a node give leases while it is active for any.
+/// Name of the one group that the replica knows: a node's servers grant leases while it is active for any group.
 const ACTIVE: &str = "active";
 
 #[derive(Debug, Default)]
 pub struct Roles {
     groups: BTreeSet<String>,
-    /// A role was told since the start.
+    /// A role was received since the start.
     told: bool,
     phase: Phase,
-    /// Calls to be ended with the phase.
+    /// Calls that end with the phase.
     tickets: Vec<u64>,
-    /// A drain is to be ended, then at the latest.
+    /// Time by which the drain ends at the latest.
     drain_until_ns: Option<u64>,
-    /// The replica drains what was read.
+    /// The replica drains, after the files were read.
     drains: bool,
 }
 
@@ -45,7 +45,7 @@ enum Phase {
     Awaiting {
         until_ns: u64,
     },
-    /// Active; servers are about to have their files.
+    /// Active; the servers' files are being written.
     Entering {
         until_ns: u64,
     },
@@ -82,7 +82,7 @@ impl Roles {
 }
 
 impl Engine {
-    /// Whether the servers here are those that give.
+    /// Returns true if the servers here grant leases.
     pub(super) fn acts(&self) -> bool {
         let phase = self.roles.phase;
         matches!(
@@ -91,26 +91,26 @@ impl Engine {
         )
     }
 
-    /// Whether they are to answer clients: not once the role goes, as those of the peer answer when
-    /// this node has said its last.
+    /// Returns true if the servers should answer clients. They do not once the role goes, as the peer's servers answer
+    /// when this node has sent everything.
     pub(super) fn answers(&self) -> bool {
         self.acts() && !matches!(self.roles.phase, Phase::Leaving { .. })
     }
 
-    /// The peer's servers are those that give; false where nothing is known of it.
+    /// Returns true if the peer's servers grant leases; false if it is unknown.
     pub(super) fn peer_acts(&self) -> bool {
         let groups = self.replica.peer_groups();
         groups.is_some_and(|groups| !groups.is_empty())
     }
 
-    /// The peer has asked for a drain a short while ago: its role is about to go.
+    /// Returns true if the peer requested a drain a short while ago: its role is about to go.
     fn is_handing(&self, now_ns: u64) -> bool {
         let since_ns = now_ns.saturating_sub(HANDING_NS);
         let heard = self.replica.drain_heard();
         self.peer_acts() && heard.is_some_and(|heard_ns| heard_ns > since_ns)
     }
 
-    /// A group's role; [`Action::Done`] follows.
+    /// Handles a group's role; [`Action::Done`] follows.
     pub fn handle_role(&mut self, now_ns: u64, ticket: u64, group: &str, active: bool) {
         match active {
             true => drop(self.roles.groups.insert(group.to_owned())),
@@ -136,12 +136,13 @@ impl Engine {
         self.proceed(now_ns);
     }
 
-    /// Before a switchover: the peer gets what the files hold, and learns what is about to come.
+    /// Begins a drain before a switchover: the peer receives everything in the files, and is informed of the
+    /// switchover.
     pub fn start_drain(&mut self, now_ns: u64) {
         if !self.acts() || self.replica.peer_groups().is_none() || self.peer_acts() {
             return;
         }
-        // the peer hears at once what is about to come
+        // the peer is informed at once
         self.replica.start_drain();
         self.read_tails();
         self.roles.drains = false;
@@ -153,7 +154,7 @@ impl Engine {
         self.roles.drain_until_ns.is_none()
     }
 
-    /// The wait for the peer counts against the time limit of the role.
+    /// Becomes active after waiting for the peer, which counts against the role's time limit.
     fn enter_late(&mut self, awaited_ns: u64) {
         self.enter(awaited_ns.saturating_add(ENTERING_NS - LAST_NS));
     }
@@ -161,7 +162,7 @@ impl Engine {
     fn enter(&mut self, until_ns: u64) {
         self.roles.phase = Phase::Entering { until_ns };
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
-            // the role may have come while the plugin was away: its server gave what no peer knows
+            // the role may have come while the plugin was away: its server granted leases that no peer knows
             if std::mem::take(&mut leases.is_recalled) {
                 self.replica.forget(server);
             }
@@ -172,8 +173,8 @@ impl Engine {
         self.tell_role();
     }
 
-    /// The role is back before it was gone: servers that were stopped meanwhile wait for their files
-    /// as at any other time.
+    /// Becomes active again before the role was gone: servers that were stopped meanwhile wait for their files as
+    /// usual.
     fn enter_again(&mut self, now_ns: u64) {
         let until_ns = now_ns.saturating_add(ENTERING_NS);
         self.roles.phase = Phase::Entering { until_ns };
@@ -183,7 +184,7 @@ impl Engine {
         }
     }
 
-    /// The replica hears which node's servers give.
+    /// Informs the replica which node's servers grant leases.
     fn tell_role(&mut self) {
         self.tables.acts = self.acts();
         let groups = self.acts().then(|| ACTIVE.to_owned());
@@ -198,7 +199,7 @@ impl Engine {
         self.read_if_silent(until_ns);
     }
 
-    /// The commits of servers are read when none of them gives leases any more.
+    /// Reads the servers' last commits once none of them grants leases any more.
     fn read_if_silent(&mut self, until_ns: u64) {
         if self.all_silent() {
             let silent = true;
@@ -207,7 +208,7 @@ impl Engine {
         }
     }
 
-    /// Whether all servers that can be disabled are.
+    /// Returns true if all servers that can be disabled are disabled.
     fn all_silent(&self) -> bool {
         let purpose = self.purpose();
         let mut servers = self.tables.servers.iter();
@@ -232,7 +233,7 @@ impl Engine {
         !servers.any(|leases| leases.save.is_reading())
     }
 
-    /// Whether the peer has all commits, or there is no peer.
+    /// Returns true if the peer has all commits, or there is no peer.
     fn all_told(&mut self) -> bool {
         if !self.all_read() {
             return false;
@@ -291,7 +292,7 @@ impl Engine {
         self.roles.drain_until_ns = None;
         self.forget_reads();
         for leases in &mut self.tables.servers {
-            // what waited for the server to stop
+            // leases that waited for the server to stop
             leases.save.hurry = leases.has_unwritten();
             leases.save.owed = leases.save.hurry;
         }
@@ -308,14 +309,14 @@ impl Engine {
 }
 
 impl Leases {
-    /// From now on the server here is the one that gives.
+    /// Makes the server here the one that grants leases.
     fn handle_active(&mut self) {
         self.of_peer = false;
         self.forget_lineage();
         self.save.try_now();
     }
 
-    /// Nobody will start a server that runs, so that it goes on without these.
+    /// Reports leases that a running server lacks: it will not be restarted, so it continues without them.
     fn tell_late(&mut self) {
         let waiting = self.book.unfiled.len();
         if self.facts.runs && !self.facts.live && waiting > 0 {

@@ -1,5 +1,4 @@
-//! Writing leases to the server: its whole file if it does not run, by its control channel if it
-//! runs and supports that.
+//! Writes leases to the server: its whole file if it does not run, the control channel if it runs and supports that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +10,17 @@ use crate::codec::Format;
 use crate::lease::{Change, Key};
 use crate::server::Command;
 
-/// Retry interval of writes: on the active node, on a backup.
+/// Intervals between retries of a write: on the active node, on a backup.
 const RETRY_ACTIVE_NS: u64 = SECOND;
 const RETRY_BACKUP_NS: u64 = 10 * SECOND;
-/// The longest, doubled each time, of the order to answer: Kea reads its configuration and all of its
-/// leases for each.
+/// Longest interval, doubled each time, between retries of the command to answer: Kea reads its configuration and all
+/// of its leases for each.
 const RETRY_ANSWER_NS: u64 = 60 * SECOND;
-/// Leases that the server refused, or has with other values.
+/// Time after which refused leases, and leases with other values in the server, are retried.
 const ASIDE_NS: u64 = 60 * SECOND;
-/// Between looks at the room on the disk, of an active node, and of a backup that has something to write.
+/// Interval between checks of free disk space, on an active node and on a backup that has something to write.
 const PROBE_NS: u64 = SECOND;
-/// Changes of one command.
+/// Largest number of changes in one command.
 const CHANGES_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
@@ -29,9 +28,9 @@ pub struct Save {
     serial: u64,
     doing: Option<(u64, Doing)>,
     reads: BTreeSet<u64>,
-    /// The file is not what it was read as.
+    /// The whole file has to be written.
     pub rewrite: bool,
-    /// A backup writes now, not in a while.
+    /// A backup writes now instead of later.
     pub hurry: bool,
     /// The node is not in sync before that is written.
     pub owed: bool,
@@ -40,18 +39,18 @@ pub struct Save {
     pub no_room: Option<String>,
     probed_ns: Option<u64>,
     said: Option<String>,
-    /// Reason why the server could not be told whether to answer.
+    /// Reason why the command to answer or to be silent could not be given.
     pub unsilenced: Option<String>,
     saved_ns: Option<u64>,
     retry_ns: u64,
     silence_retry_ns: u64,
-    /// Times in a row that the server was told in vain to answer.
+    /// Number of failed commands to answer in a row.
     silence_failures: u32,
-    /// Last order to the server.
+    /// Last command to the server: true to be silent.
     silent: Option<bool>,
-    /// The tail of the file was read for the next writing.
+    /// The tail of the file was read for the next write.
     looked: bool,
-    /// Leases that the server refused, with the reason, or has with other values.
+    /// Leases that the server refused, with the reason, or has with other values (None).
     pub aside: BTreeMap<Key, Option<String>>,
     aside_ns: u64,
 }
@@ -70,21 +69,21 @@ enum Doing {
     Silencing(bool),
 }
 
-/// For what a writing is.
+/// Circumstances of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purpose {
     pub active: bool,
-    /// Whether its server should answer clients.
+    /// The server should answer clients.
     pub answers: bool,
     /// The node has just become active: its server waits for the file.
     pub entering: bool,
-    /// Before its first role a node that was started again may be the active one.
+    /// A role was received: before its first role a restarted node may be the active one.
     pub told: bool,
     pub interval_ns: u64,
 }
 
 impl Save {
-    /// A server that was started or stopped was told nothing, and may take everything.
+    /// Handles the start or stop of a server: it has received no command, and may accept refused leases.
     pub fn handle_runs(&mut self, book: &mut Book) {
         (self.silent, self.unsilenced) = (None, None);
         self.looked = false;
@@ -97,7 +96,7 @@ impl Save {
         (self.retry_ns, self.silence_retry_ns, self.silence_failures) = (0, 0, 0);
     }
 
-    /// Time until a server that has not done so is told again to answer.
+    /// Returns the wait until the next retry of the command to answer.
     fn next_wait_ns(&mut self) -> u64 {
         let factor = 1_u64.checked_shl(self.silence_failures).unwrap_or(u64::MAX);
         self.silence_failures = self.silence_failures.saturating_add(1);
@@ -147,7 +146,7 @@ impl Save {
         }
     }
 
-    /// A failure that was not told yet.
+    /// Returns a failure that was not reported yet.
     pub fn take_failure(&mut self) -> Option<String> {
         let failure = self.failed.as_ref().or(self.no_room.as_ref());
         let news = failure.filter(|_| failure != self.said.as_ref()).cloned();
@@ -167,12 +166,12 @@ impl Leases {
         !self.book.unfiled.is_empty() || self.book.identity_unfiled || self.save.rewrite
     }
 
-    /// Leases that wait for the server to stop, or to take them.
+    /// Returns the number of leases that wait for the server to stop or to accept them.
     pub fn waiting(&self) -> usize {
         self.book.unfiled.len() + self.save.aside.len() + self.save.in_flight()
     }
 
-    /// Time of the next work.
+    /// Returns the time of the next work.
     pub fn due_ns(&self, purpose: Purpose) -> u64 {
         let probe_ns = match self.is_probed(purpose) && self.save.doing.is_none() {
             true => self.probe_ns(),
@@ -181,9 +180,9 @@ impl Leases {
         self.save_ns(purpose).min(probe_ns)
     }
 
-    /// Whether the room on the disk matters: to a backup that is to write its file, and to a server
-    /// that answers clients. Without room one gives leases that it cannot write, another gives none,
-    /// and neither tells anybody.
+    /// Returns true if free disk space matters: to a backup that is to write its file, and to a server that answers
+    /// clients. Without space, one kind of server grants leases that it cannot write, another grants none, and neither
+    /// reports it.
     fn is_probed(&self, purpose: Purpose) -> bool {
         let is_found = self.facts.known && self.facts.file.is_some();
         is_found
@@ -193,8 +192,7 @@ impl Leases {
             }
     }
 
-    /// Leases that the active server gave and could not write: nobody can read them. Only dnsmasq gives
-    /// such.
+    /// Returns the reason why leases that the active server granted are in no file. Only dnsmasq grants such leases.
     pub fn unwritten_by_server(&self) -> Option<&String> {
         let is_dnsmasq = self.settings.format == Format::Dnsmasq;
         self.save.no_room.as_ref().filter(|_| is_dnsmasq)
@@ -205,7 +203,7 @@ impl Leases {
         probed_ns.map_or(0, |it| it.saturating_add(PROBE_NS))
     }
 
-    /// Time of the next possible write.
+    /// Returns the time of the next possible write.
     pub fn save_ns(&self, purpose: Purpose) -> u64 {
         let write_ns = match self.has_unwritten() && self.save.doing.is_none() {
             true => self.write_ns(purpose).unwrap_or(u64::MAX),
@@ -222,7 +220,7 @@ impl Leases {
         write_ns.min(silence_ns).min(aside_ns)
     }
 
-    /// None: not as things are.
+    /// Returns the time of the next write; None if it is not possible in the present state.
     fn write_ns(&self, purpose: Purpose) -> Option<u64> {
         if !self.facts.known || self.is_nowhere() {
             return None;
@@ -242,12 +240,12 @@ impl Leases {
         Some(due_ns.max(self.save.retry_ns))
     }
 
-    /// Nobody knows where its leases are.
+    /// Returns true if the location of the leases is unknown.
     pub fn is_nowhere(&self) -> bool {
         self.facts.fault.is_some() && self.facts.file.is_none()
     }
 
-    /// The next order to the server about answering.
+    /// Returns the next command to the server: true to be silent, false to answer.
     fn silence(&self, purpose: Purpose) -> Option<bool> {
         let wanted = !purpose.answers;
         let told = self.save.silent == Some(wanted);
@@ -256,18 +254,18 @@ impl Leases {
         (hears && !told && purpose.told).then_some(wanted)
     }
 
-    /// The server knows whether to answer, or cannot be told.
+    /// Returns true if the server has received the command, or cannot receive one.
     pub fn has_heard(&self, purpose: Purpose) -> bool {
         let hears_now = matches!(self.save.doing, Some((_, Doing::Silencing(_))));
         !hears_now && self.silence(purpose).is_none()
     }
 
-    /// Nothing more can be done before the server may answer.
+    /// Returns true if nothing more can be done before the server may answer.
     pub fn is_settled(&self, now_ns: u64, purpose: Purpose) -> bool {
         self.facts.known && !self.is_busy(now_ns, purpose)
     }
 
-    /// A command is to end, or to be given. Nobody waits for a look at the disk, which may hang.
+    /// Returns true if a command is pending or due. A check of the disk does not count, since it may hang.
     pub fn is_busy(&self, now_ns: u64, purpose: Purpose) -> bool {
         let doing = self.save.doing.as_ref();
         let does = doing.is_some_and(|(_, doing)| !matches!(doing, Doing::Probing));
@@ -293,7 +291,7 @@ impl Leases {
         }
         let silence = self.silence(purpose);
         let silence = silence.filter(|_| now_ns >= self.save.silence_retry_ns);
-        // on a backup before anything else, on the active node when it has all leases
+        // on a backup before everything else, on the active node once it has all leases
         if silence == Some(true) {
             return Some(self.say_silence(true));
         }
@@ -301,7 +299,7 @@ impl Leases {
         match writes {
             true if self.facts.runs => Some(self.apply()),
             true => Some(self.replace(purpose)),
-            // a client waits for the server, and nobody for the disk
+            // a client waits for the server, and nothing waits for the disk check
             false if silence.is_some() => silence.map(|silent| self.say_silence(silent)),
             false => (is_probed && now_ns >= self.probe_ns()).then(|| self.probe(now_ns)),
         }
@@ -337,7 +335,7 @@ impl Leases {
     }
 
     fn replace(&mut self, purpose: Purpose) -> Command {
-        // the server may have given something right before it stopped
+        // the server may have granted a lease just before it stopped
         let look = purpose.active && !purpose.entering && !self.save.looked;
         if look {
             let serial = self.save.command(Doing::Looking);
@@ -358,7 +356,7 @@ impl Leases {
         Command::Replace { serial, set }
     }
 
-    /// The end of a command.
+    /// Handles the result of a command.
     pub fn handle_done(
         &mut self,
         now_ns: u64,
@@ -391,7 +389,7 @@ impl Leases {
                 self.save.silence_failures = 0;
             }
             (Doing::Silencing(silent), Err(why)) => {
-                // it may have done so, with its answer lost
+                // the server may have obeyed, and its answer was lost
                 self.save.silent = None;
                 self.save.unsilenced = Some(why);
                 self.save.silence_retry_ns = match silent {
@@ -445,7 +443,7 @@ impl Leases {
             self.save.aside_ns = now_ns;
         }
         for (key, why) in refused {
-            // newer words about it may wait already
+            // a newer change of it may wait already
             if !self.book.unfiled.contains(&key) {
                 self.save.aside.insert(key, Some(why));
             }

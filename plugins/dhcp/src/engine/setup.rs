@@ -1,18 +1,18 @@
-//! The servers' own configurations: whether this node's server may start with it, and whether both nodes have the
-//! same pools, without which one refuses what the other gave.
+//! Checks the servers' own configurations: that this node's server may start with it, and that both nodes have the same
+//! pools. With other pools, a server refuses leases that the other one granted.
 
 use super::Engine;
 use super::leases::Leases;
 use crate::wire::{Message, digest_of_pools};
 
-/// What a server's configuration says.
+/// Contents of a server's configuration.
 #[derive(Debug, Default)]
 pub struct Setup {
-    /// Why the server may not start with it.
+    /// Reason why the server may not start with it.
     pub fault: Option<String>,
-    /// None: not known.
+    /// Pools; None if unknown.
     pub pools: Option<Vec<String>>,
-    /// Those of the other node.
+    /// Pools of the other node.
     pub of_peer: Option<Pools>,
 }
 
@@ -20,7 +20,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Pools {
     digest: u64,
-    /// The first of them.
+    /// First pools in the list.
     named: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ impl Engine {
         }
     }
 
-    /// Pools of which the peer was not told.
+    /// Returns the next message with pools that the peer does not know.
     pub(super) fn next_pools(&mut self) -> Option<Vec<u8>> {
         let servers = self.tables.servers.iter().filter(|_| self.takes_pools);
         for (leases, told) in servers.zip(&mut self.told_pools) {
@@ -53,7 +53,7 @@ impl Engine {
 }
 
 impl Leases {
-    /// In which pools the active peer differs.
+    /// Describes the pools in which the active peer differs.
     pub(super) fn other_pools(&self) -> Option<String> {
         let (ours, theirs) = (self.setup.pools.as_ref()?, self.setup.of_peer.as_ref()?);
         if digest_of_pools(ours) == theirs.digest {

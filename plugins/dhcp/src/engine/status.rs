@@ -1,4 +1,4 @@
-//! The rows of `sparectl dhcp`, and the sentences about leases.
+//! Composes the rows of `sparectl dhcp`, and the texts about leases.
 
 use spared_replica::TableStatus;
 use spared_sdk::{Trouble, Value, hex, replicated};
@@ -8,11 +8,11 @@ use super::leases::Leases;
 use crate::SECOND;
 use crate::lease::{Lease, State, signed};
 
-/// More is late, and said in a line.
+/// Delay in ms from which it is reported as late.
 const LATE_MS: u64 = 1_000;
 
 impl Engine {
-    /// Every server, in the order of the file.
+    /// Returns the rows of every server, in the order of dhcp.toml.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for (server, status) in self.statuses(now_ns).into_iter().enumerate() {
@@ -36,7 +36,7 @@ impl Engine {
         rows
     }
 
-    /// The replica's rows, with what this plugin knows better: whether its server could take over.
+    /// Returns the replica's rows, corrected by what this plugin knows better: whether the server could take over.
     fn statuses(&self, now_ns: u64) -> Vec<TableStatus> {
         let mut statuses = self.replica.status(now_ns, &self.tables);
         for (server, status) in statuses.iter_mut().enumerate() {
@@ -52,7 +52,7 @@ impl Engine {
         statuses
     }
 
-    /// A line of each server for both nodes' table: its key, and the words.
+    /// Returns a line of each server for `sparectl status`: its key, and the text.
     pub fn summary(&self, now_ns: u64) -> Vec<(String, Value)> {
         let statuses = self.replica.status(now_ns, &self.tables);
         let servers = self.tables.servers.iter().zip(statuses).enumerate();
@@ -76,7 +76,7 @@ impl Engine {
         servers.map(line).collect()
     }
 
-    /// The latest addresses that two clients had.
+    /// Returns the latest addresses that two clients had.
     pub fn conflicts(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for leases in &self.tables.servers {
@@ -102,7 +102,7 @@ impl Engine {
         rows
     }
 
-    /// What keeps a server from being followed or written here, in any role.
+    /// Returns the faults that prevent a server from being replicated or written here, in any role.
     pub fn faults(&self) -> Vec<(String, Value)> {
         let servers = self.tables.servers.iter();
         let faults = servers.filter_map(|leases| Some((leases.name(), leases.trouble()?)));
@@ -110,8 +110,8 @@ impl Engine {
         faults.map(row).collect()
     }
 
-    /// Faults of the servers of an active node; those of a backup are in its sync state, as is what a backup
-    /// cannot follow.
+    /// Returns the faults of the servers of an active node. Those of a backup are in its sync state, including what it
+    /// cannot replicate.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         if !self.acts() {
             return Vec::new();
@@ -133,7 +133,7 @@ impl Engine {
             if let Some(why) = leases.facts.hidden.as_ref().filter(|_| leases.facts.runs) {
                 return Some(Trouble::unknown(name, why.clone()));
             }
-            // by the name that the plugin has for it that starts it, so that both reports are one finding
+            // named as in the service plugin, which starts it, so that both reports are one finding
             let service = leases.settings.service.as_str();
             (!leases.facts.runs).then(|| Trouble::new(service, "does not run"))
         });
@@ -143,7 +143,7 @@ impl Engine {
         troubles
     }
 
-    /// Reason why this node could not take over with this server in its present state.
+    /// Returns the reason why this node could not take over with this server.
     pub(super) fn lack(&self, server: usize) -> Option<String> {
         let leases = self.tables.servers.get(server)?;
         let name = leases.name();
@@ -176,7 +176,7 @@ impl Engine {
 }
 
 impl Leases {
-    /// The server's own part in it.
+    /// Adds the server's own rows.
     fn rows(&self, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name()), value));
         put("waiting", Value::Number(self.waiting() as u64));
@@ -223,10 +223,10 @@ impl Leases {
         }
     }
 
-    /// Reason why leases of the active server may be unknown here, and so on the peer.
+    /// Returns the reason why leases of the active server may be unknown here, and so on the peer.
     pub fn untold(&self) -> Option<String> {
         let facts = &self.facts;
-        // of a file that was never there, writing makes one
+        // a file that never existed is created by writing
         let fault = facts.fault.as_ref().filter(|_| !self.is_to_be_written());
         if let Some(why) = fault.or(self.unwritten_by_server()) {
             return Some(format!("cannot be replicated: {why}"));
@@ -244,7 +244,8 @@ impl Leases {
         })
     }
 
-    /// Which they are changes with each renewal, and is not told the peer.
+    /// Describes the refused leases without naming them: the names change with each renewal and are not sent to the
+    /// peer.
     fn untaken_in_words(&self) -> Option<String> {
         let (verb, other) = match self.untaken.len() {
             0 => return None,
@@ -261,7 +262,7 @@ impl Leases {
         self.has_unwritten() && !self.is_nowhere()
     }
 
-    /// Fault of the server here, in any role.
+    /// Returns the fault of the server here, in any role.
     fn trouble(&self) -> Option<String> {
         if let Some(why) = self.save.failed.as_ref().or(self.save.no_room.as_ref()) {
             return Some(format!("cannot be written: {why}"));
@@ -290,7 +291,7 @@ impl Leases {
         None
     }
 
-    /// What its server would read when it is started again has not what it knows.
+    /// Text for a server whose next start would read a file without its leases.
     fn astray(&self) -> String {
         let service = &self.settings.service;
         format!(
@@ -299,7 +300,7 @@ impl Leases {
         )
     }
 
-    /// Known leases that a backup's server still lacks.
+    /// Describes the known leases that a backup's server still lacks.
     fn delay(&self) -> Option<String> {
         if self.facts.runs && !self.settings.warm {
             return Some("runs, though this node is backup: stop it".to_owned());
@@ -317,7 +318,7 @@ impl Leases {
     }
 }
 
-/// The client, in a few words.
+/// Describes the client in a few words.
 pub fn client(lease: &Lease) -> String {
     let client = &lease.client;
     let bytes = match client.hardware.is_empty() {

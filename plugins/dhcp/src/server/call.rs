@@ -1,4 +1,5 @@
-//! A Unix socket of a server, with a deadline, and left at once when this thread is to end.
+//! Connection to a server's Unix socket, with a deadline. It is abandoned at once when this thread
+//! is to end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ pub struct Call {
 
 impl Call {
     /// # Errors
-    /// A sentence without its object, as all here.
+    /// Text without the name of the server, as for all errors here.
     pub fn connect(address: &SocketAddrUnix, end: &End, timeout: Duration) -> Result<Self, String> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
@@ -37,7 +38,7 @@ impl Call {
             match connect(&call.socket, address) {
                 Ok(()) => return Ok(call),
                 Err(Errno::INTR) => {}
-                // its queue is full, and nothing tells when it is not
+                // the queue is full, and no event reports when it is not
                 Err(Errno::AGAIN) => call.pause(Duration::from_millis(2))?,
                 Err(error) => return Err(error.to_string()),
             }
@@ -61,7 +62,7 @@ impl Call {
         Ok(())
     }
 
-    /// Appends what there is, and waits where there is nothing; false at the end.
+    /// Appends available bytes, and waits if there are none. Returns false at the end.
     pub fn read(&self, bytes: &mut Vec<u8>, max: usize) -> Result<bool, String> {
         let before = bytes.len();
         if before >= max {

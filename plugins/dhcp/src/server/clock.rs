@@ -1,4 +1,4 @@
-//! The clocks, and that somebody sets the time of day.
+//! Reads the clocks, and detects that the time of day was set.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use crate::SECOND;
 use crate::lease::{Clock, signed};
 
 const MS: i64 = signed(crate::MS);
-/// The year 2255: nobody waits for it, but for what the kernel says of a clock that is set.
+/// A time in the year 2255: the timer only serves to be informed when the clock is set.
 const NEVER_S: i64 = 9_000_000_000;
 
 pub fn clock() -> Clock {
@@ -26,7 +26,7 @@ pub fn clock() -> Clock {
     let unix_ns = unix.map_or(0, |since| {
         i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
     });
-    // rounded, as both are not read at once: a time in a file is the same whenever it is read
+    // rounded, as both cannot be read at once: a time in a file must always give the same value
     let ahead_ns = unix_ns.saturating_sub(monotonic_ns);
     let ahead_ms = ahead_ns.saturating_add(MS / 2).div_euclid(MS);
     Clock {
@@ -35,7 +35,7 @@ pub fn clock() -> Clock {
     }
 }
 
-/// Readable once the time of day was set.
+/// Timer whose descriptor is readable once the time of day was set.
 #[derive(Debug)]
 pub struct Steps(OwnedFd);
 
@@ -47,7 +47,7 @@ impl Steps {
         Ok(steps)
     }
 
-    /// Whether it was, since the last time.
+    /// Returns true if it was set since the last call.
     pub fn take(&self) -> bool {
         match rustix::io::read(&self.0, &mut [0; 8]) {
             Err(Errno::CANCELED) => {
@@ -90,7 +90,7 @@ mod tests {
             let time_ns = clock().monotonic(1_795_197_600);
             *counts.entry(time_ns).or_insert(0) += 1;
         }
-        // but for what comes between the two clocks on a busy machine
+        // except for delays between both clocks on a busy machine
         assert!(counts.values().any(|count| *count > 950), "{counts:?}");
     }
 

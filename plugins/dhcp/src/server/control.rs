@@ -1,4 +1,4 @@
-//! The channel by which a running server takes leases.
+//! Control channel of a running server, which accepts leases.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use super::kea::Kea;
 #[derive(Debug)]
 pub enum Control {
     None,
-    /// `takes_leases`: its configuration loads the hook for it.
+    /// Kea. `takes_leases` is true if its configuration loads the hook for it.
     Kea {
         kea: Kea,
         takes_leases: bool,
@@ -42,7 +42,7 @@ impl Control {
         }
     }
 
-    /// Whether the server may support taking leases.
+    /// Returns true if the server may accept leases.
     pub fn may_be_live(&self) -> bool {
         match self {
             Self::None => false,
@@ -71,18 +71,18 @@ impl Control {
         }
     }
 
-    /// Present contents of the server's file, if kept.
+    /// Passes on the present contents of the server's file, if they are kept.
     pub fn note(&mut self, known: Option<&Set>) {
         if let (Self::Dnsmasq(dnsmasq), Some(known)) = (self, known) {
             dnsmasq.note(known);
         }
     }
 
-    /// Takes some off the front of `changes`; what the server refused is appended to `refused`.
-    /// `known` is what it has, where its file says that.
+    /// Applies some of `changes` from the front and removes them; appends leases that the server
+    /// refused to `refused`. `known` is what the server has, if its file shows that.
     ///
     /// # Errors
-    /// It cannot be spoken with; what was taken off may be with it or not.
+    /// The server cannot be reached; removed changes may have been applied or not.
     pub fn apply(
         &mut self,
         known: Option<&Set>,

@@ -1,4 +1,4 @@
-//! Calls of methods over the message bus, each with a time limit.
+//! Calls methods over the message bus, each with a time limit.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ pub struct Bus {
     unread: Vec<u8>,
 }
 
-/// Result of a method.
+/// Result of a method call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Return,
-    /// Its name and text.
+    /// Name and text of an error.
     Error(String),
 }
 
 impl Bus {
     /// # Errors
-    /// A sentence without its object.
+    /// Text without the name of the server.
     pub fn open(address: &str, end: &End) -> Result<Self, String> {
         let call = Call::connect(&socket_address(address)?, end, TIMEOUT)?;
         let mut bus = Self {
@@ -90,7 +90,7 @@ impl Bus {
     }
 }
 
-/// None: it is no answer to this call.
+/// Parses the answer to this call; None if the message is none.
 fn reply(message: &Message<'_>, serial: u32) -> Option<Reply> {
     let is_answer = message.answers == Some(serial);
     match message.kind {
@@ -104,7 +104,7 @@ fn reply(message: &Message<'_>, serial: u32) -> Option<Reply> {
     }
 }
 
-/// Address of the first socket in a list: "unix:path=/run/x,guid=...;tcp:...".
+/// Returns the address of the first Unix socket in a list: "unix:path=/run/x,guid=...;tcp:...".
 fn socket_address(list: &str) -> Result<SocketAddrUnix, String> {
     for address in list.split(';') {
         let Some(("unix", keys)) = address.split_once(':') else {

@@ -1,4 +1,4 @@
-//! dnsmasq's methods on D-Bus.
+//! Calls dnsmasq's methods on D-Bus.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,24 +15,24 @@ use super::dbus::{Bus, Reply};
 
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 const PATH: &str = "/uk/org/thekelleys/dnsmasq";
-/// Not the name on the bus, which may be another.
+/// Name of the interface; the name on the bus may be another.
 const INTERFACE: &str = "uk.org.thekelleys.dnsmasq";
 const AT_ONCE: usize = 32;
-/// Part of `dhcp-lease-max` that is left to its clients: dnsmasq 2.90 crashes when it is given one lease
-/// more, and they may take some meanwhile.
+/// Number of leases below `dhcp-lease-max` that are left to its clients. dnsmasq 2.90 crashes when it receives a lease
+/// beyond the limit, and clients may get some meanwhile.
 const SPARE: usize = 20;
-/// The bus says them where there is no dnsmasq, or no longer.
+/// Errors of the bus if dnsmasq is absent or has gone.
 const GONE: [&str; 3] = ["NameHasNoOwner", "ServiceUnknown", "NoReply"];
 
 #[derive(Debug)]
 pub struct Dnsmasq {
     name: String,
     address: String,
-    /// Leases that it may have before it is given another.
+    /// Number of leases up to which it may receive another.
     leases_safe: usize,
     end: End,
     bus: Option<Bus>,
-    /// Given, and not seen in its file yet.
+    /// Leases that were sent, and are not in its file yet.
     given: BTreeSet<Key>,
 }
 
@@ -48,7 +48,7 @@ impl Dnsmasq {
         }
     }
 
-    /// Whether it takes leases.
+    /// Returns true if dnsmasq accepts leases.
     pub fn is_live(&mut self) -> Result<bool, String> {
         match self.call("GetVersion", &Body::default())? {
             Reply::Return => Ok(true),
@@ -56,15 +56,15 @@ impl Dnsmasq {
         }
     }
 
-    /// Present contents of its file.
+    /// Takes the present contents of its file.
     pub fn note(&mut self, known: &Set) {
         self.given.retain(|key| !known.leases.contains_key(key));
     }
 
-    /// Takes some off the front of `changes`; what dnsmasq refused is appended to `refused`.
+    /// Applies some of `changes` from the front and removes them; appends leases that dnsmasq refused to `refused`.
     ///
     /// # Errors
-    /// It cannot be spoken with; what was taken off may be with it or not.
+    /// dnsmasq cannot be reached; removed changes may have been applied or not.
     pub fn apply(
         &mut self,
         known: Option<&Set>,
@@ -127,7 +127,7 @@ impl Dnsmasq {
             member,
         };
         let reply = bus.call(method, body).map_err(|error| self.fault(&error))?;
-        // after a fault it is opened anew
+        // after a fault it is opened again
         self.bus = Some(bus);
         Ok(reply)
     }
@@ -155,7 +155,7 @@ fn add(lease: &Lease) -> Result<Body, String> {
     Ok(body)
 }
 
-/// dnsmasq copies it up to a NUL, without regard to its length.
+/// Returns the name with a final NUL: dnsmasq copies up to a NUL and ignores the length.
 fn hostname(lease: &Lease) -> Vec<u8> {
     match is_name(&lease.hostname) {
         true => [lease.hostname.as_slice(), &[0]].concat(),
@@ -163,7 +163,7 @@ fn hostname(lease: &Lease) -> Vec<u8> {
     }
 }
 
-/// As in its file, with the type if that is not Ethernet.
+/// Returns the hardware address as in its file, with the type if it is not Ethernet.
 fn hardware(lease: &Lease) -> String {
     let address = hex::text(&lease.client.hardware, ":");
     match lease.client.hardware_type {
@@ -177,7 +177,7 @@ fn left_s(lease: &Lease) -> u32 {
         return INFINITE_S;
     };
     let left_ns = expires_ns.saturating_sub(clock().monotonic_ns).max(0);
-    // nearest, and never without end
+    // nearest second, and never infinite
     let left_s = left_ns.saturating_add(signed(SECOND / 2)) / signed(SECOND);
     u32::try_from(left_s).map_or(INFINITE_S - 1, |left| left.min(INFINITE_S - 1))
 }

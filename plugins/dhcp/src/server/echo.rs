@@ -1,4 +1,5 @@
-//! Leases that this plugin gave to a running server, which writes them to its file like its own.
+//! Recognizes leases that this plugin gave to a running server, which writes them to its file like
+//! its own.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,9 +7,10 @@ use std::time::{Duration, Instant};
 use crate::SECOND;
 use crate::lease::{Change, Key, Lease};
 
-/// A server writes before it answers; a file that is written anew may be read a second later.
+/// Time for which an echo is expected. A server writes before it answers, but a rewritten file may
+/// be read a second later.
 const FOR: Duration = Duration::from_secs(60);
-/// Servers count in seconds, and take their own clock's for the beginning.
+/// Difference of times that counts as equal: servers use whole seconds of their own clock.
 const TOLERANCE_NS: u64 = 2 * SECOND;
 
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ impl Echoes {
         self.expected.extend(expected);
     }
 
-    /// The server refused it.
+    /// Forgets a lease that the server refused.
     pub fn forget(&mut self, key: Key) {
         self.expected.remove(&key);
     }
@@ -47,7 +49,7 @@ impl Echoes {
     }
 }
 
-/// The same client has it for as long.
+/// Returns true if both leases have the same client and end.
 pub fn is_same(a: &Lease, b: &Lease) -> bool {
     let ends_alike = match (a.expires_ns, b.expires_ns) {
         (Some(a), Some(b)) => a.abs_diff(b) < TOLERANCE_NS,
@@ -55,7 +57,7 @@ pub fn is_same(a: &Lease, b: &Lease) -> bool {
         _ => false,
     };
     let (x, y) = (&a.client, &b.client);
-    // the type of hardware is not in every file
+    // not every file contains the hardware type
     let has_it = x.hardware == y.hardware && x.id == y.id && x.iaid == y.iaid;
     ends_alike && has_it && a.key == b.key && a.state == b.state
 }

@@ -1,18 +1,18 @@
-//! Room for files of a server.
+//! Checks free space for a server's files.
 
 use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-/// Whether a file of so many bytes could be written into a folder, as far as its file system says
-/// without being written to.
+/// Checks if a file of this size could be written into a folder, by the information of its file
+/// system, without a write.
 pub fn probe(folder: &Path, bytes: u64) -> Result<(), String> {
     let is = statvfs(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     if is.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Err(format!("{} is read-only", folder.display()));
     }
     let free = is.f_bavail.saturating_mul(is.f_frsize);
-    // some file systems count neither
+    // some file systems report neither number
     if is.f_blocks > 0 && free < bytes {
         let (folder, free, needed) = (folder.display(), free >> 10, bytes.div_ceil(1024));
         return Err(format!(
@@ -36,7 +36,7 @@ mod tests {
         assert_eq!(probe(&folder.path(""), 4096), Ok(()));
         let refused = probe(&folder.path(""), u64::MAX).unwrap_err();
         assert!(refused.contains("kB free"), "{refused}");
-        // the kernel's own, which nobody can write to
+        // a folder of the kernel, which nobody can write to
         assert!(probe(&folder.path("none"), 1).is_err());
     }
 }

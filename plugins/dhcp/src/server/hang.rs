@@ -1,9 +1,9 @@
-//! Whether a server that runs does its work, by what /proc tells of its process.
+//! Detects a running server that does not work, by its process in /proc.
 //!
-//! Nothing is sent: Kea logs each command, a DISCOVER of our own would be answered to clients and take an address for a
-//! while, and only Kea has a control socket. A process that was stopped says so in its state. Beyond that, Kea
-//! sleeps and wakes each second, also without a client, so one that has not slept any more hangs. dnsmasq and
-//! dhcpd sleep until a packet comes, so one that has not slept while packets wait for it hangs.
+//! Nothing is sent to the server: Kea logs each command, a DISCOVER of our own would take an address for a while and be
+//! answered, and only Kea has a control socket. A stopped process has that state. Otherwise: Kea sleeps and wakes each
+//! second even without clients, so a Kea that no longer sleeps hangs. dnsmasq and dhcpd sleep until a packet arrives,
+//! so one that has not slept while packets wait hangs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use crate::codec::Format;
 use crate::{config, discover};
 
-/// Between looks, each of which reads a file or two.
+/// Interval between looks, each of which reads a file or two.
 pub const LOOK: Duration = Duration::from_secs(1);
-/// Looks in a row without work: a debugger or a busy machine may stop a process for a moment.
+/// Numbers of looks in a row without work: a debugger or a busy machine may stop a process for a moment.
 const STOPPED_LOOKS: u32 = 2;
 const HANGING_LOOKS: u32 = 4;
-/// Between searches for a process that was not found: the first, and the longest.
+/// Intervals between searches for a process that was not found: the first, and the longest.
 const SEARCH_FIRST: Duration = Duration::from_secs(1);
 const SEARCH_LAST: Duration = Duration::from_secs(60);
 
-/// Of hidepid (proc(5)), which leaves a process without CAP_SYS_PTRACE only those of its own account.
+/// Text for hidepid (proc(5)), which hides processes of other accounts from a process without CAP_SYS_PTRACE.
 const HIDDEN: &str = "/proc hides the processes of other accounts (hidepid), so that nobody can see whether it works: \
                       mount -o remount,hidepid=0 /proc";
 
@@ -34,20 +34,20 @@ pub struct Process {
     found: Option<Found>,
     search_at: Option<Instant>,
     search_after: Duration,
-    /// Its process was not found, and neither is the first one of the machine.
+    /// The server's process was not found, and neither was the machine's first process.
     is_hidden: bool,
 }
 
 #[derive(Debug)]
 struct Found {
     pid: u32,
-    /// Times that it has gone to sleep.
+    /// Number of times that it has gone to sleep.
     sleeps: Option<u64>,
     is_stopped: bool,
     idle_looks: u32,
 }
 
-/// What /proc/PID/status tells.
+/// Fields of /proc/PID/status.
 #[derive(Debug, PartialEq, Eq)]
 struct Status {
     name: String,
@@ -73,19 +73,19 @@ impl Process {
         }
     }
 
-    /// Why a server that runs cannot be looked at, with what to type.
+    /// Returns the reason why a running server cannot be observed, with what to type.
     pub fn hidden(&self) -> Option<String> {
         let is_hidden = self.is_hidden && self.found.is_none();
         is_hidden.then(|| HIDDEN.to_owned())
     }
 
-    /// The server was started, perhaps once more.
+    /// Forgets the process after the server was started or restarted.
     pub fn forget(&mut self) {
         self.is_hidden = false;
         (self.found, self.search_at, self.search_after) = (None, None, SEARCH_FIRST);
     }
 
-    /// Why it does not do its work, with what to type; None: it does, as far as anybody can tell.
+    /// Returns the reason why the server does not work, with what to type; None if no fault is visible.
     pub fn look(&mut self, now: Instant) -> Option<String> {
         if self.found.is_none() {
             self.search(now);
@@ -124,7 +124,7 @@ impl Process {
         // dnsmasq's helper is a child with the same command line
         let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
         all.retain(|(_, parent)| !pids.contains(parent));
-        // which of several it is nobody can tell
+        // if several remain, it is not clear which one it is
         if let [(pid, _)] = all.as_slice() {
             self.found = Some(Found {
                 pid: *pid,
@@ -135,7 +135,7 @@ impl Process {
         }
     }
 
-    /// Processes of such a server with this configuration, each with its parent.
+    /// Returns the processes of such a server with this configuration, each with its parent.
     fn candidates(&self) -> Vec<(u32, u32)> {
         let entries = fs::read_dir(&self.proc).into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -171,7 +171,7 @@ impl Process {
         self.config == discover::default_path(self.format) && !words.iter().any(names_one)
     }
 
-    /// Whether there is something that it would do if it did not hang.
+    /// Returns true if work waits that the server would do if it did not hang.
     fn has_work(&self, pid: u32) -> bool {
         let port = match self.format {
             Format::Kea4 | Format::Kea6 => return true,
@@ -179,7 +179,7 @@ impl Process {
             Format::Dhcpd4 => &[67],
             Format::Dhcpd6 => &[547],
         };
-        // of the network namespace in which it is
+        // in the network namespace of the process
         ["udp", "udp6"].iter().any(|file| {
             let table = fs::read_to_string(self.proc.join(format!("{pid}/net/{file}")));
             has_unread(&table.unwrap_or_default(), port)
@@ -212,8 +212,8 @@ fn program(format: Format) -> &'static str {
     }
 }
 
-/// Whether a socket of one of these ports has packets that nobody has read: `ADDRESS:PORT` is the second word of a
-/// line, and `SENDING:RECEIVED` the fifth, all in hexadecimal.
+/// Returns true if a socket of one of these ports has unread packets. In a line, the second word is `ADDRESS:PORT` and
+/// the fifth `SENDING:RECEIVED`, all in hexadecimal.
 fn has_unread(table: &str, ports: &[u16]) -> bool {
     let is_unread = |line: &str| {
         let mut words = line.split_ascii_whitespace();
@@ -288,7 +288,7 @@ mod tests {
             Process::below(proc.parent().unwrap(), &settings)
         }
 
-        /// Looks until something is said, so many times at most.
+        /// Looks until a fault is reported, a limited number of times.
         fn look(&mut self, process: &mut Process, times: u32) -> Option<String> {
             (0..times).find_map(|_| {
                 self.now += LOOK;

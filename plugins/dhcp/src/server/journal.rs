@@ -1,10 +1,10 @@
-//! A lease file to which each commit is appended: Kea's and dhcpd's.
+//! Lease file to which each commit is appended: Kea's and dhcpd's.
 //!
-//! Kea's cleaning moves the file to `.1` and goes on in a new one, while a program of its own makes
-//! `.2` of `.1` and the `.2` before; dhcpd writes all leases into a new file and renames that.
+//! Kea's cleaning moves the file to `.1` and continues in a new one, while a separate program creates `.2` from `.1`
+//! and the earlier `.2`; dhcpd writes all leases into a new file and renames that.
 //!
-//! Followed is the file that the server has open, whatever its name leads to; a file that is cut off
-//! goes on, too, and takes nothing away.
+//! The file that the server has open is read, whatever its name leads to. A truncated file is read further, and deletes
+//! no leases.
 
 use std::fs::File;
 use std::io;
@@ -22,10 +22,10 @@ use super::opened::{Id, Opened, id_of};
 use super::tail::{FileChanges, LEASES_MAX, Look, apply_bounded, kea_companion};
 use super::{End, Unread};
 
-/// Between moving its file away and making a new one Kea needs less.
+/// Longest time without a file: Kea needs less between moving it away and creating a new one.
 const ABSENT_MAX: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
-/// Amount by which the clock of a running node may be set back.
+/// Step by which the clock of a running node may be set back.
 const AHEAD_NS: i64 = signed(60 * SECOND);
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Journal {
     path: PathBuf,
     end: End,
     current: Option<(Opened, Reader)>,
-    /// The server has it open, and its name leads elsewhere.
+    /// The server has it open, and its name leads to another file.
     is_astray: bool,
     unread: Unread,
     absent_since: Option<Instant>,
@@ -54,7 +54,7 @@ impl Journal {
     }
 
     pub fn look(&mut self, mut look: Look) -> Result<FileChanges, String> {
-        // what the name leads to then is no continuation
+        // the file with the name is then no continuation
         look.replaced |= mem::take(&mut self.is_astray);
         let looked = match self.current.take() {
             None => self.whole(),
@@ -86,7 +86,7 @@ impl Journal {
         self.is_astray
     }
 
-    /// Data appended since the last look.
+    /// Reads data appended since the last look.
     fn more(
         &mut self,
         look: Look,
@@ -117,7 +117,7 @@ impl Journal {
         }
     }
 
-    /// Its server writes to it, and not Kea's cleaning, which opens what it reads for writing.
+    /// Returns true if its server writes to it, and not Kea's cleaning, which opens what it reads for writing.
     fn is_served(&self, opened: &Opened) -> bool {
         let is_cleaned = || {
             let named = |suffix| id_of(&kea_companion(&self.path, suffix)).ok().flatten();
@@ -126,8 +126,8 @@ impl Journal {
         opened.is_written() && !(self.is_kea() && is_cleaned())
     }
 
-    /// Somebody cut the file off, or wrote it anew, and its server goes on there. It knows what it had
-    /// written, and so what is missing has not gone.
+    /// Handles a file that was truncated or overwritten while its server continues in it. The server knows its leases,
+    /// so missing ones were not released.
     fn cut(&mut self, mut opened: Opened, mut reader: Reader) -> io::Result<FileChanges> {
         opened.rewind();
         reader.handle_cut();
@@ -140,14 +140,14 @@ impl Journal {
         Ok(self.told(all))
     }
 
-    /// Kea moved the file away, and has made a new one or is about to.
+    /// Handles Kea's cleaning: Kea moved the file away, and has created a new one or is about to.
     fn cleaned(
         &mut self,
         mut opened: Opened,
         mut reader: Reader,
         mut news: FileChanges,
     ) -> io::Result<FileChanges> {
-        // to the end, as it was the server's until it was moved
+        // to the end, as it was the server's file until it was moved
         self.append(&mut opened, &mut reader, &mut news)?;
         match Opened::open(&self.path) {
             Ok(new) => {
@@ -188,7 +188,7 @@ impl Journal {
         for _ in 0..TRIES {
             let before = self.ids()?;
             match self.read_all() {
-                // Kea's cleaning came between
+                // Kea's cleaning intervened
                 Err(error) if self.is_kea() && error.kind() == io::ErrorKind::NotFound => {
                     if id_of(&self.path)?.is_none() {
                         return Err(error);
@@ -222,7 +222,7 @@ impl Journal {
             all.note_torn(&path, &reader);
         }
         let (opened, reader) = self.read_file(&self.path, &mut all)?;
-        // a server that writes is in the middle of it; the rest comes
+        // a server that writes is in the middle of an entry; the rest follows
         if reader.unread() > 0 && !opened.is_written() {
             all.note_torn(&self.path, &reader);
         }
@@ -238,11 +238,11 @@ impl Journal {
         Ok((opened, reader))
     }
 
-    /// Kea's files of before its last cleaning, in the order of its commits.
+    /// Returns Kea's files from before its last cleaning, in the order of its commits.
     fn older(&self) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         if self.is_kea() {
-            // the cleaning's result: all of the other two
+            // the result of the cleaning, which has all of the other two
             let completed = kea_companion(&self.path, ".completed");
             if id_of(&completed)?.is_some() {
                 return Ok(vec![completed]);
@@ -272,9 +272,9 @@ impl Journal {
     }
 }
 
-/// No server gives a lease in the future. One that seems to be of it was given by another clock
-/// than this node has just booted with: nobody knows when, but it does not last longer than it was
-/// given for, and whoever gave its address since knows better.
+/// Limits the commit time. No server grants a lease in the future: such a commit was made with another clock than the
+/// one with which this node has just booted. Its time is unknown, but the lease does not last longer than its duration,
+/// and any later grant of the address is newer.
 fn bounded(mut lease: Lease, now_ns: i64) -> Lease {
     let valid_ns = signed(u64::from(lease.valid_s) * SECOND);
     if lease.committed_ns > now_ns.saturating_add(AHEAD_NS) {

@@ -1,4 +1,4 @@
-//! Kea's control socket: JSON, one command for each connection.
+//! Client of Kea's control socket: JSON, one command for each connection.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -17,28 +17,27 @@ use super::End;
 use super::call::Call;
 use super::clock::clock;
 
-/// Limit of a command; one test waits for longer.
+/// Time limit of a command; one test waits for longer.
 const TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
-/// Limit of `config-reload`, for which Kea reads all of its leases. It does nothing else meanwhile.
+/// Time limit of `config-reload`, for which Kea reads all of its leases. It does nothing else meanwhile.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_MAX: usize = 16 << 20;
-/// Commands on their way at once: Kea takes one after the other, but need not wait for the next.
+/// Number of commands in transit: Kea handles one after the other, but need not wait for the next.
 const AT_ONCE: usize = 8;
-/// Leases of one command, where Kea has such: one that it does not like refuses all.
+/// Number of leases in one command, if Kea supports that: a lease that Kea refuses makes it refuse all.
 const BULK: usize = 250;
-/// Times that it is configured again at once, and what lies between them, where the cleaning of its
-/// file is in the way.
+/// Number of reloads in a row, and the pause between them, while the cleaning of Kea's file prevents them.
 const RELOADS: usize = 10;
 const RELOAD_AFTER: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
 };
 
-/// Words of Kea's where its port is bound, and where its file is being cleaned.
+/// Texts of Kea if its port is in use, and if its file is being cleaned.
 const IN_USE: &str = "already in use";
 const IN_PROGRESS: &str = "cleanup is in progress";
 
-/// Kea's numbers of results.
+/// Result codes of Kea.
 const SUCCESS: i64 = 0;
 const EMPTY: i64 = 3;
 
@@ -49,7 +48,7 @@ pub struct Kea {
     end: End,
 }
 
-/// Limit of one command.
+/// Answer to one command.
 #[derive(Debug)]
 struct Answer {
     result: i64,
@@ -66,7 +65,7 @@ impl Kea {
         }
     }
 
-    /// Whether it takes leases.
+    /// Returns true if Kea accepts leases.
     pub fn is_live(&self) -> Result<bool, String> {
         let answer = self.one(&json!({ "command": "list-commands" }), TIMEOUT)?;
         let wanted = self.command("update");
@@ -74,13 +73,13 @@ impl Kea {
         Ok(commands.is_some_and(|all| all.iter().any(|name| *name == *wanted)))
     }
 
-    /// Whether its DHCP service is to be off.
+    /// Switches its DHCP service off (true) or on.
     ///
-    /// It hears at the addresses that its interfaces had when it was configured. One that comes with
-    /// the role is where clients of DHCPv4 renew, so it has to be configured again.
+    /// Kea listens on the addresses that its interfaces had when it was configured. DHCPv4 clients send renewals to an
+    /// address that comes with the role, so Kea has to be configured again.
     ///
     /// # Errors
-    /// A sentence: it cannot be spoken with, or does not do so.
+    /// Text: Kea cannot be reached, or does not obey.
     pub fn silence(&self, silent: bool) -> Result<(), String> {
         let origin = json!({ "origin": "user" });
         if silent {
@@ -93,9 +92,9 @@ impl Kea {
         }
     }
 
-    /// Kea cannot read its leases while kea-lfc runs, and says so. And while kea-lfc is being started
-    /// that has Kea's sockets, too: Kea then cannot open them anew, calls its configuration
-    /// successful, hears nobody, and does not try again by itself.
+    /// Reloads Kea's configuration. Kea cannot read its leases while kea-lfc runs, and reports it. But a kea-lfc that
+    /// is being started also holds Kea's sockets: Kea then cannot open them again, reports a successful configuration,
+    /// receives nothing, and does not retry.
     fn reload(&self) -> Result<(), String> {
         let mut why = String::new();
         for _ in 0..RELOADS {
@@ -116,10 +115,10 @@ impl Kea {
         Err(format!("config-reload: {why}"))
     }
 
-    /// Reason why it does not listen on an interface. An interface without an address is no fault.
+    /// Returns the reason why Kea does not listen on an interface. An interface without an address is no fault.
     fn occupied(&self) -> Result<Option<String>, String> {
         let answer = self.one(&json!({ "command": "status-get" }), TIMEOUT)?;
-        // older ones do not say
+        // older versions do not report it
         let sockets = answer.arguments.get("sockets");
         let errors = sockets.and_then(|sockets| sockets.get("errors"));
         let errors = errors.and_then(Value::as_array).into_iter().flatten();
@@ -137,10 +136,10 @@ impl Kea {
         }
     }
 
-    /// Takes some off the front of `changes`; what Kea refused is appended to `refused`.
+    /// Applies some of `changes` from the front and removes them; appends leases that Kea refused to `refused`.
     ///
     /// # Errors
-    /// It cannot be spoken with; what was taken off may be with it or not.
+    /// Kea cannot be reached; removed changes may have been applied or not.
     pub fn apply(
         &self,
         changes: &mut VecDeque<Change>,
@@ -170,7 +169,7 @@ impl Kea {
         Ok(())
     }
 
-    /// All leases in one command, if Kea accepts each.
+    /// Applies all changes in one command. Returns true if Kea accepts each.
     fn bulk(&self, changes: &[Change]) -> Result<bool, String> {
         let mut leases = Vec::new();
         let mut deleted = Vec::new();
@@ -190,7 +189,7 @@ impl Kea {
         let answer = self.one(&command, TIMEOUT)?;
         let failed = |key: &str| answer.arguments.get(key).and_then(Value::as_array);
         let has_failed = failed("failed-leases").is_some_and(|list| !list.is_empty());
-        // one that is not there is gone
+        // a lease to delete that is not there is gone
         let is_empty = |lease: &Value| lease.get("result").and_then(Value::as_i64) == Some(EMPTY);
         let has_stayed =
             failed("failed-deleted-leases").is_some_and(|list| !list.iter().all(is_empty));
@@ -223,8 +222,7 @@ impl Kea {
             .ok_or_else(|| self.fault("it does not answer"))
     }
 
-    /// Each on a connection of its own; Kea takes them in this order.
-    /// `limit`: for each answer.
+    /// Sends each command on a connection of its own; Kea handles them in this order. `limit` applies to each answer.
     fn several(&self, commands: &[Value], limit: Duration) -> Result<Vec<Answer>, String> {
         let fault = |error: String| self.fault(&error);
         let address =
@@ -253,7 +251,7 @@ impl Answer {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|error| format!("its answer cannot be read: {error}"))?;
-        // as the control agent has it, which asks several servers
+        // in the form of the control agent, which asks several servers
         let value = value.get(0).unwrap_or(&value);
         let result = value.get("result").and_then(Value::as_i64);
         Ok(Self {
@@ -289,7 +287,7 @@ fn kind(kind: Kind) -> &'static str {
 fn arguments(lease: &Lease) -> Map<String, Value> {
     let mut all = name(lease.key);
     let mut put = |key: &str, value: Value| drop(all.insert(key.to_owned(), value));
-    // an empty one is one, and DHCPv4's must be there
+    // an empty address is valid, and DHCPv4 requires one
     if !lease.client.hardware.is_empty() || lease.key.kind == Kind::V4 {
         put("hw-address", hex::text(&lease.client.hardware, ":").into());
     }
@@ -309,7 +307,7 @@ fn arguments(lease: &Lease) -> Map<String, Value> {
     if let Some(expires_ns) = lease.expires_ns.filter(|_| lease.valid_s != INFINITE_S) {
         put("expire", clock().unix_s(expires_ns).into());
     }
-    // Kea would write it as it is, and not read it back
+    // Kea would write it unescaped, and not read it back
     if !lease.hostname.is_empty() && is_writable(&lease.hostname) {
         put("hostname", String::from_utf8_lossy(&lease.hostname).into());
     }
@@ -366,13 +364,13 @@ mod tests {
     const NO_ADDRESS: &str = r#"{ "result": 0, "arguments": { "sockets": { "status": "failed",
         "errors": [ "the interface b has no usable IPv4 addresses configured" ] } } }"#;
 
-    /// What it is told, where it answers this to each `config-reload` and then `status-get` in turn,
-    /// and in the end to every, and what came of it.
+    /// Returns the commands that a fake Kea receives, and the result. It answers `config-reload` and `status-get` with
+    /// these in turn, and repeats the last ones.
     fn told(answers: &'static [[&str; 2]]) -> (Vec<String>, Result<(), String>) {
         told_late(answers, Duration::ZERO)
     }
 
-    /// The same, where a `config-reload` takes so long.
+    /// Like `told`, with a delay of each `config-reload`.
     fn told_late(
         answers: &'static [[&str; 2]],
         late: Duration,
@@ -403,7 +401,7 @@ mod tests {
                     }
                 };
                 commands.push(command);
-                // who asked may have left
+                // the client may have left
                 let _ = stream.write_all(answer.as_bytes());
             }
         });

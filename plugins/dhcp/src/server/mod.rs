@@ -1,9 +1,9 @@
-//! One DHCP server of this node: its files and its control channel, on a thread of their own.
+//! One DHCP server of this node: its files and its control channel, in a thread of their own.
 //!
-//! `run` is the thread; `watch` tells it that something happened, `tail` what the file says
-//! (`journal` or `rewritten`, by `opened`), `clock` what time it is, `occupied` whether the server
-//! runs (`process`, where that cannot be told). `file` writes, `control` speaks with a running
-//! server (`kea` or `dnsmasq`, by `call`), `hang` tells whether that works (`port` whether it can), and `echo` knows again what that then writes.
+//! `run` is the thread. `watch` receives inotify events, `tail` reads the file (`journal` or `rewritten`, by `opened`),
+//! `clock` reads the time, `occupied` detects whether the server runs (`process`, if that is not possible). `file`
+//! writes, `control` communicates with a running server (`kea` or `dnsmasq`, by `call`), `hang` detects that the server
+//! does not work (`port` that it cannot), and `echo` recognizes what the server then writes.
 
 mod call;
 mod clock;
@@ -45,62 +45,62 @@ pub use opened::Stamp;
 pub use port::Ports;
 use run::Thread;
 
-/// Beyond them the thread waits for [`Server::poll`].
+/// Number of events beyond which the thread waits for [`Server::poll`].
 const EVENTS_MAX: usize = 1024;
 
 /// Commands of the engine. Each is answered by [`Event::Done`] with its serial, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Tell at once what the file holds that was not told yet.
+    /// Reports at once what the file holds and was not reported yet.
     Read { serial: u64 },
-    /// Whether the disk has room for a file of so many leases.
+    /// Checks that the disk has room for a file of this many leases.
     Probe { serial: u64, leases: usize },
-    /// The server does not run: its file is to hold this set. What the file held that was not told
-    /// yet is told first.
+    /// Replaces the file with this set, while the server does not run. What the file held and was not reported yet is
+    /// reported first.
     Replace { serial: u64, set: Set },
-    /// The server runs, and takes these by its control channel. Where that fails in the middle, all
-    /// may be given again.
+    /// Applies changes by the control channel while the server runs. If it fails in the middle, all may be sent again.
     Apply { serial: u64, changes: Vec<Change> },
-    /// It runs on a backup and must not answer (true), or is to answer again. Where it does not run
-    /// this fails, and holds for when it does.
+    /// Silences a server that runs on a backup (true), or lets it answer. If it does not run, this fails, and applies
+    /// when it runs.
     Silence { serial: u64, silent: bool },
 }
 
 /// Reports to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Path of its lease file, after each search; None: its configuration does not name it.
+    /// Path of the lease file, after each search; None if the configuration does not name it.
     Place(Option<PathBuf>),
-    /// The file as it is before what follows was read, or after a writing of this plugin.
+    /// Stamp of the file before the following contents were read, or after a write of this plugin.
     Stamp(Stamp),
-    /// Everything: at first, and where the file was replaced by somebody else. With `broken`
-    /// leases may be missing: what it lacks is not gone.
+    /// All leases: at first, and after another process replaced the file. With `broken`, leases may be missing: those
+    /// are not deleted.
     Reading { set: Set, broken: Option<String> },
-    /// Unreadable part of the file, if that changed.
+    /// Unreadable part of the file, if it changed.
     Unread(Unread),
-    /// The server goes on in a file that has lost its name (true), which is followed: what the name
-    /// leads to is not what it knows. It has left that file (false).
+    /// The server continues in a file that has lost its name (true), which is read: the file with the name lacks its
+    /// leases. It has left that file (false).
     Astray(bool),
-    /// Commits of the server, or of somebody who edits its leases; never what [`Command`]s did.
+    /// Commits of the server, or of somebody who edits its leases; never the effects of a [`Command`].
     Changes(Vec<Change>),
-    /// The server's identity, where it changed.
+    /// Identity of the server, if it changed.
     Identity(Vec<u8>),
-    /// Whether it runs (has its lease file open for writing), and takes changes while it does.
+    /// The server runs (has its lease file open for writing); it accepts changes while it runs.
     Runs { runs: bool, live: bool },
-    /// Why it does not do its work though it runs, with what to type, or that it does.
+    /// Reason why the server does not work although it runs, with what to type; None if it works.
     Hangs(Option<String>),
-    /// Why nobody can see whether it does its work, or that somebody can.
+    /// Reason why it cannot be determined whether it works; None if it can.
     Hidden(Option<String>),
-    /// Why it does not serve, or would not if it ran, as another program has its port; None: it does. Of [`Ports`].
+    /// Reason why it does not serve, or would not if it ran, as another program has its port; None if it does. From
+    /// [`Ports`].
     Port(Option<String>),
-    /// Why it may not start with its present configuration, and its pools; None: they cannot be read.
+    /// Reason why it may not start with its present configuration, and its pools; None if they cannot be read.
     Setup {
         fault: Option<String>,
         pools: Option<Vec<String>>,
     },
     /// A fault that lasts (no such file, no permission), or its end.
     Fault(Option<String>),
-    /// Somebody set the time of day: what a file says is now another time.
+    /// The time of day was set: times in a file now have other monotonic times.
     ClockSet,
     /// A command is done.
     Done {
@@ -111,11 +111,11 @@ pub enum Event {
     },
 }
 
-/// Entries of a lease file that could not be read, and were passed over.
+/// Unreadable entries of a lease file, which were skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     pub count: u32,
-    /// The first of them, in a sentence.
+    /// Text about the first of them.
     pub why: Option<String>,
 }
 
@@ -128,10 +128,10 @@ impl Unread {
     }
 }
 
-/// The thread of one server; dropping it ends and joins the thread.
+/// Handle of one server's thread; dropping it ends and joins the thread.
 pub struct Server {
     commands: Sender<Command>,
-    /// None only while it is dropped.
+    /// Events of the thread; None only during drop.
     events: Option<Receiver<Event>>,
     bell: Arc<OwnedFd>,
     end: End,
@@ -139,10 +139,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// `wake` is called after each event, from the thread.
+    /// Starts the thread. `wake` is called after each event, from the thread.
     ///
     /// # Errors
-    /// No inotify, no thread.
+    /// inotify is not available, or the thread cannot be started.
     pub fn open(
         settings: config::Server,
         wake: impl Fn() + Send + 'static,
@@ -164,14 +164,13 @@ impl Server {
     }
 
     pub fn command(&self, command: Command) {
-        // its thread ends only with this
+        // its thread ends only with this object
         let _ = self.commands.send(command);
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
 
     /// # Panics
-    /// The thread did: without it leases would be lost in silence, and a worker that panics is
-    /// started again.
+    /// The thread has panicked: without it leases would be lost silently, and a worker that panics is restarted.
     pub fn poll(&self) -> Option<Event> {
         match self.events.as_ref()?.try_recv() {
             Ok(event) => Some(event),
@@ -190,7 +189,7 @@ impl fmt::Debug for Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end.say();
-        // it may wait for room
+        // the thread may wait for room
         self.events = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -198,11 +197,11 @@ impl Drop for Server {
     }
 }
 
-/// That the thread is to end, for those who compute and for those who wait.
+/// Request to end the thread, for code that computes and for code that waits.
 #[derive(Clone, Debug)]
 struct End {
     said: Arc<AtomicBool>,
-    /// Readable from then on.
+    /// Descriptor that is readable after the request.
     descriptor: Arc<OwnedFd>,
 }
 

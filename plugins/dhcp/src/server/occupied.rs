@@ -1,8 +1,7 @@
-//! Whether anybody has a file open for writing.
+//! Detects whether a process has a file open for writing.
 //!
-//! The kernel grants a read lease (`fcntl(2)`, F_SETLEASE) only on a file that nobody has open for
-//! writing, and knows so exactly, whatever account and namespace the other is of. It is asked for
-//! and given back at once.
+//! The kernel grants a read lease (`fcntl(2)`, F_SETLEASE) only on a file that no process has open for writing. This is
+//! exact for all accounts and namespaces. The lease is requested and returned at once.
 #![allow(
     unsafe_code,
     reason = "no crate has a safe F_SETLEASE; it is one call without memory"
@@ -17,31 +16,31 @@ use rustix::io::Errno;
 
 use super::opened::Opened;
 
-/// Of Linux; the crate libc lacks it.
+/// Linux's value, which the crate libc lacks.
 const F_SETSIG: i32 = 10;
-/// Of magic.h.
+/// File system types of magic.h.
 const NFS: u32 = 0x6969;
 const CIFS: u32 = 0xFF53_4D42;
 const SMB2: u32 = 0xFE53_4D42;
 
-/// `file` was opened only for reading.
+/// Returns true if a process has the file open for writing. `file` must be open for reading only.
 ///
 /// # Errors
-/// EINVAL on a file system without leases, EAGAIN on one of another machine, EACCES without
-/// CAP_LEASE on the file of another.
+/// EINVAL on a file system without leases, EAGAIN on a remote one, EACCES without CAP_LEASE on a file of another
+/// account.
 pub fn has_writer(file: &File) -> io::Result<bool> {
     let fd = file.as_fd();
-    // who opens it for writing just then makes the kernel send SIGIO, which kills; SIGURG is ignored
+    // a process that opens it for writing at that moment makes the kernel send SIGIO, which kills; SIGURG is ignored
     control(fd, F_SETSIG, libc::SIGURG)?;
     match control(fd, libc::F_SETLEASE, libc::F_RDLCK) {
         Ok(()) => control(fd, libc::F_SETLEASE, libc::F_UNLCK).map(|()| false),
-        // there it means only that another machine might
+        // on a remote file system it only means that another machine might
         Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && !is_remote(fd)? => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-/// The file system does not say.
+/// Returns true if the file system does not support this.
 pub fn is_unsupported(error: &io::Error) -> bool {
     let known = [
         Errno::INVAL,
@@ -55,12 +54,12 @@ pub fn is_unsupported(error: &io::Error) -> bool {
 }
 
 fn is_remote(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // as `f_type` has another sign and width on each machine
+    // a cast, as `f_type` has another sign and width on each architecture
     let kind = rustix::fs::fstatfs(fd)?.f_type as u32;
     Ok([NFS, CIFS, SMB2].contains(&kind))
 }
 
-/// For a file that need not exist.
+/// Returns true if a process writes the file, which need not exist.
 pub fn is_being_written(path: &Path) -> io::Result<bool> {
     match Opened::open(path) {
         Ok(opened) => has_writer(&opened.file),

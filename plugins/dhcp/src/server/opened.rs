@@ -1,4 +1,4 @@
-//! A lease file that is being read.
+//! A lease file that is open for reading.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -12,17 +12,17 @@ use rustix::io::Errno;
 use super::End;
 use super::occupied::has_writer;
 
-/// No server with the leases that this plugin bears writes more.
+/// Limit of a file in bytes; no server with as many leases as this plugin supports writes more.
 pub const SIZE_MAX: u64 = 256 << 20;
 const PIECE: usize = 256 << 10;
-/// Bytes before the place of reading that are looked at again, to know that it is still the file
-/// that was read.
+/// Number of bytes before the reading position that are checked again, to detect that it is still
+/// the file that was read.
 const MARK: usize = 64;
 
 /// Identity of the file, independent of its name.
 pub type Id = (u64, u64);
 
-/// State of a lease file: whoever writes it leaves another.
+/// State of a lease file, which every write changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub inode: u64,
@@ -32,7 +32,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Stamp of the file that has this name now; None: nobody can tell.
+    /// Returns the stamp of the file that has this name now; None if it cannot be read.
     pub fn of(path: &Path) -> Option<Self> {
         let is = fs::symlink_metadata(path).ok()?;
         let written_ns = is.mtime().saturating_mul(1_000_000_000);
@@ -48,7 +48,7 @@ impl Stamp {
 pub struct Opened {
     pub file: Arc<File>,
     pub id: Id,
-    /// Everything before this offset was read.
+    /// Offset up to which everything was read.
     pub at: u64,
     mark: Vec<u8>,
 }
@@ -59,7 +59,7 @@ impl Opened {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = rustix::fs::open(path, flags, Mode::empty());
         let file = File::from(opened.map_err(|error| match error {
-            // the kernel speaks of too many levels
+            // the kernel's text would be "too many levels"
             Errno::LOOP => io::Error::other("it is a symbolic link, which is not followed"),
             error => error.into(),
         })?);
@@ -75,7 +75,7 @@ impl Opened {
         })
     }
 
-    /// Appended data, in pieces, up to the end of the file at that time.
+    /// Reads appended data in pieces, up to the end of the file at that time.
     pub fn read(&mut self, end: &End, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut piece = Vec::new();
         loop {
@@ -87,7 +87,7 @@ impl Opened {
                 return Err(too_large());
             }
             let left = length.saturating_sub(self.at);
-            // one byte more tells the end
+            // one byte more detects the end
             let size =
                 usize::try_from(left).map_or(PIECE, |left| PIECE.min(left.saturating_add(1)));
             piece.resize(size, 0);
@@ -104,7 +104,8 @@ impl Opened {
         }
     }
 
-    /// Whether the data read is still there: the file was not truncated or rewritten.
+    /// Returns true if the data that was read is still there: the file was not truncated or
+    /// rewritten.
     pub fn is_intact(&self) -> io::Result<bool> {
         let mut mark = vec![0; self.mark.len()];
         let from = self.at.saturating_sub(mark.len() as u64);
@@ -115,13 +116,13 @@ impl Opened {
         }
     }
 
-    /// Takes `bytes`, with which the file begins, as read.
+    /// Counts `bytes`, with which the file begins, as read.
     pub fn skip(&mut self, bytes: &[u8]) {
         self.at = bytes.len() as u64;
         self.remember(bytes);
     }
 
-    /// Somebody has it open for writing; false where the file system does not say.
+    /// Returns true if a process has it open for writing; false if the file system does not tell.
     pub fn is_written(&self) -> bool {
         has_writer(&self.file).unwrap_or(false)
     }
@@ -139,7 +140,7 @@ impl Opened {
     }
 }
 
-/// Identity of the file that has this name now.
+/// Returns the identity of the file that has this name now.
 pub fn id_of(path: &Path) -> io::Result<Option<Id>> {
     match fs::symlink_metadata(path) {
         Ok(is) => Ok(Some(id(&is))),

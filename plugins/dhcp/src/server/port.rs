@@ -1,8 +1,8 @@
-//! Whether another program holds the server's UDP port, by the kernel's tables of sockets.
+//! Detects that another program holds the server's UDP port, by the kernel's tables of sockets.
 //!
-//! Which process has a socket only root is told, and this plugin is not root. So sockets that are there while the server
-//! does not run are those of others. A server that runs beside one, and has none of its own, serves nobody: Kea
-//! says so in its log and runs on.
+//! The process of a socket is only visible to root, and this plugin is not root. So sockets that exist while the server
+//! does not run belong to other programs. A server that runs without a socket of its own serves nobody: Kea only logs
+//! it and continues.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,17 +10,18 @@ use std::fs;
 use crate::SECOND;
 use crate::codec::Format;
 
-/// Looks in a row with the same result: a server binds its port some moments after it has its file, and dnsmasq before.
+/// Number of looks in a row with the same result: most servers bind their port some moments after they open their file,
+/// dnsmasq before.
 const LOOKS: u32 = 2;
-/// Least time between looks, each of which reads a file or two.
+/// Shortest time between looks, each of which reads a file or two.
 const LOOK_NS: u64 = 5 * SECOND;
-/// Folder of the tables of this plugin's network namespace.
+/// Folder with the tables of this plugin's network namespace.
 const TABLES: &str = "/proc/self/net";
 
-/// The ports of all servers.
+/// Ports of all servers.
 ///
-/// A backup's plugin sleeps while nothing happens, so it looks when something else has woken it. Times of its own begin
-/// with the first socket of somebody else, and while a server runs.
+/// A backup's plugin sleeps while nothing happens, so it looks when something else has woken it. It has timers of its
+/// own after the first socket of another program, and while a server runs.
 #[derive(Debug)]
 pub struct Ports {
     servers: Vec<(Port, Option<String>)>,
@@ -37,8 +38,8 @@ impl Ports {
         }
     }
 
-    /// What is new of servers, by position: why each does not serve or would not; nothing before it is time. `runs` is
-    /// None of one of which it is not known.
+    /// Returns changes by server position: the reason why a server does not serve or would not; nothing before it is
+    /// time. `runs` is None if it is unknown.
     pub fn look(
         &mut self,
         now_ns: u64,
@@ -52,7 +53,7 @@ impl Ports {
         }
     }
 
-    /// Time of a look that is not to wait for an occasion.
+    /// Returns the time of a look that must not wait for another event.
     pub fn next_timeout(&self) -> Option<u64> {
         self.is_urgent.then_some(self.due_ns)
     }
@@ -68,7 +69,7 @@ impl Ports {
         let mut news = Vec::new();
         for (position, (port, told)) in self.servers.iter_mut().enumerate() {
             let Some(runs) = runs(position) else { continue };
-            // one that cannot be read says nothing
+            // a table that cannot be read gives no result
             let Some(table) = read(port.table()) else {
                 continue;
             };
@@ -86,19 +87,19 @@ impl Ports {
     }
 }
 
-/// The port of a server.
+/// Port of a server.
 #[derive(Debug)]
 struct Port {
     format: Format,
-    /// Sockets of others, by inode.
+    /// Sockets of other programs, by inode.
     others: BTreeMap<u64, Other>,
-    /// Looks in a row in which a server that runs had no socket.
+    /// Number of looks in a row in which a running server had no socket.
     without: u32,
-    /// It has none since it was started: it does not try again.
+    /// The server has had no socket since it was started: it does not retry.
     is_unbound: bool,
 }
 
-/// A socket that was there while the server did not run.
+/// A socket that existed while the server did not run.
 #[derive(Clone, Copy, Debug)]
 struct Other {
     socket: Socket,
@@ -110,7 +111,7 @@ struct Other {
 struct Socket {
     user: u32,
     inode: u64,
-    /// It is bound to no address.
+    /// It is bound to all addresses.
     is_of_all: bool,
 }
 
@@ -124,7 +125,7 @@ impl Port {
         }
     }
 
-    /// Name of the table below /proc/PID/net.
+    /// Returns the name of the table below /proc/PID/net.
     fn table(&self) -> &'static str {
         match self.number() {
             547 => "udp6",
@@ -139,7 +140,7 @@ impl Port {
         }
     }
 
-    /// While the server does not run: why it would not serve.
+    /// Looks while the server does not run; returns the reason why it would not serve.
     fn look_before(&mut self, table: &str) -> Option<String> {
         let before = std::mem::take(&mut self.others);
         for socket in sockets(table, self.number()) {
@@ -147,16 +148,16 @@ impl Port {
             let looks = looks.saturating_add(1);
             self.others.insert(socket.inode, Other { socket, looks });
         }
-        // one of a single address may be of a network that the server does not serve
+        // a socket of a single address may belong to a network that the server does not serve
         let told = self
             .told(|it| it.is_of_all)
             .filter(|_| self.format == Format::Kea4);
-        // one that is started beside it is not taken to serve before it has a socket
+        // a server that starts despite it counts as serving only once it has a socket
         (self.without, self.is_unbound) = (0, told.is_some());
         told
     }
 
-    /// While it runs: why it does not serve.
+    /// Looks while the server runs; returns the reason why it does not serve.
     fn look(&mut self, table: &str) -> Option<String> {
         let all = sockets(table, self.number());
         let is_others = |it: &Socket| {
@@ -181,7 +182,7 @@ impl Port {
         }
     }
 
-    // Kea for IPv4 alone binds its port without sharing it: beside libvirt's dnsmasq another dnsmasq starts.
+    // Only Kea for IPv4 binds its port without sharing it: another dnsmasq starts although libvirt's runs.
     fn told(&self, counts: impl Fn(&Socket) -> bool) -> Option<String> {
         let mut others = self.others.values();
         let Other { socket, .. } = others.find(|it| it.looks >= LOOKS && counts(&it.socket))?;
@@ -192,7 +193,8 @@ impl Port {
     }
 }
 
-// `ADDRESS:PORT` in hexadecimal is the second word of a line, the user the eighth, and the inode the tenth.
+// Parses a table. In a line, the second word is `ADDRESS:PORT` in hexadecimal, the eighth the user, and the tenth the
+// inode.
 fn sockets(table: &str, port: u16) -> Vec<Socket> {
     let socket = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -213,7 +215,7 @@ fn sockets(table: &str, port: u16) -> Vec<Socket> {
 mod tests {
     use super::*;
 
-    /// A table with sockets of the port 67 with these inodes, and one of another port.
+    /// Table with sockets of port 67 with these inodes, and one of another port.
     fn table(inodes: &[u64]) -> String {
         let head = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref\n";
         let line = |port: &str, inode: u64| {
@@ -236,7 +238,7 @@ mod tests {
         assert_eq!(port.look_before(&table(&[7])), None, "it may be starting");
         assert_eq!(port.look_before(&table(&[7])).as_deref(), Some(HELD));
         assert_eq!(port.look_before(&table(&[])), None);
-        // what shares its port may start beside it, and what has another address as well
+        // a socket that shares the port or has another address does not prevent the start
         let mut dnsmasq = Port::new(Format::Dnsmasq);
         let of_one = table(&[7]).replace("00000000:0043", "0100000A:0043");
         for _ in 0..3 {
@@ -278,7 +280,7 @@ mod tests {
         assert_eq!(dnsmasq.look(&table(&[7])), None, "it may be about to");
         assert_eq!(dnsmasq.look(&table(&[7])).as_deref(), Some(HELD));
         assert_eq!(port.look(&table(&[7])).as_deref(), Some(HELD));
-        // the other program has ended, and the server does not try again
+        // the other program has ended, and the server does not retry
         let late = port.look(&table(&[]));
         assert!(late.is_some_and(|it| it.ends_with("restart it")));
         assert_eq!(port.look(&table(&[8])), None);
@@ -294,7 +296,7 @@ mod tests {
         for _ in 0..9 {
             assert_eq!(port.look(&table(&[7, 8])), None);
         }
-        // one that ran before the plugin did has sockets that nobody else is known to have
+        // a server that ran before the plugin has sockets that are not known to be another program's
         let mut running = Port::new(Format::Kea4);
         for _ in 0..9 {
             assert_eq!(running.look(&table(&[7])), None);

@@ -1,4 +1,5 @@
-//! Whether a server's process lives, for file systems that do not say who writes a file.
+//! Detects whether a server's process exists, for file systems that do not tell which process
+//! writes a file.
 
 use std::fs;
 use std::io;
@@ -8,10 +9,10 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::codec::Format;
 
-/// As its pid file says, where the packages have it.
+/// Reads its pid file, at the place where the packages have it.
 ///
 /// # Errors
-/// A sentence: there is one that cannot be read, so that nobody knows.
+/// Text: a pid file cannot be read, so that it is unknown.
 pub fn has_process(format: Format) -> Result<bool, String> {
     lives(match format {
         Format::Kea4 => &["/run/kea/kea-dhcp4.kea-dhcp4.pid"],
@@ -29,7 +30,7 @@ fn lives(paths: &[&str]) -> Result<bool, String> {
             other => other.map_err(|error| format!("{path}: {error}"))?,
         };
         let pid = text.trim().parse().ok().and_then(Pid::from_raw);
-        // that it is somebody else's is no doubt that it lives
+        // a process of another account exists as well
         if pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH)) {
             return Ok(true);
         }

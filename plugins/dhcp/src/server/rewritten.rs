@@ -1,9 +1,9 @@
-//! A lease file that is cut to nothing and written anew at each commit: dnsmasq's.
+//! Lease file that is truncated and rewritten at each commit: dnsmasq's.
 //!
-//! While it is written it lacks leases, so that what is there counts at once, and what is missing
-//! only after the file was left alone for a while, or when nobody has it open for writing. A full
-//! disk, or somebody who cuts it off, leaves it empty for longer: that all have gone is told as a new
-//! reading, which nobody believes while leases live.
+//! While it is written it lacks leases. So present leases count at once, and missing ones only after the file was left
+//! alone for a while, or when no process has it open for writing. A full disk, or a truncation by somebody else, leaves
+//! it empty for longer: that all leases have gone is reported as a new reading, which the engine ignores while leases
+//! are in use.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +23,7 @@ use super::tail::{FileChanges, LEASES_MAX, Look, apply_bounded};
 use super::{End, Unread};
 
 const QUIET: Duration = Duration::from_millis(100);
-/// For a file that looks like one in the making: disks can hold a writer up.
+/// Quiet time for a file that looks incomplete: disks can delay a writer.
 const QUIET_TORN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -32,11 +32,11 @@ pub struct Rewritten {
     path: PathBuf,
     end: End,
     opened: Option<Opened>,
-    /// The server has it open, and its name leads elsewhere.
+    /// The server has it open, and its name leads to another file.
     is_astray: bool,
-    /// Reported contents; None: nothing yet.
+    /// Reported contents; None before the first report.
     known: Option<Set>,
-    /// Time when it was last complete.
+    /// Length in bytes when it was last complete.
     length: u64,
 }
 
@@ -86,7 +86,7 @@ impl Rewritten {
         self.known.as_ref()
     }
 
-    /// Opens the file that has the name, unless the server goes on in the one that is open.
+    /// Opens the file with the name, unless the server continues in the one that is open.
     fn find(&mut self) -> io::Result<()> {
         let id = id_of(&self.path)?;
         let opened = self.opened.as_ref();
@@ -152,7 +152,7 @@ impl Rewritten {
     }
 }
 
-/// Differences from `known`, which are then added to it.
+/// Returns differences from `known`, and adds them to it.
 fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     let count = found.skipped;
     let is_complete = count == 0;
@@ -193,7 +193,7 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
         .leases
         .into_values()
         .filter(|lease| is_new(&known.leases, lease));
-    // the file does not say when, but it was just now
+    // the file does not contain the time, but it was a moment ago
     news.changes.extend(put.map(|lease| {
         Change::Put(Lease {
             committed_ns: now_ns,
@@ -218,7 +218,7 @@ fn is_new(known: &BTreeMap<Key, Lease>, lease: &Lease) -> bool {
     })
 }
 
-/// As both stood when the file was last written: it does not say when its leases were given.
+/// Returns both clocks at the time when the file was last written: it does not contain the times of its leases.
 fn clock_of(file: &File) -> io::Result<Clock> {
     let now = clock();
     let written = file.metadata()?.modified()?;
@@ -229,7 +229,7 @@ fn clock_of(file: &File) -> io::Result<Clock> {
     let age_ns = now.unix_ns.saturating_sub(unix_ns).max(0);
     Ok(Clock {
         monotonic_ns: now.monotonic_ns.saturating_sub(age_ns),
-        // also where that is ahead: then it is this node's clock that is wrong
+        // even if that is in the future: then this node's clock is wrong
         unix_ns,
     })
 }
@@ -260,6 +260,6 @@ fn ends_a_line(file: &File, length: u64) -> io::Result<bool> {
         return Ok(true);
     };
     let mut byte = [0];
-    // shorter meanwhile: in the making
+    // it has become shorter meanwhile: a write is in progress
     Ok(file.read_at(&mut byte, last)? == 1 && byte == *b"\n")
 }

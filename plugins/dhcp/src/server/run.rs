@@ -1,4 +1,4 @@
-//! The thread of one server: sleeps until a file changes or the engine wants something.
+//! Thread of one server: it sleeps until a file changes or the engine sends a command.
 
 mod due;
 mod presence;
@@ -27,14 +27,15 @@ use super::tail::{FileChanges, Look};
 use super::watch::FileEvents;
 use super::{Command, End, Event, Stamp, Unread, clock};
 
-/// Between tries of what failed.
+/// Interval between retries.
 const RETRY: Duration = Duration::from_secs(3);
-/// A server that nobody sees writing has ended when it still is not after so long: Kea's cleaning
+/// Time for which no process must write the file before the server counts as ended: Kea's cleaning
 /// closes one file before it opens the next.
 const ENDED: Duration = Duration::from_millis(50);
-/// The kernel tells of a file that is closed before it is.
+/// Time after a close event within which the kernel completes the close.
 const CLOSED: Duration = Duration::from_millis(500);
-/// Times as long as a look took, where each reads the whole file.
+/// Pause after a look at a rewritten file, as a multiple of the look's duration, since each reads
+/// the whole file.
 const REST: u32 = 4;
 
 pub struct Thread {
@@ -45,27 +46,27 @@ pub struct Thread {
     bell: Arc<OwnedFd>,
     end: End,
     clock: clock::Steps,
-    /// None: its configuration or folder cannot be read.
+    /// Open files of the server; None if its configuration or folder cannot be read.
     site: Option<Site>,
     fault: Option<String>,
     unread: Unread,
     is_astray: bool,
-    /// The folder has gone.
+    /// The watched folder has gone.
     is_unwatched: bool,
     server: Presence,
     process: Process,
-    /// What its configuration says, as last told.
+    /// Contents of its configuration, as last reported.
     setup: Option<Setup>,
     identity: Option<Vec<u8>>,
     stamp: Option<Stamp>,
     echoes: Echoes,
     job: Option<Job>,
     due: Due,
-    /// Not looked again before.
+    /// Time before which no further look is made.
     rest_until: Instant,
 }
 
-/// An `Apply` that is under way.
+/// A command `Apply` in progress.
 struct Job {
     serial: u64,
     changes: VecDeque<Change>,
@@ -209,7 +210,7 @@ impl Thread {
                 self.done(serial, result, Vec::new());
             }
             Command::Probe { serial, leases } => {
-                // what there is no site for is a fault
+                // a missing site is reported as a fault
                 let site = self.site.as_ref();
                 let result = site.map_or(Ok(()), |site| site.probe(leases));
                 self.done(serial, result, Vec::new());
@@ -235,7 +236,7 @@ impl Thread {
         }
     }
 
-    /// Finds the server's places anew, and reads everything that was not read.
+    /// Finds the server's places again, and reads everything that was not read.
     fn open(&mut self) {
         self.tell_setup();
         if self.is_ahead() {
@@ -256,7 +257,7 @@ impl Thread {
                 self.look(false, false);
                 self.see_server(true);
             }
-            // the folder has gone, and the server goes on in what was there
+            // the folder has gone, and the server continues in its file
             Err(_) if before.as_ref().is_some_and(Site::goes_on) => {
                 self.site = before;
                 self.look(false, false);
@@ -276,7 +277,7 @@ impl Thread {
         }
     }
 
-    /// After a fault; where the file has gone, its server may still have it.
+    /// Retries after a fault. If the file has gone, its server may still have it.
     fn try_again(&mut self) {
         if self.site.is_none() || self.is_unwatched || self.has_moved() {
             return self.open();
@@ -285,14 +286,15 @@ impl Thread {
         self.see_server(true);
     }
 
-    /// The server's configuration names other places than those that are open.
+    /// Returns true if the server's configuration names other places than the open ones.
     fn has_moved(&self) -> bool {
         let open = self.site.as_ref().map(|site| &site.places);
-        // one that is just being edited may say nothing
+        // a configuration that is being edited may be unreadable
         places(&self.settings).is_ok_and(|places| Some(&places) != open)
     }
 
-    /// The server's configuration names a file that it will have when it is started again.
+    /// Returns true if the server's configuration names a file that the server will use after its
+    /// next start.
     fn is_ahead(&self) -> bool {
         let Some(site) = &self.site else {
             return false;
@@ -307,11 +309,11 @@ impl Thread {
         };
         let began = Instant::now();
         self.due.look = None;
-        // what is written meanwhile makes another
+        // a write in the meantime gives another stamp
         let stamp = Stamp::of(&site.places.leases);
         let looked = site.tail.look(Look {
             replaced,
-            // until it is known
+            // or it is unknown
             writer: self.server.runs != Some(false),
             quiet,
         });
@@ -337,13 +339,14 @@ impl Thread {
         }
     }
 
-    /// Whether the server goes on in a file that has lost its name, which then is watched itself.
+    /// Reports whether the server continues in a file that has lost its name, and watches that file
+    /// itself.
     fn tell_astray(&mut self) {
         let Some(site) = &mut self.site else {
             return;
         };
         match site.watch_astray() {
-            // what was written until now
+            // data written until now
             Ok(true) => self.due.look_at(Instant::now(), false),
             Ok(false) => {}
             Err(why) => return self.fail(why),
@@ -405,7 +408,7 @@ impl Thread {
     }
 
     fn replace(&mut self, set: &Set) -> Result<(), String> {
-        // never over what nobody was told of
+        // unreported leases must not be overwritten
         self.look(false, false);
         let Some(site) = &mut self.site else {
             return Err(self.fault.clone().unwrap_or_default());
@@ -420,7 +423,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Goes on with an `Apply`, for a while.
+    /// Continues an `Apply` for a while.
     fn work(&mut self) {
         let Some(mut job) = self.job.take() else {
             return;
@@ -442,7 +445,7 @@ impl Thread {
             self.job = Some(job);
             return;
         }
-        // before an echo could be taken for one of the next
+        // before an echo could be mistaken for one of the next command
         self.look(false, false);
         self.done(job.serial, result, job.refused);
     }
@@ -471,13 +474,13 @@ impl Thread {
     }
 
     fn emit(&mut self, event: Event) {
-        // nobody is there any more: the end is said, too
+        // the receiver may be gone: the end was requested as well
         let _ = self.events.send(event);
         (self.wake)();
     }
 }
 
-/// Final value of each key, in the order of the last changes.
+/// Returns the last change of each key, in the order of these changes.
 fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
     let mut seen = BTreeSet::new();
     let last = changes

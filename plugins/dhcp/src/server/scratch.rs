@@ -1,4 +1,4 @@
-//! A folder for one test.
+//! Temporary folder of one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -21,7 +21,7 @@ use super::process::has_process;
 use super::tail::{Tail, kea_companion};
 use super::watch::{Watch, Which};
 
-/// A DUID has 130 bytes at most, three characters each.
+/// Limit of an identity file in bytes: a DUID has at most 130 bytes, three characters each.
 const IDENTITY_MAX: u64 = 1024;
 /// Bytes of a lease in the file of any server, except for unusually long texts.
 const LEASE_BYTES: u64 = 200;
@@ -36,11 +36,11 @@ pub struct Site {
 }
 
 impl Site {
-    /// Goes on with the tail of the site before where its file is in the same place: the server may
-    /// have that file alone.
+    /// Opens the files. If the lease file has the same path as before, the earlier tail is
+    /// continued: the server may be the only one to have that file.
     ///
     /// # Errors
-    /// A sentence: the server's configuration or the folder of its leases cannot be read.
+    /// Text: the server's configuration or the folder of its leases cannot be read.
     pub fn open(
         settings: &config::Server,
         end: &End,
@@ -53,7 +53,7 @@ impl Site {
             added.map_err(|error| format!("the folder of {}: {error}", path.display()))
         };
         add(&places.leases, Which::Leases)?;
-        // these two may be where this plugin may not look
+        // this plugin may lack access to these two
         if let Some(server_id) = &places.server_id {
             let _ = add(server_id, Which::Identity);
         }
@@ -69,7 +69,7 @@ impl Site {
         })
     }
 
-    /// Whether the server runs.
+    /// Returns true if the server runs.
     pub fn has_server(&self) -> Result<bool, String> {
         let Some(file) = self.tail.file() else {
             return Ok(false);
@@ -80,13 +80,13 @@ impl Site {
         }
     }
 
-    /// Somebody writes the file that is read, whatever became of its name.
+    /// Returns true if a process writes the file that is read, whatever its name.
     pub fn goes_on(&self) -> bool {
         let file = self.tail.file();
         file.is_some_and(|file| has_writer(file).unwrap_or(false))
     }
 
-    /// Hears of the file that the server goes on in, whatever its name; true where that is new.
+    /// Watches the file in which the server continues without a name. Returns true if that is new.
     pub fn watch_astray(&mut self) -> Result<bool, String> {
         let watched = self.watch.follow(self.tail.astray());
         watched.map_err(|error| {
@@ -95,7 +95,7 @@ impl Site {
         })
     }
 
-    /// Whether a file of so many leases could be written.
+    /// Checks that a file of this many leases could be written.
     pub fn probe(&self, leases: usize) -> Result<(), String> {
         let path = &self.places.leases;
         let bytes = (leases as u64).saturating_mul(LEASE_BYTES);
@@ -103,7 +103,7 @@ impl Site {
         file::probe(folder, bytes.max(4096))
     }
 
-    /// The server's file, and what says who it is, as `set` has it.
+    /// Replaces the server's file, and its identity, by those of `set`.
     pub fn replace(&mut self, set: &Set) -> Result<(), String> {
         let path = self.places.leases.clone();
         self.refuse_while_written()?;
@@ -122,7 +122,7 @@ impl Site {
         if let (Some(server_id), Some(identity)) = (&self.places.server_id, &set.identity) {
             write_identity(server_id, identity)?;
         }
-        // it may have started meanwhile, and would go on in a file without a name
+        // it may have started meanwhile, and would continue in a file without a name
         replace(&path, &bytes, Access::AsBefore, || {
             self.refuse_while_written()
         })?;
@@ -134,7 +134,7 @@ impl Site {
         Ok(())
     }
 
-    /// Kea's DUID, which is in a file of its own.
+    /// Returns Kea's DUID, which is in a file of its own.
     pub fn identity(&self) -> Result<Option<Vec<u8>>, String> {
         let Some(path) = &self.places.server_id else {
             return Ok(None);
@@ -149,12 +149,12 @@ impl Site {
             Err(error) if is_unsupported(&error) => has_process(self.format)?,
             other => other.map_err(|error| fault(path, error))?,
         };
-        // or has it, though it was removed
+        // or has it, although it was removed
         if runs || self.has_server()? {
             return Err(format!("{} is in use: the server runs", path.display()));
         }
         let output = kea_companion(path, ".output");
-        // without leases of the file system Kea's own order has to do
+        // without leases of the file system, Kea's own locking has to suffice
         if is_kea(self.format) && is_being_written(&output).unwrap_or(false) {
             return Err(format!("{} is in use: kea-lfc runs", output.display()));
         }
@@ -187,12 +187,12 @@ pub fn places(settings: &config::Server) -> Result<Places, String> {
         bus_name: settings.bus_name.clone().or(found.bus_name),
         server_id: instead(&settings.server_id, found.server_id),
         leases_max: found.leases_max,
-        // with others its files are the same
+        // pools do not change the files
         pools: Vec::new(),
     })
 }
 
-/// Nothing may replace a good file by one that its server would not read to the end.
+/// Refuses a file that the server would not read to its end, so that it never replaces a good one.
 fn refuse_unreadable(format: Format, bytes: &[u8]) -> Result<(), String> {
     let mut reader = codec::Reader::new(format);
     let found = reader.feed(bytes, clock());

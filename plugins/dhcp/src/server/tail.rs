@@ -1,4 +1,4 @@
-//! Contents of a lease file while it is being written.
+//! Reads a lease file while it is being written.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,38 +12,39 @@ use super::journal::Journal;
 use super::rewritten::Rewritten;
 use super::{End, Unread};
 
-/// Of one server.
+/// Limit of leases of one server.
 pub const LEASES_MAX: usize = 262_144;
 
 /// Reason and time of a look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Look {
-    /// A file took the place of the one that is read, or is about to, and not as Kea does it.
+    /// Another file took the place of the one that is read, or is about to, other than by Kea's
+    /// cleaning.
     pub replaced: bool,
-    /// Somebody has it open for writing.
+    /// A process has it open for writing.
     pub writer: bool,
-    /// It was not written since [`News::again`] was said, and for that long.
+    /// It was not written since [`News::again`] was returned, for that time.
     pub quiet: bool,
 }
 
 /// Result of a look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileChanges {
-    /// Everything, and why it may not be all; then there are no changes.
+    /// All leases, and the reason why some may be missing; there are no changes then.
     pub whole: Option<(Set, Option<String>)>,
     pub changes: Vec<Change>,
     pub identity: Option<Vec<u8>>,
-    /// Unreadable part of the file; None: not known.
+    /// Unreadable part of the file; None if unknown.
     pub unread: Option<Unread>,
-    /// Look again after so long without a write.
+    /// Time without a write after which to look again.
     pub again: Option<Duration>,
 }
 
 #[derive(Debug)]
 pub struct Tail {
     way: Way,
-    /// The last that could be read: where the file system does not say who writes, its server may
-    /// still have it when nobody else can.
+    /// Last file that could be read. If the file system does not tell which process writes, its
+    /// server may still have it when it cannot be opened any more.
     held: Option<Arc<File>>,
 }
 
@@ -64,7 +65,7 @@ impl Tail {
     }
 
     /// # Errors
-    /// A sentence: it is not there, or cannot be read. The next look that can brings everything.
+    /// Text: it does not exist, or cannot be read. The next successful look returns everything.
     pub fn look(&mut self, look: Look) -> Result<FileChanges, String> {
         let looked = match &mut self.way {
             Way::Journal(journal) => journal.look(look),
@@ -74,7 +75,7 @@ impl Tail {
         looked
     }
 
-    /// This plugin wrote the file: none of it is news.
+    /// Takes note that this plugin wrote the file, so that its contents are no changes.
     pub fn wrote(&mut self, bytes: &[u8]) -> Result<(), String> {
         let opened = match &mut self.way {
             Way::Journal(journal) => journal.wrote(bytes),
@@ -84,12 +85,12 @@ impl Tail {
         opened
     }
 
-    /// The file that is read, or was at last.
+    /// Returns the file that is read, or was last read.
     pub fn file(&self) -> Option<&File> {
         self.held.as_deref()
     }
 
-    /// The file, if its server continues in it while its name belongs to another file.
+    /// Returns the file, if its server continues in it while its name belongs to another file.
     pub fn astray(&self) -> Option<&File> {
         let is_astray = match &self.way {
             Way::Journal(journal) => journal.is_astray(),
@@ -98,7 +99,7 @@ impl Tail {
         self.file().filter(|_| is_astray)
     }
 
-    /// Its contents, if kept.
+    /// Returns the file's contents, if they are kept.
     pub fn known(&self) -> Option<&Set> {
         match &self.way {
             Way::Journal(_) => None,
@@ -115,7 +116,7 @@ impl Tail {
     }
 }
 
-/// False where it holds as many as it may.
+/// Applies a change. Returns false if the set has reached its limit.
 pub fn apply_bounded(set: &mut Set, change: Change) -> bool {
     let fits = set.leases.len() < LEASES_MAX || set.leases.contains_key(&change.key());
     if fits || matches!(change, Change::Gone { .. }) {
@@ -124,7 +125,7 @@ pub fn apply_bounded(set: &mut Set, change: Change) -> bool {
     fits
 }
 
-/// Kea's cleaning works on files beside the one of leases.
+/// Returns the path of a file that Kea's cleaning uses besides the lease file.
 pub fn kea_companion(leases: &Path, suffix: &str) -> PathBuf {
     let mut name = leases.as_os_str().to_owned();
     name.push(suffix);

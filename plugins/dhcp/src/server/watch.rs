@@ -1,7 +1,7 @@
-//! Events in the folders of a server's files, by inotify.
+//! Watches the folders of a server's files by inotify.
 //!
-//! Folders, as a file that is replaced by another takes its own watch with it; and beside them a file
-//! that its server goes on in when it has lost its name.
+//! Folders are watched, since a replaced file takes its own watch with it. A file in which its server continues without
+//! a name is watched itself.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -26,24 +26,24 @@ pub enum Which {
 pub struct Watch {
     inotify: OwnedFd,
     files: Vec<(i32, OsString, Which)>,
-    /// A file that is watched itself, whatever its name.
+    /// Watch of a single file, whatever its name.
     astray: Option<i32>,
 }
 
 /// Events since the last call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileEvents {
-    /// The file of leases has other bytes, or is another.
+    /// The lease file has other bytes, or is another file.
     pub written: bool,
-    /// Somebody opened it, or closed it after writing.
+    /// A process opened it, or closed it after writing.
     pub opened: bool,
     pub closed: bool,
-    /// Files that took its name: made anew, and renamed to it.
+    /// Numbers of files that took its name: created, and renamed to it.
     pub created: u32,
     pub moved_in: u32,
     pub identity: bool,
     pub config: bool,
-    /// Events are missing, or the folder is gone.
+    /// Events were lost, or the folder has gone.
     pub lost: bool,
 }
 
@@ -57,7 +57,7 @@ impl Watch {
         })
     }
 
-    /// Watches this file of leases itself, instead of the one before; true where it is another.
+    /// Watches this lease file itself, instead of the earlier one. Returns true if it is another.
     pub fn follow(&mut self, file: Option<&File>) -> io::Result<bool> {
         let flags = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
         let id = match file {
@@ -70,13 +70,13 @@ impl Watch {
         let before = std::mem::replace(&mut self.astray, id);
         let is_new = id != before;
         if let Some(before) = before.filter(|_| is_new) {
-            // gone with its file
+            // the watch has gone with its file
             let _ = inotify::remove_watch(&self.inotify, before);
         }
         Ok(is_new && id.is_some())
     }
 
-    /// Adds a file, which need not exist; its folder must.
+    /// Adds a file, which need not exist; its folder must exist.
     pub fn add(&mut self, path: &Path, which: Which) -> io::Result<()> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Errno::ISDIR.into());
@@ -141,7 +141,7 @@ impl FileEvents {
         for (_, _, which) in of_name.filter(|file| file.1.as_bytes() == name) {
             match which {
                 Which::Leases => self.note_leases(events),
-                // who only reads it, such as this plugin, changes nothing
+                // a process that only reads it, such as this plugin, changes nothing
                 Which::Identity => self.identity |= events != ReadFlags::OPEN,
                 Which::Config => self.config |= events != ReadFlags::OPEN,
             }

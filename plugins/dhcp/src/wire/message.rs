@@ -1,5 +1,5 @@
-//! Messages beside the replica's: the question behind `sparectl dhcp diff`, as what the other node has is
-//! not what this one was told, and which servers the active node cannot follow.
+//! Messages besides the replica's: the question behind `sparectl dhcp diff`, since the other node may have something
+//! else than this one was sent; and servers that the active node cannot replicate.
 
 use spared_replica::wire::{MESSAGE_MAX, OWN, VALUE_MAX};
 use spared_replica::{Key as _, Malformed, Reader};
@@ -11,17 +11,17 @@ const LISTED: u8 = OWN + 1;
 const TOLD: u8 = OWN + 2;
 const UNTOLD: u8 = OWN + 3;
 const POOLS: u8 = OWN + 4;
-/// Bytes of pools that are named; all count by the digest.
+/// Limit of the pools that are named, in bytes; the digest covers all.
 const POOLS_MAX: usize = 8 * 1024;
-/// Length of a sentence.
+/// Longest sentence in bytes.
 const WHY_MAX: usize = 255;
-/// The longest record: a key and a value with their lengths.
+/// Size limit of a record in bytes: a key and a value with their lengths.
 const RECORD_MAX: usize = 1 + ID_MAX + 2 + VALUE_MAX;
 
-/// A message as it was received.
+/// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'b> {
-    /// Tell all that you have.
+    /// Request for all leases.
     Ask {
         /// Number of the question.
         id: u32,
@@ -35,39 +35,39 @@ pub enum Message<'b> {
         /// Keys and values.
         records: Vec<(RecordKey, &'b [u8])>,
     },
-    /// That was all.
+    /// End of the answer.
     Told {
         /// Number of the question.
         id: u32,
     },
-    /// A server gives leases that the sender may not know.
+    /// Report that a server grants leases that the sender may not know.
     Untold {
         /// Name of the server.
         server: &'b str,
-        /// A sentence; empty: it knows them again.
+        /// Reason; empty if it knows them again.
         why: &'b str,
     },
-    /// Pools of a server, by its configuration. Only to a peer of version 2.
+    /// Pools of a server, by its configuration. Only sent to a peer of version 2.
     Pools {
         /// Name of the server.
         server: &'b str,
-        /// The same number if all pools are the same.
+        /// Digest, equal if all pools are.
         digest: u64,
-        /// The first of them, in order, a line each.
+        /// First pools in order, one for each line.
         pools: &'b str,
     },
 }
 
 impl<'b> Message<'b> {
-    /// Whether it is one of these, and not the replica's.
+    /// Returns true if it is one of these messages, and not the replica's.
     pub fn is_own(bytes: &[u8]) -> bool {
         bytes.first().is_some_and(|kind| *kind >= OWN)
     }
 
-    /// Reads the peer's bytes.
+    /// Parses a message of the peer.
     ///
     /// # Errors
-    /// They are no message.
+    /// The bytes are no message.
     pub fn parse(bytes: &'b [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         let kind = reader.u8()?;
@@ -100,17 +100,17 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// The question.
+    /// Returns the question.
     pub fn ask(id: u32) -> Vec<u8> {
         head(ASK, id)
     }
 
-    /// The end of the answer.
+    /// Returns the end of the answer.
     pub fn told(id: u32) -> Vec<u8> {
         head(TOLD, id)
     }
 
-    /// Reason why the leases of a server may be unknown; None: they are known.
+    /// Returns the report why the leases of a server may be unknown; None if they are known.
     pub fn untold(server: &str, why: Option<&str>) -> Vec<u8> {
         let mut bytes = vec![UNTOLD];
         put_short(&mut bytes, server.as_bytes());
@@ -123,7 +123,7 @@ impl<'b> Message<'b> {
         bytes
     }
 
-    /// The pools of a server.
+    /// Returns the message with a server's pools.
     pub fn pools(server: &str, pools: &[String]) -> Vec<u8> {
         let mut bytes = vec![POOLS];
         put_short(&mut bytes, server.as_bytes());
@@ -141,7 +141,7 @@ impl<'b> Message<'b> {
     }
 }
 
-/// The same number if the pools are the same.
+/// Returns a digest that is equal if the pools are.
 pub fn digest_of_pools(pools: &[String]) -> u64 {
     super::digest_of_identity(pools.join("\n").as_bytes())
 }
@@ -191,19 +191,19 @@ fn head(kind: u8, id: u32) -> Vec<u8> {
     bytes
 }
 
-/// A part of the answer, as it is written.
+/// A part of the answer, while it is composed.
 #[derive(Debug)]
 pub struct Listed(Vec<u8>);
 
 impl Listed {
-    /// Nothing of that server yet.
+    /// Begins a part without records of that server.
     pub fn new(id: u32, server: &str) -> Self {
         let mut bytes = head(LISTED, id);
         put_short(&mut bytes, server.as_bytes());
         Self(bytes)
     }
 
-    /// Whether any record fits.
+    /// Returns true if any record fits.
     pub fn has_room(&self) -> bool {
         self.0.len() + RECORD_MAX <= MESSAGE_MAX
     }
@@ -214,7 +214,7 @@ impl Listed {
         put_long(&mut self.0, value);
     }
 
-    /// The message.
+    /// Returns the composed message.
     pub fn bytes(self) -> Vec<u8> {
         self.0
     }

@@ -1,4 +1,4 @@
-//! dhcpd's times.
+//! Reads and writes dhcpd's dates.
 
 use std::io::Write as _;
 use std::str;
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::lexer::Token;
 
-/// The year 9999 ends here; nothing later has a date.
+/// End of the year 9999; dhcpd has no date for later times.
 const LAST_S: i64 = 253_402_300_799;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Date {
     Never,
 }
 
-/// `5 2026/11/20 17:56:45`, of UTC; `epoch 1795197610`; `never`.
+/// Parses `5 2026/11/20 17:56:45` (UTC), `epoch 1795197610` or `never`.
 pub fn parse(tokens: &[Token]) -> Option<Date> {
     match tokens {
         [Token::Word(b"never")] => Some(Date::Never),
@@ -63,7 +63,7 @@ pub fn write(out: &mut Vec<u8>, date: Date) {
     };
     let at = TimeZone::UTC.to_datetime(at);
     let weekday = at.weekday().to_sunday_zero_offset();
-    // a vector takes all that is written
+    // writing to a vector cannot fail
     let _ = write!(
         out,
         "{weekday} {:04}/{:02}/{:02} {:02}:{:02}:{:02}",

@@ -1,21 +1,22 @@
-//! Lines into declarations.
+//! Joins lines to declarations.
 
 use super::{ByteOrder, Family, reader};
 use crate::codec::Found;
 use crate::lease::Clock;
 
-/// A declaration that becomes longer is passed over.
+/// Longest declaration in bytes; longer ones are skipped.
 const LONGEST: usize = 256 * 1024;
-/// dhcpd begins them at a line's first column, and nothing else that stands within another.
+/// Words that begin a declaration. dhcpd writes them in a line's first column, and nothing that is
+/// nested.
 const BEGINNINGS: [&[u8]; 5] = [b"lease ", b"ia-na ", b"ia-ta ", b"ia-pd ", b"server-duid "];
 
 #[derive(Debug)]
 pub struct Reader {
     family: Family,
     order: ByteOrder,
-    /// The declaration that is not complete.
+    /// Text of the incomplete declaration.
     entry: Vec<u8>,
-    /// Its first line.
+    /// Number of its first line.
     began: u64,
     depth: u32,
 }
@@ -68,14 +69,14 @@ impl Reader {
         self.depth = 0;
     }
 
-    /// Follows the braces of a line; whether a declaration ends with it.
+    /// Tracks the braces of a line. Returns true if a declaration ends with it.
     fn scan(&mut self, line: &[u8]) -> bool {
         let mut last = 0;
         let mut text = false;
         let mut bytes = line.iter();
         while let Some(byte) = bytes.next() {
             match byte {
-                // what it escapes is no quote
+                // an escaped character is no quote
                 b'\\' if text => drop(bytes.next()),
                 b'"' => text = !text,
                 _ if text => {}

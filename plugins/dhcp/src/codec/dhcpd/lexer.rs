@@ -1,4 +1,4 @@
-//! Words, texts and braces; and statements made of them.
+//! Splits text into words, quoted texts and braces, and joins those to statements.
 
 use super::unescape;
 
@@ -8,7 +8,7 @@ pub enum Token<'a> {
     Text(Vec<u8>),
 }
 
-/// A statement up to its end.
+/// A statement without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Statement<'a> {
     pub tokens: Vec<Token<'a>>,
@@ -16,8 +16,8 @@ pub struct Statement<'a> {
     pub body: Option<&'a [u8]>,
 }
 
-/// The next statement of `source`, which moves behind it; None at the end, or at a brace that
-/// closes nothing.
+/// Returns the next statement of `source`, and moves `source` behind it. None at the end, or at an
+/// unmatched closing brace.
 pub fn statement<'a>(source: &mut &'a [u8]) -> Option<Statement<'a>> {
     let mut tokens = Vec::new();
     loop {
@@ -44,7 +44,7 @@ enum Lexeme<'a> {
     Close,
 }
 
-/// Up to the brace that closes; its depth costs no stack.
+/// Returns the text up to the matching closing brace. Nesting uses no stack.
 fn body<'a>(source: &mut &'a [u8]) -> &'a [u8] {
     let whole = *source;
     let mut depth = 0_usize;

@@ -1,7 +1,8 @@
-//! The lease database of ISC's dhcpd: a journal of declarations, the last of an address counts.
+//! Lease database of ISC's dhcpd: a journal of declarations, of which the last one for an address
+//! counts.
 //!
-//! dhcpd executes statements that it finds in a lease (`on expiry { execute ... }`), so only fields
-//! that are known here are written, and each text quoted.
+//! dhcpd executes statements in a lease (`on expiry { execute ... }`), so only fields that are
+//! known here are written, and each text is quoted.
 
 mod date;
 mod journal;
@@ -21,7 +22,8 @@ pub enum Family {
     V6,
 }
 
-/// The machine's that wrote the file: dhcpd stores identity associations as they lie in its memory.
+/// Byte order of the machine that wrote the file: dhcpd stores identity associations as they are in
+/// its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ByteOrder {
     Little,
@@ -73,22 +75,23 @@ const HARDWARE: [(u16, &str); 4] = [
     (32, "infiniband"),
 ];
 
-/// Extras of a lease: `set` before a variable's name, these as they stand.
+/// Names of a lease's extra fields: `set ` goes before a variable's name, the others are used as
+/// they are.
 const SET: &str = "set ";
 const BINDING: &str = "binding";
 const RELAY_OPTIONS: [&str; 2] = ["option agent.circuit-id", "option agent.remote-id"];
 const FLAGS: [&str; 2] = ["bootp", "reserved"];
-/// Longer ones would not pass dhcpd's own lexer, which ends at 1500 bytes.
+/// Longest text in bytes. Longer ones would not pass dhcpd's own lexer, whose limit is 1500 bytes.
 const LONGEST_TEXT: usize = 1024;
 
-/// The states that are one for us, beside their first.
+/// Binding states that count as free here, besides `free` itself.
 const FREE_BINDINGS: [&str; 4] = ["expired", "released", "reset", "backup"];
 
-/// The words that dhcpd 4.4.3 says cannot be a variable's name; one of them would end the reading.
+/// Words that dhcpd 4.4.3 does not accept as a variable's name; one of them would end its reading.
 static KEYWORDS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("keywords.txt").lines().collect());
 
-/// A variable's name, which dhcpd takes for one and for nothing else.
+/// Returns true if dhcpd reads the name as a variable's and as nothing else.
 fn is_variable(name: &str) -> bool {
     let begins = name
         .bytes()
@@ -99,7 +102,7 @@ fn is_variable(name: &str) -> bool {
     is_word && !KEYWORDS.contains(name.to_ascii_lowercase().as_str())
 }
 
-/// Text between quotes: printable characters, the rest in octal.
+/// Escapes a text for quotes: printable characters, the others in octal.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     for byte in text {
         match byte {
@@ -113,7 +116,7 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// The reverse, up to a closing quote; with what follows that.
+/// Reverses `escape` up to a closing quote; also returns the rest after it.
 fn unescape(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut plain = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Declarations into leases.
+//! Parses declarations into leases.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,7 +22,7 @@ pub enum Declared {
     Identity(Vec<u8>),
 }
 
-/// The declarations of `source`, in their order.
+/// Parses the declarations of `source`, in their order.
 pub fn entry(
     family: Family,
     order: &mut ByteOrder,
@@ -37,7 +37,7 @@ pub fn entry(
                 *order = ByteOrder::parse(word).ok_or("its byte order is invalid")?;
             }
             ([Token::Word(b"server-duid"), duid], None) => {
-                // dhcpd for DHCPv4 writes one, too, and forgets it at its next start
+                // dhcpd for DHCPv4 writes a DUID, too, and ignores it at its next start
                 let duid = bytes(duid).ok_or("the server's DUID is invalid")?;
                 said.extend((family == Family::V6).then_some(Declared::Identity(duid)));
             }
@@ -67,7 +67,7 @@ pub fn entry(
     }
 }
 
-/// Other entries of dhcpd's file.
+/// Returns true for other declarations of dhcpd's file.
 fn is_other(word: &[u8]) -> bool {
     let others: [&[u8]; 7] = [
         b"failover",
@@ -193,7 +193,7 @@ impl Fields {
     fn parse(mut body: &[u8]) -> Result<Self, Fault> {
         let mut fields = Self::default();
         while let Some(Statement { tokens, body }) = statement(&mut body) {
-            // events and whatever else holds statements
+            // bodies belong to events and other statements, which are skipped
             if body.is_none() {
                 fields.take(&tokens)?;
             }
@@ -255,7 +255,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Text of any bytes, as its own escape.
+    /// Keeps a text of any bytes in its escaped form.
     fn keep(&mut self, name: Option<String>, text: &[u8]) {
         let Some(name) = name.filter(|_| (1..=LONGEST_TEXT).contains(&text.len())) else {
             return;
@@ -305,7 +305,7 @@ fn time(tokens: &[Token]) -> Result<Date, Fault> {
     date::parse(tokens).ok_or("one of its times is invalid")
 }
 
-/// A quoted text, or hexadecimal digits with colons.
+/// Parses a quoted text, or hexadecimal digits with colons.
 fn bytes(token: &Token) -> Option<Vec<u8>> {
     match token {
         Token::Text(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! Leases into declarations.
+//! Writes leases as declarations.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -75,7 +75,8 @@ fn lease4(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
 
 type Association<'a> = (Kind, u32, &'a [u8]);
 
-/// The later declaration of an association replaces the one before, so there is one of each.
+/// Groups leases by association, since a later declaration of an association replaces the earlier
+/// one.
 fn associations(set: &Set) -> BTreeMap<Association<'_>, Vec<&Lease>> {
     let mut associations: BTreeMap<Association, Vec<&Lease>> = BTreeMap::new();
     let leases = set.leases.values();
@@ -156,7 +157,7 @@ fn hardware(out: &mut Vec<u8>, lease: &Lease) {
         .find(|(number, _)| *number == client.hardware_type)
     {
         Some((_, name)) => out.extend_from_slice(name.as_bytes()),
-        // a vector takes all that is written
+        // writing to a vector cannot fail
         None => drop(write!(out, "unknown-{}", client.hardware_type)),
     }
     out.push(b' ');
@@ -164,7 +165,7 @@ fn hardware(out: &mut Vec<u8>, lease: &Lease) {
     out.extend_from_slice(b";\n");
 }
 
-/// Variables and the relay's options, and nothing that dhcpd would execute.
+/// Writes variables and relay options, and nothing that dhcpd would execute.
 fn extras(out: &mut Vec<u8>, lease: &Lease) {
     for (name, escaped) in &lease.extra {
         let (text, rest) = unescape(escaped.as_bytes());
@@ -198,7 +199,7 @@ fn dated(out: &mut Vec<u8>, name: &str, date: Date) {
 }
 
 fn line(out: &mut Vec<u8>, line: std::fmt::Arguments) {
-    // a vector takes all that is written
+    // writing to a vector cannot fail
     let _ = out.write_fmt(line);
     out.push(b'\n');
 }

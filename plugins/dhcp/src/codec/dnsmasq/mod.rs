@@ -1,6 +1,7 @@
-//! dnsmasq's lease file: a line each, those of DHCPv4, the server's DUID, those of DHCPv6.
+//! dnsmasq's lease file: one line for each lease of DHCPv4, then the server's DUID, then one line
+//! for each lease of DHCPv6.
 //!
-//! dnsmasq reads words and stops at the first that it does not expect, so nothing else is written.
+//! dnsmasq reads words and stops at the first unexpected one, so nothing else is written.
 
 mod reader;
 mod writer;
@@ -10,5 +11,5 @@ pub use writer::{is_name, write};
 
 /// Placeholder for a missing value.
 const NONE: &[u8] = b"*";
-/// Before the identity association of a temporary address.
+/// Mark before the identity association of a temporary address.
 const TEMPORARY: &[u8] = b"T";

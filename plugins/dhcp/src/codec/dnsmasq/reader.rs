@@ -1,4 +1,4 @@
-//! Lines into leases.
+//! Parses lines into leases.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub fn line(number: u64, line: &[u8], clock: Clock, found: &mut Found) {
             Some(duid) => found.identity = Some(duid),
             None => found.skip(number, "the server's DUID is invalid"),
         },
-        // of dnsmasq 2.92: about the lease above, and asked for by lease queries alone
+        // written by dnsmasq 2.92 about the lease above, and only used for lease queries
         [b"vendorclass" | b"agent-info", ..] => {}
         &[expires, who, address, hostname, id] => {
             match lease([expires, who, address, hostname, id], clock) {
@@ -86,7 +86,7 @@ fn lease(words: [&[u8]; 5], clock: Clock) -> Result<Lease, &'static str> {
     })
 }
 
-/// `02:00:00:00:00:01`, of Ethernet; `06-01:02`, of others, or where there is no address.
+/// Parses `02:00:00:00:00:01` (Ethernet), or `06-01:02` for other types or without an address.
 fn hardware(text: &[u8]) -> Option<Client> {
     let mut halves = text.splitn(2, |byte| *byte == b'-');
     let (hardware_type, address) = match (halves.next()?, halves.next()) {

@@ -1,4 +1,4 @@
-//! Leases into lines.
+//! Writes leases as lines.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use super::{NONE, TEMPORARY};
 use crate::codec::{Format, fits};
 use crate::lease::{Clock, Kind, Lease, Set};
 
-/// dnsmasq has no field for more of a name.
+/// Size of dnsmasq's field for a name, in bytes.
 const LONGEST_NAME: usize = 255;
 const ETHERNET: u16 = 1;
 
@@ -35,7 +35,7 @@ pub fn write(set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
 }
 
 fn line(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
-    // 0 would be a lease without end
+    // 0 would stand for an infinite lease
     let expires_s = lease
         .expires_ns
         .map_or(0, |expires_ns| clock.unix_s(expires_ns).max(1));
@@ -73,7 +73,7 @@ fn line(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
     out.push(b'\n');
 }
 
-/// Whether dnsmasq accepts it as a host name.
+/// Returns true if dnsmasq accepts it as a host name.
 pub fn is_name(name: &[u8]) -> bool {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     (1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(legal)
@@ -85,6 +85,6 @@ fn identity(before: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn push(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    // a vector takes all that is written
+    // writing to a vector cannot fail
     let _ = write!(out, "{value}");
 }

@@ -1,4 +1,4 @@
-//! Kea's escape for what would end a column: `&#x2c`, two digits and no semicolon.
+//! Kea's escape for characters that would end a column: `&#x2c`, two digits and no semicolon.
 
 use std::borrow::Cow;
 
@@ -32,12 +32,13 @@ fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((hex::byte(digits)?, after))
 }
 
-/// Nothing that ends a line or that Kea would not write either: it has no escape for those.
+/// Returns true if the text has no control characters: Kea does not write them either, and has no
+/// escape for those that end a line.
 pub fn is_writable(text: &[u8]) -> bool {
     !text.iter().any(u8::is_ascii_control)
 }
 
-/// Commas, and the sign that begins what would be taken for an escape.
+/// Appends the text, with commas escaped, and the character that begins an escape.
 pub fn push(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some((first, tail)) = rest.split_first() {

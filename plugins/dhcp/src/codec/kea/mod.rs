@@ -1,4 +1,4 @@
-//! Kea's memfile: a journal of rows under a header, the last row of an address counts.
+//! Kea's memfile: a journal of rows below a header, of which the last one for an address counts.
 
 use std::str;
 
@@ -26,7 +26,7 @@ impl Family {
         }
     }
 
-    /// Header of Kea 2.2; later versions accept it and convert their file.
+    /// Header of Kea 2.2. Later versions accept it and convert their file.
     fn header(self) -> &'static str {
         match self {
             Self::V4 => {
@@ -42,13 +42,13 @@ impl Family {
     }
 }
 
-/// A column of the header; those that a lease has no field for are its extras.
+/// A column of the header. Columns without a field in a lease are its extras.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Column {
     Address,
     Hardware,
     HardwareType,
-    /// `client_id` or `duid`.
+    /// Column `client_id` or `duid`.
     Id,
     Valid,
     Preferred,
@@ -80,7 +80,7 @@ impl Column {
         }
     }
 
-    /// The columns of a header line, where it is one.
+    /// Parses the columns of a line; None if it is no header.
     fn parse_header(family: Family, line: &[u8]) -> Option<Vec<Self>> {
         let line = str::from_utf8(line).ok()?;
         let columns: Vec<_> = line.split(',').map(Self::parse).collect();
@@ -102,12 +102,12 @@ impl Column {
     }
 }
 
-/// Values that need not be kept because an empty column means the same.
+/// Returns true for values that have the same meaning as an empty column.
 fn is_default(column: &str, text: &str) -> bool {
     text.is_empty() || text == "0" && matches!(column, "fqdn_fwd" | "fqdn_rev" | "pool_id")
 }
 
-/// Whether `text` can stand in the column that this extra names.
+/// Returns true if `text` is valid in the column with this name.
 pub fn is_text_of(column: &str, text: &str) -> bool {
     match column {
         "subnet_id" => text.parse::<u32>().is_ok_and(|id| id > 0) && is_digits(text),

@@ -1,4 +1,4 @@
-//! Rows into leases.
+//! Parses rows into leases.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,9 +10,10 @@ use super::{Column, Family, escape, is_default};
 use crate::codec::Found;
 use crate::lease::{Change, Client, Clock, INFINITE_S, Key, Kind, Lease, State};
 
-/// The DUID of a declined address, as Kea has it since 2.3.
+/// DUID of a declined address, as Kea writes it since 2.3.
 const EMPTY_DUID: [u8; 3] = [0; 3];
-/// A row over several lines: what Kea writes of 255 bytes each of identifier and name, and of a context.
+/// Longest row over several lines, in bytes: what Kea writes for an identifier and a name of 255 bytes each, and a
+/// context.
 const LONGEST_ROW: usize = 8 * 1024;
 const TOO_SHORT: &str = "it has too few columns";
 
@@ -21,10 +22,9 @@ pub struct Reader {
     family: Family,
     /// Columns of the last header; empty before the first one.
     columns: Vec<Column>,
-    /// The line before the last header's.
+    /// Number of the line before the last header.
     before: u64,
-    /// A row that lacks columns, and the number of its first line: a host name may hold line feeds, which
-    /// Kea writes as they are.
+    /// A row that lacks columns, and the number of its first line: Kea writes line feeds in a host name unescaped.
     open: Option<(u64, Vec<u8>)>,
 }
 
@@ -38,12 +38,12 @@ impl Reader {
         }
     }
 
-    /// Bytes of a row that wait for its other lines.
+    /// Returns the size in bytes of a row that waits for further lines.
     pub fn unread(&self) -> usize {
         self.open.as_ref().map_or(0, |(_, row)| row.len())
     }
 
-    /// A torn row will not be continued.
+    /// Drops an incomplete row, which will not be continued.
     pub fn forget_rest(&mut self) {
         self.open = None;
     }
@@ -55,7 +55,7 @@ impl Reader {
         }
         let is_alike = line.starts_with(b"address,");
         let header = is_alike.then(|| Column::parse_header(self.family, line));
-        // the last line of a host name may begin so, too
+        // the last line of a host name may look like a header
         if let Some(columns) = header.filter(|it| it.is_some() || self.open.is_none()) {
             self.end_open(found);
             self.before = number.saturating_sub(1);
@@ -74,7 +74,7 @@ impl Reader {
         }
     }
 
-    /// A line that is no row of its own.
+    /// Handles a line that is no row by itself.
     fn continue_row(
         &mut self,
         number: u64,
@@ -103,7 +103,7 @@ impl Reader {
         }
     }
 
-    /// What was open is no row.
+    /// Counts the incomplete row as skipped.
     fn end_open(&mut self, found: &mut Found) {
         if let Some((first, _)) = self.open.take() {
             found.skip(first.saturating_sub(self.before), TOO_SHORT);
@@ -180,16 +180,16 @@ impl Row {
             return Ok(Change::Gone { key, committed_ns });
         }
         if family == Family::V4 {
-            // Kea knows no other there
+            // Kea stores no other type there
             self.client.hardware_type = u16::from(!self.client.hardware.is_empty());
         }
         if family == Family::V6 && self.client.id == [0] {
-            // what Kea 2.2 writes where there is none; 2.6 loads no DUID below three bytes
+            // Kea 2.2 writes this without a DUID; 2.6 loads no DUID of less than three bytes
             self.client.id = EMPTY_DUID.to_vec();
         }
         let state = match self.state {
             1 => State::Declined,
-            // reclaimed; given back, of Kea 2.7
+            // reclaimed; or released, since Kea 2.7
             2 | 3 => State::Free,
             _ => State::Leased,
         };

@@ -1,4 +1,4 @@
-//! Leases into rows.
+//! Writes leases as rows.
 
 use std::io::Write as _;
 
@@ -8,7 +8,8 @@ use super::{Column, Family, escape, is_text_of};
 use crate::codec::fits;
 use crate::lease::{Clock, Kind, Lease, Set, State};
 
-/// Under the header of `before`, where it has one: its Kea is the one that will read it.
+/// Writes the header of `before`, if it has one, since that file's Kea will read this one; then the
+/// rows.
 pub fn write(family: Family, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
     let first = before
         .split(|byte| *byte == b'\n')
@@ -50,7 +51,7 @@ fn field(out: &mut Vec<u8>, column: &Column, lease: &Lease, clock: Clock) {
         Column::HardwareType if client.hardware.is_empty() => {}
         Column::HardwareType => push(out, client.hardware_type),
         Column::Id => hex::write(out, &client.id),
-        // 0 would delete it
+        // 0 would delete the lease
         Column::Valid => push(out, lease.valid_s.max(1)),
         Column::Preferred => push(out, lease.preferred_s),
         Column::Expire => push(out, expire_s(lease, clock)),
@@ -65,7 +66,7 @@ fn field(out: &mut Vec<u8>, column: &Column, lease: &Lease, clock: Clock) {
 }
 
 fn push(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    // a vector takes all that is written
+    // writing to a vector cannot fail
     let _ = write!(out, "{value}");
 }
 

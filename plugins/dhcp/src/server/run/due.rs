@@ -7,12 +7,12 @@ use std::time::Instant;
 pub struct Due {
     pub open: Option<Instant>,
     pub look: Option<Instant>,
-    /// The look finds a file that was left alone.
+    /// The next look finds a file that was left alone.
     pub is_quiet: bool,
     pub server: Option<Instant>,
     pub server_late: Option<Instant>,
     pub probe: Option<Instant>,
-    /// The look whether the server does its work.
+    /// Time of the next look at the server's process.
     pub hang: Option<Instant>,
 }
 

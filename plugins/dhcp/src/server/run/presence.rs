@@ -1,34 +1,35 @@
-//! Whether the server runs, takes leases, and is silent.
+//! Tracks whether the server runs, accepts leases, and is silent.
 
 use std::time::{Duration, Instant};
 
 use super::super::hang;
 use super::{ENDED, Event, RETRY, Thread};
 
-/// A server that starts opens its file before its control channel.
+/// Delay of the first probe: a server that starts opens its file before its control channel.
 const PROBE_FIRST: Duration = Duration::from_millis(100);
 
 /// Facts about the server itself.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    /// None: not known yet.
+    /// The server runs; None if unknown.
     pub runs: Option<bool>,
     pub live: bool,
     told: Option<(bool, bool)>,
     pub silent: bool,
     probe_after: Duration,
-    /// Nobody had its file open, for a moment: it may have been started anew.
+    /// No process had the file open for a moment: the server may have been restarted.
     may_be_new: bool,
-    /// Why it does not do its work.
+    /// Reason why it does not work.
     hangs: Option<String>,
-    /// Why nobody can see whether it does.
+    /// Reason why it cannot be determined whether it works.
     hidden: Option<String>,
 }
 
 impl Thread {
-    /// `is_sure`: that nobody has the file open means that the server has ended.
+    /// Detects whether the server runs. `is_sure`: if no process has the file open, the server has
+    /// ended.
     pub(super) fn see_server(&mut self, is_sure: bool) {
-        // it may have left a file without a name for the one that has it
+        // it may have left a file without a name for the one with the name
         if self.is_astray {
             self.look(false, false);
         }
@@ -56,7 +57,7 @@ impl Thread {
             self.due.probe = Some(Instant::now());
             self.process.forget();
         }
-        // a fault of its files begins them again
+        // a fault of its files begins the looks again
         if runs {
             self.due
                 .hang
@@ -71,11 +72,11 @@ impl Thread {
         }
         self.tell_server();
         if !runs && before == Some(true) && self.due.open.is_some() {
-            // it may have left the file that its configuration does not name any more
+            // it may have left a file that its configuration no longer names
             self.due.open = Some(Instant::now());
         }
         if !runs && before != Some(false) {
-            // what it left, which nobody changes any more
+            // the final contents, which no process changes any more
             self.look(false, true);
         }
     }
@@ -91,7 +92,7 @@ impl Thread {
         }
     }
 
-    /// Looks whether a server that runs does its work.
+    /// Looks if a running server works.
     pub(super) fn look_at_process(&mut self) {
         let now = Instant::now();
         self.due.hang = Some(now + hang::LOOK);
@@ -114,7 +115,7 @@ impl Thread {
         }
     }
 
-    /// Asks a server that runs whether it takes leases, and silences it where it is to be silent.
+    /// Probes if a running server accepts leases, and silences it if it is to be silent.
     pub(super) fn probe(&mut self) {
         let Some(site) = &mut self.site else {
             return;

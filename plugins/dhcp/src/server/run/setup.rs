@@ -1,4 +1,4 @@
-//! What a server's configuration says beside its paths: whether it can be read, and its pools.
+//! Reads a server's configuration except its paths: whether it is readable, and its pools.
 
 use super::{Event, Thread};
 use crate::codec::Format;
@@ -9,13 +9,13 @@ use crate::discover::{self, Places};
 pub(super) struct Setup {
     fault: Option<String>,
     pools: Option<Vec<String>>,
-    /// It could be read once.
+    /// It was readable once.
     is_known: bool,
 }
 
 impl Setup {
-    /// A configuration that could never be read may be where this plugin may not look, or in arguments, if dhcp.toml
-    /// has what it would say.
+    /// Reads the configuration. One that was never readable is no fault if dhcp.toml has the settings that it would
+    /// provide: it may be where this plugin has no access, or in arguments.
     fn read(settings: &config::Server, was_known: bool) -> Self {
         match discover::read(settings.format, &settings.config) {
             Ok(found) => Self {
@@ -33,7 +33,7 @@ impl Setup {
 }
 
 impl Thread {
-    /// Whether the server could be started with its configuration, as far as this plugin reads that.
+    /// Reports whether the server could be started with its configuration, as far as this plugin reads it.
     pub(super) fn tell_setup(&mut self) {
         let was_known = self.setup.as_ref().is_some_and(|setup| setup.is_known);
         let setup = Setup::read(&self.settings, was_known);
@@ -45,7 +45,7 @@ impl Thread {
     }
 }
 
-/// That the configuration of Kea, which no argument overrides, has another lease file than dhcp.toml.
+/// Returns a fault if Kea's configuration, which no argument overrides, names another lease file than dhcp.toml.
 fn elsewhere(settings: &config::Server, found: &Places) -> Option<String> {
     let (leases, other) = (settings.leases.as_ref()?, &found.leases);
     let is_kea = matches!(settings.format, Format::Kea4 | Format::Kea6);
