@@ -125,7 +125,7 @@ fn what_is_cut_off_or_strange_is_no_lease() {
     let fields = value.len() - 12 - 1;
     for end in 0..value.len() {
         let read = read_lease(0, lease(5).key, &value[..end]);
-        // fields that only such servers have may be missing
+        // the fields of one format only may be missing
         assert_eq!(read.is_ok(), end == fields, "{end} bytes");
     }
     for (at, byte) in [(0, 4), (1, 3), (value.len() - 1, 0xff)] {

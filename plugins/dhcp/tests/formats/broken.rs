@@ -1,4 +1,4 @@
-//! Files that are torn, damaged, of other versions, or hostile.
+//! Tests files that are torn, damaged, of other versions, or hostile.
 
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ fn a_host_name_of_several_lines_costs_no_lease() {
             assert_eq!(names, [name.as_bytes(), &b"next"[..]]);
         }
     }
-    // whatever else lacks columns is counted
+    // other rows that lack columns are counted
     let text = "192.0.2.8,02:00:00:00:00:08,,600,1795197938\n".to_owned();
     let (found, unread) = read_all(Format::Kea4, &[&kea4(&text)]);
     assert_eq!((found.skipped, unread), (0, text.len() - 1));
@@ -256,7 +256,7 @@ fn what_the_peer_says_never_becomes_a_statement_of_dhcpd() {
     }
     let written = write(Format::Dhcpd4, &set, b"", CLOCK);
     let text = String::from_utf8(written.clone()).unwrap();
-    // nothing outside of quotes
+    // only within quotes
     let mut quoted = false;
     let mut bare = String::new();
     let mut characters = text.chars();
@@ -360,7 +360,8 @@ fn hostile_files_are_read_in_linear_time() {
         for pattern in patterns {
             let small = time(format, &pattern.repeat(50_000 / pattern.len()));
             let large = time(format, &pattern.repeat(400_000 / pattern.len()));
-            // eight times as much; sixty-four times, if it were the square
+            // eight times the input takes eight times the time; quadratic code would take
+            // sixty-four times
             assert!(
                 large < small * 24 + Duration::from_millis(100),
                 "{format:?} {pattern:?}"

@@ -1,4 +1,4 @@
-//! Where servers keep their leases, by their own configuration.
+//! Tests the discovery of lease files by the servers' own configurations.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use spared_dhcp::codec::Format;
 use spared_dhcp::discover::{Places, read};
 
-/// A folder with files; gone with it.
+/// A folder with files, which is removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! Lease files: as the servers wrote them, as any bytes may be, and as the servers take them.
+//! Tests lease files: as servers wrote them, with arbitrary bytes, and read back by the servers.
 
 use std::fmt::Write as _;
 
@@ -20,13 +20,13 @@ const FORMATS: [Format; 5] = [
     Format::Dhcpd6,
 ];
 
-/// A node that has been up for an hour at 2026-11-20 18:00:00.
+/// Clocks of a node that has been up for an hour at 2026-11-20 18:00:00.
 const CLOCK: Clock = Clock {
     monotonic_ns: 3_600_000_000_000,
     unix_ns: 1_795_197_600_000_000_000,
 };
 
-/// The files one after the other.
+/// Reads the files one after the other.
 fn read_all(format: Format, files: &[&[u8]]) -> (Found, usize) {
     let mut reader = Reader::new(format);
     let mut all = Found::default();
@@ -63,7 +63,7 @@ fn leases(found: &Found) -> Vec<Lease> {
     leases.collect()
 }
 
-/// One line a change, times in seconds since 1970.
+/// Prints one line for each change, with times in seconds since 1970.
 fn render(found: &Found) -> String {
     let mut text = String::new();
     let unix_s = |ns| CLOCK.unix_s(ns);

@@ -1,4 +1,4 @@
-//! What holds for every set and for all bytes.
+//! Tests properties of every set and of all bytes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -50,15 +50,15 @@ fn extra(format: Format) -> BoxedStrategy<BTreeMap<String, String>> {
             .boxed(),
         Format::Dnsmasq => Just(BTreeMap::new()).boxed(),
         Format::Dhcpd4 | Format::Dhcpd6 => {
-            // with an underscore it is no word of dhcpd
+            // a name with an underscore is no keyword of dhcpd
             let name = "set [a-z]_[A-Za-z0-9_-]{0,20}";
-            // printable text is its own escape
+            // printable text needs no escape
             proptest::collection::btree_map(name, "[ !#-Z^-~]{1,40}", 0..3).boxed()
         }
     }
 }
 
-/// What the server of a format can have given, and its file can say.
+/// Strategy for leases that a server of the format can have granted and its file can contain.
 fn lease(format: Format) -> impl Strategy<Value = Lease> {
     let bytes = |most| proptest::collection::vec(any::<u8>(), 2..most);
     let name = match format {
@@ -126,7 +126,7 @@ fn set(format: Format) -> impl Strategy<Value = Set> {
         }
         for mut lease in leases {
             if format == Format::Dhcpd6 {
-                // an association has one time of commit
+                // an association has one commit time
                 lease.committed_ns = CLOCK.monotonic(1_795_190_000);
             }
             set.leases.insert(lease.key, lease);
@@ -140,7 +140,7 @@ fn format_and_set() -> impl Strategy<Value = (Format, Set)> {
     format.prop_flat_map(|format| (Just(format), set(format)))
 }
 
-/// Bytes as a file may have them, once a machine died or a hand slipped.
+/// Strategy for bytes that a file may have after a crash or a faulty edit.
 fn damaged() -> impl Strategy<Value = (Format, Vec<u8>)> {
     let damage = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20);
     (format_and_set(), damage).prop_map(|((format, set), damage)| {
@@ -244,7 +244,7 @@ fn many(format: Format) -> Set {
     set
 }
 
-/// `cargo test --release -p spared-dhcp --test formats measure -- --ignored --nocapture`
+/// Run: `cargo test --release -p spared-dhcp --test formats measure -- --ignored --nocapture`
 #[test]
 #[ignore = "measures; what it says depends on the machine"]
 fn measure_twenty_thousand_leases() {

@@ -1,6 +1,6 @@
-//! What Debian 12's servers wrote for clients with odd names and ids, and what it says.
+//! Tests samples that Debian 12's servers wrote for clients with odd names and ids.
 //!
-//! `SPARED_WRITE_SAMPLES=1` writes the expectations anew, to be read before they are kept.
+//! `SPARED_WRITE_SAMPLES=1` writes the expectations again; read them before you commit them.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn says_what_is_expected(format: Format, name: &str) {
     );
 }
 
-/// What is left out of a file when it is written is what the server does not say anew either.
+/// Checks that writing a file omits nothing that its server would write again.
 fn is_the_same_after_writing(format: Format, name: &str) {
     let bytes = sample(name);
     let set = set_of(&read(format, &bytes));
@@ -77,7 +77,7 @@ fn the_last_entry_of_an_address_counts() {
     assert_eq!(v4, rewritten);
     let v6 = set_of(&read(Format::Dhcpd6, &sample("dhcpd6.leases")));
     let mut rewritten = set_of(&read(Format::Dhcpd6, &sample("dhcpd6-rewritten.leases")));
-    // dhcpd forgets an address of DHCPv6 that was given back
+    // dhcpd forgets a DHCPv6 address that was released
     let released = v6
         .leases
         .values()

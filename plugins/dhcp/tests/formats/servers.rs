@@ -1,7 +1,7 @@
-//! The real servers take what is written, and write the same again.
+//! Tests that the real servers read what is written, and write the same again.
 //!
-//! Each runs in a network namespace of its own, which ends with it. Where a server is not installed
-//! its test says so and passes.
+//! Each runs in a network namespace of its own, which ends with it. If a server is not installed,
+//! its test reports so and passes.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -19,14 +19,14 @@ use crate::{CLOCK, read, set_of};
 
 type Tried = Result<(), Box<dyn std::error::Error>>;
 
-/// Files of one server; gone with it.
+/// Folder with the files of one server, which is removed on drop.
 struct Place {
     folder: PathBuf,
     server: Option<Child>,
 }
 
 impl Place {
-    /// None where `program` is not installed, or namespaces are not to be had.
+    /// Creates the folder; None if `program` is not installed, or namespaces are not available.
     fn of(program: &str) -> Option<Self> {
         let folders = ["/usr/sbin", "/usr/bin", "/sbin"];
         if !folders
@@ -43,7 +43,7 @@ impl Place {
         }
         let folder = std::env::temp_dir().join(format!("spared-{program}-{}", std::process::id()));
         fs::create_dir_all(&folder).ok()?;
-        // Kea makes a socket only in a folder that is not everybody's
+        // Kea only creates a socket in a folder that is not world-accessible
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).ok()?;
         Some(Self {
             folder,
@@ -55,7 +55,7 @@ impl Place {
         self.folder.join(name)
     }
 
-    /// In a network of its own, behind an address of both families.
+    /// Starts a server in a network namespace of its own, with an address of each family.
     fn start(&mut self, command: &str) -> Tried {
         let network = "ip link set lo up && ip link add v0 type veth peer name v1 && \
                        ip addr add 192.0.2.1/24 dev v0 && ip addr add 2001:db8::1/64 dev v0 nodad && \
@@ -76,7 +76,7 @@ impl Place {
         Ok(())
     }
 
-    /// Until `found` finds something; what the server said, if it does not.
+    /// Waits until `found` returns something; else returns the server's output.
     fn wait<T>(&self, mut found: impl FnMut() -> Option<T>) -> Result<T, String> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(10) {
@@ -99,7 +99,7 @@ impl Drop for Place {
     }
 }
 
-/// As the engine has it when it writes: the leases end in the future of the server's clock.
+/// Moves the leases' ends to the future of the server's clock, as they are when the engine writes.
 fn alive(mut set: Set) -> Set {
     let now_s = std::time::UNIX_EPOCH
         .elapsed()
@@ -120,7 +120,7 @@ fn alive(mut set: Set) -> Set {
     set
 }
 
-/// The longest of everything that a lease may have, at one of each kind.
+/// Adds leases, one of each kind, whose fields all have their greatest length.
 fn longest(format: Format, set: &mut Set) {
     let mut kinds = Vec::new();
     for lease in set
@@ -134,7 +134,7 @@ fn longest(format: Format, set: &mut Set) {
         }
         kinds.push(kind);
         let id = match format {
-            // Kea 2.2; later ones keep all
+            // Kea 2.2; later versions keep all
             Format::Kea4 | Format::Kea6 => 128,
             Format::Dhcpd6 => 127,
             _ if kind == Kind::V4 => 255,
@@ -169,7 +169,7 @@ fn kea(format: Format, program: &str, name: &str, number: u8, sample_name: &str)
     longest(format, &mut set);
     let leases = place.path("leases.csv");
     fs::write(&leases, write(format, &set, &before, CLOCK))?;
-    // what its own cleanup makes of it
+    // the result of its own cleaning
     let (output, finish) = (place.path("output"), place.path("finish"));
     let cleanup = Command::new("kea-lfc")
         .arg(format!("-{number}"))
@@ -184,11 +184,11 @@ fn kea(format: Format, program: &str, name: &str, number: u8, sample_name: &str)
         .arg("-f")
         .arg(&finish)
         .output()?;
-    // it ends by putting the result where the former was
+    // it ends by putting the result in the place of the earlier file
     let cleaned = fs::read(place.path("none"));
     let cleaned = cleaned.map_err(|error| format!("{error}: {cleanup:?}"))?;
     assert_eq!(set_of(&read(format, &cleaned)), set);
-    // what the server has when it runs on it
+    // the leases that the server has after further use
     fs::write(&leases, write(format, &set, &before, CLOCK))?;
     let socket = place.path("socket");
     let configuration = serde_json::json!({ name: {
@@ -259,7 +259,8 @@ fn dnsmasq_takes_the_leases() -> Tried {
     let mut set = alive(set_of(&read(Format::Dnsmasq, &sample("dnsmasq.leases"))));
     longest(Format::Dnsmasq, &mut set);
     let mut written = write(Format::Dnsmasq, &set, b"", CLOCK);
-    // at the end of the file, so that it read all before; over, so that it writes its file anew
+    // a row at the end of the file shows that it read everything before; it has expired, so that it
+    // rewrites its file
     written.extend_from_slice(b"1000000000 99 2001:db8::99 * 00:03\n");
     let leases = place.path("leases");
     fs::write(&leases, &written)?;
@@ -280,7 +281,7 @@ fn dhcpd(format: Format, flag: &str, configuration: &str, set: &Set, before: &[u
     let Some(mut place) = Place::of("dhcpd") else {
         return Ok(());
     };
-    // both families' tests run side by side
+    // tests of both families run in parallel
     let folder = place.folder.with_extension(flag);
     fs::rename(&place.folder, &folder)?;
     place.folder = folder;
@@ -308,7 +309,7 @@ fn dhcpd_takes_the_leases_of_dhcpv4() -> Tried {
     let before = sample("dhcpd4.leases");
     let mut set = alive(set_of(&read(Format::Dhcpd4, &before)));
     longest(Format::Dhcpd4, &mut set);
-    // variables of any name that is one, and hardware without a name
+    // variables with any valid name, and hardware of an unnamed type
     if let Some(lease) = set
         .leases
         .values_mut()
@@ -339,7 +340,7 @@ fn dhcpd_takes_the_leases_of_dhcpv6() -> Tried {
     let before = sample("dhcpd6.leases");
     let mut set = alive(set_of(&read(Format::Dhcpd6, &before)));
     longest(Format::Dhcpd6, &mut set);
-    // it forgets what was given back
+    // it forgets released leases
     set.leases.retain(|_, lease| lease.state != State::Free);
     if let Some(lease) = set.leases.values_mut().next() {
         lease

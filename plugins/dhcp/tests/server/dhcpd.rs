@@ -1,4 +1,4 @@
-//! ISC dhcpd of Debian.
+//! Tests the thread with Debian's ISC dhcpd.
 
 use std::fs;
 
@@ -48,7 +48,7 @@ fn dhcpd4_is_heard_and_started_with_other_leases() {
     assert!(matches!(got[..], [10..100, ..]), "{got:?}");
     wait_for_text(&folder.path("client"), "obtained");
     client.signal(Signal::USR2);
-    // behind what it asked for twice where it was not answered in time
+    // after repeated requests that were not answered in time
     let is_free = |change: &Change| match change {
         Change::Put(lease) => lease.state == State::Free,
         Change::Gone { .. } => true,
@@ -66,7 +66,7 @@ fn dhcpd4_is_heard_and_started_with_other_leases() {
     fixture.replace(set_of([lease])).unwrap();
     fixture.quiet();
     let server = start();
-    // it writes its file anew when it starts
+    // it rewrites its file when it starts
     while hosts(&fixture.reading().0) != [50] {}
     server.stop();
     fixture.runs((false, false));

@@ -1,4 +1,4 @@
-//! dnsmasq of Debian, on a bus of its own.
+//! Tests the thread with Debian's dnsmasq, on a bus of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Dnsmasq {
 }
 
 impl Dnsmasq {
-    /// `more`: lines of its configuration.
+    /// Starts dnsmasq; `more` are further lines of its configuration.
     fn new(more: &str) -> Option<Self> {
         let programs = [
             "/usr/sbin/dnsmasq",
@@ -69,7 +69,7 @@ impl Dnsmasq {
     }
 }
 
-/// Its file is believed only after a while, as long as it runs.
+/// Waits until its file was left alone long enough: while it runs, missing leases only count then.
 fn wait_until_ready(fixture: &Fixture) {
     let (mut is_read, mut is_live) = (false, false);
     fixture.until(|event| {
@@ -146,7 +146,7 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     let server = dnsmasq.start();
     fixture.runs((true, true));
     fixture.quiet();
-    // at 1001 it would crash
+    // it would crash at 1001
     let more = (940..1010).map(|number| Change::Put(numbered(number)));
     let answer = fixture.apply(more.collect());
     assert_eq!((answer.result, answer.refused.len()), (Ok(()), 60));
@@ -178,7 +178,7 @@ fn dnsmasq_gets_no_more_leases_than_it_is_configured_to_take() {
     fixture.quiet();
 }
 
-/// What follows its name among the arguments is a line feed, the length of its DUID.
+/// Lease whose DUID has a line feed as its length, which follows its name among the arguments.
 fn lease6() -> Lease {
     Lease {
         key: Key {

@@ -1,4 +1,4 @@
-//! A server's thread, asked and heard; leases and rows to feed it.
+//! Test bed for a server's thread; leases and rows as inputs.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
@@ -14,14 +14,14 @@ use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set, State};
 use spared_dhcp::server::{Command, Event, Server, Stamp};
 
 pub const LONG: Duration = Duration::from_secs(10);
-/// Longer than the thread needs for anything that it does of itself after a write.
+/// Longer than the thread's own timers after a write.
 pub const SOME: Duration = Duration::from_millis(300);
 
 pub struct Fixture {
     pub server: Server,
-    /// The file as the thread has told it before its last event.
+    /// Stamp of the file that the thread reported before its last event.
     pub stamp: Cell<Option<Stamp>>,
-    /// Fault of its configuration, and its pools, as last told.
+    /// Fault of its configuration, and its pools, as last reported.
     pub setup: RefCell<(Option<String>, Option<Vec<String>>)>,
     woken: Receiver<()>,
     serial: u64,
@@ -42,7 +42,7 @@ impl Fixture {
         }
     }
 
-    /// The next event, which must come.
+    /// Returns the next event, which must come.
     pub fn next(&self) -> Event {
         self.next_in(LONG).expect("an event")
     }
@@ -51,12 +51,12 @@ impl Fixture {
         let until = Instant::now() + time;
         loop {
             match self.server.poll() {
-                // of each writing, whoever it was
+                // sent after each write, by whatever process
                 Some(Event::Stamp(stamp)) => {
                     self.stamp.set(Some(stamp));
                     continue;
                 }
-                // of its configuration, which these tests leave alone but for one
+                // reports about its configuration, which only one of these tests changes
                 Some(Event::Setup { fault, pools }) => {
                     self.setup.replace((fault, pools));
                     continue;
@@ -69,7 +69,7 @@ impl Fixture {
         }
     }
 
-    /// The first that `pick` takes; those before are passed over.
+    /// Returns the first result of `pick`; earlier events are skipped.
     pub fn until<T>(&self, mut pick: impl FnMut(Event) -> Option<T>) -> T {
         let mut before = Vec::new();
         let until = Instant::now() + LONG;
@@ -99,8 +99,8 @@ impl Fixture {
         })
     }
 
-    /// The addresses of changes, signed, behind any number of these: a client that was not answered in
-    /// time has asked again.
+    /// Returns the addresses of changes, signed, after any number of `again`: a client that was not answered in time
+    /// has asked again.
     pub fn signs_behind(&self, again: &[i32]) -> Vec<i32> {
         self.until(|event| match event {
             Event::Changes(changes) => {
@@ -120,12 +120,12 @@ impl Fixture {
         });
     }
 
-    /// Until nothing comes any more: a client that was not answered in time has asked twice.
+    /// Waits until no more events come: a client that was not answered in time has asked twice.
     pub fn rest(&self) {
         while self.next_in(SOME).is_some() {}
     }
 
-    /// The leases' news of this time, none of which should be.
+    /// Checks that no changes are reported during this time.
     pub fn quiet(&self) {
         let until = Instant::now() + SOME;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
@@ -138,7 +138,7 @@ impl Fixture {
         }
     }
 
-    /// Gives the command and waits for its end; what came before is returned, too.
+    /// Sends the command and waits for its end; also returns earlier events.
     pub fn ask(&mut self, command: impl FnOnce(u64) -> Command) -> Answer {
         self.serial += 1;
         self.server.command(command(self.serial));
@@ -165,7 +165,7 @@ impl Fixture {
         }
     }
 
-    /// Gives the command until it succeeds, as a role does.
+    /// Sends the command until it succeeds, as a role does.
     pub fn insist(&mut self, command: impl Fn(u64) -> Command) {
         let until = Instant::now() + LONG;
         while let Err(why) = self.ask(&command).result {
@@ -189,7 +189,7 @@ pub struct Answer {
     pub before: Vec<Event>,
 }
 
-/// Of a server whose configuration nobody looks at.
+/// Settings of a server whose configuration is not read.
 pub fn settings(format: Format, leases: &Path) -> config::Server {
     config::Server {
         name: "test".to_owned(),
@@ -214,13 +214,13 @@ pub fn unix_s() -> u64 {
     now.unwrap().as_secs()
 }
 
-/// A row of Kea's for 192.0.2.`host`.
+/// Row of Kea for 192.0.2.`host`.
 pub fn row(host: u8, left_s: u64) -> String {
     let expire = unix_s() + left_s;
     format!("192.0.2.{host},02:00:00:00:00:{host:02x},,600,{expire},1,0,0,h{host},0,\n")
 }
 
-/// A row that deletes it.
+/// Row that deletes it.
 pub fn gone_row(host: u8) -> String {
     format!(
         "192.0.2.{host},02:00:00:00:00:{host:02x},,0,{},1,0,0,,0,\n",
@@ -228,13 +228,12 @@ pub fn gone_row(host: u8) -> String {
     )
 }
 
-/// A line of dnsmasq's.
+/// Line of dnsmasq.
 pub fn line(host: u8, expire: u64) -> String {
     format!("{expire} 02:00:00:00:00:{host:02x} 192.0.2.{host} h{host} *\n")
 }
 
-/// The file is there with all of its text at once: one that is read while it is still empty is a
-/// reading of its own.
+/// Creates the file with all of its text at once: a read of the empty file would be a reading of its own.
 pub fn appear(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();
@@ -254,7 +253,7 @@ pub fn key4(host: u8) -> Key {
     }
 }
 
-/// The last byte of each address.
+/// Returns the last byte of each address.
 pub fn hosts(set: &Set) -> Vec<u8> {
     set.leases.keys().map(host).collect()
 }
@@ -266,7 +265,7 @@ pub fn host(key: &Key) -> u8 {
     }
 }
 
-/// Signed by whether it was put or is gone: 7, -7.
+/// Returns the last bytes, negative for deletions: 7, -7.
 pub fn signs(changes: &[Change]) -> Vec<i32> {
     let sign = |change: &Change| match change {
         Change::Put(_) => i32::from(host(&change.key())),

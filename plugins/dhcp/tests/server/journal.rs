@@ -1,4 +1,4 @@
-//! Kea's and dhcpd's files, written as those do.
+//! Tests Kea's and dhcpd's files, written as those servers do.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -63,7 +63,7 @@ fn a_file_that_is_cut_off_overwritten_or_replaced_is_read_anew() {
     assert_eq!(hosts(&fixture.reading().0), [0; 0]);
     append(&path, &format!("{HEADER4}{}", row(1, 100)));
     assert_eq!(signs(&fixture.changes()), [1]);
-    // as long as what was there
+    // as long as the earlier contents
     let text = format!("{HEADER4}{}", row(2, 100));
     writer.write_all_at(text.as_bytes(), 0).unwrap();
     assert_eq!(hosts(&fixture.reading().0), [2]);
@@ -139,7 +139,7 @@ fn keas_cleaning_is_followed_without_reading_anew() {
         }
         assert_eq!(told, [i32::from(host + 1), i32::from(host + 2)]);
         host += 2;
-        // two at once would be read anew
+        // two at once would cause a new reading
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
@@ -161,7 +161,7 @@ fn a_file_that_is_missing_is_a_fault_until_it_is_there() {
     while hosts(&fixture.reading().0) != [1] {}
     fs::remove_file(&path).unwrap();
     fixture.until(|event| matches!(event, Event::Fault(Some(_))).then_some(()));
-    // and the plugin itself may make it
+    // the plugin itself may create it
     fixture.replace(set_of([lease4(key4(9), 100)])).unwrap();
     assert!(fs::read_to_string(&path).unwrap().contains("192.0.2.9,"));
     append(&path, &row(10, 100));
@@ -238,7 +238,7 @@ fn a_server_that_runs_keeps_its_file() {
 fn what_was_not_told_is_told_before_it_is_replaced() {
     let (folder, mut fixture) = kea(HEADER4);
     fixture.reading();
-    // too fast for the thread to see it by itself, mostly
+    // mostly too fast for the thread to notice by itself
     append(&folder.path("leases.csv"), &row(5, 100));
     let answer = fixture.ask(|serial| Command::Replace {
         serial,
@@ -271,7 +271,7 @@ fn a_server_without_a_channel_takes_nothing_while_it_runs() {
     assert!(silenced.result.is_err());
 }
 
-/// Waits until the server is known to be in a file without its name, or not to be any more.
+/// Waits until the server is known to use a file without its name, or no longer to.
 fn astray(fixture: &Fixture, wanted: bool) {
     fixture.until(|event| match event {
         Event::Astray(is) => (is == wanted).then_some(()),
@@ -280,7 +280,7 @@ fn astray(fixture: &Fixture, wanted: bool) {
     });
 }
 
-/// The ways in which a file of leases loses its name.
+/// Ways in which a lease file loses its name.
 fn lose_name(path: &Path, way: usize) {
     let away = path.with_extension("away");
     match way {
@@ -290,7 +290,7 @@ fn lose_name(path: &Path, way: usize) {
             fs::rename(path, &away).unwrap();
             fs::copy(away, path).unwrap();
         }
-        // as logrotate does it, and as Kea's cleaning
+        // as by logrotate, and as by Kea's cleaning
         3 => {
             let first = kea_companion(path);
             fs::rename(path, &first).unwrap();
@@ -317,13 +317,13 @@ fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
         astray(&fixture, true);
         server.write_all(row(2, 100).as_bytes()).unwrap();
         assert_eq!(signs(&fixture.changes()), [2], "way {way}");
-        // somebody puts another in its place, once more
+        // another file takes its place once more
         appear(&path, &format!("{HEADER4}{}", row(98, 100)));
         server.write_all(row(3, 100).as_bytes()).unwrap();
         assert_eq!(signs(&fixture.changes()), [3], "way {way}");
         let refused = fixture.replace(set_of([])).unwrap_err();
         assert!(refused.contains("the server runs"), "{refused}");
-        // it is started again, and takes what the name leads to
+        // it is restarted, and reads the file with the name
         drop(server);
         let mut server = File::options().append(true).open(&path).unwrap();
         astray(&fixture, false);
@@ -340,7 +340,7 @@ fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
 
 #[test]
 fn a_server_that_was_cut_off_is_followed_and_nothing_is_taken_away() {
-    // who appends begins at the start, who does not leaves a hole
+    // a writer that appends begins at the start, another one leaves a hole
     for appends in [true, false] {
         let (folder, fixture) = kea(&format!("{HEADER4}{}{}", row(1, 100), row(2, 100)));
         let path = folder.path("leases.csv");
@@ -462,7 +462,7 @@ fn a_row_that_cannot_be_read_is_told_until_the_file_has_none() {
     assert_eq!(unread(0), None);
 }
 
-/// A row of 192.0.2.`host`, committed `ago_s` before now, for 600 s.
+/// Row of 192.0.2.`host`, committed `ago_s` before now, for 600 s.
 fn aged_row(host: u8, ago_s: i64) -> String {
     let expire = i64::try_from(unix_s()).unwrap() - ago_s + 600;
     format!("192.0.2.{host},02:00:00:00:00:{host:02x},,600,{expire},1,0,0,h{host},0,\n")

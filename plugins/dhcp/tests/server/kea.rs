@@ -1,4 +1,4 @@
-//! Kea of Debian, whose file is cleaned every second meanwhile.
+//! Tests the thread with Debian's Kea, whose file is cleaned every second.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -58,7 +58,7 @@ impl Kea {
         self.folder.path(name)
     }
 
-    /// Without a slash at its end, as Kea compares it.
+    /// Returns the folder without a final slash, as Kea compares it.
     fn folder(&self) -> PathBuf {
         self.folder.path("").components().collect()
     }
@@ -71,7 +71,7 @@ impl Kea {
         );
         let words = [&program, "-c", config.to_str().unwrap()];
         let folder = self.folder();
-        // Kea 2.6.3 takes its leases and its socket from nowhere else
+        // Kea 2.6.3 accepts no other folders for its leases and its socket
         let environment = [
             ("KEA_PIDFILE_DIR", folder.as_path()),
             ("KEA_LOCKFILE_DIR", folder.as_path()),
@@ -100,7 +100,7 @@ impl Kea {
     }
 }
 
-/// Kea makes a socket only in a folder that is not everybody's.
+/// Makes the folder private: Kea only creates a socket in such a folder.
 fn only_ours(folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o750)).unwrap();
 }

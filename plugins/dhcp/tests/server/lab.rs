@@ -1,4 +1,4 @@
-//! Two network namespaces with a cable between them: a server's and a client's.
+//! Test bed: two network namespaces with a cable between them, for a server and a client.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// None, with the reason on standard error, where it cannot be had.
+    /// Creates the namespaces; None if they are not available, with the reason on standard error.
     pub fn new(programs: &[&str]) -> Option<Self> {
         let missing = programs.iter().find(|program| !Path::new(program).exists());
         if let Some(missing) = missing {
@@ -59,13 +59,13 @@ impl Lab {
         Process::start(&self.server, words, environment, log)
     }
 
-    /// A client that asks until it has an address, and keeps it.
+    /// Starts a client that asks until it has an address, and keeps it.
     pub fn ask(&self, mac: u8, log: &Path) -> Process {
         ip(&format!(
             "-n {} link set cli address 02:00:00:00:01:{mac:02x}",
             self.client
         ));
-        // without its address it cannot give it back
+        // without its address it cannot release it
         let script = log.with_extension("sh");
         let text =
             "#!/bin/sh\nif [ \"$ip\" ]; then ip addr replace \"$ip/24\" dev \"$interface\"; fi\n";
@@ -180,7 +180,7 @@ pub fn wait_for_text(path: &Path, text: &str) {
     }
 }
 
-/// What Kea answers.
+/// Returns Kea's answer to a command.
 pub fn kea(socket: &Path, command: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(command.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! How the thread ends, what it may not read, and what it costs.
+//! Tests how the thread ends, what it may not read, and its cost.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use spared_dhcp::server::{Command, Event};
 use crate::fixture::{Fixture, HEADER4, append, hosts, key4, lease4, row, set_of, settings};
 use crate::scratch::Folder;
 
-/// What the thread promises.
+/// Longest time in which the thread ends.
 const END: Duration = Duration::from_millis(200);
 
 fn ends_soon(fixture: Fixture) {
@@ -101,7 +101,7 @@ fn a_thread_sleeps_while_nothing_happens() {
     assert_eq!(switches("dhcp sleeper"), before);
 }
 
-/// How often the thread of that name gave the processor away.
+/// Number of times that the thread of this name was scheduled out.
 fn switches(name: &str) -> String {
     for task in fs::read_dir("/proc/self/task").unwrap() {
         let task = task.unwrap().path();

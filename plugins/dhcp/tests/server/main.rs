@@ -1,4 +1,4 @@
-//! The thread of one DHCP server, beside plain files and beside Debian's servers.
+//! Tests the thread of one DHCP server, with plain files and with Debian's servers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod dhcpd;

@@ -1,4 +1,4 @@
-//! dnsmasq's file, cut off and written anew as that does.
+//! Tests dnsmasq's file, truncated and rewritten as by dnsmasq.
 
 use std::fs::{self, File};
 use std::io::{Seek, Write};
@@ -20,7 +20,7 @@ struct Dnsmasq {
 }
 
 impl Dnsmasq {
-    /// It has `count` leases, and its file open.
+    /// Opens a file with `count` leases, which the server has open.
     fn open(count: u8) -> (Self, Fixture) {
         let folder = Folder::new("server");
         let path = folder.path("leases");

@@ -1,4 +1,4 @@
-//! What the thread tells of a server's configuration, and of a server that hangs.
+//! Tests the reports about a server's configuration, and about a server that hangs.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn kea(folder: &Folder) -> config::Server {
     }
 }
 
-/// Waits for a report on the configuration that fits.
+/// Waits for a matching report about the configuration.
 fn until(fixture: &Fixture, fits: impl Fn(Option<&str>, Option<&[String]>) -> bool) {
     let until = std::time::Instant::now() + LONG;
     loop {
@@ -99,7 +99,7 @@ fn a_configuration_that_was_never_there_is_no_fault_if_the_lease_file_is_given()
     assert_eq!(*fixture.setup.borrow(), (None, None));
 }
 
-/// A program by the name of a server, which has its file open.
+/// A program with the name of a server, which has its file open.
 struct Posing(Child);
 
 impl Posing {
@@ -129,7 +129,7 @@ fn a_process_that_is_stopped_is_told_and_that_it_goes_on() {
     let folder = Folder::new("hang");
     let mut settings = kea(&folder);
     settings.format = Format::Dhcpd4;
-    // sleep takes any number of times, of which this is one
+    // sleep accepts any number of times, of which this is one
     settings.config = "2000".into();
     let leases = folder.path("leases.csv");
     fs::write(&leases, "").unwrap();

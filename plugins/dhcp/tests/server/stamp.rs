@@ -1,4 +1,4 @@
-//! What a file was when it was last read or written here.
+//! Tests the stamp of a file when it was last read or written.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ fn the_stamp_of_a_file_is_told_before_what_is_in_it() {
     fixture.changes();
     let appended = Stamp::of(&path);
     assert_ne!(appended, read);
-    // a look that began before the line was written tells the older one, and another look follows
+    // a look that began before the line was written reports the older stamp, and another look
+    // follows
     let told = fixture.stamp.get();
     assert!([read, appended].contains(&told), "{told:?}");
     let until = Instant::now() + Duration::from_secs(10);

@@ -1,9 +1,9 @@
-//! What happens to a lease file beside its server's own writing, and to its disk.
+//! Tests accidents of a lease file, and of its disk.
 
 use super::*;
 use crate::server::Unread;
 
-/// What the file says now, which is not what its server knows.
+/// Replaces the file's contents, which then differ from what its server knows.
 fn broken(lab: &mut Lab, leases: BTreeMap<Key, Lease>) {
     let set = Set {
         leases,
@@ -34,7 +34,7 @@ fn what_a_file_lacks_that_was_cut_off_stays_and_is_written_when_the_server_stops
     assert_eq!(says(&lab, 0, "3 leases missing from it are kept"), 1);
     assert_eq!(lab.number(0, "kea4.waiting"), 3);
     lab.commit(0, 8, 2);
-    // as dhcpd writes its file anew after an hour, but for what this one had forgotten
+    // as dhcpd rewrites its file after an hour, except for leases that this one had forgotten
     let mut rest = leases(&lab);
     rest.retain(|it, _| *it == key(8));
     let set = Set {
@@ -81,7 +81,7 @@ fn a_server_whose_file_has_lost_its_name_keeps_all_leases_when_it_stops() {
     lab.commit(0, 6, 2);
     assert_eq!(says(&lab, 0, "moved away or removed"), 1);
     assert!(lab.nodes[1].in_sync.0, "it is followed");
-    // what the name leads to has the first alone
+    // the file with the name has only the first lease
     lab.nodes[0].servers[0].file().remove(&key(6));
     lab.stop(0, 0);
     let clock = lab.nodes[0].at(lab.now_ns());
@@ -112,7 +112,7 @@ fn a_server_that_cannot_be_followed_is_no_pair_s_that_is_ready() {
     );
     let named = |lab: &Lab, node: usize| lab.nodes[node].engine.faults().len();
     assert_eq!([named(&lab, 0), named(&lab, 1)], [1, 0]);
-    // a link that was away hears it again
+    // after the link was down the peer is informed again
     lab.cut();
     lab.link();
     lab.run(S);
@@ -228,7 +228,7 @@ fn an_active_server_that_could_write_no_lease_is_told_of() {
     lab.nodes[0].servers[0].no_room = Some("/ has 0 kB free".to_owned());
     lab.run(2 * S);
     assert_eq!(troubles(&lab), ["kea4 cannot be written: / has 0 kB free"]);
-    // it gives no lease that it cannot write
+    // it grants no lease that it cannot write
     assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
     lab.nodes[0].servers[0].no_room = None;
     lab.run(2 * S);

@@ -1,45 +1,45 @@
-//! A server with its file and its thread, as the engine sees them.
+//! A simulated server with its file and its thread, as the engine sees them.
 
 use super::*;
 
-/// A server with its file: what is in there has the time of day.
+/// A server with its file, whose contents have the time of day.
 #[derive(Debug)]
 pub struct Fake {
-    /// Expiry and commit in seconds since 1970, of each lease.
+    /// Each lease with its expiry and commit in seconds since 1970.
     pub file: Option<BTreeMap<Key, (Lease, i64, i64)>>,
     pub identity: Option<Vec<u8>>,
-    /// Times that it was written.
+    /// Number of writes.
     pub writes: u64,
-    /// What the name of the file leads to, where that is less than the server knows.
+    /// Contents of the file with the name, if they are less than the server knows.
     pub named: Option<BTreeMap<Key, (Lease, i64, i64)>>,
-    /// The server writes to another.
+    /// The server writes to another file.
     pub is_astray: bool,
-    /// Where the file is, if that is known.
+    /// Path of the file, if it is known.
     pub place: Option<std::path::PathBuf>,
     pub runs: bool,
     pub live: bool,
     pub silent: bool,
-    /// It was, for however short a time.
+    /// It was silenced, for however short a time.
     pub was_silenced: bool,
-    /// Times that it was told whether to answer.
+    /// Number of commands to answer or to be silent.
     pub orders: usize,
-    /// It does what it is told about answering, but its own answer is lost.
+    /// It obeys these commands, but its answer is lost.
     pub mumbles: bool,
-    /// Why it cannot be written.
+    /// Reason why the file cannot be written.
     pub broken: Option<String>,
     pub refuses: bool,
-    /// Why its disk has no room.
+    /// Reason why its disk has no room.
     pub no_room: Option<String>,
     pub probed: usize,
     pub replaced: usize,
     pub applied: usize,
     pub events: VecDeque<Event>,
-    /// Answers nothing.
+    /// It does not answer.
     pub hangs: bool,
-    /// What it would have answered.
+    /// Answers held back while it hangs.
     pub held: VecDeque<Event>,
-    /// It keeps no word of when it gave a lease, and for how long: dnsmasq. When its file was
-    /// changed, in seconds since 1970.
+    /// Time of the file's last change, in seconds since 1970. Set for dnsmasq, whose file has no
+    /// commit times or durations.
     pub changed_s: Option<i64>,
 }
 
@@ -103,14 +103,14 @@ impl Fake {
         self.file().remove(key);
     }
 
-    /// Somebody moves the file of a server that runs away, and copies it back.
+    /// Moves the file of a running server away, and copies it back.
     pub fn lose_name(&mut self) {
         self.named = Some(self.file().clone());
         self.is_astray = true;
         self.events.push_back(Event::Astray(true));
     }
 
-    /// Somebody cuts the file of a server that runs off.
+    /// Truncates the file of a running server.
     pub fn cut_off(&mut self) {
         self.named = Some(BTreeMap::new());
         self.events.push_back(Event::Reading {
@@ -119,7 +119,7 @@ impl Fake {
         });
     }
 
-    /// What the server knew goes with it.
+    /// Forgets everything that the server knew, and its file.
     pub fn forget(&mut self, clock: Clock) {
         let Some(named) = self.named.take() else {
             return;
@@ -146,7 +146,7 @@ impl Fake {
         leases.collect()
     }
 
-    /// As the thread does when it begins.
+    /// Reports everything, as the thread does at its start.
     pub fn tell_all(&mut self, clock: Clock) {
         self.events.push_back(Event::Place(self.place.clone()));
         match &self.file {

@@ -1,4 +1,4 @@
-//! Nonsense, restarts, differences, bounds.
+//! Tests malformed messages, restarts, comparisons, limits.
 
 use spared_replica::Change as Changed;
 
@@ -38,7 +38,7 @@ fn nonsense_beside_the_replica_s_messages_is_counted_and_ends_nothing() {
     assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
 }
 
-/// A node's plugin believes that its server gave this.
+/// Changes a lease in a node's book, as if its server had granted it so.
 fn believe(lab: &mut Lab, node: usize, change: impl FnOnce(&mut Lease)) {
     let clock = lab.nodes[node].at(lab.now_ns());
     let mut lease = Lease {
@@ -436,7 +436,7 @@ fn a_comparison_without_a_peer_fails_at_once_and_with_a_mute_one_in_time() {
     let mut lab = Lab::settled();
     let now_ns = lab.nodes[0].at(lab.now_ns()).now_ns();
     lab.nodes[0].engine.handle_diff(now_ns);
-    // the channel takes it, and nobody hears it
+    // the channel accepts it, and it is lost
     let lab_ns = lab.now_ns();
     lab.nodes[0].speak(lab_ns);
     lab.run(9 * S);

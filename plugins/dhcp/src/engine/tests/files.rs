@@ -1,4 +1,4 @@
-//! What is written into the servers: cold, warm, and when that fails.
+//! Tests writes to the servers: cold, warm, and failed ones.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn warm() -> Settings {
     }
 }
 
-/// Both servers run, and take changes; the backup's is silent.
+/// A pair whose servers both run and accept changes; the backup's is silent.
 fn warm_pair() -> Lab {
     let mut lab = Lab::new(warm());
     for node in [0, 1] {
@@ -132,7 +132,7 @@ fn a_switchover_waits_until_the_old_warm_server_is_silent() {
     lab.run(S / 2);
     assert!(!lab.nodes[0].is_done(going) && !lab.nodes[1].is_done(coming));
     assert!(lab.nodes[1].servers[0].silent, "both would answer");
-    // nobody knows yet that it does not give any more
+    // it is not known yet that it no longer grants leases
     lab.commit(0, 6, 2);
     lab.nodes[0].servers[0].mumbles = false;
     lab.run(S);
@@ -309,7 +309,7 @@ fn a_server_that_runs_on_a_cold_backup_is_said_and_written_when_it_stops() {
     lab.run(70 * S);
     assert!(lab.filed(1, 5).is_none());
     assert_eq!(lab.number(1, "kea4.waiting"), 1);
-    // what it gives there counts for nobody
+    // leases that it grants there count for no client
     lab.commit(1, 9, 9);
     assert!(!lab.has(0, 9) && !lab.has(1, 9));
     lab.stop(1, 0);
@@ -539,7 +539,7 @@ fn what_the_peer_offered_before_the_file_was_read_waits_for_nothing() {
     lab.commit(0, 5, 1);
     let clock = lab.nodes[0].at(lab.now_ns());
     let book = &mut lab.nodes[0].engine.tables.servers[0].book;
-    // the same lease, whose age was on its way for a moment
+    // the same lease, whose age differs by a moment in transit
     book.touch(&key(5), clock.monotonic_ns + signed(5 * MS));
     book.unfiled.insert(key(5));
     assert_eq!(lab.number(0, "kea4.waiting"), 1);

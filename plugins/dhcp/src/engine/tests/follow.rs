@@ -1,4 +1,4 @@
-//! Commits that follow, and times.
+//! Tests the replication of commits, and times.
 
 use super::*;
 
@@ -96,7 +96,7 @@ fn a_commit_counts_though_the_clock_was_set_back() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
     lab.run(S);
-    // what the file says of the next commit lies before the first
+    // the file's time of the next commit lies before the first one
     let clock = lab.nodes[0].at(lab.now_ns());
     let mut lease = lab.nodes[0].servers[0].leases(clock)[&key(5)].clone();
     lease.client = client(2);
@@ -107,7 +107,7 @@ fn a_commit_counts_though_the_clock_was_set_back() {
     lab.settle();
     assert_eq!(lab.lease(1, 5).map(|it| it.0), Some(client(2)));
     lab.assert_equal();
-    // and is the later one, too, where somebody has only the first
+    // it is also the later one if the peer has only the first
     let clock = lab.nodes[1].at(lab.now_ns());
     let book = &mut lab.nodes[1].engine.tables.servers[0].book;
     let mut first = book.get(&key(5)).expect("it is there").clone();
@@ -125,7 +125,7 @@ fn a_commit_counts_though_the_clock_was_set_back() {
 #[test]
 fn a_settled_pair_says_nothing() {
     let mut lab = Lab::settled();
-    // files know seconds only
+    // files have whole seconds
     lab.run(signed(333 * MS));
     for number in 0..50 {
         lab.commit(0, number, 1);
@@ -134,7 +134,7 @@ fn a_settled_pair_says_nothing() {
     for node in &mut lab.nodes {
         node.messages.clear();
     }
-    // the server rewrites its file with the same
+    // the server rewrites its file with the same contents
     let clock = lab.nodes[0].at(lab.now_ns());
     lab.nodes[0].servers[0].tell_all(clock);
     let clock = lab.nodes[1].at(lab.now_ns());

@@ -1,4 +1,4 @@
-//! Both nodes, the channel between them, and the host.
+//! Test bed: both nodes, the channel between them, and the host.
 
 use super::*;
 
@@ -6,7 +6,7 @@ pub struct Lab {
     pub clock: spared_sim::Clock,
     pub random: Random,
     pub nodes: [Machine; 2],
-    /// From node 0 to 1, and back.
+    /// Channels from node 0 to 1, and back.
     pub channels: [Channel<Vec<u8>>; 2],
     pub linked: bool,
     pub runs: u64,
@@ -21,7 +21,7 @@ pub fn channels(delay_ms: u64) -> [Channel<Vec<u8>>; 2] {
 }
 
 impl Lab {
-    /// Not linked, both backup, nothing runs. The clocks are hours apart.
+    /// A pair that is not linked, both nodes backup, no server running. The clocks are hours apart.
     pub fn new(settings: Settings) -> Self {
         let clocks = [
             Clock {
@@ -48,7 +48,7 @@ impl Lab {
         lab
     }
 
-    /// Linked, the first active, its servers running, the other in sync.
+    /// A linked pair: the first node active with its servers running, the other in sync.
     pub fn settled_with(settings: Settings) -> Self {
         let mut lab = Self::new(settings);
         lab.link();
@@ -88,7 +88,7 @@ impl Lab {
         self.settle();
     }
 
-    /// The host tells; a ticket.
+    /// Sets a role as the host does; returns the ticket.
     pub fn tell_role(&mut self, node: usize, active: bool) -> u64 {
         let lab_ns = self.now_ns();
         let node = &mut self.nodes[node];
@@ -100,7 +100,7 @@ impl Lab {
         ticket
     }
 
-    /// Its role comes, and then its servers start.
+    /// Makes a node active, and then starts its servers.
     pub fn activate(&mut self, node: usize) {
         let ticket = self.tell_role(node, true);
         assert!(self.nodes[node].is_done(ticket), "the role is not done");
@@ -109,7 +109,7 @@ impl Lab {
         }
     }
 
-    /// Its servers stop, and then its role goes.
+    /// Stops a node's servers, and then takes its role.
     pub fn deactivate(&mut self, node: usize) {
         for server in 0..self.nodes[node].servers.len() {
             if !self.nodes[node].settings.servers[server].warm {
@@ -120,7 +120,7 @@ impl Lab {
         assert!(self.nodes[node].is_done(ticket), "the role is not done");
     }
 
-    /// Planned, as the host does it.
+    /// Switches over as the host does.
     pub fn switch_over(&mut self, from: usize) {
         self.drain(from);
         let to = 1 - from;
@@ -137,7 +137,7 @@ impl Lab {
         let now_ns = self.nodes[node].at(self.now_ns()).now_ns();
         self.nodes[node].engine.start_drain(now_ns);
         self.settle();
-        // the peer has to say that it has everything
+        // the peer has to confirm that it has everything
         for _ in 0..4 {
             if self.nodes[node].engine.is_drained() {
                 return;
@@ -175,7 +175,7 @@ impl Lab {
         self.settle();
     }
 
-    /// A server of a node gives a client an address, for ten minutes.
+    /// Lets a node's server grant a client an address for ten minutes.
     pub fn commit(&mut self, node: usize, number: u16, who: u8) {
         self.commit_for(node, number, who, Some(600));
     }
@@ -191,7 +191,7 @@ impl Lab {
         self.settle();
     }
 
-    /// A lease as a node's server gives it now.
+    /// Lease as a node's server would grant it now.
     pub fn lease_for(&self, node: usize, number: u16, who: u8, valid_s: Option<u32>) -> Lease {
         let clock = self.nodes[node].at(self.now_ns());
         let valid_ns = valid_s.map(|valid_s| i64::from(valid_s) * S);
@@ -211,7 +211,7 @@ impl Lab {
         }
     }
 
-    /// As Kea says it, which writes when it gave what is released.
+    /// Releases a lease as Kea does, which writes the time when it was granted.
     pub fn release(&mut self, node: usize, number: u16) {
         let clock = self.nodes[node].at(self.now_ns());
         let fake = &mut self.nodes[node].servers[0];
@@ -227,7 +227,7 @@ impl Lab {
         self.settle();
     }
 
-    /// The plugin ends and begins: `killed` without a word.
+    /// Restarts the plugin; if `killed`, without its orderly end.
     pub fn restart(&mut self, node: usize, killed: bool, active: bool) {
         let now_ns = self.now_ns();
         self.runs += 1;
@@ -244,7 +244,7 @@ impl Lab {
             fake.events.clear();
             fake.tell_all(clock);
         }
-        // what the servers say comes first
+        // the servers' reports come first
         it.act(now_ns);
         it.ticket += 1;
         let ticket = it.ticket;
@@ -258,7 +258,7 @@ impl Lab {
         self.settle();
     }
 
-    /// Everything that happens without time passing.
+    /// Handles everything that is due without time passing.
     pub fn settle(&mut self) {
         for _ in 0..100_000 {
             if !self.turn() {
@@ -275,7 +275,7 @@ impl Lab {
             busy |= self.nodes[from].act(now_ns);
             for message in self.nodes[from].speak(now_ns) {
                 busy = true;
-                // a channel that is down takes nothing
+                // a channel that is down accepts nothing
                 let _ = self.channels[from].send(self.clock.now_ns(), &mut self.random, message);
             }
             if let Some(bytes) = self.channels[from].receive(self.clock.now_ns()) {
@@ -292,7 +292,7 @@ impl Lab {
         self.settle();
         let end_ns = self.now_ns() + time_ns;
         while self.now_ns() < end_ns {
-            // nothing happens by itself between, but what the engines ask for
+            // in between nothing happens except by the engines' timers
             let now_ns = self.now_ns();
             let arrives = self.channels.iter().filter_map(Channel::next_at).min();
             let arrives_ns = arrives.map_or(i64::MAX, signed);
@@ -308,7 +308,7 @@ impl Lab {
         }
     }
 
-    /// Who has an address in the engine, and for how many seconds.
+    /// Client and remaining seconds of an address in the engine.
     pub fn lease(&self, node: usize, number: u16) -> Option<(Client, i64)> {
         let now_ns = self.nodes[node].at(self.now_ns()).monotonic_ns;
         let lease = self.nodes[node].engine.tables.servers[0]
@@ -322,7 +322,7 @@ impl Lab {
         self.lease(node, number).is_some()
     }
 
-    /// Who has an address in the server's file, and for how many seconds.
+    /// Client and remaining seconds of an address in the server's file.
     pub fn filed(&self, node: usize, number: u16) -> Option<(Client, i64)> {
         let it = &self.nodes[node];
         let clock = it.at(self.now_ns());

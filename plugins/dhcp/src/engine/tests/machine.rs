@@ -1,4 +1,4 @@
-//! One node: an engine and its servers.
+//! One simulated node: an engine and its servers.
 
 use super::*;
 
@@ -6,10 +6,10 @@ pub struct Machine {
     pub engine: Engine,
     pub settings: Settings,
     pub servers: Vec<Fake>,
-    /// Monotonic time and time of day at the lab's zero.
+    /// Monotonic time and time of day at the lab's time zero.
     pub clock: Clock,
     pub lineage: Vec<Option<Lineage>>,
-    /// What it has sent.
+    /// Messages that it has sent.
     pub messages: Vec<Vec<u8>>,
     pub done: Vec<u64>,
     pub answers: Vec<Result<Difference, String>>,
@@ -19,7 +19,7 @@ pub struct Machine {
     pub ticket: u64,
 }
 
-/// An engine, and nobody knows which of two runs has the greater key.
+/// Engine of a run; the keys of two runs are in random order.
 pub fn engine(now_ns: u64, settings: &Settings, run: u64, lineage: &[Option<Lineage>]) -> Engine {
     let node = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let names = settings.servers.iter().map(|server| server.name.as_str());
@@ -61,7 +61,7 @@ impl Machine {
         }
     }
 
-    /// What is to be done now; false where nothing was.
+    /// Does everything that is due now. Returns false if there was nothing.
     pub fn act(&mut self, now_ns: i64) -> bool {
         let clock = self.at(now_ns);
         let mut busy = false;
@@ -91,7 +91,7 @@ impl Machine {
         busy
     }
 
-    /// What it has to say; the replica may find that there is more to do.
+    /// Returns the messages to send; the replica may find more to do.
     pub fn speak(&mut self, now_ns: i64) -> Vec<Vec<u8>> {
         let now_ns = self.at(now_ns).now_ns();
         let mut messages = Vec::new();
@@ -105,7 +105,7 @@ impl Machine {
         messages
     }
 
-    /// Messages of the replica of that kind.
+    /// Number of the replica's messages of that kind.
     pub fn sent(&self, kind: u8) -> usize {
         self.messages.iter().filter(|it| it[0] == kind).count()
     }

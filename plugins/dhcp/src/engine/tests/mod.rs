@@ -1,5 +1,5 @@
-//! Two nodes in virtual time: the tests are their servers and the host. The nodes' clocks have nothing
-//! to do with each other.
+//! Tests with two nodes in virtual time. The tests simulate their servers and the host. The nodes' clocks are
+//! unrelated.
 
 mod accidents;
 mod fake;
@@ -35,7 +35,7 @@ const OFFER: u8 = 3;
 const BEGIN: u8 = 5;
 const RECORDS: u8 = 6;
 const ACK: u8 = 9;
-/// For people, a second later.
+/// Kind of the message for reports, sent a second later.
 const COUNT: u8 = 14;
 const HOUR: i64 = 3_600 * S;
 

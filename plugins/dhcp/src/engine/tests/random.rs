@@ -1,5 +1,4 @@
-//! Random histories: whatever happened, in the end both nodes agree, and no living client has lost
-//! its lease.
+//! Tests random histories: in the end both nodes agree, and no active client has lost its lease.
 
 use proptest::prelude::*;
 
@@ -16,9 +15,10 @@ enum Step {
         node: usize,
         number: u16,
     },
-    /// Planned where both are there, else by death.
+    /// A switchover if both nodes are there, else a failover.
     Switch,
-    /// Also the other one, or none: what a partition or a fault brings.
+    /// A role, whatever the other node's is: both or none may be active, as after a partition or a
+    /// fault.
     Role {
         node: usize,
         active: bool,
@@ -29,17 +29,17 @@ enum Step {
         node: usize,
         killed: bool,
     },
-    /// Somebody starts or stops a server by hand.
+    /// An administrator starts or stops a server.
     Server {
         node: usize,
         runs: bool,
     },
-    /// Somebody moves the file of a server that runs, or cuts it off.
+    /// Somebody moves the file of a running server, or truncates it.
     Accident {
         node: usize,
         is_cut: bool,
     },
-    /// The file cannot be written, or can.
+    /// The file cannot be written, or can again.
     Disk {
         node: usize,
         works: bool,
@@ -74,11 +74,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What really happened.
+/// Expected state.
 struct World {
     lab: Lab,
     active: [bool; 2],
-    /// The last commit or release of each address by a server that might: when, who, until when.
+    /// Last commit or release of each address by a server that may grant it: time, client, end.
     last: BTreeMap<u16, (i64, Option<u8>, i64)>,
     warm: bool,
 }
@@ -115,11 +115,11 @@ impl World {
     }
 
     fn take(&mut self, step: Step) {
-        // commits that lie closer together have no order between nodes
+        // commits that are close together have no order between the nodes
         self.lab.run(5 * S);
         match step {
             Step::Commit { node, number, who } if self.is_sender(node) => {
-                // a server gives no address that another client has
+                // a server grants no address that another client has
                 let has = self.lab.filed(node, number);
                 let free = has.is_none_or(|(it, left_s)| it == client(who) || left_s <= 0);
                 if free {
@@ -139,7 +139,7 @@ impl World {
             Step::Role { node, active } => self.role(node, active),
             Step::Cut if self.lab.linked => self.lab.cut(),
             Step::Link if !self.lab.linked => self.lab.link(),
-            // only its server knows then what was in the file
+            // then only its server knows the contents of the file
             Step::Restart { node, .. } | Step::Disk { node, works: false }
                 if self.lab.nodes[node].servers[0].named.is_some() => {}
             Step::Accident { node, is_cut } => {
@@ -162,7 +162,7 @@ impl World {
                 self.lab.nodes[node].servers[0].broken = broken;
             }
             Step::Clock { node, hours } => {
-                // the server's own file is off by that, too: it is read as the clock says
+                // the server's own file is off by the same step: it is read by the new clock
                 let fake = &mut self.lab.nodes[node].servers[0];
                 if !fake.runs || fake.named.is_some() {
                     return;
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// Everything is whole again, and one node active.
+    /// Repairs everything, with one node active.
     fn heal(&mut self, active: usize) {
         for node in [0, 1] {
             self.lab.nodes[node].servers[0].broken = None;
@@ -253,7 +253,7 @@ impl World {
                 }
             }
         }
-        // calm: nobody says anything any more
+        // at rest: no messages are sent
         for node in &mut self.lab.nodes {
             node.messages.clear();
         }
@@ -261,7 +261,7 @@ impl World {
         for node in &self.lab.nodes {
             assert_eq!(node.messages, [[0; 0]; 0]);
         }
-        // what the old one had is what the new one's server has when it starts
+        // the new server has the old one's leases when it starts
         if !self.warm {
             let books = self.lab.clients(active);
             self.lab.drain(active);
@@ -295,7 +295,7 @@ fn history(format: Format, warm: bool, delay_ms: u64, active: usize, steps: &[St
     world.check(active);
 }
 
-/// A server writes behind the cut what it is told to delete, too.
+/// After a truncation the server also appends deletions that it is sent.
 #[test]
 fn a_lease_that_went_after_the_file_of_a_warm_backup_was_cut_off_is_in_no_file() {
     let (node, number) = (1, 2);

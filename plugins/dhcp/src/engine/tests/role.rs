@@ -1,4 +1,4 @@
-//! Failover, switchover, rejoin, partition.
+//! Tests failovers, switchovers, rejoins, partitions.
 
 use spared_replica::CopyState;
 
@@ -47,7 +47,7 @@ fn a_switchover_waits_for_the_last_commit() {
     let ticket = lab.tell_role(1, true);
     lab.run(2 * S);
     assert!(!lab.nodes[1].is_done(ticket), "the old server still runs");
-    // its server gives one more before it is stopped
+    // its server grants one more before it is stopped
     lab.commit(0, 6, 2);
     lab.deactivate(0);
     assert!(lab.nodes[1].is_done(ticket));
@@ -87,7 +87,7 @@ fn a_switchover_whose_giver_dies_waits_no_longer() {
 fn a_failover_by_death_waits_for_nothing() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
-    // the link still stands: the other daemon hangs
+    // the link is still up: the other daemon hangs
     let ticket = lab.tell_role(1, true);
     assert!(lab.nodes[1].is_done(ticket));
 }
@@ -244,14 +244,14 @@ fn who_was_active_offers_what_the_other_does_not_know() {
     lab.deactivate(0);
     lab.link();
     lab.run(S);
-    // 6 was given, 5 given back, without the other knowing
+    // 6 was granted, 5 released, without the other node's knowledge
     let expected = BTreeMap::from([(key(6), client(2)), (key(7), client(3))]);
     assert_eq!(lab.clients(1), expected);
     lab.assert_equal();
     assert_eq!(lab.number(1, "kea4.conflicts"), 0);
-    // the server there runs and cannot be told
+    // the server there runs and accepts no commands
     assert_eq!(lab.number(1, "kea4.waiting"), 2);
-    // that its file is as it was changes nothing
+    // a report that its file is unchanged has no effect
     let clock = lab.nodes[1].at(lab.now_ns());
     lab.nodes[1].servers[0].tell_all(clock);
     lab.run(S);
@@ -275,7 +275,7 @@ fn a_partition_resolves_by_the_later_commit_whoever_stays_active() {
         lab.commit(1, 6, 3);
         lab.run(10 * S);
         lab.commit(0, 6, 4);
-        // both say active over the link for a while
+        // both report to be active over the link for a while
         lab.link();
         lab.run(S);
         lab.commit(winner, 7, 5);
@@ -287,7 +287,7 @@ fn a_partition_resolves_by_the_later_commit_whoever_stays_active() {
         assert_eq!(clients[&key(6)], client(4));
         assert_eq!(clients[&key(7)], client(5));
         assert_eq!(clients[&key(1)], client(1));
-        // with both active, either decides
+        // with both active, either node decides
         let decided = |node: &usize| lab.number(*node, "kea4.conflicts") == 2;
         let decider = [0, 1].into_iter().find(decided).expect("one has both");
         let now_ns = lab.nodes[decider].at(lab.now_ns()).now_ns();
@@ -329,7 +329,7 @@ fn a_commit_that_is_read_between_two_roles_is_not_lost() {
     lab.tell_role(0, false);
     lab.run(5 * S);
     lab.tell_role(1, true);
-    // the tail of the file comes when everything else was offered
+    // the tail of the file comes after everything else was offered
     let is_offered = |lab: &Lab| {
         let engine = &lab.nodes[0].engine;
         engine.peer_acts() && engine.replica.copy(0) == Some(CopyState::Offered)
@@ -351,7 +351,7 @@ fn what_a_backup_only_knew_of_is_no_conflict() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
     lab.run(S);
-    // given back, and given to somebody else, while the plugin is being started again
+    // released, and granted to another client, while the plugin is being restarted
     let clock = lab.nodes[0].at(lab.now_ns());
     let mut lease = lab.nodes[0].servers[0].leases(clock)[&key(5)].clone();
     (lease.client, lease.committed_ns) = (client(2), clock.monotonic_ns);
@@ -364,8 +364,8 @@ fn what_a_backup_only_knew_of_is_no_conflict() {
     }
 }
 
-/// Node 1's server gives a lease while its plugin is down, which then starts in this role; the file
-/// shows that it was written, or the last time was too short ago.
+/// A lab in which node 1's server grants a lease while its plugin is down, which then starts in
+/// this role. The file shows the write, or its last write was too recent.
 fn given_unseen(is_active: bool, is_shown: bool) -> Lab {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);

@@ -1,4 +1,5 @@
-//! A server that hangs, that may not start, or has other pools or no file: told before a client finds out.
+//! Tests that faults are reported before a client notices: a server that hangs, that may not start, or that has other
+//! pools or no file.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! A server of the file, missing, failing and late, on the active node and on the backup: no node says that
-//! all is well, and both name the server.
+//! Tests a server of the file that is missing, failing or late, on the active node and on the backup: no node reports
+//! OK, and both name the server.
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
 
@@ -40,7 +40,7 @@ fn no_broken_state_of_a_server_is_ok() {
         assert_told("dhcp", &reports(&lab), "kea4", "without a configuration");
 
         let mut lab = Lab::settled();
-        // one that does not run goes by the name that the plugin service has for it
+        // a server that does not run is named as in the service plugin
         let thing = match node {
             0 => {
                 lab.stop(0, 0);
