@@ -178,7 +178,7 @@ fn dnsmasq_gets_no_more_leases_than_it_is_configured_to_take() {
     fixture.quiet();
 }
 
-/// Lease whose DUID has a line feed as its length, which follows its name among the arguments.
+/// Lease whose DUID has 10 bytes: among the arguments this length follows its name, as a line feed.
 fn lease6() -> Lease {
     Lease {
         key: Key {

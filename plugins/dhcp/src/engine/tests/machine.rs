@@ -19,7 +19,8 @@ pub struct Machine {
     pub ticket: u64,
 }
 
-/// Engine of a run; the keys of two runs are in random order.
+/// Creates the engine of a run. Its key for the replica is scrambled, so that either of two runs
+/// may have the greater one.
 pub fn engine(now_ns: u64, settings: &Settings, run: u64, lineage: &[Option<Lineage>]) -> Engine {
     let node = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let names = settings.servers.iter().map(|server| server.name.as_str());

@@ -35,7 +35,7 @@ const OFFER: u8 = 3;
 const BEGIN: u8 = 5;
 const RECORDS: u8 = 6;
 const ACK: u8 = 9;
-/// Kind of the message for reports, sent a second later.
+/// Kind of the message with counts for display, sent a second later.
 const COUNT: u8 = 14;
 const HOUR: i64 = 3_600 * S;
 

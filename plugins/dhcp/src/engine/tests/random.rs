@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Expected state.
+/// The lab, and the history of its servers.
 struct World {
     lab: Lab,
     active: [bool; 2],
