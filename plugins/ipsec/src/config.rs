@@ -1,4 +1,4 @@
-//! The plugin's file as the engine uses it; *spared-ipsec*(5) is the manual of every key.
+//! Reads the plugin's file; *spared-ipsec*(5) describes every key.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use spared_sdk::config::{Config, Section, node};
 
-/// Treatment, at a failover, of numbers that the failed node may have received after its last
-/// report.
+/// Treatment, in a failover, of numbers that the failed node may have received after its last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Inbound {
-    /// Takes them as received: no replay is accepted, and at most a threshold of packets is refused.
+    /// Counts them as received: no replay is accepted, and at most a threshold of packets is refused.
     #[default]
     Refuse,
-    /// Takes them as not received: no packet is refused, and as many replays are accepted.
+    /// Counts them as not received: no packet is refused, and as many replays are accepted.
     Accept,
 }
 
@@ -21,34 +20,33 @@ impl Inbound {
     const ALL: [(&'static str, Self); 2] = [("refuse", Self::Refuse), ("accept", Self::Accept)];
 }
 
-/// How the IKE daemon takes part after a failover.
+/// Cooperation with the IKE daemon after a failover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adopt {
-    /// The control socket of strongSwan's charon; None: nobody is asked.
+    /// Path of the control socket of strongSwan's charon; None if it is not used.
     pub socket: Option<PathBuf>,
 }
 
-/// The whole file.
+/// Settings of the whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub inbound: Inbound,
     /// Maximum age of a busy SA's replicated counters.
     pub exposure_ns: u64,
-    /// The least by which outbound numbers jump at a failover.
+    /// Least number by which outbound numbers jump in a failover.
     pub jump: u64,
-    /// Local ends that follow, beside the addresses that spared moves.
+    /// Local ends whose tunnels are replicated, besides the addresses that spared moves.
     pub endpoints: Vec<IpAddr>,
     pub adopt: Adopt,
-    /// Table of the IKE daemon's routes, and of this plugin's routes into replicated tunnels; 0: no
-    /// routes.
+    /// Table of the IKE daemon's routes, and of this plugin's routes into replicated tunnels; 0 for no routes.
     pub routing_table: u32,
 }
 
-/// Socket of Debian's charon.
+/// Path of the socket of Debian's charon.
 pub const VICI_SOCKET: &str = "/run/charon.vici";
 const EXPOSURE: Duration = Duration::from_millis(20);
 const JUMP: u64 = 65_536;
-/// charon's own.
+/// charon's default.
 const ROUTING_TABLE: u32 = 220;
 
 impl Default for Settings {
@@ -67,18 +65,18 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// A busy SA is told of so often: half of the exposure.
+    /// Returns the interval of a busy SA's reports: half of the exposure.
     pub fn interval_ns(&self) -> u64 {
         self.exposure_ns / 2
     }
 
-    /// Time for the transfer to the peer: the other half.
+    /// Returns the time for the transfer to the peer: the other half.
     pub fn under_way_ns(&self) -> u64 {
         self.interval_ns()
     }
 }
 
-/// Reads the file; its faults are with `config`.
+/// Reads the file; its faults are recorded in `config`.
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let defaults = Settings::default();

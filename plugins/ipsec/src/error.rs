@@ -1,6 +1,5 @@
-//! Reason why a message or an SA's bytes are invalid. Never includes the bytes: keys may be among
-//! them.
+//! Error of malformed messages and SAs. It never includes their bytes: keys may be among them.
 
-/// Bytes of the peer or the kernel that are not what they should be: the replica's own error, as what
-/// is wrong in a value is wrong in its message.
+/// Malformed bytes of the peer or the kernel. It is the replica's error, since a malformed value makes its message
+/// malformed.
 pub use spared_replica::Malformed;

@@ -1,7 +1,7 @@
-//! keeps IPsec tunnels over a failover.
+//! Keeps IPsec tunnels over a failover.
 //!
-//! This file, `node.rs`, `kernel/` and the thread of `vici/` are all the I/O; README.md tells of the rest,
-//! *spared-ipsec*(5) is the manual of every key.
+//! This file, `node.rs`, `kernel/` and the thread of `vici/` do all I/O. README.md describes the rest,
+//! *spared-ipsec*(5) every key.
 #![forbid(unsafe_code)]
 
 pub mod codec;
@@ -37,9 +37,9 @@ const SECOND: u64 = 1_000 * MS;
 /// The plugin's I/O.
 pub struct Ipsec {
     host: Host,
-    /// None on a kernel without IPsec.
+    /// Kernel interfaces; None on a kernel without IPsec.
     node: Option<Node>,
-    /// Answers due when charon has reported its connections.
+    /// Answers that wait for charon's report of its connections.
     answers: Vec<Answer>,
 }
 
@@ -101,7 +101,7 @@ impl Io for Ipsec {
         };
         if let Some(said) = node.daemon.poll() {
             if matches!(said, ViciEvent::Daemon(_)) {
-                // what it deleted before it said so
+                // deletions that charon made before this event
                 node.catch_up(engine, now_ns);
             }
             if let ViciEvent::Listed(listed) = said {
@@ -149,7 +149,7 @@ impl Io for Ipsec {
     }
 
     fn settle(&mut self, engine: &mut Engine, now_ns: u64, deadline_ns: u64) {
-        // of its own deletions, before the same is put there again
+        // events of its own deletions, before the same SAs are installed again
         if let Some(node) = &mut self.node {
             node.catch_up(engine, now_ns);
         }
@@ -170,7 +170,7 @@ impl Io for Ipsec {
 }
 
 impl Ipsec {
-    /// Addresses of spared's.
+    /// Reads changed addresses of this node.
     fn look_around(&mut self, engine: &mut Engine, now_ns: u64) {
         let node = self.node.as_mut();
         if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
@@ -180,13 +180,13 @@ impl Ipsec {
     }
 }
 
-/// Between two times, in ms for people and for the peer. Whole ms are counted at both ends: what is told on and on
-/// would be younger each time if the rest were cut off.
+/// Returns the time between two moments in ms, for display and for the peer. Both are rounded to whole ms first: if
+/// each forwarded age lost its fraction, it would become younger each time.
 fn ms_between(since_ns: u64, now_ns: u64) -> u64 {
     (now_ns / MS).saturating_sub(since_ns / MS)
 }
 
-// net_admin: the kernel's tables; dac_override: the IKE daemon's socket, which is root's
+// net_admin: the kernel's tables; dac_override: the IKE daemon's socket, which belongs to root
 spared_sdk::plugin!(Runner<Ipsec> {
     name: "ipsec",
     summary: "keeps IPsec tunnels over a failover",

@@ -1,4 +1,4 @@
-//! What a run of the plugin leaves to the next one of this boot, in files of the plugin's folder.
+//! Files in the plugin's folder that outlive a run of the plugin, until the next boot.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// A file, whose first line is the boot that it is of: another one has another kernel's tunnels.
+/// A file. Its first line is the id of the boot: after another boot the kernel's tunnels are gone.
 #[derive(Debug)]
 pub struct Memory {
     file: Option<PathBuf>,
     boot: Vec<u8>,
-    /// What comes of it where it cannot be written.
+    /// Consequence of a file that cannot be written.
     risk: &'static str,
 }
 
@@ -25,7 +25,8 @@ impl Memory {
         }
     }
 
-    /// Of what ended, of what the IKE daemon is still to establish, and of when the nodes may have begun to differ.
+    /// Returns the files for ended tunnels, for tunnels that the IKE daemon is still to establish, and for the time
+    /// since which the nodes may differ.
     pub fn all(folder: Option<&Path>) -> [Self; 3] {
         const ENDED: &str = "tunnels that ended may come back";
         const UNADOPTED: &str = "replicated tunnels may end with their keys";
@@ -34,7 +35,7 @@ impl Memory {
         files.map(|(name, risk)| Self::new(folder, name, risk))
     }
 
-    /// Nothing if there is no file, or one of another boot.
+    /// Returns the contents; empty if there is no file, or one of another boot.
     pub fn read(&self) -> Vec<u8> {
         let Some(file) = self.file.as_ref().filter(|_| !self.boot.is_empty()) else {
             return Vec::new();
@@ -52,7 +53,7 @@ impl Memory {
         }
     }
 
-    /// At one go; nothing removes the file. It need not be on the disk, as it is of this boot only.
+    /// Replaces the file at once. It need not be flushed to the disk, as it is only valid until the next boot.
     pub fn write(&self, bytes: &[u8]) {
         let Some(file) = &self.file else {
             return;

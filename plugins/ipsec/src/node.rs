@@ -1,4 +1,4 @@
-//! The I/O of tunnels on this node: its kernel, its addresses, its IKE daemon.
+//! I/O of tunnels on this node: its kernel, its addresses, its IKE daemon.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,7 +12,7 @@ use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence, forwarded};
 use crate::memory::Memory;
 use crate::vici::Daemon;
 
-/// Why something failed when it was last tried, which is told once.
+/// Last error of an operation, so that it is logged once.
 #[derive(Default)]
 struct Fault(Option<String>);
 
@@ -36,17 +36,18 @@ pub struct Node {
     route_fault: Fault,
     forward_fault: Fault,
     hold: Hold,
-    /// What ended, what the IKE daemon is still to establish, and since when the nodes may differ.
+    /// Files for ended tunnels, for tunnels that the IKE daemon is still to establish, and for the time since which the
+    /// nodes may differ.
     ended: Memory,
     unadopted: Memory,
     apart: Memory,
 }
 
 impl Node {
-    /// None on a kernel without IPsec; the engine is told of what it has not.
+    /// Opens the interfaces; None on a kernel without IPsec. Missing features are reported to the engine.
     ///
     /// # Errors
-    /// Of the kernel, or of the host.
+    /// Errors of the kernel or of the host.
     pub fn open(
         host: Host,
         settings: &Settings,
@@ -136,34 +137,34 @@ impl Node {
         Ok(())
     }
 
-    /// Packets that this node has forwarded, where its kernel says so; that it does not is told once.
+    /// Returns the number of forwarded packets, if it can be read; a failure is logged once.
     fn forwarded(&mut self) -> Option<u64> {
         const WHAT: &str = "packets that come late in a switchover may be lost, as forwarded ones cannot be counted";
         self.forward_fault.note(WHAT, forwarded())
     }
 
-    /// Packets of a switchover that wait at most, in words.
+    /// Describes the greatest number of packets that wait in a switchover.
     pub fn hold_room(&self) -> String {
         self.hold.room()
     }
 
-    /// Changes that the kernel tells of.
+    /// Passes changes that the kernel reports to the engine.
     ///
     /// # Errors
-    /// Of the socket.
+    /// Errors of the socket.
     pub fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> io::Result<()> {
         engine.handle_told(now_ns, self.kernel.events()?);
         Ok(())
     }
 
-    /// The same, before something that came after them.
+    /// Passes pending changes to the engine, before a later event.
     pub fn catch_up(&mut self, engine: &mut Engine, now_ns: u64) {
         if let Err(error) = self.hear(engine, now_ns) {
             log::warn!("cannot receive change notifications: {error}");
         }
     }
 
-    /// No request of IKE that could end a tunnel leaves from these addresses.
+    /// Prevents IKE requests that could end a tunnel from leaving with these addresses.
     pub fn silence(&mut self, host: Host, ends: BTreeSet<IpAddr>) {
         if let Some(fd) = self.silence.fd() {
             host.unwatch_fd(fd);
@@ -177,12 +178,12 @@ impl Node {
         }
     }
 
-    /// The same after others changed nf_tables.
+    /// Restores that after others changed nf_tables.
     pub fn mend_silence(&mut self) {
         tell_unsilenced(self.silence.fix());
     }
 
-    /// These lead into tunnels.
+    /// Sets the routes into tunnels.
     pub fn route(&mut self, routes: &BTreeSet<TunnelRoute>) {
         let done = self.routes.set(routes);
         self.route_fault
@@ -216,7 +217,7 @@ fn tell_lacking(engine: &mut Engine, lacks: Lacks) {
     engine.handle_lacking(lacks);
 }
 
-/// There is no netlink of IPsec.
+/// Returns true if the kernel has no netlink interface of IPsec.
 fn is_absent(error: &io::Error) -> bool {
     const EPROTONOSUPPORT: i32 = 93;
     error.raw_os_error() == Some(EPROTONOSUPPORT)

@@ -1,4 +1,4 @@
-//! Verbs and rows of `sparectl ipsec`.
+//! Implements the verbs and rows of `sparectl ipsec`.
 
 use spared_sdk::{Answer, Error, Progress, Value, Verb};
 
@@ -45,7 +45,7 @@ impl Ipsec {
         Ok(Progress::Done)
     }
 
-    /// Of the check, with what charon told just now or before.
+    /// Answers `check` with the connections that charon reported last.
     pub(super) fn end_answers(&mut self, engine: &Engine, was_asked: bool) {
         for mut answer in self.answers.drain(..) {
             let (rows, is_wrong) = engine.check_rows(was_asked);

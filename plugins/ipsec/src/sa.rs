@@ -1,5 +1,4 @@
-//! Security associations and policies as this plugin knows them: what the kernel finds them by, what
-//! ages, and the rest as the kernel's own bytes.
+//! Security associations and policies: their keys in the kernel, values that age, and the rest as the kernel's bytes.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::SECOND;
 
-/// A mark and the bits of it that count.
+/// A mark, and the mask of its significant bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark {
     pub value: u32,
@@ -22,27 +21,27 @@ pub struct Mark {
 pub struct SaId {
     pub destination: IpAddr,
     pub spi: u32,
-    /// ESP 50, AH 51, IPComp 108.
+    /// Protocol: ESP 50, AH 51, IPComp 108.
     pub protocol: u8,
     pub mark: Mark,
 }
 
-/// One security association.
+/// A security association.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sa {
     pub id: SaId,
     pub source: IpAddr,
     pub reqid: u32,
-    /// XFRMA_IF_ID; 0 where it has none.
+    /// Interface id (XFRMA_IF_ID); 0 if it has none.
     pub if_id: u32,
-    /// Tunnel or transport, by the kernel's number.
+    /// Mode, tunnel or transport, by the kernel's number.
     pub mode: u8,
-    /// By the kernel (Linux 6.10 and later); before, the local end tells.
+    /// Direction as reported by Linux 6.10 and later; else the local end determines it.
     pub direction: Option<Direction>,
-    /// Sequence numbers of 64 bits.
+    /// The SA has 64-bit sequence numbers.
     pub esn: bool,
-    /// What XFRM_MSG_NEWSA carries, without what ages or differs by node: no replay state, no
-    /// lifetimes so far, no thresholds, interfaces and the reqid as number 0.
+    /// Payload of XFRM_MSG_NEWSA without values that age or differ by node: no replay state, no used lifetimes, no
+    /// thresholds; interfaces and reqid are 0.
     pub body: Body,
     pub interfaces: Interfaces,
     pub replay: Replay,
@@ -50,7 +49,7 @@ pub struct Sa {
 }
 
 impl Sa {
-    /// The end of its tunnel on the node that has it, where it is on this side.
+    /// Returns the local end of its tunnel, if this node is on this side.
     pub fn local_end(&self, side: Direction) -> IpAddr {
         match side {
             Direction::In => self.id.destination,
@@ -65,8 +64,8 @@ pub enum Direction {
     Out,
 }
 
-/// The kernel's bytes, keys among them: overwritten when dropped, never shown. A clone shares them, so that no
-/// more copies of keys are about than need be, and thousands of SAs are at hand at once in a failover.
+/// The kernel's bytes, which include keys: erased on drop, never printed. A clone shares them, so that there are no
+/// needless copies of keys, and thousands of SAs are available at once in a failover.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body(Arc<Zeroizing<Vec<u8>>>);
 
@@ -79,7 +78,7 @@ impl Body {
         &self.0
     }
 
-    /// Values kept apart from the bytes.
+    /// Clears a range whose value is kept separately.
     pub fn clear(&mut self, range: Range<usize>) {
         if let Some(bytes) = Arc::make_mut(&mut self.0).get_mut(range) {
             bytes.fill(0);
@@ -93,38 +92,38 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Interfaces that an SA names, which have other numbers on the other node.
+/// Interfaces that an SA names. Their numbers differ between the nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interfaces {
-    /// Of its selector.
+    /// Interface of its selector.
     pub selector: Option<String>,
-    /// XFRMA_OFFLOAD_DEV: the device and the flags.
+    /// Device and flags of XFRMA_OFFLOAD_DEV.
     pub offload: Option<(String, u8)>,
 }
 
-/// Sequence numbers as far as they are used.
+/// Sequence numbers in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
-    /// The last that was sent.
+    /// Last number that was sent.
     pub oseq: u64,
-    /// The highest that was received.
+    /// Highest number that was received.
     pub seq: u64,
-    /// In packets.
+    /// Size of the window in packets.
     pub window: u32,
     pub form: ReplayForm,
 }
 
-/// In which attribute the kernel keeps it; it takes no other.
+/// Attribute in which the kernel has the state; it accepts no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayForm {
-    /// XFRMA_REPLAY_VAL: which of the last 32 were received.
+    /// XFRMA_REPLAY_VAL: a bit for each of the last 32 numbers.
     Legacy(u32),
     /// XFRMA_REPLAY_ESN_VAL, with or without 64-bit numbers: a ring of bits.
     Extended(Vec<u32>),
 }
 
 impl ReplayForm {
-    /// Number of packets covered by the bits.
+    /// Returns the number of packets that the bits cover.
     pub fn capacity(&self) -> u32 {
         match self {
             Self::Legacy(_) => u32::BITS,
@@ -144,14 +143,14 @@ impl Default for ReplayForm {
 pub struct Life {
     pub bytes: u64,
     pub packets: u64,
-    /// Since it was made: the kernel keeps a time of day, which differs by node.
+    /// Time since it was created. The kernel has a time of day, which differs by node.
     pub age_s: u64,
     /// Time since its first use.
     pub used_s: Option<u64>,
 }
 
 impl Life {
-    /// The same life after a while in which nothing was sent.
+    /// Returns the lifetimes after a time without traffic.
     pub fn later(self, ns: u64) -> Self {
         let s = ns / SECOND;
         Self {
@@ -165,20 +164,20 @@ impl Life {
 /// Rate of an SA, and of the reports of its numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// In packets.
+    /// Packets between two reports.
     pub threshold: u32,
-    /// In the last seconds at most.
+    /// Greatest rate of the last seconds.
     pub packets_per_s: u32,
 }
 
-/// An interface's name, or none.
+/// Name of an interface, or no name.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InterfaceName([u8; IFNAMSIZ]);
 
 const IFNAMSIZ: usize = 16;
 
 impl InterfaceName {
-    /// None where no interface can have it.
+    /// Returns the name; None if no interface can have it.
     pub fn new(name: &str) -> Option<Self> {
         let mut bytes = [0; IFNAMSIZ];
         let fits = name.len() < IFNAMSIZ && !name.contains('\0');
@@ -203,35 +202,35 @@ impl fmt::Debug for InterfaceName {
 /// Key of a policy in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyId {
-    /// `struct xfrm_selector`, with interface 0.
+    /// Bytes of `struct xfrm_selector`, with interface 0.
     pub selector: [u8; 56],
-    /// Of the selector.
+    /// Interface of the selector.
     pub interface: InterfaceName,
-    /// In 0, out 1, forward 2.
+    /// Direction: in 0, out 1, forward 2.
     pub direction: u8,
-    /// XFRMA_POLICY_TYPE: main 0, sub 1.
+    /// Type (XFRMA_POLICY_TYPE): main 0, sub 1.
     pub kind: u8,
     pub mark: Mark,
     pub if_id: u32,
 }
 
 impl PolicyId {
-    /// Whether it is about what leaves.
+    /// Returns true if it applies to outbound packets.
     pub fn is_outbound(&self) -> bool {
         const OUT: u8 = 1;
         self.direction == OUT
     }
 }
 
-/// One policy.
+/// A policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub id: PolicyId,
-    /// What XFRM_MSG_NEWPOLICY carries, with interface 0, index 0 and no lifetimes so far.
+    /// Payload of XFRM_MSG_NEWPOLICY, with interface 0, index 0 and no used lifetimes.
     pub body: Body,
-    /// SA templates for matching packets; none: they pass, or are blocked.
+    /// SA templates for matching packets; without any, packets pass or are blocked.
     pub templates: Vec<Template>,
-    /// The end of its tunnels on the node that has it.
+    /// Local end of its tunnels.
     pub end: Option<IpAddr>,
 }
 
@@ -239,14 +238,14 @@ pub struct Policy {
 pub struct Template {
     pub source: IpAddr,
     pub destination: IpAddr,
-    /// 0: any.
+    /// SPI; 0 for any.
     pub spi: u32,
     pub protocol: u8,
     pub mode: u8,
     pub reqid: u32,
 }
 
-/// The IKE daemon's name of a child of a connection.
+/// Name of a child of a connection in the IKE daemon.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildName {
     pub ike: String,

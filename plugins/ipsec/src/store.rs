@@ -1,11 +1,9 @@
-//! The SAs and policies of both nodes: this node's are in its kernel, known from its reports; the
-//! peer's are in memory, with their policies in the kernel here as well. To the replica both are
-//! records of the same two tables.
+//! The replica's store: SAs and policies of both nodes, as records of two tables. This node's are in its kernel, known
+//! from its reports. The peer's SAs are in memory, and its policies in this kernel as well.
 //!
-//! The end of a tunnel on the routers tells whose a record is: who has that address alone may change
-//! it, also while both nodes are active for different groups. What an SA is travels as a record, its
-//! numbers on the lane of newest values. Numbers go with a record's value too, so that no SA is ever
-//! kept without; a digest leaves them out.
+//! The local end of a tunnel determines the owner of a record: only the node that has that address may change it, also
+//! while both nodes are active for different groups. An SA is replicated as a record, its numbers on the lane of newest
+//! values. A record's value has numbers, too, so that every stored SA has some; the digest omits them.
 
 mod ended;
 mod ends;
@@ -37,35 +35,35 @@ pub use proofs::{AGAIN_NS, EKEYREJECTED, GOOD_FOR_NS, ProofState, Proofs};
 pub use put::Put;
 pub use rate::{THRESHOLD_FIRST, threshold_of};
 
-/// Of SAs, and of policies: what is beyond is refused.
+/// Limit of each table; further SAs or policies are refused.
 pub const TABLE_MAX: usize = 65_536;
 
 /// Work for the engine after a write of the replica.
 #[derive(Debug)]
 pub enum Effect {
-    /// An SA of the peer is kept now.
+    /// An SA of the peer is now held.
     Held(SaId),
-    /// It is not any more.
+    /// An SA is no longer held.
     Released(SaId),
-    /// The kernel is to be asked whether it could take such an SA.
+    /// The kernel is to be asked if it supports such an SA.
     Prove(Box<Sa>),
-    /// A policy of the peer belongs into the kernel here; then its tokens have their verdict.
+    /// A policy of the peer is to be installed in the kernel here; its tokens get their result afterwards.
     PolicyHeld(PolicyId),
-    /// It does not any more.
+    /// A policy is no longer to be installed.
     PolicyReleased(PolicyId),
-    /// Last numbers that the peer received when it had become backup.
+    /// Last numbers that the peer received before it became backup.
     LastWord(SaId, Box<Numbers>),
 }
 
-/// The lane of numbers.
+/// State of the lane of newest values, which sends numbers.
 #[derive(Debug, Default)]
 pub struct Lane {
-    /// To be put on the lane.
+    /// SAs whose numbers are to be sent.
     pub due: BTreeSet<SaId>,
     pub all_due: bool,
-    /// What is so of all that is sent.
+    /// Properties of all numbers that are sent.
     pub all: AllNumbers,
-    /// What this node received last, told again with each pair of roles for a while.
+    /// Last numbers that this node received, sent again for a while with each new pair of roles.
     pub last_words: BTreeMap<SaId, Numbers>,
     pub last_until_ns: u64,
 }
@@ -74,13 +72,13 @@ pub struct Lane {
 #[derive(Debug)]
 pub struct Tunnels {
     life: u64,
-    /// The time, as of the call of the replica that is under way.
+    /// Time of the replica's present call.
     pub now_ns: u64,
-    /// Until then this run may not know of its own what the peer keeps for it.
+    /// Time until which this run may not know its own records that the peer keeps.
     pub fresh_until_ns: u64,
-    /// All that the kernel has was seen once.
+    /// The kernel's tables were read completely once.
     pub is_read: bool,
-    /// This node is active for any group.
+    /// This node is active for a group.
     pub is_active: bool,
     pub ends: Ends,
     /// SAs and policies of the kernel here.
@@ -93,15 +91,15 @@ pub struct Tunnels {
     pub index: Index,
     pub ended: Ended,
     pub lane: Lane,
-    /// What the peer says of all its numbers, and since when they are exact.
+    /// Properties of the peer's numbers: unsure, and the time since which they are exact.
     pub peer_unsure: bool,
     pub exact_ns: Option<u64>,
     pub effects: VecDeque<Effect>,
 }
 
 impl Tunnels {
-    /// A store of one life. The records of the peer are in this process's memory, so a life ends with
-    /// the process: with the boot's alone, what a restart forgot would count as deleted.
+    /// Creates the store of one incarnation. The peer's records are in this process's memory, so the incarnation ends
+    /// with the process: if it lasted until the next boot, a restart's forgotten records would count as deleted.
     pub fn new(life: u64, settings: &Settings) -> Self {
         Self {
             life,
@@ -124,7 +122,7 @@ impl Tunnels {
         }
     }
 
-    /// The record that an SA makes now: of the kernel, if this node carries it; else as it is kept.
+    /// Returns the record of an SA: of the kernel, if this node carries it; else as it is held.
     pub fn present_sa(&self, id: &SaId) -> Option<Record> {
         let carried = self.sas.get(id).and_then(|it| {
             Some(Record {
@@ -145,7 +143,7 @@ impl Tunnels {
         carried.or_else(held)
     }
 
-    /// The record that a policy makes now.
+    /// Returns the record of a policy.
     pub fn present_policy(&self, id: &PolicyId) -> Option<Record> {
         let record = |key, policy: &Policy, is_local| Record {
             key,
@@ -212,7 +210,7 @@ impl Tunnels {
         let policy = shifted_policy(&read_policy(key, value)?);
         let id = policy.id;
         if let Some(carried) = self.index.policies.get(&id).filter(|it| it.is_local) {
-            // both nodes have one of their own; without an end it serves both
+            // both nodes have one of their own; a policy without a local end serves both
             return Ok(match carried.key.local_end() {
                 None => Applied::Same,
                 Some(_) => Applied::Refused,

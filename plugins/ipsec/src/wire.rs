@@ -1,6 +1,5 @@
-//! Messages about tunnels between the nodes: keys and values within the replica's messages. Numbers
-//! are in network byte order; a body is the kernel's own bytes, so nodes of another layout refuse
-//! each other by the preface.
+//! Encodes messages about tunnels between the nodes: keys and values within the replica's messages. Numbers are in
+//! network byte order. A body is the kernel's own bytes, so nodes with another layout refuse each other by the preface.
 //!
 //! ```text
 //! preface    version 8, byte order 8 (1: big-endian), word 8, SA 16, policy 16
@@ -21,8 +20,8 @@
 //! all        unsure 8, exact 8
 //! ```
 //!
-//! The readers take any bytes without a panic, and leave nothing to the kernel that
-//! [`check_sa`](crate::codec::check_sa) and [`check_policy`](crate::codec::check_policy) have not passed.
+//! The readers accept any bytes without a panic. Nothing is passed to the kernel that
+//! [`check_sa`](crate::codec::check_sa) and [`check_policy`](crate::codec::check_policy) have not accepted.
 
 mod last;
 mod read;
@@ -47,26 +46,26 @@ pub use read::{
     read_policy, read_sa,
 };
 
-/// Of an SA or a policy; the kernel's own limits on keys are far below.
+/// Longest body of an SA or a policy in bytes; the kernel's own limits on keys are far below.
 pub const BODY_MAX: usize = 4096;
-/// Of a ring of received numbers: 4096 packets, as many as the kernel takes.
+/// Size limit of a ring of received numbers in words: 4096 packets, as many as the kernel allows.
 pub const WORDS_MAX: usize = 128;
-/// In place of the number of words.
+/// Value in place of the number of words, for the old form.
 const LEGACY: u8 = 255;
 const VERSION: u8 = 1;
 
-/// Tables, in the order in which they are filled: with its policies a backup sends nothing in clear.
+/// Tables, in the order in which they are sent: with its policies a backup sends nothing unencrypted.
 pub const POLICIES: Table = 0;
 pub const SAS: Table = 1;
 pub const TABLES: [&str; 2] = ["policies", "sas"];
 
-/// How a record is found on both nodes. The local end is part of it: it tells whose record it is, also
-/// where there is none.
+/// Key of a record on both nodes. The local end is part of it: it determines the owner of the record, also if there is
+/// none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TunnelKey {
     Sa(SaId, Direction, IpAddr),
     Policy(PolicyId, Option<IpAddr>),
-    /// What is so of all numbers of the sender; in no table.
+    /// Key of the properties of all numbers of the sender; in no table.
     AllNumbers,
 }
 
@@ -79,7 +78,7 @@ impl TunnelKey {
         Self::Policy(policy.id, policy.end)
     }
 
-    /// Whether a table may have a record with this key.
+    /// Returns true if a table may have a record with this key.
     pub fn is_of(&self, table: Table) -> bool {
         match self {
             Self::Sa(..) => table == SAS,
@@ -88,7 +87,7 @@ impl TunnelKey {
         }
     }
 
-    /// This node's end of the tunnel, on the node that has it.
+    /// Returns the local end of the tunnel, on the node that has it.
     pub fn local_end(&self) -> Option<IpAddr> {
         match self {
             Self::Sa(_, _, end) => Some(*end),
@@ -151,23 +150,23 @@ impl Key for TunnelKey {
     }
 }
 
-/// Whose word numbers are.
+/// Origin of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// The sender's kernel has the SA.
     #[default]
     Kernel,
-    /// The sender keeps it for a failover, and has them from the receiver or from an earlier role.
+    /// The sender holds the SA for a failover, and has the numbers from the receiver or from an earlier role.
     Copy,
-    /// The sender has just become backup: what it received last.
+    /// The sender has just become backup: these are the last numbers that it received.
     LastWord,
 }
 
-/// The numbers of an SA, as they age on their way.
+/// Numbers of an SA, with their age.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     pub origin: Origin,
-    /// Milliseconds since the sender knew them.
+    /// Milliseconds since the sender read or received them.
     pub silent_ms: u32,
     pub replay: Replay,
     pub life: Life,
@@ -175,22 +174,22 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Time at which the sender knew them, by the clock here.
+    /// Returns the time at which the sender knew them, by the clock here.
     pub fn known_ns(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(u64::from(self.silent_ms) * MS)
     }
 }
 
-/// What is so of all numbers of the sender.
+/// Properties of all numbers of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AllNumbers {
-    /// Notifications were lost: numbers may be older than their bound.
+    /// Notifications were lost: numbers may be older than their limit.
     pub unsure: bool,
-    /// Before a switchover: nothing is carried that they do not count.
+    /// Before a switchover: all packets are counted.
     pub exact: bool,
 }
 
-/// An SA as its node tells of it, its numbers within.
+/// A reported SA, including its numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToldSa {
     pub sa: Sa,
@@ -199,7 +198,7 @@ pub struct ToldSa {
     pub name: Option<ChildName>,
 }
 
-/// Preface that has to fit on both nodes: the machine's layout of the kernel's bytes.
+/// Writes the preface, which has to be equal on both nodes: the machine's layout of the kernel's bytes.
 pub fn put_preface(out: &mut Value<'_>) {
     out.u8(VERSION);
     out.u8(u8::from(cfg!(target_endian = "big")));

@@ -1,7 +1,7 @@
-//! The kernel's own bytes of SAs and policies, as far as they matter here.
+//! Parses the kernel's bytes of SAs and policies, as far as they matter here.
 //!
-//! The layouts are those of `linux/xfrm.h` on machines with words of 64 bits; numbers are in the
-//! machine's order, addresses and SPIs in the network's.
+//! The layouts are those of `linux/xfrm.h` on 64-bit machines. Numbers are in the machine's byte order, addresses and
+//! SPIs in network order.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use spared_netlink::{attributes, find_attribute, u32_of};
 use crate::error::Malformed;
 use crate::sa::{Body, Direction, Mark, Policy, PolicyId, Sa, SaId, Template};
 
-/// `struct xfrm_usersa_info`: selector, id, source, lifetimes, statistics, then these.
+/// Size of `struct xfrm_usersa_info`: selector, id, source, lifetimes, statistics, then the following fields.
 pub const SA_LEN: usize = 224;
-/// `struct xfrm_userpolicy_info`.
+/// Size of `struct xfrm_userpolicy_info`.
 pub const POLICY_LEN: usize = 168;
 const TEMPLATE_LEN: usize = 64;
 
@@ -22,10 +22,10 @@ const AF_INET6: u16 = 10;
 
 const XFRMA_SA_DIR: u16 = 33;
 
-/// `reqid` of `struct xfrm_usersa_info`.
+/// Field `reqid` of `struct xfrm_usersa_info`.
 const REQID: std::ops::Range<usize> = 208..212;
 
-/// An SA with nothing received or sent.
+/// Parses an SA, with its sequence numbers at zero.
 pub fn parse_sa(mut body: Body) -> Result<Sa, Malformed> {
     let reqid = At(body.bytes()).u32(REQID.start)?;
     body.clear(REQID);
@@ -89,7 +89,7 @@ fn template(bytes: &[u8]) -> Result<Template, Malformed> {
     })
 }
 
-/// The features that an SA needs of a kernel: without identity, ends and keys.
+/// Returns the features that an SA needs of a kernel: its bytes without identity, ends and keys.
 pub fn suite(body: &Body) -> Vec<u8> {
     let Some((head, attrs)) = body.bytes().split_at_checked(SA_LEN) else {
         return Vec::new();
@@ -110,7 +110,7 @@ pub fn suite(body: &Body) -> Vec<u8> {
     suite
 }
 
-/// The names of its algorithms.
+/// Returns the names of its algorithms.
 pub fn algorithms(body: &Body) -> String {
     let attrs = body.bytes().get(SA_LEN..).unwrap_or_default();
     let mut names = Vec::new();
@@ -130,14 +130,14 @@ pub fn algorithms(body: &Body) -> String {
     names.join(" with ")
 }
 
-/// What is before an SA's reqid in its bytes, and what is behind.
+/// Returns the bytes before and after an SA's reqid.
 pub fn around_reqid(body: &Body) -> (&[u8], &[u8]) {
     let bytes = body.bytes();
     let tail = bytes.get(REQID.end..).unwrap_or_default();
     (bytes.get(..REQID.start).unwrap_or_default(), tail)
 }
 
-/// The same SA under another reqid.
+/// Returns the SA with another reqid.
 pub fn sa_with_reqid(sa: &Sa, reqid: u32) -> Sa {
     Sa {
         reqid,
@@ -145,7 +145,7 @@ pub fn sa_with_reqid(sa: &Sa, reqid: u32) -> Sa {
     }
 }
 
-/// The same policy with other reqids in its templates.
+/// Returns the policy with other reqids in its templates.
 pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy {
     let mut policy = policy.clone();
     let mut bytes = policy.body.bytes().to_vec();
@@ -161,9 +161,9 @@ pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy
     policy
 }
 
-// ---- reqids of what is installed for the peer: out of the way of an IKE daemon that counts from 1
+// ---- reqids of SAs installed for the peer: outside of the range of an IKE daemon, which counts from 1
 
-/// The first that is the plugin's.
+/// First reqid of the plugin's range.
 pub const OURS: u32 = 0x4000_0000;
 
 pub fn shifted(reqid: u32) -> u32 {
@@ -186,13 +186,13 @@ pub fn shifted_policy(policy: &Policy) -> Policy {
     }
 }
 
-// ---- blocking policies: the same selector of a user of this plugin's, which matches the same packets
+// ---- blocking policies: the policy's selector with a user of this plugin, which matches the same packets
 
-/// `user` of `struct xfrm_selector`, which takes no part in matching.
+/// Field `user` of `struct xfrm_selector`, which does not affect matching.
 const USER: std::ops::Range<usize> = 52..56;
 const BLOCKER: u32 = 0x7370_6172;
 
-/// The policy that drops what this one protects, where this one is missing; None where it has a user.
+/// Returns the policy that drops packets if this one is missing; None if this one has a user.
 pub fn block_of(policy: &Policy) -> Option<Policy> {
     const LIMITS: std::ops::Range<usize> = 56..88;
     const USED: std::ops::Range<usize> = 120..152;
@@ -206,7 +206,7 @@ pub fn block_of(policy: &Policy) -> Option<Policy> {
     bytes[LIMITS.end..USED.end].fill(0);
     bytes[PRIORITY].fill(0xff);
     bytes[ACTION] = BLOCK;
-    // its mark, its interface number, its type
+    // mark, interface number, and type of the policy
     let attrs = attributes(policy.body.bytes().get(POLICY_LEN..)?);
     for (kind, value) in attrs.filter(|(kind, _)| *kind != XFRMA_TMPL) {
         let length = u16::try_from(value.len() + 4).ok()?;
@@ -223,7 +223,7 @@ pub fn block_of(policy: &Policy) -> Option<Policy> {
     })
 }
 
-/// The policy that blocks below this one.
+/// Returns the id of the policy that blocks below this one.
 pub fn blocked_by(id: &PolicyId) -> Option<PolicyId> {
     let mut id = *id;
     let is_free = id.selector[USER] == [0; 4];
@@ -231,7 +231,7 @@ pub fn blocked_by(id: &PolicyId) -> Option<PolicyId> {
     is_free.then_some(id)
 }
 
-/// The policy that this one blocks below, if it is one of these.
+/// Returns the id of the policy below which this one blocks, if it is a blocking policy.
 pub fn blocks_below(id: &PolicyId) -> Option<PolicyId> {
     let mut id = *id;
     let is_block = id.selector[USER] == BLOCKER.to_ne_bytes();
@@ -245,24 +245,24 @@ fn templates_in(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     Some(begin..begin + templates.len())
 }
 
-/// The addresses of `struct xfrm_selector`: source and destination.
+/// Returns source and destination address of `struct xfrm_selector`.
 pub fn selector_ends(selector: &[u8; 56]) -> Option<(IpAddr, IpAddr)> {
     let at = At(selector);
     let family = at.u16(40).ok()?;
     Some((at.address(16, family).ok()?, at.address(0, family).ok()?))
 }
 
-/// A network, by one of its addresses and the length of its prefix.
+/// A network: an address in it, and the prefix length.
 type Network = (IpAddr, u8);
 
-/// The networks of `struct xfrm_selector`, source and destination.
+/// Returns source and destination network of `struct xfrm_selector`.
 pub fn networks(selector: &[u8; 56]) -> Option<(Network, Network)> {
     let (source, destination) = selector_ends(selector)?;
     let [to, from] = [42, 43].map(|at| selector[at]);
     Some(((source, from), (destination, to)))
 }
 
-/// The same, if it takes every packet between them.
+/// Returns the networks, if the selector matches every packet between them.
 pub fn selected(selector: &[u8; 56]) -> Option<(Network, Network)> {
     const PORTS: std::ops::Range<usize> = 32..40;
     const PROTOCOL: usize = 44;
@@ -270,7 +270,7 @@ pub fn selected(selector: &[u8; 56]) -> Option<(Network, Network)> {
     networks(selector).filter(|_| takes_all)
 }
 
-/// The end of a policy's tunnels on the node that has it; transport mode leaves it to the selector.
+/// Returns the local end of a policy's tunnels, on the node that carries it. In transport mode it is in the selector.
 fn local_end(id: &PolicyId, templates: &[Template]) -> Option<IpAddr> {
     let near = |source, destination| match id.is_outbound() {
         true => source,
@@ -312,7 +312,7 @@ fn direction(attrs: &[u8]) -> Result<Option<Direction>, Malformed> {
     }
 }
 
-/// Fields at fixed places.
+/// Bytes with fields at fixed offsets.
 struct At<'b>(&'b [u8]);
 
 impl At<'_> {

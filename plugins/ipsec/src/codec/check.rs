@@ -1,4 +1,4 @@
-//! Whether bytes that came from the peer are an SA or a policy that may be given to the kernel.
+//! Checks that bytes from the peer are an SA or a policy that may be passed to the kernel.
 
 use spared_netlink::constants::*;
 use spared_netlink::{attributes, u32_of};
@@ -7,18 +7,18 @@ use super::{AF_INET, AF_INET6, ALGORITHMS, SELECTOR_LEN, policy_field, sa_field}
 use crate::codec::body::{POLICY_LEN, SA_LEN};
 use crate::error::Malformed;
 
-/// IPsec's protocols: ESP, AH, IPComp.
+/// Protocols of IPsec: ESP, AH, IPComp.
 const PROTOCOLS: [u8; 3] = [50, 51, 108];
-/// XFRM_MODE_TRANSPORT to XFRM_MODE_BEET.
+/// Greatest mode, from XFRM_MODE_TRANSPORT to XFRM_MODE_BEET.
 const MODE_MAX: u8 = 4;
-/// `struct xfrm_user_tmpl`, of which a policy has at most XFRM_MAX_DEPTH.
+/// Size of `struct xfrm_user_tmpl`, and its greatest number in a policy, XFRM_MAX_DEPTH.
 const TEMPLATE_LEN: usize = 64;
 const TEMPLATES_MAX: usize = 6;
-/// In bits; the longest that the kernel knows are below.
+/// Longest key in bits; the kernel's longest ones are shorter.
 const KEY_MAX: usize = 4096;
 const SEC_CTX_MAX: usize = 1024;
 
-// Of kernels newer than the headers of Debian 12.
+// Attributes of kernels newer than the headers of Debian 12.
 const XFRMA_SA_DIR: u16 = 33;
 const XFRMA_NAT_KEEPALIVE_INTERVAL: u16 = 34;
 const XFRMA_SA_PCPU: u16 = 35;
@@ -30,7 +30,7 @@ const XFRMA_IPTFS_MAX_QSIZE: u16 = 40;
 const XFRMA_IPTFS_PKT_SIZE: u16 = 41;
 
 /// # Errors
-/// It is no SA as `codec::read` makes them.
+/// The bytes are no SA as `codec::read` makes them.
 pub fn check_sa(bytes: &[u8]) -> Result<(), Malformed> {
     let (head, attrs) = bytes.split_at_checked(SA_LEN).ok_or(Malformed::Short)?;
     selector(head.get(..SELECTOR_LEN).ok_or(Malformed::Short)?)?;
@@ -74,7 +74,7 @@ pub fn check_sa(bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// # Errors
-/// It is no policy as `codec::read` makes them.
+/// The bytes are no policy as `codec::read` makes them.
 pub fn check_policy(bytes: &[u8]) -> Result<(), Malformed> {
     let (head, attrs) = bytes.split_at_checked(POLICY_LEN).ok_or(Malformed::Short)?;
     selector(head.get(..SELECTOR_LEN).ok_or(Malformed::Short)?)?;
@@ -103,7 +103,7 @@ fn selector(bytes: &[u8]) -> Result<(), Malformed> {
     const PREFIXES: usize = 42;
     let longest = match u16_at(bytes, FAMILY) {
         AF_INET => 32,
-        // SAs of tunnels have none
+        // SAs of tunnels have no family
         AF_INET6 | 0 => 128,
         _ => return Err(Malformed::Field("selector")),
     };
@@ -114,7 +114,7 @@ fn selector(bytes: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// Every attribute once, whole, and fit.
+/// Checks that every attribute is complete and valid, and occurs once.
 fn each(attrs: &[u8], fits: impl Fn(u16, &[u8]) -> bool) -> Result<(), Malformed> {
     let (mut seen, mut length) = (0u64, 0);
     for (kind, value) in attributes(attrs) {
@@ -131,7 +131,8 @@ fn each(attrs: &[u8], fits: impl Fn(u16, &[u8]) -> bool) -> Result<(), Malformed
     }
 }
 
-/// A name of 64 bytes, the key's length in bits, perhaps another length, the key.
+/// Checks an algorithm: a name of 64 bytes, the key's length in bits, perhaps another length, the
+/// key.
 fn algorithm(value: &[u8], key_at: usize) -> bool {
     let Some((name, rest)) = value.split_at_checked(64) else {
         return false;

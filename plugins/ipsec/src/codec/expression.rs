@@ -1,9 +1,10 @@
-//! Chains and rules of tables of the family inet. All expressions use the first register.
+//! Encodes chains and rules of nf_tables in the family inet. All expressions use the first
+//! register.
 
 use spared_netlink::constants::*;
 use spared_netlink::{put, put_nested, put_text};
 
-/// Of IKE, and of IKE and ESP behind NAT.
+/// Ports of IKE, and of IKE and ESP behind NAT.
 pub(super) const IKE_PORT: u16 = 500;
 pub(super) const NAT_PORT: u16 = 4500;
 const UDP: u8 = 17;
@@ -17,7 +18,7 @@ pub(super) fn named(names: &[(u16, &str)]) -> Vec<u8> {
     payload
 }
 
-/// A chain that filters at a hook (`NF_INET_*`), with its priority.
+/// Encodes a filter chain at a hook (`NF_INET_*`), with its priority.
 pub(super) fn base_chain(table: &str, chain: &str, hook: u32, priority: i32) -> Vec<u8> {
     let mut payload = named(&[(NFTA_CHAIN_TABLE, table), (NFTA_CHAIN_NAME, chain)]);
     put_nested(&mut payload, NFTA_CHAIN_HOOK, |out| {
@@ -34,18 +35,18 @@ pub(super) fn rule(table: &str, chain: &str, expressions: impl FnOnce(&mut Vec<u
     payload
 }
 
-/// Names all rules of a chain, for their deletion.
+/// Names all rules of a chain, to delete them.
 pub(super) fn rules(table: &str, chain: &str) -> Vec<u8> {
     named(&[(NFTA_RULE_TABLE, table), (NFTA_RULE_CHAIN, chain)])
 }
 
-/// Goes on where a property of the packet is this byte.
+/// Continues the rule if this property of the packet equals the byte.
 pub(super) fn meta(out: &mut Vec<u8>, key: u32, value: u8) {
     load_meta(out, key);
     compare(out, &[value]);
 }
 
-/// Goes on where a packet has this mark.
+/// Continues the rule if a packet has this mark.
 pub(super) fn marked(out: &mut Vec<u8>, mark: u32) {
     load_meta(out, NFT_META_MARK);
     compare(out, &mark.to_ne_bytes());
@@ -58,7 +59,7 @@ fn load_meta(out: &mut Vec<u8>, key: u32) {
     });
 }
 
-/// Takes the packet's mark away.
+/// Sets the packet's mark to 0.
 pub(super) fn unmark(out: &mut Vec<u8>) {
     expression(out, "immediate", |out| {
         number(out, NFTA_IMMEDIATE_DREG, NFT_REG_1);
@@ -70,13 +71,13 @@ pub(super) fn unmark(out: &mut Vec<u8>) {
     });
 }
 
-/// Goes on where a packet has these bytes there.
+/// Continues the rule if a packet has these bytes at this offset.
 pub(super) fn payload(out: &mut Vec<u8>, base: u32, offset: u32, value: &[u8]) {
     load(out, base, offset, value.len());
     compare(out, value);
 }
 
-/// Goes on where UDP is sent from this port.
+/// Continues the rule if the packet is UDP from this port.
 pub(super) fn udp_from(out: &mut Vec<u8>, port: u16) {
     meta(out, NFT_META_L4PROTO, UDP);
     payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
@@ -138,7 +139,7 @@ pub(super) fn value(out: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
     put_nested(out, kind, |out| put(out, NFTA_DATA_VALUE, bytes));
 }
 
-/// Goes on where the bytes that were loaded are in a set.
+/// Continues the rule if the loaded bytes are in a set.
 pub(super) fn lookup(out: &mut Vec<u8>, set: &str) {
     expression(out, "lookup", |out| {
         put_text(out, NFTA_LOOKUP_SET, set);
@@ -146,7 +147,8 @@ pub(super) fn lookup(out: &mut Vec<u8>, set: &str) {
     });
 }
 
-/// Goes on where the packet's destination is no address of this node's, and no group.
+/// Continues the rule if the packet's destination is not an address of this node, and no multicast
+/// or broadcast address.
 pub(super) fn passes_on(out: &mut Vec<u8>) {
     expression(out, "fib", |out| {
         number(out, NFTA_FIB_DREG, NFT_REG_1);
@@ -156,7 +158,7 @@ pub(super) fn passes_on(out: &mut Vec<u8>) {
     compare(out, &RTN_UNICAST.to_ne_bytes());
 }
 
-/// Hands packets to a queue of user space, and lets them pass where nobody has it.
+/// Sends packets to a queue of user space, or accepts them if no program reads it.
 pub(super) fn enqueue(out: &mut Vec<u8>, queue: u16) {
     expression(out, "queue", |out| {
         put(out, NFTA_QUEUE_NUM, &queue.to_be_bytes());

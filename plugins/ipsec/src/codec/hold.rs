@@ -1,11 +1,12 @@
-//! The table of nf_tables that hands packets on their way into tunnels to queues, in which they wait for SAs.
+//! Encodes the nf_tables table that sends packets for tunnels to queues, in which they wait for SAs.
 //!
-//! It sees what is passed on before its route is looked for, and with it the policy and the SA: what is let go finds those
-//! of then. What arrives for this node itself passes.
+//! Forwarded packets are queued before their route is looked up, and with it the policy and the SA: a released packet
+//! uses those of that time. Packets for this node itself are not queued.
 //!
-//! What a program of this node sends has a route already; when it is let go it gets a mark, by which the kernel looks for
-//! its route anew, and loses it again. What comes of it, ESP, passes by there once more. Only the ends of transport mode
-//! send so: with others' addresses as well, the words between the nodes might wait for themselves.
+//! A packet that a program of this node sends has a route already. On its release it gets a mark, which makes the
+//! kernel look up its route again, and loses it afterwards. The resulting ESP packet passes the hook once more. Only
+//! packets between ends of transport mode are queued so: with other addresses as well, the messages between the nodes
+//! might wait for themselves.
 //!
 //! ```text
 //! table inet spared-ipsec-hold {
@@ -47,14 +48,14 @@ const TABLE: &str = "spared-ipsec-hold";
 const FORWARDED: &str = "forwarded";
 const SENT: &str = "sent";
 const LET_GO: &str = "let-go";
-/// Before fragments are put together, which is -400, and before all connection tracking.
+/// Priority of the chains: before fragments are reassembled (-400), and before all connection tracking.
 const PRIORITY: i32 = -450;
-/// Of the kernel's 65536: two that nobody is known to use.
+/// Two of the kernel's 65536 queues that no known program uses.
 pub const FORWARDED_QUEUE: u16 = 20563;
 pub const SENT_QUEUE: u16 = 20564;
-/// Of what is let go of the second.
+/// Mark of released packets of the second queue.
 pub const MARK: u32 = 0x7370_6172;
-/// Elements of a message, whose list is below 64 KiB.
+/// Largest number of elements in a message, whose list must be below 64 KiB.
 const CHUNK: usize = 1000;
 
 const ESP: u8 = 50;
@@ -63,27 +64,27 @@ const AH: u8 = 51;
 /// Changes of a transaction, by type and payload.
 pub type Changes = Vec<(u16, Vec<u8>)>;
 
-/// Networks between which packets go into tunnels.
+/// Source and destination network whose packets go into tunnels.
 pub type Way = (IpNet, IpNet);
 
-/// What waits for SAs.
+/// Packets that wait for SAs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ways {
-    /// What is passed on so.
+    /// Packets that this node forwards.
     pub forwarded: Vec<Way>,
-    /// What this node sends itself.
+    /// Packets that this node sends itself.
     pub sent: Vec<Way>,
 }
 
-/// One family's part of the table.
+/// Part of the table for one family.
 #[derive(Clone, Copy)]
 struct Family {
     protocol: u8,
     forwarded: [&'static str; 2],
     sent: [&'static str; 2],
-    /// nft's number of the type, for its listing; bytes of an address.
+    /// Number of the address type in nft's listings, and size of an address in bytes.
     key: (u32, u32),
-    /// Where its header has the source and the destination.
+    /// Offsets of source and destination in the header.
     offsets: [u32; 2],
 }
 
@@ -102,7 +103,7 @@ const IPV6: Family = Family {
     offsets: [8, 24],
 };
 
-/// The table as it is to be while packets wait. An earlier one is replaced.
+/// Changes that create the table for waiting packets, and replace an earlier one.
 pub fn hold(ways: &Ways) -> Changes {
     let mut changes = remove();
     changes.push((NFT_MSG_NEWTABLE, named(&[(NFTA_TABLE_NAME, TABLE)])));
@@ -137,13 +138,13 @@ pub fn hold(ways: &Ways) -> Changes {
     changes
 }
 
-/// Nothing more waits. The chains stay: with a hook the kernel drops what is in any queue.
+/// Changes that end the queueing. The chains stay: when a hook is removed, the kernel drops the packets in all queues.
 pub fn end() -> Changes {
     let end = |chain| (NFT_MSG_DELRULE, rules(TABLE, chain));
     vec![end(FORWARDED), end(SENT)]
 }
 
-/// No table, whether there was one or not.
+/// Changes that remove the table, whether it exists or not.
 pub fn remove() -> Changes {
     let table = || named(&[(NFTA_TABLE_NAME, TABLE)]);
     vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())]
@@ -156,7 +157,7 @@ fn pass_protocol(protocol: u8) -> Vec<u8> {
     })
 }
 
-/// IKE, and ESP in UDP.
+/// Accepts IKE, and ESP in UDP.
 fn pass_port(port: u16) -> Vec<u8> {
     rule(TABLE, SENT, |out| {
         udp_from(out, port);
@@ -165,7 +166,7 @@ fn pass_port(port: u16) -> Vec<u8> {
 }
 
 impl Family {
-    /// The sources and the destinations of ways of this family; false where there is none.
+    /// Adds the sets of sources and destinations of this family. Returns false if there are none.
     fn add_sets(&self, changes: &mut Changes, names: [&str; 2], ways: &[Way]) -> bool {
         let is_of = |net: &IpNet| matches!(net, IpNet::V4(_)) == (self.protocol == NFPROTO_IPV4);
         let ways = ways.iter().filter(|(from, to)| is_of(from) && is_of(to));
@@ -212,7 +213,7 @@ fn add_set(changes: &mut Changes, name: &str, (kind, length): (u32, u32), nets: 
     number(&mut set, NFTA_SET_KEY_LEN, length);
     number(&mut set, NFTA_SET_ID, changes.len() as u32);
     changes.push((NFT_MSG_NEWSET, set));
-    // none of which overlaps another
+    // sets with intervals must not overlap
     let nets = IpNet::aggregate(&nets.to_vec());
     let bounds: Vec<(IpAddr, bool)> = nets.iter().flat_map(bounds).collect();
     for bounds in bounds.chunks(CHUNK) {
@@ -242,7 +243,7 @@ fn elements(set: &str, bounds: &[(IpAddr, bool)]) -> Vec<u8> {
     payload
 }
 
-/// Its first address, and the one behind its last, if there is one.
+/// Returns the first address, and the one after the last, if there is one.
 fn bounds(net: &IpNet) -> Vec<(IpAddr, bool)> {
     let behind: Option<IpAddr> = match net {
         IpNet::V4(net) => u32::from(net.broadcast())

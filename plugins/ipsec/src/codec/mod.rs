@@ -1,6 +1,7 @@
-//! The kernel's messages about SAs and policies: `linux/xfrm.h` on machines with words of 64 bits.
+//! Encodes and parses the kernel's messages about SAs and policies: `linux/xfrm.h` on 64-bit
+//! machines.
 //!
-//! Nothing here does I/O, and no bytes panic.
+//! It does no I/O and cannot panic on any bytes.
 
 pub mod body;
 mod check;
@@ -30,9 +31,9 @@ mod sa_field {
     pub const SPI: Range<usize> = 72..76;
     pub const PROTOCOL: usize = 76;
     pub const SOURCE: Range<usize> = 80..96;
-    /// `struct xfrm_lifetime_cur`.
+    /// Field of type `struct xfrm_lifetime_cur`.
     pub const USED: Range<usize> = 160..192;
-    /// Counters of refusals, and the number of an acquire.
+    /// Counters of errors, and the number of an acquire.
     pub const TRANSIENT: Range<usize> = 192..208;
     pub const FAMILY: Range<usize> = 212..214;
     pub const MODE: usize = 214;
@@ -49,7 +50,7 @@ mod policy_field {
     pub const DIRECTION: usize = 160;
 }
 
-/// One of these makes an SA of what is being negotiated.
+/// Attributes of algorithms: an SA under negotiation has none.
 const ALGORITHMS: [u16; 5] = [
     XFRMA_ALG_AUTH,
     XFRMA_ALG_CRYPT,
@@ -58,12 +59,12 @@ const ALGORITHMS: [u16; 5] = [
     XFRMA_ALG_AUTH_TRUNC,
 ];
 
-/// The length of `struct xfrm_selector`.
+/// Size of `struct xfrm_selector`.
 const SELECTOR_LEN: usize = 56;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// A netlink attribute, padded.
+/// Appends a netlink attribute, padded.
 fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
     bytes.extend_from_slice(&kind.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! Messages of the kernel: notifications and the entries of a dump.
+//! Parses messages of the kernel: notifications and entries of a dump.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -13,19 +13,19 @@ use crate::sa::{
     Body, InterfaceName, Interfaces, Life, Mark, Policy, Replay, ReplayForm, Sa, SaId,
 };
 
-/// What is different on every node, and what an age is counted from.
+/// Values that differ by node: interface names, and the clock from which ages are computed.
 pub trait Node {
     fn interface(&mut self, index: u32) -> Option<String>;
-    /// This node's clock, as the kernel has it.
+    /// Returns this node's time of day in s, as the kernel has it.
     fn wall_s(&mut self) -> u64;
 }
 
 const POLICY_DIRECTIONS: Range<u8> = 0..3;
 
-/// What a message says; None where it concerns nobody here, or makes no sense.
+/// Parses a message; None if it is not relevant here or malformed.
 ///
-/// `port` is what the header of the request carried, 0 where time did it: IKE daemons write the number
-/// of their process, `ip xfrm` writes none.
+/// `port` is from the header of the request, or 0 if a timer caused the event: IKE daemons use their process id,
+/// `ip xfrm` uses 0.
 pub fn read(kind: u16, port: u32, payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
     let by = match port {
         0 => Deleter::Other,
@@ -46,11 +46,11 @@ pub fn read(kind: u16, port: u32, payload: &[u8], node: &mut impl Node) -> Optio
 
 fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
     let (head, attrs) = payload.split_at_checked(SA_LEN)?;
-    // one that is being negotiated has no keys yet
+    // an SA under negotiation has no keys yet
     if !attributes(attrs).any(|(kind, _)| ALGORITHMS.contains(&kind)) {
         return None;
     }
-    // never grown, which would leave keys behind
+    // the vector never grows, which would leave keys in freed memory
     let mut bytes = Vec::with_capacity(payload.len());
     bytes.extend_from_slice(head);
     let selector = take_interface(&mut bytes, sa_field::INTERFACE, node)?;
@@ -88,7 +88,7 @@ fn sa(payload: &[u8], node: &mut impl Node) -> Option<Sa> {
 fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
     let (head, attrs) = payload.split_at_checked(POLICY_LEN)?;
     if !POLICY_DIRECTIONS.contains(head.get(policy_field::DIRECTION)?) {
-        return None; // a socket's own
+        return None; // a socket's own policy
     }
     let mut bytes = head.to_vec();
     let interface = take_interface(&mut bytes, policy_field::INTERFACE, node)?;
@@ -105,7 +105,8 @@ fn policy(payload: &[u8], node: &mut impl Node) -> Option<Policy> {
     Some(policy)
 }
 
-/// None if its name is unknown: without it the selector would be broader.
+/// Removes the interface number and returns its name. None if the name is unknown: without it the selector would be
+/// broader.
 fn take_interface(
     bytes: &mut [u8],
     range: Range<usize>,
@@ -120,13 +121,13 @@ fn take_interface(
     }
 }
 
-/// `struct xfrm_user_offload`: an interface and flags.
+/// Parses `struct xfrm_user_offload`: an interface and flags.
 fn offload(value: &[u8], node: &mut impl Node) -> Option<(String, u8)> {
     let index = u32_of(value.get(..4)?)?;
     Some((node.interface(index)?, *value.get(4)?))
 }
 
-/// `struct xfrm_replay_state`.
+/// Parses `struct xfrm_replay_state`.
 fn legacy(value: &[u8]) -> Option<Replay> {
     let word = |at: usize| u32_of(value.get(at..at + 4)?);
     Some(Replay {
@@ -137,7 +138,7 @@ fn legacy(value: &[u8]) -> Option<Replay> {
     })
 }
 
-/// `struct xfrm_replay_state_esn`.
+/// Parses `struct xfrm_replay_state_esn`.
 fn extended(value: &[u8]) -> Option<Replay> {
     let word = |at: usize| u32_of(value.get(at..at + 4)?);
     let long = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
@@ -154,7 +155,7 @@ fn extended(value: &[u8]) -> Option<Replay> {
     })
 }
 
-/// `struct xfrm_lifetime_cur`.
+/// Parses `struct xfrm_lifetime_cur`.
 fn life(value: &[u8], node: &mut impl Node) -> Option<Life> {
     let long = |at: usize| {
         let bytes = value.get(at..at + 8)?.try_into().ok()?;
@@ -170,7 +171,7 @@ fn life(value: &[u8], node: &mut impl Node) -> Option<Life> {
     })
 }
 
-/// `struct xfrm_usersa_id`, and a mark among the attributes.
+/// Parses `struct xfrm_usersa_id`, and a mark among the attributes.
 fn identity(head: &[u8], attrs: &[u8]) -> Option<SaId> {
     let family = u16::from_ne_bytes(head.get(20..22)?.try_into().ok()?);
     Some(SaId {
@@ -186,7 +187,7 @@ fn sa_gone(payload: &[u8], by: Deleter) -> Option<XfrmEvent> {
     Some(XfrmEvent::SaGone(identity(head, attrs)?, by))
 }
 
-/// The numbers of an SA at its end: nothing is sent with it after this word.
+/// Returns the last outbound number of an SA from the event of its deletion: the SA sends nothing afterwards.
 pub fn last_numbers(kind: u16, payload: &[u8]) -> Option<(SaId, u64)> {
     let (head, attrs) = payload.split_at_checked(24)?;
     let replay = attributes(attrs).find_map(|(kind, value)| match kind {
@@ -198,7 +199,7 @@ pub fn last_numbers(kind: u16, payload: &[u8]) -> Option<(SaId, u64)> {
     (kind == XFRM_MSG_DELSA).then_some((id, replay?.oseq))
 }
 
-/// `struct xfrm_user_expire`: an SA, and whether that was its end.
+/// Parses `struct xfrm_user_expire`: an SA, and whether it was deleted.
 fn expired(payload: &[u8]) -> Option<XfrmEvent> {
     let head = payload.get(..SA_LEN)?;
     let hard = *payload.get(SA_LEN)? != 0;
@@ -213,7 +214,7 @@ fn expired(payload: &[u8]) -> Option<XfrmEvent> {
     hard.then_some(XfrmEvent::SaGone(id, Deleter::Other))
 }
 
-/// `struct xfrm_aevent_id`: an SA's identity, its source, flags, reqid.
+/// Parses `struct xfrm_aevent_id`: an SA's identity, its source, flags, reqid.
 fn counters(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
     let (head, attrs) = payload.split_at_checked(48)?;
     let (mut replay, mut used) = (None, None);
@@ -228,14 +229,14 @@ fn counters(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
     Some(XfrmEvent::Counters(identity(head, attrs)?, replay?, used))
 }
 
-/// `struct xfrm_userpolicy_id`, and the policy itself as an attribute.
+/// Parses `struct xfrm_userpolicy_id`, and the policy itself as an attribute.
 fn policy_gone(payload: &[u8], by: Deleter, node: &mut impl Node) -> Option<XfrmEvent> {
     let attrs = payload.get(64..)?;
     let mut found = attributes(attrs).filter(|(kind, _)| *kind == XFRMA_POLICY);
     gone(found.next()?.1, attrs, by, node)
 }
 
-/// `struct xfrm_user_polexpire`: a policy, and whether that was its end.
+/// Parses `struct xfrm_user_polexpire`: a policy, and whether it was deleted.
 fn policy_expired(payload: &[u8], node: &mut impl Node) -> Option<XfrmEvent> {
     let hard = *payload.get(POLICY_LEN)? != 0;
     let seen = gone(
@@ -252,7 +253,7 @@ fn gone(policy: &[u8], attrs: &[u8], by: Deleter, node: &mut impl Node) -> Optio
     if !POLICY_DIRECTIONS.contains(bytes.get(policy_field::DIRECTION)?) {
         return None;
     }
-    // of an interface that has gone only a reading tells
+    // if the interface has gone, only a reading can tell
     let interface = take_interface(&mut bytes, policy_field::INTERFACE, node);
     bytes.extend_from_slice(attrs);
     let mut policy = body::parse_policy(Body::new(bytes)).ok()?;

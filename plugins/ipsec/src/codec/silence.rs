@@ -1,9 +1,8 @@
-//! The table of nf_tables that keeps requests of IKE back which could end a tunnel: written, and read for its
-//! addresses.
+//! Encodes the nf_tables table that drops IKE requests which could end a tunnel, and reads its addresses back.
 //!
-//! A deletion is said in an informational exchange (RFC 7296 §1.4, RFC 2409 §5.7), which the header tells
-//! without a key; what negotiates is said in others. Answers pass. A packet to port 4500 that does not begin
-//! with four zero bytes is ESP (RFC 3948 §2.2).
+//! A tunnel is deleted by an informational exchange (RFC 7296 §1.4, RFC 2409 §5.7), which the header shows without a
+//! key. Negotiations use other exchanges. Responses pass. A packet to port 4500 that does not begin with four zero
+//! bytes is ESP (RFC 3948 §2.2).
 //!
 //! ```text
 //! table inet spared-ipsec {
@@ -34,23 +33,22 @@ use super::expression::{
 const TABLE: &str = "spared-ipsec";
 const FAREWELL: &str = "farewell";
 const OUTPUT: &str = "output";
-/// nft's name for it is "raw".
+/// Priority that nft calls "raw".
 const PRIORITY: i32 = -300;
 
 const UDP_HEADER_LEN: u32 = 8;
 const NON_ESP_MARKER: [u8; 4] = [0; 4];
-/// Exchange type and flags in the header of IKE (RFC 7296 §3.1).
+/// Offset of exchange type and flags in the header of IKE (RFC 7296 §3.1).
 const EXCHANGE: u32 = 18;
 
-/// A mask of exchange type and flags, and what it leaves.
+/// Mask of exchange type and flags, and the expected result.
 type Header = ([u8; 2], [u8; 2]);
-/// INFORMATIONAL without the flag of an answer.
+/// INFORMATIONAL without the response flag.
 const IKEV2: Header = ([0xff, 0x20], [37, 0]);
 const IKEV1: Header = ([0xff, 0x00], [5, 0]);
 
-/// The transaction, by type and payload, after which requests from these addresses alone are kept back;
-/// without any, there is no table. With a hook that goes the kernel drops what waits in queues: so the chains of a
-/// table that is there stay.
+/// Returns the transaction, by type and payload, that drops requests from these addresses only. Without addresses there
+/// is no table. An existing table keeps its chains: when a hook is removed, the kernel drops the packets in queues.
 pub fn silence(addresses: &BTreeSet<IpAddr>) -> Vec<(u16, Vec<u8>)> {
     let table = || named(&[(NFTA_TABLE_NAME, TABLE)]);
     let mut changes = vec![(NFT_MSG_NEWTABLE, table())];
@@ -77,14 +75,14 @@ pub fn silence(addresses: &BTreeSet<IpAddr>) -> Vec<(u16, Vec<u8>)> {
     changes
 }
 
-/// Asks for the rules that [`address`] reads.
+/// Request for the rules that [`address`] reads.
 pub fn get_addresses() -> Message {
     let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
     let names = [(NFTA_RULE_TABLE, TABLE), (NFTA_RULE_CHAIN, OUTPUT)];
     Message::dump(kind, &named(&names))
 }
 
-/// The address that a rule of the chain `output` is about.
+/// Returns the address in a rule of the chain `output`.
 pub fn address(rule: &[u8]) -> Option<IpAddr> {
     let find = |bytes, wanted| attributes(bytes).find(|(kind, _)| *kind == wanted);
     let (_, expressions) = find(rule.get(4..)?, NFTA_RULE_EXPRESSIONS)?;
@@ -98,11 +96,11 @@ pub fn address(rule: &[u8]) -> Option<IpAddr> {
     })
 }
 
-/// Whether a notification tells that something of the table was deleted.
+/// Returns true if a notification reports the deletion of a part of the table.
 pub fn is_deletion(kind: u16, payload: &[u8]) -> bool {
     const KINDS: [u16; 3] = [NFT_MSG_DELTABLE, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE];
     let deletes = KINDS.map(|it| NFNL_SUBSYS_NFTABLES << 8 | it);
-    // a table's name is the first attribute of all of them
+    // the table's name is the first attribute in all of them
     let mut attributes = attributes(payload.get(4..).unwrap_or_default());
     let is_ours = |(kind, name): (u16, &[u8])| kind == NFTA_TABLE_NAME && text(name) == TABLE;
     deletes.contains(&kind) && payload.first() == Some(&NFPROTO_INET) && attributes.any(is_ours)

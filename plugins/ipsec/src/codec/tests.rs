@@ -1,11 +1,11 @@
-//! What is taken of the kernel, and of the peer.
+//! Tests of what is accepted from the kernel and from the peer.
 
 use super::*;
 use crate::engine::{Change, XfrmEvent};
 use crate::error::Malformed;
 use crate::sa::{Life, Mark, Replay, ReplayForm, Sa};
 
-/// Of a node whose only interface is number 7, in the second 10 000.
+/// A node whose only interface has number 7, at the second 10 000.
 struct Only;
 
 impl Node for Only {
@@ -18,7 +18,7 @@ impl Node for Only {
     }
 }
 
-/// Of another, where it has number 9.
+/// Another node, where the interface has number 9.
 struct Other;
 
 impl Place for Other {
@@ -53,7 +53,7 @@ fn aead(name: &str) -> Vec<u8> {
     attribute(18, &value)
 }
 
-/// NEWSA of 203.0.113.9 -> 192.0.2.7 with AES-GCM, 64-bit numbers, a mark, offload to wan.
+/// Message NEWSA of 203.0.113.9 -> 192.0.2.7 with AES-GCM, 64-bit numbers, a mark, offload to wan.
 fn message() -> Vec<u8> {
     let mut bytes = vec![0; 224];
     bytes[sa_field::INTERFACE].copy_from_slice(&7_u32.to_ne_bytes());

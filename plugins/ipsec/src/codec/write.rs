@@ -1,4 +1,4 @@
-//! Requests that change the kernel's tables.
+//! Encodes requests that change the kernel's tables.
 
 use std::net::IpAddr;
 
@@ -15,14 +15,14 @@ const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 
-/// What differs by node, and what keys are made of that belong to nobody.
+/// Values that differ by node, and a source of random keys.
 pub trait Place {
     fn index(&mut self, interface: &str) -> Option<u32>;
     fn wall_s(&mut self) -> u64;
     fn random(&mut self, bytes: &mut [u8]);
 }
 
-/// A netlink request: its type, its flags, what follows the header.
+/// A netlink request: its type, its flags, and the payload after the header.
 pub struct Request {
     pub kind: u16,
     pub flags: u16,
@@ -31,7 +31,7 @@ pub struct Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        // nothing was written behind it
+        // no bytes were written beyond its length, so this erases all
         self.payload.as_mut_slice().zeroize();
     }
 }
@@ -46,7 +46,7 @@ impl Request {
     }
 }
 
-/// The requests of a change: one, or two of which the first one's verdict counts.
+/// Returns the requests of a change: one, or two of which the first one's result counts.
 pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Request>) {
     let one = match change {
         Change::AddSa(sa, threshold) => {
@@ -82,15 +82,15 @@ pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Req
     (one, None)
 }
 
-/// The request that deletes an SA.
+/// Returns the request that deletes an SA.
 pub fn deletion(id: &SaId) -> Request {
     Request::new(XFRM_MSG_DELSA, 0, delete_sa(id))
 }
 
-/// NEWSA takes numbers and ages at once: there is no moment in which an SA begins at zero.
+/// Encodes an SA with its numbers and ages: NEWSA sets them at once, so that an SA never begins at zero.
 fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
     const MORE: usize = 1024;
-    // never grown, which would leave keys behind
+    // the vector never grows, which would leave keys in freed memory
     let mut bytes = Vec::with_capacity(sa.body.bytes().len() + MORE);
     let (head, tail) = around_reqid(&sa.body);
     bytes.extend_from_slice(head);
@@ -123,19 +123,20 @@ fn put(policy: &Policy, kind: u16, flags: u16, place: &mut impl Place) -> Reques
     Request::new(kind, flags, bytes)
 }
 
-/// The selector is the first in both structures.
+/// Writes the number of the interface into the selector, which is the first field of both structures.
 fn put_interface(bytes: &mut [u8], name: Option<&str>, place: &mut impl Place) {
     let Some(name) = name else {
         return;
     };
-    // of one that is not here nothing comes: the kernel's numbers are small
+    // an interface that is not here receives no packets: the kernel's numbers are small
     let index = place.index(name).unwrap_or(i32::MAX as u32);
     if let Some(field) = bytes.get_mut(sa_field::INTERFACE) {
         field.copy_from_slice(&index.to_ne_bytes());
     }
 }
 
-/// By the form that the SA has: the kernel takes no other, and says so of neither.
+/// Encodes the replay state in the form that the SA has: the kernel accepts only that one, and reports no error for the
+/// other.
 fn replay_value(replay: &Replay) -> (u16, Vec<u8>) {
     let low = |number: u64| number as u32;
     let high = |number: u64| (number >> 32) as u32;
@@ -163,7 +164,7 @@ fn words_of(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
-/// `struct xfrm_lifetime_cur`, whose times are of this node's day.
+/// Encodes `struct xfrm_lifetime_cur`, with times of this node's clock.
 fn life_value(life: &Life, place: &mut impl Place) -> Vec<u8> {
     let wall_s = place.wall_s();
     let since = |age_s: u64| wall_s.saturating_sub(age_s);
@@ -172,7 +173,7 @@ fn life_value(life: &Life, place: &mut impl Place) -> Vec<u8> {
     longs.iter().flat_map(|long| long.to_ne_bytes()).collect()
 }
 
-/// `struct xfrm_usersa_id`, and the mark, without which the kernel finds no SA that has one.
+/// Encodes `struct xfrm_usersa_id`, and the mark, without which the kernel does not find an SA with a mark.
 fn delete_sa(id: &SaId) -> Vec<u8> {
     let mut bytes = identity(id);
     put_mark(&mut bytes, id.mark);
@@ -188,7 +189,7 @@ fn identity(id: &SaId) -> Vec<u8> {
     bytes
 }
 
-/// `struct xfrm_aevent_id`.
+/// Encodes `struct xfrm_aevent_id`.
 fn event(id: &SaId, kind: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = identity(id);
     bytes.resize(48, 0);
@@ -197,7 +198,7 @@ fn event(id: &SaId, kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// `struct xfrm_userpolicy_id`: by selector, as indices are each node's own.
+/// Encodes `struct xfrm_userpolicy_id`: by selector, as each node has its own indices.
 fn delete_policy(id: &PolicyId, place: &mut impl Place) -> Vec<u8> {
     let mut bytes = id.selector.to_vec();
     put_interface(&mut bytes, id.interface.text(), place);
@@ -219,7 +220,7 @@ fn put_mark(bytes: &mut Vec<u8>, mark: Mark) {
     }
 }
 
-/// The same SA with keys of nobody, between addresses of RFC 5737 and RFC 3849; and its deletion.
+/// Returns requests that add the SA with random keys, between addresses of RFC 5737 or RFC 3849, and delete it.
 fn probe(sa: &Sa, place: &mut impl Place) -> (Request, Option<Request>) {
     let mut spi = [0; 4];
     place.random(&mut spi);
@@ -253,7 +254,7 @@ fn documentation(like: IpAddr, host: u8) -> IpAddr {
     }
 }
 
-/// Whether the kernel shows no keys, as one that is locked down.
+/// Returns true if the kernel hides keys, as a locked-down kernel does.
 pub fn hides_keys(sa: &Sa) -> bool {
     let bytes = sa.body.bytes();
     let mut keys = key_ranges(bytes).into_iter().peekable();
@@ -261,7 +262,7 @@ pub fn hides_keys(sa: &Sa) -> bool {
     some && keys.all(|range| bytes[range].iter().all(|byte| *byte == 0))
 }
 
-/// Offsets of keys in an SA's bytes; none of them is empty.
+/// Returns the offsets of keys in an SA's bytes; no range is empty.
 fn key_ranges(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let attrs = bytes.get(SA_LEN..).unwrap_or_default();
     let mut ranges = Vec::new();
@@ -295,8 +296,8 @@ fn family(address: IpAddr) -> u16 {
     }
 }
 
-/// An ESP tunnel to an address of IPv4 with these algorithms: attribute, name, and lengths in bits of
-/// which the first is the key's.
+/// Returns the bytes of an ESP tunnel to an IPv4 address with these algorithms: attribute, name, and lengths in bits,
+/// of which the first is the key's.
 pub fn plain_sa(destination: IpAddr, algorithms: &[(u16, &str, &[u32])]) -> Vec<u8> {
     const ESP: u8 = 50;
     const TUNNEL: u8 = 1;

@@ -1,8 +1,7 @@
-//! Faults in an IKE daemon's configuration for a pair, and differences between the daemons of both
-//! nodes.
+//! Checks an IKE daemon's configuration: faults for a pair, and differences between the daemons of both nodes.
 //!
-//! Without I/O: [`Listed`] is what charon told, [`Told`] what the peer told of its own; [`findings`] and
-//! [`differences`] name what is wrong, with the line to write.
+//! It does no I/O. [`Listed`] holds charon's lists, [`Told`] the peer's report about its own; [`findings`] and
+//! [`differences`] name faults, with the line to write.
 
 mod pool;
 mod wire;
@@ -13,25 +12,25 @@ use std::net::IpAddr;
 pub use pool::{Pool, shared_pools};
 pub use wire::CONNECTIONS;
 
-/// Kind of what [`left_running`] finds.
+/// Kind of the finding of [`left_running`].
 pub const SERVICE: &str = "service";
-/// Connections that are named in one sentence.
+/// Limit of connections that are named in one sentence.
 const NAMED_MAX: usize = 5;
 
-/// A connection that is loaded.
+/// A connection that charon has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     pub name: String,
-    /// Of all that the daemon tells of it.
+    /// Digest of all that charon reports of it.
     pub digest: u64,
     pub local: Vec<String>,
-    /// Only the other end can begin it.
+    /// Only the other end can initiate it.
     pub waits: bool,
-    /// IKEv1, which has no MOBIKE.
+    /// The connection uses IKEv1, which has no MOBIKE.
     pub is_first: bool,
-    /// "UNIQUE_NO", as charon writes it.
+    /// Uniqueness policy as charon writes it: "UNIQUE_NO".
     pub unique: String,
-    /// As its IKE SAs show it; None if none does.
+    /// MOBIKE is in use, as its IKE SAs show; None if none shows it.
     pub mobike: Option<bool>,
 }
 
@@ -42,37 +41,37 @@ pub struct Listed {
     pub pools: Vec<Pool>,
 }
 
-/// The peer's report on its daemon's connections.
+/// Report of the peer about its daemon's connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Digests by name: of all connections, or of those that had room.
+    /// Digests of all connections by name, or of those that had room.
     pub digests: BTreeMap<String, u64>,
     pub is_whole: bool,
     pub pools: Vec<Pool>,
 }
 
-/// The addresses of this node.
+/// Addresses of this node.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
-    /// Ends of tunnels that follow, as far as they are here.
+    /// Replicated ends of tunnels that are here.
     pub moved: BTreeSet<IpAddr>,
-    /// Addresses that stay.
+    /// Addresses that are only this node's.
     pub own: BTreeSet<IpAddr>,
-    /// No other node has an end of a tunnel that follows.
+    /// No other node has an end of a replicated tunnel.
     pub is_alone: bool,
 }
 
-/// One thing about a connection or a pool.
+/// One finding about a connection or a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Name of the connection or of the pool.
     pub name: String,
-    /// "mobike".
+    /// Kind of the finding, such as "mobike".
     pub of: &'static str,
-    /// False: good to know.
+    /// True for a fault, false for information.
     pub is_wrong: bool,
     pub sentence: String,
-    /// The line to write.
+    /// Line to write into the configuration.
     pub line: Option<String>,
 }
 
@@ -92,7 +91,7 @@ impl Finding {
         self
     }
 
-    /// With the line to write.
+    /// Returns the text, with the line to write.
     pub fn text(&self) -> String {
         match &self.line {
             Some(line) => format!("{}; write {line}", self.sentence),
@@ -101,7 +100,7 @@ impl Finding {
     }
 }
 
-/// Faults in the connections of this node's daemon for a pair.
+/// Returns faults in the connections of this node's daemon for a pair.
 pub fn findings(listed: &Listed, place: &Place) -> Vec<Finding> {
     let each = listed.connections.iter();
     each.flat_map(|it| of_connection(it, place)).collect()
@@ -119,7 +118,7 @@ fn of_connection(connection: &Connection, place: &Place) -> Vec<Finding> {
     ends.chain(others.into_iter().flatten()).collect()
 }
 
-/// A tunnel of this node alone may be as it likes.
+/// Returns true if the connection belongs to this node only, which may configure it freely.
 fn stays(connection: &Connection, place: &Place) -> bool {
     let is_own = |address: &String| address.parse().is_ok_and(|ip| place.own.contains(&ip));
     !connection.local.is_empty() && connection.local.iter().all(is_own)
@@ -131,7 +130,7 @@ fn mobike(connection: &Connection) -> Option<Finding> {
     is_on.then(|| Finding::new(&connection.name, "mobike", sentence).write("mobike = no"))
 }
 
-/// A connection that only the other end begins says no INITIAL_CONTACT.
+/// Checks `unique`. A connection that only the other end initiates sends no INITIAL_CONTACT.
 fn unique(connection: &Connection) -> Option<Finding> {
     let word = connection.unique.strip_prefix("UNIQUE_")?.to_lowercase();
     let sentence = format!(
@@ -151,7 +150,7 @@ fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
         let finding = Finding::new(&connection.name, "local_addrs", sentence);
         Some(finding.write(format!("local_addrs = {moved}")))
     };
-    // who is called answers from the address that was called
+    // a responder answers from the address that was called
     let begins = !connection.waits;
     if begins && connection.local.is_empty() {
         return finding("local_addrs is missing: charon takes any address of this node".to_owned());
@@ -162,7 +161,7 @@ fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
                 format!("local_addrs is {address}: charon takes any address of this node");
             return finding(sentence).filter(|_| begins);
         }
-        // a name may be any address
+        // a host name may be any address
         let Ok(ip) = address.parse() else { continue };
         if !place.moved.contains(&ip) && (place.is_alone || place.own.contains(&ip)) {
             return finding(format!(
@@ -173,7 +172,7 @@ fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
     None
 }
 
-/// Any address, a network or a range.
+/// Returns true for any address, a network or a range.
 pub fn is_open(address: &str) -> bool {
     let is_range = address.split_once('-').is_some_and(|(low, high)| {
         low.trim().parse::<IpAddr>().is_ok() && high.trim().parse::<IpAddr>().is_ok()
@@ -182,7 +181,7 @@ pub fn is_open(address: &str) -> bool {
     address.starts_with("%any") || address.contains('/') || is_range || is_unspecified
 }
 
-/// The daemon runs on a backup, which has no address of a connection that moves.
+/// Finds a daemon that runs on a backup, which lacks the address of a connection that moves.
 pub fn left_running(listed: &Listed, place: &Place) -> Option<Finding> {
     let mut connections = listed.connections.iter();
     let moves = connections.any(|it| !stays(it, place));
@@ -191,7 +190,7 @@ pub fn left_running(listed: &Listed, place: &Place) -> Option<Finding> {
     moves.then(|| Finding::new("charon", SERVICE, sentence).write(line))
 }
 
-/// Connections whose MOBIKE nobody can see yet, in one sentence.
+/// Names in one sentence the connections whose use of MOBIKE is not visible yet.
 pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
     let connections = listed.connections.iter();
     let unseen = connections.filter(|it| {
@@ -207,7 +206,7 @@ pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
     })
 }
 
-/// Differences between the connections of both nodes' daemons.
+/// Returns the differences between the connections of both nodes' daemons.
 pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
     let (ours, is_whole) = wire::digests(here);
     let mut found = Vec::new();
@@ -230,7 +229,7 @@ pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
     found
 }
 
-/// "far, near and 3 more".
+/// Names some, and counts the others: "far, near and 3 more".
 fn named(names: &[&str]) -> String {
     let shown = names.iter().take(NAMED_MAX).copied().collect::<Vec<_>>();
     let shown = shown.join(", ");

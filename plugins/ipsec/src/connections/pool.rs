@@ -1,11 +1,11 @@
-//! Pools of virtual addresses, and the parts of them that no client has.
+//! Computes pools of virtual addresses, and their parts without clients.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Finding;
 
-/// A pool of virtual addresses that the daemon gives.
+/// A pool of virtual addresses from which the daemon assigns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     pub name: String,
@@ -24,7 +24,7 @@ impl Pool {
         is_same_family && first < other_end && other_first < end
     }
 
-    /// Whether the daemon may give this address.
+    /// Returns true if the daemon may assign this address.
     pub fn gives(&self, address: &IpAddr) -> bool {
         self.spans(
             address,
@@ -32,7 +32,7 @@ impl Pool {
         )
     }
 
-    /// The same of a pool that is known to begin with its base.
+    /// Returns true if the address is in the pool, which is known to begin with its base.
     pub fn covers(&self, address: &IpAddr) -> bool {
         self.spans(address, u128::from(self.size) - 1)
     }
@@ -43,7 +43,7 @@ impl Pool {
         is_same_family && distance.is_some_and(|it| it <= last)
     }
 
-    /// The largest part in a row without these addresses.
+    /// Returns the largest contiguous part without these addresses.
     pub fn largest_part_without(&self, taken: &BTreeSet<IpAddr>) -> Option<Self> {
         let first = number(self.base) + u128::from(self.may_be_network());
         let last = number(self.base) + u128::from(self.size) - 1;
@@ -73,15 +73,15 @@ impl Pool {
         })
     }
 
-    /// "10.3.0.2-10.3.0.9", of a pool that begins with its base.
+    /// Returns the range "10.3.0.2-10.3.0.9" of a pool that begins with its base.
     pub fn range(&self) -> String {
         let last = number(self.base) + u128::from(self.size) - 1;
         let last = address(self.base, last).unwrap_or(self.base);
         format!("{}-{last}", self.base)
     }
 
-    /// charon gives a network's addresses from the one after its base, and a range's from its base; it reports
-    /// both alike.
+    /// Returns true if the pool may be a network. charon assigns a network's addresses from the one after its base, and
+    /// a range's from its base, and reports both in the same way.
     fn may_be_network(&self) -> bool {
         let network = u128::from(self.size) + 2;
         network.is_power_of_two() && number(self.base) % network == 0
@@ -95,7 +95,7 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// Of the family of `like`.
+/// Returns the address with this number, of the family of `like`.
 fn address(like: IpAddr, number: u128) -> Option<IpAddr> {
     Some(match like {
         IpAddr::V4(_) => IpAddr::V4(u32::try_from(number).ok()?.into()),
@@ -103,7 +103,7 @@ fn address(like: IpAddr, number: u128) -> Option<IpAddr> {
     })
 }
 
-/// Pools that give the same addresses on both nodes.
+/// Finds pools that assign the same addresses on both nodes.
 pub fn shared_pools(here: &[Pool], there: &[Pool]) -> Vec<Finding> {
     let finding = |pool: &Pool| {
         let other = there.iter().find(|other| pool.overlaps(other))?;
@@ -175,7 +175,7 @@ mod tests {
             "10.3.0.2-10.3.0.125"
         );
         let gives = |address: &str| network.gives(&address.parse().expect("an address"));
-        // a range may have the base, and a network the other end
+        // a range may include the base, and a network the other end
         assert!(gives("10.3.0.0") && gives("10.3.0.126"));
         assert!(!gives("10.3.0.127") && !gives("::a03:1"));
         let range = pool("10.3.0.2", 124);

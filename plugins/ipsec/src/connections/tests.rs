@@ -1,4 +1,4 @@
-//! Connections as charons have them, and what is said of each.
+//! Tests the findings about charon's connections.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn listed(connections: &[Connection]) -> Listed {
     }
 }
 
-/// What is wrong, and the line to write.
+/// Faults with the line to write.
 fn wrong(connection: Connection) -> Vec<(&'static str, String)> {
     let found = findings(&listed(&[connection]), &place()).into_iter();
     let wrong = found.filter(|it| it.is_wrong);
@@ -57,7 +57,7 @@ fn mobike_and_unique_are_named_with_their_lines() {
         ("unique", "unique = never".to_owned()),
     ];
     assert_eq!(wrong(distributed.clone()), lines);
-    // one that is called says no first contact
+    // a responder sends no INITIAL_CONTACT
     let called = Connection {
         waits: true,
         mobike: None,
@@ -153,7 +153,7 @@ fn a_pool_that_both_give_from_is_named_and_halves_are_not() {
     assert!(finding.sentence.contains("10.3.0.128"), "{finding:?}");
     let halves = [pool("rw", "10.3.0.0", 126), pool("rw", "10.3.0.128", 126)];
     assert_eq!(shared_pools(&halves[..1], &halves[1..]), []);
-    // the same numbers of another family
+    // the same numbers in another family
     assert_eq!(shared_pools(&whole, &[pool("rw", "::a03:0", 254)]), []);
 }
 

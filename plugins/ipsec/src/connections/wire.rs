@@ -1,4 +1,4 @@
-//! The report on this node's daemon to the peer: a message beside the replica's.
+//! Encodes the report about this node's daemon to the peer: a message besides the replica's.
 //!
 //! ```text
 //! connections  kind 8, whole 8, pools 16, pool ..., connection ... to the end
@@ -15,14 +15,14 @@ use spared_replica::wire::{MESSAGE_MAX, OWN};
 use super::{Listed, Pool, Told};
 use crate::error::Malformed;
 
-/// The first byte of this message.
+/// Kind of this message, its first byte.
 pub const CONNECTIONS: u8 = OWN;
 const POOLS_MAX: usize = 64;
 const NAME_MAX: usize = 255;
-/// The longest connection.
+/// Size limit of a connection in bytes.
 const CONNECTION_MAX: usize = 1 + NAME_MAX + 8;
 
-/// Digests of the connections that have room in a message, and whether all have.
+/// Returns digests of the connections that have room in a message, and whether all of them have.
 pub fn digests(listed: &Listed) -> (BTreeMap<String, u64>, bool) {
     let room = MESSAGE_MAX - 4 - POOLS_MAX * (1 + NAME_MAX + 1 + 16 + 8);
     let mut digests = BTreeMap::new();
@@ -38,7 +38,7 @@ pub fn digests(listed: &Listed) -> (BTreeMap<String, u64>, bool) {
 }
 
 impl Listed {
-    /// As the peer is told.
+    /// Returns the message to the peer.
     pub fn message(&self) -> Vec<u8> {
         let (digests, is_whole) = digests(self);
         let pools = self.pools.iter().filter(|it| it.name.len() <= NAME_MAX);
@@ -62,10 +62,10 @@ impl Listed {
 }
 
 impl Told {
-    /// Reads the peer's bytes.
+    /// Parses a message of the peer.
     ///
     /// # Errors
-    /// They are no such message.
+    /// The bytes are no such message.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         match reader.u8()? {
@@ -107,7 +107,7 @@ fn read_pool(reader: &mut Reader<'_>) -> Result<Pool, Malformed> {
     Ok(Pool { name, base, size })
 }
 
-/// It is printed on terminals and in logs.
+/// Reads a name without control characters, since it is printed on terminals and in logs.
 fn read_name(reader: &mut Reader<'_>) -> Result<String, Malformed> {
     let name = std::str::from_utf8(reader.short()?).map_err(|_| Malformed::Field("name"))?;
     match name.is_empty() || name.chars().any(char::is_control) {

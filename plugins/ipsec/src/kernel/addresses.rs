@@ -1,4 +1,4 @@
-//! The addresses of this node, those that spared put on its interfaces apart, as they come and go.
+//! Tracks the addresses of this node, those that spared sets and the others.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,7 +24,7 @@ impl Addresses {
         self.watch.as_fd().as_raw_fd()
     }
 
-    /// Addresses of spared's and others, if they have changed.
+    /// Returns spared's addresses and the others, if they have changed.
     pub fn read(&mut self) -> Option<[BTreeSet<IpAddr>; 2]> {
         let found = match self.watch.read() {
             Ok(found) => found?,

@@ -1,6 +1,6 @@
-//! What the kernel does with a packet whose policy finds no SA: it drops it, or keeps up to 100 behind each policy. That is
-//! a setting of the whole machine, and a run of the plugin that is killed in a switchover cannot put it back: the next
-//! one does.
+//! Sets what the kernel does with a packet whose policy finds no SA: it drops it, or keeps up to 100 behind each
+//! policy. The setting applies to the whole machine. A run of the plugin that is killed during a switchover cannot
+//! restore it: the next run does.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -13,13 +13,13 @@ const RISK: &str = "net.core.xfrm_larval_drop may stay 0";
 
 pub struct Drops {
     file: PathBuf,
-    /// The previous value, for the next run.
+    /// File with the previous value, for the next run.
     memory: Memory,
     before: Option<String>,
 }
 
 impl Drops {
-    /// Puts back what an earlier run of this boot left.
+    /// Restores the value that an earlier run since the boot left changed.
     pub fn open(folder: Option<&Path>) -> Self {
         Self::of(Path::new(FILE), folder)
     }
@@ -41,7 +41,7 @@ impl Drops {
         if left.is_empty() {
             return Ok(());
         }
-        // whoever has set it since knew better
+        // a value that was set since then has priority
         if self.read()? == KEEPS {
             fs::write(&self.file, left)?;
         }
@@ -49,7 +49,7 @@ impl Drops {
         Ok(())
     }
 
-    /// From now on it keeps them.
+    /// Makes the kernel keep such packets.
     ///
     /// # Errors
     /// The setting cannot be read or written.
@@ -66,7 +66,7 @@ impl Drops {
         Ok(())
     }
 
-    /// Whether [`keep`](Self::keep) could be done now.
+    /// Checks that [`keep`](Self::keep) would succeed now.
     ///
     /// # Errors
     /// The setting cannot be read, or could not be written.
@@ -77,7 +77,7 @@ impl Drops {
         }
     }
 
-    /// As it was before.
+    /// Restores the previous value.
     ///
     /// # Errors
     /// The setting cannot be written.
@@ -98,7 +98,7 @@ impl Drops {
 mod tests {
     use super::*;
 
-    /// A folder for one test, and the setting in it.
+    /// A folder for one test, with a file in place of the setting.
     struct Setting(PathBuf);
 
     impl Setting {

@@ -1,5 +1,5 @@
-//! Whether there is ESP at all: modules and algorithms come when they are asked for, so something
-//! has to ask.
+//! Checks that the kernel supports ESP. Modules and algorithms are loaded on demand, so it has to
+//! be tried.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::engine::Change;
 use crate::sa::{Body, Sa};
 
 impl Kernel {
-    /// One of the two kinds that everybody uses can be added.
+    /// Returns true if one of the two most common kinds of SA can be added.
     pub fn has_esp(&mut self) -> bool {
         let kinds = [
             vec![(XFRMA_ALG_AEAD, "rfc4106(gcm(aes))", &[160, 128][..])],

@@ -1,14 +1,14 @@
-//! Packets that the kernel has forwarded, of both families.
+//! Reads the number of packets that the kernel has forwarded, of both families.
 
 use std::{fs, io};
 
-/// "Ip: NAMES", and below it "Ip: NUMBERS".
+/// File with "Ip: NAMES", and below it "Ip: NUMBERS".
 const IPV4: &str = "/proc/thread-self/net/snmp";
-/// "NAME NUMBER" in each line; it is not there where IPv6 is off.
+/// File with "NAME NUMBER" in each line; it does not exist if IPv6 is off.
 const IPV6: &str = "/proc/thread-self/net/snmp6";
 
 /// # Errors
-/// Of the files; InvalidData where there is no such counter.
+/// Errors of the files; InvalidData if there is no such counter.
 pub fn forwarded() -> io::Result<u64> {
     let (ipv4, ipv6) = (fs::read_to_string(IPV4)?, fs::read_to_string(IPV6));
     let ipv4 = of_ipv4(&ipv4).ok_or(io::ErrorKind::InvalidData)?;

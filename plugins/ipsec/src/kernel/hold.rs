@@ -1,5 +1,5 @@
-//! Packets that find no SA wait for one, or are dropped. The kernel keeps up to 100 behind each policy if it is told to
-//! (`drops.rs`); what is passed on waits in a queue before it comes to its policy.
+//! Lets packets that find no SA wait for one, or be dropped. The kernel can keep up to 100 behind each policy
+//! (`drops.rs`); forwarded packets wait in a queue before their policy is looked up.
 
 use std::io;
 use std::path::Path;
@@ -9,16 +9,16 @@ use spared_netlink::{PacketQueue, Transactions};
 use super::drops::Drops;
 use crate::codec::hold::{self, Changes, Ways};
 
-/// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
+/// Size of the queue in packets: 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
 const PACKETS_MAX: u32 = 16_384;
 
-/// Packets that go on in one step, and then the kernel sends them: a network card takes so many at a time. More of them
-/// it would put into a queue, and drop some.
+/// Packets released in one step, before the kernel sends them: as many as a network card accepts at a time. The kernel
+/// would put more into a queue, and drop some.
 const STEP: u32 = 64;
 const STEP_MAX: u32 = 256;
-/// A greater step is such a part of what waits.
+/// Divisor: a step is this part of the waiting packets, if that is more than `STEP`.
 const PART: u32 = 8;
-/// Steps after which fewer should wait than ever before. Else as many come as go on.
+/// Number of steps without a new minimum of waiting packets, after which it ends: as many arrive as are released.
 const STALLED_MAX: u32 = 20;
 
 struct Queues {
@@ -32,12 +32,12 @@ impl Queues {
             forwarded: PacketQueue::open(hold::FORWARDED_QUEUE, PACKETS_MAX)?,
             sent: PacketQueue::open(hold::SENT_QUEUE, PACKETS_MAX)?,
         };
-        // from where it cannot be read it could not be let go
+        // a queue that cannot be read could not be released
         queues.forwarded.waiting()?;
         Ok(queues)
     }
 
-    /// How many still wait after that.
+    /// Releases one step of each queue; returns how many packets still wait.
     fn step(&mut self) -> io::Result<u32> {
         let sent = step(&mut self.sent, Some(hold::MARK))?;
         Ok(sent + step(&mut self.forwarded, None)?)
@@ -51,7 +51,7 @@ fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<u32> {
     Ok(waiting.count.saturating_sub(count))
 }
 
-/// All that waits now.
+/// Releases all packets that wait now.
 fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
     let waiting = queue.waiting()?;
     for count in (STEP..waiting.count + STEP).step_by(STEP as usize) {
@@ -60,7 +60,7 @@ fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
-/// What waits is let go, and what comes meanwhile waits behind it.
+/// Progress of the release: packets that arrive meanwhile wait behind the others.
 struct Ending {
     least: u32,
     stalled: u32,
@@ -72,7 +72,7 @@ impl Ending {
         stalled: 0,
     };
 
-    /// After a step that left so many. Whether the next is worth it.
+    /// Takes the number of packets left after a step. Returns true if another step is worthwhile.
     fn goes_on(&mut self, left: u32) -> bool {
         self.stalled = if left < self.least {
             0
@@ -84,17 +84,17 @@ impl Ending {
     }
 }
 
-/// Why packets did not wait when they last should have.
+/// Reasons why packets did not wait when they last should have.
 #[derive(Debug, Default)]
 struct Faults {
-    /// In the queues.
+    /// Reason of the queues.
     queues: Option<String>,
-    /// Behind their policies.
+    /// Reason of the policies.
     policies: Option<String>,
 }
 
 impl Faults {
-    /// Packets that wait at most, in words.
+    /// Describes the greatest number of waiting packets.
     fn room(&self) -> String {
         match (&self.queues, &self.policies) {
             (None, None) => format!("{PACKETS_MAX} packets"),
@@ -119,10 +119,10 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Also removes what an earlier run left, and tries whether the kernel has queues; `folder` is the plugin's.
+    /// Opens it, removes what an earlier run left, and tries if the kernel has queues. `folder` is the plugin's.
     ///
     /// # Errors
-    /// No socket.
+    /// No socket is available.
     pub fn open(folder: Option<&Path>) -> io::Result<Self> {
         let mut opened = Self {
             transactions: Transactions::open()?,
@@ -139,7 +139,7 @@ impl Hold {
         Ok(opened)
     }
 
-    /// Packets that wait at most, in words.
+    /// Describes the greatest number of waiting packets.
     pub fn room(&self) -> String {
         self.faults.room()
     }
@@ -168,13 +168,14 @@ impl Hold {
         }
     }
 
-    /// The queues need no setting: where it cannot be written, as in containers, they keep what is forwarded.
+    /// Begins to hold packets. The queues need no setting: if it cannot be written, as in containers, they still hold
+    /// forwarded packets.
     ///
     /// # Errors
     /// The setting of the kernel cannot be read or written.
     pub fn begin(&mut self, ways: &Ways) -> io::Result<()> {
         self.ending = None;
-        // a table that is made anew drops what is in the queues
+        // replacing the table drops the packets in the queues
         self.let_all_go();
         let kept = self.drops.keep();
         self.note_policies(&kept);
@@ -186,7 +187,7 @@ impl Hold {
     }
 
     fn queue(&mut self, ways: &Ways) -> io::Result<()> {
-        // before the rules, which let pass what nobody takes
+        // before the rules, which let packets pass that no program reads
         if self.queues.is_none() {
             self.queues = Some(Queues::open()?);
         }
@@ -194,7 +195,8 @@ impl Hold {
             .inspect_err(|_| self.queues = None)
     }
 
-    /// What waits to be passed on is. What is sent has no second chance to wait, if its SA is still to come.
+    /// Releases the waiting packets to forward. Sent packets stay: they could not wait again if their SA is still
+    /// missing.
     pub fn let_go(&mut self) {
         self.say(|queues| let_all_go(&mut queues.forwarded, None));
     }
@@ -215,8 +217,8 @@ impl Hold {
         })
     }
 
-    /// Lets go some of what waits, in its order. What comes before the kernel is through with it waits behind it. False
-    /// while it is to be called again, a ms later.
+    /// Releases some of the waiting packets, in order. Packets that arrive before the kernel has sent these wait behind
+    /// them. Returns false if it is to be called again, 1 ms later.
     ///
     /// # Errors
     /// The setting of the kernel cannot be written.
@@ -234,14 +236,14 @@ impl Hold {
             if let Err(error) = self.commit(hold::end()) {
                 log::debug!("the table of a switchover is gone: {error}");
             }
-            // what has come meanwhile
+            // packets that have arrived meanwhile
             self.let_all_go();
             self.queues = None;
         }
         self.drops.put_back()
     }
 
-    /// The plugin ends.
+    /// Ends the holding when the plugin ends.
     ///
     /// # Errors
     /// As [`end`](Self::end).

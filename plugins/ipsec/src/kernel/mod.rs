@@ -1,5 +1,5 @@
-//! The kernel's IPsec tables and this node's addresses: all of the plugin's I/O but for the peer and the
-//! IKE daemon. Nothing waits.
+//! Accesses the kernel's IPsec tables and this node's addresses: all I/O of the plugin except with the peer and the IKE
+//! daemon. Nothing blocks.
 
 mod addresses;
 mod drops;
@@ -28,13 +28,13 @@ pub use hold::Hold;
 pub use routes::Routes;
 pub use silence::Silence;
 
-/// Room for a burst of 10 000 events.
+/// Size of a socket's buffer in bytes, for a burst of 10 000 events.
 const SOCKET_BYTES: usize = 16 << 20;
-/// Room for the deletions of one go.
+/// Size of a buffer in bytes, for the events of one batch of deletions.
 const ECHO_BYTES: usize = 1 << 20;
-/// Datagrams that are read before others have their turn.
+/// Number of datagrams that are read in one turn.
 const READS_MAX: usize = 16;
-/// Notifications that a reading waits for at its end: the burst for which there is room, and more.
+/// Number of notifications that a reading accepts at its end: more than the burst for which there is room.
 const EVENTS_MAX: usize = 20_000;
 const EIO: i32 = 5;
 
@@ -47,20 +47,20 @@ enum Stage {
     End { complete: bool },
 }
 
-/// Result of a piece of a reading.
+/// Result of one piece of a reading.
 #[derive(Debug)]
 pub enum Found {
     Entries(Vec<XfrmEvent>),
-    /// What happened before the reading ends, as notifications tell: by whom only they say.
+    /// Notifications that arrived before the end of the reading: only they show who made a change.
     Told(Vec<XfrmEvent>),
-    /// Both tables are read; false where they may have holes.
+    /// Both tables were read; false if the reading may have holes.
     End(bool),
 }
 
 pub struct Kernel {
     writer: Writer,
     notifications: Notifications,
-    /// What this plugin's own deletions say, while it listens.
+    /// Events of this plugin's own deletions, while it is subscribed to them.
     echo: Notifications,
     dump: Dump,
     reading: Option<Stage>,
@@ -69,10 +69,10 @@ pub struct Kernel {
 
 impl Kernel {
     /// # Errors
-    /// EPROTONOSUPPORT where the kernel has no IPsec at all; EPERM.
+    /// EPROTONOSUPPORT if the kernel has no IPsec at all; EPERM.
     pub fn open() -> io::Result<Self> {
         let writer = Writer::open_xfrm()?;
-        // before the first dump, so that nothing falls between
+        // before the first dump, so that no change is missed in between
         let notifications = Notifications::open_xfrm(SOCKET_BYTES, writer.port())?;
         for group in [
             XFRMNLGRP_SA,
@@ -97,7 +97,7 @@ impl Kernel {
         self.notifications.as_fd().as_raw_fd()
     }
 
-    /// Changes; `Seen::Unsure` if some of them were lost.
+    /// Returns changes; `Seen::Unsure` if some of them were lost.
     pub fn events(&mut self) -> io::Result<Vec<XfrmEvent>> {
         let mut events = Vec::new();
         self.here.age();
@@ -115,7 +115,7 @@ impl Kernel {
         Ok(events)
     }
 
-    /// Begins to read both tables; what comes of it comes by [`poll`](Self::poll).
+    /// Begins to read both tables; [`poll`](Self::poll) returns the results.
     pub fn read(&mut self) -> io::Result<()> {
         self.reading = None;
         self.dump.start(XFRM_MSG_GETSA, &[])?;
@@ -123,7 +123,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// The next piece of a reading, where one goes on.
+    /// Returns the next piece of a reading, if one is under way.
     pub fn poll(&mut self) -> Option<Found> {
         let stage = self.reading?;
         match stage {
@@ -168,7 +168,7 @@ impl Kernel {
         while all.len() < EVENTS_MAX {
             match self.events() {
                 Ok(events) if !events.is_empty() => all.extend(events),
-                // an error is said by who waits for the socket
+                // whoever waits for the socket reports its error
                 _ => break,
             }
         }
@@ -179,11 +179,11 @@ impl Kernel {
         self.dump.start(XFRM_MSG_GETPOLICY, &[]).map(|()| true)
     }
 
-    /// Does the changes in their order, in batches; positions and errnos of those that were refused.
+    /// Applies the changes in their order, in batches; returns positions and errnos of refused ones.
     pub fn apply(&mut self, changes: &[Change]) -> Vec<(usize, i32)> {
         let mut refused = Vec::new();
         self.here.age();
-        // whose request each one of the batch is; None: its verdict does not count
+        // position of the change of each request in the batch; None if the request's result does not count
         let mut owners = Vec::with_capacity(BATCH_MAX);
         for (position, change) in changes.iter().enumerate() {
             let (first, second) = codec::requests(change, &mut self.here);

@@ -1,4 +1,4 @@
-//! Values specific to this node: numbers of interfaces, the time of day.
+//! Values of this node: interface numbers, the time of day.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -12,9 +12,9 @@ use crate::codec::{Node, Place};
 pub struct Here {
     requests: Requests,
     names: HashMap<u32, String>,
-    /// They were read for what is done now.
+    /// The interfaces were read for the present operation.
     fresh: bool,
-    /// The time of day as of what is done now: thousands of SAs need not ask one by one.
+    /// Time of day at the present operation: thousands of SAs need not read it one by one.
     wall_s: Option<u64>,
 }
 
@@ -28,7 +28,8 @@ impl Here {
         })
     }
 
-    /// Something else is done: an interface may have another number by now, and it is later.
+    /// Discards the values for the next operation: an interface may have another number by then,
+    /// and it is later.
     pub fn age(&mut self) {
         self.fresh = false;
         self.wall_s = None;

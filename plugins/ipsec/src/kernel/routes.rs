@@ -1,7 +1,8 @@
-//! Routes that lead into tunnels that followed, and the rule that has them looked at.
+//! Sets routes into replicated tunnels, and the rule that makes the kernel use them.
 //!
-//! They are in the table of the IKE daemon's own, which it does not look into for the way to other ends. A route
-//! of the daemon's replaces one of these at its place; what is deleted here has this plugin's number.
+//! They are in the IKE daemon's own table, which the daemon ignores when it looks up the way to other ends. A route of
+//! the daemon replaces one of these for the same destination. Only routes with this plugin's protocol number are
+//! deleted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -14,24 +15,24 @@ use spared_netlink::{Address, Message, Requests, Route};
 use super::rule;
 use crate::engine::TunnelRoute;
 
-/// Before charon's own rule, which it adds and deletes as it starts and ends.
+/// Priority of the rule, before charon's own, which charon adds at its start and deletes at its end.
 const PRIORITY: u32 = 219;
 const EEXIST: i32 = 17;
 const ESRCH: i32 = 3;
 const ENOENT: i32 = 2;
-/// A kernel without IPv6 has no rules of it.
+/// Error of a kernel without IPv6, which has no rules for it.
 const EAFNOSUPPORT: i32 = 97;
 
 pub struct Routes {
     requests: Requests,
     table: u32,
-    /// Families with a rule; None: an earlier run may have left one.
+    /// Families with a rule; None if an earlier run may have left one.
     ruled: Option<BTreeSet<bool>>,
 }
 
 impl Routes {
     /// # Errors
-    /// No socket.
+    /// No socket is available.
     pub fn open(table: u32) -> io::Result<Self> {
         Ok(Self {
             requests: Requests::open()?,
@@ -40,15 +41,15 @@ impl Routes {
         })
     }
 
-    /// These, and no others of this plugin's. What has no way, or no address of this node within, has no
-    /// route for now.
+    /// Sets these routes and deletes all others of this plugin. Destinations without a way to the other end, or without
+    /// a local address inside the tunnel, get no route for now.
     ///
     /// # Errors
-    /// The kernel's first: the others are as they should be.
+    /// First error of the kernel; the other routes are set.
     pub fn set(&mut self, wanted: &BTreeSet<TunnelRoute>) -> io::Result<()> {
         let there = self.requests.routes(Some(TUNNEL_ROUTE_PROTOCOL), None)?;
         let routes = self.resolve(wanted)?;
-        // IPv6 has a metric of its own
+        // IPv6 routes get a default metric
         let plain = |it: &Route| Route { metric: 0, ..*it };
         let [before, after]: [HashSet<Route>; 2] =
             [&there, &routes].map(|all| all.iter().map(plain).collect());
@@ -69,13 +70,13 @@ impl Routes {
         refused.find(|it| !is_done(it)).map_or(Ok(()), Err)
     }
 
-    /// A rule for each family that has routes, and for no other.
+    /// Returns changes that add a rule for each family with routes, and delete the others.
     fn rules(&mut self, routes: &[Route]) -> Vec<Message> {
         let wanted: BTreeSet<bool> = routes.iter().map(|it| it.destination.is_ipv4()).collect();
         let before = self.ruled.replace(wanted.clone());
         let before = before.unwrap_or_else(|| [true, false].into());
         let deleted = before.difference(&wanted).map(|ipv4| (rule::DELETE, *ipv4));
-        // somebody may have flushed all rules
+        // others may have flushed all rules
         let added = wanted.iter().map(|ipv4| (rule::ADD, *ipv4));
         let each = deleted.chain(added);
         each.map(|(kind, ipv4)| rule::lookup(kind, ipv4, PRIORITY, self.table))
@@ -102,7 +103,7 @@ impl Routes {
             let Some((gateway, index)) = way else {
                 continue;
             };
-            // beside one that is on the same network, that one is the gateway
+            // if the other end is on a directly connected network, it is the gateway itself
             let gateway = gateway.unwrap_or(far);
             let (destination, prefix) = route.to;
             routes.push(Route {
@@ -117,14 +118,14 @@ impl Routes {
                 scope: 0,
             });
         }
-        // the kernel keeps one of a destination
+        // the kernel keeps one route for a destination
         routes.sort_by_key(|it| (it.destination, it.prefix));
         routes.dedup_by_key(|it| (it.destination, it.prefix));
         Ok(routes)
     }
 }
 
-/// This node's address within a network: one that moves, where there is one.
+/// Returns this node's address within a network, preferably one that moves.
 fn source(addresses: &[Address], (network, prefix): (IpAddr, u8)) -> Option<IpAddr> {
     let network = IpNet::new(network, prefix).ok()?;
     let is_within = |it: &&Address| network.contains(&it.address) && !it.address.is_loopback();

@@ -1,11 +1,11 @@
-//! A rule of the kernel's routing that has a table looked at.
+//! Encodes a routing rule that looks up a table.
 
 use spared_netlink::constants::TUNNEL_ROUTE_PROTOCOL;
 use spared_netlink::{Message, put};
 
-/// RTM_NEWRULE.
+/// Message type RTM_NEWRULE.
 pub const ADD: u16 = 32;
-/// RTM_DELRULE.
+/// Message type RTM_DELRULE.
 pub const DELETE: u16 = 33;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
@@ -13,13 +13,13 @@ const FR_ACT_TO_TBL: u8 = 1;
 const FRA_PRIORITY: u16 = 6;
 const FRA_TABLE: u16 = 15;
 const FRA_PROTOCOL: u16 = 21;
-/// `struct fib_rule_hdr`.
+/// Layout of `struct fib_rule_hdr`.
 const HEADER_LEN: usize = 12;
 const ACTION_AT: usize = 7;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// "from all lookup TABLE", of this plugin's.
+/// Encodes "from all lookup TABLE", with this plugin's protocol number.
 pub fn lookup(kind: u16, ipv4: bool, priority: u32, table: u32) -> Message {
     let mut payload = vec![0; HEADER_LEN];
     payload[0] = if ipv4 { AF_INET } else { AF_INET6 };

@@ -1,4 +1,4 @@
-//! Addresses from which no request of IKE leaves that could end a tunnel.
+//! Prevents IKE requests that could end a tunnel from leaving with certain source addresses.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -13,13 +13,13 @@ use crate::codec::silence;
 pub struct Silence {
     transactions: Transactions,
     silent: BTreeSet<IpAddr>,
-    /// Changes by others, while any address is silent.
+    /// Watches changes by others while any address is silent.
     monitor: Option<Monitor>,
 }
 
 impl Silence {
     /// # Errors
-    /// No socket.
+    /// No socket is available.
     pub fn open() -> io::Result<Self> {
         Ok(Self {
             transactions: Transactions::open()?,
@@ -28,7 +28,7 @@ impl Silence {
         })
     }
 
-    /// Remains of an earlier run.
+    /// Returns addresses that an earlier run left silent.
     pub fn left() -> BTreeSet<IpAddr> {
         let mut left = BTreeSet::new();
         let dump = |mut requests: Requests| {
@@ -42,16 +42,16 @@ impl Silence {
         left
     }
 
-    /// Readable when somebody else changed nf_tables.
+    /// Descriptor that is readable when others changed nf_tables.
     pub fn fd(&self) -> Option<RawFd> {
         let monitor = self.monitor.as_ref();
         monitor.map(|it| it.as_fd().as_raw_fd())
     }
 
-    /// These addresses alone are silent from now on.
+    /// Sets the silent addresses, instead of earlier ones.
     ///
     /// # Errors
-    /// The kernel refused it: none is.
+    /// The kernel refused it: no address is silent.
     pub fn set(&mut self, silent: BTreeSet<IpAddr>) -> io::Result<()> {
         if silent == self.silent {
             return Ok(());
@@ -59,14 +59,14 @@ impl Silence {
         self.silent = silent;
         self.monitor = None;
         if !self.silent.is_empty() {
-            // before the table, so that nothing falls between
+            // before the table, so that no change is missed in between
             let own = self.transactions.port();
             self.monitor = Some(Monitor::netfilter_of_others(NFNLGRP_NFTABLES, own)?);
         }
         self.put()
     }
 
-    /// Puts back what somebody else deleted: `nft flush ruleset` does, for one.
+    /// Restores the table after others deleted it, such as `nft flush ruleset`.
     ///
     /// # Errors
     /// The kernel refused it.

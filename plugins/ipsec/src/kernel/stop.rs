@@ -1,4 +1,4 @@
-//! Deletion of SAs, with the kernel's word of their last numbers.
+//! Deletes SAs and reads their last numbers from the kernel's events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,8 +11,8 @@ use crate::codec;
 use crate::sa::SaId;
 
 impl Kernel {
-    /// Deletes these; which of them it did, each with the number that was sent last where the kernel said it. It
-    /// says so after the last packet had its number, and before it answers.
+    /// Deletes SAs. Returns those that were deleted, each with its last outbound number if the kernel reported it. The
+    /// kernel reports it after the last packet has its number, and before it answers the request.
     pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
         let listens = self.echo.join(XFRMNLGRP_SA);
         let refused = self.delete(ids).unwrap_or_else(|error| {
@@ -27,13 +27,13 @@ impl Kernel {
             log::warn!("cannot receive the last sequence numbers of SAs: {error}");
             BTreeMap::new()
         });
-        // whoever does not listen has left
+        // an error has no effect: it is not subscribed any more
         let _ = self.echo.leave(XFRMNLGRP_SA);
         let gone = ids.iter().filter(|id| !refused.contains(*id));
         gone.map(|id| (*id, numbers.remove(id))).collect()
     }
 
-    /// SAs that the kernel refused to delete.
+    /// Returns the SAs that the kernel refused to delete.
     fn delete(&mut self, ids: &[SaId]) -> io::Result<BTreeSet<SaId>> {
         let mut refused = BTreeSet::new();
         for id in ids {

@@ -1,5 +1,5 @@
-//! Records that ended here while the peer could not hear of it. A run of the plugin that begins before it has heard
-//! would take them back from there: the driver keeps them for that run.
+//! Tracks records that ended here while the peer was not connected. A run of the plugin that begins before the
+//! connection is back would take them from the peer again, so the driver saves them for that run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,18 +14,18 @@ const KEY_MAX: usize = spared_replica::wire::KEY_MAX;
 
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// With the time of the end.
+    /// Keys with the time of their end.
     keys: BTreeMap<TunnelKey, u64>,
     /// SAs and policies that the peer may have although it has not confirmed them to this run.
     unconfirmed_sas: BTreeSet<SaId>,
     unconfirmed_policies: BTreeSet<PolicyId>,
-    /// The driver keeps something else.
+    /// The saved keys differ from the present ones.
     is_other: bool,
     is_kept: bool,
 }
 
 impl Ended {
-    /// What the last run of this plugin left.
+    /// Loads the keys that the last run of this plugin saved.
     pub fn recall(&mut self, now_ns: u64, bytes: &[u8]) {
         let mut reader = Reader(bytes);
         while let Ok(key) = TunnelKey::read(&mut reader) {
@@ -40,7 +40,7 @@ impl Ended {
         }
     }
 
-    /// Their word was on its way to the peer when the link went, or an earlier run of this plugin told of them.
+    /// Adds records whose messages were in transit when the link was lost, or that an earlier run sent.
     pub fn leave_unconfirmed(
         &mut self,
         sas: impl Iterator<Item = SaId>,
@@ -58,12 +58,12 @@ impl Ended {
         }
     }
 
-    /// It is there again.
+    /// Removes a record that exists again.
     pub fn forget(&mut self, key: &TunnelKey) {
         self.is_other |= !self.keys.is_empty() && self.keys.remove(key).is_some();
     }
 
-    /// Tunnels of these ends alone are still this node's: of others the peer decides.
+    /// Keeps only tunnels with these ends; the peer decides about others.
     pub fn retain(&mut self, stays: impl Fn(&IpAddr) -> bool) {
         let before = self.keys.len();
         let stays = |key: &TunnelKey| key.local_end().is_some_and(|end| stays(&end));
@@ -71,7 +71,7 @@ impl Ended {
         self.is_other |= self.keys.len() != before;
     }
 
-    /// Both nodes have the same.
+    /// Removes all, since both nodes have the same records.
     pub fn clear(&mut self) {
         self.is_other |= !self.keys.is_empty();
         self.keys.clear();
@@ -79,7 +79,7 @@ impl Ended {
         self.unconfirmed_policies.clear();
     }
 
-    /// The peer has confirmed what ended longer ago than this.
+    /// Removes records that ended longer ago than `behind_ns`: the peer has confirmed their end.
     pub fn confirm(&mut self, now_ns: u64, behind_ns: u64) {
         self.keys
             .retain(|_, since_ns| now_ns.saturating_sub(*since_ns) <= behind_ns);
@@ -89,7 +89,7 @@ impl Ended {
         self.keys.contains_key(key)
     }
 
-    /// What the driver is to keep, if that is something else: all while the peer is away, else nothing.
+    /// Returns the bytes to save if they changed: all keys while the peer is away, else none.
     pub fn poll_kept(&mut self, is_away: bool) -> Option<Vec<u8>> {
         let keeps = is_away && !self.keys.is_empty();
         if keeps == self.is_kept && !(keeps && self.is_other) {

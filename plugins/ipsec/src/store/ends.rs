@@ -1,5 +1,5 @@
-//! Addresses that are this node's ends of tunnels. Groups, and so addresses, may be active on both
-//! nodes: who has the address has the tunnel.
+//! Tracks the addresses that are local ends of tunnels. Groups, and so addresses, may be active on both nodes: the node
+//! with the address has the tunnel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,18 +8,18 @@ use crate::SECOND;
 use crate::config::Settings;
 use crate::sa::{Direction, Policy, Sa};
 
-/// An active node that loses an address may be about to become backup: until then its tunnels are
-/// told of as before.
+/// Time for which a lost address counts: an active node that loses one may be about to become backup, and reports its
+/// tunnels as before until then.
 const LINGER_NS: u64 = 5 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Ends {
-    /// From the file.
+    /// Addresses from the configuration.
     fixed: BTreeSet<IpAddr>,
     moved: BTreeSet<IpAddr>,
-    /// Here for a switchover that is prepared: the peer still carries what goes there.
+    /// Addresses that are here for a prepared switchover, while the peer still carries their tunnels.
     prepared: BTreeSet<IpAddr>,
-    /// Lost, and until when they count.
+    /// Lost addresses, and the time until which they count.
     lost: BTreeMap<IpAddr, u64>,
 }
 
@@ -34,8 +34,8 @@ impl Ends {
         self.fixed = settings.endpoints.iter().copied().collect();
     }
 
-    /// The addresses that are here now. New ones do not count before the role while `preparing`, and
-    /// lost ones count for a while if they `linger`.
+    /// Sets the addresses that are here now. With `preparing`, new ones do not count before the role; with `linger`,
+    /// lost ones count for a while.
     pub fn set(&mut self, now_ns: u64, here: BTreeSet<IpAddr>, preparing: bool, linger: bool) {
         self.lost.retain(|end, _| !here.contains(end));
         if linger {
@@ -51,21 +51,21 @@ impl Ends {
         self.prepared = prepared;
     }
 
-    /// The role has come: what was prepared counts. Whether there was something.
+    /// Makes prepared addresses count when the role has come. Returns true if there were any.
     pub fn confirm(&mut self) -> bool {
         let had = !self.prepared.is_empty();
         self.moved.append(&mut self.prepared);
         had
     }
 
-    /// Whether some lingered for long enough.
+    /// Removes lost addresses whose time is over. Returns true if there were any.
     pub fn expire(&mut self, now_ns: u64) -> bool {
         let before = self.lost.len();
         self.lost.retain(|_, until_ns| *until_ns > now_ns);
         self.lost.len() != before
     }
 
-    /// What lingers does so until then at most.
+    /// Shortens the time of lost addresses.
     pub fn hurry(&mut self, until_ns: u64) {
         for lost_ns in self.lost.values_mut() {
             *lost_ns = until_ns.min(*lost_ns);
@@ -76,18 +76,18 @@ impl Ends {
         self.lost.values().copied().min().unwrap_or(u64::MAX)
     }
 
-    /// All that are here, or were until a moment ago, and those of the file.
+    /// Returns all addresses that are here or were until a moment ago, and those of the configuration.
     pub fn all(&self) -> impl Iterator<Item = IpAddr> {
         let here = self.moved.iter().chain(&self.prepared);
         here.chain(self.lost.keys()).chain(&self.fixed).copied()
     }
 
-    /// Whether spared has put it on an interface here.
+    /// Returns true if spared has set the address here.
     pub fn is_here(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.prepared.contains(end)
     }
 
-    /// Whether it was here until a moment ago.
+    /// Returns true if the address was here until a moment ago.
     pub fn is_lost(&self, end: &IpAddr) -> bool {
         self.lost.contains_key(end)
     }
@@ -96,12 +96,12 @@ impl Ends {
         self.lost.clear();
     }
 
-    /// Whether tunnels of this end are this node's, if it is active.
+    /// Returns true if tunnels of this end belong to this node, if it is active.
     pub fn has(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.fixed.contains(end) || self.lost.contains_key(end)
     }
 
-    /// On which side of this node an SA is; None where its local end stays here.
+    /// Returns the side of this node in an SA; None if its local end is not replicated.
     pub fn side(&self, sa: &Sa) -> Option<Direction> {
         let into = self.has(&sa.id.destination);
         let out = self.has(&sa.source);
@@ -113,12 +113,12 @@ impl Ends {
         }
     }
 
-    /// Whether an active node keeps it for now; those that linger do not.
+    /// Returns true if an active node keeps the address for now; a lost one does not count.
     pub fn stays(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.fixed.contains(end)
     }
 
-    /// Whether the address itself is here, or was until a moment ago: nobody else has it.
+    /// Returns true if the address itself is here, or was until a moment ago, so that the peer does not have it.
     pub fn has_address(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.lost.contains_key(end)
     }

@@ -1,4 +1,4 @@
-//! SAs and policies of the other node, kept in memory for a failover.
+//! SAs and policies of the other node, held in memory for a failover.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +11,9 @@ use crate::wire::{Numbers, Origin, ToldSa};
 #[derive(Debug, Default)]
 pub struct Held {
     pub sas: BTreeMap<SaId, HeldSa>,
-    /// As they are put here.
+    /// Policies as they are installed here.
     pub policies: BTreeMap<PolicyId, Policy>,
-    /// The other node's ends of them.
+    /// Local ends of these on the other node.
     pub ends: BTreeSet<IpAddr>,
 }
 
@@ -23,32 +23,32 @@ pub struct HeldSa {
     pub side: Direction,
     pub pace: Pace,
     pub name: Option<ChildName>,
-    /// Time of the report of its numbers.
+    /// Time at which its numbers were reported.
     pub told_ns: u64,
-    /// When its life was.
+    /// Time at which its lifetimes were reported.
     pub life_ns: u64,
-    /// This node's own, from when it was active: the peer has told no numbers of it since.
+    /// The SA is from this node's own time as active: the peer has reported no numbers of it since.
     pub is_own: bool,
-    /// Features needed of the kernel here.
+    /// Number of the proof that the kernel here supports it.
     pub proof: Option<u64>,
     pub room: Room,
 }
 
-/// Memory that installing an SA takes: written to while there is time for it, and free for that when the SA is
-/// installed. A page costs most when it is touched first, and thousands of SAs take hundreds of pages.
+/// Memory that the installation of an SA takes: allocated and written while there is time for it, and freed for the SA
+/// when it is installed. The first access to a page is the slowest, and thousands of SAs take hundreds of pages.
 #[derive(Debug, Default)]
 pub struct Room(Vec<u8>);
 
 impl Room {
-    /// An SA, and its entries in the lists of what was put.
+    /// Size of an SA, and its entries in the lists of installed ones.
     const BYTES: usize = size_of::<Sa>() + 384;
 
     pub fn touch(&mut self) {
-        // zeros might come as pages that nobody has touched yet
+        // zeroed memory might be pages that were never accessed
         self.0 = vec![1; Self::BYTES];
     }
 
-    /// Gives the memory back to the allocator, from which the next objects take it.
+    /// Frees the memory, which the allocator then uses for the next objects.
     pub fn free(&mut self) {
         self.0 = Vec::new();
     }
@@ -85,7 +85,7 @@ impl HeldSa {
         (self.pace, self.life_ns) = (numbers.pace, now_ns);
     }
 
-    /// Takes the numbers of another record of the same SA where they are further on.
+    /// Takes the numbers of another record of the same SA, if they are greater.
     pub fn keep_numbers(&mut self, other: &Self) {
         let (here, there) = (&self.sa.replay, &other.sa.replay);
         let further = there.oseq > here.oseq || there.seq > here.seq;
@@ -105,7 +105,7 @@ impl HeldSa {
         self.sa.life.later(now_ns.saturating_sub(self.life_ns))
     }
 
-    /// As a copy of them is told.
+    /// Returns its numbers as a copy.
     pub fn numbers(&self, now_ns: u64) -> Numbers {
         let silent_ms = ms_between(self.told_ns, now_ns);
         Numbers {
@@ -119,14 +119,14 @@ impl HeldSa {
 }
 
 impl Held {
-    /// Some of them, the busiest first; of those alike what is sent with.
+    /// Returns the wanted SAs, the busiest first; among equally busy ones the outbound first.
     pub fn by_urgency(
         &self,
         is_wanted: impl Fn(&SaId, &HeldSa) -> bool,
     ) -> impl Iterator<Item = (&SaId, &HeldSa)> {
         let wanted = self.sas.iter().filter(|(id, it)| is_wanted(id, it));
         let urgency = |it: &HeldSa| (Reverse(it.pace.packets_per_s), it.side == Direction::In);
-        // beside what it sorts, as the SAs are all over the memory
+        // the sort keys are in a vector of their own, as the SAs are scattered in memory
         let mut sas: Vec<_> = wanted.map(|(id, it)| (urgency(it), (id, it))).collect();
         sas.sort_by_key(|(urgency, _)| *urgency);
         sas.into_iter().map(|(_, it)| it)

@@ -1,5 +1,4 @@
-//! Replicated records: one for each replicated SA and policy, of this node or of the peer, with the
-//! replica's tag.
+//! Index of records: one for each replicated SA and policy of either node, with the replica's tag.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -12,18 +11,18 @@ use crate::codec::body::{around_reqid, shifted, shifted_policy};
 use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
 use crate::wire::TunnelKey;
 
-/// One record.
+/// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub key: TunnelKey,
     pub tag: Tag,
-    /// Of all that does not age.
+    /// Digest of everything that does not age.
     pub digest: u64,
-    /// The kernel here has it, and this node tells of it; else it is kept for a failover.
+    /// The record is of the kernel here, and this node reports it; else it is held for a failover.
     pub is_local: bool,
 }
 
-/// The records of one table.
+/// Records of one table.
 #[derive(Debug)]
 pub struct Records<Id>(BTreeMap<Id, Record>);
 
@@ -60,7 +59,7 @@ impl<Id: Ord + Copy> Records<Id> {
         self.0.remove(id)
     }
 
-    /// Puts a record; one with the same key keeps its tag.
+    /// Adds or replaces a record; one with the same key keeps its tag.
     pub fn put(&mut self, id: Id, mut record: Record) {
         if let Some(before) = self.0.get(&id).filter(|it| it.key == record.key) {
             record.tag = before.tag;
@@ -68,14 +67,14 @@ impl<Id: Ord + Copy> Records<Id> {
         self.0.insert(id, record);
     }
 
-    /// Those behind one.
+    /// Returns the records after an id.
     pub fn after(&mut self, id: Option<Id>) -> impl Iterator<Item = (&Id, &mut Record)> {
         let begin = id.map_or(Bound::Unbounded, Bound::Excluded);
         self.0.range_mut((begin, Bound::Unbounded))
     }
 
-    /// Keys of records with another stamp, behind one; the last that was looked at, and whether it
-    /// was the last of all.
+    /// Returns keys of records with another stamp, after an id; also the last id that was examined, and whether it was
+    /// the last of all.
     pub fn stale(
         &mut self,
         mark: Mark,
@@ -98,7 +97,8 @@ impl<Id: Ord + Copy> Records<Id> {
     }
 }
 
-/// The same on both nodes, whichever reqid an SA has by now: that of an earlier failover is no change.
+/// Returns a digest that is equal on both nodes and independent of the SA's reqid: the reqid from an earlier failover
+/// is no change.
 pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
     let mut hash = SipHasher13::new();
     let (head, tail) = around_reqid(&sa.body);
@@ -123,7 +123,7 @@ pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
     hash.finish()
 }
 
-/// Whether both have one digest, as they have what it is made of.
+/// Returns true if the digests are equal, by comparing the bytes from which they are computed.
 pub fn is_same_sa(
     (one, name): (&Sa, Option<&ChildName>),
     (other, other_name): (&Sa, Option<&ChildName>),
@@ -136,7 +136,7 @@ pub fn is_same_sa(
         && one.replay.form.capacity() == other.replay.form.capacity()
 }
 
-/// As above.
+/// Returns a digest that is equal on both nodes and independent of reqids.
 pub fn policy_digest(policy: &Policy) -> u64 {
     let mut hash = SipHasher13::new();
     hash.write(shifted_policy(policy).body.bytes());

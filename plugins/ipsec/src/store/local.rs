@@ -1,4 +1,4 @@
-//! SAs and policies of the kernel here, from its last reports.
+//! SAs and policies of the kernel here, by its last reports.
 
 use super::rate::Rate;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, Sa};
@@ -7,21 +7,21 @@ use crate::wire::{Numbers, Origin};
 #[derive(Debug)]
 pub struct LocalSa {
     pub sa: Sa,
-    /// None: it does not follow.
+    /// Side of this node; None if the SA is not replicated.
     pub side: Option<Direction>,
     pub rate: Rate,
-    /// In packets; 0: the kernel's own.
+    /// Notification threshold in packets; 0 for the kernel's default.
     pub threshold: u32,
-    /// The one before, while packets that it left untold may still be.
+    /// Previous threshold, while packets that were not reported under it may matter.
     pub threshold_before: u32,
-    /// Its numbers at the last report to the peer.
+    /// Position at the last report to the peer.
     pub told: u64,
-    /// Time when its numbers were read.
+    /// Time at which its numbers were read.
     pub heard_ns: u64,
-    /// When its life was.
+    /// Time at which its lifetimes were read.
     pub life_ns: u64,
     pub since_ns: u64,
-    /// The last reading that found it.
+    /// Number of the last reading that found it.
     pub reading: u32,
     pub name: Option<ChildName>,
 }
@@ -29,9 +29,9 @@ pub struct LocalSa {
 #[derive(Debug)]
 pub struct LocalPolicy {
     pub policy: Policy,
-    /// It follows.
+    /// The policy is replicated.
     pub ours: bool,
-    /// The last reading that found it.
+    /// Number of the last reading that found it.
     pub reading: u32,
 }
 
@@ -59,7 +59,7 @@ impl LocalSa {
         self.rate = Rate::new(now_ns, self.position());
     }
 
-    /// The number that moves on.
+    /// Returns the number that advances.
     pub fn position(&self) -> u64 {
         match self.side {
             Some(Direction::Out) => self.sa.replay.oseq,
@@ -71,7 +71,7 @@ impl LocalSa {
         self.rate.pace(self.threshold.max(self.threshold_before))
     }
 
-    /// As they are told: of this node's own kernel.
+    /// Returns its numbers, from this node's own kernel.
     pub fn numbers(&self, now_ns: u64) -> Numbers {
         Numbers {
             origin: Origin::Kernel,
@@ -87,7 +87,7 @@ impl LocalSa {
         self.threshold = threshold;
     }
 
-    /// As it would be told now: its age goes on.
+    /// Returns its lifetimes at this time, with its age.
     pub fn life(&self, now_ns: u64) -> Life {
         self.sa.life.later(now_ns.saturating_sub(self.life_ns))
     }

@@ -1,4 +1,4 @@
-//! Kinds of SAs that the kernel here is known to support.
+//! Proofs: kinds of SAs that the kernel here is known to support.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::codec::hides_keys;
 use crate::sa::Sa;
 
 pub const GOOD_FOR_NS: u64 = 600 * SECOND;
-/// A module may be loaded at any time.
+/// Interval of retries, since a module may be loaded at any time.
 pub const AGAIN_NS: u64 = 60 * SECOND;
-/// Kinds at most: the peer decides how many it names.
+/// Limit of kinds, since the peer decides how many it names.
 const KINDS_MAX: usize = 4_096;
 const ESP: u8 = 50;
 const ENOSPC: i32 = 28;
 const EPROTONOSUPPORT: i32 = 93;
-/// Of an SA whose keys the peer's kernel does not show.
+/// Error for an SA whose keys the peer's kernel does not show.
 pub const EKEYREJECTED: i32 = 129;
 
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub struct Proof {
     esp: bool,
     pub state: ProofState,
     pub due_ns: u64,
-    /// What the peer waits for, until the kernel has answered.
+    /// Tokens of the peer's records that wait for the kernel's answer.
     pub tokens: Vec<Token>,
 }
 
@@ -66,17 +66,17 @@ impl Proofs {
         }
     }
 
-    /// Not one kind of ESP.
+    /// Returns true if no kind of ESP is supported.
     pub fn lack_esp(&self) -> bool {
         let mut esp = self.list.values().filter(|it| it.esp).peekable();
         let refused = ProofState::Refused(EPROTONOSUPPORT);
         esp.peek().is_some() && esp.all(|it| it.state == refused)
     }
 
-    /// The proof that an SA needs, and whether the kernel is to be asked for it.
+    /// Returns the proof that an SA needs, and whether the kernel is to be asked for it.
     pub fn of(&mut self, sa: &Sa) -> (u64, bool) {
         let hidden = hides_keys(sa);
-        // no kind is empty
+        // no other kind is empty
         let suite = if hidden { Vec::new() } else { suite(&sa.body) };
         if let Some(known) = self.suites.get(&suite) {
             return (*known, false);
@@ -101,7 +101,7 @@ impl Proofs {
         (self.last, state == ProofState::Asked)
     }
 
-    /// One for all that find no room.
+    /// Returns the common proof of all SAs beyond the limit.
     fn full(&mut self) -> u64 {
         self.list.entry(0).or_insert(Proof {
             esp: false,
@@ -112,13 +112,13 @@ impl Proofs {
         0
     }
 
-    /// The proof of an SA that was tried.
+    /// Returns the proof of an SA that was tried.
     pub fn tried(&mut self, sa: &Sa) -> Option<&mut Proof> {
         let position = self.suites.get(&suite(&sa.body))?;
         self.list.get_mut(position)
     }
 
-    /// No SA needs it any more.
+    /// Removes a proof that no SA needs any more.
     pub fn forget(&mut self, proof: u64) {
         self.list.remove(&proof);
         self.suites.retain(|_, it| *it != proof);

@@ -1,4 +1,4 @@
-//! Policies that are put into the kernel here on the peer's word.
+//! Policies of the peer that are installed in the kernel here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,20 @@ use spared_replica::Token;
 use crate::SECOND;
 use crate::sa::{Policy, PolicyId};
 
-/// Limit of restoring policies that others delete.
+/// Shortest time between two restorations of a policy that others delete.
 const PUT_BACK_NS: u64 = SECOND;
 
-/// Policies in the kernel that are of this plugin's making.
+/// Policies in the kernel that this plugin installed.
 #[derive(Debug, Default)]
 pub struct Put {
     pub there: BTreeSet<PolicyId>,
-    /// When it was put.
+    /// Time of each installation.
     pub put_ns: BTreeMap<PolicyId, u64>,
-    /// Deleted or replaced by somebody else, and when to put it back.
+    /// Policies that others deleted or replaced, and the time to restore each.
     pub missing: BTreeMap<PolicyId, u64>,
-    /// By the kernel, with an errno.
+    /// Policies that the kernel refused, with the errno.
     pub refused: BTreeMap<PolicyId, i32>,
-    /// What the peer waits for, until the kernel has answered.
+    /// Tokens of the peer's records that wait for the kernel's answer.
     pub tokens: BTreeMap<PolicyId, Vec<Token>>,
 }
 
@@ -43,12 +43,12 @@ impl Put {
         self.missing.insert(id, due_ns);
     }
 
-    /// At a failover it is to be as it is held.
+    /// Makes a failover install the policy as it is held.
     pub fn want(&mut self, id: PolicyId) {
         self.missing.insert(id, u64::MAX);
     }
 
-    /// A failover needs no others any more.
+    /// Forgets missing policies that are not held: a failover needs no others.
     pub fn keep_missing(&mut self, held: &BTreeMap<PolicyId, Policy>) {
         if held.is_empty() {
             self.missing.clear();

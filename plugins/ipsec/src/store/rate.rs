@@ -1,17 +1,17 @@
-//! Rate of an SA, and of the kernel's notifications of it.
+//! Measures the rate of an SA, and computes the threshold of the kernel's notifications.
 
 use crate::sa::Pace;
 use crate::{MS, SECOND};
 
-/// Until an SA's rate is known.
+/// Threshold in packets until an SA's rate is known.
 pub const THRESHOLD_FIRST: u32 = 32;
-/// All SAs together cause at most 5000 notifications a second.
+/// Shortest time per notification of all SAs together: at most 5000 a second.
 const PER_NOTIFICATION_NS: u64 = MS / 5;
 const MEASURE_NS: u64 = 200 * MS;
-/// A peak counts for once or twice that long.
+/// Time for which a peak counts, once or twice.
 const PEAK_NS: u64 = 5 * SECOND;
 
-/// Packets a second, from counters as they are seen.
+/// Rate in packets a second, computed from counters.
 #[derive(Clone, Debug)]
 pub struct Rate {
     since_ns: u64,
@@ -60,11 +60,11 @@ impl Rate {
         u32::try_from(peak).unwrap_or(u32::MAX)
     }
 
-    /// A threshold that fits, where the present one does not by a factor of two.
+    /// Returns a suitable threshold, if the present one is wrong by a factor of two.
     pub fn other_threshold(&self, present: u32, interval_ns: u64, busy: usize) -> Option<u32> {
         let shared_ns = PER_NOTIFICATION_NS.saturating_mul(busy as u64);
         let interval_ns = interval_ns.max(shared_ns);
-        // what is too much for 64 bits is too much for the threshold
+        // a product beyond 64 bits is beyond the threshold as well
         let fits = self.now.saturating_mul(interval_ns) / SECOND;
         let fits = u32::try_from(fits).unwrap_or(u32::MAX).max(1);
         let far = fits / 2 >= present || present / 2 >= fits;
@@ -79,8 +79,8 @@ impl Rate {
     }
 }
 
-/// That an SA is put with, as fits the traffic of the old node: to set another one of each SA later would keep a new
-/// peer waiting.
+/// Returns the threshold with which an SA is installed, for the traffic of the old node. Setting another one for each
+/// SA later would delay a new peer.
 pub fn threshold_of(pace: Pace) -> u32 {
     match pace {
         Pace {

@@ -1,4 +1,4 @@
-//! The store as the replica sees it.
+//! Implements the replica's interface of the store.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::wire::{
     self, Origin, POLICIES, SAS, TunnelKey, read_all_numbers, read_numbers, read_policy, read_sa,
 };
 
-/// Writes an SA's value, with the numbers that it has now.
+/// Writes an SA's value, with its present numbers.
 fn write_sa(
     sas: &mut BTreeMap<SaId, LocalSa>,
     held: &Held,
@@ -66,7 +66,7 @@ impl Store for Tunnels {
         if table == POLICIES {
             return self.walk_policies(at, sink);
         }
-        // numbers are no part of a record: all of them are told anew
+        // numbers are not part of a record: all of them are sent again
         if at.is_none() {
             self.lane.all_due = true;
             self.lane.due.extend(self.lane.last_words.keys());
@@ -206,12 +206,12 @@ impl Store for Tunnels {
         let is_carried = || self.record(table, key).is_some_and(|it| it.is_local);
         let is_fresh = self.now_ns < self.fresh_until_ns;
         match self.is_active && (is_here || is_carried()) {
-            // it may have gone while no plugin ran, with nobody to tell why
+            // it may have gone while no plugin ran, so that nobody knows why
             true if is_fresh && self.record(table, key).is_none() && !self.ended.has(key) => {
                 Authority::Both
             }
             true => Authority::Ours,
-            // what this node has of it is a copy
+            // this node's record of it is a copy
             false => Authority::Peers,
         }
     }

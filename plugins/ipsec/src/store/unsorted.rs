@@ -1,7 +1,7 @@
-//! Other ends, and what that changes of the records: at a failover all of them are looked at, and nearly all stay as
-//! they are. So each map is walked once, side by side with the others, and digests are left to what did change.
+//! Updates the records after local ends changed. In a failover all records are examined, and nearly all stay unchanged.
+//! So each map is walked once in parallel with the others, and digests are only computed for changes.
 //!
-//! That holds as whatever changes what a record is made of sorts it at once.
+//! This requires that every other change of a record's source updates its record at once.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::{LocalPolicy, LocalSa, Record, Tunnels};
 use crate::sa::{Policy, PolicyId, SaId};
 use crate::wire::TunnelKey;
 
-/// Entries in the order of their ids, beside those of other maps.
+/// Iterator over a map's entries in the order of ids, in parallel with other maps.
 struct Along<I: Iterator>(Peekable<I>);
 
 impl<'a, Id, V, I> Along<I>
@@ -28,7 +28,7 @@ where
         self.0.peek().map(|(id, _)| *id)
     }
 
-    /// What has that id, which comes after all that were asked for.
+    /// Returns the entry with this id, which must be greater than all earlier ones.
     fn at(&mut self, id: &Id) -> Option<V> {
         loop {
             match self.id()?.cmp(id) {
@@ -41,34 +41,34 @@ where
 }
 
 impl Tunnels {
-    /// The key of an SA that the kernel has, where this node tells of it.
+    /// Returns the key of an SA in the kernel, if this node carries it.
     pub fn carried_sa(&self, known: &LocalSa) -> Option<TunnelKey> {
         let side = known.side.filter(|_| self.is_active)?;
         let is_here = self.ends.has(&known.sa.local_end(side));
         is_here.then(|| TunnelKey::sa(&known.sa, side))
     }
 
-    /// The same of a policy.
+    /// Returns the key of a policy in the kernel, if this node carries it.
     pub fn carried_policy(&self, known: &LocalPolicy) -> Option<TunnelKey> {
         let is_here = self.is_active && self.ends.has_policy(&known.policy);
         is_here.then(|| TunnelKey::policy(&known.policy))
     }
 
-    /// SAs whose record is not that of what is there.
+    /// Returns the SAs whose record differs from its source.
     pub fn unsorted_sas(&self) -> Vec<SaId> {
         let (known, held) = (&self.sas, &self.held.sas);
         unsorted(&self.index.sas, known, held, |it| self.carried_sa(it))
     }
 
-    /// The same of policies.
+    /// Returns the policies whose record differs from its source.
     pub fn unsorted_policies(&self) -> Vec<PolicyId> {
         let (known, held) = (&self.policies, &self.held.policies);
         let carried = |it: &LocalPolicy| self.carried_policy(it);
         unsorted(&self.index.policies, known, held, carried)
     }
 
-    /// SAs of this node's ends are kept no more where the kernel has them, or refused them. The record of one that it
-    /// has as it was kept stays, and is this node's.
+    /// Releases held SAs of this node's ends that the kernel has or refused. If the kernel has one as it was held, its
+    /// record stays, and now belongs to this node.
     pub fn take_sas(&mut self, is_refused: impl Fn(&SaId) -> bool) {
         let Self { ends, sas, .. } = self;
         let mut records = Along::new(self.index.sas.after(None));
@@ -87,7 +87,7 @@ impl Tunnels {
         });
     }
 
-    /// The same of policies, which the kernel has or not; those that are kept no more.
+    /// Releases held policies of this node's ends, whether the kernel has them or not; returns the released ones.
     pub fn take_policies(&mut self) -> BTreeMap<PolicyId, Policy> {
         let Self { ends, policies, .. } = self;
         let mut records = Along::new(self.index.policies.after(None));
@@ -96,7 +96,7 @@ impl Tunnels {
         for (id, kept) in &self.held.policies {
             let goes = ends.has_policy(kept);
             (goes_any, stays_any) = (goes_any | goes, stays_any | !goes);
-            // which all of a policy but its id is read from
+            // all of a policy except its id is parsed from its body
             let body = known.at(id).map(|it| &it.policy.body);
             if goes && body == Some(&kept.body) {
                 take(records.at(id));
@@ -121,7 +121,7 @@ fn take(record: Option<&mut Record>) {
     }
 }
 
-/// Those whose record is of another source or key than what is there now, has no source, or is missing.
+/// Returns the ids whose record has another source or key than the present one, has no source, or is missing.
 fn unsorted<Id: Ord + Copy, L, H>(
     records: &Records<Id>,
     known: &BTreeMap<Id, L>,

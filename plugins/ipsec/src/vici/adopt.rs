@@ -1,4 +1,4 @@
-//! Children that charon should establish again, and when; sans I/O.
+//! Decides which children charon should establish again, and when; sans I/O.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,25 +9,25 @@ use super::list::{Connections, Sas};
 
 const BACK_OFF_FIRST: Duration = Duration::from_secs(2);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
-/// Who loads the connections may be slow; then it is told, once.
+/// Time after which missing connections are logged once, since they may be loaded slowly.
 const LOADED_WITHIN: Duration = Duration::from_secs(30);
-/// Between looks at its lists, until then and from then on.
+/// Intervals between reads of charon's lists, before and after that time.
 const LOOK_FIRST: Duration = Duration::from_millis(500);
 const LOOK_LATER: Duration = Duration::from_secs(5);
-/// charon may be at it by its own configuration; so long it is not disturbed.
+/// Time left to charon, which may establish a child by its own configuration.
 const OWN_TRY: Duration = Duration::from_secs(10);
 
-/// Only the other side can begin it. Of such a connection nobody can tell whether a child is that of the peer which had
-/// one before: it is any client's.
+/// Result for a child that only the other side can initiate. Any client may have such a child, so a new one proves
+/// nothing about the peer that had the earlier one.
 pub const WAITS: &str = "waits for its peer";
 
-/// What came of one.
+/// Result for one child.
 pub type Adopted = (ChildName, Result<(), String>);
 
 #[derive(Debug)]
 pub struct Adoption {
     open: Vec<Wanted>,
-    /// SPIs of SAs that followed.
+    /// SPIs of the replicated SAs.
     known: BTreeSet<u32>,
     began: Instant,
     noted: bool,
@@ -37,7 +37,7 @@ pub struct Adoption {
 struct Wanted {
     name: ChildName,
     loaded: Option<Instant>,
-    /// Not tried again before.
+    /// Time of the next try.
     next: Instant,
     back_off: Duration,
     is_under_way: bool,
@@ -93,14 +93,14 @@ impl Adoption {
         told
     }
 
-    /// The next to be initiated, by the lists that were seen last; from here it is under way.
+    /// Returns the next child to initiate, by the last lists; it is then under way.
     pub fn begin(&mut self, now: Instant, sas: &Sas) -> Option<ChildName> {
         let under_way = self.open.iter().filter(|wanted| wanted.is_under_way);
         let under_way: BTreeSet<String> = under_way.map(|it| it.name.ike.clone()).collect();
         let due = |wanted: &&mut Wanted| {
             let ike = &wanted.name.ike;
             wanted.loaded.is_some_and(|loaded| {
-                // to ask once more would make one more of it
+                // another request would create a second one
                 let is_left = sas.busy.contains(ike) && (wanted.tried || now < loaded + OWN_TRY);
                 wanted.next <= now && !is_left && !under_way.contains(ike)
             })
@@ -111,14 +111,14 @@ impl Adoption {
         Some(wanted.name.clone())
     }
 
-    /// Nobody waits for what is under way any more.
+    /// Forgets initiations under way, whose answers will not come.
     pub fn handle_lost(&mut self) {
         for wanted in &mut self.open {
             wanted.is_under_way = false;
         }
     }
 
-    /// Time of the next look at charon without an event.
+    /// Returns the time until the next read of charon's lists without an event.
     pub fn look_after(&self, now: Instant) -> Duration {
         match now < self.began + LOADED_WITHIN {
             true => LOOK_FIRST,
@@ -126,7 +126,7 @@ impl Adoption {
         }
     }
 
-    /// charon was told to, and could not; returns whether that is news.
+    /// Handles charon's failure to initiate a child; returns the result if it is new.
     pub fn handle_failed(
         &mut self,
         now: Instant,
@@ -146,7 +146,7 @@ impl Adoption {
         (self.open.len() < before).then(|| (name.clone(), Ok(())))
     }
 
-    /// A line, once, where connections are missing for long, or charon is.
+    /// Returns a line for the log, once, if connections or charon are missing for long.
     pub fn note(&mut self, now: Instant, is_there: bool) -> Option<String> {
         if self.noted || now < self.began + LOADED_WITHIN {
             return None;
@@ -167,7 +167,7 @@ impl Adoption {
 }
 
 impl Wanted {
-    /// The first failure is news.
+    /// Returns the first failure.
     fn fail(&mut self, why: String) -> Option<Adopted> {
         let is_first = !self.has_failed;
         self.has_failed = true;
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(adoption.note(now + s(99), true), None);
     }
 
-    /// Many clients have children of one name.
+    /// Several clients have children with the same name.
     #[test]
     fn a_child_of_a_connection_that_waits_proves_nothing_of_the_one_before() {
         let (now, mut adoption) = begin();

@@ -1,4 +1,4 @@
-//! Commands to charon, and what it answers.
+//! Sends commands to charon, and receives its answers.
 
 use std::fmt;
 use std::mem;
@@ -12,35 +12,35 @@ use super::codec::{Packet, Section};
 use super::end::End;
 use super::stream::Stream;
 
-/// Letters of a reason that is told on.
+/// Length limit of a reason that is passed on, in characters.
 const REASON_MAX: usize = 200;
-/// Packets that are read without a look around.
+/// Number of packets that are read in one turn.
 const AT_A_TIME: usize = 256;
 const UNASKED: &str = "unexpected answer";
 
-/// One connection: one command at a time.
+/// One connection, for one command at a time.
 #[derive(Debug)]
 pub struct Client {
     stream: Stream,
-    /// For the whole of one command.
+    /// Time limit of one whole command.
     timeout: Duration,
     streams: Vec<&'static str>,
-    /// An event came that nobody took yet.
+    /// An event has arrived that was not taken yet.
     heard: bool,
 }
 
-/// Origin of a command's failure.
+/// Cause of a command's failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The command was heard and not done.
+    /// charon refused the command.
     Refused(String),
-    /// Nothing more is to be had from this connection.
+    /// The connection cannot be used any more.
     Broken(String),
 }
 
 impl Client {
     /// # Errors
-    /// The system's.
+    /// Errors of the system.
     pub fn connect(path: &Path, end: &End, timeout: Duration) -> Result<Self, Errno> {
         Ok(Self {
             stream: Stream::connect(path, end)?,
@@ -50,10 +50,10 @@ impl Client {
         })
     }
 
-    /// A command with an answer that comes in events before it.
+    /// Sends a command whose results arrive in events before its answer.
     ///
     /// # Errors
-    /// It was not done: in a sentence with the command's name, as all here.
+    /// The command failed: a text with its name, as for all errors here.
     pub fn request_all(
         &mut self,
         command: &str,
@@ -75,16 +75,16 @@ impl Client {
         answer.map(drop)
     }
 
-    /// A command, and its answer.
+    /// Sends a command and returns its answer.
     ///
     /// # Errors
-    /// It was not done.
+    /// The command failed.
     pub fn request(&mut self, command: &str, message: Section) -> Result<Section, Fault> {
         let deadline = self.begin(command, message)?;
         self.answer(command, deadline, |_, _| {})
     }
 
-    /// Whether there is such an event; from now on it is told.
+    /// Subscribes to an event. Returns false if charon does not know it.
     pub fn subscribe(&mut self, event: &str) -> Result<bool, Fault> {
         let deadline = Instant::now() + self.timeout;
         let broken = |why: String| Fault::Broken(format!("{event}: {why}"));
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Sends a command whose answer [`Client::try_answer`] takes; until when it has to be there.
+    /// Sends a command whose answer [`Client::try_answer`] takes; returns its deadline.
     pub fn begin(&mut self, command: &str, message: Section) -> Result<Instant, Fault> {
         let deadline = Instant::now() + self.timeout;
         let request = Packet::Request(command.into(), message);
@@ -109,7 +109,7 @@ impl Client {
         Ok(deadline)
     }
 
-    /// The answer, where it is there.
+    /// Returns the answer if it has arrived.
     pub fn try_answer(&mut self, command: &str) -> Result<Option<Section>, Fault> {
         for _ in 0..AT_A_TIME {
             let read = self.stream.try_read();
@@ -122,7 +122,7 @@ impl Client {
         Ok(None)
     }
 
-    /// Takes in what came unasked, and says whether an event is among it.
+    /// Reads unrequested packets; returns true if an event was among them.
     pub fn take_events(&mut self) -> Result<bool, Fault> {
         for _ in 0..AT_A_TIME {
             match self.stream.try_read().map_err(Fault::Broken)? {
@@ -173,7 +173,7 @@ fn answered(command: &str, packet: Packet) -> Result<Section, Fault> {
     }
 }
 
-// Whatever it says is one short line.
+// Limits charon's text to one short line.
 fn reason(said: &str) -> String {
     let letters = said.chars().filter(|letter| !letter.is_control());
     letters.take(REASON_MAX).collect()

@@ -1,4 +1,4 @@
-//! The bytes of vici, strongSwan's control protocol: packets, and the trees of names in them.
+//! Encodes and parses vici, strongSwan's control protocol: packets, and the trees of names in them.
 //!
 //! ```text
 //!  0       4      5
@@ -9,14 +9,14 @@
 //! 1 section: name  2 its end  3 name, value  4 list: name  5 its item: value  6 its end
 //! ```
 //!
-//! Numbers are big-endian, names have one byte of length, values two. No bytes panic: `parse` takes
-//! any, `encode` refuses what does not fit.
+//! Numbers are big-endian; names have a length of one byte, values of two. No bytes cause a panic:
+//! `parse` accepts any, `encode` refuses what does not fit.
 
 use std::fmt;
 
 use crate::error::Malformed;
 
-/// Of what follows a packet's length; charon's own limit.
+/// Longest packet in bytes after its length field; charon's own limit.
 pub const PACKET_MAX: usize = 512 << 10;
 const DEPTH_MAX: usize = 16;
 const ELEMENTS_MAX: usize = 65_536;
@@ -41,7 +41,7 @@ const LIST_END: u8 = 6;
 pub enum Packet {
     Request(Vec<u8>, Section),
     Response(Section),
-    /// There is no such command.
+    /// Answer to an unknown command.
     Unknown,
     Register(Vec<u8>),
     Unregister(Vec<u8>),
@@ -50,7 +50,7 @@ pub enum Packet {
     Event(Vec<u8>, Section),
 }
 
-/// A message, or a part of one: names in their order, which need not be text.
+/// A message or a part of one: names in order, which need not be text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Section(Vec<(Vec<u8>, Item)>);
 
@@ -62,10 +62,10 @@ pub enum Item {
 }
 
 impl Packet {
-    /// Of what follows the length.
+    /// Parses the bytes after the length field.
     ///
     /// # Errors
-    /// It is none, or larger than any is.
+    /// The bytes are no packet, or too long.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         if bytes.len() > PACKET_MAX {
             return Err(Malformed::Long);
@@ -91,10 +91,10 @@ impl Packet {
         }
     }
 
-    /// With its length.
+    /// Encodes the packet with its length field.
     ///
     /// # Errors
-    /// A name, a value or the whole is too long.
+    /// A name, a value or the whole packet is too long.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         let mut body = Vec::new();
         match self {
@@ -160,14 +160,14 @@ impl Section {
         self
     }
 
-    /// The first of this name.
+    /// Returns the first item of this name.
     pub fn get(&self, name: &str) -> Option<&Item> {
         let mut items = self.0.iter();
         let found = items.find(|(other, _)| other == name.as_bytes());
         found.map(|(_, item)| item)
     }
 
-    /// A value that is text.
+    /// Returns a value that is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
             Item::Value(value) => std::str::from_utf8(value).ok(),
@@ -175,7 +175,7 @@ impl Section {
         }
     }
 
-    /// The items of a list that are text; none where there is no such list.
+    /// Returns the items of a list that are text; none if there is no such list.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         let items = match self.get(name) {
             Some(Item::List(items)) => items.as_slice(),
@@ -186,7 +186,7 @@ impl Section {
             .filter_map(|item| std::str::from_utf8(item).ok())
     }
 
-    /// The sections in it whose name is text.
+    /// Returns the sections in it whose name is text.
     pub fn sections(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.0.iter().filter_map(|(name, item)| match item {
             Item::Section(section) => Some((std::str::from_utf8(name).ok()?, section)),
@@ -194,7 +194,7 @@ impl Section {
         })
     }
 
-    /// The sections in a section.
+    /// Returns the sections in the section of this name.
     pub fn sections_of(&self, name: &str) -> impl Iterator<Item = (&str, &Self)> {
         let section = match self.get(name) {
             Some(Item::Section(section)) => Some(section),
@@ -203,10 +203,10 @@ impl Section {
         section.into_iter().flat_map(Self::sections)
     }
 
-    /// As they are written, or as far as they can be.
+    /// Returns the encoded bytes, as far as they can be encoded.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // what is too long to be written came as a packet all the same
+        // an item that is too long cannot have come in a packet
         let _ = self.put(&mut bytes);
         bytes
     }
@@ -240,7 +240,7 @@ impl Section {
     }
 }
 
-// Values are nobody's to read in a log.
+// values must not appear in a log
 impl fmt::Debug for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let items = self.0.iter();
@@ -265,7 +265,7 @@ struct Reader<'b> {
 }
 
 impl<'b> Reader<'b> {
-    /// Until its end, which for the outermost is that of the bytes.
+    /// Parses a section up to its end; the outermost ends with the bytes.
     fn section(&mut self, depth: usize) -> Result<Section, Malformed> {
         let mut section = Section::new();
         while depth > 0 || !self.rest.is_empty() {
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_packet_that_is_cut_off_is_refused() {
-        // two ends of a whole section lie between
+        // two ends of complete sections are among these lengths
         let whole = [9, GOLDEN.len() - 4 - 5];
         for length in (0..GOLDEN.len() - 4).filter(|length| !whole.contains(length)) {
             assert!(parse(&GOLDEN[4..4 + length]).is_err(), "{length}");

@@ -1,4 +1,4 @@
-//! That a thread is to end, for those who compute and for those who wait.
+//! Request to end a thread, for code that computes and for code that waits.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +10,7 @@ use rustix::event::{EventfdFlags, eventfd};
 #[derive(Clone, Debug)]
 pub struct End {
     said: Arc<AtomicBool>,
-    /// Readable from then on.
+    /// Descriptor that is readable after the request.
     descriptor: Arc<OwnedFd>,
 }
 

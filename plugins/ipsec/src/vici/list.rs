@@ -1,4 +1,4 @@
-//! Charon's lists: loaded connections, SAs, and pools.
+//! Reads charon's lists: loaded connections, SAs, and pools.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
@@ -12,33 +12,33 @@ use crate::engine::{ChildName, Named};
 use super::client::{Client, Fault};
 use super::codec::Section;
 
-/// Beyond them nobody's charon has any.
+/// Limit of entries, which no charon reaches.
 const MAX: usize = 65_536;
 
-/// Connections that are loaded, by name.
+/// Loaded connections by name.
 pub type Connections = BTreeMap<String, Connection>;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     pub children: BTreeSet<String>,
-    /// It can only be a responder: no address of the far end is known.
+    /// It can only respond: no address of the far end is known.
     pub waits: bool,
     pub local: Vec<String>,
-    /// IKEv1 alone.
+    /// The connection uses IKEv1 only.
     pub is_first: bool,
-    /// "UNIQUE_NO", as charon writes it.
+    /// Uniqueness policy as charon writes it: "UNIQUE_NO".
     pub unique: String,
-    /// Of all that charon tells of it.
+    /// Digest of all that charon reports of it.
     pub digest: u64,
 }
 
-/// The SAs of all connections.
+/// SAs of all connections.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sas {
     pub children: Vec<Child>,
-    /// Connections with an IKE SA that is just about to make a child.
+    /// Connections with an IKE SA that is creating a child.
     pub busy: BTreeSet<String>,
-    /// Connections with an IKE SA that charon itself began, and whether one of them shows MOBIKE.
+    /// Connections with an IKE SA that charon initiated, and whether one of them shows MOBIKE.
     pub mobike: BTreeMap<String, bool>,
 }
 
@@ -46,12 +46,12 @@ pub struct Sas {
 pub struct Child {
     pub name: ChildName,
     pub is_installed: bool,
-    /// Inbound and outbound.
+    /// Inbound and outbound SPI.
     pub spis: [Option<u32>; 2],
 }
 
 /// # Errors
-/// It could not be asked.
+/// charon could not be queried.
 pub fn connections(client: &mut Client) -> Result<Connections, Fault> {
     let mut all = Connections::new();
     client.request_all("list-conns", "list-conn", |message| {
@@ -65,7 +65,7 @@ pub fn connections(client: &mut Client) -> Result<Connections, Fault> {
 }
 
 /// # Errors
-/// It could not be asked.
+/// charon could not be queried.
 pub fn sas(client: &mut Client) -> Result<Sas, Fault> {
     let mut all = Sas::default();
     client.request_all("list-sas", "list-sa", |message| {
@@ -76,10 +76,10 @@ pub fn sas(client: &mut Client) -> Result<Sas, Fault> {
     Ok(all)
 }
 
-/// Connections and pools, with what the SAs show of them.
+/// Returns connections and pools, with what the SAs show of them.
 ///
 /// # Errors
-/// It could not be asked.
+/// charon could not be queried.
 pub fn all(client: &mut Client) -> Result<Listed, Fault> {
     let all = connections(client)?;
     let mobike = sas(client)?.mobike;
@@ -98,10 +98,10 @@ pub fn all(client: &mut Client) -> Result<Listed, Fault> {
     })
 }
 
-/// Pools, and the number of leases that charon has given of each; none of a charon without pools.
+/// Returns pools, and the number of leases that charon has assigned from each; none if charon has no pools.
 ///
 /// # Errors
-/// It could not be asked.
+/// charon could not be queried.
 pub fn pools(client: &mut Client) -> Result<Vec<(Pool, u64)>, Fault> {
     let all = match client.request("get-pools", Section::new()) {
         Ok(all) => all,
@@ -121,10 +121,10 @@ pub fn pools(client: &mut Client) -> Result<Vec<(Pool, u64)>, Fault> {
     Ok(pools.take(MAX).collect())
 }
 
-/// Addresses of a pool that charon has given to clients which it still has.
+/// Returns addresses of a pool that charon has assigned to clients which are still connected.
 ///
 /// # Errors
-/// It could not be asked.
+/// charon could not be queried.
 pub fn given(client: &mut Client, pool: &str) -> Result<BTreeSet<IpAddr>, Fault> {
     let wanted = Section::new().value("leases", "yes").value("name", pool);
     let all = client.request("get-pools", wanted)?;
@@ -135,10 +135,10 @@ pub fn given(client: &mut Client, pool: &str) -> Result<BTreeSet<IpAddr>, Fault>
     Ok(addresses.collect())
 }
 
-/// Puts a pool of this range in the place of the one of its name.
+/// Replaces the pool of this name by one with this range.
 ///
 /// # Errors
-/// It was not done, as when a client has an address of the one that is there.
+/// charon refused it, as when a client has an address of the present pool.
 pub fn load_pool(client: &mut Client, pool: &Pool) -> Result<(), Fault> {
     let addrs = Section::new().value("addrs", pool.range());
     let message = Section::new().section(&pool.name, addrs);
@@ -159,15 +159,15 @@ fn connection(section: &Section) -> Connection {
     }
 }
 
-/// The same on both nodes.
+/// Returns a digest that is equal on both nodes.
 fn digest(section: &Section) -> u64 {
     let mut hash = SipHasher13::new();
     hash.write(&section.bytes());
     hash.finish()
 }
 
-/// Whether an IKE SA that charon here began has left port 500 although there is no NAT, as MOBIKE does;
-/// None where nobody can tell.
+/// Returns true if an IKE SA that charon initiated has left port 500 although there is no NAT, as MOBIKE does; None if
+/// it cannot be determined.
 fn shows_mobike(section: &Section) -> Option<bool> {
     let is = |name, value| section.text(name) == Some(value);
     let began = is("initiator", "yes") && is("version", "2") && is("state", "ESTABLISHED");
@@ -208,7 +208,7 @@ impl Sas {
         }
     }
 
-    /// Each SPI once, in order.
+    /// Returns each SPI once, in order.
     pub fn names(&self) -> Vec<Named> {
         let each = self.children.iter().flat_map(|child| {
             let spis = child.spis.iter().flatten().filter(|spi| **spi != 0);
@@ -223,7 +223,7 @@ impl Sas {
         names.collect()
     }
 
-    /// It is up, and is none of those that were known before.
+    /// Returns true if a child is up that is none of the known ones.
     pub fn is_fresh(&self, name: &ChildName, known: &BTreeSet<u32>) -> bool {
         self.children.iter().any(|child| {
             let mut spis = child.spis.iter().flatten();

@@ -1,20 +1,21 @@
-//! Schedule of reading charon's connections for [the check](crate::connections); sans I/O.
+//! Schedules reads of charon's connections for [the check](crate::connections); sans I/O.
 
 use std::time::{Duration, Instant};
 
 use crate::connections::Listed;
 
-/// Who loads the connections does it soon after charon is there; later somebody may load others.
+/// Intervals between reads: connections are loaded soon after charon starts, and others may be
+/// loaded later.
 const FIRST: Duration = Duration::from_secs(1);
 const MAX: Duration = Duration::from_secs(60);
-/// After an SA came or went, which shows more of its connection.
+/// Delay after an SA came or went, which shows more of its connection.
 const AFTER_SA: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Listing {
     at: Instant,
     pause: Duration,
-    /// Somebody waits for an answer.
+    /// An answer is requested.
     is_asked: bool,
     told: Option<Listed>,
 }
@@ -29,7 +30,7 @@ impl Listing {
         }
     }
 
-    /// charon is there.
+    /// Begins the schedule when charon has started.
     pub fn begin(&mut self, now: Instant) {
         (self.at, self.pause) = (now + FIRST, FIRST);
     }
@@ -46,7 +47,7 @@ impl Listing {
         self.at
     }
 
-    /// What is to be told of what was read.
+    /// Returns what is to be reported of the lists.
     pub fn handle_listed(&mut self, now: Instant, listed: Listed) -> Option<Listed> {
         self.at = now + self.pause;
         self.pause = (self.pause * 2).min(MAX);
@@ -56,7 +57,7 @@ impl Listing {
         (is_asked || is_news).then_some(listed)
     }
 
-    /// It could not be read; whether somebody waits for an answer.
+    /// Handles a failed read; returns true if an answer is requested.
     pub fn handle_fault(&mut self) -> bool {
         std::mem::take(&mut self.is_asked)
     }

@@ -1,9 +1,9 @@
-//! strongSwan's charon on this node: what it calls its SAs, and children that it is to establish
-//! anew after a failover, on a thread of their own.
+//! Communicates with strongSwan's charon on this node, in a thread of its own: names of its SAs, and children that it
+//! is to establish again after a failover.
 //!
-//! `run` is the thread; `client` speaks with charon (`stream` of `codec`'s packets), `list` is what
-//! it has, `listing` when that is read for the check, `adopt` decides what it is asked for, and `withhold`
-//! which addresses it must not assign.
+//! `run` is the thread. `client` exchanges commands with charon (`stream` of `codec`'s packets), `list` reads its
+//! lists, `listing` schedules that for the check, `adopt` decides what it is asked for, and `withhold` which addresses
+//! it must not assign.
 
 mod adopt;
 mod client;
@@ -34,34 +34,34 @@ pub use adopt::WAITS;
 use end::End;
 use run::{Order, Thread};
 
-/// Beyond them the thread waits for [`Daemon::poll`].
+/// Number of events beyond which the thread waits for [`Daemon::poll`].
 const SAID_MAX: usize = 1024;
 
 /// Report of the thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViciEvent {
-    /// All that charon calls by name, where that changed. An absent charon has called none yet, and
-    /// what one called that has gone stays.
+    /// Names of all SAs, if they changed. A charon that has just started has named none, and names from one that has
+    /// gone stay.
     Names(Vec<Named>),
-    /// A child was established anew, or not yet: its first failure, then its success.
+    /// A child was established again, or failed: its first failure, then its success.
     Adopted(ChildName, Result<(), String>),
-    /// It is there, has answered to a greeting, has ended, or was not there from the first.
+    /// charon has started, has answered to a greeting, has ended, or was absent from the start.
     Daemon(DaemonWord),
-    /// Its connections and pools, where they changed; in answer to [`Daemon::list`] always, and None
-    /// where it could not be asked.
+    /// Its connections and pools, if they changed; always as the answer to [`Daemon::list`], and None if charon could
+    /// not be queried.
     Listed(Option<Listed>),
-    /// Why it may assign an address that a client has already, where that changed.
+    /// Reason why it may assign an address that a client already has, if it changed.
     Withheld(Option<String>),
-    /// A line for whoever reads the log.
+    /// A line for the log.
     Note(String),
 }
 
-/// The thread that speaks with charon; dropping it ends and joins the thread.
+/// Handle of the thread that communicates with charon; dropping it ends and joins the thread.
 pub struct Daemon(Option<Running>);
 
 struct Running {
     orders: Sender<Order>,
-    /// None only while it is dropped.
+    /// Events of the thread; None only during drop.
     said: Option<Receiver<ViciEvent>>,
     bell: Arc<OwnedFd>,
     end: End,
@@ -69,11 +69,11 @@ struct Running {
 }
 
 impl Daemon {
-    /// `wake` is called after each thing said, from the thread. Without a socket there is none, and
-    /// nothing is ever said.
+    /// Starts the thread. `wake` is called after each event, from the thread. Without a socket there is no thread, and
+    /// there are no events.
     ///
     /// # Errors
-    /// No descriptor, no thread.
+    /// No descriptor is available, or the thread cannot be started.
     pub fn start(socket: Option<PathBuf>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let Some(socket) = socket else {
             return Ok(Self(None));
@@ -95,8 +95,8 @@ impl Daemon {
         })))
     }
 
-    /// These are to be established anew, until [`Daemon::forget`]; `known` are the SPIs that they had
-    /// before. Takes the place of what was wanted before.
+    /// Requests these children to be established again, until [`Daemon::forget`]; `known` are their earlier SPIs.
+    /// Replaces an earlier request.
     pub fn adopt(&self, names: Vec<ChildName>, known: BTreeSet<u32>) {
         self.order(Order::Adopt(names, known));
     }
@@ -105,35 +105,35 @@ impl Daemon {
         self.order(Order::Forget);
     }
 
-    /// Asks charon for an answer: one that is being stopped gives none.
+    /// Asks charon for an answer: a charon that is being stopped gives none.
     pub fn greet(&self) {
         self.order(Order::Greet);
     }
 
-    /// It must not assign these. Takes the place of what was said before.
+    /// Sets the addresses that charon must not assign. Replaces the earlier ones.
     pub fn withhold(&self, addresses: BTreeSet<IpAddr>) {
         self.order(Order::Withhold(addresses));
     }
 
-    /// Asks charon for its connections and pools; false where nobody is ever asked.
+    /// Asks charon for its connections and pools. Returns false if there is no thread.
     pub fn list(&self) -> bool {
         self.order(Order::List);
         self.0.is_some()
     }
 
-    /// The next thing said, where there is one.
+    /// Returns the next event, if any.
     pub fn poll(&self) -> Option<ViciEvent> {
         self.0.as_ref()?.said.as_ref()?.try_recv().ok()
     }
 
-    /// Ends the thread, which waits for nothing longer than a moment then.
+    /// Ends the thread, which then waits at most a moment.
     pub fn stop(self) {}
 
     fn order(&self, order: Order) {
         let Some(running) = &self.0 else {
             return;
         };
-        // its thread ends only with this
+        // its thread ends only with this object
         let _ = running.orders.send(order);
         let _ = rustix::io::write(&running.bell, &1_u64.to_ne_bytes());
     }
@@ -148,7 +148,7 @@ impl fmt::Debug for Daemon {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end.say();
-        // it may wait for room
+        // the thread may wait for room
         self.said = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

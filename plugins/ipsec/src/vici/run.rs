@@ -1,4 +1,4 @@
-//! The thread: sleeps until charon tells of a change, or somebody wants something of it.
+//! Thread for charon: it sleeps until charon reports a change, or a command arrives.
 
 mod pools;
 
@@ -25,19 +25,20 @@ use super::list::{self, Connections, Sas};
 use super::listing::Listing;
 use super::withhold::Withholding;
 
-/// For one command, a list of all SAs among them.
+/// Time limit of one command, such as a list of all SAs.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// charon's own limit for what it initiates, in ms; the answer has to come soon after.
+/// charon's own time limit of an initiation in ms; the answer has to come soon after.
 const INITIATE_MS: &str = "10000";
 const INITIATE: Duration = Duration::from_secs(15);
-/// Each keeps one of charon's sixteen threads busy; a dead peer does so until the limit.
+/// Limit of initiations at a time: each occupies one of charon's sixteen threads, with a dead peer
+/// until the time limit.
 const AT_ONCE: usize = 4;
 
-/// Between tries to connect: where there is no socket, where there is one, where a failover waits.
+/// Intervals between tries to connect: without a socket, with one, during a failover.
 const LOOK: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 const HURRY: Duration = Duration::from_millis(500);
-/// Events come in swarms.
+/// Delay of reads after an event, since events come in bursts.
 const COALESCE: Duration = Duration::from_millis(50);
 
 const EVENTS: [&str; 4] = ["child-updown", "child-rekey", "ike-updown", "ike-rekey"];
@@ -57,29 +58,29 @@ pub struct Thread {
     wake: Box<dyn Fn() + Send>,
     bell: Arc<OwnedFd>,
     end: End,
-    /// For lists and events.
+    /// Connection for lists and events.
     client: Option<Client>,
     connect_at: Instant,
-    /// Whether it answers is to be told.
+    /// A greeting waits for its answer.
     greets: bool,
-    /// Names are to be told.
+    /// Time of the next report of names.
     list_at: Option<Instant>,
-    /// Told last; nothing yet.
+    /// Names reported last; None before the first report.
     names: Option<Vec<Named>>,
     is_there: bool,
-    /// Whether it is there was told once.
+    /// Its presence was reported once.
     is_told: bool,
     fault: Option<String>,
     adoption: Option<Adoption>,
     adopt_at: Instant,
-    /// The connections, and the time of their listing.
+    /// Connections, and the time of their listing.
     connections: Option<(Instant, Connections)>,
     listing: Listing,
     withholding: Withholding,
     initiations: Vec<Initiation>,
 }
 
-/// On a connection of its own, that neither events nor orders wait for it.
+/// An initiation, on a connection of its own, so that neither events nor commands wait for it.
 struct Initiation {
     name: ChildName,
     client: Client,
@@ -185,7 +186,7 @@ impl Thread {
         }
     }
 
-    // Events first: none may come between them and the list.
+    // Subscribes to events first: none may be missed between the subscription and the list.
     fn greet(&mut self, mut client: Client) -> Result<(), Fault> {
         for event in EVENTS {
             client.subscribe(event)?;
@@ -205,7 +206,7 @@ impl Thread {
         Ok(())
     }
 
-    // A list that was begun after the greeting.
+    // Reads a list that was begun after the greeting.
     fn answer_greeting(&mut self) -> Result<(), Fault> {
         if let Some(client) = self.client.as_mut().filter(|_| self.greets) {
             let sas = list::sas(client)?;
@@ -233,7 +234,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Reads what the check looks at, where it is time.
+    /// Reads the lists for the check, if it is time.
     fn list(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
         let Some(client) = self.client.as_mut().filter(|_| self.listing.due() <= now) else {
@@ -257,7 +258,7 @@ impl Thread {
         }
     }
 
-    /// Looks what charon has, and initiates the next.
+    /// Reads charon's SAs, and initiates the next child.
     fn adopt(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
         let (Some(client), Some(adoption)) = (&mut self.client, &mut self.adoption) else {
@@ -336,13 +337,13 @@ impl Thread {
         }
     }
 
-    /// Time of the next try to connect, at the latest after this.
+    /// Returns the time of the next try to connect, at the latest after `latest`.
     fn look_at(&self, now: Instant, latest: Duration) -> Instant {
         let sooner = self.withholding.connect_after(now);
         now + sooner.map_or(latest, |it| it.min(latest))
     }
 
-    /// After a fault, which is told once for all tries that end in it.
+    /// Handles a fault, which is logged once for all tries that fail with it.
     fn lose(&mut self, why: String) {
         if self.is_there {
             self.withholding.expect(Instant::now());
@@ -351,7 +352,7 @@ impl Thread {
         if self.end.is_said() {
             return;
         }
-        // one that ends hangs up: the next try tells whether it has
+        // a charon that ends closes the connection: the next try shows whether it has ended
         let news = self.fault.as_ref() != Some(&why);
         self.fault = Some(why.clone());
         if news && !self.is_there {
@@ -368,7 +369,7 @@ impl Thread {
         }
     }
 
-    /// Charon does not run.
+    /// Handles the absence of charon.
     fn go(&mut self) {
         let again = match self.socket.exists() {
             true => RETRY,
@@ -405,7 +406,7 @@ impl Thread {
     }
 
     fn say(&mut self, said: ViciEvent) {
-        // nobody is there any more: the end is said, too
+        // the receiver may be gone: the end was requested as well
         let _ = self.said.send(said);
         (self.wake)();
     }
@@ -425,7 +426,7 @@ impl Thread {
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
     }
 
-    /// Time of the next work without a command.
+    /// Returns the time of the next work without a command.
     fn due(&self) -> Instant {
         let Some(_) = &self.client else {
             return self.connect_at;

@@ -1,5 +1,5 @@
-//! charon's socket: packets in and out, with a deadline for each wait, and left at once when this
-//! thread is to end.
+//! charon's socket: sends and receives packets, with a deadline for each wait. It is abandoned at
+//! once when this thread is to end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -22,13 +22,13 @@ const LENGTH: usize = 4;
 pub struct Stream {
     socket: OwnedFd,
     end: End,
-    /// Read and not yet a packet.
+    /// Bytes of an incomplete packet.
     bytes: Vec<u8>,
 }
 
 impl Stream {
     /// # Errors
-    /// The system's.
+    /// Errors of the system.
     pub fn connect(path: &Path, end: &End) -> Result<Self, Errno> {
         let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -43,7 +43,7 @@ impl Stream {
     }
 
     /// # Errors
-    /// A sentence without its object, as all here.
+    /// Text without the name of the server, as for all errors here.
     pub fn write(&self, packet: &Packet, deadline: Instant) -> Result<(), String> {
         let bytes = packet.encode().map_err(|error| error.to_string())?;
         let mut bytes = bytes.as_slice();
@@ -58,11 +58,11 @@ impl Stream {
         Ok(())
     }
 
-    /// The next packet, which must come.
+    /// Returns the next packet, which must come.
     pub fn read(&mut self, deadline: Instant) -> Result<Packet, String> {
         loop {
             if let Some(packet) = self.try_read()? {
-                // one that does not stop talking is not waited for either
+                // the deadline also applies to a sender that does not stop
                 self.left(deadline)?;
                 return Ok(packet);
             }
@@ -70,7 +70,7 @@ impl Stream {
         }
     }
 
-    /// The next packet, where it is there.
+    /// Returns the next packet, if it has arrived.
     pub fn try_read(&mut self) -> Result<Option<Packet>, String> {
         loop {
             if let Some(packet) = self.take()? {

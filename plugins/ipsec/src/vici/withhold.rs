@@ -1,8 +1,8 @@
-//! Virtual addresses that charon must not assign, and when its pools are looked at for them; sans I/O.
+//! Decides which virtual addresses charon must not assign, and when its pools are read for that; sans I/O.
 //!
-//! charon keeps in memory which addresses of a pool it has assigned. One that starts anew does not know the clients whose
-//! SAs the kernel still has, and would assign their addresses again. So a pool that has such an address is replaced by
-//! the largest part of it that has none, as soon as it is loaded.
+//! charon keeps in memory which addresses of a pool it has assigned. After a restart it does not know the clients whose
+//! SAs the kernel still has, and would assign their addresses again. So a pool with such an address is replaced by its
+//! largest part without any, as soon as it is loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::connections::Pool;
 
-/// Pools are loaded just before connections, and who calls then is given an address a round trip later.
+/// Interval of reads while pools are being loaded, and its duration: pools are loaded just before connections, and a
+/// client that connects then gets an address one round trip later.
 const LOOK_LOADING: Duration = Duration::from_millis(20);
 const LOADING: Duration = Duration::from_secs(10);
-/// Somebody may load pools anew at any time.
+/// Later interval of reads, since pools may be loaded again at any time.
 const LOOK_LATER: Duration = Duration::from_secs(1);
 
-/// Between tries to connect to a charon that is expected, and later.
+/// Intervals between tries to connect: to a charon that is expected, with its duration, and later.
 const CONNECT_FIRST: Duration = Duration::from_millis(50);
 const EXPECTED: Duration = Duration::from_secs(60);
 const CONNECT_LATER: Duration = Duration::from_millis(500);
@@ -25,21 +26,21 @@ const CONNECT_LATER: Duration = Duration::from_millis(500);
 pub struct Withholding {
     addresses: BTreeSet<IpAddr>,
     at: Instant,
-    /// charon may still be loading.
+    /// Time until which charon may still be loading.
     loading_until: Instant,
-    /// charon is to start soon.
+    /// Time until which charon is expected to start.
     expected_until: Instant,
-    /// Pools as they were loaded, and the part that took their place.
+    /// Pools as they were loaded, and the part that replaced each.
     parts: BTreeMap<String, (Pool, Pool)>,
     told: Option<String>,
 }
 
-/// What is to be done about a pool.
+/// Action for a pool.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Load this one in its place.
+    /// Replace the pool by this one.
     Replace(Pool),
-    /// It cannot be helped, in a sentence.
+    /// It is not possible, with the reason.
     Fault(String),
 }
 
@@ -55,7 +56,7 @@ impl Withholding {
         }
     }
 
-    /// Clients have these, and charon may not know of it.
+    /// Sets the addresses of clients that charon may not know.
     pub fn order(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
         if self.addresses.is_empty() {
             self.expect(now);
@@ -65,18 +66,18 @@ impl Withholding {
         self.at = now;
     }
 
-    /// charon is to start.
+    /// Expects a start of charon.
     pub fn expect(&mut self, now: Instant) {
         self.expected_until = now + EXPECTED;
     }
 
-    /// charon is there, and loads its pools.
+    /// Handles a start of charon, which then loads its pools.
     pub fn begin(&mut self, now: Instant) {
         self.parts.clear();
         (self.at, self.loading_until) = (now, now + LOADING);
     }
 
-    /// Time until the next try to connect, if something depends on it.
+    /// Returns the time until the next try to connect, if something depends on it.
     pub fn connect_after(&self, now: Instant) -> Option<Duration> {
         let again = match now < self.expected_until {
             true => CONNECT_FIRST,
@@ -85,12 +86,12 @@ impl Withholding {
         (!self.addresses.is_empty()).then_some(again)
     }
 
-    /// Time of the next look at the pools.
+    /// Returns the time of the next read of the pools.
     pub fn due(&self) -> Option<Instant> {
         (!self.addresses.is_empty()).then_some(self.at)
     }
 
-    /// Whether a pool has an address that charon must not assign.
+    /// Returns true if a pool has an address that charon must not assign.
     pub fn concerns(&self, pool: &Pool) -> bool {
         self.taken(pool).next().is_some()
     }
@@ -104,7 +105,7 @@ impl Withholding {
         self.addresses.iter().filter(gives)
     }
 
-    /// As it was loaded, before a part took its place.
+    /// Returns the pool as it was loaded, before a part replaced it.
     pub fn whole(&self, pool: Pool) -> Pool {
         match self.parts.get(&pool.name) {
             Some((whole, part)) if *part == pool => whole.clone(),
@@ -112,7 +113,7 @@ impl Withholding {
         }
     }
 
-    /// What is to be done about a pool of which clients of charon's own have these addresses; None: too many to tell.
+    /// Returns the action for a pool. `given` are addresses of charon's own clients; None if there are too many.
     pub fn handle_pool(&self, pool: &Pool, given: Option<&BTreeSet<IpAddr>>) -> Option<Step> {
         let is_own = |ip: &IpAddr| given.is_some_and(|given| given.contains(ip));
         let mut taken = self.taken(pool).filter(|ip| !is_own(ip));
@@ -133,13 +134,13 @@ impl Withholding {
         Some(part.map_or_else(|| fault("none is free; add addresses"), Step::Replace))
     }
 
-    /// This part took its place.
+    /// Takes note that this part replaced the pool.
     pub fn handle_replaced(&mut self, pool: &Pool, part: Pool) {
         let whole = self.whole(pool.clone());
         self.parts.insert(pool.name.clone(), (whole, part));
     }
 
-    /// All pools were looked at; what is to be told of the first fault, where that is news.
+    /// Handles the end of a read of all pools; returns the first fault if it is new.
     pub fn handle_looked(&mut self, now: Instant, fault: Option<String>) -> Option<Option<String>> {
         self.at = match now < self.loading_until {
             true => now + LOOK_LOADING,
@@ -198,13 +199,13 @@ mod tests {
         withholding.handle_replaced(&network(), first.clone());
         assert!(!withholding.concerns(&first));
         assert_eq!(withholding.whole(first.clone()), network());
-        // one more, and the first has gone
+        // a second address, and the first is free again
         withholding.order(Instant::now(), ips(&["10.3.0.2"]));
         let second = part(withholding.handle_pool(&first, Some(&ips(&[]))));
         assert_eq!(second.range(), "10.3.0.3-10.3.0.125");
         withholding.handle_replaced(&first, second.clone());
         assert_eq!(withholding.whole(second), network());
-        // somebody loads all of it again
+        // the whole pool is loaded again
         assert!(withholding.concerns(&network()));
     }
 

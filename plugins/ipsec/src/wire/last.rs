@@ -1,5 +1,5 @@
-//! Where outbound numbers end at a switchover: question and answer of the two nodes, beside the replica, whose
-//! lane stands still while roles are agreed.
+//! Messages that agree on the last outbound numbers in a switchover. They are sent besides the replica, whose lane
+//! stops while roles are agreed.
 //!
 //! ```text
 //! stop     129 (8), round 64, last 8, key of an SA ...
@@ -15,13 +15,13 @@ use crate::sa::{Direction, SaId};
 
 const STOP: u8 = OWN + 1;
 const STOPPED: u8 = OWN + 2;
-/// Outbound SAs of one message.
+/// Limit of outbound SAs in one message.
 pub const LAST_MAX: usize = 250;
 
 /// A message of a switchover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LastNumbers {
-    /// The sender serves now: send no more with these, and say how far they are.
+    /// The sender is active now: the receiver must send no more with these, and report their last numbers.
     Stop {
         round: u64,
         keys: Vec<TunnelKey>,
@@ -36,7 +36,7 @@ pub enum LastNumbers {
 }
 
 impl LastNumbers {
-    /// Whether it is one of these, and not the replica's.
+    /// Returns true if it is one of these messages, and not the replica's.
     pub fn is_own(bytes: &[u8]) -> bool {
         bytes.first().is_some_and(|kind| *kind >= STOP)
     }
@@ -72,7 +72,7 @@ impl LastNumbers {
     }
 
     /// # Errors
-    /// It is none.
+    /// The bytes are no such message.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         let (kind, round) = (reader.u8()?, reader.u64()?);
@@ -105,7 +105,7 @@ impl LastNumbers {
     }
 }
 
-/// The SA of a key, if packets are sent with it.
+/// Returns the SA of a key, if it is outbound.
 pub fn outbound(key: &TunnelKey) -> Option<SaId> {
     match key {
         TunnelKey::Sa(id, Direction::Out, _) => Some(*id),

@@ -1,4 +1,4 @@
-//! The peer's bytes, read: what comes out may be given to the kernel.
+//! Parses the peer's bytes; the results may be passed to the kernel.
 
 use std::net::IpAddr;
 
@@ -46,7 +46,7 @@ pub fn key(reader: &mut Reader<'_>) -> Result<TunnelKey, Malformed> {
 }
 
 /// # Errors
-/// A sentence: the peer's preface is another one.
+/// Text: the peer's preface differs.
 pub fn accept_preface(preface: &[u8]) -> Result<(), String> {
     let layout = [
         [
@@ -63,10 +63,10 @@ pub fn accept_preface(preface: &[u8]) -> Result<(), String> {
     }
 }
 
-/// An SA that the kernel may be given.
+/// Parses an SA that may be passed to the kernel.
 ///
 /// # Errors
-/// It is none, or not the key's.
+/// The bytes are no SA, or not the key's.
 pub fn read_sa(key: &TunnelKey, value: &[u8]) -> Result<ToldSa, Malformed> {
     let mut reader = Reader(value);
     let numbers = numbers(&mut reader)?;
@@ -93,10 +93,10 @@ pub fn read_sa(key: &TunnelKey, value: &[u8]) -> Result<ToldSa, Malformed> {
     })
 }
 
-/// A policy that the kernel may be given.
+/// Parses a policy that may be passed to the kernel.
 ///
 /// # Errors
-/// It is none, or not the key's.
+/// The bytes are no policy, or not the key's.
 pub fn read_policy(key: &TunnelKey, value: &[u8]) -> Result<Policy, Malformed> {
     let TunnelKey::Policy(id, _) = key else {
         return Err(Malformed::Field("key"));
@@ -112,7 +112,7 @@ pub fn read_policy(key: &TunnelKey, value: &[u8]) -> Result<Policy, Malformed> {
 }
 
 /// # Errors
-/// They are none.
+/// The bytes are no numbers.
 pub fn read_numbers(value: &[u8]) -> Result<Numbers, Malformed> {
     let mut reader = Reader(value);
     let numbers = numbers(&mut reader)?;
@@ -121,7 +121,7 @@ pub fn read_numbers(value: &[u8]) -> Result<Numbers, Malformed> {
 }
 
 /// # Errors
-/// It is none.
+/// The bytes are no such value.
 pub fn read_all_numbers(value: &[u8]) -> Result<AllNumbers, Malformed> {
     let mut reader = Reader(value);
     let all = AllNumbers {
@@ -241,7 +241,7 @@ fn mark(reader: &mut Reader<'_>) -> Result<Mark, Malformed> {
     })
 }
 
-/// Without control characters, as it is shown; None if it is empty.
+/// Reads a text without control characters, as it is displayed; None if it is empty.
 fn text(reader: &mut Reader<'_>, field: &'static str) -> Result<Option<String>, Malformed> {
     let bytes = reader.short()?;
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Field(field))?;

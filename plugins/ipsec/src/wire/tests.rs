@@ -74,7 +74,7 @@ fn policy() -> Policy {
     body::parse_policy(Body::new(bytes)).expect("a policy")
 }
 
-/// A store that writes one value when it is asked, as a replica alone can make a [`Value`].
+/// A store that writes one value on request, since only a replica can create a [`Value`].
 struct Writer<F>(F);
 
 impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
@@ -136,7 +136,7 @@ impl<F: FnMut(&mut Value<'_>)> Store for Writer<F> {
     }
 }
 
-/// The bytes of a key and of a value, by way of a message of the lane.
+/// Returns the bytes of a key and of a value, from a message of the lane.
 fn written(key: TunnelKey, write: impl FnMut(&mut Value<'_>)) -> (Vec<u8>, Vec<u8>) {
     let mut one = Writer(write);
     let mut other = Writer(|_: &mut Value<'_>| {});

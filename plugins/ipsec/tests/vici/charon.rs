@@ -1,4 +1,4 @@
-//! Two real ones.
+//! Tests the thread with two real charons.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::lab::{Charon, Lab, Side};
 
 const SOME: Duration = Duration::from_millis(1500);
 
-/// Both sides, loaded.
+/// Starts both sides and loads their connection.
 fn both(lab: &Lab) -> [Charon; 2] {
     [Side::Near, Side::Far].map(|side| {
         let charon = lab.start(side);
@@ -81,7 +81,7 @@ fn a_child_that_fails_is_tried_until_it_does_not() {
     here.adopt("net", &[]);
     let why = here.adopted().unwrap_err();
     assert!(why.starts_with("initiate: "), "{why}");
-    // it fails once more, which is no news
+    // another failure, which is not reported
     std::thread::sleep(Duration::from_secs(3));
     far.load();
     assert_eq!(here.adopted(), Ok(()));
@@ -99,7 +99,7 @@ fn a_child_that_is_up_is_not_asked_for_but_one_that_followed_is() {
     let again = Fixture::start(&lab.socket(Side::Near));
     let followed: Vec<u32> = again.spis(is_pair).into_iter().collect();
     here.adopt("net", &followed);
-    // charon itself makes no second of one that it has
+    // charon itself creates no second child
     assert!(here.adopted().is_err());
     near.terminate();
     assert_eq!(here.adopted(), Ok(()));
@@ -118,7 +118,7 @@ fn a_connection_that_only_listens_waits_for_its_peer() {
     let there = Fixture::start(&lab.socket(Side::Far));
     there.adopt("net", &[]);
     assert_eq!(there.adopted(), Ok(()));
-    // it may be any client's
+    // the child may be any client's
     here.spis(is_pair);
     let mut said = std::iter::from_fn(|| here.next_in(SOME));
     assert!(said.all(|it| !matches!(it, ViciEvent::Adopted(..))));
@@ -199,7 +199,7 @@ fn a_charon_tells_its_connections() {
     assert_eq!(far.name, "far");
     assert_eq!(far.local, ["192.0.2.1"]);
     assert_eq!((far.unique.as_str(), far.waits), ("UNIQUE_NO", false));
-    // it is the same as long as it is loaded as it was
+    // the list does not change as long as the configuration does not
     assert_eq!(here.listed().unwrap_or_default().connections, first);
     near.load_with("%any", "aes128-sha256");
     let other = here.listed().unwrap_or_default().connections;
@@ -222,13 +222,13 @@ fn a_charon_assigns_no_address_that_is_withheld() {
         "{said}"
     );
     assert!(near.pools().contains("10.3.0.6"), "{}", near.pools());
-    // the peer is told of all of it
+    // the whole pool is reported
     let pools = here.listed().unwrap_or_default().pools;
     assert_eq!(
         (pools[0].base.to_string().as_str(), pools[0].size),
         ("10.3.0.0", 126)
     );
-    // whoever loads it again
+    // the pool is loaded again
     near.load_pool("10.3.0.0/25");
     let said = here.note();
     assert!(said.starts_with("pool road assigns 10.3.0.6-"), "{said}");

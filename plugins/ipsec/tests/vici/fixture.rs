@@ -1,4 +1,4 @@
-//! The thread, ordered and heard.
+//! Test bed for the thread: commands and events.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use spared_ipsec::connections::Listed;
 use spared_ipsec::engine::{ChildName, Named};
 use spared_ipsec::vici::{Daemon, ViciEvent};
 
-/// Longer than any limit of the thread.
+/// Longer than any time limit of the thread.
 const LONG: Duration = Duration::from_secs(25);
 const STEP: Duration = Duration::from_millis(100);
 
@@ -43,7 +43,7 @@ impl Fixture {
         let until = Instant::now() + time;
         loop {
             match self.daemon.poll() {
-                // which comes by itself, and is asked for apart
+                // arrives by itself, and is requested separately
                 Some(ViciEvent::Listed(_)) => continue,
                 Some(said) => return Some(said),
                 None => {}
@@ -53,7 +53,7 @@ impl Fixture {
         }
     }
 
-    /// The first that `pick` takes; those before are passed over.
+    /// Returns the first result of `pick`; earlier events are skipped.
     pub fn until<T>(&self, mut pick: impl FnMut(&ViciEvent) -> Option<T>) -> T {
         let mut before = Vec::new();
         let until = Instant::now() + LONG;
@@ -70,7 +70,7 @@ impl Fixture {
         panic!("not among {before:#?}");
     }
 
-    /// What comes of the next child.
+    /// Returns the result of the next child.
     pub fn adopted(&self) -> Result<(), String> {
         self.until(|said| match said {
             ViciEvent::Adopted(_, result) => Some(result.clone()),
@@ -85,7 +85,7 @@ impl Fixture {
         })
     }
 
-    /// The SPIs of the first names of which this is so.
+    /// Returns the SPIs of the first names that match.
     pub fn spis(&self, are_they: impl Fn(&BTreeSet<u32>) -> bool) -> BTreeSet<u32> {
         self.until(|said| match said {
             ViciEvent::Names(names) => Some(spis(names)).filter(&are_they),
@@ -93,7 +93,7 @@ impl Fixture {
         })
     }
 
-    /// The connections that are loaded, as they are told to who asks.
+    /// Returns the loaded connections, on request.
     pub fn listed(&self) -> Option<Listed> {
         self.daemon.list();
         let until = Instant::now() + LONG;
@@ -106,7 +106,7 @@ impl Fixture {
         panic!("nothing is listed");
     }
 
-    /// Nothing is said for so long.
+    /// Returns true if no event arrives for this time.
     pub fn is_quiet(&self, time: Duration) -> bool {
         let said = self.next_in(time);
         if let Some(said) = &said {
@@ -134,7 +134,7 @@ pub fn name(child: &str) -> ChildName {
     }
 }
 
-/// A folder for one test.
+/// Temporary folder of one test.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 

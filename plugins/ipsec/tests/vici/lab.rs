@@ -1,10 +1,10 @@
-//! Two network namespaces with a cable between them, and a charon in each.
+//! Test bed: two network namespaces with a cable between them, and a charon in each.
 //!
 //! ```text
 //! 10.0.1.1/24 (lo)  [ near ] 192.0.2.1 ---- 192.0.2.2 [ far ]  10.0.2.1/24 (lo)
 //! ```
 //!
-//! charon carries the packets itself, so that no kernel has to know ESP.
+//! charon encrypts the packets itself, so that the kernel does not need ESP.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub struct Charon {
 }
 
 impl Lab {
-    /// None, with the reason on standard error, where it cannot be had.
+    /// Creates the namespaces; None if they are not available, with the reason on standard error.
     pub fn new() -> Option<Self> {
         if let Some(why) = obstacle() {
             eprintln!("skipped: {why}");
@@ -78,13 +78,13 @@ impl Lab {
         self.of(side).join("vici")
     }
 
-    /// A charon without connections.
+    /// Starts a charon without connections.
     pub fn start(&self, side: Side) -> Charon {
         let folder = self.of(side);
         fs::create_dir_all(folder.join("run")).unwrap();
         fs::write(folder.join("strongswan.conf"), settings(&folder)).unwrap();
         let log = fs::File::create(folder.join("log")).unwrap();
-        // its pid file has one place for all
+        // the path of its pid file is fixed
         let words = format!(
             "mount --bind {}/run /run && exec {PROGRAM}",
             folder.display()
@@ -130,7 +130,7 @@ impl Drop for Lab {
 }
 
 impl Charon {
-    /// The connection "far" with the child "net", to the other side.
+    /// Loads the connection "far" with the child "net", to the other side.
     pub fn load(&self) {
         let other = 3 - self.side as u8;
         self.load_with(&format!("192.0.2.{other}"), "aes128-sha256");
@@ -142,7 +142,7 @@ impl Charon {
         assert!(self.ask(&format!("--load-all --file {}", file.display())));
     }
 
-    /// The pool "road" alone.
+    /// Loads the pool "road" only.
     pub fn load_pool(&self, addrs: &str) {
         let file = self.folder.join("swanctl.conf");
         fs::write(
@@ -153,7 +153,7 @@ impl Charon {
         assert!(self.ask(&format!("--load-pools --file {}", file.display())));
     }
 
-    /// As swanctl lists them.
+    /// Lists the pools as swanctl prints them.
     pub fn pools(&self) -> String {
         let output = self.swanctl("--list-pools").output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -167,12 +167,12 @@ impl Charon {
         assert!(self.ask("--terminate --ike far"));
     }
 
-    /// SIGKILL.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) {
         self.end();
     }
 
-    /// Whether swanctl succeeded.
+    /// Returns true if swanctl succeeded.
     fn ask(&self, words: &str) -> bool {
         let output = self.swanctl(words).output();
         output.unwrap().status.success()
@@ -222,7 +222,7 @@ fn ip(words: &str) {
     assert!(status.success(), "ip {words}");
 }
 
-// Few plugins, for a quick start.
+// Settings with few plugins, for a quick start.
 fn settings(folder: &Path) -> String {
     format!(
         "charon {{\n\

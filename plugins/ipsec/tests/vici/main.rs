@@ -1,4 +1,4 @@
-//! The thread that speaks with charon, beside Debian's charon and beside listeners that are none.
+//! Tests the thread for charon, with Debian's charon and with fake listeners.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod charon;

@@ -1,4 +1,4 @@
-//! What is no charon.
+//! Tests the thread with fake charons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ fn where_there_is_no_charon_there_is_no_noise() {
         Some(ViciEvent::Daemon(DaemonWord::Absent))
     );
     assert!(here.is_quiet(SOME));
-    // its socket outlives one that was killed
+    // the socket of a killed charon remains
     drop(UnixListener::bind(folder.path("vici")).unwrap());
     assert!(here.is_quiet(SOME));
     here.stop_at_once();
@@ -65,9 +65,9 @@ fn one_that_hangs_is_not_waited_for() {
     let here = Fixture::start(&folder.path("vici"));
     let note = here.note();
     assert!(note.ends_with("it does not answer"), "{note}");
-    // one that is being stopped does the same
+    // a charon that is being stopped does the same
     assert_eq!(here.next_in(SOME), ended());
-    // in the middle of the next try
+    // during the next try
     assert!(here.is_quiet(SOME));
     here.stop_at_once();
 }
@@ -163,7 +163,7 @@ fn ended() -> Option<ViciEvent> {
     Some(ViciEvent::Daemon(DaemonWord::Ended))
 }
 
-/// Each connection on a thread of its own, for as long as the process lives.
+/// Serves each connection in a thread of its own, as long as the process exists.
 fn listen(path: &Path, serve: impl Fn(UnixStream) + Clone + Send + 'static) {
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || {
@@ -174,7 +174,8 @@ fn listen(path: &Path, serve: impl Fn(UnixStream) + Clone + Send + 'static) {
     });
 }
 
-/// One that has loaded far/net and farther/net, and leaves the answer to `initiate` to whom it gives the stream.
+/// Fake charon that has loaded far/net and farther/net. The receiver gets each `initiate` with its stream, to answer
+/// it.
 fn behave(path: &Path) -> Receiver<(String, UnixStream)> {
     let (initiated, streams) = channel();
     listen(path, move |mut stream| {

@@ -1,4 +1,4 @@
-//! Pools of charon, looked at and replaced as [`Withholding`](super::Withholding) has it.
+//! Reads charon's pools, and replaces them as [`Withholding`](super::Withholding) decides.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use super::super::withhold::Step;
 use super::{LOOK, Thread};
 use crate::connections::Pool;
 
-/// Leases in one answer; of more, charon would send none.
+/// Limit of leases in one answer; charon would send no answer with more.
 const LEASES_MAX: u64 = 1_000;
 
 impl Thread {
@@ -22,7 +22,7 @@ impl Thread {
         }
     }
 
-    /// Keeps charon from assigning what others have, where it is time.
+    /// Prevents charon from assigning addresses of replicated clients, if it is time.
     pub(super) fn withhold(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
         let is_due = self.withholding.due().is_some_and(|due| due <= now);
@@ -42,7 +42,7 @@ impl Thread {
         Ok(())
     }
 
-    /// The same of one pool; why it cannot be.
+    /// Does so for one pool; returns the reason why it is not possible.
     fn withhold_of(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
         let Some(client) = &mut self.client else {
             return Ok(None);
