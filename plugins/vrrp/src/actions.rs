@@ -1,4 +1,4 @@
-//! Execution of the engine's actions.
+//! Executes the engine's actions.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::engine::{Action, Begun, Engine};
 use crate::links::Links;
 use crate::sockets::{Sockets, neighbours};
 
-/// A switchover of the group is under way.
+/// Error of the host while a switchover of the group is under way.
 const EALREADY: i32 = Errno::ALREADY.raw_os_error();
 const EHOSTUNREACH: i32 = Errno::HOSTUNREACH.raw_os_error();
 
@@ -23,7 +23,7 @@ impl Vrrp {
         self.act();
     }
 
-    /// Executes what follows from directives, before the engine learns anything else.
+    /// Executes the actions that directives caused, before the engine gets any other input.
     pub(crate) fn follow_directives(&mut self) {
         if !self.directed.is_empty() {
             self.act();
@@ -50,7 +50,7 @@ impl Vrrp {
         }
     }
 
-    // Whoever became active meanwhile, or took the group back, waits in the sockets.
+    // Messages of a node that became active meanwhile, or took the group back, wait in the sockets.
     fn next_action(&mut self) -> Option<Action> {
         let engine = self.engine.as_ref()?;
         if engine.asks_to_be_active() {
@@ -89,7 +89,7 @@ impl Vrrp {
                 }
             }
             Action::Reopen { group, cause } => {
-                // whoever became active meanwhile waits in the sockets
+                // messages of a node that became active meanwhile wait in the sockets
                 self.hear_all();
                 let engine = self.engine.as_ref();
                 if !engine.is_some_and(|engine| engine.wants_active(&group)) {
@@ -107,7 +107,7 @@ impl Vrrp {
                 to,
                 bytes,
             } => {
-                // the last packet of a removed router: a node that misses it waits a little longer
+                // the last packet of a removed virtual router: a node that misses it waits a little longer
                 let _ = self
                     .sockets
                     .get(interface)
@@ -143,7 +143,7 @@ impl Vrrp {
                 let answer = match self.groups.switch_over(&group, &cause) {
                     Ok(()) => Begun::Yes,
                     Err(Error::Host { errno, .. }) if errno == EALREADY => Begun::Before,
-                    // the findings about the links say so, for as long as none is up
+                    // the findings about the links report it as long as no link is up
                     Err(Error::Host { errno, .. }) if errno == EHOSTUNREACH => {
                         log::debug!("{group}: not switched over: no link is up");
                         Begun::No
@@ -197,8 +197,8 @@ impl Vrrp {
         }
     }
 
-    // The answer may have taken long: adverts of a router that became active meanwhile were read from
-    // the sockets before.
+    // Passes the host's answer to the engine. The answer may have taken long: adverts of a router that became active
+    // meanwhile were read from the sockets before.
     fn take_answer(&mut self, group: &str, role: Role, done: bool) {
         if let Some(engine) = &mut self.engine {
             engine.handle_published(self.host.now(), group, role, done);
@@ -211,7 +211,7 @@ impl Vrrp {
         if !on {
             return self.host.unwatch_fd(fd);
         }
-        // what waits there is from before the question
+        // frames that wait there are older than the question
         self.read_claims(index);
         if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
             log::error!("{error}");

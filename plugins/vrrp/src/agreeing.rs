@@ -1,5 +1,5 @@
-//! Execution of the key agreement's actions: requests to the process that holds the nodes' keys,
-//! frames on every path, and the effects of a confirmed key.
+//! Executes the key agreement's actions: requests to the process that holds the nodes' keys, frames
+//! on every path, and the effects of a confirmed key.
 
 use spared_sdk::Identity;
 
@@ -26,13 +26,13 @@ impl Identity for Vrrp {
 }
 
 impl Vrrp {
-    /// Executes all actions, then those of the engine that result.
+    /// Executes all actions of the agreement, and then those of the engine that result.
     pub(crate) fn agree(&mut self) {
         let now_ns = self.host.now();
         let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
             return;
         };
-        // it follows the peer's interval, not only the configuration
+        // the patience depends on the peer's interval as well
         links.set_patience(engine.longest_silence_ns());
         let news = links.take_news(now_ns);
         while let Some(request) = links.poll_request() {
@@ -76,7 +76,7 @@ impl Vrrp {
         self.tell_of_second_machine(now_ns);
     }
 
-    /// A check without weight: this node is as fit as before, but there is a fault.
+    /// Reports a check without weight: this node's quality is unchanged, but there is a fault.
     fn tell_of_second_machine(&mut self, now_ns: u64) {
         let checks = self.host.checks();
         let told = match self.second_machine.poll_check(now_ns) {

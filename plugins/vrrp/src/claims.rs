@@ -1,4 +1,4 @@
-//! The claims of a group to the host: virtual routers for the fence, addresses, routes.
+//! Composes the claims of a group to the host: virtual routers for the fence, addresses, routes.
 
 use spared_sdk::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 
@@ -6,7 +6,7 @@ use crate::config::Group;
 use crate::wire::Family;
 use crate::wire::frame::TTL;
 
-/// All claims of a group.
+/// Returns all claims of a group.
 pub(crate) fn claims(group: &Group) -> Claims {
     let own = group.is_owner();
     let routers = group.routers.iter().map(|router| VirtualRouterClaim {

@@ -1,7 +1,7 @@
-//! Who should be active: facts in, a priority, a verdict or a sentence out. No state, no time.
+//! Decides which node should be active: facts in, a priority, a decision or a reason out. No state, no clock.
 //!
-//! The rules E0 to E13 are in docs/election.md. With heartbeats, scores are compared; without them,
-//! the rules are expressed by the priority of adverts.
+//! The rules E0 to E13 are in docs/election.md. With heartbeats, scores are compared; without them, the rules act by
+//! the priority of adverts.
 
 mod why;
 
@@ -13,19 +13,19 @@ use crate::config::Election;
 
 pub use why::{Aside, Tie, Who, Why, quality_of};
 
-/// RFC 9568: the router that owns the addresses.
+/// Priority of the router that owns the addresses (RFC 9568).
 pub const OWNER: u8 = 255;
-/// E3 and E10: forced active, or claiming an unheard interface.
+/// Priority of a node that is forced active or claims an unheard interface (E3, E10).
 pub const CLAIM: u8 = 254;
-/// E10: forced backup, or in maintenance.
+/// Priority of a node that is forced backup or in maintenance (E10).
 pub const LEAST: u8 = 1;
-/// E9: a change for quality needs a difference of at least so many points.
+/// Least difference in quality, in points, for a change of the active node (E9).
 const QUALITY_STEP: u8 = spared_sdk::abi::QUALITY_STEP as u8;
-/// E9: the longest hold.
+/// Longest hold time (E9).
 const HOLD_MAX_NS: u64 = 60_000_000_000;
 const QUALITY_BASE: u8 = 50;
 
-/// E0: class, compared before quality.
+/// Returns the class of a node, which is compared before quality (E0).
 pub fn class(directive: &Directive) -> u8 {
     match (directive.stands_aside(), directive.is_forced_active()) {
         (true, _) => 0,
@@ -47,7 +47,7 @@ pub struct PriorityInputs<'a> {
     pub claims: bool,
 }
 
-/// The priority of the adverts: RFC 9568 section 5.2.4, E2, E3 and E10.
+/// Returns the priority of the adverts: RFC 9568 section 5.2.4, E2, E3 and E10.
 pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
     if facts.directive.stands_aside() {
         return LEAST;
@@ -70,7 +70,7 @@ pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
     }
 }
 
-/// Time before an active router of lower priority is preempted; None: never.
+/// Returns the time in ns before an active router of lower priority is preempted; None for never.
 ///
 /// `changes` counts this node's changes of role within the last five minutes (E9).
 pub fn preempts_after_ns(
@@ -90,7 +90,7 @@ pub fn preempts_after_ns(
             preempt_delay_ns,
             ..
         } => preempt.then_some(preempt_delay_ns),
-        // the other node is in maintenance or forced backup: nothing to wait for
+        // the other node is in maintenance or forced backup: there is nothing to wait for
         Election::Quality { .. } if heard == LEAST => Some(0),
         Election::Quality {
             preferred,
@@ -110,7 +110,7 @@ pub fn preempts_after_ns(
     }
 }
 
-/// RFC 9568 section 6.4.3: the higher priority, then the greater address.
+/// Compares by RFC 9568 section 6.4.3: the higher priority wins, then the greater address.
 pub fn wins(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
     own > other
 }
@@ -119,23 +119,23 @@ pub fn wins(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub election: Election,
-    /// One of the two elects by priority: then both do.
+    /// Both nodes elect by priority, since one of them is configured so.
     pub by_priority: bool,
-    /// A link is configured, over which a node can become ready; without one nothing is replicated.
+    /// A link is configured, on which a node can become ready; without one nothing is replicated.
     pub is_linked: bool,
-    /// No change for quality or preference.
+    /// Quality and preference change nothing.
     pub frozen: bool,
-    /// E3: the group was switched over because of an unheard interface that may still be so:
-    /// quality and preference do not move it back.
+    /// The group was switched over because of an unheard interface, which may still be unheard, so quality and
+    /// preference do not move it back (E3).
     pub unheard: bool,
-    /// Changes of role within the last five minutes (E9).
+    /// Number of role changes within the last five minutes (E9).
     pub changes: u32,
 }
 
-/// E0: state of a node, known directly or from its heartbeats.
+/// State of a node, known directly or from its heartbeats (E0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// Whether it can be active: the host allows it, and an interface is usable.
+    /// The node can be active: the host allows it, and an interface is usable.
     pub able: bool,
     pub class: u8,
     pub quality: u8,
@@ -145,11 +145,11 @@ pub struct Rank {
     pub ready: bool,
     /// Number of interfaces that cannot send adverts, or are rated bad.
     pub hurt: usize,
-    /// E7: how often another node became active, as far as it knows.
+    /// Number of times that another node became active, as far as this one knows (E7).
     pub term: u32,
 }
 
-/// E0: fields in the order of comparison. The alphabetically first name breaks a tie.
+/// Fields in the order of comparison (E0). The alphabetically first name breaks a tie.
 pub type Score = (bool, u8, u8, bool, bool);
 pub type RivalScore = (bool, u8, u8, u32, bool, bool);
 
@@ -163,14 +163,14 @@ impl Rank {
         (self.able, self.class, fitness, preferred, named_first)
     }
 
-    /// E7: the score of one of two active nodes. Clients have learned the node that took over
-    /// later; a preferred node gets the group by a switchover.
+    /// Returns the score of one of two active nodes (E7). Clients have learned the node that took over later; a
+    /// preferred node gets the group by a switchover.
     pub fn rival_score(&self, by_priority: bool, named_first: bool) -> RivalScore {
         let (able, class, fitness, preferred, named) = self.score(by_priority, named_first);
         (able, class, fitness, self.term, preferred, named)
     }
 
-    /// E3: neither node is fitter by a relevant difference.
+    /// Returns true if neither node is better by a relevant difference (E3).
     pub fn equals(&self, other: &Rank, by_priority: bool) -> bool {
         let fitness = if by_priority {
             self.priority == other.priority
@@ -186,7 +186,7 @@ impl Rank {
 pub enum SwitchoverCause {
     /// No interface of the active node is usable.
     Isolated,
-    /// Forced, or in maintenance.
+    /// The active node is forced or in maintenance.
     Class,
     /// The active node is not yet in sync.
     Joining,
@@ -195,21 +195,22 @@ pub enum SwitchoverCause {
     Quality,
     Preferred,
     Priority,
-    /// E3: an unheard interface that is rated no better here than there.
+    /// An interface is unheard, and is rated no better here than there (E3).
     Unheard,
-    /// E15: a network drops the active node's virtual identity, and may carry the other one's.
+    /// A network drops the active node's virtual identity, and may carry the other one's (E15).
     Dropped,
 }
 
 impl SwitchoverCause {
-    /// It overrules that a network is proven on the active node alone: that node serves nobody, or somebody ordered it.
+    /// Returns true if the cause overrules that a network is proven on the active node alone: that node serves nobody,
+    /// or an administrator ordered it.
     pub fn is_urgent(self) -> bool {
         matches!(self, Self::Isolated | Self::Class)
     }
 }
 
-/// E1 and E9, for the active node: whether the other one should get the group, and after which
-/// time.
+/// Returns, for the active node, the cause for which the other node should get the group, and the time after which (E1,
+/// E9).
 pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
     if !other.able {
         return None;
@@ -225,7 +226,7 @@ pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Switcho
         });
     }
     if own.class == 3 {
-        // both are forced: the active one keeps it
+        // both are forced: the active node keeps it
         return None;
     }
     if rules.by_priority {
@@ -279,7 +280,7 @@ fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCau
     Some((SwitchoverCause::Priority, delay_ns?))
 }
 
-/// E9: doubled with each change within five minutes.
+/// Returns the hold time in ns, doubled with each change within five minutes (E9).
 pub fn hold_ns(rules: &Rules) -> u64 {
     let Election::Quality { hold_ns, .. } = rules.election else {
         return 0;

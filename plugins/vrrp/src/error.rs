@@ -1,8 +1,8 @@
-//! Why something from outside was not used, by whose fault it is.
+//! Reasons why an input was not used.
 
 use std::fmt;
 
-/// Why a received frame was dropped. Each reason has a counter of its own.
+/// Reason why a received frame was dropped. Each reason has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Discard {
     /// Neither IPv4 nor IPv6, or not protocol 112.
@@ -11,7 +11,7 @@ pub enum Discard {
     Truncated,
     /// An IP header that contradicts itself, or with a wrong header checksum.
     BadIpHeader,
-    /// A fragment: an advert never is one.
+    /// It is a fragment; an advert never is.
     Fragment,
     /// TTL or hop limit other than 255: it came through a router.
     Ttl,
@@ -21,27 +21,27 @@ pub enum Discard {
     Type,
     /// Version 2 with a password or a hash, which RFC 3768 abolished.
     Authentication,
-    /// No address in it.
+    /// It has no address.
     Count,
-    /// An advert interval of zero.
+    /// Its interval is zero.
     Interval,
-    /// Neither form of the checksum fits.
+    /// Neither form of the checksum matches.
     Checksum,
     /// No virtual router with that id and family on the interface.
     UnknownVrid,
-    /// From an address that no router speaks from: loopback, unspecified, multicast, broadcast, or
-    /// one of the virtual router's own.
+    /// Its source address cannot be a router's: loopback, unspecified, multicast, broadcast, or one
+    /// of the virtual router's own.
     Source,
-    /// Sent by this node, or by another one that has its address.
+    /// This node sent it, or another one with this node's address.
     OwnSource,
-    /// Not to the multicast group, or not to this node.
+    /// Its destination is neither the multicast group nor this node.
     Destination,
-    /// From an address that is not in `peers`.
+    /// Its source address is not in `peers`.
     Foreign,
 }
 
 impl Discard {
-    /// Every reason, in the order of the counters.
+    /// All reasons, in the order of the counters.
     pub const ALL: [Discard; 16] = [
         Discard::Protocol,
         Discard::Truncated,
@@ -61,7 +61,7 @@ impl Discard {
         Discard::Foreign,
     ];
 
-    /// The counter's name, and the log's word.
+    /// Returns the counter's name, which the log uses as well.
     pub fn name(self) -> &'static str {
         match self {
             Discard::Protocol => "protocol",
@@ -109,35 +109,35 @@ impl fmt::Display for Discard {
 
 impl std::error::Error for Discard {}
 
-/// Why a received heartbeat was dropped. Each reason has a counter of its own.
+/// Reason why a received heartbeat was dropped. Each reason has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeartbeatDiscard {
-    /// Not a whole UDP packet, or from beyond a router, or to somebody else.
+    /// It is no complete UDP packet, came through a router, or has another destination.
     Datagram,
-    /// No heartbeat, or one of another version.
+    /// It is no heartbeat, or has another version.
     Malformed,
-    /// Of a run, or to one, with which no key was agreed.
+    /// No key was agreed with its sender's run, or it is for another run.
     UnknownKey,
-    /// Under a key that is not confirmed: the peer has heard nothing under it yet.
+    /// Its key is not confirmed: the peer has not received anything under it yet.
     Unconfirmed,
-    /// Of another run of the peer's, while the one before is still heard.
+    /// It is from another run of the peer, while the earlier run is still heard.
     SecondRun,
-    /// The peer has heard a number of this run that it has not sent: another machine is this run.
+    /// It confirms a number that this run has not sent: another machine uses this run.
     Ahead,
-    /// The tag is wrong: whoever sent it does not have the key.
+    /// Its tag is wrong: its sender does not have the key.
     Forged,
-    /// Made for another path.
+    /// It was made for another path.
     OtherPath,
-    /// Its number and part were heard on this path before.
+    /// Its number and part were received on this path before.
     Replayed,
-    /// A later one was heard on this path before.
+    /// A later one was received on this path before.
     Late,
-    /// It tells of a group that is not configured here; its other groups are heard.
+    /// It contains a group that is not configured here; its other groups count.
     UnknownGroup,
 }
 
 impl HeartbeatDiscard {
-    /// Every reason, in the order of the counters.
+    /// All reasons, in the order of the counters.
     pub const ALL: [HeartbeatDiscard; 11] = [
         HeartbeatDiscard::Datagram,
         HeartbeatDiscard::Malformed,
@@ -152,7 +152,7 @@ impl HeartbeatDiscard {
         HeartbeatDiscard::UnknownGroup,
     ];
 
-    /// The counter's name.
+    /// Returns the counter's name.
     pub fn name(self) -> &'static str {
         match self {
             HeartbeatDiscard::Datagram => "datagram",
@@ -169,7 +169,7 @@ impl HeartbeatDiscard {
         }
     }
 
-    /// Somebody is on the path who should not be there.
+    /// Returns true if it indicates an attacker on the path.
     pub fn is_hostile(self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! What is read from sockets, given to the engine.
+//! Reads frames from sockets and passes them to the engine.
 
 use std::os::fd::RawFd;
 
@@ -8,11 +8,11 @@ use crate::links::Links;
 use crate::sockets::{FRAMES_WAITING, Kind};
 use crate::wire::neighbour::claim;
 
-/// Frames read at one go from one socket: a flood must not hold up the adverts.
+/// Limit of frames read from one socket in one turn: a flood must not delay the adverts.
 const FRAMES_AT_ONCE: usize = 64;
 
 impl Vrrp {
-    /// A socket is ready.
+    /// Reads from a socket that is ready.
     pub(crate) fn receive_from(&mut self, fd: RawFd) {
         self.follow_directives();
         let link = self.links.as_ref().and_then(|links| links.find(fd));
@@ -30,8 +30,8 @@ impl Vrrp {
         }
     }
 
-    // With hundreds of groups, most adverts come in bursts and change nothing: the timers, of all groups, are
-    // looked at when a burst has been read.
+    // Reads waiting frames. With hundreds of groups, most adverts come in bursts and change nothing: the timers of all
+    // groups are checked once, after a burst.
     fn receive(&mut self, index: usize, kind: Kind) {
         for _ in 0..FRAMES_AT_ONCE {
             if !self.receive_one(index, kind) {
@@ -54,7 +54,7 @@ impl Vrrp {
         }
     }
 
-    /// Gives every frame that waits to the engine, and leaves its actions for later.
+    /// Passes all waiting frames to the engine, without executing its actions.
     pub(crate) fn hear_all(&mut self) {
         for link in 0..self.links.as_ref().map_or(0, Links::count) {
             for _ in 0..FRAMES_WAITING {
@@ -74,7 +74,7 @@ impl Vrrp {
         }
     }
 
-    /// Looks whether another machine answers for a virtual address, where it is time to.
+    /// Checks if another machine answers for a virtual address, when it is due.
     pub(crate) fn look_at_addresses(&mut self) {
         let now_ns = self.host.now();
         let due_ns = self.engine.as_ref().and_then(Engine::look_timeout);
@@ -82,7 +82,7 @@ impl Vrrp {
             return;
         }
         for index in 0..self.sockets.len() {
-            // where somebody listens, a frame is read when it comes
+            // if the engine listens, each frame is read when it arrives
             let listens = |engine: &Engine| engine.listens(index);
             if !self.engine.as_ref().is_some_and(listens) {
                 self.read_claims(index);
@@ -91,7 +91,7 @@ impl Vrrp {
         self.tell(Engine::look_at_addresses);
     }
 
-    /// Reads what stations said while nobody listened: it counts for what they say of addresses alone.
+    /// Reads frames that stations sent while the engine did not listen; only their claims of addresses count.
     pub(crate) fn read_claims(&mut self, index: usize) {
         let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
             return;

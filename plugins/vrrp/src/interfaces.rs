@@ -1,4 +1,4 @@
-//! Interfaces that are followed: their sockets, what the engine is told of them.
+//! Follows interfaces: their sockets, and their state for the engine.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -127,7 +127,8 @@ impl Vrrp {
     }
 }
 
-/// The broadcast addresses of the networks of IPv4 addresses; one of two has none (RFC 3021).
+/// Returns the broadcast addresses of the networks of IPv4 addresses; a network of two addresses
+/// has none (RFC 3021).
 fn broadcasts(addresses: &[(IpAddr, u8)]) -> Vec<Ipv4Addr> {
     let broadcast = |(address, prefix): &(IpAddr, u8)| match address {
         IpAddr::V4(address) if *prefix < 31 => {

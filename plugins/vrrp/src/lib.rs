@@ -1,8 +1,8 @@
-//! VRRP: decides who is active, by RFC 9568 and, for version 2, RFC 3768.
+//! VRRP: decides which node is active, by RFC 9568 and, for version 2, RFC 3768.
 //!
-//! This file, `settings`, `interfaces`, `frames`, `actions`, `sockets`, `links` and `session` are all the I/O; `engine` holds the state machine,
-//! `election` its decisions, `heartbeats` what makes a heartbeat the peer's, `wire` the bytes, `config` the
-//! file. `README.md` is the manual of every key.
+//! This file, `settings`, `interfaces`, `frames`, `actions`, `sockets`, `links` and `session` do all I/O; `engine`
+//! holds the state machine, `election` its decisions, `heartbeats` authenticates heartbeats, `wire` encodes messages,
+//! `config` reads the file. `README.md` describes every key.
 #![forbid(unsafe_code)]
 
 mod actions;
@@ -43,30 +43,30 @@ use sockets::{FRAME_MAX, Sockets};
 
 const TIMER: u32 = 1;
 
-/// The plugin's one instance.
+/// The plugin.
 pub struct Vrrp {
     host: Host,
     interfaces: InterfaceHandle,
     groups: GroupHandle,
-    /// None where the host has no link.
+    /// Channel to the peer; None if the host has no link.
     peer: PeerHandle,
-    /// None on an older host.
+    /// Signatures of this node; None on an older host.
     identity: IdentityHandle,
-    /// None until `start`.
+    /// State machine; None until `start`.
     engine: Option<Engine>,
-    /// As above.
+    /// Paths to the peer; None until `start`.
     links: Option<Links>,
     second_machine: SecondMachine,
     node: String,
     settings: Settings,
-    /// The host refused one of them: it has those of others.
+    /// The host refused a claim, so it still has claims of other groups.
     are_claims_unsure: bool,
-    /// By the engine's index.
+    /// Sockets by the engine's index of the interface.
     sockets: Vec<Sockets>,
     followed: BTreeMap<String, Wanted>,
     buffer: Vec<u8>,
     alarm: Alarm,
-    /// Groups whose directives the engine knows, and whose actions wait for those of others.
+    /// Groups whose directives the engine has received, while their actions wait for directives of other groups.
     directed: Vec<String>,
 }
 
@@ -143,7 +143,7 @@ impl Plugin for Vrrp {
     fn timer(&mut self, _id: u32) {
         self.alarm.fired();
         self.follow_directives();
-        // what was heard counts, however late this timer is
+        // heartbeats that have arrived count, however late this timer is
         let now_ns = self.host.now();
         if let Some(links) = &mut self.links {
             links.handle_timeout(now_ns);
@@ -162,8 +162,8 @@ impl Plugin for Vrrp {
 }
 
 impl Groups for Vrrp {
-    // In a switchover of many groups their directives come one after the other. What follows from them is done
-    // together, in the next round of the loop: one call to the host, and one heartbeat.
+    // Passes a directive to the engine. In a switchover of many groups their directives come one after the other. Their
+    // effects are executed together, in the next turn of the loop: one call to the host, and one heartbeat.
     fn directive(&mut self, directive: &Directive) {
         let group = directive.group.as_str();
         if self.directed.iter().any(|directed| directed == group) {

@@ -1,22 +1,22 @@
-//! Lines of log and events that somebody else can cause.
+//! Limits lines of log and events that others can cause.
 
 use std::fmt;
 
-/// One line a minute; it says how many it stands for.
+/// Allows one line a minute, which names the number of suppressed lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limit {
     next_ns: u64,
     swallowed: u64,
 }
 
-/// Lines that were not written since the last one, as the end of the next one.
+/// Number of lines that were suppressed since the last one, as the end of the next line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct More(u64);
 
 impl Limit {
     const PAUSE_NS: u64 = 60_000_000_000;
 
-    /// What to end the line with, where one may be written now.
+    /// Returns the end of the line, if one may be written now.
     pub fn pass(&mut self, now_ns: u64) -> Option<More> {
         if now_ns < self.next_ns {
             self.swallowed += 1;

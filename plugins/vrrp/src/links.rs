@@ -1,5 +1,4 @@
-//! The paths to the peer: links, what is open on each, and networks; the heartbeats that go over them,
-//! and what the nodes say there to agree on their keys.
+//! Paths to the peer, links and networks: their sockets, the heartbeats on them, and the agreement on keys.
 
 use std::io;
 use std::iter;
@@ -25,14 +24,14 @@ pub(crate) struct Links {
     links: Vec<Link>,
     networks: Networks,
     pairing: Pairing,
-    /// Lines that others can cause.
+    /// Limits log lines that others can cause.
     forged: Limit,
 }
 
 #[derive(Default)]
 struct Link {
     interface: String,
-    /// Each is None where the host could not open it.
+    /// Receiving socket; this and the next are None if the host could not open them.
     receives: Option<Kept>,
     sends: Option<Kept>,
     counters: Counters,
@@ -49,18 +48,17 @@ impl Links {
         })
     }
 
-    /// The other node's name, where keys of both are configured.
+    /// Sets the other node's name, if keys of both are configured.
     pub fn set_peer(&mut self, peer: Option<&str>) {
         self.pairing.set_peer(peer);
     }
 
-    /// How long the longest of the groups waits for a heartbeat now.
+    /// Sets the longest time in ns for which any group waits for a heartbeat.
     pub fn set_patience(&mut self, patience_ns: u64) {
         self.pairing.set_patience(patience_ns);
     }
 
-    /// The configured interfaces and groups; what is open on the others comes back, to be no
-    /// longer watched and closed.
+    /// Sets the configured interfaces and groups. Returns the sockets of removed links, to be unwatched and closed.
     pub fn configure(
         &mut self,
         interfaces: &[String],
@@ -80,7 +78,7 @@ impl Links {
         before.into_iter().flat_map(Link::into_sockets).collect()
     }
 
-    /// The interfaces of the groups, by the engine's index, each with its path and the least TTL.
+    /// Sets the interfaces of the groups, by the engine's index, each with its path and the lowest accepted TTL.
     pub fn configure_networks(&mut self, networks: impl Iterator<Item = (String, u32, u8)>) {
         self.networks.configure(networks);
         self.set_paths();
@@ -91,7 +89,7 @@ impl Links {
         self.pairing.set_paths(links.chain(self.networks.paths()));
     }
 
-    /// Everything, to be closed.
+    /// Returns all sockets, to be closed.
     pub fn close(&mut self) -> Vec<OwnedFd> {
         let links = self.links.drain(..);
         links.flat_map(Link::into_sockets).collect()
@@ -105,8 +103,8 @@ impl Links {
         self.links.iter().map(|link| link.interface.as_str())
     }
 
-    /// Takes over what an event brings: the descriptors that must not be watched any more, still
-    /// open until the return value is dropped, and the one to watch from now on.
+    /// Applies an event. Returns the descriptors that must not be watched any more, still open until the return value
+    /// is dropped, and the one to watch from now on.
     pub fn update(
         &mut self,
         interface: &str,
@@ -125,21 +123,21 @@ impl Links {
         (gone.into_iter().flatten().collect(), new)
     }
 
-    /// The link from which a descriptor receives.
+    /// Returns the link that receives on a descriptor.
     pub fn find(&self, fd: RawFd) -> Option<usize> {
         self.links
             .iter()
             .position(|link| link.watched() == Some(fd))
     }
 
-    /// Reads one packet of a link; None where nothing waits.
+    /// Reads one packet of a link; None if none waits.
     pub fn receive<'b>(&self, link: usize, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let kept = self.links.get(link)?.receives.as_ref()?;
         let (length, _) = recv(&kept.fd, &mut *buffer, RecvFlags::DONTWAIT).ok()?;
         buffer.get(..length)
     }
 
-    /// Tells the engine what came over a link, where the peer made it.
+    /// Passes a heartbeat of the peer that arrived on a link to the engine.
     pub fn hear_on_link(&mut self, now_ns: u64, link: usize, packet: &[u8], engine: &mut Engine) {
         let own = self.pairing.run();
         self.open(now_ns, link, packet, |heard| {
@@ -147,7 +145,7 @@ impl Links {
         });
     }
 
-    /// Takes what a received packet says, group by group.
+    /// Opens a received packet, and passes it on group by group.
     fn open(&mut self, now_ns: u64, link: usize, packet: &[u8], mut take: impl FnMut(&Heard<'_>)) {
         let Ok(path) = u32::try_from(link) else {
             return;
@@ -166,7 +164,7 @@ impl Links {
         }
     }
 
-    /// Tells the engine what a frame on a network says, where the peer sent it to this node.
+    /// Passes a heartbeat of the peer that arrived on a network for this node to the engine.
     pub fn hear_on_network(
         &mut self,
         now_ns: u64,
@@ -201,8 +199,8 @@ impl Links {
         }
     }
 
-    /// Says it over every link and every network. What a path does not take is counted: another one has
-    /// it, or the next heartbeat follows.
+    /// Sends a heartbeat over every link and every network. Failures are counted: another path delivers it, or the next
+    /// heartbeat follows.
     pub fn send<'h>(
         &mut self,
         now_ns: u64,
@@ -235,13 +233,12 @@ impl Links {
 
     // ---- keys ------------------------------------------------------------------------------------
 
-    /// Another path carries: a peer whose key is not agreed yet is greeted on all of them.
+    /// Sends a hello when another path is up, unless the peer's key is agreed.
     pub fn greet(&mut self, now_ns: u64) {
         self.pairing.greet(now_ns);
     }
 
-    /// Sends what the agreement says over every link and every network, none of it counted: what is lost
-    /// is said again.
+    /// Sends frames of the agreement over every link and every network, uncounted: lost ones are repeated.
     pub fn send_offers(
         &mut self,
         ways: impl Fn() -> Vec<Way>,
@@ -257,7 +254,7 @@ impl Links {
         }
     }
 
-    /// What the link's process is to sign or verify.
+    /// Returns the next request for the link's process, to sign or to verify.
     pub fn poll_request(&mut self) -> Option<Request> {
         self.pairing.poll_request()
     }
@@ -278,7 +275,7 @@ impl Links {
         self.pairing.next_timeout()
     }
 
-    /// What is to be done for what was heard.
+    /// Returns the consequences of received frames.
     pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
         let news = self.pairing.take_news(now_ns);
         if news.is_forged {
@@ -291,12 +288,12 @@ impl Links {
         news
     }
 
-    /// The other node's name, where keys of both are configured.
+    /// Returns the other node's name, if keys of both are configured.
     pub fn peer(&self) -> Option<&str> {
         self.pairing.peer()
     }
 
-    /// What was sent and heard on each link, and on all networks together.
+    /// Returns totals of each link, and of all networks together.
     pub fn totals(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for link in &self.links {
@@ -310,7 +307,7 @@ impl Links {
         rows
     }
 
-    /// What `sparectl status` and `sparectl vrrp ...` show of the links.
+    /// Returns the rows of the links for `sparectl status` and `sparectl vrrp ...`.
     pub fn rows(&self, now_ns: u64, table: Table) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for link in &self.links {
@@ -349,10 +346,10 @@ impl Link {
         self.receives.as_ref().map(|kept| kept.fd.as_raw_fd())
     }
 
-    /// None where there is nothing to send through.
+    /// Sends a frame. Returns false if it failed, None without a socket.
     fn send(&self, frame: &[u8]) -> Option<bool> {
         let kept = self.sends.as_ref()?;
-        // an error may be the answer to an earlier heartbeat: it is told once, in place of sending
+        // an error may belong to an earlier heartbeat: the kernel returns it once instead of sending
         let sent = transmit(kept, frame).or_else(|_| transmit(kept, frame));
         Some(sent.is_ok())
     }
@@ -364,7 +361,7 @@ impl Link {
 
     fn discard(&mut self, now_ns: u64, reason: HeartbeatDiscard) {
         self.counters.count_dropped(reason);
-        // what else is dropped has harmless causes, and its counter
+        // other reasons are harmless, and have counters
         if !reason.is_hostile() {
             return;
         }

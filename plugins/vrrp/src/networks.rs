@@ -1,4 +1,4 @@
-//! The networks of the groups, as heartbeats see them: one path for each interface.
+//! Networks of the groups as paths of heartbeats: one path for each interface.
 
 use std::net::IpAddr;
 
@@ -17,22 +17,22 @@ use crate::wire::frame::group_address;
 pub(crate) struct Network {
     pub interface: String,
     pub path: u32,
-    /// The least TTL that is accepted.
+    /// Lowest accepted TTL.
     pub min_ttl: u8,
     pub counters: Counters,
     limit: Limit,
 }
 
-/// By the engine's index of the interface.
+/// All networks, by the engine's index of the interface.
 #[derive(Debug, Default)]
 pub(crate) struct Networks {
     all: Vec<Network>,
-    /// What goes out next.
+    /// Buffer of the next frame.
     bytes: Vec<u8>,
 }
 
 impl Networks {
-    /// The networks as they are configured now; one that stays keeps its counters.
+    /// Sets the configured networks; one that stays keeps its counters.
     pub fn configure(&mut self, networks: impl Iterator<Item = (String, u32, u8)>) {
         let mut before = std::mem::take(&mut self.all);
         for (interface, path, min_ttl) in networks {
@@ -55,7 +55,7 @@ impl Networks {
         self.all.get_mut(index)
     }
 
-    /// Gives a payload to the network's sockets; whether they took it.
+    /// Sends a payload on the network's sockets. Returns true if they accepted it.
     pub fn send(
         &mut self,
         way: &Way,
@@ -72,7 +72,7 @@ impl Networks {
         }
     }
 
-    /// The counters of those on which anything went or came.
+    /// Returns the counters of the networks on which anything was sent or received.
     pub fn used(&self) -> impl Iterator<Item = &Counters> + Clone {
         let used = self.all.iter().filter(|network| network.is_used());
         used.map(|network| &network.counters)
@@ -87,7 +87,7 @@ impl Networks {
 }
 
 impl Network {
-    /// What a frame brings, where it was sent on this network to this node.
+    /// Returns the payload of a frame, if it was sent on this network to this node.
     pub fn payload<'f>(&self, frame: &'f [u8], own: &[IpAddr]) -> Option<Received<'f>> {
         let received = datagram::parse(frame)?;
         let destination = received.destination;
@@ -98,7 +98,7 @@ impl Network {
 
     pub fn discard(&mut self, now_ns: u64, reason: HeartbeatDiscard) {
         self.counters.count_dropped(reason);
-        // two interfaces may be in one network: then each hears what is meant for the other
+        // two interfaces may be in one network: then each receives heartbeats of the other's path
         let harmless = reason == HeartbeatDiscard::OtherPath || !reason.is_hostile();
         if harmless {
             return;

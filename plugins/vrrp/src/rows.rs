@@ -1,4 +1,4 @@
-//! Verbs and rows of `sparectl vrrp`.
+//! Implements the verbs and rows of `sparectl vrrp`.
 
 use spared_sdk::{Answer, Error, Progress, Verb};
 
@@ -42,7 +42,7 @@ impl Vrrp {
         let Some(table) = Table::named(argv) else {
             return Err(Verb::usage("vrrp", VERBS));
         };
-        // hundreds of routers fill an answer, and links are few
+        // rows of hundreds of routers fill an answer, and those of links are few
         let rows = links.rows(now_ns, table).into_iter();
         answer.rows_that_fit(rows.chain(engine.rows(now_ns, table)));
         Ok(Progress::Done)

@@ -1,11 +1,11 @@
-//! A second machine that has the peer's key: a failed check while both are heard, and an event a minute.
+//! Reports a second machine that has the peer's key: by a failed check while both are heard, and an event a minute.
 
 use crate::limit::Limit;
 
-/// How long it is taken to be there after both were heard last.
+/// Time for which it counts as present after both were last heard.
 const STANDS_NS: u64 = 60_000_000_000;
 
-/// Whether two machines have the peer's key, and who was told.
+/// State of that report.
 #[derive(Default)]
 pub(crate) struct SecondMachine {
     until_ns: Option<u64>,
@@ -14,7 +14,7 @@ pub(crate) struct SecondMachine {
 }
 
 impl SecondMachine {
-    /// Both were heard; the event that is due.
+    /// Takes note that both were heard; returns the event if it is due.
     pub fn handle_heard(&mut self, now_ns: u64, peer: &str) -> Option<String> {
         self.until_ns = Some(now_ns.saturating_add(STANDS_NS));
         let more = self.limit.pass(now_ns)?;
@@ -22,7 +22,7 @@ impl SecondMachine {
         Some(text)
     }
 
-    /// Whether the check fails from now on, where that changed.
+    /// Returns true if the check fails from now on, false if it passes again; None if nothing changed.
     pub fn poll_check(&mut self, now_ns: u64) -> Option<bool> {
         self.until_ns = self.until_ns.filter(|until_ns| now_ns < *until_ns);
         let is_there = self.until_ns.is_some();

@@ -1,4 +1,4 @@
-//! The session with the peer: that there is one is all that counts of it.
+//! Session with the peer, of which only the existence matters.
 
 use spared_sdk::Peer;
 
@@ -8,7 +8,7 @@ impl Peer for Vrrp {
     fn up(&mut self, _wire: u32) {
         self.set_session(true);
         self.greet();
-        // there is nothing to fetch first: who hears heartbeats knows all that vrrp knows
+        // there is nothing to load first: heartbeats contain all state of vrrp
         if let Err(error) = self.peer.in_sync(true, "") {
             log::warn!("{error}");
         }
@@ -18,7 +18,7 @@ impl Peer for Vrrp {
         self.set_session(false);
     }
 
-    /// Nobody says anything there: heartbeats tell it all, and the channel that there is a session.
+    /// No messages are sent: heartbeats contain everything, and the channel shows that there is a session.
     fn message(&mut self, _message: &[u8]) {}
 
     fn writable(&mut self) {}
@@ -32,7 +32,7 @@ impl Vrrp {
         }
     }
 
-    /// Another path carries: a peer whose key is not agreed yet is greeted, since nobody may have heard what was said before.
+    /// Sends a hello when another path is up, unless the peer's key is agreed: earlier ones may not have been received.
     pub(crate) fn greet(&mut self) {
         let now_ns = self.host.now();
         if let Some(links) = &mut self.links {

@@ -1,4 +1,4 @@
-//! A configuration, brought to claims, links, engine and interfaces.
+//! Applies a configuration to claims, links, engine and interfaces.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::config::{Group, Settings};
 use crate::engine::Engine;
 use crate::wire::heartbeat::group_id;
 
-/// The file, and whose node it was read for.
+/// Settings of the file, and the name of the node for which it was read.
 pub struct Read {
     pub(crate) settings: Settings,
     pub(crate) node: String,
 }
 
 impl Vrrp {
-    /// Brings claims, interfaces and engine to a new configuration; only differences are told.
+    /// Applies a new configuration to claims, interfaces and engine; only differences are passed on.
     pub(crate) fn apply(&mut self, settings: Settings) -> Result<(), Error> {
-        // the host may take its time over the claims: that must delay no advert
+        // the host may take long for the claims: that must not delay an advert
         self.tell(Engine::advertise_now);
         let old = self.settings.clone();
         let withdrawn = self.withdraw_gone(&settings);
@@ -44,7 +44,8 @@ impl Vrrp {
         self.follow(&settings)
     }
 
-    /// Groups that are no longer configured leave before others claim what was theirs, as one under another name does.
+    /// Withdraws groups that are no longer configured before other groups claim their addresses, as a renamed group
+    /// does.
     fn withdraw_gone(&mut self, settings: &Settings) -> Result<(), Error> {
         let is_kept = |was: &Group| settings.groups.iter().any(|group| group.name == was.name);
         let groups = std::mem::take(&mut self.settings.groups);
@@ -60,8 +61,8 @@ impl Vrrp {
         results.into_iter().collect()
     }
 
-    /// After a refusal the engine runs as before, with the groups that were to go as well. The host may have accepted
-    /// the other groups meanwhile: their leases would not fit the adverts that go on.
+    /// Restores the old claims after a refusal: the engine continues with all its earlier groups. The host may have
+    /// accepted other groups meanwhile, whose leases would not match the adverts that continue.
     fn claim_again(&mut self, old: Settings) {
         let refused = std::mem::replace(&mut self.settings, old);
         let groups = &self.settings.groups;
@@ -73,13 +74,13 @@ impl Vrrp {
             self.groups.claim_all(&new);
         }
         let _ = self.claim(&refused);
-        // it may do late what it was too slow to answer
+        // it may execute late what it was too slow to answer
         self.are_claims_unsure = true;
         let old = self.settings.clone();
         self.tell(|engine, now_ns| engine.configure(now_ns, &old));
     }
 
-    /// Claims that are new or other than before; all of them after one was refused.
+    /// Claims what is new or has changed; after a refusal, everything.
     fn claim(&mut self, old: &Settings) -> Result<(), Error> {
         let are_all = std::mem::replace(&mut self.are_claims_unsure, true);
         let claimed = self.settings.groups.iter().filter_map(|group| {
@@ -96,7 +97,7 @@ impl Vrrp {
         Ok(())
     }
 
-    /// The links as they are now: the host configures again whenever they change.
+    /// Applies the present links: the host configures again whenever they change.
     fn configure_links(&mut self, settings: &Settings) {
         let Some(links) = &mut self.links else { return };
         let interfaces = self.host.links();
@@ -110,7 +111,7 @@ impl Vrrp {
     }
 }
 
-/// The kernel's tick, to which set timeouts are good.
+/// Returns the kernel's tick, which is the precision of set timeouts.
 pub(crate) fn tick() -> Duration {
     let tick = clock_getres(ClockId::MonotonicCoarse);
     let ns = |value| u64::try_from(value).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The sockets of one interface, and the bytes that go through them.
+//! Sockets of one interface, and transfers on them.
 
 use std::io;
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
@@ -8,10 +8,10 @@ use rustix::fs::fstat;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
 use spared_sdk::{OpenSockets, SocketKind};
 
-/// Longest frame that is read; the rest of a longer one is cut off, and the parser sees that.
+/// Longest frame in bytes. A longer one is truncated, which the parser detects.
 pub(crate) const FRAME_MAX: usize = 9216;
 
-/// What is open on an interface; each is None where the host could not open it.
+/// Open sockets of an interface; each is None if the host could not open it.
 #[derive(Default)]
 pub(crate) struct Sockets {
     index: u32,
@@ -22,18 +22,19 @@ pub(crate) struct Sockets {
     heartbeats: Option<Kept>,
 }
 
-/// More than a socket's buffer holds: what reads it empty must come to an end in a flood as well.
+/// Limit of frames, more than a socket's buffer holds, so that reading all waiting frames ends in a
+/// flood as well.
 pub(crate) const FRAMES_WAITING: usize = 512;
 
 /// A duplicate of the host's descriptor, which the host may close at any time.
 pub(crate) struct Kept {
     pub fd: OwnedFd,
-    /// Which socket it is, as numbers of descriptors are used again.
+    /// Inode of the socket, which identifies it, as descriptor numbers are reused.
     inode: u64,
 }
 
 impl Kept {
-    /// Brings `kept` to what is offered now; returns the descriptor that is no longer valid.
+    /// Updates `kept` to the offered socket; returns the descriptor that is no longer valid.
     pub fn update(kept: &mut Option<Kept>, offered: Option<BorrowedFd<'_>>) -> Option<OwnedFd> {
         let inode = offered.and_then(inode);
         if kept.as_ref().map(|kept| kept.inode) == inode {
@@ -47,7 +48,7 @@ impl Kept {
     }
 }
 
-/// A descriptor of an interface, and what is read from it.
+/// Socket of an interface from which frames are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Link,
@@ -56,8 +57,8 @@ pub(crate) enum Kind {
 }
 
 impl Sockets {
-    /// Takes over what an event brings; returns the descriptors that are no longer valid and must
-    /// not be watched any more, still open until the return value is dropped.
+    /// Applies an event. Returns the descriptors that are no longer valid and must not be watched
+    /// any more, still open until the return value is dropped.
     pub fn update(&mut self, index: u32, offered: &OpenSockets<'_>) -> Vec<OwnedFd> {
         let mut gone = Vec::new();
         self.index = index;
@@ -73,7 +74,7 @@ impl Sockets {
         gone
     }
 
-    /// Everything, to be closed.
+    /// Removes and returns all sockets, to be closed.
     pub fn take(&mut self) -> Vec<OwnedFd> {
         let all = std::mem::take(self);
         let kept = [all.link, all.ipv4, all.ipv6, all.stations, all.heartbeats];
@@ -88,7 +89,7 @@ impl Sockets {
         self.stations.as_ref().map(|kept| kept.fd.as_raw_fd())
     }
 
-    /// What is read at all times.
+    /// Returns the descriptors that are always read.
     pub fn watched(&self) -> [Option<RawFd>; 2] {
         let heartbeats = self.heartbeats.as_ref();
         [heartbeats.map(|kept| kept.fd.as_raw_fd()), self.link()]
@@ -103,19 +104,19 @@ impl Sockets {
         (self.stations() == Some(fd)).then_some(Kind::Stations)
     }
 
-    /// Reads one frame; None where nothing waits.
+    /// Reads one frame; None if none waits.
     pub fn receive<'b>(&self, kind: Kind, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let kept = match kind {
             Kind::Link => self.link.as_ref(),
             Kind::Stations => self.stations.as_ref(),
             Kind::Heartbeats => self.heartbeats.as_ref(),
         }?;
-        // an error, such as ENETDOWN after a carrier loss, comes once and is told by an event
+        // an error, such as ENETDOWN after a carrier loss, comes once, and an event reports it
         let (length, _) = recv(&kept.fd, &mut *buffer, RecvFlags::DONTWAIT).ok()?;
         buffer.get(..length)
     }
 
-    /// Reads what waits, but does not follow a flood.
+    /// Reads waiting frames, a limited number of them, so that a flood does not prolong it.
     pub fn read_waiting(&self, kind: Kind, buffer: &mut [u8], mut each: impl FnMut(&[u8])) {
         for _ in 0..FRAMES_WAITING {
             match self.receive(kind, buffer) {
@@ -125,7 +126,7 @@ impl Sockets {
         }
     }
 
-    /// Sends a whole frame, or an IP packet to a peer.
+    /// Sends a complete frame, or an IP packet to a peer.
     pub fn send(&self, to: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
         let (kept, family) = match to {
             None => (&self.link, None),
@@ -171,7 +172,8 @@ fn inode(fd: BorrowedFd<'_>) -> Option<u64> {
     fstat(fd.as_fd()).ok().map(|stat| stat.st_ino)
 }
 
-/// Whom the kernel has resolved on an interface, IPv4 only: "IP HW-type flags MAC mask device".
+/// Returns stations that the kernel has resolved on an interface, IPv4 only: "IP HW-type flags MAC
+/// mask device".
 pub(crate) fn neighbours(interface: &str) -> Vec<IpAddr> {
     const COMPLETE: &str = "0x2";
     let table = std::fs::read_to_string("/proc/net/arp").unwrap_or_default();

@@ -1,5 +1,4 @@
-//! The path of adverts and heartbeats allocates nothing: a page that must be fetched first is an advert
-//! that is late.
+//! Tests that the path of adverts and heartbeats does not allocate: a page fault in it would delay an advert.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,7 +12,7 @@ use spared_vrrp::heartbeats::{Class, Pairing, Received, Request};
 use spared_vrrp::wire::datagram;
 use spared_vrrp::wire::heartbeat::{FRAME_MAX, group_id};
 
-/// Counts what this thread allocates.
+/// Counts the allocations of this thread.
 struct Counting;
 
 thread_local! {
@@ -58,7 +57,7 @@ peers = ["198.51.100.2", "198.51.100.3"]
 addresses = ["198.51.100.1/24"]
 "#;
 
-/// Groups in which both hear each other on all that there is: more than one part of a heartbeat has room for.
+/// Number of groups in which both nodes hear each other on all paths: more than one part of a heartbeat holds.
 const GROUPS: u8 = 60;
 
 fn linked() -> String {
@@ -96,7 +95,7 @@ fn engine(file: &str, node: &str, host: u8, now_ns: u64) -> Engine {
     engine
 }
 
-/// Does what the driver does; what is sent on lan1 by multicast goes to `hears`.
+/// Acts like the driver; multicast frames on lan1 go to `hears`.
 fn act(engine: &mut Engine, now_ns: u64, hears: &mut impl FnMut(&[u8])) {
     while let Some(action) = engine.poll_action() {
         match action {
@@ -132,7 +131,7 @@ fn neither_sending_nor_hearing_adverts_allocates() {
                 }
             }
         });
-        // both have settled: r1 is active, r2 has published that
+        // both are settled: r1 is active, r2 has published that it is backup
         if round == 50 {
             before = ALLOCATIONS.with(Cell::get);
         }
@@ -146,7 +145,7 @@ fn neither_sending_nor_hearing_adverts_allocates() {
     ));
 }
 
-/// A network, as heartbeats call it.
+/// Path of the network in heartbeats.
 const PATH: u32 = 0x8000_0000;
 const PATHS: [u32; 3] = [PATH, 0, 1];
 
@@ -154,11 +153,11 @@ const PATHS: [u32; 3] = [PATH, 0, 1];
 struct Node {
     engine: Engine,
     pairing: Pairing,
-    /// The other's address on the network.
+    /// The other node's address on the network.
     peer: IpAddr,
-    /// Groups of heartbeats that were news to the engine.
+    /// Number of groups in heartbeats that were new to the engine.
     heard: u64,
-    /// Parts of heartbeats that were sent.
+    /// Number of sent parts of heartbeats.
     parts: usize,
 }
 
@@ -182,7 +181,7 @@ impl Node {
         }
     }
 
-    /// Says what it has to say of keys; every signature is right.
+    /// Sends frames of the key agreement; every signature is valid.
     fn talk(&mut self, now_ns: u64, other: &mut Node) {
         self.pairing.handle_timeout(now_ns);
         self.pairing.take_news(now_ns);
@@ -232,7 +231,7 @@ impl Node {
         }
     }
 
-    /// Does what the driver does; true where there was anything to do.
+    /// Acts like the driver. Returns true if there was anything to do.
     fn act(&mut self, now_ns: u64, other: &mut Node) -> bool {
         let mut acted = false;
         while let Some(action) = self.engine.poll_action() {
@@ -295,7 +294,7 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
         for node in [&mut active, &mut backup] {
             node.pairing.take_news(now_ns);
         }
-        // both have settled, and all that grows has grown
+        // both are settled, and all buffers have their final size
         if round == 1000 {
             let allocated = ALLOCATIONS.with(Cell::get);
             before = (allocated, active.heard, backup.heard, active.parts);

@@ -1,4 +1,4 @@
-//! Rules between groups and virtual routers.
+//! Checks rules between groups and virtual routers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use spared_sdk::config::Section;
 use super::{ADVERTISED_IPV4_MAX, Settings, is_link_local};
 use crate::wire::Family;
 
-/// Notes a fault for each duplicate, and for addresses that do not fit into one advert.
+/// Records a fault for each duplicate, and for addresses that do not fit into one advert.
 pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
     names(settings, sections);
     for (group, section) in settings.groups.iter().zip(sections) {

@@ -1,4 +1,4 @@
-//! Members of a group: virtual routers, addresses that follow, routes.
+//! Reads the members of a group: virtual routers, addresses without VRRP, routes.
 
 use std::net::IpAddr;
 
@@ -12,11 +12,11 @@ use crate::wire::Family;
 use crate::wire::heartbeat::network_path;
 use crate::wire::vrrp::Version;
 
-/// Allowed weights of a check.
+/// Greatest weight of a check.
 const WEIGHT_MAX: u64 = 9999;
 const ADDRESS: &str = "an IPv4 or IPv6 address";
 
-/// The virtual routers of one `[[group.interface]]`: one for each family of its addresses.
+/// Returns the virtual routers of one `[[group.interface]]`: one for each family of its addresses.
 pub(super) fn pair(
     entry: usize,
     section: &Section<'_>,
@@ -66,7 +66,7 @@ pub(super) fn pair(
     if version == Version::V2 && families.contains(&Family::V6) {
         section.fault("addresses", "IPv6 addresses need version = 3");
     }
-    // an address of the other family, kept out of the adverts, follows the first router
+    // an address of a family without adverts belongs to the first router
     let home = |family: Family| {
         if families.contains(&family) {
             Some(family)
@@ -93,7 +93,7 @@ pub(super) fn pair(
         if *family == Family::V6 {
             advertised.truncate(ADVERTISED_IPV6_MAX);
         }
-        // The devices of two families need two names.
+        // Devices of two families need two names.
         let vmac_name = match (families.as_slice(), family) {
             ([_, _], Family::V6) if !vmac_name.is_empty() => format!("{vmac_name}v6"),
             _ => vmac_name.clone(),
@@ -127,7 +127,7 @@ fn weight(section: &Section<'_>) -> u32 {
 }
 
 fn device_name(section: &Section<'_>, vmac: bool) -> Option<String> {
-    // "v6" may follow.
+    // Room for the suffix "v6".
     const LETTERS_MAX: usize = 13;
     let name = section.text("vmac_name")?;
     if !vmac {
@@ -178,7 +178,7 @@ fn usable(section: &Section<'_>, key: &str, prefixes: &[IpNet]) {
     }
 }
 
-/// Erratum 8300 of RFC 9568: the first IPv6 address is a link-local one.
+/// Puts a link-local address first among the IPv6 addresses (erratum 8300 of RFC 9568).
 fn link_local_first(family: Family, vrid: u8, advertised: &mut Vec<IpNet>) {
     if family != Family::V6 {
         return;
@@ -206,7 +206,8 @@ fn without_source(prefix: IpNet) -> Address {
     }
 }
 
-/// One address of each family is the node's source address: the first that others can reach.
+/// Marks one address of each family as the node's source address: the first that other stations can
+/// reach.
 fn mark_source(addresses: &mut [Address]) {
     for family in [Family::V4, Family::V6] {
         let first = addresses.iter_mut().find(|address| {
@@ -241,7 +242,7 @@ pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<F
     Some(addresses.into_iter().map(follower).collect())
 }
 
-/// The kernel refuses a route to an address within a network.
+/// Reads a network; the kernel refuses a route to an address with host bits.
 fn network(section: &Section<'_>, key: &str) -> Option<IpNet> {
     let written = section.cidr(key)?;
     if written != written.trunc() {

@@ -1,4 +1,4 @@
-//! The plugin's file as the engine uses it: groups, their virtual routers, addresses and routes.
+//! Reads the plugin's file: groups, their virtual routers, addresses and routes.
 //!
 //! [`read`] reads every key; `README.md` describes all of them.
 
@@ -19,38 +19,38 @@ use crate::wire::{Family, virtual_mac};
 
 pub use read::read;
 
-/// An IPv6 advert names at most this many addresses: they fit the smallest IPv6 MTU, and both nodes
-/// omit the same ones, whatever their MTU is.
+/// Limit of addresses in an IPv6 advert: they fit the smallest IPv6 MTU, and both nodes omit the same ones, whatever
+/// their MTU is.
 pub const ADVERTISED_IPV6_MAX: usize = 77;
-/// An IPv4 advert counts its addresses in a byte.
+/// Limit of addresses in an IPv4 advert, which counts them in a byte.
 pub const ADVERTISED_IPV4_MAX: usize = 255;
 
-/// The whole file.
+/// Settings of the whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub groups: Vec<Group>,
-    /// The other node, if there are two.
+    /// Name of the peer; None unless there are two nodes.
     pub peer: Option<String>,
 }
 
-/// Addresses that move together, by one election.
+/// A group: addresses that move together, by one election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub name: String,
     pub election: Election,
     /// Points by which an interface without carrier lowers the priority.
     pub carrier_weight: u8,
-    /// Whether adverts of routers outside `peers` decide, too.
+    /// Adverts of routers outside `peers` count, too.
     pub any_router: bool,
     pub version: Version,
-    /// The checksum to send until a peer shows its own form.
+    /// Form of the checksum to send until a peer shows its own.
     pub form: Form,
     pub interval_ns: u64,
-    /// Longest interval accepted from an advert.
+    /// Longest interval accepted from an advert, in ns.
     pub interval_max_ns: u64,
     pub advert_loss: u32,
     pub start_delay_ns: u64,
-    /// Time for which one advert keeps the fence passing.
+    /// Time for which one advert keeps the fence passing, in ns.
     pub lease_ns: u64,
     pub refresh_s: u32,
     pub routers: Vec<VirtualRouter>,
@@ -59,12 +59,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// The owner of RFC 9568, whose virtual addresses are the node's own.
+    /// Returns true for the owner of RFC 9568, whose virtual addresses are the node's own.
     pub fn is_owner(&self) -> bool {
         matches!(self.election, Election::Priority { priority, .. } if priority == OWNER)
     }
 
-    /// Every virtual address, those of `[[group.address]]` too, with its interface.
+    /// Returns every virtual address with its interface, those of `[[group.address]]` included.
     pub fn virtual_addresses(&self) -> impl Iterator<Item = (&str, IpAddr)> {
         let of_routers = self.routers.iter().flat_map(|router| {
             let addresses = router.addresses.iter();
@@ -74,7 +74,8 @@ impl Group {
         of_routers.chain(followers.map(|it| (it.interface.as_str(), it.address.address)))
     }
 
-    /// Interfaces of `[[group.address]]` and `[[group.route]]` that count in the node's quality, with their weights.
+    /// Returns interfaces of `[[group.address]]` and `[[group.route]]` that count in the node's quality, with their
+    /// weights.
     pub fn tracked(&self) -> impl Iterator<Item = (&str, u32)> {
         let followers = self.addresses.iter();
         let followers = followers.map(|it| (it.interface.as_str(), it.weight));
@@ -84,16 +85,16 @@ impl Group {
     }
 }
 
-/// What decides.
+/// Mode of election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Election {
-    /// The fitter node; `preferred` breaks the tie: this node, the other, or none.
+    /// The node with the higher quality is active. `preferred` breaks a tie: true for this node, false for the other.
     Quality {
         preferred: Option<bool>,
         failback_delay_ns: u64,
         hold_ns: u64,
     },
-    /// The configured priority, as in RFC 9568.
+    /// The node with the higher configured priority is active, as in RFC 9568.
     Priority {
         priority: u8,
         preempt: bool,
@@ -111,18 +112,18 @@ pub struct VirtualRouter {
     pub vrid: u8,
     /// Addresses in the adverts, in this order; for IPv6 the first is link-local.
     pub advertised: Vec<IpAddr>,
-    /// All addresses of the group here.
+    /// All addresses of the group on this interface, of this family.
     pub addresses: Vec<Address>,
-    /// Allowed senders of adverts; may include this node's own addresses. Empty: any.
+    /// Allowed senders of adverts, which may include this node's own addresses. Empty for any sender.
     pub peers: Vec<IpAddr>,
-    /// Send to each of `peers` rather than to the multicast group.
+    /// Adverts go to each of `peers` rather than to the multicast group.
     pub unicast: bool,
     /// Lowest accepted TTL of a unicast peer.
     pub min_ttl: u8,
-    /// Source address of adverts; None: the interface's first address.
+    /// Source address of adverts; None for the interface's first address.
     pub advert_source: Option<IpAddr>,
     pub vmac: bool,
-    /// Name of the device with the virtual MAC; empty: by VRID and interface.
+    /// Name of the device with the virtual MAC; if empty, it is made of VRID and interface.
     pub vmac_name: String,
     pub accept: bool,
     /// Stations that answer if this network works.
@@ -131,7 +132,7 @@ pub struct VirtualRouter {
     pub weight: u32,
     /// Id of the network in heartbeats, the same on both nodes.
     pub path: u32,
-    /// Whether heartbeats are sent there.
+    /// Heartbeats are sent there.
     pub heartbeats: bool,
 }
 
@@ -140,12 +141,12 @@ pub struct VirtualRouter {
 pub struct Address {
     pub address: IpAddr,
     pub prefix: u8,
-    /// Whether this node uses it as source of its own packets there.
+    /// This node uses it as source address of its own packets there.
     pub source: bool,
 }
 
 impl Address {
-    /// Whether a station is in its network.
+    /// Returns true if a station is in the address's network.
     pub fn is_near(&self, station: IpAddr) -> bool {
         let (own, other) = match (self.address, station) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -160,14 +161,14 @@ impl Address {
     }
 }
 
-/// An address that follows the group without VRRP.
+/// An address that belongs to the group without VRRP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follower {
     /// Index of its `[[group.address]]`, for messages.
     pub entry: usize,
     pub interface: String,
     pub address: Address,
-    /// Weight of the interface in this node's quality: 0-9999; 0: it is no check.
+    /// Weight of the interface in this node's quality: 0-9999; with 0 it is no check.
     pub weight: u32,
 }
 
@@ -180,21 +181,20 @@ pub struct Route {
     pub source: Option<IpAddr>,
     pub metric: u32,
     pub table: u32,
-    /// As of [`Follower`].
+    /// Weight of the interface in this node's quality: 0-9999; with 0 it is no check.
     pub weight: u32,
 }
 
-/// Time for which an advert keeps the fence passing: the shortest time after which a peer takes
-/// over, minus one tick of the kernel's set timeouts or a tenth. None if that leaves no room for
-/// one late advert.
+/// Returns the time for which an advert keeps the fence passing: the shortest time after which a peer takes over, minus
+/// one tick of the kernel's set timeouts or a tenth. None if that leaves no time for one late advert.
 pub fn lease_ns(interval_ns: u64, advert_loss: u32, tick_ns: u64) -> Option<u64> {
     let failover_ns = interval_ns.saturating_mul(u64::from(advert_loss));
     let lease_ns = failover_ns.saturating_sub(tick_ns.max(failover_ns / 10));
     (lease_ns >= interval_ns.saturating_add(2 * tick_ns)).then_some(lease_ns)
 }
 
-/// RFC 9568 requires a link-local address first; this one is derived from the virtual MAC, so that
-/// both nodes have the same.
+/// Returns the link-local address that RFC 9568 requires first. It is derived from the virtual MAC, so that both nodes
+/// have the same.
 pub fn derived_link_local(vrid: u8) -> Ipv6Addr {
     let [a, b, c, d, e, f] = virtual_mac(Family::V6, vrid);
     Ipv6Addr::from([
@@ -217,7 +217,7 @@ pub fn derived_link_local(vrid: u8) -> Ipv6Addr {
     ])
 }
 
-/// fe80::/10.
+/// Returns true for addresses in fe80::/10.
 pub fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => false,

@@ -1,4 +1,4 @@
-//! The keys of both elections, each refused in the other.
+//! Reads the keys of both modes of election, and refuses each in the other mode.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ enum Mode {
 pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Election> {
     let modes = [("quality", Mode::Quality), ("priority", Mode::Priority)];
     let chosen = section.choice("election", &modes);
-    // a priority alone implies the mode
+    // a priority implies its mode
     let implied = if section.has(node("priority")) {
         Mode::Priority
     } else {
@@ -71,14 +71,14 @@ fn refuse(section: &Section<'_>, keys: &[&str], mode: &str) {
     }
 }
 
-/// Whether `prefer` names this node; the outer None is a fault.
+/// Returns true if `prefer` names this node; None is a fault.
 fn preferred(
     config: &Config,
     section: &Section<'_>,
     prefer: Option<String>,
 ) -> Option<Option<bool>> {
     let Some(prefer) = prefer else {
-        // a wrong type is a fault already, and the group is not used
+        // a wrong type is a recorded fault already, and the group is not used
         return Some(None);
     };
     if !config.nodes().is_empty() && !config.nodes().contains(&prefer) {

@@ -12,13 +12,13 @@ use crate::wire::vrrp::{Form, Version};
 
 pub(super) const ZERO: Duration = Duration::ZERO;
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-/// All are claimed at once.
+/// Limit of groups, since all are claimed in one call.
 const GROUPS_MAX: usize = spared_sdk::abi::GROUPS_MAX as usize;
-/// Intervals for which RFC 5798 peers wait; they do not know `advert_loss`.
+/// Number of intervals for which RFC 5798 peers wait; they do not know `advert_loss`.
 const RFC_ADVERT_LOSS: u32 = 3;
 
-/// Reads the file; `tick` is the kernel's, as set timeouts are good to one. None where `config` has
-/// noted faults.
+/// Reads the file. `tick` is the kernel's, which is the precision of set timeouts. None if `config`
+/// has recorded faults.
 pub fn read(config: &Config, tick: Duration) -> Option<Settings> {
     let sections = config.root().sections("group");
     if sections.len() > GROUPS_MAX {
@@ -38,7 +38,7 @@ pub fn read(config: &Config, tick: Duration) -> Option<Settings> {
     Some(settings)
 }
 
-/// The other one of two nodes.
+/// Returns the name of the other one of two nodes.
 fn peer(config: &Config) -> Option<String> {
     let (node, nodes) = (config.node(), config.nodes());
     let mut others = nodes.iter().filter(|other| *other != node);
@@ -67,7 +67,7 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     let interval_max =
         interval.and_then(|interval_ns| interval_max(section, version, interval_ns, any_router));
     let lease = interval.and_then(|interval_ns| {
-        // a peer that has only learned our interval waits for three of them
+        // a peer that only knows our interval from adverts waits for three of them
         let loss = if any_router {
             advert_loss.min(RFC_ADVERT_LOSS)
         } else {
@@ -175,8 +175,9 @@ fn interval(section: &Section<'_>, version: Version) -> Option<u64> {
     Some(nanoseconds(interval))
 }
 
-/// Any station can send an advert with an interval for which the group would then wait, so it is
-/// limited; if other routers decide, the protocol's maximum is accepted.
+/// Returns the longest accepted interval. Any station can send an advert with an interval for which
+/// the group would then wait, so it is limited; if other routers decide, the protocol's maximum is
+/// accepted.
 fn interval_max(
     section: &Section<'_>,
     version: Version,
@@ -238,7 +239,7 @@ fn lease(
     lease
 }
 
-/// A choice among numbers, which the SDK's reader lacks.
+/// Reads a choice among numbers, which the SDK's reader lacks.
 trait ChoiceOfNumbers {
     fn choice_of_numbers<T: Copy>(&self, key: &str, choices: &[(u64, T)]) -> Option<T>;
 }

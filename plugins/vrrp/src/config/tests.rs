@@ -31,7 +31,7 @@ fn faults(text: &str) -> Vec<String> {
     read_as("r1", text).expect_err("faults")
 }
 
-/// A group with keys of its own and keys for its one router.
+/// Configuration of a group, with keys of its own and keys for its one router.
 fn with(group: &str, router: &str) -> String {
     format!(
         "[[group]]\nname = \"g\"\n{group}\n[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\n\
@@ -441,7 +441,7 @@ fn a_route_leads_to_a_network() {
     );
 }
 
-/// The manual's table names every key, and no other.
+/// The manual's table has every key, and no others.
 #[test]
 fn the_manual_lists_every_key() {
     let text = with("", "[[group.address]]\n[[group.route]]\n");

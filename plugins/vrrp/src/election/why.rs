@@ -1,4 +1,4 @@
-//! Reason for a group's role, compared by the engine and reported to the host.
+//! Reason for a group's role, which the engine compares and reports to the host.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ impl fmt::Display for Who {
 /// Reason for a group's role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// No router was heard since this node started to listen.
+    /// No router was heard since this node began to listen.
     NobodyHeard {
         interfaces: String,
         for_ns: u64,
@@ -53,19 +53,19 @@ pub enum Why {
     Preferred {
         peer: Who,
     },
-    /// Of both nodes, which hear each other.
+    /// The nodes are equally good, and hear each other.
     Equal {
         quality: u8,
         peer: Who,
         tie: Tie,
     },
-    /// Active, though the other is fitter.
+    /// Active, though the other node is better.
     Lesser {
         own: u8,
         peer: Who,
         theirs: u8,
     },
-    /// Active: the other one cannot or should not be active.
+    /// Active: the other node cannot or should not be active.
     PeerAside {
         peer: Who,
         how: Aside,
@@ -77,35 +77,35 @@ pub enum Why {
     },
     ForcedActive {
         why: String,
-        /// The router that would be active without that, and both qualities.
+        /// The node that would be active otherwise, and both qualities.
         without: Option<(Who, u8, u8)>,
     },
-    /// Active: the other switched over, both by priority.
+    /// Active: the other node switched over, both by priority.
     SwitchedOver {
         peer: Who,
     },
-    /// Active: the other switched over, and this is why this node is the one to serve.
+    /// Active: the other node switched over, for this reason.
     Inherits {
         why: Box<Why>,
     },
-    /// Active: the other was, too, and gave way.
+    /// Active: the other node was active, too, and gave way.
     Won {
         peer: Who,
         for_ns: u64,
     },
-    /// Backup: it switched over to the other.
+    /// Backup: this node switched over to the other.
     SwitchesOver {
         peer: Who,
         why: Box<Why>,
     },
-    /// Backup: the other is active and fitter.
+    /// Backup: the other node is active and better.
     Weaker {
         own: u8,
         hurt: String,
         peer: Who,
         theirs: u8,
     },
-    /// Backup although fitter: the other one should switch over.
+    /// Backup although better: the other node should switch over.
     Awaits {
         own: u8,
         peer: Who,
@@ -114,24 +114,24 @@ pub enum Why {
     PeerForced {
         peer: Who,
     },
-    /// It switches over: the other has the higher priority.
+    /// Switches over: the other node has the higher priority.
     Outranked {
         own: u8,
         peer: Who,
         theirs: u8,
     },
-    /// It switches over: the other hears no adverts there.
+    /// Switches over: the other node receives no adverts there.
     Unheard {
         interfaces: String,
         peer: Who,
     },
-    /// It switches over: it is not yet in sync.
+    /// Switches over: it is not yet in sync.
     NotInSync,
-    /// It switches over: an administrator asked for it.
+    /// Switches over: an administrator requested it.
     Asked {
         why: String,
     },
-    /// Backup though preferred.
+    /// Backup although preferred.
     NotYetPreferred {
         peer: Who,
         ready: bool,
@@ -157,9 +157,9 @@ pub enum Why {
         by_ns: u64,
     },
     PublishFailed,
-    /// Another machine has sent in the name of this run.
+    /// Another machine has sent heartbeats as this run.
     Cloned,
-    /// The peer hears another machine with this node's keys.
+    /// The peer receives heartbeats of another machine with this node's keys.
     Second,
     Muted {
         interface: String,
@@ -175,12 +175,12 @@ pub enum Why {
     ShutsDown,
 }
 
-/// Tie-breaker between two equally fit nodes.
+/// Tie-breaker between two equal nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tie {
     Preferred,
     First,
-    /// The other one is preferred, and not yet ready for long enough.
+    /// First by name: the other node is preferred, but not ready for long enough.
     FirstThough,
     PeerPreferred,
     PeerFirst,
@@ -195,7 +195,7 @@ pub enum Aside {
 }
 
 impl Why {
-    /// The cause for the host, which makes the sentence.
+    /// Returns the cause for the host, which composes the sentence.
     pub fn cause(&self) -> Cause {
         let other = |kind, peer: &Who| Cause {
             peer: peer.to_string(),
@@ -346,7 +346,7 @@ impl Aside {
     }
 }
 
-/// E10 backwards.
+/// Returns the quality of a priority: E10 reversed.
 pub fn quality_of(priority: u8) -> u8 {
     (priority.saturating_sub(QUALITY_BASE) / 2).min(100)
 }

@@ -1,4 +1,4 @@
-//! What was counted on one path.
+//! Counters of one path.
 
 use spared_sdk::Value;
 
@@ -6,18 +6,18 @@ use super::{Heard, Opened};
 use crate::engine::Table;
 use crate::error::HeartbeatDiscard;
 
-/// Of one path. A heartbeat counts once for each of its parts.
+/// Counters of heartbeats on a path. A heartbeat counts once for each of its parts.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     pub sent: u64,
-    /// The system did not take a heartbeat: no cable, no neighbour, no room.
+    /// Heartbeats that the system refused: no carrier, no neighbour, no room.
     pub send_errors: u64,
     /// Authentic and new on this path.
     pub received: u64,
-    /// Of those, what another path had brought before.
+    /// Received ones that another path had delivered before.
     pub copies: u64,
     dropped: [u64; HeartbeatDiscard::ALL.len()],
-    /// When the newest authentic one came.
+    /// Time of the newest authentic one.
     pub heard_ns: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Counters {
         }
     }
 
-    /// Counts a part, and passes on what it says.
+    /// Counts a part, and passes its groups on.
     pub fn take(
         &mut self,
         now_ns: u64,
@@ -66,12 +66,12 @@ impl Counters {
         self.dropped.get(reason as usize).copied().unwrap_or(0)
     }
 
-    /// Something went or came.
+    /// Returns true if anything was sent or received.
     pub fn is_used(&self) -> bool {
         self.sent + self.send_errors + self.received + self.dropped.iter().sum::<u64>() > 0
     }
 
-    /// The rows of a path, each under its name.
+    /// Returns the rows of a path, with `name` as prefix.
     pub fn rows(&self, name: &str, now_ns: u64, table: Table, rows: &mut Vec<(String, Value)>) {
         if table != Table::Counters {
             if let Some(age_ns) = self.age_ns(now_ns) {
@@ -103,7 +103,7 @@ impl Counters {
         }
     }
 
-    /// How long ago the newest one came.
+    /// Returns the age of the newest one.
     pub fn age_ns(&self, now_ns: u64) -> Option<u64> {
         self.heard_ns.map(|at_ns| now_ns.saturating_sub(at_ns))
     }

@@ -1,4 +1,4 @@
-//! The key of what one run says to another.
+//! Key for heartbeats of one run to another.
 
 use std::fmt;
 use std::hint::black_box;
@@ -8,10 +8,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::wire::heartbeat::TAG_LEN;
 
-/// Bytes of a secret.
+/// Size of a secret in bytes.
 pub const SECRET_LEN: usize = 32;
 
-/// A secret, and the run whose heartbeats it seals.
+/// A secret, and the run whose heartbeats it signs.
 #[cfg_attr(test, derive(Clone))]
 pub struct Key {
     run: u64,
@@ -19,7 +19,7 @@ pub struct Key {
     mac: Box<hmac::Key>,
 }
 
-/// The number of a new run, which no earlier start had; never 0.
+/// Returns the random number of a new run, which no earlier start had; never 0.
 pub fn random_run() -> Result<u64, NoRandomness> {
     let mut run = [0; 8];
     SystemRandom::new()
@@ -28,7 +28,7 @@ pub fn random_run() -> Result<u64, NoRandomness> {
     Ok(u64::from_be_bytes(run).max(1))
 }
 
-/// The system gives no random bytes.
+/// The system provides no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRandomness;
 
@@ -42,7 +42,7 @@ impl Key {
         self.run
     }
 
-    /// What makes a frame this key's.
+    /// Returns the tag of a frame under this key.
     pub fn tag(&self, bytes: &[u8]) -> [u8; TAG_LEN] {
         let whole = hmac::sign(&self.mac, bytes);
         let mut tag = [0; TAG_LEN];
@@ -52,7 +52,7 @@ impl Key {
         tag
     }
 
-    /// Whether the tag is right, in a time that does not tell where it is wrong.
+    /// Verifies a tag in constant time.
     pub fn verify(&self, bytes: &[u8], tag: &[u8; TAG_LEN]) -> bool {
         same(&self.tag(bytes), tag)
     }
@@ -60,7 +60,7 @@ impl Key {
 
 impl Drop for Key {
     fn drop(&mut self) {
-        // ring's key does not wipe itself, and whoever finds it can forge heartbeats
+        // ring's key does not erase itself, and anybody who finds it can forge heartbeats
         *self.mac = hmac::Key::new(hmac::HMAC_SHA256, &[0; SECRET_LEN]);
         black_box(&self.mac);
     }

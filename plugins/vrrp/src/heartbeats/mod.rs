@@ -1,13 +1,12 @@
-//! Heartbeats that the peer alone can make: numbers, keys, and how two runs agree on them.
+//! Authenticated heartbeats, which only the peer can produce: numbers, keys, and the agreement on keys.
 //!
-//! Sans-I/O. [`Sender`] seals what the engine says, once for each path and part; [`Receiver`] opens what
-//! came over one; [`Agreement`] is the talk with the peer by which both have the keys; [`Pairing`] is all of
-//! them. Neither sealing nor opening allocates.
+//! Sans-I/O. [`Sender`] seals the engine's heartbeats, once for each path and part; [`Receiver`] opens what arrived on
+//! a path; [`Agreement`] agrees with the peer on keys; [`Pairing`] combines them. Neither sealing nor opening
+//! allocates.
 //!
-//! Keys belong to two runs, one start of the plugin on each node: nothing of them is stored, and nothing
-//! that was recorded before this start can be a heartbeat to it. Numbers never go back within a run, so each
-//! path remembers the highest that it heard, which parts of it, and nothing else. A path is a link, by its
-//! place, or a network of a group.
+//! Keys belong to two runs, one start of the plugin on each node. They are not stored, and a recording from before this
+//! start cannot be a heartbeat to it. Numbers never go back within a run, so each path stores only the highest number
+//! that it received, and which of its parts. A path is a link, by its position, or a network of a group.
 
 mod agreement;
 mod counters;
@@ -26,5 +25,5 @@ pub use pairing::{Pairing, PairingNews, Received};
 pub use receiver::{Heard, News, Opened, Receiver};
 pub use sender::{LeftOut, Sender};
 
-/// Links that heartbeats go over; a configuration has one or two.
+/// Limit of links that carry heartbeats; a configuration has one or two.
 pub const LINKS_MAX: usize = 8;

@@ -1,12 +1,12 @@
-//! All that a node's heartbeats need of keys: the agreement with the peer, what seals, and what opens.
+//! Combines the parts that authenticate a node's heartbeats: the agreement with the peer, the sender, and the receiver.
 //!
 //! Sans-I/O. Feed it with [`Pairing::receive`], [`Pairing::handle_signed`], [`Pairing::handle_verified`] and
 //! [`Pairing::handle_timeout`]; then drain [`Pairing::poll_request`] and [`Pairing::poll_frame`], look at
 //! [`Pairing::take_news`], and arm a timer for [`Pairing::next_timeout`].
 //!
-//! A change of keys leaves no gap: a heartbeat is sealed once for the key in use and once for each that was
-//! agreed beside it, and opened by whichever fits. The key of another run of the peer counts when a heartbeat
-//! under it tells that the peer hears this run, and the run before was silent for as long as any group waits.
+//! A change of keys leaves no gap: a heartbeat is sealed once for the key in use and once for each further agreed key,
+//! and opened by the matching one. The key of another run of the peer comes into use when a heartbeat under it shows
+//! that the peer hears this run, and the earlier run was silent for as long as the longest group waits.
 
 use super::agreement::{Agreement, Class, Counters, Refusal, Request};
 use super::key::{NoRandomness, random_run};
@@ -16,31 +16,31 @@ use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{Heartbeat, Packet};
 use crate::wire::offer;
 
-/// What came of a payload.
+/// Result of a received payload.
 #[derive(Debug)]
 pub enum Received<'r, 'f> {
     Heartbeat(Opened<'r, 'f>),
-    /// A frame of the agreement, which it has taken, or dropped and counted.
+    /// A frame of the agreement, which was handled, or dropped and counted.
     Agreement,
 }
 
-/// What is to be done for what was heard.
+/// Consequences of received frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PairingNews {
-    /// A heartbeat is to go at once: the peer waits for it.
+    /// A heartbeat has to be sent at once: the peer waits for it.
     pub hurries: bool,
-    /// Another run of the peer may be there: a link brought what no key opens, or the peer has signed its
+    /// Another run of the peer may be there: a link delivered something that no key opens, or the peer has signed its
     /// half of a key. On a network anybody could have sent the former.
     pub is_traced: bool,
     /// Two machines have the peer's keys.
     pub is_double: bool,
-    /// Another machine was this run: this one is another from now on, and is to give up its roles.
+    /// Another machine used this run: this one has begun another run, and has to give up its roles.
     pub is_cloned: bool,
-    /// Somebody sent an offer that the peer did not sign.
+    /// An offer arrived whose signature is not the peer's.
     pub is_forged: bool,
 }
 
-/// This node's run, and the keys that it has with the peer's.
+/// This node's run, and its keys with the peer's run.
 #[derive(Debug)]
 pub struct Pairing {
     sender: Sender,
@@ -50,7 +50,7 @@ pub struct Pairing {
 }
 
 impl Pairing {
-    /// Of the node of that name, in a new run.
+    /// Creates the pairing of the named node, in a new run.
     pub fn new(node: &str) -> Result<Pairing, NoRandomness> {
         Ok(Pairing::with_run(node, random_run()?))
     }
@@ -66,7 +66,7 @@ impl Pairing {
 
     // ---- configuration -----------------------------------------------------------------------
 
-    /// The other node's name, where keys of both are configured.
+    /// Sets the other node's name, if keys of both are configured.
     pub fn set_peer(&mut self, peer: Option<&str>) {
         if self.peer() != peer {
             self.receiver.begin(self.sender.run());
@@ -74,23 +74,23 @@ impl Pairing {
         }
     }
 
-    /// How long the longest of the groups waits for a heartbeat.
+    /// Sets the longest time in ns for which any group waits for a heartbeat.
     pub fn set_patience(&mut self, patience_ns: u64) {
         self.receiver.set_patience(patience_ns);
         self.agreement.set_patience(patience_ns);
     }
 
-    /// The groups that are configured, by [`group_id`](crate::wire::heartbeat::group_id).
+    /// Sets the configured groups, by [`group_id`](crate::wire::heartbeat::group_id).
     pub fn set_groups(&mut self, groups: impl Iterator<Item = u64>) {
         self.receiver.set_groups(groups);
     }
 
-    /// The paths that heartbeats come over.
+    /// Sets the paths on which heartbeats arrive.
     pub fn set_paths(&mut self, paths: impl Iterator<Item = u32>) {
         self.receiver.set_paths(paths);
     }
 
-    // ---- questions -----------------------------------------------------------------------------
+    // ---- state ---------------------------------------------------------------------------------
 
     pub fn run(&self) -> u64 {
         self.sender.run()
@@ -100,12 +100,12 @@ impl Pairing {
         self.agreement.peer()
     }
 
-    /// The peer's run, once its key is confirmed.
+    /// Returns the peer's run, once its key is confirmed.
     pub fn confirmed(&self) -> Option<u64> {
         self.receiver.confirmed()
     }
 
-    /// How far the agreement is, in words; None without keys.
+    /// Describes the state of the agreement; None without keys.
     pub fn state(&self) -> Option<&'static str> {
         self.peer()?;
         Some(match self.receiver.confirmed() {
@@ -125,7 +125,7 @@ impl Pairing {
 
     // ---- heartbeats --------------------------------------------------------------------------
 
-    /// Takes a payload that came over a path.
+    /// Handles a payload that arrived on a path.
     pub fn receive<'r, 'f>(
         &'r mut self,
         now_ns: u64,
@@ -134,7 +134,7 @@ impl Pairing {
         payload: &'f [u8],
     ) -> Result<Received<'r, 'f>, HeartbeatDiscard> {
         if offer::is_one(payload) {
-            // what it drops it counts
+            // it counts what it drops
             let taken = self.agreement.handle_frame(now_ns, class, payload);
             let is_trace = matches!(taken, Ok(()) | Err(Refusal::Limited));
             self.news.is_traced |= class == Class::Link && is_trace;
@@ -168,12 +168,12 @@ impl Pairing {
         Err(reason)
     }
 
-    /// Begins the next heartbeat, as [`Sender::compose`] does; none without a key.
+    /// Begins the next heartbeat, as [`Sender::compose`] does; returns 0 without a key.
     pub fn compose<'h>(&mut self, heartbeats: impl Iterator<Item = &'h Heartbeat>) -> usize {
         self.sender.compose(heartbeats)
     }
 
-    /// A part of it as it goes over one path, once for each key.
+    /// Seals a part for one path, once for each key.
     pub fn seal(&mut self, now_ns: u64, path: u32, part: usize, mut send: impl FnMut(&[u8])) {
         for (key, echo) in self.receiver.seals(now_ns) {
             send(self.sender.seal(key, echo, path, part));
@@ -182,7 +182,7 @@ impl Pairing {
 
     // ---- the agreement -----------------------------------------------------------------------
 
-    /// Another path carries.
+    /// Requests a hello when another path is up.
     pub fn greet(&mut self, now_ns: u64) {
         self.agreement.greet(now_ns);
     }
@@ -212,8 +212,7 @@ impl Pairing {
         self.agreement.poll_frame()
     }
 
-    /// Takes over keys that were agreed and confirmed, and tells what follows from that and from what was
-    /// heard.
+    /// Takes over agreed and confirmed keys, and returns the consequences of received frames.
     pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
         if self.news.is_cloned {
             self.news.is_cloned = self.begin_another_run();
@@ -250,8 +249,8 @@ impl Pairing {
     }
 }
 
-/// Whether the peer may have sent a heartbeat that was dropped: on that path, as another run than this node's,
-/// whose own may come back from a network.
+/// Returns true if a dropped heartbeat may be the peer's: it is for this path, and from another run than this node's,
+/// whose own heartbeats may come back from a network.
 fn is_trace(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) -> bool {
     let is_unopened = matches!(
         reason,
@@ -262,7 +261,7 @@ fn is_trace(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) 
 
 #[cfg(test)]
 impl Pairing {
-    /// How many keys it seals with.
+    /// Returns the number of keys with which it seals.
     pub(super) fn seals(&self, now_ns: u64) -> usize {
         self.receiver.seals(now_ns).count()
     }
@@ -271,7 +270,7 @@ impl Pairing {
         &mut self.agreement
     }
 
-    /// What a copy of the machine goes on with.
+    /// Returns the state with which a copy of the machine continues.
     pub(super) fn copy(&self, now_ns: u64) -> Pairing {
         let mut copy = Pairing {
             sender: self.sender.clone(),
@@ -285,7 +284,7 @@ impl Pairing {
         copy
     }
 
-    /// Loses its keys.
+    /// Forgets its keys.
     pub(super) fn forget(&mut self) {
         self.receiver.begin(self.sender.run());
     }

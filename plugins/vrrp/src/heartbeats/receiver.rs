@@ -1,28 +1,28 @@
-//! What the peer says, opened: nothing forged, nothing twice, nothing older than what is known.
+//! Opens the peer's heartbeats: it passes none that is forged, repeated, or older than a known one.
 
 use super::agreement::Agreed;
 use super::key::Key;
 use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{Echo, Heartbeat, Packet, next_group};
 
-/// Keys that are kept: the one in use, and others.
+/// Limit of keys: the one in use, and others.
 const KEYS_MAX: usize = 5;
-/// How long a key is used beside the one in use after something was heard under it.
+/// Time for which a key is used besides the one in use, after something was received under it.
 const BESIDE_NS: u64 = 10_000_000_000;
-/// How long two runs of the peer must be heard beside each other before it is told.
+/// Time for which two runs of the peer must be heard before it is reported.
 const SECOND_NS: u64 = 1_000_000_000;
-/// Numbers of a group that count for the path that brings them: the newest, and two behind it. What is
-/// held back longer proves nothing of a path.
+/// Number of the newest heartbeats of a group that count for the path that delivers them: the newest, and two before
+/// it. A heartbeat that was delayed longer proves nothing about a path.
 const TIMELY: usize = 3;
 
-/// Opens the peer's heartbeats, and knows which of its runs is the one that counts.
+/// Opens the peer's heartbeats, and decides which of its runs is in use.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub struct Receiver {
-    /// This node's.
+    /// This node's run.
     run: u64,
     keys: Vec<Trusted>,
-    /// How long the peer's run must be silent before another one replaces it.
+    /// Time for which the peer's run must be silent before another one replaces it.
     patience_ns: u64,
     news: News,
     groups: Vec<u64>,
@@ -30,18 +30,18 @@ pub struct Receiver {
     heartbeat: Heartbeat,
 }
 
-/// What is to be done for what was heard.
+/// Consequences of received heartbeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// The run of the peer whose key counts from now on.
+    /// The peer's run whose key has come into use.
     pub confirmed: Option<u64>,
-    /// The peer waits for a heartbeat: it is to go at once.
+    /// The peer waits for a heartbeat, which has to be sent at once.
     pub hurries: bool,
     /// Two machines have the peer's keys.
     pub is_double: bool,
 }
 
-/// A part of a heartbeat of the peer's, its groups to be taken one after the other.
+/// A part of a heartbeat of the peer. Its groups are taken one after the other.
 #[derive(Debug)]
 pub struct Opened<'r, 'f> {
     run: u64,
@@ -55,23 +55,23 @@ pub struct Opened<'r, 'f> {
     has_unknown: bool,
 }
 
-/// What the peer says of one group.
+/// The peer's report about one group.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'h> {
     pub run: u64,
-    /// What the peer has heard of this node.
+    /// State of this node that the peer has received.
     pub echo: Echo,
     pub heartbeat: &'h Heartbeat,
-    /// It counts for the path that brought it.
+    /// It counts for the path that delivered it.
     pub is_timely: bool,
-    /// Not if it is a copy of what another path brought first, or older than that.
+    /// It is new; a copy of what another path delivered, or an older one, is not.
     pub is_news: bool,
-    /// Not if another run of the peer was heard lately.
+    /// It counts; while another run of the peer is heard, it does not.
     pub counts: bool,
 }
 
 impl Receiver {
-    /// A receiver of a run, that trusts no key yet.
+    /// Creates the receiver of a run, without keys.
     pub fn new(run: u64) -> Receiver {
         Receiver {
             run,
@@ -84,7 +84,7 @@ impl Receiver {
         }
     }
 
-    /// The same for another run of this node.
+    /// Resets it for another run of this node.
     pub fn begin(&mut self, run: u64) {
         self.run = run;
         self.keys.clear();
@@ -95,7 +95,7 @@ impl Receiver {
         self.patience_ns = patience_ns;
     }
 
-    /// The groups that are configured, by [`group_id`](crate::wire::heartbeat::group_id).
+    /// Sets the configured groups, by [`group_id`](crate::wire::heartbeat::group_id).
     pub fn set_groups(&mut self, groups: impl Iterator<Item = u64>) {
         self.groups = groups.collect();
         for trusted in &mut self.keys {
@@ -103,7 +103,7 @@ impl Receiver {
         }
     }
 
-    /// The paths that heartbeats come over.
+    /// Sets the paths on which heartbeats arrive.
     pub fn set_paths(&mut self, paths: impl Iterator<Item = u32>) {
         self.paths = paths.collect();
         for trusted in &mut self.keys {
@@ -111,8 +111,8 @@ impl Receiver {
         }
     }
 
-    /// Takes the keys of a pair of runs; they count once a heartbeat under them confirms them. Those of the
-    /// same runs from before stay only if they are in use.
+    /// Adds the keys of a pair of runs, which come into use when a heartbeat under them confirms them. Earlier keys of
+    /// the same runs stay only if they are in use.
     pub fn trust(&mut self, now_ns: u64, agreed: Agreed) {
         let run = agreed.run;
         self.keys
@@ -129,7 +129,7 @@ impl Receiver {
         self.news.hurries = true;
     }
 
-    /// What to seal a heartbeat with, once each: keys that are in use, or may soon be.
+    /// Returns the keys with which to seal a heartbeat: keys that are in use, or may soon be.
     pub fn seals(&self, now_ns: u64) -> impl Iterator<Item = (&Key, Echo)> {
         let beside_ns = BESIDE_NS.max(self.patience_ns);
         let used = move |trusted: &&Trusted| {
@@ -144,12 +144,12 @@ impl Receiver {
         })
     }
 
-    /// The run of the peer whose key is confirmed.
+    /// Returns the peer's run whose key is confirmed.
     pub fn confirmed(&self) -> Option<u64> {
         self.current().map(|trusted| trusted.opens.run())
     }
 
-    /// Whether there is a key that is not confirmed.
+    /// Returns true if there is a key that is not confirmed.
     pub fn has_candidate(&self) -> bool {
         self.keys.iter().any(|trusted| !trusted.is_current)
     }
@@ -158,8 +158,8 @@ impl Receiver {
         std::mem::take(&mut self.news)
     }
 
-    /// Whether another run is the one that counts, and has been heard since this one began: of a plugin that
-    /// was started again the run before is not.
+    /// Returns true if another run is in use, and was heard since this one began. After a restart of the plugin the
+    /// earlier run is not heard.
     fn is_second(&self, now_ns: u64, trusted: &Trusted) -> bool {
         let current = self.current().filter(|_| self.hears_current(now_ns));
         current.is_some_and(|current| {
@@ -167,7 +167,7 @@ impl Receiver {
         })
     }
 
-    /// Whether the run that counts was heard lately.
+    /// Returns true if the run in use was heard lately.
     fn hears_current(&self, now_ns: u64) -> bool {
         let lately = |heard_ns: u64| now_ns < heard_ns.saturating_add(self.patience_ns);
         self.current()
@@ -178,7 +178,7 @@ impl Receiver {
         self.keys.iter().find(|trusted| trusted.is_current)
     }
 
-    /// Opens a frame that came over a path; `sent` is the last number of this run.
+    /// Opens a frame that arrived on a path; `sent` is the last number of this run.
     pub fn open<'r, 'f>(
         &'r mut self,
         now_ns: u64,
@@ -204,7 +204,7 @@ impl Receiver {
         })
     }
 
-    /// Finds the key of a frame and lets its number pass.
+    /// Finds the key of a frame, and checks its number.
     fn admit(
         &mut self,
         now_ns: u64,
@@ -245,7 +245,7 @@ impl Receiver {
         Ok(place)
     }
 
-    /// Whether a key counts, perhaps from now on.
+    /// Returns true if a key is in use, perhaps from now on.
     fn confirm(&mut self, now_ns: u64, place: usize, echo: Echo) -> Result<bool, HeartbeatDiscard> {
         if self.keys.get(place).is_some_and(|one| one.is_current) {
             self.news.is_double |= self.hears_second(now_ns);
@@ -255,7 +255,7 @@ impl Receiver {
             return Err(HeartbeatDiscard::Unconfirmed);
         }
         let run = self.keys.get(place).map(|one| one.opens.run());
-        // of the same run it is the newer key, as an older one is not admitted: no second machine's
+        // a key of the same run is a newer one, as older ones are not admitted: it is not a second machine's
         let replaces = run.is_some() && run == self.confirmed();
         let is_heard = !replaces && self.hears_current(now_ns);
         let newest = self.replace_current(replaces);
@@ -278,7 +278,7 @@ impl Receiver {
         Ok(true)
     }
 
-    /// Its numbers go on under the newer key of the same run.
+    /// Ends the key in use, whose newest numbers continue under the newer key of the same run.
     fn replace_current(&mut self, replaces: bool) -> Option<Newest> {
         let mut keys = self.keys.iter_mut();
         let current = keys.find(|one| one.is_current).filter(|_| replaces)?;
@@ -286,7 +286,7 @@ impl Receiver {
         Some(std::mem::take(&mut current.newest))
     }
 
-    /// Another run hears this node, and is no short while heard beside the one that counts.
+    /// Returns true if another run hears this node, and has been heard for some time besides the one in use.
     fn hears_second(&self, now_ns: u64) -> bool {
         let span_ns = SECOND_NS.max(self.patience_ns);
         self.keys.iter().any(|trusted| {
@@ -297,7 +297,7 @@ impl Receiver {
 }
 
 impl Opened<'_, '_> {
-    /// The next group that is configured here.
+    /// Returns the next group that is configured here.
     pub fn next_group(&mut self) -> Option<Heard<'_>> {
         let place = loop {
             self.groups = next_group(self.groups, self.heartbeat)?;
@@ -327,40 +327,40 @@ impl Opened<'_, '_> {
         self.run
     }
 
-    /// Not if another run of the peer was heard lately.
+    /// Returns false if another run of the peer was heard lately.
     pub fn counts(&self) -> bool {
         self.counts
     }
 
-    /// Whether any of the groups taken so far was news.
+    /// Returns true if any of the groups taken so far was new.
     pub fn has_news(&self) -> bool {
         self.has_news
     }
 
-    /// Whether any of them is not configured here.
+    /// Returns true if any of them is not configured here.
     pub fn has_unknown(&self) -> bool {
         self.has_unknown
     }
 }
 
-/// The keys between this run and one of the peer's, and what was heard under them.
+/// Keys between this run and one of the peer's, and what was received under them.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 struct Trusted {
     opens: Key,
     seals: Key,
-    /// It counts: a heartbeat under it confirmed it.
+    /// The key is in use: a heartbeat under it confirmed it.
     is_current: bool,
-    /// A newer key of the same run counts: nothing is heard under this one any more.
+    /// A newer key of the same run is in use: nothing is accepted under this one any more.
     is_replaced: bool,
-    /// When it was agreed.
+    /// Time of the agreement.
     since_ns: u64,
-    /// When something was heard under it, or it was agreed.
+    /// Time at which something was received under it, or of the agreement.
     heard_ns: u64,
-    /// Since when it is confirmed beside the one that counts.
+    /// Time since which it is confirmed besides the key in use.
     echoed_ns: Option<u64>,
     windows: Vec<(u32, Window)>,
-    /// Over all paths.
+    /// Highest number over all paths.
     highest: u64,
     newest: Newest,
 }
@@ -395,7 +395,7 @@ impl Trusted {
         self.windows = kept.collect();
     }
 
-    /// The other run, and what was heard of it.
+    /// Returns the other run, and the highest number that was received from it.
     fn echo(&self, is_second: bool) -> Echo {
         Echo {
             run: self.opens.run(),
@@ -410,12 +410,12 @@ impl Trusted {
     }
 }
 
-/// The newest numbers of each group, over all paths: one that is slow, or delayed by somebody, brings no
-/// old role back.
+/// Newest numbers of each group over all paths, so that a slow path, or a delay by an attacker, brings no old role
+/// back.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 struct Newest {
-    /// In the order of their ids.
+    /// Groups in the order of their ids.
     groups: Vec<(u64, [u64; TIMELY])>,
 }
 
@@ -441,19 +441,19 @@ impl Newest {
     }
 }
 
-/// What one path brought under one key.
+/// State of one path under one key.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// Numbers begin with 1.
+    /// Highest number that was received; numbers begin with 1.
     highest: u64,
-    /// Bit n: part n of that number was heard. There are no more than 64.
+    /// Bit n: part n of that number was received. There are no more than 64.
     parts: u64,
-    /// Bit n: `highest - n` was heard. Only to tell a replay from a latecomer; both are dropped.
+    /// Bit n: `highest - n` was received. It only distinguishes a replay from a late heartbeat; both are dropped.
     heard: u64,
 }
 
 impl Window {
-    /// Lets each part of a number pass once, and no number behind a later one.
+    /// Accepts each part of a number once, and no number below a later one.
     fn pass(&mut self, number: u64, part: u8) -> Result<(), HeartbeatDiscard> {
         if let Some(ahead) = number.checked_sub(self.highest).filter(|n| *n > 0) {
             let shift = u32::try_from(ahead).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! What is said, sealed for each path.
+//! Composes heartbeats, and seals them for each path.
 
 use super::key::Key;
 use crate::wire::heartbeat::{
@@ -12,20 +12,20 @@ use crate::wire::heartbeat::{
 pub struct Sender {
     run: u64,
     number: u64,
-    /// What was composed last: the first `count` of them. Those behind keep their room.
+    /// Parts of the last composed heartbeat: the first `count`. The others keep their memory.
     parts: Vec<Part>,
     count: usize,
     left_out: LeftOut,
 }
 
-/// What had no room in a heartbeat, in all.
+/// Totals of what had no room in a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     pub groups: u64,
     pub ports: u64,
 }
 
-/// One part, perhaps with its tag.
+/// One part, with room for its tag.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 struct Part {
@@ -34,7 +34,7 @@ struct Part {
 }
 
 impl Sender {
-    /// Of one run, whose numbers begin with 1.
+    /// Creates the sender of a run, whose numbers begin with 1.
     pub fn new(run: u64) -> Sender {
         Sender {
             run,
@@ -45,7 +45,7 @@ impl Sender {
         }
     }
 
-    /// Another run, whose numbers begin with 1 again.
+    /// Begins another run, whose numbers begin with 1 again.
     pub fn begin(&mut self, run: u64) {
         (self.run, self.number, self.count) = (run, 0, 0);
     }
@@ -54,7 +54,7 @@ impl Sender {
         self.run
     }
 
-    /// The last number.
+    /// Returns the last number.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -63,8 +63,8 @@ impl Sender {
         self.left_out
     }
 
-    /// Begins the next heartbeat: one number, over whatever paths it goes. Returns the count of its
-    /// parts, none where nothing is said. Allocates only where there were never so many.
+    /// Begins the next heartbeat: one number for all paths. Returns the number of its parts, 0 if
+    /// it is empty. It allocates only if there are more parts than ever before.
     pub fn compose<'h>(&mut self, heartbeats: impl Iterator<Item = &'h Heartbeat>) -> usize {
         self.count = 0;
         for heartbeat in heartbeats {
@@ -83,7 +83,7 @@ impl Sender {
         self.count
     }
 
-    /// A part of the composed heartbeat as it goes over one path, to the run that the echo names.
+    /// Seals a part of the composed heartbeat for one path, and for the run in the echo.
     pub fn seal(&mut self, key: &Key, echo: Echo, path: u32, part: usize) -> &[u8] {
         let Some(part) = self.parts.get_mut(part) else {
             return &[];
@@ -96,7 +96,7 @@ impl Sender {
         &part.frame
     }
 
-    /// The last part, or the next one where that is full; None where all are.
+    /// Returns the last part, or the next one if that is full; None if all are full.
     fn part_for(&mut self, heartbeat: &Heartbeat) -> Option<&mut Part> {
         let last = self.count.checked_sub(1);
         let last = last.filter(|last| {

@@ -9,7 +9,7 @@ use crate::wire::heartbeat::{
 use crate::wire::offer;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// The receiver's run, and the last number that it has sent.
+/// The receiver's run, and its last sent number.
 const OWN: u64 = 99;
 const SENT: u64 = 1000;
 
@@ -31,7 +31,7 @@ fn says(group: &str, quality: u8) -> Heartbeat {
     }
 }
 
-/// A run that says what it says to [`OWN`].
+/// A run that sends to [`OWN`].
 struct Speaker {
     sender: Sender,
     key: Key,
@@ -68,7 +68,7 @@ fn agreed(id: u64) -> Agreed {
     }
 }
 
-/// One that knows the groups and the key of `sender(id)`.
+/// A receiver with the groups, and with the key of `sender(id)`.
 fn receiver(id: u64) -> Receiver {
     let mut receiver = Receiver::new(OWN);
     receiver.set_groups(["office", "guest"].map(group_id).into_iter());
@@ -83,13 +83,13 @@ fn say(speaker: &mut Speaker, groups: &[Heartbeat]) {
     assert_eq!(speaker.sender.compose(groups.iter()), 1);
 }
 
-/// The next heartbeat of "office", as it goes over each of two links.
+/// The next heartbeat of "office", sealed for each of two links.
 fn heartbeat(sender: &mut Speaker, quality: u8) -> [Vec<u8>; 2] {
     say(sender, &[says("office", quality)]);
     [sender.seal(0, 0).to_vec(), sender.seal(1, 0).to_vec()]
 }
 
-/// The quality that a frame told, None where another link had brought it.
+/// The quality in a frame; None if another link had delivered it.
 fn hear(receiver: &mut Receiver, link: u32, frame: &[u8]) -> Result<Option<u8>, HeartbeatDiscard> {
     hear_at(receiver, 0, link, frame)
 }
@@ -110,7 +110,7 @@ fn hear_at(
 
 #[test]
 fn a_sealed_heartbeat_has_these_bytes() {
-    // the tag was computed by Python's hmac, with the key 00 01 02 ... 1f
+    // computed by Python's hmac, with the key 00 01 02 ... 1f
     let golden = "\
         53504254030001000000000000000000000000000000002a0000000100000000\
         000000000000000000000000465e1bf7a8c9679102023f33000186a000000000\
@@ -170,7 +170,7 @@ fn a_replay_is_dropped_on_either_link() {
         hear(&mut receiver, 1, &first),
         Err(HeartbeatDiscard::OtherPath)
     );
-    // with the path made right the tag is wrong
+    // with the right path the tag is wrong
     let mut moved = first.clone();
     moved[27] = 1;
     assert_eq!(
@@ -178,7 +178,7 @@ fn a_replay_is_dropped_on_either_link() {
         Err(HeartbeatDiscard::Forged)
     );
     assert_eq!(hear(&mut receiver, 1, &second), Ok(None));
-    // long after, out of the window
+    // much later, outside of the window
     for _ in 0..100 {
         let [later, _] = heartbeat(&mut sender, 100);
         assert_eq!(hear(&mut receiver, 0, &later), Ok(Some(100)));
@@ -192,7 +192,7 @@ fn a_late_heartbeat_brings_no_old_role_back() {
     let old = heartbeat(&mut sender, 100);
     let new = heartbeat(&mut sender, 10);
     assert_eq!(hear(&mut receiver, 0, &new[0]), Ok(Some(10)));
-    // on the same link, and held back on the other
+    // on the same link, and delayed on the other
     assert_eq!(hear(&mut receiver, 0, &old[0]), Err(HeartbeatDiscard::Late));
     assert_eq!(
         hear(&mut receiver, 0, &old[0]),
@@ -237,7 +237,7 @@ fn a_copy_counts_for_its_path_unless_it_was_held_back() {
     for frame in &frames[..4] {
         assert!(timely(&mut receiver, 0, &frame[0]));
     }
-    // three behind the newest, two, and none
+    // three before the newest, two, and none
     assert!(!timely(&mut receiver, 1, &frames[0][1]));
     assert!(timely(&mut receiver, 1, &frames[1][1]));
     assert!(timely(&mut receiver, 1, &frames[3][1]));
@@ -290,7 +290,7 @@ fn only_the_peers_key_opens() {
         hear(&mut receiver, 0, &other),
         Err(HeartbeatDiscard::UnknownKey)
     );
-    // who knows the id, which every frame shows, knows nothing
+    // every frame shows the id, which is not enough
     let impostor = Key::new(1, &[7; SECRET_LEN]);
     let [forged, _] = heartbeat(&mut Speaker::new(impostor), 100);
     assert_eq!(
@@ -375,7 +375,7 @@ fn what_is_said_to_another_run_is_not_heard() {
     );
 }
 
-/// Which of the runs that are sealed for hear that another one counts.
+/// For each run that is sealed for: true if it is told that another one is in use.
 fn seconds(receiver: &Receiver, now_ns: u64) -> Vec<bool> {
     let echoes = receiver.seals(now_ns).map(|(_, echo)| echo);
     echoes.map(|echo| echo.is_second).collect()
@@ -386,7 +386,7 @@ fn another_run_counts_when_the_first_is_silent() {
     let (mut old, mut new, mut receiver) = (sender(1), sender(2), receiver(1));
     assert!(hear(&mut receiver, 0, &heartbeat(&mut old, 1)[0]).is_ok());
     receiver.trust(0, agreed(2));
-    // sealed for both meanwhile; who was started again is not told of the run before
+    // sealed for both meanwhile; a restarted plugin is not told of the earlier run
     assert_eq!(seconds(&receiver, 0), [false, false]);
     let early = hear_at(&mut receiver, SECOND_NS / 2, 0, &heartbeat(&mut new, 2)[0]);
     assert_eq!(early, Err(HeartbeatDiscard::SecondRun));
@@ -403,13 +403,13 @@ fn another_run_counts_when_the_first_is_silent() {
     assert_eq!(receiver.confirmed(), Some(2));
     assert_eq!(seconds(&receiver, SECOND_NS * 3 / 2)[1..], [false]);
     assert!(!receiver.take_news().is_double);
-    // what was held back of the old one
+    // a delayed heartbeat of the old one
     let held_back = heartbeat(&mut old, 5);
     assert_eq!(
         hear_at(&mut receiver, SECOND_NS * 3 / 2, 0, &held_back[0]),
         Err(HeartbeatDiscard::SecondRun)
     );
-    // and nothing more is said to it after a while
+    // after a while nothing more is sealed for it
     assert_eq!(receiver.seals(12 * SECOND_NS).count(), 1);
 }
 
@@ -426,7 +426,7 @@ fn a_newer_key_of_the_same_run_replaces_the_older_one() {
         ..agreed(1)
     };
     receiver.trust(0, agreed_anew);
-    // one heartbeat, sealed under both keys
+    // one heartbeat, sealed with both keys
     say(&mut old, &[says("office", 2)]);
     let under_old = old.seal(0, 0).to_vec();
     let under_new = old.sender.seal(&newer(), old.echo, 0, 0).to_vec();
@@ -523,7 +523,7 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("group{n}")).collect()
 }
 
-/// A heartbeat of that many groups of two ports each, its parts as they go over a path.
+/// A heartbeat of many groups with two ports each: its parts, sealed for a path.
 fn many(sender: &mut Speaker, count: usize, quality: u8, path: u32) -> Vec<Vec<u8>> {
     let port = HeartbeatPort {
         port: 1,
@@ -550,7 +550,7 @@ fn receiver_of_many(count: usize) -> Receiver {
     receiver
 }
 
-/// How many groups of a part are news, and how many are copies.
+/// Number of groups in a part that are new, and that are copies.
 fn count(
     receiver: &mut Receiver,
     path: u32,
@@ -593,7 +593,7 @@ fn each_part_counts_once_on_each_path_in_any_order() {
         let again = count(&mut receiver, 0, part).err();
         assert_eq!(again, Some(HeartbeatDiscard::Replayed));
     }
-    // the next number closes the one before: a part of it that was held back is late
+    // the next number ends the earlier one: a delayed part of it is late
     let (held_back, next) = (many(&mut sender, 60, 50, 0), many(&mut sender, 60, 10, 0));
     assert_eq!(count(&mut receiver, 0, &next[1]), Ok((news, 0)));
     let late = count(&mut receiver, 0, &held_back[0]).err();
@@ -665,7 +665,7 @@ fn a_secret_is_not_shown() {
     assert_ne!(random_run(), random_run());
 }
 
-/// Anybody on a network can send what no key opens: nothing follows from it before the peer's signature.
+/// Anybody on a network can send something that no key opens: it has no effect before the peer's signature.
 #[test]
 fn only_a_link_brings_a_trace_of_the_peer() {
     let hello = offer::hello(7);
@@ -687,8 +687,7 @@ fn only_a_link_brings_a_trace_of_the_peer() {
 }
 
 proptest! {
-    /// Any order, any loss, any repetition: each link passes rising numbers, the engine hears rising
-    /// ones.
+    /// In any order, with any loss and any repetition, each link passes rising numbers, and so does the engine's input.
     #[test]
     fn nothing_is_news_twice_whatever_the_wires_do(
         arrivals in prop::collection::vec((0_u8..80, 0_u32..2), 0..300)

@@ -13,9 +13,9 @@ const NOW_NS: u64 = 1_000_000_000;
 /// One node: its links, and the far ends of its sockets.
 struct Node {
     links: Links,
-    /// What is written here is received by the link.
+    /// Far ends to write: the links receive from them.
     wires_in: Vec<UnixDatagram>,
-    /// What the link sends is read here.
+    /// Far ends to read: the links send to them.
     wires_out: Vec<UnixDatagram>,
 }
 
@@ -57,7 +57,7 @@ impl Node {
             .send(NOW_NS, [heartbeat].iter(), &[], |_, _, _| false);
     }
 
-    /// What is news of all that waits, links in turn.
+    /// Returns new heartbeats of all waiting ones, from the links in turn.
     fn hear(&mut self) -> Vec<(usize, u8)> {
         let mut buffer = vec![0; FRAME_MAX];
         let mut news = Vec::new();
@@ -87,7 +87,7 @@ fn offered<'a>(sockets: &[BorrowedFd<'a>]) -> OpenSockets<'a> {
     kinds.into_iter().zip(sockets.iter().copied()).collect()
 }
 
-/// The packet that a packet socket delivers.
+/// A packet as a packet socket delivers it.
 fn packet(frame: &[u8]) -> Vec<u8> {
     let udp_len = u16::try_from(8 + frame.len()).expect("short").to_be_bytes();
     let mut packet = vec![0x60, 0, 0, 0, udp_len[0], udp_len[1], 17, 64];
@@ -98,7 +98,7 @@ fn packet(frame: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// All that left one link of `from` arrives at that of `to`; the frames, for those who record.
+/// Transfers all sent frames of one link of `from` to that of `to`; returns the frames.
 fn carry(from: &Node, link: usize, to: &Node) -> Vec<Vec<u8>> {
     let mut buffer = [0; 2048];
     let mut frames = Vec::new();
@@ -110,7 +110,7 @@ fn carry(from: &Node, link: usize, to: &Node) -> Vec<Vec<u8>> {
     frames
 }
 
-/// Both agree on keys, and confirm them, on a path that no test counts.
+/// Lets both agree on keys and confirm them, on a path that no test counts.
 fn connect(a: &mut Node, b: &mut Node) {
     for _ in 0..8 {
         talk(a, b);
@@ -187,7 +187,7 @@ fn a_recorded_heartbeat_counts_and_is_no_news() {
 fn the_other_link_goes_on_where_one_takes_nothing() {
     let (mut a, mut b) = (Node::start("r1", "r2"), Node::start("r2", "r1"));
     connect(&mut a, &mut b);
-    // nobody reads: the queue of the first link runs full, and nothing waits for it
+    // nothing is read: the queue of the first link becomes full, and nothing waits for it
     for _ in 0..2000 {
         let _ = a.wires_out[1].recv(&mut [0; 2048]);
         a.say(100);
@@ -213,7 +213,7 @@ fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
     sender.connect((Ipv4Addr::LOCALHOST, port)).expect("no I/O");
     links.update("hot0", &offered(&[unused.as_fd(), sender.as_fd()]));
     drop(receiver);
-    // refused, which the next one is told
+    // refused, which the next send reports
     links.handle_timeout(NOW_NS);
     links.send_offers(Vec::new, |_, _, _| false);
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the same port");
@@ -244,7 +244,7 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
     assert!(node.hear().is_empty());
     node.say(100);
     assert_eq!(node.counter("link.hot0.heartbeats_sent"), Some(0));
-    // another configuration keeps what stays, and closes the rest
+    // another configuration keeps the links in it, and closes the others
     let names = ["new0", "hot1"].map(str::to_owned);
     assert!(node.links.configure(&names, [].into_iter()).is_empty());
     assert_eq!(node.counter("link.hot1.heartbeats_sent"), Some(1));

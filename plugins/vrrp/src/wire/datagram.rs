@@ -1,5 +1,5 @@
-//! The IP and UDP headers around a heartbeat: a packet socket delivers them before any firewall, and
-//! before the kernel has looked at them.
+//! Encodes and parses the IP and UDP headers of a heartbeat. A packet socket delivers them before any firewall and
+//! before the kernel has checked them.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use spared_packet::{ethernet, udp};
 use super::frame::{append_ip, emit_ethernet, group_address, group_mac, parse_ipv4, parse_ipv6};
 use super::{Family, Mac};
 
-/// The port of the links and of the heartbeats, on both ends.
+/// Port of the links and of heartbeats, on both ends.
 pub const PORT: u16 = 3780;
 
-/// A heartbeat that came over a network.
+/// A heartbeat that arrived on a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
     pub source_mac: Mac,
@@ -21,7 +21,7 @@ pub struct Received<'a> {
     pub payload: &'a [u8],
 }
 
-/// Reads a whole Ethernet frame; None where it is anything but UDP.
+/// Parses a complete Ethernet frame; None unless it is UDP.
 pub fn parse(frame: &[u8]) -> Option<Received<'_>> {
     let frame = ethernet::Packet::new_checked(frame).ok()?;
     let ip = match frame.ethertype() {
@@ -39,7 +39,7 @@ pub fn parse(frame: &[u8]) -> Option<Received<'_>> {
     })
 }
 
-/// Replaces `out` by a whole frame to the multicast group of adverts, or by an IP packet to one peer.
+/// Replaces `out` by a complete frame to the multicast group of adverts, or by an IP packet to one peer.
 pub fn emit(mac: Mac, source: IpAddr, to: Option<IpAddr>, payload: &[u8], out: &mut Vec<u8>) {
     out.clear();
     let family = Family::of(source);
@@ -58,8 +58,8 @@ pub fn emit(mac: Mac, source: IpAddr, to: Option<IpAddr>, payload: &[u8], out: &
     }
 }
 
-/// What a whole IP packet carries over UDP; None where it is anything else. Addresses and ports
-/// are the socket's filter's.
+/// Returns the UDP payload of a complete IP packet; None for other packets. The socket's filter checks addresses and
+/// ports.
 pub fn payload(packet: &[u8]) -> Option<&[u8]> {
     let ip = match packet.first()? >> 4 {
         4 => parse_ipv4(packet, udp::PROTOCOL),
@@ -118,7 +118,7 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(payload(&whole[..length]), None, "{length}");
         }
-        // another protocol, a length of UDP beside the packet's, a wrong header checksum
+        // another protocol, a UDP length that differs from the packet's, a wrong header checksum
         let changed = |at: usize, value: u8| {
             let mut packet = ipv6(b"hello");
             packet[at] = value;

@@ -1,4 +1,5 @@
-//! The Ethernet and IP headers around a VRRP message (RFC 9568 sections 5.1.1, 5.1.2 and 7.2).
+//! Encodes and parses the Ethernet and IP headers of a VRRP message (RFC 9568 sections 5.1.1, 5.1.2
+//! and 7.2).
 //!
 //! ```text
 //! +--------------------+-------------------+-----------+   14 bytes
@@ -10,8 +11,8 @@
 //! +----------------------------------------------------+
 //! ```
 //!
-//! Packet sockets deliver frames before the kernel has looked at them, so that every check of the
-//! IP header is made here.
+//! Packet sockets deliver frames before the kernel has checked them, so that every check of the IP
+//! header is made here.
 
 use std::net::IpAddr;
 
@@ -21,13 +22,13 @@ use super::vrrp::{self, Addresses, Checksums, Packet, Repr, Version};
 use super::{Family, Mac};
 use crate::error::Discard;
 
-/// RFC 9568 section 5.1.1.3: what is sent, and the only value that is accepted on a link.
+/// TTL that is sent, and the only value that is accepted on a link (RFC 9568 section 5.1.1.3).
 pub const TTL: u8 = 255;
 
-/// Network control (RFC 4594): a full queue drops it last.
+/// Traffic class of network control (RFC 4594): a full queue drops it last.
 const TRAFFIC_CLASS: u8 = 0xc0;
 
-/// A received advert that passed every check which needs no configuration.
+/// A received advert that passed every check that needs no configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Advert<'a> {
     pub source_mac: Mac,
@@ -40,12 +41,12 @@ pub struct Advert<'a> {
     pub priority: u8,
     pub interval_ns: u64,
     pub checksums: Checksums,
-    /// A signature follows, which nobody here verifies.
+    /// A signature follows, which is not verified here.
     pub is_signed: bool,
     pub addresses: Addresses<'a>,
 }
 
-/// Reads a whole Ethernet frame.
+/// Parses a complete Ethernet frame.
 pub fn parse(frame: &[u8]) -> Result<Advert<'_>, Discard> {
     let frame = ethernet::Packet::new_checked(frame)?;
     let ip = match frame.ethertype() {
@@ -71,7 +72,7 @@ pub fn parse(frame: &[u8]) -> Result<Advert<'_>, Discard> {
     })
 }
 
-/// A whole IP packet.
+/// A complete IP packet.
 pub(super) struct Ip<'a> {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
@@ -121,7 +122,7 @@ impl From<Error> for Discard {
     }
 }
 
-/// The multicast group of a family.
+/// Returns the multicast group of a family.
 pub fn group_address(family: Family) -> IpAddr {
     match family {
         Family::V4 => vrrp::GROUP_V4.into(),
@@ -129,7 +130,7 @@ pub fn group_address(family: Family) -> IpAddr {
     }
 }
 
-/// The same as frames name it.
+/// Returns the MAC address of the multicast group.
 pub(super) fn group_mac(family: Family) -> Mac {
     match family {
         Family::V4 => ethernet::multicast_v4(vrrp::GROUP_V4),
@@ -137,21 +138,21 @@ pub(super) fn group_mac(family: Family) -> Mac {
     }
 }
 
-/// Replaces `out` by a whole frame to the multicast group.
+/// Replaces `out` by a complete frame to the multicast group.
 pub fn emit_frame(source_mac: Mac, source: IpAddr, repr: &Repr<'_>, out: &mut Vec<u8>) {
     out.clear();
     emit_ethernet(group_mac(repr.family), source_mac, repr.family, out);
     append_packet(source, group_address(repr.family), repr, out);
 }
 
-/// Replaces `out` by a whole frame from an interface to itself, which passes the egress hook.
+/// Replaces `out` by a complete frame from an interface to itself, which passes the egress hook.
 pub fn emit_frame_to_self(mac: Mac, source: IpAddr, repr: &Repr<'_>, out: &mut Vec<u8>) {
     out.clear();
     emit_ethernet(mac, mac, repr.family, out);
     append_packet(source, source, repr, out);
 }
 
-/// Replaces `out` by a whole IP packet to one peer.
+/// Replaces `out` by a complete IP packet to one peer.
 pub fn emit_packet(source: IpAddr, destination: IpAddr, repr: &Repr<'_>, out: &mut Vec<u8>) {
     out.clear();
     append_packet(source, destination, repr, out);
@@ -176,8 +177,8 @@ fn append_packet(source: IpAddr, destination: IpAddr, repr: &Repr<'_>, out: &mut
     }
 }
 
-/// Appends an IP header; false where the addresses are not of one family, which the configuration
-/// keeps apart: an empty packet is never sent.
+/// Appends an IP header. Returns false if the addresses differ in family, which the configuration
+/// excludes: an empty packet is never sent.
 pub(super) fn append_ip(
     source: IpAddr,
     destination: IpAddr,

@@ -1,8 +1,8 @@
-//! Heartbeats: what the elector of one node tells that of the other over every link and every network of
-//! its groups, so that silence is silence on every path. UDP, on the port of the links; version 3.
+//! Heartbeats: messages of one node's elector to the other's over every link and every network of its groups, so that
+//! only a failure makes a path silent. UDP, on the port of the links; version 3.
 //!
-//! One heartbeat is a number, and one or more datagrams, its parts: each has the number, stands for itself,
-//! and is complete for the groups that it carries.
+//! One heartbeat has a number, and one or more datagrams, its parts. Each part has the number, is valid by itself, and
+//! is complete for the groups that it carries.
 //!
 //! ```text
 //!     0                   1                   2                   3
@@ -51,10 +51,9 @@
 //!        sender, what stations answer to its own: 0 unknown, 1 all, 5 nothing to the virtual MAC of IPv4, 6, 7
 //! ```
 //!
-//! Reserved bits are sent as zero and ignored. A run is one start of the plugin; the key of the tag belongs
-//! to the two runs that are named, in that direction. The path
-//! is a link's place among the `[[link]]` of the configuration, or [`network_path`]: it is under the
-//! tag, so that a frame recorded on one path is worthless on the others.
+//! Reserved bits are sent as zero and ignored. A run is one start of the plugin; the key of the tag belongs to the two
+//! named runs, in that direction. The path is a link's position among the `[[link]]` of the configuration, or
+//! [`network_path`]: it is covered by the tag, so that a frame recorded on one path is worthless on the others.
 
 mod contents;
 
@@ -67,13 +66,13 @@ pub use contents::{
     port_id,
 };
 
-/// Longest part: with IPv6 and UDP around it it fits the smallest IPv6 MTU.
+/// Longest part in bytes: with IPv6 and UDP headers it fits the smallest IPv6 MTU.
 pub const FRAME_MAX: usize = 1200;
-/// Bytes of the tag.
+/// Size of the tag in bytes.
 pub const TAG_LEN: usize = 16;
-/// Parts of one heartbeat; groups that fit into none are left out.
+/// Limit of parts of one heartbeat; groups beyond it are omitted.
 pub const PARTS_MAX: usize = 64;
-/// Ports of a group that fit into a part of its own; what more there is is left out.
+/// Limit of ports of a group, as many as fit into a part of its own; ports beyond it are omitted.
 pub const PORTS_MAX: usize = (FRAME_MAX - HEADER_LEN - GROUP_LEN - TAG_LEN) / PORT_LEN;
 
 const MAGIC: [u8; 4] = *b"SPBT";
@@ -85,7 +84,7 @@ const CLASS_MAX: u8 = 3;
 const QUALITY_MAX: u8 = 100;
 /// Of the standing.
 const SECOND: u8 = 0x01;
-/// VRRP's longest is 40.95 s; the receiver computes with it.
+/// Longest interval; VRRP's longest is 40.95 s. The receiver computes with it.
 const INTERVAL_MAX_US: u32 = 60_000_000;
 const NS_PER_US: u64 = 1000;
 
@@ -102,7 +101,7 @@ mod field {
     pub const ECHO_NUMBER: usize = 36;
 }
 
-/// Of a group, from its beginning.
+/// Offsets in a group.
 mod group_field {
     pub const GROUP: usize = 0;
     pub const ROLE: usize = 8;
@@ -132,15 +131,15 @@ mod state {
     pub const IDENTITY: u8 = 0xe0;
 }
 
-/// Why bytes are no heartbeat.
+/// Reason why bytes are no heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Too long, or cut within its header, a group or the tag.
     Length,
-    /// It begins with something else.
+    /// It begins with other bytes.
     Magic,
     Version,
-    /// One that version 3 does not have: part, role, class, quality, interval or rating.
+    /// A value that version 3 does not have: part, role, class, quality, interval or rating.
     Value,
 }
 
@@ -157,8 +156,8 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// A part of a heartbeat in received bytes. Nothing can fail after [`Packet::new_checked`]; believe
-/// nothing of it before its tag was verified.
+/// A received part of a heartbeat. Nothing can fail after [`Packet::new_checked`]; no contents are to be trusted before
+/// the tag was verified.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     header: [u8; HEADER_LEN],
@@ -218,12 +217,12 @@ impl<'a> Packet<'a> {
         self.long(field::NUMBER)
     }
 
-    /// Which of the heartbeat's parts it is, from 0.
+    /// Returns the index of the part, from 0.
     pub fn part(&self) -> u8 {
         self.header[field::PART]
     }
 
-    /// What the tag covers.
+    /// Returns the bytes that the tag covers.
     pub fn signed(&self) -> &'a [u8] {
         self.signed
     }
@@ -232,7 +231,7 @@ impl<'a> Packet<'a> {
         &self.tag
     }
 
-    /// The bytes of all groups, for [`next_group`].
+    /// Returns the bytes of all groups, for [`next_group`].
     pub fn groups(&self) -> &'a [u8] {
         self.signed.get(HEADER_LEN..).unwrap_or_default()
     }
@@ -242,8 +241,8 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Replaces `heartbeat` by the first of some groups and returns the bytes of the others; None at their end.
-/// Without allocation where `heartbeat` has room for [`PORTS_MAX`] ports.
+/// Replaces `heartbeat` by the first of some groups and returns the bytes of the others; None at their end. It does not
+/// allocate if `heartbeat` has room for [`PORTS_MAX`] ports.
 pub fn next_group<'a>(groups: &'a [u8], heartbeat: &mut Heartbeat) -> Option<&'a [u8]> {
     Group::split(groups).ok()?.parse(heartbeat).ok()
 }
@@ -264,7 +263,7 @@ impl<'a> Group<'a> {
         Ok(Group { fixed, ports, rest })
     }
 
-    /// The bytes behind it, if its values are in their ranges.
+    /// Returns the bytes after the group, if its values are valid.
     fn check(&self) -> Result<&'a [u8], Malformed> {
         let fixed = &self.fixed;
         let in_range = fixed[group_field::CLASS] <= CLASS_MAX
@@ -339,8 +338,8 @@ fn parse_port(bytes: &[u8]) -> Result<HeartbeatPort, Malformed> {
     })
 }
 
-/// Replaces `out` by a part without groups, still to be given its path, echo, the count of parts, and the
-/// tag; like [`emit_group`] without allocation where `out` has room for [`FRAME_MAX`].
+/// Replaces `out` by a part without groups, whose path, echo, number of parts, and tag are still to be set. Like
+/// [`emit_group`] it does not allocate if `out` has room for [`FRAME_MAX`] bytes.
 pub fn emit_header(run: u64, number: u64, part: u8, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&MAGIC);
@@ -350,13 +349,13 @@ pub fn emit_header(run: u64, number: u64, part: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; HEADER_LEN - field::PATH]);
 }
 
-/// Whether a part that [`emit_header`] began has room for a group.
+/// Returns true if a part that [`emit_header`] began has room for a group.
 pub fn has_room(part: &[u8], heartbeat: &Heartbeat) -> bool {
     let ports = heartbeat.ports.len().min(PORTS_MAX);
     part.len() + GROUP_LEN + ports * PORT_LEN + TAG_LEN <= FRAME_MAX
 }
 
-/// Appends a group to a part. Returns how many of its ports had no room.
+/// Appends a group to a part. Returns the number of its ports that had no room.
 pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
     let count = heartbeat.ports.len().min(PORTS_MAX);
     out.extend_from_slice(&heartbeat.group.to_be_bytes());
@@ -378,14 +377,14 @@ pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
     heartbeat.ports.len() - count
 }
 
-/// Writes how many parts the heartbeat has into one of them.
+/// Sets the heartbeat's number of parts in one of them.
 pub fn set_parts(part: &mut [u8], parts: u8) {
     if let Some(byte) = part.get_mut(field::PARTS) {
         *byte = parts;
     }
 }
 
-/// Writes into a part whom it is for, and what was heard of that run.
+/// Sets the run for which a part is, and the number that was received from that run.
 pub fn set_echo(part: &mut [u8], echo: Echo) {
     if let Some(byte) = part.get_mut(field::STANDING) {
         *byte = if echo.is_second { SECOND } else { 0 };
@@ -401,7 +400,7 @@ pub fn set_echo(part: &mut [u8], echo: Echo) {
     }
 }
 
-/// Writes the path into a part.
+/// Sets the path in a part.
 pub fn set_path(part: &mut [u8], path: u32) {
     if let Some(bytes) = part.get_mut(field::PATH..field::PATH + 4) {
         bytes.copy_from_slice(&path.to_be_bytes());

@@ -1,8 +1,8 @@
-//! Bytes on the wire: VRRP messages, the frames around them, and probes of the neighbourhood. The
-//! headers themselves are `spared_packet`'s.
+//! Encodes and parses VRRP messages, the frames around them, and probes of neighbours. The headers
+//! themselves are those of `spared_packet`.
 //!
-//! Nothing here panics, whatever the input: received bytes are read through `get`, and frames are
-//! written by appending to a buffer whose capacity the caller keeps.
+//! No input causes a panic: received bytes are read by `get`, and frames are appended to a buffer
+//! whose capacity the caller keeps.
 
 pub mod datagram;
 pub mod frame;
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 pub use spared_packet::Mac;
 use spared_packet::array;
 
-/// The two address families; each has its own virtual routers.
+/// Address families; each has its own virtual routers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     V4,
@@ -27,7 +27,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address.
+    /// Returns the family of an address.
     pub fn of(address: IpAddr) -> Family {
         match address {
             IpAddr::V4(_) => Family::V4,
@@ -35,7 +35,7 @@ impl Family {
         }
     }
 
-    /// "ipv4" or "ipv6", as in counters.
+    /// Returns "ipv4" or "ipv6", as in counters.
     pub fn name(self) -> &'static str {
         match self {
             Family::V4 => "ipv4",
@@ -44,7 +44,7 @@ impl Family {
     }
 }
 
-/// RFC 9568 section 7.3: the virtual router's MAC address.
+/// Returns the virtual router's MAC address (RFC 9568 section 7.3).
 pub fn virtual_mac(family: Family, vrid: u8) -> Mac {
     let space = match family {
         Family::V4 => 1,
@@ -53,7 +53,7 @@ pub fn virtual_mac(family: Family, vrid: u8) -> Mac {
     [0x00, 0x00, 0x5e, 0x00, space, vrid]
 }
 
-/// The virtual router to which a MAC address belongs, if to any.
+/// Returns the virtual router to which a MAC address belongs, if any.
 pub fn virtual_router(mac: Mac) -> Option<(Family, u8)> {
     match mac {
         [0x00, 0x00, 0x5e, 0x00, 1, vrid] => Some((Family::V4, vrid)),

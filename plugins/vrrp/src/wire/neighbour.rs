@@ -1,4 +1,4 @@
-//! ARP (RFC 826) and neighbour discovery (RFC 4861): whether a wire still speaks.
+//! ARP (RFC 826) and neighbour discovery (RFC 4861): detects whether a network works.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,18 +6,18 @@ use spared_packet::{arp, ethernet, ipv6, ndisc};
 
 use super::Mac;
 
-/// An answer to a question for an address.
+/// Answer to a question for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub mac: Mac,
     /// Address that was asked for.
     pub sender: IpAddr,
-    /// Who asked, as the answer has it.
+    /// MAC address and IP address of the node that asked, as the answer has them.
     pub to_mac: Mac,
     pub to: IpAddr,
 }
 
-/// The answer in a frame: an ARP reply, or an advertisement that was solicited.
+/// Returns the answer in a frame: an ARP reply, or a solicited advertisement.
 pub fn reply(frame: &[u8]) -> Option<Reply> {
     let frame = ethernet::Packet::new_checked(frame).ok()?;
     let (sender, to): (IpAddr, IpAddr) = match frame.ethertype() {
@@ -41,15 +41,15 @@ pub fn reply(frame: &[u8]) -> Option<Reply> {
     })
 }
 
-/// What a frame says of an address: the station with that MAC address has it.
+/// Claim in a frame: the station with that MAC address has the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub mac: Mac,
     pub address: IpAddr,
 }
 
-/// What a frame says of an address, if anything. A question for one that nobody may have yet says nothing, and neither
-/// does the answer of a proxy (RFC 4861: without the flag Override).
+/// Returns the claim in a frame, if any. A question for an address that may still be unassigned is none, and neither is
+/// the answer of a proxy (RFC 4861: without the flag Override).
 pub fn claim(frame: &[u8]) -> Option<Claim> {
     let frame = ethernet::Packet::new_checked(frame).ok()?;
     let (address, mac): (IpAddr, Mac) = match frame.ethertype() {
@@ -68,7 +68,7 @@ pub fn claim(frame: &[u8]) -> Option<Claim> {
     Some(Claim { mac, address })
 }
 
-/// A frame by which the station with `mac` announces that it has `address`: of RFC 5227, or RFC 4861.
+/// Returns a frame by which the station with `mac` announces that it has `address` (RFC 5227, RFC 4861).
 pub fn announcement(mac: Mac, address: IpAddr) -> Vec<u8> {
     let mut out = Vec::new();
     match address {
@@ -78,7 +78,7 @@ pub fn announcement(mac: Mac, address: IpAddr) -> Vec<u8> {
     out
 }
 
-/// A frame that asks `target` to answer; None where the families differ.
+/// Returns a frame that asks `target` to answer; None if the families differ.
 pub fn probe(mac: Mac, own: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     match (own, target) {
@@ -114,7 +114,7 @@ mod tests {
     const MAC: Mac = [2, 0, 0, 0, 0, 0x0a];
     const THIRD: Mac = [2, 0, 0, 0, 0, 0x99];
 
-    /// Who has 192.0.2.99, in an answer to 192.0.2.2.
+    /// Answer to 192.0.2.2 about 192.0.2.99.
     const ARP_REPLY: [&[u8]; 7] = [
         &[2, 0, 0, 0, 0, 0x0a, 2, 0, 0, 0, 0, 0x99, 8, 6],
         &[0, 1, 8, 0, 6, 4, 0, 2],
@@ -124,7 +124,7 @@ mod tests {
         &[192, 0, 2, 2],
         &[0; 18],
     ];
-    /// The same of fe80::99 and fe80::a.
+    /// Answer to fe80::a about fe80::99.
     const ADVERTISEMENT: [&[u8]; 8] = [
         &[2, 0, 0, 0, 0, 0x0a, 2, 0, 0, 0, 0, 0x99, 0x86, 0xdd],
         &[0x60, 0, 0, 0, 0, 32, 58, 255],

@@ -1,5 +1,5 @@
-//! The frames by which two nodes agree on the key of their heartbeats: UDP, on the same paths and port as
-//! heartbeats; version 1.
+//! Frames by which two nodes agree on the key of their heartbeats: UDP, on the same paths and port as heartbeats;
+//! version 1.
 //!
 //! ```text
 //!     0                   1                   2                   3
@@ -23,20 +23,20 @@
 //! Kind: 1 hello, which ends after From; 2 offer; 3 answer to the offer of that number
 //! ```
 //!
-//! The signature is of a *statement*: all before it, the public key that an answer answers, and the names
-//! of both nodes, the sender's first, each behind a byte of its length. No run is 0.
+//! The signature covers a *statement*: everything before it, the public key that an answer answers, and the names of
+//! both nodes, the sender's first, each after a byte with its length. No run is 0.
 
 use std::fmt;
 
 use super::array;
 
-/// Bytes of a hello.
+/// Size of a hello in bytes.
 pub const HELLO_LEN: usize = 16;
-/// Bytes of an offer, and of an answer.
+/// Size of an offer and of an answer in bytes.
 pub const OFFER_LEN: usize = SIGNED_LEN + SIGNATURE_LEN;
-/// Bytes of a signature.
+/// Size of a signature in bytes.
 pub const SIGNATURE_LEN: usize = 64;
-/// Bytes of an X25519 key.
+/// Size of an X25519 key in bytes.
 pub const PUBLIC_LEN: usize = 32;
 
 const MAGIC: [u8; 4] = *b"SPKA";
@@ -59,10 +59,10 @@ pub type Public = [u8; PUBLIC_LEN];
 /// An Ed25519 signature.
 pub type Signature = [u8; SIGNATURE_LEN];
 
-/// What a frame says; nothing of it is believed before its signature was verified.
+/// A frame; its contents are not to be trusted before its signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// "I am this run": anybody can say that.
+    /// "I am this run", which anybody can send.
     Hello(u64),
     Offer(Offer, Signature),
     Answer(Offer, Signature),
@@ -77,17 +77,17 @@ pub struct Offer {
     pub public: Public,
 }
 
-/// Why bytes are no such frame.
+/// Reason why bytes are no such frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     Length,
     Version,
     Kind,
-    /// Run 0.
+    /// The run is 0.
     Run,
 }
 
-/// Whether a payload is such a frame, or one of another version, rather than a heartbeat.
+/// Returns true if a payload is such a frame, of any version, rather than a heartbeat.
 pub fn is_one(payload: &[u8]) -> bool {
     payload.starts_with(&MAGIC)
 }
@@ -131,7 +131,7 @@ impl Frame {
     }
 }
 
-/// A hello of a run.
+/// Returns a hello of a run.
 pub fn hello(run: u64) -> [u8; HELLO_LEN] {
     let mut bytes = [0; HELLO_LEN];
     put(&mut bytes, 0, &header(HELLO));
@@ -140,7 +140,7 @@ pub fn hello(run: u64) -> [u8; HELLO_LEN] {
 }
 
 impl Offer {
-    /// An offer, or the answer to one, without its signature.
+    /// Returns an offer, or an answer, without its signature.
     fn unsigned(&self, answers: bool) -> [u8; OFFER_LEN] {
         let mut bytes = [0; OFFER_LEN];
         put(&mut bytes, 0, &header(if answers { ANSWER } else { OFFER }));
@@ -151,14 +151,14 @@ impl Offer {
         bytes
     }
 
-    /// The whole frame; an answer where it is one to somebody's key.
+    /// Returns the complete frame; an answer if `answers`.
     pub fn frame(&self, answers: bool, signature: &Signature) -> [u8; OFFER_LEN] {
         let mut bytes = self.unsigned(answers);
         put(&mut bytes, SIGNED_LEN, signature);
         bytes
     }
 
-    /// What its sender signs.
+    /// Returns the statement that its sender signs.
     pub fn statement(&self, answers: Option<&Public>, sender: &str, receiver: &str) -> Vec<u8> {
         let unsigned = self.unsigned(answers.is_some());
         let mut bytes = unsigned.get(..SIGNED_LEN).unwrap_or_default().to_vec();

@@ -58,7 +58,7 @@ fn v3(addresses: &[IpAddr]) -> Repr<'_> {
     }
 }
 
-/// The frame with one byte replaced and both checksums made right again.
+/// The frame with one byte replaced and both checksums corrected.
 fn with(hex: &str, at: usize, value: u8) -> Vec<u8> {
     let mut frame = bytes(hex);
     frame[at] = value;
@@ -131,8 +131,8 @@ fn a_version_2_advert_of_keepalived_is_understood() {
     assert_eq!(advert.checksums.form(), Some(Form::Message));
 }
 
-/// The frame with a signature after its message, as keepalived 2.4 appends it with `auth_hmac`. The IP header says so, and the
-/// checksum of an IPv4 message does not cover it.
+/// The frame with a signature after its message, as keepalived 2.4 appends it with `auth_hmac`. The IP header includes
+/// it, and the checksum of an IPv4 message does not cover it.
 fn signed(hex: &str, scheme: u8) -> Vec<u8> {
     let mut frame = bytes(hex);
     let signature = [&[scheme, 1, 0, 0][..], &[7; 24]].concat();
@@ -160,7 +160,7 @@ fn an_advert_with_a_signature_is_understood_and_marked() {
         assert_eq!(with.checksums.form(), Some(form));
         assert!(with.addresses.iter().eq(plain.addresses.iter()));
     }
-    // the kernel sums a whole IPv6 packet
+    // the kernel's checksum covers a whole IPv6 packet
     let mut frame = signed(V3_IPV6, 1);
     frame[60..62].fill(0);
     let (source, destination) = (ip("fe80::ff:fe00:a"), ip("ff02::12"));
@@ -187,7 +187,7 @@ fn what_is_no_signature_is_covered_by_the_checksum() {
 fn a_unicast_checksum_covers_the_real_destination() {
     assert!(frame::parse(&bytes(V3_IPV4_UNICAST)).is_ok());
     let mut moved = bytes(V3_IPV4_UNICAST);
-    moved[33] = 0x4e; // another destination, with the header checksum made right
+    moved[33] = 0x4e; // another destination, with the header checksum corrected
     moved[25] -= 1;
     assert_eq!(frame::parse(&moved).err(), Some(Discard::Checksum));
 }
@@ -511,7 +511,7 @@ fn a_probe_asks_as_the_rfcs_say() {
     assert_eq!(neighbour::probe(MAC, ip("fe80::a"), ip("192.0.2.99")), None);
 }
 
-/// What the fuzz target does with a coverage-guided generator, for every test run.
+/// Does in every test run what the fuzz target does with a coverage-guided generator.
 #[test]
 fn no_mutation_of_a_valid_frame_makes_the_parser_panic() {
     let mut random = Random::new(1);
@@ -539,7 +539,7 @@ fn no_mutation_of_a_valid_frame_makes_the_parser_panic() {
         }
         let _ = (neighbour::claim(&frame), neighbour::reply(&frame));
     }
-    // the mutations reach behind the checks
+    // enough mutations pass the checks
     assert!(understood > 10_000, "{understood}");
 }
 
@@ -554,18 +554,18 @@ fn a_frame_says_who_has_an_address_and_a_question_for_one_does_not() {
     for address in [v4, v6] {
         assert_eq!(claim(&announcement(mac, address)), says(address));
     }
-    // of its own address, not of the one that it asks for
+    // of its own address, not of the one for which it asks
     assert_eq!(claim(&probe(mac, own, v4).unwrap()), says(own));
     assert_eq!(claim(&probe(mac, link, v6).unwrap()), says(link));
     let none: IpAddr = "0.0.0.0".parse().unwrap();
     assert_eq!(claim(&probe(mac, none, v4).unwrap()), None);
     let none: IpAddr = "::".parse().unwrap();
     assert_eq!(claim(&probe(mac, none, v6).unwrap()), None);
-    // what caches learn is the MAC address within, not that of the frame
+    // caches learn the MAC address in the payload, not that of the frame
     let mut frame = announcement(mac, v4);
     frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 8]);
     assert_eq!(claim(&frame), says(v4));
-    // a proxy does not override, and an answer to a question need not name the MAC address
+    // a proxy does not override, and an answer to a question may omit the MAC address
     let mut frame = announcement(mac, v6);
     frame[58] &= !0x20;
     assert_eq!(claim(&frame), None);

@@ -15,8 +15,8 @@
 //!    +---------------------------------------------------------------+
 //! ```
 //!
-//! keepalived 2.4 with `auth_hmac` (draft-cassen-vrrp-auth-hmac) appends a signature, which its checksum does not cover
-//! (IPv4) or does (IPv6):
+//! keepalived 2.4 with `auth_hmac` (draft-cassen-vrrp-auth-hmac) appends a signature. Its checksum covers the signature
+//! with IPv6, but not with IPv4:
 //!
 //! ```text
 //!    +---------------+---------------+-------------------------------+
@@ -48,7 +48,7 @@ const SIGNATURE_LEN: usize = 28;
 const NS_PER_SECOND: u64 = 1_000_000_000;
 const NS_PER_CENTISECOND: u64 = 10_000_000;
 
-/// The versions that are spoken.
+/// Supported versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     V2,
@@ -64,8 +64,8 @@ impl Version {
     }
 }
 
-/// What an IPv4 version 3 checksum covers: RFC 5798 was read both ways, RFC 9568 settled on the
-/// message alone, and keepalived and FRR include the pseudo-header.
+/// Bytes that an IPv4 version 3 checksum covers. RFC 5798 was read both ways, RFC 9568 settled on the message alone,
+/// and keepalived and FRR include the pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     PseudoHeader,
@@ -92,7 +92,7 @@ mod field {
     pub const ADDRESSES: usize = 8;
 }
 
-/// A complete message in received bytes. The getters cannot fail after [`Packet::new_checked`].
+/// A complete received message. The getters cannot fail after [`Packet::new_checked`].
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     bytes: &'a [u8],
@@ -102,7 +102,7 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// The receive checks of RFC 9568 section 7.1 that need the message alone.
+    /// Makes the receive checks of RFC 9568 section 7.1 that need the message alone.
     pub fn new_checked(bytes: &'a [u8], family: Family) -> Result<Packet<'a>, Discard> {
         let header: [u8; HEADER_LEN] = array(bytes, 0).ok_or(Discard::Truncated)?;
         let version = match (header[field::VERSION_TYPE] >> 4, family) {
@@ -146,7 +146,7 @@ impl<'a> Packet<'a> {
         self.header[field::PRIORITY]
     }
 
-    /// Bytes of the message, without what follows it.
+    /// Returns the size of the message in bytes, without what follows it.
     fn len(&self) -> usize {
         message_len(self.version, self.family, self.count())
     }
@@ -155,7 +155,7 @@ impl<'a> Packet<'a> {
         usize::from(self.header[field::COUNT])
     }
 
-    /// The reserved bits beside the interval are ignored, as the RFC says.
+    /// Returns the interval. The reserved bits next to it are ignored, as the RFC requires.
     pub fn interval_ns(&self) -> u64 {
         let [high, low] = [
             self.header[field::INTERVAL],
@@ -177,13 +177,14 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Whether a signature follows the message. Its scheme is not 0, two reserved bytes are.
+    /// Returns true if a signature follows the message. Its scheme is not 0, and its two reserved bytes are.
     pub fn is_signed(&self) -> bool {
         let tail = self.bytes.get(self.len()..).unwrap_or_default();
         matches!(tail, [scheme, _, 0, 0, ..] if *scheme != 0 && tail.len() == SIGNATURE_LEN)
     }
 
-    /// Which form of checksum fits; both may. Trailing bytes are covered, but a signature need not be.
+    /// Returns the matching forms of the checksum; both may match. Trailing bytes are covered, but a signature need not
+    /// be.
     pub fn verify(&self, source: IpAddr, destination: IpAddr) -> Result<Checksums, Discard> {
         let whole = self.verify_bytes(self.bytes, source, destination);
         let message = self.bytes.get(..self.len()).filter(|_| self.is_signed());
@@ -234,7 +235,7 @@ impl fmt::Display for Packet<'_> {
     }
 }
 
-/// The forms in which a received checksum was right.
+/// Forms in which a received checksum was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksums {
     pub with_pseudo_header: bool,
@@ -242,7 +243,7 @@ pub struct Checksums {
 }
 
 impl Checksums {
-    /// The sender's form, where the bytes tell.
+    /// Returns the sender's form, if the bytes show it.
     pub fn form(self) -> Option<Form> {
         match (self.with_pseudo_header, self.message_alone) {
             (true, false) => Some(Form::PseudoHeader),
@@ -252,7 +253,7 @@ impl Checksums {
     }
 }
 
-/// The addresses of a received advert.
+/// Addresses of a received advert.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses<'a> {
     bytes: &'a [u8],
@@ -269,14 +270,14 @@ impl Addresses<'_> {
             })
     }
 
-    /// Whether it is the same set, in any order.
+    /// Returns true if it is the same set, in any order.
     pub fn same(&self, ours: &[IpAddr]) -> bool {
         self.bytes.len() == ours.len() * address_len(self.family)
             && self.iter().all(|address| ours.contains(&address))
     }
 }
 
-/// What a message to send says.
+/// A message to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Repr<'a> {
     pub version: Version,
@@ -284,18 +285,18 @@ pub struct Repr<'a> {
     pub vrid: u8,
     pub priority: u8,
     pub interval_ns: u64,
-    /// All of `family`, at most 255.
+    /// Addresses, all of `family`, at most 255.
     pub addresses: &'a [IpAddr],
     pub form: Form,
 }
 
 impl Repr<'_> {
-    /// Bytes of the message.
+    /// Returns the size of the message in bytes.
     pub fn buffer_len(&self) -> usize {
         message_len(self.version, self.family, self.addresses.len())
     }
 
-    /// Appends the message, its checksum computed for that source and destination.
+    /// Appends the message, with its checksum for these addresses.
     pub fn emit(&self, source: IpAddr, destination: IpAddr, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[
@@ -357,7 +358,7 @@ fn message_len(version: Version, family: Family, count: usize) -> usize {
     HEADER_LEN + count * address_len(family) + tail
 }
 
-/// How many addresses an advert can name where frames carry `mtu` bytes of IP.
+/// Returns the number of addresses that an advert can name if frames carry `mtu` bytes of IP.
 pub fn capacity(version: Version, family: Family, mtu: u32) -> usize {
     let overhead = message_len(version, family, 0)
         + match family {

@@ -1,23 +1,23 @@
-//! How many signatures and verifications strangers can cause.
+//! Limits the signatures and verifications that strangers can cause.
 
-/// What a frame came over: nobody but the nodes should be on a link.
+/// Class of a path: a link should have no stations but the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     Network,
     Link,
 }
 
-/// What costs the link's process time.
+/// Operation that costs the link's process time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Sign,
     Verify,
 }
 
-/// Five a second of each kind on paths of each class, and as many at once.
+/// Budgets: five operations a second of each kind on paths of each class, and as many at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Budgets {
-    /// When each is full again, by class and kind.
+    /// Time at which each budget is full again, by class and kind.
     full_ns: [[u64; 2]; 2],
 }
 
@@ -25,7 +25,7 @@ impl Budgets {
     const PER_SECOND: u64 = 5;
     const EACH_NS: u64 = 1_000_000_000 / Budgets::PER_SECOND;
 
-    /// Takes one, where one is left.
+    /// Takes one operation from a budget. Returns false if none is left.
     pub fn pass(&mut self, now_ns: u64, class: Class, kind: Kind) -> bool {
         let of_class = self.full_ns.get_mut(class as usize);
         let Some(full_ns) = of_class.and_then(|kinds| kinds.get_mut(kind as usize)) else {

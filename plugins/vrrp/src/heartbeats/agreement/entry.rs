@@ -1,40 +1,40 @@
-//! The runs that say to be the peer's, and how far the agreement with each is.
+//! Runs that claim to be the peer's, and the state of the agreement with each.
 
 use super::budget::Class;
 use super::secret::Half;
 use super::{ASK_AGAIN_NS, PAUSE_NS};
 use crate::wire::offer::{Offer, Public, Signature};
 
-/// Runs of each class that are kept.
+/// Number of runs of each class that are kept.
 pub const RUNS_MAX: usize = 4;
 
-/// A run that says to be the peer's.
+/// A run that claims to be the peer's.
 #[derive(Debug)]
 pub struct Entry {
     pub run: u64,
     class: Class,
     heard_ns: u64,
-    /// When something genuine was heard of it.
+    /// Time at which something authentic was received from it.
     pub alive_ns: u64,
-    /// Since when it says to be there, though nothing genuine is heard.
+    /// Time since which it asks for an agreement, without anything authentic.
     called_ns: Option<u64>,
-    /// Of the offer that was made, or answered.
+    /// Number of the offer that was made or answered.
     pub number: u64,
-    /// This node's half; None while the first offer of that run is being verified.
+    /// This node's half; None while the run's first offer is being verified.
     pub half: Option<Half>,
-    /// The peer's genuine half: keys were agreed.
+    /// The peer's authentic half: keys were agreed.
     pub theirs: Option<Public>,
     /// This node's offer or answer, once it was signed.
     pub frame: Option<Vec<u8>>,
     pub signing: Option<Asked>,
     pub check: Option<Check>,
-    /// When the offer goes again, and how often.
+    /// Time of the next repetition of the offer, and number of repetitions left.
     pub again_ns: Option<u64>,
     pub repeats: u32,
     pub sent_ns: u64,
 }
 
-/// A request under way.
+/// A pending request.
 #[derive(Debug)]
 pub struct Asked {
     pub ticket: u64,
@@ -62,7 +62,7 @@ impl Asked {
         self.ticket == ticket
     }
 
-    /// Whether no answer came in time; then the time begins anew.
+    /// Returns true if no answer came in time, and restarts the time limit.
     pub fn again(&mut self, now_ns: u64) -> bool {
         let due = now_ns >= self.again_ns;
         if due {
@@ -97,7 +97,8 @@ impl Entry {
         self.class = self.class.max(class);
     }
 
-    /// It says to be there, after it was genuinely heard, or after a pause, for the first time.
+    /// Takes note that it asks for an agreement. The time restarts after something authentic, or
+    /// after a pause.
     pub fn call(&mut self, now_ns: u64, pause_ns: u64) {
         let is_over = now_ns >= self.heard_ns.saturating_add(pause_ns);
         let is_first = |since_ns: u64| since_ns <= self.alive_ns || is_over;
@@ -106,24 +107,24 @@ impl Entry {
         }
     }
 
-    /// It has said so for that long, and has lost what was agreed.
+    /// Returns true if it has asked for that long: it has lost the agreed keys.
     pub fn has_called_for(&self, now_ns: u64, span_ns: u64) -> bool {
         let long = |since_ns: u64| now_ns >= since_ns.saturating_add(span_ns);
         self.called_ns.is_some_and(long)
     }
 
-    /// Keys were agreed, and nothing is heard under them.
+    /// Returns true if keys were agreed, and nothing is received under them.
     pub fn is_stale(&self, now_ns: u64, silence_ns: u64) -> bool {
         self.theirs.is_some() && now_ns >= self.alive_ns.saturating_add(silence_ns)
     }
 
-    /// An offer without an answer, whose repetition has ended.
+    /// Returns true for an offer without an answer whose repetitions have ended.
     pub fn may_go_again(&self, now_ns: u64) -> bool {
         let paused = now_ns >= self.sent_ns.saturating_add(PAUSE_NS);
         self.theirs.is_none() && self.frame.is_some() && self.repeats == 0 && paused
     }
 
-    /// The answer once more, for an offer that came once more.
+    /// Returns the answer again, for a repeated offer.
     pub fn answer_again(&mut self, now_ns: u64) -> Option<&[u8]> {
         if now_ns < self.sent_ns.saturating_add(PAUSE_NS / 2) {
             return None;
@@ -132,7 +133,7 @@ impl Entry {
         self.frame.as_deref()
     }
 
-    /// This node's half, as it is signed and sent.
+    /// Returns this node's half as it is signed and sent.
     pub fn own_offer(&self, own_run: u64) -> Option<Offer> {
         Some(Offer {
             from: own_run,
@@ -150,7 +151,7 @@ impl Entry {
     }
 }
 
-/// All of them.
+/// Table of these runs.
 #[derive(Debug, Default)]
 pub struct Table {
     entries: Vec<Entry>,
@@ -186,8 +187,8 @@ impl Table {
         self.entries.retain(|entry| entry.run != run);
     }
 
-    /// In place of one of the same run; where there are too many of its class, of the one that was
-    /// heard least lately of those with which nothing was agreed.
+    /// Adds an entry in place of one of the same run. If its class has too many, the one without
+    /// agreed keys that was heard least recently is removed.
     pub fn insert(&mut self, entry: Entry, current: Option<u64>) {
         self.remove(entry.run);
         let class = entry.class;

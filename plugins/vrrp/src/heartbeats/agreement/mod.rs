@@ -1,4 +1,4 @@
-//! How two runs agree on the keys of their heartbeats, over any path that carries heartbeats.
+//! Agrees on the keys of heartbeats between two runs, over any path that carries heartbeats.
 //!
 //! ```text
 //!     r1 (its name sorts first)                            r2
@@ -15,14 +15,14 @@
 //! [`Agreement::poll_request`], [`Agreement::poll_frame`] and [`Agreement::poll_agreed`], and arm a timer
 //! for [`Agreement::next_timeout`].
 //!
-//! One node offers and the other answers, so that no frame that is lost, repeated or recorded makes both
-//! change their keys for ever. An X25519 key serves one agreement. What is agreed is a candidate: whoever
-//! keeps the keys says when a heartbeat under it confirmed it. A recorded offer is one to another run, or
-//! of a lower number, or leads to keys that nobody has.
+//! One node offers and the other answers, so that no lost, repeated or recorded frame makes both change their keys
+//! forever. An X25519 key serves one agreement. Agreed keys are a candidate: the owner of the keys reports when a
+//! heartbeat has confirmed them. A recorded offer is for another run, has a lower number, or leads to keys that nobody
+//! has.
 //!
-//! A hello costs r1 a signature, an offer costs r2 a verification: each kind has a budget for links and
-//! one for networks, and so has the table of runs. So a station that floods a network delays nothing on a
-//! link. A pair of runs that has confirmed its key needs none of this.
+//! A hello costs r1 a signature, an offer costs r2 a verification. Each kind has separate budgets for links and for
+//! networks, and so has the table of runs. So a station that floods a network delays nothing on a link. Two runs with a
+//! confirmed key need no further agreement.
 
 mod budget;
 mod entry;
@@ -45,57 +45,57 @@ pub use requests::Request;
 pub use secret::Agreed;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// How often a node without a confirmed key of a living peer says hello.
+/// Interval of hellos of a node without a confirmed key of an active run of the peer.
 const HELLO_NS: u64 = SECOND_NS;
 /// Shortest time between two hellos, or two copies of an answer.
 const PAUSE_NS: u64 = 250_000_000;
-/// How long an answer of the link's process is waited for.
+/// Time limit for an answer of the link's process.
 const ASK_AGAIN_NS: u64 = SECOND_NS;
-/// An agreement under which nothing was heard for so long, or longer where heartbeats are rare, is begun
-/// anew when its run speaks.
+/// Time without any heartbeat under an agreement after which it begins again when its run sends something; longer if
+/// heartbeats are rare.
 const STALE_NS: u64 = 5 * SECOND_NS;
 
-/// Why a frame of an agreement was dropped.
+/// Reason why a frame of an agreement was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Malformed(Malformed),
-    /// More of its kind came on paths of its class than are looked at.
+    /// The budget of its kind and class is used up.
     Limited,
-    /// Answered before, of a lower number than one before, or not for this node.
+    /// It was answered before, has an old number, or is not for this node.
     Stale,
 }
 
-/// What was dropped, and asked for, in all.
+/// Totals of dropped frames and of requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     pub received: u64,
     pub malformed: u64,
     pub limited: u64,
     pub stale: u64,
-    /// Signatures that the peer did not make.
+    /// Number of frames whose signature is not the peer's.
     pub forged: u64,
     pub requests: u64,
     pub agreed: u64,
 }
 
-/// The talk with the peer about keys.
+/// State of the agreement with the peer.
 #[derive(Debug)]
 pub struct Agreement {
     own: String,
     peer: Option<String>,
     run: u64,
     table: Table,
-    /// The run whose key is confirmed, and when it was heard.
+    /// The peer's run whose key is confirmed, and the time at which it was last heard.
     current: Option<u64>,
     heard_ns: u64,
-    /// How long it may be silent.
+    /// Time for which it may be silent, in ns.
     patience_ns: u64,
     budgets: Budgets,
-    /// The last offer's.
+    /// Number of the last offer.
     number: u64,
     ticket: u64,
     said_hello_ns: Option<u64>,
-    /// Somebody was heard who may wait for one.
+    /// A station was heard that may wait for a hello.
     owes_hello: bool,
     requests: VecDeque<Request>,
     frames: VecDeque<Vec<u8>>,
@@ -104,7 +104,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Of one run, which is not 0, of the node of that name.
+    /// Creates the agreement of the node `own`, in a run that is not 0.
     pub fn new(own: &str, run: u64) -> Agreement {
         Agreement {
             own: own.to_owned(),
@@ -126,7 +126,7 @@ impl Agreement {
         }
     }
 
-    /// The other node's name, where keys are configured; what was agreed with another one is void.
+    /// Sets the other node's name if keys are configured. Agreements with another node become void.
     pub fn set_peer(&mut self, peer: Option<&str>) {
         if self.peer.as_deref() == peer {
             return;
@@ -135,14 +135,14 @@ impl Agreement {
         self.forget();
     }
 
-    /// Another run of this node, with the same peer. Tickets go on: an answer to a request of the run before
-    /// is none of this one's.
+    /// Begins another run of this node, with the same peer. Tickets continue, so that an answer to an earlier run's
+    /// request does not match one of this run.
     pub fn begin(&mut self, run: u64) {
         self.run = run;
         self.forget();
     }
 
-    /// What was agreed or under way is void.
+    /// Drops agreed and pending keys.
     fn forget(&mut self) {
         self.table = Table::default();
         self.current = None;
@@ -153,12 +153,12 @@ impl Agreement {
         self.agreed.clear();
     }
 
-    /// How long the peer may be silent before it is asked who it is now.
+    /// Sets the time for which the peer may be silent before a hello asks for its present run.
     pub fn set_patience(&mut self, patience_ns: u64) {
         self.patience_ns = patience_ns;
     }
 
-    /// The other node's name, where keys are configured.
+    /// Returns the other node's name, if keys are configured.
     pub fn peer(&self) -> Option<&str> {
         self.peer.as_deref()
     }
@@ -167,9 +167,9 @@ impl Agreement {
         self.counters
     }
 
-    // ---- what came -----------------------------------------------------------------------------
+    // ---- inputs --------------------------------------------------------------------------------
 
-    /// A payload that [`offer::is_one`].
+    /// Handles a payload that is a frame of an agreement ([`offer::is_one`]).
     pub fn handle_frame(
         &mut self,
         now_ns: u64,
@@ -179,7 +179,7 @@ impl Agreement {
         self.counters.received += 1;
         let done = match Frame::parse(payload) {
             Ok(Frame::Hello(run)) => self.handle_run(now_ns, class, run),
-            // to another run: its sender may not know this one
+            // it is for another run: its sender may not know this one
             Ok(Frame::Offer(offer, _) | Frame::Answer(offer, _)) if offer.to != self.run => {
                 self.handle_run(now_ns, class, offer.from)
             }
@@ -200,7 +200,7 @@ impl Agreement {
         done
     }
 
-    /// Somebody says to be a run, by a hello or by a heartbeat that no key opens.
+    /// Handles the claim of a run, by a hello or by a heartbeat that no key opens.
     pub fn handle_run(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
         if !self.is_of_interest(run) {
             return Err(Refusal::Stale);
@@ -217,7 +217,7 @@ impl Agreement {
             entry.call(now_ns, silence_ns);
         }
         let fresh = entry.filter(|entry| {
-            // networks that work again: its next heartbeat comes under the key in use
+            // after an outage of the networks its next heartbeat comes under the key in use
             let waits = is_current && !entry.has_called_for(now_ns, silence_ns);
             waits || !entry.is_stale(now_ns, silence_ns)
         });
@@ -308,7 +308,7 @@ impl Agreement {
         Ok(())
     }
 
-    /// Something came under the key of a run.
+    /// Takes note that something arrived under the key of a run.
     pub fn handle_heard(&mut self, now_ns: u64, run: u64) {
         if self.current == Some(run) {
             self.heard_ns = now_ns;
@@ -318,13 +318,14 @@ impl Agreement {
         }
     }
 
-    /// The key of a run is the one in use from now on.
+    /// Takes note that the key of a run is now in use.
     pub fn handle_confirmed(&mut self, now_ns: u64, run: u64) {
         self.current = Some(run);
         self.heard_ns = now_ns;
     }
 
-    /// Another path carries: what was said before may not have left. Nothing, while the peer is heard.
+    /// Requests a hello when another path is up: earlier ones may not have been sent. Does nothing while the peer is
+    /// heard.
     pub fn greet(&mut self, now_ns: u64) {
         let is_heard = self.current.is_some_and(|run| self.is_alive(now_ns, run));
         if self.peer.is_some() && !is_heard {
@@ -334,7 +335,7 @@ impl Agreement {
 
     // ---- time ------------------------------------------------------------------------------------
 
-    /// Whatever is due: hellos, offers without an answer, and requests that the link's process lost.
+    /// Does what is due: hellos, offers without an answer, and requests that the link's process lost.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         if self.hello_due_ns().is_some_and(|at_ns| at_ns <= now_ns) {
             self.say_hello(now_ns);
@@ -345,7 +346,7 @@ impl Agreement {
         }
     }
 
-    /// When to call [`Agreement::handle_timeout`].
+    /// Returns the time of the next [`Agreement::handle_timeout`].
     pub fn next_timeout(&self) -> Option<u64> {
         self.peer.as_ref()?;
         let entries = self.table.iter().filter_map(Entry::next_timeout);
@@ -387,28 +388,28 @@ impl Agreement {
         }
     }
 
-    // ---- what is to be done ------------------------------------------------------------------
+    // ---- outputs -----------------------------------------------------------------------------
 
-    /// The next thing to ask the link's process for.
+    /// Returns the next request for the link's process.
     pub fn poll_request(&mut self) -> Option<Request> {
         let request = self.requests.pop_front()?;
         self.counters.requests += 1;
         Some(request)
     }
 
-    /// The next frame to send over every path.
+    /// Returns the next frame to send over every path.
     pub fn poll_frame(&mut self) -> Option<Vec<u8>> {
         self.frames.pop_front()
     }
 
-    /// The next keys, of this run and one of the peer's.
+    /// Returns the next agreed keys, between this run and one of the peer's.
     pub fn poll_agreed(&mut self) -> Option<Agreed> {
         self.agreed.pop_front()
     }
 
-    // ---- questions -------------------------------------------------------------------------------
+    // ---- state -----------------------------------------------------------------------------------
 
-    /// The node whose name sorts first offers; the other one answers.
+    /// Returns true if this node offers: its name sorts first. The other one answers.
     fn offers(&self) -> bool {
         self.peer.as_ref().is_none_or(|peer| self.own < *peer)
     }
@@ -417,7 +418,7 @@ impl Agreement {
         self.peer.is_some() && run != 0 && run != self.run
     }
 
-    /// Its key is confirmed, and it is heard under it.
+    /// Returns true if the run's key is confirmed, and the run is heard under it.
     fn is_alive(&self, now_ns: u64, run: u64) -> bool {
         self.current == Some(run) && now_ns < self.heard_ns.saturating_add(self.patience_ns)
     }
@@ -425,7 +426,7 @@ impl Agreement {
 
 #[cfg(test)]
 impl Agreement {
-    /// Of the same nodes and run, with nothing agreed: halves of keys cannot be copied.
+    /// Returns an agreement of the same nodes and run, without keys: halves of keys cannot be copied.
     pub(super) fn copy(&self) -> Agreement {
         let mut copy = Agreement::new(&self.own, self.run);
         copy.set_peer(self.peer());

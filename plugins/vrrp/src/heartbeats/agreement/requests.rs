@@ -1,4 +1,4 @@
-//! What the link's process signs for this node, and verifies of the other.
+//! Requests to the link's process: signatures of this node, and verifications of the peer's.
 
 use super::entry::{Asked, Check, Entry};
 use super::secret::{self, Half};
@@ -6,12 +6,12 @@ use super::{Agreement, PAUSE_NS};
 use crate::heartbeats::key::NoRandomness;
 use crate::wire::offer::{Offer, Signature};
 
-/// How often an offer goes without being answered, before only its receiver's voice sends it again.
+/// Number of repetitions of an unanswered offer; later only a message of its receiver repeats it.
 const REPEATS: u32 = 20;
-/// How often a verification is asked for.
+/// Number of requests for one verification.
 const TRIES: u32 = 3;
 
-/// What the link's process is asked for.
+/// A request to the link's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     Sign {
@@ -26,7 +26,7 @@ pub enum Request {
 }
 
 impl Agreement {
-    /// This node's signature.
+    /// Handles this node's signature.
     pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
         let Ok(signature) = Signature::try_from(signature) else {
             return;
@@ -50,7 +50,7 @@ impl Agreement {
         self.frames.push_back(frame);
     }
 
-    /// Whether the peer made a signature. False where it did not, and somebody forged a frame.
+    /// Handles the result of a verification. Returns false if a frame was forged.
     pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) -> bool {
         let checks =
             |entry: &&mut Entry| entry.check.as_ref().is_some_and(|it| it.asked.is(ticket));
@@ -74,14 +74,14 @@ impl Agreement {
         true
     }
 
-    /// The peer's half is genuine.
+    /// Uses the peer's authentic half.
     fn take_half(&mut self, now_ns: u64, offer: &Offer) -> Result<(), NoRandomness> {
         let offers = self.offers();
         let Some(mut entry) = self.table.take(offer.from) else {
             return Ok(());
         };
         if offers && entry.theirs.is_some() {
-            // its run answered twice, and forgot the first one: both begin anew
+            // the run answered twice, and forgot the first answer: both begin again
             self.number += 1;
             entry.number = self.number;
             entry.theirs = None;
@@ -164,7 +164,7 @@ impl Agreement {
         })
     }
 
-    /// Asks anew for what the link's process did not answer.
+    /// Repeats a request that the link's process did not answer.
     pub(super) fn ask_again(&mut self, now_ns: u64, place: usize) {
         let Some(entry) = self.table.get_mut(place) else {
             return;

@@ -1,4 +1,4 @@
-//! Two halves make a secret, and a secret makes two keys, one for each direction.
+//! Combines two halves to a secret, and derives two keys from it, one for each direction.
 
 use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
@@ -8,24 +8,24 @@ use zeroize::Zeroizing;
 use crate::heartbeats::key::{Key, NoRandomness, SECRET_LEN};
 use crate::wire::offer::Public;
 
-/// What the keys are for, so that no other use of a secret leads to the same ones.
+/// Purpose of the keys, so that no other use of a secret derives the same ones.
 const PURPOSE: &[u8] = b"spared heartbeats 1";
 
-/// The keys of a pair of runs.
+/// Keys between two runs.
 #[derive(Debug)]
 pub struct Agreed {
     /// The peer's run.
     pub run: u64,
-    /// Seals what this run says to it.
+    /// Key for heartbeats of this run to the peer's.
     pub seals: Key,
-    /// Opens what it says to this run.
+    /// Key for heartbeats of the peer's run to this one.
     pub opens: Key,
 }
 
 /// This node's half of a secret.
 #[derive(Debug)]
 pub struct Half {
-    /// None once it was used.
+    /// Private key; None once it was used.
     private: Option<EphemeralPrivateKey>,
     pub public: Public,
 }
@@ -57,7 +57,7 @@ impl<'n> Side<'n> {
     }
 }
 
-/// The keys between this node's side and the peer's; None where the half was used, or the peer's is none.
+/// Derives the keys between this node's side and the peer's; None if the half was used, or the peer's is invalid.
 pub fn agree(half: &mut Half, [own, peer]: [Side<'_>; 2]) -> Option<Agreed> {
     let private = half.private.take()?;
     let theirs = UnparsedPublicKey::new(&X25519, peer.public);
@@ -77,7 +77,7 @@ pub fn agree(half: &mut Half, [own, peer]: [Side<'_>; 2]) -> Option<Agreed> {
     })
 }
 
-/// The key of what one run says to the other.
+/// Derives the key for heartbeats of one run to the other.
 fn expand(secret: &Prk, context: &[u8], sender: u64) -> Option<Key> {
     let sender_bytes = sender.to_be_bytes();
     let info = [context, &sender_bytes];
@@ -87,7 +87,7 @@ fn expand(secret: &Prk, context: &[u8], sender: u64) -> Option<Key> {
     Some(Key::new(sender, &bytes))
 }
 
-/// Both sides in the order of their names.
+/// Returns the bytes of both sides in the order of their names.
 fn context(sides: [Side<'_>; 2]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for side in sides {

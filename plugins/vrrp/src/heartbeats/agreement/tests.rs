@@ -1,5 +1,5 @@
-//! Two nodes on one clock, between them a wire that loses, repeats and floods, and whoever has the
-//! nodes' keys.
+//! Tests with two nodes on one clock, a network between them that loses, repeats and floods, and
+//! further machines with the nodes' keys.
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use spared_sim::{Agenda, Clock, Random};
@@ -12,7 +12,7 @@ use crate::wire::heartbeat::{Echo, Heartbeat, group_id};
 const MS: u64 = 1_000_000;
 const NAMES: [&str; 2] = ["r1", "r2"];
 const LATENCY_NS: u64 = MS / 2;
-/// What the link's process takes.
+/// Time that the link's process needs for an operation.
 const SIGNATURE_NS: u64 = MS;
 const INTERVAL_NS: u64 = 100 * MS;
 const DOWN_NS: u64 = 350 * MS;
@@ -26,12 +26,12 @@ struct Machine {
     dead: bool,
     /// The link's process does not answer.
     no_answers: bool,
-    /// What is answered later.
+    /// Requests that are answered later.
     asked: Agenda<Request>,
     requests: u64,
     was_cloned: bool,
     is_double: bool,
-    /// Heartbeats with a wrong tag.
+    /// Number of heartbeats with a wrong tag.
     forged: u32,
 }
 
@@ -56,7 +56,7 @@ impl Machine {
         }
     }
 
-    /// What it seals with.
+    /// Number of keys with which it seals.
     fn keys(&self, now_ns: u64) -> usize {
         self.pairing.seals(now_ns)
     }
@@ -69,7 +69,7 @@ impl Machine {
         }
     }
 
-    /// What leaves it.
+    /// Returns the frames that it sends.
     fn act(&mut self, now_ns: u64) -> Vec<Vec<u8>> {
         let news = self.pairing.take_news(now_ns);
         self.was_cloned |= news.is_cloned;
@@ -129,18 +129,18 @@ fn pair_of(name: usize) -> Ed25519KeyPair {
 struct World {
     clock: Clock,
     machines: Vec<Machine>,
-    /// Where it arrives, and over what.
+    /// Frames in transit: receiver, class of path, bytes.
     wire: Agenda<(usize, Class, Vec<u8>)>,
-    /// All that was sent, and by whom.
+    /// All sent frames with their senders.
     recorded: Vec<(usize, Vec<u8>)>,
-    /// Percent that are lost, on paths of each class.
+    /// Percentage of lost frames, on paths of each class.
     loss: [u64; 2],
     flood: Option<Flood>,
     random: Random,
     runs: u64,
 }
 
-/// What a station on the network sends.
+/// Frames that a station on the network sends.
 #[derive(Clone, Copy)]
 struct Flood {
     per_second: u64,
@@ -199,7 +199,7 @@ impl World {
     fn forge(&mut self) {
         let Some(mut flood) = self.flood else { return };
         while flood.due_ns <= self.clock.now_ns() {
-            // no timer of anybody's is in step with it
+            // so that no node's timer is in step with it
             flood.due_ns += self.random.below(2 * SECOND_NS / flood.per_second);
             flood.turn += 1;
             let number = self.random.number();
@@ -211,7 +211,7 @@ impl World {
         self.flood = Some(flood);
     }
 
-    /// To one of both, as the other one; all runs are seen on the wire.
+    /// A forged frame to one of the nodes, as the other one; all runs are visible on the network.
     fn forgery(&self, turn: u64, to: usize, random: u64) -> Vec<u8> {
         let own = self.machines[to].pairing.run();
         let peer = self.machines[1 - to].pairing.run();
@@ -284,7 +284,7 @@ impl World {
         }
     }
 
-    /// Each of both uses the key of the other's run.
+    /// Returns true if each node uses the key of the other's run.
     fn confirmed(&self) -> bool {
         self.uses(0, 1) && self.uses(1, 0)
     }
@@ -293,7 +293,7 @@ impl World {
         self.machines[of].pairing.confirmed() == Some(self.machines[other].pairing.run())
     }
 
-    /// How long until they do.
+    /// Returns the time until they do.
     fn confirm_within(&mut self, limit_ns: u64) -> u64 {
         let begin_ns = self.clock.now_ns();
         while !self.confirmed() {
@@ -330,7 +330,8 @@ fn two_starts_agree_at_once_and_are_still_then() {
 
 #[test]
 fn restarts_in_every_order_are_confirmed() {
-    // which restarts, and after how long: in every phase of the handshake, and of the one before
+    // which node restarts, and after which time: in every phase of the agreement, and of the
+    // earlier one
     for first in [0, 1] {
         for second in [None, Some(0), Some(1)] {
             for pause in [0, 1, 2, 3, 4, 5, 7, 10, 50, 110, 300, 1000, 7000] {
@@ -375,7 +376,7 @@ fn a_link_process_that_dies_is_asked_again() {
         assert!((10..200).contains(&requests), "{requests}");
         world.machines[which].no_answers = false;
         world.confirm_within(2 * SECOND_NS);
-        // and what is confirmed needs it no more
+        // a confirmed key needs it no more
         world.machines[which].no_answers = true;
         world.run(30 * SECOND_NS);
         assert!(world.confirmed());
@@ -471,7 +472,8 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
     }
 }
 
-/// Another machine with r2's keys begins while the first one lives, and goes on when that is gone.
+/// Another machine with r2's keys begins while the first one runs, and continues when that has
+/// gone.
 #[test]
 fn a_second_machine_waits_until_the_first_is_silent() {
     let mut world = World::pair();
@@ -486,7 +488,7 @@ fn a_second_machine_waits_until_the_first_is_silent() {
     assert!(world.uses(0, clone));
 }
 
-/// r2 forgets the agreement, as if too many others had come, in each phase of it.
+/// r2 forgets the agreement in each of its phases, as if too many others had come.
 #[test]
 fn who_forgot_what_it_agreed_agrees_anew() {
     for forgetful in [0, 1] {
@@ -502,7 +504,7 @@ fn who_forgot_what_it_agreed_agrees_anew() {
     }
 }
 
-/// The runs of both go on, and what they agreed works: nobody may take it for another machine's.
+/// Both runs continue, and their agreed keys work: they must not be mistaken for another machine's.
 fn heal_partitions(forged: bool) {
     for seconds in [1, 4, 6, 7, 10, 30, 60] {
         for phase in (0..1000).step_by(90) {
@@ -529,7 +531,8 @@ fn heal_partitions(forged: bool) {
                 assert_eq!(keys, [1, 1], "{case}");
                 for machine in &world.machines {
                     assert!(!machine.is_double, "{case}");
-                    // who was heard meanwhile takes no answer: the other one's key ends unused
+                    // a node that was heard meanwhile accepts no answer: the other one's key ends
+                    // unused
                     assert!(forged || machine.forged == 0, "{case}");
                 }
             }
@@ -542,13 +545,13 @@ fn a_partition_that_heals_changes_no_key() {
     heal_partitions(false);
 }
 
-/// Somebody says to be r2 meanwhile, so that r1 offers it a key.
+/// Another station claims to be r2 meanwhile, so that r1 offers it a key.
 #[test]
 fn a_second_agreement_of_the_same_runs_replaces_the_first() {
     heal_partitions(true);
 }
 
-/// A snapshot of r2 is resumed, or a copy of it runs beside it: of the same run.
+/// A snapshot of r2 is resumed, or a copy of it runs in parallel, with the same run.
 #[test]
 fn who_finds_itself_cloned_begins_another_run() {
     for from_before in [false, true] {
@@ -575,7 +578,7 @@ fn who_finds_itself_cloned_begins_another_run() {
     }
 }
 
-/// What was said while no path was open is said again when one is, and not a second later.
+/// Frames sent while no path was open are repeated when one is, and not a second later.
 #[test]
 fn another_path_is_greeted_on_at_once_unless_the_peer_is_heard() {
     let mut agreement = Agreement::new("r1", 7);
@@ -613,7 +616,7 @@ fn nobody_says_a_word_without_keys_and_none_to_itself() {
 #[test]
 fn a_signature_of_another_name_is_no_ones() {
     let mut world = World::pair();
-    // r2's machine has somebody else's key
+    // r2's machine has another node's key
     world.machines[1].name = 0;
     world.run(5 * SECOND_NS);
     let machines = &world.machines;

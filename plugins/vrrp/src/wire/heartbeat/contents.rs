@@ -1,42 +1,42 @@
-//! What heartbeats say, and the numbers by which they call groups, paths and interfaces.
+//! Contents of heartbeats, and the ids of groups, paths and interfaces.
 
 use super::{NS_PER_US, PORTS_MAX};
 use crate::wire::Family;
 
-/// What one node says of one group: a record in its heartbeats.
+/// One node's report about one group: a record in its heartbeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// [`group_id`] of the group's name.
+    /// Id of the group, the [`group_id`] of its name.
     pub group: u64,
     pub role: Speaks,
-    /// E0: forced active 3, normal 2, joining 1, forced backup or maintenance 0.
+    /// Class (E0): forced active 3, normal 2, joining 1, forced backup or maintenance 0.
     pub class: u8,
-    /// 0-100.
+    /// Quality, 0-100.
     pub quality: u8,
-    /// Of its adverts: what decides between nodes that elect by priority, and tells its adverts
-    /// from those of others.
+    /// Priority of its adverts. It decides between nodes that elect by priority, and distinguishes its adverts from
+    /// others.
     pub priority: u8,
     pub preferred: bool,
-    /// A failover by this node would lose nothing.
+    /// A failover to this node would lose nothing.
     pub ready: bool,
-    /// It elects by priority: so must the receiver.
+    /// It elects by priority, so the receiver must, too.
     pub by_priority: bool,
-    /// It cannot be active: barred, or without any usable interface.
+    /// It cannot be active: barred, or without a usable interface.
     pub unable: bool,
-    /// E6: the sender has blocked its fence for the receiver, who is prepared.
+    /// The sender has blocked its fence for the receiver, which is prepared (E6).
     pub go: bool,
-    /// It hears the receiver's heartbeats: only then both know what the other knows.
+    /// It receives the receiver's heartbeats: only then each node knows what the other knows.
     pub hears: bool,
-    /// Whole microseconds.
+    /// Advert interval, a multiple of 1 µs.
     pub advert_interval_ns: u64,
-    /// E7: how often another node became active, as far as the sender knows.
+    /// Number of times that another node became active, as far as the sender knows (E7).
     pub term: u32,
-    /// In the order of the sender's routers.
+    /// Interfaces, in the order of the sender's routers.
     pub ports: Vec<HeartbeatPort>,
 }
 
 impl Heartbeat {
-    /// The least that can be said, with room for as many ports as a part brings.
+    /// Returns an empty report with room for as many ports as a part can have.
     pub fn with_room() -> Heartbeat {
         Heartbeat {
             group: 0,
@@ -57,30 +57,30 @@ impl Heartbeat {
     }
 }
 
-/// What a node says of one of its interfaces.
+/// A node's report about one of its interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatPort {
-    /// [`port_id`] of the interface's name.
+    /// Id of the interface, the [`port_id`] of its name.
     pub port: u32,
-    /// It can speak there.
+    /// It can send there.
     pub usable: bool,
     /// It hears the other node there.
     pub hears: bool,
     pub rating: Rating,
     /// It sends heartbeats there, too.
     pub sends: bool,
-    /// E15: what a backup hears there of the active receiver's virtual identity; what stations answer to that of an active
-    /// sender.
+    /// State of a virtual identity (E15): a backup reports what it hears there of the active receiver's; an active node
+    /// how stations answer its own.
     pub identity: Identity,
 }
 
-/// What the sender of a heartbeat has heard of the receiver.
+/// State of the receiver that the sender of a heartbeat has received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Echo {
     pub run: u64,
-    /// 0 for none.
+    /// Highest received number; 0 for none.
     pub number: u64,
-    /// Another run of the receiver's node is the one that counts there, and is heard.
+    /// Another run of the receiver's node is in use there, and is heard.
     pub is_second: bool,
 }
 
@@ -91,27 +91,27 @@ pub enum Speaks {
     Active,
 }
 
-/// E3: how an interface on which the peer is unheard is rated.
+/// Rating of an interface on which the peer is unheard (E3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rating {
-    /// Nobody to ask, or not yet answered.
+    /// There is no station to ask, or none has answered yet.
     Unknown,
     Good,
     Bad,
 }
 
-/// E15: what a backup hears on a network of the virtual identity of the active node, whose heartbeats arrive there, or
-/// what the active node finds out itself.
+/// State of the active node's virtual identity on a network on which its heartbeats arrive, as a backup hears it, or as
+/// the active node detects it itself (E15).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
-    /// Not judged, or not yet.
+    /// Not determined, or not yet.
     #[default]
     Unknown,
-    /// Adverts of every virtual router; or stations answer each of its virtual MAC addresses.
+    /// Adverts of every virtual router arrive; or stations answer each of its virtual MAC addresses.
     Heard,
-    /// No adverts; nothing speaks against the virtual MAC address.
+    /// No adverts arrive; the virtual MAC address shows no fault.
     NoAdverts(Families),
-    /// Nothing from the virtual MAC address; or stations answer the node's own address, and not that one.
+    /// Nothing arrives from the virtual MAC address; or stations answer the node's own address, but not that one.
     NoMac(Families),
 }
 
@@ -135,7 +135,7 @@ impl Identity {
         Identity::NoMac(Families::Both),
     ];
 
-    /// By its number of three bits.
+    /// Decodes its number of three bits.
     pub(super) fn of(code: u8) -> Identity {
         let identity = Identity::ALL.get(usize::from(code));
         identity.copied().unwrap_or_default()
@@ -148,7 +148,7 @@ impl Identity {
             .map_or(0, |(code, _)| code)
     }
 
-    /// The worse of two, with the families of both if they are equally bad.
+    /// Returns the worse of two, with the families of both if they are equally bad.
     pub fn and(self, other: Identity) -> Identity {
         use Identity::{Heard, NoAdverts, NoMac, Unknown};
         match (self, other) {
@@ -182,20 +182,20 @@ impl Families {
     }
 }
 
-/// FNV-1a of a group's name.
+/// Returns the FNV-1a hash of a group's name.
 pub fn group_id(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// The path of a network, by the names that its interface has on the nodes, in the order of the nodes'
-/// own names; never a link's place.
+/// Returns the path of a network, from the names that its interface has on the nodes, in the order of the nodes' names.
+/// It never equals a link's position.
 pub fn network_path(names: &[&str]) -> u32 {
     0x8000_0000 | port_id(&names.join("/"))
 }
 
-/// The same of an interface's name, folded.
+/// Returns the FNV-1a hash of an interface's name, folded to 32 bits.
 pub fn port_id(name: &str) -> u32 {
     let hash = group_id(name);
     (hash ^ (hash >> 32)) as u32

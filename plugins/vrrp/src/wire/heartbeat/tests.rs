@@ -38,9 +38,9 @@ fn sample() -> Heartbeat {
     }
 }
 
-// Part 1 of 3 of number 42 over path 1, to run 1122 of which 7 was heard: "office", active, class 2,
-// quality 63, preferred, ready, going and hearing, 100 ms, in term 9, priority 176; lan1 up and heard with
-// heartbeats, without IPv6 adverts; lan2 bad. And "guest", of which little is said.
+// Part 1 of 3 of number 42 over path 1, to run 1122, of which 7 was received. "office": active, class 2, quality 63,
+// preferred, ready, go and hears, 100 ms, term 9, priority 176; lan1 usable and heard, with heartbeats, without IPv6
+// adverts; lan2 bad. "guest": almost without data.
 const GOLDEN: &str = "
     53504254  03 01 03 01  0123456789abcdef  000000000000002a  00000001
     0000000000001122  0000000000000007
@@ -86,7 +86,7 @@ fn emitted(heartbeats: &[Heartbeat]) -> Vec<u8> {
     frame
 }
 
-/// All that a part says, each with as much room as it needs.
+/// All groups of a part, each with exactly the memory that it needs.
 fn read(frame: &[u8]) -> Vec<Heartbeat> {
     let mut rest = Packet::new_checked(frame).expect("valid").groups();
     let mut heartbeat = Heartbeat::with_room();
@@ -116,7 +116,7 @@ fn those_bytes_are_that_heartbeat() {
     assert_eq!(read(&frame), [sample(), guest()]);
 }
 
-/// Where a part may end: before the first group, and behind each.
+/// Offsets at which a part may end: before the first group, and after each.
 const ENDS: [usize; 3] = [44, 76, 98];
 
 #[test]
@@ -127,7 +127,7 @@ fn a_heartbeat_that_is_cut_is_refused() {
         let whole = ENDS.iter().any(|end| end + TAG_LEN == length);
         let expected = (!whole).then_some(Malformed::Length);
         let cut = Packet::new_checked(&frame[..length]).err();
-        // what was a port may be read as a class
+        // a byte of a port may be parsed as a class
         let refused = cut == expected || !whole && cut == Some(Malformed::Value);
         assert!(refused, "{length}: {cut:?}");
     }
@@ -161,7 +161,7 @@ fn what_version_3_does_not_know_is_refused() {
     assert_eq!(changed(6, 1), Some(Malformed::Value));
     assert_eq!(changed(6, 65), Some(Malformed::Value));
     assert_eq!(changed(6, 64), None);
-    // of the first group, and of the second
+    // in the first group, and in the second
     for at in [ENDS[0], ENDS[1]] {
         assert_eq!(changed(at + 8, 3), Some(Malformed::Value));
         assert_eq!(changed(at + 9, 4), Some(Malformed::Value));
@@ -171,7 +171,7 @@ fn what_version_3_does_not_know_is_refused() {
         assert_eq!(changed(at + 13, 0xff), None);
     }
     assert_eq!(changed(ENDS[0] + 26, 0x0c), Some(Malformed::Value));
-    // reserved bits: for later, and nothing to us
+    // reserved bits are ignored
     assert_eq!(changed(7, 0xff), None);
     assert_eq!(changed(ENDS[0] + 11, 0xff), None);
     assert_eq!(changed(ENDS[0] + 26, 0xf0), None);
@@ -268,7 +268,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(mut frame: Vec<u8>, counts in prop::collection::vec(0_u8..20, 0..9)) {
         let _ = Packet::new_checked(&frame);
-        // and with what it looks at first made right
+        // and with corrected fields that are checked first
         let group = |count: &u8| GROUP_LEN + usize::from(*count) * PORT_LEN;
         frame.resize(HEADER_LEN + counts.iter().map(group).sum::<usize>() + TAG_LEN, 0x01);
         frame[..4].copy_from_slice(&MAGIC);
