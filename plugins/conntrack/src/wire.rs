@@ -126,14 +126,14 @@ pub enum Kind {
     Gone(Why),
 }
 
-/// How a flow ended in the sender's kernel.
+/// End of a flow in the sender's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It expired, or the kernel dropped it. A node where it is still in use sends it again.
+    /// The flow expired, or the kernel dropped it. A node where it is still in use sends it again.
     Ended,
-    /// Both ends closed it.
+    /// The flow was closed by both ends.
     Closed,
-    /// Somebody deleted it.
+    /// The flow was deleted by a program or an administrator.
     Hand,
 }
 

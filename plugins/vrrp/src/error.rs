@@ -11,32 +11,32 @@ pub enum Discard {
     Truncated,
     /// An IP header that contradicts itself, or with a wrong header checksum.
     BadIpHeader,
-    /// It is a fragment; an advert never is.
+    /// The packet is a fragment; an advert never is.
     Fragment,
     /// TTL or hop limit other than 255: it came through a router.
     Ttl,
     /// Neither 2 nor 3, or not the configured version.
     Version,
-    /// Not an advert.
+    /// The message is not an advert.
     Type,
     /// Version 2 with a password or a hash, which RFC 3768 abolished.
     Authentication,
-    /// It has no address.
+    /// The message has no address.
     Count,
-    /// Its interval is zero.
+    /// The advert interval is zero.
     Interval,
     /// Neither form of the checksum matches.
     Checksum,
     /// No virtual router with that id and family on the interface.
     UnknownVrid,
-    /// Its source address cannot be a router's: loopback, unspecified, multicast, broadcast, or one
+    /// The source address cannot be a router's: loopback, unspecified, multicast, broadcast, or one
     /// of the virtual router's own.
     Source,
     /// This node sent it, or another one with this node's address.
     OwnSource,
-    /// Its destination is neither the multicast group nor this node.
+    /// The destination is neither the multicast group nor this node.
     Destination,
-    /// Its source address is not in `peers`.
+    /// The source address is not in `peers`.
     Foreign,
 }
 
@@ -112,27 +112,27 @@ impl std::error::Error for Discard {}
 /// Reason why a received heartbeat was dropped. Each reason has a counter of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeartbeatDiscard {
-    /// It is no complete UDP packet, came through a router, or has another destination.
+    /// The packet is no complete UDP packet, came through a router, or has another destination.
     Datagram,
-    /// It is no heartbeat, or has another version.
+    /// The payload is no heartbeat, or has another version.
     Malformed,
     /// No key was agreed with its sender's run, or it is for another run.
     UnknownKey,
-    /// Its key is not confirmed: the peer has not received anything under it yet.
+    /// The key is not confirmed: the peer has not received anything under it yet.
     Unconfirmed,
-    /// It is from another run of the peer, while the earlier run is still heard.
+    /// The heartbeat is from another run of the peer, while the earlier run is still heard.
     SecondRun,
-    /// It confirms a number that this run has not sent: another machine uses this run.
+    /// The heartbeat confirms a number that this run has not sent: another machine uses this run.
     Ahead,
-    /// Its tag is wrong: its sender does not have the key.
+    /// The tag is wrong: the sender does not have the key.
     Forged,
-    /// It was made for another path.
+    /// The heartbeat was made for another path.
     OtherPath,
-    /// Its number and part were received on this path before.
+    /// The number and part were received on this path before.
     Replayed,
     /// A later one was received on this path before.
     Late,
-    /// It contains a group that is not configured here; its other groups count.
+    /// The heartbeat contains a group that is not configured here; its other groups count.
     UnknownGroup,
 }
 

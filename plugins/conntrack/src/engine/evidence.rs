@@ -19,7 +19,7 @@ pub struct Question {
     pub change: Change,
     /// Entry of the flow before the peer's report.
     before: Entry,
-    /// How the flow ended at the peer; None if it did not.
+    /// End of the flow at the peer; None if it did not end there.
     why: Option<Why>,
 }
 

@@ -259,8 +259,8 @@ impl Engine {
                 entry.set_round(round);
                 entry.flags &= !flag::ENDED;
                 if entry.peer_s == 0 && peer_carries {
-                    // It ends at this time at the earliest, or the peer would have sent more. Nothing is written: with
-                    // any other time, a packet that sets the same one would not be noticed.
+                    // The flow ends at this time at the earliest, or the peer would have sent more. Nothing is written:
+                    // with any other time, a packet that sets the same one would not be noticed.
                     entry.peer_s = entry.own_s.max(1);
                     // This node offered it, and from now on no event may report its end here. A walk verifies that it
                     // is still in the kernel, unless one is under way.

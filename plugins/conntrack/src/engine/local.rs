@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// Requests a copy again that somebody changed here: the peer has the right one.
+    /// Requests a copy again that a program changed here: the peer has the right one.
     fn handle_meddling(&mut self, now_ns: u64, flow: Flow, by: By) {
         let slot = self.table.find(self.table.hash(&flow));
         let entry = slot.map(|slot| *self.table.get(slot));

@@ -73,7 +73,7 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
-    /// Removes a group that is no longer configured, after its last role: nobody is active for it.
+    /// Removes a group that is no longer configured, after its last role: no node is active for it.
     pub fn handle_group_gone(&mut self, group: &str) {
         self.roles.remove(group);
     }

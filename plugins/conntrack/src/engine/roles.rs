@@ -64,7 +64,7 @@ impl Roles {
         self.groups.values().all(|active| *active)
     }
 
-    // ---- what the peer is told
+    // ---- when the peer is informed
 
     /// Returns true if the peer is informed of changes here.
     pub(super) fn speaks(&self, now_ns: u64) -> bool {

@@ -131,7 +131,7 @@ mod tests {
             address(4, "10.1.0.2", false),
             address(2, "2001:db8::2", false),
             address(2, "fe80::1", true),
-            // a copy that somebody else set
+            // a copy that another program set
             address(5, "192.0.2.1", false),
         ];
         let held = Held::of(&found);

@@ -53,7 +53,7 @@ pub enum Action {
     Done {
         ticket: u64,
     },
-    /// Answer to all who requested a comparison.
+    /// Answer to all requests for a comparison.
     Answer(Result<Difference, String>),
     /// Note that outlives a restart; None deletes it.
     Lineage {
@@ -73,7 +73,7 @@ pub struct Engine {
     roles: Roles,
     diff: Diff,
     actions: VecDeque<Action>,
-    /// A message besides the replica's that waits for the channel.
+    /// A message of this plugin (not of the replica) that waits for the channel.
     own: Option<Vec<u8>>,
     /// Last report to the peer about each server that cannot be replicated.
     told: Vec<Option<String>>,

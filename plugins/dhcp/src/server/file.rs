@@ -36,7 +36,7 @@ mod tests {
         assert_eq!(probe(&folder.path(""), 4096), Ok(()));
         let refused = probe(&folder.path(""), u64::MAX).unwrap_err();
         assert!(refused.contains("kB free"), "{refused}");
-        // a folder of the kernel, which nobody can write to
+        // a folder of the kernel, in which no file can be created
         assert!(probe(&folder.path("none"), 1).is_err());
     }
 }

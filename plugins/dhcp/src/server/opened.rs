@@ -122,7 +122,8 @@ impl Opened {
         self.remember(bytes);
     }
 
-    /// Returns true if a process has it open for writing; false if the file system does not tell.
+    /// Returns true if a process has it open for writing; false if the file system cannot show
+    /// that.
     pub fn is_written(&self) -> bool {
         has_writer(&self.file).unwrap_or(false)
     }

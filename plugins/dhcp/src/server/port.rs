@@ -111,7 +111,7 @@ struct Other {
 struct Socket {
     user: u32,
     inode: u64,
-    /// It is bound to all addresses.
+    /// The socket is bound to all addresses.
     is_of_all: bool,
 }
 

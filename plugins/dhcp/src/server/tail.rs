@@ -23,7 +23,7 @@ pub struct Look {
     pub replaced: bool,
     /// A process has it open for writing.
     pub writer: bool,
-    /// It was not written since [`News::again`] was returned, for that time.
+    /// The file was not written since [`News::again`] was returned, for that time.
     pub quiet: bool,
 }
 
@@ -125,7 +125,7 @@ pub fn apply_bounded(set: &mut Set, change: Change) -> bool {
     fits
 }
 
-/// Returns the path of a file that Kea's cleaning uses besides the lease file.
+/// Returns the path of a file that Kea's cleaning uses next to the lease file.
 pub fn kea_companion(leases: &Path, suffix: &str) -> PathBuf {
     let mut name = leases.as_os_str().to_owned();
     name.push(suffix);

@@ -1,7 +1,7 @@
 //! Encodes and parses the kernel's messages about SAs and policies: `linux/xfrm.h` on 64-bit
 //! machines.
 //!
-//! It does no I/O and cannot panic on any bytes.
+//! This module does no I/O and cannot panic on any bytes.
 
 pub mod body;
 mod check;

@@ -21,7 +21,7 @@ pub type Connections = BTreeMap<String, Connection>;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     pub children: BTreeSet<String>,
-    /// It can only respond: no address of the far end is known.
+    /// The connection can only respond: no address of the far end is known.
     pub waits: bool,
     pub local: Vec<String>,
     /// The connection uses IKEv1 only.

@@ -68,7 +68,7 @@ pub struct Thread {
     /// Names reported last; None before the first report.
     names: Option<Vec<Named>>,
     is_there: bool,
-    /// Its presence was reported once.
+    /// charon's presence was reported once.
     is_told: bool,
     fault: Option<String>,
     adoption: Option<Adoption>,

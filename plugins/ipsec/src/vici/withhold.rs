@@ -40,7 +40,7 @@ pub struct Withholding {
 pub enum Step {
     /// Replace the pool by this one.
     Replace(Pool),
-    /// It is not possible, with the reason.
+    /// The pool cannot be replaced, with the reason.
     Fault(String),
 }
 

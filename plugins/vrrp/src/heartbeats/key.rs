@@ -15,7 +15,7 @@ pub const SECRET_LEN: usize = 32;
 #[cfg_attr(test, derive(Clone))]
 pub struct Key {
     run: u64,
-    /// On the heap, so that a move leaves no copy behind.
+    /// MAC key, on the heap, so that a move leaves no copy behind.
     mac: Box<hmac::Key>,
 }
 

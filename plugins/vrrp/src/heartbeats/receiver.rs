@@ -7,7 +7,7 @@ use crate::wire::heartbeat::{Echo, Heartbeat, Packet, next_group};
 
 /// Limit of keys: the one in use, and others.
 const KEYS_MAX: usize = 5;
-/// Time for which a key is used besides the one in use, after something was received under it.
+/// Time for which a key is used in addition to the one in use, after something was received under it.
 const BESIDE_NS: u64 = 10_000_000_000;
 /// Time for which two runs of the peer must be heard before it is reported.
 const SECOND_NS: u64 = 1_000_000_000;
@@ -62,11 +62,11 @@ pub struct Heard<'h> {
     /// State of this node that the peer has received.
     pub echo: Echo,
     pub heartbeat: &'h Heartbeat,
-    /// It counts for the path that delivered it.
+    /// The heartbeat counts for the path that delivered it.
     pub is_timely: bool,
-    /// It is new; a copy of what another path delivered, or an older one, is not.
+    /// The report is new; a copy of what another path delivered, or an older one, is not.
     pub is_news: bool,
-    /// It counts; while another run of the peer is heard, it does not.
+    /// The report counts; while another run of the peer is heard, it does not.
     pub counts: bool,
 }
 
@@ -286,7 +286,7 @@ impl Receiver {
         Some(std::mem::take(&mut current.newest))
     }
 
-    /// Returns true if another run hears this node, and has been heard for some time besides the one in use.
+    /// Returns true if another run hears this node, and has been heard for some time in parallel with the one in use.
     fn hears_second(&self, now_ns: u64) -> bool {
         let span_ns = SECOND_NS.max(self.patience_ns);
         self.keys.iter().any(|trusted| {
@@ -357,7 +357,7 @@ struct Trusted {
     since_ns: u64,
     /// Time at which something was received under it, or of the agreement.
     heard_ns: u64,
-    /// Time since which it is confirmed besides the key in use.
+    /// Time since which it is confirmed in addition to the key in use.
     echoed_ns: Option<u64>,
     windows: Vec<(u32, Window)>,
     /// Highest number over all paths.

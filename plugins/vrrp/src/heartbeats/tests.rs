@@ -375,7 +375,7 @@ fn what_is_said_to_another_run_is_not_heard() {
     );
 }
 
-/// For each run that is sealed for: true if it is told that another one is in use.
+/// For each run that is sealed for: true if the heartbeat says that another one is in use.
 fn seconds(receiver: &Receiver, now_ns: u64) -> Vec<bool> {
     let echoes = receiver.seals(now_ns).map(|(_, echo)| echo);
     echoes.map(|echo| echo.is_second).collect()

@@ -82,7 +82,7 @@ const GROUP_LEN: usize = 22;
 const PORT_LEN: usize = 5;
 const CLASS_MAX: u8 = 3;
 const QUALITY_MAX: u8 = 100;
-/// Of the standing.
+/// Bit of the field Standing: another run of the receiver's node is in use.
 const SECOND: u8 = 0x01;
 /// Longest interval; VRRP's longest is 40.95 s. The receiver computes with it.
 const INTERVAL_MAX_US: u32 = 60_000_000;
@@ -136,7 +136,7 @@ mod state {
 pub enum Malformed {
     /// Too long, or cut within its header, a group or the tag.
     Length,
-    /// It begins with other bytes.
+    /// The bytes begin with another magic.
     Magic,
     Version,
     /// A value that version 3 does not have: part, role, class, quality, interval or rating.

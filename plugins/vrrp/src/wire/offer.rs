@@ -68,7 +68,7 @@ pub enum Frame {
     Answer(Offer, Signature),
 }
 
-/// One node's half of a key.
+/// A node's half of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub from: u64,

@@ -11,7 +11,7 @@ pub const NEW: &str = "
     08000c00 8cc60f25  08000300 00000198  08000700 00000078
     30000480 2c000180 05000100 01000000 05000200 0a000000 05000300 00000000
                       06000400 03000000 06000500 00000000";
-// The same connection, established.
+// Update of the same connection, which is established.
 pub const UPDATE: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -21,7 +21,7 @@ pub const UPDATE: &str = "
     08000c00 8cc60f25  08000300 0000019e  08000700 00069780
     30000480 2c000180 05000100 03000000 05000200 0a000000 05000300 0a000000
                       06000400 23000000 06000500 23000000";
-// The same connection, destroyed.
+// Destruction of the same connection.
 pub const DESTROY: &str = "
     02000000
     34000180 14000180 08000100 c0000202 08000200 c6336402
@@ -90,7 +90,7 @@ pub const DUMPED_FTP: &str = "
     0c000580 08000100 66747000
     1c000f80 08000100 10ff8da1 08000200 00000000 08000300 00000003
     1c001080 08000100 00000000 08000200 00000000 08000300 00000000";
-// Its data connection, which came from the server.
+// Data connection of that FTP connection, which came from the server.
 pub const DUMPED_CHILD: &str = "
     02000000
     34000180 14000180 08000100 c6336402 08000200 c6336401

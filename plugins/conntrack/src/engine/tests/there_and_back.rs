@@ -300,7 +300,7 @@ fn connections_that_were_refused_just_before_a_switchover_are_not_missing() {
     );
 }
 
-/// It ends at an address that the other node already has.
+/// The flow ends at an address that the other node already has.
 #[test]
 fn what_ended_at_a_virtual_address_stays_where_it_was() {
     for address_after in [false, true] {

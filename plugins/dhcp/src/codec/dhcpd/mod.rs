@@ -84,7 +84,7 @@ const FLAGS: [&str; 2] = ["bootp", "reserved"];
 /// Longest text in bytes. Longer ones would not pass dhcpd's own lexer, whose limit is 1500 bytes.
 const LONGEST_TEXT: usize = 1024;
 
-/// Binding states that count as free here, besides `free` itself.
+/// Binding states that count as free here, in addition to `free` itself.
 const FREE_BINDINGS: [&str; 4] = ["expired", "released", "reset", "backup"];
 
 /// Words that dhcpd 4.4.3 does not accept as a variable's name; one of them would end its reading.

@@ -19,11 +19,11 @@ pub struct Fake {
     pub runs: bool,
     pub live: bool,
     pub silent: bool,
-    /// It was silenced, for however short a time.
+    /// The server was silenced, for however short a time.
     pub was_silenced: bool,
     /// Number of commands to answer or to be silent.
     pub orders: usize,
-    /// It obeys these commands, but its answer is lost.
+    /// The server obeys these commands, but its answer is lost.
     pub mumbles: bool,
     /// Reason why the file cannot be written.
     pub broken: Option<String>,
@@ -34,7 +34,7 @@ pub struct Fake {
     pub replaced: usize,
     pub applied: usize,
     pub events: VecDeque<Event>,
-    /// It does not answer.
+    /// The server does not answer.
     pub hangs: bool,
     /// Answers held back while it hangs.
     pub held: VecDeque<Event>,

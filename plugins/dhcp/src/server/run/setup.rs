@@ -9,7 +9,7 @@ use crate::discover::{self, Places};
 pub(super) struct Setup {
     fault: Option<String>,
     pools: Option<Vec<String>>,
-    /// It was readable once.
+    /// The configuration was readable once.
     is_known: bool,
 }
 

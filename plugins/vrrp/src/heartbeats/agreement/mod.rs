@@ -61,7 +61,7 @@ pub enum Refusal {
     Malformed(Malformed),
     /// The budget of its kind and class is used up.
     Limited,
-    /// It was answered before, has an old number, or is not for this node.
+    /// The frame was answered before, has an old number, or is not for this node.
     Stale,
 }
 

@@ -19,13 +19,13 @@ pub struct Heartbeat {
     pub preferred: bool,
     /// A failover to this node would lose nothing.
     pub ready: bool,
-    /// It elects by priority, so the receiver must, too.
+    /// The node elects by priority, so the receiver must, too.
     pub by_priority: bool,
-    /// It cannot be active: barred, or without a usable interface.
+    /// The node cannot be active: barred, or without a usable interface.
     pub unable: bool,
     /// The sender has blocked its fence for the receiver, which is prepared (E6).
     pub go: bool,
-    /// It receives the receiver's heartbeats: only then each node knows what the other knows.
+    /// The node receives the receiver's heartbeats: only then each node knows what the other knows.
     pub hears: bool,
     /// Advert interval, a multiple of 1 µs.
     pub advert_interval_ns: u64,
@@ -62,12 +62,12 @@ impl Heartbeat {
 pub struct HeartbeatPort {
     /// Id of the interface, the [`port_id`] of its name.
     pub port: u32,
-    /// It can send there.
+    /// The node can send there.
     pub usable: bool,
-    /// It hears the other node there.
+    /// The node hears the other node there.
     pub hears: bool,
     pub rating: Rating,
-    /// It sends heartbeats there, too.
+    /// The node sends heartbeats there, too.
     pub sends: bool,
     /// State of a virtual identity (E15): a backup reports what it hears there of the active receiver's; an active node
     /// how stations answer its own.
@@ -104,7 +104,7 @@ pub enum Rating {
 /// the active node detects it itself (E15).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
-    /// Not determined, or not yet.
+    /// The state is not determined, or not yet.
     #[default]
     Unknown,
     /// Adverts of every virtual router arrive; or stations answer each of its virtual MAC addresses.
