@@ -35,7 +35,7 @@ pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Asks `done` every `step` until it holds; false after `limit`.
+/// Calls `done` every `step` until it returns true; false after `limit`.
 pub fn poll(limit: Duration, step: Duration, mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     loop {

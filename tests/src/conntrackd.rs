@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Debian's conntrackd, FT-FW over unicast UDP, with keepalived, as it is usually deployed.
 //!
-//! Its sizes are those that its manual advises for this many flows and its log asks for. With the sizes
-//! of its example (8 MiB for events, 1.2 MiB for messages, 131072 in the resend queue), some of 200k flows
-//! made at once never reach the peer.
+//! The sizes are those that its manual advises for this many flows, and that its log requests. With the sizes of its
+//! example (8 MiB for events, 1.2 MiB for messages, 131072 in the resend queue), some of 200k flows created at once
+//! never reach the peer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ const ROUTERS: [u8; 2] = [11, 12];
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub flows: u32,
-    /// True: the backup keeps flows in a cache and commits them at a failover. False: it writes them to its
-    /// kernel as they come.
+    /// If true, the backup keeps flows in a cache and commits them in a failover. If false, it writes them to its
+    /// kernel as they arrive.
     pub external_cache: bool,
-    /// The kernel's default buffer for events, and a resync 5 s instead of 30 s after it overran.
+    /// Use the kernel's default buffer for events, and resync 5 s instead of 30 s after an overrun.
     pub default_buffer: bool,
 }
 

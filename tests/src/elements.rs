@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asks the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set.
+//! Queries the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set.
 
 use std::net::Ipv4Addr;
 

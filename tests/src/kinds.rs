@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Interfaces of every kind in a machine, each on cards of its own, so that each loses its carrier alone.
+//! Interfaces of every kind in a machine, each on cards of its own, so that each can lose its carrier alone.
 //!
 //! ```text
 //!   wire lan ── VLAN 12 ── bridge j12a ── f12a ═ veth ═ c12a ── d12, a bridge
 //! ```
 //!
-//! The kind that is itself a VLAN has the wire wan for its cable.
+//! The kind that is itself a VLAN uses the wire wan as its cable.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -17,19 +17,19 @@ use crate::probe::Question;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     pub name: &'static str,
-    /// Its VLAN, its VRID, and the third number of its addresses.
+    /// Number of its VLAN and its VRID, and third number of its addresses.
     pub number: u8,
     cards: Cards,
-    /// Lines of `ip -batch` that make D of the cards A and B; none for a bare card.
+    /// Lines of `ip -batch` that create D from the cards A and B; empty for a bare card.
     lines: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cards {
     One,
-    /// Two in one switch.
+    /// Two cards in one switch.
     Two,
-    /// Each in a switch of its own: for bonds that expect one switch to know them as a group.
+    /// Two cards, each in a switch of its own: for bonds that expect one switch to know them as a group.
     Apart,
 }
 
@@ -42,7 +42,7 @@ const fn kind(name: &'static str, number: u8, cards: Cards, lines: &'static str)
     }
 }
 
-/// What the second card of a pair apart adds to its VLAN.
+/// Number that is added to the VLAN for the second card of a pair in two switches.
 const SECOND: u8 = 50;
 
 pub const VETH: Kind = kind("veth", 10, Cards::One, "");
@@ -71,7 +71,7 @@ pub const MACVLAN: Kind = kind(
     Cards::One,
     "link add D link A address MAC type macvlan mode bridge\n",
 );
-/// All but balance-alb, which `spared check` refuses.
+/// All bonds except balance-alb, which `spared check` refuses.
 pub const BONDS: [Kind; 6] = [
     kind("bond balance-rr", 20, Cards::Apart, "bond balance-rr"),
     kind("bond active-backup", 21, Cards::Two, "bond active-backup"),
@@ -82,7 +82,7 @@ pub const BONDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    /// The macvlan last: a group's first interface has both families.
+    /// Returns all kinds. The macvlan is last: a group's first interface has both families.
     pub fn all() -> Vec<Self> {
         let mut all = vec![VETH, VLAN, BRIDGE, VRF];
         all.extend(BONDS);
@@ -90,16 +90,16 @@ impl Kind {
         all
     }
 
-    /// Command line that makes a machine's part of the switches be no host.
+    /// Command line that prevents a machine's part of the switches from acting as a host.
     pub const QUIET: &str = "for file in /proc/sys/net/ipv4/conf/[jtf][0-9]*/arp_ignore \
         /proc/sys/net/ipv6/conf/[jtf][0-9]*/disable_ipv6; do echo 1 >$file; done";
 
-    /// Name of its interface.
+    /// Returns the name of its interface.
     pub fn device(self) -> String {
         format!("d{}", self.number)
     }
 
-    /// Lines that make it, up and without an address.
+    /// Returns lines that create it, up and without an address.
     pub fn creation(self, host: u8) -> String {
         let number = self.number;
         let mut text = String::new();
@@ -132,7 +132,7 @@ impl Kind {
         text + &self.top(host)
     }
 
-    /// Lines that make its interface of its cards.
+    /// Returns lines that create its interface from its cards.
     fn top(self, host: u8) -> String {
         let number = self.number;
         let (a, b, device) = (format!("c{number}a"), format!("c{number}b"), self.device());
@@ -163,7 +163,7 @@ impl Kind {
         "ab".chars().take(count)
     }
 
-    /// Lines that take the carrier of its cards, or give it back.
+    /// Returns lines that remove the carrier of its cards, or restore it.
     pub fn carrier(self, carrier: bool) -> String {
         let state = if carrier { "up" } else { "down" };
         let far = self.letters();
@@ -171,7 +171,7 @@ impl Kind {
             .collect()
     }
 
-    /// Lines that give its interface another name. Kernels before 6.2 rename only what is down.
+    /// Returns lines that rename its interface. Kernels before 6.2 only rename interfaces that are down.
     pub fn rename(from: &str, to: &str) -> String {
         format!("link set {from} down\nlink set {from} name {to}\nlink set {to} up\n")
     }
@@ -184,7 +184,7 @@ impl Kind {
         format!("fd{:02x}::{host:x}", self.number)
     }
 
-    /// Lines for a host's own addresses.
+    /// Returns lines for a host's own addresses.
     pub fn own(self, host: u8, families: Families) -> String {
         let (device, ipv4, ipv6) = (self.device(), self.ipv4(host), self.ipv6(host));
         let mut text = String::new();
@@ -197,7 +197,7 @@ impl Kind {
         text
     }
 
-    /// How a station asks for an address on it.
+    /// Returns the question with which a station asks for an address on it.
     pub fn question(self, address: &str) -> Option<Question> {
         Some(Question {
             wire: if self == VLAN { Wire::Wan } else { Wire::Lan },
@@ -223,7 +223,8 @@ impl Families {
         ipv6: true,
     };
 
-    /// Those of virtual routers that work on a kind. On a macvlan of the machines' kernel, 6.1, the fence blocks IPv6.
+    /// Returns the families of virtual routers that work on a kind. On a macvlan of the machines' kernel, 6.1, the
+    /// fence blocks IPv6.
     pub fn on(self, kind: Kind) -> Self {
         Self {
             ipv6: self.ipv6 && kind != MACVLAN,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Routers in network namespaces, their faults, and probes that see what users see.
+//! Routers in network namespaces, their faults, and probes that observe what users observe.
 //!
 //! [`lab`] makes the networks, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures. The
 //! end-to-end tests, `demo` and the benches (`bench/`) use these three; tests of other crates use the namespaces and

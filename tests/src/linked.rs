@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two spared nodes with a link, and what tests need of them.
+//! Two spared nodes with a link, and operations that tests need.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(20);
 /// Longest time without exactly one active node; longer than any failover between two running nodes.
 const STUMBLE: Duration = Duration::from_secs(5);
-/// Shortest time between two series of answers of one node with an answer of the other between them: no
-/// role moves back and forth that fast.
+/// Shortest time between two series of answers of one node with an answer of the other between them: no role moves back
+/// and forth that fast.
 const TO_AND_FRO: Duration = Duration::from_millis(10);
 
 pub struct Linked<'l> {
@@ -28,7 +28,7 @@ pub struct Linked<'l> {
     pub watch: Watch,
     pub routers: [Router; 2],
     pub plans: [Plan; 2],
-    /// Their places in the lab.
+    /// Indices of their sites in the lab.
     places: [usize; 2],
 }
 
@@ -45,7 +45,7 @@ impl<'l> Linked<'l> {
         Self::begin_at(lab, [0, 1], plans)
     }
 
-    /// The same at other places of the lab. The nodes are still counted from 0: r3 and r4 are 0 and 1.
+    /// Starts both at once at other places of the lab. The nodes are still counted from 0: r3 and r4 are 0 and 1.
     pub fn begin_at(lab: &'l Lab, places: [usize; 2], plans: [Plan; 2]) -> Result<Self> {
         let watch = Watch::start(lab)?;
         let [first, second] = places.map(|place| &lab.sites[place]);
@@ -76,7 +76,7 @@ impl<'l> Linked<'l> {
         Spared(&self.routers[site]).status()
     }
 
-    /// The only group; the default if there is none yet.
+    /// Returns the only group; the default if there is none yet.
     pub fn group(&self, site: usize) -> GroupStatus {
         let status = self.status(site).unwrap_or_default();
         status.groups.into_iter().next().unwrap_or_default()
@@ -91,7 +91,7 @@ impl<'l> Linked<'l> {
         (0..2).filter(|site| self.role(*site) == "active").collect()
     }
 
-    /// The only active node. If the machine is late, there may be none or two for a moment.
+    /// Returns the only active node. If the machine is late, there may be none or two for a moment.
     pub fn at(&self) -> Result<usize> {
         let mut active = Vec::new();
         let is_one = || {
@@ -104,7 +104,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// The only active node, once it has been the same for a while.
+    /// Returns the only active node, once it has been the same for a while.
     pub fn stays(&self, calm: Duration) -> Result<usize> {
         let (mut since, mut active) = (Instant::now(), Vec::new());
         self.wait("one active for a while", || {
@@ -133,7 +133,7 @@ impl<'l> Linked<'l> {
         self.one_answered_for(from, Wire::Lan.ipv4(VIRTUAL).into())
     }
 
-    /// The same for another address.
+    /// Checks that no two nodes answered for this address at the same time.
     pub fn one_answered_for(&self, from: Stamp, address: IpAddr) -> Result<()> {
         let runs = self.watch.resolutions(from, address);
         let beside = |three: &&[Run]| three[2].first.since(three[0].last) < TO_AND_FRO;
@@ -143,7 +143,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// Checks that an address of the lan was never unanswered for longer than the bound.
+    /// Checks that an address of the lan was never unanswered for longer than the limit.
     pub fn answered(
         &self,
         control: &Control,
@@ -165,7 +165,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// Strikes the active node, and waits until the other is active. Returns that one.
+    /// Makes a fault on the active node, and waits until the other is active. Returns that one.
     pub fn strike(&mut self, fault: Fault) -> Result<usize> {
         let old = self.at()?;
         self.begin_fault(fault, old)?;
@@ -176,8 +176,8 @@ impl<'l> Linked<'l> {
         Ok(new)
     }
 
-    /// Runs `sparectl switch` on a node until it is not refused for a momentary reason: a node needs time to
-    /// leave its old role, and the other learns of it later still.
+    /// Runs `sparectl switch` on a node until it is not refused for a momentary reason: a node needs time to leave its
+    /// old role, and the other is informed of it later still.
     pub fn switch(&self, site: usize) -> Result<String> {
         const MOMENTARY: [&str; 4] = [
             "not left the group yet",
@@ -194,7 +194,7 @@ impl<'l> Linked<'l> {
         answer
     }
 
-    /// Strikes a node, without waiting.
+    /// Makes a fault on a node, without waiting.
     pub fn begin_fault(&mut self, fault: Fault, site: usize) -> Result<()> {
         let (lab, place) = (self.lab, self.site(site));
         match fault {
@@ -276,7 +276,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// A number in the status of the example plugin with a peer.
+    /// Returns a number in the status of the example plugin with a peer.
     pub fn peer(&self, site: usize, key: &str) -> u64 {
         let row = Spared(&self.routers[site]).row(&["messenger", "status"], key);
         row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
@@ -288,7 +288,8 @@ impl<'l> Linked<'l> {
     }
 }
 
-/// A node of a pair with trees that follow, as files.toml names them; the node sees a folder of its own as /mnt.
+/// Returns the plan of a node of a pair with replicated trees, as files.toml names them; the node sees a folder of its
+/// own as /mnt.
 pub fn with_trees(lab: &Lab, node: &str, trees: &str) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
     plan.own_folder = Some(PathBuf::from("/mnt"));
@@ -306,7 +307,7 @@ pub fn with_trees(lab: &Lab, node: &str, trees: &str) -> Plan {
     plan
 }
 
-/// The example plugin that speaks with its peer: "" is the present version, "next" and "later" are those
+/// Returns the example plugin that sends messages to its peer: "" is the present version, "next" and "later" are those
 /// after it.
 pub fn peer(version: &str) -> PluginFile {
     let file: PathBuf = match version {

@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_millis(5);
 const GATHER: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// So many virtual routers on the lan, each with one address.
+/// Virtual routers on the lan, each with one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Many {
     pub count: u8,
@@ -38,7 +38,7 @@ impl Many {
         })
     }
 
-    /// Two linked nodes with them. The node that was active first stays active.
+    /// Plan of two linked nodes with these routers. The node that was active first stays active.
     pub fn linked(self, interval: Duration) -> Plan {
         let mut plan = Plan::linked(interval, &[Wire::Hot]);
         plan.without_preference();
@@ -49,14 +49,14 @@ impl Many {
         plan
     }
 
-    /// The same without a link, for any make.
+    /// Plan without a link, for any make.
     pub fn alone(self, interval: Duration, priority: u8) -> Plan {
         let mut plan = Plan::gateways(interval, priority);
         plan.routers = self.routers().collect();
         plan
     }
 
-    /// Takes all routers but the first into groups of their own.
+    /// Moves all routers except the first into groups of their own.
     fn split(self, routers: &mut Vec<VirtualRouter>, extra: &str, interval: Duration) -> String {
         let mut text = String::new();
         for router in routers.drain(1..) {
@@ -72,8 +72,8 @@ impl Many {
         text
     }
 
-    /// Waits until each virtual router was advertised and each address announced since `from`, by `site`
-    /// or, if that is None, by any. Returns the time from `from` until the last of them.
+    /// Waits until each virtual router was advertised and each address announced since `from`, by `site`, or, if that
+    /// is None, by any router. Returns the time from `from` until the last of them.
     pub fn served(
         self,
         watch: &Watch,
@@ -117,7 +117,7 @@ impl Many {
             });
             let is_ready = |site: usize| statuses[site].missing.as_ref().is_some_and(Vec::is_empty);
             let is_ready = is_ready(0) && is_ready(1);
-            // each group is elected by itself: two nodes that start at once may each be first in some
+            // each group has an election of its own: two nodes that start at once may each be first in some
             if active.is_none() && is_ready && !is_gathered && begun.elapsed() > GATHER {
                 is_gathered = pair.done(0, &["switch", "--to", "r1"]).is_ok();
             }
@@ -145,7 +145,7 @@ impl Many {
         times.collect::<Option<BTreeSet<Stamp>>>()?.pop_last()
     }
 
-    /// Time that `ip -batch` needs for as many addresses, and nft for one transaction with their leases.
+    /// Measures the time that `ip -batch` needs for as many addresses, and nft for one transaction with their leases.
     /// Leaves nothing behind.
     pub fn floor(self, site: &Site) -> Result<Duration> {
         const TABLE: &str =
@@ -160,7 +160,7 @@ impl Many {
         site.ns.nft(&leases)?;
         site.ns.ip(&add)?;
         let took = begun.elapsed();
-        // the first one was added first: the kernel deletes the others with it
+        // the kernel deletes the others with the address that was added first
         let first = address(1);
         site.ns.ip(&format!("addr del {first}/24 dev wan\n"))?;
         site.ns.nft("delete table netdev floor\n")?;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two routers of one make under traffic, and the cost of each fault of the active one. The same for
-//! spared and for keepalived.
+//! Two routers of one make under traffic, and the cost of each fault of the active one; for spared and for keepalived.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,17 +14,17 @@ use crate::router::{Kind, Plan, Router, Spared};
 /// Fault of r1, the preferred router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Both its cables fall silent; it keeps its carrier.
+    /// Both its cables become silent; it keeps its carrier.
     SilentCut,
-    /// The same with the cables of its links, as its neighbours see a machine that dies.
+    /// All its cables, including those of its links, become silent, as its neighbours see a machine that dies.
     Death,
-    /// The cable of its lan is pulled.
+    /// The cable of its lan is unplugged.
     CarrierLost,
     /// All its processes are stopped (SIGSTOP).
     Hang,
-    /// SIGTERM.
+    /// Its daemon gets SIGTERM.
     Shutdown,
-    /// SIGKILL to all its processes.
+    /// All its processes get SIGKILL.
     Kill,
     /// `sparectl switch`, which is no fault; only for spared.
     Switch,
@@ -56,7 +55,7 @@ pub struct Pair {
     pub kind: Kind,
     pub lab: Lab,
     pub watch: Watch,
-    /// Packets from lan to wan.
+    /// Packets from the lan to the wan.
     pub through: Echo,
     /// Packets from the lan to the virtual address.
     pub gateway: Echo,
@@ -133,7 +132,7 @@ impl Pair {
         self.gateway.pause(pause);
     }
 
-    /// Strikes r1 one millisecond after one of its adverts, measures, and ends the fault.
+    /// Makes a fault on r1 one millisecond after one of its adverts, measures, and ends the fault.
     pub fn strike(&self, fault: Fault) -> Result<Damage> {
         let gateway = Wire::Lan.ipv4(VIRTUAL);
         let asker = (fault == Fault::Hang).then(|| {
@@ -150,7 +149,7 @@ impl Pair {
         thread::sleep(strike.since(Stamp::now()));
         let began = Stamp::now();
         self.begin(fault)?;
-        // Also after an orderly end the backup needs time to notice.
+        // Even after an orderly end the backup needs time to notice.
         let expected = match fault {
             Fault::Shutdown | Fault::Switch => Duration::from_millis(100),
             _ => self.failover(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lines that the programs print: the string literals of their sources that have two words or more.
 //!
-//! `make messages` writes them as one list, to be read as a list. The list has more than what is printed, such as rules of
-//! nftables, and parts of sentences that are put together. Literals of tests and of `expect` are left out.
+//! `make messages` writes them as one list for proofreading. The list has more than is printed, such as rules of
+//! nftables, and parts of sentences that are composed. Literals of tests and of `expect` are left out.
 
 use std::fs;
 use std::io;
@@ -24,13 +24,13 @@ const OTHERS: [&str; 8] = [
 const TEST_ITEM: &str = "#[cfg(test)]";
 
 pub struct Line {
-    /// From the root of the repository.
+    /// Path of the file from the root of the repository.
     pub file: String,
     pub number: usize,
     pub text: String,
 }
 
-/// All lines, by file.
+/// Returns all lines, by file.
 pub fn lines(root: &Path) -> io::Result<Vec<Line>> {
     let mut found = Vec::new();
     for program in PROGRAMS {
@@ -68,7 +68,7 @@ fn sources(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Literals with two words or more, each with the number of its line.
+/// Returns literals with two words or more, each with its line number.
 fn literals(source: &str) -> Vec<(usize, String)> {
     let mut reader = Reader {
         rest: source,
@@ -119,7 +119,7 @@ impl Reader<'_> {
         self.rest = rest;
     }
 
-    /// Skips a comment or a literal; the text of a string, empty for all else. None: neither begins here.
+    /// Skips a comment or a literal; returns the text of a string, empty for all else. None: neither begins here.
     fn literal(&mut self) -> Option<String> {
         let rest = self.rest;
         if rest.starts_with("//") {
@@ -156,7 +156,7 @@ impl Reader<'_> {
     }
 }
 
-/// The text up to the quote that ends it, and the length of both in the source.
+/// Returns the text up to the quote that ends it, and the length of both in the source.
 fn quoted(source: &str) -> (String, usize) {
     let mut text = String::new();
     let mut letters = source.char_indices().peekable();
@@ -164,7 +164,7 @@ fn quoted(source: &str) -> (String, usize) {
         match letter {
             '"' => return (text, at + 1),
             '\\' => match letters.next() {
-                // the literal goes on in the next line
+                // the literal continues in the next line
                 Some((_, '\n')) => while letters.next_if(|(_, it)| it.is_whitespace()).is_some() {},
                 Some((_, 'n')) => text.push_str("\\n"),
                 Some((_, escaped)) => text.push(escaped),

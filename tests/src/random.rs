@@ -4,7 +4,7 @@
 use std::env;
 use std::time::Duration;
 
-/// A number from an environment variable.
+/// Returns a number from an environment variable.
 pub fn number(name: &str, default: u64) -> u64 {
     let text = env::var(name).unwrap_or_default();
     text.parse().unwrap_or(default)
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// Bytes that differ for each seed, and that nothing can compress.
+/// Returns bytes that differ for each seed, and cannot be compressed.
 pub fn noise(seed: usize, length: usize) -> Vec<u8> {
     let mut state = seed as u64 + 0x9e37_79b9_7f4a_7c15;
     let mut bytes = Vec::with_capacity(length + 8);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `rsync -a` from r1 to r2 over the link, as people copy files today: over ssh, or to a daemon of rsync.
+//! `rsync -a` from r1 to r2 over the link, as administrators copy files today: over ssh, or to an rsync daemon.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,24 @@ const SSH_PORT: u16 = 2222;
 const RSYNC_PORT: u16 = 8730;
 const NEEDED: [&str; 4] = ["rsync", "ssh", "ssh-keygen", "sshd"];
 
-/// What listens on r2, and how r1 reaches it.
+/// Server on r2, and the way in which r1 reaches it.
 pub struct Rsync<'l> {
     from: &'l Site,
-    /// Options of rsync, and where it copies to.
+    /// Options of rsync, and the target of its copies.
     options: Vec<String>,
     target: String,
     _server: Daemon,
 }
 
-/// Programs of these that are not installed.
+/// Returns the needed programs that are not installed.
 pub fn missing() -> Vec<&'static str> {
     let is_missing = |name: &&str| find_program(Path::new(name)).is_none();
     NEEDED.into_iter().filter(is_missing).collect()
 }
 
 impl<'l> Rsync<'l> {
-    /// Over ssh as OpenSSH does it unless somebody changes it: its own choice of cipher, no compression, keys on both
-    /// sides. They are made for this lab, and files of root and of the machine are not read.
+    /// Copies over ssh with OpenSSH's defaults: its own choice of cipher, no compression, keys on both sides. The keys
+    /// are generated for this lab, and files of root and of the machine are not read.
     pub fn over_ssh(lab: &'l Lab) -> Result<Self> {
         let keys = lab.dir.join("ssh");
         let there = lab.dir.join("rsync-ssh");
@@ -67,7 +67,7 @@ impl<'l> Rsync<'l> {
         })
     }
 
-    /// To a daemon of rsync, which neither encrypts nor asks who it is.
+    /// Copies to an rsync daemon, which neither encrypts nor authenticates.
     pub fn to_daemon(lab: &'l Lab) -> Result<Self> {
         let there = lab.dir.join("rsync-daemon");
         fs::create_dir_all(&there)?;
@@ -95,7 +95,7 @@ impl<'l> Rsync<'l> {
         })
     }
 
-    /// Copies what is in a folder of r1, and says how long that took.
+    /// Copies the contents of a folder of r1, and returns the time that it took.
     pub fn copy(&self, folder: &Path) -> Result<Duration> {
         let mut command = self.from.ns.command("rsync");
         command.args(&self.options);
@@ -110,7 +110,7 @@ impl<'l> Rsync<'l> {
     }
 }
 
-/// sshd wants a folder in /run that Debian's unit makes: here in a /run of its own.
+/// sshd needs a folder in /run that Debian's unit creates: here in a /run of its own.
 const SSHD: &str = r#"mount -t tmpfs run /run
 mkdir -m 755 /run/sshd
 exec "$1" -D -e -f "$2""#;
@@ -151,7 +151,7 @@ fn ssh(keys: &Path) -> Vec<String> {
     words.map(str::to_owned).into()
 }
 
-/// Makes a key without a passphrase, and returns its public half.
+/// Generates a key without a passphrase, and returns its public half.
 fn make_key(keys: &Path, name: &str) -> Result<String> {
     let path: PathBuf = keys.join(name);
     let mut command = Command::new("ssh-keygen");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel's RTNL lock, held for as long as one likes: nobody changes or lists interfaces and addresses
-//! meanwhile, in any namespace, as while a driver loads its firmware or thousands of devices go.
+//! Holds the kernel's RTNL lock for any time: meanwhile interfaces and addresses can neither be changed nor listed, in
+//! any namespace, as while a driver loads its firmware or thousands of devices are removed.
 //!
-//! An ethtool request takes the lock and then reads the rest of what its caller passed. That rest lies in a page
-//! that a userfaultfd holds back.
+//! An ethtool request takes the lock and then reads the rest of its argument, which lies in a page that a userfaultfd
+//! holds back.
 
 use std::io;
 use std::net::UdpSocket;
@@ -15,17 +15,17 @@ use std::time::Duration;
 use crate::Result;
 use crate::lab::skipped;
 
-/// linux/sockios.h, linux/ethtool.h: a device's permanent MAC address.
+/// Constants of linux/sockios.h and linux/ethtool.h: a device's permanent MAC address.
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 const ETHTOOL_GPERMADDR: u32 = 0x20;
-/// linux/userfaultfd.h.
+/// Constants of linux/userfaultfd.h.
 const UFFD_API: u64 = 0xaa;
 const UFFDIO_API: libc::c_ulong = request(0x3f, size_of::<[u64; 3]>());
 const UFFDIO_REGISTER: libc::c_ulong = request(0x00, size_of::<[u64; 4]>());
 const UFFDIO_ZEROPAGE: libc::c_ulong = request(0x04, size_of::<[u64; 4]>());
 const MODE_MISSING: u64 = 1;
 
-/// `_IOWR(0xaa, number, size)`.
+/// Computes `_IOWR(0xaa, number, size)`.
 const fn request(number: libc::c_ulong, size: usize) -> libc::c_ulong {
     3 << 30 | (size as libc::c_ulong) << 16 | 0xaa << 8 | number
 }
@@ -36,8 +36,8 @@ pub struct Rtnl {
 }
 
 impl Rtnl {
-    /// Takes it for so long and not longer, whatever becomes of the test: who waits for the lock cannot even be
-    /// killed. Skips the test where the kernel has no userfaultfd for this user.
+    /// Takes the lock for this time and not longer, whatever the test does: processes that wait for the lock cannot
+    /// even be killed. Skips the test if the kernel has no userfaultfd for this user.
     pub fn hold(time: Duration) -> Result<Self> {
         let missing = |error: io::Error| skipped(format!("userfaultfd: {error}"));
         let faults = faults().map_err(missing)?;
@@ -49,7 +49,7 @@ impl Rtnl {
         control(&faults, UFFDIO_API, &mut api).map_err(missing)?;
         let mut register = [held_back, page, MODE_MISSING, 0];
         control(&faults, UFFDIO_REGISTER, &mut register).map_err(missing)?;
-        // the command is in the first page, all else in the second
+        // the command is in the first page, everything else in the second
         let at = held_back - 4;
         // SAFETY: the last four bytes of the first page, which is ours and aligned.
         unsafe { (at as *mut u32).write(ETHTOOL_GPERMADDR) };
@@ -67,7 +67,7 @@ impl Rtnl {
         })
     }
 
-    /// Whether it is held: its holder waits.
+    /// Returns true if the lock is held: its holder waits.
     pub fn is_held(&self) -> bool {
         !self.threads[0].is_finished()
     }
@@ -79,15 +79,15 @@ impl Rtnl {
     }
 }
 
-/// Waits for the lock, and lets it go again.
+/// Waits for the lock, and releases it.
 pub fn take(socket: &UdpSocket) {
-    // the command, the room for the address, the address
+    // the command, the size of the address, room for the address
     let mut request = [ETHTOOL_GPERMADDR, 32, 0, 0, 0, 0, 0, 0, 0, 0];
     ask(socket, request.as_mut_ptr() as u64);
 }
 
 fn faults() -> io::Result<OwnedFd> {
-    // SAFETY: a system call without pointers; the descriptor that it returns is nobody else's.
+    // SAFETY: a system call without pointers; nothing else owns the descriptor that it returns.
     unsafe {
         match libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) {
             -1 => Err(io::Error::last_os_error()),
@@ -96,13 +96,13 @@ fn faults() -> io::Result<OwnedFd> {
     }
 }
 
-/// Never unmapped: a request may still read it.
+/// Maps two pages, which are never unmapped: a request may still read them.
 fn two_pages(page: usize) -> io::Result<u64> {
     let (protection, flags) = (
         libc::PROT_READ | libc::PROT_WRITE,
         libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
     );
-    // SAFETY: a new mapping, wherever the kernel likes.
+    // SAFETY: a new mapping at any address.
     let pages = unsafe { libc::mmap(ptr::null_mut(), 2 * page, protection, flags, -1, 0) };
     match pages {
         libc::MAP_FAILED => Err(io::Error::last_os_error()),
@@ -122,7 +122,7 @@ fn control<const N: usize>(
     }
 }
 
-/// Asks for the loopback's permanent MAC address; the answer is nobody's business.
+/// Asks for the loopback's permanent MAC address; the answer is not used.
 fn ask(socket: &UdpSocket, at: u64) {
     // SAFETY: all fields are numbers and pointers, for which zero is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

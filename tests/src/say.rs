@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the programs here say to people. A reader that has ended (`demo | head`) ends the program, quietly, with
-//! all that it has started.
+//! Prints the output of these programs. If its reader has ended (`demo | head`), the program ends silently, with all
+//! processes that it has started.
 
 use std::io::{Write, stdout};
 
@@ -27,7 +27,7 @@ pub fn put(text: &str) {
     }
 }
 
-/// Whether a program is asked for its help, and for nothing else then.
+/// Returns true if a program is asked for its help; it then does nothing else.
 pub fn wants_help(words: &[String]) -> bool {
     words.iter().any(|word| word == "--help" || word == "-h")
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! State that no hostile party may change: processes, roles, and the punctuality of every advert, as seen
-//! on the network.
+//! State that no attacker may change: processes, roles, and the punctuality of every advert, as seen on the network.
 
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ struct Node {
     transitions: u64,
 }
 
-/// Process ids of a node that are read without asking it.
+/// Process ids of a node, which are read without a request to it.
 #[derive(Debug, PartialEq, Eq)]
 struct Processes {
     host: u32,
@@ -52,9 +51,9 @@ impl<'r> Steady<'r> {
         })
     }
 
-    /// Checks that no process has ended, that roles are as they were on the wire, and that no advert since `from`
-    /// was late. The error is that of `disturbed` if the machine itself was late. Nodes are not asked: whoever is
-    /// under attack may take a second for its status.
+    /// Checks that no process has ended, that roles are unchanged on the network, and that no advert since `from` was
+    /// late. The error is that of `disturbed` if the machine itself was late. Nodes are not queried: under attack a
+    /// node may need a second for its status.
     pub fn hold(&self, from: Stamp, what: &str) -> Result<()> {
         for (router, before) in self.routers.iter().zip(&self.before) {
             let site = router.site;
@@ -76,7 +75,7 @@ impl<'r> Steady<'r> {
         Ok(())
     }
 
-    /// Checks that the nodes still say what they said at first: for the end of a test.
+    /// Checks that the nodes report the same as at first: for the end of a test.
     pub fn is_unchanged(&self) -> Result<()> {
         for (router, before) in self.routers.iter().zip(&self.before) {
             let now = node(router)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two spared nodes whose kernels are to have the same flows, with strict firewalls.
+//! Two spared nodes whose kernels should have the same flows, with strict firewalls.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::{Deref, DerefMut};
@@ -52,7 +52,7 @@ impl<'l> Synced<'l> {
         Ok(synced)
     }
 
-    /// The same with a plan for each, without waiting.
+    /// Starts the nodes with a plan for each, without waiting.
     pub fn begin(lab: &'l Lab, plans: [Plan; 2], rules: &Ruleset) -> Result<Self> {
         lab.wan.ip(&format!("addr add {SERVER}/24 dev wan\n"))?;
         for site in &lab.sites {
@@ -62,12 +62,12 @@ impl<'l> Synced<'l> {
         Ok(Self { pair })
     }
 
-    /// Strikes with one fault after the other, and repairs each. The transfer must continue after each step.
+    /// Makes one fault after the other, and repairs each. The transfer must continue after each step.
     pub fn survive(&mut self, transfer: &Transfer, faults: &[Fault]) -> Result<()> {
         // TCP backs off during an outage.
         const RECOVERY: Duration = Duration::from_secs(8);
         for (number, fault) in faults.iter().enumerate() {
-            // the node that was struck may differ from the one that was active before
+            // the node with the fault may differ from the one that was active before
             let mut new = 0;
             for struck in [true, false] {
                 match struck {
@@ -94,13 +94,13 @@ impl<'l> Synced<'l> {
         signal_to(self.worker(site)?, Signal::KILL)
     }
 
-    /// A number of `sparectl conntrack`.
+    /// Returns a number in `sparectl conntrack`.
     pub fn number(&self, site: usize, key: &str) -> u64 {
         let row = Spared(&self.routers[site]).row(&["conntrack"], key);
         row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
     }
 
-    /// A text of `sparectl conntrack`.
+    /// Returns a text in `sparectl conntrack`.
     pub fn text(&self, site: usize, key: &str) -> String {
         let row = Spared(&self.routers[site]).row(&["conntrack"], key);
         let text = |row: serde_json::Value| row.as_str().map(str::to_owned);
@@ -135,7 +135,7 @@ impl<'l> Synced<'l> {
         self.wait_equal_of(|_| true)
     }
 
-    /// The same for some flows.
+    /// Waits until both kernels have the same flows among those that count.
     pub fn wait_equal_of(&self, counts: impl Fn(&Entry) -> bool) -> Result<()> {
         let mut tables = [Vec::new(), Vec::new()];
         let mut equal = || -> Result<bool> {
@@ -157,7 +157,7 @@ impl<'l> Synced<'l> {
         .into())
     }
 
-    /// Waits until a node's kernel has this number of flows that fit.
+    /// Waits until a node's kernel has this number of matching flows.
     pub fn wait_holds(
         &self,
         site: usize,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! System calls that rustix lacks: packet sockets with kernel time stamps, many frames at once, real time,
+//! System calls that rustix lacks: packet sockets with kernel time stamps, many frames at once, real-time priority,
 //! files that make others wait, and a child that starts in another namespace.
 
 use std::fs::File;
@@ -38,12 +38,12 @@ pub fn realtime(priority: i32) -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) == 0 }
 }
 
-/// Makes everybody wait who opens the file, as a disk does that does not answer: until it is closed here, or for
+/// Makes every process wait that opens the file, as on a disk that does not answer: until it is closed here, or for
 /// fs.lease-break-time.
 pub fn hold_up(file: &File) -> io::Result<()> {
     const F_SETSIG: libc::c_int = 10;
     let fd = file.as_raw_fd();
-    // of each who waits this process is told by a signal: by one that does nothing, not by SIGIO
+    // the kernel signals this process for each waiting one: SIGWINCH has no effect, unlike SIGIO
     // SAFETY: all arguments are numbers.
     check(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGWINCH) })?;
     // SAFETY: as above.
@@ -83,7 +83,7 @@ pub fn call_stop(pid: i32) -> io::Result<CallStop> {
     check(i32::try_from(result).unwrap_or(-1))?;
     Ok(match info.op {
         libc::PTRACE_SYSCALL_INFO_ENTRY => {
-            // SAFETY: the kernel filled this member, as `op` tells.
+            // SAFETY: the kernel filled this member, as `op` shows.
             let number = unsafe { info.u.entry.nr };
             CallStop::Entry(i64::try_from(number).unwrap_or(-1))
         }
@@ -119,7 +119,7 @@ pub fn packet_socket() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd =
         check(unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: the kernel just gave us this descriptor, nobody else owns it.
+    // SAFETY: the kernel returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -225,7 +225,7 @@ pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of_val(&control);
-    // SAFETY: every pointer in the header is to a live buffer of the length beside it.
+    // SAFETY: every pointer in the header is to a live buffer of the given length.
     let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) };
     if length < 0 {
         return Err(io::Error::last_os_error());

@@ -12,7 +12,7 @@ use spared_tests::lab::{Lab, become_root, leave_when_told};
 use spared_tests::random::number;
 use spared_tests::soak;
 
-/// A run in which more than this part was not judged proves nothing.
+/// Denominator of the part of a run that may be unjudged: beyond it the run proves nothing.
 const VOID_PART: u32 = 20;
 
 fn main() -> ExitCode {

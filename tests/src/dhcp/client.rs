@@ -23,15 +23,15 @@ const OWN_DUID: &str = "mount -t tmpfs tmpfs /var/lib/dhcpv6 && exec dhcp6c \"$@
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// busybox; DHCPv4.
+    /// The client of busybox; DHCPv4.
     Udhcpc,
     Dhclient4,
     Dhclient6,
-    /// wide-dhcpv6.
+    /// The client of wide-dhcpv6.
     Dhcp6c,
 }
 
-/// Identity of a client beside its hardware address.
+/// Identity of a client, besides its hardware address.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     pub hostname: Option<String>,
@@ -41,7 +41,7 @@ pub struct Identity {
 /// An event that the program passed to its script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Got {
-    /// In the program's words, such as "bound" or "RENEW6".
+    /// Name of the event in that program, such as "bound" or "RENEW6".
     pub event: String,
     pub address: String,
     pub lifetime_s: u32,
@@ -58,7 +58,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a client at a new station. It asks at once.
+    /// Starts a client at a new station. It requests an address at once.
     pub fn start(lab: &Lab, program: Program, identity: &Identity) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -99,8 +99,8 @@ impl Client {
         self.wait_for(before)
     }
 
-    /// Asks without waiting. Returns the number of events before the answer. dhclient cannot be told to
-    /// renew: it is started again with its lease file, and then asks by broadcast.
+    /// Requests a renewal without waiting. Returns the number of events before the answer. dhclient cannot be told to
+    /// renew: it is restarted with its lease file, and then requests by broadcast.
     pub fn ask(&mut self) -> Result<usize> {
         let before = self.events().len();
         match self.program {
@@ -195,7 +195,7 @@ fn run(
     let mut command = match program {
         Program::Udhcpc => station.ns.command("busybox"),
         Program::Dhclient4 | Program::Dhclient6 => station.ns.command("dhclient"),
-        // its DUID is in a folder of the machine, for which a file system of its own is mounted
+        // its DUID is in a folder of the machine, over which a file system of its own is mounted
         Program::Dhcp6c => station.ns.command("unshare"),
     };
     match program {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! dnsmasq's configuration: DHCP alone, no DNS.
+//! dnsmasq's configuration: DHCP only, no DNS.
 
 use super::server::{Make, Paths, Setup};
 use super::{Pool, SERVER};

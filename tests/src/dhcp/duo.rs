@@ -28,13 +28,13 @@ pub struct Duo<'l> {
 /// Variations of dhcp.toml and service.toml.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'t> {
-    /// Servers also run on the backup, and take leases while they run.
+    /// Servers also run on the backup, and receive leases while they run.
     pub warm: bool,
     /// Further lines of dhcp.toml's top level.
     pub top: &'t str,
     /// Further lines of each `[[server]]`.
     pub server: &'t str,
-    /// The servers' own tests of their configurations are tests of their services.
+    /// The servers' own tests of their configurations are the tests of their services.
     pub tested: bool,
     /// Further sections of service.toml.
     pub service: &'t str,
@@ -45,7 +45,7 @@ pub struct Options<'t> {
 }
 
 impl<'l> Duo<'l> {
-    /// Starts both, and waits until one serves.
+    /// Starts both nodes, and waits until one serves.
     pub fn start(lab: &'l Lab, setups: &[Setup]) -> Result<Self> {
         Self::start_with(lab, setups, Options::default())
     }
@@ -67,7 +67,7 @@ impl<'l> Duo<'l> {
         Ok([at(0)?, at(1)?])
     }
 
-    /// Plan of both nodes, without a preference. Without servers their plugins are left out.
+    /// Plan of both nodes, without a preference. Without servers, the plan has no plugins for them.
     pub fn plan(servers: &[Vec<Server<'l>>; 2], options: Options) -> Result<Plan> {
         let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
         plan.without_preference();
@@ -89,7 +89,7 @@ impl<'l> Duo<'l> {
         Ok(plan)
     }
 
-    /// Starts both at once, without waiting.
+    /// Starts both nodes at once, without waiting.
     pub fn begin(lab: &'l Lab, servers: [Vec<Server<'l>>; 2], options: Options) -> Result<Self> {
         let plan = Self::plan(&servers, options)?;
         let mut second = plan.clone();
@@ -123,12 +123,12 @@ impl<'l> Duo<'l> {
         found.ok_or_else(|| format!("no {} here", make.name()).into())
     }
 
-    /// A number of `sparectl dhcp`.
+    /// Returns a number in `sparectl dhcp`.
     pub fn number(&self, site: usize, make: Make, key: &str) -> Option<u64> {
         self.row(site, make, key)?.as_u64()
     }
 
-    /// A text of `sparectl dhcp`.
+    /// Returns a text in `sparectl dhcp`.
     pub fn text(&self, site: usize, make: Make, key: &str) -> String {
         let row = self.row(site, make, key).unwrap_or_default();
         row.as_str().unwrap_or_default().to_owned()
@@ -139,7 +139,7 @@ impl<'l> Duo<'l> {
         rows.get(format!("{}.{key}", make.name())).cloned()
     }
 
-    /// Rows of `sparectl dhcp WORDS...`, without starting the program.
+    /// Returns the rows of `sparectl dhcp WORDS...`, without starting the program.
     pub fn rows(&self, site: usize, words: &[&str]) -> Result<serde_json::Value> {
         let request = Request::Plugin {
             name: "dhcp".to_owned(),
@@ -177,7 +177,7 @@ impl<'l> Duo<'l> {
         Ok(())
     }
 
-    /// Takes the power of a machine: no cable carries anything, nothing runs.
+    /// Cuts the power of a machine: no cable carries anything, nothing runs.
     pub fn power_off(&mut self, site: usize) -> Result<()> {
         let place = &self.pair.lab.sites[site];
         self.serving = self.serving.filter(|serving| *serving != site);
@@ -203,7 +203,7 @@ impl<'l> Duo<'l> {
         self.pair.restart(site)
     }
 
-    /// Takes the power of the active machine. Returns the other site once its servers run.
+    /// Cuts the power of the active machine. Returns the other site once its servers run.
     pub fn lose_power(&mut self) -> Result<usize> {
         let old = self.steady()?;
         self.power_off(old)?;
@@ -215,7 +215,7 @@ impl<'l> Duo<'l> {
         Ok(1 - old)
     }
 
-    /// Site that is active. No verdict if the role moved by itself, because the machine stood still.
+    /// Returns the active site. No verdict if the role moved by itself, because the machine stood still.
     fn steady(&self) -> Result<usize> {
         let at = self.at()?;
         match self.serving {
@@ -265,7 +265,7 @@ impl DerefMut for Duo<'_> {
     }
 }
 
-/// A TOML table with a value for each node.
+/// Formats a TOML table with a value for each node.
 fn by_node(servers: [&Server; 2], value: impl Fn(&Server) -> String) -> String {
     let [first, second] = servers.map(value);
     format!("{{ r1 = {first}, r2 = {second} }}")

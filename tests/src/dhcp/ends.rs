@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ends of leases, from the servers' own files.
+//! Reads the ends of leases from the servers' own files.
 
 use super::server::Make;
 
-/// End of an address's lease in seconds since 1970, from the lease file of a server of this make. The
-/// last entry counts. None if there is none, or if the lease has ended.
+/// Returns the end of an address's lease in seconds since 1970, from the lease file of a server of this make. The last
+/// entry counts. None if there is none, or if the lease has ended.
 pub fn ends(make: Make, text: &str, address: &str) -> Option<i64> {
     match make {
         Make::Kea4 | Make::Kea6 => kea(text, address),
@@ -60,7 +60,7 @@ fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
     numbers.try_into().ok()
 }
 
-/// Days from 1970 to a date of 1970 to 2099.
+/// Returns the days from 1970 to a date between 1970 and 2099.
 fn days([year, month, day]: [i64; 3]) -> i64 {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let leap = i64::from(year % 4 == 0 && month > 2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lease files with many leases, as the server itself would write them.
+//! Writes lease files with many leases, as the server itself would.
 
 use std::fmt::Write;
 use std::fs;
@@ -46,7 +46,7 @@ impl Filled {
         (u128::from(first) + u128::from(number)).into()
     }
 
-    /// Lease that host `number` would have got.
+    /// Returns the lease that host `number` would have received.
     pub fn lease4(self, number: u32) -> Lease4 {
         let host = Host4::number(number);
         Lease4 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many DHCPv4 clients behind one station, each with its own hardware address, client id and host name,
-//! that send what a test asks for.
+//! Many DHCPv4 clients behind one station, each with its own hardware address, client id and host name. They send what
+//! a test requests.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -15,7 +15,7 @@ use crate::Result;
 use crate::lab::Lab;
 
 const PATIENCE: Duration = Duration::from_millis(250);
-/// A server that reads 20 000 leases on a busy machine answers after half of it.
+/// Time limit of an answer: a server that reads 20 000 leases on a busy machine answers after half of it.
 const LIMIT: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Host4 {
 }
 
 impl Host4 {
-    /// Number `number` of a crowd; all differ.
+    /// Returns host `number` of a crowd; all differ.
     pub fn number(number: u32) -> Self {
         let [_, a, b, c] = number.to_be_bytes();
         Self {
@@ -60,7 +60,7 @@ pub struct Guests4 {
 impl Guests4 {
     pub fn new(lab: &Lab) -> Result<Self> {
         let station = Station::new(lab)?;
-        // every address that a server may give is one of this station's
+        // the station has every address that a server may give
         for pool in [Pool::Narrow, Pool::Wide] {
             let (prefix, ..) = pool.ipv4();
             station
@@ -77,7 +77,7 @@ impl Guests4 {
         })
     }
 
-    /// DISCOVER, OFFER, REQUEST, ACK.
+    /// Gets a lease: DISCOVER, OFFER, REQUEST, ACK.
     pub fn lease(&mut self, host: &Host4) -> Result<Lease4> {
         let discover = self.message(dhcp::DISCOVER, host);
         let offer = self.ask(&discover)?;
@@ -96,7 +96,7 @@ impl Guests4 {
             let mut buffer = [0; 1500];
             self.socket
                 .set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            // by source address: all may have the same identifier
+            // counted by source address: all may have the same identifier
             if let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
                 let offer = Message::decode(&buffer[..length]);
                 if offer.is_some_and(|offer| offer.xid == discover.xid) {
@@ -107,7 +107,7 @@ impl Guests4 {
         Ok(servers.len())
     }
 
-    /// Asks its server to renew (RFC 2131 §4.3.2, RENEWING).
+    /// Requests a renewal from its server (RFC 2131 §4.3.2, RENEWING).
     pub fn renew(&mut self, lease: &Lease4) -> Result<Lease4> {
         let request = self.of(dhcp::REQUEST, lease);
         let own = bind(&self.station, lease.address)?;
@@ -115,14 +115,14 @@ impl Guests4 {
         granted(&lease.host, &answer)
     }
 
-    /// Asks any server to renew (REBINDING).
+    /// Requests a renewal from any server (REBINDING).
     pub fn rebind(&mut self, lease: &Lease4) -> Result<Lease4> {
         let request = self.of(dhcp::REQUEST, lease);
         let answer = self.ask(&request)?;
         granted(&lease.host, &answer)
     }
 
-    /// Asks any server whether its address is still its own, as after a start (INIT-REBOOT).
+    /// Asks any server whether its address is still valid, as after a start (INIT-REBOOT).
     pub fn reboot(&mut self, lease: &Lease4) -> Result<Lease4> {
         let mut request = self.message(dhcp::REQUEST, &lease.host);
         let wanted = lease.address.octets().to_vec();
@@ -150,7 +150,7 @@ impl Guests4 {
         self.send(&message)
     }
 
-    /// Leases for all hosts, at most `window` at a time.
+    /// Gets leases for all hosts, at most `window` at a time.
     pub fn lease_all(&mut self, hosts: &[Host4], window: usize) -> Result<Vec<Lease4>> {
         let mut waiting = hosts.iter();
         let mut open: HashMap<u32, (&Host4, Instant, Message)> = HashMap::new();
@@ -174,7 +174,7 @@ impl Guests4 {
         Ok(leases)
     }
 
-    // Handles an answer; the lease, if it is complete.
+    // Handles an answer; returns the lease if it is complete.
     fn step(
         &self,
         open: &mut HashMap<u32, (&Host4, Instant, Message)>,

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 
 const PATIENCE: Duration = Duration::from_millis(250);
 const TRIES: u32 = 160;
-/// All_DHCP_Relay_Agents_and_Servers (RFC 8415 §7.1).
+/// Group All_DHCP_Relay_Agents_and_Servers (RFC 8415 §7.1).
 const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Host6 {
     pub duid: Vec<u8>,
     pub iaid: u32,
     pub hostname: Option<String>,
-    /// Asks for a prefix in place of an address.
+    /// Request a prefix instead of an address.
     pub prefix: bool,
 }
 
@@ -38,9 +38,9 @@ impl Host6 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease6 {
     pub host: Host6,
-    /// The address, or the prefix.
+    /// Address or prefix.
     pub address: Ipv6Addr,
-    /// 128 for an address.
+    /// Prefix length; 128 for an address.
     pub length: u8,
     pub preferred_s: u32,
     pub valid_s: u32,
@@ -66,7 +66,7 @@ impl Guests6 {
         })
     }
 
-    /// SOLICIT, ADVERTISE, REQUEST, REPLY.
+    /// Gets a lease: SOLICIT, ADVERTISE, REQUEST, REPLY.
     pub fn lease(&mut self, host: &Host6) -> Result<Lease6> {
         let solicit = self.message(dhcp::SOLICIT, host, None);
         let advertise = self.ask(&solicit)?;
@@ -76,12 +76,12 @@ impl Guests6 {
         granted(host, &reply)
     }
 
-    /// Asks the server that gave the lease to renew it, by its DUID.
+    /// Requests a renewal from the server that granted the lease, by its DUID.
     pub fn renew(&mut self, lease: &Lease6) -> Result<Lease6> {
         self.again(dhcp::RENEW, lease)
     }
 
-    /// Asks any server to renew.
+    /// Requests a renewal from any server.
     pub fn rebind(&mut self, lease: &Lease6) -> Result<Lease6> {
         let mut anybody = lease.clone();
         anybody.server.clear();
@@ -176,7 +176,7 @@ fn prefix(lease: &Lease6) -> Vec<u8> {
     out
 }
 
-/// Flags and labels (RFC 4704 §4). The flags ask the server to update nothing.
+/// Encodes flags and labels (RFC 4704 §4). The flags request no updates of the server.
 fn fqdn(name: &str) -> Vec<u8> {
     let mut out = vec![0];
     for label in name.split('.') {

@@ -160,7 +160,7 @@ fn subnet6(setup: &Setup, paths: &Paths) -> String {
 
 pub fn environment(dir: &Path) -> Vec<(&'static str, String)> {
     let dir = dir.to_string_lossy().into_owned();
-    // Kea 2.6.3 accepts its leases and its socket in these folders only
+    // Kea 2.6.3 accepts only these folders for its leases and its socket
     [
         "KEA_PIDFILE_DIR",
         "KEA_LOCKFILE_DIR",

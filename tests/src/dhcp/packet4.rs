@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! DHCPv4 messages (RFC 2131 §2). Not by dhcproto, which brings 44 crates, among them a DNS library; Kea,
-//! dnsmasq and dhcpd, which answer these messages, prove the code right.
+//! DHCPv4 messages (RFC 2131 §2). dhcproto is not used, since it adds 44 crates, among them a DNS library; Kea, dnsmasq
+//! and dhcpd, which answer these messages, prove the code right.
 //!
 //! ```text
 //!  0 op(1) htype(1) hlen(1) hops(1)   4 xid   8 secs(2) flags(2)
@@ -88,7 +88,7 @@ impl Message {
             out.extend(value);
         }
         out.push(255);
-        // least length that BOOTP relays and some servers accept
+        // minimum length that BOOTP relays and some servers accept
         out.resize(out.len().max(300), 0);
         out
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The script that starts and stops a server, like an init script: `status` exits with 0 if the server
-//! runs, and with 3 if it does not. It enters no namespace.
+//! Script that starts and stops a server, like an init script: `status` exits with 0 if the server runs, and with 3 if
+//! it does not. It enters no namespace.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::Result;
 pub struct Script {
     /// The program and its arguments, of which one is `config`.
     pub command: Vec<String>,
-    /// The same program, to test the configuration only.
+    /// Command that only tests the configuration.
     pub test: Vec<String>,
     pub environment: Vec<(&'static str, String)>,
     pub config: PathBuf,

@@ -84,18 +84,18 @@ pub struct Setup {
     pub make: Make,
     pub pool: Pool,
     pub lifetime_s: u32,
-    /// Time after which clients renew by themselves; None: the server's default.
+    /// Time after which clients renew by themselves; None for the server's default.
     pub renew_s: Option<u32>,
-    /// Interval of Kea's clean-up of its lease file; 0: never.
+    /// Interval of Kea's clean-up of its lease file; 0 for never.
     pub lfc_s: u32,
     /// Time for which Kea keeps leases that have ended.
     pub hold_s: u32,
-    /// Kea's control socket, and with `lease_cmds` its commands for leases.
+    /// Enable Kea's control socket; with `lease_cmds` also its commands for leases.
     pub socket: bool,
     pub lease_cmds: bool,
-    /// dnsmasq's D-Bus interface, on a bus of the site's own.
+    /// Enable dnsmasq's D-Bus interface, on a bus of the site's own.
     pub dbus: bool,
-    /// dnsmasq also renews leases of which it has no record.
+    /// Let dnsmasq also renew leases of which it has no record.
     pub authoritative: bool,
     /// Offset of its clock, such as "+1h" or "-3600s".
     pub clock: Option<String>,
@@ -146,7 +146,7 @@ impl<'l> Server<'l> {
         let paths = Paths::new(lab, site, setup.make);
         fs::create_dir_all(&paths.dir)?;
         if matches!(setup.make, Make::Kea4 | Make::Kea6) {
-            // Kea makes a socket only in a folder that others cannot open
+            // Kea only creates a socket in a folder that others cannot open
             fs::set_permissions(&paths.dir, fs::Permissions::from_mode(0o750))?;
         }
         let bus = setup.dbus.then(|| start_bus(site, &paths)).transpose()?;
@@ -182,7 +182,7 @@ impl<'l> Server<'l> {
         Ok(fs::write(&paths.config, text)?)
     }
 
-    /// A disk of its own for its lease file.
+    /// Mounts a disk of its own for its lease file.
     pub fn disk(&self) -> Result<Disk> {
         Disk::in_place_of(self.paths.leases.parent().ok_or("no folder")?)
     }
@@ -209,7 +209,7 @@ impl<'l> Server<'l> {
         self.call("status").is_ok_and(|code| code == 0)
     }
 
-    /// SIGKILL.
+    /// Kills it with SIGKILL.
     pub fn kill(&self) -> Result<()> {
         let pid = self.pid().ok_or_else(|| self.failed("is not running"))?;
         signal_to(pid, Signal::KILL)?;
@@ -226,8 +226,8 @@ impl<'l> Server<'l> {
         text.trim().parse().ok()
     }
 
-    /// True if the server has its lease file open under its name. Writes to a file that was replaced since
-    /// are lost.
+    /// Returns true if the server has its lease file open under its name. Writes to a file that was replaced since are
+    /// lost.
     pub fn has_its_file(&self) -> bool {
         let Some(pid) = self.pid() else {
             return false;
@@ -242,7 +242,7 @@ impl<'l> Server<'l> {
         })
     }
 
-    /// Its leases on disk.
+    /// Returns its leases on disk.
     pub fn leases(&self) -> String {
         let mut text = String::new();
         // dnsmasq truncates the file before each write
@@ -253,8 +253,8 @@ impl<'l> Server<'l> {
         self.cleaned() + &text
     }
 
-    /// Files to which Kea moved its leases to clean them up. A later version does so at its first start if the
-    /// file has the header of an earlier one.
+    /// Returns the contents of the files to which Kea moved its leases to clean them up. A later version does so at its
+    /// first start if the file has the header of an earlier one.
     fn cleaned(&self) -> String {
         match self.setup.make {
             Make::Kea4 | Make::Kea6 => [".completed", ".2", ".1"]
@@ -285,7 +285,7 @@ impl<'l> Server<'l> {
         }
     }
 
-    /// Kea's answer to a command on its control socket.
+    /// Returns Kea's answer to a command on its control socket.
     pub fn ask(&self, command: &Value) -> Result<Value> {
         let mut socket = UnixStream::connect(&self.paths.socket)?;
         socket.write_all(command.to_string().as_bytes())?;
@@ -299,7 +299,7 @@ impl<'l> Server<'l> {
     pub fn call(&self, verb: &str) -> Result<i32> {
         let mut command = self.site.ns.command(&self.paths.script);
         command.arg(verb);
-        // a child that another thread forked while the script was written has it open until it executes something
+        // a child that another thread forked while the script was written has it open until it executes a program
         let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::ExecutableFileBusy;
         let mut status = command.status();
         poll(Duration::from_secs(2), Duration::from_millis(2), || {
@@ -398,7 +398,7 @@ impl Paths {
     }
 }
 
-// AppArmor's profile of a program allows the package's paths, and none of a lab.
+// AppArmor's profile of a program allows the paths of the package, but not those of a lab.
 pub(super) fn refuse_confined(program: &str) -> Result<()> {
     let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles");
     let enforced = profiles.unwrap_or_default().lines().any(|line| {
@@ -413,7 +413,7 @@ pub(super) fn refuse_confined(program: &str) -> Result<()> {
     }
 }
 
-/// The environment in which a program's wall clock differs from the machine's.
+/// Returns an environment in which a program's wall clock differs from the machine's.
 pub fn other_clock(ahead: &str) -> Result<[(&'static str, String); 3]> {
     let folders = fs::read_dir("/usr/lib")?.flatten();
     let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
@@ -426,8 +426,8 @@ pub fn other_clock(ahead: &str) -> Result<[(&'static str, String); 3]> {
     ])
 }
 
-/// Accounts of this machine and of the package, as the bus admits only users whose name it finds. Without
-/// the package, workers have the first of these numbers.
+/// Writes accounts of this machine and of the package, as the bus only admits users whose name it finds. Without the
+/// package, workers have the first of these numbers.
 fn passwd(paths: &Paths) -> Result<PathBuf> {
     let mut text = fs::read_to_string("/etc/passwd")?;
     for id in 60706..60722 {

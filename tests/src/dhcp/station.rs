@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A further host on the lan, with its own namespace, cable and hardware address, and no address yet.
+//! A further host on the lan, with its own namespace, cable and hardware address, and without an address at first.
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
@@ -57,7 +57,7 @@ impl Drop for Station {
     }
 }
 
-/// Index of the interface in the calling thread's namespace, once its link-local address can be used:
+/// Returns the index of the interface in the calling thread's namespace, once its link-local address can be used:
 /// DHCPv6 clients give up without one.
 fn usable() -> Option<u32> {
     let text = fs::read_to_string("/proc/thread-self/net/if_inet6").ok()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Packets on an interface, counted by their ends, and all TCP resets.
+//! Captures packets on an interface: counts by their ends, and all TCP resets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -89,7 +89,7 @@ impl Capture {
         })
     }
 
-    /// Ends that sent to this one.
+    /// Returns the ends that sent to this one.
     pub fn clients_of(&self, server: SocketAddr) -> Vec<SocketAddr> {
         let seen = self.seen();
         let paths = seen.paths.keys().filter(|path| path.to == server);
@@ -128,8 +128,8 @@ impl Eyes {
         })
     }
 
-    /// Asserts that no reset passed, and that on each network only the client spoke to the server. Addresses
-    /// are those of that network.
+    /// Asserts that no reset passed, and that on each network only the client sent to the server. Addresses are those
+    /// of that network.
     pub fn check(&self, lan: [SocketAddr; 2], wan: [SocketAddr; 2]) {
         for (name, capture, [client, server]) in [("lan", &self.lan, lan), ("wan", &self.wan, wan)]
         {
@@ -148,7 +148,7 @@ impl Drop for Capture {
     }
 }
 
-/// Ends of a packet, and whether it is a reset.
+/// Returns the ends of a packet, and whether it is a reset.
 fn parse(frame: &[u8]) -> Option<(Path, bool)> {
     const RESET: u8 = 4;
     let packet = frame.get(14..)?;

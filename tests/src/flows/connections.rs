@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whole TCP connections, opened and closed by packets of both ends, which a router forwards at a rate.
+//! Complete TCP connections, opened and closed by packets of both ends, which a router forwards at a rate.
 //!
-//! Each connection has six packets without data, so that connection tracking takes all of its steps: SYN, SYN with ACK and
-//! ACK, then FIN, FIN and ACK half a second later. The packets enter the router's cables at the switch, and are dropped
-//! where they leave the router: no host answers or uses processor time.
+//! Each connection has six packets without data, so that connection tracking makes all of its steps: SYN, SYN with ACK
+//! and ACK, then FIN, FIN and ACK half a second later. The packets enter the router's cables at the switch, and are
+//! dropped where they leave the router: no host answers or uses processor time.
 
 use std::io;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::{Result, sys};
 
 /// Length of a frame: headers of Ethernet, IPv4 and TCP.
 const LENGTH: usize = 14 + 20 + 20;
-/// Frames of one system call.
+/// Number of frames in one system call.
 const BATCH: usize = 64;
 const TICK: Duration = Duration::from_millis(5);
 const TCP: u8 = 6;
@@ -32,7 +32,7 @@ const SERVER_FIRST: u32 = 5000;
 
 /// One packet of a connection.
 struct Step {
-    /// After the connection's first packet.
+    /// Time after the connection's first packet.
     delay_ms: u64,
     is_answer: bool,
     flags: u8,
@@ -60,7 +60,7 @@ const fn step(delay_ms: u64, is_answer: bool, flags: u8, client: u32, server: u3
     }
 }
 
-/// Ways into a router: from the clients, and from the servers.
+/// Paths into a router: from the clients, and from the servers.
 pub struct Connections {
     sockets: [OwnedFd; 2],
     router: usize,
@@ -95,7 +95,7 @@ impl Connections {
         Ok(Self { sockets, router })
     }
 
-    /// Opens and closes the connections of the crowd at its rate; the time from the first SYN to the last one.
+    /// Opens and closes the connections of the crowd at its rate; returns the time from the first SYN to the last one.
     pub fn make(&self, lab: &Lab, crowd: Crowd) -> Result<Duration> {
         let rate = crowd.rate.ok_or("connections have a rate")?;
         let host = lab.sites[self.router].host();
@@ -114,7 +114,7 @@ impl Connections {
                     let bytes = &frames[number][done[number] * LENGTH..until * LENGTH];
                     self.send(step, bytes)?;
                     done[number] = until;
-                    // No packet goes before the one that it answers.
+                    // No packet is sent before the one that it answers.
                     most = until;
                 }
                 if done[0] == count {
@@ -143,7 +143,7 @@ impl Connections {
     }
 }
 
-/// One packet of each connection.
+/// Returns one packet of each connection.
 fn frames(crowd: &Crowd, step: &Step, host: u8) -> Vec<u8> {
     let numbers = crowd.first..crowd.first + crowd.count;
     numbers
@@ -187,7 +187,7 @@ fn frame(crowd: &Crowd, step: &Step, host: u8, number: u32) -> Vec<u8> {
     )
 }
 
-/// Rules that drop the packets at the ports of the switch where they leave the router.
+/// Returns rules that drop the packets at the ports of the switch where they leave the router.
 fn dropped(lan: &str, wan: &str) -> String {
     format!(
         "table netdev connections {{

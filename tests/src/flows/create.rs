@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A flow of any protocol, written into a kernel as a table lists it.
+//! Writes a flow of any protocol into a kernel, as a table lists it.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ const CONFIRMED: u32 = 8;
 const TCP: u8 = 6;
 const SCTP: u8 = 132;
 
-/// Makes a flow without translation, which must not exist yet.
+/// Creates a flow without translation, which must not exist yet.
 pub fn create(ns: &Namespace, entry: &Entry) -> Result<()> {
     let socket = Socket::open(ns)?;
     let (mut out, mut answer) = (Vec::new(), [0; 4096]);

@@ -45,7 +45,7 @@ pub const TUPLE_ZONE: u16 = 3;
 
 const RECEIVE_BYTES: usize = 32 << 20;
 
-/// A socket in a namespace. It waits for late answers.
+/// A socket in a namespace, which waits for late answers.
 pub struct Socket(Requests);
 
 impl Socket {
@@ -79,7 +79,7 @@ pub fn message(
     message_of(out, (kind, flags), sequence, family as u8, attributes);
 }
 
-/// The same for any family; 0 is all.
+/// Appends one request for any family; 0 is all families.
 pub fn message_of(
     out: &mut Vec<u8>,
     (kind, flags): (u16, u16),

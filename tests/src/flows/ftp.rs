@@ -28,7 +28,7 @@ pub struct Control<'n> {
     server: BufReader<TcpStream>,
 }
 
-/// A data connection that is announced and not open yet.
+/// A data connection that was announced and is not open yet.
 pub struct Announced<'n> {
     listener: TcpListener,
     connector: &'n Namespace,
@@ -54,7 +54,7 @@ impl<'n> Control<'n> {
         Ok(control)
     }
 
-    /// Announces the address at which one end awaits the data connection.
+    /// Announces the address at which one end waits for the data connection.
     pub fn announce(&mut self, mode: Mode) -> Result<Announced<'n>> {
         match mode {
             Mode::Passive => {
@@ -100,7 +100,7 @@ impl<'n> Control<'n> {
 }
 
 impl Announced<'_> {
-    /// Opens the data connection. Returns the end that connects and the one that awaited it.
+    /// Opens the data connection. Returns the end that connects and the one that waited for it.
     pub fn open(&self) -> Result<Data> {
         let (to, listener) = (self.to, &self.listener);
         let connect = || Ok(TcpStream::connect_timeout(&to, PATIENCE)?);

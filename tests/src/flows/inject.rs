@@ -14,9 +14,9 @@ use super::table::{Entry, Tuple};
 use crate::Result;
 use crate::lab::Namespace;
 
-/// Requests of one system call. Their errors fit into a receive buffer.
+/// Number of requests in one system call. Their errors fit into a receive buffer.
 const BATCH: u32 = 500;
-/// Confirmed, assured, seen in both directions.
+/// Status bits: confirmed, assured, seen in both directions.
 const STATUS: u32 = 8 | 4 | 2;
 const ESTABLISHED: u8 = 3;
 const TCP: u8 = 6;
@@ -36,12 +36,12 @@ pub struct Crowd {
     pub ipv6: bool,
     pub first: u32,
     pub count: u32,
-    /// Address to which their sources are translated; IPv4 only.
+    /// Address to which the sources are translated; IPv4 only.
     pub snat: Option<Ipv4Addr>,
     pub timeout_s: u32,
     pub mark: u32,
     pub zone: u16,
-    /// Flows per second; None: as fast as the kernel takes them.
+    /// Flows per second; None for as fast as the kernel accepts them.
     pub rate: Option<u32>,
 }
 
@@ -95,7 +95,7 @@ impl Crowd {
         }
     }
 
-    /// Makes the flows; one that exists is refused.
+    /// Creates the flows; an existing one is refused.
     pub fn create(&self, ns: &Namespace) -> Result<Harvest> {
         self.run(ns, |out, sequence, flags, number| {
             let kind = (ct::NEW, ct::CREATE | ct::EXCL | flags);
@@ -105,7 +105,7 @@ impl Crowd {
         })
     }
 
-    /// Sets their marks and timeouts; one that does not exist is refused.
+    /// Sets their marks and timeouts; a missing one is refused.
     pub fn update(&self, ns: &Namespace) -> Result<Harvest> {
         self.run(ns, |out, sequence, flags, number| {
             ct::message(out, (ct::NEW, flags), sequence, self.ipv6, |out| {
@@ -124,10 +124,10 @@ impl Crowd {
         })
     }
 
-    /// The original direction of a flow.
+    /// Returns the original direction of a flow.
     pub fn tuple(&self, number: u32) -> Tuple {
-        // Flows with the same translated port differ in their destination, and ports repeat only after every
-        // client: no two numbers below 200 million have the same tuple, translated or not.
+        // Flows with the same translated port differ in their destination, and ports repeat only after all clients: no
+        // two numbers below 200 million have the same tuple, translated or not.
         let client = number % 4096;
         let source_port = 1024 + ((number / 4096).wrapping_mul(7919) + client * 13) % 64_000;
         let host = ((number / 60_000) * 3571 + number % 60_000) % (1 << 17);
@@ -158,7 +158,7 @@ impl Crowd {
         }
     }
 
-    /// True if a flow is of any crowd.
+    /// Returns true if a flow belongs to any crowd.
     pub fn has(entry: &Entry) -> bool {
         match entry.original.source {
             IpAddr::V4(source) => source.octets()[..2] == [10, 64],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Flows: crowds made at once, real ones with traffic, and the kernel's tables of both.
+//! Flows: crowds created at once, real ones with traffic, and the kernel's tables of both.
 
 mod capture;
 mod connections;

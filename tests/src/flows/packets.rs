@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Crowds of flows made by packets, one for each flow, which the router forwards.
+//! Crowds of flows created by packets, one for each flow, which the router forwards.
 //!
-//! Writes by ctnetlink take a lock that all namespaces of this kernel share, the other router's too;
-//! packets do not. The packets are UDP in whole frames. They enter the router's cable to the lan at the
-//! switch, and are dropped at the switch's end of its cable to the wan: nothing answers, and no bridge or
-//! host uses processor time.
+//! Writes by ctnetlink take a lock that all namespaces of this kernel share, including the other router's; packets do
+//! not. The packets are UDP in complete frames. They enter the router's cable to the lan at the switch, and are dropped
+//! at the switch's end of its cable to the wan: nothing answers, and no bridge or host uses processor time.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,7 +19,7 @@ use crate::lab::{CLIENT, Lab, Namespace, Wire, urgently};
 use crate::probe::{ethernet, ipv4};
 use crate::{Result, sys};
 
-/// Frames of one system call.
+/// Number of frames in one system call.
 const BATCH: u32 = 64;
 /// Length of a frame: Ethernet, IPv4 and UDP headers without payload.
 const LENGTH: usize = 14 + 20 + 8;
@@ -39,7 +38,7 @@ pub struct Packets {
     router: usize,
 }
 
-/// A crowd that packets made.
+/// Result of a crowd created by packets.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     /// Time at which the last packet left.
@@ -76,7 +75,7 @@ impl Packets {
         Ok(Self { socket, router })
     }
 
-    /// Makes flows of UDP over IPv4, untranslated. Lost packets are sent again.
+    /// Creates untranslated flows of UDP over IPv4. Lost packets are sent again.
     pub fn make(&self, lab: &Lab, crowd: Crowd) -> Result<Sent> {
         if crowd.transport != Transport::Udp || crowd.ipv6 || crowd.snat.is_some() {
             return Err(format!("packets make no such flows: {crowd:?}").into());
@@ -102,7 +101,7 @@ impl Packets {
         Err(format!("packets are lost again and again: {sent:?}").into())
     }
 
-    /// Sends one packet for each flow. All are made before the first one leaves.
+    /// Sends one packet for each flow. All are composed before the first one is sent.
     fn send(&self, lab: &Lab, crowd: &Crowd, numbers: &[u32]) -> Result<Sent> {
         let to = Wire::Lan.mac(lab.sites[self.router].host());
         let mut frames = Vec::with_capacity(numbers.len() * LENGTH);

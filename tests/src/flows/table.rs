@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A namespace's flows as its kernel lists them, sorted so that two tables can be compared.
+//! Reads a namespace's flows as its kernel lists them, sorted so that two tables can be compared.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::lab::Namespace;
 pub const ICMP: u8 = 1;
 pub const ICMPV6: u8 = 58;
 
-/// Bits of a status.
+/// Status bits.
 const SEEN_REPLY: u32 = 1 << 1;
 const ASSURED: u32 = 1 << 2;
 const SRC_NAT: u32 = 1 << 4;
@@ -48,7 +48,7 @@ impl Tuple {
         }
     }
 
-    /// The reverse direction, untranslated.
+    /// Returns the reverse direction, untranslated.
     pub fn inverse(self) -> Self {
         Self {
             source: self.destination,
@@ -139,7 +139,7 @@ pub struct Entry {
     pub timeout_s: u32,
     pub helper: Option<Box<str>>,
     pub master: Option<Box<Tuple>>,
-    /// TCP's flags of both directions: 8 is "be liberal".
+    /// TCP flags of both directions: 8 is "be liberal".
     pub tcp_flags: [u8; 2],
     /// Shift of sequence numbers by a helper's translation, in both directions: the position of the
     /// last change, the shift before and after it.
@@ -147,7 +147,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An assured flow without translation.
+    /// Returns an assured flow without translation.
     pub fn new(original: Tuple, reply: Tuple, timeout_s: u32) -> Self {
         Self {
             zone: 0,
@@ -230,8 +230,8 @@ impl Entry {
             .any(|end| end.source == address || end.destination == address)
     }
 
-    /// All that must be equal on both routers, without what only the kernel knows that carries the
-    /// packets: timeouts, counters, windows.
+    /// Returns the attributes that must be equal on both routers, without those that only the
+    /// kernel knows that carries the packets: timeouts, counters, windows.
     fn essence(&self) -> impl PartialEq + '_ {
         const STATUS: u32 = SEEN_REPLY | ASSURED | SRC_NAT | DST_NAT;
         let key = (self.zone, self.original, self.reply);
@@ -313,7 +313,7 @@ impl Expectation {
     }
 }
 
-/// The whole table, sorted.
+/// Reads the whole table, sorted.
 pub fn read(ns: &Namespace) -> Result<Vec<Entry>> {
     let mut entries = Vec::with_capacity(count(ns).unwrap_or_default());
     dump(ns, (ct::GET, ct::NEW), |bytes| {
@@ -325,7 +325,7 @@ pub fn read(ns: &Namespace) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// All expectations of helpers, sorted.
+/// Reads all expectations of helpers, sorted.
 pub fn expectations(ns: &Namespace) -> Result<Vec<Expectation>> {
     let mut found = Vec::new();
     dump(ns, (ct::EXPECT_GET, ct::EXPECT_NEW), |bytes| {
@@ -345,7 +345,7 @@ pub fn flush(ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Number of flows in the kernel, including those that have expired and are not removed yet.
+/// Returns the number of flows in the kernel, including expired ones that are not removed yet.
 pub fn count(ns: &Namespace) -> Result<usize> {
     ns.run(|| {
         let text = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count")?;
@@ -361,7 +361,7 @@ pub fn same(one: &[Entry], other: &[Entry]) -> bool {
             .all(|(one, other)| one.essence() == other.essence())
 }
 
-/// The first flows that only one of two sorted tables has (`<`, `>`), or that differ.
+/// Returns the first flows that only one of two sorted tables has (`<`, `>`), or that differ.
 pub fn differences(one: &[Entry], other: &[Entry]) -> Vec<String> {
     const SHOWN: usize = 8;
     let (mut lines, mut left, mut right) = (Vec::new(), one.iter(), other.iter());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A TCP connection that carries bytes both ways and checks each, until it is told to finish.
+//! A TCP connection that transfers bytes in both directions and checks each, until it is told to finish.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -28,7 +28,7 @@ pub struct Ends<'n> {
 }
 
 impl<'n> Ends<'n> {
-    /// Ends without translation of the destination.
+    /// Returns ends without translation of the destination.
     pub fn plain(client: &'n Namespace, server: &'n Namespace, to: SocketAddr) -> Self {
         Self {
             client,
@@ -76,8 +76,7 @@ impl Shared {
 }
 
 impl Transfer {
-    /// Starts a transfer of `rate` bytes per second and direction, which leaves the processors time for the
-    /// routers.
+    /// Starts a transfer of `rate` bytes per second and direction, so slow that the routers get enough processor time.
     pub fn start(ends: Ends, rate: u64) -> Result<Self> {
         let (client, server, seen) = ends.connect()?;
         let own = client.local_addr()?;
@@ -123,7 +122,7 @@ impl Transfer {
         Err(format!("transfer: {why} after {before:?} bytes").into())
     }
 
-    /// Lets both ends close. All bytes that were sent must have arrived.
+    /// Lets both ends close. All sent bytes must have arrived.
     pub fn finish(mut self, limit: Duration) -> Result<()> {
         self.shared.finish.store(true, Ordering::Relaxed);
         let ended = || {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Forged adverts, and heartbeats of others.
+//! Composes forged adverts, and damages recorded heartbeats.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ const VRRP: u8 = 112;
 const UDP: u8 = 17;
 const HEARTBEATS: [u8; 2] = 3780_u16.to_be_bytes();
 
-/// How adverts are sent on the lan.
+/// Way in which adverts are sent on the lan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Multicast,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A station on the lan without a key, which hears all that two nodes send there, and forges frames in
-//! their names.
+//! A station on the lan without a key, which receives everything that two nodes send there, and forges frames in their
+//! names.
 
 mod frames;
 
@@ -20,23 +20,23 @@ use crate::probe::{Injector, Recorder};
 pub enum Kind {
     /// Adverts of the active node, with the highest priority and the longest interval.
     Longest,
-    /// The same with the lowest priority and the shortest interval.
+    /// Adverts of the active node, with the lowest priority and the shortest interval.
     Shortest,
     /// Adverts of the backup itself.
     Own,
     /// Adverts of the active node with priority 0.
     PriorityZero,
-    /// Heartbeats of both nodes, as they were heard.
+    /// Heartbeats of both nodes, as they were received.
     Replayed,
     Mangled,
-    /// The same after the lan has lost the active node's for a while.
+    /// Recorded heartbeats, after the active node's were lost on the lan for a while.
     HeldBack,
     /// All kinds, one after the other.
     Everything,
 }
 
 impl Kind {
-    /// The single kinds.
+    /// All kinds except `Everything`.
     pub const SINGLE: [Self; 7] = [
         Self::Longest,
         Self::Shortest,
@@ -48,7 +48,7 @@ impl Kind {
     ];
 }
 
-/// A station beside r1 and r2.
+/// A station next to r1 and r2.
 pub struct Station {
     mode: Mode,
     is_ipv6: bool,

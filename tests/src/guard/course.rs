@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A pair that goes through sequences, one after the other, and is put right after each.
+//! Runs a pair through sequences, one after the other, and repairs it after each.
 
 use std::net::IpAddr;
 use std::thread;
@@ -20,25 +20,25 @@ use crate::probe::{Control, Question, Stations};
 use crate::router::{Plan, VirtualRouter};
 
 const ASKED_EVERY: Duration = Duration::from_millis(20);
-/// An active node has its addresses by then, or says what is in the way.
+/// Time within which an active node must have its addresses, or report why not.
 const IN_PLACE: Duration = Duration::from_secs(1);
-/// For the question and its answers, which tell of the moments before.
+/// Time for the question and its answers, which report the moments before.
 const TOLD: Duration = Duration::from_millis(500);
-/// An address that was not answered for so long is not served.
+/// Time without an answer after which an address counts as not served.
 const ANSWERED: Duration = Duration::from_millis(100);
 const CALM: Duration = Duration::from_millis(300);
 const RECOVERED: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(20);
 const ENDED: Duration = Duration::from_secs(10);
-/// A machine that was later than that says nothing about a second.
+/// Delay of the machine beyond which a second proves nothing.
 const PUNCTUAL: Duration = Duration::from_millis(100);
 
-/// What a pair serves.
+/// Addresses that a pair serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// IPv4 on both networks, IPv6 on the lan.
     Plain,
-    /// The same on virtual MACs.
+    /// IPv4 on both networks, IPv6 on the lan, on virtual MACs.
     Vmac,
     /// IPv6 on both networks.
     Ipv6,
@@ -79,7 +79,7 @@ pub struct Virtual {
 pub struct Course<'l> {
     pair: Linked<'l>,
     nodes: [Node<'l>; 2],
-    /// Daemons that were asked to stop.
+    /// True for daemons that were told to stop.
     stopping: [bool; 2],
     addresses: Vec<Virtual>,
     control: Control,
@@ -114,12 +114,12 @@ impl<'l> Course<'l> {
         }
     }
 
-    /// Number of virtual addresses that are asked for.
+    /// Returns the number of virtual addresses in the questions.
     pub fn addresses(&self) -> usize {
         self.addresses.len()
     }
 
-    /// Goes through a sequence, and puts the pair right. Returns what was wrong.
+    /// Runs a sequence, and repairs the pair. Returns the broken rules.
     pub fn run(&mut self, sequence: &Sequence, say: bool) -> Result<Vec<Wrong>> {
         let began = Stamp::now();
         let mut struck = began;
@@ -193,7 +193,7 @@ impl<'l> Course<'l> {
         self.pair.restart(site)
     }
 
-    /// Rule 3: what an active node does not serve without a word of it.
+    /// Rule 3: describes what an active node does not serve without reporting it.
     fn unsaid(&self, struck: Stamp) -> Option<String> {
         let mut what = None;
         let limit = (IN_PLACE + TOLD).saturating_sub(Stamp::now().since(struck));
@@ -204,7 +204,7 @@ impl<'l> Course<'l> {
         what.filter(|_| self.control.worst_since(struck) < PUNCTUAL)
     }
 
-    /// The same at this moment.
+    /// Describes what an active node does not serve without reporting it, at this moment.
     fn silent(&self, site: usize) -> Option<String> {
         let status = self.pair.status(site).unwrap_or_default();
         let mut groups = status.groups.iter();
@@ -225,7 +225,7 @@ impl<'l> Course<'l> {
         ))
     }
 
-    /// Rule 4.
+    /// Rule 4: waits until the pair serves again.
     fn served(&self) -> std::result::Result<(), String> {
         let end = Instant::now() + RECOVERED;
         loop {
@@ -245,7 +245,7 @@ impl<'l> Course<'l> {
         }
     }
 
-    /// The one that has answered for all addresses for a while, alone.
+    /// Returns the router that alone has answered for all addresses for a while.
     fn who_serves(&self) -> std::result::Result<usize, String> {
         let from = Stamp::now().before(CALM);
         let mut one = None;
@@ -271,7 +271,7 @@ impl<'l> Course<'l> {
     }
 }
 
-/// It names something on this node that is in the way.
+/// Returns true if the status has a finding about this node.
 fn says_more(status: &Status) -> bool {
     let mut findings = status.verdict.findings.iter();
     findings.any(|finding| finding.node == status.node)

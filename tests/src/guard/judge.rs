@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What of the promise was broken, from frames at the switch: see the rules of the [module](super).
+//! Checks frames at the switch against the rules of the [module](super).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::clock::Stamp;
 use crate::probe::{Run, Seen, Sight, Watch};
 
-/// Two answers of one router with one of the other between them.
+/// Time within which two answers of one router, with one of the other between them, are simultaneous.
 const TOGETHER: Duration = Duration::from_millis(60);
-/// From a router's last advert to an answer that it may still give.
+/// Time from a router's last advert to an answer that it may still send.
 const STALE: Duration = Duration::from_millis(500);
-/// From the grant of a fence lease to the first advert.
+/// Time from the grant of a fence lease to the first advert.
 const GRANTED: Duration = Duration::from_millis(50);
 
 /// A broken promise.
@@ -20,7 +20,7 @@ const GRANTED: Duration = Duration::from_millis(50);
 pub enum Wrong {
     Two {
         address: IpAddr,
-        /// Time in which they did.
+        /// Time in which both answered.
         lasted: Duration,
         /// Answers of r1 and r2 meanwhile.
         answers: [usize; 2],
@@ -64,7 +64,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// All that the frames from `from` on break.
+/// Returns the broken rules in the frames from `from` on.
 pub fn frames(watch: &Watch, from: Stamp, addresses: &[IpAddr]) -> Vec<Wrong> {
     let mut wrong: Vec<Wrong> = addresses
         .iter()
@@ -80,7 +80,7 @@ pub fn frames(watch: &Watch, from: Stamp, addresses: &[IpAddr]) -> Vec<Wrong> {
     wrong
 }
 
-/// Rule 1, for stations that ask at least twice in the time `together`.
+/// Rule 1, for stations that ask at least twice within the time `together`.
 pub fn two_within(address: IpAddr, runs: &[Run], together: Duration) -> Option<Wrong> {
     let together = |three: &&[Run]| three[2].first.since(three[0].last) < together;
     let triples: Vec<&[Run]> = runs.windows(3).filter(together).collect();
@@ -98,7 +98,7 @@ pub fn two_within(address: IpAddr, runs: &[Run], together: Duration) -> Option<W
     for run in runs.iter().filter(|run| is_beside(run)) {
         let is_whole = triples.iter().any(|three| three[1] == *run);
         if let Some(count) = answers.get_mut(run.site) {
-            // of a run that began before or ended after, only one answer is known to be beside the other's
+            // of a run that began before or ended after, only one answer is known to overlap with the other router's
             *count += if is_whole { run.answers } else { 1 };
         }
     }
@@ -109,7 +109,7 @@ pub fn two_within(address: IpAddr, runs: &[Run], together: Duration) -> Option<W
     })
 }
 
-/// Rule 2.
+/// Rule 2: answers without a recent advert.
 fn stale(watch: &Watch, from: Stamp, address: IpAddr, site: usize) -> Option<Wrong> {
     let seen = watch.since(from.before(STALE));
     let own = seen.iter().filter(|seen| seen.site == site);

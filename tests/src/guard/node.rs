@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A node as an administrator's commands change it, and as they put it right.
+//! Changes a node as an administrator's commands do, and repairs it.
 //!
-//! The interface of a wire is known by its hardware address, whatever its name is and wherever it is.
+//! The interface of a wire is identified by its hardware address, whatever its name and place.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -12,17 +12,17 @@ use super::step::{Act, Device, FORMS, Family, Order};
 use crate::Result;
 use crate::lab::{Lab, Namespace, Site, Wire};
 
-/// Added to a host's number for its other own address.
+/// Number that is added to a host's number for its second own address.
 const OTHER: u8 = 100;
 
 pub struct Node<'l> {
     lab: &'l Lab,
     site: &'l Site,
-    /// Where interfaces are moved to.
+    /// Namespace into which interfaces are moved.
     attic: Namespace,
     /// Addresses on virtual MACs are on devices of their own.
     vmac: bool,
-    /// A virtual address was put by hand since it was put right.
+    /// An administrator has set a virtual address since the last repair.
     by_hand: bool,
 }
 
@@ -37,7 +37,7 @@ impl<'l> Node<'l> {
         })
     }
 
-    /// Does what commands can do. An error is that of the command that was refused.
+    /// Makes a change by commands. The error is that of the command that was refused.
     pub fn act(&mut self, act: &Act, addresses: &[Virtual]) -> Result<()> {
         let ns = &self.site.ns;
         match act {
@@ -82,13 +82,13 @@ impl<'l> Node<'l> {
         }
     }
 
-    /// Present name of a wire's interface.
+    /// Returns the present name of a wire's interface.
     fn device(&self, wire: Wire) -> Result<String> {
         let found = device_in(&self.site.ns, wire, self.site)?;
         found.ok_or_else(|| format!("{} has no interface there", wire.name()).into())
     }
 
-    /// The interface of another network has this one's name: no node can tell that alone.
+    /// Returns true if the interface of another network has this one's name: a node cannot detect that by itself.
     pub fn is_misnamed(&self, wire: Wire) -> bool {
         let other = match wire {
             Wire::Lan => Wire::Wan,
@@ -112,7 +112,7 @@ impl<'l> Node<'l> {
         self.site.ns.ip(&lines)
     }
 
-    /// One that is in its bridge already leaves it.
+    /// Puts the interface into a bridge, or takes it out if it is there.
     fn bridge(&self, wire: Wire, moves: bool) -> Result<()> {
         let (device, bridge) = (self.device(wire)?, format!("t-br-{}", wire.name()));
         if self.has(&bridge)? {
@@ -129,7 +129,7 @@ impl<'l> Node<'l> {
         self.site.ns.ip(&lines)
     }
 
-    /// One that is there already is removed.
+    /// Adds a macvlan, or removes it if it exists.
     fn macvlan(&self, wire: Wire) -> Result<()> {
         let name = format!("t-mv-{}", wire.name());
         if self.has(&name)? {
@@ -164,7 +164,7 @@ impl<'l> Node<'l> {
             (_, true) => 80,
         };
         let dad = if of.address.is_ipv6() { "nodad" } else { "" };
-        // the kernel keeps the scope of IPv6 addresses by itself
+        // the kernel sets the scope of IPv6 addresses by itself
         let rest = match of.address.is_ipv6() && rest.starts_with("scope") {
             true => "",
             false => rest,
@@ -217,7 +217,7 @@ impl<'l> Node<'l> {
         self.site.ns.ip(&format!("link set {name} up\n{own}"))
     }
 
-    /// Makes interfaces and addresses what they were before the first step.
+    /// Restores interfaces and addresses to their state before the first step.
     pub fn put_right(&mut self, addresses: &[Virtual]) -> Result<()> {
         self.fetch_back()?;
         self.remove_devices()?;
@@ -305,7 +305,7 @@ impl<'l> Node<'l> {
         for wire in Wire::BOTH {
             lines += &own_lines("replace", wire, self.site.host(), wire.name());
         }
-        // what spared or the kernel has removed meanwhile is refused
+        // addresses that spared or the kernel has removed meanwhile are refused
         forced(&self.site.ns, &lines)
     }
 
@@ -349,13 +349,13 @@ fn held(ns: &Namespace) -> Result<Vec<Held>> {
     Ok(held.collect())
 }
 
-/// Name of the device in a line of `ip -o link`.
+/// Returns the name of the device in a line of `ip -o link`.
 fn name_of(line: &str) -> Option<&str> {
     let name = line.split_whitespace().nth(1)?.trim_end_matches(':');
     Some(name.split_once('@').map_or(name, |(name, _)| name))
 }
 
-/// Name of a wire's interface in a namespace.
+/// Returns the name of a wire's interface in a namespace.
 fn device_in(ns: &Namespace, wire: Wire, site: &Site) -> Result<Option<String>> {
     let [a, b, c, d, e, f] = wire.mac(site.host());
     let mac = format!(" {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} ");
@@ -369,7 +369,7 @@ fn own_lines(verb: &str, wire: Wire, host: u8, device: &str) -> String {
     format!("addr {verb} {ipv4}/24 dev {device}\naddr {verb} {ipv6}/64 dev {device} nodad\n")
 }
 
-/// Runs `ip -batch` to its end, whatever is refused.
+/// Runs `ip -batch` to its end, even if commands are refused.
 fn forced(ns: &Namespace, lines: &str) -> Result<()> {
     let mut child = ns
         .command("ip")

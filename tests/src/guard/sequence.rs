@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The steps of a seed, and fewer of them.
+//! The steps of a seed, or some of them.
 
 use std::env;
 use std::time::Duration;
@@ -15,12 +15,12 @@ const PAUSES_MS: [u64; 5] = [0, 30, 120, 350, 700];
 #[derive(Clone, Debug)]
 pub struct Sequence {
     pub seed: u64,
-    /// Places in the steps of the seed, steps, and the pauses after them.
+    /// Steps, with their places among the steps of the seed, and the pauses after them.
     pub steps: Vec<(usize, Step, Duration)>,
 }
 
 impl Sequence {
-    /// The steps of a seed, of which SPARED_KEEP may name some only: "0,3".
+    /// Returns the steps of a seed. SPARED_KEEP may select some: "0,3".
     pub fn of(seed: u64, addresses: usize) -> Self {
         let mut random = Random::new(seed);
         // neighbouring seeds begin with nearly the same numbers
@@ -41,14 +41,14 @@ impl Sequence {
         Self { seed, steps }
     }
 
-    /// The same without one of its steps.
+    /// Returns the sequence without one of its steps.
     pub fn without(&self, at: usize) -> Self {
         let mut fewer = self.clone();
         fewer.steps.remove(at);
         fewer
     }
 
-    /// What repeats it.
+    /// Returns the environment variables that repeat it.
     pub fn name(&self) -> String {
         let kept: Vec<String> = self.steps.iter().map(|(it, ..)| it.to_string()).collect();
         let kept = kept.join(",");

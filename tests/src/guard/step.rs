@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happens to a node: one change of an interface, an address or the daemon.
+//! A step: one change of an interface, an address or the daemon of a node.
 
 use std::fmt;
 
 use crate::lab::Wire;
 use crate::random::Random;
 
-/// What happens, and to which of both nodes.
+/// A change, and the node on which it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// 0 or 1.
+    /// Index of the node, 0 or 1.
     pub site: usize,
     pub act: Act,
 }
@@ -19,31 +19,31 @@ pub enum Act {
     /// The interface of a wire gets another name.
     Rename {
         wire: Wire,
-        /// While it is up; else it is set down before and up after.
+        /// Rename it while it is up; otherwise it is set down before and up after.
         live: bool,
     },
     /// The interfaces of lan and wan get each other's name, while they are up.
     Swap,
     Down(Wire),
     Up(Wire),
-    /// The interface and its cable are gone.
+    /// The interface and its cable are deleted.
     Delete(Wire),
     Bridge {
         wire: Wire,
-        /// Its own address moves to the bridge.
+        /// The interface's own address moves to the bridge.
         moves: bool,
     },
     Macvlan(Wire),
-    /// To another namespace.
+    /// The interface is moved to another namespace.
     Away(Wire),
     Back(Wire),
-    /// A virtual address is put on some device by hand.
+    /// An administrator sets a virtual address on some device.
     ByHand {
         address: usize,
         on: Device,
         form: usize,
     },
-    /// Whatever has it on this device.
+    /// An administrator removes a virtual address from this device.
     Remove {
         address: usize,
         on: Device,
@@ -57,16 +57,16 @@ pub enum Act {
         order: Order,
     },
     Kill(Process),
-    /// SIGTERM.
+    /// The daemon gets SIGTERM.
     Stop,
     Start,
-    /// All interfaces and addresses of the node are put right.
+    /// All interfaces and addresses of the node are restored.
     PutRight,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The interface of a wire, by whatever name.
+    /// The interface of a wire, whatever its name.
     Of(Wire),
     Loopback,
     Bridge,
@@ -80,7 +80,7 @@ pub enum Family {
     Ipv6,
 }
 
-/// Of a new address and the old one's end.
+/// Order of adding a new address and removing the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     NewFirst,
@@ -94,7 +94,8 @@ pub enum Process {
     Elector,
 }
 
-/// Forms of an address that is put by hand: the verb, the prefix (0: the configured one), and what follows.
+/// Forms of an address that an administrator sets: the verb, the prefix length (0: the configured one), and further
+/// words.
 pub const FORMS: [(&str, u8, &str); 10] = [
     ("add", 0, ""),
     ("replace", 0, ""),

@@ -24,11 +24,11 @@ pub enum Side {
     Far,
 }
 
-/// A connection, configured alike on both sides.
+/// A connection, configured in the same way on both sides.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub family: Family,
-    /// "1" or "2".
+    /// IKE version, "1" or "2".
     pub version: u8,
     pub esp: String,
     /// Further lines of the connection, such as "unique = never".
@@ -65,7 +65,7 @@ impl<'m> Charon<'m> {
         Self::start_with(machine, &connections(side, connection))
     }
 
-    /// The same with the given swanctl.conf.
+    /// Starts charon with the given swanctl.conf.
     pub fn start_with(machine: &'m Machine, conf: &str) -> Result<Self> {
         Self::configure(machine, conf)?;
         // left by a charon that was killed
@@ -78,7 +78,7 @@ impl<'m> Charon<'m> {
         Ok(charon)
     }
 
-    /// Writes its files only.
+    /// Only writes its files.
     fn configure(machine: &Machine, conf: &str) -> Result<()> {
         if !PathBuf::from(PROGRAM).exists() {
             return Err(skipped("charon is not installed"));
@@ -88,18 +88,18 @@ impl<'m> Charon<'m> {
         machine.forget_files()
     }
 
-    /// Writes the files of a router's charon only.
+    /// Only writes the files of a router's charon.
     pub(super) fn configure_router(machine: &Machine, connection: &Connection) -> Result<()> {
         Self::configure(machine, &connections(Side::Router, connection))
     }
 
-    /// Writes the files for a router. Returns the path of a script that starts, stops and queries charon as
-    /// a service manager would.
+    /// Writes the files for a router. Returns the path of a script that starts, stops and queries charon like a service
+    /// manager.
     pub fn service(machine: &Machine, connection: &Connection) -> Result<PathBuf> {
         Self::service_with(machine, &connections(Side::Router, connection))
     }
 
-    /// The same with the given swanctl.conf.
+    /// Writes the files for a router with the given swanctl.conf; returns the script's path.
     pub fn service_with(machine: &Machine, conf: &str) -> Result<PathBuf> {
         Self::configure(machine, conf)?;
         let path = machine.dir.join("charon-service");
@@ -122,7 +122,7 @@ impl<'m> Charon<'m> {
         Ok(path)
     }
 
-    /// A charon that a service manager starts and stops.
+    /// Returns the charon that a service manager starts and stops.
     pub fn of_service(machine: &'m Machine) -> Result<Self> {
         let charon = Self { machine, pid: 0 };
         charon.wait_socket()?;
@@ -196,7 +196,7 @@ pub(super) fn environment(machine: &Machine) -> String {
 pub const PLUGINS: &str =
     "random nonce openssl aes sha1 sha2 hmac gcm kdf kernel-netlink socket-default vici";
 
-// What a test has written before into the machine's charon.conf comes last and counts.
+// Earlier settings of a test in the machine's charon.conf come last and have priority.
 fn settings(machine: &Machine) -> String {
     let log = machine.log_of("charon-ike");
     format!(

@@ -13,11 +13,11 @@ use crate::machine::STEP;
 use crate::machine::{Node, wait_settled};
 use crate::router::{Plan, PluginFile};
 
-/// Advert interval between machines on two shared processors.
+/// Advert interval, for machines on two shared processors.
 const INTERVAL: Duration = Duration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Plan with the plugin ipsec and these lines in its file. No IKE daemon is asked.
+/// Plan with the plugin ipsec and these lines in its file. No IKE daemon is used.
 pub fn following(toml: &str) -> Plan {
     let plugin = PluginFile {
         name: "ipsec".to_owned(),
@@ -30,7 +30,7 @@ pub fn following(toml: &str) -> Plan {
     plan
 }
 
-/// Plan with the plugin ipsec and an empty file: strongSwan is asked.
+/// Plan with the plugin ipsec and an empty file, so that strongSwan is used.
 pub fn asking() -> Plan {
     let mut plan = following("");
     for plugin in &mut plan.plugins {
@@ -54,7 +54,7 @@ pub fn services(scripts: [&Path; 2]) -> PluginFile {
 }
 
 impl Node<'_> {
-    /// A row of `ipsec check`, such as "all.peer".
+    /// Returns a row of `ipsec check`, such as "all.peer".
     pub fn ipsec_check(&self, key: &str) -> String {
         let rows = self.rows("ipsec check").unwrap_or_default();
         rows.get(key)
@@ -63,7 +63,7 @@ impl Node<'_> {
             .to_owned()
     }
 
-    /// A row of `ipsec status`, such as "all.sas".
+    /// Returns a row of `ipsec status`, such as "all.sas".
     pub fn ipsec(&self, key: &str) -> Value {
         let rows = self.rows("ipsec status").unwrap_or_default();
         rows.get(key).cloned().unwrap_or_default()
@@ -75,7 +75,7 @@ impl Node<'_> {
 }
 
 impl Tunnelled<'_> {
-    /// The plugin service, which starts charon on the active node, with a connection for each router.
+    /// Returns the plugin service, which starts charon on the active node, with a connection for each router.
     pub fn charon_services(&self, [first, second]: [&Connection; 2]) -> Result<PluginFile> {
         let [r1, r2] = &self.routers;
         Ok(services([

@@ -10,7 +10,7 @@ use crate::lab::{CLIENT, VIRTUAL, Wire};
 use crate::probe::{Injector, Recorder};
 
 const ESP: u8 = 50;
-/// Frames sent at once: the port of a machine drops those beyond its queue.
+/// Number of frames sent at once: the port of a machine drops those beyond its queue.
 const BURST: usize = 20;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -52,8 +52,8 @@ pub fn is_sent_by_far(frame: &[u8]) -> bool {
     frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
 }
 
-/// True for an IPv4 frame with an IKE request of the router by which it could terminate a tunnel: an
-/// informational exchange (RFC 7296 §3.1).
+/// Returns true for an IPv4 frame with an IKE request of the router that could terminate a tunnel: an informational
+/// exchange (RFC 7296 §3.1).
 pub fn is_farewell(frame: &[u8]) -> bool {
     const INFORMATIONAL: u8 = 37;
     const ANSWER: u8 = 0x20;
@@ -85,7 +85,7 @@ impl Tunnelled<'_> {
         Recorder::new(&self.lab.sw, &self.far.port(Wire::Wan))
     }
 
-    /// The same without ESP over IPv4.
+    /// Records the frames between the far gateway and the switch, without ESP over IPv4.
     pub fn record_unprotected(&self) -> Result<Recorder> {
         Recorder::without_esp(&self.lab.sw, &self.far.port(Wire::Wan))
     }
@@ -98,7 +98,7 @@ impl Tunnelled<'_> {
             if number % BURST == BURST - 1 {
                 thread::sleep(PAUSE);
             }
-            // With the station's own source address, or the switch would learn the far gateway's here.
+            // The source is the station's own address, or the switch would learn the far gateway's here.
             let payload = frame.get(12..).unwrap_or_default();
             injector.send(&[&to[..], &Wire::Wan.mac(CLIENT), payload].concat())?;
         }

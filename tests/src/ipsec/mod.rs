@@ -41,7 +41,7 @@ use crate::router::{Plan, PluginFile, VirtualRouter};
 /// Host number of the far gateway on the wan.
 pub const FAR: u8 = 3;
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
-/// For a distributed kernel, whose modules are many.
+/// Memory in MB for a distributed kernel, which has many modules.
 const STOCK_MB: u32 = 384;
 
 pub struct Tunnelled<'l> {
@@ -56,14 +56,14 @@ impl<'l> Tunnelled<'l> {
         Self::boot_routers(lab, [router(0), router(1)])
     }
 
-    /// The same, but r2's kernel skips this function at its start, and lacks what it would have made.
+    /// Boots all three machines. r2's kernel skips this function at its start, and lacks what it would have set up.
     pub fn boot_without(lab: &'l Lab, function: &str) -> Result<Self> {
         let mut second = router(1);
         second.boot_words = vec![format!("initcall_blacklist={function}")];
         Self::boot_routers(lab, [router(0), second])
     }
 
-    /// The same, but r1 has Debian's kernel as it is distributed.
+    /// Boots all three machines; r1 has Debian's distributed kernel.
     pub fn boot_stock(lab: &'l Lab) -> Result<Self> {
         let stock = Parts {
             kernel: Kernel::Stock,
@@ -73,7 +73,7 @@ impl<'l> Tunnelled<'l> {
         Self::boot_routers(lab, [stock, router(1)])
     }
 
-    /// The same, but both routers have systemd, without units.
+    /// Boots all three machines; both routers have systemd, without units.
     pub fn boot_systemd(lab: &'l Lab) -> Result<Self> {
         let init = Init::Systemd;
         Self::boot_routers(
@@ -105,7 +105,7 @@ impl<'l> Tunnelled<'l> {
         Ok(tunnelled)
     }
 
-    /// Takes a router's power, if it is on, and boots it again to the state after [`Tunnelled::boot`].
+    /// Cuts a router's power, if it is on, and boots it again to the state after [`Tunnelled::boot`].
     pub fn reboot(&mut self, index: usize) -> Result<()> {
         self.routers[index].kill();
         let [machine] = Machine::boot(self.lab, [router(index)])?;
@@ -172,7 +172,7 @@ fn add_routes(router: &Machine) -> Result<()> {
     router.ip(&lines.concat())
 }
 
-/// Route by which the far gateway's own packets to the lan have a source address behind the tunnel.
+/// Route that gives the far gateway's own packets to the lan a source address behind the tunnel.
 fn far_route(family: Family) -> String {
     let (network, via, from) = (family.lan_network(), family.gateway(), family.inner());
     format!("route add {network} via {via} src {from}\n")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Pings of a machine itself, for tunnels that end at the machine (transport mode).
+//! Pings from a machine itself, for tunnels that end at the machine (transport mode).
 
 use std::fs;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub struct OwnPings<'m> {
     log: PathBuf,
 }
 
-/// An answer: the number of its question, and its time in seconds of the machine's clock.
+/// An answer: the number of its request, and its time in seconds of the machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Answer {
     number: u32,
@@ -55,7 +55,7 @@ impl<'m> OwnPings<'m> {
         poll(limit, step, || self.answered() >= wanted)
     }
 
-    /// Losses between the first and the last answer. At most 65535 pings in all.
+    /// Returns the losses between the first and the last answer. At most 65535 pings are possible.
     pub fn outage(&self) -> Outage {
         outage(&self.answers())
     }
@@ -71,7 +71,7 @@ impl<'m> OwnPings<'m> {
     }
 }
 
-/// In the order of their questions: one that another overtakes is not lost.
+/// Parses answers, in the order of their requests: one that was overtaken is not lost.
 fn answers(text: &str) -> Vec<Answer> {
     let mut answers: Vec<Answer> = text.lines().filter_map(parse).collect();
     answers.sort_by_key(|it| it.number);
@@ -79,7 +79,7 @@ fn answers(text: &str) -> Vec<Answer> {
     answers
 }
 
-/// "[1795209853.123456] 64 bytes from 10.2.0.1: icmp_seq=1 ttl=64 time=0.3 ms"
+/// Parses "[1795209853.123456] 64 bytes from 10.2.0.1: icmp_seq=1 ttl=64 time=0.3 ms".
 fn parse(line: &str) -> Option<Answer> {
     let (at, rest) = line.strip_prefix('[')?.split_once(']')?;
     let number = rest.split_once("icmp_seq=")?.1.split(' ').next()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SAs, policies and errors of a machine's kernel.
+//! Reads SAs, policies and errors of a machine's kernel.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use crate::Result;
 use crate::machine::Machine;
 
-/// The counters of /proc/net/xfrm_stat.
+/// Counters of /proc/net/xfrm_stat.
 pub type Stats = BTreeMap<String, u64>;
 
-/// Most packets, of 200 a second, that a switchover between machines may cost. One was seen lost at the
-/// fence, because a machine reads its cards only when its host lets it run. Packets that the old node
-/// carries after the new one's first are behind the jump of sequence numbers, too late for the far gateway.
+/// Greatest number of packets, of 200 a second, that a switchover between machines may lose. One was lost at the fence,
+/// because a machine reads its cards only when its host schedules it. Packets that the old node forwards after the new
+/// node's first packet are behind the jump of sequence numbers, too late for the far gateway.
 pub const SWITCH_PACKETS_MAX: u64 = 5;
 
 /// Packets that were refused for their sequence number.
@@ -22,7 +22,7 @@ pub fn late_packets(stats: &Stats) -> u64 {
     names.iter().filter_map(|name| stats.get(*name)).sum()
 }
 
-/// An SA of `ip -s xfrm state`; 0 and None if it does not show a value.
+/// An SA in `ip -s xfrm state`; 0 and None if it does not show a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sa {
     pub source: Option<IpAddr>,
@@ -83,7 +83,7 @@ impl Machine {
     }
 }
 
-/// True for the plugin's blocking policies, which have the last priority.
+/// Returns true for the plugin's blocking policies, which have the last priority.
 fn is_block(policy: &str) -> bool {
     policy.contains("action block") && policy.contains("priority 4294967295")
 }
@@ -140,7 +140,7 @@ fn parse_one(text: String) -> Sa {
     }
 }
 
-/// The word after this one.
+/// Returns the word after this one.
 fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     let mut words = text
         .split(|is: char| is.is_whitespace() || is == ',')
@@ -149,14 +149,14 @@ fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     words.next()
 }
 
-/// Number before a unit: 10 packets in "1000(bytes), 10(packets)".
+/// Returns the number before a unit: 10 packets in "1000(bytes), 10(packets)".
 fn number_before(text: &str, unit: &str) -> u64 {
     let before = text.split(unit).next().unwrap_or_default();
     let digits = before.rsplit(|is: char| !is.is_ascii_digit()).next();
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// "0x1f", "0x1f(31)" or "31(0x1f)".
+/// Parses "0x1f", "0x1f(31)" or "31(0x1f)".
 fn number(word: &str) -> u64 {
     let word = word.split('(').next().unwrap_or_default();
     match word.strip_prefix("0x") {

@@ -21,12 +21,12 @@ impl Family {
         self.on_the_wan(VIRTUAL)
     }
 
-    /// The far end.
+    /// Far end of a tunnel.
     pub fn far(self) -> IpAddr {
         self.on_the_wan(FAR)
     }
 
-    /// The host in the routers' own network.
+    /// Host in the routers' own network.
     pub fn client(self) -> IpAddr {
         match self {
             Self::V4 => Wire::Lan.ipv4(CLIENT).into(),
@@ -34,7 +34,7 @@ impl Family {
         }
     }
 
-    /// The host within the far network.
+    /// Host in the far network.
     pub fn inner(self) -> IpAddr {
         match self {
             Self::V4 => IpAddr::from([10, 9, 0, 1]),
@@ -66,10 +66,10 @@ impl Family {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Between the networks.
+    /// Tunnel between the networks.
     Tunnel,
-    /// Between the two gateways themselves. Over IPv6 for echoes and UDP only, as neighbour discovery has to
-    /// stay in clear text.
+    /// Transport between the two gateways themselves. Over IPv6 for echoes and UDP only, as neighbour discovery has to
+    /// stay unencrypted.
     Transport,
 }
 
@@ -77,11 +77,11 @@ pub enum Mode {
 pub enum Suite {
     /// AES-GCM with 128 bits, sequence numbers of 64 bits, a window of 128.
     GcmEsn,
-    /// The same with sequence numbers of 32 bits, a window of 32.
+    /// AES-GCM with 128 bits, sequence numbers of 32 bits, a window of 32.
     Gcm,
     /// AES-CBC with 128 bits and HMAC-SHA-256, sequence numbers of 64 bits, a window of 128.
     CbcSha256Esn,
-    /// The same with sequence numbers of 32 bits, a window of 32.
+    /// AES-CBC with 128 bits and HMAC-SHA-256, sequence numbers of 32 bits, a window of 32.
     CbcSha256,
 }
 
@@ -95,10 +95,10 @@ pub struct Tunnel {
     pub family: Family,
     pub mode: Mode,
     pub suite: Suite,
-    /// SPI of packets to the far gateway. Packets from there have the next one.
+    /// SPI of packets to the far gateway. Packets from it have the next one.
     pub spi: u32,
     pub reqid: u32,
-    /// Packets that each SA has carried: the next one has the number after it.
+    /// Number of packets that each SA has carried: the next one has the number after it.
     pub sent: u64,
     /// Further words of each SA, such as "mark 0x7 mask 0xff" or "if_id 5".
     pub extra: String,
@@ -162,7 +162,7 @@ impl Tunnel {
         )
     }
 
-    // Any keys will do, but each SA has its own.
+    // The keys are arbitrary, but each SA has its own.
     fn algorithms(&self, spi: u32) -> String {
         let key = |bytes: usize| format!("{spi:08x}").repeat(bytes / 4);
         match self.suite {

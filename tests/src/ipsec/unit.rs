@@ -10,14 +10,14 @@ use crate::Result;
 use crate::lab::skipped;
 use crate::machine::Machine;
 
-/// Of Debian's package charon-systemd.
+/// Unit file of Debian's package charon-systemd.
 const DISTRIBUTED: &str = "/lib/systemd/system/strongswan.service";
-/// The process, for pkill.
+/// Name of the process, for pkill.
 pub const UNIT_PROCESS: &str = "charon-systemd";
 pub const UNIT: &str = "strongswan";
 
 impl<'m> Charon<'m> {
-    /// Writes the files for a router, and makes the unit known to its systemd, with further lines of its service.
+    /// Writes the files for a router, and installs the unit in its systemd, with further lines of its service.
     pub fn unit(machine: &'m Machine, connection: &Connection, lines: &str) -> Result<()> {
         if !fs::exists(DISTRIBUTED)? {
             return Err(skipped("charon-systemd is not installed"));
@@ -34,7 +34,7 @@ impl<'m> Charon<'m> {
         machine.ok("systemctl daemon-reload").map(drop)
     }
 
-    /// Has the machine's systemd start the unit.
+    /// Lets the machine's systemd start the unit.
     pub fn start_unit(machine: &'m Machine) -> Result<Self> {
         machine.ok(&format!("systemctl start {UNIT}"))?;
         Self::of_service(machine)

@@ -31,7 +31,7 @@ impl Lab {
         self.forward(&self.ports(site, &Wire::BOTH)?, true)
     }
 
-    /// Cuts all cables of a router at once, also those of the links, as if the machine died.
+    /// Cuts all cables of a router at once, including those of the links, as if the machine died.
     pub fn power_off(&self, site: &Site) -> Result<()> {
         self.forward(&self.ports(site, &Wire::ALL)?, false)
     }
@@ -40,14 +40,14 @@ impl Lab {
         self.forward(&self.ports(site, &Wire::ALL)?, true)
     }
 
-    /// Has the router's port of the bridge drop what is longer, and 4 bytes of a VLAN tag, in both directions; its
-    /// interface does not know that.
+    /// Lets the router's port of the bridge drop frames longer than `mtu`, plus 4 bytes for a VLAN tag, in both
+    /// directions; the router's interface does not know that.
     pub fn narrow(&self, site: &Site, wire: Wire, mtu: u32) -> Result<()> {
         self.sw
             .ip(&format!("link set {} mtu {mtu}\n", site.port(wire)))
     }
 
-    /// Takes the carrier of the router's interface.
+    /// Removes the carrier of the router's interface.
     pub fn unplug(&self, site: &Site, wire: Wire) -> Result<()> {
         Ok(sys::set_up(&self.switch, &site.port(wire), false)?)
     }
@@ -56,7 +56,7 @@ impl Lab {
         Ok(sys::set_up(&self.switch, &site.port(wire), true)?)
     }
 
-    /// Gives a router whose interface was deleted a new one with the old address.
+    /// Gives a router whose interface was deleted a new one with the same address.
     pub fn replug(&self, site: &Site, wire: Wire) -> Result<()> {
         self.sw.ip(&wiring::cable(
             &site.port(wire),
@@ -78,7 +78,7 @@ impl Lab {
         Relay::start([first, second], wire.name(), delay)
     }
 
-    /// Lays the short cables of a link again, after the long one was dropped.
+    /// Restores the short cables of a link, after the long one was dropped.
     pub fn shorten(&self, wire: Wire) -> Result<()> {
         for site in self.sites.iter().take(2) {
             let cable = wiring::cable(&site.port(wire), wire, site.host(), &site.ns);
@@ -111,7 +111,7 @@ impl Lab {
         ))
     }
 
-    /// Ends what [`Lab::lose`] began.
+    /// Ends [`Lab::lose`].
     pub fn fix(&self, site: &Site, wire: Wire) -> Result<()> {
         let port = site.port(wire);
         self.sw.nft(&format!(
@@ -119,7 +119,7 @@ impl Lab {
         ))
     }
 
-    /// Index in sw of the port into which a router is plugged.
+    /// Returns the index in sw of the port into which a router is plugged.
     pub fn port_index(&self, site: &Site, wire: Wire) -> Result<u32> {
         Ok(name_to_index(&self.switch, &site.port(wire))?)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel counts of an interface.
+//! Reads the kernel's counters of an interface.
 
 use std::fs;
 
@@ -10,13 +10,13 @@ use crate::Result;
 pub struct Counters {
     pub received_bytes: u64,
     pub sent_bytes: u64,
-    /// Frames that were to be sent, and were not.
+    /// Number of frames that could not be sent.
     pub sent_dropped: u64,
 }
 
 impl Counters {
     /// # Errors
-    /// There is no such interface.
+    /// The interface does not exist.
     pub fn of(ns: &Namespace, interface: &str) -> Result<Self> {
         let text = ns.run(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
         Self::read(&text, interface)

@@ -11,12 +11,12 @@ use crate::Result;
 pub struct Disk(PathBuf);
 
 impl Disk {
-    /// An empty one of a size over a folder, whose files are hidden meanwhile.
+    /// Mounts an empty one of this size over a folder, whose files are hidden meanwhile.
     pub fn over(folder: &Path, size: &str) -> Result<Self> {
         Self::mount(folder, &format!("size={size},mode=711"))
     }
 
-    /// One in the place of a folder, with its files.
+    /// Mounts one in the place of a folder, with its files.
     pub fn in_place_of(folder: &Path) -> Result<Self> {
         let before = PathBuf::from(format!("{}.before", folder.display()));
         fs::rename(folder, &before)?;
@@ -46,7 +46,7 @@ impl Disk {
         Ok(fs::remove_file(self.0.join("full"))?)
     }
 
-    /// Mounts again as "ro" or "rw".
+    /// Remounts it as "ro" or "rw".
     pub fn remount(&self, mode: &str) -> Result<()> {
         run("mount", &["-o", &format!("remount,{mode}")], &self.0)
     }
@@ -58,7 +58,7 @@ impl Drop for Disk {
     }
 }
 
-/// Unmounts all that is mounted below a folder: of a run that was ended by a signal.
+/// Unmounts everything below a folder, left by a run that a signal ended.
 pub(super) fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));

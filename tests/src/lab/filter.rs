@@ -32,19 +32,20 @@ impl Lab {
         self.drop_by(site, wire, rules, way)
     }
 
-    /// The same of frames from the virtual MAC addresses of RFC 9568, as a hypervisor does.
+    /// Drops frames from the virtual MAC addresses of RFC 9568, as a hypervisor does, until [`Lab::unfilter`].
     pub fn drop_virtual_macs(&self, site: &Site, wire: Wire, way: Direction) -> Result<()> {
         let rule = "ether saddr & ff:ff:ff:ff:00:00 == 00:00:5e:00:00:00 drop;";
         self.drop_by(site, wire, rule, way)
     }
 
-    /// The same of frames to them that come to a router: a hypervisor delivers what is for the MAC address that it assigned.
+    /// Drops frames to virtual MAC addresses on their way to a router: a hypervisor only delivers frames for the MAC
+    /// address that it assigned.
     pub fn drop_to_virtual_macs(&self, site: &Site, wire: Wire) -> Result<()> {
         let rule = "ether daddr & ff:ff:ff:ff:00:00 == 00:00:5e:00:00:00 drop;";
         self.drop_by(site, wire, rule, Direction::To)
     }
 
-    /// The same of frames that rules of nftables drop.
+    /// Drops frames by rules of nftables, until [`Lab::unfilter`].
     pub fn drop_by(&self, site: &Site, wire: Wire, rules: &str, way: Direction) -> Result<()> {
         let port = site.port(wire);
         let chain = |hook: &str, not: Direction| {
@@ -69,8 +70,8 @@ impl Lab {
         ))
     }
 
-    /// Makes a network a private VLAN for its routers, or ends that: each router hears all stations except
-    /// the other routers.
+    /// Makes a network a private VLAN for its routers, or ends that: each router receives from all stations except the
+    /// other routers.
     pub fn separate(&self, wire: Wire, separate: bool) -> Result<()> {
         let state = if separate { "on" } else { "off" };
         for site in &self.sites {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ctrl-C and SIGTERM: ends all started processes, removes their files, and exits.
+//! Handles Ctrl-C and SIGTERM: ends all started processes, removes their files, and exits.
 
 use std::fs;
 use std::process::{exit, id};
@@ -26,7 +26,7 @@ pub fn leave_when_told(farewell: impl Fn() + Send + 'static) -> Result<()> {
 
 /// Ends all started processes, removes their files, and exits.
 pub fn leave(code: i32) -> ! {
-    // one thread does so, the others wait for the end
+    // one thread does so, the others wait for the exit
     static LEAVING: Mutex<()> = Mutex::new(());
     let _leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
     process::kill_descendants();

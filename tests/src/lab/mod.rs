@@ -50,7 +50,7 @@ pub(crate) use wiring::cable;
 pub use crate::sys::hold_up;
 use crate::{Result, sys};
 
-/// The two networks and the two links; also the names of the interfaces of routers.
+/// Networks and links; also the names of the routers' interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wire {
     Lan,
@@ -93,7 +93,7 @@ impl Wire {
         format!("fd0{}::{host}", self.number())
     }
 
-    /// The link-local address that the kernel makes of a host's hardware address.
+    /// Returns the link-local address that the kernel derives from a host's hardware address.
     pub fn link_local(self, host: u8) -> std::net::Ipv6Addr {
         let [a, b, c, d, e, f] = self.mac(host).map(u16::from);
         let [p, q, r, s] = [(a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f];
@@ -114,9 +114,9 @@ pub const FIRST_ROUTER: u8 = 11;
 
 /// Place of a router: its namespace, with the interfaces lan, wan and, in a pair, hot and warm.
 pub struct Site {
-    /// "r1", "r2", "r3", "r4".
+    /// Name: "r1", "r2", "r3" or "r4".
     pub name: String,
-    /// From 0.
+    /// Index, from 0.
     pub index: usize,
     pub ns: Namespace,
 }
@@ -146,7 +146,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes a lab for `routers` routers, in a few tens of milliseconds.
+    /// Creates a lab for `routers` routers, in a few tens of milliseconds.
     pub fn new(routers: usize) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         remove_leftovers()?;
@@ -179,7 +179,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Indices of the sites that have an address now.
+    /// Returns the indices of the sites that have an address now.
     pub fn holders(&self, address: &str) -> Vec<usize> {
         self.sites
             .iter()
@@ -188,7 +188,7 @@ impl Lab {
             .collect()
     }
 
-    /// Last lines of all log files, each under its name, for a failed test.
+    /// Returns the last lines of all log files, each with its name, for a failed test.
     pub fn logs(&self) -> String {
         let mut text = String::new();
         let Ok(entries) = fs::read_dir(&self.dir) else {
@@ -237,12 +237,12 @@ impl Drop for Lab {
     }
 }
 
-/// Folder of the tested binaries: that of this build, unless `SPARED_BUILD_DIR` names another.
+/// Returns the folder of the tested binaries: that of this build, unless `SPARED_BUILD_DIR` names another.
 pub fn build_dir() -> Result<PathBuf> {
     std::env::var_os("SPARED_BUILD_DIR").map_or_else(own_dir, |dir| Ok(dir.into()))
 }
 
-/// Folder of this build's binaries: target/debug or target/release.
+/// Returns the folder of this build's binaries: target/debug or target/release.
 pub fn own_dir() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let dir = own.parent().ok_or("this program has no directory")?;
@@ -254,9 +254,9 @@ pub fn own_dir() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-// Folder of the labs' directories. A run leaves its directory only if it failed or was killed. Scripts of
-// daemons are there too, and are refused below a folder that others may write, such as /tmp. FRR and the
-// plugins run as other users and must be able to enter it, unlike /root.
+// Returns the folder of the labs' directories. A run leaves its directory only if it failed or was killed. Scripts of
+// daemons are there too, and are refused below a folder that others may write to, such as /tmp. FRR and the plugins run
+// as other users and must be able to enter it, unlike /root.
 fn labs_dir() -> Result<PathBuf> {
     let build = build_dir()?;
     let target = build.parent().unwrap_or(&build);
@@ -266,7 +266,7 @@ fn labs_dir() -> Result<PathBuf> {
     }
 }
 
-/// True if only root can change the folder and those above it, and every user can enter them.
+/// Returns true if only root can change the folder and those above it, and every user can enter them.
 fn is_roots(folder: &Path) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     const OTHERS_ENTER: u32 = 0o001;

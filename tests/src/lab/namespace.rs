@@ -35,7 +35,7 @@ impl Namespace {
         })
     }
 
-    /// A namespace with its loopback up; None, with the reason printed, if this user may not make one.
+    /// Creates a namespace with its loopback up; None, with the reason printed, if this user may not create one.
     pub fn or_skip(name: &str) -> Option<Self> {
         let made = Self::new(name).and_then(|namespace| {
             namespace.ip("link set lo up\n")?;
@@ -73,7 +73,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// A command that runs in the namespace, and dies with the thread that starts it.
+    /// Returns a command that runs in the namespace, and dies with the thread that starts it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let program = program.as_ref();
         let mut command = Command::new(find_program(program).unwrap_or_else(|| program.into()));
@@ -150,7 +150,7 @@ impl Namespace {
             .is_ok_and(|text| text.contains(&wanted))
     }
 
-    /// All processes in the namespace except this one.
+    /// Returns all processes in the namespace except this one.
     pub fn processes(&self) -> Vec<u32> {
         let Ok(here) = self.file.metadata() else {
             return Vec::new();
@@ -170,7 +170,7 @@ impl Namespace {
     }
 }
 
-/// Path of a program, also in the directories for administrators, which may be missing in PATH.
+/// Returns the path of a program, searched also in the directories for administrators, which may be missing in PATH.
 pub fn find_program(program: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let beside = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);

@@ -30,7 +30,7 @@ impl Daemon {
         Self::spawn(name, command, log)
     }
 
-    /// The same with pipes to its standard input and output.
+    /// Starts `command` with pipes to its standard input and output.
     pub fn start_piped(
         name: &str,
         mut command: Command,
@@ -168,7 +168,7 @@ pub fn urgently<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     })
 }
 
-/// Processor time used so far, and resident bytes.
+/// Returns the processor time used so far, and resident bytes.
 pub fn usage(pid: u32) -> (Duration, u64) {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     // CLOCK_PROCESS_CPUTIME's sum in nanoseconds is the first field of schedstat, per thread.
@@ -193,7 +193,7 @@ pub fn usage(pid: u32) -> (Duration, u64) {
     (Duration::from_nanos(used), resident * 1024)
 }
 
-/// Time so far that threads of a process were ready to run and had no processor.
+/// Returns the time so far for which threads of a process were ready to run and had no processor.
 pub fn starved(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
     let texts = tasks.into_iter().flatten().flatten();
@@ -202,7 +202,7 @@ pub fn starved(pid: u32) -> Duration {
     Duration::from_nanos(waited.sum())
 }
 
-/// Times so far that a thread of a process waited and was woken.
+/// Returns how often threads of a process have waited and were woken.
 pub fn wakeups(pid: u32) -> u64 {
     const KEY: &str = "voluntary_ctxt_switches:";
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
@@ -215,7 +215,7 @@ pub fn wakeups(pid: u32) -> u64 {
     texts.filter_map(count).sum()
 }
 
-/// A process and all its descendants.
+/// Returns a process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let parents = parents();
     let mut tree = vec![root];
@@ -240,8 +240,8 @@ pub fn kill_descendants() {
     }
 }
 
-/// Kills all processes with a path below a lab's directory in their command line: those that went to the
-/// background by themselves do not die with their parent.
+/// Kills all processes with a path below a lab's directory in their command line: processes that went to the background
+/// by themselves do not die with their parent.
 pub fn end_users(dir: &Path) {
     let below = format!("{}/", dir.display());
     let Ok(entries) = fs::read_dir("/proc") else {

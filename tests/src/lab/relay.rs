@@ -15,7 +15,7 @@ use crate::Result;
 
 /// Longest frame.
 const FRAME_MAX: usize = 2048;
-/// Most frames in transit; further ones are lost, as on a cable.
+/// Limit of frames in transit; further ones are lost, as on a cable.
 const FLYING_MAX: usize = 4096;
 
 /// A cable whose two ends are interfaces of the same name. It ends when the value is dropped.
@@ -25,7 +25,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Carries frames between two sites, each `delay` after it was sent.
+    /// Transfers frames between two sites, each `delay` after it was sent.
     pub fn start(sites: [&Site; 2], name: &str, delay: Duration) -> Result<Self> {
         let ends = [
             Arc::new(Tap::bare(&sites[0].ns, name)?),

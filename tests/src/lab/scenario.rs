@@ -18,7 +18,7 @@ use crate::probe::Control;
 
 const ATTEMPTS: u32 = 3;
 
-/// Why a test has no verdict.
+/// Reason why a test has no verdict.
 #[derive(Debug)]
 enum NoVerdict {
     /// The machine, not the program under test, was late.
@@ -40,12 +40,12 @@ impl std::error::Error for NoVerdict {}
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Error of a test during which the machine itself was late: it is tried again.
+/// Error of a test during which the machine itself was late: the test is repeated.
 pub fn disturbed(why: impl Into<String>) -> Failure {
     Box::new(NoVerdict::Disturbed(why.into()))
 }
 
-/// True for an error of [`disturbed`], which says nothing about the program under test.
+/// Returns true for an error of [`disturbed`], which proves nothing about the program under test.
 pub fn is_disturbed(error: &Failure) -> bool {
     matches!(error.downcast_ref(), Some(NoVerdict::Disturbed(_)))
 }
@@ -98,7 +98,8 @@ pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
     }
 }
 
-/// Notes that a test cannot run here. The output of a passing test is not shown, so `make test` prints this at its end.
+/// Notes that a test cannot run here. The output of a passing test is not shown, so `make test` prints this note at its
+/// end.
 pub fn note_skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("?"));
@@ -106,7 +107,7 @@ pub fn note_skip(why: &str) {
     note("SPARED_SKIPPED", &line);
 }
 
-/// Appends a line to the file that this environment variable names, if it does, for the end of `make test`.
+/// Appends a line to the file that this environment variable names, if it is set, for the end of `make test`.
 pub(crate) fn note(variable: &str, line: &str) {
     let file =
         env::var_os(variable).map(|path| fs::File::options().create(true).append(true).open(path));
@@ -119,7 +120,7 @@ fn may_make_namespaces() -> bool {
     Namespace::new("trial").is_ok()
 }
 
-// libtest names the thread after the test, so the name starts this test alone.
+// libtest names the thread after the test, so the name selects this test.
 fn in_user_namespace() {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();

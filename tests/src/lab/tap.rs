@@ -12,7 +12,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Makes a tap device in a namespace, with an address, and sets it up.
+    /// Creates a tap device in a namespace, with an address, and sets it up.
     pub fn new(ns: &Namespace, name: &str, address: &str) -> Result<Self> {
         let file = ns.run(|| Ok(sys::tap(name)?))?;
         ns.ip(&format!(
@@ -21,7 +21,7 @@ impl Tap {
         Ok(Self { file })
     }
 
-    /// The same without an address.
+    /// Creates a tap device without an address, and sets it up.
     pub fn bare(ns: &Namespace, name: &str) -> Result<Self> {
         let file = ns.run(|| Ok(sys::tap(name)?))?;
         ns.ip(&format!("link set {name} up\n"))?;

@@ -13,7 +13,7 @@ const WAITS: [i64; 3] = [
     libc::SYS_epoll_pwait2,
 ];
 
-/// Stops a process by SIGSTOP, `calls` system calls after it woke from waiting for events. False, without a
+/// Stops a process by SIGSTOP, `calls` system calls after it woke from waiting for events. Returns false, without a
 /// stop, if it waits again before that.
 pub fn stop_after_calls(pid: u32, calls: usize) -> Result<bool> {
     let mut tracee = Tracee::attach(pid)?;

@@ -11,7 +11,7 @@ impl Lab {
             ("net/ipv6/conf/all/disable_ipv6", "1"),
             ("net/ipv6/conf/default/disable_ipv6", "1"),
         ])?;
-        // With br_netfilter, the kernel would filter what a bridge carries.
+        // With br_netfilter, the kernel would filter bridged frames.
         for family in ["ip", "ip6", "arp"] {
             let _ = self
                 .sw
@@ -109,7 +109,7 @@ impl Site {
     }
 }
 
-/// Lines for a cable from a port of the switch to the interface of a host, which is named after the wire.
+/// Returns lines for a cable from a port of the switch to the interface of a host, which is named after the wire.
 pub(crate) fn cable(port: &str, wire: Wire, host: u8, ns: &Namespace) -> String {
     let [a, b, c, d, e, f] = wire.mac(host);
     let (name, path) = (wire.name(), ns.path());

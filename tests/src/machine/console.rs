@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// Time after a command's own limit in which its answer may still come.
+/// Time after a command's own time limit in which its answer may still arrive.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Most characters of a command that are shown.
+/// Limit of characters of a command that are shown.
 const LINE_LIMIT: usize = 100;
 
 pub struct Console {
@@ -36,15 +36,15 @@ struct Last {
 
 /// Output of a booting machine on its serial console.
 pub enum Boot {
-    /// It takes commands; the text is what its init found out about the kernel.
+    /// The machine accepts commands; the text is what its init has found out about the kernel.
     Up(String),
-    /// It printed another line.
+    /// The machine printed another line.
     Progress(String),
-    /// It printed nothing. Its end is noticed elsewhere.
+    /// The machine printed nothing. Whether it has ended is checked elsewhere.
     Silent,
 }
 
-/// A random word that only our init prints.
+/// Returns a random word that only our init prints.
 pub fn token() -> Result<String> {
     let mut bytes = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -92,7 +92,7 @@ impl Console {
             at: Instant::now(),
             is_answered: false,
         });
-        // With the token, so that no later machine of the same name reads this file.
+        // The name has the token, so that no later machine of the same name reads this file.
         let stem = format!("{}-{}", self.token, self.number);
         let [command, output] =
             ["command", "output"].map(|end| self.dir.join(format!("{stem}.{end}")));
@@ -112,7 +112,7 @@ impl Console {
         Ok((code.parse()?, text))
     }
 
-    /// The last command, for a sentence.
+    /// Describes the last command.
     pub fn latest(&self) -> String {
         match &self.last {
             Some(last) => last.words(last.at.elapsed()),
@@ -145,7 +145,7 @@ impl Last {
     }
 }
 
-/// The first line of a command, and of that no more than a reader needs.
+/// Returns the first line of a command, shortened.
 fn shortened(command: &str) -> String {
     let first = command.trim().lines().next().unwrap_or_default();
     match first.char_indices().nth(LINE_LIMIT) {
@@ -157,7 +157,7 @@ fn shortened(command: &str) -> String {
 fn read(output: ChildStdout, sender: &Sender<String>) {
     let mut reader = BufReader::new(output);
     let mut line = Vec::new();
-    // Our lines are only a few words long.
+    // Lines of our init are only a few words long.
     while matches!(
         reader.by_ref().take(4096).read_until(b'\n', &mut line),
         Ok(1..)

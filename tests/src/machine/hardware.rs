@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What runs a machine's kernel: the kernel itself as a process, or qemu with an emulated processor.
+//! Runs a machine's kernel: the kernel itself as a process, or qemu with an emulated processor.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,13 +9,13 @@ use super::{Parts, port};
 use crate::lab::{Lab, Wire};
 
 pub enum Hardware {
-    /// This user-mode-linux.
+    /// A user-mode-linux with this path.
     Uml(PathBuf),
     Qemu(Stock),
 }
 
 impl Hardware {
-    /// Word for init.sh.
+    /// Returns the word for init.sh.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Uml(_) => "uml",
@@ -30,8 +30,8 @@ impl Hardware {
         }
     }
 
-    /// Command of a machine: its commands come from standard input, its answers go to standard output, what its
-    /// kernel prints goes to the log.
+    /// Returns the command of a machine: its commands come from standard input, its answers go to standard output, and
+    /// its kernel's output goes to the log.
     ///
     /// The kernel, or qemu, is the first process of a PID namespace, so all its processes end with it; its memory is
     /// freed with the last one.
@@ -74,10 +74,10 @@ fn uml(command: &mut Command, parts: &Parts, kernel: &Path, dir: &Path) {
     }
 }
 
-/// The kernel has neither hostfs nor 9p: the files are served by virtiofsd, whose socket has a short name, as no
-/// longer one may be bound.
+/// Prepares qemu. The kernel has neither hostfs nor 9p: virtiofsd serves the files on a socket with a short name, as a
+/// longer one cannot be bound.
 fn qemu(command: &mut Command, lab: &Lab, parts: &Parts, stock: &Stock, dir: &Path, log: &Path) {
-    // virtiofsd leaves a file for each socket in /run.
+    // virtiofsd leaves a file in /run for each socket.
     const START: &str = "mount -t tmpfs tmpfs /run && cd \"$1\" && rm -f files || exit
 \"$2\" --socket-path=files -o source=/ -o sandbox=chroot -o cache=always >files.log 2>&1 &
 while ! [ -S files ]; do kill -0 $! 2>/dev/null || exit; sleep 0.01; done

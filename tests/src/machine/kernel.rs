@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernel of the machines, chosen by tests/kernel/choose.sh, and messages of one that does not start.
+//! Kernel of the machines, chosen by tests/kernel/choose.sh, and the messages if one does not start.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,20 +12,20 @@ use crate::lab::skipped;
 /// Exit code of a script if there is no kernel at all.
 const NONE: i32 = 2;
 
-/// Messages after which a kernel will never start.
+/// Messages after which a kernel never starts.
 const FATAL: [&str; 2] = ["Kernel panic", AMX];
 /// Message of a kernel that does not know the size of a process's registers on processors with AMX.
 const AMX: &str = "ptrace set fp regs failed";
 
 type Chosen = std::result::Result<String, (Option<i32>, String)>;
 
-/// Kernel that all machines boot by default.
+/// Returns the kernel that all machines boot by default.
 pub fn chosen() -> Result<&'static Path> {
     static CHOSEN: OnceLock<Chosen> = OnceLock::new();
     of_script(CHOSEN.get_or_init(|| choose("choose.sh"))).map(Path::new)
 }
 
-/// Debian's kernel, and what serves it its files.
+/// Debian's kernel, and the program that serves its files.
 pub struct Stock {
     /// `vmlinuz` and `initramfs`.
     pub dir: PathBuf,
@@ -66,7 +66,7 @@ fn choose(script: &str) -> Chosen {
     }
 }
 
-/// Output of a booting machine, and the time of the last.
+/// Output of a booting machine, and the time of its last part.
 pub struct Printed {
     pub text: String,
     pub at: Instant,
@@ -87,7 +87,7 @@ impl Printed {
         self.at = Instant::now();
     }
 
-    /// Adds what is new in its log.
+    /// Adds new output from its log.
     pub fn read(&mut self, log: &str) {
         if let Some(new @ [_, ..]) = log.as_bytes().get(self.log_read..) {
             self.add(&String::from_utf8_lossy(new));
@@ -96,12 +96,12 @@ impl Printed {
     }
 }
 
-/// True if a kernel that printed this will never start.
+/// Returns true if a kernel that printed this will never start.
 pub fn is_fatal(printed: &str) -> bool {
     FATAL.iter().any(|words| printed.contains(words))
 }
 
-/// Message why a machine did not start, from its kernel's output, and what to do.
+/// Returns the message why a machine did not start, from its kernel's output, with what to do.
 pub fn not_started(machine: &str, kernel: &Path, what: &str, printed: &str) -> String {
     let last = printed.lines().rev().find(|line| !line.trim().is_empty());
     let said = last.map_or("printed nothing".to_owned(), |line| {

@@ -31,9 +31,10 @@ pub use node::{Node, wait_settled};
 
 /// Longest silence of a starting kernel. It prints its steps, which take milliseconds each.
 const KERNEL_SILENCE: Duration = Duration::from_secs(5);
-/// The same before an emulated processor, which unpacks the kernel in silence.
+/// Longest silence of a starting kernel on an emulated processor, which unpacks the kernel in silence.
 const EMULATED_SILENCE: Duration = Duration::from_secs(20);
-/// An init may stand still for good, for the reason in `standstill`. The machine is booted once more, with more patience.
+/// Time limits of the first boot. An init may stand still for good, for the reason in `standstill`. The machine is
+/// booted once more, with longer limits.
 const FIRST_BOOT: Patience = Patience {
     init_silence: Duration::from_secs(8),
     limit: Duration::from_secs(15),
@@ -44,14 +45,14 @@ const LAST_BOOT: Patience = Patience {
 };
 /// First output of init.
 const INIT_SPEAKS: &str = "init: starts";
-/// Pause between two looks at a machine. A command in it takes a tenth of a second of a processor, which the machines need
+/// Pause between two queries of a machine. A command in it takes 0.1 s of a processor, which the machines need
 /// themselves.
 pub const STEP: Duration = Duration::from_millis(250);
 const BOOT_STEP: Duration = Duration::from_millis(20);
 const SYSTEMD: &str = "/lib/systemd/systemd";
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a boot is waited for.
+/// Time limits of a boot.
 struct Patience {
     /// Longest silence once init runs: it waits for programs, which may be slow on a busy host.
     init_silence: Duration,
@@ -59,15 +60,15 @@ struct Patience {
     limit: Duration,
 }
 
-/// Why a machine takes no commands.
+/// Reason why a machine accepts no commands.
 enum NotUp {
-    /// Its init stands still, or it is slow.
+    /// The init stands still, or is slow.
     Still(String),
-    /// Its kernel ended, fell silent before init, or said that it will never start.
+    /// The kernel ended, became silent before init, or reported that it will never start.
     Failed(String),
 }
 
-/// What a machine boots.
+/// Kernel that a machine boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// The user-mode-linux that tests/kernel/choose.sh names.
@@ -78,7 +79,7 @@ pub enum Kernel {
     Stock,
 }
 
-/// First process of a machine, once it takes commands.
+/// First process of a machine, once it accepts commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
     /// A shell that runs commands and no services.
@@ -124,7 +125,7 @@ pub struct Machine {
     /// Its files, under the same path inside and outside.
     pub dir: PathBuf,
     kernel: PathBuf,
-    /// False for a kernel that a test brings along: `make test` says nothing of it.
+    /// Counted by `make test`; false for a kernel that a test provides.
     is_counted: bool,
     kernel_silence: Duration,
     /// Length of the log of an earlier machine of this name.
@@ -194,8 +195,8 @@ impl Machine {
         })
     }
 
-    /// Waits until the machine takes commands. One whose init stands still is booted once more; a kernel that ends,
-    /// panics or falls silent is given up at once.
+    /// Waits until the machine accepts commands. One whose init stands still is booted once more; a kernel that ends,
+    /// panics or becomes silent is given up at once.
     fn bring_up(&mut self, lab: &Lab, parts: &Parts) -> Result<()> {
         let first = match parts.kernel {
             Kernel::Stock => LAST_BOOT,
@@ -206,12 +207,12 @@ impl Machine {
             Err(NotUp::Failed(why)) => return Err(why.into()),
             Err(NotUp::Still(why)) => why,
         };
-        // `make test` names a test that says so
+        // `make test` lists a test that prints this
         if self.is_counted {
             eprintln!("attempt 1: {why}");
         }
         *self = Self::start(lab, parts)?;
-        // the test has nothing of the first one
+        // the test uses nothing of the first boot
         standstill::forget(&self.name);
         self.wait_up(&LAST_BOOT).map_err(|it| match it {
             NotUp::Still(why) | NotUp::Failed(why) => why.into(),
@@ -284,7 +285,7 @@ impl Machine {
         done.map_err(|why| format!("{why}{}", self.activity()).into())
     }
 
-    /// What the processes of a machine that does not answer do, a line for each.
+    /// Describes what the processes of a machine do that does not answer, one line for each.
     fn activity(&self) -> String {
         self.daemon()
             .tree()
@@ -301,7 +302,7 @@ impl Machine {
         }
     }
 
-    /// Starts a program in the background, with its output in NAME-PROGRAM.log beside other logs. Returns its
+    /// Starts a program in the background, with its output in NAME-PROGRAM.log next to the other logs. Returns its
     /// process id in the machine.
     pub fn spawn(&self, program: &str, line: &str) -> Result<u32> {
         let log = self.log_of(program);
@@ -325,12 +326,12 @@ impl Machine {
             .map(drop)
     }
 
-    /// Makes it read files again that were changed outside.
+    /// Lets it read files again that were changed outside.
     pub fn forget_files(&self) -> Result<()> {
         self.ok("echo 3 >/proc/sys/vm/drop_caches").map(drop)
     }
 
-    /// Moves its clock by `seconds`, for good.
+    /// Moves its clock by `seconds`, permanently.
     pub fn shift_clock(&self, seconds: i64) -> Result<()> {
         self.ok(&format!("date -s \"@$(($(date +%s) + {seconds}))\""))
             .map(drop)
@@ -343,8 +344,8 @@ impl Machine {
             return;
         }
         let tree = daemon.tree();
-        // The machine's processes are processes of the host, and would continue if the kernel that traces them
-        // ended first. So the kernel is stopped, they are killed, and then it.
+        // The machine's processes are processes of the host, and would continue if the kernel that traces them ended
+        // first. So the kernel is stopped, then they are killed, and then the kernel.
         let signals = |pids: &[u32], signal| {
             for pid in pids {
                 let _ = signal_to(*pid, signal);
@@ -390,12 +391,12 @@ impl Machine {
         pids.iter().map(|pid| crate::lab::usage(*pid).0).sum()
     }
 
-    /// Processes of the machine on the host.
+    /// Returns the machine's processes on the host.
     pub fn pids(&self) -> Vec<u32> {
         self.daemon().tree()
     }
 
-    /// Notes a machine that stands still for good, and what it did last.
+    /// Records a machine that stands still for good, with its last command.
     fn notice_standstill(&self) {
         let kernel = self.daemon().tree().get(1).copied();
         if !kernel.is_some_and(standstill::lasts) {
@@ -454,7 +455,7 @@ fn port(name: &str, wire: Wire) -> String {
     format!("{name}-{}", wire.name())
 }
 
-/// Makes a tap for each card, unless an earlier machine of this name did.
+/// Creates a tap for each card, unless an earlier machine of this name did.
 fn plug_in(lab: &Lab, parts: &Parts) -> Result<()> {
     let there = lab.sw.shell("ip -o link show")?;
     let mut lines = String::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! spared in a machine: its files are written outside, and requests are made inside.
+//! spared in a machine: its files are written outside, and requests run inside.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::router::{Files, Plan};
 
 const RUNTIME: &str = "/run/spared";
 
-/// The node of a machine. The daemon ends with the machine.
+/// Node of a machine. The daemon ends with the machine.
 #[derive(Clone, Copy)]
 pub struct Node<'m>(pub &'m Machine);
 
@@ -26,7 +26,7 @@ impl Node<'_> {
         self.start_after(plan, "true")
     }
 
-    /// The same; the daemon's process first runs a command line of the shell, without quotes in it.
+    /// Starts the daemon; its process first runs a command line of the shell, without quotes in it.
     pub fn start_after(&self, plan: &Plan, first: &str) -> Result<u32> {
         self.0.require_fence()?;
         let (dir, program) = (self.dir(), build_dir()?.join("spared"));
@@ -72,7 +72,7 @@ impl Node<'_> {
         }
     }
 
-    /// Output of `spared check` for this node's files and the running daemon.
+    /// Returns the output of `spared check` for this node's files and the running daemon.
     pub fn check(&self) -> Result<String> {
         let (dir, program) = (self.dir(), build_dir()?.join("spared"));
         let mut words = Files { dir: &dir }.words(Path::new(RUNTIME));
@@ -90,7 +90,7 @@ impl Node<'_> {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// The only group; the default if there is none, or no answer.
+    /// Returns the only group; the default if there is none, or no answer.
     pub fn group(&self) -> GroupStatus {
         let groups = self.status().unwrap_or_default().groups;
         groups.into_iter().next().unwrap_or_default()
@@ -108,7 +108,7 @@ impl Node<'_> {
         Err(format!("{} is not {role} after {limit:?}: {said}", self.0.name).into())
     }
 
-    /// A plugin's answer as JSON, such as that of `ipsec status`.
+    /// Returns a plugin's answer as JSON, such as that of `ipsec status`.
     pub fn rows(&self, words: &str) -> Result<serde_json::Value> {
         let (_, text) = self.sparectl(&format!("--json {words} 2>/dev/null"))?;
         let mut answer: serde_json::Value = serde_json::from_str(&text)?;
@@ -118,7 +118,7 @@ impl Node<'_> {
         })
     }
 
-    /// Changes that this node knows of, of both nodes.
+    /// Returns the role changes of both nodes that this node knows.
     pub fn history(&self) -> Result<Vec<RoleChange>> {
         let text = self.done("--json history")?;
         match serde_json::from_str(&text)? {
@@ -131,7 +131,7 @@ impl Node<'_> {
         std::fs::read_to_string(self.0.log_of("spared")).unwrap_or_default()
     }
 
-    // The host is "spared", its workers "spared-vrrp" and so on.
+    // The daemon is named "spared", its workers "spared-vrrp" and so on.
     fn end(&self, signal: &str) -> Result<()> {
         let gone = "while pgrep ^spared; do sleep 0.05; done";
         self.0.ok(&format!("pkill {signal}; {gone}")).map(drop)
@@ -154,7 +154,7 @@ pub fn wait_settled(nodes: [Node; 2], limit: Duration) -> Result<usize> {
     match active.as_slice() {
         [one] if settled => Ok(*one),
         _ => {
-            // one that does not answer says what its processes do
+            // if sparectl does not answer, its error describes what the processes do
             let [first, second] = nodes.map(|node| match node.sparectl("status") {
                 Ok((_, said)) => said,
                 Err(error) => error.to_string(),
@@ -169,7 +169,7 @@ fn is_active(status: &Status) -> bool {
     groups.next().is_some_and(|group| group.role == "active")
 }
 
-/// True if the other node is heard, and nothing is missing.
+/// Returns true if the other node is heard, and nothing is missing.
 fn is_joined(status: &Status) -> bool {
     let up = status.peer.as_ref().is_some_and(|peer| peer.up);
     up && status

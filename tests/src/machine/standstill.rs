@@ -1,5 +1,5 @@
-//! A user-mode-linux that stands still for good: an interrupt came while its kernel wrote anew the page of the stack
-//! on which it would be handled (tests/kernel/README.md). Whatever a test finds then says nothing of spared.
+//! Detects a user-mode-linux that stands still for good: an interrupt came while its kernel rewrote the page of the
+//! stack on which it would be handled (tests/kernel/README.md). Results of a test are then void.
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,24 +17,25 @@ struct Standstill {
     latest: String,
 }
 
-/// Interrupts last for microseconds: so many looks at so great a distance never meet the same one.
+/// Number of checks, and their distance. An interrupt lasts for microseconds, so that not all of them can meet the same
+/// one.
 const LOOKS: u32 = 15;
 const APART: Duration = Duration::from_millis(20);
 
-/// Lines of a kernel that are shown.
+/// Limit of kernel lines that are shown.
 const LINES: usize = 3;
 
 const SIGALRM: u64 = 1 << 13;
 const SIGIO: u64 = 1 << 28;
 
 impl Machine {
-    /// Time so far that its processes were ready to run, on the machine that it runs on, and had no processor.
+    /// Returns the time so far for which its processes were ready to run on the host and had no processor.
     pub fn starved(&self) -> Duration {
         self.daemon().tree().into_iter().map(starved).sum()
     }
 }
 
-/// Whether a kernel runs with its clock and its devices blocked, now and for a while.
+/// Returns true if a kernel runs with its clock and its devices blocked, now and for a while.
 pub fn lasts(kernel: u32) -> bool {
     (0..LOOKS).all(|look| {
         if look > 0 {
@@ -55,7 +56,7 @@ fn is_within(status: &str) -> bool {
     runs && blocked.is_some_and(|it| it & SIGALRM != 0 && it & SIGIO != 0)
 }
 
-/// What a machine did last: its last command, and the end of what its kernel printed.
+/// Describes what a machine did last: its last command, and the end of its kernel's output.
 pub fn latest(command: &str, printed: &str) -> String {
     let lines: Vec<&str> = printed.lines().map(str::trim).collect();
     let mut lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
@@ -76,7 +77,7 @@ pub fn forget(machine: &str) {
     stood().retain(|it| it.machine != machine);
 }
 
-/// What stood still since this was asked last, and what it did last, as a sentence.
+/// Returns the machines that stood still since the last call, and their last commands, as a sentence.
 pub fn take() -> Option<String> {
     let stood = std::mem::take(&mut *stood());
     let names: Vec<&str> = stood.iter().map(|it| it.machine.as_str()).collect();
@@ -92,7 +93,7 @@ pub fn take() -> Option<String> {
     })
 }
 
-/// What a process of a machine that does not answer does, as a line.
+/// Describes what a process of a machine does that does not answer, as a line.
 pub fn activity_of(pid: u32) -> String {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let status = read("status");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How many machines were started, and which of them stood still: each test appends lines to the file that [`FILE`] names,
+//! Counts the started machines, and those that stood still. Each test appends lines to the file that [`FILE`] names,
 //! and `minutes` reads it when all have ended.
 
 use crate::lab::note;
@@ -13,7 +13,7 @@ const STOOD_STILL: &str = "stood still ";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub started: usize,
-    /// The test of each one that stood still, and what the machine did last.
+    /// Test of each machine that stood still, and what the machine did last.
     pub stood_still: Vec<String>,
 }
 

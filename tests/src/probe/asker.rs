@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asks every router for the virtual addresses every few milliseconds. Answers are seen by the
-//! [`Watch`](super::Watch).
+//! Asks every router for the virtual addresses every few milliseconds. The [`Watch`](super::Watch) records the answers.
 //!
-//! Questions leave sw through each router's own port, so that each router gets all of them, also those to
-//! the virtual MAC, whatever the bridge has learned.
+//! Questions leave sw through each router's own port, so that each router gets all of them, including those to the
+//! virtual MAC, whatever the bridge has learned.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -47,7 +46,7 @@ impl Asker {
         Self::of(lab, &ports, questions, every)
     }
 
-    /// The same for routers that are machines, of which the first is r1.
+    /// Asks routers that are machines, of which the first is r1.
     pub fn of_machines(
         lab: &Lab,
         routers: &[Machine],

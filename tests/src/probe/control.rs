@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Control threads, one per processor, which only wake at fixed times with the highest possible priority.
-//! When they were late, any router would have been. One more waits for the RTNL lock, which the whole machine
-//! shares: whoever makes or removes namespaces beside a test holds up the addresses of its routers.
+//! Control threads, one per processor, which only wake at fixed times with the highest possible priority. If they were
+//! late, any router would have been. One more waits for the RTNL lock, which the whole machine shares: other programs
+//! that create or remove namespaces delay the addresses of the routers.
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +13,11 @@ use crate::clock::Stamp;
 use crate::{rtnl, sys};
 
 const TICK: Duration = Duration::from_millis(1);
-/// Of the threads that stay beside each lab.
+/// Interval of the threads that run during each lab.
 const WATCH_TICK: Duration = Duration::from_millis(20);
-/// Within two intervals of the pair's adverts a spare begins to count its active node as gone.
+/// Two advert intervals of the pair: after this delay a backup begins to count its active node as gone.
 const STANDSTILL: Duration = Duration::from_millis(200);
-/// Of the thread that takes the lock, which it must not keep busy.
+/// Interval of the thread that takes the lock, which it must not keep busy.
 const LOCK_TICK: Duration = Duration::from_millis(10);
 /// Shorter delays are not recorded.
 const NOTABLE: Duration = Duration::from_millis(1);
@@ -49,7 +49,7 @@ impl Control {
         control
     }
 
-    /// Tells only whether all of the machine stood still, at a fiftieth of the cost.
+    /// Only detects whether all of the machine stood still, at a fiftieth of the cost.
     pub fn of_standstills() -> Self {
         Self::of_processors(WATCH_TICK)
     }
@@ -79,7 +79,8 @@ impl Control {
         }
     }
 
-    /// A sentence if a processor ran nothing, not even of the highest priority, for so long that roles may move.
+    /// Returns a sentence if a processor ran nothing, not even with the highest priority, for so long that roles may
+    /// move.
     pub fn standstill(&self) -> Option<String> {
         let worst = self.worst_since(Stamp(0));
         (worst > STANDSTILL).then(|| format!("a processor stood still for {worst:.0?}"))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! 2000 numbered UDP packets a second and their answers, which measure an outage to half a millisecond.
+//! Sends 2000 numbered UDP packets a second and receives their answers, to measure an outage to half a millisecond.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::Deref;

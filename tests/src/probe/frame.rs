@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frames that the probes send and parse, by etherparse, so that spared's frames are not judged by its own
-//! codec.
+//! Composes and parses the probes' frames with etherparse, so that spared's frames are not checked by its own codec.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -21,7 +20,7 @@ pub const ETHERTYPE_ARP: u16 = 0x0806;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 const VRRP: u8 = 112;
-/// Identifier of the probes' echoes.
+/// Identifier in the probes' echo requests.
 const PING: u16 = 0x5a5a;
 
 /// An advert as it was sent.
@@ -136,7 +135,7 @@ fn icmpv6(
     frame
 }
 
-/// What the watch records of a frame; None for other frames.
+/// Returns the contents that the watch records; None for other frames.
 pub fn parse(frame: &[u8]) -> Option<Sight> {
     match LaxSlicedPacket::from_ethernet(frame).ok()?.net? {
         LaxNetSlice::Arp(arp) => parse_arp(&arp.to_packet().try_eth_ipv4().ok()?),

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Record of numbered questions: when each was sent, and whether it was answered. Outages are computed
-//! from it.
+//! Records numbered questions: when each was sent, and whether it was answered. Outages are computed from it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -132,8 +131,8 @@ impl Ledger {
         outage
     }
 
-    /// Waits `after`, by when the effects of a fault at `from` have begun, and until they are over. None if
-    /// they are not over within `limit`.
+    /// Waits `after`, by when the effects of a fault at `from` have begun, and then until they are over. None if they
+    /// are not over within `limit`.
     pub fn outage_of(&self, from: Stamp, after: Duration, limit: Duration) -> Option<Outage> {
         const CALM: Duration = Duration::from_millis(200);
         thread::sleep(after);
@@ -143,7 +142,7 @@ impl Ledger {
         ended.then(|| self.outage(from, to))
     }
 
-    /// Sending time of the first answered packet from `from` on.
+    /// Returns the sending time of the first answered packet from `from` on.
     pub fn first_answered(&self, from: Stamp) -> Option<Stamp> {
         let probes = self.probes();
         let start = probes.partition_point(|probe| probe.sent < from);
@@ -151,7 +150,7 @@ impl Ledger {
         answered.next().map(|probe| probe.sent)
     }
 
-    /// Number of packets sent since `from`, and of those answered.
+    /// Returns the number of packets sent since `from`, and of those answered.
     pub fn counts(&self, from: Stamp) -> (usize, usize) {
         let probes = self.probes();
         let start = probes.partition_point(|probe| probe.sent < from);

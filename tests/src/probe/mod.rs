@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Probes for what users and neighbours of the two routers see: outages, downloads, adverts, answers.
+//! Probes that observe what users and neighbours of the two routers observe: outages, downloads, adverts, answers.
 
 mod asker;
 mod control;

@@ -27,7 +27,7 @@ impl Recorder {
         Self::filtered(ns, interface, &[ALL])
     }
 
-    /// The same without outgoing frames.
+    /// Records incoming frames only.
     pub fn of_incoming(ns: &Namespace, interface: &str) -> Result<Self> {
         const PACKET_OUTGOING: u32 = 4;
         const NONE: libc::sock_filter = libc::sock_filter { k: 0, ..ALL };
@@ -46,7 +46,7 @@ impl Recorder {
         Self::filtered(ns, interface, &[load_kind, if_outgoing, NONE, ALL])
     }
 
-    /// The same without ESP over IPv4, so that minutes of a tunnel's other traffic fit.
+    /// Records all frames without ESP over IPv4, so that minutes of a tunnel's other traffic fit.
     pub fn without_esp(ns: &Namespace, interface: &str) -> Result<Self> {
         const NONE: libc::sock_filter = libc::sock_filter { k: 0, ..ALL };
         let load_protocol = libc::sock_filter {
@@ -97,7 +97,8 @@ impl Recorder {
         self.note(|_, frame| wanted(frame).then(|| frame.to_vec()))
     }
 
-    /// Results of `of` for all frames since the last call, with the times of the frames.
+    /// Returns the results of `of` for all frames since the last call, with the times of the
+    /// frames.
     pub fn note<T>(&self, of: impl Fn(Stamp, &[u8]) -> Option<T>) -> Vec<T> {
         let mut buffer = [0; 2048];
         let mut kept = Vec::new();

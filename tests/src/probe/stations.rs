@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A station on each network that asks all routers who has the virtual addresses, as a client does that
-//! knows nothing. Answers are seen by the [`Watch`](super::Watch).
+//! A station on each network that asks all routers for the virtual addresses, as a new client does. The
+//! [`Watch`](super::Watch) records the answers.
 //!
-//! Questions are broadcast, or sent to the solicited nodes of an IPv6 address, so that they also reach a
-//! router whose interface was made again. Their sources are on the link, so that a router needs no route to
-//! answer them. Each round of questions has a MAC address of its own, so that an answer tells which one it is for.
+//! Questions are broadcast, or sent to the solicited nodes of an IPv6 address, so that they also reach a router whose
+//! interface was created again. Their sources are on the link, so that a router needs no route to answer them. Each
+//! round of questions has a MAC address of its own, which identifies the round in an answer.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ use crate::clock::Stamp;
 use crate::lab::{CLIENT, EYE, Lab, Namespace, Wire};
 use crate::{Result, sys};
 
-/// Byte of a station's MAC address that is the number of the round.
+/// Index of the byte of a station's MAC address that holds the round's number.
 const ROUND: usize = 2;
 
 /// A question for an address.
@@ -41,7 +41,7 @@ pub struct Stations {
 }
 
 impl Stations {
-    /// Asks all questions again and again.
+    /// Repeats all questions.
     pub fn start(lab: &Lab, asked: &[Question], every: Duration) -> Result<Self> {
         let lan = Station::new(&lab.eye, Wire::Lan, EYE, asked)?;
         let wan = Station::new(&lab.wan, Wire::Wan, CLIENT, asked)?;
@@ -66,7 +66,7 @@ impl Stations {
         })
     }
 
-    /// Time from the question that a frame answers; None if it answers none that was asked.
+    /// Returns the time from the question that a frame answers; None if it answers none of them.
     pub fn delay(&self, answer: &Seen) -> Option<Duration> {
         Some(answer.at.since(self.asked_at(answer)?))
     }
@@ -95,7 +95,7 @@ impl Drop for Stations {
     }
 }
 
-/// Returns the last byte of the round's number.
+/// Records a round. Returns the last byte of its number.
 fn note_round(asked: &Mutex<Vec<Stamp>>) -> u8 {
     let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
     let round = asked.len() as u8;
@@ -109,7 +109,7 @@ struct Station {
     asks: Vec<Asks>,
 }
 
-/// A question, sent from a MAC address.
+/// Composes a question from a MAC address.
 type Asks = Box<dyn Fn(Mac) -> Vec<u8> + Send>;
 
 impl Station {
@@ -136,7 +136,7 @@ impl Station {
         let mut mac = self.mac;
         mac[ROUND] = round;
         for asks in &self.asks {
-            // one that a full queue refuses is asked again
+            // a question that a full queue refuses is repeated
             let _ = rustix::io::write(&self.socket, &asks(mac));
         }
     }
@@ -145,7 +145,7 @@ impl Station {
 fn asks(question: Question, host: u8, own_ipv6: Ipv6Addr) -> Asks {
     let frame = move |mac| match question.address {
         IpAddr::V4(wanted) => {
-            // of the same network as the address
+            // with a source in the same network as the address
             let [a, b, c, _] = wanted.octets();
             frame::arp_request(mac, [a, b, c, host].into(), wanted)
         }

@@ -53,7 +53,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Address for which this is an answer, if it is one.
+    /// Returns the address for which this is an answer, if it is one.
     fn answers_for(&self) -> Option<IpAddr> {
         match self.sight {
             Sight::ArpReply { address } => Some(address.into()),
@@ -99,7 +99,7 @@ impl Watch {
         Self::of(lab, ports)
     }
 
-    /// The same for routers that are machines.
+    /// Watches routers that are machines.
     pub fn of_machines(lab: &Lab, routers: &[Machine]) -> Result<Self> {
         let mut ports = HashMap::new();
         for (site, router) in routers.iter().enumerate() {
@@ -221,19 +221,19 @@ impl Watch {
         .into())
     }
 
-    /// Series of answers for an address, by one router each, oldest first. If routers never answer at the same
+    /// Returns series of answers for an address, by one router each, oldest first. If routers never answer at the same
     /// time, there is one more run than changes.
     pub fn runs(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
         self.runs_of(from, |seen| seen.answers_for() == Some(address))
     }
 
-    /// The same for answers to "who has this address". In a switchover the old router still carries and answers
+    /// Returns series of answers to "who has this address". In a switchover the old router still forwards and answers
     /// packets to its hardware address, but no longer answers these.
     pub fn resolutions(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
         self.runs_of(from, |seen| seen.resolves(address))
     }
 
-    /// The same for those that `counts`.
+    /// Returns series of answers to "who has this address" for which `counts` is true.
     pub fn resolutions_that(
         &self,
         from: Stamp,
@@ -250,7 +250,7 @@ impl Watch {
         answers.map(|seen| seen.at).collect()
     }
 
-    /// The longest time from `from` on without such an answer.
+    /// Returns the longest time from `from` on without an answer to "who has this address".
     pub fn worst_silence(&self, from: Stamp, address: IpAddr) -> Duration {
         let answers = self.answers(from, address);
         let ends = answers.iter().copied().chain([Stamp::now()]);
@@ -294,7 +294,7 @@ impl Drop for Watch {
 /// A router and its network.
 type Place = (usize, Wire);
 
-/// Ports of the switch. The cable of an interface that is made again has another one of the same name.
+/// Ports of the switch. The cable of an interface that is created again has another port with the same name.
 struct Ports {
     named: HashMap<String, Place>,
     known: HashMap<u32, Option<Place>>,
@@ -365,7 +365,7 @@ fn filter() -> [libc::sock_filter; 12] {
         step(EQUAL, u32::from(frame::ETHERTYPE_IPV4), 0, 2),
         step(LOAD_BYTE, 14 + 9, 0, 0),
         step(EQUAL, 1, 4, 2),
-        // Anything else is treated as IPv6, and fails at its next header.
+        // Other frames are treated as IPv6, and fail at the next header.
         step(LOAD_BYTE, 14 + 6, 0, 0),
         step(EQUAL, 58, 2, 0),
         step(EQUAL, 112, 1, 0),

@@ -15,7 +15,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     }
     let file = dir.join("keepalived.conf");
     fs::write(&file, configuration(site, plan)?)?;
-    // A killed keepalived leaves its PID files, because of which the next would refuse to start.
+    // A killed keepalived leaves its PID files, and the next one would refuse to start.
     for stale in ["keepalived.pid", "vrrp.pid"] {
         let _ = fs::remove_file(dir.join(stale));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Configuration of the link of two nodes, r1 and r2 or r3 and r4: keys made once for a lab, and the lines of
+//! Configuration of the link of two nodes, r1 and r2 or r3 and r4: keys generated once for a lab, and the lines of
 //! spared.toml.
 
 use std::fmt::Write;
@@ -17,7 +17,7 @@ type Nodes = [(&'static str, u8); 2];
 
 const PAIRS: [Nodes; 2] = [[("r1", 11), ("r2", 12)], [("r3", 13), ("r4", 14)]];
 
-/// Lines of spared.toml for both nodes. Writes this node's private key beside the file.
+/// Returns lines of spared.toml for both nodes. Writes this node's private key next to the file.
 pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
     let is_own = |nodes: &&Nodes| nodes.iter().any(|(node, _)| *node == own);
     let nodes = PAIRS.iter().find(is_own).ok_or("a node without a pair")?;
@@ -56,7 +56,7 @@ pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
     Ok(text + &link.extra)
 }
 
-/// Quoted public key of a private key, which is made if it does not exist.
+/// Returns the quoted public key of a private key, which is generated if it does not exist.
 fn public_key(file: &Path) -> Result<String> {
     let mut command = Command::new(build_dir()?.join("sparectl"));
     let output = command.arg("keygen").arg("--file").arg(file).output()?;

@@ -41,16 +41,16 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     Machine,
-    /// An hour ahead.
+    /// The clock is an hour ahead.
     Ahead,
-    /// Set by [`Router::set_clock`].
+    /// The clock is set by [`Router::set_clock`].
     Steps,
 }
 
 /// Configuration of a router. The virtual routers of a plan move together.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// None: the program's default.
+    /// Advert interval; None for the program's default.
     pub interval: Option<Duration>,
     pub version: u8,
     pub priority: u8,
@@ -66,7 +66,8 @@ pub struct Plan {
     pub link: Option<Link>,
     /// Clock of spared and all its children.
     pub clock: Clock,
-    /// Folder of this machine where spared and its children see one of their own: `own` among the node's files.
+    /// Folder of this machine in whose place spared and its children see one of their own: `own` among the node's
+    /// files.
     pub own_folder: Option<PathBuf>,
     /// spared and its children see its files in /etc/spared, and its programs in /usr/sbin, as a package has them.
     pub is_installed: bool,
@@ -82,7 +83,7 @@ pub struct Plan {
 #[derive(Clone, Debug, Default)]
 pub struct Link {
     pub wires: Vec<Wire>,
-    /// Passphrase; None: keys made for this lab.
+    /// Passphrase; None for keys generated for this lab.
     pub secret: Option<String>,
     /// Preferred node, if any.
     pub prefer: Option<String>,
@@ -92,7 +93,7 @@ pub struct Link {
     pub extra: String,
 }
 
-/// A plugin beside the elector.
+/// A plugin in addition to the elector.
 #[derive(Clone, Debug)]
 pub struct PluginFile {
     pub name: String,
@@ -108,14 +109,14 @@ pub struct VirtualRouter {
     /// Addresses of one family, such as "10.1.0.1/24".
     pub addresses: Vec<String>,
     pub vmac: bool,
-    /// Neighbour for unicast instead of multicast.
+    /// Unicast peer, instead of multicast.
     pub peer: Option<IpAddr>,
     /// spared also sends heartbeats there.
     pub heartbeats: bool,
 }
 
 impl VirtualRouter {
-    /// Virtual router with the gateway address of a network.
+    /// Returns a virtual router with the gateway address of a network.
     pub fn ipv4(wire: Wire, vrid: u8) -> Self {
         let addresses = vec![format!("{}/24", wire.ipv4(VIRTUAL))];
         Self {
@@ -128,7 +129,7 @@ impl VirtualRouter {
         }
     }
 
-    /// The same for IPv6, link-local address first (RFC 9568 §5.2.9).
+    /// Returns a virtual router for IPv6, link-local address first (RFC 9568 §5.2.9).
     pub fn ipv6(wire: Wire, vrid: u8) -> Self {
         let addresses = vec![
             format!("fe80::{vrid}/64"),
@@ -150,7 +151,7 @@ impl VirtualRouter {
 }
 
 impl Plan {
-    /// Gateways on lan (vrid 51) and wan (vrid 52) that move together.
+    /// Returns the gateways on lan (vrid 51) and wan (vrid 52), which move together.
     pub fn gateways(interval: Duration, priority: u8) -> Self {
         Self {
             interval: Some(interval),
@@ -174,10 +175,10 @@ impl Plan {
         }
     }
 
-    /// The same for two nodes with these links; r1 is preferred.
+    /// Returns the gateways for two nodes with these links; r1 is preferred.
     pub fn linked(interval: Duration, wires: &[Wire]) -> Self {
         let mut plan = Self::gateways(interval, 100);
-        // short delays, for which a test or a bench can wait
+        // short delays, so that a test or a bench can wait for them
         plan.extra = "failback_delay = \"500ms\"\nhold = \"500ms\"\n".to_owned();
         plan.link = Some(Link {
             wires: wires.to_vec(),
@@ -187,14 +188,14 @@ impl Plan {
         plan
     }
 
-    /// Prefers no node: the active one stays active.
+    /// Removes the preference: the active node stays active.
     pub fn without_preference(&mut self) {
         if let Some(link) = &mut self.link {
             link.prefer = None;
         }
     }
 
-    /// Gateway on the lan only.
+    /// Returns the gateway on the lan only.
     pub fn lan(interval: Duration, priority: u8) -> Self {
         let mut plan = Self::gateways(interval, priority);
         plan.routers.truncate(1);
@@ -209,7 +210,7 @@ impl Plan {
         self.interval.unwrap_or(own)
     }
 
-    /// Time that a backup of this plan waits before it becomes active: 3 intervals and its skew.
+    /// Returns the time that a backup of this plan waits before it becomes active: 3 intervals and its skew.
     pub fn failover_of(&self, kind: Kind) -> Duration {
         let interval = self.interval_of(kind);
         interval * 3 + interval * (256 - u32::from(self.priority)) / 256
@@ -220,7 +221,7 @@ impl Plan {
 pub struct Router {
     pub kind: Kind,
     pub site: usize,
-    /// Its daemons; the one that sends adverts is the last, as FRR's zebra starts before vrrpd.
+    /// Its daemons; the last one sends adverts, as FRR's zebra starts before vrrpd.
     pub daemons: Vec<Daemon>,
     pub dir: PathBuf,
 }
@@ -243,8 +244,8 @@ impl Router {
         })
     }
 
-    /// Starts spared with all files of another router, so with its name and keys, at a site that gets that
-    /// router's own addresses.
+    /// Starts spared with all files of another router, including its name and keys, at a site that gets that router's
+    /// own addresses.
     pub fn start_copy(lab: &Lab, site: &Site, of: &Router) -> Result<Self> {
         site.take_addresses_of(lab.sites[of.site].host())?;
         let dir = lab.dir.join(format!("{}-copy", site.name));
@@ -307,7 +308,7 @@ impl Router {
         self.daemons.iter().flat_map(Daemon::tree).collect()
     }
 
-    /// A process that was started as `spared ... WORD ...`, such as "link".
+    /// Returns a process that was started as `spared ... WORD ...`, such as "link".
     pub fn process(&self, word: &str) -> Option<u32> {
         self.pids().into_iter().find(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -316,10 +317,10 @@ impl Router {
         })
     }
 
-    /// Puts the clock of spared, and of all that it has started, so many seconds ahead of this machine's.
+    /// Puts the clock of spared, and of all processes that it has started, ahead of this machine's by some seconds.
     pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
         let path = self.dir.join("ahead/etc/clock-offset");
-        // in place, as programs have it in memory
+        // in place, as programs have mapped it
         let file = fs::File::options().write(true).open(path)?;
         Ok(file.write_all_at(&ahead_s.to_ne_bytes(), 0)?)
     }

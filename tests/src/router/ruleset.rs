@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A strict firewall, as administrators write it, so that a flow that was not replicated does not pass by
-//! luck.
+//! A strict firewall, as administrators write it, so that a flow that was not replicated cannot pass by accident.
 
 use crate::Result;
 use crate::lab::{Site, VIRTUAL, Wire};
@@ -23,8 +22,8 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
-    /// Translates sources on the wan to the virtual address there, by name: `masquerade` would use the
-    /// router's own.
+    /// Translates sources on the wan to the virtual address there, by its address: `masquerade` would use the router's
+    /// own.
     pub fn snat() -> Self {
         let address = Wire::Wan.ipv4(VIRTUAL);
         Self {
@@ -33,7 +32,7 @@ impl Ruleset {
         }
     }
 
-    /// The same by `masquerade`, for a network in which the virtual address is the only one.
+    /// Translates sources by `masquerade`, for a network in which the virtual address is the only one.
     pub fn masquerade() -> Self {
         Self {
             snat: "oifname wan meta nfproto ipv4 masquerade".to_owned(),
@@ -41,7 +40,7 @@ impl Ruleset {
         }
     }
 
-    /// Loads the ruleset in place of an earlier one.
+    /// Loads the ruleset, and replaces an earlier one.
     pub fn load(&self, site: &Site) -> Result<()> {
         site.ns
             .set(&[("net/netfilter/nf_conntrack_tcp_loose", "0")])?;

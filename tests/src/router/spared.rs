@@ -22,7 +22,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     files.run(site, &build_of(plan)?, plan, log)
 }
 
-/// Starts spared of this build with its present files, and the place and the clock of the plan.
+/// Starts spared of this build with its present files, and with the place and the clock of the plan.
 pub fn start_again(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     Files { dir }.run(site, &build_dir()?, plan, log)
 }
@@ -96,7 +96,7 @@ impl Files<'_> {
         )?)
     }
 
-    // A copy, because the daemon checks owner and mode of what it loads.
+    // A copy, because the daemon checks owner and mode of the files that it loads.
     fn install_plugin(&self, name: &str, from: &Path) -> Result<()> {
         let dir = self.dir.join("plugins");
         fs::create_dir_all(&dir)?;
@@ -110,7 +110,7 @@ impl Files<'_> {
         Ok(fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?)
     }
 
-    /// Runs the daemon of a build in the place and with the clock of a plan: one mount namespace within the other.
+    /// Runs the daemon of a build with the place and the clock of a plan: nested mount namespaces.
     fn run(&self, site: &Site, build: &Path, plan: &Plan, log: &Path) -> Result<Daemon> {
         let mut words = Vec::new();
         if plan.is_installed {
@@ -147,7 +147,7 @@ impl Files<'_> {
 }
 
 impl Files<'_> {
-    /// Words before a program that sees a folder of this node's under a path of the machine.
+    /// Returns arguments before a program that sees a folder of this node under a path of the machine.
     fn with_own(&self, folder: &Path) -> Result<Vec<OsString>> {
         const SCRIPT: &str = "mount --bind \"$1\" \"$2\"\nshift 2\nexec \"$@\"";
         let own = self.dir.join("own");
@@ -155,7 +155,7 @@ impl Files<'_> {
         Ok(among_mounts(SCRIPT, [own, folder.to_owned()]))
     }
 
-    /// Words before a program that sees the node's files and programs where a package has them.
+    /// Returns arguments before a program that sees the node's files and programs where a package installs them.
     fn as_installed(&self, build: &Path) -> Result<Vec<OsString>> {
         const SCRIPT: &str = "mount -t overlay -o \"lowerdir=$1/installed/etc:/etc\" overlay /etc\n\
             mount --bind \"$1/etc\" /etc/spared\n\
@@ -180,7 +180,7 @@ impl Files<'_> {
         Ok(among_mounts(SCRIPT, [self.dir.to_owned()]))
     }
 
-    /// Words before a program with another /etc, which preloads a clock for it and its children.
+    /// Returns arguments before a program with another /etc, which preloads a clock for it and its children.
     fn ahead(&self, clock: Clock) -> Result<Vec<OsString>> {
         const SCRIPT: &str = "cp -a /etc \"$1\" 2>/dev/null || :\n\
             echo \"$2\" >\"$1/etc/ld.so.preload\"\n\
@@ -193,7 +193,7 @@ impl Files<'_> {
             fs::create_dir_all(dir.join("etc"))?;
             fs::write(offset, 0i64.to_ne_bytes())?;
         }
-        // a folder that servers can also open after they switch to another user
+        // in a folder that servers can also open after they switch to another user
         let library = dir.join("libclock_ahead.so");
         fs::create_dir_all(&dir)?;
         fs::copy(build_dir()?.join("examples/libclock_ahead.so"), &library)?;
@@ -201,7 +201,7 @@ impl Files<'_> {
     }
 }
 
-/// Words before a program that has mounts of its own: what a script makes of these paths.
+/// Returns arguments before a program with mounts of its own, which a script makes from these paths.
 fn among_mounts<const N: usize>(script: &str, paths: [PathBuf; N]) -> Vec<OsString> {
     let words = [
         "unshare",
@@ -215,7 +215,7 @@ fn among_mounts<const N: usize>(script: &str, paths: [PathBuf; N]) -> Vec<OsStri
     words.chain(paths.map(OsString::from)).collect()
 }
 
-/// plugins/vrrp.toml for a plan.
+/// Returns plugins/vrrp.toml for a plan.
 pub fn vrrp_toml(plan: &Plan) -> Result<String> {
     let mut text = "[[group]]\nname = \"office\"\n".to_owned();
     match &plan.link {
@@ -251,7 +251,7 @@ pub fn vrrp_toml(plan: &Plan) -> Result<String> {
     })
 }
 
-/// True if these programs are from before some keys were renamed.
+/// Returns true if these programs are older than the renaming of some keys.
 fn has_older_words(build: &Path) -> Result<bool> {
     if build == own_dir()? {
         return Ok(false);
@@ -305,7 +305,7 @@ impl Spared<'_> {
         })
     }
 
-    /// Role of the only group; "" if there is none.
+    /// Returns the role of the only group; "" if there is none.
     pub fn role(&self) -> String {
         let status = self.status().unwrap_or_default();
         status
@@ -328,7 +328,7 @@ impl Spared<'_> {
         .into())
     }
 
-    /// A row of a plugin's answer, such as a counter of vrrp.
+    /// Returns a row of a plugin's answer, such as a counter of vrrp.
     pub fn row(&self, plugin: &[&str], key: &str) -> Result<serde_json::Value> {
         let words = [&["--json"], plugin].concat();
         let output = self.sparectl(&words)?;
@@ -341,7 +341,7 @@ impl Spared<'_> {
             .unwrap_or_default())
     }
 
-    /// Replaces a plugin's file, without telling the daemon.
+    /// Replaces a plugin's file, without a reload.
     pub fn write_plugin(&self, name: &str, text: &str) -> Result<()> {
         Files { dir: &self.0.dir }.write_plugin(name, text)
     }

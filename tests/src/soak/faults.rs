@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Faults and orders, and how each is undone.
+//! Faults and orders of the soak, and how each is undone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
 /// Part of a node that has at most one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The daemon: nothing can be ordered meanwhile.
+    /// The daemon: no orders are possible meanwhile.
     Daemon,
     Clock,
     Plugin(&'static str),
@@ -35,14 +35,14 @@ pub enum Place {
     Tree,
 }
 
-/// What both nodes, as far as they live, must say while a fault lasts.
+/// Expected report of both nodes, if they run, while a fault lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Must {
-    /// Anything but OK: something that is configured is not so.
+    /// Anything but OK, since something that is configured is not so.
     Warn,
-    /// What is true: it matters in one role only, or in part.
+    /// The truth: the fault matters in one role only, or in part.
     Truth,
-    /// What is true; it is repaired by itself, as soon as nothing is measured to be wrong.
+    /// The truth; the fault is repaired by itself, as soon as no flaw is measured.
     Repaired,
     /// OK, as nothing changes.
     Ok,
@@ -52,9 +52,9 @@ pub struct Kind {
     pub name: &'static str,
     pub place: Place,
     pub must: Must,
-    /// Ids of the findings that it may have while it is the only fault.
+    /// Ids of the findings that are allowed while it is the only fault.
     pub ids: &'static [&'static str],
-    /// It is an order, which a node may refuse in its present state.
+    /// The kind is an order, which a node may refuse in its present state.
     pub may_be_refused: bool,
     pub make: Deed,
     pub undo: Deed,
@@ -83,10 +83,10 @@ impl Fault {
         format!("r{}: {}", self.site + 1, self.kind.name)
     }
 
-    /// True if another fault cannot be made meanwhile.
+    /// Returns true if another fault cannot be made meanwhile.
     pub fn excludes(&self, kind: &Kind, site: usize) -> bool {
         let places = [self.kind.place, kind.place];
-        // one node must live to say something
+        // one node must run to report something
         if places == [Place::Daemon; 2] {
             return true;
         }
@@ -111,7 +111,7 @@ impl Kind {
         Self { ids, ..self }
     }
 
-    /// An order of `sparectl`.
+    /// Returns a kind that is an order of `sparectl`.
     const fn order(name: &'static str, must: Must, make: Deed, undo: Deed) -> Self {
         Self {
             may_be_refused: true,
@@ -216,7 +216,7 @@ pub const KINDS: &[Kind] = &[
         Must::Repaired,
         |bed, at| {
             let address = Wire::Wan.ipv4(VIRTUAL);
-            // a backup has none
+            // a backup has no such address
             let _ = bed.ip(at, &format!("addr del {address}/24 dev wan"));
             Ok(())
         },
@@ -250,7 +250,7 @@ pub const KINDS: &[Kind] = &[
         Place::Server,
         Must::Repaired,
         |bed, at| {
-            // a backup has none
+            // a backup runs no server
             let _ = bed.servers[at][0].kill();
             Ok(())
         },
@@ -297,7 +297,7 @@ pub const KINDS: &[Kind] = &[
         Must::Truth,
         |bed, at| {
             bed.put(at, "web-start-fails")?;
-            // a backup has none
+            // a backup has no such state
             let _ = bed.take(at, "web-up");
             Ok(())
         },
@@ -407,10 +407,10 @@ pub const KINDS: &[Kind] = &[
     ),
 ];
 
-/// Places of the disks of both nodes' leases and states among the bed's.
+/// Indices of the disks of both nodes' leases and states among the bed's.
 const LEASES: usize = 0;
 const STATES: usize = 2;
-/// Less than the life of a lease: one that the server takes for expired is no fault of the pair.
+/// Less than a lease's duration: a lease that expires is no fault of the pair.
 const STEP_S: i64 = 300;
 
 /// Line that Kea refuses.
@@ -426,7 +426,7 @@ const fn killed<const PROCESS: usize>(name: &'static str) -> Kind {
     )
 }
 
-/// The host ends a process that hangs, and starts another.
+/// Returns a kind in which a process hangs, which the host ends and restarts.
 const fn hung<const PROCESS: usize>(name: &'static str) -> Kind {
     Kind::new(
         name,
@@ -438,7 +438,7 @@ const fn hung<const PROCESS: usize>(name: &'static str) -> Kind {
 }
 
 fn send(bed: &Bed<'_>, at: usize, process: &str, signal: Signal) -> Result<()> {
-    // it may be dead at this moment
+    // the process may have ended at this moment
     if let Some(pid) = bed.pair.process(at, process) {
         let _ = signal_to(pid, signal);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Compares what both nodes say with the truth.
+//! Compares the reports of both nodes with the truth.
 //!
-//! OK is false if a fault lasts that must be named, or if something has been measured to be wrong. Anything but OK
-//! is a false alarm if there is no fault and nothing is measured to be wrong. Each may last for [`NOTICE`], in
-//! which a node notices, or recovers.
+//! OK is false if a fault lasts that must be named, or if a flaw has been measured. Anything but OK is a false alarm if
+//! there is no fault and no flaw is measured. Each may last for [`NOTICE`], the time in which a node notices a fault,
+//! or recovers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,22 +18,22 @@ use crate::Result;
 use crate::clock::poll;
 use crate::router::Spared;
 
-/// Longest time in which a false report is none yet.
+/// Time within which a false report is tolerated.
 const NOTICE: Duration = Duration::from_secs(3);
-/// Silence of the transfer after which it is taken for lost: TCP waits up to twice as long as an outage was.
+/// Silence of the transfer after which it counts as lost: TCP waits up to twice as long as an outage was.
 const LOST: Duration = Duration::from_secs(30);
 /// Time between two looks.
 const SPACING: Duration = Duration::from_millis(500);
-/// A look that comes later than this shows that the machine stood still: nothing is judged for a while.
+/// Delay of a look that shows that the machine stood still: nothing is judged for a while.
 const STALL: Duration = Duration::from_millis(2_500);
 const WRONG_MAX: usize = 10;
 
-/// What a node says.
+/// Report of a node.
 struct Said {
     word: Word,
     /// Exit code of `status`.
     code: i32,
-    /// "SP-0401 r1" of each finding.
+    /// Findings, such as "SP-0401 r1".
     found: Vec<String>,
     headline: String,
 }
@@ -42,32 +42,32 @@ pub struct Judge {
     looked: Instant,
     /// Begin of each fault that must be named, and of each flaw.
     since: BTreeMap<String, Instant>,
-    /// Last moment at which something was wrong.
+    /// Last time at which something was wrong.
     troubled: Instant,
     /// Begin of a false report of each node, and whether it was recorded.
     false_since: [Option<(Instant, bool)>; 2],
     silent_since: [Option<Instant>; 2],
-    /// Whether each node says OK, and since when.
+    /// Report of each node, true for OK, and the time since which it holds.
     word_since: [Option<(bool, Instant)>; 2],
-    /// Both nodes said OK when the latest fault struck.
+    /// Both nodes reported OK when the latest fault was made.
     promised: bool,
     was_ok: bool,
-    /// Bytes of the transfer, and when they last changed.
+    /// Bytes of the transfer, and the time of their last change.
     moved: ([u64; 2], Instant),
     last: String,
-    /// End of the latest fault, and begin of the one that had no other beside it.
+    /// End of the latest fault, and begin of the latest one that was alone.
     ended: Option<Instant>,
     began_alone: Option<Instant>,
-    /// Last moment at which the edited file had not followed: whether it will is not known from outside.
+    /// Last time at which the edited file was not replicated: from outside it is unknown whether it will be.
     open: Instant,
-    /// Looks at the findings of one fault alone.
+    /// Number of looks at the findings of a single fault.
     judged: usize,
     looks: usize,
     oks: usize,
-    /// Longest false reports that are allowed: OK, and anything else.
+    /// Longest duration of false reports: of OK, and of anything else.
     longest: [Duration; 2],
     stalls: usize,
-    /// Time that the machine stood still in all.
+    /// Total time for which the machine stood still.
     stood: Duration,
     wrong: Vec<String>,
     began: Instant,
@@ -101,7 +101,7 @@ impl Judge {
         }
     }
 
-    /// A fault is about to be made.
+    /// Takes note that a fault is about to be made.
     pub fn strikes(&mut self, fault: &Fault, others: &[Fault]) {
         let name = fault.name();
         self.promised = self.was_ok;
@@ -110,14 +110,14 @@ impl Judge {
         self.began_alone = others.is_empty().then_some(fault.began);
     }
 
-    /// A fault is about to be undone.
+    /// Takes note that a fault is about to be undone.
     pub fn ends(&mut self, name: &str) {
         self.last = format!("the end of {name}");
         self.troubled = Instant::now();
         self.ended = Some(self.troubled);
     }
 
-    /// Looks at everything, unless it has just done so.
+    /// Looks at everything, unless it did so a moment ago.
     pub fn look(&mut self, world: &mut World<'_>, faults: &[Fault]) -> Result<()> {
         let spacing = self.looked.elapsed();
         if spacing < SPACING {
@@ -132,7 +132,7 @@ impl Judge {
         if world.pages_differ().is_some() {
             (self.open, self.troubled) = (now, now);
         }
-        // a daemon that is stopped in its tracks would be waited for
+        // a stopped daemon would delay the look
         let is_mute = |site: usize| {
             faults
                 .iter()
@@ -166,7 +166,7 @@ impl Judge {
         self.watch_transfer(world, office)
     }
 
-    // Keeps the begin of all that is wrong now.
+    // Keeps the begin of everything that is wrong now.
     fn note(&mut self, now: Instant, faults: &[Fault], flaws: &outside::Flaws) {
         let named = faults.iter().filter(|it| it.kind.must == Must::Warn);
         let wrong: Vec<String> = named
@@ -241,7 +241,7 @@ impl Judge {
         self.record(format!("{what} (after {last}; {lasting:?}, {flaws:?})"));
     }
 
-    // The findings while there is one fault, and has been no other for a while.
+    // Checks the findings while there is a single fault, and has been no other for a while.
     fn judge_ids(&mut self, now: Instant, site: usize, said: &Said, faults: &[Fault]) {
         let [fault] = faults else { return };
         let is_old = |at: Instant| now.duration_since(at) > NOTICE;
@@ -263,7 +263,7 @@ impl Judge {
         }
     }
 
-    // A connection that breaks is a lie if both nodes promised that a failover would lose nothing.
+    // A broken connection is a false report if both nodes reported that a failover would lose nothing.
     fn watch_transfer(&mut self, world: &mut World<'_>, office: Option<usize>) -> Result<()> {
         let bytes = world.transfer.bytes();
         if bytes != self.moved.0 || office.is_none() {
@@ -296,7 +296,7 @@ impl Judge {
         self.wrong.len() >= WRONG_MAX
     }
 
-    /// After the last fault: all is well again, and stays so.
+    /// Waits after the last fault until all is well again, and stays so.
     pub fn wait_well(&mut self, world: &mut World<'_>, limit: Duration) -> Result<()> {
         let mut since = None;
         let well = poll(limit, Duration::from_millis(100), || {
@@ -340,7 +340,7 @@ impl Judge {
     }
 }
 
-/// True if a fault lasts until it is undone.
+/// Returns true if a fault lasts until it is undone.
 fn lasts(fault: &Fault) -> bool {
     matches!(fault.kind.must, Must::Warn | Must::Truth)
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A pair with everything enabled, real daemons and clients, and a fault at random every few seconds. The
-//! verdict of each node is compared all the time with the truth as measured from outside.
+//! A pair with everything enabled, real daemons and clients, and a random fault every few seconds. The verdict of each
+//! node is compared all the time with the truth as measured from outside.
 //!
-//! [`World`] is the pair and its clients, [`faults`](self) a list of faults and their undoing, `outside` the
-//! measured truth, `judge` the comparison. What is chosen depends on the seed and on the schedule alone, so
-//! that a run can be repeated.
+//! [`World`] is the pair and its clients, [`faults`](self) the list of faults and their undoing, `outside` the measured
+//! truth, `judge` the comparison. The choice of faults only depends on the seed and on the schedule, so that a run can
+//! be repeated.
 //!
-//! Not in it is `ipsec`: the nodes are namespaces of this kernel, which may lack ESP (`ip xfrm state add` says
-//! "Requested type not found", though policies can be added), and without SAs the plugin has nothing to follow.
-//! The faults signal processes and cut cables of namespaces; for nodes in machines, which have ESP, each would have to
-//! be made by other means. Tunnels have a soak of their own, in machines, which `make soak` runs afterwards
+//! The plugin `ipsec` is not included: the nodes are namespaces of this kernel, which may lack ESP (`ip xfrm state add`
+//! reports "Requested type not found", although policies can be added), and without SAs the plugin has nothing to
+//! replicate. The faults signal processes and cut cables of namespaces; in machines, which have ESP, each would need
+//! other means. Tunnels have a soak of their own, in machines, which `make soak` runs afterwards
 //! (`tests/end_to_end/ipsec_truth.rs`).
 
 mod faults;
@@ -43,17 +43,17 @@ const QUIET: Duration = Duration::from_secs(60);
 pub struct Outcome {
     /// Number of faults made.
     pub faults: usize,
-    /// Figures for people.
+    /// Figures to print.
     pub figures: Vec<String>,
-    /// What was said and is not true, one sentence each.
+    /// False reports, one sentence each.
     pub wrong: Vec<String>,
     /// Number of times at which the machine was late.
     pub stalls: usize,
-    /// Time that it was late in all, in which nothing was judged.
+    /// Total time for which it was late, in which nothing was judged.
     pub stood: Duration,
 }
 
-/// Runs for some time. Prints each fault.
+/// Runs for some time, and prints each fault.
 pub fn run(lab: &Lab, seed: u64, time: Duration) -> Result<Outcome> {
     let mut world = World::start(lab)?;
     let mut random = Random::new(seed);
@@ -95,7 +95,7 @@ pub fn run(lab: &Lab, seed: u64, time: Duration) -> Result<Outcome> {
     Ok(judge.outcome(count))
 }
 
-/// A kind of fault whose place has no fault yet, and the node.
+/// Returns a kind of fault whose place has no fault yet, and the node.
 fn choose(random: &mut Random, faults: &[Fault]) -> (&'static Kind, usize) {
     loop {
         let (kind, site) = (&KINDS[random.below(KINDS.len())], random.below(2));
@@ -105,7 +105,7 @@ fn choose(random: &mut Random, faults: &[Fault]) -> (&'static Kind, usize) {
     }
 }
 
-/// Makes a fault. False if it could not be made at this moment, such as an order that is refused.
+/// Makes a fault. Returns false if it could not be made at this moment, such as an order that is refused.
 fn begin(
     world: &mut World<'_>,
     judge: &mut Judge,
@@ -123,7 +123,7 @@ fn begin(
     }
 }
 
-/// Undoes the fault whose time is up.
+/// Undoes the fault whose time is over.
 fn end_one(
     world: &mut World<'_>,
     judge: &mut Judge,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The truth as measured from outside, without a word of the daemons: who answers for the addresses, and what
-//! both nodes hold and run.
+//! Measures the truth from outside, without the daemons' reports: which router answers for the addresses, and what both
+//! nodes hold and run.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::elements::has_element;
 use crate::flows;
 use crate::lab::is_stopped;
 
-/// Span in which an address is asked for several times.
+/// Time in which an address is asked for several times.
 const SPAN: Duration = Duration::from_millis(400);
-/// Time that an element may need to follow.
+/// Time within which an element is replicated.
 const FOLLOWS: Duration = Duration::from_secs(1);
-/// Time that an edited file may need to follow without a word: two looks at it and a transfer.
+/// Time within which an edited file is replicated without a request: two looks at it and a transfer.
 const FILE_FOLLOWS: Duration = Duration::from_secs(8);
-/// Span by which a renewal may be older in the backup's file.
+/// Seconds by which a renewal may be older in the backup's file.
 const OLDER_S: i64 = 6;
-/// Time after a step of a clock until a renewal has passed: the file has times of the old clock before.
+/// Time after a step of a clock until a renewal has passed: before, the file has times of the old clock.
 const SETTLED: Duration = Duration::from_secs(8);
 const GROUPS: [&str; 2] = ["office", "phones"];
 
-/// What is not as it should be, by object.
+/// Measured flaws, by object.
 pub type Flaws = BTreeSet<String>;
 
-/// The node that answers for the address of a group; None: nobody, or both.
+/// Returns the node that answers for the address of a group; None if neither or both do.
 pub fn serving(world: &World<'_>, group: usize) -> Option<usize> {
     match answering(world, group).as_slice() {
         [site] => Some(*site),
@@ -46,7 +46,7 @@ fn answering(world: &World<'_>, group: usize) -> Vec<usize> {
     sites.into_iter().collect()
 }
 
-/// All flaws now.
+/// Returns all present flaws.
 pub fn flaws(world: &World<'_>) -> Result<Flaws> {
     let mut flaws = Flaws::new();
     for (group, name) in GROUPS.iter().enumerate() {
@@ -131,7 +131,7 @@ fn flow(world: &World<'_>) -> Result<Option<String>> {
     Ok(lacking.map(|site| format!("the kernel of r{} lacks the flow", site + 1)))
 }
 
-// Both kernels have it or neither: what a node added that died before it could tell is lost.
+// Both kernels have the element or neither: an element is lost if its node died before it could send it.
 fn element(world: &World<'_>) -> Option<String> {
     let (element, at) = world.element?;
     let [one, other] = [0, 1].map(|site| has_element(&world.bed.site(site).ns, element));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The pair of a soak, with everything enabled that needs no other kernel, and who uses it: a transfer through NAT,
-//! a DHCP client that renews, elements of a set, a file that an administrator edits.
+//! The pair of a soak, with everything enabled that needs no other kernel, and its users: a transfer through NAT, a
+//! DHCP client that renews, elements of a set, a file that an administrator edits.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ use crate::probe::{Asker, Questions};
 use crate::router::{Clock, Link, Plan, PluginFile, Ruleset};
 use crate::truth::{Bed, plain};
 
-/// A node's processes, by the words with which they were started: the elector, the other plugins, and the host's own.
+/// Processes of a node, by the words with which they were started: the elector, the other plugins, and the host's own.
 pub const PROCESSES: [&str; 10] = [
     "vrrp",
     "conntrack",
@@ -34,10 +34,10 @@ const PHONES: u8 = 77;
 /// Bytes per second and direction of the transfer.
 const RATE: u64 = 200_000;
 const RENEWAL: Duration = Duration::from_secs(3);
-/// Time between two elements.
+/// Time between two new elements.
 const ELEMENT: Duration = Duration::from_secs(2);
 const ELEMENTS: u32 = 200;
-/// A tree that follows by itself.
+/// Configuration of a tree that is replicated automatically.
 const TREE: &str = r#"
 [[tree]]
 name = "notes"
@@ -49,7 +49,7 @@ apply = ["cp", "/mnt/notes/page", "/mnt/applied"]
 "#;
 /// Time between two edits.
 const EDIT: Duration = Duration::from_secs(20);
-/// Age of an edit that has not followed, at which an administrator brings it to the other node.
+/// Age of an edit that is not replicated, at which an administrator copies it to the other node.
 const PATIENCE: Duration = Duration::from_secs(14);
 
 pub struct World<'l> {
@@ -58,7 +58,7 @@ pub struct World<'l> {
     pub client: Client,
     /// The newest element, and the time at which it was added.
     pub element: Option<(Ipv4Addr, Instant)>,
-    /// The edited file on both nodes, and when it last changed on either.
+    /// The edited file on both nodes, and the time of its last change on either.
     pages: ([Vec<u8>; 2], Instant),
     edited: Instant,
     edits: u32,
@@ -68,13 +68,13 @@ pub struct World<'l> {
     _asker: Asker,
 }
 
-/// Addresses of the groups on the lan: of "office", then of "phones".
+/// Returns the addresses of the groups on the lan: of "office", then of "phones".
 pub fn addresses() -> [Ipv4Addr; 2] {
     [VIRTUAL, PHONES].map(|host| Wire::Lan.ipv4(host))
 }
 
 impl<'l> World<'l> {
-    /// Starts everything, and waits until both nodes say OK.
+    /// Starts everything, and waits until both nodes report OK.
     pub fn start(lab: &'l Lab) -> Result<Self> {
         let folder = lab.dir.join("scripts");
         plain::install(lab, &folder)?;
@@ -122,7 +122,7 @@ impl<'l> World<'l> {
         })
     }
 
-    /// What clients and administrators do all the time; `office` is the node that answers for that group.
+    /// Does what clients and administrators do all the time; `office` is the node that answers for that group.
     pub fn live(&mut self, office: Option<usize>) -> Result<()> {
         if self.renewed.elapsed() >= RENEWAL {
             self.client.ask()?;
@@ -149,7 +149,7 @@ impl<'l> World<'l> {
         }
     }
 
-    // An edit on the active node. What does not follow, such as a conflict, is decided by hand.
+    // Edits on the active node. An edit that is not replicated, such as in a conflict, is copied by an order.
     fn edit(&mut self, site: usize) -> Result<()> {
         if self.edited.elapsed() >= EDIT {
             self.edits += 1;
@@ -169,13 +169,13 @@ impl<'l> World<'l> {
         Ok(())
     }
 
-    /// Time for which the file has been different on both nodes, since its last change; None if it is the same.
+    /// Returns the time for which the file has differed between the nodes, since its last change; None if it is equal.
     pub fn pages_differ(&self) -> Option<Duration> {
         let ([one, other], since) = &self.pages;
         (one != other).then(|| since.elapsed())
     }
 
-    /// Begins the transfer anew.
+    /// Begins the transfer again.
     pub fn connect_again(&mut self) -> Result<()> {
         self.transfer = transfer(self.bed.pair.lab)?;
         Ok(())
@@ -187,7 +187,7 @@ fn transfer(lab: &Lab) -> Result<Transfer> {
     Transfer::start(Ends::plain(&lab.lan, &lab.wan, server), RATE)
 }
 
-/// Folder that a node sees as /mnt.
+/// Returns the folder that a node sees as /mnt.
 fn own(lab: &Lab, site: usize) -> PathBuf {
     dir(lab, &lab.sites[site].name).join("own")
 }
@@ -200,7 +200,7 @@ fn page(lab: &Lab, site: usize) -> PathBuf {
     own(lab, site).join("notes/page")
 }
 
-// Mounted before the daemon starts, which has mounts of its own.
+// The disk is mounted before the daemon starts, which has mounts of its own.
 fn state_disk(lab: &Lab, node: &str) -> Result<Disk> {
     let state = dir(lab, node).join("state");
     fs::create_dir_all(&state)?;

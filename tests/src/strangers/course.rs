@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A pair that goes through one sequence, and by which time it is well again.
+//! Runs a pair through one sequence, and measures when it is well again.
 
 use std::net::IpAddr;
 use std::thread;
@@ -21,22 +21,23 @@ use crate::linked::Linked;
 use crate::probe::{Control, Stations};
 
 const ASKED_EVERY: Duration = Duration::from_millis(20);
-/// An answer that comes later was held up by the machine.
+/// Delay of an answer beyond which the machine was late.
 const LATE: Duration = Duration::from_millis(60);
-/// From one look at both nodes to the next.
+/// Time between two looks at both nodes.
 const SPACING: Duration = Duration::from_millis(400);
-/// A look that takes longer shows that the machine stood still.
+/// Duration of a look that shows that the machine stood still.
 const STALL: Duration = Duration::from_millis(2_500);
 const STEP: Duration = Duration::from_millis(5);
-/// The time in which all must be answered, and how soon the first of it.
+/// Time in which all questions must be answered, and time until the first answer in it.
 const CALM: Duration = Duration::from_millis(300);
 const ANSWERED: Duration = Duration::from_millis(100);
 const STARTED: Duration = Duration::from_secs(20);
-/// After the last mend, and as long as the hold of E9 lasts: 500 ms in the plan, doubled with each change.
+/// Time after the last repair until all is well, in addition to the hold of E9: 500 ms in the plan, doubled with each
+/// change.
 const WELL: Duration = Duration::from_secs(5);
 const HOLD: Duration = Duration::from_millis(500);
 const DOUBLED_MAX: u32 = 6;
-/// A machine that was later than that says nothing.
+/// Delay of the machine beyond which a run proves nothing.
 const PUNCTUAL: Duration = Duration::from_millis(100);
 
 pub struct Course<'l> {
@@ -47,14 +48,14 @@ pub struct Course<'l> {
     stations: Stations,
 }
 
-/// What came of a sequence.
+/// Result of a sequence.
 pub struct Outcome {
     pub wrong: Vec<Wrong>,
-    /// What was done, and what the nodes said then.
+    /// Faults, and the nodes' reports at that time.
     pub trace: Vec<String>,
-    /// Time from the last mend until all was well.
+    /// Time from the last repair until all was well.
     pub well_after: Option<Duration>,
-    /// The machine was late, by so much.
+    /// Delay of the machine, if it was late.
     pub late: Option<Duration>,
 }
 
@@ -106,9 +107,9 @@ impl<'l> Course<'l> {
         })
     }
 
-    // ---- while faults stand
+    // ---- while faults last
 
-    /// Makes each fault and mends it.
+    /// Makes each fault and repairs it.
     fn go_through(&mut self, run: &mut Run, sequence: &Sequence) -> Result<()> {
         let mut made = vec![0; sequence.strikes.len()];
         for (at, index, is_begin) in events(sequence) {
@@ -150,7 +151,7 @@ impl<'l> Course<'l> {
         run.looked = began;
         let standing = run.standing();
         let said = [0, 1].map(|site| {
-            // one that is stopped would be waited for
+            // a stopped daemon would delay the look
             let is_away = |it: &Fault| it.is_of_daemon() && it.site == site;
             match standing.iter().any(|(_, it)| is_away(it)) {
                 true => None,
@@ -171,7 +172,7 @@ impl<'l> Course<'l> {
 
     fn due(&self, run: &Run, standing: &[(usize, Fault)], active: Option<usize>) -> Vec<Due> {
         let faults: Vec<Fault> = standing.iter().map(|(_, fault)| *fault).collect();
-        // without the link heartbeats alone tell the other node what one knows
+        // without the link only heartbeats inform the other node
         let is_told = self.kind.is_linked && !faults.iter().any(Fault::is_of_link);
         let due = standing.iter().filter_map(|(place, fault)| {
             let beside = Beside {
@@ -190,9 +191,9 @@ impl<'l> Course<'l> {
         due.collect()
     }
 
-    // ---- when they are mended
+    // ---- after their repair
 
-    /// Rule 3.
+    /// Rule 3: waits until all is well.
     fn recover(&self, run: &mut Run) -> Option<Duration> {
         let mended = Instant::now();
         let takes = run
@@ -214,7 +215,7 @@ impl<'l> Course<'l> {
         }
     }
 
-    /// E9, from the changes of roles, of which a daemon that has ended has forgotten its own.
+    /// Hold of E9, from the role changes, of which a restarted daemon has forgotten its own.
     fn hold(&self, run: &Run) -> Duration {
         let ends = run
             .struck
@@ -274,7 +275,7 @@ impl<'l> Course<'l> {
         Ok(())
     }
 
-    /// Rule 1.
+    /// Rule 1: requests that both nodes answered.
     fn answered_twice(&self, run: &Run) -> Vec<Wrong> {
         let seen = self.pair.watch.since(run.began);
         let mut answers = Vec::new();
@@ -313,21 +314,21 @@ impl Run {
         self.trace.push(format!("{at:5.1} s {what}"));
     }
 
-    /// Faults that stand, with their places among those that were made.
+    /// Returns the faults that last, with their places among those that were made.
     fn standing(&self) -> Vec<(usize, Fault)> {
         let standing = self.struck.iter().enumerate();
         let standing = standing.filter(|(_, it)| it.ended.is_none());
         standing.map(|(place, it)| (place, it.fault)).collect()
     }
 
-    /// A daemon is away, or has begun, since a fault began.
+    /// Returns true if a daemon is down, or has started, since a fault began.
     fn has_restarted_since(&self, place: usize) -> bool {
         let began = self.struck[place].began;
         let mut daemons = self.struck.iter().filter(|it| it.fault.is_of_daemon());
         daemons.any(|it| it.ended.is_none_or(|ended| ended > began))
     }
 
-    /// Notes what a node says, if that is new.
+    /// Records a node's report, if it is new.
     fn hear(&mut self, site: usize, status: Option<&Status>) {
         let said = status.map_or("-".to_owned(), sentence);
         if self.said[site] != said {
@@ -337,19 +338,19 @@ impl Run {
     }
 }
 
-/// Begins and ends in their order: the time, the place among the faults of the sequence, whether it begins.
+/// Returns begins and ends in their order: the time, the place among the faults of the sequence, true for a begin.
 fn events(sequence: &Sequence) -> Vec<(Duration, usize, bool)> {
     let mut events = Vec::new();
     for (index, strike) in sequence.strikes.iter().enumerate() {
         events.push((strike.begins, index, true));
         events.push((strike.ends, index, false));
     }
-    // what ends makes way for what begins
+    // ends before begins at the same time
     events.sort_by_key(|(at, _, is_begin)| (*at, *is_begin));
     events
 }
 
-/// The only node that says that it is active.
+/// Returns the only node that reports to be active.
 fn the_active(said: &[Option<Status>; 2]) -> Option<usize> {
     let is_active = |site: &usize| {
         let status = said[*site].as_ref();
@@ -362,7 +363,7 @@ fn the_active(said: &[Option<Status>; 2]) -> Option<usize> {
     }
 }
 
-/// Word, role, and the ids of the findings with their nodes.
+/// Describes a status: word, role, and the ids of the findings with their nodes.
 fn sentence(status: &Status) -> String {
     let role = status
         .groups

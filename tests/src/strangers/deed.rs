@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes a fault in the lab, and mends it.
+//! Makes a fault in the lab, and repairs it.
 
 use std::thread;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::Result;
 use crate::lab::{Lab, Namespace, Site, Traffic, VIRTUAL, Wire, signal_to};
 use crate::linked::Linked;
 
-/// Added to a host's number for its other own address.
+/// Number that is added to a host's number for its second own address.
 const OTHER: u8 = 100;
 /// MTU of a link's path that is too narrow, and the right one.
 const NARROW: u32 = 1_400;
 const WIDE: u32 = 1_500;
-/// Until adverts that a filter held back have arrived again, several of them.
+/// Time until several adverts that a filter held back have arrived again.
 const PASSES: Duration = Duration::from_millis(500);
 
-/// Rules of a node's own, as most routers have some.
+/// Rules of the node's own, as most routers have some.
 pub const RULES: &str = "table inet own {\nchain in {\ntype filter hook input priority 0\n\
     udp dport 53 drop\n}\n}\n";
 const OUTPUT: &str = "table inet strict {\nchain out {\ntype filter hook output priority 0\nmeta l4proto 112 drop\n}\n}\n";
@@ -69,7 +69,8 @@ impl Fault {
             What::Lost { on, .. } => {
                 each(on, |wire| lab.unfilter(site, wire))?;
                 if kind.serves == Serves::Vmac {
-                    // as SP-0211 says, once frames pass again: what was seen of a virtual MAC address is remembered for an hour
+                    // as SP-0211 says, once frames pass again: observations of a virtual MAC address are kept for an
+                    // hour
                     thread::sleep(PASSES);
                     for site in [0, 1] {
                         let _ = pair.said(site, &["vrrp", "retry"]);
@@ -94,7 +95,7 @@ impl Fault {
                 let name = wire.name();
                 site.ns
                     .nft(&format!("delete table netdev quiet-{name}\n"))?;
-                // as SP-0206 says; a daemon that is away needs no word
+                // as SP-0206 says; not needed if the daemon is down
                 let _ = pair.said(self.site, &["vrrp", "retry"]);
                 Ok(())
             }
@@ -111,7 +112,7 @@ impl Fault {
 }
 
 impl Frames {
-    /// Rules that drop them.
+    /// Returns rules that drop these frames.
     fn rules(self) -> &'static str {
         match self {
             Self::VirtualMacs => "ether saddr & ff:ff:ff:ff:00:00 == 00:00:5e:00:00:00 drop;",
@@ -131,7 +132,7 @@ fn each(on: &[Wire], deed: impl Fn(Wire) -> Result<()>) -> Result<()> {
     on.iter().copied().try_for_each(deed)
 }
 
-/// The address from which adverts of this kind of pair come.
+/// Returns the source address of adverts for this kind of pair.
 fn own(kind: Kind, wire: Wire, host: u8) -> String {
     match kind.serves {
         Serves::Plain | Serves::Vmac => format!("{}/24", wire.ipv4(host)),
@@ -139,7 +140,7 @@ fn own(kind: Kind, wire: Wire, host: u8) -> String {
     }
 }
 
-/// It, and another one.
+/// Returns this address and a second one.
 fn both(kind: Kind, wire: Wire, host: u8) -> [String; 2] {
     let other = match kind.serves {
         Serves::Plain | Serves::Vmac => format!("{}/24", wire.ipv4(host + OTHER)),
@@ -158,7 +159,8 @@ fn address(site: &Site, verb: &str, address: &str, wire: Wire) -> Result<()> {
     site.ns.ip(&line)
 }
 
-/// The new one first, and again, as with the first address of a network the kernel may delete the others.
+/// Adds the new address before and after removing the old one, since with the first address of a network the kernel may
+/// delete the others.
 fn replace(site: &Site, wire: Wire, old: &str, new: &str) -> Result<()> {
     address(site, "add", new, wire)?;
     address(site, "del", old, wire)?;
@@ -181,7 +183,7 @@ fn mute(wire: Wire) -> String {
     )
 }
 
-/// A station that knows nothing of VRRP gets a virtual address, or loses it.
+/// Gives a station without VRRP a virtual address, or removes it.
 fn third(lab: &Lab, kind: Kind, wire: Wire, verb: &str) -> Result<()> {
     let ns: &Namespace = if wire == Wire::Lan {
         &lab.eye

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A fault of a stranger's network, or of a node in it.
+//! A fault of a foreign network, or of a node in it.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use super::kind::Kind;
 use crate::lab::{Direction, Wire};
 use crate::random::Random;
 
-/// What is broken, and at which node. Of a fault between the nodes the node does not matter.
+/// A fault, and its node. For a fault between the nodes the node does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Its number among the forms of faults.
+    /// Number among the forms of faults.
     pub form: usize,
-    /// 0 or 1.
+    /// Index of the node, 0 or 1.
     pub site: usize,
     pub what: What,
 }
@@ -29,33 +29,33 @@ pub enum What {
     Carrier(&'static [Wire]),
     /// The switch is off: no node has a carrier there.
     Switch(Wire),
-    /// Stations hear both nodes, which do not hear each other.
+    /// Stations receive from both nodes, which do not receive from each other.
     Parted(Wire),
-    /// The address from which adverts come is removed.
+    /// The source address of adverts is removed.
     OwnAddress(Wire),
-    /// It is replaced by another one of the same network.
+    /// The source address of adverts is replaced by another one of the same network.
     Renumbered(Wire),
     Renamed(Wire),
     NotForwarding,
     /// A filter of the node drops adverts on their way out.
     Muted(Wire),
-    /// A filter in its output chain does, which multicast adverts do not pass.
+    /// A filter in its output chain drops adverts; multicast adverts do not pass that chain.
     OutputChain,
     /// The node's own rules are gone, except those of spared.
     Flushed,
     /// A third machine has a virtual address.
     Third(Wire),
-    /// All processes of the daemon, at once.
+    /// All processes of the daemon are killed at once.
     Killed,
-    /// `spared run` alone.
+    /// Only `spared run` is killed.
     DaemonKilled,
-    /// SIGSTOP of all processes.
+    /// All processes get SIGSTOP.
     Frozen,
-    /// In order.
+    /// The daemon is stopped in order.
     Stopped,
     LinkCut,
     LinkOneWay(Direction),
-    /// UDP port 3780, which the session does not use.
+    /// Frames of UDP port 3780 are lost, which the session does not use.
     LinkHeartbeats(Direction),
     /// The path carries less than its MTU.
     LinkNarrow,
@@ -64,11 +64,11 @@ pub enum What {
 /// Frames that a port of the switch drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frames {
-    /// From 00:00:5e.
+    /// Frames from 00:00:5e.
     VirtualMacs,
-    /// IP protocol 112.
+    /// Frames of IP protocol 112.
     Adverts,
-    /// UDP port 3780.
+    /// Frames of UDP port 3780.
     Heartbeats,
     Multicast,
     Broadcast,
@@ -80,10 +80,10 @@ pub const FORMS: usize = 26;
 const LINK_FORMS: usize = 4;
 const NETWORKS: [&[Wire]; 3] = [&[Wire::Lan], &[Wire::Wan], &Wire::BOTH];
 
-/// Something that has one fault at a time.
+/// Place that has at most one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Of the switch.
+    /// A port of the switch.
     Port(usize, Wire),
     Device(usize, Wire),
     Between(Wire),
@@ -91,13 +91,13 @@ pub enum Place {
     OutputChain(usize),
     Rules(usize),
     Third(Wire),
-    /// Of either node: one must live to say something.
+    /// The daemon of either node: one must run to report something.
     Daemon,
     Link,
 }
 
 impl Fault {
-    /// A fault of a form; None if this kind of pair cannot have it.
+    /// Returns a fault of a form; None if this kind of pair cannot have it.
     pub fn of_form(form: usize, random: &mut Random, kind: Kind) -> Option<Self> {
         let site = random.below(2);
         let wire = Wire::BOTH[random.below(2)];
@@ -137,7 +137,7 @@ impl Fault {
         is_possible.then_some(Self { form, site, what })
     }
 
-    /// Two faults that share a place do not stand at one time.
+    /// Returns its places: two faults that share a place are not made at the same time.
     pub fn places(&self) -> Vec<Place> {
         let site = self.site;
         match self.what {
@@ -168,7 +168,7 @@ impl Fault {
         self.places().iter().any(|place| places.contains(place))
     }
 
-    /// Networks whose frames it concerns.
+    /// Returns the networks whose frames it affects.
     pub fn wires(&self) -> &'static [Wire] {
         match self.what {
             What::Lost { on, .. } | What::Carrier(on) => on,

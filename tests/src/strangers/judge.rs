@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What of the promise was broken: see the rules of the [module](super).
+//! Checks observations against the rules of the [module](super).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::kind::Kind;
 use super::known::may_split;
 use crate::clock::Stamp;
 
-/// Before a split is known here, and until it ends: nodes that hear each other agree on keys, and one gives way.
+/// Times by which a split is extended, before and after: nodes that hear each other agree on keys, and one gives way.
 const BEFORE_SPLIT: Duration = Duration::from_millis(100);
 const AFTER_SPLIT: Duration = Duration::from_secs(2);
 
@@ -25,10 +25,10 @@ pub enum Wrong {
         first: Stamp,
         last: Stamp,
     },
-    /// OK beside what is known to be broken.
+    /// OK was reported during a fault that must be known.
     Ok {
         fault: Fault,
-        /// None: no node said anything else.
+        /// Node that reported OK; None if both did.
         site: Option<usize>,
         lasted: Duration,
         until: Stamp,
@@ -65,7 +65,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// A fault that was made, and when.
+/// A fault that was made, with its times.
 #[derive(Clone, Copy, Debug)]
 pub struct Struck {
     pub fault: Fault,
@@ -79,7 +79,7 @@ impl Struck {
     }
 }
 
-/// Times in which both nodes may answer.
+/// Returns the times in which both nodes may answer.
 pub fn splits(struck: &[Struck], kind: Kind) -> Vec<(Stamp, Stamp)> {
     let ends = struck.iter().filter_map(|it| it.ended);
     let mut changes: Vec<Stamp> = struck.iter().map(|it| it.began).chain(ends).collect();
@@ -105,13 +105,13 @@ pub fn splits(struck: &[Struck], kind: Kind) -> Vec<(Stamp, Stamp)> {
 /// An answer of a node to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// When it was asked.
+    /// Time at which it was asked.
     pub asked: Stamp,
     pub site: usize,
     pub address: IpAddr,
 }
 
-/// Rule 1.
+/// Rule 1: requests that both nodes answered.
 pub fn answered_twice(answers: &[Answer], splits: &[(Stamp, Stamp)]) -> Vec<Wrong> {
     let mut by: BTreeMap<(IpAddr, Stamp), [bool; 2]> = BTreeMap::new();
     for answer in answers {
@@ -141,18 +141,18 @@ pub fn answered_twice(answers: &[Answer], splits: &[(Stamp, Stamp)]) -> Vec<Wron
     wrong.collect()
 }
 
-/// A fault beside which OK must end.
+/// A fault during which OK must end.
 #[derive(Clone, Copy, Debug)]
 pub struct Due {
-    /// Its place among those that were made.
+    /// Place among the faults that were made.
     pub place: usize,
     pub fault: Fault,
     pub within: Duration,
-    /// Each node must know it, not one of them.
+    /// True if each node must know it; otherwise one of them.
     pub by_each: bool,
 }
 
-/// Rule 2: since when OK has been said beside each fault, by a node or by both.
+/// Rule 2: the times since which OK has been reported during each fault, by a node or by both.
 #[derive(Default)]
 pub struct Oks {
     since: BTreeMap<(usize, Option<usize>), Stamp>,
@@ -160,7 +160,7 @@ pub struct Oks {
 }
 
 impl Oks {
-    /// What nodes say at a moment; None of one that is not asked or does not answer.
+    /// Takes the nodes' reports at a moment; None for a node that is not queried or does not answer.
     pub fn look(&mut self, at: Stamp, is_ok: [Option<bool>; 2], due: &[Due]) -> Vec<Wrong> {
         let said: Vec<bool> = is_ok.into_iter().flatten().collect();
         let is_each = !said.is_empty() && said.iter().all(|it| *it);
@@ -191,7 +191,7 @@ impl Oks {
         wrong
     }
 
-    /// The machine stood still, and what was said meanwhile is not known.
+    /// Resets the times after the machine stood still, since the reports meanwhile are unknown.
     pub fn forget(&mut self) {
         self.since.clear();
     }
@@ -224,7 +224,7 @@ mod tests {
             panic!("not one");
         };
         assert_eq!(answered_twice(&both, &[(at(0), at(10))]), []);
-        // twice by one node, as of two frames in two networks
+        // twice by one node, for two frames in two networks
         assert_eq!(answered_twice(&[answer(0, 0), answer(0, 0)], &[]), []);
     }
 

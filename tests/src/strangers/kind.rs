@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a pair serves, and whether it has a link.
+//! Kind of a pair: the addresses that it serves, and whether it has a link.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ pub struct Kind {
 pub enum Serves {
     /// IPv4 on both networks, IPv6 on the lan.
     Plain,
-    /// The same on virtual MAC addresses.
+    /// IPv4 on both networks, IPv6 on the lan, on virtual MAC addresses.
     Vmac,
     /// IPv6 on both networks.
     Ipv6,
@@ -40,13 +40,13 @@ impl Kind {
         Self { serves, is_linked }
     }
 
-    /// The kind that SPARED_KIND names, such as "vmac" or "vmac-unlinked".
+    /// Returns the kind that SPARED_KIND names, such as "vmac" or "vmac-unlinked".
     pub fn from_environment() -> Option<Self> {
         let name = std::env::var("SPARED_KIND").ok()?;
         Self::ALL.into_iter().find(|kind| kind.to_string() == name)
     }
 
-    /// Both nodes are the same, and r1 is preferred.
+    /// Returns the plan, the same for both nodes; r1 is preferred.
     pub fn plan(self) -> Plan {
         let links: &[Wire] = if self.is_linked { &[Wire::Hot] } else { &[] };
         let mut plan = Plan::linked(INTERVAL, links);
@@ -61,7 +61,7 @@ impl Kind {
         plan
     }
 
-    /// A question for each virtual address.
+    /// Returns a question for each virtual address.
     pub fn questions(self) -> Result<Vec<Question>> {
         let mut questions = Vec::new();
         for router in &self.plan().routers {
@@ -77,7 +77,7 @@ impl Kind {
         Ok(questions)
     }
 
-    /// Number of virtual addresses on a network.
+    /// Returns the number of virtual addresses on a network.
     pub fn addresses_on(self, wire: Wire) -> u32 {
         match (self.serves, wire) {
             (Serves::Ipv6, _) => 2,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known of faults without a word of the nodes: who may be active, by which time a node must say that
-//! something is broken, and how long its mend takes to be noticed.
+//! Expectations for faults, independent of the nodes' reports: which nodes may be active, by when a node must report a
+//! fault, and how long its repair takes to be noticed.
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use crate::lab::{Direction, Wire};
 
 /// Longest time in which a node notices a fault, if the manual says nothing else.
 const NOTICED: Duration = Duration::from_secs(3);
-/// E15: what the network drops is asked for, three times, after a second without an advert.
+/// Time for E15: frames that the network drops are asked for three times, after a second without an advert.
 const ASKED_FOR: Duration = Duration::from_secs(5);
-/// SP-0507 comes after some five seconds.
+/// Time for SP-0507, which comes after about five seconds.
 const NARROW: Duration = Duration::from_secs(8);
-/// Of SP-0109: two looks, one a second, and a second question.
+/// Time for SP-0109: two looks, one a second, and a second question.
 const TWO_LOOKS: Duration = Duration::from_secs(3);
-/// Questions without an answer after which a third machine is gone; one address of a network is asked for a second.
+/// Number of unanswered questions after which a third machine counts as gone; one address of a network is asked for
+/// each second.
 const UNANSWERED: u32 = 5;
 
-/// What stands beside a fault.
+/// Circumstances of a fault.
 pub struct Beside<'a> {
     pub kind: Kind,
     /// The only active node, if there is one.
     pub active: Option<usize>,
-    /// All faults that stand, itself as well.
+    /// All lasting faults, including this one.
     pub standing: &'a [Fault],
-    /// A daemon has begun since the fault began.
+    /// A daemon has started since the fault began.
     pub is_restarted: bool,
 }
 
-/// Time within which OK ends beside a fault; None if no node can know it, or need say it.
+/// Returns the time within which OK ends during a fault; None if no node can know it, or need report it.
 pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
     let is_sent = |way: Direction| {
         let active = beside.active?;
@@ -44,7 +45,7 @@ pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
     match fault.what {
         What::Lost { frames, way, .. } => match frames {
             Frames::All | Frames::Multicast if way == Direction::Both => Some(NOTICED),
-            // whether heartbeats passed there before is what a new run does not know
+            // a new run does not know whether heartbeats passed there before
             Frames::All | Frames::Multicast | Frames::Heartbeats => {
                 (!beside.is_restarted).then_some(NOTICED)
             }
@@ -57,11 +58,11 @@ pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
                 let is_used = beside.kind.serves == Serves::Vmac;
                 (is_used && is_alone(fault, beside)).then_some(ASKED_FOR)
             }
-            // questions of stations: heartbeats and adverts pass
+            // only questions of stations are lost: heartbeats and adverts pass
             Frames::Broadcast => None,
         },
         What::Muted(_) if beside.active != Some(fault.site) => None,
-        // the fence is on the virtual device, which the filter is not: the other node misses the adverts
+        // the filter is not on the virtual device, where the fence is: the other node misses the adverts
         What::Muted(_) if beside.kind.serves == Serves::Vmac => {
             is_alone(fault, beside).then_some(ASKED_FOR)
         }
@@ -85,8 +86,8 @@ pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
     }
 }
 
-/// Whether both nodes know it without a link: each finds it by itself, or by what the heartbeats of the other one say of
-/// each network.
+/// Returns true if both nodes know it without a link: each detects it by itself, or by the other one's heartbeats,
+/// which report on each network.
 pub fn is_in_heartbeats(fault: &Fault) -> bool {
     match fault.what {
         What::Lost { .. }
@@ -97,7 +98,7 @@ pub fn is_in_heartbeats(fault: &Fault) -> bool {
         | What::Renumbered(_)
         | What::Renamed(_)
         | What::Third(_) => true,
-        // of the node alone
+        // faults that only the node itself can detect
         What::NotForwarding
         | What::Muted(_)
         | What::OutputChain
@@ -106,7 +107,7 @@ pub fn is_in_heartbeats(fault: &Fault) -> bool {
         | What::DaemonKilled
         | What::Frozen
         | What::Stopped => false,
-        // see the session
+        // reported by the session
         What::LinkCut | What::LinkOneWay(_) | What::LinkHeartbeats(_) | What::LinkNarrow => false,
     }
 }
@@ -117,7 +118,7 @@ fn named_third(fault: &Fault, kind: Kind) -> Duration {
     TWO_LOOKS + Duration::from_secs(turns.unwrap_or_default().into())
 }
 
-/// No other fault hides it: none concerns the same network, and no daemon is away.
+/// Returns true if no other fault hides it: none affects the same network, and no daemon is down.
 fn is_alone(fault: &Fault, beside: &Beside) -> bool {
     let others = beside.standing.iter().filter(|other| *other != fault);
     let hides = |other: &Fault| {
@@ -127,7 +128,7 @@ fn is_alone(fault: &Fault, beside: &Beside) -> bool {
     !others.into_iter().any(hides)
 }
 
-/// The longest that [`named_within`] gives a fault in any circumstances.
+/// Returns the longest time of [`named_within`] for a fault in any circumstances.
 pub fn longest(fault: &Fault, kind: Kind) -> Duration {
     let on_each = [0, 1].map(|active| {
         named_within(
@@ -143,7 +144,7 @@ pub fn longest(fault: &Fault, kind: Kind) -> Duration {
     on_each.into_iter().flatten().max().unwrap_or_default()
 }
 
-/// Time after a mend in which the pair may say that the fault still stands, beyond that of all faults.
+/// Returns the time after a repair in which the pair may still report the fault, in addition to that of all faults.
 pub fn mend_takes(fault: &Fault, kind: Kind) -> Duration {
     match fault.what {
         What::Third(wire) => Duration::from_secs((kind.addresses_on(wire) * UNANSWERED).into()),
@@ -151,7 +152,8 @@ pub fn mend_takes(fault: &Fault, kind: Kind) -> Duration {
     }
 }
 
-/// E4, E5: a node that hears no heartbeat of the other one on any path takes it for dead, and both may answer.
+/// Returns true if both nodes may answer (E4, E5): a node that receives no heartbeat of the other one on any path
+/// counts it as dead.
 pub fn may_split(standing: &[Fault], kind: Kind) -> bool {
     let paths = [Wire::Lan, Wire::Wan, Wire::Hot];
     let paths = if kind.is_linked {
@@ -166,7 +168,7 @@ pub fn may_split(standing: &[Fault], kind: Kind) -> bool {
 }
 
 impl Fault {
-    /// No heartbeat of the node `from` passes on a path.
+    /// Returns true if no heartbeat of the node `from` passes on a path.
     fn blocks(&self, path: Wire, from: usize, kind: Kind) -> bool {
         let is_of = |way: Direction| match way {
             Direction::Both => true,
@@ -181,7 +183,7 @@ impl Fault {
             }
             What::Carrier(on) => on.contains(&path),
             What::Switch(wire) | What::Parted(wire) | What::Renamed(wire) => wire == path,
-            // where IPv4 is gone, heartbeats come from the link-local address
+            // without the IPv4 address, heartbeats come from the link-local address
             What::OwnAddress(wire) => {
                 wire == path && self.site == from && kind.serves == Serves::Ipv6
             }
@@ -221,7 +223,7 @@ mod tests {
         assert!(may_split(&[both, fault(1, What::LinkCut)], LINKED));
         let deaf = lost(0, Frames::Heartbeats, Direction::To, &Wire::BOTH);
         assert!(may_split(&[deaf], UNLINKED));
-        // the direction of the link's loss is the other one
+        // the link loses frames in the other direction
         let other = fault(0, What::LinkOneWay(Direction::From));
         assert!(!may_split(&[deaf, other], LINKED));
         assert!(may_split(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The faults of a seed, when each begins, and how long it lasts.
+//! The faults of a seed, with the begin and the duration of each.
 
 use std::env;
 use std::fmt;
@@ -10,19 +10,19 @@ use super::kind::Kind;
 use super::known;
 use crate::random::Random;
 
-/// Faults of a sequence, and those that stand at one time.
+/// Limits of faults in a sequence, and of simultaneous ones.
 const FAULTS_MIN: usize = 2;
 const FAULTS_MAX: usize = 4;
 const AT_ONCE: usize = 2;
-/// Tries to find one that may stand beside another.
+/// Number of tries to find a fault that is possible during another.
 const TRIES: usize = 20;
-/// From the begin of one to the next: within one failover time, and longer than it.
+/// Times from the begin of one to the next: within one failover time, and longer than it.
 const GAPS_MS: [u64; 4] = [50, 350, 1_000, 3_000];
 /// Durations of a fault that ends before it must be named.
 const SHORT_MS: [u64; 3] = [250, 1_000, 2_500];
-/// By which one that must be named lasts longer.
+/// Time by which a fault that must be named lasts longer.
 const BEYOND: Duration = Duration::from_millis(2_000);
-/// A node that is stopped for longer is ended by its watchdogs.
+/// Durations of a frozen node: if it is stopped for longer, its watchdogs end it.
 const FROZEN_MS: [u64; 4] = [1_000, 2_000, 3_500, 5_000];
 
 #[derive(Clone, Debug)]
@@ -34,22 +34,22 @@ pub struct Sequence {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strike {
-    /// Its place among the faults of the seed.
+    /// Place among the faults of the seed.
     pub place: usize,
     pub fault: Fault,
-    /// Counted from the begin of the sequence.
+    /// Time from the begin of the sequence.
     pub begins: Duration,
     pub ends: Duration,
 }
 
 impl Sequence {
-    /// The faults of a seed. A series of [`FORMS`] seeds begins with each form once, on one kind of pair.
+    /// Returns the faults of a seed. A series of [`FORMS`] seeds begins with each form once, on one kind of pair.
     pub fn of(seed: u64) -> Self {
         let turn = (seed / FORMS as u64) as usize % Kind::ALL.len();
         Self::of_kind(seed, Kind::ALL[turn])
     }
 
-    /// The same for a kind of pair. SPARED_KEEP may name some of its faults only: "0,2".
+    /// Returns the faults of a seed for a kind of pair. SPARED_KEEP may select some: "0,2".
     pub fn of_kind(seed: u64, kind: Kind) -> Self {
         let mut sequence = Self::all_of(seed, kind);
         if let Ok(kept) = env::var("SPARED_KEEP") {
@@ -89,19 +89,19 @@ impl Sequence {
         }
     }
 
-    /// Time until the last fault has ended.
+    /// Returns the time until the last fault has ended.
     pub fn length(&self) -> Duration {
         let ends = self.strikes.iter().map(|strike| strike.ends);
         ends.max().unwrap_or_default()
     }
 
-    /// Forms of its faults.
+    /// Returns the forms of its faults.
     pub fn forms(&self) -> impl Iterator<Item = usize> {
         self.strikes.iter().map(|strike| strike.fault.form)
     }
 }
 
-/// What repeats it.
+/// Displays the environment variables that repeat it.
 impl fmt::Display for Sequence {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let kept: Vec<String> = self.strikes.iter().map(|it| it.place.to_string()).collect();
@@ -118,7 +118,7 @@ fn standing(strikes: &[Strike], at: Duration) -> Vec<Strike> {
     strikes.iter().filter(stands).copied().collect()
 }
 
-/// From when on another one may stand.
+/// Returns the time from which another fault is possible.
 fn free_from(strikes: &[Strike], at: Duration) -> Duration {
     let now = standing(strikes, at);
     let next = now.iter().map(|strike| strike.ends).min();

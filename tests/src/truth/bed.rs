@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two routers on which one broken state after another is made, judged and repaired.
+//! Two routers on which broken states are made, judged and repaired, one after another.
 
 use std::fmt::Write;
 use std::fs;
@@ -36,11 +36,11 @@ pub struct Bed<'l> {
     pub third: Option<Router>,
     /// Programs that run until the state is repaired.
     pub running: Vec<Daemon>,
-    /// How far each node's clock is ahead, in seconds, and since when.
+    /// Seconds by which each node's clock is ahead, and since when.
     pub clocks: [(i64, Instant); 2],
     /// Contents of files to restore, by path.
     pub aside: Vec<(PathBuf, Vec<u8>)>,
-    /// Addresses of DHCP clients, IPv4 and IPv6, the last one last.
+    /// Addresses of DHCP clients, IPv4 and IPv6, the latest last.
     pub leased: Vec<[String; 2]>,
 }
 
@@ -67,7 +67,7 @@ impl<'l> Bed<'l> {
         self.pair.status(site).unwrap_or_default()
     }
 
-    /// "SP-0401 r1" of each finding, in order.
+    /// Returns the findings in order, such as "SP-0401 r1".
     fn found(&self, site: usize) -> Vec<String> {
         let findings = self.status(site).verdict.findings;
         let ids = findings.iter();
@@ -81,7 +81,7 @@ impl<'l> Bed<'l> {
         (word.trim().to_owned(), code)
     }
 
-    /// Headline of `sparectl status`, and the exit code.
+    /// Returns the headline of `sparectl status`, and the exit code.
     fn headline(&self, site: usize) -> (String, i32) {
         let (code, text) = self.pair.said(site, &["status"]).unwrap_or_default();
         (text.lines().next().unwrap_or_default().to_owned(), code)
@@ -89,7 +89,7 @@ impl<'l> Bed<'l> {
 
     fn is_said(&self, site: usize, struck: usize, says: Says) -> bool {
         let Some((word, found)) = says else {
-            // it is not asked, as that may take long: so it must have no daemon that runs and can answer
+            // such a node is not queried, as that may take long: so no daemon may run there that can answer
             return !(self.lives(site) && self.can_answer(site));
         };
         let mut wanted: Vec<String> = found.iter().map(|it| it.of(struck, site)).collect();
@@ -97,7 +97,7 @@ impl<'l> Bed<'l> {
         self.found(site) == wanted && self.probe(site) == expected(word)
     }
 
-    /// Compares the first line for people, which is made from the report by another path than `probe`.
+    /// Checks the first line of the status, which is composed separately from the report of `probe`.
     fn is_shown(&self, site: usize, says: Says, part: &str) -> bool {
         let Some((word, _)) = says else { return true };
         let (line, code) = self.headline(site);
@@ -105,7 +105,7 @@ impl<'l> Bed<'l> {
         first == word.word() && code == i32::from(word.exit_code()) && line.contains(part)
     }
 
-    /// True if the daemon runs, neither dead nor stopped.
+    /// Returns true if the daemon runs, neither dead nor stopped.
     fn lives(&self, site: usize) -> bool {
         let daemons = self.pair.routers[site].daemons.iter().map(Daemon::pid);
         daemons
@@ -113,7 +113,7 @@ impl<'l> Bed<'l> {
             .any(|pid| is_alive(pid) && !is_stopped(pid))
     }
 
-    /// True if the daemon may open one more descriptor, as for whoever asks.
+    /// Returns true if the daemon may open one more descriptor, as for a client.
     fn can_answer(&self, site: usize) -> bool {
         let pid = self.pair.routers[site].daemons[0].pid();
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
@@ -132,7 +132,7 @@ impl<'l> Bed<'l> {
         (0..2).all(is_right) && state.mended.is_none_or(|is_mended| is_mended(self, struck))
     }
 
-    /// Waits until both nodes say OK and r1 is active.
+    /// Waits until both nodes report OK and r1 is active.
     pub fn wait_ok(&self) -> Result<()> {
         let is_ok = || (0..2).all(|site| self.is_said(site, 0, Some((Word::Ok, &[]))));
         match poll(LIMIT * 2, STEP, || is_ok() && self.pair.active() == [0]) {
@@ -141,7 +141,7 @@ impl<'l> Bed<'l> {
         }
     }
 
-    /// Output of `sparectl status` on both nodes, for a failed test.
+    /// Returns the output of `sparectl status` on both nodes, for a failed test.
     fn both(&self) -> String {
         let mut text = String::new();
         for site in 0..2 {
@@ -195,8 +195,7 @@ impl<'l> Bed<'l> {
         judged.and(fixed)
     }
 
-    /// Waits until the expected report holds for a while: a role that moves because of the state may be seen on
-    /// the way.
+    /// Waits until the expected report holds for a while: a role that moves because of the state may be seen meanwhile.
     fn settles(&self, state: &State, struck: usize) -> bool {
         let mut since = None;
         let holds = match state.is_quick && state.mended.is_none() {
@@ -225,7 +224,7 @@ impl<'l> Bed<'l> {
             Ok(said(serde_json::from_str(&text)?))
         };
         let own = || said(self.status(1));
-        // a link that was cut without a word is up until its session ends
+        // a link that was cut silently is up until its session ends
         let is_same = || !is_up() || afar().is_ok_and(|afar| afar == own());
         match poll(LIMIT, STEP, is_same) {
             true => Ok(()),
@@ -239,7 +238,7 @@ impl<'l> Bed<'l> {
         self.pair.site(site)
     }
 
-    /// Runs commands of `ip`, without that word.
+    /// Runs commands of `ip`, given without that word.
     pub fn ip(&self, site: usize, line: &str) -> Result<()> {
         self.site(site).ns.ip(&format!("{line}\n"))
     }
@@ -253,7 +252,7 @@ impl<'l> Bed<'l> {
         self.pair.done(site, words).map(drop)
     }
 
-    /// Makes a file in the folder of a node's scripts.
+    /// Creates a file in the folder of a node's scripts.
     pub fn put(&self, site: usize, file: &str) -> Result<()> {
         Ok(fs::write(self.own(site).join(file), "")?)
     }
@@ -319,7 +318,7 @@ impl<'l> Bed<'l> {
     }
 }
 
-/// Output of `probe`, and its exit code.
+/// Returns the expected output of `probe`, and its exit code.
 fn expected(word: Word) -> (String, i32) {
     (word.probe_word().to_owned(), word.exit_code().into())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken states of a pair, made on real nodes, and the reports of both nodes: the word of the headline, the
-//! exit code, and the findings. After the repair both nodes say OK again.
+//! Broken states of a pair, made on real nodes, and the reports of both nodes: the word of the headline, the exit code,
+//! and the findings. After the repair both nodes report OK again.
 //!
 //! A state is a row of a table here; the tests run these tables, and `make matrix` prints them. Many rows
 //! share a [`Bed`], so that a row takes only the time in which its state is noticed.

@@ -9,10 +9,10 @@ use crate::Result;
 /// Makes a state on a node (0: r1, 1: r2), or repairs it.
 pub type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
 
-/// True if something is as it should be, by what is looked at without a word of the daemons: kernels, files.
+/// Returns true if something is right, by kernels and files, without the daemons' reports.
 pub type Look = fn(&Bed<'_>, usize) -> bool;
 
-/// Node that is struck. r1 is active, r2 is its backup.
+/// Node on which the state is made. r1 is active, r2 is its backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     Active,
@@ -24,7 +24,7 @@ pub enum On {
 }
 
 impl On {
-    /// Nodes that are struck, one row each.
+    /// Returns the nodes on which the state is made, one row each.
     pub fn struck(self) -> &'static [usize] {
         match self {
             Self::Active | Self::Both => &[0],
@@ -33,7 +33,7 @@ impl On {
         }
     }
 
-    /// Name of the row of a node.
+    /// Returns the name of the row of a node.
     pub fn word(self, struck: usize) -> &'static str {
         match (self, struck) {
             (Self::Both, _) => "both",
@@ -46,9 +46,9 @@ impl On {
 /// Id of a finding, and the node to which it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The struck node.
+    /// The node with the state.
     Struck(&'static str),
-    /// The node that is not struck.
+    /// The node without the state.
     Spared(&'static str),
     /// The reporting node.
     Own(&'static str),
@@ -70,7 +70,7 @@ impl Found {
         }
     }
 
-    /// Id and node, such as "SP-0401 r1".
+    /// Returns id and node, such as "SP-0401 r1".
     pub fn of(self, struck: usize, site: usize) -> String {
         let node = match self {
             Self::Struck(_) => struck,
@@ -84,7 +84,7 @@ impl Found {
     }
 }
 
-/// Report of a node; the exit code follows from the word. None: its daemon is dead or stopped, and is not asked.
+/// Report of a node; the exit code follows from the word. None: its daemon is dead or stopped, and is not queried.
 pub type Says = Option<(Word, &'static [Found])>;
 
 /// A broken state.
@@ -92,13 +92,13 @@ pub type Says = Option<(Word, &'static [Found])>;
 pub struct State {
     pub name: &'static str,
     pub on: On,
-    /// Report of the struck node.
+    /// Report of the node with the state.
     pub here: Says,
     /// Report of the other node.
     pub there: Says,
     pub make: Deed,
     pub fix: Deed,
-    /// What the nodes mend by themselves, beside which the report must hold.
+    /// Check of what the nodes repair by themselves, during which the report must hold.
     pub mended: Option<Look>,
     /// Part of the headline of both nodes.
     pub headline: &'static str,
@@ -107,7 +107,7 @@ pub struct State {
 }
 
 impl State {
-    /// A state that both nodes report alike.
+    /// A state that both nodes report in the same way.
     pub const fn new(
         name: &'static str,
         on: On,
@@ -145,7 +145,7 @@ impl State {
         Self::new(name, on, Word::Ok, &[], make, fix)
     }
 
-    /// A fault that the nodes mend by themselves: OK alone would not tell whether they did.
+    /// A fault that the nodes repair by themselves: a report of OK would not prove it.
     pub const fn is_mended(
         name: &'static str,
         on: On,
@@ -175,12 +175,12 @@ impl State {
         }
     }
 
-    /// The same, with a part of the headline, which follows the name of the group.
+    /// Adds a part of the headline, which follows the name of the group.
     pub const fn reads(self, headline: &'static str) -> Self {
         Self { headline, ..self }
     }
 
-    /// The same, but too slow for `make test`.
+    /// Excludes the state from `make test`, as it is slow.
     pub const fn slow(self) -> Self {
         Self {
             is_quick: false,

@@ -7,7 +7,7 @@ use spared_pair::Id;
 
 use super::BEDS;
 
-/// Findings that no row makes, and the reason or what covers them.
+/// Findings that no row causes, with the reason or the test that covers them.
 const ELSEWHERE: &[(Id, &str)] = &[
     (Id::PeerMute, "its daemon hangs: end_to_end/silent.rs"),
     (Id::CannotTakeOver, "whose interfaces all work: facts alone"),
@@ -62,7 +62,7 @@ const ELSEWHERE: &[(Id, &str)] = &[
     ),
 ];
 
-/// States in which a node has no daemon that could be asked.
+/// States in which a node has no daemon that could be queried.
 const DEAD: &[&str] = &[
     "its daemon has no descriptor left, and cannot be asked",
     "its daemon is killed",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Both builds, each with a target folder of its own, and one run of a bench of theirs.
+//! Builds both sides, each with a target folder of its own, and runs a bench of theirs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,31 +10,31 @@ use spared_tests::Result;
 use crate::rows::{self, Row};
 
 pub struct Side {
-    /// The commit, or that it is the work tree.
+    /// Name of the commit, or of the work tree.
     pub name: String,
-    /// Where cargo built.
+    /// Target folder of cargo.
     target: PathBuf,
 }
 
 pub struct Bench {
     name: String,
     program: PathBuf,
-    /// Where the programs are that it measures.
+    /// Folder of the measured programs.
     measured: PathBuf,
     report: PathBuf,
 }
 
-/// The commit, in a work tree of its own, which is kept: the next comparison needs no build.
+/// Builds the commit in a work tree of its own, which is kept: the next comparison needs no build.
 pub fn base(root: &Path, commit: &str) -> Result<Side> {
     let revision = format!("{commit}^{{commit}}");
     let commit = output(git(root).args(["rev-parse", "--verify", "--quiet", &revision]))
         .map_err(|_| format!("BASE={commit} is no commit of this repository"))?;
-    // Sockets of labs lie below: their paths have room for a hundred bytes.
+    // Sockets of labs lie below this folder: their paths have room for a hundred bytes.
     let name = output(git(root).args(["rev-parse", "--short=8", &commit]))?;
     let target = root.join("target/pairs").join(&name);
     let tree = target.join("tree");
     if !tree.join("Cargo.toml").exists() {
-        // what `make clean` took away is still registered
+        // folders that `make clean` removed are still registered
         succeed(git(root).args(["worktree", "prune"]))?;
         let path = tree.display().to_string();
         succeed(git(root).args([
@@ -45,7 +45,7 @@ pub fn base(root: &Path, commit: &str) -> Result<Side> {
     Ok(Side { name, target })
 }
 
-/// The work tree with what is not committed.
+/// Builds the work tree, including uncommitted changes.
 pub fn here(root: &Path) -> Result<Side> {
     let target = root.join("target");
     build(root, &target)?;
@@ -102,12 +102,13 @@ impl Bench {
         }
     }
 
-    /// The same program, by which another side is measured.
+    /// Returns the bench's program for measuring another side.
     pub fn of(&self, side: &Side) -> Self {
         Self::new(&self.name, self.program.clone(), &side.target)
     }
 
-    /// Its rows. A bench that misses what it promises says so and fails; it has measured all the same.
+    /// Runs the bench and returns its rows. A bench that misses its promise reports so and fails, but its measurement
+    /// is complete.
     pub fn run(&self, options: &[&String]) -> Result<Vec<Row>> {
         if self.report.exists() {
             fs::remove_file(&self.report)?;

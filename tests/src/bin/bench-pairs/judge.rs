@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The rule: when a row of a bench has changed, and when nobody can tell.
+//! Decides whether a row of a bench has changed, or whether that cannot be decided.
 //!
 //! A pair's change is the difference of its two runs, here less base, in percent of the base's
 //! median. The *change* is the median of the pairs' changes; the *spread* is half of their
-//! interquartile range. A row is *undecided* where the spread exceeds 3 %. Else it is *faster* or
-//! *slower* where three quarters of the pairs say so (both quartiles are on the same side of 0;
-//! of 15 pairs these are the 4th and the 12th, which the true median lies between in 96 of 100
-//! cases) and the change is 1 % at least, and *same* otherwise. In every row of every bench less is
-//! better, be it ms, bytes or packets lost.
+//! interquartile range. A row is *undecided* if the spread exceeds 3 %. Otherwise it is *faster* or
+//! *slower* if three quarters of the pairs agree (both quartiles are on the same side of 0; of 15
+//! pairs these are the 4th and the 12th, and the true median lies between them in 96 of 100 cases)
+//! and the change is at least 1 %, and *same* if not. In every row of every bench less is better,
+//! be it ms, bytes or packets lost.
 
 use std::fmt;
 
-/// In percent.
+/// Greatest spread in percent of a decided row.
 const SPREAD_MAX: f64 = 3.0;
-/// In percent; smaller changes are nobody's concern.
+/// Smallest change in percent that counts.
 const CHANGE_MIN: f64 = 1.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,16 @@ pub enum Verdict {
 pub struct Judgment {
     /// The medians of base and here.
     pub medians: [f64; 2],
-    /// In percent; infinite where the base is 0 and this is not.
+    /// Change in percent; infinite if the base is 0 and this is not.
     pub change: f64,
-    /// In percent, too.
+    /// Spread in percent.
     pub spread: f64,
-    /// How many pairs are faster and how many slower.
+    /// Numbers of pairs that are faster and slower.
     pub counts: [usize; 2],
     pub verdict: Verdict,
 }
 
-/// Runs of both, pair by pair.
+/// Judges the runs of both sides, pair by pair.
 pub fn judge(base: &[f64], here: &[f64]) -> Judgment {
     let medians = [median(base), median(here)];
     let differences: Vec<f64> = base
@@ -74,8 +74,8 @@ fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// Such a share of the values lies below it; between two of them in proportion. Ranks count as
-/// (n + 1) x share, so that the quartiles of 15 values are the 4th and the 12th.
+/// Returns the value below which this share of the values lies, interpolated between two of them.
+/// Ranks count as (n + 1) x share, so that the quartiles of 15 values are the 4th and the 12th.
 fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -131,15 +131,15 @@ mod tests {
     fn a_change_that_three_quarters_of_the_pairs_show_is_told() {
         assert_eq!(verdict(&around(100.0), &around(102.0)), Verdict::Slower);
         assert_eq!(verdict(&around(100.0), &around(98.0)), Verdict::Faster);
-        // as many pairs one way as the other
+        // as many pairs in each direction
         let mixed: Vec<f64> = (0..15)
             .map(|at| 100.0 + f64::from(at % 3 - 1) * 2.0)
             .collect();
         assert_eq!(verdict(&[100.0; 15], &mixed), Verdict::Same);
-        // more pairs the one way, and not three quarters of them
+        // more pairs in one direction, but less than three quarters of them
         let leaning: Vec<f64> = [[98.5; 6].as_slice(), &[101.5; 9]].concat();
         assert_eq!(verdict(&[100.0; 15], &leaning), Verdict::Same);
-        // real, and too small to matter
+        // a real change that is too small to count
         assert_eq!(verdict(&around(100.0), &around(100.5)), Verdict::Same);
     }
 
@@ -168,7 +168,7 @@ mod tests {
         let judgment = judge(&[0.0; 15], &[3.0; 15]);
         assert_eq!(judgment.verdict, Verdict::Slower);
         assert_eq!(judgment.change, f64::INFINITY);
-        // now and then is for nobody to tell
+        // occasional losses cannot be decided
         let now_and_then: Vec<f64> = (0..15).map(|at| f64::from(at % 2)).collect();
         assert_eq!(verdict(&[0.0; 15], &now_and_then), Verdict::Undecided);
     }

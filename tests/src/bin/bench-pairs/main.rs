@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make bench-pairs BASE=commit BENCH=name N=15`: one bench of two builds, in turns, and what changed.
+//! `make bench-pairs BASE=commit BENCH=name N=15`: runs one bench of two builds in turns, and compares them.
 //!
-//! `bench-pairs BASE BENCH N [OPTION...]` builds the commit BASE in a work tree of its own below
-//! target/pairs/, which stays for the next time, and the work tree that it is called in; runs
-//! `bench-BENCH OPTION...` of both N times, alternating which comes first, and judges each row of
-//! their reports by the rule of [`judge`].
+//! `bench-pairs BASE BENCH N [OPTION...]` builds two sides: the commit BASE, in a work tree below target/pairs/ that is
+//! kept, and the present work tree. It runs `bench-BENCH OPTION...` of both N times, alternating which comes first, and
+//! judges each row of their reports by the rule of [`judge`].
 //!
-//! With `--by-here` among the options the bench of the work tree measures the programs of both: one that the
-//! base does not have, or that can do what the base's cannot (`--runs=1 --alone`).
+//! With the option `--by-here` the bench of the work tree measures the programs of both sides: for a bench that the
+//! base lacks, or that can do more than the base's (`--runs=1 --alone`).
 
 #![forbid(unsafe_code)]
 
@@ -57,7 +56,7 @@ fn run(words: &[String]) -> Result<()> {
         .filter(|count| *count > 0)
         .ok_or_else(|| format!("N={count} is no number of pairs; {USAGE}"))?;
     let root = env::current_dir()?;
-    // BASE first: its name is the likelier one to be wrong
+    // BASE first, because its name is more likely to be wrong
     let sides = [build::base(&root, base)?, build::here(&root)?];
     let (base_bench, bench) = bench.split_once(':').unwrap_or((bench, bench));
     let (by_here, options): (Vec<_>, Vec<_>) = options.iter().partition(|it| *it == BY_HERE);
@@ -69,7 +68,7 @@ fn run(words: &[String]) -> Result<()> {
     let mut runs: [Vec<Vec<Row>>; 2] = [Vec::new(), Vec::new()];
     for pair in 0..count {
         spared_tests::say!("pair {} of {count}", pair + 1);
-        // Whatever changes with time, or is left by the one before, befalls both alike.
+        // Changes over time, and leftovers of the previous run, affect both sides equally.
         for side in [pair % 2, 1 - pair % 2] {
             runs[side].push(benches[side].run(&options)?);
         }
@@ -80,7 +79,7 @@ fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// All that was measured, for whoever doubts a verdict.
+/// Writes all measurements to a file, so that a verdict can be checked.
 fn keep(root: &Path, bench: &str, sides: &[Side; 2], pairs: &[rows::Pairs]) -> Result<()> {
     let folder = root.join("target/bench");
     fs::create_dir_all(&folder)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a bench wrote into its report, and the rows of two builds side by side.
+//! Reads the reports of a bench, and pairs the rows of two builds.
 
 use std::path::Path;
 
@@ -10,20 +10,20 @@ use spared_tests::Result;
 /// One row of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The case and its scale: `silent cut 10ms`.
+    /// Case and scale, such as `silent cut 10ms`.
     pub name: String,
-    /// The bench's first number, which is spared's own; the second one is a rival's.
+    /// First number of the row, which is spared's own; the second one is a competitor's.
     pub ours: f64,
 }
 
-/// One row's values, pair by pair.
+/// Values of a row, pair by pair.
 pub struct Pairs {
     pub name: String,
     pub base: Vec<f64>,
     pub here: Vec<f64>,
 }
 
-/// The report of a bench: target/bench/NAME.json.
+/// Reads the report of a bench: target/bench/NAME.json.
 pub fn read(file: &Path) -> Result<Vec<Row>> {
     let named = |why: String| format!("{}: {why}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
@@ -37,7 +37,7 @@ pub fn read(file: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-// The names of the columns are each bench's own: `ours`, `ours_ms`; `interval`, `flows`.
+// Each bench has its own column names: `ours`, `ours_ms`; `interval`, `flows`.
 fn row(entry: &Map<String, Value>) -> Option<Row> {
     let case = entry.get("case")?.as_str()?;
     let is_text = |(key, value): (&String, &Value)| {
@@ -52,7 +52,7 @@ fn row(entry: &Map<String, Value>) -> Option<Row> {
     })
 }
 
-/// The rows of all runs of both. A row has the same name in both, or, where it has been renamed
+/// Pairs the rows of all runs of both sides. A row has the same name in both, or, if it was renamed
 /// since, the same place in reports of the same length.
 pub fn pair(runs: &[Vec<Vec<Row>>; 2]) -> Result<Vec<Pairs>> {
     let [base, here] = [0, 1].map(|side| runs[side].first().map_or(&[][..], Vec::as_slice));

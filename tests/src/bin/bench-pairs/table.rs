@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Both builds' medians, what changed, and the verdict, row by row.
+//! Formats both builds' medians, the change, and the verdict, row by row.
 
 use std::fmt::Write;
 
@@ -44,7 +44,7 @@ fn count(pairs: &[Pairs]) -> usize {
     pairs.first().map_or(0, |row| row.base.len())
 }
 
-// A large change shows through a large spread; nobody shall take undecided for harmless.
+// A large change causes a large spread, so the text must not suggest that undecided means harmless.
 fn verdict(judgment: &Judgment) -> String {
     let [faster, slower] = judgment.counts;
     match judgment.verdict {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Minutes of a whole run by test file, as they are kept in tests/minutes.txt for a release, and what grew since then.
+//! Compares the minutes of a whole run by test file with those of a release, which are in tests/minutes.txt.
 //!
-//! The first line names the run; each other one has the minutes of a file, as the column "clock" of the table, and its path.
+//! The first line names the run. Each other line has the minutes of a file, as in the column "clock" of the table, and
+//! its path.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
@@ -10,7 +11,7 @@ use spared_tests::Result;
 
 /// Number of files that are named.
 const NAMED: usize = 5;
-/// Files that grew by less are as they were: runs differ by that much.
+/// Smallest growth in minutes that counts: runs differ by that much.
 const LEAST_MIN: f64 = 0.05;
 
 #[derive(Debug, PartialEq)]
@@ -33,7 +34,7 @@ impl Minutes {
         })
     }
 
-    /// The files that grew most since an earlier run, and the difference of all.
+    /// Names the files that grew most since an earlier run, and the difference of all.
     pub fn growth_since(&self, earlier: &Self) -> String {
         let mut grown: Vec<(f64, f64, &str)> = self
             .files

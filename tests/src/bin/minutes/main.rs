@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs the tests, then prints their times by test file, slowest first, what grew, the tests that needed a second
-//! try, and machines that stood still. `minutes COMMAND...`: COMMAND runs nextest, and its exit code is passed on; if all
-//! tests passed and took too long, the exit code is 1.
+//! Runs the tests, then prints their times by test file, slowest first, what grew, the tests that needed a second try,
+//! and machines that stood still. `minutes COMMAND...`: COMMAND runs nextest, and its exit code is passed on. If all
+//! tests passed but took too long, the exit code is 1.
 
 #![forbid(unsafe_code)]
 
@@ -70,7 +70,7 @@ fn run(words: &[OsString]) -> Result<ExitCode> {
     let costs = table::costs(&cases, &sources);
     let growth = growth(&costs, &sources, status.success())
         .unwrap_or_else(|error| format!("growth is not known: {error}\n"));
-    // no machine, no file
+    // the file does not exist if no machine was started
     let machines = Tally::read(&fs::read_to_string(&machines).unwrap_or_default());
     let remarks = table::remarks(&cases, &machines);
     spared_tests::say::put(&(table::of(&costs) + &growth + &remarks));
@@ -80,8 +80,8 @@ fn run(words: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-/// What grew since the run that is kept. Leaves the minutes of this run for `make minutes`, which keeps them, if all
-/// tests passed.
+/// Describes the growth since the kept run. If all tests passed, writes the minutes of this run for `make minutes`,
+/// which keeps them.
 fn growth(costs: &[(String, Cost)], sources: &Sources, passed: bool) -> Result<String> {
     let files = costs.iter().map(|(file, cost)| (file.clone(), cost.clock));
     let now = Minutes {
@@ -130,7 +130,7 @@ fn cases(file: &Path) -> Result<Vec<Case>> {
     Ok(report::parse(&text).map_err(|error| named(&error))?)
 }
 
-/// The command's exit code, or a shell's code for the signal that ended it.
+/// Returns the command's exit code, or a shell's code for the signal that ended it.
 fn code(status: ExitStatus) -> ExitCode {
     let signal = status.signal().map(|signal| 128 + signal);
     let code = status.code().or(signal).unwrap_or(1);

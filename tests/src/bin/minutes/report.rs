@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Nextest's report (JUnit's XML): each test with all of its tries.
+//! Parses nextest's report (JUnit XML): each test with all of its tries.
 
 use jiff::Timestamp;
 use roxmltree::{Document, Node};
@@ -13,7 +13,8 @@ pub struct Case {
     pub name: String,
     pub tries: Vec<Try>,
     pub passed: bool,
-    /// Why the test repeated itself: lines of `lab::scenario` about attempts without a verdict.
+    /// Reasons why the test repeated itself: lines of `lab::scenario` about attempts without a
+    /// verdict.
     pub repeats: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The file of a test: its program's main file, or the file or folder of its first module.
+//! Finds the file of a test: its program's main file, or the file or folder of its first module.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct Sources {
     pub root: PathBuf,
     /// Folder in which cargo builds.
     pub target: PathBuf,
-    /// The main file of each program, by nextest's name for it.
+    /// Main file of each program, by nextest's name.
     programs: HashMap<String, PathBuf>,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table: time of each test file, tests that needed a second try, machines that stood still, and the limit.
+//! Formats the table: time of each test file, tests that needed a second try, machines that stood still, and the limit.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,15 +17,15 @@ const SHOWN_MIN: f64 = 0.05;
 /// Cost of a file, in minutes.
 #[derive(Clone, Copy, Default)]
 pub struct Cost {
-    /// Share of the time on the clock: of k tests that run at once, each has a k-th, so that the shares of all
-    /// files add up to the time of the run.
+    /// Share of the time on the clock: of k tests that run at once, each has 1/k, so that the shares of all files add
+    /// up to the time of the run.
     pub clock: f64,
     /// Sum of the times of its tests.
     own: f64,
     tests: usize,
 }
 
-/// Each test file's cost, the greatest first.
+/// Returns each test file's cost, the greatest first.
 pub fn costs(cases: &[Case], sources: &Sources) -> Vec<(String, Cost)> {
     let mut files: HashMap<String, Cost> = HashMap::new();
     for (case, clock) in cases.iter().zip(shares(cases)) {
@@ -59,7 +59,7 @@ pub fn of(files: &[(String, Cost)]) -> String {
     text
 }
 
-/// What a quiet machine would not have had, and the limit.
+/// Lists the repeats, second tries and standstills, which a quiet machine would not have had, and the limit.
 pub fn remarks(cases: &[Case], machines: &Tally) -> String {
     let mut text = String::new();
     repeats(&mut text, cases);
@@ -87,7 +87,7 @@ fn sum(files: &[(String, Cost)]) -> Cost {
     })
 }
 
-/// Tests that repeated themselves without a verdict, because the machine was late.
+/// Lists tests that repeated themselves without a verdict, because the machine was late.
 fn repeats(text: &mut String, cases: &[Case]) {
     let mut count = 0;
     for case in cases.iter().filter(|case| !case.repeats.is_empty()) {
@@ -105,7 +105,7 @@ fn repeats(text: &mut String, cases: &[Case]) {
     );
 }
 
-/// A test that passed only when it was tried again is a fault of the test or of the product.
+/// Lists tests that passed only at a second try: that is a fault of the test or of the product.
 fn second_tries(text: &mut String, cases: &[Case]) {
     let needed = cases
         .iter()
@@ -128,7 +128,8 @@ fn second_tries(text: &mut String, cases: &[Case]) {
     let _ = writeln!(text, "tests that needed a second try: {count}");
 }
 
-/// What a machine that stood still did last tells a fault of its kernel from one of the programs in it.
+/// Lists machines that stood still. Their last command distinguishes a fault of the kernel from one of the programs in
+/// it.
 fn standstills(text: &mut String, machines: &Tally) {
     for what in &machines.stood_still {
         let _ = writeln!(text, "stood still: {what}");
@@ -155,7 +156,7 @@ fn seconds(one: &Try) -> f64 {
     one.end - one.begin
 }
 
-/// Time from the first test's begin to the last one's end, in seconds.
+/// Returns the time from the first test's begin to the last one's end, in seconds.
 fn took(cases: &[Case]) -> f64 {
     let tries = || cases.iter().flat_map(|case| &case.tries);
     let begin = tries().map(|one| one.begin).fold(f64::INFINITY, f64::min);
@@ -163,7 +164,7 @@ fn took(cases: &[Case]) -> f64 {
     (end - begin).max(0.0)
 }
 
-/// Each test's share of the clock, in seconds.
+/// Returns each test's share of the clock, in seconds.
 fn shares(cases: &[Case]) -> Vec<f64> {
     let mut edges: Vec<(f64, bool, usize)> = Vec::new();
     for (at, case) in cases.iter().enumerate() {

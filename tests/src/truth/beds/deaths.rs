@@ -94,7 +94,7 @@ pub(super) const STATES: &[State] = &[
             bed.third = Some(Router::start(lab, &lab.sites[2], Kind::Keepalived, &plan)?);
             Ok(())
         },
-        // told to end, as one that is killed leaves its addresses
+        // stopped in order, as a killed one leaves its addresses
         |bed, _| {
             bed.third
                 .take()
@@ -213,7 +213,7 @@ pub(super) const UNLINKED: &[State] = &[
     ),
 ];
 
-/// A station of the lan that knows nothing of VRRP gets the gateway's address, or loses it.
+/// Gives a station on the lan without VRRP the gateway's address, or removes it.
 fn third(bed: &mut Bed, verb: &str) -> Result<()> {
     let address = Wire::Lan.ipv4(VIRTUAL);
     bed.pair
@@ -224,12 +224,12 @@ fn third(bed: &mut Bed, verb: &str) -> Result<()> {
 
 const REPLICATING: &str = "plugins/conntrack.toml";
 
-/// States of a pair without keys too, in which nothing proves life.
+/// States of a pair without keys, in which nothing proves life.
 pub(super) const KEYLESS: &[State] = &[
     State::differs(
         "it does not hear the active node, and is active, too",
         On::Backup,
-        // who hears nobody cannot know
+        // a node that hears nothing cannot know
         Some((Word::Ok, &[])),
         Some((Word::Conflict, &[Own("SP-0105")])),
         |bed, at| {
@@ -267,7 +267,7 @@ pub(super) const KEYLESS: &[State] = &[
     ),
 ];
 
-/// Public key of a private one, which is made if it is not there.
+/// Returns the public key of a private one, which is generated if it does not exist.
 fn public_key(file: &Path) -> Result<String> {
     let mut command = Command::new(build_dir()?.join("sparectl"));
     let output = command.arg("keygen").arg("--file").arg(file).output()?;

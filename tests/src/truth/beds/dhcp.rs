@@ -47,7 +47,7 @@ pub(super) const KEA: &[State] = &[
     wrong_here::<1>("the DHCPv6 server's configuration has a fault").slow(),
 ];
 
-/// The same for other servers.
+/// States for other servers.
 macro_rules! others {
     ($($first:expr),*) => {
         &[
@@ -79,7 +79,7 @@ pub(super) const DNSMASQ: &[State] = others![
     read_only::<1>("the DHCPv6 server's disk is read-only").slow()
 ];
 
-/// Without read-only disks: a backup keeps the files of dhcpd open.
+/// States of dhcpd, without read-only disks: a backup keeps its files open.
 pub(super) const DHCPD: &[State] = others![
     served_full::<0>("the DHCPv4 server's disk is full").slow(),
     served_full::<1>("the DHCPv6 server's disk is full").slow()
@@ -101,7 +101,7 @@ fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     let servers = Duo::install(lab, &makes.map(Setup::new))?;
     let disks = servers.iter().flatten().map(Server::disk);
     let disks = disks.collect::<Result<Vec<_>>>()?;
-    // a backup's file has what the plugin knows, soon enough to be looked at
+    // a backup's file then has the plugin's leases soon enough for a look at it
     let options = Options {
         top: "save_interval = \"1s\"\n",
         tested: true,
@@ -120,7 +120,7 @@ fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     Ok(bed)
 }
 
-/// Lets a client of each family that was not here before get a lease.
+/// Lets a new client of each family get a lease.
 fn come(bed: &mut Bed<'_>) -> Result<()> {
     let number = bed.leased.len() as u32;
     let first = Guests4::new(bed.pair.lab)?.lease(&Host4::number(number))?;
@@ -130,7 +130,8 @@ fn come(bed: &mut Bed<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Starts a node again with a /proc that shows processes of other accounts or hides them. It is active again then.
+/// Restarts a node with a /proc that shows processes of other accounts, or hides them, and waits until it is active
+/// again.
 fn hide(bed: &mut Bed<'_>, at: usize, hides: bool) -> Result<()> {
     bed.pair.plans[at].hides_processes = hides;
     bed.restart(at)?;
@@ -141,7 +142,7 @@ fn hide(bed: &mut Bed<'_>, at: usize, hides: bool) -> Result<()> {
     Ok(())
 }
 
-/// True if the other node's file has the last lease.
+/// Returns true if the other node's file has the last lease.
 fn is_followed<const SERVER: usize>(bed: &Bed<'_>, at: usize) -> bool {
     let server = &bed.servers[1 - at][SERVER];
     let last = bed.leased.last();
@@ -156,7 +157,7 @@ fn leases(bed: &Bed<'_>, at: usize, server: usize) -> PathBuf {
     bed.servers[at][server].paths.leases.clone()
 }
 
-// One finding, though dhcp and service both report it.
+// There is one finding, though dhcp and service both report it.
 const fn dead<const SERVER: usize>(name: &'static str) -> State {
     State::warns(
         name,
@@ -191,7 +192,7 @@ const fn truncated<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
-/// The leases follow all the same; the server would start without them.
+/// State in which the file was moved: leases are still replicated, but the server would start without them.
 const fn moved<const SERVER: usize>(name: &'static str) -> State {
     State {
         mended: Some(is_followed::<SERVER>),
@@ -212,7 +213,8 @@ const fn moved<const SERVER: usize>(name: &'static str) -> State {
     }
 }
 
-/// The plugin writes the file again while the server is stopped, and the service is started again.
+/// State in which the file is gone: the plugin writes it again while the server is stopped, and the service is
+/// restarted.
 const fn gone<const SERVER: usize>(name: &'static str) -> State {
     State {
         mended: Some(is_followed::<SERVER>),
@@ -226,7 +228,7 @@ const fn gone<const SERVER: usize>(name: &'static str) -> State {
             },
             |bed, at| {
                 bed.servers[at][SERVER].stop()?;
-                // as the finding says, for as long as the plugin needs
+                // as the finding says, after the time that the plugin needs
                 std::thread::sleep(Duration::from_secs(1));
                 bed.tell(at, &["service", "retry"])
             },
@@ -244,7 +246,7 @@ const fn stopped<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
-/// Of the plugin dhcp, which reads it, and of the server's own test.
+/// State with an unreadable configuration, which the plugin dhcp and the server's own test report.
 const fn unreadable<const SERVER: usize>(name: &'static str) -> State {
     State::warns(
         name,
@@ -259,7 +261,7 @@ const fn unreadable<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
-/// Of the server's own test alone.
+/// State with a wrong configuration, which only the server's own test reports.
 const fn wrong<const SERVER: usize>(name: &'static str) -> State {
     State::warns(
         name,
@@ -275,7 +277,7 @@ const fn wrong<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
-/// The plugin reads as much of Kea's as to see that, too.
+/// State with a wrong configuration of Kea, of which the plugin reads enough to report it, too.
 const fn wrong_here<const SERVER: usize>(name: &'static str) -> State {
     State {
         here: Some((Word::Warn, &[Struck("SP-0304"), Struck("SP-0401")])),
@@ -313,7 +315,7 @@ const fn port_held(name: &'static str) -> State {
             let script = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
                           s.bind(('', 67)); time.sleep(300)";
             bed.run_beside(at, &["python3", "-c", script])?;
-            // what wakes an idle plugin, which looks then
+            // wakes an idle plugin, which then looks
             bed.tell(at, &["dhcp"])
         },
         |_, _| Ok(()),
@@ -339,7 +341,7 @@ const fn full<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
-/// No client needs to come: a server that could not write the next lease is a fault before that.
+/// State with a full disk. No client needs to come: that the server could not write the next lease is a fault already.
 const fn served_full<const SERVER: usize>(name: &'static str) -> State {
     State::warns(
         name,
@@ -350,7 +352,8 @@ const fn served_full<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
-/// The same of a server that gives leases which it cannot write: the other node could not know them.
+/// State with a full disk of a server that grants leases which it cannot write, so that the other node cannot know
+/// them.
 const fn served_unwritten<const SERVER: usize>(name: &'static str) -> State {
     State {
         here: Some((Word::Warn, &[Spared("SP-0304")])),

@@ -33,7 +33,7 @@ pub(super) const STATES: &[State] = &[
     ),
     State::warns(
         "an address of the group differs",
-        // the active node refuses to lose one
+        // the active node refuses a configuration that loses an address
         On::Backup,
         &[Own("SP-0601")],
         |bed, at| {
@@ -166,7 +166,7 @@ fn follow_no_more(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     bed.nft(at, "delete set inet filter more")
 }
 
-/// Changes a file without a reload, and waits until that is told.
+/// Changes a file without a reload, and waits until the finding appears.
 fn leave(bed: &mut Bed<'_>, at: usize, file: &str, text: &str) -> Result<()> {
     let path = bed.etc(at).join(file);
     bed.put_aside(path.clone())?;

@@ -90,7 +90,7 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.nft(at, "delete table inet strict"),
     )
     .slow(),
-    // heartbeats on the links are all that still passes between the nodes
+    // then only heartbeats on the links pass between the nodes
     State::differs(
         "a firewall drops the link, and no network carries anything",
         On::Backup,
@@ -199,7 +199,7 @@ fn signal_firewall(bed: &Bed<'_>, at: usize, signal: Signal) -> Result<()> {
     signal_to(pid.ok_or("no process of the firewall")?, signal)
 }
 
-/// Delay of each way.
+/// Delay in each direction.
 const SLOW: Duration = Duration::from_millis(150);
 
 fn filter(bed: &mut Bed<'_>, at: usize, verdict: &str) -> Result<()> {

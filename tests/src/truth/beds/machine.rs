@@ -16,9 +16,9 @@ const FLOW_EVENTS: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
 const ROUTE: &str =
     "\n[[group.route]]\ndestination = \"198.51.100.0/24\"\ngateway = \"192.0.2.77\"\n";
 
-/// By a gateway on the wan.
+/// Default route by a gateway on the wan.
 const DEFAULT: &str = "\n[[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"10.2.0.2\"\n";
-/// Of the vrrp plugin's process, as the worker sets it.
+/// Priority of the vrrp plugin's process, as the worker sets it.
 const PRIORITY: u32 = 30;
 
 pub(super) const STATES: &[State] = &[
@@ -135,7 +135,7 @@ pub(super) const STATES: &[State] = &[
     State::warns(
         "a node has the other one's own address as well",
         On::Backup,
-        // as that one hears adverts from it
+        // as the other node receives adverts from it
         &[Spared("SP-0893")],
         |bed, at| {
             bed.ip(
@@ -268,7 +268,7 @@ pub(super) const STATES: &[State] = &[
         On::Backup,
         &[Struck("SP-0890")],
         |bed, at| {
-            // what reading fails for, as on a disk that fails
+            // reading it fails, as on a disk with errors
             let path = bed.etc(at).join("plugins/sets.toml");
             fs::rename(&path, path.with_extension("away"))?;
             Ok(fs::create_dir(path)?)
@@ -402,7 +402,7 @@ pub(super) const STATES: &[State] = &[
             let disk = Disk::over(&bed.pair.routers[at].dir.join("state"), "64k")?;
             disk.fill()?;
             bed.disks.push(disk);
-            // something to be written
+            // causes a write
             bed.tell(at, &["freeze", "1s"])
         },
         |bed, _| {
@@ -465,7 +465,7 @@ fn own(site: &Site) -> std::net::Ipv4Addr {
     Wire::Wan.ipv4(site.host())
 }
 
-/// The gateway's address takes the place of the node's own on the wan, or gives it back.
+/// Replaces the node's own address on the wan by the gateway's, or restores it.
 fn replace_own(bed: &mut Bed<'_>, at: usize, own_verb: &str, other_verb: &str) -> Result<()> {
     let (own, other) = (own(bed.site(at)), Wire::Wan.ipv4(VIRTUAL));
     bed.ip(
@@ -474,14 +474,14 @@ fn replace_own(bed: &mut Bed<'_>, at: usize, own_verb: &str, other_verb: &str) -
     )
 }
 
-/// Makes the fence's table one with an owner: only that process can change it, while it lives.
+/// Gives the fence's table an owner: only that process can change it, while it runs.
 fn hold_fence(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     let script = "{ echo 'delete table netdev spared; add table netdev spared { flags owner; }'; \
                   sleep 120; } | nft -i";
     bed.run_beside(at, &["sh", "-c", script])
 }
 
-/// On both nodes, as files that differ are a finding.
+/// Changes the routes on both nodes, as files that differ are a finding.
 fn change_routes(bed: &mut Bed, change: impl Fn(String) -> String) -> Result<()> {
     for at in 0..2 {
         let file = bed.etc(at).join("plugins/vrrp.toml");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a machine withholds from its daemon, and in what the machines of both nodes differ.
+//! Resources that a machine denies its daemon, and differences between the machines of both nodes.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::truth::{Bed, Found::*, On, State};
 /// A set without its elements.
 const ADMINS: &str = "table inet office {\nset admins {\ntype ipv4_addr;";
 const REDIRECTS: &str = "net/ipv4/conf/lan/send_redirects";
-/// The same as a setting of a role.
+/// The setting REDIRECTS as a setting of a role.
 const SETTING: &str = "\n[[sysctl]]\nkey = \"net.ipv4.conf.lan.send_redirects\"\nwhile_active = \"1\"\nwhile_backup = \"0\"\n";
 
 pub(super) const STATES: &[State] = &[
@@ -86,7 +86,7 @@ fn host_of(bed: &Bed<'_>, at: usize) -> u32 {
     bed.pair.routers[at].daemons[0].pid()
 }
 
-/// The number of the next descriptor of a process.
+/// Returns the number of the next descriptor of a process.
 fn next_descriptor(pid: u32) -> u32 {
     let taken = |number: &u32| fs::symlink_metadata(format!("/proc/{pid}/fd/{number}")).is_ok();
     (0..).find(|number| !taken(number)).unwrap_or_default()
@@ -120,7 +120,7 @@ fn done(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Differences of the machines count after a second on both nodes, until [`Bed::restore`].
+/// Makes differences of the machines count after a second on both nodes, until [`Bed::restore`].
 fn change_equal(bed: &mut Bed<'_>) -> Result<()> {
     for site in 0..2 {
         let path = bed.etc(site).join("spared.toml");

@@ -14,7 +14,7 @@ use crate::truth::Bed;
 pub(crate) const SET: &str =
     "table inet filter {\n set bans { type ipv4_addr; flags timeout; }\n}\n";
 
-/// serve NODE SERVICE VERB: a service whose state and faults are files below NODE.
+/// Script "serve NODE SERVICE VERB": a service whose state and faults are files below NODE.
 const SERVE: &str = r#"#!/bin/sh
 cd "$(dirname "$0")/$1" || exit 9
 [ ! -e "$2-$3-hangs" ] || exec sleep 60
@@ -26,7 +26,7 @@ stop) rm -f "$2-up";;
 esac
 "#;
 
-/// check NODE: a health check that is as good as the file says.
+/// Script "check NODE": a health check whose result is in a file.
 const CHECK: &str = r#"#!/bin/sh
 cd "$(dirname "$0")/$1" || exit 9
 [ ! -e check-hangs ] || exec sleep 60
@@ -43,11 +43,11 @@ pub(super) fn start(lab: &Lab) -> Result<Bed<'_>> {
     Ok(bed)
 }
 
-/// Writes the scripts of both nodes, and makes the set in both kernels.
+/// Writes the scripts of both nodes, and creates the set in both kernels.
 pub(crate) fn install(lab: &Lab, folder: &Path) -> Result<()> {
     for node in ["r1", "r2"] {
         fs::create_dir_all(folder.join(node))?;
-        // services that run already when spared starts
+        // services that already run when spared starts
         if node == "r1" {
             for service in ["web", "mail"] {
                 fs::write(folder.join(node).join(format!("{service}-up")), "")?;
@@ -110,7 +110,7 @@ pub(crate) fn services(folder: &Path) -> String {
     let mut toml = String::new();
     for service in ["web", "mail"] {
         toml += &format!("[[service]]\nname = \"{service}\"\ntimeout = \"3s\"\n");
-        // a file of which the plugin sees that it comes and goes
+        // the plugin sees the file being created and removed
         let words = |node: &str| {
             let fails = folder.join(node).join(format!("{service}-test-fails"));
             let fails = fails.display().to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Faults of plugins and of what they watch.
+//! Faults of plugins, and of the things that they watch.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use crate::router::Files;
 use crate::truth::{Bed, Found::*, On, State};
 
 const NO_SET: &str = "delete set inet filter bans";
-/// A set that no plugin can follow.
+/// A set that no plugin can replicate.
 const FIXED: &str = "table inet filter {\n set fixed { type ipv4_addr; flags constant; elements = { 192.0.2.9 }; }\n}\n";
 const FIXED_TOO: &str = "\n[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"fixed\"\n";
 const STEP: Duration = Duration::from_millis(20);
@@ -275,7 +275,7 @@ pub(super) const STATES: &[State] = &[
     .slow(),
 ];
 
-/// Adds a plugin of the examples, under a name, until it is removed.
+/// Adds an example plugin, under a name, until it is removed.
 fn add(bed: &mut Bed<'_>, at: usize, example: &str, name: &str, toml: &str) -> Result<()> {
     let dir = &bed.pair.routers[at].dir;
     let program = build_dir()?.join(format!("libspared_example_{example}.so"));

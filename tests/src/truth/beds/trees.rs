@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Trees of files that follow when somebody asks.
+//! Trees of files that are copied on request.
 
 use std::fs;
 
