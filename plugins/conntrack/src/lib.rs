@@ -35,7 +35,8 @@ use kernel::Kernel;
 const LISTEN: u32 = 1;
 /// Timer that continues the dump.
 const GO_ON: u32 = 2;
-/// Intervals: between checks of everything that causes no event; and the one that may wait for a timer of the engine.
+/// Interval of checks of everything that causes no event, and the delay of their own timer, so that a timer of the
+/// engine can serve for them.
 const LOOK_NS: u64 = 1_000_000_000;
 const SLACK_NS: u64 = 250_000_000;
 

@@ -110,7 +110,7 @@ pub fn preempts_after_ns(
     }
 }
 
-/// Compares by RFC 9568 section 6.4.3: the higher priority wins, then the greater address.
+/// Returns true if `own` wins by RFC 9568 section 6.4.3: the higher priority, then the greater address.
 pub fn wins(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
     own > other
 }

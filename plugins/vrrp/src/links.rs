@@ -233,7 +233,7 @@ impl Links {
 
     // ---- keys ------------------------------------------------------------------------------------
 
-    /// Sends a hello when another path is up, unless the peer's key is agreed.
+    /// Sends a hello when another path is up, unless the peer is heard.
     pub fn greet(&mut self, now_ns: u64) {
         self.pairing.greet(now_ns);
     }

@@ -32,7 +32,7 @@ impl Vrrp {
         }
     }
 
-    /// Sends a hello when another path is up, unless the peer's key is agreed: earlier ones may not have been received.
+    /// Sends a hello when another path is up, unless the peer is heard: earlier ones may not have been received.
     pub(crate) fn greet(&mut self) {
         let now_ns = self.host.now();
         if let Some(links) = &mut self.links {

@@ -12,7 +12,7 @@ use spared_tests::lab::{Lab, become_root, leave_when_told};
 use spared_tests::random::number;
 use spared_tests::soak;
 
-/// Denominator of the part of a run that may be unjudged: beyond it the run proves nothing.
+/// Denominator: a run in which the machine stood still for a greater part than 1/20 proves nothing.
 const VOID_PART: u32 = 20;
 
 fn main() -> ExitCode {

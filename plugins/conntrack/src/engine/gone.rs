@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    /// Holds ends back when a group has gone and others stay: the peer decides whether packets of its flows pass.
+    /// Holds ends back when a group has gone and others stay: a flow continues if its packets pass the peer.
     pub(super) fn hold_endings_of_moved(&mut self, now_ns: u64) {
         self.session.endings.hold(now_ns + WAIT_OF_MOVED_NS);
     }

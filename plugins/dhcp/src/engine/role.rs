@@ -1,8 +1,8 @@
 //! Handles roles: the file is written before the server starts, and the last commit of a stopped server reaches the
 //! node that takes over.
 //!
-//! The replica's drain announces that the role is about to go. That the role is gone is sent after the last commit, and
-//! means that nothing follows.
+//! The replica's drain announces that the role is about to go. The message that the role is gone follows
+//! the last commit, and nothing follows it.
 
 use std::collections::BTreeSet;
 
