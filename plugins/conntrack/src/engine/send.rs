@@ -7,7 +7,7 @@ use super::{Engine, SECOND_NS};
 use crate::flow::status;
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
-/// Number of resyncs that a copy at the peer outlives without a report.
+/// Lifetime of the peer's copy without a report, in resync intervals.
 const RESYNCS_PER_LEASE: u64 = 3;
 /// Shortest lease. Two links that fail are given up one after the other, 5 s each; only then the peer is known to be
 /// gone, and its flows are kept.
