@@ -8,6 +8,7 @@ use spared_abi::PLUGIN_ASIDE;
 use spared_config_reader::{self as config, Config, ConfigTable, Failure, HOST_KEYS, Section};
 use spared_contract::codec::MESSAGE_MAX;
 use spared_control::RESERVED;
+use spared_worker::capabilities;
 
 use super::{Fault, Host, file};
 
@@ -93,9 +94,10 @@ pub enum OnFailure {
 impl OnFailure {
     /// The value in the file or, without one, the consequence according to the plugin's own flags.
     pub fn of(said: Option<Self>, flags: u32) -> Self {
-        said.unwrap_or(match flags & PLUGIN_ASIDE != 0 {
-            true => Self::Warn,
-            false => Self::Degrade,
+        said.unwrap_or(if flags & PLUGIN_ASIDE != 0 {
+            Self::Warn
+        } else {
+            Self::Degrade
         })
     }
 }
@@ -188,11 +190,12 @@ impl Plugin {
 fn table_of(text: &str) -> Result<ConfigTable, Failure> {
     let table = config::table(text)?;
     let size = table.size();
-    match size <= TABLE_SIZE_MAX {
-        true => Ok(table),
-        false => Err(Failure::of_whole(format!(
+    if size <= TABLE_SIZE_MAX {
+        Ok(table)
+    } else {
+        Err(Failure::of_whole(format!(
             "takes {size} bytes as a message, allowed {TABLE_SIZE_MAX}: write less of it"
-        ))),
+        )))
     }
 }
 
@@ -228,7 +231,7 @@ impl FromStr for Word {
         }
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        let capability: caps::Capability = format!("CAP_{bare}").parse().map_err(|_| ())?;
-        Ok(Self::Capability(capability.bitmask()))
+        let number = capabilities::number(bare).ok_or(())?;
+        Ok(Self::Capability(1 << number))
     }
 }

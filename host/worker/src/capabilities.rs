@@ -1,88 +1,86 @@
 //! Capabilities that a plugin may ask for, and their names.
 
-use caps::Capability;
+use rustix::thread::CapabilitySet;
 use spared_abi::{FLAGS_REQUIRED, PLUGIN_ROOT};
 
 /// Capabilities by which a worker could become root or act as root. A plugin that needs one asks
 /// for `SPARED_PLUGIN_ROOT`, which the administrator sees.
-const NEVER: [Capability; 14] = [
-    Capability::CAP_AUDIT_CONTROL,
-    Capability::CAP_BPF,
-    Capability::CAP_CHECKPOINT_RESTORE,
-    Capability::CAP_MAC_ADMIN,
-    Capability::CAP_MAC_OVERRIDE,
-    Capability::CAP_SETFCAP,
-    Capability::CAP_SETGID,
-    Capability::CAP_SETPCAP,
-    Capability::CAP_SETUID,
-    Capability::CAP_SYS_ADMIN,
-    Capability::CAP_SYS_BOOT,
-    Capability::CAP_SYS_MODULE,
-    Capability::CAP_SYS_PTRACE,
-    Capability::CAP_SYS_RAWIO,
-];
+const NEVER: CapabilitySet = CapabilitySet::AUDIT_CONTROL
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::MAC_ADMIN)
+    .union(CapabilitySet::MAC_OVERRIDE)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::SYS_BOOT)
+    .union(CapabilitySet::SYS_MODULE)
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::SYS_RAWIO);
 
 /// Part of `capabilities` (1 << `CAP_...`) that a plugin without root rights may have.
 pub fn grantable(capabilities: u64) -> u64 {
-    let never = NEVER.iter().fold(0, |set, one| set | one.bitmask());
-    capabilities & !never
+    capabilities & !NEVER.bits()
 }
 
 /// Names of capabilities, such as "`net_admin`".
 pub fn names(capabilities: u64) -> Vec<String> {
-    let all = caps::all().into_iter();
-    let mut names: Vec<String> = all
-        .filter(|one| capabilities & one.bitmask() != 0)
-        .map(|one| one.to_string().to_lowercase().replacen("cap_", "", 1))
-        .collect();
-    names.sort();
-    names
+    named(capabilities).map(|(name, _)| name).collect()
 }
 
 /// Number of the capability with a name such as "`net_admin`".
 pub fn number(name: &str) -> Option<u8> {
-    let full = format!("CAP_{}", name.to_uppercase());
-    let capability: Capability = full.parse().ok()?;
-    Some(capability.index())
+    let capability = CapabilitySet::from_name(&name.to_uppercase())?;
+    u8::try_from(capability.bits().trailing_zeros()).ok()
+}
+
+/// The known ones of `capabilities`, in the order of their names.
+fn named(capabilities: u64) -> impl Iterator<Item = (String, CapabilitySet)> {
+    let given = CapabilitySet::from_bits_retain(capabilities);
+    let mut named: Vec<_> = given
+        .iter_names()
+        .map(|(name, one)| (name.to_lowercase(), one))
+        .collect();
+    named.sort_by(|(one, _), (other, _)| one.cmp(other));
+    named.into_iter()
 }
 
 /// Description of each capability that plugins ask for.
-const WORDS: [(Capability, &str); 12] = [
-    (Capability::CAP_CHOWN, "changes owners of files"),
+const WORDS: [(CapabilitySet, &str); 12] = [
+    (CapabilitySet::CHOWN, "changes owners of files"),
     (
-        Capability::CAP_DAC_OVERRIDE,
+        CapabilitySet::DAC_OVERRIDE,
         "reads and writes files of others",
     ),
-    (Capability::CAP_DAC_READ_SEARCH, "reads files of others"),
-    (Capability::CAP_FOWNER, "changes modes of files of others"),
-    (Capability::CAP_IPC_LOCK, "locks memory"),
-    (Capability::CAP_KILL, "signals processes of others"),
+    (CapabilitySet::DAC_READ_SEARCH, "reads files of others"),
+    (CapabilitySet::FOWNER, "changes modes of files of others"),
+    (CapabilitySet::IPC_LOCK, "locks memory"),
+    (CapabilitySet::KILL, "signals processes of others"),
     (
-        Capability::CAP_LEASE,
+        CapabilitySet::LEASE,
         "is notified before other programs open its files",
     ),
     (
-        Capability::CAP_NET_ADMIN,
+        CapabilitySet::NET_ADMIN,
         "changes network, firewall and tunnels",
     ),
-    (Capability::CAP_NET_BIND_SERVICE, "binds ports below 1024"),
-    (Capability::CAP_NET_RAW, "sends and reads raw packets"),
-    (Capability::CAP_SYS_NICE, "sets priorities of others"),
-    (Capability::CAP_SYS_TIME, "sets the clock"),
+    (CapabilitySet::NET_BIND_SERVICE, "binds ports below 1024"),
+    (CapabilitySet::NET_RAW, "sends and reads raw packets"),
+    (CapabilitySet::SYS_NICE, "sets priorities of others"),
+    (CapabilitySet::SYS_TIME, "sets the clock"),
 ];
 
 /// Descriptions of capabilities, such as "changes network, firewall and tunnels (`net_admin`)".
 pub fn words(capabilities: u64) -> Vec<String> {
-    let all = caps::all().into_iter();
-    let given = all.filter(|one| capabilities & one.bitmask() != 0);
-    let mut words: Vec<String> = given
-        .map(|one| {
-            let name = names(one.bitmask()).concat();
-            match WORDS.iter().find(|(known, _)| *known == one) {
+    let mut words: Vec<String> = named(capabilities)
+        .map(
+            |(name, one)| match WORDS.iter().find(|(known, _)| *known == one) {
                 Some((_, words)) => format!("{words} ({name})"),
                 None => name,
-            }
-        })
+            },
+        )
         .collect();
     words.sort();
     words
@@ -97,19 +95,20 @@ pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
             "has the flags {unknown:#x}, which this spared does not know: update spared"
         ));
     }
-    let known = caps::all().iter().fold(0, |set, one| set | one.bitmask());
+    let known = named(capabilities).fold(0, |set, (_, one)| set | one.bits());
     let unknown = capabilities & !known;
     if unknown != 0 {
         return Err(format!("requests unknown capabilities {unknown:#x}"));
     }
     let never = names(capabilities & !grantable(capabilities));
-    match flags & PLUGIN_ROOT != 0 || never.is_empty() {
-        true => Ok(()),
-        false => Err(format!(
+    if flags & PLUGIN_ROOT != 0 || never.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
             "asks for {}, with which it could do what root does: its author must do without, or set \
              SPARED_PLUGIN_ROOT",
             never.join(", ")
-        )),
+        ))
     }
 }
 

@@ -1,17 +1,13 @@
 //! Changes the account and the capabilities.
 
-use caps::{CapSet, Capability, CapsHashSet};
+use rustix::io::Errno;
+use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
-/// CAP_NET_ADMIN.
-pub const NET_ADMIN: u64 = 1 << 12;
-/// CAP_IPC_LOCK, to lock memory beyond the limit.
-pub const IPC_LOCK: u64 = 1 << 14;
+use crate::capabilities;
 
-fn allowed(bits: u64) -> CapsHashSet {
-    let all = caps::all().into_iter();
-    all.filter(|capability| bits & capability.bitmask() != 0)
-        .collect()
-}
+pub const NET_ADMIN: u64 = CapabilitySet::NET_ADMIN.bits();
+/// To lock memory beyond the limit.
+pub const IPC_LOCK: u64 = CapabilitySet::IPC_LOCK.bits();
 
 /// Drops all capabilities but `bits` from the bounding set, so that they cannot come back, not even by a set-uid
 /// program. Empties the ambient set, which children would inherit.
@@ -19,11 +15,16 @@ fn allowed(bits: u64) -> CapsHashSet {
 /// # Errors
 /// No CAP_SETPCAP.
 pub fn cut_bounding_set(bits: u64) -> Result<(), String> {
-    let _ = rustix::thread::clear_ambient_capability_set();
-    let allowed = allowed(bits);
-    let bounding = caps::read(None, CapSet::Bounding).map_err(|error| error.to_string())?;
-    for capability in bounding.difference(&allowed) {
-        caps::drop(None, CapSet::Bounding, *capability).map_err(|error| error.to_string())?;
+    let _ = thread::clear_ambient_capability_set();
+    for bit in (0..u64::BITS).map(|number| 1 << number) {
+        let capability = CapabilitySet::from_bits_retain(bit);
+        match thread::capability_is_in_bounding_set(capability) {
+            // the kernel knows none with this number, nor with a higher one
+            Err(Errno::INVAL) => return Ok(()),
+            Ok(true) if bits & bit == 0 => thread::remove_capability_from_bounding_set(capability)
+                .map_err(|errno| errno.to_string())?,
+            other => drop(other.map_err(|errno| errno.to_string())?),
+        }
     }
     Ok(())
 }
@@ -32,7 +33,7 @@ pub fn cut_bounding_set(bits: u64) -> Result<(), String> {
 /// No privilege to change it.
 pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
     // The capabilities survive the change; keep_only cuts them next.
-    let _ = rustix::thread::set_keep_capabilities(true);
+    let _ = thread::set_keep_capabilities(true);
     let check = |result: i32| match result {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error().to_string()),
@@ -44,8 +45,8 @@ pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
         check(libc::setresgid(gid, gid, gid))?;
         check(libc::setresuid(uid, uid, uid))?;
     }
-    let _ = rustix::thread::set_keep_capabilities(false);
-    // After the change of the uid, /proc/self belongs to root; the plugin is opened through it.
+    let _ = thread::set_keep_capabilities(false);
+    // The uid change made /proc/self root's; the plugin is opened through it.
     let readable = rustix::process::DumpableBehavior::Dumpable;
     rustix::process::set_dumpable_behavior(readable).map_err(|errno| errno.to_string())
 }
@@ -55,24 +56,21 @@ pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
 /// # Errors
 /// The kernel's, or this process does not have one of `bits`.
 pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
-    let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
-    let wanted = allowed(bits | welcome);
-    let kept: CapsHashSet = wanted.intersection(&permitted).copied().collect();
-    for (set, wanted) in [
-        (CapSet::Effective, &kept),
-        (CapSet::Inheritable, &CapsHashSet::new()),
-        (CapSet::Permitted, &kept),
-    ] {
-        caps::set(None, set, wanted).map_err(|error| error.to_string())?;
-    }
-    let missing: Vec<String> = allowed(bits)
-        .difference(&permitted)
-        .map(Capability::to_string)
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("not available: {}", missing.join(", ")))
+    let permitted = thread::capabilities(None).map_err(|errno| errno.to_string())?;
+    let permitted = permitted.permitted.bits();
+    let kept = CapabilitySet::from_bits_retain((bits | welcome) & permitted);
+    let sets = CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    thread::set_capabilities(None, sets).map_err(|errno| errno.to_string())?;
+    match bits & !permitted {
+        0 => Ok(()),
+        missing => Err(format!(
+            "not available: {}",
+            capabilities::names(missing).join(", ")
+        )),
     }
 }
 
@@ -81,10 +79,13 @@ pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
 /// # Errors
 /// The kernel's.
 pub fn pass_on(bits: u64) -> Result<(), String> {
-    for capability in allowed(bits) {
-        for set in [CapSet::Inheritable, CapSet::Ambient] {
-            caps::raise(None, set, capability).map_err(|error| error.to_string())?;
-        }
+    let passed = CapabilitySet::from_bits_retain(bits);
+    let mut sets = thread::capabilities(None).map_err(|errno| errno.to_string())?;
+    sets.inheritable |= passed;
+    thread::set_capabilities(None, sets).map_err(|errno| errno.to_string())?;
+    for capability in passed.iter() {
+        thread::configure_capability_in_ambient_set(capability, true)
+            .map_err(|errno| errno.to_string())?;
     }
     Ok(())
 }
@@ -92,7 +93,7 @@ pub fn pass_on(bits: u64) -> Result<(), String> {
 /// # Errors
 /// The kernel's.
 pub fn no_new_privileges() -> Result<(), String> {
-    rustix::thread::set_no_new_privs(true).map_err(|errno| errno.to_string())
+    thread::set_no_new_privs(true).map_err(|errno| errno.to_string())
 }
 
 /// Hides the memory of this process from others of the same account.
