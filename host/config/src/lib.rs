@@ -44,6 +44,7 @@ pub mod on_disk;
 mod options;
 mod order;
 mod plugin;
+pub mod reload;
 mod restart;
 mod setting;
 mod subnet;

@@ -22,6 +22,7 @@ mod directive;
 mod follow;
 mod leaving;
 mod state;
+pub mod stop;
 mod successor;
 mod switchover;
 #[cfg(test)]

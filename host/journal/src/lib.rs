@@ -1,11 +1,19 @@
 //! Texts for the administrator: lines of the log, events, changes of roles with their causes, and findings that last.
 //! [`Notices`] keeps what can be queried later. A thread writes the log, so that nothing delays the loop.
+//!
+//! [`state_file`] keeps the [`overrides`] and the [`history`] of roles over a restart, [`ring`] the last minutes over a
+//! crash.
 
 #![forbid(unsafe_code)]
 
 mod events;
+pub mod history;
 mod journal;
+pub mod memory;
 mod notices;
+pub mod overrides;
+pub mod ring;
+pub mod state_file;
 
 pub use events::Recorded;
 pub use journal::{flush, start};

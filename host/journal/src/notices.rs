@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use crate::memory::Memory;
 use spared_contract::{Cause, Role};
 use spared_control::Event;
 use spared_message::notice::{Kind, Notice};
 use spared_pair::{Finding, FirstFound, Fitness, Lasting, RoleChange, Verdict};
 use spared_process::clock;
 use spared_process::limit::Limit;
-use spared_state::memory::Memory;
 
 use crate::events::{Events, Recorded};
 

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use spared_config::on_disk::{Stamps, Texts, Unused, key_faults, secret, stamps, unused};
 use spared_config::{Options, Restart, Setup};
+use spared_journal::state_file::obstacle;
 use spared_pair::{Lost, UnusedFiles};
 use spared_process::clock;
-use spared_state::state_file::obstacle;
 
 use crate::needs;
 

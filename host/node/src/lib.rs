@@ -1,7 +1,7 @@
 //! Stores what this node knows: its configuration, the pair, the administrator's standing orders, and the record of
 //! each second. [`NodeView`] reads these and all other owners, and makes facts for the verdict, the status and causes.
 //!
-//! No owner here changes another, and nothing waits.
+//! No owner here changes another, and nothing waits. [`network`] alone acts: it is the only one that changes the kernel.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ pub mod files;
 mod here;
 pub mod machine;
 mod needs;
+pub mod network;
 pub mod orders;
 mod pair;
 mod policy;

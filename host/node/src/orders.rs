@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use spared_contract::Forced;
 use spared_control::{Answer, ErrorCode, Force, refusal};
 use spared_group::Groups;
+use spared_journal::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_pair::Maintenance;
 use spared_process::clock;
 use spared_requests::ForcePlan;
-use spared_state::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store};
 
 /// Overrides in force, and their file.
 #[derive(Debug)]

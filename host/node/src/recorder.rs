@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
 use spared_group::{Groups, name_of};
+use spared_journal::ring::{Second, Writer};
 use spared_pair::SilentElector;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_requests::rows::{Details, split_rows};
-use spared_ring::{Second, Writer};
 use spared_supervisor::Supervisor;
 
 use super::view::NodeView;

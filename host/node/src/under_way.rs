@@ -1,10 +1,10 @@
 //! Collects the state from which a reload and a stop are decided.
 
+use spared_config::reload::{ActiveGroup, InForce, KnownPlugin};
 use spared_config::{Setup, by_order};
 use spared_contract::Role;
 use spared_group::Groups;
-use spared_reload::{ActiveGroup, InForce, KnownPlugin};
-use spared_stop::Remains;
+use spared_group::stop::Remains;
 use spared_supervisor::Supervisor;
 
 use crate::here::Here;

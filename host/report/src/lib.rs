@@ -301,11 +301,11 @@ impl<'o> Gathering<'o> {
     }
 
     fn ring(&mut self) {
-        match spared_ring::read(&self.options.runtime_dir) {
+        match spared_journal::ring::read(&self.options.runtime_dir) {
             Ok(seconds) if seconds.is_empty() => self.missing("the ring has no record".to_owned()),
-            Ok(seconds) => self.add("ring.txt", spared_ring::table(&seconds)),
+            Ok(seconds) => self.add("ring.txt", spared_journal::ring::table(&seconds)),
             Err(error) => {
-                let path = self.options.runtime_dir.join(spared_ring::NAME);
+                let path = self.options.runtime_dir.join(spared_journal::ring::NAME);
                 self.missing(format!("{}: {error}", path.display()));
             }
         }

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use spared_config::{Host, Options, Unread, exit};
-use spared_control_server::{Claim, Server};
 use spared_kernel::Kernel;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
+use spared_requests::server::{Claim, Server};
 use spared_starter::{Files, Remote, Whose};
 
 use self::r#loop::Loop;

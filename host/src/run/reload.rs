@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
+use spared_config::reload::Step;
 use spared_config::{Fault, Setup};
 use spared_contract::nanoseconds;
 use spared_control::ErrorCode;
 use spared_node::in_force;
 use spared_process::clock;
-use spared_reload::Step;
 use spared_supervisor::Returned;
 
 use super::r#loop::Loop;

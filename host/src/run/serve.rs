@@ -7,12 +7,12 @@ use std::time::Instant;
 use spared_contract::Cause;
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, Verdict};
-use spared_control_server::Asked;
 use spared_journal::Recorded;
 use spared_node::Look;
 use spared_pair::CauseKind;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
+use spared_requests::server::Asked;
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, words};
 

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use spared_group::stop::{PLUGINS_TIMEOUT, Step, Stop};
 use spared_message::notice::{Kind, Notice};
 use spared_node::remains;
 use spared_process::clock;
-use spared_stop::{PLUGINS_TIMEOUT, Step, Stop};
 use spared_supervisor::STOP_TIMEOUT;
 
 use super::r#loop::Loop;

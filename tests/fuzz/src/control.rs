@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{from_slice, to_string};
 use spared_control::{Answer, Force, Request, SOCKET_NAME};
-use spared_control_server::{Asked, Server};
 use spared_process::poller::{Key, Poller};
 use spared_requests::Caller;
+use spared_requests::server::{Asked, Server};
 
 use crate::folder::Folder;
 

@@ -6,12 +6,12 @@ mod machine;
 mod status;
 mod why;
 
+use crate::network::Network;
 use spared_contract::PairStatus;
 use spared_firewall_process::Firewall;
 use spared_group::Groups;
 use spared_journal::Notices;
 use spared_link_process::Link;
-use spared_network::Network;
 use spared_requests::View;
 use spared_supervisor::Supervisor;
 

@@ -1,14 +1,26 @@
-//! The reload in progress, and the request for the next one.
+//! The reload of a configuration: everything is checked before anything changes, and only differences are applied.
+//!
+//! [`Reload::request`] and the `handle_*` methods feed [`Reload`]; they get the state of the host as [`InForce`].
+//! [`Reload::poll_step`] returns what to do, in order. Checks run in short-lived workers while the host continues, so
+//! that no advert waits for a reload. Requests that arrive meanwhile are served by one more reload, which reads the
+//! newest files. No input or output, and no clock.
+
+mod changes;
+mod in_force;
+mod lost;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use spared_config::{Fault, Host, Plugin, Setup};
+use crate::{Fault, Host, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
 use spared_message::notice::{Kind, Notice};
 
-use crate::InForce;
-use crate::plan::Plan;
+pub use in_force::{ActiveGroup, InForce, KnownPlugin};
+use plan::Plan;
 
 /// Maximum wait for the plugins to answer and to start.
 pub(crate) const APPLY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use spared_config::{Fault, Plugin, Setup};
+use crate::{Fault, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
 
 use super::Folder;
 use crate::reload::APPLY_TIMEOUT;
-use crate::{ActiveGroup, InForce, KnownPlugin, Reload, Step};
+use crate::reload::{ActiveGroup, InForce, KnownPlugin, Reload, Step};
 
 /// Plugin of this host.
 struct Known {

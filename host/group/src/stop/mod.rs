@@ -4,8 +4,6 @@
 //! [`Stop::advance`] gets the time and what [`Remains`]. [`Stop::handle_stopped`] gets each plugin that has stopped.
 //! [`Stop::poll_step`] returns what to do. There is no input or output, and no clock.
 
-#![forbid(unsafe_code)]
-
 #[cfg(test)]
 mod tests;
 

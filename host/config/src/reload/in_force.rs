@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use spared_config::{Plugin, Setup};
+use crate::{Plugin, Setup};
 
-use crate::lost::{has_other_version, is_renamed, lost};
-use crate::plan::needs_restart;
+use crate::reload::lost::{has_other_version, is_renamed, lost};
+use crate::reload::plan::needs_restart;
 
 /// The configuration in force, the plugins that run with it, and the groups that are active here.
 #[derive(Clone, Debug)]

@@ -3,8 +3,6 @@
 //! Root and the user who runs the host may send all requests. Members of the group `spared` may send the read-only
 //! ones; the mode of the socket lets them open it.
 
-#![forbid(unsafe_code)]
-
 mod claim;
 mod client;
 #[cfg(test)]
@@ -18,10 +16,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::Caller;
 use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME, refusal};
 use spared_process::account;
 use spared_process::poller::{Key, Poller};
-use spared_requests::Caller;
 
 pub use claim::Claim;
 use client::{Client, Line};

@@ -1,8 +1,6 @@
 //! Manages the network of this node: the kernel, the groups' actions in it, the interfaces that plugins and the link
 //! follow, and what plugins add to groups.
 
-#![forbid(unsafe_code)]
-
 mod actions;
 mod additions;
 mod events;

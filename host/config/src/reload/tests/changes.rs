@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use spared_config::Setup;
+use crate::Setup;
 use spared_key::{PrivateKey, public_text};
 
 use super::Folder;
-use crate::changes::{at_once, later};
+use crate::reload::changes::{at_once, later};
 
 /// Text of [nodes] with r1 and its peer, whose key has this number.
 fn nodes(peer: &str, key: u8) -> String {

@@ -4,8 +4,6 @@
 //! would be uncertain after a power failure. A separate thread writes, because swapped memory is on a disk too and the
 //! loop must not wait for one. Records are dropped if its queue is full.
 
-#![forbid(unsafe_code)]
-
 mod frame;
 mod second;
 

@@ -130,7 +130,7 @@ fn a_second_signal_waits_for_the_resignation_alone() {
 /// No plugin answers in any stage, and the firewall, the history and the log take the longest time that they may.
 #[test]
 fn the_unit_of_systemd_allows_the_longest_stop() {
-    const UNIT: &str = include_str!("../../../packaging/debian/spared.service");
+    const UNIT: &str = include_str!("../../../../packaging/debian/spared.service");
     const AFTERWARDS: Duration = Duration::from_secs(5);
     let allowed = UNIT.lines().find_map(|line| {
         let seconds = line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s')?;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use spared_config::Setup;
+use crate::Setup;
 
 /// Folder with `spared.toml` and files of plugins.
 struct Folder(PathBuf);

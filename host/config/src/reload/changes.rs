@@ -1,6 +1,6 @@
 //! Describes changes of `spared.toml`, one line for each.
 
-use spared_config::{Host, Link, Setup};
+use crate::{Host, Link, Setup};
 
 /// Changes outside the plugins' files that take effect at once.
 pub(crate) fn at_once(old: &Host, new: &Host) -> Vec<String> {

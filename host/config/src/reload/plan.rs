@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use spared_config::{Plugin, Setup};
+use crate::{Plugin, Setup};
 
-use crate::changes::{at_once, later};
 use crate::reload::Step;
-use crate::{InForce, KnownPlugin};
+use crate::reload::changes::{at_once, later};
+use crate::reload::{InForce, KnownPlugin};
 
 /// Steps from the configuration in force to a new one, and the plugins that the reload waits for.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::Caller;
 use rustix::net::sockopt::socket_peercred;
 use spared_control::{Answer, BEGUN, Request};
-use spared_requests::Caller;
 
 const LINE_MAX: usize = 64 * 1024;
 const OUTPUT_MAX: usize = 8 * 1024 * 1024;
