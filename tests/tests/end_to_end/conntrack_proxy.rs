@@ -18,6 +18,8 @@ use spared_tests::synced::{Synced, plan};
 
 const ANSWER: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(3);
+/// A proxy is searched for each 5 s while there is none, at one of the looks of each second.
+const FOUND: Duration = Duration::from_secs(8);
 const STEP: Duration = Duration::from_millis(20);
 const WEB: u16 = 80;
 const SHELL: u16 = 22;
@@ -99,7 +101,7 @@ fn backup_has(toml: &str, wanted: usize) {
         assure_active(&pair, active)?;
         let settled = || counts(backup).is_ok_and(|counts| counts == [wanted, 1]);
         assert!(
-            poll(LIMIT, STEP, settled),
+            poll(FOUND, STEP, settled),
             "{:?}\n{}",
             counts(backup)?,
             pair.tables()
