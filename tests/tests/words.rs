@@ -124,6 +124,68 @@ fn unknown_in(line: &str) -> impl Iterator<Item = &'static str> {
         .map(|(_, instead)| instead)
 }
 
+/// Words with which no comment begins: a comment names first what it is about.
+const OPENINGS: [&str; 7] = ["Of", "That", "The same", "Those", "What", "Whether", "Who"];
+
+/// Folders of the product's code and of the tests' library.
+const COMMENTED: [&str; 6] = ["abi", "check", "host", "lib", "plugins", "tests/src"];
+
+/// Comments that begin with one of these, in folders where some are left. The list only shrinks.
+const UNNAMED: [(&str, usize); 0] = [];
+
+#[test]
+fn comments_begin_with_what_they_are_about() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    for folder in COMMENTED {
+        for file in files_below(&root, &root.join(folder)) {
+            let name = file.to_string_lossy().into_owned();
+            let is_code = file.extension().is_some_and(|is| is == "rs");
+            if is_code {
+                let text = fs::read_to_string(root.join(&file)).expect("a source file");
+                let lines = unnamed_in(&text);
+                found.extend(
+                    lines.map(|(number, line)| format!("{name}:{number}: {}", line.trim())),
+                );
+            }
+        }
+    }
+    for (folder, count) in UNNAMED {
+        let before = found.len();
+        found.retain(|it| !it.starts_with(folder));
+        assert_eq!(before - found.len(), count, "{folder}: correct UNNAMED");
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn only_the_first_line_of_a_comment_is_its_beginning() {
+    let text = "/// What it is.\nfn a() {\n    // whoever asks\n    // Of these\n    b(); // The same\n}\n//! Offers\n";
+    let numbers: Vec<usize> = unnamed_in(text).map(|(number, _)| number).collect();
+    assert_eq!(numbers, [1]);
+}
+
+/// First lines of comments that begin with one of [`OPENINGS`], with their numbers.
+fn unnamed_in(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let comment = |line: &str| {
+        let line = line.trim_start().strip_prefix("//")?;
+        Some(line.trim_start_matches(['/', '!']).trim_start().to_owned())
+    };
+    let opens = move |line: &str| {
+        OPENINGS.iter().any(|it| {
+            let rest = line.strip_prefix(it);
+            rest.is_some_and(|rest| rest.starts_with([' ', ',']))
+        })
+    };
+    let before = std::iter::once("").chain(text.lines());
+    let lines = text.lines().zip(before).zip(1..);
+    lines.filter_map(move |((line, before), number)| {
+        let begins = comment(before).is_none_or(|it| it.is_empty());
+        let is_found = begins && comment(line).is_some_and(|it| opens(&it));
+        is_found.then_some((number, line))
+    })
+}
+
 #[test]
 fn no_word_that_was_given_up_is_left() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

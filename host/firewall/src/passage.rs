@@ -1,6 +1,6 @@
 //! Decides whether a ruleset, as `nft -j` prints it, accepts the packets of the link, or adverts.
 //!
-//! What cannot be judged (sets, marks, limits) counts as passing. A false alarm about a firewall is worse than a missed
+//! Matches that cannot be judged (sets, marks, limits) count as passing. A false alarm about a firewall is worse than a missed
 //! one, and a link that is down is reported anyway.
 
 use std::collections::BTreeMap;
