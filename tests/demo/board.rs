@@ -147,7 +147,7 @@ pub fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name"));
     let model = model.map_or("", |text| text.trim_start_matches([':', ' ', '\t']));
     let count = std::thread::available_parallelism().map_or(1, usize::from);
-    let date = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
+    let date = jiff::ZonedDateTime::now().strftime("%Y-%m-%d").to_string();
     format!(
         "{date}, Linux {}, {count} processors {model}",
         kernel.trim()

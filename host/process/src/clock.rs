@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
 use rustix::time::ClockId;
 
 pub use spared_records::monotonic::now_ns as monotonic_ns;
@@ -17,12 +17,12 @@ pub fn cpu_time() -> Duration {
 
 /// Local time like "2026-11-14T08:12:03+01:00".
 pub fn now() -> String {
-    format(&Zoned::now(), "%Y-%m-%dT%H:%M:%S%:z")
+    format(&ZonedDateTime::now(), "%Y-%m-%dT%H:%M:%S%:z")
 }
 
 /// Local time with milliseconds, for events.
 pub fn now_ms() -> String {
-    format(&Zoned::now(), "%Y-%m-%dT%H:%M:%S%.3f%:z")
+    format(&ZonedDateTime::now(), "%Y-%m-%dT%H:%M:%S%.3f%:z")
 }
 
 /// Milliseconds since 1970, for times that must survive a reboot.
@@ -34,7 +34,10 @@ pub fn wall_ms() -> u64 {
 pub fn at(wall_ms: u64) -> String {
     let ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
     let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
-    format(&at.to_zoned(TimeZone::system()), "%Y-%m-%dT%H:%M:%S%:z")
+    format(
+        &at.to_zoned_datetime(TimeZone::system()),
+        "%Y-%m-%dT%H:%M:%S%:z",
+    )
 }
 
 /// Local time `time` from now.
@@ -64,7 +67,10 @@ pub fn booted() -> String {
     let booted = Timestamp::now()
         .checked_sub(up)
         .unwrap_or(Timestamp::UNIX_EPOCH);
-    format(&booted.to_zoned(TimeZone::system()), "%Y-%m-%dT%H:%M:%S%:z")
+    format(
+        &booted.to_zoned_datetime(TimeZone::system()),
+        "%Y-%m-%dT%H:%M:%S%:z",
+    )
 }
 
 /// The kernel's id of this boot. Empty if it has none.
@@ -73,6 +79,6 @@ pub fn boot_id() -> String {
     id.unwrap_or_default().trim().to_owned()
 }
 
-fn format(at: &Zoned, form: &str) -> String {
+fn format(at: &ZonedDateTime, form: &str) -> String {
     at.strftime(form).to_string()
 }

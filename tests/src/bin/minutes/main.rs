@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use signal_hook::consts::SIGINT;
 
 use spared_tests::Result;
@@ -108,7 +108,7 @@ fn this_run() -> String {
     let commit = commit.map_or("an unknown commit".to_owned(), |it| {
         String::from_utf8_lossy(&it.stdout).trim().to_owned()
     });
-    let day = Zoned::now().date();
+    let day = ZonedDateTime::now().date();
     let processors = available_parallelism().map_or(0, NonZero::get);
     format!(
         "{commit} ({day}, profile {}, {processors} processors)",
