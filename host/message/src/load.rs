@@ -71,4 +71,18 @@ impl Asks {
             paths: descriptor.paths.clone(),
         }
     }
+
+    /// Whether a process that these were made of may run the plugin with this descriptor.
+    ///
+    /// # Errors
+    /// Its rights would be those of another: somebody replaced the file after it had been read, or speaks for a host
+    /// that was broken into.
+    pub fn permit(&self, descriptor: &Descriptor) -> Result<(), String> {
+        match *self == Self::of(descriptor) {
+            true => Ok(()),
+            false => Err(
+                "asks for other rights than it was started with: its file was replaced".to_owned(),
+            ),
+        }
+    }
 }

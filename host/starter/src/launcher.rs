@@ -151,6 +151,7 @@ impl Launcher {
     fn plugin(&mut self, plugin: &str, asks: &Asks) -> Result<Parts, NotStarted> {
         let (settings, realtime) = self.settings(plugin).map_err(NotStarted::Failed)?;
         let file = self.library(plugin)?;
+        permit(plugin, asks, &file).map_err(NotStarted::Refused)?;
         if keeps_programs(asks) {
             self.kill_programs(plugin);
         }
@@ -358,6 +359,16 @@ impl Starts for Launcher {
             status: status.into_raw(),
             peak,
         }
+    }
+}
+
+/// Compares what the daemon says that a plugin asks for with the file itself, before anything is done for the plugin.
+/// Otherwise a plugin that runs as root would lose its state folder to another account, and services of the machine
+/// would be killed.
+fn permit(plugin: &str, asks: &Asks, file: &OwnedFd) -> Result<(), String> {
+    match spared_worker::describe(plugin, file.as_fd())? {
+        Some(descriptor) => asks.permit(&descriptor),
+        None => Ok(()),
     }
 }
 

@@ -133,6 +133,62 @@ fn only_what_the_configuration_enables_is_started() {
     }
 }
 
+/// A host that was broken into says that it does not ask to be root.
+#[test]
+fn nothing_is_done_for_a_plugin_that_its_file_does_not_confirm() {
+    let scratch = Scratch::new("word").plugin("acme", "");
+    let text = "contract = 1\nname = acme\nversion = 1\nsummary = mends\nflag = root\n";
+    fs::write(scratch.0.join("acme.so"), with_descriptor(text)).unwrap();
+    let (state, group) = (scratch.0.join("state/acme"), scratch.0.join("worker-acme"));
+    fs::create_dir(&group).unwrap();
+    let mut launcher = scratch.launcher();
+    launcher.groups = Ok(ControlGroups::pretended(scratch.0.clone()));
+    let why = why(launcher.start(&worker("acme")));
+    assert!(why.contains("asks for other rights"), "{why}");
+    // another account would have its state, and the services that it has started would be dead
+    assert!(!state.exists() && !group.join("cgroup.kill").exists());
+    let root = Start::Worker {
+        plugin: "acme".to_owned(),
+        asks: Asks {
+            flags: PLUGIN_ROOT,
+            ..Asks::default()
+        },
+    };
+    launcher.start(&root).unwrap();
+    assert!(state.exists());
+}
+
+/// A shared object that has nothing but a descriptor.
+fn with_descriptor(text: &str) -> Vec<u8> {
+    let mut note = [7, text.len() as u32, 1].map(u32::to_le_bytes).concat();
+    note.extend(b"spared\0\0");
+    note.extend(text.as_bytes());
+    let size = note.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    for half in [3u16, 62] {
+        file.extend(half.to_le_bytes());
+    }
+    file.extend(1u32.to_le_bytes());
+    // the program header follows
+    for word in [0u64, 64, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 64, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // PT_NOTE, readable
+    for word in [4u32, 4] {
+        file.extend(word.to_le_bytes());
+    }
+    for word in [120u64, 0, 0, size, size, 4] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(note);
+    file
+}
+
 #[test]
 fn a_configuration_that_is_wrong_leaves_the_one_before_in_force() {
     let scratch = Scratch::new("before").plugin("on", "");

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
 use spared_contract::{Descriptor, FromPlugin, LogLevel};
-use spared_message::load::{Asks, Load};
+use spared_message::load::Load;
 use spared_process::child;
 use spared_records::Receiver;
 
@@ -76,10 +76,11 @@ fn serve_main(
     descriptor: &Descriptor,
     mut missed: Vec<String>,
 ) -> Result<End, String> {
-    let loaded = match mismatch(load, descriptor) {
-        None => loader::load_main(&load.name, file.as_fd()),
-        Some(why) => Err(why),
-    };
+    let permitted = load
+        .asks
+        .as_ref()
+        .map_or(Ok(()), |it| it.permit(descriptor));
+    let loaded = permitted.and_then(|()| loader::load_main(&load.name, file.as_fd()));
     drop(file);
     let main = match loaded {
         Ok(main) => main,
@@ -132,7 +133,8 @@ fn serve_table(
             return Ok(End::Stopped);
         }
     };
-    if let Some(why) = mismatch(load, &plugin.descriptor) {
+    let asks = load.asks.as_ref();
+    if let Some(Err(why)) = asks.map(|it| it.permit(&plugin.descriptor)) {
         outbound.send(&FromPlugin::Loaded(Err(why)));
         return Ok(End::Stopped);
     }
@@ -143,15 +145,6 @@ fn serve_table(
     }
     let driver = Driver::new(outbound, receiver, plugin, load).map_err(kernel)?;
     Ok(driver.run())
-}
-
-/// Reason why the plugin must not run with these rights: they were computed from another descriptor than this one. Then
-/// somebody replaced the file after it had been read, or controls a compromised host.
-fn mismatch(load: &Load, descriptor: &Descriptor) -> Option<String> {
-    let asked = load.asks.as_ref()?;
-    let differs = *asked != Asks::of(descriptor);
-    differs
-        .then(|| "asks for other rights than it was started with: its file was replaced".to_owned())
 }
 
 /// Requests SIGTERM for when the starter dies, which ends with the host. The signal must not end the process, because
