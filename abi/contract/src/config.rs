@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config_table::ConfigTable;
 use crate::named::named;
 use crate::record::record;
 
@@ -29,6 +30,23 @@ record! {
         pub peer: Option<String> = 3,
         /// "@state": the plugin's own folder, if it has one.
         pub state: Option<String> = 4,
+    }
+}
+
+record! {
+    /// A file of root's, by which a plugin that runs as root is configured.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct RootsFile {
+        /// Where its configuration is.
+        pub path: String = 0,
+        /// What was in there when it was read for a start or a reload: that may be in force.
+        pub tables: Vec<ConfigTable> = 1,
+        /// The plugin's own folder, in place of that of [`Surroundings`].
+        pub state: Option<String> = 2,
+        /// This node's name: of tables by node name, root decides which one holds.
+        pub node: String = 3,
+        /// The names of both nodes.
+        pub nodes: Vec<String> = 4,
     }
 }
 

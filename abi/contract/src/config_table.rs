@@ -6,11 +6,14 @@ use minicbor::data::Type;
 use serde::{Deserialize, Serialize};
 
 use crate::cbor::{Reader, Wire, Writer};
-use crate::codec::Malformed;
+use crate::codec::{MESSAGE_MAX, Malformed};
 use crate::schema::Shape;
 
 /// Maximum nesting of tables and lists in a configuration. The table of the file counts as the first level.
 pub const TABLE_DEPTH_MAX: u32 = 32;
+
+/// Maximum bytes of a configuration in its message. The rest of the record has room for names and paths.
+pub const TABLE_SIZE_MAX: usize = MESSAGE_MAX - 16 * 1024;
 
 /// Table of a configuration: values by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,8 +34,8 @@ pub mod schema;
 
 pub use cause::{Cause, CauseKind};
 pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
-pub use config::{Failure, HOST_KEYS, Scope, Surroundings};
-pub use config_table::{ConfigTable, ConfigValue, Float, TABLE_DEPTH_MAX};
+pub use config::{Failure, HOST_KEYS, RootsFile, Scope, Surroundings};
+pub use config_table::{ConfigTable, ConfigValue, Float, TABLE_DEPTH_MAX, TABLE_SIZE_MAX};
 pub use descriptor::{Descriptor, Verb};
 pub use directive::Directive;
 pub use elapsed::Elapsed;

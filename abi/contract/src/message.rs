@@ -8,7 +8,7 @@ use crate::codec::{Malformed, Message};
 use crate::record::messages;
 use crate::{
     Cause, Claims, ConfigTable, Descriptor, Directive, EventRecord, Failure, InterfaceEvent,
-    LogLevel, PairStatus, Publication, Role, RoleEvent, Row, Scope, Surroundings,
+    LogLevel, PairStatus, Publication, Role, RoleEvent, RootsFile, Row, Scope, Surroundings,
 };
 
 /// Time in ms for which a worker waits for the answer to a [`Call`] before the callback gets -ETIMEDOUT.
@@ -98,18 +98,10 @@ messages! {
         } = 15,
         /// What a plugin that runs as root may be configured with, whatever the daemon says. Whoever starts it
         /// sends this before the daemon has the socket: it counts as the first message only.
-        RootsFile {
-            /// Where its configuration is.
-            path: String = 0,
-            /// What was in there when it was read for a start or a reload: that may be in force.
-            texts: Vec<String> = 1,
-            /// The plugin's own folder, in place of that of [`Surroundings`].
-            state: Option<String> = 2,
-            /// This node's name: of tables by node name, root decides which one holds.
-            node: String = 3,
-            /// The names of both nodes.
-            nodes: Vec<String> = 4,
-        } = 16,
+        RootsFile(file: RootsFile) = 16,
+        /// The process is for checks: whatever the daemon says, the plugin only checks a configuration, and ends then.
+        /// Sent as [`ToPlugin::RootsFile`] is.
+        CheckOnly = 17,
     }
     read by "the plugin"
 }

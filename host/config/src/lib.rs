@@ -66,7 +66,7 @@ pub use options::{
     state_dir,
 };
 pub use order::by_order;
-pub use plugin::{Allow, OnFailure, Plugin};
+pub use plugin::{Allow, OnFailure, Plugin, table_of};
 pub use restart::{Lost, Restart};
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;

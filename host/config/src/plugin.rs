@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use spared_abi::PLUGIN_ASIDE;
 use spared_config_reader::{self as config, Config, ConfigTable, Failure, HOST_KEYS, Section};
-use spared_contract::codec::MESSAGE_MAX;
+use spared_contract::TABLE_SIZE_MAX;
 use spared_control::RESERVED;
 use spared_worker::capabilities;
 
@@ -15,8 +15,6 @@ use super::{Fault, Host, file};
 const MIB: u64 = 1 << 20;
 /// Range of `memory_mib`. A worker without any data takes some MiB.
 const MEMORY_MIB: RangeInclusive<u64> = 16..=1_048_576;
-/// Maximum bytes of a file as a message. The rest of the record has room for the names of nodes and links.
-const TABLE_SIZE_MAX: usize = MESSAGE_MAX - 16 * 1024;
 /// Default of the memory limit: one in `DEFAULT_SHARE` parts of the machine's memory, at least `DEFAULT_LEAST` bytes.
 const DEFAULT_SHARE: u64 = 4;
 const DEFAULT_LEAST: u64 = 256 * MIB;
@@ -186,8 +184,11 @@ impl Plugin {
     }
 }
 
-/// Contents of the file as they are sent to its plugin, if a message has room for them.
-fn table_of(text: &str) -> Result<ConfigTable, Failure> {
+/// Contents of the file as they are sent to its plugin.
+///
+/// # Errors
+/// The text is no TOML, or its table is too long for a message.
+pub fn table_of(text: &str) -> Result<ConfigTable, Failure> {
     let table = config::table(text)?;
     let size = table.size();
     if size <= TABLE_SIZE_MAX {

@@ -1,15 +1,15 @@
 //! Settings with which a worker is started, and the parts of its plugin's descriptor that determine them.
 
 use serde::{Deserialize, Serialize};
-use spared_contract::Descriptor;
 use spared_contract::codec::Message;
+use spared_contract::{Descriptor, RootsFile};
 
 /// Settings by which a worker loads and confines a plugin: the first record on its socket, from the starter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Name of the plugin, for logs and thread names. The file itself is descriptor 4.
     pub name: String,
-    /// True for a short-lived worker, which ends after the check.
+    /// True for a short-lived worker, which only checks a configuration.
     pub check_only: bool,
     /// Capabilities that the plugin requests and the administrator allows, as bits `1 << CAP_...`.
     pub capabilities: u64,
@@ -38,17 +38,6 @@ pub struct Load {
 }
 
 impl Message for Load {}
-
-/// File of root's that configures a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootsFile {
-    pub path: String,
-    /// Texts of the file at each start or reload: each of them may be in force.
-    pub texts: Vec<String>,
-    /// Names of this node and of both nodes, for tables by node name.
-    pub node: String,
-    pub nodes: Vec<String>,
-}
 
 /// Privileges that a plugin asks for in its descriptor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

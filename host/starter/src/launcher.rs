@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{getegid, geteuid};
 use spared_abi::PLUGIN_ROOT;
-use spared_config::{Fault, Plugin, Setup};
-use spared_contract::codec::MESSAGE_MAX;
+use spared_config::{Fault, Plugin, Setup, table_of};
+use spared_contract::{ConfigTable, RootsFile, TABLE_SIZE_MAX};
 use spared_control::RESERVED;
-use spared_message::load::{Asks, Load, RootsFile};
+use spared_message::load::{Asks, Load};
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_process::Child;
 use spared_process::account::{Account, Accounts};
@@ -31,9 +31,6 @@ use crate::state;
 const RESIGN: Duration = Duration::from_secs(2);
 /// Maximum number of processes at once: several for each of more plugins than anybody has.
 const CHILDREN_MAX: usize = 256;
-
-/// Maximum length of texts with which a worker can be started; its message contains more than these.
-const TEXTS_MAX: usize = MESSAGE_MAX - 16 * 1024;
 
 /// Parts of a process: the process, the host's end of its socket, and the descriptor that reads its error output.
 type Parts = (Child, OwnedFd, Option<OwnedFd>);
@@ -162,7 +159,10 @@ impl Launcher {
         let groups = self.groups.as_ref().ok().filter(|_| !rights.root);
         let group = groups.and_then(|groups| groups.prepare(plugin, memory));
         let opened = rights.paths(&settings, asks, self.files.state_dir.as_deref());
-        let roots = rights.root.then(|| self.roots_file(&settings));
+        let roots = rights.root.then(|| RootsFile {
+            state: state_dir.clone(),
+            ..self.roots_file(&settings)
+        });
         let load = Load {
             name: plugin.to_owned(),
             check_only: false,
@@ -204,17 +204,18 @@ impl Launcher {
     /// although the file has changed since.
     pub(crate) fn roots_file(&self, settings: &Plugin) -> RootsFile {
         let file = loaded::file_of(&settings.name);
-        let mut texts = vec![settings.text.clone()];
+        let mut tables = vec![settings.table.clone()];
         let loaded = loaded::read(self.files.state_dir.as_deref()).remove(&file);
-        let is_other = |it: &String| *it != settings.text;
+        let loaded = loaded.and_then(|text| table_of(&text).ok());
         // both have to fit into one message
-        let fits = |it: &String| it.len() + settings.text.len() <= TEXTS_MAX;
-        texts.extend(loaded.filter(|it| is_other(it) && fits(it)));
+        let fits = |it: &ConfigTable| it.size() + settings.table.size() <= TABLE_SIZE_MAX;
+        tables.extend(loaded.filter(|it| *it != settings.table && fits(it)));
         let folder = self.files.config.parent().unwrap_or(Path::new("."));
         let host = self.setup.as_ref().map(|setup| &setup.host);
         RootsFile {
             path: folder.join(file).display().to_string(),
-            texts,
+            tables,
+            state: None,
             node: host.map_or_else(|_| String::new(), |host| host.node.clone()),
             nodes: host.map_or_else(|_| Vec::new(), |host| host.nodes.clone()),
         }

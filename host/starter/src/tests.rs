@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
-use spared_config::Setup;
+use spared_config::{Setup, table_of};
 use spared_message::load::Asks;
 use spared_message::starter::{NotStarted, Reaped, Start};
 use spared_process::account::Accounts;
@@ -317,7 +317,8 @@ fn a_plugin_that_runs_as_root_may_have_what_was_loaded_last_although_its_file_ha
     let launcher = scratch.launcher();
     let setup = Setup::read(&scratch.files().config).unwrap();
     let file = launcher.roots_file(setup.plugin("acme").unwrap());
-    assert_eq!(file.texts, ["text = 2", "text = 1"]);
+    let tables = ["text = 2", "text = 1"].map(|text| table_of(text).unwrap());
+    assert_eq!(file.tables, tables);
     let path = scratch.0.join("plugins/acme.toml");
     assert_eq!(file.path, path.to_str().unwrap());
 }

@@ -73,15 +73,10 @@ impl Worker {
             errors,
         };
         spared_records::send(worker.socket.as_fd(), load, &[]).map_err(unsent)?;
-        if let Some(roots) = load.roots.clone() {
-            let message = ToPlugin::RootsFile {
-                path: roots.path,
-                texts: roots.texts,
-                state: load.state_dir.clone(),
-                node: roots.node,
-                nodes: roots.nodes,
-            };
-            worker.send(&message, &[]).map_err(unsent)?;
+        let roots = load.roots.clone().map(ToPlugin::RootsFile);
+        let first = load.check_only.then_some(ToPlugin::CheckOnly).or(roots);
+        if let Some(first) = first {
+            worker.send(&first, &[]).map_err(unsent)?;
         }
         Ok(worker)
     }

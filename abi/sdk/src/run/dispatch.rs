@@ -21,21 +21,8 @@ impl<T: Plugin> Driver<T> {
     pub(super) fn dispatch(&mut self, message: ToPlugin, descriptors: Vec<OwnedFd>) {
         let is_first = !std::mem::replace(&mut self.is_served, true);
         match message {
-            ToPlugin::RootsFile {
-                path,
-                texts,
-                state,
-                node,
-                nodes,
-            } if is_first => {
-                self.roots = Some(Roots {
-                    path,
-                    texts,
-                    state,
-                    node,
-                    nodes,
-                });
-            }
+            ToPlugin::RootsFile(file) if is_first => self.roots = Some(Roots(file)),
+            ToPlugin::CheckOnly if is_first => self.only_checks = true,
             ToPlugin::Configure {
                 token,
                 table,
@@ -43,6 +30,8 @@ impl<T: Plugin> Driver<T> {
                 surroundings,
             } => self.configure(token, &table, check, surroundings),
             ToPlugin::Ping { number } => self.pong(number),
+            // a plugin that is only checked runs nothing
+            _ if self.only_checks => {}
             ToPlugin::Start { token } => self.start(token),
             ToPlugin::Stop { token } => self.stop(token),
             ToPlugin::Drain { token, deadline_ns } => {
@@ -91,9 +80,10 @@ impl<T: Plugin> Driver<T> {
                     self.enter("event", |plugin| (watch.event)(plugin, &event));
                 }
             }
-            // An answer outside of a call comes too late; what root's file says is not for the daemon to say; of a kind
-            // that this version does not know nothing depends.
-            ToPlugin::Answer { .. } | ToPlugin::RootsFile { .. } | ToPlugin::Unknown { .. } => {}
+            // An answer outside of a call comes too late; of a kind that this version does not know nothing depends.
+            ToPlugin::Answer { .. } | ToPlugin::Unknown { .. } => {}
+            // not for the daemon to say
+            ToPlugin::RootsFile(_) | ToPlugin::CheckOnly => {}
         }
     }
 
@@ -109,10 +99,13 @@ impl<T: Plugin> Driver<T> {
         let permitted = roots.map_or(Ok(()), |it| it.permit(table, &mut surroundings));
         let status = match permitted {
             Err(why) => self.host.report(&Error::config("", why)),
-            Ok(()) if check => self.check(table, &surroundings),
+            Ok(()) if check || self.only_checks => self.check(table, &surroundings),
             Ok(()) => self.apply(table, surroundings),
         };
         self.core.finish(token, status);
+        if self.only_checks {
+            self.core.end_with(End::Stopped);
+        }
     }
 
     /// Reads a configuration, which has no effect.

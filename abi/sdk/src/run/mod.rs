@@ -100,6 +100,8 @@ struct Driver<T> {
     slow: Slow,
     /// Configuration from root; None for a plugin that does not run as root.
     roots: Option<Roots>,
+    /// True if the process only checks configurations.
+    only_checks: bool,
     /// True if a message came.
     is_served: bool,
     /// Reference that is dropped when the loop ends.
@@ -115,6 +117,7 @@ impl<T: Plugin> Driver<T> {
             plugin: None,
             slow: Slow::default(),
             roots: None,
+            only_checks: false,
             is_served: false,
             running: Arc::default(),
         }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use rustix::fs::{Mode, OFlags, fstat, open};
-use spared_contract::Surroundings;
+use spared_contract::{RootsFile, Surroundings};
 
 use crate::config::{self, ConfigTable};
 
@@ -14,18 +14,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// What whoever started this process says of the plugin's configuration.
 #[derive(Clone, Debug)]
-pub struct Roots {
-    /// Where it is.
-    pub path: String,
-    /// What was in it when it was read for a start or a reload.
-    pub texts: Vec<String>,
-    /// The folder that root has made.
-    pub state: Option<String>,
-    /// This node's name.
-    pub node: String,
-    /// The names of both nodes.
-    pub nodes: Vec<String>,
-}
+pub struct Roots(pub RootsFile);
 
 impl Roots {
     /// Permits a configuration that is root's, and corrects the plugin's folder.
@@ -37,19 +26,20 @@ impl Roots {
         table: &ConfigTable,
         surroundings: &mut Surroundings,
     ) -> Result<(), String> {
-        surroundings.state.clone_from(&self.state);
+        let Self(file) = self;
+        surroundings.state.clone_from(&file.state);
         // of a table by node name, the daemon does not say whose value holds
-        if (&surroundings.node, &surroundings.nodes) != (&self.node, &self.nodes) {
+        if (&surroundings.node, &surroundings.nodes) != (&file.node, &file.nodes) {
             return Err(
                 "runs as root, and the names of the nodes are others than at its start: restart spared".to_owned(),
             );
         }
         // after a change, until this process is started anew
-        let is_there = || read(&self.path).is_ok_and(|text| says(&text, table));
-        if self.texts.iter().any(|text| says(text, table)) || is_there() {
+        let is_there = || read(&file.path).is_ok_and(|text| says(&text, table));
+        if file.tables.contains(table) || is_there() {
             return Ok(());
         }
-        let path = &self.path;
+        let path = &file.path;
         Err(format!(
             "runs as root, and this configuration differs from {path}: reload the configuration"
         ))

@@ -83,7 +83,7 @@ impl Driver {
             // An Answer outside a call comes too late.
             ToPlugin::Answer { .. } => {}
             // It is in what the worker was started with.
-            ToPlugin::RootsFile { .. } => {}
+            ToPlugin::RootsFile(_) | ToPlugin::CheckOnly => {}
             // A newer daemon's, which goes on without it.
             ToPlugin::Unknown { .. } => {}
         }

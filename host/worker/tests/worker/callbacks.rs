@@ -109,3 +109,23 @@ fn pings_are_answered_from_the_loop() {
     });
     assert_eq!(number, 42);
 }
+
+/// The daemon may run nothing of a plugin that root has not enabled.
+#[test]
+fn a_process_for_checks_only_checks_whatever_the_daemon_asks_for() {
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.check_only = true;
+    let mut host = Host::spawn(&super::probe(&lab), &load);
+    host.loaded().unwrap();
+    let asked = host.tell(query("state"));
+    assert_eq!(host.configure("scope = 1", false).status, 0);
+    assert_eq!(host.ended(), 0);
+    let is_effect = |it: &&FromPlugin| match it {
+        FromPlugin::Returned { token, .. } => *token == asked,
+        FromPlugin::Scopes { .. } => true,
+        _ => false,
+    };
+    let effects: Vec<_> = host.received.iter().filter(is_effect).collect();
+    assert!(effects.is_empty(), "{effects:?}");
+}

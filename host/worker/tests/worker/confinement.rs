@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 
 use spared_abi::PLUGIN_ROOT;
-use spared_contract::{FromPlugin, ToPlugin};
-use spared_message::load::{Asks, RootsFile};
+use spared_contract::{FromPlugin, RootsFile, ToPlugin};
+use spared_message::load::Asks;
 
-use crate::lab::{Host, Lab, load};
+use crate::lab::{Host, Lab, load, table};
 
 const EPERM: u64 = 1;
 const EBADF: u64 = 9;
@@ -376,9 +376,10 @@ fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
     load.root = true;
     load.roots = Some(RootsFile {
         path: file.display().to_string(),
-        texts: vec!["text = \"at its start\"".to_owned()],
+        tables: vec![table("text = \"at its start\"")],
         node: "r1".to_owned(),
         nodes: vec!["r1".to_owned(), "r2".to_owned()],
+        ..RootsFile::default()
     });
     let mut host = Host::started(&lab.probe(), &load, "text = \"at its start\"");
     let refused = host.configure("text = \"of somebody\"", false);

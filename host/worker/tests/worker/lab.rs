@@ -205,8 +205,13 @@ impl Returned {
 
 impl Host {
     pub fn spawn(plugin: &Path, load: &Load) -> Self {
+        Self::spawn_by(&executable("worker"), plugin, load)
+    }
+
+    /// With another program in place of the worker.
+    pub fn spawn_by(program: &Path, plugin: &Path, load: &Load) -> Self {
         let file = std::fs::File::open(plugin).unwrap();
-        let worker = Worker::spawn(&executable("worker"), load, file.as_fd()).unwrap();
+        let worker = Worker::spawn(program, load, file.as_fd()).unwrap();
         Self {
             worker,
             received: VecDeque::new(),

@@ -3,10 +3,10 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
-use spared_contract::ToPlugin;
-use spared_message::load::{Load, RootsFile};
+use spared_contract::{RootsFile, ToPlugin};
+use spared_message::load::Load;
 
-use crate::lab::{Host, Lab, load};
+use crate::lab::{Host, Lab, load, table};
 
 const EINVAL: i32 = -22;
 
@@ -28,11 +28,11 @@ fn loaded(lab: &Lab) -> Host {
         root: true,
         roots: Some(RootsFile {
             path: lab.dir.join("probe.toml").display().to_string(),
-            texts: vec![text("first")],
+            tables: vec![table(&text("first"))],
+            state: Some(lab.state().display().to_string()),
             node: "r1".to_owned(),
             nodes: vec!["r1".to_owned(), "r2".to_owned()],
         }),
-        state_dir: Some(lab.state().display().to_string()),
         ..load("probe")
     };
     let mut host = Host::spawn(&lab.example("probe"), &load);
@@ -77,13 +77,13 @@ fn what_the_daemon_says_of_roots_file_has_no_effect() {
     }
     let lab = Lab::new();
     let mut host = loaded(&lab);
-    let others = ToPlugin::RootsFile {
+    let others = ToPlugin::RootsFile(RootsFile {
         path: "/of/the/daemon".to_owned(),
-        texts: vec![text("other")],
+        tables: vec![table(&text("other"))],
         state: Some("/of/the/daemon".to_owned()),
         node: "r1".to_owned(),
         nodes: vec!["r1".to_owned(), "r2".to_owned()],
-    };
+    });
     host.send(&others, &[]);
     assert_eq!(host.configure(&text("other"), false).status, EINVAL);
     assert_eq!(host.configure(&text("first"), false).status, 0);
