@@ -5,6 +5,7 @@
     reason = "the tests of both forms of a plugin are the same files"
 )]
 
+mod c_library;
 mod checks;
 mod confinement;
 mod facts;

@@ -1,0 +1,53 @@
+//! Plugins in C whose loop is compiled into them, `abi/c/spared_plugin.c`: the same tests as far as they elect nothing, and
+//! what is theirs alone.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::lab::{Lab, repository};
+
+/// Undefined behaviour ends the process.
+const STRICT: [&str; 4] = [
+    "-pedantic",
+    "-Wconversion",
+    "-fsanitize=undefined",
+    "-fsanitize-undefined-trap-on-error",
+];
+
+fn compiled(lab: &Lab, name: &str, source: &str) -> PathBuf {
+    let folder = repository().join("abi/c");
+    let library = folder.join("spared_plugin.c");
+    let arguments = [&STRICT[..], &[library.to_str().unwrap(), "-lpthread"]].concat();
+    lab.compile_with(&folder, name, source, &arguments)
+}
+
+pub fn probe(lab: &Lab) -> PathBuf {
+    let source = "host/worker/tests/plugins/probe_library.c";
+    compiled(lab, "probe", source)
+}
+
+/// The probe as a program, without a worker: addresses and undefined behaviour are checked.
+fn sanitized(lab: &Lab) -> PathBuf {
+    let program = lab.dir.join("sanitized");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]);
+    cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    cc.args(["-Iabi/c", "abi/c/spared_plugin.c", "-o"])
+        .arg(&program);
+    for source in ["probe_library.c", "bare.c"] {
+        cc.arg(format!("host/worker/tests/plugins/{source}"));
+    }
+    let output = cc.arg("-lpthread").current_dir(repository()).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    program
+}
+
+#[path = "../callbacks.rs"]
+mod callbacks;
+mod examples;
+mod history;
+mod own;
+#[path = "../peer.rs"]
+mod peer;
