@@ -73,7 +73,7 @@ impl Engine {
         for id in policies.copied().collect::<Vec<_>>() {
             self.block_again(&id);
         }
-        if !self.is_complete {
+        if !self.is_complete() {
             return;
         }
         for id in self.blocks_below_nothing().collect::<Vec<_>>() {

@@ -29,12 +29,6 @@ pub struct Connections {
     there: Option<Told>,
     /// Addresses of this node that stay.
     own: BTreeSet<IpAddr>,
-    /// The peer understands.
-    is_heard: bool,
-    /// For the peer, until it was sent.
-    message: Option<Vec<u8>>,
-    /// The channel was given it.
-    is_offered: bool,
     /// What is wrong, by name and kind, and since when.
     since_ns: BTreeMap<(String, &'static str), u64>,
     /// The first thing that has been wrong for long enough, in words.
@@ -49,40 +43,6 @@ impl Connections {
     /// A role begins, or a daemon: on a backup it is stopped.
     pub fn begin(&mut self, now_ns: u64) {
         self.stops_until_ns = Some(now_ns + STOPS_NS);
-    }
-
-    pub fn handle_up(&mut self, wire: u32) {
-        self.is_heard = wire >= WIRE_MIN;
-        self.tell();
-    }
-
-    /// What the peer told last holds.
-    pub fn handle_down(&mut self) {
-        (self.is_heard, self.is_offered) = (false, false);
-        self.message = None;
-    }
-
-    fn tell(&mut self) {
-        let listed = self.here.as_ref().filter(|_| self.is_heard);
-        self.message = listed.map(Listed::message);
-    }
-
-    /// Whether the message that the channel was given is this one.
-    pub fn take_offered(&mut self) -> bool {
-        let is_offered = std::mem::take(&mut self.is_offered);
-        if is_offered {
-            self.message = None;
-        }
-        is_offered
-    }
-
-    pub fn is_offered(&self) -> bool {
-        self.is_offered
-    }
-
-    pub fn poll_message(&mut self) -> Option<&[u8]> {
-        self.is_offered = self.message.is_some();
-        self.message.as_deref()
     }
 
     /// Addresses to which the daemon here moves tunnels when theirs goes: with MOBIKE, all that stay.
@@ -102,13 +62,67 @@ impl Connections {
     }
 }
 
+/// Report of the connections here, on its way to the peer.
+#[derive(Debug, Default)]
+pub struct ConnectionsReport {
+    /// The peer is new enough for it.
+    is_understood: bool,
+    /// The report, until it was sent.
+    message: Option<Vec<u8>>,
+    /// The channel was given the report.
+    is_offered: bool,
+}
+
+impl ConnectionsReport {
+    /// The peer speaks this version of the wire.
+    fn handle_wire(&mut self, wire: u32, here: Option<&Listed>) {
+        self.is_understood = wire >= WIRE_MIN;
+        self.put(here);
+    }
+
+    fn put(&mut self, here: Option<&Listed>) {
+        let here = here.filter(|_| self.is_understood);
+        self.message = here.map(Listed::message);
+    }
+
+    /// The channel has taken a message; whether that was this report.
+    pub fn message_sent(&mut self) -> bool {
+        let is_offered = std::mem::take(&mut self.is_offered);
+        if is_offered {
+            self.message = None;
+        }
+        is_offered
+    }
+
+    pub fn is_offered(&self) -> bool {
+        self.is_offered
+    }
+
+    pub fn poll_message(&mut self) -> Option<&[u8]> {
+        self.is_offered = self.message.is_some();
+        self.message.as_deref()
+    }
+}
+
 impl Engine {
+    /// The peer of this session speaks this version of the wire.
+    pub(super) fn handle_wire(&mut self, wire: u32) {
+        if let Some(session) = &mut self.session {
+            let here = self.connections.here.as_ref();
+            session.connections_mut().handle_wire(wire, here);
+        }
+    }
+
     /// Connections of charon here; None: it could not be queried.
     pub fn handle_listed(&mut self, now_ns: u64, listed: Option<Listed>) {
         let is_other = listed.is_some() && self.connections.here != listed;
         if is_other {
             self.connections.here = listed;
-            self.connections.tell();
+            if let Some(session) = &mut self.session {
+                session
+                    .connections_mut()
+                    .put(self.connections.here.as_ref());
+            }
         }
         self.report_connections(now_ns);
     }
@@ -184,7 +198,7 @@ impl Engine {
                 .filter(|ip| !ends.has(ip))
                 .copied()
                 .collect(),
-            is_alone: self.is_active() && self.up && !self.is_peer_active(),
+            is_alone: self.is_active() && self.is_up() && !self.is_peer_active(),
         }
     }
 
@@ -249,11 +263,13 @@ impl Engine {
         match &self.connections.there {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
             Some(_) => "has different connections",
-            None if !self.up => "is not connected: not compared",
-            None if !self.connections.is_heard => {
-                "is an older version and does not report them: not compared"
-            }
-            None => "its charon has not run since its plugin started: not compared",
+            None => match &self.session {
+                None => "is not connected: not compared",
+                Some(session) if !session.connections().is_understood => {
+                    "is an older version and does not report them: not compared"
+                }
+                Some(_) => "its charon has not run since its plugin started: not compared",
+            },
         }
     }
 }

@@ -27,7 +27,7 @@ impl Engine {
     /// Before a switchover: says the exact numbers.
     pub fn handle_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.silence_roaming(now_ns);
-        if self.is_followed {
+        if self.is_followed() {
             let wanted = self.read_fresh();
             self.drain = Drain::Reading {
                 wanted,

@@ -5,25 +5,25 @@ use super::{Change, Engine};
 use crate::sa::{Direction, Sa, SaId};
 
 impl Engine {
-    /// The peer told of an SA.
-    pub(super) fn handle_held(&mut self, id: SaId) {
+    /// The peer told of an SA; true if it is of this node's ends, and a run of this plugin before this one carried it.
+    pub(super) fn handle_held(&mut self, id: SaId) -> bool {
         let Some(held) = self.store.held.sas.get(&id) else {
-            return;
+            return false;
         };
         let end = held.local_end();
         self.rooms.want(self.store.now_ns, id);
         let is_other_end = self.store.held.ends.insert(end);
         let is_ours = self.is_active() && self.store.ends.has(&end);
-        // with both active, both would send with it
-        self.is_recalled |= is_ours && !self.is_peer_active();
-        if !self.is_complete || !self.is_peer_active() {
-            return;
+        if !self.is_complete() || !self.is_peer_active() {
+            // with both active, both would send with it
+            return is_ours && !self.is_peer_active();
         }
         if is_other_end {
             self.delete_foreign_sas();
         } else if self.store.sas.contains_key(&id) {
             self.delete_unless_used(id);
         }
+        false
     }
 
     pub(super) fn delete_foreign_sas(&mut self) {
@@ -37,7 +37,7 @@ impl Engine {
     }
 
     pub(super) fn delete_if_foreign(&mut self, sa: &Sa) {
-        if self.is_complete && self.is_peer_active() && self.is_foreign(sa) {
+        if self.is_complete() && self.is_peer_active() && self.is_foreign(sa) {
             self.delete_unless_used(sa.id);
         }
     }

@@ -66,7 +66,7 @@ impl Engine {
     ) {
         self.note_added_sa(now_ns, id);
         let reading = self.reads.is_running();
-        let gives = self.is_followed;
+        let gives = self.is_followed();
         let Some(known) = self.store.sas.get_mut(id) else {
             return;
         };
@@ -174,7 +174,7 @@ impl Engine {
             known.rate.measure(now_ns, position);
             busy += usize::from(known.rate.is_busy());
         }
-        if !self.is_followed {
+        if !self.is_followed() {
             return;
         }
         let interval_ns = self.settings.interval_ns();
@@ -196,7 +196,7 @@ impl Engine {
     }
 
     fn set_first_threshold(&mut self, id: &SaId) {
-        if !self.is_followed {
+        if !self.is_followed() {
             return;
         }
         let known = self.store.sas.get_mut(id);

@@ -42,6 +42,7 @@ mod role;
 mod rooms;
 mod routes;
 mod runner;
+mod session;
 mod silence;
 mod status;
 mod stop;
@@ -76,6 +77,7 @@ use resume::Resume;
 use retire::{Merge, Retiring};
 use rooms::Rooms;
 use routes::Routes;
+use session::Session;
 use silence::Silence;
 use stop::Stopping;
 use unadopted::Left;
@@ -207,19 +209,10 @@ pub struct Engine {
     left_ns: Option<u64>,
     store: Tunnels,
     replica: Replica<Tunnels>,
-    up: bool,
-    /// Time when the peer was heard, until this node has all that it has.
-    heard_ns: Option<u64>,
-    /// Both nodes had the same at the end of the last snapshot, and the peer is still there.
-    is_complete: bool,
-    /// The peer kept SAs of this node's own ends, of a run of this plugin before this one.
-    is_recalled: bool,
+    /// None while the peer is not there.
+    session: Option<Session>,
     /// Everything was taken once, and is kept although the peer may be gone.
     is_shared: bool,
-    /// The peer is there and hears of this node's tunnels.
-    is_followed: bool,
-    /// Time since which both nodes are active.
-    both_since_ns: Option<u64>,
     apart: Apart,
     /// Of the kernel's SAs, what was put there from the peer's words.
     installed: BTreeMap<SaId, Box<Installed>>,
@@ -232,8 +225,6 @@ pub struct Engine {
     stopping: Stopping,
     /// Of the last question for last numbers.
     round: u64,
-    /// Messages to the peer, beside the replica's.
-    messages: VecDeque<Vec<u8>>,
     served: Served,
     daemon: Daemon,
     wanted: Wanted,
@@ -287,13 +278,8 @@ impl Engine {
             lacks: None,
             active_groups: BTreeSet::new(),
             left_ns: None,
-            up: false,
-            heard_ns: None,
-            is_complete: false,
-            is_recalled: false,
+            session: None,
             is_shared: false,
-            is_followed: false,
-            both_since_ns: None,
             apart: Apart::new(now_ns),
             installed: BTreeMap::new(),
             drain: Drain::default(),
@@ -303,7 +289,6 @@ impl Engine {
             held_ns: None,
             stopping: Stopping::default(),
             round: 0,
-            messages: VecDeque::new(),
             served: Served::default(),
             wanted: Wanted::default(),
             left: Left::default(),
@@ -395,7 +380,7 @@ impl Engine {
         if std::mem::take(&mut self.dirty) {
             self.said = self.lack().map_or(Ok(()), Err);
             self.tell_followed();
-            if let Some(kept) = self.store.ended.poll_kept(!self.is_complete) {
+            if let Some(kept) = self.store.ended.poll_kept(!self.is_complete()) {
                 self.actions.push_back(Action::Keep(kept));
             }
             self.leave_unadopted();

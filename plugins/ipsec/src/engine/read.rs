@@ -92,7 +92,7 @@ impl Engine {
     /// The kernel's words are missing some.
     pub(super) fn doubt(&mut self, _now_ns: u64) {
         self.counters.overruns += 1;
-        if self.is_followed {
+        if self.is_followed() {
             self.store.lane.all.unsure = true;
             self.store.lane.all_due = true;
         }

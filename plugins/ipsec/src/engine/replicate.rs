@@ -3,6 +3,7 @@
 use spared_replica::{Change as Told, Token};
 
 use super::connections::Connections;
+use super::session::Session;
 use super::{Change, Engine};
 use crate::MS;
 use crate::error::Malformed;
@@ -13,7 +14,7 @@ use crate::wire::{LastNumbers, POLICIES, SAS, TunnelKey};
 impl Engine {
     /// The peer is there.
     pub fn handle_up(&mut self, now_ns: u64) {
-        (self.up, self.heard_ns) = (true, Some(now_ns));
+        self.session = Some(Session::new(now_ns));
         self.stop_beside_link(now_ns);
         self.enter(now_ns);
         self.replica.handle_up(&mut self.store);
@@ -23,12 +24,9 @@ impl Engine {
     /// The peer has gone.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.apart.begin(now_ns);
-        if std::mem::take(&mut self.up) {
+        if self.session.take().is_some() {
             self.leave_unconfirmed();
         }
-        self.heard_ns = None;
-        self.connections.handle_down();
-        self.messages.clear();
         self.end_resume(now_ns);
         self.stop_beside_link(now_ns);
         self.finish_retiring(now_ns);
@@ -81,22 +79,47 @@ impl Engine {
     /// What is to be said to the peer, the same until [`message_sent`](Self::message_sent); keys are
     /// in it.
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        if self.messages.front().is_some_and(|_| self.up) {
-            return self.messages.front().map(Vec::as_slice);
+        let has_own = |it: &Session| it.message().is_some();
+        if self.session.as_ref().is_some_and(has_own) {
+            return self.session.as_ref()?.message();
         }
         self.enter(now_ns);
         self.put_on_lane();
         let waits = self.replica.poll_message(now_ns, &mut self.store).is_some();
         self.leave(now_ns);
-        match waits && !self.connections.is_offered() {
+        let session = self.session.as_mut()?;
+        match waits && !session.connections().is_offered() {
             true => self.replica.poll_message(now_ns, &mut self.store),
-            false => self.connections.poll_message(),
+            false => session.connections_mut().poll_message(),
         }
     }
 
     pub fn message_sent(&mut self) {
-        if self.messages.pop_front().is_none() && !self.connections.take_offered() {
+        let is_own = |it: &mut Session| it.message_sent();
+        if !self.session.as_mut().is_some_and(is_own) {
             self.replica.sent();
+        }
+    }
+
+    /// Whether the peer is there.
+    pub(super) fn is_up(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Both nodes had the same records at the end of the last snapshot, and the peer is still there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_complete)
+    }
+
+    /// The peer is there and hears of this node's tunnels.
+    pub(super) fn is_followed(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_followed)
+    }
+
+    /// A message to the peer; none goes where there is no session.
+    pub(super) fn tell(&mut self, message: &LastNumbers) {
+        if let Some(session) = &mut self.session {
+            session.push(message.bytes());
         }
     }
 
@@ -118,10 +141,11 @@ impl Engine {
 
     /// After the replica: what it wrote, and what it knows now.
     pub(super) fn leave(&mut self, now_ns: u64) {
+        let mut is_recalled = false;
         while let Some(effect) = self.store.effects.pop_front() {
-            self.follow(now_ns, effect);
+            is_recalled |= self.follow(now_ns, effect);
         }
-        if std::mem::take(&mut self.is_recalled) {
+        if is_recalled {
             self.recall(now_ns);
         }
         self.put_on_lane();
@@ -129,28 +153,33 @@ impl Engine {
             self.event(text);
         }
         self.give_lost(now_ns);
-        let is_complete = [POLICIES, SAS]
-            .iter()
-            .all(|it| self.replica.is_complete(*it));
-        if is_complete && !std::mem::replace(&mut self.is_complete, is_complete) {
-            self.handle_complete();
-        }
-        self.is_complete = is_complete;
-        let is_followed = self.is_active() && self.replica.peer_groups().is_some();
-        if is_followed && !std::mem::replace(&mut self.is_followed, is_followed) {
-            self.measure(now_ns);
-        }
-        self.is_followed = is_followed;
-        self.both_since_ns = match self.is_active() && self.is_peer_active() {
-            true => self.both_since_ns.or(Some(now_ns)),
-            false => None,
-        };
+        self.note_progress(now_ns);
         self.dirty = true;
     }
 
-    fn follow(&mut self, now_ns: u64, effect: Effect) {
+    /// Has the session know what both nodes have and are now.
+    fn note_progress(&mut self, now_ns: u64) {
+        let mut tables = [POLICIES, SAS].into_iter();
+        let is_complete = tables.all(|it| self.replica.is_complete(it));
+        let session = self.session.as_mut();
+        if session.is_some_and(|it| it.note_complete(is_complete)) {
+            self.handle_complete();
+        }
+        let is_followed = self.is_active() && self.replica.peer_groups().is_some();
+        let session = self.session.as_mut();
+        if session.is_some_and(|it| it.note_followed(is_followed)) {
+            self.measure(now_ns);
+        }
+        let are_both = self.is_active() && self.is_peer_active();
+        if let Some(session) = &mut self.session {
+            session.note_both_active(now_ns, are_both);
+        }
+    }
+
+    /// Does the work that a write of the replica left; true if it brought back an SA of this node's own.
+    fn follow(&mut self, now_ns: u64, effect: Effect) -> bool {
         match effect {
-            Effect::Held(id) => self.handle_held(id),
+            Effect::Held(id) => return self.handle_held(id),
             Effect::Released(id) => {
                 if self.installed.contains_key(&id) {
                     self.uninstall(id);
@@ -161,6 +190,7 @@ impl Engine {
             Effect::PolicyReleased(id) => self.release_policy(now_ns, &id),
             Effect::LastWord(id, numbers) => self.handle_last_word(now_ns, id, *numbers),
         }
+        false
     }
 
     pub(super) fn put_on_lane(&mut self) {
@@ -198,7 +228,7 @@ impl Engine {
 
     /// What ended here and the peer has confirmed, no later run has to know.
     pub(super) fn confirm_ends(&mut self, now_ns: u64) {
-        if self.is_complete {
+        if self.is_complete() {
             // that age is rounded down
             let behind_ns = (self.replica.behind_ms(now_ns) + 1).saturating_mul(MS);
             self.store.ended.confirm(now_ns, behind_ns);
@@ -207,7 +237,7 @@ impl Engine {
 
     pub(super) fn is_peer_active(&self) -> bool {
         let groups = self.replica.peer_groups();
-        self.up && groups.is_some_and(|groups| !groups.is_empty())
+        self.is_up() && groups.is_some_and(|groups| !groups.is_empty())
     }
 
     pub(super) fn give_verdicts(&mut self, now_ns: u64, tokens: Vec<Token>, is_applied: bool) {
@@ -264,7 +294,7 @@ impl Engine {
     /// Whether the peer may have a record.
     fn may_be_told(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|it| {
-            self.up || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
+            self.is_up() || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
         })
     }
 

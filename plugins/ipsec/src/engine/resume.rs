@@ -55,7 +55,7 @@ impl Engine {
     /// What is settled now is planned: outbound SAs are to wait.
     pub(super) fn prepare_resume(&mut self, now_ns: u64) {
         self.end_resume(now_ns);
-        if self.up && self.is_planned(now_ns) {
+        if self.is_up() && self.is_planned(now_ns) {
             self.resume = Resume::Prepared;
             self.held_ns = None;
             self.actions.push_back(Action::Hold(self.held_ways()));
@@ -223,10 +223,6 @@ impl Engine {
             }
         }
         ways
-    }
-
-    pub(super) fn tell(&mut self, message: &LastNumbers) {
-        self.messages.push_back(message.bytes());
     }
 }
 

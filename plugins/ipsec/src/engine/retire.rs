@@ -88,7 +88,7 @@ impl Engine {
             wanted,
             until_ns: now_ns + READING_NS,
         });
-        if !self.up {
+        if !self.is_up() {
             self.finish_retiring(now_ns);
         }
     }
@@ -172,6 +172,7 @@ impl Engine {
         let Some(mut retiring) = self.retiring.take() else {
             return Vec::new();
         };
+        let is_up = self.is_up();
         let store = &mut self.store;
         store.lane.last_words.clear();
         store.lane.last_until_ns = now_ns + LAST_NS;
@@ -183,7 +184,7 @@ impl Engine {
             if let Some(held) = store.held.sas.get_mut(id).filter(|it| it.is_own) {
                 held.sa.replay.clone_from(&known.sa.replay);
             }
-            if self.up {
+            if is_up {
                 let numbers = Numbers {
                     origin: Origin::LastWord,
                     ..known.numbers(now_ns)

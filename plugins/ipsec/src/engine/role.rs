@@ -35,7 +35,10 @@ impl Engine {
         self.enter(now_ns);
         self.replica.handle_groups(self.active_groups.clone());
         if was_active != self.is_active() {
-            (self.is_shared, self.is_complete) = (false, false);
+            self.is_shared = false;
+            if let Some(session) = &mut self.session {
+                session.note_complete(false);
+            }
         }
         if active {
             self.store.ends.confirm();
@@ -97,7 +100,7 @@ impl Engine {
 
     /// Whether both nodes have a group: it moves.
     pub(super) fn is_moving(&self) -> bool {
-        let theirs = self.replica.peer_groups().filter(|_| self.up);
+        let theirs = self.replica.peer_groups().filter(|_| self.is_up());
         theirs.is_some_and(|it| !it.is_disjoint(&self.active_groups))
     }
 

@@ -39,7 +39,7 @@ impl Engine {
         if self.rooms.next_ns() > now_ns {
             return;
         }
-        if self.up && !self.is_complete {
+        if self.is_up() && !self.is_complete() {
             self.rooms.due_ns = now_ns + WAIT_NS;
             return;
         }

@@ -25,8 +25,8 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_up(&mut self, now_ns: u64, wire: u32) {
-        self.connections.handle_up(wire);
         self.handle_up(now_ns);
+        self.handle_wire(wire);
     }
 
     fn handle_down(&mut self, now_ns: u64) {

@@ -4,6 +4,7 @@ use std::io;
 
 use spared_sdk::Value;
 
+use super::session::Session;
 use super::{Engine, Lacks};
 use crate::codec::body::algorithms;
 use crate::sa::{Direction, Sa, SaId};
@@ -62,7 +63,7 @@ impl Engine {
         let mut rows = Vec::new();
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         let word = |active| if active { "active" } else { "backup" };
-        let peer = match self.replica.peer_groups().filter(|_| self.up) {
+        let peer = match self.replica.peer_groups().filter(|_| self.is_up()) {
             Some(groups) => word(!groups.is_empty()),
             None => "not there",
         };
@@ -96,7 +97,7 @@ impl Engine {
     }
 
     fn at_peer(&self, id: &SaId) -> String {
-        if !self.is_followed {
+        if !self.is_followed() {
             return "not there".to_owned();
         }
         let record = self.store.index.sas.get(id);
@@ -138,7 +139,8 @@ impl Engine {
         }
         let follows = self.is_peer_active();
         // in a switchover both are active for a moment, and nobody asks who could take over
-        let both_ns = self.both_since_ns.unwrap_or(self.store.now_ns);
+        let both_ns = self.session.as_ref().and_then(Session::both_since_ns);
+        let both_ns = both_ns.unwrap_or(self.store.now_ns);
         let is_moment = self.store.now_ns.saturating_sub(both_ns) < SWITCHOVER_NS;
         if self.is_active() && (!follows || is_moment) {
             return None;
@@ -149,7 +151,7 @@ impl Engine {
         if !follows {
             return match (self.is_shared, self.replica.peer_groups()) {
                 (true, _) => None,
-                (false, Some(_)) if self.up => Some("no node is active".to_owned()),
+                (false, Some(_)) if self.is_up() => Some("no node is active".to_owned()),
                 _ => Some("the peer is not connected".to_owned()),
             };
         }
@@ -165,10 +167,17 @@ impl Engine {
 
     /// A backup that heard its peer has everything now.
     pub(super) fn tell_followed(&mut self) {
-        if self.is_active() {
-            self.heard_ns = None;
+        let is_active = self.is_active();
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if is_active {
+            session.forget_heard();
         }
-        let Some(heard_ns) = self.heard_ns.take_if(|_| self.said.is_ok()) else {
+        if self.said.is_err() {
+            return;
+        }
+        let Some(heard_ns) = session.take_heard_ns() else {
             return;
         };
         let count = self.store.held.sas.len();

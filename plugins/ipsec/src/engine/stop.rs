@@ -265,12 +265,13 @@ impl Engine {
     /// [`Action::Stop`] is done: these are not in the kernel any more, and their last numbers, where it said
     /// them.
     pub fn handle_stopped_sas(&mut self, now_ns: u64, stopped: &[(SaId, Option<u64>)]) {
+        let is_up = self.is_up();
         let mut numbers = Vec::new();
         for (id, oseq) in stopped {
             let Some(known) = self.store.sas.get_mut(id) else {
                 continue;
             };
-            self.stopping.note(now_ns, *id, self.up);
+            self.stopping.note(now_ns, *id, is_up);
             let key = TunnelKey::sa(&known.sa, Direction::Out);
             if let Some(oseq) = oseq {
                 known.sa.replay.oseq = *oseq;
@@ -299,10 +300,10 @@ impl Engine {
     /// The peer has gone, or is back. What was stopped stays so while the role may be on its way to it: an SA that is
     /// ahead of the peer's has the other end refuse all that the peer sends.
     pub(super) fn stop_beside_link(&mut self, now_ns: u64) {
-        if !self.up {
+        if !self.is_up() {
             self.stopping.forget_question();
         }
-        self.stopping.handle_link(now_ns, self.up);
+        self.stopping.handle_link(now_ns, self.is_up());
     }
 
     /// Whether the address of something that was stopped went: its role does, and a plugin that leaves first takes its

@@ -26,7 +26,7 @@ pub(super) fn listed(digest: u64, mobike: bool) -> Option<Listed> {
 fn pair() -> Pair {
     let mut pair = Pair::settled(1);
     for node in &mut pair.nodes {
-        node.engine.connections.handle_up(3);
+        node.engine.handle_wire(3);
     }
     pair
 }
@@ -70,7 +70,7 @@ fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
 fn an_older_peer_is_told_nothing() {
     let mut pair = pair();
     for node in &mut pair.nodes {
-        node.engine.connections.handle_up(2);
+        node.engine.handle_wire(2);
     }
     list(&mut pair, 0, 1, false);
     assert_eq!(pair.said(0, OWN), 0);

@@ -234,7 +234,7 @@ impl World {
 
     fn one_sends(&self) {
         let backup = &self.pair.nodes[1 - self.active];
-        let linked = self.pair.linked && backup.engine.is_complete;
+        let linked = self.pair.linked && backup.engine.is_complete();
         if linked {
             assert_eq!(backup.kernel.sas(), []);
         }

@@ -1,0 +1,93 @@
+//! State that lives as long as the channel to the peer.
+
+use std::collections::VecDeque;
+
+use super::connections::ConnectionsReport;
+
+/// The session with the peer. Its end is the end of this value.
+#[derive(Debug)]
+pub struct Session {
+    /// Time when the peer was heard, until this node has all that the peer has.
+    heard_ns: Option<u64>,
+    /// Messages to the peer, other than the replica's and the connections.
+    messages: VecDeque<Vec<u8>>,
+    connections: ConnectionsReport,
+    /// Both nodes had the same records at the end of the last snapshot.
+    is_complete: bool,
+    /// The peer hears of this node's tunnels.
+    is_followed: bool,
+    /// Time since which both nodes are active.
+    both_since_ns: Option<u64>,
+}
+
+impl Session {
+    pub fn new(now_ns: u64) -> Self {
+        Self {
+            heard_ns: Some(now_ns),
+            messages: VecDeque::new(),
+            connections: ConnectionsReport::default(),
+            is_complete: false,
+            is_followed: false,
+            both_since_ns: None,
+        }
+    }
+
+    pub fn push(&mut self, message: Vec<u8>) {
+        self.messages.push_back(message);
+    }
+
+    pub fn message(&self) -> Option<&[u8]> {
+        self.messages.front().map(Vec::as_slice)
+    }
+
+    /// The channel has taken a message; false if it was the replica's.
+    pub fn message_sent(&mut self) -> bool {
+        self.messages.pop_front().is_some() || self.connections.message_sent()
+    }
+
+    pub fn connections(&self) -> &ConnectionsReport {
+        &self.connections
+    }
+
+    pub fn connections_mut(&mut self) -> &mut ConnectionsReport {
+        &mut self.connections
+    }
+
+    /// Notes whether both nodes have the same records; true if that is new.
+    pub fn note_complete(&mut self, is_complete: bool) -> bool {
+        let was_complete = std::mem::replace(&mut self.is_complete, is_complete);
+        is_complete && !was_complete
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Notes whether the peer hears of this node's tunnels; true if that is new.
+    pub fn note_followed(&mut self, is_followed: bool) -> bool {
+        let was_followed = std::mem::replace(&mut self.is_followed, is_followed);
+        is_followed && !was_followed
+    }
+
+    pub fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    pub fn note_both_active(&mut self, now_ns: u64, are_both: bool) {
+        self.both_since_ns = are_both.then(|| self.both_since_ns.unwrap_or(now_ns));
+    }
+
+    pub fn both_since_ns(&self) -> Option<u64> {
+        self.both_since_ns
+    }
+
+    /// An active node does not wait for the peer's records.
+    pub fn forget_heard(&mut self) {
+        self.heard_ns = None;
+    }
+
+    /// Time when the peer was heard, once after this node has all that the peer has.
+    pub fn take_heard_ns(&mut self) -> Option<u64> {
+        self.heard_ns.take()
+    }
+}
