@@ -142,7 +142,7 @@ impl Engine {
         let known = known.chain(self.wanted.ended.iter().copied()).collect();
         let names = self.wanted.all().into_iter();
         let names = names.map(|(name, _)| name.clone()).collect();
-        self.actions.push_back(Action::Adopt(names, known));
+        self.act(Action::Adopt(names, known));
     }
 
     /// The daemon has ended: the next one is to establish what this one had, and what it was to have.
@@ -171,7 +171,7 @@ impl Engine {
         self.left.note();
         if wanted.names.len() < before && std::mem::take(&mut wanted.is_ordered) {
             match wanted.is_empty() {
-                true => self.actions.push_back(Action::Forget),
+                true => self.act(Action::Forget),
                 false => self.order_adoption(),
             }
         }

@@ -62,7 +62,7 @@ impl Engine {
             self.apart.kept_ns = self.apart.since_ns;
             let bytes = self.apart.since_ns.map(u64::to_be_bytes);
             let bytes = bytes.iter().flatten().copied().collect();
-            self.actions.push_back(Action::Part(bytes));
+            self.act(Action::Part(bytes));
         }
     }
 }

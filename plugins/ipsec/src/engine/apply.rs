@@ -1,60 +1,11 @@
-//! Changes on their way to the kernel, and what it says of them.
+//! Answers of the kernel to changes of its tables.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::{Change, Engine};
 
-/// One request each, in one go: a few milliseconds, as others have their turn between.
-pub(super) const BATCH_MAX: usize = 100;
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
-
-#[derive(Debug, Default)]
-pub struct Work {
-    pending: VecDeque<Change>,
-    /// Batches whose end was not heard of.
-    in_flight: usize,
-}
-
-impl Work {
-    pub fn push(&mut self, change: Change) {
-        self.pending.push_back(change);
-    }
-
-    pub fn is_done(&self) -> bool {
-        self.pending.is_empty() && self.in_flight == 0
-    }
-
-    /// Less than a batch waits.
-    pub fn is_short(&self) -> bool {
-        self.pending.len() < BATCH_MAX
-    }
-
-    /// Changes that were not started.
-    pub fn cancel_additions(&mut self) {
-        let adds = |change: &Change| {
-            matches!(
-                change,
-                Change::AddSa(..) | Change::SetReplay(..) | Change::SetThreshold(..)
-            )
-        };
-        self.pending.retain(|change| !adds(change));
-    }
-
-    pub fn next_batch(&mut self) -> Option<Vec<Change>> {
-        let mut count = self.pending.len().min(BATCH_MAX);
-        if let (Some(Change::DeleteSa(gone)), Some(Change::AddSa(anew, _))) = (
-            count.checked_sub(1).and_then(|it| self.pending.get(it)),
-            self.pending.get(count),
-        ) {
-            // an SA that is made anew is away for as short as can be
-            count -= usize::from(*gone == anew.id);
-        }
-        let batch: Vec<Change> = self.pending.drain(..count).collect();
-        self.in_flight += usize::from(!batch.is_empty());
-        (!batch.is_empty()).then_some(batch)
-    }
-}
 
 impl Engine {
     /// An [`Action::Apply`](super::Action::Apply) is done, but for these: positions and errnos.
@@ -66,7 +17,7 @@ impl Engine {
                 Some(errno) => self.refused(now_ns, change, *errno),
             }
         }
-        self.work.in_flight = self.work.in_flight.saturating_sub(1);
+        self.outbox.handle_applied();
         self.tell_refused();
         self.dirty = true;
     }

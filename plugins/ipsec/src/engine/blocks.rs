@@ -34,7 +34,7 @@ impl Engine {
         if let Some(block) = block_of(policy) {
             let reading = self.reads.generation();
             self.blocks.0.insert(policy.id, reading);
-            self.work.push(Change::PutPolicy(block));
+            self.change(Change::PutPolicy(block));
         }
     }
 
@@ -43,7 +43,7 @@ impl Engine {
         let is_held = self.store.held.policies.contains_key(id);
         if !is_held && self.blocks.0.remove(id).is_some() {
             if let Some(block) = blocked_by(id) {
-                self.work.push(Change::DeletePolicy(block));
+                self.change(Change::DeletePolicy(block));
             }
         }
     }

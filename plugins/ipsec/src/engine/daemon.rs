@@ -286,7 +286,7 @@ impl Engine {
     pub(super) fn end_doubt(&mut self, policy: &Policy) {
         if self.daemon.doubts.trust_policy(&policy.id) {
             self.store.put.forget(&policy.id);
-            self.work.push(Change::PutPolicy(policy.clone()));
+            self.change(Change::PutPolicy(policy.clone()));
         }
     }
 }

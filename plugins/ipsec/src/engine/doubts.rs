@@ -126,7 +126,7 @@ impl Engine {
 
     pub(super) fn ask(&mut self) {
         if self.daemon.is_there() && self.daemon.doubts.ask() {
-            self.actions.push_back(Action::Greet);
+            self.act(Action::Greet);
         }
     }
 
@@ -139,7 +139,7 @@ impl Engine {
         }
         for id in policies {
             self.store.put.forget(&id);
-            self.work.push(Change::DeletePolicy(id));
+            self.change(Change::DeletePolicy(id));
         }
         self.ask();
     }

@@ -46,7 +46,7 @@ impl Engine {
     fn delete_unless_used(&mut self, id: SaId) {
         let retires = self.retiring.as_ref().is_some_and(|it| it.has(&id));
         if !self.installed.contains_key(&id) && !retires {
-            self.work.push(Change::DeleteSa(id));
+            self.change(Change::DeleteSa(id));
         }
     }
 
@@ -75,7 +75,7 @@ impl Engine {
         let left = left.filter(|(_, it)| it.policy.end.as_ref().is_some_and(is_there));
         for id in left.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.store.put.forget(&id);
-            self.work.push(Change::DeletePolicy(id));
+            self.change(Change::DeletePolicy(id));
         }
     }
 }

@@ -4,7 +4,7 @@ mod read_back;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::apply::BATCH_MAX;
+use super::outbox::BATCH_MAX;
 use super::status::{counted, reason};
 use super::window::{self, Knowledge};
 use super::{Change, Engine};
@@ -129,7 +129,7 @@ impl Engine {
         };
         let late = now_ns.saturating_sub(since_ns) >= SETTLE_NS;
         // packets that are to wait for SAs do so once the kernel was told
-        let is_done = self.is_told() && self.actions.is_empty();
+        let is_done = self.is_told() && !self.outbox.has_actions();
         is_done || (late && !self.is_planned(now_ns))
     }
 
@@ -180,7 +180,7 @@ impl Engine {
 
     /// Whether the kernel has answered all that it is to be told.
     fn is_told(&self) -> bool {
-        self.failover.queue.ids.is_empty() && self.work.is_done()
+        self.failover.queue.ids.is_empty() && self.outbox.is_applied()
     }
 
     /// The same, and this node has taken note of it.
@@ -216,7 +216,7 @@ impl Engine {
         let installed = &self.installed;
         let others = receiving.iter().filter(|id| !installed.contains_key(id));
         for id in others {
-            self.work.push(Change::DeleteSa(*id));
+            self.outbox.change(Change::DeleteSa(*id));
         }
     }
 
@@ -244,7 +244,7 @@ impl Engine {
 
     /// Installs the next ones if the kernel is about to have nothing to do.
     pub(super) fn install_next(&mut self, now_ns: u64) {
-        if self.work.is_short() {
+        if self.outbox.is_short() {
             let most = match self.is_awaited(now_ns) {
                 true => AWAITED_MAX,
                 false => BATCH_MAX,
@@ -327,7 +327,7 @@ impl Engine {
         };
         self.installed.insert(*id, Box::new(installed));
         let threshold = threshold_of(knowledge.pace);
-        self.work.push(Change::AddSa(Box::new(sa), threshold));
+        self.change(Change::AddSa(Box::new(sa), threshold));
         true
     }
 
@@ -398,8 +398,8 @@ impl Engine {
             return;
         };
         if errno == EEXIST && !std::mem::replace(&mut installed.retried, true) {
-            self.work.push(Change::DeleteSa(sa.id));
-            self.work.push(Change::AddSa(sa, threshold));
+            self.change(Change::DeleteSa(sa.id));
+            self.change(Change::AddSa(sa, threshold));
             return;
         }
         self.installed.remove(&sa.id);
@@ -457,7 +457,7 @@ impl Engine {
             self.forget_vain();
         } else {
             self.failover = Failover::default();
-            self.work.cancel_additions();
+            self.outbox.cancel_additions();
         }
         self.take_back_foreign(now_ns);
         self.dirty = true;
@@ -486,6 +486,6 @@ impl Engine {
 
     pub(super) fn uninstall(&mut self, id: SaId) {
         self.installed.remove(&id);
-        self.work.push(Change::DeleteSa(id));
+        self.change(Change::DeleteSa(id));
     }
 }

@@ -188,7 +188,7 @@ impl Engine {
             };
             if let Some(threshold) = other {
                 known.set_threshold(threshold);
-                self.work.push(Change::SetThreshold(*id, threshold));
+                self.outbox.change(Change::SetThreshold(*id, threshold));
                 self.store.lane.due.insert(*id);
             }
         }
@@ -202,7 +202,7 @@ impl Engine {
         let known = self.store.sas.get_mut(id);
         if let Some(known) = known.filter(|it| it.threshold == 0) {
             known.threshold = THRESHOLD_FIRST;
-            self.work.push(Change::SetThreshold(*id, THRESHOLD_FIRST));
+            self.change(Change::SetThreshold(*id, THRESHOLD_FIRST));
         }
     }
 }

@@ -31,6 +31,7 @@ mod foreign;
 mod inherit;
 mod install;
 mod local;
+mod outbox;
 mod policies;
 mod proofs;
 mod read;
@@ -52,7 +53,7 @@ mod unadopted;
 mod window;
 mod withheld;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use spared_replica::{Config, Replica};
@@ -64,13 +65,13 @@ use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
 use adopt::Wanted;
 use apart::Apart;
-use apply::Work;
 use blocks::Blocks;
 use claimed::Claimed;
 use connections::Connections;
 use daemon::Daemon;
 use drain::Drain;
 use install::{Failover, Installed};
+use outbox::Outbox;
 use read::Reads;
 use reqids::Served;
 use resume::Resume;
@@ -237,11 +238,10 @@ pub struct Engine {
     retiring: Option<Retiring>,
     merge: Merge,
     reads: Reads,
-    work: Work,
     names: BTreeMap<u32, ChildName>,
     claimed: Claimed,
     counters: Counters,
-    actions: VecDeque<Action>,
+    outbox: Outbox,
     /// Whether this node could take over, as it was found last.
     said: Result<(), String>,
     /// Something changed that people or the host may have to know.
@@ -300,11 +300,10 @@ impl Engine {
             retiring: None,
             merge: Merge::default(),
             reads: Reads::new(now_ns),
-            work: Work::default(),
             names: BTreeMap::new(),
             claimed: Claimed::default(),
             counters: Counters::default(),
-            actions: VecDeque::new(),
+            outbox: Outbox::default(),
             said: Err("not read yet".to_owned()),
             dirty: true,
             tick_ns: now_ns + TICK_NS,
@@ -373,7 +372,7 @@ impl Engine {
 
     pub fn poll_action(&mut self) -> Option<Action> {
         self.install_next(self.store.now_ns);
-        if let Some(changes) = self.work.next_batch() {
+        if let Some(changes) = self.outbox.poll_changes() {
             return Some(Action::Apply(changes));
         }
         self.failover.free_taken();
@@ -381,11 +380,11 @@ impl Engine {
             self.said = self.lack().map_or(Ok(()), Err);
             self.tell_followed();
             if let Some(kept) = self.store.ended.poll_kept(!self.is_complete()) {
-                self.actions.push_back(Action::Keep(kept));
+                self.act(Action::Keep(kept));
             }
             self.leave_unadopted();
         }
-        let action = self.actions.pop_front();
+        let action = self.outbox.poll_action();
         action.or_else(|| self.note_added(self.store.now_ns).then_some(Action::Pause))
     }
 
@@ -471,13 +470,5 @@ impl Engine {
 
     fn is_active(&self) -> bool {
         self.store.is_active
-    }
-
-    fn event(&mut self, text: String) {
-        self.actions.push_back(Action::Event(text));
-    }
-
-    fn warn(&mut self, text: String) {
-        self.actions.push_back(Action::Warn(text));
     }
 }

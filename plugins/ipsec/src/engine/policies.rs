@@ -37,14 +37,14 @@ impl Engine {
             self.store.put.there.insert(id);
             self.store.put.put_ns.insert(id, now_ns);
             self.store.put.missing.remove(&id);
-            self.work.push(change);
+            self.change(change);
         }
     }
 
     pub(super) fn release_policy(&mut self, now_ns: u64, id: &PolicyId) {
         self.answer_policy(now_ns, id, true);
         if self.store.put.forget(id) {
-            self.work.push(Change::DeletePolicy(*id));
+            self.change(Change::DeletePolicy(*id));
         }
     }
 

@@ -18,7 +18,7 @@ impl Engine {
                 self.store.proofs.forget(position);
                 continue;
             };
-            self.work.push(Change::Probe(Box::new(held.sa.clone())));
+            self.change(Change::Probe(Box::new(held.sa.clone())));
             if let Some(proof) = self.store.proofs.list.get_mut(&position) {
                 proof.due_ns = u64::MAX;
             }

@@ -86,7 +86,7 @@ impl Engine {
         (reads.running, reads.again) = (true, false);
         reads.generation += 1;
         reads.deleted.clear();
-        self.actions.push_back(Action::Read);
+        self.act(Action::Read);
     }
 
     /// The kernel's words are missing some.

@@ -185,7 +185,7 @@ impl Engine {
                     self.uninstall(id);
                 }
             }
-            Effect::Prove(sa) => self.work.push(Change::Probe(sa)),
+            Effect::Prove(sa) => self.change(Change::Probe(sa)),
             Effect::PolicyHeld(id) => self.hold_policy(now_ns, id),
             Effect::PolicyReleased(id) => self.release_policy(now_ns, &id),
             Effect::LastWord(id, numbers) => self.handle_last_word(now_ns, id, *numbers),

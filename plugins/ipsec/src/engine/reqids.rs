@@ -161,10 +161,10 @@ impl Engine {
             let Some(known) = known.filter(|_| self.installed.contains_key(&id)) else {
                 continue;
             };
-            let sa = sa_with_reqid(&known.sa, reqid);
-            self.work.push(Change::DeleteSa(id));
-            self.work
-                .push(Change::AddSa(Box::new(sa), known.threshold.max(1)));
+            let sa = Box::new(sa_with_reqid(&known.sa, reqid));
+            let threshold = known.threshold.max(1);
+            self.change(Change::DeleteSa(id));
+            self.change(Change::AddSa(sa, threshold));
         }
     }
 

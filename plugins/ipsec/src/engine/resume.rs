@@ -58,7 +58,7 @@ impl Engine {
         if self.is_up() && self.is_planned(now_ns) {
             self.resume = Resume::Prepared;
             self.held_ns = None;
-            self.actions.push_back(Action::Hold(self.held_ways()));
+            self.act(Action::Hold(self.held_ways()));
         }
     }
 
@@ -123,7 +123,7 @@ impl Engine {
         if is_end {
             return self.end_resume(now_ns);
         }
-        self.actions.push_back(Action::LetGo);
+        self.act(Action::LetGo);
         if self.is_rest_sent() {
             self.held_ns = Some(now_ns + MS);
         }
@@ -161,13 +161,13 @@ impl Engine {
                 self.begin_service();
             }
         }
-        self.actions.push_back(Action::EndHold);
+        self.act(Action::EndHold);
     }
 
     /// The role went before, or never came.
     pub(super) fn drop_resume(&mut self) {
         if !std::mem::take(&mut self.resume).is_none() {
-            self.actions.push_back(Action::EndHold);
+            self.act(Action::EndHold);
         }
     }
 
@@ -183,11 +183,11 @@ impl Engine {
         }
         self.held_ns = None;
         match self.resume {
-            Resume::None => self.actions.push_back(Action::EndHold),
+            Resume::None => self.act(Action::EndHold),
             // one that has begun since holds again, and ends it
             Resume::Prepared => {}
             Resume::Asked { .. } => {
-                self.actions.push_back(Action::LetGo);
+                self.act(Action::LetGo);
                 self.held_ns = Some(now_ns + MS);
             }
         }
@@ -203,7 +203,7 @@ impl Engine {
         let policies = self.store.policies.values().map(|it| &it.policy);
         for policy in policies.filter(|it| it.id.is_outbound()) {
             if policy.templates.iter().any(|it| reqids.contains(&it.reqid)) {
-                self.work.push(Change::PutPolicy(policy.clone()));
+                self.outbox.change(Change::PutPolicy(policy.clone()));
             }
         }
     }

@@ -58,7 +58,7 @@ impl Engine {
         if all {
             self.drop_resume();
             self.failover = Failover::default();
-            self.work.cancel_additions();
+            self.outbox.cancel_additions();
             self.merge = Merge::default();
         } else if gone.is_empty() && policies.is_empty() {
             return;
@@ -70,7 +70,7 @@ impl Engine {
             self.installed.remove(&id);
             match side {
                 Direction::Out => {
-                    self.work.push(Change::DeleteSa(id));
+                    self.change(Change::DeleteSa(id));
                     self.store.sas.remove(&id);
                 }
                 Direction::In => inbound.push(id),
@@ -163,7 +163,7 @@ impl Engine {
         for id in self.end_retiring(now_ns) {
             self.store.sas.remove(&id);
             self.sort_sa(now_ns, &id);
-            self.work.push(Change::DeleteSa(id));
+            self.change(Change::DeleteSa(id));
         }
     }
 
@@ -226,7 +226,7 @@ impl Engine {
             };
             let union = united(&known.sa.replay, &there);
             if union != known.sa.replay {
-                self.work.push(Change::SetReplay(id, union));
+                self.change(Change::SetReplay(id, union));
             }
         }
     }

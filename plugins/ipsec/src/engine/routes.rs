@@ -67,7 +67,7 @@ impl Engine {
             return;
         }
         self.routes.wanted = Some(wanted.clone());
-        self.actions.push_back(Action::Routes(wanted));
+        self.act(Action::Routes(wanted));
     }
 
     fn routes_wanted(&self) -> BTreeSet<TunnelRoute> {

@@ -68,7 +68,7 @@ impl Engine {
         self.silence.until_ns = Some(now_ns + STOP_NS);
         if ends != self.silence.ends {
             self.silence.ends.clone_from(&ends);
-            self.actions.push_back(Action::Silence(ends));
+            self.act(Action::Silence(ends));
         }
     }
 
@@ -76,7 +76,7 @@ impl Engine {
     pub(super) fn end_silence(&mut self) {
         self.silence.until_ns = None;
         if !std::mem::take(&mut self.silence.ends).is_empty() {
-            self.actions.push_back(Action::Silence(BTreeSet::new()));
+            self.act(Action::Silence(BTreeSet::new()));
         }
     }
 

@@ -234,7 +234,7 @@ impl Engine {
         if stopping.keys.is_empty() || stopping.late.is_over {
             return self.stop_next();
         }
-        self.actions.push_back(Action::CountForwarded);
+        self.act(Action::CountForwarded);
     }
 
     /// Packets that this node has forwarded since its kernel began; None where it does not say.
@@ -259,7 +259,7 @@ impl Engine {
             known.is_some_and(|it| it.side == Some(Direction::Out)) && self.is_carried(id)
         };
         let ids = keys.iter().filter_map(outbound).filter(sends).collect();
-        self.actions.push_back(Action::Stop(ids));
+        self.act(Action::Stop(ids));
     }
 
     /// [`Action::Stop`] is done: these are not in the kernel any more, and their last numbers, where it said

@@ -94,7 +94,7 @@ impl Engine {
         let bytes = self.unadopted();
         let was_kept = std::mem::replace(&mut self.left.is_kept, !bytes.is_empty());
         if was_kept || !bytes.is_empty() {
-            self.actions.push_back(Action::Leave(bytes));
+            self.act(Action::Leave(bytes));
         }
     }
 

@@ -45,7 +45,7 @@ impl Engine {
                 self.withheld.fault = None;
             }
             self.withheld.addresses.clone_from(&addresses);
-            self.actions.push_back(Action::Withhold(addresses));
+            self.act(Action::Withhold(addresses));
         }
     }
 

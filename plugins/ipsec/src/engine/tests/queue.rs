@@ -1,8 +1,8 @@
 //! What is kept goes to the kernel in batches, and a failover may end between any two.
 
 use super::*;
-use crate::engine::apply::BATCH_MAX;
 use crate::engine::install::AWAITED_MAX;
+use crate::engine::outbox::BATCH_MAX;
 
 /// With their two SAs each, some batches.
 const TUNNELS: u32 = 150;

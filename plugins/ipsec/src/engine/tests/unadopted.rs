@@ -67,7 +67,7 @@ fn what_followed_is_known_for_that_to_the_next_run() {
         .wanted
         .add([(&name("net0"), IpAddr::from(VIP))].into_iter());
     engine.order_adoption();
-    let known = engine.actions.iter().find_map(|action| match action {
+    let known = engine.outbox.actions().find_map(|action| match action {
         Action::Adopt(_, known) => Some(known.clone()),
         _ => None,
     });
