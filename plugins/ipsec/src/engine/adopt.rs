@@ -189,8 +189,7 @@ impl Engine {
 
     /// Whether the SAs of this role are all in the kernel.
     pub(super) fn is_settled_role(&self) -> bool {
-        let moves = !self.resume.is_none() || self.stopping.has_stopped();
-        self.is_put() && !moves
+        self.is_put() && !self.switchover.moves()
     }
 
     fn tunnels_down(&self) -> Option<String> {

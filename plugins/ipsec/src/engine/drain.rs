@@ -15,6 +15,45 @@ pub enum Drain {
 }
 
 impl Drain {
+    fn begin(&mut self, wanted: u32, deadline_ns: u64) {
+        *self = Self::Reading {
+            wanted,
+            deadline_ns,
+        };
+    }
+
+    /// A reading is done; whether it found the exact numbers.
+    fn handle_read(&mut self, generation: u32) -> bool {
+        match *self {
+            Self::Reading {
+                wanted,
+                deadline_ns,
+            } if wanted <= generation => {
+                *self = Self::Telling { deadline_ns };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the switchover goes on without the exact numbers, or has not come.
+    fn expire(&mut self, now_ns: u64) -> bool {
+        let is_over = self.deadline_ns() <= now_ns;
+        if is_over {
+            self.cancel();
+        }
+        is_over
+    }
+
+    pub fn cancel(&mut self) {
+        *self = Self::None;
+    }
+
+    /// Whether this node has begun a switchover, and says exact numbers.
+    pub fn is_telling(&self) -> bool {
+        matches!(self, Self::Telling { .. })
+    }
+
     pub fn deadline_ns(&self) -> u64 {
         match self {
             Self::None => u64::MAX,
@@ -29,26 +68,16 @@ impl Engine {
         self.silence_roaming(now_ns);
         if self.is_followed() {
             let wanted = self.read_fresh();
-            self.drain = Drain::Reading {
-                wanted,
-                deadline_ns,
-            };
+            self.switchover.drain.begin(wanted, deadline_ns);
         }
     }
 
     /// A reading is done: what it found is exact.
     pub(super) fn drain_numbers(&mut self, now_ns: u64) {
-        let Drain::Reading {
-            wanted,
-            deadline_ns,
-        } = self.drain
-        else {
-            return;
-        };
-        if wanted > self.reads.generation() {
+        let generation = self.reads.generation();
+        if !self.switchover.drain.handle_read(generation) {
             return;
         }
-        self.drain = Drain::Telling { deadline_ns };
         let store = &mut self.store;
         let carried = store.index.sas.records().filter(|(_, it)| it.is_local);
         store.lane.due = carried.map(|(id, _)| *id).collect();
@@ -60,17 +89,16 @@ impl Engine {
 
     /// The switchover goes on without the exact numbers, or has not come: they are exact no longer.
     pub(super) fn end_drain(&mut self, now_ns: u64) {
-        if self.drain.deadline_ns() > now_ns {
+        if !self.switchover.drain.expire(now_ns) {
             return;
         }
-        self.drain = Drain::None;
         let lane = &mut self.store.lane;
         lane.all_due |= std::mem::take(&mut lane.all.exact);
         self.dirty = true;
     }
 
     pub fn is_drained(&self) -> bool {
-        match self.drain {
+        match self.switchover.drain {
             Drain::None => true,
             Drain::Reading { .. } => false,
             Drain::Telling { .. } => self.replica.drained() != spared_replica::Drain::Pending,

@@ -163,7 +163,7 @@ impl Engine {
             self.failover.settled_ns = None;
         }
         self.ask_last_numbers(now_ns);
-        if self.resume.is_none() {
+        if self.switchover.resume.is_none() {
             self.begin_service();
         }
     }
@@ -229,13 +229,14 @@ impl Engine {
     /// What is to be installed: the busiest first, and of these what is sent with.
     fn plan(&mut self, now_ns: u64, all: bool) {
         self.put_back_all(now_ns);
+        let switchover = &self.switchover;
         let planned = self.store.held.by_urgency(|id, held| {
             let is_ours = all || self.store.ends.has(&held.local_end());
             // its last number is still to come
             let is_out = held.side == Direction::Out;
-            let waits = is_out && !self.resume.is_none() && !held.is_own;
+            let waits = is_out && !switchover.resume.is_none() && !held.is_own;
             // the peer sends with it, while this node still has the address
-            let is_stopped = held.is_own && self.stopping.has(id);
+            let is_stopped = held.is_own && switchover.stopping.has(id);
             is_ours && !waits && !is_stopped && !self.is_tried(id, held)
         });
         self.failover.queue.ids = planned.map(|(id, _)| *id).collect();

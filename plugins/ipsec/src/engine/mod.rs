@@ -47,6 +47,7 @@ mod session;
 mod silence;
 mod status;
 mod stop;
+mod switchover;
 #[cfg(test)]
 mod tests;
 mod unadopted;
@@ -69,18 +70,15 @@ use blocks::Blocks;
 use claimed::Claimed;
 use connections::Connections;
 use daemon::Daemon;
-use drain::Drain;
 use install::{Failover, Installed};
 use outbox::Outbox;
 use read::Reads;
 use reqids::Served;
-use resume::Resume;
-use retire::{Merge, Retiring};
 use rooms::Rooms;
 use routes::Routes;
 use session::Session;
 use silence::Silence;
-use stop::Stopping;
+use switchover::Switchover;
 use unadopted::Left;
 use withheld::Withheld;
 
@@ -217,15 +215,9 @@ pub struct Engine {
     apart: Apart,
     /// Of the kernel's SAs, what was put there from the peer's words.
     installed: BTreeMap<SaId, Box<Installed>>,
-    drain: Drain,
     failover: Failover,
     rooms: Rooms,
-    resume: Resume,
-    /// When more of what waited in a switchover goes on.
-    held_ns: Option<u64>,
-    stopping: Stopping,
-    /// Of the last question for last numbers.
-    round: u64,
+    switchover: Switchover,
     served: Served,
     daemon: Daemon,
     wanted: Wanted,
@@ -235,8 +227,6 @@ pub struct Engine {
     connections: Connections,
     withheld: Withheld,
     routes: Routes,
-    retiring: Option<Retiring>,
-    merge: Merge,
     reads: Reads,
     names: BTreeMap<u32, ChildName>,
     claimed: Claimed,
@@ -282,13 +272,9 @@ impl Engine {
             is_shared: false,
             apart: Apart::new(now_ns),
             installed: BTreeMap::new(),
-            drain: Drain::default(),
             failover: Failover::default(),
             rooms: Rooms::default(),
-            resume: Resume::default(),
-            held_ns: None,
-            stopping: Stopping::default(),
-            round: 0,
+            switchover: Switchover::default(),
             served: Served::default(),
             wanted: Wanted::default(),
             left: Left::default(),
@@ -297,8 +283,6 @@ impl Engine {
             connections: Connections::default(),
             withheld: Withheld::default(),
             routes: Routes::default(),
-            retiring: None,
-            merge: Merge::default(),
             reads: Reads::new(now_ns),
             names: BTreeMap::new(),
             claimed: Claimed::default(),
@@ -401,20 +385,16 @@ impl Engine {
             tick,
             self.reads.next_ns(),
             self.store.ends.next_ns(),
-            self.drain.deadline_ns(),
             self.failover.give_up_ns(),
             self.apart.next_ns(),
             self.rooms.next_ns(),
-            self.resume.next_ns(),
-            self.held_ns.unwrap_or(u64::MAX),
-            self.stopping.next_ns(),
+            self.switchover.next_ns(),
             self.daemon.doubts.next_ns(),
             self.store.put.next_ns(),
             self.store.proofs.next_ns(),
             self.silence.next_ns(),
             self.next_wrong_ns(),
             self.replica_ns(now_ns),
-            self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ns),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
     }
@@ -430,10 +410,7 @@ impl Engine {
         if self.failover.give_up_ns() <= now_ns {
             self.take_back(now_ns);
         }
-        if self.resume.next_ns() <= now_ns {
-            self.end_resume(now_ns);
-        }
-        self.time_hold(now_ns);
+        self.time_resume(now_ns);
         self.time_stop(now_ns);
         self.time_doubts(now_ns);
         self.put_back(now_ns);
@@ -442,13 +419,7 @@ impl Engine {
         self.time_silence(now_ns);
         self.time_apart(now_ns);
         self.time_connections(now_ns);
-        if self
-            .retiring
-            .as_ref()
-            .is_some_and(|it| it.until_ns <= now_ns)
-        {
-            self.finish_retiring(now_ns);
-        }
+        self.time_retiring(now_ns);
         if self.tick_ns <= now_ns {
             self.tick_ns = now_ns + TICK_NS;
             self.tick(now_ns);

@@ -135,14 +135,7 @@ impl Engine {
         self.unite_windows();
         self.inherit();
         self.change_reqids();
-        let retired = self.reads.generation;
-        if self
-            .retiring
-            .as_ref()
-            .is_some_and(|it| it.wanted <= retired)
-        {
-            self.finish_retiring(now_ns);
-        }
+        self.finish_read_retiring(now_ns);
         self.route();
         if again && !self.reads.running {
             self.begin_reading();

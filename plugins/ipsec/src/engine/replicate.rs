@@ -72,7 +72,7 @@ impl Engine {
                 round,
                 numbers,
                 is_end,
-            } => self.handle_stopped(now_ns, round, numbers, is_end),
+            } => self.handle_stopped(now_ns, round, &numbers, is_end),
         }
     }
 

@@ -22,9 +22,19 @@ const ANSWER_NS: u64 = 300 * MS;
 /// XFRM_MODE_TRANSPORT.
 pub(super) const TRANSPORT: u8 = 0;
 
-/// How far outbound SAs are that are to begin where the old node's end.
+/// Outbound SAs that are to begin where the old node's end, and the packets that wait for them.
 #[derive(Debug, Default)]
-pub enum Resume {
+pub struct Resume {
+    stage: Stage,
+    /// Number of the last question for last numbers.
+    round: u64,
+    /// Time at which more of the packets that waited go on.
+    step_ns: Option<u64>,
+}
+
+/// How far outbound SAs are.
+#[derive(Debug, Default)]
+enum Stage {
     /// No numbers: they jump.
     #[default]
     None,
@@ -32,22 +42,96 @@ pub enum Resume {
     Prepared,
     /// They wait for the old node's report.
     Asked {
-        round: u64,
         waiting: BTreeSet<SaId>,
         until_ns: u64,
     },
 }
 
+/// An answer of the old node.
+struct StoppedSas {
+    /// SAs with which the old node sends no more, each with its last number.
+    stopped: Vec<(SaId, u64)>,
+    /// No SA waits any more.
+    is_last: bool,
+}
+
 impl Resume {
-    pub fn next_ns(&self) -> u64 {
-        match self {
-            Self::Asked { until_ns, .. } => *until_ns,
+    fn prepare(&mut self) {
+        (self.stage, self.step_ns) = (Stage::Prepared, None);
+    }
+
+    /// The question for these SAs; its number.
+    fn ask(&mut self, now_ns: u64, keys: &[TunnelKey]) -> u64 {
+        // ms are enough to differ from the rounds of an earlier run
+        self.round = (now_ns / MS).max(self.round + 1);
+        self.stage = Stage::Asked {
+            waiting: keys.iter().filter_map(outbound).collect(),
+            until_ns: now_ns + ANSWER_NS,
+        };
+        self.round
+    }
+
+    /// What an answer says of the SAs that wait; None if it answers another question.
+    fn handle_stopped(&mut self, round: u64, numbers: &[(TunnelKey, u64)]) -> Option<StoppedSas> {
+        let Stage::Asked { waiting, .. } = &mut self.stage else {
+            return None;
+        };
+        if self.round != round {
+            return None;
+        }
+        let stopped = numbers.iter().filter_map(|(key, oseq)| {
+            let id = outbound(key)?;
+            waiting.remove(&id).then_some((id, *oseq))
+        });
+        Some(StoppedSas {
+            stopped: stopped.collect(),
+            is_last: waiting.is_empty(),
+        })
+    }
+
+    fn end(&mut self) -> Stage {
+        std::mem::take(&mut self.stage)
+    }
+
+    fn step_later(&mut self, now_ns: u64) {
+        self.step_ns = Some(now_ns + MS);
+    }
+
+    /// Whether more of the packets that waited go on now.
+    fn take_step(&mut self, now_ns: u64) -> bool {
+        self.step_ns.take_if(|it| *it <= now_ns).is_some()
+    }
+
+    /// SAs that wait for the old node's report.
+    fn waiting(&self) -> Option<&BTreeSet<SaId>> {
+        match &self.stage {
+            Stage::Asked { waiting, .. } => Some(waiting),
+            _ => None,
+        }
+    }
+
+    fn until_ns(&self) -> u64 {
+        match self.stage {
+            Stage::Asked { until_ns, .. } => until_ns,
             _ => u64::MAX,
         }
     }
 
+    pub fn next_ns(&self) -> u64 {
+        self.until_ns().min(self.step_ns.unwrap_or(u64::MAX))
+    }
+
     pub fn is_none(&self) -> bool {
-        matches!(self, Self::None)
+        matches!(self.stage, Stage::None)
+    }
+
+    fn is_prepared(&self) -> bool {
+        matches!(self.stage, Stage::Prepared)
+    }
+
+    #[cfg(test)]
+    pub fn round(&self) -> u64 {
+        self.round
     }
 }
 
@@ -56,15 +140,14 @@ impl Engine {
     pub(super) fn prepare_resume(&mut self, now_ns: u64) {
         self.end_resume(now_ns);
         if self.is_up() && self.is_planned(now_ns) {
-            self.resume = Resume::Prepared;
-            self.held_ns = None;
+            self.switchover.resume.prepare();
             self.act(Action::Hold(self.held_ways()));
         }
     }
 
     /// The role is here, and whoever sends into these tunnels knows soon: the old node is to stop.
     pub(super) fn ask_last_numbers(&mut self, now_ns: u64) {
-        if !matches!(self.resume, Resume::Prepared) {
+        if !self.switchover.resume.is_prepared() {
             return;
         }
         let asked = self.store.held.by_urgency(|id, held| {
@@ -76,17 +159,11 @@ impl Engine {
         if keys.is_empty() {
             return self.end_resume(now_ns);
         }
-        // ms are enough to differ from the rounds of an earlier run
-        self.round = (now_ns / MS).max(self.round + 1);
-        self.resume = Resume::Asked {
-            round: self.round,
-            waiting: keys.iter().filter_map(outbound).collect(),
-            until_ns: now_ns + ANSWER_NS,
-        };
+        let round = self.switchover.resume.ask(now_ns, &keys);
         let count = keys.len().div_ceil(LAST_MAX);
         for (number, keys) in keys.chunks(LAST_MAX).enumerate() {
             self.tell(&LastNumbers::Stop {
-                round: self.round,
+                round,
                 keys: keys.to_vec(),
                 is_end: number + 1 == count,
             });
@@ -97,41 +174,32 @@ impl Engine {
     pub(super) fn handle_stopped(
         &mut self,
         now_ns: u64,
-        answered: u64,
-        numbers: Vec<(TunnelKey, u64)>,
+        round: u64,
+        numbers: &[(TunnelKey, u64)],
         is_end: bool,
     ) {
-        let Resume::Asked { round, waiting, .. } = &mut self.resume else {
+        let Some(answer) = self.switchover.resume.handle_stopped(round, numbers) else {
             return;
         };
-        if *round != answered {
-            return;
-        }
-        let stopped = numbers.iter().filter_map(|(key, oseq)| {
-            let id = outbound(key)?;
-            waiting.remove(&id).then_some((id, *oseq))
-        });
-        let stopped: Vec<(SaId, u64)> = stopped.collect();
-        let is_end = is_end || waiting.is_empty();
         let mut resumed = BTreeSet::new();
-        for (id, oseq) in stopped {
+        for (id, oseq) in answer.stopped {
             if self.resume_sa(now_ns, &id, oseq) {
                 resumed.insert(id);
             }
         }
         self.send_waiting(&resumed);
-        if is_end {
+        if is_end || answer.is_last {
             return self.end_resume(now_ns);
         }
         self.act(Action::LetGo);
         if self.is_rest_sent() {
-            self.held_ns = Some(now_ns + MS);
+            self.switchover.resume.step_later(now_ns);
         }
     }
 
     /// All that still wait are in transport mode: nothing is forwarded with them.
     fn is_rest_sent(&self) -> bool {
-        let Resume::Asked { waiting, .. } = &self.resume else {
+        let Some(waiting) = self.switchover.resume.waiting() else {
             return false;
         };
         let mut held = waiting.iter().filter_map(|id| self.store.held.sas.get(id));
@@ -152,10 +220,10 @@ impl Engine {
 
     /// The rest has no last number: it jumps.
     pub(super) fn end_resume(&mut self, now_ns: u64) {
-        match std::mem::take(&mut self.resume) {
-            Resume::None => return,
-            Resume::Prepared => {}
-            Resume::Asked { waiting, .. } => {
+        match self.switchover.resume.end() {
+            Stage::None => return,
+            Stage::Prepared => {}
+            Stage::Asked { waiting, .. } => {
                 self.install(now_ns, false);
                 self.send_waiting(&waiting);
                 self.begin_service();
@@ -166,29 +234,34 @@ impl Engine {
 
     /// The role went before, or never came.
     pub(super) fn drop_resume(&mut self) {
-        if !std::mem::take(&mut self.resume).is_none() {
+        if !matches!(self.switchover.resume.end(), Stage::None) {
             self.act(Action::EndHold);
         }
     }
 
     /// [`Action::EndHold`] is to be done again: what waited goes on in steps.
     pub fn handle_still_held(&mut self, now_ns: u64) {
-        self.held_ns = Some(now_ns + MS);
+        self.switchover.resume.step_later(now_ns);
+    }
+
+    pub(super) fn time_resume(&mut self, now_ns: u64) {
+        if self.switchover.resume.until_ns() <= now_ns {
+            self.end_resume(now_ns);
+        }
+        if self.switchover.resume.take_step(now_ns) {
+            self.let_more_go(now_ns);
+        }
     }
 
     /// The next step, or what is forwarded goes on while programs wait.
-    pub(super) fn time_hold(&mut self, now_ns: u64) {
-        if self.held_ns.is_none_or(|it| it > now_ns) {
-            return;
-        }
-        self.held_ns = None;
-        match self.resume {
-            Resume::None => self.act(Action::EndHold),
+    fn let_more_go(&mut self, now_ns: u64) {
+        match self.switchover.resume.stage {
+            Stage::None => self.act(Action::EndHold),
             // one that has begun since holds again, and ends it
-            Resume::Prepared => {}
-            Resume::Asked { .. } => {
+            Stage::Prepared => {}
+            Stage::Asked { .. } => {
                 self.act(Action::LetGo);
-                self.held_ns = Some(now_ns + MS);
+                self.switchover.resume.step_later(now_ns);
             }
         }
     }

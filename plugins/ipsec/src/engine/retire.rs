@@ -22,23 +22,45 @@ const LAST_NS: u64 = 10 * SECOND;
 
 /// SAs with which the kernel still receives, until their numbers were read once more.
 #[derive(Debug)]
-pub struct Retiring {
+struct Retiring {
     inbound: Vec<SaId>,
-    pub wanted: u32,
-    pub until_ns: u64,
-}
-
-impl Retiring {
-    pub fn has(&self, id: &SaId) -> bool {
-        self.inbound.contains(id)
-    }
+    /// The reading that finds their numbers.
+    wanted: u32,
+    until_ns: u64,
 }
 
 /// Numbers received by the old node, until the kernel's own numbers were read.
 #[derive(Debug, Default)]
-pub struct Merge {
+struct Merge {
     received: BTreeMap<SaId, Replay>,
+    /// The reading that finds the kernel's numbers.
     wanted: u32,
+}
+
+/// Last words of the old node about what it received: said by this node, or heard from the peer.
+#[derive(Debug, Default)]
+pub struct LastWords {
+    retiring: Option<Retiring>,
+    merge: Merge,
+}
+
+impl LastWords {
+    pub fn next_ns(&self) -> u64 {
+        let retiring = self.retiring.as_ref();
+        retiring.map_or(u64::MAX, |it| it.until_ns)
+    }
+
+    /// Whether the kernel still receives with this SA of an earlier role.
+    pub fn is_retiring(&self, id: &SaId) -> bool {
+        let retiring = self.retiring.as_ref();
+        retiring.is_some_and(|it| it.inbound.contains(id))
+    }
+
+    /// Whether the numbers of SAs that retire were read.
+    fn is_read(&self, generation: u32) -> bool {
+        let retiring = self.retiring.as_ref();
+        retiring.is_some_and(|it| it.wanted <= generation)
+    }
 }
 
 impl Engine {
@@ -47,7 +69,7 @@ impl Engine {
         self.note_all_added(now_ns);
         let store = &mut self.store;
         store.ended.retain(|end| !all && store.ends.stays(end));
-        self.stopping.retain(|id| {
+        self.switchover.stopping.retain(|id| {
             let held = store.held.sas.get(id);
             held.is_some_and(|it| store.ends.stays(&it.local_end()))
         });
@@ -59,7 +81,7 @@ impl Engine {
             self.drop_resume();
             self.failover = Failover::default();
             self.outbox.cancel_additions();
-            self.merge = Merge::default();
+            self.switchover.last_words.merge = Merge::default();
         } else if gone.is_empty() && policies.is_empty() {
             return;
         }
@@ -83,7 +105,7 @@ impl Engine {
         self.keep_policies(policies);
         self.store.ends.forget_lost();
         let wanted = self.read_fresh();
-        self.retiring = Some(Retiring {
+        self.switchover.last_words.retiring = Some(Retiring {
             inbound,
             wanted,
             until_ns: now_ns + READING_NS,
@@ -158,6 +180,20 @@ impl Engine {
         }
     }
 
+    pub(super) fn time_retiring(&mut self, now_ns: u64) {
+        if self.switchover.last_words.next_ns() <= now_ns {
+            self.finish_retiring(now_ns);
+        }
+    }
+
+    /// After a reading.
+    pub(super) fn finish_read_retiring(&mut self, now_ns: u64) {
+        let generation = self.reads.generation();
+        if self.switchover.last_words.is_read(generation) {
+            self.finish_retiring(now_ns);
+        }
+    }
+
     /// Tells what was received, and receives no more.
     pub(super) fn finish_retiring(&mut self, now_ns: u64) {
         for id in self.end_retiring(now_ns) {
@@ -169,7 +205,7 @@ impl Engine {
 
     /// Tells what was received; these receive still.
     pub(super) fn end_retiring(&mut self, now_ns: u64) -> Vec<SaId> {
-        let Some(mut retiring) = self.retiring.take() else {
+        let Some(mut retiring) = self.switchover.last_words.retiring.take() else {
             return Vec::new();
         };
         let is_up = self.is_up();
@@ -205,9 +241,12 @@ impl Engine {
         let installed = self.installed.get(&id);
         let receives = installed.is_some_and(|it| it.side == Direction::In);
         if receives && (is_recent || self.failover.is_settling()) {
-            self.merge.received.insert(id, numbers.replay.clone());
-            if self.merge.wanted <= self.reads.generation() {
-                self.merge.wanted = self.read_fresh();
+            let generation = self.reads.generation();
+            let merge = &mut self.switchover.last_words.merge;
+            merge.received.insert(id, numbers.replay.clone());
+            if merge.wanted <= generation {
+                let wanted = self.read_fresh();
+                self.switchover.last_words.merge.wanted = wanted;
             }
         }
         let is_carried = self.is_carried(&id);
@@ -217,10 +256,11 @@ impl Engine {
     }
 
     pub(super) fn unite_windows(&mut self) {
-        if self.merge.wanted > self.reads.generation() {
+        let merge = &mut self.switchover.last_words.merge;
+        if merge.wanted > self.reads.generation() {
             return;
         }
-        for (id, there) in std::mem::take(&mut self.merge.received) {
+        for (id, there) in std::mem::take(&mut merge.received) {
             let Some(known) = self.store.sas.get_mut(&id) else {
                 continue;
             };

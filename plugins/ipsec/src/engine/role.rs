@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Drain, Engine};
+use super::Engine;
 use crate::{MS, SECOND};
 
 /// Addresses that go so soon after a group go with it.
@@ -27,7 +27,7 @@ impl Engine {
         }
         let was_active = self.is_active();
         self.store.is_active = !self.active_groups.is_empty();
-        self.drain = Drain::None;
+        self.switchover.drain.cancel();
         self.drop_question();
         self.store.lane.all.exact = false;
         self.daemon.handle_role(now_ns, self.store.is_active);
@@ -42,12 +42,14 @@ impl Engine {
         }
         if active {
             self.store.ends.confirm();
-            self.stopping.handle_back(group);
+            self.switchover.stopping.handle_back(group);
             self.take_over(now_ns, !was_active);
             self.want_left(now_ns);
         } else {
             self.left_ns = Some(now_ns);
-            self.stopping.handle_left(now_ns, group, self.is_active());
+            let is_active = self.is_active();
+            let stopping = &mut self.switchover.stopping;
+            stopping.handle_left(now_ns, group, is_active);
             self.retire(now_ns, !self.is_active());
             self.silence_daemon(now_ns);
         }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::drain::Drain;
 use super::resume::TRANSPORT;
 use super::{Action, Engine};
 use crate::MS;
@@ -180,8 +179,8 @@ impl Engine {
         is_end: bool,
     ) {
         // without a switchover of this node's both would be active; a part of what was begun is answered like the others
-        let is_known = self.stopping.round == round;
-        if !self.is_active() || !(is_known || matches!(self.drain, Drain::Telling { .. })) {
+        let is_known = self.switchover.stopping.round == round;
+        if !self.is_active() || !(is_known || self.switchover.drain.is_telling()) {
             return self.refuse(round);
         }
         let is_answering = |key: &TunnelKey| {
@@ -189,7 +188,7 @@ impl Engine {
             known.is_some_and(|it| it.sa.mode == TRANSPORT)
         };
         let (answering, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_answering);
-        let stopping = &mut self.stopping;
+        let stopping = &mut self.switchover.stopping;
         if stopping.round != round {
             stopping.forget_question();
             stopping.asked_ns = now_ns;
@@ -211,18 +210,18 @@ impl Engine {
 
     /// A role went or came: what was asked before is not answered any more.
     pub(super) fn drop_question(&mut self) {
-        if self.stopping.is_asked {
-            self.refuse(self.stopping.round);
+        if self.switchover.stopping.is_asked {
+            self.refuse(self.switchover.stopping.round);
         }
-        self.stopping.forget_question();
+        self.switchover.stopping.forget_question();
     }
 
     pub(super) fn time_stop(&mut self, now_ns: u64) {
-        if self.stopping.is_asked && self.stopping.due_ns() <= now_ns {
+        if self.switchover.stopping.is_asked && self.switchover.stopping.due_ns() <= now_ns {
             self.stop_when_still();
         }
-        if self.stopping.returns_ns() <= now_ns {
-            self.stopping.look_ns = now_ns + AGREED_NS;
+        if self.switchover.stopping.returns_ns() <= now_ns {
+            self.switchover.stopping.look_ns = now_ns + AGREED_NS;
             if !self.is_moving() && !self.is_stopped_leaving() {
                 self.return_stopped(now_ns);
             }
@@ -230,7 +229,7 @@ impl Engine {
     }
 
     fn stop_when_still(&mut self) {
-        let stopping = &mut self.stopping;
+        let stopping = &mut self.switchover.stopping;
         if stopping.keys.is_empty() || stopping.late.is_over {
             return self.stop_next();
         }
@@ -239,7 +238,7 @@ impl Engine {
 
     /// Packets that this node has forwarded since its kernel began; None where it does not say.
     pub fn handle_forwarded(&mut self, now_ns: u64, forwarded: Option<u64>) {
-        let stopping = &mut self.stopping;
+        let stopping = &mut self.switchover.stopping;
         if !stopping.is_asked || stopping.keys.is_empty() {
             return;
         }
@@ -252,8 +251,8 @@ impl Engine {
     }
 
     fn stop_next(&mut self) {
-        let keys = self.stopping.next_batch();
-        self.stopping.is_asked = false;
+        let keys = self.switchover.stopping.next_batch();
+        self.switchover.stopping.is_asked = false;
         let sends = |id: &SaId| {
             let known = self.store.sas.get(id);
             known.is_some_and(|it| it.side == Some(Direction::Out)) && self.is_carried(id)
@@ -271,7 +270,7 @@ impl Engine {
             let Some(known) = self.store.sas.get_mut(id) else {
                 continue;
             };
-            self.stopping.note(now_ns, *id, is_up);
+            self.switchover.stopping.note(now_ns, *id, is_up);
             let key = TunnelKey::sa(&known.sa, Direction::Out);
             if let Some(oseq) = oseq {
                 known.sa.replay.oseq = *oseq;
@@ -283,16 +282,16 @@ impl Engine {
             self.store.sas.remove(id);
             self.sort_sa(now_ns, id);
         }
-        let stopping = &self.stopping;
+        let stopping = &self.switchover.stopping;
         let is_end = stopping.keys.is_empty() && stopping.answering.is_empty();
         let round = stopping.round;
         self.tell(&LastNumbers::Stopped {
             round,
             numbers,
-            is_end: is_end && self.stopping.is_end,
+            is_end: is_end && self.switchover.stopping.is_end,
         });
         if !is_end {
-            self.stopping.is_asked = true;
+            self.switchover.stopping.is_asked = true;
         }
         self.dirty = true;
     }
@@ -301,16 +300,17 @@ impl Engine {
     /// ahead of the peer's has the other end refuse all that the peer sends.
     pub(super) fn stop_beside_link(&mut self, now_ns: u64) {
         if !self.is_up() {
-            self.stopping.forget_question();
+            self.switchover.stopping.forget_question();
         }
-        self.stopping.handle_link(now_ns, self.is_up());
+        let is_up = self.is_up();
+        self.switchover.stopping.handle_link(now_ns, is_up);
     }
 
     /// Whether the address of something that was stopped went: its role does, and a plugin that leaves first takes its
     /// time.
     fn is_stopped_leaving(&self) -> bool {
         let store = &self.store;
-        let stopped = self.stopping.stopped.iter();
+        let stopped = self.switchover.stopping.stopped.iter();
         let mut held = stopped.filter_map(|id| store.held.sas.get(id));
         held.any(|it| store.ends.is_lost(&it.local_end()))
     }
@@ -318,7 +318,7 @@ impl Engine {
     /// The peer is not active after all: a role that comes back says no word. What was stopped goes on, ahead of
     /// what the peer may have sent since.
     fn return_stopped(&mut self, now_ns: u64) {
-        self.stopping.stopped.clear();
+        self.switchover.stopping.stopped.clear();
         if self.is_active() {
             self.install(now_ns, false);
         }

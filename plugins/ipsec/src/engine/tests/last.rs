@@ -4,7 +4,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::drain::Drain;
 
 /// How long the new node waits for the old one's last numbers.
 const ANSWER_NS: u64 = 300 * MS;
@@ -140,9 +139,9 @@ fn what_the_old_node_has_stopped_stays_stopped_while_another_group_comes_to_it()
 fn a_part_that_comes_after_the_drain_is_answered_like_the_first() {
     let mut pair = taking(1);
     pair.settle();
-    let (round, now_ns) = (pair.nodes[1].engine.round, pair.now_ns);
+    let (round, now_ns) = (pair.nodes[1].engine.switchover.resume.round(), pair.now_ns);
     let old = &mut pair.nodes[0].engine;
-    old.drain = Drain::None;
+    old.switchover.drain.cancel();
     old.handle_stop(now_ns, round, Vec::new(), true);
     pair.pass(12 * MS);
     assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(10)));
