@@ -40,8 +40,8 @@ impl Claimed {
 
 impl Engine {
     pub(super) fn look_for_claimed(&mut self, now_ns: u64) {
-        if !self.daemon.is_there() {
-            self.claimed.empty.clear();
+        if !self.ike.is_there() {
+            self.ike.names.claimed.empty.clear();
             return;
         }
         let sas = self.store.sas.iter();
@@ -51,11 +51,11 @@ impl Engine {
             None => it.sa.direction != Some(Direction::In),
         });
         let outbound = outbound.map(|(id, _)| id.spi).collect();
-        self.claimed.look(now_ns, &outbound);
+        self.ike.names.claimed.look(now_ns, &outbound);
     }
 
     pub(super) fn claimed_in_vain(&self) -> Option<String> {
-        let empty = self.claimed.empty.iter();
+        let empty = self.ike.names.claimed.empty.iter();
         let is_late = |since_ns: u64| self.store.now_ns.saturating_sub(since_ns) >= LIST_NS;
         let mut late = empty.filter(|(_, since_ns)| is_late(**since_ns));
         let ChildName { ike, child } = late.next()?.0;

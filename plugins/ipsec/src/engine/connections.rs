@@ -108,20 +108,20 @@ impl Engine {
     /// The peer of this session speaks this version of the wire.
     pub(super) fn handle_wire(&mut self, wire: u32) {
         if let Some(session) = &mut self.session {
-            let here = self.connections.here.as_ref();
+            let here = self.ike.connections.here.as_ref();
             session.connections_mut().handle_wire(wire, here);
         }
     }
 
     /// Connections of charon here; None: it could not be queried.
     pub fn handle_listed(&mut self, now_ns: u64, listed: Option<Listed>) {
-        let is_other = listed.is_some() && self.connections.here != listed;
+        let is_other = listed.is_some() && self.ike.connections.here != listed;
         if is_other {
-            self.connections.here = listed;
+            self.ike.connections.here = listed;
             if let Some(session) = &mut self.session {
                 session
                     .connections_mut()
-                    .put(self.connections.here.as_ref());
+                    .put(self.ike.connections.here.as_ref());
             }
         }
         self.report_connections(now_ns);
@@ -129,7 +129,7 @@ impl Engine {
 
     /// The addresses of this node that spared does not move.
     pub fn handle_own_addresses(&mut self, now_ns: u64, own: BTreeSet<IpAddr>) {
-        self.connections.own = own;
+        self.ike.connections.own = own;
         self.report_connections(now_ns);
     }
 
@@ -138,18 +138,18 @@ impl Engine {
         now_ns: u64,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
-        self.connections.there = Some(Told::parse(bytes)?);
+        self.ike.connections.there = Some(Told::parse(bytes)?);
         self.report_connections(now_ns);
         Ok(())
     }
 
     fn connection_findings(&self) -> Vec<Finding> {
-        let Connections { here, there, .. } = &self.connections;
+        let Connections { here, there, .. } = &self.ike.connections;
         let Some(here) = here else {
             return Vec::new();
         };
         let mut found = findings(here, &self.place());
-        if self.is_idle() && self.connections.stops_until_ns.is_none() {
+        if self.is_idle() && self.ike.connections.stops_until_ns.is_none() {
             found.extend(left_running(here, &self.place()));
         }
         if let Some(there) = there {
@@ -161,26 +161,30 @@ impl Engine {
 
     /// A backup on which the daemon runs.
     fn is_idle(&self) -> bool {
-        !self.is_active() && self.daemon.is_there()
+        !self.is_active() && self.ike.is_there()
     }
 
     /// Time at which a daemon that still runs is a fault.
     fn stops_until_ns(&self) -> u64 {
-        let until_ns = self.connections.stops_until_ns.filter(|_| self.is_idle());
+        let until_ns = self
+            .ike
+            .connections
+            .stops_until_ns
+            .filter(|_| self.is_idle());
         until_ns.unwrap_or(u64::MAX)
     }
 
     /// Time at which something will have been wrong for long enough.
     pub(super) fn next_wrong_ns(&self) -> u64 {
-        let told = self.connections.since_ns.values();
+        let told = self.ike.connections.since_ns.values();
         let lasts = told.map(|since_ns| since_ns + LASTS_NS);
-        let next = lasts.filter(|at_ns| *at_ns > self.connections.reported_ns);
+        let next = lasts.filter(|at_ns| *at_ns > self.ike.connections.reported_ns);
         next.min().unwrap_or(u64::MAX).min(self.stops_until_ns())
     }
 
     pub(super) fn time_connections(&mut self, now_ns: u64) {
         if self.stops_until_ns() <= now_ns {
-            self.connections.stops_until_ns = None;
+            self.ike.connections.stops_until_ns = None;
             self.report_connections(now_ns);
         } else if self.next_wrong_ns() <= now_ns {
             self.report_connections(now_ns);
@@ -189,15 +193,11 @@ impl Engine {
 
     fn place(&self) -> Place {
         let ends = &self.store.ends;
+        let own = self.ike.connections.own.iter();
+        let own = own.filter(|ip| !ends.has(ip));
         Place {
             moved: ends.all().collect(),
-            own: self
-                .connections
-                .own
-                .iter()
-                .filter(|ip| !ends.has(ip))
-                .copied()
-                .collect(),
+            own: own.copied().collect(),
             is_alone: self.is_active() && self.is_up() && !self.is_peer_active(),
         }
     }
@@ -206,7 +206,7 @@ impl Engine {
     pub(super) fn report_connections(&mut self, now_ns: u64) {
         let found = self.connection_findings();
         let found: Vec<&Finding> = found.iter().filter(|it| it.is_wrong).collect();
-        let since_ns = &mut self.connections.since_ns;
+        let since_ns = &mut self.ike.connections.since_ns;
         let name = |it: &&Finding| (it.name.clone(), it.of);
         let names: BTreeSet<_> = found.iter().map(name).collect();
         since_ns.retain(|known, _| names.contains(known));
@@ -219,8 +219,8 @@ impl Engine {
             it.of == SERVICE || since_ns.is_some_and(|it| it + LASTS_NS <= now_ns)
         };
         let mut wrong = found.iter().filter(lasts);
-        self.connections.reported_ns = now_ns;
-        self.connections.wrong = wrong.next().map(|first| {
+        self.ike.connections.reported_ns = now_ns;
+        self.ike.connections.wrong = wrong.next().map(|first| {
             let more = match wrong.count() {
                 0 => "see".to_owned(),
                 more => format!("and {more} more: see"),
@@ -235,7 +235,7 @@ impl Engine {
         let mut rows = Vec::new();
         let mut put = |key: &str, text: String| rows.push((key.to_owned(), Value::Text(text)));
         put("all.charon", self.charon_words(was_asked).to_owned());
-        let Some(here) = &self.connections.here else {
+        let Some(here) = &self.ike.connections.here else {
             return (rows, false);
         };
         put("all.connections", here.connections.len().to_string());
@@ -251,7 +251,7 @@ impl Engine {
     }
 
     fn charon_words(&self, was_asked: bool) -> &'static str {
-        match (&self.connections.here, was_asked) {
+        match (&self.ike.connections.here, was_asked) {
             (_, _) if self.settings.adopt.socket.is_none() => "adopt.daemon is \"none\": not asked",
             (_, true) => "asked",
             (Some(_), false) => "does not run here: these are its last known connections",
@@ -260,7 +260,7 @@ impl Engine {
     }
 
     fn peer_words(&self, here: &Listed) -> &'static str {
-        match &self.connections.there {
+        match &self.ike.connections.there {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
             Some(_) => "has different connections",
             None => match &self.session {

@@ -19,7 +19,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::doubts::Doubts;
 use super::{Change, Engine};
 use crate::SECOND;
 use crate::codec::body::{OURS, shifted_policy};
@@ -50,10 +49,9 @@ pub enum DaemonWord {
     Absent,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Presence {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
     /// This run of the plugin has not reached its socket yet.
-    #[default]
     Unknown,
     Absent,
     There,
@@ -70,39 +68,43 @@ enum Verdict {
     Doubted,
 }
 
-#[derive(Debug, Default)]
-pub struct Daemon {
-    presence: Presence,
+/// Whether the daemon is there, and whether it may have deleted what is missing.
+#[derive(Debug)]
+pub struct Presence {
+    state: State,
     /// A change of roles, or the end of the daemon, is so recent.
     recent_until_ns: u64,
     /// An administrator has deleted everything: what the next reading misses counts.
     is_flushed: bool,
-    pub(super) doubts: Doubts,
 }
 
-impl Daemon {
+impl Presence {
     /// Where no socket is asked, daemons mean what they delete of their own.
     pub fn new(settings: &Settings) -> Self {
-        let presence = match settings.adopt.socket {
-            Some(_) => Presence::Unknown,
-            None => Presence::Absent,
+        let state = match settings.adopt.socket {
+            Some(_) => State::Unknown,
+            None => State::Absent,
         };
         Self {
-            presence,
-            ..Self::default()
+            state,
+            recent_until_ns: 0,
+            is_flushed: false,
         }
     }
 
-    /// Another role begins. What a node doubts goes to the peer with its tunnels.
-    pub fn handle_role(&mut self, now_ns: u64, is_active: bool) {
+    /// Another role begins.
+    pub fn handle_role(&mut self, now_ns: u64) {
         self.recent_until_ns = now_ns + ENDED_NS;
-        if !is_active {
-            self.doubts = Doubts::default();
-        }
+    }
+
+    fn handle_end(&mut self, now_ns: u64) {
+        let until_ns = now_ns + ENDED_NS;
+        self.recent_until_ns = until_ns;
+        self.state = State::Ended { until_ns };
     }
 
     pub fn is_there(&self) -> bool {
-        self.presence == Presence::There
+        self.state == State::There
     }
 
     pub fn note_flush(&mut self, by: Deleter) {
@@ -116,7 +118,7 @@ impl Daemon {
 
     /// Whether it may have deleted what a reading misses.
     fn may_have_deleted(&self) -> bool {
-        !self.is_flushed && matches!(self.presence, Presence::Unknown | Presence::There)
+        !self.is_flushed && matches!(self.state, State::Unknown | State::There)
     }
 
     fn is_recent(&self, now_ns: u64) -> bool {
@@ -125,16 +127,16 @@ impl Daemon {
 
     /// A daemon that nobody can ask may be there.
     pub fn has_ended(&self) -> bool {
-        matches!(self.presence, Presence::Ended { .. })
+        matches!(self.state, State::Ended { .. })
     }
 
     fn verdict(&self, now_ns: u64, by: Deleter, followed: bool) -> Verdict {
-        match (by, self.presence) {
+        match (by, self.state) {
             (Deleter::Other, _) => Verdict::Counts,
             (Deleter::Daemon, _) if followed => Verdict::Undone,
-            (_, Presence::Unknown | Presence::There) => Verdict::Doubted,
-            (_, Presence::Ended { until_ns }) if now_ns < until_ns => Verdict::Undone,
-            (_, Presence::Ended { .. } | Presence::Absent) => Verdict::Counts,
+            (_, State::Unknown | State::There) => Verdict::Doubted,
+            (_, State::Ended { until_ns }) if now_ns < until_ns => Verdict::Undone,
+            (_, State::Ended { .. } | State::Absent) => Verdict::Counts,
         }
     }
 }
@@ -144,21 +146,19 @@ impl Engine {
     pub fn handle_daemon(&mut self, now_ns: u64, word: DaemonWord) {
         match word {
             DaemonWord::Came => {
-                self.daemon.presence = Presence::There;
-                self.connections.begin(now_ns);
+                self.ike.presence.state = State::There;
+                self.ike.connections.begin(now_ns);
                 self.ask();
             }
             DaemonWord::Answered => self.believe(now_ns),
             DaemonWord::Ended => {
-                let until_ns = now_ns + ENDED_NS;
-                self.daemon.recent_until_ns = until_ns;
-                self.daemon.presence = Presence::Ended { until_ns };
+                self.ike.presence.handle_end(now_ns);
                 self.end_silence();
                 self.undo(now_ns);
                 self.adopt_anew();
             }
             DaemonWord::Absent => {
-                self.daemon.presence = Presence::Absent;
+                self.ike.presence.state = State::Absent;
                 self.undo(now_ns);
             }
         }
@@ -171,7 +171,7 @@ impl Engine {
     fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
         let is_away = end.is_some_and(|it| self.store.ends.is_lost(&it));
         match self.is_active() {
-            true => self.daemon.verdict(now_ns, by, followed || is_away),
+            true => self.ike.presence.verdict(now_ns, by, followed || is_away),
             false => Verdict::Counts,
         }
     }
@@ -199,7 +199,7 @@ impl Engine {
             Verdict::Undone => self.make_anew(now_ns, id),
             Verdict::Doubted => {
                 // one of a rekey, in the kernel once more, would be sent with
-                self.daemon.doubts.add_sa(now_ns, *id);
+                self.ike.doubts.add_sa(now_ns, *id);
                 self.ask();
                 true
             }
@@ -250,7 +250,7 @@ impl Engine {
         self.put_policy(now_ns, Change::PutPolicy(policy));
         self.counters.restored += 1;
         if verdict == Verdict::Doubted {
-            self.daemon.doubts.add_policy(now_ns, *id);
+            self.ike.doubts.add_policy(now_ns, *id);
             self.ask();
         }
         true
@@ -259,14 +259,15 @@ impl Engine {
     /// What a reading did not find, and no notification told of: who deleted it nobody knows. Soon after a change of
     /// roles, or after the daemon's end, it was the daemon. One that is there is asked about its own.
     pub(super) fn restore_unseen_sa(&mut self, now_ns: u64, id: &SaId) -> bool {
-        let is_asked = self.daemon.may_have_deleted() && !self.has_followed(id);
-        let may_be_daemons = self.daemon.is_recent(now_ns) || is_asked;
+        let is_asked = self.ike.presence.may_have_deleted() && !self.has_followed(id);
+        let may_be_daemons = self.ike.presence.is_recent(now_ns) || is_asked;
         self.is_doubted(id) || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 
     /// The same. One that followed stays: in doubt nothing leaves in clear text.
     pub(super) fn restore_unseen_policy(&mut self, now_ns: u64, id: &PolicyId) -> bool {
-        let may_be_daemons = self.daemon.is_recent(now_ns) || self.daemon.may_have_deleted();
+        let may_be_daemons =
+            self.ike.presence.is_recent(now_ns) || self.ike.presence.may_have_deleted();
         may_be_daemons && self.restore_policy(now_ns, id, Deleter::Daemon)
     }
 
@@ -284,7 +285,7 @@ impl Engine {
 
     /// A policy that was doubted is the daemon's own again, whichever of the two the kernel has.
     pub(super) fn end_doubt(&mut self, policy: &Policy) {
-        if self.daemon.doubts.trust_policy(&policy.id) {
+        if self.ike.doubts.trust_policy(&policy.id) {
             self.store.put.forget(&policy.id);
             self.change(Change::PutPolicy(policy.clone()));
         }

@@ -59,7 +59,7 @@ impl Doubts {
     }
 
     /// Somebody has put it again: no answer to an earlier question is about it.
-    pub fn trust_sa(&mut self, id: &SaId) {
+    fn trust_sa(&mut self, id: &SaId) {
         self.asked.sas.remove(id);
         self.next.sas.remove(id);
     }
@@ -119,20 +119,25 @@ impl Doubts {
 }
 
 impl Engine {
+    /// Somebody has put it again.
+    pub(super) fn trust_sa(&mut self, id: &SaId) {
+        self.ike.doubts.trust_sa(id);
+    }
+
     /// Whether its end waits for an answer of the daemon.
     pub(super) fn is_doubted(&self, id: &SaId) -> bool {
-        self.daemon.doubts.has_sa(id)
+        self.ike.doubts.has_sa(id)
     }
 
     pub(super) fn ask(&mut self) {
-        if self.daemon.is_there() && self.daemon.doubts.ask() {
+        if self.ike.is_there() && self.ike.doubts.ask() {
             self.act(Action::Greet);
         }
     }
 
     /// The daemon lives, and meant what it deleted.
     pub(super) fn believe(&mut self, now_ns: u64) {
-        let Deleted { sas, policies } = self.daemon.doubts.handle_answer(now_ns);
+        let Deleted { sas, policies } = self.ike.doubts.handle_answer(now_ns);
         for id in sas {
             self.installed.remove(&id);
             self.drop_sa(now_ns, &id);
@@ -146,7 +151,7 @@ impl Engine {
 
     /// The daemon ended while it deleted: the tunnels go on.
     pub(super) fn undo(&mut self, now_ns: u64) {
-        let Deleted { sas, policies } = self.daemon.doubts.take();
+        let Deleted { sas, policies } = self.ike.doubts.take();
         self.make_all_anew(now_ns, &sas);
         for id in policies {
             if let Some(known) = self.store.policies.get(&id) {
@@ -157,8 +162,8 @@ impl Engine {
     }
 
     pub(super) fn time_doubts(&mut self, now_ns: u64) {
-        if self.daemon.doubts.next_ns() <= now_ns {
-            self.daemon.doubts.is_told = true;
+        if self.ike.doubts.next_ns() <= now_ns {
+            self.ike.doubts.is_told = true;
             let (what, silent_s) = (self.doubted(), SILENT_NS / SECOND);
             self.event(format!(
                 "the IKE daemon deleted {what}, and has not answered for {silent_s} s: the deletion counts if the IKE daemon answers, \
@@ -169,7 +174,7 @@ impl Engine {
 
     /// What is doubted, and the first of it.
     fn doubted(&self) -> String {
-        let doubts = &self.daemon.doubts;
+        let doubts = &self.ike.doubts;
         let (sas, policies) = (doubts.sas().count(), doubts.policies().count());
         let policies = match policies {
             0 => None,
@@ -182,7 +187,7 @@ impl Engine {
     }
 
     fn first_doubted(&self) -> Option<String> {
-        let doubts = &self.daemon.doubts;
+        let doubts = &self.ike.doubts;
         if let Some(id) = doubts.sas().min() {
             let name = self.store.sas.get(id).and_then(|it| it.name.as_ref());
             let of = name.map(|ChildName { ike, child }| format!(" of {ike}/{child}"));

@@ -40,8 +40,8 @@ impl Engine {
         known.reading = self.reads.generation();
         known.threshold = threshold;
         let before = self.store.sas.remove(&id);
-        let name = self.names.get(&id.spi);
-        let name = name.or_else(|| self.left.name(id.spi)).cloned();
+        let name = self.ike.names.get(id.spi);
+        let name = name.or_else(|| self.ike.left.name(id.spi)).cloned();
         let name = name.or_else(|| installed.and_then(|it| it.name.clone()));
         known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
         if let Some(before) = before.filter(|it| it.side == side) {

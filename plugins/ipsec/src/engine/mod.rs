@@ -18,7 +18,6 @@
 //! [`poll_action`](Engine::poll_action) and, while the channel takes messages, by
 //! [`poll_message`](Engine::poll_message).
 
-mod adopt;
 mod apart;
 mod apply;
 mod blocks;
@@ -28,9 +27,11 @@ mod daemon;
 mod doubts;
 mod drain;
 mod foreign;
+mod ike;
 mod inherit;
 mod install;
 mod local;
+mod names;
 mod outbox;
 mod policies;
 mod proofs;
@@ -51,6 +52,7 @@ mod switchover;
 #[cfg(test)]
 mod tests;
 mod unadopted;
+mod wanted;
 mod window;
 mod withheld;
 
@@ -64,23 +66,16 @@ use crate::codec::hold::Ways;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
-use adopt::Wanted;
 use apart::Apart;
 use blocks::Blocks;
-use claimed::Claimed;
-use connections::Connections;
-use daemon::Daemon;
+use ike::IkeDaemon;
 use install::{Failover, Installed};
 use outbox::Outbox;
 use read::Reads;
 use reqids::Served;
 use rooms::Rooms;
-use routes::Routes;
 use session::Session;
-use silence::Silence;
 use switchover::Switchover;
-use unadopted::Left;
-use withheld::Withheld;
 
 pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
@@ -219,17 +214,9 @@ pub struct Engine {
     rooms: Rooms,
     switchover: Switchover,
     served: Served,
-    daemon: Daemon,
-    wanted: Wanted,
-    left: Left,
+    ike: IkeDaemon,
     blocks: Blocks,
-    silence: Silence,
-    connections: Connections,
-    withheld: Withheld,
-    routes: Routes,
     reads: Reads,
-    names: BTreeMap<u32, ChildName>,
-    claimed: Claimed,
     counters: Counters,
     outbox: Outbox,
     /// Whether this node could take over, as it was found last.
@@ -263,7 +250,7 @@ impl Engine {
         Self {
             store,
             replica: Replica::new(config),
-            daemon: Daemon::new(&settings),
+            ike: IkeDaemon::new(&settings),
             settings,
             lacks: None,
             active_groups: BTreeSet::new(),
@@ -276,16 +263,8 @@ impl Engine {
             rooms: Rooms::default(),
             switchover: Switchover::default(),
             served: Served::default(),
-            wanted: Wanted::default(),
-            left: Left::default(),
             blocks: Blocks::default(),
-            silence: Silence::default(),
-            connections: Connections::default(),
-            withheld: Withheld::default(),
-            routes: Routes::default(),
             reads: Reads::new(now_ns),
-            names: BTreeMap::new(),
-            claimed: Claimed::default(),
             counters: Counters::default(),
             outbox: Outbox::default(),
             said: Err("not read yet".to_owned()),
@@ -328,7 +307,7 @@ impl Engine {
             }
             XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ns, &id, by),
             XfrmEvent::Flushed(by) => {
-                self.daemon.note_flush(by);
+                self.ike.presence.note_flush(by);
                 self.doubt(now_ns);
             }
             XfrmEvent::Unsure => self.doubt(now_ns),
@@ -339,7 +318,7 @@ impl Engine {
     pub fn handle_told(&mut self, now_ns: u64, told: Vec<XfrmEvent>) {
         for told in told {
             match &told {
-                XfrmEvent::Sa(sa) => self.daemon.doubts.trust_sa(&sa.id),
+                XfrmEvent::Sa(sa) => self.trust_sa(&sa.id),
                 XfrmEvent::Policy(policy) => self.end_doubt(policy),
                 _ => {}
             }
@@ -375,8 +354,7 @@ impl Engine {
     pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
         let has_tunnels = !is_empty || !self.blocks.is_empty();
-        let has_orders = !self.wanted.is_empty() || !self.withheld.is_empty();
-        let has_work = has_tunnels || has_orders || !self.routes.is_empty();
+        let has_work = has_tunnels || self.ike.has_orders();
         let tick = match self.is_active() && has_work {
             true => self.tick_ns,
             false => u64::MAX,
@@ -389,10 +367,9 @@ impl Engine {
             self.apart.next_ns(),
             self.rooms.next_ns(),
             self.switchover.next_ns(),
-            self.daemon.doubts.next_ns(),
             self.store.put.next_ns(),
             self.store.proofs.next_ns(),
-            self.silence.next_ns(),
+            self.ike.next_ns(),
             self.next_wrong_ns(),
             self.replica_ns(now_ns),
         ];

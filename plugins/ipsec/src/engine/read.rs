@@ -121,7 +121,7 @@ impl Engine {
         }
         self.forget_unseen(now_ns);
         if !again {
-            self.daemon.forget_flush();
+            self.ike.presence.forget_flush();
         }
         let lane = &mut self.store.lane;
         if !again && std::mem::take(&mut lane.all.unsure) {

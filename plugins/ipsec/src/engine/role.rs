@@ -21,7 +21,7 @@ impl Engine {
             true => self.active_groups.insert(group.to_owned()),
             false => self.active_groups.remove(group),
         };
-        self.routes.handle_role();
+        self.ike.routes.handle_role();
         if !is_other {
             return self.route();
         }
@@ -30,8 +30,7 @@ impl Engine {
         self.switchover.drain.cancel();
         self.drop_question();
         self.store.lane.all.exact = false;
-        self.daemon.handle_role(now_ns, self.store.is_active);
-        self.connections.begin(now_ns);
+        self.ike.handle_role(now_ns, self.store.is_active);
         self.enter(now_ns);
         self.replica.handle_groups(self.active_groups.clone());
         if was_active != self.is_active() {

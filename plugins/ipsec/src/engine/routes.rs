@@ -53,7 +53,7 @@ impl Engine {
     /// Has the kernel have the routes that are wanted now. Each time, as an interface takes its routes along
     /// when it goes down; a new run of the plugin leaves those of the last one until it knows better.
     pub(super) fn route(&mut self) {
-        if !self.store.is_read || !self.routes.has_role {
+        if !self.store.is_read || !self.ike.routes.has_role {
             return;
         }
         let settings = &self.settings;
@@ -62,11 +62,11 @@ impl Engine {
             true => self.routes_wanted(),
             false => BTreeSet::new(),
         };
-        let is_same = self.routes.wanted.as_ref() == Some(&wanted);
+        let is_same = self.ike.routes.wanted.as_ref() == Some(&wanted);
         if is_same && wanted.is_empty() {
             return;
         }
-        self.routes.wanted = Some(wanted.clone());
+        self.ike.routes.wanted = Some(wanted.clone());
         self.act(Action::Routes(wanted));
     }
 

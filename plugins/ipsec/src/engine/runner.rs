@@ -59,9 +59,12 @@ impl spared_sdk::Engine for Engine {
         let lacks = self.lacks.filter(|_| self.said.is_ok());
         let found = [
             ("kernel", lacks.map(Lacks::words)),
-            ("tunnels", self.wanted.lack().map(String::as_str)),
-            ("connections", self.connections.wrong().map(String::as_str)),
-            ("pools", self.withheld.fault()),
+            ("tunnels", self.ike.wanted.lack().map(String::as_str)),
+            (
+                "connections",
+                self.ike.connections.wrong().map(String::as_str),
+            ),
+            ("pools", self.ike.withheld.fault()),
         ];
         let troubles = found
             .into_iter()

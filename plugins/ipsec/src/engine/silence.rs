@@ -41,7 +41,7 @@ impl Engine {
     /// A role left, and with it the addresses of what is kept now; or addresses did, and the role's leaving
     /// has not been told yet.
     pub(super) fn silence_daemon(&mut self, now_ns: u64) {
-        if self.daemon.has_ended() {
+        if self.ike.presence.has_ended() {
             return;
         }
         let store = &self.store;
@@ -49,39 +49,39 @@ impl Engine {
         let carried = store.sas.values();
         let carried = carried.filter_map(|it| Some(it.sa.local_end(it.side?)));
         let lost = carried.filter(|end| store.ends.is_lost(end));
-        let ends = kept.chain(lost).chain(self.connections.roaming());
-        let ends = ends.chain(self.silence.ends.iter().copied());
+        let ends = kept.chain(lost).chain(self.ike.connections.roaming());
+        let ends = ends.chain(self.ike.silence.ends.iter().copied());
         self.silence_for(now_ns, ends.collect());
     }
 
     /// A switchover begins. A daemon with MOBIKE moves its tunnels as soon as it finds their address gone, and
     /// the role's leaving is heard only when services have been stopped.
     pub(super) fn silence_roaming(&mut self, now_ns: u64) {
-        let mut ends: BTreeSet<IpAddr> = self.connections.roaming().collect();
-        if !ends.is_empty() && !self.daemon.has_ended() {
-            ends.extend(&self.silence.ends);
+        let mut ends: BTreeSet<IpAddr> = self.ike.connections.roaming().collect();
+        if !ends.is_empty() && !self.ike.presence.has_ended() {
+            ends.extend(&self.ike.silence.ends);
             self.silence_for(now_ns, ends);
         }
     }
 
     fn silence_for(&mut self, now_ns: u64, ends: BTreeSet<IpAddr>) {
-        self.silence.until_ns = Some(now_ns + STOP_NS);
-        if ends != self.silence.ends {
-            self.silence.ends.clone_from(&ends);
+        self.ike.silence.until_ns = Some(now_ns + STOP_NS);
+        if ends != self.ike.silence.ends {
+            self.ike.silence.ends.clone_from(&ends);
             self.act(Action::Silence(ends));
         }
     }
 
     /// The daemon has ended, or has had its time.
     pub(super) fn end_silence(&mut self) {
-        self.silence.until_ns = None;
-        if !std::mem::take(&mut self.silence.ends).is_empty() {
+        self.ike.silence.until_ns = None;
+        if !std::mem::take(&mut self.ike.silence.ends).is_empty() {
             self.act(Action::Silence(BTreeSet::new()));
         }
     }
 
     pub(super) fn time_silence(&mut self, now_ns: u64) {
-        if self.silence.next_ns() <= now_ns {
+        if self.ike.silence.next_ns() <= now_ns {
             self.end_silence();
         }
     }

@@ -84,7 +84,7 @@ impl Engine {
             ("refused", Value::Counter(self.counters.refused)),
             ("superseded", Value::Counter(self.counters.superseded)),
             ("restored", Value::Counter(self.counters.restored)),
-            ("routes", Value::Number(self.routes.len() as u64)),
+            ("routes", Value::Number(self.ike.routes.len() as u64)),
             ("differing", Value::Counter(self.counters.differing)),
             ("overruns", Value::Counter(self.counters.overruns)),
             ("unheard", Value::Counter(self.counters.unheard)),
@@ -124,7 +124,7 @@ impl Engine {
             }
         };
         let mut summary = counted(tunnels, "tunnel");
-        let lack = self.lack().or_else(|| self.wanted.lack().cloned());
+        let lack = self.lack().or_else(|| self.ike.wanted.lack().cloned());
         if let Some(why) = lack {
             summary += &format!(", {why}");
         }

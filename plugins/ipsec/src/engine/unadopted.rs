@@ -63,7 +63,7 @@ impl Engine {
             let spis = it.spis.iter();
             spis.map(|spi| (*spi, it.name.clone()))
         });
-        self.left = Left {
+        self.ike.left = Left {
             names: names.collect(),
             is_kept: !bytes.is_empty(),
             until_ns: now_ns + LEFT_NS,
@@ -74,25 +74,25 @@ impl Engine {
 
     /// What the kernel has was read, or a role is here: with both, what was left is wanted again.
     pub(super) fn want_left(&mut self, now_ns: u64) {
-        let is_over = now_ns > self.left.until_ns;
-        if self.left.found.is_empty() || !(is_over || self.is_active() && self.store.is_read) {
+        let is_over = now_ns > self.ike.left.until_ns;
+        if self.ike.left.found.is_empty() || !(is_over || self.is_active() && self.store.is_read) {
             return;
         }
-        self.left.note();
+        self.ike.left.note();
         let ends = &self.store.ends;
-        let found = std::mem::take(&mut self.left.found);
+        let found = std::mem::take(&mut self.ike.left.found);
         let here = found.iter().filter(|it| !is_over && ends.has(&it.end));
-        self.wanted.add(here.map(|it| (&it.name, it.end)));
+        self.ike.wanted.add(here.map(|it| (&it.name, it.end)));
         self.order_adoption();
     }
 
     /// What the driver is to keep, if that is something else.
     pub(super) fn leave_unadopted(&mut self) {
-        if !self.left.found.is_empty() || !std::mem::take(&mut self.left.is_other) {
+        if !self.ike.left.found.is_empty() || !std::mem::take(&mut self.ike.left.is_other) {
             return;
         }
         let bytes = self.unadopted();
-        let was_kept = std::mem::replace(&mut self.left.is_kept, !bytes.is_empty());
+        let was_kept = std::mem::replace(&mut self.ike.left.is_kept, !bytes.is_empty());
         if was_kept || !bytes.is_empty() {
             self.act(Action::Leave(bytes));
         }
@@ -109,7 +109,7 @@ impl Engine {
             }
         }
         let mut bytes = Vec::new();
-        for (name, end) in self.wanted.all() {
+        for (name, end) in self.ike.wanted.all() {
             let spis = spis.get(name).into_iter().flatten().take(SPIS_MAX);
             let it = Unadopted {
                 name: name.clone(),

@@ -30,7 +30,7 @@ impl Withheld {
 impl Engine {
     /// The daemon may assign one of them, for this reason; or no more.
     pub fn handle_withheld(&mut self, fault: Option<String>) {
-        self.withheld.fault = fault;
+        self.ike.withheld.fault = fault;
         self.dirty = true;
     }
 
@@ -40,11 +40,11 @@ impl Engine {
             true => self.assigned_by_others(),
             false => BTreeSet::new(),
         };
-        if self.withheld.addresses != addresses {
-            if self.withheld.is_empty() {
-                self.withheld.fault = None;
+        if self.ike.withheld.addresses != addresses {
+            if self.ike.withheld.is_empty() {
+                self.ike.withheld.fault = None;
             }
-            self.withheld.addresses.clone_from(&addresses);
+            self.ike.withheld.addresses.clone_from(&addresses);
             self.act(Action::Withhold(addresses));
         }
     }
@@ -74,11 +74,11 @@ impl Engine {
     fn outbound_reqids(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
         let sas = self.store.sas.iter();
         let out = sas.filter(|(_, it)| it.side == Some(Direction::Out));
-        let is_own = |spi| self.daemon.is_there() && self.names.contains_key(spi);
+        let is_own = |spi| self.ike.is_there() && self.ike.names.get(spi).is_some();
         let (mut own, mut all) = (BTreeSet::new(), BTreeSet::new());
         for (id, known) in out {
             all.insert(known.sa.reqid);
-            if is_own(&id.spi) {
+            if is_own(id.spi) {
                 own.insert(known.sa.reqid);
             }
         }

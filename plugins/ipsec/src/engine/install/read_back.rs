@@ -37,7 +37,7 @@ impl Engine {
     }
 
     fn adopt(&mut self, now_ns: u64) {
-        self.left.note();
+        self.ike.left.note();
         let installed = counted(self.installed.len(), "SA");
         let failover = &self.failover;
         let read_ms = ms_between(failover.active_ns, now_ns);

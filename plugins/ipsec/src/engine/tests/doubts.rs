@@ -79,7 +79,7 @@ fn an_answer_about_what_is_there_again_is_not_about_what_was_deleted_since() {
         }
         pair.settle();
     };
-    let doubted = |pair: &Pair| pair.nodes[0].engine.daemon.doubts.policies().count();
+    let doubted = |pair: &Pair| pair.nodes[0].engine.ike.doubts.policies().count();
     end(&mut pair, 0);
     assert_eq!((doubted(&pair), pair.nodes[0].greeted), (3, 1));
     pair.establish(0, 0);

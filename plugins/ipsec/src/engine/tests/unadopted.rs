@@ -1,6 +1,7 @@
 //! A run of the plugin that begins while the IKE daemon has not established again what followed.
 
 use super::*;
+use crate::engine::wanted::Wanted;
 
 fn name(child: &str) -> ChildName {
     ChildName {
@@ -60,10 +61,11 @@ fn what_followed_is_known_for_that_to_the_next_run() {
     let mut pair = taken_over();
     pair.restart(1, true);
     let engine = &mut pair.nodes[1].engine;
-    engine.wanted = Wanted::default();
+    engine.ike.wanted = Wanted::default();
     engine.want_held();
     let followed: BTreeSet<u32> = engine.store.sas.keys().map(|id| id.spi).collect();
     engine
+        .ike
         .wanted
         .add([(&name("net0"), IpAddr::from(VIP))].into_iter());
     engine.order_adoption();

@@ -1,81 +1,13 @@
-//! Names of SAs at IKE daemons, here and after a failover.
+//! Children that the IKE daemon here is to establish after a failover, and whether all tunnels are up.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::status::counted;
-use super::{Action, Engine, Named};
+use super::{Action, Engine};
 use crate::codec::body::OURS;
 use crate::sa::{ChildName, Direction, Policy};
-use crate::vici::{ViciEvent, WAITS};
-
-/// Of a name on its way to the peer.
-const NAME_MAX: usize = 255;
-
-impl Engine {
-    /// A report of the IKE daemon here; a text for the log.
-    pub fn handle_vici(&mut self, now_ns: u64, said: ViciEvent) -> Option<String> {
-        match said {
-            ViciEvent::Names(names) => self.handle_names(now_ns, names),
-            ViciEvent::Adopted(name, result) => self.handle_adopted(now_ns, &name, result),
-            ViciEvent::Daemon(word) => self.handle_daemon(now_ns, word),
-            ViciEvent::Listed(listed) => self.handle_listed(now_ns, listed),
-            ViciEvent::Withheld(fault) => self.handle_withheld(fault),
-            ViciEvent::Note(text) => return Some(text),
-        }
-        None
-    }
-
-    /// All SAs that the IKE daemon here has named.
-    pub fn handle_names(&mut self, now_ns: u64, names: Vec<Named>) {
-        let fits = |name: &str| {
-            let shown = !name.chars().any(char::is_control);
-            (1..=NAME_MAX).contains(&name.len()) && shown
-        };
-        let names = names.into_iter();
-        let names = names.filter(|it| fits(&it.name.ike) && fits(&it.name.child));
-        let names: Vec<Named> = names.collect();
-        self.claimed.set(&names);
-        self.names = names.into_iter().map(|it| (it.spi, it.name)).collect();
-        let mut renamed = Vec::new();
-        for (id, known) in &mut self.store.sas {
-            // a daemon that starts anew knows less, and not better
-            let Some(name) = self.names.get(&id.spi) else {
-                continue;
-            };
-            if known.name.as_ref() != Some(name) {
-                known.name = Some(name.clone());
-                renamed.push(*id);
-            }
-        }
-        for id in renamed {
-            self.sort_sa(now_ns, &id);
-        }
-        if self.served.is_unsure {
-            self.inherit_what_was_read();
-        }
-        self.withhold();
-    }
-
-    /// The IKE daemon established a child anew, or did not.
-    pub fn handle_adopted(&mut self, _now_ns: u64, name: &ChildName, result: Result<(), String>) {
-        let ChildName { ike, child } = name;
-        self.left.note();
-        self.dirty = true;
-        match result {
-            Ok(()) => {
-                self.wanted.names.remove(name);
-                self.event(format!("child {child} of {ike} is established again"));
-            }
-            Err(why) if why == WAITS => {
-                // it comes when it likes
-                self.wanted.names.remove(name);
-                self.event(format!("child {child} of {ike} waits for the far end"));
-            }
-            Err(why) => self.event(format!("child {child} of {ike} is not adopted: {why}")),
-        }
-    }
-}
+use crate::vici::WAITS;
 
 /// Children that the IKE daemon here should establish.
 #[derive(Debug, Default)]
@@ -120,27 +52,46 @@ impl Wanted {
 }
 
 impl Engine {
+    /// The IKE daemon established a child anew, or did not.
+    pub fn handle_adopted(&mut self, _now_ns: u64, name: &ChildName, result: Result<(), String>) {
+        let ChildName { ike, child } = name;
+        self.ike.left.note();
+        self.dirty = true;
+        match result {
+            Ok(()) => {
+                self.ike.wanted.names.remove(name);
+                self.event(format!("child {child} of {ike} is established again"));
+            }
+            Err(why) if why == WAITS => {
+                // it comes when it likes
+                self.ike.wanted.names.remove(name);
+                self.event(format!("child {child} of {ike} waits for the far end"));
+            }
+            Err(why) => self.event(format!("child {child} of {ike} is not adopted: {why}")),
+        }
+    }
+
     /// A role came: what was kept for it is to be established, also what the kernel does not take.
     pub(super) fn want_held(&mut self) {
         let store = &self.store;
         let held = store.held.sas.values();
         let ours = held.filter(|it| store.ends.has(&it.local_end()));
         let names = ours.filter_map(|it| Some((it.name.as_ref()?, it.local_end())));
-        self.wanted.add(names);
-        self.left.note();
+        self.ike.wanted.add(names);
+        self.ike.left.note();
     }
 
     /// Has the daemon establish all that is wanted, beside what is there of another's making.
     pub(super) fn order_adoption(&mut self) {
-        if self.wanted.is_empty() || std::mem::replace(&mut self.wanted.is_ordered, true) {
+        if self.ike.wanted.is_empty() || std::mem::replace(&mut self.ike.wanted.is_ordered, true) {
             return;
         }
         let installed = self.installed.keys().map(|id| id.spi);
         // of a run before this one, too
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
         let known = installed.chain(followed.map(|(id, _)| id.spi));
-        let known = known.chain(self.wanted.ended.iter().copied()).collect();
-        let names = self.wanted.all().into_iter();
+        let known = known.chain(self.ike.wanted.ended.iter().copied()).collect();
+        let names = self.ike.wanted.all().into_iter();
         let names = names.map(|(name, _)| name.clone()).collect();
         self.act(Action::Adopt(names, known));
     }
@@ -156,19 +107,19 @@ impl Engine {
             ours().filter_map(|(_, it)| Some((it.name.as_ref()?, it.sa.local_end(it.side?))));
         let names = named.filter(|(_, end)| store.ends.has(end));
         let ended = ours().map(|(id, _)| id.spi).collect();
-        self.wanted.add(names);
-        self.left.note();
-        self.wanted.ended = ended;
-        self.wanted.is_ordered = false;
+        self.ike.wanted.add(names);
+        self.ike.left.note();
+        self.ike.wanted.ended = ended;
+        self.ike.wanted.is_ordered = false;
         self.order_adoption();
     }
 
     /// Tunnels went to the peer: all of them, or those whose address is not here any more.
     pub(super) fn end_adoption(&mut self, all: bool) {
-        let (ends, wanted) = (&self.store.ends, &mut self.wanted);
+        let (ends, wanted) = (&self.store.ends, &mut self.ike.wanted);
         let before = wanted.names.len();
         wanted.names.retain(|_, end| !all && ends.stays(end));
-        self.left.note();
+        self.ike.left.note();
         if wanted.names.len() < before && std::mem::take(&mut wanted.is_ordered) {
             match wanted.is_empty() {
                 true => self.act(Action::Forget),
@@ -180,7 +131,7 @@ impl Engine {
 
     /// Whether all tunnels are up that this node has to have.
     pub(super) fn look_for_tunnels(&mut self) {
-        self.wanted.lack = match self.is_active() {
+        self.ike.wanted.lack = match self.is_active() {
             true if !self.is_settled_role() => return,
             true => self.tunnels_down(),
             false => None,
@@ -200,10 +151,10 @@ impl Engine {
             up.extend(&known.name);
             reqids.insert(known.sa.reqid);
         }
-        let names = self.wanted.names.keys();
+        let names = self.ike.wanted.names.keys();
         let down: Vec<&ChildName> = names.filter(|it| !up.contains(it)).collect();
         if let Some(ChildName { ike, child }) = down.iter().min() {
-            let all = counted(self.wanted.names.len(), "tunnel");
+            let all = counted(self.ike.wanted.names.len(), "tunnel");
             let count = down.len();
             return Some(format!("{count} of {all} down, first {ike}/{child}"));
         }

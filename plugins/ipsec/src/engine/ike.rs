@@ -1,0 +1,64 @@
+//! The IKE daemon of this node: what it shows of itself, and what it is asked to do.
+
+use super::connections::Connections;
+use super::daemon::Presence;
+use super::doubts::Doubts;
+use super::names::Names;
+use super::routes::Routes;
+use super::silence::Silence;
+use super::unadopted::Left;
+use super::wanted::Wanted;
+use super::withheld::Withheld;
+use crate::config::Settings;
+
+/// Each value has a file of its own, with what the engine does with it.
+#[derive(Debug)]
+pub struct IkeDaemon {
+    pub(super) presence: Presence,
+    pub(super) doubts: Doubts,
+    pub(super) names: Names,
+    pub(super) wanted: Wanted,
+    pub(super) left: Left,
+    pub(super) withheld: Withheld,
+    pub(super) silence: Silence,
+    pub(super) connections: Connections,
+    pub(super) routes: Routes,
+}
+
+impl IkeDaemon {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            presence: Presence::new(settings),
+            doubts: Doubts::default(),
+            names: Names::default(),
+            wanted: Wanted::default(),
+            left: Left::default(),
+            withheld: Withheld::default(),
+            silence: Silence::default(),
+            connections: Connections::default(),
+            routes: Routes::default(),
+        }
+    }
+
+    /// Another role begins. What a node doubts goes to the peer with its tunnels.
+    pub fn handle_role(&mut self, now_ns: u64, is_active: bool) {
+        self.presence.handle_role(now_ns);
+        if !is_active {
+            self.doubts = Doubts::default();
+        }
+        self.connections.begin(now_ns);
+    }
+
+    pub fn next_ns(&self) -> u64 {
+        self.doubts.next_ns().min(self.silence.next_ns())
+    }
+
+    pub fn is_there(&self) -> bool {
+        self.presence.is_there()
+    }
+
+    /// Whether the daemon has orders, or routes in its place, that are looked at once a second.
+    pub fn has_orders(&self) -> bool {
+        !self.wanted.is_empty() || !self.withheld.is_empty() || !self.routes.is_empty()
+    }
+}

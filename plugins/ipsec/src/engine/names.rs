@@ -1,0 +1,73 @@
+//! Names of SAs at the IKE daemon here, as of its last list.
+
+use std::collections::BTreeMap;
+
+use super::claimed::Claimed;
+use super::{Engine, Named};
+use crate::sa::ChildName;
+use crate::vici::ViciEvent;
+
+/// Length of a name on its way to the peer.
+const NAME_MAX: usize = 255;
+
+#[derive(Debug, Default)]
+pub struct Names {
+    by_spi: BTreeMap<u32, ChildName>,
+    pub(super) claimed: Claimed,
+}
+
+impl Names {
+    fn set(&mut self, names: Vec<Named>) {
+        self.claimed.set(&names);
+        self.by_spi = names.into_iter().map(|it| (it.spi, it.name)).collect();
+    }
+
+    pub fn get(&self, spi: u32) -> Option<&ChildName> {
+        self.by_spi.get(&spi)
+    }
+}
+
+impl Engine {
+    /// A report of the IKE daemon here; a text for the log.
+    pub fn handle_vici(&mut self, now_ns: u64, said: ViciEvent) -> Option<String> {
+        match said {
+            ViciEvent::Names(names) => self.handle_names(now_ns, names),
+            ViciEvent::Adopted(name, result) => self.handle_adopted(now_ns, &name, result),
+            ViciEvent::Daemon(word) => self.handle_daemon(now_ns, word),
+            ViciEvent::Listed(listed) => self.handle_listed(now_ns, listed),
+            ViciEvent::Withheld(fault) => self.handle_withheld(fault),
+            ViciEvent::Note(text) => return Some(text),
+        }
+        None
+    }
+
+    /// All SAs that the IKE daemon here has named.
+    pub fn handle_names(&mut self, now_ns: u64, names: Vec<Named>) {
+        let fits = |name: &str| {
+            let shown = !name.chars().any(char::is_control);
+            (1..=NAME_MAX).contains(&name.len()) && shown
+        };
+        let names = names.into_iter();
+        let names = names.filter(|it| fits(&it.name.ike) && fits(&it.name.child));
+        let names: Vec<Named> = names.collect();
+        self.ike.names.set(names);
+        let mut renamed = Vec::new();
+        for (id, known) in &mut self.store.sas {
+            // a daemon that has just started knows less, and not better
+            let Some(name) = self.ike.names.get(id.spi) else {
+                continue;
+            };
+            if known.name.as_ref() != Some(name) {
+                known.name = Some(name.clone());
+                renamed.push(*id);
+            }
+        }
+        for id in renamed {
+            self.sort_sa(now_ns, &id);
+        }
+        if self.served.is_unsure {
+            self.inherit_what_was_read();
+        }
+        self.withhold();
+    }
+}
