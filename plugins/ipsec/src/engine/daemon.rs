@@ -179,7 +179,7 @@ impl Engine {
     /// Whether an SA is of the plugin's making, also of a run before this one.
     fn has_followed(&self, id: &SaId) -> bool {
         let known = self.store.sas.get(id);
-        self.installed.contains_key(id) || known.is_some_and(|it| it.sa.reqid >= OURS)
+        self.installed.has(id) || known.is_some_and(|it| it.sa.reqid >= OURS)
     }
 
     fn policy_has_followed(&self, id: &PolicyId) -> bool {
@@ -222,7 +222,7 @@ impl Engine {
         self.install(now_ns, false);
         let mut made = 0;
         for id in ids {
-            if self.installed.contains_key(id) {
+            if self.installed.has(id) {
                 made += 1;
             } else if self.store.sas.contains_key(id) {
                 // it is worn

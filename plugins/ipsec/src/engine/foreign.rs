@@ -45,7 +45,7 @@ impl Engine {
     /// Those of a failover stay, and those that receive the last packets of an earlier role.
     fn delete_unless_used(&mut self, id: SaId) {
         let retires = self.switchover.last_words.is_retiring(&id);
-        if !self.installed.contains_key(&id) && !retires {
+        if !self.installed.has(&id) && !retires {
             self.change(Change::DeleteSa(id));
         }
     }

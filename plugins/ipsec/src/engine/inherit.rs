@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
-use super::install::Installed;
+use super::installed::InstalledSa;
 use super::reqids::Tunnel;
 use crate::codec::body::OURS;
 use crate::sa::{ChildName, Direction, PolicyId, SaId};
@@ -35,17 +35,19 @@ impl Engine {
             return;
         }
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
-        let new = followed.filter(|(id, _)| !self.installed.contains_key(id));
-        let new = new.filter_map(|(id, known)| Some((*id, Box::new(found(known)?))));
+        let new = followed.filter(|(id, _)| !self.installed.has(id));
+        let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::found(known)?)));
         let new: Vec<_> = new.collect();
         // a failover ends here, as this run puts its SAs
-        if new.is_empty() && !self.served.is_unsure {
+        if new.is_empty() && !self.installed.served.is_unsure {
             return;
         }
-        self.installed.extend(new);
+        for (id, sa) in new {
+            self.installed.put(id, sa);
+        }
         self.serve_more();
         let unled = self.unled();
-        self.served.is_unsure = !self.lead(&unled);
+        self.installed.served.is_unsure = !self.lead(&unled);
     }
 
     /// SAs that followed, and that no policy leads to.
@@ -82,9 +84,9 @@ impl Engine {
         let led: Vec<_> = led.collect();
         let is_all = led.len() == unled.len();
         for (id, side, old, (new, policies)) in led {
-            self.served.replaced(old, policies);
+            self.installed.served.replaced(old, policies);
             if side == Direction::In {
-                self.served.change(id, new);
+                self.installed.served.change(id, new);
             }
         }
         is_all
@@ -133,17 +135,4 @@ fn side_of(policy: &PolicyId) -> Direction {
         true => Direction::Out,
         false => Direction::In,
     }
-}
-
-fn found(known: &LocalSa) -> Option<Installed> {
-    let sa = &known.sa;
-    Some(Installed {
-        side: known.side?,
-        reqid: sa.reqid,
-        oseq: sa.replay.oseq,
-        seq: sa.replay.seq,
-        name: known.name.clone(),
-        retried: true,
-        is_read_back: true,
-    })
 }

@@ -4,12 +4,13 @@ mod read_back;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::installed::InstalledSa;
 use super::outbox::BATCH_MAX;
 use super::status::{counted, reason};
 use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::shifted_sa;
-use crate::sa::{ChildName, Direction, Policy, PolicyId, Sa, SaId};
+use crate::sa::{Direction, Policy, PolicyId, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
 use crate::{MS, SECOND};
 
@@ -24,22 +25,6 @@ pub(super) const AWAITED_MAX: usize = 25;
 const NAMED_MAX: usize = 10;
 /// The old node's word that its numbers are exact counts for that long.
 const EXACT_NS: u64 = 5 * SECOND;
-
-/// An SA of the peer in the kernel here.
-#[derive(Debug)]
-pub struct Installed {
-    pub side: Direction,
-    /// Equal to the installed one.
-    pub reqid: u32,
-    /// Numbers that it was put with.
-    pub oseq: u64,
-    pub seq: u64,
-    pub name: Option<ChildName>,
-    /// It was there, and is made anew: once.
-    pub retried: bool,
-    /// A reading has found it since.
-    pub is_read_back: bool,
-}
 
 #[derive(Debug, Default)]
 pub struct Failover {
@@ -175,7 +160,7 @@ impl Engine {
 
     /// Whether SAs of a failover are put, and none of its readings has found all of them yet.
     fn is_putting(&self) -> bool {
-        !self.failover.queue.ids.is_empty() || self.installed.values().any(|it| !it.is_read_back)
+        !self.failover.queue.ids.is_empty() || self.installed.is_unread()
     }
 
     /// Whether the kernel has answered all that it is to be told.
@@ -214,7 +199,7 @@ impl Engine {
         }
         self.install_planned(now_ns, usize::MAX);
         let installed = &self.installed;
-        let others = receiving.iter().filter(|id| !installed.contains_key(id));
+        let others = receiving.iter().filter(|id| !installed.has(id));
         for id in others {
             self.outbox.change(Change::DeleteSa(*id));
         }
@@ -284,7 +269,7 @@ impl Engine {
         let failover = &self.failover;
         let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
         let is_refused = failover.refused.contains_key(id) || failover.worn.contains(id);
-        hidden || is_refused || self.installed.contains_key(id)
+        hidden || is_refused || self.installed.has(id)
     }
 
     /// Puts one SA that is kept; `stopped`: nobody else sends with it, and its last number is known. False
@@ -311,22 +296,13 @@ impl Engine {
         let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
             return false;
         };
-        let (oseq, seq) = (replay.oseq, replay.seq);
         let sa = Sa {
             replay,
             life: held.life(now_ns),
             ..shifted_sa(&held.sa)
         };
-        let installed = Installed {
-            side,
-            reqid: sa.reqid,
-            oseq,
-            seq,
-            name: held.name.clone(),
-            retried: false,
-            is_read_back: false,
-        };
-        self.installed.insert(*id, Box::new(installed));
+        let installed = InstalledSa::new(&sa, side, held.name.clone());
+        self.installed.put(*id, installed);
         let threshold = threshold_of(knowledge.pace);
         self.change(Change::AddSa(Box::new(sa), threshold));
         true
@@ -345,7 +321,7 @@ impl Engine {
 
     pub(super) fn handle_added_sa(&mut self, now_ns: u64, sa: Box<Sa>, threshold: u32) {
         let id = sa.id;
-        if !self.installed.contains_key(&id) {
+        if !self.installed.has(&id) {
             return;
         }
         self.counters.installed += 1;
@@ -395,10 +371,10 @@ impl Engine {
         errno: i32,
     ) {
         const EEXIST: i32 = 17;
-        let Some(installed) = self.installed.get_mut(&sa.id) else {
+        if !self.installed.has(&sa.id) {
             return;
-        };
-        if errno == EEXIST && !std::mem::replace(&mut installed.retried, true) {
+        }
+        if errno == EEXIST && self.installed.retry(&sa.id) {
             self.change(Change::DeleteSa(sa.id));
             self.change(Change::AddSa(sa, threshold));
             return;
@@ -479,7 +455,7 @@ impl Engine {
             None => !store.is_active,
         };
         let foreign = self.installed.iter().filter(|(id, _)| is_foreign(id));
-        let foreign = foreign.map(|(id, it)| (it.side == Direction::In, *id));
+        let foreign = foreign.map(|(id, it)| (it.side() == Direction::In, *id));
         let mut foreign: Vec<(bool, SaId)> = foreign.collect();
         foreign.sort_unstable();
         foreign

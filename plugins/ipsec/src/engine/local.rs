@@ -10,7 +10,7 @@ impl Engine {
     pub(super) fn see_sa(&mut self, now_ns: u64, sa: Sa) {
         let id = sa.id;
         self.note_added_sa(now_ns, &id);
-        if self.reads.was_deleted(&id) && !self.installed.contains_key(&id) {
+        if self.reads.was_deleted(&id) && !self.installed.has(&id) {
             return self.reads.read_again();
         }
         self.delete_if_foreign(&sa);
@@ -32,17 +32,16 @@ impl Engine {
             let text = format!("SA {:08x} is too large to be replicated", id.spi);
             return self.warn(text);
         }
-        let installed = self.installed.get(&id);
-        let side = installed
-            .map(|it| it.side)
-            .or_else(|| self.store.ends.side(&sa));
+        let side = self.installed.side(&id);
+        let side = side.or_else(|| self.store.ends.side(&sa));
         let mut known = LocalSa::new(now_ns, sa, side);
         known.reading = self.reads.generation();
         known.threshold = threshold;
         let before = self.store.sas.remove(&id);
         let name = self.ike.names.get(id.spi);
         let name = name.or_else(|| self.ike.left.name(id.spi)).cloned();
-        let name = name.or_else(|| installed.and_then(|it| it.name.clone()));
+        let installed = self.installed.get(&id);
+        let name = name.or_else(|| installed.and_then(|it| it.name().cloned()));
         known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
         if let Some(before) = before.filter(|it| it.side == side) {
             known.rate = before.rate;
@@ -133,7 +132,7 @@ impl Engine {
         }
         self.handle_other_reqid(now_ns, &policy);
         if self.is_active() {
-            self.served.lead(&policy);
+            self.installed.served.lead(&policy);
         }
         self.handle_replaced(now_ns, &policy);
         let ours = self.store.ends.has_policy(&policy) || self.store.put.has(&id);

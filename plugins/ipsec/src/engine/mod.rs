@@ -30,6 +30,7 @@ mod foreign;
 mod ike;
 mod inherit;
 mod install;
+mod installed;
 mod local;
 mod names;
 mod outbox;
@@ -56,7 +57,7 @@ mod wanted;
 mod window;
 mod withheld;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use spared_replica::{Config, Replica};
@@ -69,10 +70,10 @@ use crate::store::Tunnels;
 use apart::Apart;
 use blocks::Blocks;
 use ike::IkeDaemon;
-use install::{Failover, Installed};
+use install::Failover;
+use installed::Installed;
 use outbox::Outbox;
 use read::Reads;
-use reqids::Served;
 use rooms::Rooms;
 use session::Session;
 use switchover::Switchover;
@@ -208,12 +209,10 @@ pub struct Engine {
     /// Everything was taken once, and is kept although the peer may be gone.
     is_shared: bool,
     apart: Apart,
-    /// Of the kernel's SAs, what was put there from the peer's words.
-    installed: BTreeMap<SaId, Box<Installed>>,
+    installed: Installed,
     failover: Failover,
     rooms: Rooms,
     switchover: Switchover,
-    served: Served,
     ike: IkeDaemon,
     blocks: Blocks,
     reads: Reads,
@@ -258,11 +257,10 @@ impl Engine {
             session: None,
             is_shared: false,
             apart: Apart::new(now_ns),
-            installed: BTreeMap::new(),
+            installed: Installed::default(),
             failover: Failover::default(),
             rooms: Rooms::default(),
             switchover: Switchover::default(),
-            served: Served::default(),
             blocks: Blocks::default(),
             reads: Reads::new(now_ns),
             counters: Counters::default(),

@@ -65,7 +65,7 @@ impl Engine {
         for id in renamed {
             self.sort_sa(now_ns, &id);
         }
-        if self.served.is_unsure {
+        if self.installed.served.is_unsure {
             self.inherit_what_was_read();
         }
         self.withhold();

@@ -181,7 +181,7 @@ impl Engine {
         match effect {
             Effect::Held(id) => return self.handle_held(id),
             Effect::Released(id) => {
-                if self.installed.contains_key(&id) {
+                if self.installed.has(&id) {
                     self.uninstall(id);
                 }
             }

@@ -103,14 +103,14 @@ impl Tunnel {
 impl Engine {
     /// After a failover: which policies lead to what was installed.
     pub(super) fn serve(&mut self) {
-        self.served = Served::default();
+        self.installed.served = Served::default();
         self.serve_more();
     }
 
     /// The same of SAs that were installed before, and are this run's from now on.
     pub(super) fn serve_more(&mut self) {
         for known in self.store.policies.values() {
-            self.served.lead(&known.policy);
+            self.installed.served.lead(&known.policy);
         }
     }
 
@@ -132,33 +132,33 @@ impl Engine {
             let concerned = self.installed.iter();
             let concerned = concerned.filter(|(id, it)| {
                 let there = self.store.sas.get(id).map(|known| known.sa.reqid);
-                it.side == Direction::In && there == Some(old)
+                it.side() == Direction::In && there == Some(old)
             });
             let concerned: Vec<SaId> = concerned.map(|(id, _)| *id).collect();
             for id in concerned {
-                concerns |= self.served.change(id, new);
+                concerns |= self.installed.served.change(id, new);
             }
         }
         if concerns {
-            self.served.wanted = self.read_fresh();
+            self.installed.served.wanted = self.read_fresh();
         }
     }
 
     /// After a reading that begins now.
     pub(super) fn change_reqids_later(&mut self) {
-        if !self.served.other.is_empty() {
-            self.served.wanted = self.read_fresh();
+        if !self.installed.served.other.is_empty() {
+            self.installed.served.wanted = self.read_fresh();
         }
     }
 
     /// After a reading, so that they go on with present numbers.
     pub(super) fn change_reqids(&mut self) {
-        if self.served.wanted > self.reads.generation() {
+        if self.installed.served.wanted > self.reads.generation() {
             return;
         }
-        for (id, reqid) in std::mem::take(&mut self.served.other) {
+        for (id, reqid) in std::mem::take(&mut self.installed.served.other) {
             let known = self.store.sas.get(&id);
-            let Some(known) = known.filter(|_| self.installed.contains_key(&id)) else {
+            let Some(known) = known.filter(|_| self.installed.has(&id)) else {
                 continue;
             };
             let sa = Box::new(sa_with_reqid(&known.sa, reqid));
@@ -178,13 +178,13 @@ impl Engine {
             return;
         }
         let mut superseded = Vec::new();
-        for (id, installed) in &self.installed {
+        for (id, installed) in self.installed.iter() {
             let Some(tunnel) = self.store.sas.get(id).and_then(Tunnel::of) else {
                 continue;
             };
-            let mut reqids = self.present_reqids(installed.reqid, installed.side);
+            let mut reqids = self.present_reqids(installed.reqid(), installed.side());
             if reqids.any(|reqid| carrying.contains(&(tunnel, reqid))) {
-                superseded.push((installed.side == Direction::In, *id));
+                superseded.push((installed.side() == Direction::In, *id));
             }
         }
         superseded.sort_unstable();
@@ -205,7 +205,7 @@ impl Engine {
     /// Tunnels with SAs that somebody made since the failover, and that packets came in by.
     fn carrying(&self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
         let native = self.store.sas.iter();
-        let native = native.filter(|(id, _)| !self.installed.contains_key(id));
+        let native = native.filter(|(id, _)| !self.installed.has(id));
         let native = native.map(|(_, it)| it).filter(|it| {
             let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
             let old = now_ns.saturating_sub(it.since_ns) >= USED_NS;
@@ -223,7 +223,13 @@ impl Engine {
             Direction::In => IN,
             Direction::Out => OUT,
         };
-        let served = self.served.by_reqid.get(&reqid).into_iter().flatten();
+        let served = self
+            .installed
+            .served
+            .by_reqid
+            .get(&reqid)
+            .into_iter()
+            .flatten();
         let served = served.filter(move |id| id.direction == direction);
         let policies = served.filter_map(|id| self.store.policies.get(id));
         let templates = policies.flat_map(|it| &it.policy.templates);

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
+use super::installed::InstalledSa;
 use super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::networks;
@@ -272,7 +273,7 @@ impl Engine {
             return;
         }
         let installed = ids.iter().filter_map(|id| self.installed.get(id));
-        let reqids: BTreeSet<u32> = installed.map(|it| it.reqid).collect();
+        let reqids: BTreeSet<u32> = installed.map(InstalledSa::reqid).collect();
         let policies = self.store.policies.values().map(|it| &it.policy);
         for policy in policies.filter(|it| it.id.is_outbound()) {
             if policy.templates.iter().any(|it| reqids.contains(&it.reqid)) {

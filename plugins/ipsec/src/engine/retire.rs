@@ -238,8 +238,7 @@ impl Engine {
     pub(super) fn handle_last_word(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
         let since_ns = now_ns.saturating_sub(self.failover.active_ns);
         let is_recent = self.is_active() && since_ns < LAST_NS;
-        let installed = self.installed.get(&id);
-        let receives = installed.is_some_and(|it| it.side == Direction::In);
+        let receives = self.installed.side(&id) == Some(Direction::In);
         if receives && (is_recent || self.failover.is_settling()) {
             let generation = self.reads.generation();
             let merge = &mut self.switchover.last_words.merge;

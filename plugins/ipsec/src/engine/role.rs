@@ -123,7 +123,7 @@ impl Engine {
 
     fn take_sides(&mut self, now_ns: u64) {
         for (id, known) in &mut self.store.sas {
-            let installed = self.installed.get(id).map(|it| it.side);
+            let installed = self.installed.side(id);
             let side = installed.or_else(|| self.store.ends.side(&known.sa));
             if side != known.side {
                 known.set_side(now_ns, side);

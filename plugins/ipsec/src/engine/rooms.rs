@@ -46,7 +46,7 @@ impl Engine {
         let rest = self.rooms.ids.len().saturating_sub(STEP);
         for id in self.rooms.ids.drain(rest..) {
             let held = self.store.held.sas.get_mut(&id);
-            if let Some(held) = held.filter(|_| !self.installed.contains_key(&id)) {
+            if let Some(held) = held.filter(|_| !self.installed.has(&id)) {
                 held.room.touch();
             }
         }

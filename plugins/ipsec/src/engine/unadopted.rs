@@ -100,9 +100,9 @@ impl Engine {
 
     fn unadopted(&self) -> Vec<u8> {
         let mut spis: BTreeMap<&ChildName, BTreeSet<u32>> = BTreeMap::new();
-        let installed = self.installed.iter().map(|(id, it)| (id.spi, &it.name));
+        let installed = self.installed.iter().map(|(id, it)| (id.spi, it.name()));
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
-        let followed = followed.map(|(id, it)| (id.spi, &it.name));
+        let followed = followed.map(|(id, it)| (id.spi, it.name.as_ref()));
         for (spi, name) in installed.chain(followed) {
             if let Some(name) = name {
                 spis.entry(name).or_default().insert(spi);

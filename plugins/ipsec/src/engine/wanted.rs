@@ -86,7 +86,7 @@ impl Engine {
         if self.ike.wanted.is_empty() || std::mem::replace(&mut self.ike.wanted.is_ordered, true) {
             return;
         }
-        let installed = self.installed.keys().map(|id| id.spi);
+        let installed = self.installed.iter().map(|(id, _)| id.spi);
         // of a run before this one, too
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
         let known = installed.chain(followed.map(|(id, _)| id.spi));

@@ -15,18 +15,7 @@ impl Engine {
             return;
         }
         self.failover.wanted = None;
-        let mut differing = Vec::new();
-        for (id, installed) in &mut self.installed {
-            if std::mem::replace(&mut installed.is_read_back, true) {
-                continue;
-            }
-            let there = self.store.sas.get(id).map(|it| &it.sa.replay);
-            if there.is_none_or(|it| it.oseq < installed.oseq || it.seq < installed.seq) {
-                differing.push(*id);
-            }
-        }
-        let sas = &self.store.sas;
-        self.installed.retain(|id, _| sas.contains_key(id));
+        let differing = self.installed.read_back(&self.store.sas);
         if let Some(first) = differing.first() {
             let sas = counted(differing.len(), "SA");
             let text = format!("{sas} not as installed, first {:08x}", first.spi);

@@ -1,6 +1,6 @@
 //! Two nodes over virtual time: the tests are their kernels, the channel between them, and the host.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
 use spared_replica::wire::{Body as Said, MESSAGE_MAX, Message, OWN, flag};

@@ -55,7 +55,7 @@ fn batches_grow_when_addresses_wait_no_longer() {
 fn queued(pair: &Pair) -> Vec<SaId> {
     let engine = &pair.nodes[1].engine;
     let held = engine.store.held.sas.keys();
-    held.filter(|id| !engine.installed.contains_key(id))
+    held.filter(|id| !engine.installed.has(id))
         .copied()
         .collect()
 }
@@ -138,7 +138,7 @@ fn memory_for_an_sa_is_touched_before_the_failover_and_free_when_it_is_put() {
     let engine = &pair.nodes[1].engine;
     let (mut put, mut kept) = (0, 0);
     for (id, held) in &engine.store.held.sas {
-        let is_put = engine.installed.contains_key(id);
+        let is_put = engine.installed.has(id);
         assert_eq!(held.room.is_free(), is_put);
         (put, kept) = (put + usize::from(is_put), kept + usize::from(!is_put));
     }
