@@ -19,7 +19,7 @@ impl Engine {
         }
         self.outbox.handle_applied();
         self.tell_refused();
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     fn applied(&mut self, now_ns: u64, change: Change) {

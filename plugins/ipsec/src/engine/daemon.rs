@@ -164,7 +164,7 @@ impl Engine {
         }
         self.withhold();
         self.report_connections(now_ns);
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// Of what follows, or whose address went: the peer has it, though nobody has said so yet.

@@ -94,7 +94,7 @@ impl Engine {
         }
         let lane = &mut self.store.lane;
         lane.all_due |= std::mem::take(&mut lane.all.exact);
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     pub fn is_drained(&self) -> bool {

@@ -225,7 +225,7 @@ impl Engine {
             is_ours && !waits && !is_stopped && !self.is_tried(id, held)
         });
         self.failover.queue.ids = planned.map(|(id, _)| *id).collect();
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// Installs the next ones if the kernel is about to have nothing to do.
@@ -437,7 +437,7 @@ impl Engine {
             self.outbox.cancel_additions();
         }
         self.take_back_foreign(now_ns);
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     fn take_back_foreign(&mut self, now_ns: u64) {

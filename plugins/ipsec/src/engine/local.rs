@@ -52,7 +52,7 @@ impl Engine {
         if side.is_some() {
             self.note_numbers(&id);
             self.set_first_threshold(&id);
-            self.dirty = true;
+            self.mark_dirty();
         }
     }
 
@@ -117,7 +117,7 @@ impl Engine {
             .is_some_and(|it| it.side.is_some())
         {
             self.sort_sa(now_ns, id);
-            self.dirty = true;
+            self.mark_dirty();
         }
     }
 
@@ -152,14 +152,14 @@ impl Engine {
         self.block_again(&id);
         if ours || before.is_some_and(|it| it.ours) {
             self.sort_policy(now_ns, &id);
-            self.dirty = true;
+            self.mark_dirty();
         }
     }
 
     pub(super) fn drop_policy(&mut self, now_ns: u64, id: &PolicyId) {
         if self.store.policies.remove(id).is_some_and(|it| it.ours) {
             self.sort_policy(now_ns, id);
-            self.dirty = true;
+            self.mark_dirty();
         }
         self.unblock(id);
     }

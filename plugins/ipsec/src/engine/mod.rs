@@ -37,11 +37,13 @@ mod outbox;
 mod policies;
 mod proofs;
 mod read;
+mod readiness;
 mod replicate;
 mod reqids;
 mod resume;
 mod retire;
 mod role;
+mod roles;
 mod rooms;
 mod routes;
 mod runner;
@@ -52,6 +54,7 @@ mod stop;
 mod switchover;
 #[cfg(test)]
 mod tests;
+mod tunnels;
 mod unadopted;
 mod wanted;
 mod window;
@@ -74,6 +77,8 @@ use install::Failover;
 use installed::Installed;
 use outbox::Outbox;
 use read::Reads;
+use readiness::Readiness;
+use roles::Roles;
 use rooms::Rooms;
 use session::Session;
 use switchover::Switchover;
@@ -197,17 +202,11 @@ impl Lacks {
 /// The plugin's logic.
 pub struct Engine {
     settings: Settings,
-    /// What the kernel has not, and every tunnel needs.
-    lacks: Option<Lacks>,
-    active_groups: BTreeSet<String>,
-    /// Time when a group last left this node, with its addresses.
-    left_ns: Option<u64>,
+    roles: Roles,
     store: Tunnels,
     replica: Replica<Tunnels>,
     /// None while the peer is not there.
     session: Option<Session>,
-    /// Everything was taken once, and is kept although the peer may be gone.
-    is_shared: bool,
     apart: Apart,
     installed: Installed,
     failover: Failover,
@@ -218,10 +217,7 @@ pub struct Engine {
     reads: Reads,
     counters: Counters,
     outbox: Outbox,
-    /// Whether this node could take over, as it was found last.
-    said: Result<(), String>,
-    /// Something changed that people or the host may have to know.
-    dirty: bool,
+    readiness: Readiness,
     tick_ns: u64,
 }
 
@@ -251,11 +247,8 @@ impl Engine {
             replica: Replica::new(config),
             ike: IkeDaemon::new(&settings),
             settings,
-            lacks: None,
-            active_groups: BTreeSet::new(),
-            left_ns: None,
+            roles: Roles::default(),
             session: None,
-            is_shared: false,
             apart: Apart::new(now_ns),
             installed: Installed::default(),
             failover: Failover::default(),
@@ -265,17 +258,8 @@ impl Engine {
             reads: Reads::new(now_ns),
             counters: Counters::default(),
             outbox: Outbox::default(),
-            said: Err("not read yet".to_owned()),
-            dirty: true,
+            readiness: Readiness::new(),
             tick_ns: now_ns + TICK_NS,
-        }
-    }
-
-    /// The kernel has no IPsec, or none that a tunnel could use: nothing follows to this node.
-    pub fn handle_lacking(&mut self, lacks: Lacks) {
-        self.lacks = Some(lacks);
-        if lacks == Lacks::Ipsec {
-            self.said = Ok(());
         }
     }
 
@@ -337,9 +321,7 @@ impl Engine {
             return Some(Action::Apply(changes));
         }
         self.failover.free_taken();
-        if std::mem::take(&mut self.dirty) {
-            self.said = self.lack().map_or(Ok(()), Err);
-            self.tell_followed();
+        if self.find_readiness() {
             if let Some(kept) = self.store.ended.poll_kept(!self.is_complete()) {
                 self.act(Action::Keep(kept));
             }

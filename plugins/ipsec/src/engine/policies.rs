@@ -27,7 +27,7 @@ impl Engine {
         if let Some(tokens) = self.store.put.tokens.remove(id) {
             self.give_verdicts(now_ns, tokens, is_applied);
         }
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     pub(super) fn put_policy(&mut self, now_ns: u64, change: Change) {

@@ -40,7 +40,7 @@ impl Engine {
             // what was refused is welcome now
             self.replica.resync(SAS);
         }
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// The peer's SAs that the kernel here does not take.

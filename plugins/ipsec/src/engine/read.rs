@@ -97,7 +97,7 @@ impl Engine {
             self.store.lane.all_due = true;
         }
         self.read_fresh();
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// The end of a reading that [`Action::Read`] asked for, and whether it saw all.
@@ -140,7 +140,7 @@ impl Engine {
         if again && !self.reads.running {
             self.begin_reading();
         }
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// What the reading did not find is not there.

@@ -154,7 +154,7 @@ impl Engine {
         }
         self.give_lost(now_ns);
         self.note_progress(now_ns);
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// Has the session know what both nodes have and are now.
@@ -220,7 +220,7 @@ impl Engine {
         self.store.ended.clear();
         self.store.held.sort_ends();
         if self.is_peer_active() {
-            self.is_shared = true;
+            self.roles.note_shared();
             self.delete_foreign_sas();
             self.delete_foreign_policies();
         }

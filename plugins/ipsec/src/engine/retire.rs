@@ -230,7 +230,7 @@ impl Engine {
             }
         }
         self.put_on_lane();
-        self.dirty = true;
+        self.mark_dirty();
         retiring.inbound
     }
 

@@ -7,34 +7,26 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Engine;
-use crate::{MS, SECOND};
+use crate::MS;
 
-/// Addresses that go so soon after a group go with it.
-const LEAVING_NS: u64 = 15 * SECOND;
 /// Addresses that went to a peer that is active linger no longer: by then it has asked for last numbers, or does so
 /// no more.
 const GIVEN_NS: u64 = 500 * MS;
 
 impl Engine {
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
-        let is_other = match active {
-            true => self.active_groups.insert(group.to_owned()),
-            false => self.active_groups.remove(group),
-        };
-        self.ike.routes.handle_role();
-        if !is_other {
+        if !self.roles.handle_role(now_ns, group, active) {
             return self.route();
         }
         let was_active = self.is_active();
-        self.store.is_active = !self.active_groups.is_empty();
+        self.store.is_active = self.roles.is_active();
         self.switchover.drain.cancel();
         self.drop_question();
         self.store.lane.all.exact = false;
         self.ike.handle_role(now_ns, self.store.is_active);
         self.enter(now_ns);
-        self.replica.handle_groups(self.active_groups.clone());
+        self.replica.handle_groups(self.roles.active().clone());
         if was_active != self.is_active() {
-            self.is_shared = false;
             if let Some(session) = &mut self.session {
                 session.note_complete(false);
             }
@@ -45,7 +37,6 @@ impl Engine {
             self.take_over(now_ns, !was_active);
             self.want_left(now_ns);
         } else {
-            self.left_ns = Some(now_ns);
             let is_active = self.is_active();
             let stopping = &mut self.switchover.stopping;
             stopping.handle_left(now_ns, group, is_active);
@@ -64,9 +55,7 @@ impl Engine {
 
     /// The addresses that spared put on interfaces of this node.
     pub fn handle_endpoints(&mut self, now_ns: u64, endpoints: BTreeSet<IpAddr>) {
-        let is_leaving = self
-            .left_ns
-            .is_some_and(|it| now_ns.saturating_sub(it) < LEAVING_NS);
+        let is_leaving = self.roles.are_leaving(now_ns);
         let is_active = self.is_active();
         let prepares = is_active && self.failover.is_settling();
         let lingers = is_active && !is_leaving;
@@ -102,7 +91,7 @@ impl Engine {
     /// Whether both nodes have a group: it moves.
     pub(super) fn is_moving(&self) -> bool {
         let theirs = self.replica.peer_groups().filter(|_| self.is_up());
-        theirs.is_some_and(|it| !it.is_disjoint(&self.active_groups))
+        theirs.is_some_and(|it| !it.is_disjoint(self.roles.active()))
     }
 
     /// Addresses went, and the host's word for it has not come: it waits for a plugin that stops something.
@@ -132,7 +121,7 @@ impl Engine {
         for (id, known) in &mut self.store.policies {
             known.ours = self.store.ends.has_policy(&known.policy) || self.store.put.has(id);
         }
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     fn sort_records(&mut self, now_ns: u64) {

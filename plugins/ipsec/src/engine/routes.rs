@@ -31,17 +31,11 @@ pub struct TunnelRoute {
 pub struct Routes {
     /// None: not known to the kernel's side.
     wanted: Option<BTreeSet<TunnelRoute>>,
-    /// The host has told a role.
-    has_role: bool,
 }
 
 impl Routes {
     pub fn is_empty(&self) -> bool {
         self.wanted.as_ref().is_none_or(BTreeSet::is_empty)
-    }
-
-    pub fn handle_role(&mut self) {
-        self.has_role = true;
     }
 
     pub fn len(&self) -> usize {
@@ -53,7 +47,7 @@ impl Engine {
     /// Has the kernel have the routes that are wanted now. Each time, as an interface takes its routes along
     /// when it goes down; a new run of the plugin leaves those of the last one until it knows better.
     pub(super) fn route(&mut self) {
-        if !self.store.is_read || !self.ike.routes.has_role {
+        if !self.store.is_read || !self.roles.are_told() {
             return;
         }
         let settings = &self.settings;

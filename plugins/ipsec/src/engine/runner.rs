@@ -51,15 +51,13 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn in_sync(&self) -> Option<Result<(), String>> {
-        Some(self.said.clone())
+        Some(self.readiness.said().clone())
     }
 
     fn troubles(&self) -> Vec<Trouble> {
-        // a node that is not ready for it says so already
-        let lacks = self.lacks.filter(|_| self.said.is_ok());
         let found = [
-            ("kernel", lacks.map(Lacks::words)),
-            ("tunnels", self.ike.wanted.lack().map(String::as_str)),
+            ("kernel", self.readiness.lacks().map(Lacks::words)),
+            ("tunnels", self.readiness.tunnels().map(String::as_str)),
             (
                 "connections",
                 self.ike.connections.wrong().map(String::as_str),

@@ -1,20 +1,16 @@
-//! The rows of `sparectl ipsec`, and whether this node could take over.
+//! The rows of `sparectl ipsec`.
 
 use std::io;
 
 use spared_sdk::Value;
 
-use super::session::Session;
-use super::{Engine, Lacks};
-use crate::codec::body::algorithms;
+use super::Engine;
+use crate::ms_between;
 use crate::sa::{Direction, Sa, SaId};
 use crate::store::EKEYREJECTED;
-use crate::{SECOND, ms_between};
 
 /// SAs that are shown one by one; an answer has at most 64 KiB.
 const SHOWN_MAX: usize = 200;
-/// Two nodes that are active for so long are so for different groups.
-const SWITCHOVER_NS: u64 = 2 * SECOND;
 
 type Rows = Vec<(String, Value)>;
 
@@ -124,98 +120,11 @@ impl Engine {
             }
         };
         let mut summary = counted(tunnels, "tunnel");
-        let lack = self.lack().or_else(|| self.ike.wanted.lack().cloned());
+        let lack = self.lack().or_else(|| self.readiness.tunnels().cloned());
         if let Some(why) = lack {
             summary += &format!(", {why}");
         }
         summary
-    }
-
-    /// Reason why this node could not take over in its present state.
-    pub(super) fn lack(&self) -> Option<String> {
-        if self.lacks == Some(Lacks::Ipsec) {
-            // nothing can follow, so nothing is missing
-            return None;
-        }
-        let follows = self.is_peer_active();
-        // in a switchover both are active for a moment, and nobody asks who could take over
-        let both_ns = self.session.as_ref().and_then(Session::both_since_ns);
-        let both_ns = both_ns.unwrap_or(self.store.now_ns);
-        let is_moment = self.store.now_ns.saturating_sub(both_ns) < SWITCHOVER_NS;
-        if self.is_active() && (!follows || is_moment) {
-            return None;
-        }
-        if let Some(why) = self.refusal() {
-            return Some(why);
-        }
-        if !follows {
-            return match (self.is_shared, self.replica.peer_groups()) {
-                (true, _) => None,
-                (false, Some(_)) if self.is_up() => Some("no node is active".to_owned()),
-                _ => Some("the peer is not connected".to_owned()),
-            };
-        }
-        if let Err(why) = self.replica.in_sync(&self.store) {
-            return Some(why);
-        }
-        if self.store.peer_unsure {
-            return Some("counters may be older than their bound".to_owned());
-        }
-        let asked = self.store.proofs.are_asked();
-        asked.then(|| "SAs are not yet tried here".to_owned())
-    }
-
-    /// A backup that heard its peer has everything now.
-    pub(super) fn tell_followed(&mut self) {
-        let is_active = self.is_active();
-        let Some(session) = &mut self.session else {
-            return;
-        };
-        if is_active {
-            session.forget_heard();
-        }
-        if self.said.is_err() {
-            return;
-        }
-        let Some(heard_ns) = session.take_heard_ns() else {
-            return;
-        };
-        let count = self.store.held.sas.len();
-        if count > 0 {
-            let sas = counted(count, "SA");
-            let took_ms = ms_between(heard_ns, self.store.now_ns);
-            self.event(format!(
-                "{sas} replicated within {took_ms} ms of hearing the peer"
-            ));
-        }
-    }
-
-    fn refusal(&self) -> Option<String> {
-        if self.store.proofs.lack_esp() {
-            return Some("this kernel has no ESP".to_owned());
-        }
-        if let Some((id, sa, errno)) = self.refusals().next() {
-            let (names, reason) = (algorithms(&sa.body), reason(errno));
-            let mut why = match errno {
-                EKEYREJECTED => format!("no key of SA {:08x}", id.spi),
-                _ => format!("the kernel here lacks {names} for SA {:08x}", id.spi),
-            };
-            let more = self.refusals().count() - 1;
-            if more > 0 {
-                why += &format!(" and {more} more");
-            }
-            return Some(format!("{why}: {reason}"));
-        }
-        let refused = &self.store.put.refused;
-        let (_, errno) = refused.first_key_value()?;
-        let policies = match refused.len() {
-            1 => "a policy".to_owned(),
-            count => format!("{count} policies"),
-        };
-        let reason = reason(*errno);
-        Some(format!(
-            "the kernel refuses {policies} of the peer: {reason}"
-        ))
     }
 }
 

@@ -293,7 +293,7 @@ impl Engine {
         if !is_end {
             self.switchover.stopping.is_asked = true;
         }
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// The peer has gone, or is back. What was stopped stays so while the role may be on its way to it: an SA that is

@@ -1,12 +1,11 @@
-//! Children that the IKE daemon here is to establish after a failover, and whether all tunnels are up.
+//! Children that the IKE daemon here is to establish after a failover.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::status::counted;
 use super::{Action, Engine};
 use crate::codec::body::OURS;
-use crate::sa::{ChildName, Direction, Policy};
+use crate::sa::ChildName;
 use crate::vici::WAITS;
 
 /// Children that the IKE daemon here should establish.
@@ -17,8 +16,6 @@ pub struct Wanted {
     /// Numbers of SAs that a daemon had when it ended.
     ended: BTreeSet<u32>,
     is_ordered: bool,
-    /// Reason why not all tunnels are up, as of the last check.
-    lack: Option<String>,
 }
 
 impl Wanted {
@@ -26,8 +23,8 @@ impl Wanted {
         self.names.is_empty()
     }
 
-    pub fn lack(&self) -> Option<&String> {
-        self.lack.as_ref()
+    pub fn names(&self) -> impl Iterator<Item = &ChildName> {
+        self.names.keys()
     }
 
     /// With the address that is this node's end, in the order of their names.
@@ -56,7 +53,7 @@ impl Engine {
     pub fn handle_adopted(&mut self, _now_ns: u64, name: &ChildName, result: Result<(), String>) {
         let ChildName { ike, child } = name;
         self.ike.left.note();
-        self.dirty = true;
+        self.mark_dirty();
         match result {
             Ok(()) => {
                 self.ike.wanted.names.remove(name);
@@ -127,69 +124,5 @@ impl Engine {
             }
         }
         self.look_for_tunnels();
-    }
-
-    /// Whether all tunnels are up that this node has to have.
-    pub(super) fn look_for_tunnels(&mut self) {
-        self.ike.wanted.lack = match self.is_active() {
-            true if !self.is_settled_role() => return,
-            true => self.tunnels_down(),
-            false => None,
-        };
-    }
-
-    /// Whether the SAs of this role are all in the kernel.
-    pub(super) fn is_settled_role(&self) -> bool {
-        self.is_put() && !self.switchover.moves()
-    }
-
-    fn tunnels_down(&self) -> Option<String> {
-        let sas = self.store.sas.iter();
-        let sas = sas.filter(|(id, it)| it.side == Some(Direction::Out) && !self.is_doubted(id));
-        let (mut up, mut reqids) = (BTreeSet::new(), BTreeSet::new());
-        for (_, known) in sas {
-            up.extend(&known.name);
-            reqids.insert(known.sa.reqid);
-        }
-        let names = self.ike.wanted.names.keys();
-        let down: Vec<&ChildName> = names.filter(|it| !up.contains(it)).collect();
-        if let Some(ChildName { ike, child }) = down.iter().min() {
-            let all = counted(self.ike.wanted.names.len(), "tunnel");
-            let count = down.len();
-            return Some(format!("{count} of {all} down, first {ike}/{child}"));
-        }
-        match self.blocking_policies(&reqids) {
-            0 => self.tunnels_gone().or_else(|| self.claimed_in_vain()),
-            1 => Some("1 replicated policy blocks because it has no SA".to_owned()),
-            count => Some(format!(
-                "{count} replicated policies block because they have no SA"
-            )),
-        }
-    }
-
-    /// What only a blocking policy tells of: the daemon deleted it while no plugin ran, and no peer has it.
-    fn tunnels_gone(&self) -> Option<String> {
-        match self.blocks_below_nothing().count() {
-            0 => None,
-            1 => Some("1 policy is gone, and its traffic is blocked".to_owned()),
-            count => Some(format!(
-                "{count} policies are gone, and their traffic is blocked"
-            )),
-        }
-    }
-
-    /// Policies that followed, of this node's ends, which lead to no SA of these reqids.
-    fn blocking_policies(&self, reqids: &BTreeSet<u32>) -> usize {
-        let store = &self.store;
-        let policies = store.policies.iter();
-        let policies = policies.filter(|(id, _)| !store.held.policies.contains_key(id));
-        let policies = policies.map(|(_, it)| &it.policy);
-        let is_here = |end| store.ends.has(&end);
-        let policies = policies.filter(|it| it.id.is_outbound() && it.end.is_some_and(is_here));
-        let blocks = |it: &&Policy| {
-            let mut templates = it.templates.iter();
-            templates.any(|it| it.reqid >= OURS && !reqids.contains(&it.reqid))
-        };
-        policies.filter(blocks).count()
     }
 }

@@ -31,7 +31,7 @@ impl Engine {
     /// The daemon may assign one of them, for this reason; or no more.
     pub fn handle_withheld(&mut self, fault: Option<String>) {
         self.ike.withheld.fault = fault;
-        self.dirty = true;
+        self.mark_dirty();
     }
 
     /// Has the daemon withhold what clients have now.

@@ -276,7 +276,7 @@ impl Node {
             of_it.next().map(|it| it.why.clone())
         };
         (self.down, self.wrong) = (why("tunnels"), why("connections"));
-        self.in_sync = match &self.engine.said {
+        self.in_sync = match self.engine.readiness.said() {
             Ok(()) => (true, String::new()),
             Err(why) => (false, why.clone()),
         };

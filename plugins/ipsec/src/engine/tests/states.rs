@@ -12,7 +12,7 @@ fn reports(pair: &Pair) -> [Report; 2] {
     [0, 1].map(|node| {
         let engine = &pair.nodes[node].engine;
         let mut report = Report {
-            lack: engine.said.clone().err(),
+            lack: engine.readiness.said().clone().err(),
             ..Report::default()
         };
         for trouble in spared_sdk::Engine::troubles(engine) {

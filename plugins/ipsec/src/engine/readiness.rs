@@ -1,0 +1,167 @@
+//! Whether this node could take over, and what else is wrong with it.
+
+use super::session::Session;
+use super::status::{counted, reason};
+use super::{Engine, Lacks};
+use crate::codec::body::algorithms;
+use crate::store::EKEYREJECTED;
+use crate::{SECOND, ms_between};
+
+/// Two nodes that are active for so long are so for different groups.
+const SWITCHOVER_NS: u64 = 2 * SECOND;
+
+#[derive(Debug)]
+pub struct Readiness {
+    /// What the kernel has not, and every tunnel needs.
+    lacks: Option<Lacks>,
+    /// Whether this node could take over, as it was found last.
+    said: Result<(), String>,
+    /// Reason why not all tunnels are up, as of the last look.
+    tunnels: Option<String>,
+    /// Something changed that people or the host may have to know.
+    is_dirty: bool,
+}
+
+impl Readiness {
+    pub fn new() -> Self {
+        Self {
+            lacks: None,
+            said: Err("not read yet".to_owned()),
+            tunnels: None,
+            is_dirty: true,
+        }
+    }
+
+    fn handle_lacking(&mut self, lacks: Lacks) {
+        self.lacks = Some(lacks);
+        if lacks == Lacks::Ipsec {
+            self.said = Ok(());
+        }
+    }
+
+    pub fn note_tunnels(&mut self, why: Option<String>) {
+        self.tunnels = why;
+    }
+
+    pub fn said(&self) -> &Result<(), String> {
+        &self.said
+    }
+
+    /// What the kernel lacks. A node that is not ready for it says so already.
+    pub fn lacks(&self) -> Option<Lacks> {
+        self.lacks.filter(|_| self.said.is_ok())
+    }
+
+    pub fn tunnels(&self) -> Option<&String> {
+        self.tunnels.as_ref()
+    }
+}
+
+impl Engine {
+    /// The kernel has no IPsec, or none that a tunnel could use: nothing follows to this node.
+    pub fn handle_lacking(&mut self, lacks: Lacks) {
+        self.readiness.handle_lacking(lacks);
+    }
+
+    /// Something changed that people or the host may have to know.
+    pub(super) fn mark_dirty(&mut self) {
+        self.readiness.is_dirty = true;
+    }
+
+    /// Looks once more whether this node could take over, if something changed; whether it did.
+    pub(super) fn find_readiness(&mut self) -> bool {
+        let is_dirty = std::mem::take(&mut self.readiness.is_dirty);
+        if is_dirty {
+            self.readiness.said = self.lack().map_or(Ok(()), Err);
+            self.tell_followed();
+        }
+        is_dirty
+    }
+
+    /// Reason why this node could not take over in its present state.
+    pub(super) fn lack(&self) -> Option<String> {
+        if self.readiness.lacks == Some(Lacks::Ipsec) {
+            // nothing can follow, so nothing is missing
+            return None;
+        }
+        let follows = self.is_peer_active();
+        // in a switchover both are active for a moment, and nobody asks who could take over
+        let both_ns = self.session.as_ref().and_then(Session::both_since_ns);
+        let both_ns = both_ns.unwrap_or(self.store.now_ns);
+        let is_moment = self.store.now_ns.saturating_sub(both_ns) < SWITCHOVER_NS;
+        if self.is_active() && (!follows || is_moment) {
+            return None;
+        }
+        if let Some(why) = self.refusal() {
+            return Some(why);
+        }
+        if !follows {
+            return match (self.roles.is_shared(), self.replica.peer_groups()) {
+                (true, _) => None,
+                (false, Some(_)) if self.is_up() => Some("no node is active".to_owned()),
+                _ => Some("the peer is not connected".to_owned()),
+            };
+        }
+        if let Err(why) = self.replica.in_sync(&self.store) {
+            return Some(why);
+        }
+        if self.store.peer_unsure {
+            return Some("counters may be older than their bound".to_owned());
+        }
+        let asked = self.store.proofs.are_asked();
+        asked.then(|| "SAs are not yet tried here".to_owned())
+    }
+
+    /// A backup that heard its peer has everything now.
+    fn tell_followed(&mut self) {
+        let is_active = self.is_active();
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if is_active {
+            session.forget_heard();
+        }
+        if self.readiness.said.is_err() {
+            return;
+        }
+        let Some(heard_ns) = session.take_heard_ns() else {
+            return;
+        };
+        let count = self.store.held.sas.len();
+        if count > 0 {
+            let sas = counted(count, "SA");
+            let took_ms = ms_between(heard_ns, self.store.now_ns);
+            self.event(format!(
+                "{sas} replicated within {took_ms} ms of hearing the peer"
+            ));
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        if self.store.proofs.lack_esp() {
+            return Some("this kernel has no ESP".to_owned());
+        }
+        if let Some((id, sa, errno)) = self.refusals().next() {
+            let (names, reason) = (algorithms(&sa.body), reason(errno));
+            let mut why = match errno {
+                EKEYREJECTED => format!("no key of SA {:08x}", id.spi),
+                _ => format!("the kernel here lacks {names} for SA {:08x}", id.spi),
+            };
+            let more = self.refusals().count() - 1;
+            if more > 0 {
+                why += &format!(" and {more} more");
+            }
+            return Some(format!("{why}: {reason}"));
+        }
+        let refused = &self.store.put.refused;
+        let (_, errno) = refused.first_key_value()?;
+        let policies = match refused.len() {
+            1 => "a policy".to_owned(),
+            count => format!("{count} policies"),
+        };
+        let reason = reason(*errno);
+        Some(format!(
+            "the kernel refuses {policies} of the peer: {reason}"
+        ))
+    }
+}

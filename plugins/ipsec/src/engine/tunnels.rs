@@ -1,0 +1,75 @@
+//! Whether all tunnels are up that this node has to have.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::status::counted;
+use crate::codec::body::OURS;
+use crate::sa::{ChildName, Direction, Policy};
+
+impl Engine {
+    /// Whether all tunnels are up that this node has to have.
+    pub(super) fn look_for_tunnels(&mut self) {
+        let why = match self.is_active() {
+            true if !self.is_settled_role() => return,
+            true => self.tunnels_down(),
+            false => None,
+        };
+        self.readiness.note_tunnels(why);
+    }
+
+    /// Whether the SAs of this role are all in the kernel.
+    pub(super) fn is_settled_role(&self) -> bool {
+        self.is_put() && !self.switchover.moves()
+    }
+
+    fn tunnels_down(&self) -> Option<String> {
+        let sas = self.store.sas.iter();
+        let sas = sas.filter(|(id, it)| it.side == Some(Direction::Out) && !self.is_doubted(id));
+        let (mut up, mut reqids) = (BTreeSet::new(), BTreeSet::new());
+        for (_, known) in sas {
+            up.extend(&known.name);
+            reqids.insert(known.sa.reqid);
+        }
+        let names = self.ike.wanted.names();
+        let down: Vec<&ChildName> = names.filter(|it| !up.contains(it)).collect();
+        if let Some(ChildName { ike, child }) = down.iter().min() {
+            let all = counted(self.ike.wanted.names().count(), "tunnel");
+            let count = down.len();
+            return Some(format!("{count} of {all} down, first {ike}/{child}"));
+        }
+        match self.blocking_policies(&reqids) {
+            0 => self.tunnels_gone().or_else(|| self.claimed_in_vain()),
+            1 => Some("1 replicated policy blocks because it has no SA".to_owned()),
+            count => Some(format!(
+                "{count} replicated policies block because they have no SA"
+            )),
+        }
+    }
+
+    /// What only a blocking policy tells of: the daemon deleted it while no plugin ran, and no peer has it.
+    fn tunnels_gone(&self) -> Option<String> {
+        match self.blocks_below_nothing().count() {
+            0 => None,
+            1 => Some("1 policy is gone, and its traffic is blocked".to_owned()),
+            count => Some(format!(
+                "{count} policies are gone, and their traffic is blocked"
+            )),
+        }
+    }
+
+    /// Policies that followed, of this node's ends, which lead to no SA of these reqids.
+    fn blocking_policies(&self, reqids: &BTreeSet<u32>) -> usize {
+        let store = &self.store;
+        let policies = store.policies.iter();
+        let policies = policies.filter(|(id, _)| !store.held.policies.contains_key(id));
+        let policies = policies.map(|(_, it)| &it.policy);
+        let is_here = |end| store.ends.has(&end);
+        let policies = policies.filter(|it| it.id.is_outbound() && it.end.is_some_and(is_here));
+        let blocks = |it: &&Policy| {
+            let mut templates = it.templates.iter();
+            templates.any(|it| it.reqid >= OURS && !reqids.contains(&it.reqid))
+        };
+        policies.filter(blocks).count()
+    }
+}
