@@ -5,18 +5,22 @@
 //! while both nodes are active for different groups. An SA is replicated as a record, its numbers on the lane of newest
 //! values. A record's value has numbers, too, so that every stored SA has some; the digest omits them.
 
+mod blocks;
 mod ended;
 mod ends;
 mod held;
 mod index;
+mod lane;
 mod local;
 mod proofs;
 mod put;
 mod rate;
 mod records;
+mod rooms;
+mod run;
 mod unsorted;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use spared_replica::{Applied, Tag, Token};
 
@@ -24,16 +28,19 @@ use crate::codec::body::shifted_policy;
 use crate::config::Settings;
 use crate::error::Malformed;
 use crate::sa::{Policy, PolicyId, Sa, SaId};
-use crate::wire::{AllNumbers, Numbers, Origin, TunnelKey, read_policy, read_sa};
+use crate::wire::{Numbers, Origin, TunnelKey, read_policy, read_sa};
 
 pub use ended::Ended;
 pub use ends::Ends;
-pub use held::{Held, HeldSa, Room};
+pub use held::{Held, HeldSa};
 pub use index::{Index, Record, policy_digest, sa_digest};
+use lane::{Lane, PeerNumbers};
 pub use local::{LocalPolicy, LocalSa};
 pub use proofs::{AGAIN_NS, EKEYREJECTED, GOOD_FOR_NS, ProofState, Proofs};
 pub use put::Put;
 pub use rate::{THRESHOLD_FIRST, threshold_of};
+pub use rooms::Room;
+use run::Run;
 
 /// Limit of each table; further SAs or policies are refused.
 pub const TABLE_MAX: usize = 65_536;
@@ -55,30 +62,13 @@ pub enum Effect {
     LastWord(SaId, Box<Numbers>),
 }
 
-/// State of the lane of newest values, which sends numbers.
-#[derive(Debug, Default)]
-pub struct Lane {
-    /// SAs whose numbers are to be sent.
-    pub due: BTreeSet<SaId>,
-    pub all_due: bool,
-    /// Properties of all numbers that are sent.
-    pub all: AllNumbers,
-    /// Last numbers that this node received, sent again for a while with each new pair of roles.
-    pub last_words: BTreeMap<SaId, Numbers>,
-    pub last_until_ns: u64,
-}
-
 /// The store.
 #[derive(Debug)]
 pub struct Tunnels {
-    life: u64,
+    pub run: Run,
     /// Time of the replica's present call.
     pub now_ns: u64,
-    /// Time until which this run may not know its own records that the peer keeps.
-    pub fresh_until_ns: u64,
-    /// The kernel's tables were read completely once.
-    pub is_read: bool,
-    /// This node is active for a group.
+    /// True if this node is active for a group.
     pub is_active: bool,
     pub ends: Ends,
     /// SAs and policies of the kernel here.
@@ -91,21 +81,16 @@ pub struct Tunnels {
     pub index: Index,
     pub ended: Ended,
     pub lane: Lane,
-    /// Properties of the peer's numbers: unsure, and the time since which they are exact.
-    pub peer_unsure: bool,
-    pub exact_ns: Option<u64>,
-    pub effects: VecDeque<Effect>,
+    pub peer_numbers: PeerNumbers,
+    effects: VecDeque<Effect>,
 }
 
 impl Tunnels {
-    /// Creates the store of one incarnation. The peer's records are in this process's memory, so the incarnation ends
-    /// with the process: if it lasted until the next boot, a restart's forgotten records would count as deleted.
-    pub fn new(life: u64, settings: &Settings) -> Self {
+    /// Creates the store of one incarnation.
+    pub fn new(incarnation: u64, settings: &Settings) -> Self {
         Self {
-            life,
+            run: Run::new(incarnation),
             now_ns: 0,
-            fresh_until_ns: 0,
-            is_read: false,
             is_active: false,
             ends: Ends::new(settings),
             sas: BTreeMap::new(),
@@ -116,10 +101,20 @@ impl Tunnels {
             index: Index::default(),
             ended: Ended::default(),
             lane: Lane::default(),
-            peer_unsure: false,
-            exact_ns: None,
+            peer_numbers: PeerNumbers::default(),
             effects: VecDeque::new(),
         }
+    }
+
+    /// Handles the end of the session with the peer.
+    pub fn handle_down(&mut self) {
+        self.lane.handle_down();
+        // the peer may receive more meanwhile
+        self.peer_numbers = PeerNumbers::default();
+    }
+
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
     }
 
     /// Returns the record of an SA: of the kernel, if this node carries it; else as it is held.
@@ -183,7 +178,7 @@ impl Tunnels {
             held.keep_numbers(before);
         }
         self.held.sas.insert(id, held);
-        self.exact_ns = None;
+        self.peer_numbers.handle_change();
         if let Some(record) = self.present_sa(&id) {
             self.index.sas.put(id, record);
         }
@@ -221,15 +216,15 @@ impl Tunnels {
             return Ok(Applied::Refused);
         }
         let is_same = before == Some(&policy);
-        if is_same && self.put.has(&id) && !self.put.refused.contains_key(&id) {
+        if is_same && self.put.has(&id) && !self.put.is_refused(&id) {
             return Ok(Applied::Same);
         }
         self.held.policies.insert(id, policy);
-        self.exact_ns = None;
+        self.peer_numbers.handle_change();
         if let Some(record) = self.present_policy(&id) {
             self.index.policies.put(id, record);
         }
-        self.put.tokens.entry(id).or_default().push(token);
+        self.put.wait(id, token);
         self.effects.push_back(Effect::PolicyHeld(id));
         Ok(Applied::Later)
     }

@@ -6,21 +6,9 @@
 //! the last priority: it counts only while the policy above it is missing. It goes with that policy, when its
 //! deletion counts; one that a run of the plugin left goes when the peer has none of that selector either.
 
-use std::collections::BTreeMap;
-
 use super::{Change, Engine};
 use crate::codec::body::{block_of, blocked_by};
 use crate::sa::{Policy, PolicyId};
-
-/// Blocking policies in the kernel, by what they are below, and the last reading that found each.
-#[derive(Debug, Default)]
-pub struct Blocks(BTreeMap<PolicyId, u32>);
-
-impl Blocks {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 impl Engine {
     /// A policy is in the kernel, or on its way there.
@@ -28,12 +16,12 @@ impl Engine {
         let end = policy.end.filter(|_| policy.id.is_outbound());
         let is_held = self.store.held.policies.contains_key(&policy.id);
         let moves = end.is_some_and(|end| is_held || self.store.ends.has(&end));
-        if !moves || self.blocks.0.contains_key(&policy.id) {
+        if !moves || self.store.put.blocks.has(&policy.id) {
             return;
         }
         if let Some(block) = block_of(policy) {
             let reading = self.reads.generation();
-            self.blocks.0.insert(policy.id, reading);
+            self.store.put.blocks.put(policy.id, reading);
             self.change(Change::PutPolicy(block));
         }
     }
@@ -41,7 +29,7 @@ impl Engine {
     /// A policy's deletion counts.
     pub(super) fn unblock(&mut self, id: &PolicyId) {
         let is_held = self.store.held.policies.contains_key(id);
-        if !is_held && self.blocks.0.remove(id).is_some() {
+        if !is_held && self.store.put.blocks.remove(id) {
             if let Some(block) = blocked_by(id) {
                 self.change(Change::DeletePolicy(block));
             }
@@ -51,24 +39,24 @@ impl Engine {
     /// The kernel has a blocking policy below this one.
     pub(super) fn see_block(&mut self, below: PolicyId) {
         let reading = self.reads.generation();
-        self.blocks.0.insert(below, reading);
+        self.store.put.blocks.put(below, reading);
     }
 
     /// The kernel did not take it: the next reading tries again.
     pub(super) fn miss_block(&mut self, below: &PolicyId) {
-        self.blocks.0.remove(below);
+        self.store.put.blocks.remove(below);
     }
 
     /// Somebody deleted it.
     pub(super) fn lose_block(&mut self, below: &PolicyId) {
-        self.blocks.0.remove(below);
+        self.store.put.blocks.remove(below);
         self.block_again(below);
     }
 
     /// After a reading: what is missing, and what is below nothing on either node.
     pub(super) fn complete_blocks(&mut self) {
         let reading = self.reads.generation();
-        self.blocks.0.retain(|_, it| *it == reading);
+        self.store.put.blocks.keep_read(reading);
         let policies = self.store.policies.keys();
         for id in policies.copied().collect::<Vec<_>>() {
             self.block_again(&id);
@@ -83,12 +71,12 @@ impl Engine {
 
     /// What the policies protected that blocking ones are left of.
     pub(super) fn blocks_below_nothing(&self) -> impl Iterator<Item = PolicyId> + '_ {
-        let below = self.blocks.0.keys().copied();
+        let below = self.store.put.blocks.below().copied();
         below.filter(|id| !self.store.policies.contains_key(id))
     }
 
     pub(super) fn block_again(&mut self, id: &PolicyId) {
-        if self.blocks.0.contains_key(id) || !id.is_outbound() {
+        if self.store.put.blocks.has(id) || !id.is_outbound() {
             return;
         }
         if let Some(known) = self.store.policies.get(id) {

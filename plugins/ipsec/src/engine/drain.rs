@@ -80,9 +80,7 @@ impl Engine {
         }
         let store = &mut self.store;
         let carried = store.index.sas.records().filter(|(_, it)| it.is_local);
-        store.lane.due = carried.map(|(id, _)| *id).collect();
-        store.lane.all.exact = true;
-        store.lane.all_due = true;
+        store.lane.put_exact(carried.map(|(id, _)| *id).collect());
         self.leave(now_ns);
         self.replica.start_drain();
     }
@@ -92,8 +90,7 @@ impl Engine {
         if !self.switchover.drain.expire(now_ns) {
             return;
         }
-        let lane = &mut self.store.lane;
-        lane.all_due |= std::mem::take(&mut lane.all.exact);
+        self.store.lane.end_exact();
         self.mark_dirty();
     }
 

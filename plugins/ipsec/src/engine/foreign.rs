@@ -11,7 +11,7 @@ impl Engine {
             return false;
         };
         let end = held.local_end();
-        self.rooms.want(self.store.now_ns, id);
+        self.store.held.want_room(self.store.now_ns, id);
         let is_other_end = self.store.held.ends.insert(end);
         let is_ours = self.is_active() && self.store.ends.has(&end);
         if !self.is_complete() || !self.is_peer_active() {

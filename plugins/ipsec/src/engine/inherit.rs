@@ -23,7 +23,7 @@ struct Own<'a> {
 impl Engine {
     /// What was read before is this node's from now on: a role is here, or names tell more.
     pub(super) fn inherit_what_was_read(&mut self) {
-        if self.store.is_read {
+        if self.store.run.is_read() {
             self.inherit();
             self.change_reqids_later();
         }

@@ -120,7 +120,7 @@ impl Engine {
 
     /// The peer's numbers are exact.
     pub(super) fn is_planned(&self, now_ns: u64) -> bool {
-        let exact_ns = self.store.exact_ns;
+        let exact_ns = self.store.peer_numbers.exact_ns();
         exact_ns.is_some_and(|it| now_ns.saturating_sub(it) < EXACT_NS)
     }
 

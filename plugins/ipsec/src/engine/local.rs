@@ -188,7 +188,7 @@ impl Engine {
             if let Some(threshold) = other {
                 known.set_threshold(threshold);
                 self.outbox.change(Change::SetThreshold(*id, threshold));
-                self.store.lane.due.insert(*id);
+                self.store.lane.put(*id);
             }
         }
         self.put_on_lane();

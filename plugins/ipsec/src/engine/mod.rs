@@ -44,7 +44,6 @@ mod resume;
 mod retire;
 mod role;
 mod roles;
-mod rooms;
 mod routes;
 mod runner;
 mod session;
@@ -71,7 +70,6 @@ use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
 use apart::Apart;
-use blocks::Blocks;
 use ike::IkeDaemon;
 use install::Failover;
 use installed::Installed;
@@ -79,7 +77,6 @@ use outbox::Outbox;
 use read::Reads;
 use readiness::Readiness;
 use roles::Roles;
-use rooms::Rooms;
 use session::Session;
 use switchover::Switchover;
 
@@ -210,10 +207,8 @@ pub struct Engine {
     apart: Apart,
     installed: Installed,
     failover: Failover,
-    rooms: Rooms,
     switchover: Switchover,
     ike: IkeDaemon,
-    blocks: Blocks,
     reads: Reads,
     counters: Counters,
     outbox: Outbox,
@@ -241,7 +236,7 @@ impl Engine {
     /// An engine that knows nothing yet; `config` names the store's [`TABLES`](crate::wire::TABLES).
     pub fn new(now_ns: u64, settings: Settings, config: Config) -> Self {
         let mut store = Tunnels::new(config.run, &settings);
-        store.fresh_until_ns = now_ns + FRESH_NS;
+        store.run.begin(now_ns + FRESH_NS);
         Self {
             store,
             replica: Replica::new(config),
@@ -252,9 +247,7 @@ impl Engine {
             apart: Apart::new(now_ns),
             installed: Installed::default(),
             failover: Failover::default(),
-            rooms: Rooms::default(),
             switchover: Switchover::default(),
-            blocks: Blocks::default(),
             reads: Reads::new(now_ns),
             counters: Counters::default(),
             outbox: Outbox::default(),
@@ -333,7 +326,7 @@ impl Engine {
 
     pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
-        let has_tunnels = !is_empty || !self.blocks.is_empty();
+        let has_tunnels = !is_empty || !self.store.put.blocks.is_empty();
         let has_work = has_tunnels || self.ike.has_orders();
         let tick = match self.is_active() && has_work {
             true => self.tick_ns,
@@ -345,7 +338,7 @@ impl Engine {
             self.store.ends.next_ns(),
             self.failover.give_up_ns(),
             self.apart.next_ns(),
-            self.rooms.next_ns(),
+            self.store.held.next_ns(),
             self.switchover.next_ns(),
             self.store.put.next_ns(),
             self.store.proofs.next_ns(),
@@ -371,7 +364,9 @@ impl Engine {
         self.time_stop(now_ns);
         self.time_doubts(now_ns);
         self.put_back(now_ns);
-        self.make_room(now_ns);
+        let is_unfinished = self.is_up() && !self.is_complete();
+        let is_put = |id: &SaId| self.installed.has(id);
+        self.store.held.make_room(now_ns, is_unfinished, is_put);
         self.prove_again(now_ns);
         self.time_silence(now_ns);
         self.time_apart(now_ns);

@@ -24,7 +24,7 @@ impl Engine {
 
     /// The kernel has answered what the peer waits for.
     fn answer_policy(&mut self, now_ns: u64, id: &PolicyId, is_applied: bool) {
-        if let Some(tokens) = self.store.put.tokens.remove(id) {
+        if let Some(tokens) = self.store.put.take_tokens(id) {
             self.give_verdicts(now_ns, tokens, is_applied);
         }
         self.mark_dirty();
@@ -34,9 +34,7 @@ impl Engine {
         if let Change::AddPolicy(policy) | Change::PutPolicy(policy) = &change {
             let id = policy.id;
             self.block_below(policy);
-            self.store.put.there.insert(id);
-            self.store.put.put_ns.insert(id, now_ns);
-            self.store.put.missing.remove(&id);
+            self.store.put.begin(now_ns, id);
             self.change(change);
         }
     }
@@ -77,7 +75,7 @@ impl Engine {
             return;
         };
         if held.templates == policy.templates {
-            self.store.put.missing.remove(&id);
+            self.store.put.find(&id);
         } else {
             self.store.put.miss(now_ns, id);
         }
@@ -95,10 +93,7 @@ impl Engine {
     }
 
     fn put_missing(&mut self, now_ns: u64, due_until_ns: u64) {
-        let due = self.store.put.missing.iter();
-        let due = due.filter(|(_, due_ns)| **due_ns <= due_until_ns);
-        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.store.put.missing.remove(&id);
+        for id in self.store.put.take_missing(due_until_ns) {
             let held = self.store.held.policies.get(&id);
             if let Some(policy) = held.cloned() {
                 // it may be there: the word of its end may be older than what it was made of
@@ -138,8 +133,7 @@ impl Engine {
             return self.miss_block(&below);
         }
         if errno != EEXIST {
-            self.store.put.there.remove(&id);
-            self.store.put.refused.insert(id, errno);
+            self.store.put.handle_refused(id, errno);
             return self.answer_policy(now_ns, &id, false);
         }
         let there = self.store.policies.get(&id);
@@ -153,7 +147,7 @@ impl Engine {
     }
 
     pub(super) fn handle_put_policy(&mut self, now_ns: u64, policy: &Policy) {
-        self.store.put.refused.remove(&policy.id);
+        self.store.put.handle_put(&policy.id);
         if self.store.put.has(&policy.id) {
             self.see_policy(now_ns, policy.clone());
         }

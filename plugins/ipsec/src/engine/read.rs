@@ -93,8 +93,7 @@ impl Engine {
     pub(super) fn doubt(&mut self, _now_ns: u64) {
         self.counters.overruns += 1;
         if self.is_followed() {
-            self.store.lane.all.unsure = true;
-            self.store.lane.all_due = true;
+            self.store.lane.doubt();
         }
         self.read_fresh();
         self.mark_dirty();
@@ -113,7 +112,7 @@ impl Engine {
             return;
         }
         let again = reads.again;
-        if !std::mem::replace(&mut self.store.is_read, true) {
+        if self.store.run.note_read() {
             // of an earlier run, which told the peer what nobody knows here
             let (sas, policies) = (&self.store.sas, &self.store.policies);
             let ended = &mut self.store.ended;
@@ -122,10 +121,7 @@ impl Engine {
         self.forget_unseen(now_ns);
         if !again {
             self.ike.presence.forget_flush();
-        }
-        let lane = &mut self.store.lane;
-        if !again && std::mem::take(&mut lane.all.unsure) {
-            lane.all_due = true;
+            self.store.lane.end_doubt();
         }
         self.drain_numbers(now_ns);
         self.complete_policies(now_ns);

@@ -105,7 +105,7 @@ impl Engine {
         if let Err(why) = self.replica.in_sync(&self.store) {
             return Some(why);
         }
-        if self.store.peer_unsure {
+        if self.store.peer_numbers.is_unsure() {
             return Some("counters may be older than their bound".to_owned());
         }
         let asked = self.store.proofs.are_asked();
@@ -153,13 +153,12 @@ impl Engine {
             }
             return Some(format!("{why}: {reason}"));
         }
-        let refused = &self.store.put.refused;
-        let (_, errno) = refused.first_key_value()?;
-        let policies = match refused.len() {
+        let (count, errno) = self.store.put.refused()?;
+        let policies = match count {
             1 => "a policy".to_owned(),
             count => format!("{count} policies"),
         };
-        let reason = reason(*errno);
+        let reason = reason(errno);
         Some(format!(
             "the kernel refuses {policies} of the peer: {reason}"
         ))

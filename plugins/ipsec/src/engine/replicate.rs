@@ -32,13 +32,7 @@ impl Engine {
         self.finish_retiring(now_ns);
         self.enter(now_ns);
         self.replica.handle_down(&mut self.store);
-        let lane = &mut self.store.lane;
-        lane.due.clear();
-        lane.last_words.clear();
-        lane.all.exact = false;
-        self.store.peer_unsure = false;
-        // it may have received more since
-        self.store.exact_ns = None;
+        self.store.handle_down();
         self.leave(now_ns);
     }
 
@@ -142,7 +136,7 @@ impl Engine {
     /// After the replica: what it wrote, and what it knows now.
     pub(super) fn leave(&mut self, now_ns: u64) {
         let mut is_recalled = false;
-        while let Some(effect) = self.store.effects.pop_front() {
+        while let Some(effect) = self.store.poll_effect() {
             is_recalled |= self.follow(now_ns, effect);
         }
         if is_recalled {
@@ -194,13 +188,13 @@ impl Engine {
     }
 
     pub(super) fn put_on_lane(&mut self) {
-        for id in std::mem::take(&mut self.store.lane.due) {
+        for id in self.store.lane.take_due() {
             if let Some(record) = self.store.index.sas.get(&id) {
                 self.replica.latest(SAS, record.key);
             }
         }
         // behind the numbers that it speaks of
-        if std::mem::take(&mut self.store.lane.all_due) {
+        if self.store.lane.take_all_due() {
             self.replica.latest(SAS, TunnelKey::AllNumbers);
         }
     }
@@ -216,7 +210,7 @@ impl Engine {
     /// A complete snapshot is here, or at the peer.
     fn handle_complete(&mut self) {
         self.apart.end();
-        self.store.fresh_until_ns = 0;
+        self.store.run.end_fresh();
         self.store.ended.clear();
         self.store.held.sort_ends();
         if self.is_peer_active() {

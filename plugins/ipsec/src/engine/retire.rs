@@ -158,7 +158,7 @@ impl Engine {
             room: Room::default(),
         };
         self.store.held.sas.insert(id, held);
-        self.rooms.want(self.store.now_ns, id);
+        self.store.held.want_room(self.store.now_ns, id);
     }
 
     /// Without them packets would leave in clear text.
@@ -210,8 +210,7 @@ impl Engine {
         };
         let is_up = self.is_up();
         let store = &mut self.store;
-        store.lane.last_words.clear();
-        store.lane.last_until_ns = now_ns + LAST_NS;
+        store.lane.begin_last_words(now_ns + LAST_NS);
         retiring.inbound.retain(|id| store.sas.contains_key(id));
         for id in &retiring.inbound {
             let Some(known) = store.sas.get(id) else {
@@ -225,8 +224,7 @@ impl Engine {
                     origin: Origin::LastWord,
                     ..known.numbers(now_ns)
                 };
-                store.lane.last_words.insert(*id, numbers);
-                store.lane.due.insert(*id);
+                store.lane.put_last_word(*id, numbers);
             }
         }
         self.put_on_lane();

@@ -22,7 +22,7 @@ impl Engine {
         self.store.is_active = self.roles.is_active();
         self.switchover.drain.cancel();
         self.drop_question();
-        self.store.lane.all.exact = false;
+        self.store.lane.handle_role();
         self.ike.handle_role(now_ns, self.store.is_active);
         self.enter(now_ns);
         self.replica.handle_groups(self.roles.active().clone());

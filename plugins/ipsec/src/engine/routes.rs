@@ -47,7 +47,7 @@ impl Engine {
     /// Has the kernel have the routes that are wanted now. Each time, as an interface takes its routes along
     /// when it goes down; a new run of the plugin leaves those of the last one until it knows better.
     pub(super) fn route(&mut self) {
-        if !self.store.is_read || !self.roles.are_told() {
+        if !self.store.run.is_read() || !self.roles.are_told() {
             return;
         }
         let settings = &self.settings;

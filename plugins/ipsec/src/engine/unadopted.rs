@@ -75,7 +75,9 @@ impl Engine {
     /// What the kernel has was read, or a role is here: with both, what was left is wanted again.
     pub(super) fn want_left(&mut self, now_ns: u64) {
         let is_over = now_ns > self.ike.left.until_ns;
-        if self.ike.left.found.is_empty() || !(is_over || self.is_active() && self.store.is_read) {
+        if self.ike.left.found.is_empty()
+            || !(is_over || self.is_active() && self.store.run.is_read())
+        {
             return;
         }
         self.ike.left.note();

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::rooms::{Room, Rooms};
 use crate::ms_between;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, PolicyId, Sa, SaId};
 use crate::wire::{Numbers, Origin, ToldSa};
@@ -15,6 +16,7 @@ pub struct Held {
     pub policies: BTreeMap<PolicyId, Policy>,
     /// Local ends of these on the other node.
     pub ends: BTreeSet<IpAddr>,
+    rooms: Rooms,
 }
 
 #[derive(Debug)]
@@ -32,31 +34,6 @@ pub struct HeldSa {
     /// Number of the proof that the kernel here supports it.
     pub proof: Option<u64>,
     pub room: Room,
-}
-
-/// Memory that the installation of an SA takes: allocated and written while there is time for it, and freed for the SA
-/// when it is installed. The first access to a page is the slowest, and thousands of SAs take hundreds of pages.
-#[derive(Debug, Default)]
-pub struct Room(Vec<u8>);
-
-impl Room {
-    /// Size of an SA, and its entries in the lists of installed ones.
-    const BYTES: usize = size_of::<Sa>() + 384;
-
-    pub fn touch(&mut self) {
-        // zeroed memory might be pages that were never accessed
-        self.0 = vec![1; Self::BYTES];
-    }
-
-    /// Frees the memory, which the allocator then uses for the next objects.
-    pub fn free(&mut self) {
-        self.0 = Vec::new();
-    }
-
-    #[cfg(test)]
-    pub fn is_free(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl HeldSa {
@@ -119,6 +96,26 @@ impl HeldSa {
 }
 
 impl Held {
+    /// Requests memory for a failover for an SA that is held from now on.
+    pub fn want_room(&mut self, now_ns: u64, id: SaId) {
+        self.rooms.want(now_ns, id);
+    }
+
+    /// Touches memory for a failover, if that is due; waits for a snapshot in progress.
+    pub fn make_room(&mut self, now_ns: u64, waits: bool, is_put: impl Fn(&SaId) -> bool) {
+        if self.rooms.next_ns() > now_ns {
+            return;
+        }
+        match waits {
+            true => self.rooms.wait(now_ns),
+            false => self.rooms.touch_next(now_ns, &mut self.sas, is_put),
+        }
+    }
+
+    pub fn next_ns(&self) -> u64 {
+        self.rooms.next_ns()
+    }
+
     /// Returns the wanted SAs, the busiest first; among equally busy ones the outbound first.
     pub fn by_urgency(
         &self,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_replica::Token;
 
+use super::blocks::Blocks;
 use crate::SECOND;
 use crate::sa::{Policy, PolicyId};
 
@@ -13,15 +14,16 @@ const PUT_BACK_NS: u64 = SECOND;
 /// Policies in the kernel that this plugin installed.
 #[derive(Debug, Default)]
 pub struct Put {
-    pub there: BTreeSet<PolicyId>,
+    there: BTreeSet<PolicyId>,
     /// Time of each installation.
-    pub put_ns: BTreeMap<PolicyId, u64>,
+    put_ns: BTreeMap<PolicyId, u64>,
     /// Policies that others deleted or replaced, and the time to restore each.
-    pub missing: BTreeMap<PolicyId, u64>,
+    missing: BTreeMap<PolicyId, u64>,
     /// Policies that the kernel refused, with the errno.
-    pub refused: BTreeMap<PolicyId, i32>,
+    refused: BTreeMap<PolicyId, i32>,
     /// Tokens of the peer's records that wait for the kernel's answer.
-    pub tokens: BTreeMap<PolicyId, Vec<Token>>,
+    tokens: BTreeMap<PolicyId, Vec<Token>>,
+    pub blocks: Blocks,
 }
 
 impl Put {
@@ -33,6 +35,43 @@ impl Put {
         self.missing.values().copied().min().unwrap_or(u64::MAX)
     }
 
+    /// A policy is on its way to the kernel.
+    pub fn begin(&mut self, now_ns: u64, id: PolicyId) {
+        self.there.insert(id);
+        self.put_ns.insert(id, now_ns);
+        self.missing.remove(&id);
+    }
+
+    /// The kernel has taken a policy.
+    pub fn handle_put(&mut self, id: &PolicyId) {
+        self.refused.remove(id);
+    }
+
+    pub fn handle_refused(&mut self, id: PolicyId, errno: i32) {
+        self.there.remove(&id);
+        self.refused.insert(id, errno);
+    }
+
+    pub fn is_refused(&self, id: &PolicyId) -> bool {
+        self.refused.contains_key(id)
+    }
+
+    /// How many the kernel refused, and the errno of the first.
+    pub fn refused(&self) -> Option<(usize, i32)> {
+        let (_, errno) = self.refused.first_key_value()?;
+        Some((self.refused.len(), *errno))
+    }
+
+    /// The peer waits for the kernel's answer.
+    pub fn wait(&mut self, id: PolicyId, token: Token) {
+        self.tokens.entry(id).or_default().push(token);
+    }
+
+    /// The kernel has answered; what the peer waits for.
+    pub fn take_tokens(&mut self, id: &PolicyId) -> Option<Vec<Token>> {
+        self.tokens.remove(id)
+    }
+
     pub fn claim(&mut self, id: PolicyId) {
         self.there.insert(id);
     }
@@ -41,6 +80,20 @@ impl Put {
         let put_ns = self.put_ns.get(&id).copied().unwrap_or(0);
         let due_ns = now_ns.max(put_ns + PUT_BACK_NS);
         self.missing.insert(id, due_ns);
+    }
+
+    /// Notes that the policy is installed as it is held.
+    pub fn find(&mut self, id: &PolicyId) {
+        self.missing.remove(id);
+    }
+
+    /// Takes the policies that are to be restored until then.
+    pub fn take_missing(&mut self, due_until_ns: u64) -> Vec<PolicyId> {
+        let due = self.missing.iter();
+        let due = due.filter(|(_, due_ns)| **due_ns <= due_until_ns);
+        let due: Vec<PolicyId> = due.map(|(id, _)| *id).collect();
+        self.missing.retain(|_, due_ns| *due_ns > due_until_ns);
+        due
     }
 
     /// Makes a failover install the policy as it is held.

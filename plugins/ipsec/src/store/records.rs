@@ -47,7 +47,7 @@ impl Store for Tunnels {
     type Cursor = Option<TunnelKey>;
 
     fn incarnation(&self, _table: Table) -> Option<u64> {
-        self.is_read.then_some(self.life)
+        self.run.incarnation()
     }
 
     fn len(&self, table: Table) -> usize {
@@ -68,8 +68,7 @@ impl Store for Tunnels {
         }
         // numbers are not part of a record: all of them are sent again
         if at.is_none() {
-            self.lane.all_due = true;
-            self.lane.due.extend(self.lane.last_words.keys());
+            self.lane.begin_snapshot();
         }
         let Self {
             sas,
@@ -94,7 +93,7 @@ impl Store for Tunnels {
                 return Step::More;
             }
             if is_local && !is_told {
-                lane.due.insert(*id);
+                lane.put(*id);
             }
             *at = Some(key);
         }
@@ -131,7 +130,7 @@ impl Store for Tunnels {
         if self.record(table, key).is_none_or(|it| it.is_local) {
             return;
         }
-        self.exact_ns = None;
+        self.peer_numbers.handle_change();
         match key {
             TunnelKey::Sa(id, ..) => {
                 self.index.sas.remove(id);
@@ -204,7 +203,7 @@ impl Store for Tunnels {
         let end = key.local_end();
         let is_here = end.is_some_and(|end| self.ends.has_address(&end));
         let is_carried = || self.record(table, key).is_some_and(|it| it.is_local);
-        let is_fresh = self.now_ns < self.fresh_until_ns;
+        let is_fresh = self.run.is_fresh(self.now_ns);
         match self.is_active && (is_here || is_carried()) {
             // it may have gone while no plugin ran, so that nobody knows why
             true if is_fresh && self.record(table, key).is_none() && !self.ended.has(key) => {
@@ -221,14 +220,13 @@ impl Store for Tunnels {
             TunnelKey::Sa(id, ..) => id,
             TunnelKey::Policy(..) => return false,
             TunnelKey::AllNumbers => {
-                wire::put_all_numbers(out, self.lane.all);
+                wire::put_all_numbers(out, self.lane.all());
                 return true;
             }
         };
         let is_local = self.record(SAS, key).is_some_and(|it| it.is_local);
         let now_ns = self.now_ns;
-        let last_word = self.lane.last_words.get(id).cloned();
-        let last_word = last_word.filter(|_| now_ns < self.lane.last_until_ns);
+        let last_word = self.lane.last_word(now_ns, id);
         let carried = self.sas.get_mut(id).filter(|_| is_local).map(|known| {
             known.told = known.position();
             known.numbers(now_ns)
@@ -246,8 +244,7 @@ impl Store for Tunnels {
         let id = match key {
             TunnelKey::AllNumbers => {
                 let all = read_all_numbers(value)?;
-                self.peer_unsure = all.unsure;
-                self.exact_ns = all.exact.then_some(self.now_ns);
+                self.peer_numbers.handle_told(self.now_ns, all);
                 return Ok(());
             }
             TunnelKey::Sa(id, ..) if key.is_of(table) => *id,

@@ -1,0 +1,122 @@
+//! The lane of numbers: newest values, of which an older one is not sent any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sa::SaId;
+use crate::wire::{AllNumbers, Numbers};
+
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// SAs whose numbers are to be put on the lane.
+    due: BTreeSet<SaId>,
+    all_due: bool,
+    /// What is so of all numbers that are sent.
+    all: AllNumbers,
+    /// What this node received last, told again with each pair of roles for a while.
+    last_words: BTreeMap<SaId, Numbers>,
+    last_until_ns: u64,
+}
+
+impl Lane {
+    /// Another role begins: numbers are exact no longer.
+    pub fn handle_role(&mut self) {
+        self.all.exact = false;
+    }
+
+    /// The peer has gone.
+    pub fn handle_down(&mut self) {
+        self.due.clear();
+        self.last_words.clear();
+        self.all.exact = false;
+    }
+
+    /// A snapshot has no numbers of its own: all of them are told again.
+    pub fn begin_snapshot(&mut self) {
+        self.all_due = true;
+        self.due.extend(self.last_words.keys());
+    }
+
+    pub fn put(&mut self, id: SaId) {
+        self.due.insert(id);
+    }
+
+    /// The numbers of these SAs, which are all that this node carries, are exact.
+    pub fn put_exact(&mut self, ids: BTreeSet<SaId>) {
+        self.due = ids;
+        self.all.exact = true;
+        self.all_due = true;
+    }
+
+    /// The numbers move on again.
+    pub fn end_exact(&mut self) {
+        self.all_due |= std::mem::take(&mut self.all.exact);
+    }
+
+    /// Reports of the kernel were lost, and numbers may be older than their bound.
+    pub fn doubt(&mut self) {
+        self.all.unsure = true;
+        self.all_due = true;
+    }
+
+    /// A reading found what was lost.
+    pub fn end_doubt(&mut self) {
+        self.all_due |= std::mem::take(&mut self.all.unsure);
+    }
+
+    /// Last words of a role follow; they are told until then.
+    pub fn begin_last_words(&mut self, until_ns: u64) {
+        self.last_words.clear();
+        self.last_until_ns = until_ns;
+    }
+
+    pub fn put_last_word(&mut self, id: SaId, numbers: Numbers) {
+        self.last_words.insert(id, numbers);
+        self.due.insert(id);
+    }
+
+    pub fn take_due(&mut self) -> BTreeSet<SaId> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Whether what is so of all numbers is to be told, behind the numbers that it speaks of.
+    pub fn take_all_due(&mut self) -> bool {
+        std::mem::take(&mut self.all_due)
+    }
+
+    pub fn all(&self) -> AllNumbers {
+        self.all
+    }
+
+    pub fn last_word(&self, now_ns: u64, id: &SaId) -> Option<Numbers> {
+        let last_word = self.last_words.get(id).cloned();
+        last_word.filter(|_| now_ns < self.last_until_ns)
+    }
+}
+
+/// Reports of the peer about all its numbers.
+#[derive(Debug, Default)]
+pub struct PeerNumbers {
+    is_unsure: bool,
+    /// Time since which they are exact.
+    exact_ns: Option<u64>,
+}
+
+impl PeerNumbers {
+    pub fn handle_told(&mut self, now_ns: u64, all: AllNumbers) {
+        self.is_unsure = all.unsure;
+        self.exact_ns = all.exact.then_some(now_ns);
+    }
+
+    /// The peer told of something else since.
+    pub fn handle_change(&mut self) {
+        self.exact_ns = None;
+    }
+
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
+    pub fn exact_ns(&self) -> Option<u64> {
+        self.exact_ns
+    }
+}
