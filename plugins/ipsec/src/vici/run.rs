@@ -1,9 +1,10 @@
 //! Thread for charon: it sleeps until charon reports a change, or a command arrives.
 
 mod pools;
+mod presence;
+mod talk;
 
 use std::collections::BTreeSet;
-use std::mem;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -21,9 +22,11 @@ use super::adopt::{Adopted, Adoption};
 use super::client::{Client, Fault};
 use super::codec::Section;
 use super::end::End;
-use super::list::{self, Connections, Sas};
+use super::list::{self, Sas};
 use super::listing::Listing;
 use super::withhold::Withholding;
+use presence::CharonPresence;
+use talk::Talk;
 
 /// Time limit of one command, such as a list of all SAs.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,44 +57,42 @@ pub enum Order {
 pub struct Thread {
     socket: PathBuf,
     orders: Receiver<Order>,
-    said: SyncSender<ViciEvent>,
-    wake: Box<dyn Fn() + Send>,
     bell: Arc<OwnedFd>,
     end: End,
-    /// Connection for lists and events.
-    client: Option<Client>,
+    engine: EngineSide,
+    /// None while there is no connection to charon.
+    talk: Option<Talk>,
     connect_at: Instant,
-    /// A greeting waits for its answer.
+    presence: CharonPresence,
+    /// True while a greeting waits for its answer.
     greets: bool,
-    /// Time of the next report of names.
-    list_at: Option<Instant>,
     /// Names reported last; None before the first report.
     names: Option<Vec<Named>>,
-    is_there: bool,
-    /// charon's presence was reported once.
-    is_told: bool,
-    fault: Option<String>,
     adoption: Option<Adoption>,
     adopt_at: Instant,
-    /// Connections, and the time of their listing.
-    connections: Option<(Instant, Connections)>,
     listing: Listing,
     withholding: Withholding,
-    initiations: Vec<Initiation>,
 }
 
-/// An initiation, on a connection of its own, so that neither events nor commands wait for it.
-struct Initiation {
-    name: ChildName,
-    client: Client,
-    deadline: Instant,
+/// Way of events to the engine.
+struct EngineSide {
+    events: SyncSender<ViciEvent>,
+    wake: Box<dyn Fn() + Send>,
+}
+
+impl EngineSide {
+    fn tell(&self, event: ViciEvent) {
+        // if the engine is gone, this thread is told to end, too
+        let _ = self.events.send(event);
+        (self.wake)();
+    }
 }
 
 impl Thread {
     pub fn new(
         socket: PathBuf,
         orders: Receiver<Order>,
-        said: SyncSender<ViciEvent>,
+        events: SyncSender<ViciEvent>,
         bell: &Arc<OwnedFd>,
         end: &End,
         wake: Box<dyn Fn() + Send>,
@@ -100,24 +101,18 @@ impl Thread {
         Self {
             socket,
             orders,
-            said,
-            wake,
             bell: Arc::clone(bell),
             end: end.clone(),
-            client: None,
+            engine: EngineSide { events, wake },
+            talk: None,
             connect_at: now,
+            presence: CharonPresence::default(),
             greets: false,
-            list_at: None,
             names: None,
-            is_there: false,
-            is_told: false,
-            fault: None,
             adoption: None,
             adopt_at: now,
-            connections: None,
             listing: Listing::new(now),
             withholding: Withholding::new(now),
-            initiations: Vec::new(),
         }
     }
 
@@ -142,17 +137,19 @@ impl Thread {
             Order::List => return self.order_list(now),
             Order::Withhold(addresses) => return self.order_withholding(now, addresses),
         };
-        self.initiations.clear();
+        if let Some(talk) = &mut self.talk {
+            talk.forget_initiations();
+        }
         self.adoption = adoption;
         self.adoption.take_if(|adoption| adoption.is_done());
         self.adopt_at = now;
-        if self.adoption.is_some() && self.client.is_none() {
+        if self.adoption.is_some() && self.talk.is_none() {
             self.connect_at = now;
         }
     }
 
     fn order_list(&mut self, now: Instant) {
-        match self.client {
+        match self.talk {
             Some(_) => self.listing.ask(now),
             None => self.say(ViciEvent::Listed(None)),
         }
@@ -160,10 +157,10 @@ impl Thread {
 
     fn work(&mut self) -> Result<(), Fault> {
         self.note_missing();
-        if self.client.is_none() && self.connect_at <= Instant::now() {
+        if self.talk.is_none() && self.connect_at <= Instant::now() {
             self.connect()?;
         }
-        if self.client.is_some() {
+        if self.talk.is_some() {
             self.withhold()?;
             self.answer_greeting()?;
             self.hear()?;
@@ -192,13 +189,11 @@ impl Thread {
             client.subscribe(event)?;
         }
         let sas = list::sas(&mut client)?;
-        self.client = Some(client);
-        self.fault = None;
+        self.talk = Some(Talk::new(client));
         self.adopt_at = Instant::now();
         self.listing.begin(self.adopt_at);
         self.withholding.begin(self.adopt_at);
-        if !self.is_there {
-            (self.is_there, self.is_told) = (true, true);
+        if self.presence.handle_answer() {
             self.note("connected to charon".to_owned());
             self.say(ViciEvent::Daemon(DaemonWord::Came));
         }
@@ -208,8 +203,8 @@ impl Thread {
 
     // Reads a list that was begun after the greeting.
     fn answer_greeting(&mut self) -> Result<(), Fault> {
-        if let Some(client) = self.client.as_mut().filter(|_| self.greets) {
-            let sas = list::sas(client)?;
+        if let Some(talk) = self.talk.as_mut().filter(|_| self.greets) {
+            let sas = list::sas(&mut talk.client)?;
             self.greets = false;
             self.tell_names(&sas);
             self.say(ViciEvent::Daemon(DaemonWord::Answered));
@@ -218,15 +213,15 @@ impl Thread {
     }
 
     fn hear(&mut self) -> Result<(), Fault> {
-        let Some(client) = &mut self.client else {
+        let Some(talk) = &mut self.talk else {
             return Ok(());
         };
         let now = Instant::now();
-        if client.take_events()? {
-            self.list_at.get_or_insert(now + COALESCE);
+        if talk.client.take_events()? {
+            talk.list_at.get_or_insert(now + COALESCE);
         }
-        if self.list_at.take_if(|at| *at <= now).is_some() {
-            let sas = list::sas(client)?;
+        if talk.list_at.take_if(|at| *at <= now).is_some() {
+            let sas = list::sas(&mut talk.client)?;
             self.tell_names(&sas);
             self.adopt_at = now;
             self.listing.handle_sas(now);
@@ -237,10 +232,10 @@ impl Thread {
     /// Reads the lists for the check, if it is time.
     fn list(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
-        let Some(client) = self.client.as_mut().filter(|_| self.listing.due() <= now) else {
+        let Some(talk) = self.talk.as_mut().filter(|_| self.listing.due() <= now) else {
             return Ok(());
         };
-        let mut listed = list::all(client)?;
+        let mut listed = list::all(&mut talk.client)?;
         for pool in &mut listed.pools {
             *pool = self.withholding.whole(pool.clone());
         }
@@ -261,22 +256,22 @@ impl Thread {
     /// Reads charon's SAs, and initiates the next child.
     fn adopt(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
-        let (Some(client), Some(adoption)) = (&mut self.client, &mut self.adoption) else {
+        let (Some(talk), Some(adoption)) = (&mut self.talk, &mut self.adoption) else {
             return Ok(());
         };
-        if now < self.adopt_at || self.initiations.len() >= AT_ONCE {
+        if now < self.adopt_at || talk.room() == 0 {
             return Ok(());
         }
         self.adopt_at = now + adoption.look_after(now);
-        self.connections.take_if(|(at, _)| *at + HURRY <= now);
-        let connections = match self.connections.take() {
+        talk.connections.take_if(|(at, _)| *at + HURRY <= now);
+        let connections = match talk.connections.take() {
             Some(listed) => listed,
-            None => (now, list::connections(client)?),
+            None => (now, list::connections(&mut talk.client)?),
         };
-        let sas = list::sas(client)?;
+        let sas = list::sas(&mut talk.client)?;
         let told = adoption.handle_lists(now, &connections.1, &sas);
-        self.connections = Some(connections);
-        let room = AT_ONCE - self.initiations.len();
+        talk.connections = Some(connections);
+        let room = talk.room();
         let next: Vec<ChildName> = (0..room).map_while(|_| adoption.begin(now, &sas)).collect();
         self.tell_names(&sas);
         self.tell_adopted(told);
@@ -291,21 +286,17 @@ impl Thread {
         let client = Client::connect(&self.socket, &self.end, INITIATE);
         let mut client = client.map_err(|error| Fault::Broken(error.to_string()))?;
         let deadline = client.begin("initiate", message)?;
-        self.initiations.push(Initiation {
-            name,
-            client,
-            deadline,
-        });
+        if let Some(talk) = &mut self.talk {
+            talk.begin(name, client, deadline);
+        }
         Ok(())
     }
 
     fn hear_initiations(&mut self) {
         let now = Instant::now();
-        for mut initiation in mem::take(&mut self.initiations) {
-            match initiation.answer(now) {
-                Some(answer) => self.handle_initiated(now, &initiation.name, answer),
-                None => self.initiations.push(initiation),
-            }
+        let talk = self.talk.as_mut();
+        for (name, answer) in talk.map_or_else(Vec::new, |it| it.take_answers(now)) {
+            self.handle_initiated(now, &name, answer);
         }
     }
 
@@ -330,7 +321,7 @@ impl Thread {
 
     fn note_missing(&mut self) {
         let adoption = self.adoption.as_mut();
-        let is_there = self.is_there;
+        let is_there = self.presence.is_there();
         let note = adoption.and_then(|adoption| adoption.note(Instant::now(), is_there));
         if let Some(note) = note {
             self.note(note);
@@ -345,26 +336,19 @@ impl Thread {
 
     /// Handles a fault, which is logged once for all tries that fail with it.
     fn lose(&mut self, why: String) {
-        if self.is_there {
+        if self.presence.is_there() {
             self.withholding.expect(Instant::now());
         }
         self.disconnect(RETRY);
         if self.end.is_said() {
             return;
         }
-        // a charon that ends closes the connection: the next try shows whether it has ended
-        let news = self.fault.as_ref() != Some(&why);
-        self.fault = Some(why.clone());
-        if news && !self.is_there {
-            self.note(format!("cannot talk to charon: {why}"));
+        let loss = self.presence.handle_fault(why);
+        self.greets &= !loss.was_there;
+        if let Some(note) = loss.note {
+            self.note(note);
         }
-        if self.is_there {
-            self.is_there = false;
-            self.greets = false;
-            self.note(format!("lost charon: {why}"));
-            self.say(ViciEvent::Daemon(DaemonWord::Ended));
-        } else if !mem::replace(&mut self.is_told, true) {
-            // it was being stopped when this plugin began
+        if loss.is_end {
             self.say(ViciEvent::Daemon(DaemonWord::Ended));
         }
     }
@@ -376,9 +360,7 @@ impl Thread {
             false => LOOK,
         };
         self.disconnect(again);
-        self.fault = None;
-        self.is_there = false;
-        if !mem::replace(&mut self.is_told, true) {
+        if self.presence.handle_absent() {
             self.say(ViciEvent::Daemon(DaemonWord::Absent));
         }
     }
@@ -388,16 +370,13 @@ impl Thread {
             Some(_) => HURRY,
             None => again,
         };
-        self.client = None;
-        self.connections = None;
-        self.initiations.clear();
+        self.talk = None;
         if self.listing.handle_fault() {
             self.say(ViciEvent::Listed(None));
         }
         if let Some(adoption) = &mut self.adoption {
             adoption.handle_lost();
         }
-        self.list_at = None;
         self.connect_at = self.look_at(Instant::now(), again);
     }
 
@@ -406,9 +385,7 @@ impl Thread {
     }
 
     fn say(&mut self, said: ViciEvent) {
-        // the receiver may be gone: the end was requested as well
-        let _ = self.said.send(said);
-        (self.wake)();
+        self.engine.tell(said);
     }
 
     fn wait(&self) {
@@ -418,8 +395,7 @@ impl Thread {
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::new(&self.end, PollFlags::IN),
         ];
-        let initiations = self.initiations.iter().map(|it| &it.client);
-        for client in self.client.iter().chain(initiations) {
+        for client in self.talk.iter().flat_map(Talk::clients) {
             descriptors.push(PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN));
         }
         let _ = poll(&mut descriptors, left.as_ref());
@@ -428,29 +404,17 @@ impl Thread {
 
     /// Returns the time of the next work without a command.
     fn due(&self) -> Instant {
-        let Some(_) = &self.client else {
+        let Some(talk) = &self.talk else {
             return self.connect_at;
         };
-        let adopts = self.adoption.is_some() && self.initiations.len() < AT_ONCE;
-        let deadlines = self.initiations.iter().map(|it| it.deadline);
+        let adopts = self.adoption.is_some() && talk.room() > 0;
         let due = [
-            self.list_at,
+            talk.list_at,
             adopts.then_some(self.adopt_at),
             Some(self.listing.due()),
             self.withholding.due(),
         ];
-        let due = due.into_iter().flatten().chain(deadlines).min();
+        let due = due.into_iter().flatten().chain(talk.deadlines()).min();
         due.unwrap_or_else(|| Instant::now() + LOOK)
-    }
-}
-
-impl Initiation {
-    fn answer(&mut self, now: Instant) -> Option<Result<(), String>> {
-        match self.client.try_answer("initiate") {
-            Ok(None) if now < self.deadline => None,
-            Ok(None) => Some(Err("initiate: it does not answer".to_owned())),
-            Ok(Some(_)) => Some(Ok(())),
-            Err(fault) => Some(Err(fault.to_string())),
-        }
     }
 }

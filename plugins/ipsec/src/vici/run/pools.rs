@@ -8,6 +8,7 @@ use super::super::ViciEvent;
 use super::super::client::Fault;
 use super::super::list;
 use super::super::withhold::Step;
+use super::talk::Talk;
 use super::{LOOK, Thread};
 use crate::connections::Pool;
 
@@ -17,7 +18,7 @@ const LEASES_MAX: u64 = 1_000;
 impl Thread {
     pub(super) fn order_withholding(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
         self.withholding.order(now, addresses);
-        if self.client.is_none() {
+        if self.talk.is_none() {
             self.connect_at = self.connect_at.min(self.look_at(now, LOOK));
         }
     }
@@ -26,10 +27,10 @@ impl Thread {
     pub(super) fn withhold(&mut self) -> Result<(), Fault> {
         let now = Instant::now();
         let is_due = self.withholding.due().is_some_and(|due| due <= now);
-        let Some(client) = self.client.as_mut().filter(|_| is_due) else {
+        let Some(talk) = self.talk.as_mut().filter(|_| is_due) else {
             return Ok(());
         };
-        let mut pools = list::pools(client)?;
+        let mut pools = list::pools(&mut talk.client)?;
         pools.retain(|(pool, _)| self.withholding.concerns(pool));
         let mut faults = Vec::new();
         for (pool, leases) in pools {
@@ -44,7 +45,7 @@ impl Thread {
 
     /// Does so for one pool; returns the reason why it is not possible.
     fn withhold_of(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
-        let Some(client) = &mut self.client else {
+        let Some(Talk { client, .. }) = &mut self.talk else {
             return Ok(None);
         };
         let given = match leases <= LEASES_MAX {
