@@ -196,7 +196,7 @@ impl Lacks {
     }
 }
 
-/// The plugin's logic.
+/// The plugin's logic. README.md tells how long each part lives.
 pub struct Engine {
     settings: Settings,
     roles: Roles,
@@ -213,6 +213,7 @@ pub struct Engine {
     counters: Counters,
     outbox: Outbox,
     readiness: Readiness,
+    /// Time of the next periodic work.
     tick_ns: u64,
 }
 
@@ -364,9 +365,7 @@ impl Engine {
         self.time_stop(now_ns);
         self.time_doubts(now_ns);
         self.put_back(now_ns);
-        let is_unfinished = self.is_up() && !self.is_complete();
-        let is_put = |id: &SaId| self.installed.has(id);
-        self.store.held.make_room(now_ns, is_unfinished, is_put);
+        self.make_room(now_ns);
         self.prove_again(now_ns);
         self.time_silence(now_ns);
         self.time_apart(now_ns);
@@ -377,6 +376,13 @@ impl Engine {
             self.tick(now_ns);
         }
         self.time_replica(now_ns);
+    }
+
+    /// Touches memory for a failover, while no snapshot of the peer is under way.
+    fn make_room(&mut self, now_ns: u64) {
+        let waits = self.is_up() && !self.is_complete();
+        let is_put = |id: &SaId| self.installed.has(id);
+        self.store.held.make_room(now_ns, waits, is_put);
     }
 
     fn tick(&mut self, now_ns: u64) {

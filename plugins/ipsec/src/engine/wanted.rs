@@ -13,8 +13,9 @@ use crate::vici::WAITS;
 pub struct Wanted {
     /// With the address that is this node's end.
     names: HashMap<ChildName, IpAddr>,
-    /// Numbers of SAs that a daemon had when it ended.
+    /// SPIs of the SAs that a daemon had when it ended.
     ended: BTreeSet<u32>,
+    /// The daemon has the order for these names.
     is_ordered: bool,
 }
 
@@ -49,7 +50,7 @@ impl Wanted {
 }
 
 impl Engine {
-    /// The IKE daemon established a child anew, or did not.
+    /// The IKE daemon has established a child again, or has failed to.
     pub fn handle_adopted(&mut self, _now_ns: u64, name: &ChildName, result: Result<(), String>) {
         let ChildName { ike, child } = name;
         self.ike.left.note();
@@ -68,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// A role came: what was kept for it is to be established, also what the kernel does not take.
+    /// After a role came: the children of its SAs are to be established, also of those that the kernel refuses.
     pub(super) fn want_held(&mut self) {
         let store = &self.store;
         let held = store.held.sas.values();
@@ -78,7 +79,7 @@ impl Engine {
         self.ike.left.note();
     }
 
-    /// Has the daemon establish all that is wanted, beside what is there of another's making.
+    /// Orders the daemon to establish all wanted children, with the SPIs of the SAs that it did not make.
     pub(super) fn order_adoption(&mut self) {
         if self.ike.wanted.is_empty() || std::mem::replace(&mut self.ike.wanted.is_ordered, true) {
             return;
@@ -93,7 +94,7 @@ impl Engine {
         self.act(Action::Adopt(names, known));
     }
 
-    /// The daemon has ended: the next one is to establish what this one had, and what it was to have.
+    /// After the daemon's end: the next one is to establish the children that this one had, and those that were ordered.
     pub(super) fn adopt_anew(&mut self) {
         if !self.is_active() {
             return;
