@@ -17,7 +17,7 @@ use super::port::{ActiveRouter, Port};
 use super::router::{MUTE_SOON_NS, VirtualRouter};
 use super::sentences::Comparison;
 use super::speaking::Speaking;
-use super::switchover::Better;
+use super::switchover::Switchover;
 use super::term::Term;
 use super::timers::active_down_ns;
 use super::tracked::Tracked;
@@ -25,7 +25,7 @@ use super::ways::Way;
 use crate::config;
 use spared_sdk::Directive;
 
-use crate::election::{OWNER, Rank, SwitchoverCause, Why};
+use crate::election::{OWNER, Why};
 use crate::limit::Limit;
 
 /// Time for which a start waits for source addresses: duplicate address detection takes a second or
@@ -130,16 +130,8 @@ pub(super) struct Group {
     pub waits: u32,
     /// Time when the peer blocked its fence for this node.
     pub let_go_ns: Option<u64>,
-    /// E1: the peer is fitter.
-    pub better: Option<Better>,
-    pub asked: Option<SwitchoverCause>,
-    pub ask_again_ns: u64,
-    pub ask_pause_ns: u64,
-    /// State of the peer at the last comparison.
-    pub asked_peer: Option<Rank>,
-    pub refused: Option<SwitchoverCause>,
-    /// The host began a switchover for this.
-    pub begun: Option<SwitchoverCause>,
+    /// E1 and E6.
+    pub switchover: Switchover,
     /// The facts of the last sentence.
     pub said: Option<Comparison>,
     pub modes_differ: bool,
@@ -202,13 +194,7 @@ impl Group {
             is_traced: false,
             waits: 0,
             let_go_ns: None,
-            better: None,
-            asked: None,
-            ask_again_ns: 0,
-            ask_pause_ns: 0,
-            asked_peer: None,
-            refused: None,
-            begun: None,
+            switchover: Switchover::default(),
             said: None,
             modes_differ: false,
             checks_stale: false,
@@ -366,7 +352,7 @@ impl Group {
         }
         self.end_unheard(cx);
         self.lapse = None;
-        self.better = None;
+        self.switchover.cancel();
         self.waits = 0;
         self.counters.became_backup += 1;
         self.note_change(cx.now_ns);

@@ -58,7 +58,7 @@ impl Group {
 
     fn begin_lapse(&mut self, lapse: Lapse, opens_ns: u64) {
         self.lapse = Some(lapse);
-        self.better = None;
+        self.switchover.cancel();
         self.state = State::Lapsed { opens_ns };
     }
 

@@ -33,8 +33,7 @@ impl Group {
         self.lower_since_ns = None;
         self.active_resigned = false;
         self.waits = 0;
-        (self.better, self.asked, self.refused) = (None, None, None);
-        self.ask_again_ns = 0;
+        self.switchover.begin_term();
         self.speaking.go_until_ns = 0;
         self.end_tie();
         self.serve(cx, asked_ns);

@@ -12,12 +12,34 @@ const AGAIN_NS: u64 = 5_000_000_000;
 /// What a link may take there and back, with room to spare: heartbeats of before a switchover come late.
 pub(super) const LATENCY_NS: u64 = 1_000_000_000;
 
+/// The active node's switchover to a fitter peer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Switchover {
+    better: Option<Better>,
+    request: Option<Request>,
+    /// Cause of the last request, if the host refused it.
+    refused: Option<SwitchoverCause>,
+    /// Cause of the switchover that the host began.
+    begun: Option<SwitchoverCause>,
+}
+
 /// A fitter peer, since when, and when the group is switched over to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Better {
-    pub cause: SwitchoverCause,
+struct Better {
+    cause: SwitchoverCause,
     since_ns: u64,
     due_ns: u64,
+}
+
+/// The last request to the host since this node became active.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    cause: SwitchoverCause,
+    /// Time of the next one.
+    again_ns: u64,
+    pause_ns: u64,
+    /// State of the peer at the last look.
+    peer: Option<Rank>,
 }
 
 /// Whether the host began a switchover.
@@ -27,6 +49,103 @@ pub enum Begun {
     /// One was under way already.
     Before,
     No,
+}
+
+impl Switchover {
+    /// This node becomes active.
+    pub fn begin_term(&mut self) {
+        *self = Switchover {
+            begun: self.begun,
+            ..Switchover::default()
+        };
+    }
+
+    /// The role ends, or the fence lease has: nothing is planned.
+    pub fn cancel(&mut self) {
+        self.better = None;
+    }
+
+    /// No peer is fitter.
+    fn withdraw(&mut self) {
+        (self.better, self.refused, self.begun) = (None, None, None);
+    }
+
+    /// The peer is fitter; returns whether the host is to be asked now.
+    fn handle_better(
+        &mut self,
+        now_ns: u64,
+        cause: SwitchoverCause,
+        delay_ns: u64,
+        peer: Option<Rank>,
+    ) -> bool {
+        if let Some(request) = &mut self.request {
+            request.note_peer(now_ns, peer);
+        }
+        let better = self.better.filter(|better| better.cause == cause);
+        let since_ns = better.map_or(now_ns, |better| better.since_ns);
+        let same = self.request.filter(|request| request.cause == cause);
+        let again_ns = match same {
+            None if delay_ns == 0 => 0,
+            _ => self.request.map_or(0, |request| request.again_ns),
+        };
+        let mut due_ns = since_ns.saturating_add(delay_ns).max(again_ns);
+        let asks = now_ns >= due_ns;
+        if asks {
+            let pause_ns = same.map_or(SOON_NS, |request| {
+                request.pause_ns.saturating_mul(2).min(AGAIN_NS)
+            });
+            due_ns = now_ns.saturating_add(pause_ns);
+            self.request = Some(Request {
+                cause,
+                again_ns: due_ns,
+                pause_ns,
+                peer,
+            });
+        }
+        self.better = Some(Better {
+            cause,
+            since_ns,
+            due_ns,
+        });
+        asks
+    }
+
+    /// The host's answer to the request; returns whether it is a refusal.
+    fn handle_answer(&mut self, answer: Begun) -> bool {
+        let cause = self.cause();
+        let is_begun = match answer {
+            Begun::Yes => true,
+            Begun::Before => self.begun == cause,
+            Begun::No => false,
+        };
+        self.begun = cause.filter(|_| is_begun);
+        !is_begun
+    }
+
+    /// The host refused; returns whether it had refused the last request for that cause, too.
+    fn note_refused(&mut self, cause: SwitchoverCause) -> bool {
+        self.refused.replace(cause) == Some(cause)
+    }
+
+    fn retry_at(&mut self, at_ns: u64) {
+        if let Some(request) = &mut self.request {
+            request.again_ns = at_ns;
+        }
+    }
+
+    fn cause(&self) -> Option<SwitchoverCause> {
+        self.better.map(|better| better.cause)
+    }
+}
+
+impl Request {
+    /// E13: the peer may now have what it lacked at the last request.
+    fn note_peer(&mut self, now_ns: u64, peer: Option<Rank>) {
+        if std::mem::replace(&mut self.peer, peer) != peer {
+            self.pause_ns = SOON_NS / 2;
+            self.again_ns = self.again_ns.min(now_ns.saturating_add(SOON_NS));
+        }
+    }
 }
 
 impl Engine {
@@ -47,31 +166,10 @@ impl Group {
     pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
         let Some((cause, delay_ns)) = self.verdict(cx) else {
-            (self.better, self.refused, self.begun) = (None, None, None);
-            return;
+            return self.switchover.withdraw();
         };
-        self.note_peer_changed(now_ns);
-        let since_ns = self.better.filter(|better| better.cause == cause);
-        let since_ns = since_ns.map_or(now_ns, |better| better.since_ns);
-        let urgent = delay_ns == 0 && self.asked != Some(cause);
-        let again_ns = if urgent { 0 } else { self.ask_again_ns };
-        let due_ns = since_ns.saturating_add(delay_ns).max(again_ns);
-        let asks = now_ns >= due_ns;
-        if asks {
-            let doubled_ns = match self.asked == Some(cause) {
-                true => self.ask_pause_ns.saturating_mul(2).min(AGAIN_NS),
-                false => SOON_NS,
-            };
-            self.asked = Some(cause);
-            self.ask_pause_ns = doubled_ns;
-            self.ask_again_ns = now_ns.saturating_add(doubled_ns);
-        }
-        self.better = Some(Better {
-            cause,
-            since_ns,
-            due_ns: if asks { self.ask_again_ns } else { due_ns },
-        });
-        if !asks {
+        let peer = self.peer.as_ref().map(|peer| peer.standing());
+        if !self.switchover.handle_better(now_ns, cause, delay_ns, peer) {
             return;
         }
         let why = self.switchover_sentence(cx, cause);
@@ -83,16 +181,6 @@ impl Group {
             group: self.name.clone(),
             cause: why.cause(),
         });
-    }
-
-    /// E13: the peer may now have what it lacked at the last request.
-    fn note_peer_changed(&mut self, now_ns: u64) {
-        let standing = self.peer.as_ref().map(|peer| peer.standing());
-        if std::mem::replace(&mut self.asked_peer, standing) != standing && self.asked.is_some() {
-            self.ask_pause_ns = SOON_NS / 2;
-            let soon_ns = now_ns.saturating_add(SOON_NS);
-            self.ask_again_ns = self.ask_again_ns.min(soon_ns);
-        }
     }
 
     fn verdict(&mut self, cx: &Context<'_>) -> Option<(SwitchoverCause, u64)> {
@@ -136,40 +224,34 @@ impl Group {
 
     /// Time when [`Group::weigh`] decides without news.
     pub(super) fn switchover_timeout(&self) -> Option<u64> {
-        self.better.map(|better| better.due_ns)
+        self.switchover.better.map(|better| better.due_ns)
     }
 
     fn take_switch_over_answer(&mut self, cx: &mut Context<'_>, answer: Begun) {
-        let cause = self.better.map(|better| better.cause);
-        match answer {
-            Begun::Yes => self.begun = cause,
-            Begun::Before if self.begun == cause => {}
-            Begun::Before | Begun::No => {
-                self.begun = None;
-                self.switch_over_refused(cx);
-            }
+        if self.switchover.handle_answer(answer) {
+            self.switch_over_refused(cx);
         }
     }
 
     /// The host said no: nothing has changed. But where an interface is dead, letting go as VRRP
     /// alone would is better than to wait: at once where none is left, else after a second try.
     fn switch_over_refused(&mut self, cx: &mut Context<'_>) {
-        let Some(better) = self.better.filter(|_| self.is_active()) else {
+        let Some(cause) = self.switchover.cause().filter(|_| self.is_active()) else {
             return;
         };
-        let again = self.refused == Some(better.cause);
-        self.refused = Some(better.cause);
-        match better.cause {
+        let again = self.switchover.note_refused(cause);
+        match cause {
             // no session, and so no switchover: the word of whoever forced it is kept as VRRP alone would
             SwitchoverCause::Class | SwitchoverCause::Hurt if !cx.session => {
-                let why = self.switchover_sentence(cx, better.cause);
+                let why = self.switchover_sentence(cx, cause);
                 self.listen_again(cx, why);
             }
             SwitchoverCause::Hurt if !again => {
-                self.ask_again_ns = cx.now_ns.saturating_add(SOON_NS)
+                let at_ns = cx.now_ns.saturating_add(SOON_NS);
+                self.switchover.retry_at(at_ns);
             }
             SwitchoverCause::Hurt | SwitchoverCause::Isolated => {
-                let why = self.switchover_sentence(cx, better.cause);
+                let why = self.switchover_sentence(cx, cause);
                 self.listen_again(cx, why);
             }
             _ => {}
@@ -178,7 +260,7 @@ impl Group {
 
     /// The peer is prepared: it goes ahead as soon as it hears of it.
     pub(super) fn release_to_successor(&mut self, cx: &mut Context<'_>) {
-        let cause = self.better.map(|better| better.cause);
+        let cause = self.switchover.cause();
         let why = self.release_sentence(cx, cause);
         self.mark_unheard();
         // twice the time: should nothing of this be heard, the successor's silence ends first
