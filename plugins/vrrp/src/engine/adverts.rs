@@ -156,7 +156,7 @@ impl Group {
         }
         if advert.priority == own {
             self.counters.conflicts += 1;
-            if let Some(more) = self.tie_limit.pass(cx.now_ns) {
+            if let Some(more) = self.conflicts.pass_tie(cx.now_ns) {
                 let rival = self.who_speaks(cx, advert.source);
                 let (node, name) = (cx.node, &self.name);
                 let text = format!(
@@ -166,7 +166,6 @@ impl Group {
                 cx.push(Action::Conflict(text));
             }
         }
-        self.end_tie();
         self.learned_ns = advert.interval_ns;
         self.note_active_router(cx, advert);
         let why = Why::PeerActive {
@@ -196,15 +195,11 @@ impl Group {
             return true;
         }
         if usable.any(heard) {
-            self.tie_since_ns = None;
+            self.conflicts.end_tie();
             return false;
         }
-        let since_ns = *self.tie_since_ns.get_or_insert(now_ns);
-        now_ns.saturating_sub(since_ns) >= 2 * self.config.interval_ns
-    }
-
-    pub(super) fn end_tie(&mut self) {
-        self.tie_since_ns = None;
+        let patience_ns = 2 * self.config.interval_ns;
+        self.conflicts.is_tie_lasting(now_ns, patience_ns)
     }
 
     /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.

@@ -7,7 +7,28 @@ use super::peer::{Contact, Peer};
 use super::switchover::LATENCY_NS;
 use super::{Action, Context};
 use crate::election::{Who, Why};
+use crate::limit::{Limit, More};
 use crate::wire::frame::Advert;
+
+/// Other active routers, and what was told of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conflicts {
+    rivalry: Rivalry,
+    ended_ns: Option<u64>,
+    announcements: Announcements,
+    /// Limits of events: conflicts that this node wins, and ties that it loses.
+    limit: Limit,
+    tie_limit: Limit,
+}
+
+/// Conflicts of the active role, until it is given up.
+#[derive(Clone, Debug, Default)]
+struct Rivalry {
+    conflict: Option<Conflict>,
+    /// Time since which an equal rival is heard only on routers that do not decide.
+    tie_since_ns: Option<u64>,
+    victories: Victories,
+}
 
 /// A rival that has not given way yet.
 #[derive(Clone, Debug)]
@@ -16,8 +37,8 @@ pub(super) struct Conflict {
     pub priority: u8,
     /// None: known by its heartbeats.
     pub interface: Option<usize>,
-    pub since_ns: u64,
-    pub last_ns: u64,
+    since_ns: u64,
+    last_ns: u64,
     interval_ns: u64,
     /// Whether it is more than the crossing of two adverts at a failover.
     reported: bool,
@@ -25,27 +46,112 @@ pub(super) struct Conflict {
     told: bool,
 }
 
+/// A rival as it was heard.
+struct Rival {
+    who: Who,
+    priority: u8,
+    /// None: by its heartbeats.
+    interface: Option<usize>,
+    interval_ns: u64,
+}
+
 /// Limit of announcements for rivals, so that a forged one cannot make this node send many.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Announcements {
+struct Announcements {
     next_ns: u64,
     owed: bool,
 }
 
-impl Announcements {
-    const PAUSE_NS: u64 = 1_000_000_000;
-}
-
 /// Conflicts that this node won: followers act again, so a forged rival must not be able to end many.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Victories {
+struct Victories {
     next_ns: u64,
     /// The last one, not told yet.
     owed: Option<Why>,
 }
 
+impl Conflicts {
+    /// The role is given up.
+    pub fn end_term(&mut self) {
+        self.rivalry = Rivalry::default();
+    }
+
+    pub fn current(&self) -> Option<&Conflict> {
+        self.rivalry.conflict.as_ref()
+    }
+
+    pub fn ended_ns(&self) -> Option<u64> {
+        self.ended_ns
+    }
+
+    /// An equal rival is heard only on routers that do not decide; returns whether that has lasted.
+    pub fn is_tie_lasting(&mut self, now_ns: u64, patience_ns: u64) -> bool {
+        let since_ns = *self.rivalry.tie_since_ns.get_or_insert(now_ns);
+        now_ns.saturating_sub(since_ns) >= patience_ns
+    }
+
+    pub fn end_tie(&mut self) {
+        self.rivalry.tie_since_ns = None;
+    }
+
+    /// Whether the event of a tie may go, and how many were suppressed.
+    pub fn pass_tie(&mut self, now_ns: u64) -> Option<More> {
+        self.tie_limit.pass(now_ns)
+    }
+
+    /// A rival is heard; returns whether that is to be reported.
+    fn handle_rival(&mut self, now_ns: u64, rival: Rival, is_settled: bool) -> bool {
+        let interval_ns = rival.interval_ns;
+        let new = || Conflict::new(now_ns, rival);
+        let conflict = self.rivalry.conflict.get_or_insert_with(new);
+        conflict.last_ns = now_ns;
+        conflict.interval_ns = interval_ns;
+        // at a failover the old active router's last advert may cross the new one's first
+        let is_lasting = conflict.age_ns(now_ns) >= interval_ns / 2;
+        let is_new = !conflict.reported && (is_settled || is_lasting);
+        conflict.reported |= is_new;
+        is_new
+    }
+
+    /// The conflict whose event may go now, and how many were suppressed.
+    fn pass(&mut self, now_ns: u64) -> Option<(&Conflict, More)> {
+        let more = self.limit.pass(now_ns)?;
+        let conflict = self.rivalry.conflict.as_mut()?;
+        conflict.told = true;
+        Some((conflict, more))
+    }
+
+    fn take(&mut self, now_ns: u64) -> Option<Conflict> {
+        let conflict = self.rivalry.conflict.take()?;
+        self.ended_ns = Some(now_ns);
+        Some(conflict)
+    }
+}
+
+impl Announcements {
+    const PAUSE_NS: u64 = 1_000_000_000;
+
+    /// Whether one goes now, instead of later.
+    fn pass(&mut self, now_ns: u64) -> bool {
+        self.owed = now_ns < self.next_ns;
+        if !self.owed {
+            self.next_ns = now_ns.saturating_add(Announcements::PAUSE_NS);
+        }
+        !self.owed
+    }
+}
+
 impl Victories {
     const PAUSE_NS: u64 = 10_000_000_000;
+
+    fn take(&mut self, now_ns: u64) -> Option<Why> {
+        if now_ns < self.next_ns {
+            return None;
+        }
+        let why = self.owed.take()?;
+        self.next_ns = now_ns.saturating_add(Victories::PAUSE_NS);
+        Some(why)
+    }
 }
 
 impl Group {
@@ -53,7 +159,7 @@ impl Group {
         let Some(peer) = &self.peer else { return };
         if !peer.is_active() {
             let with_peer = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
-            if self.conflict.as_ref().is_some_and(with_peer) {
+            if self.conflicts.current().is_some_and(with_peer) {
                 self.end_conflict(cx);
             }
             self.note_unheard_there(cx);
@@ -77,11 +183,16 @@ impl Group {
         if mutual && !wins {
             return self.give_way(cx, who, priority);
         }
-        self.note_conflict(cx, who.clone(), priority, None, interval_ns);
+        let rival = Rival {
+            who: who.clone(),
+            priority,
+            interface: None,
+            interval_ns,
+        };
+        self.note_conflict(cx, rival);
         let deaf_ns = 2 * self.active_down_ns();
-        let lasts = |since_ns| cx.now_ns.saturating_sub(since_ns) >= deaf_ns;
-        let conflict = self.conflict.as_ref();
-        if !mutual && conflict.is_some_and(|conflict| lasts(conflict.since_ns)) {
+        let lasts = |conflict: &Conflict| conflict.age_ns(cx.now_ns) >= deaf_ns;
+        if !mutual && self.conflicts.current().is_some_and(lasts) {
             return self.give_way(cx, who, priority);
         }
         self.answer(cx);
@@ -123,48 +234,25 @@ impl Group {
         let Some(port) = port.and_then(|port| self.ports.get(port)) else {
             return;
         };
-        let interface = Some(port.interface);
-        let rival = self.who_speaks(cx, advert.source);
-        self.note_conflict(cx, rival, advert.priority, interface, advert.interval_ns);
+        let rival = Rival {
+            interface: Some(port.interface),
+            who: self.who_speaks(cx, advert.source),
+            priority: advert.priority,
+            interval_ns: advert.interval_ns,
+        };
+        self.note_conflict(cx, rival);
     }
 
-    pub(super) fn note_conflict(
-        &mut self,
-        cx: &mut Context<'_>,
-        rival: Who,
-        priority: u8,
-        interface: Option<usize>,
-        interval_ns: u64,
-    ) {
-        let now_ns = cx.now_ns;
-        let settled = self.is_settled(now_ns);
-        let conflict = self.conflict.get_or_insert(Conflict {
-            rival,
-            priority,
-            interface,
-            since_ns: now_ns,
-            last_ns: now_ns,
-            interval_ns,
-            reported: false,
-            told: false,
-        });
-        conflict.last_ns = now_ns;
-        conflict.interval_ns = interval_ns;
-        // at a failover the old active router's last advert may cross the new one's first
-        let lasting = now_ns.saturating_sub(conflict.since_ns) >= interval_ns / 2;
-        if conflict.reported || !(settled || lasting) {
+    fn note_conflict(&mut self, cx: &mut Context<'_>, rival: Rival) {
+        let is_settled = self.is_settled(cx.now_ns);
+        if !self.conflicts.handle_rival(cx.now_ns, rival, is_settled) {
             return;
         }
-        conflict.reported = true;
         self.announce(cx);
         self.counters.conflicts += 1;
-        let Some(more) = self.conflict_limit.pass(now_ns) else {
+        let Some((conflict, more)) = self.conflicts.pass(cx.now_ns) else {
             return;
         };
-        let Some(conflict) = &mut self.conflict else {
-            return;
-        };
-        conflict.told = true;
         let (rival, interface) = (conflict.rival.clone(), conflict.interface);
         let theirs = conflict.priority;
         let heard = interface
@@ -188,19 +276,16 @@ impl Group {
     }
 
     fn announce(&mut self, cx: &mut Context<'_>) {
-        self.announcements.owed = cx.now_ns < self.announcements.next_ns;
-        if self.announcements.owed {
-            return;
+        if self.conflicts.announcements.pass(cx.now_ns) {
+            cx.push(Action::Announce {
+                group: self.name.clone(),
+            });
         }
-        self.announcements.next_ns = cx.now_ns.saturating_add(Announcements::PAUSE_NS);
-        cx.push(Action::Announce {
-            group: self.name.clone(),
-        });
     }
 
     /// Adverts that came too soon after the last event.
     pub(super) fn announce_late(&mut self, cx: &mut Context<'_>) {
-        if self.announcements.owed {
+        if self.conflicts.announcements.owed {
             self.announce(cx);
         }
     }
@@ -246,7 +331,7 @@ impl Group {
         advert: &Advert<'_>,
     ) {
         let who = self.who_speaks(cx, advert.source);
-        match &self.conflict {
+        match self.conflicts.current() {
             Some(conflict) if conflict.rival == who => self.end_conflict(cx),
             Some(_) => {}
             // the advert that made it give way was the first that it heard
@@ -261,8 +346,8 @@ impl Group {
     /// The same rival says priority 0 on each of its routers.
     fn conflict_just_ended(&self, now_ns: u64) -> bool {
         let patience_ns = 2 * self.config.interval_ns;
-        self.conflict_ended_ns
-            .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < patience_ns)
+        let ended_ns = self.conflicts.ended_ns;
+        ended_ns.is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < patience_ns)
     }
 
     /// Whether it has been active long enough for the previous active router to have heard it.
@@ -273,17 +358,15 @@ impl Group {
 
     /// The rival gave way.
     pub(super) fn end_conflict(&mut self, cx: &mut Context<'_>) {
-        let Some(conflict) = self.conflict.take() else {
+        let Some(conflict) = self.conflicts.take(cx.now_ns) else {
             return;
         };
-        self.conflict_ended_ns = Some(cx.now_ns);
         // neighbours that asked meanwhile may have learned the rival
         self.announce(cx);
-        let for_ns = cx.now_ns.saturating_sub(conflict.since_ns);
+        let for_ns = conflict.age_ns(cx.now_ns);
         if conflict.reported {
             let peer = conflict.rival.clone();
-            self.victories.owed = Some(Why::Won { peer, for_ns });
-            self.tell_victory(cx);
+            self.win(cx, Why::Won { peer, for_ns });
         }
         if conflict.told {
             let text = format!(
@@ -302,17 +385,20 @@ impl Group {
         self.announce(cx);
         self.counters.conflicts += 1;
         let peer = self.who_is_peer(cx);
-        self.victories.owed = Some(Why::Won { peer, for_ns: 0 });
+        self.win(cx, Why::Won { peer, for_ns: 0 });
+    }
+
+    fn win(&mut self, cx: &mut Context<'_>, why: Why) {
+        self.conflicts.rivalry.victories.owed = Some(why);
         self.tell_victory(cx);
     }
 
     /// The rival's followers may have acted after this node's, as on a cloud address: those of this node act again.
     pub(super) fn tell_victory(&mut self, cx: &mut Context<'_>) {
-        if cx.now_ns < self.victories.next_ns || !self.is_active() {
+        if !self.is_active() {
             return;
         }
-        if let Some(why) = self.victories.owed.take() {
-            self.victories.next_ns = cx.now_ns.saturating_add(Victories::PAUSE_NS);
+        if let Some(why) = self.conflicts.rivalry.victories.take(cx.now_ns) {
             self.said = None;
             self.explain(cx, Role::Active, why);
         }
@@ -320,17 +406,31 @@ impl Group {
 
     /// A rival that died or lost its path sends no priority 0.
     pub(super) fn expire_conflict(&mut self, cx: &mut Context<'_>) {
-        if self
-            .conflict
-            .as_ref()
-            .is_some_and(|conflict| cx.now_ns > conflict.silent_at_ns())
-        {
+        let conflict = self.conflicts.current();
+        if conflict.is_some_and(|conflict| cx.now_ns > conflict.silent_at_ns()) {
             self.end_conflict(cx);
         }
     }
 }
 
 impl Conflict {
+    fn new(now_ns: u64, rival: Rival) -> Conflict {
+        Conflict {
+            rival: rival.who,
+            priority: rival.priority,
+            interface: rival.interface,
+            since_ns: now_ns,
+            last_ns: now_ns,
+            interval_ns: rival.interval_ns,
+            reported: false,
+            told: false,
+        }
+    }
+
+    pub fn age_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.since_ns)
+    }
+
     fn silent_at_ns(&self) -> u64 {
         self.last_ns
             .saturating_add(self.interval_ns.saturating_mul(3))

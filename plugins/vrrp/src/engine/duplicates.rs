@@ -400,7 +400,7 @@ impl Group {
         let State::Active { since_ns, .. } = self.state else {
             return false;
         };
-        let ended_ns = self.conflict_ended_ns.unwrap_or(0).max(since_ns);
+        let ended_ns = self.conflicts.ended_ns().unwrap_or(0).max(since_ns);
         let settled = now_ns.saturating_sub(ended_ns) >= SETTLED_NS;
         let active = self
             .living_peer(now_ns)
@@ -408,7 +408,11 @@ impl Group {
         // where its adverts go on, it is active too
         let mut ports = self.ports.iter();
         let alone = ports.any(|port| self.adverts_alone(now_ns, port).is_some());
-        settled && !active && !alone && self.conflict.is_none() && !self.config.any_router
+        settled
+            && !active
+            && !alone
+            && self.conflicts.current().is_none()
+            && !self.config.any_router
     }
 
     /// Neither waiting for anything nor between two roles.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use spared_sdk::Role;
 
 use super::Context;
-use super::conflict::{Announcements, Conflict, Victories};
+use super::conflict::Conflicts;
 use super::counters::GroupCounters;
 use super::lapse::Lapse;
 use super::peer::{Contact, Peer};
@@ -87,16 +87,10 @@ pub(super) struct Group {
     pub lower_since_ns: Option<u64>,
     /// Losing adverts answered since the last regular advert.
     pub answers: u32,
-    pub conflict: Option<Conflict>,
-    pub conflict_ended_ns: Option<u64>,
-    pub conflict_limit: Limit,
-    pub tie_limit: Limit,
+    /// E7.
+    pub conflicts: Conflicts,
     /// Limit of events about late adverts.
     pub late_limit: Limit,
-    pub announcements: Announcements,
-    pub victories: Victories,
-    /// Time since which an equal rival is heard only on routers that do not decide.
-    pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
     pub claims: bool,
     pub claimed_ns: u64,
@@ -165,14 +159,8 @@ impl Group {
             ready: false,
             lower_since_ns: None,
             answers: 0,
-            conflict: None,
-            conflict_ended_ns: None,
-            conflict_limit: Limit::default(),
-            tie_limit: Limit::default(),
+            conflicts: Conflicts::default(),
             late_limit: Limit::default(),
-            announcements: Announcements::default(),
-            victories: Victories::default(),
-            tie_since_ns: None,
             claims: false,
             claimed_ns: 0,
             lease_until_ns: 0,
@@ -356,11 +344,9 @@ impl Group {
         self.waits = 0;
         self.counters.became_backup += 1;
         self.note_change(cx.now_ns);
-        self.conflict = None;
-        self.victories = Victories::default();
+        self.conflicts.end_term();
         self.active_resigned = false;
         self.lower_since_ns = None;
-        self.end_tie();
         self.state = state;
         self.drop_claim(cx);
     }

@@ -161,7 +161,7 @@ impl Group {
         let State::Active { since_ns, .. } = self.state else {
             return false;
         };
-        now_ns >= since_ns.saturating_add(PAUSE_NS) && self.conflict.is_none()
+        now_ns >= since_ns.saturating_add(PAUSE_NS) && self.conflicts.current().is_none()
     }
 
     /// Its virtual routers on an interface that may ask.

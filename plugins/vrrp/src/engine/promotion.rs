@@ -35,7 +35,7 @@ impl Group {
         self.waits = 0;
         self.switchover.begin_term();
         self.speaking.go_until_ns = 0;
-        self.end_tie();
+        self.conflicts.end_tie();
         self.serve(cx, asked_ns);
     }
 

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::conflict::Conflict;
 use super::group::{Group, State};
 use super::peer::Sender;
 use super::port::Port;
@@ -238,9 +239,8 @@ impl Group {
     /// A node that gives way has told its rival for long enough that it is active.
     pub(super) fn gives_way_politely(&self, cx: &Context<'_>) -> bool {
         let patience_ns = self.active_down_ns().saturating_mul(2);
-        let long = |since_ns: u64| cx.now_ns.saturating_sub(since_ns) >= patience_ns;
+        let is_long = |conflict: &Conflict| conflict.age_ns(cx.now_ns) >= patience_ns;
         let active = matches!(self.state, State::Active { .. });
-        let conflict = self.conflict.as_ref();
-        active && self.is_polite(cx) && conflict.is_some_and(|conflict| long(conflict.since_ns))
+        active && self.is_polite(cx) && self.conflicts.current().is_some_and(is_long)
     }
 }

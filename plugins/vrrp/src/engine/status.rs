@@ -104,7 +104,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     if let Some(other) = other_active(engine, group, now_ns) {
         text("other_active", other);
     }
-    if let Some(conflict) = &group.conflict {
+    if let Some(conflict) = group.conflicts.current() {
         let interface = conflict.interface.and_then(|at| engine.interfaces.get(at));
         let interface = interface.map_or("the link", |interface| interface.name.as_str());
         text(

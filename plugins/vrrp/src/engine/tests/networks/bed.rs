@@ -155,7 +155,7 @@ impl Bed {
             format!("{} {value:?}", key.trim_start_matches(&prefix))
         };
         let mut said: Vec<String> = rows.into_iter().map(text).collect();
-        if of.conflict.is_some() {
+        if of.conflicts.current().is_some() {
             said.push("conflict".to_owned());
         }
         let mut ports = of.ports.iter();
