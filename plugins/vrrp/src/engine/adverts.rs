@@ -10,9 +10,6 @@ use super::{Action, Context};
 use crate::election::{self, Why};
 use crate::wire::frame::Advert;
 
-/// Limit of answers to losing adverts between two regular adverts.
-const ANSWERS_MAX: u32 = 8;
-
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         self.note_identity(cx.now_ns, router, advert);
@@ -31,7 +28,7 @@ impl Group {
             ..*advert
         };
         match self.state {
-            _ if self.lapse.is_some() => self.advert_while_lapsed(cx, router, advert),
+            _ if self.lease.is_lapsed() => self.advert_while_lapsed(cx, router, advert),
             State::Lapsed { .. } => {}
             State::Active { .. } => self.advert_while_active(cx, router, advert),
             State::Initialize { .. } => self.note_active_router(cx, advert),
@@ -139,10 +136,8 @@ impl Group {
 
     /// Sends an advert at once, but only a few times in an interval under a flood.
     pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
-        if self.answers < ANSWERS_MAX {
-            self.answers += 1;
-            self.advertise(cx);
-            self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
+        if self.lease.begin_answer() {
+            self.advertise_now(cx);
         }
     }
 

@@ -15,7 +15,7 @@ impl Group {
         let State::Active { advert_ns, .. } = self.state else {
             return;
         };
-        if cx.now_ns > self.lease_until_ns {
+        if self.lease.is_over(cx.now_ns) {
             let by_ns = cx.now_ns.saturating_sub(advert_ns);
             self.counters.lateness.record(by_ns);
             self.lapse(cx, by_ns);
@@ -59,7 +59,7 @@ impl Group {
     pub fn handle_published(&mut self, cx: &mut Context<'_>, role: Role, done: bool) {
         match (&self.state, role) {
             (State::Promoting { .. }, Role::Active) => {
-                if let Some(lapse) = self.lapse.take().filter(|_| done) {
+                if let Some(lapse) = self.lease.end_lapse().filter(|_| done) {
                     return self.end_lapse(cx, lapse);
                 }
                 if done {
@@ -74,7 +74,7 @@ impl Group {
             }
             // withdrawn meanwhile; priority 0 blocks its fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
-                let lapsed = self.lapse.take().is_some();
+                let lapsed = self.lease.end_lapse().is_some();
                 (self.speaking.blocks, self.speaking.now) = (true, true);
                 self.counters.late_step_downs += u64::from(lapsed);
                 self.transmit(cx, true);
@@ -110,7 +110,7 @@ impl Group {
             }
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
-                self.answers = 0;
+                self.lease.end_interval();
                 self.expire_conflict(cx);
                 self.announce_late(cx);
                 self.tell_victory(cx);
@@ -118,8 +118,9 @@ impl Group {
                 self.retry_muted(cx);
                 self.advertise(cx);
                 // from the due time, so that lateness does not add up
-                let missed = (cx.now_ns - advert_ns) / self.spacing_ns.max(1);
-                let later_ns = self.spacing_ns.saturating_mul(missed.saturating_add(1));
+                let interval_ns = self.lease.interval_ns();
+                let missed = (cx.now_ns - advert_ns) / interval_ns.max(1);
+                let later_ns = interval_ns.saturating_mul(missed.saturating_add(1));
                 self.rearm_advert(advert_ns.saturating_add(later_ns));
                 self.look_at_peer(cx);
             }

@@ -11,7 +11,7 @@ use spared_sdk::Role;
 use super::Context;
 use super::conflict::Conflicts;
 use super::counters::GroupCounters;
-use super::lapse::Lapse;
+use super::lease::Lease;
 use super::peer::{Contact, Peer};
 use super::port::{ActiveRouter, Port};
 use super::router::{MUTE_SOON_NS, VirtualRouter};
@@ -26,7 +26,6 @@ use crate::config;
 use spared_sdk::Directive;
 
 use crate::election::{OWNER, Why};
-use crate::limit::Limit;
 
 /// Time for which a start waits for source addresses: duplicate address detection takes a second or
 /// two.
@@ -85,23 +84,13 @@ pub(super) struct Group {
     pub ready: bool,
     /// Time since which a lower router has been active.
     pub lower_since_ns: Option<u64>,
-    /// Losing adverts answered since the last regular advert.
-    pub answers: u32,
     /// E7.
     pub conflicts: Conflicts,
-    /// Limit of events about late adverts.
-    pub late_limit: Limit,
     /// E3: this node claims the group at priority 254.
     pub claims: bool,
     pub claimed_ns: u64,
-    /// Time until which the last adverts keep the fence passing.
-    pub lease_until_ns: u64,
-    /// Whether their leases ended and are not granted again yet.
-    pub lapse: Option<Lapse>,
+    pub lease: Lease,
     pub term: Term,
-    /// The interval in force; a longer one takes effect after the peer has learned it.
-    pub spacing_ns: u64,
-    pub old_spacing_left: u32,
     pub changes: VecDeque<u64>,
     pub published: Option<(Role, Why)>,
     pub published_ns: u64,
@@ -158,16 +147,11 @@ impl Group {
             active_resigned: false,
             ready: false,
             lower_since_ns: None,
-            answers: 0,
             conflicts: Conflicts::default(),
-            late_limit: Limit::default(),
             claims: false,
             claimed_ns: 0,
-            lease_until_ns: 0,
-            lapse: None,
+            lease: Lease::new(interval_ns),
             term: Term::default(),
-            spacing_ns: interval_ns,
-            old_spacing_left: 0,
             changes: VecDeque::with_capacity(8),
             published: None,
             published_ns: 0,
@@ -339,7 +323,7 @@ impl Group {
             self.speaking.go_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
         }
         self.end_unheard(cx);
-        self.lapse = None;
+        self.lease.end_lapse();
         self.switchover.cancel();
         self.waits = 0;
         self.counters.became_backup += 1;

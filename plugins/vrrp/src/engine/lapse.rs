@@ -28,7 +28,7 @@ impl Group {
     pub(super) fn lapse(&mut self, cx: &mut Context<'_>, by_ns: u64) {
         self.counters.lapses += 1;
         let lapse = Lapse {
-            began_ns: self.lease_until_ns.min(cx.now_ns),
+            began_ns: self.lease.until_ns().min(cx.now_ns),
             by_ns,
         };
         let opens_ns = if self.nobody_took_over(cx.now_ns, lapse.began_ns) {
@@ -57,7 +57,7 @@ impl Group {
     }
 
     fn begin_lapse(&mut self, lapse: Lapse, opens_ns: u64) {
-        self.lapse = Some(lapse);
+        self.lease.begin_lapse(lapse);
         self.switchover.cancel();
         self.state = State::Lapsed { opens_ns };
     }
@@ -69,9 +69,10 @@ impl Group {
         let peer = self.peer.as_ref();
         let peer =
             peer.filter(|peer| peer.heartbeat.hears && self.peer_silent_at_ns(peer) > sent_ns);
-        let least_ns = u64::from(self.config.advert_loss).saturating_mul(self.spacing_ns);
+        let interval_ns = self.lease.interval_ns();
+        let least_ns = u64::from(self.config.advert_loss).saturating_mul(interval_ns);
         let down_ns = peer.map_or(least_ns, |peer| {
-            self.active_down_of(peer.heartbeat.priority, self.spacing_ns)
+            self.active_down_of(peer.heartbeat.priority, interval_ns)
         });
         let silent_ns = now_ns.saturating_sub(sent_ns);
         if silent_ns.saturating_add(TICK_NS) < down_ns {
@@ -94,8 +95,7 @@ impl Group {
     /// then the routers send again.
     pub(super) fn resume_routers(&mut self, cx: &mut Context<'_>) {
         self.push_reopen(cx);
-        self.advertise(cx);
-        self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
+        self.advertise_now(cx);
     }
 
     /// Nobody else is active, as the empty sockets show.
@@ -128,7 +128,7 @@ impl Group {
         if lapse.by_ns == 0 {
             return;
         }
-        if let Some(more) = self.late_limit.pass(cx.now_ns) {
+        if let Some(more) = self.lease.pass_late(cx.now_ns) {
             cx.push(Action::Event(format!(
                 "{}: its advert was {} late; the fence blocked for {}, no other router was active{more}",
                 self.name,
@@ -140,7 +140,7 @@ impl Group {
 
     /// Another router may be active: as after any failover, this node is backup.
     pub(super) fn give_way_late(&mut self, cx: &mut Context<'_>) {
-        let by_ns = self.lapse.take().map_or(0, |lapse| lapse.by_ns);
+        let by_ns = self.lease.end_lapse().map_or(0, |lapse| lapse.by_ns);
         self.counters.late_step_downs += 1;
         self.learned_ns = self.config.interval_ns;
         let state = State::Backup {
@@ -160,7 +160,7 @@ impl Group {
 
     /// Whether the leases are being granted again right now.
     pub(super) fn reopens(&self, now_ns: u64) -> bool {
-        self.lapse.is_some()
+        self.lease.is_lapsed()
             && match self.state {
                 State::Lapsed { opens_ns } => now_ns >= opens_ns,
                 _ => true,

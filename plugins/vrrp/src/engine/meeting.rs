@@ -28,7 +28,7 @@ impl Group {
         }
         self.compare_modes(cx);
         match self.state {
-            _ if self.lapse.is_some() => self.heartbeat_while_lapsed(cx),
+            _ if self.lease.is_lapsed() => self.heartbeat_while_lapsed(cx),
             State::Initialize { .. } | State::Lapsed { .. } => {}
             State::Backup { .. } | State::Promoting { .. } => {
                 self.heartbeat_while_backup(cx, lets_go);
@@ -249,7 +249,7 @@ impl Group {
         }
         self.other_run_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
         match self.state {
-            _ if self.lapse.is_some() => self.give_way_late(cx),
+            _ if self.lease.is_lapsed() => self.give_way_late(cx),
             State::Backup { .. } | State::Promoting { .. } => {
                 self.wait_anew(cx);
                 self.republish_backup(cx);

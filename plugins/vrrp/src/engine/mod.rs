@@ -30,6 +30,7 @@ mod inquiry;
 mod interface;
 mod lapse;
 mod late;
+mod lease;
 mod meeting;
 mod one_way;
 mod peer;

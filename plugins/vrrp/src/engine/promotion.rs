@@ -28,8 +28,7 @@ impl Group {
         self.term.begin();
         self.note_change(now_ns);
         self.learned_ns = self.config.interval_ns;
-        self.spacing_ns = self.config.interval_ns;
-        self.old_spacing_left = 0;
+        self.lease.begin_term(self.config.interval_ns);
         self.lower_since_ns = None;
         self.active_resigned = false;
         self.waits = 0;
@@ -48,7 +47,7 @@ impl Group {
         }
         self.unmute(now_ns);
         self.state = State::Active {
-            advert_ns: now_ns.saturating_add(self.spacing_ns),
+            advert_ns: self.lease.next_advert_ns(now_ns),
             since_ns: now_ns,
         };
         self.update_priority(cx);

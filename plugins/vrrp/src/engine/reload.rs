@@ -176,12 +176,8 @@ impl Group {
         if interval_ns == was_ns {
             return;
         }
-        if self.is_active() && interval_ns > self.spacing_ns {
-            // the backups must have learned the longer interval before it is kept
-            self.old_spacing_left = self.config.advert_loss;
-        } else {
-            self.spacing_ns = interval_ns;
-            self.old_spacing_left = 0;
+        let is_active = self.is_active();
+        if self.lease.change_interval(&self.config, is_active) {
             if let State::Active { advert_ns, .. } = &mut self.state {
                 *advert_ns = (*advert_ns).min(cx.now_ns.saturating_add(interval_ns));
             }

@@ -24,22 +24,21 @@ impl Group {
     }
 
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
-        self.lease_until_ns = cx.now_ns.saturating_add(self.config.lease_ns);
         // before the adverts: the peer counts silence from it, and the kernel the lease from them
         self.say(cx);
-        if self.old_spacing_left > 0 {
-            self.old_spacing_left -= 1;
-            if self.old_spacing_left == 0 {
-                self.spacing_ns = self.config.interval_ns;
-            }
-        }
+        self.lease.renew(cx.now_ns, &self.config);
         self.transmit(cx, false);
+    }
+
+    /// Adverts between two that are due, from which the next interval counts.
+    pub(super) fn advertise_now(&mut self, cx: &mut Context<'_>) {
+        self.advertise(cx);
+        self.rearm_advert(self.lease.next_advert_ns(cx.now_ns));
     }
 
     pub(super) fn advertise_ahead(&mut self, cx: &mut Context<'_>) {
         if self.is_active() {
-            self.advertise(cx);
-            self.rearm_advert(cx.now_ns.saturating_add(self.spacing_ns));
+            self.advertise_now(cx);
         }
     }
 
@@ -139,8 +138,8 @@ impl Group {
         }
         if !router.refused_before && spacing_ns.saturating_add(TICK_NS) > lease_ns {
             // this node was late, its interface works
-            self.lease_until_ns = router.sent_ns.saturating_add(lease_ns);
-            let by_ns = spacing_ns.saturating_sub(self.spacing_ns);
+            self.lease.shorten(router.sent_ns.saturating_add(lease_ns));
+            let by_ns = spacing_ns.saturating_sub(self.lease.interval_ns());
             return self.lapse(cx, by_ns);
         }
         if !lapsed {

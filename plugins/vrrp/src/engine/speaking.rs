@@ -56,7 +56,7 @@ impl Group {
 
     /// The group's share of the node's interval, while it speaks.
     pub(super) fn speaking_interval_ns(&self) -> Option<u64> {
-        let interval_ns = self.config.interval_ns.min(self.spacing_ns);
+        let interval_ns = self.config.interval_ns.min(self.lease.interval_ns());
         (!self.speaking.leaves).then_some(interval_ns)
     }
 
@@ -94,7 +94,7 @@ impl Group {
     /// role up tells nothing before its fence blocks, and one whose fence may be blocking by itself
     /// tells nothing until it has found out (E13).
     pub(super) fn join_heartbeat(&mut self, cx: &Context<'_>, is_round: bool) -> bool {
-        let is_late = self.is_active() && cx.now_ns > self.lease_until_ns;
+        let is_late = self.is_active() && self.lease.is_over(cx.now_ns);
         let tells = !(self.speaking.blocks || is_late || self.reopens(cx.now_ns));
         self.speaking.carried = tells && (is_round || self.speaking.wanted);
         if self.speaking.carried {

@@ -159,7 +159,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             now_ns.saturating_sub(peer.heard_ns) / 1_000_000,
         );
     }
-    number("advert_interval_us", group.spacing_ns / 1000);
+    number("advert_interval_us", group.lease.interval_ns() / 1000);
     number("learned_interval_us", group.learned_ns / 1000);
     number("active_down_us", group.active_down_ns() / 1000);
     number("lease_us", group.config.lease_ns / 1000);
