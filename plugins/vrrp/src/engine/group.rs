@@ -17,6 +17,7 @@ use super::port::{ActiveRouter, Port};
 use super::router::{MUTE_SOON_NS, VirtualRouter};
 use super::sentences::Comparison;
 use super::speaking::Speaking;
+use super::start::Start;
 use super::switchover::Switchover;
 use super::term::Term;
 use super::timers::active_down_ns;
@@ -72,11 +73,7 @@ pub(super) struct Group {
     pub speaks: bool,
     /// Active_Adver_Interval: the active router's.
     pub learned_ns: u64,
-    /// E8: the end of the start delay.
-    pub not_before_ns: u64,
-    /// E12: time until which another run may be active: of the peer, though its key does not count yet,
-    /// or of this node, on another machine that the peer hears.
-    pub other_run_until_ns: u64,
+    pub start: Start,
     pub active_router: Option<ActiveRouter>,
     /// Whether the peer's last advert had priority 0.
     pub active_resigned: bool,
@@ -104,11 +101,6 @@ pub(super) struct Group {
     pub ways: Vec<Way>,
     /// Time when both nodes last heard each other.
     pub mutual_ns: Option<u64>,
-    /// E8: end of the first start's wait for the peer's first heartbeat.
-    pub link_wait_ns: Option<u64>,
-    pub started: bool,
-    /// E8: something was heard that the peer may have sent, before its first heartbeat.
-    pub is_traced: bool,
     /// Failover times granted to a fitter peer that did not use them.
     pub waits: u32,
     /// Time when the peer blocked its fence for this node.
@@ -130,8 +122,7 @@ impl Group {
         let speaking = Speaking::new(&config.name);
         Group {
             name: config.name.as_str().into(),
-            not_before_ns: now_ns.saturating_add(config.start_delay_ns),
-            other_run_until_ns: 0,
+            start: Start::new(now_ns.saturating_add(config.start_delay_ns)),
             config,
             ports: Vec::new(),
             tracked: Vec::new(),
@@ -161,9 +152,6 @@ impl Group {
             speaking,
             ways: Vec::new(),
             mutual_ns: None,
-            link_wait_ns: None,
-            started: false,
-            is_traced: false,
             waits: 0,
             let_go_ns: None,
             switchover: Switchover::default(),

@@ -75,7 +75,7 @@ impl Group {
             }
         }
         let in_time_ns = now_ns.saturating_add(self.active_down_ns());
-        (self.not_before_ns > in_time_ns).then(|| "its start_delay is not over".to_owned())
+        (self.start.delay_until_ns() > in_time_ns).then(|| "its start_delay is not over".to_owned())
     }
 
     /// What the active node knows of it by its heartbeats.

@@ -7,11 +7,9 @@ use super::peer::{Contact, Peer};
 use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::config::Election;
-use crate::election::{Who, Why, class};
-use crate::wire::heartbeat::{Heartbeat, Speaks};
+use crate::election::{Who, class};
+use crate::wire::heartbeat::Heartbeat;
 
-/// E8: time for which a start waits for the peer's first heartbeat.
-pub(super) const LINK_WAIT_NS: u64 = 5_000_000_000;
 /// Failover times that the less fit of two backups grants to the other.
 const WAITS_MAX: u32 = 2;
 
@@ -93,7 +91,7 @@ impl Group {
     }
 
     /// Another router is active: its silence begins anew.
-    fn wait_anew(&mut self, cx: &Context<'_>) {
+    pub(super) fn wait_anew(&mut self, cx: &Context<'_>) {
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         if matches!(self.state, State::Promoting { .. }) {
             self.state = State::Backup {
@@ -111,7 +109,7 @@ impl Group {
         };
         self.active_resigned = true;
         self.let_go_ns = Some(cx.now_ns);
-        if self.directive.prepared && cx.now_ns >= self.other_run_until_ns {
+        if self.directive.prepared && !self.start.is_behind_other_run(cx.now_ns) {
             return self.inherit(cx);
         }
         let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
@@ -184,91 +182,5 @@ impl Group {
 
     pub(super) fn who_is_peer(&self, cx: &Context<'_>) -> Who {
         Who::Node(cx.peer.map_or_else(|| Arc::from("the peer"), Arc::clone))
-    }
-
-    // ---- E8 ------------------------------------------------------------------------------
-
-    /// The first start may wait for the link, because the peer's state is better than silence.
-    pub(super) fn begin_link_wait(&mut self, cx: &Context<'_>) {
-        let first = !std::mem::replace(&mut self.started, true);
-        if first && !cx.links.is_empty() && self.living_peer(cx.now_ns).is_none() {
-            self.link_wait_ns = Some(cx.now_ns.saturating_add(LINK_WAIT_NS));
-        }
-    }
-
-    fn end_link_wait(&mut self, cx: &Context<'_>) {
-        if self.link_wait_ns.take().is_none() {
-            return;
-        }
-        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        self.rearm_down(down_ns);
-    }
-
-    /// The host has said that the group was active here: a start that waits for the link listens for one
-    /// failover time from now.
-    pub(super) fn shorten_link_wait(&mut self, cx: &Context<'_>) {
-        if self.link_wait_ns.is_some() && self.is_brief() {
-            let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
-            self.rearm_down(down_ns);
-        }
-    }
-
-    /// Something came that no key of this run opens, and that the peer may have sent: the wait for its
-    /// first heartbeat is not cut short.
-    pub(super) fn note_trace(&mut self) {
-        self.is_traced = true;
-        if let State::Backup { down_ns, .. } = self.state {
-            self.rearm_down(down_ns);
-        }
-    }
-
-    /// What served until an elector ended has networks that carry, so a peer that lives is heard within one
-    /// failover time: under a key of the run before, by an advert, or by what begins another key.
-    fn is_brief(&self) -> bool {
-        self.directive.held && !self.is_traced
-    }
-
-    /// E8: time before which this node does not take over, whoever forces it, and however short the interval
-    /// is that anybody advertises.
-    pub(super) fn not_before_ns(&self) -> u64 {
-        let interval_ns = self.learned_ns.max(self.config.interval_ns);
-        let brief_ns = self.active_down_of(self.priority, interval_ns);
-        let wait_ns = self.link_wait_ns.map(|until_ns| match self.is_brief() {
-            true => until_ns.saturating_sub(LINK_WAIT_NS) + brief_ns,
-            false => until_ns,
-        });
-        let started_ns = self.not_before_ns.max(wait_ns.unwrap_or(0));
-        started_ns.max(self.other_run_until_ns)
-    }
-
-    /// E12: a run of the peer whose key does not count yet, since the run before was heard lately. What that
-    /// one sent may have waited in a socket while this node was stopped, so the newer run may be active.
-    pub(super) fn handle_second_run(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
-        if heartbeat.role != Speaks::Active {
-            return;
-        }
-        self.other_run_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        match self.state {
-            _ if self.lease.is_lapsed() => self.give_way_late(cx),
-            State::Backup { .. } | State::Promoting { .. } => {
-                self.wait_anew(cx);
-                self.republish_backup(cx);
-            }
-            State::Initialize { .. } | State::Lapsed { .. } | State::Active { .. } => {}
-        }
-    }
-
-    /// E12: the peer hears another run of this node, whose adverts look like this node's own. This
-    /// run does not serve until that run has been silent for the failover time.
-    pub(super) fn stand_behind(&mut self, cx: &mut Context<'_>) {
-        let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        self.other_run_until_ns = until_ns;
-        match self.state {
-            State::Active { .. } | State::Lapsed { .. } | State::Promoting { .. } => {
-                self.listen_again(cx, Why::Second);
-            }
-            State::Backup { .. } => self.rearm_down(until_ns),
-            State::Initialize { .. } => {}
-        }
     }
 }

@@ -47,6 +47,7 @@ mod sending;
 mod sentences;
 mod source;
 mod speaking;
+mod start;
 mod stations;
 mod status;
 mod switchover;

@@ -129,7 +129,7 @@ impl Group {
         let barred = !self.directive.eligible || self.directive.resign || self.speaking.leaves;
         // E8: the peer learns in time that this node may be active from then on
         let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
-        barred || !self.speaks || known_ns < self.not_before_ns
+        barred || !self.speaks || known_ns < self.start.delay_until_ns()
     }
 
     fn speaks_as(&self) -> Speaks {
