@@ -244,7 +244,7 @@ impl Group {
         if !stranger {
             // a link that has just fallen silent may come back: a switchover is better than a race
             let lost = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < patience_ns;
-            return (!self.mutual_ns.is_some_and(lost)).then_some(0);
+            return (!self.peer.mutual_ns().is_some_and(lost)).then_some(0);
         }
         match self.mutual_peer(cx.now_ns) {
             Some(peer) if peer.is_active() => None,

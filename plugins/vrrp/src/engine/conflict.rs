@@ -3,7 +3,7 @@
 use spared_sdk::{Elapsed, Role};
 
 use super::group::{Group, State};
-use super::peer::{Contact, Peer};
+use super::peer::Peer;
 use super::switchover::LATENCY_NS;
 use super::{Action, Context};
 use crate::election::{Who, Why};
@@ -156,7 +156,7 @@ impl Victories {
 
 impl Group {
     pub(super) fn heartbeat_while_active(&mut self, cx: &mut Context<'_>) {
-        let Some(peer) = &self.peer else { return };
+        let Some(peer) = self.peer.last() else { return };
         if !peer.is_active() {
             let with_peer = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
             if self.conflicts.current().is_some_and(with_peer) {
@@ -172,14 +172,14 @@ impl Group {
     fn rival_heartbeats(&mut self, cx: &mut Context<'_>) {
         // sent before it released the group, and overtaken by its priority 0
         let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
-        if self.let_go_ns.is_some_and(stale) {
+        if self.peer.let_go_ns().is_some_and(stale) {
             return;
         }
-        let Some(peer) = &self.peer else { return };
+        let Some(peer) = self.peer.last() else { return };
         let (priority, interval_ns) = (peer.heartbeat.priority, peer.heartbeat.advert_interval_ns);
         let wins = self.wins_over(cx, peer);
         let who = self.who_is_peer(cx);
-        let mutual = self.contact == Contact::Mutual;
+        let mutual = self.peer.was_mutual();
         if mutual && !wins {
             return self.give_way(cx, who, priority);
         }
@@ -300,7 +300,7 @@ impl Group {
         advert: &Advert<'_>,
     ) {
         let now_ns = cx.now_ns;
-        let Some(peer) = &self.peer else { return };
+        let Some(peer) = self.peer.last() else { return };
         // its last adverts and its last heartbeats may cross
         let patience_ns = peer.heartbeat.advert_interval_ns.saturating_mul(2);
         let idle_ns = now_ns.saturating_sub(peer.idle_since_ns);

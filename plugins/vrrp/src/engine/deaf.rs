@@ -43,7 +43,7 @@ impl Group {
 
     /// Whether the peer reports that it hears this node on a port, if both live; None if it cannot.
     pub(super) fn peer_hears(&self, index: usize) -> Option<bool> {
-        self.peer.as_ref().filter(|peer| peer.heartbeat.hears)?;
+        self.peer.last().filter(|peer| peer.heartbeat.hears)?;
         let theirs = self.theirs(index)?;
         (theirs.usable || theirs.hears).then_some(theirs.hears)
     }

@@ -358,7 +358,7 @@ impl Group {
             _ => cx.now_ns,
         };
         let interfaces = self.names(cx);
-        let peer = self.peer.as_ref().filter(|peer| peer.heard_ns >= since_ns);
+        let peer = self.peer.last().filter(|peer| peer.heard_ns >= since_ns);
         if let Some(peer) = peer {
             return self.failover_from_peer(cx, peer, interfaces);
         }

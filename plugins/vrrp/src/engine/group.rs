@@ -10,9 +10,9 @@ use spared_sdk::Role;
 
 use super::Context;
 use super::conflict::Conflicts;
+use super::contact::PeerContact;
 use super::counters::GroupCounters;
 use super::lease::Lease;
-use super::peer::{Contact, Peer};
 use super::port::{ActiveRouter, Port};
 use super::router::{MUTE_SOON_NS, VirtualRouter};
 use super::sentences::Comparison;
@@ -92,24 +92,16 @@ pub(super) struct Group {
     pub published: Option<(Role, Why)>,
     pub published_ns: u64,
     pub counters: GroupCounters,
-    /// None until a heartbeat was heard.
-    pub peer: Option<Peer>,
-    /// Knowledge of the peer at the last look.
-    pub contact: Contact,
+    pub peer: PeerContact,
     pub speaking: Speaking,
     /// Networks by which heartbeats leave, in addition to the links.
     pub ways: Vec<Way>,
-    /// Time when both nodes last heard each other.
-    pub mutual_ns: Option<u64>,
     /// Failover times granted to a fitter peer that did not use them.
     pub waits: u32,
-    /// Time when the peer blocked its fence for this node.
-    pub let_go_ns: Option<u64>,
     /// E1 and E6.
     pub switchover: Switchover,
     /// The facts of the last sentence.
     pub said: Option<Comparison>,
-    pub modes_differ: bool,
     /// Whether the inputs of the interfaces' checks have changed.
     pub checks_stale: bool,
     /// Whether it has begun or ceased to wait for answers of stations.
@@ -147,16 +139,12 @@ impl Group {
             published: None,
             published_ns: 0,
             counters: GroupCounters::default(),
-            peer: None,
-            contact: Contact::None,
+            peer: PeerContact::default(),
             speaking,
             ways: Vec::new(),
-            mutual_ns: None,
             waits: 0,
-            let_go_ns: None,
             switchover: Switchover::default(),
             said: None,
-            modes_differ: false,
             checks_stale: false,
             listening_is_stale: false,
         }

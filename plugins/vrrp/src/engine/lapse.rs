@@ -66,7 +66,7 @@ impl Group {
     fn nobody_took_over(&self, now_ns: u64, began_ns: u64) -> bool {
         // no Active_Down has ended since the last advert; an unknown router may have no skew
         let sent_ns = began_ns.saturating_sub(self.config.lease_ns);
-        let peer = self.peer.as_ref();
+        let peer = self.peer.last();
         let peer =
             peer.filter(|peer| peer.heartbeat.hears && self.peer_silent_at_ns(peer) > sent_ns);
         let interval_ns = self.lease.interval_ns();
@@ -84,7 +84,7 @@ impl Group {
 
     /// The peer was silent for one Active_Down before that.
     fn was_alone(&self, at_ns: u64) -> bool {
-        let peer = self.peer.as_ref();
+        let peer = self.peer.last();
         let silent = peer.is_none_or(|peer| self.peer_silent_at_ns(peer) <= at_ns);
         let adverts_ns = self.active_silent_at_ns();
         let quiet = adverts_ns.is_none_or(|silent_ns| silent_ns <= at_ns);
@@ -152,7 +152,7 @@ impl Group {
 
     /// The newest heartbeat tells whether the peer took over.
     pub(super) fn heartbeat_while_lapsed(&mut self, cx: &mut Context<'_>) {
-        if self.peer.as_ref().is_some_and(Peer::is_active) {
+        if self.peer.last().is_some_and(Peer::is_active) {
             self.give_way_late(cx);
             self.heartbeat_while_backup(cx, false);
         }

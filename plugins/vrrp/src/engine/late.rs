@@ -4,8 +4,8 @@
 //! sentence is about that node, "it".
 
 use super::Engine;
+use super::contact::Contact;
 use super::group::{Group, State};
-use super::peer::Contact;
 
 /// Time for which a link may bring no heartbeat, while the nodes have a session and the peer is heard elsewhere.
 const UNHEARD_NS: u64 = 1_000_000_000;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::contact::Contact;
 use super::group::{Group, State};
-use super::peer::{Contact, Peer};
+use super::peer::Peer;
 use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::config::Election;
@@ -15,7 +16,7 @@ const WAITS_MAX: u32 = 2;
 
 impl Group {
     pub fn handle_heartbeat(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
-        let before = self.peer.as_ref().map(|peer| peer.heartbeat.term);
+        let before = self.peer.last().map(|peer| peer.heartbeat.term);
         let was_alone = self.counts_as_alone(cx.now_ns);
         let lets_go = self.note_heartbeat(cx.now_ns, heartbeat);
         self.end_link_wait(cx);
@@ -43,11 +44,7 @@ impl Group {
     /// Checks whether the peer was found or lost.
     pub(super) fn meet(&mut self, cx: &mut Context<'_>) {
         let contact = self.contact(cx.now_ns);
-        if contact == Contact::Mutual {
-            self.mutual_ns = Some(cx.now_ns);
-        }
-        if contact != self.contact {
-            self.contact = contact;
+        if self.peer.handle_look(cx.now_ns, contact) {
             self.refresh(cx);
             if contact != Contact::Mutual {
                 self.ask_again(cx);
@@ -57,18 +54,21 @@ impl Group {
 
     /// Time at which [`Group::meet`] finds the peer lost: adverts do not show it.
     pub(super) fn meet_timeout(&self) -> Option<u64> {
-        let peer = self.peer.as_ref().filter(|_| self.contact != Contact::None);
+        let peer = self
+            .peer
+            .last()
+            .filter(|_| self.peer.seen() != Contact::None);
         peer.map(|peer| self.peer_silent_at_ns(peer))
     }
 
     pub(super) fn heartbeat_while_backup(&mut self, cx: &mut Context<'_>, lets_go: bool) {
-        let Some(peer) = &self.peer else { return };
+        let Some(peer) = self.peer.last() else { return };
         if peer.is_active() {
             let interval_ns = peer.heartbeat.advert_interval_ns;
             self.speaking.go_until_ns = 0;
             self.waits = 0;
             // a node that hears in one direction only still preempts by adverts
-            if self.contact == Contact::Mutual || self.lower_since_ns.is_none() {
+            if self.peer.was_mutual() || self.lower_since_ns.is_none() {
                 self.follow_peer(cx, interval_ns);
             }
             return self.republish_backup(cx);
@@ -82,7 +82,7 @@ impl Group {
     fn follow_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
         self.learned_ns = interval_ns;
         self.active_resigned = false;
-        if self.contact == Contact::Mutual {
+        if self.peer.was_mutual() {
             self.ready = false;
             self.lower_since_ns = None;
             self.drop_claim(cx);
@@ -108,7 +108,7 @@ impl Group {
             return;
         };
         self.active_resigned = true;
-        self.let_go_ns = Some(cx.now_ns);
+        self.peer.handle_let_go(cx.now_ns);
         if self.directive.prepared && !self.start.is_behind_other_run(cx.now_ns) {
             return self.inherit(cx);
         }
@@ -133,7 +133,7 @@ impl Group {
         if self.active_resigned && class(&self.directive) >= peer.heartbeat.class {
             return false;
         }
-        let fitter = self.outscores(cx, peer) && self.contact == Contact::Mutual;
+        let fitter = self.outscores(cx, peer) && self.peer.was_mutual();
         // it has just started to listen: it hears this node before its own time ends
         let loss = u64::from(self.config.advert_loss);
         let earliest_ns = peer
@@ -165,10 +165,10 @@ impl Group {
     }
 
     fn compare_modes(&mut self, cx: &mut Context<'_>) {
-        let Some(peer) = &self.peer else { return };
+        let Some(peer) = self.peer.last() else { return };
         let own = matches!(self.config.election, Election::Priority { .. });
         let differs = own != peer.heartbeat.by_priority;
-        if differs && !self.modes_differ {
+        if self.peer.handle_modes(differs) {
             let (name, who) = (&self.name, self.who_is_peer(cx));
             let text = format!(
                 "{name}: {who} elects by {}, this node by {}: both use priority",
@@ -177,7 +177,6 @@ impl Group {
             );
             cx.push(Action::Event(text));
         }
-        self.modes_differ = differs;
     }
 
     pub(super) fn who_is_peer(&self, cx: &Context<'_>) -> Who {

@@ -17,6 +17,7 @@
 mod adverts;
 mod checks;
 mod conflict;
+mod contact;
 mod counters;
 mod deaf;
 mod duplicates;
@@ -357,7 +358,7 @@ impl Engine {
                     this node begins another run, as backup";
         self.actions.push(Action::Event(text.to_owned()));
         self.each_group(now_ns, |group, cx| {
-            group.mutual_ns = None;
+            group.peer.handle_new_run();
             if group.is_active() {
                 group.listen_again(cx, Why::Cloned);
             }

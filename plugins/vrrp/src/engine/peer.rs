@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::contact::Contact;
 use super::group::Group;
 use crate::election::Rank;
 use crate::wire::frame::Advert;
@@ -18,17 +19,6 @@ pub(super) struct Peer {
     pub active_since_ns: u64,
 }
 
-/// Extent of the knowledge about the peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Contact {
-    #[default]
-    None,
-    /// Its heartbeats are heard, but it hears none.
-    OneWay,
-    /// Each hears the other: both have the same knowledge.
-    Mutual,
-}
-
 /// Origin of an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
@@ -39,18 +29,8 @@ pub(super) enum Sender {
     Stranger,
 }
 
-impl Contact {
-    pub fn name(self) -> &'static str {
-        match self {
-            Contact::None => "silent",
-            Contact::OneWay => "hears nothing",
-            Contact::Mutual => "both ways",
-        }
-    }
-}
-
 impl Peer {
-    fn new(now_ns: u64) -> Peer {
+    pub fn new(now_ns: u64) -> Peer {
         Peer {
             heartbeat: Heartbeat::with_room(),
             heard_ns: now_ns,
@@ -105,7 +85,7 @@ impl Peer {
     }
 
     /// Without allocation once there was room for as many ports.
-    fn take(&mut self, now_ns: u64, heartbeat: &Heartbeat) {
+    pub fn take(&mut self, now_ns: u64, heartbeat: &Heartbeat) {
         let was_active = self.is_active();
         let mut ports = std::mem::take(&mut self.heartbeat.ports);
         ports.clear();
@@ -205,7 +185,7 @@ impl Group {
 
     /// The peer, if it was heard within the failover time.
     pub(super) fn living_peer(&self, now_ns: u64) -> Option<&Peer> {
-        let peer = self.peer.as_ref()?;
+        let peer = self.peer.last()?;
         (now_ns < self.peer_silent_at_ns(peer)).then_some(peer)
     }
 
@@ -231,12 +211,7 @@ impl Group {
     /// Stores a heartbeat; returns whether the peer has just released the group.
     pub(super) fn note_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat) -> bool {
         let alive = self.living_peer(now_ns).is_some();
-        let peer = self.peer.get_or_insert_with(|| Peer::new(now_ns));
-        let lets_go = heartbeat.go && !(alive && peer.heartbeat.go);
-        if !alive {
-            (peer.idle_since_ns, peer.active_since_ns) = (now_ns, now_ns);
-        }
-        peer.take(now_ns, heartbeat);
+        let lets_go = self.peer.handle_heartbeat(now_ns, heartbeat, alive);
         if !self.is_active() {
             self.term.follow(heartbeat);
         }

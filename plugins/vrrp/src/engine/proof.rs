@@ -69,7 +69,7 @@ impl Group {
         self.active_router = None;
         self.ready = false;
         self.lower_since_ns = None;
-        if let Some(peer) = &self.peer {
+        if let Some(peer) = self.peer.last() {
             self.learned_ns = peer.heartbeat.advert_interval_ns;
         }
         let latest_ns = now_ns.saturating_add(self.active_down_ns());
@@ -110,7 +110,7 @@ impl Group {
     /// The peer's report on one of its interfaces.
     pub(super) fn theirs(&self, index: usize) -> Option<&HeartbeatPort> {
         let port = self.ports.get(index)?;
-        let peer = self.peer.as_ref()?;
+        let peer = self.peer.last()?;
         peer.port(port.heartbeat_id, index, self.ports.len())
     }
 
@@ -121,7 +121,7 @@ impl Group {
         if port.proof.is_none() {
             return router.talker.map(|talker| talker.address);
         }
-        let last_ns = self.peer.as_ref()?.heard_ns;
+        let last_ns = self.peer.last()?.heard_ns;
         let since_ns = last_ns.saturating_sub(self.active_down_ns());
         let is_recent = port.heard_ns.is_some_and(|heard_ns| heard_ns > since_ns);
         router.peer_source.filter(|_| is_recent)
@@ -233,7 +233,7 @@ impl Group {
     pub(super) fn is_polite(&self, cx: &Context<'_>) -> bool {
         // beside third routers the origin of an advert is unknown
         let paired = cx.peer.is_some() && !self.config.any_router;
-        self.speaking.on && paired && self.mutual_ns.is_none()
+        self.speaking.on && paired && self.peer.mutual_ns().is_none()
     }
 
     /// A node that gives way has told its rival for long enough that it is active.

@@ -4,7 +4,7 @@ use spared_sdk::Role;
 
 use super::Context;
 use super::group::{Group, State};
-use super::peer::{Contact, Peer};
+use super::peer::Peer;
 use crate::config::Election;
 use crate::election::{Aside, Rank, SwitchoverCause, Tie, Why};
 
@@ -189,7 +189,7 @@ impl Group {
 
     /// Whether the backup's sentence would be the same again.
     pub(super) fn has_said(&mut self, now_ns: u64) -> bool {
-        if self.contact != Contact::Mutual {
+        if !self.peer.was_mutual() {
             self.said = None;
             return false;
         }
@@ -202,7 +202,7 @@ impl Group {
     pub(super) fn switchover_sentence(&self, cx: &Context<'_>, cause: SwitchoverCause) -> Why {
         let who = self.who_is_peer(cx);
         let own = self.standing(cx.now_ns);
-        let peer = self.peer.as_ref().map_or(own, |peer| peer.standing());
+        let peer = self.peer.last().map_or(own, |peer| peer.standing());
         match cause {
             SwitchoverCause::Isolated => self.isolation(cx),
             SwitchoverCause::Class if peer.class == 3 => Why::PeerForced { peer: who },

@@ -133,7 +133,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             text(&key, "filtered".to_owned());
         }
     }
-    if let Some(peer) = &group.peer {
+    if let Some(peer) = group.peer.last() {
         let of_peer = |key: &str| format!("{name}.peer{key}");
         let text = |value: &str| Value::Text(value.to_owned());
         let known = engine.peer.as_deref().unwrap_or("the peer");
@@ -145,7 +145,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
         |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
     number("quality", u64::from(group.directive.quality));
     number("priority", u64::from(group.priority));
-    if let Some(peer) = &group.peer {
+    if let Some(peer) = group.peer.last() {
         number("peer_class", u64::from(peer.heartbeat.class));
         number("peer_quality", u64::from(peer.heartbeat.quality));
         number("peer_priority", u64::from(peer.heartbeat.priority));

@@ -168,7 +168,7 @@ impl Group {
         let Some((cause, delay_ns)) = self.verdict(cx) else {
             return self.switchover.withdraw();
         };
-        let peer = self.peer.as_ref().map(|peer| peer.standing());
+        let peer = self.peer.last().map(|peer| peer.standing());
         if !self.switchover.handle_better(now_ns, cause, delay_ns, peer) {
             return;
         }
@@ -279,7 +279,9 @@ impl Group {
         let idle = self
             .living_peer(cx.now_ns)
             .is_some_and(|peer| !peer.is_active());
-        if idle && self.let_go_ns.is_some_and(recent) && matches!(self.state, State::Backup { .. })
+        if idle
+            && self.peer.let_go_ns().is_some_and(recent)
+            && matches!(self.state, State::Backup { .. })
         {
             self.inherit(cx);
         }

@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
+use super::contact::Contact;
 use super::group::{Group, State};
-use super::peer::Contact;
 use super::port::Port;
 use super::{Action, Context};
 use crate::election::{CLAIM, Rank};
@@ -96,7 +96,7 @@ impl Group {
 
     /// Whether there is another path by which the peer may be known to live.
     fn can_judge_unheard(&self) -> bool {
-        self.ports.len() > 1 || self.contact != Contact::None
+        self.ports.len() > 1 || self.peer.seen() != Contact::None
     }
 
     /// When a silent port becomes unheard, if the peer is heard elsewhere by then.
@@ -115,12 +115,12 @@ impl Group {
         let quiet_ns = port.heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
         let at_ns = quiet_ns.saturating_add(self.active_down_ns());
         let elsewhere = self.ports.len() > 1 && self.heard_elsewhere(port, at_ns);
-        if elsewhere && self.contact == Contact::None {
+        if elsewhere && self.peer.seen() == Contact::None {
             return Some(at_ns);
         }
-        let peer = self.peer.as_ref().filter(|peer| peer.is_active())?;
+        let peer = self.peer.last().filter(|peer| peer.is_active())?;
         let theirs = peer.port(port.heartbeat_id, index, self.ports.len());
-        if self.contact == Contact::None || theirs.is_some_and(|theirs| !theirs.usable) {
+        if self.peer.seen() == Contact::None || theirs.is_some_and(|theirs| !theirs.usable) {
             return None;
         }
         let spoken_ns = peer.active_since_ns.saturating_add(self.active_down_ns());
@@ -293,7 +293,7 @@ impl Group {
     /// Without a link the word for "my wire is good, yours is not" is priority 254.
     fn claim(&mut self, cx: &mut Context<'_>, index: usize) {
         // with a link the ratings themselves are told
-        if self.contact == Contact::Mutual {
+        if self.peer.was_mutual() {
             return;
         }
         let stands = !self.directive.stands_aside() && cx.now_ns >= self.not_before_ns();
@@ -383,7 +383,9 @@ impl Group {
         if !other.able || !own.equals(other, by_priority) {
             return false;
         }
-        let Some(peer) = &self.peer else { return false };
+        let Some(peer) = self.peer.last() else {
+            return false;
+        };
         // a fault of one direction shows on the node to which the group has moved: that is no
         // reason to move it back
         let moved = self.ports.iter().any(|port| port.moved);

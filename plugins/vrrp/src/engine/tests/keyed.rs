@@ -20,7 +20,7 @@ fn heartbeats_are_all_that_shows_life() {
     for node in &lab.nodes {
         let group = &node.engine.groups[0];
         assert!(group.ports.iter().all(|port| port.proof.is_some()));
-        assert!(group.mutual_ns.is_some());
+        assert!(group.peer.mutual_ns().is_some());
     }
     lab.kill(active);
     let took = lab.run_until(SECOND, |lab| lab.active() == [1 - active]);
@@ -73,7 +73,7 @@ fn a_backup_that_starts_anew_is_heard_at_once_and_moves_nothing() {
             let now_ns = lab.clock.now_ns();
             let knows = |lab: &Lab, node: usize| {
                 let group = &lab.nodes[node].engine.groups[0];
-                group.mutual_ns.is_some_and(|at_ns| at_ns > now_ns)
+                group.peer.mutual_ns().is_some_and(|at_ns| at_ns > now_ns)
             };
             let took = lab.run_until(2 * SECOND, |lab| knows(lab, 0) && knows(lab, 1));
             assert!(took.expect("heartbeats both ways") < 500 * MS, "{took:?}");

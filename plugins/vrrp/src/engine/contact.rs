@@ -1,0 +1,100 @@
+//! Contact with the peer plugin: its last heartbeat, and whether it hears this node's.
+
+use super::peer::Peer;
+use crate::wire::heartbeat::Heartbeat;
+
+/// Extent of the knowledge about the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Contact {
+    #[default]
+    None,
+    /// Its heartbeats are heard, but it hears none.
+    OneWay,
+    /// Each hears the other: both have the same knowledge.
+    Mutual,
+}
+
+#[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct PeerContact {
+    /// None until a heartbeat was heard.
+    peer: Option<Peer>,
+    /// Extent at the last look.
+    seen: Contact,
+    /// Time when both nodes last heard each other.
+    mutual_ns: Option<u64>,
+    /// Time when the peer blocked its fence for this node.
+    let_go_ns: Option<u64>,
+    /// One of both elects by priority, the other one by quality.
+    modes_differ: bool,
+}
+
+impl Contact {
+    pub fn name(self) -> &'static str {
+        match self {
+            Contact::None => "silent",
+            Contact::OneWay => "hears nothing",
+            Contact::Mutual => "both ways",
+        }
+    }
+}
+
+impl PeerContact {
+    /// Stores a heartbeat; returns whether the peer has just released the group. `is_alive`: the peer was heard
+    /// within the failover time before.
+    pub fn handle_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat, is_alive: bool) -> bool {
+        let peer = self.peer.get_or_insert_with(|| Peer::new(now_ns));
+        let lets_go = heartbeat.go && !(is_alive && peer.heartbeat.go);
+        if !is_alive {
+            (peer.idle_since_ns, peer.active_since_ns) = (now_ns, now_ns);
+        }
+        peer.take(now_ns, heartbeat);
+        lets_go
+    }
+
+    /// Returns whether the contact has changed since the last look.
+    pub fn handle_look(&mut self, now_ns: u64, contact: Contact) -> bool {
+        if contact == Contact::Mutual {
+            self.mutual_ns = Some(now_ns);
+        }
+        std::mem::replace(&mut self.seen, contact) != contact
+    }
+
+    /// This node begins another run, which the peer has not heard yet.
+    pub fn handle_new_run(&mut self) {
+        self.mutual_ns = None;
+    }
+
+    /// The peer has blocked its fence for this node.
+    pub fn handle_let_go(&mut self, now_ns: u64) {
+        self.let_go_ns = Some(now_ns);
+    }
+
+    /// Returns whether the nodes begin to elect by different modes.
+    pub fn handle_modes(&mut self, differ: bool) -> bool {
+        let differed = std::mem::replace(&mut self.modes_differ, differ);
+        differ && !differed
+    }
+
+    /// The peer as last heard.
+    pub fn last(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// Contact at the last look.
+    pub fn seen(&self) -> Contact {
+        self.seen
+    }
+
+    pub fn was_mutual(&self) -> bool {
+        self.seen == Contact::Mutual
+    }
+
+    pub fn mutual_ns(&self) -> Option<u64> {
+        self.mutual_ns
+    }
+
+    pub fn let_go_ns(&self) -> Option<u64> {
+        self.let_go_ns
+    }
+}
