@@ -63,8 +63,8 @@ impl Group {
             let loss = self.config.advert_loss;
             let router = self.routers.get(router);
             if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
-                self.active_resigned = true;
-                let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
+                self.watch.handle_resignation();
+                let skew_ns = skew_ns(self.config.version, self.priority, self.watch.interval_ns());
                 self.rearm_down(now_ns.saturating_add(skew_ns));
             }
             return;
@@ -74,15 +74,15 @@ impl Group {
         self.note_active_router(cx, advert);
         if preempts {
             // it lives, so it blocks its fence when it hears this node
-            if std::mem::take(&mut self.ready) {
+            if self.watch.end_readiness() {
                 let why = self.preempt_sentence(cx, advert);
                 self.promote(cx, why);
             }
             return;
         }
-        self.ready = false;
+        self.watch.end_readiness();
         self.drop_claim(cx);
-        self.learned_ns = advert.interval_ns;
+        self.watch.learn_interval(advert.interval_ns);
         let down_ns = now_ns.saturating_add(self.active_down_ns());
         if matches!(self.state, State::Promoting { .. }) {
             self.state = State::Backup {
@@ -161,7 +161,7 @@ impl Group {
                 cx.push(Action::Conflict(text));
             }
         }
-        self.learned_ns = advert.interval_ns;
+        self.watch.learn_interval(advert.interval_ns);
         self.note_active_router(cx, advert);
         let why = Why::PeerActive {
             peer: self.who_speaks(cx, advert.source),
@@ -211,7 +211,7 @@ impl Group {
             self.patience_with_peer_ns(cx, router, advert)
         };
         let Some(patience_ns) = patience_ns else {
-            self.lower_since_ns = None;
+            self.watch.end_lower();
             return false;
         };
         self.forget_old_changes(now_ns);
@@ -219,10 +219,10 @@ impl Group {
         let facts = self.facts();
         let delay = election::preempts_after_ns(&facts, self.priority, advert.priority, changes);
         let Some(delay_ns) = delay else {
-            self.lower_since_ns = None;
+            self.watch.end_lower();
             return false;
         };
-        let since_ns = *self.lower_since_ns.get_or_insert(now_ns);
+        let since_ns = self.watch.note_lower(now_ns);
         let delay_ns = delay_ns.saturating_add(patience_ns);
         now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns()
     }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::group::{Group, State};
 use super::peer::{Peer, Sender};
-use super::port::{ActiveRouter, Port};
+use super::port::Port;
 use super::router::VirtualRouter;
+use super::watch::ActiveRouter;
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{self, PriorityInputs, Who, Why, quality_of};
@@ -177,13 +178,13 @@ impl Group {
     fn failover_from_peer(&self, cx: &Context<'_>, peer: &Peer, interfaces: String) -> Why {
         let who = self.who_is_peer(cx);
         let idle = self.living_peer(cx.now_ns);
-        if let Some(peer) = idle.filter(|_| !self.active_resigned) {
+        if let Some(peer) = idle.filter(|_| !self.watch.has_resigned()) {
             return self.first_sentence(cx, peer);
         }
-        if self.active_resigned {
+        if self.watch.has_resigned() {
             return Why::PeerResigned { peer: who };
         }
-        let adverts_ns = self.active_router.map_or(0, |peer| peer.heard_ns);
+        let adverts_ns = self.watch.router().map_or(0, |peer| peer.heard_ns);
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns.max(adverts_ns));
         let mut everywhere: Vec<&str> = cx.links.iter().map(String::as_str).collect();
         if !interfaces.is_empty() {
@@ -280,19 +281,13 @@ impl Group {
 
     pub(super) fn note_active_router(&mut self, cx: &Context<'_>, advert: &Advert<'_>) {
         if advert.priority > 0 {
-            self.active_resigned = false;
-            self.active_router = Some(ActiveRouter {
-                address: advert.source,
-                priority: advert.priority,
-                interval_ns: advert.interval_ns,
-                heard_ns: cx.now_ns,
-            });
+            self.watch.handle_advert(cx.now_ns, advert);
         }
     }
 
     /// Time until which the active router may be alive, by what was heard.
     pub(super) fn active_silent_at_ns(&self) -> Option<u64> {
-        let peer = self.active_router.filter(|_| !self.active_resigned)?;
+        let peer = self.watch.serving()?;
         let patience_ns = self.active_down_of(self.priority, peer.interval_ns);
         Some(peer.heard_ns.saturating_add(patience_ns))
     }
@@ -320,7 +315,7 @@ impl Group {
     /// One address of the active router: that on the first of our routers that heard it lately, so
     /// that sentences do not change with every advert.
     pub(super) fn active_address(&self) -> Option<IpAddr> {
-        let peer = self.active_router?;
+        let peer = self.watch.router()?;
         let patience_ns = peer
             .interval_ns
             .saturating_mul(u64::from(self.config.advert_loss));
@@ -334,7 +329,7 @@ impl Group {
         if let Some(why) = self.backup_beside_peer(cx) {
             return why;
         }
-        let peer = self.active_router.filter(|_| !self.active_resigned);
+        let peer = self.watch.serving();
         match (peer, self.active_address()) {
             (
                 Some(ActiveRouter {
@@ -362,13 +357,13 @@ impl Group {
         if let Some(peer) = peer {
             return self.failover_from_peer(cx, peer, interfaces);
         }
-        let Some(peer) = self.active_router.filter(|peer| peer.heard_ns >= since_ns) else {
+        let Some(peer) = self.watch.router().filter(|peer| peer.heard_ns >= since_ns) else {
             let for_ns = cx.now_ns.saturating_sub(since_ns);
             return Why::NobodyHeard { interfaces, for_ns };
         };
         let address = self.active_address().unwrap_or(peer.address);
         let peer_is = self.who_speaks(cx, address);
-        if self.active_resigned {
+        if self.watch.has_resigned() {
             return Why::PeerResigned { peer: peer_is };
         }
         let for_ns = cx.now_ns.saturating_sub(peer.heard_ns);

@@ -13,7 +13,7 @@ use super::conflict::Conflicts;
 use super::contact::PeerContact;
 use super::counters::GroupCounters;
 use super::lease::Lease;
-use super::port::{ActiveRouter, Port};
+use super::port::Port;
 use super::router::{MUTE_SOON_NS, VirtualRouter};
 use super::sentences::Comparison;
 use super::speaking::Speaking;
@@ -22,6 +22,7 @@ use super::switchover::Switchover;
 use super::term::Term;
 use super::timers::active_down_ns;
 use super::tracked::Tracked;
+use super::watch::Watch;
 use super::ways::Way;
 use crate::config;
 use spared_sdk::Directive;
@@ -71,16 +72,8 @@ pub(super) struct Group {
     pub priority: u8,
     /// Whether one of the routers can send.
     pub speaks: bool,
-    /// Active_Adver_Interval: the active router's.
-    pub learned_ns: u64,
     pub start: Start,
-    pub active_router: Option<ActiveRouter>,
-    /// Whether the peer's last advert had priority 0.
-    pub active_resigned: bool,
-    /// A lower active router's time is up: this node takes over with that one's next advert.
-    pub ready: bool,
-    /// Time since which a lower router has been active.
-    pub lower_since_ns: Option<u64>,
+    pub watch: Watch,
     /// E7.
     pub conflicts: Conflicts,
     /// E3: this node claims the group at priority 254.
@@ -96,8 +89,6 @@ pub(super) struct Group {
     pub speaking: Speaking,
     /// Networks by which heartbeats leave, in addition to the links.
     pub ways: Vec<Way>,
-    /// Failover times granted to a fitter peer that did not use them.
-    pub waits: u32,
     /// E1 and E6.
     pub switchover: Switchover,
     /// The facts of the last sentence.
@@ -125,11 +116,7 @@ impl Group {
             directive: Directive::default(),
             priority: 0,
             speaks: false,
-            learned_ns: interval_ns,
-            active_router: None,
-            active_resigned: false,
-            ready: false,
-            lower_since_ns: None,
+            watch: Watch::new(interval_ns),
             conflicts: Conflicts::default(),
             claims: false,
             claimed_ns: 0,
@@ -142,7 +129,6 @@ impl Group {
             peer: PeerContact::default(),
             speaking,
             ways: Vec::new(),
-            waits: 0,
             switchover: Switchover::default(),
             said: None,
             checks_stale: false,
@@ -206,9 +192,9 @@ impl Group {
     // ---- transitions -------------------------------------------------------------------
 
     fn start(&mut self, cx: &mut Context<'_>) {
-        self.learned_ns = self.config.interval_ns;
+        self.watch.learn_interval(self.config.interval_ns);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
-        self.active_router = self.active_router.filter(|peer| peer.heard_ns > horizon_ns);
+        self.watch.forget_before(horizon_ns);
         self.begin_link_wait(cx);
         if self.priority == OWNER && cx.now_ns >= self.not_before_ns() {
             return self.promote(cx, Why::Owner);
@@ -224,7 +210,7 @@ impl Group {
         let down_ns = now_ns
             .saturating_add(self.active_down_ns())
             .max(self.not_before_ns());
-        self.waits = 0;
+        self.watch.end_waits();
         self.state = State::Backup {
             down_ns,
             since_ns: now_ns,
@@ -239,7 +225,7 @@ impl Group {
         {
             // if it died since its last advert, its fence may still pass: either its next advert
             // shows that it lives and will give way, or it is silent for long enough
-            self.ready = true;
+            self.watch.begin_readiness();
             return self.rearm_down(silent_ns);
         }
         if self.leaves_it_to_the_peer(cx) {
@@ -263,7 +249,7 @@ impl Group {
         let peer = self.living_peer(cx.now_ns).filter(|peer| peer.is_active());
         let peer_silent_ns = peer.map(|peer| self.peer_silent_at_ns(peer));
         match self.active_silent_at_ns().max(peer_silent_ns) {
-            Some(silent_ns) if cx.now_ns < silent_ns => self.ready = true,
+            Some(silent_ns) if cx.now_ns < silent_ns => self.watch.begin_readiness(),
             _ => self.promote(cx, why),
         }
     }
@@ -277,7 +263,7 @@ impl Group {
 
     /// Gives the group up and listens for one failover time.
     pub(super) fn listen_again(&mut self, cx: &mut Context<'_>, why: Why) {
-        self.learned_ns = self.config.interval_ns;
+        self.watch.learn_interval(self.config.interval_ns);
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         let state = State::Backup {
             down_ns,
@@ -301,12 +287,10 @@ impl Group {
         self.end_unheard(cx);
         self.lease.end_lapse();
         self.switchover.cancel();
-        self.waits = 0;
         self.counters.became_backup += 1;
         self.note_change(cx.now_ns);
         self.conflicts.end_term();
-        self.active_resigned = false;
-        self.lower_since_ns = None;
+        self.watch.handle_role_change();
         self.state = state;
         self.drop_claim(cx);
     }
@@ -396,7 +380,7 @@ impl Group {
     // ---- small things ------------------------------------------------------------------
 
     pub(super) fn active_down_ns(&self) -> u64 {
-        self.active_down_of(self.priority, self.learned_ns)
+        self.active_down_of(self.priority, self.watch.interval_ns())
     }
 
     /// Active_Down of a backup with that priority, for an active router with that interval.

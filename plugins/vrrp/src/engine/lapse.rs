@@ -142,7 +142,7 @@ impl Group {
     pub(super) fn give_way_late(&mut self, cx: &mut Context<'_>) {
         let by_ns = self.lease.end_lapse().map_or(0, |lapse| lapse.by_ns);
         self.counters.late_step_downs += 1;
-        self.learned_ns = self.config.interval_ns;
+        self.watch.learn_interval(self.config.interval_ns);
         let state = State::Backup {
             down_ns: cx.now_ns.saturating_add(self.active_down_ns()),
             since_ns: cx.now_ns,

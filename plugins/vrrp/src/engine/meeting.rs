@@ -11,9 +11,6 @@ use crate::config::Election;
 use crate::election::{Who, class};
 use crate::wire::heartbeat::Heartbeat;
 
-/// Failover times that the less fit of two backups grants to the other.
-const WAITS_MAX: u32 = 2;
-
 impl Group {
     pub fn handle_heartbeat(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
         let before = self.peer.last().map(|peer| peer.heartbeat.term);
@@ -66,9 +63,9 @@ impl Group {
         if peer.is_active() {
             let interval_ns = peer.heartbeat.advert_interval_ns;
             self.speaking.go_until_ns = 0;
-            self.waits = 0;
+            self.watch.end_waits();
             // a node that hears in one direction only still preempts by adverts
-            if self.peer.was_mutual() || self.lower_since_ns.is_none() {
+            if self.peer.was_mutual() || !self.watch.is_lower_active() {
                 self.follow_peer(cx, interval_ns);
             }
             return self.republish_backup(cx);
@@ -80,11 +77,9 @@ impl Group {
 
     /// It lives, on whatever path: its silence begins anew.
     fn follow_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
-        self.learned_ns = interval_ns;
-        self.active_resigned = false;
+        self.watch.handle_active_peer(interval_ns);
         if self.peer.was_mutual() {
-            self.ready = false;
-            self.lower_since_ns = None;
+            self.watch.end_preemption();
             self.drop_claim(cx);
         }
         self.wait_anew(cx);
@@ -107,12 +102,12 @@ impl Group {
         let State::Backup { .. } = self.state else {
             return;
         };
-        self.active_resigned = true;
+        self.watch.handle_resignation();
         self.peer.handle_let_go(cx.now_ns);
         if self.directive.prepared && !self.start.is_behind_other_run(cx.now_ns) {
             return self.inherit(cx);
         }
-        let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
+        let skew_ns = skew_ns(self.config.version, self.priority, self.watch.interval_ns());
         self.rearm_down(cx.now_ns.saturating_add(skew_ns));
     }
 
@@ -130,7 +125,7 @@ impl Group {
             self.rearm_down(again_ns);
             return true;
         }
-        if self.active_resigned && class(&self.directive) >= peer.heartbeat.class {
+        if self.watch.has_resigned() && class(&self.directive) >= peer.heartbeat.class {
             return false;
         }
         let fitter = self.outscores(cx, peer) && self.peer.was_mutual();
@@ -140,10 +135,9 @@ impl Group {
             .idle_since_ns
             .saturating_add(peer.heartbeat.advert_interval_ns.saturating_mul(loss));
         let late = earliest_ns >= now_ns.saturating_add(peer.heartbeat.advert_interval_ns);
-        if fitter || late || self.waits >= WAITS_MAX {
+        if fitter || late || !self.watch.grant_wait() {
             return false;
         }
-        self.waits += 1;
         self.rearm_down(again_ns);
         true
     }

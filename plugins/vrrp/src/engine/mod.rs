@@ -58,6 +58,7 @@ pub(crate) mod totals;
 mod tracked;
 mod unheard;
 mod virtual_identity;
+mod watch;
 mod ways;
 
 #[cfg(test)]

@@ -127,15 +127,6 @@ impl Port {
     }
 }
 
-/// The active router, as last heard on any interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ActiveRouter {
-    pub address: IpAddr,
-    pub priority: u8,
-    pub interval_ns: u64,
-    pub heard_ns: u64,
-}
-
 /// The router that advertises for a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Talker {

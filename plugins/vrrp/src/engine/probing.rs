@@ -130,7 +130,7 @@ impl Engine {
         let there = self.interfaces.get(interface)?;
         let mut of_pair: HashSet<IpAddr> = there.facts.addresses.iter().copied().collect();
         for group in &self.groups {
-            of_pair.extend(group.active_router.map(|router| router.address));
+            of_pair.extend(group.watch.router().map(|router| router.address));
             // virtual addresses are the pair's, whichever group they are of
             let virtuals = group.config.virtual_addresses();
             of_pair.extend(virtuals.map(|(_, address)| address));

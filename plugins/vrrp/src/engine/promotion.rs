@@ -11,7 +11,7 @@ impl Group {
         self.mark_unheard();
         self.mark_deaf(cx.now_ns);
         self.end_unheard(cx);
-        self.ready = false;
+        self.watch.end_readiness();
         self.state = State::Promoting {
             asked_ns: cx.now_ns,
             why: why.clone(),
@@ -27,11 +27,9 @@ impl Group {
         self.counters.became_active += 1;
         self.term.begin();
         self.note_change(now_ns);
-        self.learned_ns = self.config.interval_ns;
+        self.watch.learn_interval(self.config.interval_ns);
         self.lease.begin_term(self.config.interval_ns);
-        self.lower_since_ns = None;
-        self.active_resigned = false;
-        self.waits = 0;
+        self.watch.handle_role_change();
         self.switchover.begin_term();
         self.speaking.go_until_ns = 0;
         self.conflicts.end_tie();

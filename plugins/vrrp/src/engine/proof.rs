@@ -66,11 +66,9 @@ impl Group {
 
     /// Earlier adverts no longer count.
     fn forget_adverts(&mut self, now_ns: u64) {
-        self.active_router = None;
-        self.ready = false;
-        self.lower_since_ns = None;
+        self.watch.forget_adverts();
         if let Some(peer) = self.peer.last() {
-            self.learned_ns = peer.heartbeat.advert_interval_ns;
+            self.watch.learn_interval(peer.heartbeat.advert_interval_ns);
         }
         let latest_ns = now_ns.saturating_add(self.active_down_ns());
         if let State::Backup { down_ns, .. } = self.state {

@@ -182,9 +182,7 @@ impl Group {
                 *advert_ns = (*advert_ns).min(cx.now_ns.saturating_add(interval_ns));
             }
         }
-        if self.learned_ns == was_ns {
-            self.learned_ns = interval_ns;
-        }
+        self.watch.change_interval(was_ns, interval_ns);
     }
 
     /// The group is no longer configured.

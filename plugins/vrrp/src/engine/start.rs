@@ -104,7 +104,7 @@ impl Group {
     /// E8: time before which this node does not take over, whoever forces it, and however short the interval
     /// is that anybody advertises.
     pub(super) fn not_before_ns(&self) -> u64 {
-        let interval_ns = self.learned_ns.max(self.config.interval_ns);
+        let interval_ns = self.watch.interval_ns().max(self.config.interval_ns);
         let brief_ns = self.active_down_of(self.priority, interval_ns);
         self.start
             .not_before_ns(self.is_brief().then_some(brief_ns))

@@ -78,9 +78,9 @@ fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
     if ports.any(|port| group.adverts_alone(now_ns, port).is_some()) {
         return engine.peer.as_ref().map(ToString::to_string);
     }
-    let other = group.active_router?;
+    let other = group.watch.router()?;
     let age_ns = now_ns.saturating_sub(other.heard_ns);
-    let fresh = age_ns < group.active_down_ns() && !group.active_resigned;
+    let fresh = age_ns < group.active_down_ns() && !group.watch.has_resigned();
     let address = group.active_address().unwrap_or(other.address);
     fresh.then(|| address.to_string())
 }
@@ -97,7 +97,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     {
         text("preferred", if preferred { "yes" } else { "no" }.to_owned());
     }
-    if let Some(peer) = &group.active_router {
+    if let Some(peer) = group.watch.router() {
         let address = group.active_address().unwrap_or(peer.address);
         text("peer", address.to_string());
     }
@@ -152,7 +152,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
         let ago_ns = now_ns.saturating_sub(peer.heard_ns);
         number("peer_heartbeat_ms_ago", ago_ns / 1_000_000);
     }
-    if let Some(peer) = &group.active_router {
+    if let Some(peer) = group.watch.router() {
         number("peer_priority", u64::from(peer.priority));
         number(
             "peer_heard_ms_ago",
@@ -160,7 +160,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
         );
     }
     number("advert_interval_us", group.lease.interval_ns() / 1000);
-    number("learned_interval_us", group.learned_ns / 1000);
+    number("learned_interval_us", group.watch.interval_ns() / 1000);
     number("active_down_us", group.active_down_ns() / 1000);
     number("lease_us", group.config.lease_ns / 1000);
     match group.state {

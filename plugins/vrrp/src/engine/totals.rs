@@ -48,7 +48,7 @@ impl Engine {
 
 // Of a backup, by what it hears.
 fn advert_age_ns(group: &Group, now_ns: u64) -> Option<u64> {
-    let heard = group.active_router.as_ref()?.heard_ns;
+    let heard = group.watch.router()?.heard_ns;
     let is_backup = matches!(group.state, State::Backup { .. } | State::Promoting { .. });
     is_backup.then(|| now_ns.saturating_sub(heard))
 }

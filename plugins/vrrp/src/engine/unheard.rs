@@ -129,7 +129,7 @@ impl Group {
 
     fn heard_elsewhere(&self, port: &Port, at_ns: u64) -> bool {
         // adverts of one round arrive one after the other: only a later round is a difference
-        let later_ns = self.learned_ns / 2;
+        let later_ns = self.watch.interval_ns() / 2;
         let horizon_ns = at_ns
             .saturating_sub(self.active_down_ns())
             .saturating_add(later_ns);
@@ -297,7 +297,10 @@ impl Group {
             return;
         }
         let stands = !self.directive.stands_aside() && cx.now_ns >= self.not_before_ns();
-        let outranked = self.active_router.is_some_and(|peer| peer.priority < CLAIM);
+        let outranked = self
+            .watch
+            .router()
+            .is_some_and(|peer| peer.priority < CLAIM);
         let Some(port) = self.ports.get_mut(index) else {
             return;
         };
@@ -311,7 +314,7 @@ impl Group {
         self.counters.claims += 1;
         self.update_priority(cx);
         // with the peer's next advert, which shows that it lives and will give way
-        self.ready = true;
+        self.watch.begin_readiness();
     }
 
     /// A node that gave way takes the group back only when it hears this node on every interface

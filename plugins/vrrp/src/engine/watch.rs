@@ -1,0 +1,158 @@
+//! Watch of the active router: what its adverts tell a backup, and how far this one is from taking its place.
+
+use std::net::IpAddr;
+
+use crate::wire::frame::Advert;
+
+/// Failover times that the less fit of two backups grants to the other.
+const WAITS_MAX: u32 = 2;
+
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    router: Option<ActiveRouter>,
+    /// Active_Adver_Interval: the active router's.
+    interval_ns: u64,
+    approach: Approach,
+}
+
+/// The active router, as last heard on any interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ActiveRouter {
+    pub address: IpAddr,
+    pub priority: u8,
+    pub interval_ns: u64,
+    pub heard_ns: u64,
+}
+
+/// What ends when this node becomes active, or gives the role up.
+#[derive(Clone, Debug, Default)]
+struct Approach {
+    /// The peer's last advert had priority 0.
+    has_resigned: bool,
+    /// A lower active router's time is up: this node takes over with that one's next advert.
+    is_ready: bool,
+    /// Time since which a lower router has been active.
+    lower_since_ns: Option<u64>,
+    /// Failover times granted to a fitter peer that did not use them.
+    waits: u32,
+}
+
+impl Watch {
+    pub fn new(interval_ns: u64) -> Watch {
+        Watch {
+            router: None,
+            interval_ns,
+            approach: Approach::default(),
+        }
+    }
+
+    // ---- what is heard ---------------------------------------------------------------------
+
+    pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>) {
+        self.approach.has_resigned = false;
+        self.router = Some(ActiveRouter {
+            address: advert.source,
+            priority: advert.priority,
+            interval_ns: advert.interval_ns,
+            heard_ns: now_ns,
+        });
+    }
+
+    /// The active router gives the role up.
+    pub fn handle_resignation(&mut self) {
+        self.approach.has_resigned = true;
+    }
+
+    /// The peer is active, as its heartbeats say.
+    pub fn handle_active_peer(&mut self, interval_ns: u64) {
+        self.interval_ns = interval_ns;
+        self.approach.has_resigned = false;
+    }
+
+    pub fn learn_interval(&mut self, interval_ns: u64) {
+        self.interval_ns = interval_ns;
+    }
+
+    /// Another interval is configured.
+    pub fn change_interval(&mut self, was_ns: u64, interval_ns: u64) {
+        if self.interval_ns == was_ns {
+            self.interval_ns = interval_ns;
+        }
+    }
+
+    /// A router that was last heard before then is gone.
+    pub fn forget_before(&mut self, horizon_ns: u64) {
+        self.router = self.router.filter(|it| it.heard_ns > horizon_ns);
+    }
+
+    /// Adverts heard before count no longer.
+    pub fn forget_adverts(&mut self) {
+        self.router = None;
+        self.end_preemption();
+    }
+
+    /// The active router, also after it gave the role up.
+    pub fn router(&self) -> Option<ActiveRouter> {
+        self.router
+    }
+
+    /// The active router, unless it gave the role up.
+    pub fn serving(&self) -> Option<ActiveRouter> {
+        self.router.filter(|_| !self.approach.has_resigned)
+    }
+
+    pub fn has_resigned(&self) -> bool {
+        self.approach.has_resigned
+    }
+
+    pub fn interval_ns(&self) -> u64 {
+        self.interval_ns
+    }
+
+    // ---- how far this node is --------------------------------------------------------------
+
+    /// This node becomes active, or gives the role up.
+    pub fn handle_role_change(&mut self) {
+        self.approach = Approach::default();
+    }
+
+    /// The next advert of a lower active router begins a failover.
+    pub fn begin_readiness(&mut self) {
+        self.approach.is_ready = true;
+    }
+
+    /// Returns whether it was ready.
+    pub fn end_readiness(&mut self) -> bool {
+        std::mem::take(&mut self.approach.is_ready)
+    }
+
+    /// A lower router is active; returns since when.
+    pub fn note_lower(&mut self, now_ns: u64) -> u64 {
+        *self.approach.lower_since_ns.get_or_insert(now_ns)
+    }
+
+    pub fn end_lower(&mut self) {
+        self.approach.lower_since_ns = None;
+    }
+
+    pub fn is_lower_active(&self) -> bool {
+        self.approach.lower_since_ns.is_some()
+    }
+
+    /// Nobody is preempted for now.
+    pub fn end_preemption(&mut self) {
+        self.approach.is_ready = false;
+        self.approach.lower_since_ns = None;
+    }
+
+    /// Returns whether a fitter peer gets one more failover time.
+    pub fn grant_wait(&mut self) -> bool {
+        let grants = self.approach.waits < WAITS_MAX;
+        self.approach.waits += u32::from(grants);
+        grants
+    }
+
+    pub fn end_waits(&mut self) {
+        self.approach.waits = 0;
+    }
+}
