@@ -2,7 +2,7 @@
 
 use spared_sdk::Role;
 
-use super::group::{CHANGES_WINDOW_NS, Group, State};
+use super::group::{Group, State};
 use super::peer::Peer;
 use super::router::VirtualRouter;
 use super::timers::skew_ns;
@@ -214,8 +214,7 @@ impl Group {
             self.watch.end_lower();
             return false;
         };
-        self.forget_old_changes(now_ns);
-        let changes = u32::try_from(self.changes.len()).unwrap_or(u32::MAX);
+        let changes = self.history.changes(now_ns);
         let facts = self.facts();
         let delay = election::preempts_after_ns(&facts, self.priority, advert.priority, changes);
         let Some(delay_ns) = delay else {
@@ -252,10 +251,5 @@ impl Group {
             Some(peer) if !self.outscores(cx, peer) => Some(patience_ns),
             _ => Some(0),
         }
-    }
-
-    pub(super) fn forget_old_changes(&mut self, now_ns: u64) {
-        self.changes
-            .retain(|at| now_ns.saturating_sub(*at) < CHANGES_WINDOW_NS);
     }
 }

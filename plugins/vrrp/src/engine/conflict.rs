@@ -399,7 +399,7 @@ impl Group {
             return;
         }
         if let Some(why) = self.conflicts.rivalry.victories.take(cx.now_ns) {
-            self.said = None;
+            self.publication.forget_comparison();
             self.explain(cx, Role::Active, why);
         }
     }

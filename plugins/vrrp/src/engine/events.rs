@@ -70,7 +70,7 @@ impl Group {
                 self.counters.publish_failed += 1;
                 self.drop_claim(cx);
                 self.back_to_backup(cx);
-                self.published = Some((Role::Backup, Why::PublishFailed));
+                self.publication.handle_failed();
             }
             // withdrawn meanwhile; priority 0 blocks its fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {

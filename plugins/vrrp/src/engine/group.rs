@@ -3,7 +3,6 @@
 //! Any router that hears the peer keeps the whole group in backup; Active_Down of a group is
 //! silence on all its interfaces.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use spared_sdk::Role;
@@ -14,12 +13,12 @@ use super::contact::PeerContact;
 use super::counters::GroupCounters;
 use super::lease::Lease;
 use super::port::Port;
+use super::publication::Publication;
 use super::router::{MUTE_SOON_NS, VirtualRouter};
-use super::sentences::Comparison;
 use super::speaking::Speaking;
 use super::start::Start;
 use super::switchover::Switchover;
-use super::term::Term;
+use super::term::RoleHistory;
 use super::timers::active_down_ns;
 use super::tracked::Tracked;
 use super::watch::Watch;
@@ -32,8 +31,6 @@ use crate::election::{OWNER, Why};
 /// Time for which a start waits for source addresses: duplicate address detection takes a second or
 /// two.
 const SOURCES_WAIT_NS: u64 = 3_000_000_000;
-/// E9: time for which a role change counts.
-pub(super) const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -80,10 +77,8 @@ pub(super) struct Group {
     pub claims: bool,
     pub claimed_ns: u64,
     pub lease: Lease,
-    pub term: Term,
-    pub changes: VecDeque<u64>,
-    pub published: Option<(Role, Why)>,
-    pub published_ns: u64,
+    pub history: RoleHistory,
+    pub publication: Publication,
     pub counters: GroupCounters,
     pub peer: PeerContact,
     pub speaking: Speaking,
@@ -91,8 +86,6 @@ pub(super) struct Group {
     pub ways: Vec<Way>,
     /// E1 and E6.
     pub switchover: Switchover,
-    /// The facts of the last sentence.
-    pub said: Option<Comparison>,
     /// Whether the inputs of the interfaces' checks have changed.
     pub checks_stale: bool,
     /// Whether it has begun or ceased to wait for answers of stations.
@@ -121,16 +114,13 @@ impl Group {
             claims: false,
             claimed_ns: 0,
             lease: Lease::new(interval_ns),
-            term: Term::default(),
-            changes: VecDeque::with_capacity(8),
-            published: None,
-            published_ns: 0,
+            history: RoleHistory::new(),
+            publication: Publication::default(),
             counters: GroupCounters::default(),
             peer: PeerContact::default(),
             speaking,
             ways: Vec::new(),
             switchover: Switchover::default(),
-            said: None,
             checks_stale: false,
             listening_is_stale: false,
         }
@@ -288,7 +278,7 @@ impl Group {
         self.lease.end_lapse();
         self.switchover.cancel();
         self.counters.became_backup += 1;
-        self.note_change(cx.now_ns);
+        self.history.handle_backup(cx.now_ns);
         self.conflicts.end_term();
         self.watch.handle_role_change();
         self.state = state;
@@ -307,10 +297,7 @@ impl Group {
             (State::Initialize { .. }, Some(why)) => {
                 self.wait(cx.now_ns);
                 let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
-                let told = self
-                    .published
-                    .as_ref()
-                    .is_some_and(|(_, last)| *last == why);
+                let told = self.publication.says(&why);
                 if !told && self.ports.iter().all(known) {
                     self.publish(cx, Role::Fault, why);
                 }
@@ -400,13 +387,6 @@ impl Group {
         if let State::Active { advert_ns, .. } = &mut self.state {
             *advert_ns = at_ns;
         }
-    }
-
-    pub(super) fn note_change(&mut self, now_ns: u64) {
-        if self.changes.len() >= 8 {
-            self.changes.pop_front();
-        }
-        self.changes.push_back(now_ns);
     }
 }
 

@@ -100,10 +100,9 @@ impl Group {
 
     /// Nobody else is active, as the empty sockets show.
     pub(super) fn reopen(&mut self, cx: &mut Context<'_>) {
-        let why = self.published.as_ref().map_or(&Why::Owner, |(_, why)| why);
         self.state = State::Promoting {
             asked_ns: cx.now_ns,
-            why: why.clone(),
+            why: self.publication.why().clone(),
         };
         self.push_reopen(cx);
     }

@@ -30,7 +30,7 @@ impl Group {
                 self.heartbeat_while_backup(cx, lets_go);
             }
             State::Active { .. } => {
-                if self.term.was_overtaken(before, heartbeat) {
+                if self.history.handle_rival(before, heartbeat) {
                     self.win_unheard(cx);
                 }
                 self.heartbeat_while_active(cx);

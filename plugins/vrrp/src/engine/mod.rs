@@ -39,6 +39,7 @@ mod port;
 mod probing;
 mod promotion;
 mod proof;
+mod publication;
 mod queue;
 mod receive;
 mod reload;

@@ -213,7 +213,7 @@ impl Group {
         let alive = self.living_peer(now_ns).is_some();
         let lets_go = self.peer.handle_heartbeat(now_ns, heartbeat, alive);
         if !self.is_active() {
-            self.term.follow(heartbeat);
+            self.history.handle_peer(heartbeat);
         }
         lets_go
     }

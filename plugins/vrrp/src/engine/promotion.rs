@@ -25,8 +25,7 @@ impl Group {
         };
         let now_ns = cx.now_ns;
         self.counters.became_active += 1;
-        self.term.begin();
-        self.note_change(now_ns);
+        self.history.handle_active(now_ns);
         self.watch.learn_interval(self.config.interval_ns);
         self.lease.begin_term(self.config.interval_ns);
         self.watch.handle_role_change();

@@ -1,16 +1,12 @@
 //! Output of a group: adverts to the networks, roles to the host.
 
-use spared_sdk::Role;
-
 use super::group::{Group, State};
 use super::peer::Peer;
 use super::router::{Speech, VirtualRouter};
 use super::{Action, Context, PacketId};
-use crate::election::{Who, Why};
+use crate::election::Why;
 use crate::wire::neighbour;
 
-/// Shortest interval of republishing a backup's sentence.
-const REPUBLISH_NS: u64 = 1_000_000_000;
 /// Time by which the kernel may end a lease early: it counts in ticks.
 pub(super) const TICK_NS: u64 = 10_000_000;
 
@@ -66,29 +62,6 @@ impl Group {
                 }));
             }
         }
-    }
-
-    pub(super) fn publish(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
-        let (group, cause) = (self.name.clone(), why.cause());
-        self.published = Some((role, why));
-        self.published_ns = cx.now_ns;
-        cx.push(Action::Publish { group, role, cause });
-    }
-
-    /// Publishes the same role with another cause.
-    pub(super) fn explain(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
-        let (group, cause) = (self.name.clone(), why.cause());
-        self.published = Some((role, why));
-        self.published_ns = cx.now_ns;
-        cx.push(Action::Explain { group, role, cause });
-    }
-
-    /// Publishes the same role and cause, with every lease granted again.
-    pub(super) fn push_reopen(&mut self, cx: &mut Context<'_>) {
-        let why = self.published.as_ref().map_or(&Why::Owner, |(_, why)| why);
-        let (group, cause) = (self.name.clone(), why.cause());
-        self.published_ns = cx.now_ns;
-        cx.push(Action::Reopen { group, cause });
     }
 
     /// A peer that sent in vain while this node was away asks for its MAC but once a second: it
@@ -230,45 +203,5 @@ impl Group {
         let peer = self.living_peer(now_ns).is_some_and(Peer::is_active);
         let silent_ns = self.active_silent_at_ns();
         self.is_active() || peer || silent_ns.is_some_and(|at_ns| now_ns < at_ns)
-    }
-
-    /// The sentence follows the facts; a peer has an address on each interface, any of which will do.
-    pub(super) fn republish_backup(&mut self, cx: &mut Context<'_>) {
-        if self.has_said(cx.now_ns) {
-            return;
-        }
-        let why = self.backup_sentence(cx);
-        let same = match (self.published.as_ref().map(|(_, last)| last), &why) {
-            (
-                Some(Why::PeerActive {
-                    peer: was,
-                    theirs: had,
-                    own: here,
-                }),
-                Why::PeerActive { theirs, own, .. },
-            ) => had == theirs && here == own && self.talks(cx.now_ns, was),
-            (last, why) => last == Some(why),
-        };
-        let soon = cx.now_ns.saturating_sub(self.published_ns) < REPUBLISH_NS;
-        let listening = self
-            .published
-            .as_ref()
-            .is_some_and(|(_, last)| matches!(last, Why::Listens { .. }));
-        if same || soon && !listening || !matches!(self.state, State::Backup { .. }) {
-            return;
-        }
-        self.publish(cx, Role::Backup, why);
-        self.said = self.facts_of_both(cx.now_ns);
-    }
-
-    fn talks(&self, now_ns: u64, who: &Who) -> bool {
-        let Who::Address(address) = who else {
-            return true;
-        };
-        let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let talkers = self.routers.iter().filter_map(|router| router.talker);
-        talkers
-            .into_iter()
-            .any(|one| one.address == *address && one.heard_ns > horizon_ns)
     }
 }

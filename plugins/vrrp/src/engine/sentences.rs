@@ -1,9 +1,7 @@
 //! Reason for a group's role with a known peer: both nodes in one cause.
 
-use spared_sdk::Role;
-
 use super::Context;
-use super::group::{Group, State};
+use super::group::Group;
 use super::peer::Peer;
 use crate::config::Election;
 use crate::election::{Aside, Rank, SwitchoverCause, Tie, Why};
@@ -11,42 +9,14 @@ use crate::election::{Aside, Rank, SwitchoverCause, Tie, Why};
 /// Inputs of a sentence: the sentence changes only with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Comparison {
-    own: Rank,
-    peer: Rank,
-    peer_active: bool,
+    pub own: Rank,
+    pub peer: Rank,
+    pub peer_active: bool,
     /// E15: its virtual identity was dropped when it was active last.
     was_dropped: bool,
 }
 
-/// Shortest interval of republishing a sentence that is not about a failover.
-const RETELL_NS: u64 = 1_000_000_000;
-
 impl Group {
-    /// The sentence of the active node follows the facts while the peer is heard.
-    pub(super) fn retell(&mut self, cx: &mut Context<'_>) {
-        let State::Active { since_ns, .. } = self.state else {
-            return;
-        };
-        let Some(said) = self.facts_of_both(cx.now_ns) else {
-            return;
-        };
-        let told_ns = self.published_ns.max(since_ns);
-        if said.peer_active || self.said == Some(said) || cx.now_ns < told_ns + RETELL_NS {
-            return;
-        }
-        self.said = Some(said);
-        let why = self.active_sentence(cx, &said.own, &said.peer);
-        let same = self
-            .published
-            .as_ref()
-            .is_some_and(|(_, last)| *last == why);
-        if same {
-            return;
-        }
-        // without waiting for an answer, which would delay adverts beyond their lease
-        self.explain(cx, Role::Active, why);
-    }
-
     pub(super) fn facts_of_both(&self, now_ns: u64) -> Option<Comparison> {
         let peer = self.mutual_peer(now_ns)?;
         Some(Comparison {
@@ -57,7 +27,7 @@ impl Group {
         })
     }
 
-    fn active_sentence(&self, cx: &Context<'_>, own: &Rank, peer: &Rank) -> Why {
+    pub(super) fn active_sentence(&self, cx: &Context<'_>, own: &Rank, peer: &Rank) -> Why {
         let who = self.who_is_peer(cx);
         if self.directive.is_forced_active() {
             return self.forced_sentence(cx);
@@ -185,16 +155,6 @@ impl Group {
                 },
             },
         })
-    }
-
-    /// Whether the backup's sentence would be the same again.
-    pub(super) fn has_said(&mut self, now_ns: u64) -> bool {
-        if !self.peer.was_mutual() {
-            self.said = None;
-            return false;
-        }
-        let said = self.facts_of_both(now_ns).filter(|said| said.peer_active);
-        said.is_some() && self.said == said
     }
 
     // ---- switchover -----------------------------------------------------------------------

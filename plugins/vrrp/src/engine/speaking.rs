@@ -121,7 +121,7 @@ impl Group {
             preferred,
             ready: self.directive.ready,
             hurt: facts.hurt,
-            term: self.term.number,
+            term: self.history.term(),
         }
     }
 
@@ -197,7 +197,7 @@ impl Group {
             go,
             hears,
             advert_interval_ns: self.config.interval_ns,
-            term: self.term.number,
+            term: self.history.term(),
             ports,
         };
         changed

@@ -185,7 +185,7 @@ impl Group {
 
     fn verdict(&mut self, cx: &Context<'_>) -> Option<(SwitchoverCause, u64)> {
         let now_ns = cx.now_ns;
-        self.forget_old_changes(now_ns);
+        let changes = self.history.changes(now_ns);
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
         let (own, other) = (self.standing(now_ns), peer.standing());
         let rules = Rules {
@@ -197,7 +197,7 @@ impl Group {
                 .ports
                 .iter()
                 .any(|port| port.moved || port.unheard_since_ns.is_some()),
-            changes: u32::try_from(self.changes.len()).unwrap_or(u32::MAX),
+            changes,
         };
         let found = election::switches_over(&own, &other, &rules);
         let found = found

@@ -4,18 +4,80 @@
 //! was begins none: however often it gave up and came back while it was cut off, whoever took over
 //! meanwhile has the later term.
 
+use std::collections::VecDeque;
+
 use crate::wire::heartbeat::{Heartbeat, Speaks};
 
+/// E9: time for which a role change counts.
+const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
+/// Number of role changes that are remembered.
+const CHANGES_MAX: usize = 8;
+
+/// The term, and when this node became active or gave the role up.
+#[derive(Clone, Debug)]
+pub(super) struct RoleHistory {
+    term: Term,
+    changes: VecDeque<u64>,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Term {
-    pub number: u32,
+struct Term {
+    number: u32,
     /// Whether this node is, or was, active in it.
     is_own: bool,
 }
 
+impl RoleHistory {
+    pub fn new() -> RoleHistory {
+        RoleHistory {
+            term: Term::default(),
+            changes: VecDeque::with_capacity(CHANGES_MAX),
+        }
+    }
+
+    /// This node became active.
+    pub fn handle_active(&mut self, now_ns: u64) {
+        self.term.begin();
+        self.note_change(now_ns);
+    }
+
+    /// This node gave the role up.
+    pub fn handle_backup(&mut self, now_ns: u64) {
+        self.note_change(now_ns);
+    }
+
+    /// The peer speaks while this node is active; returns whether it was active meanwhile, and has given way.
+    pub fn handle_rival(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
+        self.term.was_overtaken(before, heartbeat)
+    }
+
+    /// The peer speaks while this node is not active.
+    pub fn handle_peer(&mut self, heartbeat: &Heartbeat) {
+        self.term.follow(heartbeat);
+    }
+
+    pub fn term(&self) -> u32 {
+        self.term.number
+    }
+
+    /// Number of role changes that count.
+    pub fn changes(&mut self, now_ns: u64) -> u32 {
+        self.changes
+            .retain(|at_ns| now_ns.saturating_sub(*at_ns) < CHANGES_WINDOW_NS);
+        u32::try_from(self.changes.len()).unwrap_or(u32::MAX)
+    }
+
+    fn note_change(&mut self, now_ns: u64) {
+        if self.changes.len() >= CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(now_ns);
+    }
+}
+
 impl Term {
     /// This node became active.
-    pub fn begin(&mut self) {
+    fn begin(&mut self) {
         if !self.is_own {
             self.number = self.number.saturating_add(1);
             self.is_own = true;
@@ -24,7 +86,7 @@ impl Term {
 
     /// The peer speaks while this node is active. Whether it began a term since it said `before`: it was active as well,
     /// and has taken the role back before this node heard of it.
-    pub fn was_overtaken(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
+    fn was_overtaken(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
         let is_new = before.is_some_and(|before| before <= self.number);
         let gave_way = is_new && heartbeat.role != Speaks::Active && heartbeat.term > self.number;
         if gave_way {
@@ -34,7 +96,7 @@ impl Term {
     }
 
     /// The peer speaks while this node is not active.
-    pub fn follow(&mut self, heartbeat: &Heartbeat) {
+    fn follow(&mut self, heartbeat: &Heartbeat) {
         let serves = heartbeat.role == Speaks::Active && heartbeat.term == self.number;
         if heartbeat.term > self.number || serves {
             self.number = heartbeat.term;
