@@ -43,7 +43,7 @@ const WIDE: [(&str, usize); 37] = [
     ("plugins/sets/src/store/reads.rs Reads", 16),
     ("plugins/sets/src/store/set.rs Set", 41),
     ("plugins/vrrp/src/config/mod.rs VirtualRouter", 17),
-    ("plugins/vrrp/src/engine/group.rs Group", 24),
+    ("plugins/vrrp/src/engine/group.rs Group", 21),
     ("plugins/vrrp/src/engine/port.rs Port", 28),
     ("plugins/vrrp/src/engine/router.rs VirtualRouter", 29),
     ("plugins/vrrp/src/heartbeats/agreement/mod.rs Agreement", 16),

@@ -5,7 +5,6 @@ use spared_sdk::Role;
 use super::group::{Group, State};
 use super::peer::Peer;
 use super::router::VirtualRouter;
-use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::election::{self, Why};
 use crate::wire::frame::Advert;
@@ -55,7 +54,7 @@ impl Group {
                 return;
             }
             let stranger = self.is_a_strangers(router, advert.source);
-            if self.directive.prepared && !stranger {
+            if self.candidacy.directive().prepared && !stranger {
                 return self.peer_let_go(cx);
             }
             // a router that lost to the active one also sends priority 0: nobody takes over because
@@ -64,7 +63,7 @@ impl Group {
             let router = self.routers.get(router);
             if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
                 self.watch.handle_resignation();
-                let skew_ns = skew_ns(self.config.version, self.priority, self.watch.interval_ns());
+                let skew_ns = self.skew_ns();
                 self.rearm_down(now_ns.saturating_add(skew_ns));
             }
             return;
@@ -109,13 +108,13 @@ impl Group {
         let Some(own) = self.routers.get(index).and_then(|router| router.source) else {
             return;
         };
-        let ours = (self.priority, own);
+        let ours = (self.candidacy.priority(), own);
         let theirs = (advert.priority, advert.source);
         let peers = !self.is_a_strangers(index, advert.source);
         let wins = match self.peer_outscores(cx).filter(|_| peers) {
             Some(outscores) => !outscores,
             None => {
-                let differ = advert.priority != self.priority;
+                let differ = advert.priority != self.candidacy.priority();
                 if !(differ || self.tie_decides(now_ns, index)) {
                     return;
                 }
@@ -142,7 +141,7 @@ impl Group {
     }
 
     fn lose(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
-        let own = self.priority;
+        let own = self.candidacy.priority();
         if advert.priority == election::CLAIM && own < election::CLAIM {
             let here = self.routers.get(index).map(|router| router.port);
             for (port, state) in self.ports.iter_mut().enumerate() {
@@ -201,7 +200,7 @@ impl Group {
     fn preempts(&mut self, cx: &Context<'_>, router: usize, advert: &Advert<'_>) -> bool {
         let now_ns = cx.now_ns;
         // E3: a node that gave way to a claim hears only some of the networks
-        let forced = self.directive.is_forced_active();
+        let forced = self.candidacy.directive().is_forced_active();
         if self.ports.iter().any(|port| port.gave_way) && !forced {
             return false;
         }
@@ -216,7 +215,12 @@ impl Group {
         };
         let changes = self.history.changes(now_ns);
         let facts = self.facts();
-        let delay = election::preempts_after_ns(&facts, self.priority, advert.priority, changes);
+        let delay = election::preempts_after_ns(
+            &facts,
+            self.candidacy.priority(),
+            advert.priority,
+            changes,
+        );
         let Some(delay_ns) = delay else {
             self.watch.end_lower();
             return false;
@@ -236,7 +240,7 @@ impl Group {
     ) -> Option<u64> {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let stranger = self.config.any_router && self.is_a_strangers(router, advert.source);
-        if self.claims {
+        if self.candidacy.claims() {
             // E3: it has probed the stations there, and the peer hears it on another network
             return Some(0);
         }

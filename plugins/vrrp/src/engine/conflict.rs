@@ -204,7 +204,7 @@ impl Group {
             down_ns,
             since_ns: cx.now_ns,
         };
-        let own = self.priority;
+        let own = self.candidacy.priority();
         self.step_down(
             cx,
             Role::Backup,
@@ -270,7 +270,9 @@ impl Group {
         };
         let text = format!(
             "{}: conflict: {rival}{theirs} is active too, heard {heard}; {}{own} (priority {}) stays active{more}",
-            self.name, cx.node, self.priority
+            self.name,
+            cx.node,
+            self.candidacy.priority()
         );
         cx.push(Action::Conflict(text));
     }

@@ -23,12 +23,12 @@ impl Group {
     }
 
     pub fn handle_directive(&mut self, cx: &mut Context<'_>, directive: &Directive) {
-        let aside = directive.stands_aside() && !self.directive.stands_aside();
-        let forced = directive.is_forced_active() && !self.directive.is_forced_active();
-        let release = directive.release && !self.directive.release;
-        let successor = directive.prepared && !self.directive.prepared;
-        let held = directive.held && !self.directive.held;
-        self.directive = directive.clone();
+        let before = self.candidacy.handle_directive(directive.clone());
+        let aside = directive.stands_aside() && !before.stands_aside();
+        let forced = directive.is_forced_active() && !before.is_forced_active();
+        let release = directive.release && !before.release;
+        let successor = directive.prepared && !before.prepared;
+        let held = directive.held && !before.held;
         let was_active = self.is_active();
         self.refresh(cx);
         if held {

@@ -28,9 +28,9 @@ impl Group {
         PriorityInputs {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
-            directive: &self.directive,
+            directive: self.candidacy.directive(),
             hurt: self.ports.iter().filter(hurt).count() + tracked.count(),
-            claims: self.claims,
+            claims: self.candidacy.claims(),
         }
     }
 
@@ -38,8 +38,7 @@ impl Group {
     pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
         self.update_ports(cx);
         let priority = election::priority(&self.facts());
-        if priority != self.priority {
-            self.priority = priority;
+        if self.candidacy.handle_priority(priority) {
             self.build(cx);
         }
     }
@@ -118,9 +117,9 @@ impl Group {
 
     /// Reason why this node may not be active at all.
     pub(super) fn barred(&self, cx: &Context<'_>) -> Option<Why> {
-        if !self.directive.eligible || self.directive.resign {
+        if !self.candidacy.directive().eligible || self.candidacy.directive().resign {
             return Some(Why::Barred {
-                why: self.directive.why.clone(),
+                why: self.candidacy.directive().why.clone(),
             });
         }
         let alone = self.counts_as_alone(cx.now_ns);
@@ -288,7 +287,7 @@ impl Group {
     /// Time until which the active router may be alive, by what was heard.
     pub(super) fn active_silent_at_ns(&self) -> Option<u64> {
         let peer = self.watch.serving()?;
-        let patience_ns = self.active_down_of(self.priority, peer.interval_ns);
+        let patience_ns = self.active_down_of(self.candidacy.priority(), peer.interval_ns);
         Some(peer.heard_ns.saturating_add(patience_ns))
     }
 
@@ -339,7 +338,7 @@ impl Group {
             ) => Why::PeerActive {
                 peer: self.who_speaks(cx, peer),
                 theirs,
-                own: self.priority,
+                own: self.candidacy.priority(),
             },
             _ => Why::Listens {
                 for_ns: self.active_down_ns(),
@@ -375,12 +374,15 @@ impl Group {
     }
 
     pub(super) fn preempt_sentence(&self, cx: &Context<'_>, advert: &Advert<'_>) -> Why {
-        let (own, theirs) = (self.priority, advert.priority);
+        let (own, theirs) = (self.candidacy.priority(), advert.priority);
         let peer = self.who_speaks(cx, advert.source);
-        if self.directive.is_forced_active() {
+        if self.candidacy.directive().is_forced_active() {
             return self.forced_sentence(cx);
         }
-        let claimed = self.ports.iter().find(|port| port.claimed && self.claims);
+        let claimed = self
+            .ports
+            .iter()
+            .find(|port| port.claimed && self.candidacy.claims());
         if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {
             return Why::Claims {
                 interface: interface.name.clone(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use spared_sdk::Role;
 
 use super::Context;
+use super::candidacy::Candidacy;
 use super::conflict::Conflicts;
 use super::contact::PeerContact;
 use super::counters::GroupCounters;
@@ -19,13 +20,11 @@ use super::speaking::Speaking;
 use super::start::Start;
 use super::switchover::Switchover;
 use super::term::RoleHistory;
-use super::timers::active_down_ns;
+use super::timers::{active_down_ns, skew_ns};
 use super::tracked::Tracked;
 use super::watch::Watch;
 use super::ways::Way;
 use crate::config;
-use spared_sdk::Directive;
-
 use crate::election::{OWNER, Why};
 
 /// Time for which a start waits for source addresses: duplicate address detection takes a second or
@@ -65,17 +64,13 @@ pub(super) struct Group {
     pub tracked: Vec<Tracked>,
     pub routers: Vec<VirtualRouter>,
     pub state: State,
-    pub directive: Directive,
-    pub priority: u8,
+    pub candidacy: Candidacy,
     /// Whether one of the routers can send.
     pub speaks: bool,
     pub start: Start,
     pub watch: Watch,
     /// E7.
     pub conflicts: Conflicts,
-    /// E3: this node claims the group at priority 254.
-    pub claims: bool,
-    pub claimed_ns: u64,
     pub lease: Lease,
     pub history: RoleHistory,
     pub publication: Publication,
@@ -106,13 +101,10 @@ impl Group {
             state: State::Initialize {
                 wait_until_ns: None,
             },
-            directive: Directive::default(),
-            priority: 0,
+            candidacy: Candidacy::default(),
             speaks: false,
             watch: Watch::new(interval_ns),
             conflicts: Conflicts::default(),
-            claims: false,
-            claimed_ns: 0,
             lease: Lease::new(interval_ns),
             history: RoleHistory::new(),
             publication: Publication::default(),
@@ -186,7 +178,7 @@ impl Group {
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         self.watch.forget_before(horizon_ns);
         self.begin_link_wait(cx);
-        if self.priority == OWNER && cx.now_ns >= self.not_before_ns() {
+        if self.candidacy.priority() == OWNER && cx.now_ns >= self.not_before_ns() {
             return self.promote(cx, Why::Owner);
         }
         self.back_to_backup(cx);
@@ -246,7 +238,7 @@ impl Group {
 
     /// E3: the cause of this node's claim has ended.
     pub(super) fn drop_claim(&mut self, cx: &mut Context<'_>) {
-        if std::mem::take(&mut self.claims) {
+        if self.candidacy.end_claim() {
             self.update_priority(cx);
         }
     }
@@ -320,7 +312,7 @@ impl Group {
             }
             (State::Active { .. }, None) => {
                 let beside_peer = self.mutual_peer(cx.now_ns).is_some();
-                let stays = beside_peer || self.directive.is_forced_active();
+                let stays = beside_peer || self.candidacy.directive().is_forced_active();
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; nobody there, it resumes
                     self.listen_again(cx, Why::Hurt { what });
@@ -367,7 +359,13 @@ impl Group {
     // ---- small things ------------------------------------------------------------------
 
     pub(super) fn active_down_ns(&self) -> u64 {
-        self.active_down_of(self.priority, self.watch.interval_ns())
+        self.active_down_of(self.candidacy.priority(), self.watch.interval_ns())
+    }
+
+    /// Skew_Time.
+    pub(super) fn skew_ns(&self) -> u64 {
+        let (version, priority) = (self.config.version, self.candidacy.priority());
+        skew_ns(version, priority, self.watch.interval_ns())
     }
 
     /// Active_Down of a backup with that priority, for an active router with that interval.

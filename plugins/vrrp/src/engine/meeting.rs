@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::contact::Contact;
 use super::group::{Group, State};
 use super::peer::Peer;
-use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{Who, class};
@@ -104,10 +103,10 @@ impl Group {
         };
         self.watch.handle_resignation();
         self.peer.handle_let_go(cx.now_ns);
-        if self.directive.prepared && !self.start.is_behind_other_run(cx.now_ns) {
+        if self.candidacy.directive().prepared && !self.start.is_behind_other_run(cx.now_ns) {
             return self.inherit(cx);
         }
-        let skew_ns = skew_ns(self.config.version, self.priority, self.watch.interval_ns());
+        let skew_ns = self.skew_ns();
         self.rearm_down(cx.now_ns.saturating_add(skew_ns));
     }
 
@@ -125,7 +124,7 @@ impl Group {
             self.rearm_down(again_ns);
             return true;
         }
-        if self.watch.has_resigned() && class(&self.directive) >= peer.heartbeat.class {
+        if self.watch.has_resigned() && class(self.candidacy.directive()) >= peer.heartbeat.class {
             return false;
         }
         let fitter = self.outscores(cx, peer) && self.peer.was_mutual();

@@ -15,6 +15,7 @@
 //! Times are nanoseconds of the monotonic clock.
 
 mod adverts;
+mod candidacy;
 mod checks;
 mod conflict;
 mod contact;

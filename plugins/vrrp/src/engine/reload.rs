@@ -35,7 +35,8 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
             None => {
                 let mut group = Group::new(config.clone(), now_ns);
                 if let Some(was) = old.iter().find(|group| named(group)) {
-                    group.directive = was.directive.clone();
+                    let directive = was.candidacy.directive().clone();
+                    group.candidacy.handle_directive(directive);
                 }
                 group
             }

@@ -14,7 +14,7 @@ impl Group {
     pub(super) fn speech(&self) -> Speech {
         Speech {
             version: self.config.version,
-            priority: self.priority,
+            priority: self.candidacy.priority(),
             interval_ns: self.config.interval_ns,
         }
     }
@@ -135,7 +135,8 @@ impl Group {
         let (interface, newly) = (router.config.interface.clone(), router.mutes == 1);
         self.checks_stale = true;
         self.update_priority(cx);
-        let stays = self.mutual_peer(cx.now_ns).is_some() || self.directive.is_forced_active();
+        let stays =
+            self.mutual_peer(cx.now_ns).is_some() || self.candidacy.directive().is_forced_active();
         if newly && self.speaks && !stays {
             // E2: another router gets the chance; nobody there, it resumes
             self.listen_again(cx, Why::Muted { interface });

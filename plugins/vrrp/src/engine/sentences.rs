@@ -29,7 +29,7 @@ impl Group {
 
     pub(super) fn active_sentence(&self, cx: &Context<'_>, own: &Rank, peer: &Rank) -> Why {
         let who = self.who_is_peer(cx);
-        if self.directive.is_forced_active() {
+        if self.candidacy.directive().is_forced_active() {
             return self.forced_sentence(cx);
         }
         let how = match (peer.able, peer.class) {
@@ -86,7 +86,7 @@ impl Group {
             better.then(|| (self.who_is_peer(cx), theirs.quality, own.quality))
         });
         Why::ForcedActive {
-            why: self.directive.why.clone(),
+            why: self.candidacy.directive().why.clone(),
             without,
         }
     }
@@ -101,8 +101,8 @@ impl Group {
         if peer.class == 3 && own.class < 3 {
             return Some(Why::PeerForced { peer: who });
         }
-        if self.directive.stands_aside() {
-            let why = self.directive.why.clone();
+        if self.candidacy.directive().stands_aside() {
+            let why = self.candidacy.directive().why.clone();
             return Some(Why::StandsAside { why });
         }
         if !own.able {
@@ -142,7 +142,7 @@ impl Group {
             std::cmp::Ordering::Equal if own.preferred => Why::NotYetPreferred {
                 peer: who,
                 ready: own.ready || cx.links.is_empty(),
-                why: self.directive.why.clone(),
+                why: self.candidacy.directive().why.clone(),
                 failback_ns: failback_delay_ns,
             },
             std::cmp::Ordering::Equal => Why::Equal {
@@ -167,7 +167,7 @@ impl Group {
             SwitchoverCause::Isolated => self.isolation(cx),
             SwitchoverCause::Class if peer.class == 3 => Why::PeerForced { peer: who },
             SwitchoverCause::Class => Why::StandsAside {
-                why: self.directive.why.clone(),
+                why: self.candidacy.directive().why.clone(),
             },
             SwitchoverCause::Joining => Why::NotInSync,
             SwitchoverCause::Hurt | SwitchoverCause::Quality => Why::Weaker {
@@ -200,7 +200,7 @@ impl Group {
         let why = match cause {
             Some(cause) => self.switchover_sentence(cx, cause),
             None => Why::Asked {
-                why: self.directive.why.clone(),
+                why: self.candidacy.directive().why.clone(),
             },
         };
         Why::SwitchesOver {

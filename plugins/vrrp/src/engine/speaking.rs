@@ -115,18 +115,20 @@ impl Group {
         };
         Rank {
             able: !self.is_unable(now_ns),
-            class: class(&self.directive),
-            quality: self.directive.quality,
-            priority: self.priority,
+            class: class(self.candidacy.directive()),
+            quality: self.candidacy.directive().quality,
+            priority: self.candidacy.priority(),
             preferred,
-            ready: self.directive.ready,
+            ready: self.candidacy.directive().ready,
             hurt: facts.hurt,
             term: self.history.term(),
         }
     }
 
     fn is_unable(&self, now_ns: u64) -> bool {
-        let barred = !self.directive.eligible || self.directive.resign || self.speaking.leaves;
+        let barred = !self.candidacy.directive().eligible
+            || self.candidacy.directive().resign
+            || self.speaking.leaves;
         // E8: the peer learns in time that this node may be active from then on
         let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
         barred || !self.speaks || known_ns < self.start.delay_until_ns()
@@ -149,10 +151,10 @@ impl Group {
     fn says_otherwise(&self, now_ns: u64) -> bool {
         let heartbeat = &self.speaking.heartbeat;
         heartbeat.role != self.speaks_as()
-            || heartbeat.class != class(&self.directive)
-            || heartbeat.quality != self.directive.quality
-            || heartbeat.priority != self.priority
-            || heartbeat.ready != self.directive.ready
+            || heartbeat.class != class(self.candidacy.directive())
+            || heartbeat.quality != self.candidacy.directive().quality
+            || heartbeat.priority != self.candidacy.priority()
+            || heartbeat.ready != self.candidacy.directive().ready
             || heartbeat.unable != self.is_unable(now_ns)
             || heartbeat.hears != self.living_peer(now_ns).is_some()
             || heartbeat.go != self.lets_go(now_ns)

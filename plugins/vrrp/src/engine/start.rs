@@ -98,14 +98,14 @@ impl Group {
     /// What served until an elector ended has networks that carry, so a peer that lives is heard within one
     /// failover time: under a key of the run before, by an advert, or by what begins another key.
     fn is_brief(&self) -> bool {
-        self.directive.held && !self.start.is_traced
+        self.candidacy.directive().held && !self.start.is_traced
     }
 
     /// E8: time before which this node does not take over, whoever forces it, and however short the interval
     /// is that anybody advertises.
     pub(super) fn not_before_ns(&self) -> u64 {
         let interval_ns = self.watch.interval_ns().max(self.config.interval_ns);
-        let brief_ns = self.active_down_of(self.priority, interval_ns);
+        let brief_ns = self.active_down_of(self.candidacy.priority(), interval_ns);
         self.start
             .not_before_ns(self.is_brief().then_some(brief_ns))
     }

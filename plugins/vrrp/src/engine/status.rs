@@ -143,8 +143,8 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     }
     let mut number =
         |key: &str, value: u64| rows.push((format!("{name}.{key}"), Value::Number(value)));
-    number("quality", u64::from(group.directive.quality));
-    number("priority", u64::from(group.priority));
+    number("quality", u64::from(group.candidacy.directive().quality));
+    number("priority", u64::from(group.candidacy.priority()));
     if let Some(peer) = group.peer.last() {
         number("peer_class", u64::from(peer.heartbeat.class));
         number("peer_quality", u64::from(peer.heartbeat.quality));

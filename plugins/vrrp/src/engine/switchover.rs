@@ -192,7 +192,7 @@ impl Group {
             election: self.config.election,
             by_priority: self.by_priority(now_ns),
             is_linked: !cx.links.is_empty(),
-            frozen: self.directive.frozen,
+            frozen: self.candidacy.directive().frozen,
             unheard: self
                 .ports
                 .iter()

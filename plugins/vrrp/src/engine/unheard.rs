@@ -18,8 +18,6 @@ use crate::wire::heartbeat;
 pub(super) const WINDOW_NS: u64 = 300_000_000;
 /// Interval of probing a network again that was not good.
 pub(super) const AGAIN_NS: u64 = 5_000_000_000;
-/// Duration of a claim.
-const CLAIM_NS: u64 = 60_000_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rating {
@@ -296,7 +294,8 @@ impl Group {
         if self.peer.was_mutual() {
             return;
         }
-        let stands = !self.directive.stands_aside() && cx.now_ns >= self.not_before_ns();
+        let stands =
+            !self.candidacy.directive().stands_aside() && cx.now_ns >= self.not_before_ns();
         let outranked = self
             .watch
             .router()
@@ -309,8 +308,7 @@ impl Group {
             return;
         }
         port.claimed = true;
-        self.claims = true;
-        self.claimed_ns = cx.now_ns;
+        self.candidacy.begin_claim(cx.now_ns);
         self.counters.claims += 1;
         self.update_priority(cx);
         // with the peer's next advert, which shows that it lives and will give way
@@ -320,8 +318,7 @@ impl Group {
     /// A node that gave way takes the group back only when it hears this node on every interface
     /// again, so that the claim need not be repeated forever. A stranger does not know that rule.
     pub(super) fn expire_claim(&mut self, cx: &mut Context<'_>) {
-        let over = cx.now_ns.saturating_sub(self.claimed_ns) >= CLAIM_NS;
-        if over && !self.config.any_router {
+        if self.candidacy.is_claim_over(cx.now_ns) && !self.config.any_router {
             self.drop_claim(cx);
         }
     }

@@ -133,7 +133,7 @@ fn a_hurt_node_without_a_peer_goes_on_with_what_it_has() {
         (lab.answering("lan1"), lab.answering("lan2")),
         (vec![], vec![0])
     );
-    assert_eq!(lab.nodes[0].engine.groups[0].priority, 1);
+    assert_eq!(lab.nodes[0].engine.groups[0].candidacy.priority(), 1);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn carrier_weight_may_be_too_small_to_lose() {
     let mut lab = Lab::settled(&text, 2);
     lab.carrier(0, "lan1", false);
     lab.run(5 * SECOND);
-    assert_eq!(lab.nodes[0].engine.groups[0].priority, 150);
+    assert_eq!(lab.nodes[0].engine.groups[0].candidacy.priority(), 150);
     assert_eq!(lab.active(), [0]);
 }
 
@@ -213,7 +213,10 @@ fn a_start_waits_for_the_link_local_address_of_an_ipv6_router() {
     lab.carrier(0, "lan1", true);
     lab.run(SECOND);
     assert_eq!(
-        (lab.active(), lab.nodes[0].engine.groups[0].priority),
+        (
+            lab.active(),
+            lab.nodes[0].engine.groups[0].candidacy.priority()
+        ),
         (vec![0], 200)
     );
     // without one it starts after three seconds, with a lower priority
@@ -227,7 +230,10 @@ fn a_start_waits_for_the_link_local_address_of_an_ipv6_router() {
     lab.start(0);
     lab.run(5 * SECOND);
     assert_eq!(
-        (lab.active(), lab.nodes[0].engine.groups[0].priority),
+        (
+            lab.active(),
+            lab.nodes[0].engine.groups[0].candidacy.priority()
+        ),
         (vec![0], 1)
     );
 }
@@ -273,7 +279,7 @@ fn a_backup_whose_wire_is_bad_leaves_the_group_alone() {
     assert_eq!(lab.active(), [0]);
     assert!(lab.sent_by(1).is_empty());
     // bad counts as down
-    assert_eq!(lab.nodes[1].engine.groups[0].priority, 1);
+    assert_eq!(lab.nodes[1].engine.groups[0].candidacy.priority(), 1);
 }
 
 #[test]
@@ -282,7 +288,7 @@ fn a_backup_that_can_ask_nobody_leaves_the_group_alone() {
     lab.cut("lan1", 0, 1);
     lab.run(60 * SECOND);
     assert_eq!((lab.active(), lab.sent_by(1).len()), (vec![0], 0));
-    assert_eq!(lab.nodes[1].engine.groups[0].priority, 100);
+    assert_eq!(lab.nodes[1].engine.groups[0].candidacy.priority(), 100);
 }
 
 #[test]
@@ -330,7 +336,7 @@ fn who_gave_way_may_claim_again_after_it_heard_an_advert_there() {
     lab.fix();
     lab.run(5 * SECOND);
     // r2 is active at 254 and heard everywhere again; then its side of lan1 breaks
-    lab.nodes[1].engine.groups[0].claims = false;
+    lab.nodes[1].engine.groups[0].candidacy.end_claim();
     lab.shut_down(1);
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [0]);

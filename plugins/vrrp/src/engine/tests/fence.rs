@@ -278,7 +278,7 @@ fn an_interface_is_not_blamed_for_an_advert_that_came_late() {
     assert_eq!((counters.lapses, counters.late_step_downs), (1, 0));
     lab.run(SECOND);
     assert_eq!(lab.active(), [0]);
-    assert_eq!(lab.nodes[0].engine.groups[0].priority, 200);
+    assert_eq!(lab.nodes[0].engine.groups[0].candidacy.priority(), 200);
 }
 
 #[test]

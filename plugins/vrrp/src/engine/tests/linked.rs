@@ -655,7 +655,7 @@ fn by_priority_lost_quality_counts_as_well() {
     lab.directive(0, quality(60));
     lab.run(5 * SECOND);
     moved_once(&lab, 1);
-    assert_eq!(lab.nodes[0].engine.groups[0].priority, 80);
+    assert_eq!(lab.nodes[0].engine.groups[0].candidacy.priority(), 80);
 }
 
 // ---- E11 ---------------------------------------------------------------------------------------------
