@@ -12,7 +12,7 @@ use crate::wire::frame::Advert;
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         self.note_identity(cx.now_ns, router, advert);
-        if let Some(router) = self.routers.get_mut(router) {
+        if let Some(router) = self.networks.router_mut(router) {
             router.note_signed(cx.now_ns, advert);
         }
         if self.is_vain(cx.now_ns, router, advert.source) {
@@ -60,7 +60,7 @@ impl Group {
             // a router that lost to the active one also sends priority 0: nobody takes over because
             // of that
             let loss = self.config.advert_loss;
-            let router = self.routers.get(router);
+            let router = self.networks.router(router);
             if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
                 self.watch.handle_resignation();
                 let skew_ns = self.skew_ns();
@@ -105,7 +105,7 @@ impl Group {
             self.rival_resigned(cx, index, advert);
             return self.answer(cx);
         }
-        let Some(own) = self.routers.get(index).and_then(|router| router.source) else {
+        let Some(own) = self.networks.router(index).and_then(|router| router.source) else {
             return;
         };
         let ours = (self.candidacy.priority(), own);
@@ -122,7 +122,7 @@ impl Group {
             }
         };
         if wins {
-            if let Some(router) = self.routers.get_mut(index) {
+            if let Some(router) = self.networks.router_mut(index) {
                 router.counters.received_losing += 1;
             }
             self.note_rival(cx, index, advert);
@@ -143,8 +143,8 @@ impl Group {
     fn lose(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let own = self.candidacy.priority();
         if advert.priority == election::CLAIM && own < election::CLAIM {
-            let here = self.routers.get(index).map(|router| router.port);
-            for (port, state) in self.ports.iter_mut().enumerate() {
+            let here = self.networks.router(index).map(|router| router.port);
+            for (port, state) in self.networks.ports_mut().iter_mut().enumerate() {
                 state.gave_way = Some(port) != here;
             }
         }
@@ -178,7 +178,7 @@ impl Group {
     /// Addresses break ties of priority. Their order may differ between interfaces, so the first
     /// working router decides for the group, another one only if the first hears nothing.
     fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
-        let before = self.routers.iter().take(index);
+        let before = self.networks.routers().iter().take(index);
         let recent_ns = 3 * self.config.interval_ns;
         let heard = |r: &VirtualRouter| {
             r.heard_ns
@@ -201,7 +201,7 @@ impl Group {
         let now_ns = cx.now_ns;
         // E3: a node that gave way to a claim hears only some of the networks
         let forced = self.candidacy.directive().is_forced_active();
-        if self.ports.iter().any(|port| port.gave_way) && !forced {
+        if self.networks.ports().iter().any(|port| port.gave_way) && !forced {
             return false;
         }
         let patience_ns = if forced {

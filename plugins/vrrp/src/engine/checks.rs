@@ -44,10 +44,10 @@ impl Engine {
         let mut weight = None;
         let mut why = None;
         for group in &self.groups {
-            let port = group.ports.iter().position(|port| port.interface == index);
+            let port = group.networks.port_on(index);
             let Some(port) = port else { continue };
             why = why.or(interface.fault()).or(interface.narrowness());
-            let routers = || group.routers.iter().filter(|router| router.port == port);
+            let routers = || group.networks.routers_on(port);
             weight = weight.max(routers().map(|router| router.config.weight).max());
             if why.is_none() && routers().any(|router| router.source.is_none()) {
                 why = Some("has no source address");
@@ -55,7 +55,7 @@ impl Engine {
             if why.is_none() && routers().any(|router| router.muted) {
                 why = Some("cannot send adverts");
             }
-            let unheard = group.ports.get(port).and_then(|port| port.unheard);
+            let unheard = group.networks.port(port).and_then(|port| port.unheard);
             if why.is_none() && unheard.is_some_and(|unheard| unheard.rating == Rating::Bad) {
                 why = Some("reaches no other station");
             }

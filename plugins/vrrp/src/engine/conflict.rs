@@ -230,8 +230,8 @@ impl Group {
 
     /// A losing advert was heard.
     pub(super) fn note_rival(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
-        let port = self.routers.get(router).map(|router| router.port);
-        let Some(port) = port.and_then(|port| self.ports.get(port)) else {
+        let port = self.networks.router(router).map(|router| router.port);
+        let Some(port) = port.and_then(|port| self.networks.port(port)) else {
             return;
         };
         let rival = Rival {
@@ -261,7 +261,7 @@ impl Group {
                 format!("on {}", interface.name)
             });
         let own = interface
-            .and_then(|index| self.source_on(index))
+            .and_then(|index| self.networks.source_on(index))
             .map_or(String::new(), |own| format!(" {own}"));
         let theirs = if theirs == 0 {
             String::new()
@@ -309,7 +309,7 @@ impl Group {
         if peer.is_active() || idle_ns <= patience_ns || !self.is_settled(now_ns) {
             return;
         }
-        let Some(router) = self.routers.get_mut(index) else {
+        let Some(router) = self.networks.router_mut(index) else {
             return;
         };
         let Some(more) = router.limits.beside_heartbeats.pass(now_ns) else {

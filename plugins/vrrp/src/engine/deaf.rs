@@ -25,7 +25,7 @@ impl Group {
         let speaks = |theirs: &HeartbeatPort| theirs.usable && theirs.sends;
         let expected = idle_ns.is_some() && self.theirs(index).is_some_and(speaks);
         let patience_ns = self.active_down_ns();
-        let port = self.ports.get_mut(index)?;
+        let port = self.networks.port_mut(index)?;
         let judged = port.speaks && port.hears_peer && port.proof.is_some();
         if !(expected && judged) {
             port.expected_since_ns = None;
@@ -57,7 +57,10 @@ impl Group {
     /// The peer's heartbeats arrive on a port.
     fn is_heard_here(&self, now_ns: u64, index: usize) -> bool {
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let port = self.ports.get(index).filter(|port| port.proof.is_some());
+        let port = self
+            .networks
+            .port(index)
+            .filter(|port| port.proof.is_some());
         let heard_ns = port.and_then(|port| port.heard_ns);
         heard_ns.is_some_and(|at_ns| at_ns > horizon_ns)
     }
@@ -68,9 +71,9 @@ impl Group {
         if self.mutual_peer(now_ns).is_none() {
             return;
         }
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let unheard = self.peer_hears(index) == Some(false);
-            if let Some(port) = self.ports.get_mut(index) {
+            if let Some(port) = self.networks.port_mut(index) {
                 port.moved |= unheard && port.speaks && port.hears_peer && port.proof.is_some();
             }
         }
@@ -78,9 +81,9 @@ impl Group {
 
     /// After each heartbeat of the peer.
     pub(super) fn review_faults_there(&mut self, now_ns: u64) {
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let fault = self.fault_there(now_ns, index);
-            let Some(port) = self.ports.get_mut(index) else {
+            let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
             let known = port.fault_there.filter(|(known, _)| Some(*known) == fault);
@@ -91,9 +94,9 @@ impl Group {
     /// This node's own fault comes first: with that it may be the reason.
     fn fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
         self.mutual_peer(now_ns)?;
-        let port = self.ports.get(index)?;
+        let port = self.networks.port(index)?;
         let theirs = self.theirs(index)?;
-        let sends = self.ways.iter().any(|way| way.interface == port.interface);
+        let sends = self.networks.has_way_on(port.interface);
         match theirs.usable {
             _ if !port.speaks || port.is_narrow => None,
             false => Some(FaultThere::Unusable),
@@ -106,7 +109,7 @@ impl Group {
     /// "good", the rating where the peer is not heard, "one way, good" where the peer does not hear this node, with
     /// the rating of the active node, or "unusable".
     pub(super) fn unheard_text(&self, now_ns: u64, index: usize) -> Option<String> {
-        let port = self.ports.get(index)?;
+        let port = self.networks.port(index)?;
         let lives = self.living_peer(now_ns).is_some();
         let is_one_way = lives && port.is_one_way();
         let rating = port.unheard.map(|unheard| unheard.rating);
@@ -129,7 +132,7 @@ impl Group {
     /// For one failover time, as a node that has just begun, or plugged in, is heard a moment later.
     fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
         self.mutual_peer(now_ns)?;
-        let (fault, since_ns) = self.ports.get(index)?.fault_there?;
+        let (fault, since_ns) = self.networks.port(index)?.fault_there?;
         let is_lasting = now_ns >= since_ns.saturating_add(self.active_down_ns());
         is_lasting.then_some(fault)
     }

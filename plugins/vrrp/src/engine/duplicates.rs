@@ -239,14 +239,17 @@ impl Engine {
         if is_pairs {
             return Claimant::Pair;
         }
-        let mut ports = self.groups.iter().flat_map(|group| &group.ports);
+        let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
         if ports.any(|port| port.peer_mac == Some(mac)) {
             return match group.is_peer_out(now_ns) {
                 true => Claimant::Peer,
                 false => Claimant::Pair,
             };
         }
-        let mut routers = self.groups.iter().flat_map(|group| &group.routers);
+        let mut routers = self
+            .groups
+            .iter()
+            .flat_map(|group| group.networks.routers());
         match routers.any(|router| router.is_strangers_mac(now_ns, mac)) {
             true => Claimant::Known,
             false => Claimant::Other,
@@ -339,7 +342,10 @@ impl Engine {
     /// The MAC address with which the pair answers for an address.
     fn rightful_mac(&self, interface: usize, address: IpAddr) -> Option<Mac> {
         let there = self.interfaces.get(interface)?;
-        let routers = self.groups.iter().flat_map(|group| &group.routers);
+        let routers = self
+            .groups
+            .iter()
+            .flat_map(|group| group.networks.routers());
         let mut routers = routers.filter(|router| router.config.interface == there.name);
         let of = routers.find(|router| {
             let mut addresses = router.config.addresses.iter();
@@ -406,7 +412,7 @@ impl Group {
             .living_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
         // where its adverts go on, it is active too
-        let mut ports = self.ports.iter();
+        let mut ports = self.networks.ports().iter();
         let alone = ports.any(|port| self.adverts_alone(now_ns, port).is_some());
         settled
             && !active

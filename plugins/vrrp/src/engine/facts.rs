@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::group::{Group, State};
+use super::networks::Changed;
 use super::peer::{Peer, Sender};
 use super::port::Port;
 use super::router::VirtualRouter;
@@ -12,107 +13,31 @@ use crate::config::Election;
 use crate::election::{self, PriorityInputs, Who, Why, quality_of};
 use crate::wire::frame::Advert;
 
-/// Changes found by a look at the interfaces.
-#[derive(Default)]
-pub(super) struct Changed {
-    /// A router can no longer send, and why.
-    pub hurt: Option<String>,
-    pub returned: bool,
-}
-
 impl Group {
     pub(super) fn facts(&self) -> PriorityInputs<'_> {
-        let hurt =
-            |port: &&Port| port.is_known && !port.speaks || port.is_narrow || port.is_rated_bad();
-        let tracked = self.tracked.iter().filter(|it| it.is_hurt);
         PriorityInputs {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
             directive: self.candidacy.directive(),
-            hurt: self.ports.iter().filter(hurt).count() + tracked.count(),
+            hurt: self.networks.hurt(),
             claims: self.candidacy.claims(),
         }
     }
 
     /// The packets carry a new priority from the next advert on.
     pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
-        self.update_ports(cx);
+        self.networks.update_ports(cx);
+        self.speaking.stale = true;
         let priority = election::priority(&self.facts());
         if self.candidacy.handle_priority(priority) {
-            self.build(cx);
+            let speech = self.speech();
+            self.networks.build(cx, speech);
         }
     }
 
-    /// Whether each of the routers on a port can send; hundreds of them are checked at once.
-    fn update_ports(&mut self, cx: &Context<'_>) {
-        for port in &mut self.ports {
-            let interface = cx.interface(port.interface);
-            port.is_known = interface.is_some_and(|i| i.known);
-            port.is_narrow = interface.is_some_and(|i| i.narrowness().is_some());
-            port.speaks = true;
-        }
-        self.speaks = false;
-        for router in &self.routers {
-            if router.usable() {
-                self.speaks = true;
-            } else if let Some(port) = self.ports.get_mut(router.port) {
-                port.speaks = false;
-            }
-        }
-        self.update_tracked(cx);
-        self.speaking.stale = true;
-    }
-
-    pub(super) fn build(&mut self, cx: &mut Context<'_>) {
-        let speech = self.speech();
-        for router in &mut self.routers {
-            let port = self.ports.get(router.port);
-            if let Some(interface) = port.and_then(|port| cx.interface(port.interface)) {
-                router.build(interface, speech);
-            }
-        }
-    }
-
-    pub(super) fn update_sources(&mut self, cx: &mut Context<'_>) -> Changed {
-        let mut changed = Changed::default();
-        self.checks_stale = true;
+    pub(super) fn update_sources(&mut self, cx: &Context<'_>) -> Changed {
         let (speech, patience_ns) = (self.speech(), self.active_down_ns());
-        for router in &mut self.routers {
-            let Some(port) = self.ports.get_mut(router.port) else {
-                continue;
-            };
-            let Some(interface) = cx.interfaces.get(port.interface) else {
-                continue;
-            };
-            let fault = interface.fault();
-            let source = router.find_source(cx.now_ns, interface, patience_ns);
-            if router.source.is_some() && source.is_none() {
-                let missing = fault.unwrap_or("has no source address for adverts");
-                changed
-                    .hurt
-                    .get_or_insert(format!("{} {missing}", interface.name));
-                // earlier refusals do not count: the interface starts again
-                (router.muted, router.mutes) = (false, 0);
-            }
-            if router.source.is_none() && source.is_some() {
-                changed.returned = true;
-                // the host grants its lease again: it has not lapsed because of missing adverts
-                router.sent_ns = cx.now_ns;
-            }
-            if router.source.is_some() != source.is_some() {
-                port.moved = false;
-            }
-            router.source = source;
-            // its MAC, MTU or addresses may have changed
-            router.build(interface, speech);
-            if fault.is_some() {
-                port.usable_since_ns = None;
-            } else {
-                port.usable_since_ns.get_or_insert(cx.now_ns);
-            }
-        }
-        self.update_ways(cx);
-        changed
+        self.networks.update_sources(cx, speech, patience_ns)
     }
 
     /// Reason why this node may not be active at all.
@@ -123,7 +48,7 @@ impl Group {
             });
         }
         let alone = self.counts_as_alone(cx.now_ns);
-        let isolated = alone && !self.routers.iter().any(VirtualRouter::usable);
+        let isolated = alone && !self.networks.routers().iter().any(VirtualRouter::usable);
         isolated.then(|| self.isolation(cx))
     }
 
@@ -140,7 +65,8 @@ impl Group {
 
     pub(super) fn isolation(&self, cx: &Context<'_>) -> Why {
         let what: Vec<String> = self
-            .ports
+            .networks
+            .ports()
             .iter()
             .filter_map(|port| cx.interface(port.interface))
             .map(|interface| {
@@ -167,7 +93,7 @@ impl Group {
     /// The peer's name if the address is known to be its own.
     pub(super) fn who_speaks(&self, cx: &Context<'_>, address: IpAddr) -> Who {
         let peers = |router: &VirtualRouter| router.peer_source == Some(address);
-        if self.routers.iter().any(peers) {
+        if self.networks.routers().iter().any(peers) {
             self.who_is_peer(cx)
         } else {
             Who::Address(address)
@@ -210,7 +136,7 @@ impl Group {
             0 => Sender::Peer,
             _ => self.learn_source(now_ns, index, advert),
         };
-        let Some(router) = self.routers.get_mut(index) else {
+        let Some((router, port)) = self.networks.router_and_port(index) else {
             return false;
         };
         router.counters.received += 1;
@@ -260,8 +186,8 @@ impl Group {
         if let Some(form) = router.other_form(advert) {
             router.counters.checksum_changes += 1;
             router.form = form;
-            let port = self.ports.get(router.port);
-            if let Some(interface) = port.and_then(|port| cx.interface(port.interface)) {
+            let interface = port.as_ref().and_then(|it| cx.interface(it.interface));
+            if let Some(interface) = interface {
                 router.build(interface, speech);
             }
         }
@@ -270,7 +196,7 @@ impl Group {
             router.note_talker(now_ns, advert.source, believed_ns);
         }
         let port_index = router.port;
-        if let Some(port) = self.ports.get_mut(port_index) {
+        if let Some(port) = port {
             port.heard_ns = Some(now_ns);
             port.peer_mac = Some(advert.source_mac);
         }
@@ -291,20 +217,10 @@ impl Group {
         Some(peer.heard_ns.saturating_add(patience_ns))
     }
 
-    pub(super) fn source_on(&self, interface: usize) -> Option<IpAddr> {
-        let port = self
-            .ports
-            .iter()
-            .position(|port| port.interface == interface)?;
-        self.routers
-            .iter()
-            .filter(|router| router.port == port)
-            .find_map(|router| router.source)
-    }
-
     pub(super) fn names(&self, cx: &Context<'_>) -> String {
         let usable = self
-            .ports
+            .networks
+            .ports()
             .iter()
             .filter(|port| port.usable_since_ns.is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
@@ -319,7 +235,11 @@ impl Group {
             .interval_ns
             .saturating_mul(u64::from(self.config.advert_loss));
         let horizon_ns = peer.heard_ns.saturating_sub(patience_ns);
-        let mut talkers = self.routers.iter().filter_map(|router| router.talker);
+        let mut talkers = self
+            .networks
+            .routers()
+            .iter()
+            .filter_map(|router| router.talker);
         let lately = talkers.find(|talker| talker.heard_ns > horizon_ns);
         Some(lately.map_or(peer.address, |talker| talker.address))
     }
@@ -380,7 +300,8 @@ impl Group {
             return self.forced_sentence(cx);
         }
         let claimed = self
-            .ports
+            .networks
+            .ports()
             .iter()
             .find(|port| port.claimed && self.candidacy.claims());
         if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {

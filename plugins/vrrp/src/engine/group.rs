@@ -13,6 +13,7 @@ use super::conflict::Conflicts;
 use super::contact::PeerContact;
 use super::counters::GroupCounters;
 use super::lease::Lease;
+use super::networks::Networks;
 use super::port::Port;
 use super::publication::Publication;
 use super::router::{MUTE_SOON_NS, VirtualRouter};
@@ -21,9 +22,7 @@ use super::start::Start;
 use super::switchover::Switchover;
 use super::term::RoleHistory;
 use super::timers::{active_down_ns, skew_ns};
-use super::tracked::Tracked;
 use super::watch::Watch;
-use super::ways::Way;
 use crate::config;
 use crate::election::{OWNER, Why};
 
@@ -60,13 +59,9 @@ pub(super) enum State {
 pub(super) struct Group {
     pub name: Arc<str>,
     pub config: config::Group,
-    pub ports: Vec<Port>,
-    pub tracked: Vec<Tracked>,
-    pub routers: Vec<VirtualRouter>,
+    pub networks: Networks,
     pub state: State,
     pub candidacy: Candidacy,
-    /// Whether one of the routers can send.
-    pub speaks: bool,
     pub start: Start,
     pub watch: Watch,
     /// E7.
@@ -77,14 +72,8 @@ pub(super) struct Group {
     pub counters: GroupCounters,
     pub peer: PeerContact,
     pub speaking: Speaking,
-    /// Networks by which heartbeats leave, in addition to the links.
-    pub ways: Vec<Way>,
     /// E1 and E6.
     pub switchover: Switchover,
-    /// Whether the inputs of the interfaces' checks have changed.
-    pub checks_stale: bool,
-    /// Whether it has begun or ceased to wait for answers of stations.
-    pub listening_is_stale: bool,
 }
 
 impl Group {
@@ -95,14 +84,11 @@ impl Group {
             name: config.name.as_str().into(),
             start: Start::new(now_ns.saturating_add(config.start_delay_ns)),
             config,
-            ports: Vec::new(),
-            tracked: Vec::new(),
-            routers: Vec::new(),
+            networks: Networks::default(),
             state: State::Initialize {
                 wait_until_ns: None,
             },
             candidacy: Candidacy::default(),
-            speaks: false,
             watch: Watch::new(interval_ns),
             conflicts: Conflicts::default(),
             lease: Lease::new(interval_ns),
@@ -111,21 +97,21 @@ impl Group {
             counters: GroupCounters::default(),
             peer: PeerContact::default(),
             speaking,
-            ways: Vec::new(),
             switchover: Switchover::default(),
-            checks_stale: false,
-            listening_is_stale: false,
         }
     }
 
     pub fn uses(&self, interface: usize) -> bool {
-        let is_port = self.ports.iter().any(|port| port.interface == interface);
-        is_port || self.tracks(interface).is_some()
+        self.networks.port_on(interface).is_some() || self.tracks(interface).is_some()
     }
 
     /// Whether it waits for answers of stations on an interface.
     pub fn listens(&self, interface: usize) -> bool {
-        let mut here = self.ports.iter().filter(|it| it.interface == interface);
+        let mut here = self
+            .networks
+            .ports()
+            .iter()
+            .filter(|it| it.interface == interface);
         here.any(Port::listens)
     }
 
@@ -290,7 +276,7 @@ impl Group {
                 self.wait(cx.now_ns);
                 let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
                 let told = self.publication.says(&why);
-                if !told && self.ports.iter().all(known) {
+                if !told && self.networks.ports().iter().all(known) {
                     self.publish(cx, Role::Fault, why);
                 }
             }
@@ -328,7 +314,7 @@ impl Group {
     fn wait(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
         let unmute_ns = |router: &VirtualRouter| router.unmute_at_ns(served);
-        let unmute_ns = self.routers.iter().filter_map(unmute_ns).min();
+        let unmute_ns = self.networks.routers().iter().filter_map(unmute_ns).min();
         // the serving router may stop
         let wait_until_ns = unmute_ns.map(|at_ns| at_ns.min(now_ns.saturating_add(MUTE_SOON_NS)));
         self.state = State::Initialize { wait_until_ns };
@@ -338,11 +324,11 @@ impl Group {
     /// alone.
     fn start_when_ready(&mut self, cx: &mut Context<'_>, wait_until_ns: Option<u64>) {
         let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
-        if !self.ports.iter().all(known) {
+        if !self.networks.ports().iter().all(known) {
             return;
         }
-        let speechless = self.routers.iter().any(|router| {
-            let port = self.ports.get(router.port);
+        let speechless = self.networks.routers().iter().any(|router| {
+            let port = self.networks.port(router.port);
             let interface = port.and_then(|port| cx.interface(port.interface));
             router.source.is_none() && interface.is_some_and(|i| i.fault().is_none())
         });

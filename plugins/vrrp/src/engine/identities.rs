@@ -95,7 +95,7 @@ impl Passages {
 impl Group {
     /// This node's on a port, then the peer's.
     pub(super) fn identities(&self, now_ns: u64, index: usize) -> [Identities; 2] {
-        let Some(port) = self.ports.get(index) else {
+        let Some(port) = self.networks.port(index) else {
             return Default::default();
         };
         let [own, theirs] = self.own_passages(now_ns, port, index);
@@ -131,9 +131,10 @@ impl Group {
             let is_told = port.unheard.is_some() || port.is_one_way();
             port.speaks && !port.is_narrow && !is_told && is_unknown
         };
-        let is_all = self.ports.iter().enumerate().all(is_unproven);
-        let networks = self.ports.iter().map(|port| port.interface);
-        (is_settled && is_long && is_all && !self.ports.is_empty()).then(|| networks.collect())
+        let is_all = self.networks.ports().iter().enumerate().all(is_unproven);
+        let networks = self.networks.ports().iter().map(|port| port.interface);
+        (is_settled && is_long && is_all && !self.networks.ports().is_empty())
+            .then(|| networks.collect())
     }
 
     /// By heartbeats and what the nodes say of them; where none are heard, by the answers of stations (E3).
@@ -172,7 +173,7 @@ impl Group {
             true => port.virtual_here,
             false => port.virtual_there,
         };
-        let mut routers = self.routers.iter().filter(|router| router.port == index);
+        let mut routers = self.networks.routers_on(index);
         let has_mac = routers.any(|router| router.config.vmac);
         let told_ns = self.mutual_peer(now_ns).map(|peer| peer.heard_ns);
         let heard_at = Passage::within(now_ns, self.proof_ns(), told_ns);
@@ -206,7 +207,7 @@ impl Group {
 
     /// Time of the oldest of the last answers to the virtual MAC addresses of this node.
     fn answered_ns(&self, index: usize) -> Option<u64> {
-        let routers = self.routers.iter().filter(|router| router.port == index);
+        let routers = self.networks.routers_on(index);
         routers.filter_map(|it| it.answers.answered_ns()).min()
     }
 }

@@ -67,10 +67,10 @@ impl IdentityMemory {
 impl Group {
     /// After each heartbeat of the peer, and each look at what stations answered.
     pub(super) fn remember_identities(&mut self, now_ns: u64) {
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let (is_own, seen) = self.virtual_identity(now_ns, index);
             let is_unusable_there = self.theirs(index).is_some_and(|theirs| !theirs.usable);
-            let Some(port) = self.ports.get_mut(index) else {
+            let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
             // an interface that comes back may be in another port of the switch
@@ -102,7 +102,7 @@ impl Group {
             return false;
         }
         let (mut gained, mut lost) = (0, 0);
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let is_here = self.is_dropped_now(now_ns, index);
             match (is_here, self.is_dropped_there(now_ns, index)) {
                 // E3: not to a node that is not proven there
@@ -117,7 +117,7 @@ impl Group {
     /// Whether the other node is known to fail on some network, and would serve on no more of them than this one: because
     /// of preference, quality or hurt interfaces the group does not move there.
     pub(super) fn gains_nothing_there(&self, now_ns: u64, own: &Rank, other: &Rank) -> bool {
-        let ports = 0..self.ports.len();
+        let ports = 0..self.networks.ports().len();
         let here = ports.clone().filter(|it| self.is_dropped_now(now_ns, *it));
         let there = ports.filter(|it| self.is_dropped_there(now_ns, *it));
         let (here, there) = (here.count(), there.count());
@@ -128,7 +128,7 @@ impl Group {
     /// node.
     pub(super) fn dropped_before(&self, now_ns: u64, index: usize) -> Option<(bool, Families)> {
         let peer = self.mutual_peer(now_ns)?;
-        let port = self.ports.get(index)?;
+        let port = self.networks.port(index)?;
         let (is_own, memory) = match (self.is_active(), peer.is_active()) {
             (true, false) => (false, port.virtual_there),
             (false, true) => (true, port.virtual_here),
@@ -139,9 +139,10 @@ impl Group {
 
     /// "lan1 drops its virtual MAC"
     pub(super) fn dropped_interfaces(&self, cx: &Context<'_>) -> String {
-        let dropped = (0..self.ports.len()).filter(|it| self.is_dropped_now(cx.now_ns, *it));
+        let dropped =
+            (0..self.networks.ports().len()).filter(|it| self.is_dropped_now(cx.now_ns, *it));
         let names = dropped.filter_map(|index| {
-            let port = self.ports.get(index)?;
+            let port = self.networks.port(index)?;
             let name = &cx.interface(port.interface)?.name;
             Some(match self.identity_heard(cx.now_ns, index).1 {
                 Identity::NoMac(_) => format!("{name} drops its virtual MAC"),
@@ -153,18 +154,19 @@ impl Group {
 
     /// This node is backup, and some network dropped its virtual identity when it was active last.
     pub(super) fn was_dropped_here(&self, now_ns: u64) -> bool {
-        let mut before = (0..self.ports.len()).filter_map(|it| self.dropped_before(now_ns, it));
+        let mut before =
+            (0..self.networks.ports().len()).filter_map(|it| self.dropped_before(now_ns, it));
         before.any(|(is_own, _)| is_own)
     }
 
     /// "lan1 dropped its virtual MAC within the last hour"
     pub(super) fn interfaces_dropped_before(&self, cx: &Context<'_>) -> String {
-        let dropped = (0..self.ports.len()).filter(|it| {
+        let dropped = (0..self.networks.ports().len()).filter(|it| {
             let before = self.dropped_before(cx.now_ns, *it);
             before.is_some_and(|(is_own, _)| is_own)
         });
         let names = dropped.filter_map(|index| {
-            let port = self.ports.get(index)?;
+            let port = self.networks.port(index)?;
             let name = &cx.interface(port.interface)?.name;
             Some(format!(
                 "{name} dropped its virtual MAC within the last hour"
@@ -184,7 +186,7 @@ impl Group {
     /// Of the peer, within an hour of now, or of when this node's own began to be dropped: while neither passes, an hour
     /// more is no reason to move back.
     fn is_dropped_there(&self, now_ns: u64, index: usize) -> bool {
-        let Some(port) = self.ports.get(index) else {
+        let Some(port) = self.networks.port(index) else {
             return false;
         };
         let here = port.virtual_here.dropped(now_ns);

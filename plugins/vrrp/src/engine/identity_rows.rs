@@ -16,7 +16,7 @@ type Row = (String, Value);
 pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let peer = engine.peer.as_deref().unwrap_or("the peer");
     let named = |is_own| if is_own { &*engine.node } else { peer };
-    for (index, port) in group.ports.iter().enumerate() {
+    for (index, port) in group.networks.ports().iter().enumerate() {
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };
@@ -60,14 +60,17 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
 
 /// What the peer has there that is this node's own, by its heartbeats: each takes the other's adverts for its own.
 fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option<String> {
-    let port = group.ports.get(index).filter(|port| port.proof.is_some())?;
+    let port = group
+        .networks
+        .port(index)
+        .filter(|port| port.proof.is_some())?;
     group.living_peer(now_ns)?;
     // devices without hardware addresses have zeros
     let is_mac = there.facts.mac != Mac::default() && port.peer_mac == Some(there.facts.mac);
     if is_mac {
         return Some(format!("MAC address {}", text_of(there.facts.mac)));
     }
-    let routers = group.routers.iter().filter(|router| router.port == index);
+    let routers = group.networks.routers_on(index);
     let mut sources = routers.filter_map(|router| router.peer_source);
     let source = sources.find(|source| there.facts.addresses.contains(source))?;
     Some(format!("address {source}"))
@@ -91,7 +94,7 @@ pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Ro
     if engine.peer.is_none() {
         return;
     }
-    for (index, port) in group.ports.iter().enumerate() {
+    for (index, port) in group.networks.ports().iter().enumerate() {
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };
@@ -110,7 +113,7 @@ pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Ro
 
 /// "adverts", or of which family where the others arrive.
 fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
-    let mut routers = group.routers.iter().filter(|router| router.port == port);
+    let mut routers = group.networks.routers_on(port);
     let is_all = routers.all(|router| families.has(router.config.family));
     match families {
         Families::V4 if !is_all => "IPv4 adverts",
@@ -122,7 +125,7 @@ fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
 
 /// "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
 fn macs(group: &Group, port: usize, families: Families) -> String {
-    let routers = group.routers.iter().filter(|router| router.port == port);
+    let routers = group.networks.routers_on(port);
     let dropped = routers.filter(|router| router.config.vmac && families.has(router.config.family));
     let mac =
         |router: &VirtualRouter| text_of(virtual_mac(router.config.family, router.config.vrid));

@@ -145,7 +145,7 @@ impl Group {
             let told = peer.and_then(|_| self.theirs(index));
             return (false, told.map(|it| it.identity).unwrap_or_default());
         }
-        let routers = self.routers.iter().filter(|router| router.port == index);
+        let routers = self.networks.routers_on(index);
         let asked = routers.filter(|router| router.config.vmac).map(|router| {
             match router.answers.verdict(now_ns) {
                 Some(true) => Identity::Heard,
@@ -167,10 +167,10 @@ impl Group {
     /// Its virtual routers on an interface that may ask.
     fn askers(&self, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
         let here = move |router: &VirtualRouter| {
-            let port = self.ports.get(router.port);
+            let port = self.networks.port(router.port);
             port.is_some_and(|port| port.interface == interface)
         };
-        let routers = self.routers.iter();
+        let routers = self.networks.routers().iter();
         routers.filter(move |it| it.config.vmac && it.usable() && !it.lapsed && here(it))
     }
 }
@@ -312,7 +312,7 @@ impl Engine {
         let group = place.and_then(|(group, _)| self.groups.get_mut(group));
         let router = place
             .zip(group)
-            .and_then(|((_, router), group)| group.routers.get_mut(router));
+            .and_then(|((_, router), group)| group.networks.router_mut(router));
         let (Some(router), Some(there)) = (router, self.interfaces.get_mut(interface)) else {
             return;
         };
@@ -369,7 +369,7 @@ impl Engine {
 
     fn answers_of(&mut self, interface: usize, inquiry: &Inquiry) -> Option<&mut StationAnswers> {
         let (group, router) = self.place_of(interface, inquiry)?;
-        let router = self.groups.get_mut(group)?.routers.get_mut(router)?;
+        let router = self.groups.get_mut(group)?.networks.router_mut(router)?;
         Some(&mut router.answers)
     }
 }

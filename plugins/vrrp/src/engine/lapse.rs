@@ -109,7 +109,7 @@ impl Group {
 
     /// Every lease was granted again.
     pub(super) fn end_lapses(&mut self) {
-        for router in &mut self.routers {
+        for router in self.networks.routers_mut() {
             router.lapsed = false;
         }
         self.speaking.stale = true;
@@ -120,7 +120,7 @@ impl Group {
         let State::Promoting { asked_ns, .. } = self.state else {
             return;
         };
-        for router in &mut self.routers {
+        for router in self.networks.routers_mut() {
             router.refused_before = false;
         }
         self.serve(cx, asked_ns);

@@ -61,7 +61,8 @@ impl Group {
 
     /// Keys are configured, and a path on which the nodes send them.
     fn expects_heartbeats(&self, engine: &Engine) -> bool {
-        let is_any = !engine.links.is_empty() || self.ports.iter().any(|port| port.hears_peer);
+        let is_any =
+            !engine.links.is_empty() || self.networks.ports().iter().any(|port| port.hears_peer);
         self.speaking.on && is_any
     }
 

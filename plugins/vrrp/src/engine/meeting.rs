@@ -17,7 +17,7 @@ impl Group {
         let lets_go = self.note_heartbeat(cx.now_ns, heartbeat);
         self.end_link_wait(cx);
         self.meet(cx);
-        if !self.speaks && self.counts_as_alone(cx.now_ns) != was_alone {
+        if !self.networks.speaks() && self.counts_as_alone(cx.now_ns) != was_alone {
             // before it takes what the peer lets go
             self.refresh(cx);
         }
@@ -120,7 +120,7 @@ impl Group {
         };
         let again_ns = now_ns.saturating_add(self.active_down_ns());
         // without an interface there is nothing to take from one that has some
-        if peer.is_active() || !self.speaks && peer.has_interface() {
+        if peer.is_active() || !self.networks.speaks() && peer.has_interface() {
             self.rearm_down(again_ns);
             return true;
         }

@@ -34,6 +34,7 @@ mod lapse;
 mod late;
 mod lease;
 mod meeting;
+mod networks;
 mod one_way;
 mod peer;
 mod port;
@@ -270,7 +271,10 @@ impl Engine {
     pub fn set_keys(&mut self, are_there: bool) {
         self.keys = are_there;
         if !are_there {
-            let ports = self.groups.iter_mut().flat_map(|group| &mut group.ports);
+            let ports = self
+                .groups
+                .iter_mut()
+                .flat_map(|group| group.networks.ports_mut());
             ports.for_each(Port::end_heartbeats);
         }
     }
@@ -397,13 +401,20 @@ impl Engine {
     /// administrator who has fixed what did it. Returns the number of virtual routers that are tried.
     pub fn retry(&mut self, now_ns: u64) -> u64 {
         let mut tried = 0;
-        for router in self.groups.iter_mut().flat_map(|group| &mut group.routers) {
+        for router in self
+            .groups
+            .iter_mut()
+            .flat_map(|group| group.networks.routers_mut())
+        {
             if router.muted {
                 router.end_pause(now_ns);
                 tried += 1;
             }
         }
-        let ports = self.groups.iter_mut().flat_map(|group| &mut group.ports);
+        let ports = self
+            .groups
+            .iter_mut()
+            .flat_map(|group| group.networks.ports_mut());
         ports.for_each(Port::forget_identities);
         tried
     }
@@ -429,7 +440,7 @@ impl Engine {
     /// The bytes of [`Action::Transmit`].
     pub fn packet(&self, id: PacketId) -> Option<Outgoing<'_>> {
         let group = self.groups.get(id.group)?;
-        let router = group.routers.get(id.router)?;
+        let router = group.networks.router(id.router)?;
         let packet = router.packets.get(id.packet)?;
         let bytes = if id.resign {
             &packet.resign
@@ -437,7 +448,7 @@ impl Engine {
             &packet.advert
         };
         Some(Outgoing {
-            interface: group.ports.get(router.port)?.interface,
+            interface: group.networks.port(router.port)?.interface,
             to: packet.to,
             bytes,
         })
@@ -476,8 +487,8 @@ impl Engine {
         };
         call(group, &mut cx);
         group.speak(&mut cx);
-        let checks_are_stale = std::mem::take(&mut group.checks_stale);
-        if std::mem::take(&mut group.listening_is_stale) {
+        let checks_are_stale = group.networks.take_checks_changed();
+        if group.networks.take_listening_changed() {
             self.update_listening_of(now_ns, index);
         }
         if checks_are_stale {

@@ -27,7 +27,7 @@ impl Group {
     pub(super) fn begin_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {
         let is_heard = self.is_heard_both_ways(cx.now_ns, index);
         let must_ask = !is_heard && self.peer_on(index).is_some();
-        let Some(port) = self.ports.get_mut(index).filter(|port| port.moved) else {
+        let Some(port) = self.networks.port_mut(index).filter(|port| port.moved) else {
             return;
         };
         if !must_ask {
@@ -42,13 +42,17 @@ impl Group {
     }
 
     pub(super) fn both_ways_timeout(&self) -> Option<u64> {
-        let losses = self.ports.iter().filter_map(|port| port.one_way_loss);
+        let losses = self
+            .networks
+            .ports()
+            .iter()
+            .filter_map(|port| port.one_way_loss);
         losses.map(|loss| loss.next_ns).min()
     }
 
     pub(super) fn check_both_ways(&mut self, cx: &mut Context<'_>) {
-        for index in 0..self.ports.len() {
-            let port = self.ports.get(index);
+        for index in 0..self.networks.ports().len() {
+            let port = self.networks.port(index);
             let due = port.and_then(|port| port.one_way_loss);
             if due.is_some_and(|loss| cx.now_ns >= loss.next_ns) {
                 self.go_on_asking(cx.now_ns, index);
@@ -57,25 +61,25 @@ impl Group {
     }
 
     fn go_on_asking(&mut self, now_ns: u64, index: usize) {
-        let port = self.ports.get_mut(index);
+        let port = self.networks.port_mut(index);
         let Some(loss) = port.and_then(|port| port.one_way_loss.as_mut()) else {
             return;
         };
         loss.asking = !loss.asking;
         let pause_ns = if loss.asking { WINDOW_NS } else { AGAIN_NS };
         loss.next_ns = now_ns.saturating_add(pause_ns);
-        self.listening_is_stale = true;
+        self.networks.note_listening_changed();
     }
 
     /// The peer's own address there.
     pub(super) fn is_peers(&self, index: usize, address: IpAddr) -> bool {
-        let mut routers = self.routers.iter().filter(|router| router.port == index);
+        let mut routers = self.networks.routers_on(index);
         routers.any(|router| router.peers_address() == Some(address))
     }
 
     /// Own and the peer's address on a port.
     pub(super) fn peer_on(&self, index: usize) -> Option<(IpAddr, IpAddr)> {
-        let routers = self.routers.iter().filter(|router| router.port == index);
+        let routers = self.networks.routers_on(index);
         routers
             .into_iter()
             .find_map(|router| Some((router.source?, router.peers_address()?)))
@@ -85,7 +89,7 @@ impl Group {
     /// drops them may let ARP pass.
     pub(super) fn note_both_ways(&mut self, index: usize) {
         let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
-        let port = self.ports.get_mut(index);
+        let port = self.networks.port_mut(index);
         let port = port.filter(|port| !(sends && port.proof.is_some()));
         if let Some(port) = port.filter(|port| port.one_way_loss.is_some()) {
             port.moved = false;
@@ -94,8 +98,10 @@ impl Group {
     }
 
     pub(super) fn end_both_ways_check(&mut self, index: usize) {
-        let port = self.ports.get_mut(index);
+        let port = self.networks.port_mut(index);
         let ended = port.and_then(|port| port.one_way_loss.take());
-        self.listening_is_stale |= ended.is_some_and(OneWayLoss::is_asking);
+        if ended.is_some_and(OneWayLoss::is_asking) {
+            self.networks.note_listening_changed();
+        }
     }
 }

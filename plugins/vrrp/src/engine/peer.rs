@@ -116,7 +116,7 @@ impl Group {
     ) -> Sender {
         let source = advert.source;
         let Some(peer) = self.living_peer(now_ns) else {
-            let router = self.routers.get(index);
+            let router = self.networks.router(index);
             let foreign = router.is_some_and(|r| r.foreign_source == Some(source));
             return if foreign {
                 Sender::Stranger
@@ -129,7 +129,7 @@ impl Group {
         let patience_ns = interval_ns.saturating_mul(u64::from(self.config.advert_loss));
         let matches = active && peer.heartbeat.priority == advert.priority;
         let long_idle = !active && now_ns.saturating_sub(peer.idle_since_ns) / 2 > patience_ns;
-        let Some(router) = self.routers.get_mut(index) else {
+        let Some(router) = self.networks.router_mut(index) else {
             return Sender::Stranger;
         };
         let lately = now_ns.saturating_sub(router.peer_heard_ns) < patience_ns;
@@ -162,7 +162,7 @@ impl Group {
 
     /// Certainly not the peer's.
     pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
-        self.routers.get(index).is_some_and(|router| {
+        self.networks.router(index).is_some_and(|router| {
             let another = router.peer_source.is_some_and(|peers| peers != source);
             another || router.foreign_source == Some(source)
         })

@@ -121,6 +121,11 @@ impl Port {
         self.is_deaf || self.one_way_loss.is_some()
     }
 
+    /// It does not carry the group's traffic here.
+    pub fn is_hurt(&self) -> bool {
+        self.is_known && !self.speaks || self.is_narrow || self.is_rated_bad()
+    }
+
     pub fn is_rated_bad(&self) -> bool {
         self.unheard
             .is_some_and(|unheard| unheard.rating == Rating::Bad)

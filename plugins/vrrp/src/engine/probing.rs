@@ -59,10 +59,13 @@ impl Engine {
     }
 
     pub(super) fn update_listening_of(&mut self, now_ns: u64, group: usize) {
-        let count = self.groups.get(group).map_or(0, |group| group.ports.len());
+        let count = self
+            .groups
+            .get(group)
+            .map_or(0, |group| group.networks.ports().len());
         for port in 0..count {
             let group = self.groups.get(group);
-            if let Some(port) = group.and_then(|group| group.ports.get(port)) {
+            if let Some(port) = group.and_then(|group| group.networks.port(port)) {
                 self.update_listening(now_ns, port.interface);
             }
         }
@@ -134,7 +137,7 @@ impl Engine {
             // virtual addresses are the pair's, whichever group they are of
             let virtuals = group.config.virtual_addresses();
             of_pair.extend(virtuals.map(|(_, address)| address));
-            for router in &group.routers {
+            for router in group.networks.routers() {
                 of_pair.extend(router.peers_address());
                 of_pair.extend(&router.config.peers);
             }
@@ -197,7 +200,7 @@ impl Engine {
         let is_virtual = virtual_router(mac)
             .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
         let is_own = self.interfaces.iter().any(|there| there.facts.mac == mac);
-        let mut ports = self.groups.iter().flat_map(|group| &group.ports);
+        let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
         is_virtual || is_own || ports.any(|port| port.peer_mac == Some(mac))
     }
 }
@@ -208,7 +211,7 @@ impl Group {
         let asks = |port: &Port| {
             port.interface == interface && port.one_way_loss.is_some_and(OneWayLoss::is_asking)
         };
-        let index = self.ports.iter().position(asks);
+        let index = self.networks.ports().iter().position(asks);
         let question = index.and_then(|index| self.peer_on(index));
         if let Some(question) = question.filter(|it| !questions.contains(it)) {
             questions.push(question);
@@ -222,11 +225,11 @@ impl Group {
             let asks = port.unheard.is_some_and(|unheard| unheard.is_asking());
             port.interface == interface && asks
         };
-        let Some(index) = self.ports.iter().position(asks) else {
+        let Some(index) = self.networks.ports().iter().position(asks) else {
             return 0;
         };
         let mut asked = 0;
-        for router in self.routers.iter().filter(|router| router.port == index) {
+        for router in self.networks.routers_on(index) {
             let Some(own) = router.source else { continue };
             let witnesses = &router.config.witnesses;
             for target in witnesses.iter().chain(&targets.stations) {
@@ -244,7 +247,7 @@ impl Group {
     }
 
     fn asking_on(&mut self, interface: usize) -> Option<&mut UnheardInterface> {
-        let mut ports = self.ports.iter_mut();
+        let mut ports = self.networks.ports_mut().iter_mut();
         let port = ports.find(|port| port.interface == interface)?;
         port.unheard.as_mut().filter(|unheard| unheard.is_asking())
     }

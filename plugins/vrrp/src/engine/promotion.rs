@@ -39,7 +39,7 @@ impl Group {
     pub(super) fn serve(&mut self, cx: &mut Context<'_>, asked_ns: u64) {
         let now_ns = cx.now_ns;
         self.begin_active();
-        for router in &mut self.routers {
+        for router in self.networks.routers_mut() {
             (router.sent_ns, router.lapsed) = (asked_ns, false);
         }
         self.unmute(now_ns);

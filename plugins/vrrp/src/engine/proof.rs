@@ -27,12 +27,12 @@ impl Group {
         heard: &Heard<'_>,
         own: u64,
     ) {
-        let here = |port: &super::port::Port| port.interface == interface;
-        let Some(index) = self.ports.iter().position(here).filter(|_| heard.is_timely) else {
+        let index = self.networks.port_on(interface);
+        let Some(index) = index.filter(|_| heard.is_timely) else {
             return;
         };
         let confirmed = heard.echo.run == own;
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         if !confirmed || !port.hears_peer {
@@ -43,7 +43,8 @@ impl Group {
         (port.filtered_since_ns, port.is_filtered) = (None, false);
         let begins = port.proof.replace(heard.run).is_none();
         for router in self
-            .routers
+            .networks
+            .routers_mut()
             .iter_mut()
             .filter(|router| router.port == index)
         {
@@ -78,13 +79,13 @@ impl Group {
 
     /// The peer was heard on a port.
     pub(super) fn note_heard(&mut self, cx: &mut Context<'_>, index: usize) {
-        if let Some(port) = self.ports.get_mut(index) {
+        if let Some(port) = self.networks.port_mut(index) {
             port.gave_way = false;
             port.claimed = false;
             port.moved = false;
         }
         self.settle_unheard(cx, index);
-        if !self.is_active() && !self.ports.iter().any(|port| port.claimed) {
+        if !self.is_active() && !self.networks.ports().iter().any(|port| port.claimed) {
             self.drop_claim(cx);
         }
     }
@@ -94,9 +95,9 @@ impl Group {
         if !confirmed {
             return;
         }
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
-            let Some(port) = self.ports.get_mut(index) else {
+            let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
             if port.proof.is_some_and(|of| of != run) {
@@ -107,15 +108,15 @@ impl Group {
 
     /// The peer's report on one of its interfaces.
     pub(super) fn theirs(&self, index: usize) -> Option<&HeartbeatPort> {
-        let port = self.ports.get(index)?;
+        let port = self.networks.port(index)?;
         let peer = self.peer.last()?;
-        peer.port(port.heartbeat_id, index, self.ports.len())
+        peer.port(port.heartbeat_id, index, self.networks.ports().len())
     }
 
     /// Who was heard on a router's network: the peer, if it was among the last on which its heartbeats were; where
     /// none are heard, whoever advertises.
     pub(super) fn last_heard_there(&self, router: &VirtualRouter) -> Option<IpAddr> {
-        let port = self.ports.get(router.port)?;
+        let port = self.networks.port(router.port)?;
         if port.proof.is_none() {
             return router.talker.map(|talker| talker.address);
         }
@@ -138,12 +139,12 @@ impl Group {
     /// Whether an advert decides nothing: where the peer's heartbeats are heard, only adverts of
     /// third routers count, if others may take part at all.
     pub(super) fn is_vain(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
-        let Some(router) = self.routers.get(index) else {
+        let Some(router) = self.networks.router(index) else {
             return false;
         };
         let proven = self
-            .ports
-            .get(router.port)
+            .networks
+            .port(router.port)
             .is_some_and(|port| port.proof.is_some());
         let third = router.peer_source.is_some_and(|peers| peers != source);
         // beside third routers a peer that heartbeats do not show alive is judged as those are
@@ -160,7 +161,7 @@ impl Group {
         } else {
             Sender::Peer
         };
-        let Some(router) = self.routers.get_mut(index) else {
+        let Some((router, port)) = self.networks.router_and_port(index) else {
             return;
         };
         router.counters.received += 1;
@@ -176,7 +177,7 @@ impl Group {
             router.note_stranger(now_ns, advert);
         }
         let is_alone = !foreign && advert.priority > 0 && router.peer_source == Some(advert.source);
-        if let Some(port) = self.ports.get_mut(router.port).filter(|_| is_alone) {
+        if let Some(port) = port.filter(|_| is_alone) {
             port.advert_alone = Some((now_ns, advert.priority));
         }
         let limits = &mut router.limits;
@@ -199,12 +200,12 @@ impl Group {
 
     /// The peer's adverts are heard on a port, but not the heartbeats that it sends there.
     pub(super) fn note_unproven(&mut self, cx: &mut Context<'_>, router: usize) {
-        let Some(index) = self.routers.get(router).map(|router| router.port) else {
+        let Some(index) = self.networks.router(router).map(|router| router.port) else {
             return;
         };
         let sends = self.mutual_peer(cx.now_ns).is_some()
             && self.theirs(index).is_some_and(|theirs| theirs.sends);
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         if !sends || port.proof.is_some() || !port.hears_peer {

@@ -102,7 +102,11 @@ impl Group {
             return true;
         };
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let talkers = self.routers.iter().filter_map(|router| router.talker);
+        let talkers = self
+            .networks
+            .routers()
+            .iter()
+            .filter_map(|router| router.talker);
         talkers
             .into_iter()
             .any(|one| one.address == *address && one.heard_ns > horizon_ns)

@@ -36,7 +36,7 @@ impl Engine {
         let key = (index, advert.family, advert.vrid);
         let found = self.routers.get(&key).and_then(|(group, router)| {
             let this = self.groups.get(*group)?;
-            Some((*group, *router, this, this.routers.get(*router)?))
+            Some((*group, *router, this, this.networks.router(*router)?))
         });
         let min_ttl = found.map_or(TTL, |(.., router)| router.config.min_ttl);
         if advert.ttl < min_ttl {

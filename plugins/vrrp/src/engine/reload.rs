@@ -7,12 +7,10 @@ use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::interface::{Interface, Virtuals};
-use super::port::Port;
 use super::router::VirtualRouter;
 use super::{Action, Context, Engine};
 use crate::config::{self, Settings};
 use crate::election::Why;
-use crate::wire::heartbeat::port_id;
 
 pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     for group in &settings.groups {
@@ -67,8 +65,8 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
 fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, usize)> {
     let mut index = HashMap::new();
     for (g, group) in groups.iter().enumerate() {
-        for (r, router) in group.routers.iter().enumerate() {
-            if let Some(port) = group.ports.get(router.port) {
+        for (r, router) in group.networks.routers().iter().enumerate() {
+            if let Some(port) = group.networks.port(router.port) {
                 index.insert(
                     (port.interface, router.config.family, router.config.vrid),
                     (g, r),
@@ -95,31 +93,7 @@ impl Engine {
 impl Group {
     fn reconfigure(&mut self, cx: &mut Context<'_>, config: &config::Group) {
         let was = std::mem::replace(&mut self.config, config.clone());
-        self.take_ports(cx);
-        self.take_tracked(cx);
-        let mut old = std::mem::take(&mut self.routers);
-        for router in &config.routers {
-            let same = |one: &VirtualRouter| {
-                one.config.interface == router.interface
-                    && one.config.family == router.family
-                    && one.config.vrid == router.vrid
-            };
-            let port = self.port_index(cx, &router.interface);
-            let mut one = match old.iter().position(same) {
-                Some(index) => old.swap_remove(index),
-                None => VirtualRouter::new(router.clone(), port, config.form),
-            };
-            if one.config.vmac != router.vmac {
-                let port = self.ports.get_mut(port);
-                port.into_iter().for_each(Port::forget_identities);
-            }
-            one.port = port;
-            one.config = router.clone();
-            if was.form != config.form {
-                one.form = config.form;
-            }
-            self.routers.push(one);
-        }
+        let old = self.networks.configure(cx, &was, config);
         self.forget_heartbeats(cx);
         if self.is_active() {
             for router in old {
@@ -129,35 +103,10 @@ impl Group {
         self.change_interval(cx, was.interval_ns);
     }
 
-    /// Ports of interfaces that stay keep what they know.
-    fn take_ports(&mut self, cx: &Context<'_>) {
-        let mut old = std::mem::take(&mut self.ports);
-        for router in &self.config.routers {
-            let named = |i: &Interface| i.name == router.interface;
-            let Some(interface) = cx.interfaces.iter().position(named) else {
-                continue;
-            };
-            if self.ports.iter().any(|port| port.interface == interface) {
-                continue;
-            }
-            let mut port = match old.iter().position(|port| port.interface == interface) {
-                Some(index) => old.swap_remove(index),
-                None => {
-                    let name = router.interface.as_str();
-                    Port::new(interface, port_id(name))
-                }
-            };
-            let routers = self.config.routers.iter();
-            let mut here = routers.filter(|one| one.interface == router.interface);
-            port.hears_peer = here.any(|one| one.heartbeats);
-            self.ports.push(port);
-        }
-    }
-
     /// On networks that have no heartbeats any more, adverts count, and the silence of the peer means nothing.
     fn forget_heartbeats(&mut self, cx: &mut Context<'_>) {
-        for index in 0..self.ports.len() {
-            let port = self.ports.get_mut(index);
+        for index in 0..self.networks.ports().len() {
+            let port = self.networks.port_mut(index);
             let Some(port) = port.filter(|port| !port.hears_peer) else {
                 continue;
             };
@@ -165,11 +114,6 @@ impl Group {
             self.end_both_ways_check(index);
             self.note_heard(cx, index);
         }
-    }
-
-    fn port_index(&self, cx: &Context<'_>, name: &str) -> usize {
-        let named = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.name == name);
-        self.ports.iter().position(named).unwrap_or(usize::MAX)
     }
 
     fn change_interval(&mut self, cx: &Context<'_>, was_ns: u64) {
@@ -192,7 +136,7 @@ impl Group {
             return;
         }
         self.publish(cx, Role::Backup, Why::Withdrawn);
-        for router in std::mem::take(&mut self.routers) {
+        for router in self.networks.take_routers() {
             self.say_farewell(cx, &router);
         }
     }

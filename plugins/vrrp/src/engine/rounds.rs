@@ -40,7 +40,7 @@ impl Engine {
                 continue;
             };
             if group.join_heartbeat(&cx, is_round) {
-                add_ways(&mut ways, &group.ways);
+                add_ways(&mut ways, group.networks.ways());
             } else {
                 carries_all = false;
             }
@@ -58,7 +58,7 @@ impl Engine {
     pub fn ways(&self) -> Vec<Way> {
         let mut ways = Vec::new();
         for group in &self.groups {
-            add_ways(&mut ways, &group.ways);
+            add_ways(&mut ways, group.networks.ways());
         }
         ways
     }

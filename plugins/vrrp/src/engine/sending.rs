@@ -40,7 +40,7 @@ impl Group {
 
     pub(super) fn transmit(&mut self, cx: &mut Context<'_>, resign: bool) {
         let patience_ns = self.active_down_ns();
-        for (index, router) in self.routers.iter_mut().enumerate() {
+        for (index, router) in self.networks.routers_mut().iter_mut().enumerate() {
             if !router.usable() || !resign && router.is_cut_off() {
                 continue;
             }
@@ -67,8 +67,13 @@ impl Group {
     /// A peer that sent in vain while this node was away asks for its MAC but once a second: it
     /// learns it from a question of ours, before this node takes its silence for death.
     pub(super) fn greet_peers(&mut self, cx: &mut Context<'_>) {
-        for router in self.routers.iter().filter(|router| router.config.unicast) {
-            let port = self.ports.get(router.port);
+        for router in self
+            .networks
+            .routers()
+            .iter()
+            .filter(|router| router.config.unicast)
+        {
+            let port = self.networks.port(router.port);
             let Some(interface) = port.map(|port| port.interface) else {
                 continue;
             };
@@ -88,7 +93,7 @@ impl Group {
     /// blocked the fence, which decides.
     pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize, packet: usize) {
         let lease_ns = self.config.lease_ns;
-        let Some(router) = self.routers.get_mut(index) else {
+        let Some(router) = self.networks.router_mut(index) else {
             return;
         };
         router.refuse_packet(cx.now_ns, packet);
@@ -129,15 +134,15 @@ impl Group {
 
     /// E13: if adverts cannot leave one interface, only that interface is hurt.
     fn mute(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(router) = self.routers.get(index) else {
+        let Some(router) = self.networks.router(index) else {
             return;
         };
         let (interface, newly) = (router.config.interface.clone(), router.mutes == 1);
-        self.checks_stale = true;
+        self.networks.note_checks_changed();
         self.update_priority(cx);
         let stays =
             self.mutual_peer(cx.now_ns).is_some() || self.candidacy.directive().is_forced_active();
-        if newly && self.speaks && !stays {
+        if newly && self.networks.speaks() && !stays {
             // E2: another router gets the chance; nobody there, it resumes
             self.listen_again(cx, Why::Muted { interface });
         }
@@ -147,7 +152,7 @@ impl Group {
     /// Long enough has passed.
     pub(super) fn unmute(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
-        for router in &mut self.routers {
+        for router in self.networks.routers_mut() {
             if router
                 .unmute_at_ns(served)
                 .is_some_and(|at_ns| now_ns >= at_ns)
@@ -160,7 +165,7 @@ impl Group {
     /// While backup: a fault that was fixed must not lower its quality for ever.
     pub(super) fn forgive_muted(&mut self, cx: &mut Context<'_>) {
         let mut any = false;
-        for router in &mut self.routers {
+        for router in self.networks.routers_mut() {
             if router
                 .forgive_at_ns()
                 .is_some_and(|at_ns| cx.now_ns >= at_ns)
@@ -170,30 +175,41 @@ impl Group {
             }
         }
         if any {
-            self.checks_stale = true;
+            self.networks.note_checks_changed();
             self.update_priority(cx);
         }
     }
 
     /// Earliest time for [`Self::forgive_muted`].
     pub(super) fn forgive_timeout(&self) -> Option<u64> {
-        let at_ns = self.routers.iter().filter_map(VirtualRouter::forgive_at_ns);
+        let at_ns = self
+            .networks
+            .routers()
+            .iter()
+            .filter_map(VirtualRouter::forgive_at_ns);
         at_ns.min()
     }
 
     /// While active: its lease is granted again as well.
     pub(super) fn retry_muted(&mut self, cx: &mut Context<'_>) {
-        let count = |group: &Group| group.routers.iter().filter(|router| router.muted).count();
+        let count = |group: &Group| {
+            group
+                .networks
+                .routers()
+                .iter()
+                .filter(|router| router.muted)
+                .count()
+        };
         let before = count(self);
         if before == 0 {
             return;
         }
         self.unmute(cx.now_ns);
         if count(self) < before {
-            for router in &mut self.routers {
+            for router in self.networks.routers_mut() {
                 (router.sent_ns, router.unsent) = (cx.now_ns, 0);
             }
-            self.checks_stale = true;
+            self.networks.note_checks_changed();
             self.update_priority(cx);
             self.resume_routers(cx);
         }

@@ -234,7 +234,7 @@ impl Group {
     /// "lan1 has no carrier, lan2 is down"
     fn hurt_interfaces(&self, cx: &Context<'_>) -> String {
         let mut hurt = Vec::new();
-        for port in &self.ports {
+        for port in self.networks.ports() {
             let Some(interface) = cx.interface(port.interface) else {
                 continue;
             };
@@ -243,7 +243,7 @@ impl Group {
                 hurt.push(format!("{} {fault}", interface.name));
             }
         }
-        let tracked = self.tracked.iter().filter_map(|it| it.fault(cx));
+        let tracked = self.networks.tracked().iter().filter_map(|it| it.fault(cx));
         hurt.extend(tracked.map(|(fault, name)| format!("{name} {fault}")));
         hurt.join(", ")
     }

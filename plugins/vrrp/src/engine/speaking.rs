@@ -2,7 +2,6 @@
 
 use super::group::{Group, State};
 use super::port::Port;
-use super::router::VirtualRouter;
 use super::unheard::Rating;
 use super::{Action, Context};
 use crate::config::Election;
@@ -131,7 +130,7 @@ impl Group {
             || self.speaking.leaves;
         // E8: the peer learns in time that this node may be active from then on
         let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
-        barred || !self.speaks || known_ns < self.start.delay_until_ns()
+        barred || !self.networks.speaks() || known_ns < self.start.delay_until_ns()
     }
 
     fn speaks_as(&self) -> Speaks {
@@ -168,10 +167,11 @@ impl Group {
         let hears = self.living_peer(now_ns).is_some();
         let by_priority = matches!(self.config.election, Election::Priority { .. });
         let mut changed = self.says_otherwise(now_ns);
-        self.update_lapses(now_ns);
+        let lease_ns = self.is_active().then_some(self.config.lease_ns);
+        self.networks.update_lapses(now_ns, lease_ns);
         let mut ports = std::mem::take(&mut self.speaking.heartbeat.ports);
-        ports.truncate(self.ports.len());
-        for (index, port) in self.ports.iter().enumerate() {
+        ports.truncate(self.networks.ports().len());
+        for (index, port) in self.networks.ports().iter().enumerate() {
             let said = self.heartbeat_port(cx, index, port);
             match ports.get_mut(index) {
                 Some(old) => {
@@ -223,23 +223,8 @@ impl Group {
                 Rating::Good => heartbeat::Rating::Good,
                 Rating::Bad => heartbeat::Rating::Bad,
             },
-            sends: self.ways.iter().any(|way| way.interface == port.interface),
+            sends: self.networks.has_way_on(port.interface),
             identity,
-        }
-    }
-
-    /// E13: looks on which ports of an active group a lease has ended, as far as this node can tell;
-    /// hundreds of routers are looked at once.
-    fn update_lapses(&mut self, now_ns: u64) {
-        for port in &mut self.ports {
-            port.lapsed = false;
-        }
-        let (is_active, lease_ns) = (self.is_active(), self.config.lease_ns);
-        let lapsed = |router: &&VirtualRouter| is_active && !router.passes(now_ns, lease_ns);
-        for router in self.routers.iter().filter(lapsed) {
-            if let Some(port) = self.ports.get_mut(router.port) {
-                port.lapsed = true;
-            }
         }
     }
 }

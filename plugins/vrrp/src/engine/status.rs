@@ -42,7 +42,7 @@ impl Engine {
                 group_rows(self, group, now_ns, &mut rows);
                 fault_rows(self, group, now_ns, &mut rows);
             }
-            for router in &group.routers {
+            for router in group.networks.routers() {
                 if table != Table::Counters {
                     router_rows(group, router, &mut rows);
                 }
@@ -70,11 +70,15 @@ fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
     // E12: heartbeats tell, where adverts prove nothing
     let peer = group.living_peer(now_ns);
     if peer.is_some_and(|peer| peer.is_active()) {
-        let mut sources = group.routers.iter().filter_map(|router| router.peer_source);
+        let mut sources = group
+            .networks
+            .routers()
+            .iter()
+            .filter_map(|router| router.peer_source);
         let address = sources.next().map(|address| address.to_string());
         return address.or_else(|| engine.peer.as_ref().map(ToString::to_string));
     }
-    let mut ports = group.ports.iter();
+    let mut ports = group.networks.ports().iter();
     if ports.any(|port| group.adverts_alone(now_ns, port).is_some()) {
         return engine.peer.as_ref().map(ToString::to_string);
     }
@@ -115,7 +119,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             ),
         );
     }
-    for port in &group.ports {
+    for port in group.networks.ports() {
         let Some(interface) = engine.interfaces.get(port.interface) else {
             continue;
         };
@@ -184,7 +188,7 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let key = format!("{}.link.{link}.heartbeats_unheard", group.name);
         text(key, "yes");
     }
-    for (index, port) in group.ports.iter().enumerate() {
+    for (index, port) in group.networks.ports().iter().enumerate() {
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };
@@ -210,7 +214,7 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let key = format!("{}.address.{}.{what}", group.name, it.address);
         text(key, &format!("{} on {}", it.macs, it.interface));
     }
-    for router in &group.routers {
+    for router in group.networks.routers() {
         if let Some((address, priority, _)) = router.stranger.filter(|it| now_ns < it.2) {
             let key = format!("{}.stranger", prefix(group, router));
             text(key, &format!("{address} (priority {priority})"));
@@ -319,7 +323,7 @@ fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<R
             Value::Counter(count),
         ));
     }
-    for port in &group.ports {
+    for port in group.networks.ports() {
         let Some(interface) = engine.interfaces.get(port.interface) else {
             continue;
         };

@@ -194,7 +194,8 @@ impl Group {
             is_linked: !cx.links.is_empty(),
             frozen: self.candidacy.directive().frozen,
             unheard: self
-                .ports
+                .networks
+                .ports()
                 .iter()
                 .any(|port| port.moved || port.unheard_since_ns.is_some()),
             changes,

@@ -16,7 +16,11 @@ type Row = (String, Value);
 impl Engine {
     /// Adverts of all groups, how long ago a backup last heard the active node, and faults.
     pub fn totals(&self, now_ns: u64) -> Vec<Row> {
-        let routers = || self.groups.iter().flat_map(|group| &group.routers);
+        let routers = || {
+            self.groups
+                .iter()
+                .flat_map(|group| group.networks.routers())
+        };
         let groups = || self.groups.iter().map(|group| &group.counters);
         let late = groups().map(|counters| counters.lateness.above(LATE_US));
         let worst_ns = groups().map(|counters| counters.lateness.worst_ns);

@@ -3,7 +3,6 @@
 
 use super::Context;
 use super::group::Group;
-use super::interface::Interface;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tracked {
@@ -15,6 +14,11 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
+    pub fn update(&mut self, cx: &Context<'_>) {
+        let interface = cx.interface(self.interface);
+        self.is_hurt = interface.is_some_and(|it| it.known_fault().is_some());
+    }
+
     pub fn fault(&self, cx: &Context<'_>) -> Option<(&'static str, String)> {
         let interface = cx.interface(self.interface)?;
         Some((interface.known_fault()?, interface.name.clone()))
@@ -22,36 +26,10 @@ impl Tracked {
 }
 
 impl Group {
-    /// Those of the configuration on which no adverts are sent: with adverts it is a port.
-    pub(super) fn take_tracked(&mut self, cx: &Context<'_>) {
-        self.tracked.clear();
-        for (name, weight) in self.config.tracked() {
-            let named = |interface: &Interface| interface.name == name;
-            let Some(index) = cx.interfaces.iter().position(named) else {
-                continue;
-            };
-            if self.ports.iter().any(|port| port.interface == index) {
-                continue;
-            }
-            match self.tracked.iter_mut().find(|it| it.interface == index) {
-                Some(tracked) => tracked.weight = tracked.weight.max(weight),
-                None => self.tracked.push(Tracked {
-                    interface: index,
-                    weight,
-                    is_hurt: false,
-                }),
-            }
-        }
-    }
-
-    pub(super) fn update_tracked(&mut self, cx: &Context<'_>) {
-        for tracked in &mut self.tracked {
-            let interface = cx.interface(tracked.interface);
-            tracked.is_hurt = interface.is_some_and(|it| it.known_fault().is_some());
-        }
-    }
-
     pub(super) fn tracks(&self, interface: usize) -> Option<&Tracked> {
-        self.tracked.iter().find(|it| it.interface == interface)
+        self.networks
+            .tracked()
+            .iter()
+            .find(|it| it.interface == interface)
     }
 }

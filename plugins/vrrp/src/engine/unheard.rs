@@ -85,7 +85,13 @@ impl Group {
             Some(unheard) => Some(unheard.next_ns()),
             None => self.quiet_at_ns(index, port),
         };
-        let unheard_timeout_ns = self.ports.iter().enumerate().filter_map(at).min();
+        let unheard_timeout_ns = self
+            .networks
+            .ports()
+            .iter()
+            .enumerate()
+            .filter_map(at)
+            .min();
         unheard_timeout_ns
             .into_iter()
             .chain(self.both_ways_timeout())
@@ -94,7 +100,7 @@ impl Group {
 
     /// Whether there is another path by which the peer may be known to live.
     fn can_judge_unheard(&self) -> bool {
-        self.ports.len() > 1 || self.peer.seen() != Contact::None
+        self.networks.ports().len() > 1 || self.peer.seen() != Contact::None
     }
 
     /// When a silent port becomes unheard, if the peer is heard elsewhere by then.
@@ -112,12 +118,12 @@ impl Group {
         let usable_ns = port.usable_since_ns.filter(|_| expected)?;
         let quiet_ns = port.heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
         let at_ns = quiet_ns.saturating_add(self.active_down_ns());
-        let elsewhere = self.ports.len() > 1 && self.heard_elsewhere(port, at_ns);
+        let elsewhere = self.networks.ports().len() > 1 && self.heard_elsewhere(port, at_ns);
         if elsewhere && self.peer.seen() == Contact::None {
             return Some(at_ns);
         }
         let peer = self.peer.last().filter(|peer| peer.is_active())?;
-        let theirs = peer.port(port.heartbeat_id, index, self.ports.len());
+        let theirs = peer.port(port.heartbeat_id, index, self.networks.ports().len());
         if self.peer.seen() == Contact::None || theirs.is_some_and(|theirs| !theirs.usable) {
             return None;
         }
@@ -131,7 +137,7 @@ impl Group {
         let horizon_ns = at_ns
             .saturating_sub(self.active_down_ns())
             .saturating_add(later_ns);
-        self.ports.iter().any(|other| {
+        self.networks.ports().iter().any(|other| {
             other.interface != port.interface
                 && other.heard_ns.is_some_and(|heard_ns| heard_ns > horizon_ns)
         })
@@ -142,8 +148,8 @@ impl Group {
             return;
         }
         self.check_both_ways(cx);
-        for index in 0..self.ports.len() {
-            let Some(port) = self.ports.get(index) else {
+        for index in 0..self.networks.ports().len() {
+            let Some(port) = self.networks.port(index) else {
                 return;
             };
             match port.unheard {
@@ -166,7 +172,7 @@ impl Group {
 
     fn begin_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
         self.counters.unheard_interfaces += 1;
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         let more = port.unheard_limit.pass(cx.now_ns);
@@ -210,8 +216,8 @@ impl Group {
 
     /// E13: no heartbeat tells the ratings any more, so that a claim may: not some seconds later.
     pub(super) fn ask_again(&mut self, cx: &mut Context<'_>) {
-        for index in 0..self.ports.len() {
-            let unheard = self.ports.get(index).and_then(|port| port.unheard);
+        for index in 0..self.networks.ports().len() {
+            let unheard = self.networks.port(index).and_then(|port| port.unheard);
             if unheard.is_some_and(|unheard| unheard.asking_until_ns.is_none()) {
                 self.ask(cx, index);
             }
@@ -219,7 +225,7 @@ impl Group {
     }
 
     fn ask(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         let Some(unheard) = &mut port.unheard else {
@@ -227,7 +233,7 @@ impl Group {
         };
         unheard.asked = 0;
         unheard.asking_until_ns = Some(cx.now_ns.saturating_add(WINDOW_NS));
-        self.listening_is_stale = true;
+        self.networks.note_listening_changed();
     }
 
     /// Who was asked on an interface has answered this node; `is_third`: by a MAC address that is not the pair's.
@@ -238,29 +244,28 @@ impl Group {
         sender: IpAddr,
         is_third: bool,
     ) {
-        let here = |port: &Port| port.interface == interface;
-        let Some(index) = self.ports.iter().position(here) else {
+        let Some(index) = self.networks.port_on(interface) else {
             return;
         };
         if self.is_peers(index, sender) {
             return self.note_both_ways(index);
         }
-        let port = self.ports.get_mut(index).filter(|_| is_third);
+        let port = self.networks.port_mut(index).filter(|_| is_third);
         let Some(unheard) = port.and_then(|port| port.unheard.as_mut()) else {
             return;
         };
         (unheard.rating, unheard.told) = (Rating::Good, None);
-        self.checks_stale = true;
-        self.speaking.stale = true;
         unheard.asking_until_ns = None;
         unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
-        self.listening_is_stale = true;
+        self.networks.note_checks_changed();
+        self.speaking.stale = true;
+        self.networks.note_listening_changed();
         self.update_priority(cx);
         self.claim(cx, index);
     }
 
     fn end_window(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         let Some(unheard) = &mut port.unheard else {
@@ -275,7 +280,7 @@ impl Group {
         unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
         let (interface, rating) = (port.interface, unheard.rating);
         let is_news = unheard.told.replace(rating) != Some(rating);
-        self.listening_is_stale = true;
+        self.networks.note_listening_changed();
         if is_news {
             let name = cx
                 .interface(interface)
@@ -283,7 +288,7 @@ impl Group {
             let text = format!("{}: {name} is rated {}", self.name, rating.name());
             cx.push(Action::Info(text));
         }
-        self.checks_stale = true;
+        self.networks.note_checks_changed();
         self.speaking.stale = true;
         self.update_priority(cx);
     }
@@ -300,7 +305,7 @@ impl Group {
             .watch
             .router()
             .is_some_and(|peer| peer.priority < CLAIM);
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         let free = !port.gave_way && !port.claimed;
@@ -325,12 +330,12 @@ impl Group {
 
     /// An advert on the port settles it.
     pub(super) fn settle_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else {
+        let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         if port.unheard.take().is_some() {
-            self.listening_is_stale = true;
-            self.checks_stale = true;
+            self.networks.note_listening_changed();
+            self.networks.note_checks_changed();
             self.speaking.stale = true;
             self.update_priority(cx);
         }
@@ -344,10 +349,10 @@ impl Group {
             return;
         };
         let spoken_ns = since_ns.saturating_add(self.active_down_ns());
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let deaf_since_ns = self.deaf_since_ns(cx.now_ns, index);
             let hears_this = self.peer_hears(index);
-            let Some(port) = self.ports.get(index) else {
+            let Some(port) = self.networks.port(index) else {
                 return;
             };
             let unheard = port.speaks && port.hears_peer && hears_this == Some(false);
@@ -357,12 +362,12 @@ impl Group {
             let fixed = was_unheard && hears_this == Some(true);
             if let Some(at_ns) = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns) {
                 self.end_both_ways_check(index);
-                if let Some(port) = self.ports.get_mut(index) {
+                if let Some(port) = self.networks.port_mut(index) {
                     port.unheard_since_ns.get_or_insert(at_ns);
                 }
                 continue;
             }
-            if let Some(port) = self.ports.get_mut(index) {
+            if let Some(port) = self.networks.port_mut(index) {
                 port.unheard_since_ns = None;
             }
             if fixed {
@@ -388,75 +393,83 @@ impl Group {
         };
         // a fault of one direction shows on the node to which the group has moved: that is no
         // reason to move it back
-        let moved = self.ports.iter().any(|port| port.moved);
-        self.ports.iter().enumerate().any(|(index, port)| {
-            let Some(unheard) = port.unheard.filter(|_| !port.moved) else {
-                return false;
-            };
-            // both have had the time to ask
-            let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
-            let theirs = peer.port(port.heartbeat_id, index, self.ports.len());
-            // it may be the peer that cannot speak: only a bad rating tells
-            if theirs.is_some_and(|theirs| theirs.hears) {
-                return false;
-            }
-            let theirs = theirs.map_or(0, |theirs| match theirs.rating {
-                heartbeat::Rating::Bad => 0,
-                heartbeat::Rating::Unknown => 1,
-                heartbeat::Rating::Good => 2,
-            });
-            let ours = match unheard.rating {
-                Rating::Bad => 0,
-                Rating::Unknown => 1,
-                Rating::Good => 2,
-            };
-            let in_vain = theirs == ours && unheard.rating != Rating::Good && !moved;
-            asked && (theirs > ours || in_vain)
-        })
+        let moved = self.networks.ports().iter().any(|port| port.moved);
+        self.networks
+            .ports()
+            .iter()
+            .enumerate()
+            .any(|(index, port)| {
+                let Some(unheard) = port.unheard.filter(|_| !port.moved) else {
+                    return false;
+                };
+                // both have had the time to ask
+                let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
+                let theirs = peer.port(port.heartbeat_id, index, self.networks.ports().len());
+                // it may be the peer that cannot speak: only a bad rating tells
+                if theirs.is_some_and(|theirs| theirs.hears) {
+                    return false;
+                }
+                let theirs = theirs.map_or(0, |theirs| match theirs.rating {
+                    heartbeat::Rating::Bad => 0,
+                    heartbeat::Rating::Unknown => 1,
+                    heartbeat::Rating::Good => 2,
+                });
+                let ours = match unheard.rating {
+                    Rating::Bad => 0,
+                    Rating::Unknown => 1,
+                    Rating::Good => 2,
+                };
+                let in_vain = theirs == ours && unheard.rating != Rating::Good && !moved;
+                asked && (theirs > ours || in_vain)
+            })
     }
 
     /// E3: whether the other node would serve on fewer networks that are known to work. One that is rated bad there is
     /// among its hurt interfaces.
     pub(super) fn is_proven_here_alone(&self, own: &Rank, other: &Rank) -> bool {
         let is_alone = |index: &usize| {
-            let port = self.ports.get(*index);
+            let port = self.networks.port(*index);
             let unheard = port.and_then(|port| port.unheard);
             let is_good = unheard.is_some_and(|unheard| unheard.rating == Rating::Good);
             let theirs = self.theirs(*index).map(|theirs| theirs.rating);
             is_good && theirs == Some(heartbeat::Rating::Unknown)
         };
-        let alone = (0..self.ports.len()).filter(is_alone).count();
+        let alone = (0..self.networks.ports().len()).filter(is_alone).count();
         alone > 0 && own.hurt <= other.hurt + alone
     }
 
     pub(super) fn unheard_interfaces(&self, cx: &Context<'_>) -> String {
-        let unheard = self.ports.iter().filter(|port| port.unheard.is_some());
+        let unheard = self
+            .networks
+            .ports()
+            .iter()
+            .filter(|port| port.unheard.is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
         unheard.filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
     /// The group moves only this once.
     pub(super) fn mark_unheard(&mut self) {
-        for port in &mut self.ports {
+        for port in self.networks.ports_mut() {
             port.moved |= port.unheard.is_some();
         }
     }
 
     pub(super) fn begin_active(&mut self) {
-        for port in &mut self.ports {
+        for port in self.networks.ports_mut() {
             port.unheard_since_ns = None;
             port.expected_since_ns = None;
         }
-        for router in &mut self.routers {
+        for router in self.networks.routers_mut() {
             router.answers.begin();
         }
     }
 
     pub(super) fn end_unheard(&mut self, cx: &mut Context<'_>) {
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             self.settle_unheard(cx, index);
             self.end_both_ways_check(index);
-            if let Some(port) = self.ports.get_mut(index) {
+            if let Some(port) = self.networks.port_mut(index) {
                 port.is_deaf = false;
             }
         }

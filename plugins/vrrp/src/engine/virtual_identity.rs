@@ -125,7 +125,7 @@ impl Group {
         if self.is_a_strangers(index, advert.source) {
             return;
         }
-        if let Some(router) = self.routers.get_mut(index) {
+        if let Some(router) = self.networks.router_mut(index) {
             router.identity.note_advert(now_ns);
         }
     }
@@ -135,10 +135,10 @@ impl Group {
         let now_ns = cx.now_ns;
         let patience_ns = self.active_down_ns();
         let is_served = self.active_peer(now_ns).is_some();
-        for index in 0..self.ports.len() {
+        for index in 0..self.networks.ports().len() {
             let speaks = is_served && self.theirs(index).is_some_and(|theirs| theirs.usable);
             let is_proven = speaks && self.is_heard_both_ways(now_ns, index);
-            let Some(port) = self.ports.get_mut(index) else {
+            let Some(port) = self.networks.port_mut(index) else {
                 break;
             };
             // without a socket there nothing is heard, and that is another fault
@@ -151,8 +151,8 @@ impl Group {
         }
         let patience_ns = patience_ns.saturating_mul(FAILOVERS).max(PATIENCE_MIN_NS);
         let mut begins = false;
-        for router in &mut self.routers {
-            let Some(port) = self.ports.get_mut(router.port) else {
+        for index in 0..self.networks.routers().len() {
+            let Some((router, Some(port))) = self.networks.router_and_port(index) else {
                 continue;
             };
             let doubts = cx.interface(port.interface).map(|there| there.doubts);
@@ -175,7 +175,7 @@ impl Group {
 
     /// What one node hears of the other one's virtual identity; true: the peer of this node's.
     pub(super) fn identity_heard(&self, now_ns: u64, index: usize) -> (bool, Identity) {
-        let port = self.ports.get(index);
+        let port = self.networks.port(index);
         if !self.is_active() {
             let heard = port.map(|port| self.identity_on(now_ns, port));
             return (false, heard.unwrap_or_default());
@@ -212,7 +212,7 @@ impl Engine {
         let place = self.routers.get(&(interface, family, vrid)).copied();
         let Some((group, router)) = place else { return };
         let group = self.groups.get_mut(group);
-        let Some(router) = group.and_then(|group| group.routers.get_mut(router)) else {
+        let Some(router) = group.and_then(|group| group.networks.router_mut(router)) else {
             return;
         };
         let is_doubted = router.identity.is_doubted;
@@ -236,7 +236,10 @@ impl Engine {
         let Some(name) = self.interfaces.get(interface).map(|there| &there.name) else {
             return;
         };
-        let routers = self.groups.iter_mut().flat_map(|group| &mut group.routers);
+        let routers = self
+            .groups
+            .iter_mut()
+            .flat_map(|group| group.networks.routers_mut());
         for router in routers.filter(|router| router.config.interface == *name) {
             let fits = advert.is_none_or(|advert| {
                 let source = router.peer_source.is_none_or(|it| it == advert.source);
@@ -275,7 +278,7 @@ impl Engine {
             return false;
         };
         let group = self.groups.get_mut(one.group);
-        let Some(router) = group.and_then(|group| group.routers.get_mut(one.router)) else {
+        let Some(router) = group.and_then(|group| group.networks.router_mut(one.router)) else {
             return false;
         };
         let target = router.config.addresses.first().map(|it| it.address);
@@ -295,8 +298,8 @@ impl Engine {
         let is_backup = |group: &Group| matches!(group.state, State::Backup { .. });
         let groups = self.groups.iter().enumerate();
         for (place, group) in groups.filter(|(_, group)| is_backup(group)) {
-            for (index, router) in group.routers.iter().enumerate() {
-                let port = group.ports.get(router.port);
+            for (index, router) in group.networks.routers().iter().enumerate() {
+                let port = group.networks.port(router.port);
                 if let Some(port) = port.filter(|_| router.identity.is_doubted) {
                     doubted.push(Doubted {
                         interface: port.interface,

@@ -2,11 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::group::Group;
+use super::Engine;
 use super::interface::Interface;
-use super::port::Port;
 use super::router::VirtualRouter;
-use super::{Context, Engine};
 use crate::config::is_link_local;
 use crate::heartbeats::Heard;
 use crate::wire::{Family, Mac};
@@ -46,10 +44,9 @@ impl Engine {
     pub fn networks(&self) -> impl Iterator<Item = (String, u32, u8)> {
         (0..).zip(&self.interfaces).map(|(index, interface)| {
             let routers = self.groups.iter().flat_map(|group| {
-                let here = move |port: &Port| port.interface == index;
-                let port = group.ports.iter().position(here);
-                let routers = group.routers.iter();
-                routers.filter(move |router| Some(router.port) == port)
+                let port = group.networks.port_on(index);
+                port.into_iter()
+                    .flat_map(|port| group.networks.routers_on(port))
             });
             let mut found = (0, u8::MAX);
             for router in routers {
@@ -113,44 +110,36 @@ impl Engine {
     }
 }
 
-impl Group {
-    /// Looks anew at what the heartbeats of this group may leave by.
-    pub(super) fn update_ways(&mut self, cx: &Context<'_>) {
-        self.ways.clear();
-        for port in self.ports.iter().filter(|port| port.hears_peer) {
-            let interface = cx.interface(port.interface);
-            let Some(interface) = interface.filter(|interface| interface.fault().is_none()) else {
+impl Way {
+    /// Adds the ways of heartbeats on an interface that has these virtual routers.
+    pub(super) fn add_all<'r>(
+        index: usize,
+        interface: &Interface,
+        routers: impl Iterator<Item = &'r VirtualRouter> + Clone,
+        ways: &mut Vec<Way>,
+    ) {
+        let Some(path) = routers.clone().map(|router| router.config.path).next() else {
+            return;
+        };
+        let way = |source, to| Way {
+            interface: index,
+            path,
+            mac: interface.facts.mac,
+            source,
+            to,
+        };
+        for router in routers.clone().filter(|router| router.config.unicast) {
+            let Some(source) = router.source else {
                 continue;
             };
-            let here = |router: &&VirtualRouter| router.config.interface == interface.name;
-            let routers = || self.routers.iter().filter(here);
-            let Some(path) = routers().map(|router| router.config.path).next() else {
-                continue;
-            };
-            let way = |source, to| Way {
-                interface: port.interface,
-                path,
-                mac: interface.facts.mac,
-                source,
-                to,
-            };
-            for router in routers().filter(|router| router.config.unicast) {
-                let Some(source) = router.source else {
-                    continue;
-                };
-                let own = &interface.facts.addresses;
-                let others = |peer: &&IpAddr| **peer != source && !own.contains(peer);
-                let peers = router.config.peers.iter().filter(others);
-                self.ways.extend(peers.map(|peer| way(source, Some(*peer))));
-            }
-            let multicast = routers().any(|router| !router.config.unicast);
-            if let Some(source) = multicast
-                .then(|| own_source(interface, routers()))
-                .flatten()
-            {
-                self.ways.push(way(source, None));
-            }
+            let own = &interface.facts.addresses;
+            let others = |peer: &&IpAddr| **peer != source && !own.contains(peer);
+            let peers = router.config.peers.iter().filter(others);
+            ways.extend(peers.map(|peer| way(source, Some(*peer))));
         }
+        let is_multicast = routers.clone().any(|router| !router.config.unicast);
+        let source = is_multicast.then(|| own_source(interface, routers));
+        ways.extend(source.flatten().map(|source| way(source, None)));
     }
 }
 

@@ -19,7 +19,13 @@ fn heartbeats_are_all_that_shows_life() {
     let active = lab.active()[0];
     for node in &lab.nodes {
         let group = &node.engine.groups[0];
-        assert!(group.ports.iter().all(|port| port.proof.is_some()));
+        assert!(
+            group
+                .networks
+                .ports()
+                .iter()
+                .all(|port| port.proof.is_some())
+        );
         assert!(group.peer.mutual_ns().is_some());
     }
     lab.kill(active);
@@ -206,7 +212,8 @@ fn a_network_that_has_no_heartbeats_any_more_is_rated_no_longer() {
     let group = &lab.nodes[backup].engine.groups[0];
     assert!(
         group
-            .ports
+            .networks
+            .ports()
             .iter()
             .all(|port| port.unheard.is_none() && !port.moved)
     );

@@ -168,7 +168,11 @@ fn groups_that_start_together_settle_on_one_node_and_say_why() {
 fn ratings(lab: &Lab, node: usize) -> Vec<Option<Rating>> {
     let groups = lab.nodes[node].engine.groups.iter();
     groups
-        .map(|group| group.ports[0].unheard.map(|unheard| unheard.rating))
+        .map(|group| {
+            group.networks.ports()[0]
+                .unheard
+                .map(|unheard| unheard.rating)
+        })
         .collect()
 }
 

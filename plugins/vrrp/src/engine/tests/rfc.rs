@@ -406,7 +406,7 @@ fn another_interval_or_address_list_is_counted_and_not_dropped() {
     lab.inject(0, "lan1", frame);
     lab.run(2 * SECOND);
     assert!(lab.active().is_empty(), "it counts as heard");
-    let counters = &lab.nodes[0].engine.groups[0].routers[0].counters;
+    let counters = &lab.nodes[0].engine.groups[0].networks.routers()[0].counters;
     assert_eq!(
         (counters.interval_mismatch, counters.address_list_mismatch),
         (1, 1)
@@ -431,7 +431,7 @@ fn the_peers_form_of_checksum_is_followed() {
     let mut frame = Vec::new();
     emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
     lab.inject(0, "lan1", frame);
-    let router = &lab.nodes[0].engine.groups[0].routers[0];
+    let router = &lab.nodes[0].engine.groups[0].networks.routers()[0];
     assert_eq!(
         (router.form, router.counters.checksum_changes),
         (Form::Message, 1)

@@ -132,7 +132,7 @@ fn another_own_address_is_the_source_at_once() {
     let mut lab = pair("");
     let other: IpAddr = "10.1.0.77".parse().unwrap();
     replace(&mut lab, 0, "lan1", vec![other]);
-    let routers = &lab.nodes[0].engine.groups[0].routers;
+    let routers = lab.nodes[0].engine.groups[0].networks.routers();
     let here = routers.iter().find(|it| it.config.interface == "lan1");
     assert_eq!(here.and_then(|it| it.source), Some(other));
     lab.run(5 * SECOND);

@@ -24,10 +24,13 @@ fn address(lab: &mut Lab, node: usize, addresses: &[&str]) {
 /// Sources of a node's adverts, and of its heartbeats on networks.
 fn sources(lab: &Lab, node: usize) -> [Vec<IpAddr>; 2] {
     let engine = &lab.nodes[node].engine;
-    let routers = engine.groups.iter().flat_map(|group| &group.routers);
+    let routers = engine
+        .groups
+        .iter()
+        .flat_map(|group| group.networks.routers());
     let here = routers.filter(|router| router.config.interface == "lan1");
     let adverts = here.filter_map(|router| router.source).collect();
-    let ways = engine.groups.iter().flat_map(|group| &group.ways);
+    let ways = engine.groups.iter().flat_map(|group| group.networks.ways());
     let ways = ways.filter(|way| way.mac[4] == 1);
     [adverts, ways.map(|way| way.source).collect()]
 }
@@ -104,7 +107,7 @@ fn a_link_local_address_is_virtual_on_its_own_network_alone() {
     };
     lab.tell_interface(1, "lan2", &facts);
     lab.run(SECOND);
-    let routers = lab.nodes[1].engine.groups[0].routers.iter();
+    let routers = lab.nodes[1].engine.groups[0].networks.routers().iter();
     let mut there = routers.filter(|router| router.config.interface == "lan2");
     let source = there.find_map(|router| router.source);
     assert!(source.is_some_and(is_link_local), "{source:?}");

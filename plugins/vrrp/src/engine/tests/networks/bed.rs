@@ -158,7 +158,7 @@ impl Bed {
         if of.conflicts.current().is_some() {
             said.push("conflict".to_owned());
         }
-        let mut ports = of.ports.iter();
+        let mut ports = of.networks.ports().iter();
         if ports.any(|port| port.is_filtered && port.proof.is_none()) {
             said.push("heartbeats are filtered".to_owned());
         }

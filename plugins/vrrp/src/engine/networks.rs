@@ -1,0 +1,343 @@
+//! The networks of a group: its ports, the virtual routers on them, and interfaces of which only the state counts.
+
+use std::net::IpAddr;
+
+use super::Context;
+use super::interface::Interface;
+use super::port::Port;
+use super::router::{Speech, VirtualRouter};
+use super::tracked::Tracked;
+use super::ways::Way;
+use crate::config;
+use crate::wire::heartbeat::port_id;
+
+#[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Networks {
+    ports: Vec<Port>,
+    routers: Vec<VirtualRouter>,
+    tracked: Vec<Tracked>,
+    /// Networks by which heartbeats leave, in addition to the links.
+    ways: Vec<Way>,
+    /// One of the virtual routers can send.
+    speaks: bool,
+    /// Inputs of the interfaces' checks have changed.
+    are_checks_stale: bool,
+    /// The group has begun or ceased to wait for answers of stations.
+    is_listening_stale: bool,
+}
+
+/// Changes found by a look at the interfaces.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// A router can no longer send, and why.
+    pub hurt: Option<String>,
+    pub returned: bool,
+}
+
+impl Networks {
+    // ---- configuration ---------------------------------------------------------------------
+
+    /// Another configuration; returns the virtual routers that it has no more. What stays keeps what it knows.
+    pub fn configure(
+        &mut self,
+        cx: &Context<'_>,
+        was: &config::Group,
+        config: &config::Group,
+    ) -> Vec<VirtualRouter> {
+        self.take_ports(cx, config);
+        self.take_tracked(cx, config);
+        let mut old = std::mem::take(&mut self.routers);
+        for router in &config.routers {
+            let same = |one: &VirtualRouter| {
+                one.config.interface == router.interface
+                    && one.config.family == router.family
+                    && one.config.vrid == router.vrid
+            };
+            let port = self.port_named(cx, &router.interface);
+            let mut one = match old.iter().position(same) {
+                Some(index) => old.swap_remove(index),
+                None => VirtualRouter::new(router.clone(), port, config.form),
+            };
+            if one.config.vmac != router.vmac {
+                let port = self.ports.get_mut(port);
+                port.into_iter().for_each(Port::forget_identities);
+            }
+            one.port = port;
+            one.config = router.clone();
+            if was.form != config.form {
+                one.form = config.form;
+            }
+            self.routers.push(one);
+        }
+        old
+    }
+
+    fn take_ports(&mut self, cx: &Context<'_>, config: &config::Group) {
+        let mut old = std::mem::take(&mut self.ports);
+        for router in &config.routers {
+            let named = |i: &Interface| i.name == router.interface;
+            let Some(interface) = cx.interfaces.iter().position(named) else {
+                continue;
+            };
+            if self.port_on(interface).is_some() {
+                continue;
+            }
+            let mut port = match old.iter().position(|port| port.interface == interface) {
+                Some(index) => old.swap_remove(index),
+                None => {
+                    let name = router.interface.as_str();
+                    Port::new(interface, port_id(name))
+                }
+            };
+            let routers = config.routers.iter();
+            let mut here = routers.filter(|one| one.interface == router.interface);
+            port.hears_peer = here.any(|one| one.heartbeats);
+            self.ports.push(port);
+        }
+    }
+
+    /// Interfaces on which no adverts are sent: with adverts it is a port.
+    fn take_tracked(&mut self, cx: &Context<'_>, config: &config::Group) {
+        self.tracked.clear();
+        for (name, weight) in config.tracked() {
+            let named = |interface: &Interface| interface.name == name;
+            let Some(index) = cx.interfaces.iter().position(named) else {
+                continue;
+            };
+            if self.port_on(index).is_some() {
+                continue;
+            }
+            match self.tracked.iter_mut().find(|it| it.interface == index) {
+                Some(tracked) => tracked.weight = tracked.weight.max(weight),
+                None => self.tracked.push(Tracked {
+                    interface: index,
+                    weight,
+                    is_hurt: false,
+                }),
+            }
+        }
+    }
+
+    /// The group is no longer configured.
+    pub fn take_routers(&mut self) -> Vec<VirtualRouter> {
+        std::mem::take(&mut self.routers)
+    }
+
+    // ---- looks at the interfaces -----------------------------------------------------------
+
+    /// Whether each of the routers on a port can send; hundreds of them are checked at once.
+    pub fn update_ports(&mut self, cx: &Context<'_>) {
+        for port in &mut self.ports {
+            let interface = cx.interface(port.interface);
+            port.is_known = interface.is_some_and(|i| i.known);
+            port.is_narrow = interface.is_some_and(|i| i.narrowness().is_some());
+            port.speaks = true;
+        }
+        self.speaks = false;
+        for router in &self.routers {
+            if router.usable() {
+                self.speaks = true;
+            } else if let Some(port) = self.ports.get_mut(router.port) {
+                port.speaks = false;
+            }
+        }
+        for tracked in &mut self.tracked {
+            tracked.update(cx);
+        }
+    }
+
+    pub fn update_sources(
+        &mut self,
+        cx: &Context<'_>,
+        speech: Speech,
+        patience_ns: u64,
+    ) -> Changed {
+        let mut changed = Changed::default();
+        self.are_checks_stale = true;
+        for router in &mut self.routers {
+            let Some(port) = self.ports.get_mut(router.port) else {
+                continue;
+            };
+            let Some(interface) = cx.interfaces.get(port.interface) else {
+                continue;
+            };
+            let fault = interface.fault();
+            let source = router.find_source(cx.now_ns, interface, patience_ns);
+            if router.source.is_some() && source.is_none() {
+                let missing = fault.unwrap_or("has no source address for adverts");
+                changed
+                    .hurt
+                    .get_or_insert(format!("{} {missing}", interface.name));
+                // earlier refusals do not count: the interface starts again
+                (router.muted, router.mutes) = (false, 0);
+            }
+            if router.source.is_none() && source.is_some() {
+                changed.returned = true;
+                // the host grants its lease again: it has not lapsed because of missing adverts
+                router.sent_ns = cx.now_ns;
+            }
+            if router.source.is_some() != source.is_some() {
+                port.moved = false;
+            }
+            router.source = source;
+            // its MAC, MTU or addresses may have changed
+            router.build(interface, speech);
+            if fault.is_some() {
+                port.usable_since_ns = None;
+            } else {
+                port.usable_since_ns.get_or_insert(cx.now_ns);
+            }
+        }
+        self.update_ways(cx);
+        changed
+    }
+
+    /// Builds the packets of all virtual routers.
+    pub fn build(&mut self, cx: &Context<'_>, speech: Speech) {
+        for router in &mut self.routers {
+            let port = self.ports.get(router.port);
+            if let Some(interface) = port.and_then(|port| cx.interface(port.interface)) {
+                router.build(interface, speech);
+            }
+        }
+    }
+
+    /// Finds by which networks the heartbeats of this group may leave.
+    fn update_ways(&mut self, cx: &Context<'_>) {
+        self.ways.clear();
+        for port in self.ports.iter().filter(|port| port.hears_peer) {
+            let interface = cx.interface(port.interface);
+            if let Some(interface) = interface.filter(|interface| interface.fault().is_none()) {
+                let here = |router: &&VirtualRouter| router.config.interface == interface.name;
+                let routers = self.routers.iter().filter(here);
+                Way::add_all(port.interface, interface, routers, &mut self.ways);
+            }
+        }
+    }
+
+    /// E13: looks on which ports a lease of the active node has ended, as far as it can tell; hundreds of routers
+    /// are looked at once. `lease_ns`: None unless the group is active.
+    pub fn update_lapses(&mut self, now_ns: u64, lease_ns: Option<u64>) {
+        for port in &mut self.ports {
+            port.lapsed = false;
+        }
+        let Some(lease_ns) = lease_ns else { return };
+        let lapsed = |router: &&VirtualRouter| !router.passes(now_ns, lease_ns);
+        for router in self.routers.iter().filter(lapsed) {
+            if let Some(port) = self.ports.get_mut(router.port) {
+                port.lapsed = true;
+            }
+        }
+    }
+
+    pub fn note_checks_changed(&mut self) {
+        self.are_checks_stale = true;
+    }
+
+    pub fn note_listening_changed(&mut self) {
+        self.is_listening_stale = true;
+    }
+
+    pub fn take_checks_changed(&mut self) -> bool {
+        std::mem::take(&mut self.are_checks_stale)
+    }
+
+    pub fn take_listening_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_listening_stale)
+    }
+
+    // ---- what there is ---------------------------------------------------------------------
+
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    pub fn port(&self, index: usize) -> Option<&Port> {
+        self.ports.get(index)
+    }
+
+    pub fn port_mut(&mut self, index: usize) -> Option<&mut Port> {
+        self.ports.get_mut(index)
+    }
+
+    pub fn ports_mut(&mut self) -> &mut [Port] {
+        &mut self.ports
+    }
+
+    /// Place of the port on an interface.
+    pub fn port_on(&self, interface: usize) -> Option<usize> {
+        self.ports
+            .iter()
+            .position(|port| port.interface == interface)
+    }
+
+    fn port_named(&self, cx: &Context<'_>, name: &str) -> usize {
+        let named = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.name == name);
+        self.ports.iter().position(named).unwrap_or(usize::MAX)
+    }
+
+    pub fn routers(&self) -> &[VirtualRouter] {
+        &self.routers
+    }
+
+    pub fn router(&self, index: usize) -> Option<&VirtualRouter> {
+        self.routers.get(index)
+    }
+
+    pub fn router_mut(&mut self, index: usize) -> Option<&mut VirtualRouter> {
+        self.routers.get_mut(index)
+    }
+
+    pub fn routers_mut(&mut self) -> &mut [VirtualRouter] {
+        &mut self.routers
+    }
+
+    /// The virtual routers on a port.
+    pub fn routers_on(&self, port: usize) -> impl Iterator<Item = &VirtualRouter> + Clone {
+        self.routers
+            .iter()
+            .filter(move |router| router.port == port)
+    }
+
+    /// A virtual router, and its port.
+    pub fn router_and_port(
+        &mut self,
+        index: usize,
+    ) -> Option<(&mut VirtualRouter, Option<&mut Port>)> {
+        let router = self.routers.get_mut(index)?;
+        let port = self.ports.get_mut(router.port);
+        Some((router, port))
+    }
+
+    pub fn tracked(&self) -> &[Tracked] {
+        &self.tracked
+    }
+
+    pub fn ways(&self) -> &[Way] {
+        &self.ways
+    }
+
+    /// Whether heartbeats leave on an interface.
+    pub fn has_way_on(&self, interface: usize) -> bool {
+        self.ways.iter().any(|way| way.interface == interface)
+    }
+
+    /// Whether one of the virtual routers can send.
+    pub fn speaks(&self) -> bool {
+        self.speaks
+    }
+
+    /// Number of hurt interfaces.
+    pub fn hurt(&self) -> usize {
+        let ports = self.ports.iter().filter(|port| port.is_hurt());
+        let tracked = self.tracked.iter().filter(|it| it.is_hurt);
+        ports.count() + tracked.count()
+    }
+
+    /// Source address of adverts on an interface.
+    pub fn source_on(&self, interface: usize) -> Option<IpAddr> {
+        let port = self.port_on(interface)?;
+        self.routers_on(port).find_map(|router| router.source)
+    }
+}
