@@ -61,7 +61,7 @@ impl Group {
             // of that
             let loss = self.config.advert_loss;
             let router = self.networks.router(router);
-            if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
+            if router.is_some_and(|r| !r.senders.others_talk(now_ns, advert.source, loss)) {
                 self.watch.handle_resignation();
                 let skew_ns = self.skew_ns();
                 self.rearm_down(now_ns.saturating_add(skew_ns));
@@ -181,7 +181,8 @@ impl Group {
         let before = self.networks.routers().iter().take(index);
         let recent_ns = 3 * self.config.interval_ns;
         let heard = |r: &VirtualRouter| {
-            r.heard_ns
+            r.senders
+                .heard_ns()
                 .is_some_and(|at| now_ns.saturating_sub(at) < recent_ns)
         };
         let mut usable = before.filter(|router| router.usable()).peekable();

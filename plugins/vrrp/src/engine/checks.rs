@@ -52,7 +52,7 @@ impl Engine {
             if why.is_none() && routers().any(|router| router.source.is_none()) {
                 why = Some("has no source address");
             }
-            if why.is_none() && routers().any(|router| router.muted) {
+            if why.is_none() && routers().any(|router| router.muting.is_muted()) {
                 why = Some("cannot send adverts");
             }
             let unheard = group.networks.port(port).and_then(|port| port.unheard);

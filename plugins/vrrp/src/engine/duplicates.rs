@@ -250,7 +250,7 @@ impl Engine {
             .groups
             .iter()
             .flat_map(|group| group.networks.routers());
-        match routers.any(|router| router.is_strangers_mac(now_ns, mac)) {
+        match routers.any(|router| router.senders.is_strangers_mac(now_ns, mac)) {
             true => Claimant::Known,
             false => Claimant::Other,
         }

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use super::group::{Group, State};
 use super::networks::Changed;
-use super::peer::{Peer, Sender};
+use super::peer::Peer;
 use super::port::Port;
 use super::router::VirtualRouter;
+use super::senders::Sender;
 use super::watch::ActiveRouter;
 use super::{Action, Context};
 use crate::config::Election;
@@ -92,7 +93,7 @@ impl Group {
 
     /// The peer's name if the address is known to be its own.
     pub(super) fn who_speaks(&self, cx: &Context<'_>, address: IpAddr) -> Who {
-        let peers = |router: &VirtualRouter| router.peer_source == Some(address);
+        let peers = |router: &VirtualRouter| router.senders.is_peer(address);
         if self.networks.routers().iter().any(peers) {
             self.who_is_peer(cx)
         } else {
@@ -183,18 +184,15 @@ impl Group {
             );
             cx.push(Action::Warn(text));
         }
-        if let Some(form) = router.other_form(advert) {
+        if let Some(form) = router.adverts.other_form(advert) {
             router.counters.checksum_changes += 1;
-            router.form = form;
+            router.adverts.set_form(form);
             let interface = port.as_ref().and_then(|it| cx.interface(it.interface));
             if let Some(interface) = interface {
                 router.build(interface, speech);
             }
         }
-        router.heard_ns = Some(now_ns);
-        if advert.priority > 0 {
-            router.note_talker(now_ns, advert.source, believed_ns);
-        }
+        router.senders.handle_advert(now_ns, advert, believed_ns);
         let port_index = router.port;
         if let Some(port) = port {
             port.heard_ns = Some(now_ns);
@@ -239,7 +237,7 @@ impl Group {
             .networks
             .routers()
             .iter()
-            .filter_map(|router| router.talker);
+            .filter_map(|router| router.senders.talker());
         let lately = talkers.find(|talker| talker.heard_ns > horizon_ns);
         Some(lately.map_or(peer.address, |talker| talker.address))
     }

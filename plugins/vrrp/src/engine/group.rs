@@ -13,10 +13,11 @@ use super::conflict::Conflicts;
 use super::contact::PeerContact;
 use super::counters::GroupCounters;
 use super::lease::Lease;
+use super::muting::MUTE_SOON_NS;
 use super::networks::Networks;
 use super::port::Port;
 use super::publication::Publication;
-use super::router::{MUTE_SOON_NS, VirtualRouter};
+use super::router::VirtualRouter;
 use super::speaking::Speaking;
 use super::start::Start;
 use super::switchover::Switchover;
@@ -313,7 +314,7 @@ impl Group {
     /// Waits for a change, or until a muted router may be tried again.
     fn wait(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
-        let unmute_ns = |router: &VirtualRouter| router.unmute_at_ns(served);
+        let unmute_ns = |router: &VirtualRouter| router.muting.unmute_at_ns(served);
         let unmute_ns = self.networks.routers().iter().filter_map(unmute_ns).min();
         // the serving router may stop
         let wait_until_ns = unmute_ns.map(|at_ns| at_ns.min(now_ns.saturating_add(MUTE_SOON_NS)));

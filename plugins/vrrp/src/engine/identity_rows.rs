@@ -71,7 +71,7 @@ fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option
         return Some(format!("MAC address {}", text_of(there.facts.mac)));
     }
     let routers = group.networks.routers_on(index);
-    let mut sources = routers.filter_map(|router| router.peer_source);
+    let mut sources = routers.filter_map(|router| router.senders.peer());
     let source = sources.find(|source| there.facts.addresses.contains(source))?;
     Some(format!("address {source}"))
 }

@@ -171,7 +171,8 @@ impl Group {
             port.is_some_and(|port| port.interface == interface)
         };
         let routers = self.networks.routers().iter();
-        routers.filter(move |it| it.config.vmac && it.usable() && !it.lapsed && here(it))
+        routers
+            .filter(move |it| it.config.vmac && it.usable() && !it.adverts.is_lapsed() && here(it))
     }
 }
 
@@ -409,7 +410,7 @@ fn questions<'r>(
     let stations = answers.station.iter().chain(&config.witnesses).chain(heard);
     let others = stations.copied().filter(|station| {
         let is_own = there.facts.addresses.contains(station);
-        let is_peers = router.peers_address() == Some(*station);
+        let is_peers = router.senders.peers_address() == Some(*station);
         let is_peers = is_peers || config.peers.contains(station);
         !(is_own || is_peers || there.virtuals.contains(*station))
     });

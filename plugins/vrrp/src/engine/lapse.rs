@@ -110,7 +110,7 @@ impl Group {
     /// Every lease was granted again.
     pub(super) fn end_lapses(&mut self) {
         for router in self.networks.routers_mut() {
-            router.lapsed = false;
+            router.adverts.end_lapse();
         }
         self.speaking.stale = true;
     }
@@ -121,7 +121,7 @@ impl Group {
             return;
         };
         for router in self.networks.routers_mut() {
-            router.refused_before = false;
+            router.adverts.forget_refused();
         }
         self.serve(cx, asked_ns);
         if lapse.by_ns == 0 {

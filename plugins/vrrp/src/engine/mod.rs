@@ -34,8 +34,10 @@ mod lapse;
 mod late;
 mod lease;
 mod meeting;
+mod muting;
 mod networks;
 mod one_way;
+mod own_adverts;
 mod peer;
 mod port;
 mod probing;
@@ -47,6 +49,7 @@ mod receive;
 mod reload;
 mod rounds;
 mod router;
+mod senders;
 mod sending;
 mod sentences;
 mod source;
@@ -406,8 +409,8 @@ impl Engine {
             .iter_mut()
             .flat_map(|group| group.networks.routers_mut())
         {
-            if router.muted {
-                router.end_pause(now_ns);
+            if router.muting.is_muted() {
+                router.muting.end_pause(now_ns);
                 tried += 1;
             }
         }
@@ -441,7 +444,7 @@ impl Engine {
     pub fn packet(&self, id: PacketId) -> Option<Outgoing<'_>> {
         let group = self.groups.get(id.group)?;
         let router = group.networks.router(id.router)?;
-        let packet = router.packets.get(id.packet)?;
+        let packet = router.adverts.packets().get(id.packet)?;
         let bytes = if id.resign {
             &packet.resign
         } else {

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::interface::Interface;
+use super::own_adverts::Speech;
 use super::port::Port;
-use super::router::{Speech, VirtualRouter};
+use super::router::VirtualRouter;
 use super::tracked::Tracked;
 use super::ways::Way;
 use crate::config;
@@ -66,7 +67,7 @@ impl Networks {
             one.port = port;
             one.config = router.clone();
             if was.form != config.form {
-                one.form = config.form;
+                one.adverts.set_form(config.form);
             }
             self.routers.push(one);
         }
@@ -169,13 +170,12 @@ impl Networks {
                 changed
                     .hurt
                     .get_or_insert(format!("{} {missing}", interface.name));
-                // earlier refusals do not count: the interface starts again
-                (router.muted, router.mutes) = (false, 0);
+                router.muting.handle_restart();
             }
             if router.source.is_none() && source.is_some() {
                 changed.returned = true;
                 // the host grants its lease again: it has not lapsed because of missing adverts
-                router.sent_ns = cx.now_ns;
+                router.adverts.resume(cx.now_ns);
             }
             if router.source.is_some() != source.is_some() {
                 port.moved = false;
@@ -223,7 +223,7 @@ impl Networks {
             port.lapsed = false;
         }
         let Some(lease_ns) = lease_ns else { return };
-        let lapsed = |router: &&VirtualRouter| !router.passes(now_ns, lease_ns);
+        let lapsed = |router: &&VirtualRouter| !router.adverts.passes(now_ns, lease_ns);
         for router in self.routers.iter().filter(lapsed) {
             if let Some(port) = self.ports.get_mut(router.port) {
                 port.lapsed = true;

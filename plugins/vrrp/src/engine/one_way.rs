@@ -74,7 +74,7 @@ impl Group {
     /// The peer's own address there.
     pub(super) fn is_peers(&self, index: usize, address: IpAddr) -> bool {
         let mut routers = self.networks.routers_on(index);
-        routers.any(|router| router.peers_address() == Some(address))
+        routers.any(|router| router.senders.peers_address() == Some(address))
     }
 
     /// Own and the peer's address on a port.
@@ -82,7 +82,7 @@ impl Group {
         let routers = self.networks.routers_on(index);
         routers
             .into_iter()
-            .find_map(|router| Some((router.source?, router.peers_address()?)))
+            .find_map(|router| Some((router.source?, router.senders.peers_address()?)))
     }
 
     /// The peer has answered this node there. Where its heartbeats are known to come, they alone show that they do: what

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::contact::Contact;
 use super::group::Group;
+use super::senders::Sender;
 use crate::election::Rank;
 use crate::wire::frame::Advert;
 use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
@@ -17,16 +18,6 @@ pub(super) struct Peer {
     pub idle_since_ns: u64,
     /// Time since which it has been active.
     pub active_since_ns: u64,
-}
-
-/// Origin of an advert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
-    /// The peer's, or assumed to be.
-    Peer,
-    /// To be sent with the next heartbeats.
-    Unsure,
-    Stranger,
 }
 
 impl Peer {
@@ -114,58 +105,23 @@ impl Group {
         index: usize,
         advert: &Advert<'_>,
     ) -> Sender {
-        let source = advert.source;
-        let Some(peer) = self.living_peer(now_ns) else {
-            let router = self.networks.router(index);
-            let foreign = router.is_some_and(|r| r.foreign_source == Some(source));
-            return if foreign {
-                Sender::Stranger
-            } else {
-                Sender::Peer
-            };
-        };
-        let (active, heartbeat_ns) = (peer.is_active(), peer.heard_ns);
-        let interval_ns = peer.heartbeat.advert_interval_ns;
-        let patience_ns = interval_ns.saturating_mul(u64::from(self.config.advert_loss));
-        let matches = active && peer.heartbeat.priority == advert.priority;
-        let long_idle = !active && now_ns.saturating_sub(peer.idle_since_ns) / 2 > patience_ns;
-        let Some(router) = self.networks.router_mut(index) else {
-            return Sender::Stranger;
-        };
-        let lately = now_ns.saturating_sub(router.peer_heard_ns) < patience_ns;
-        let known = router.peer_source.filter(|_| lately);
-        if router.peer_source == Some(source) || matches && known.is_none() {
-            router.peer_source = Some(source);
-            router.peer_heard_ns = now_ns;
-            router.foreign_source = router.foreign_source.filter(|at| *at != source);
-            router.suspect = router.suspect.filter(|(at, _)| *at != source);
-            return Sender::Peer;
+        let is_alive = self.living_peer(now_ns).is_some();
+        let peer = self.peer.last().filter(|_| is_alive);
+        match (peer, self.networks.router_mut(index)) {
+            (Some(peer), Some(router)) => {
+                let loss = self.config.advert_loss;
+                router.senders.learn(now_ns, advert, peer, loss)
+            }
+            (None, Some(router)) => router.senders.sender(advert.source),
+            (Some(_), None) => Sender::Stranger,
+            (None, None) => Sender::Peer,
         }
-        if router.foreign_source == Some(source) {
-            return Sender::Stranger;
-        }
-        if !(long_idle || active && known.is_some()) {
-            return Sender::Peer;
-        }
-        let since_ns = match router.suspect {
-            Some((suspect, since_ns)) if suspect == source => since_ns,
-            _ => now_ns,
-        };
-        router.suspect = Some((source, since_ns));
-        // the peer's own heartbeat may still be in transit, or its link be cut
-        if heartbeat_ns <= since_ns.saturating_add(interval_ns) {
-            return Sender::Unsure;
-        }
-        router.foreign_source = Some(source);
-        Sender::Stranger
     }
 
     /// Certainly not the peer's.
     pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
-        self.networks.router(index).is_some_and(|router| {
-            let another = router.peer_source.is_some_and(|peers| peers != source);
-            another || router.foreign_source == Some(source)
-        })
+        let router = self.networks.router(index);
+        router.is_some_and(|router| router.senders.is_strangers(source))
     }
 
     /// With heartbeats, adverts do not decide which of both is active.

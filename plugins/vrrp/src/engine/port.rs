@@ -1,7 +1,5 @@
 //! A group's view of one interface: whether it can send there, and the routers that it hears.
 
-use std::net::IpAddr;
-
 use super::deaf::FaultThere;
 use super::identity_memory::IdentityMemory;
 use super::one_way::OneWayLoss;
@@ -130,12 +128,4 @@ impl Port {
         self.unheard
             .is_some_and(|unheard| unheard.rating == Rating::Bad)
     }
-}
-
-/// The router that advertises for a virtual router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Talker {
-    pub address: IpAddr,
-    pub interval_ns: u64,
-    pub heard_ns: u64,
 }

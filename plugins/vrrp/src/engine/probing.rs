@@ -138,7 +138,7 @@ impl Engine {
             let virtuals = group.config.virtual_addresses();
             of_pair.extend(virtuals.map(|(_, address)| address));
             for router in group.networks.routers() {
-                of_pair.extend(router.peers_address());
+                of_pair.extend(router.senders.peers_address());
                 of_pair.extend(&router.config.peers);
             }
         }

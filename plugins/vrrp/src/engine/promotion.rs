@@ -40,7 +40,7 @@ impl Group {
         let now_ns = cx.now_ns;
         self.begin_active();
         for router in self.networks.routers_mut() {
-            (router.sent_ns, router.lapsed) = (asked_ns, false);
+            router.adverts.begin(asked_ns);
         }
         self.unmute(now_ns);
         self.state = State::Active {

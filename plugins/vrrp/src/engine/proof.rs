@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::conflict::Conflict;
 use super::group::{Group, State};
-use super::peer::Sender;
 use super::port::Port;
 use super::router::VirtualRouter;
+use super::senders::Sender;
 use super::ways::Neighbour;
 use super::{Action, Context};
 use crate::heartbeats::Heard;
@@ -52,8 +52,8 @@ impl Group {
                 .source
                 .is_some_and(|own| own.is_ipv4() == neighbour.address.is_ipv4())
             {
-                router.peer_source = Some(neighbour.address);
-                router.peer_heard_ns = cx.now_ns;
+                let (now_ns, address) = (cx.now_ns, neighbour.address);
+                router.senders.handle_peer_address(now_ns, address);
             }
         }
         if begins {
@@ -118,12 +118,12 @@ impl Group {
     pub(super) fn last_heard_there(&self, router: &VirtualRouter) -> Option<IpAddr> {
         let port = self.networks.port(router.port)?;
         if port.proof.is_none() {
-            return router.talker.map(|talker| talker.address);
+            return router.senders.talker().map(|talker| talker.address);
         }
         let last_ns = self.peer.last()?.heard_ns;
         let since_ns = last_ns.saturating_sub(self.active_down_ns());
         let is_recent = port.heard_ns.is_some_and(|heard_ns| heard_ns > since_ns);
-        router.peer_source.filter(|_| is_recent)
+        router.senders.peer().filter(|_| is_recent)
     }
 
     /// Priority of the peer's adverts on a port while none of its heartbeats is heard on any path: it may be active
@@ -146,7 +146,7 @@ impl Group {
             .networks
             .port(router.port)
             .is_some_and(|port| port.proof.is_some());
-        let third = router.peer_source.is_some_and(|peers| peers != source);
+        let third = router.senders.is_another(source);
         // beside third routers a peer that heartbeats do not show alive is judged as those are
         let alone = self.config.any_router && (third || self.living_peer(now_ns).is_none());
         proven && !alone
@@ -166,9 +166,7 @@ impl Group {
         };
         router.counters.received += 1;
         router.counters.received_priority_zero += u64::from(advert.priority == 0);
-        let known = router
-            .peer_source
-            .is_none_or(|peers| peers == advert.source);
+        let known = !router.senders.is_another(advert.source);
         let foreign = sender == Sender::Stranger || !known;
         if !foreign && living {
             return self.note_beside_heartbeats(cx, index, advert);
@@ -176,7 +174,7 @@ impl Group {
         if foreign {
             router.note_stranger(now_ns, advert);
         }
-        let is_alone = !foreign && advert.priority > 0 && router.peer_source == Some(advert.source);
+        let is_alone = !foreign && advert.priority > 0 && router.senders.is_peer(advert.source);
         if let Some(port) = port.filter(|_| is_alone) {
             port.advert_alone = Some((now_ns, advert.priority));
         }

@@ -106,7 +106,7 @@ impl Group {
             .networks
             .routers()
             .iter()
-            .filter_map(|router| router.talker);
+            .filter_map(|router| router.senders.talker());
         talkers
             .into_iter()
             .any(|one| one.address == *address && one.heard_ns > horizon_ns)

@@ -150,7 +150,7 @@ impl Group {
         let Some(interface) = interface.filter(|_| router.usable()) else {
             return;
         };
-        for packet in &router.packets {
+        for packet in router.adverts.packets() {
             let (to, bytes) = (packet.to, packet.resign.clone());
             cx.push(Action::Farewell {
                 interface,

@@ -1,8 +1,8 @@
 //! Output of a group: adverts to the networks, roles to the host.
 
 use super::group::{Group, State};
+use super::own_adverts::Speech;
 use super::peer::Peer;
-use super::router::{Speech, VirtualRouter};
 use super::{Action, Context, PacketId};
 use crate::election::Why;
 use crate::wire::neighbour;
@@ -49,10 +49,12 @@ impl Group {
                 counters.sent_priority_zero += 1;
             } else {
                 counters.sent += 1;
-                router.lapsed |= !router.passes(cx.now_ns, self.config.lease_ns);
-                router.begin_advert(cx.now_ns, patience_ns);
+                let lease_ns = self.config.lease_ns;
+                router
+                    .adverts
+                    .begin_advert(cx.now_ns, lease_ns, patience_ns);
             }
-            for packet in 0..router.packets.len() {
+            for packet in 0..router.adverts.packets().len() {
                 let group = cx.group;
                 cx.push(Action::Transmit(PacketId {
                     group,
@@ -96,27 +98,27 @@ impl Group {
         let Some(router) = self.networks.router_mut(index) else {
             return;
         };
-        router.refuse_packet(cx.now_ns, packet);
-        if router.unsent < router.packets.len() {
+        let Some(refusal) = router.refuse_packet(cx.now_ns, packet) else {
             return;
-        }
-        let sent_ns = std::mem::replace(&mut router.sent_ns, router.sent_before_ns);
+        };
         let State::Active { since_ns, .. } = self.state else {
             return;
         };
         // the refusal is told a moment after the advert was sent
-        let is_first = sent_ns == since_ns;
-        let spacing_ns = cx.now_ns.saturating_sub(router.sent_ns);
+        let is_first = refusal.sent_ns == since_ns;
+        let spacing_ns = cx.now_ns.saturating_sub(refusal.left_ns);
         let lapsed = spacing_ns > lease_ns;
-        router.lapsed |= lapsed;
+        if lapsed {
+            router.adverts.handle_lapse();
+        }
         if lapsed && is_first {
             // the host's answer took longer than the lease that it granted
             self.counters.publish_failed += 1;
             return self.lapse_at_once(cx);
         }
-        if !router.refused_before && spacing_ns.saturating_add(TICK_NS) > lease_ns {
+        if !refusal.is_repeated && spacing_ns.saturating_add(TICK_NS) > lease_ns {
             // this node was late, its interface works
-            self.lease.shorten(router.sent_ns.saturating_add(lease_ns));
+            self.lease.shorten(refusal.left_ns.saturating_add(lease_ns));
             let by_ns = spacing_ns.saturating_sub(self.lease.interval_ns());
             return self.lapse(cx, by_ns);
         }
@@ -137,7 +139,7 @@ impl Group {
         let Some(router) = self.networks.router(index) else {
             return;
         };
-        let (interface, newly) = (router.config.interface.clone(), router.mutes == 1);
+        let (interface, newly) = (router.config.interface.clone(), router.muting.is_first());
         self.networks.note_checks_changed();
         self.update_priority(cx);
         let stays =
@@ -154,10 +156,11 @@ impl Group {
         let served = self.is_served(now_ns);
         for router in self.networks.routers_mut() {
             if router
+                .muting
                 .unmute_at_ns(served)
                 .is_some_and(|at_ns| now_ns >= at_ns)
             {
-                router.muted = false;
+                router.muting.end();
             }
         }
     }
@@ -167,10 +170,11 @@ impl Group {
         let mut any = false;
         for router in self.networks.routers_mut() {
             if router
+                .muting
                 .forgive_at_ns()
                 .is_some_and(|at_ns| cx.now_ns >= at_ns)
             {
-                router.muted = false;
+                router.muting.end();
                 any = true;
             }
         }
@@ -186,7 +190,7 @@ impl Group {
             .networks
             .routers()
             .iter()
-            .filter_map(VirtualRouter::forgive_at_ns);
+            .filter_map(|router| router.muting.forgive_at_ns());
         at_ns.min()
     }
 
@@ -197,7 +201,7 @@ impl Group {
                 .networks
                 .routers()
                 .iter()
-                .filter(|router| router.muted)
+                .filter(|router| router.muting.is_muted())
                 .count()
         };
         let before = count(self);
@@ -207,7 +211,7 @@ impl Group {
         self.unmute(cx.now_ns);
         if count(self) < before {
             for router in self.networks.routers_mut() {
-                (router.sent_ns, router.unsent) = (cx.now_ns, 0);
+                router.adverts.retry(cx.now_ns);
             }
             self.networks.note_checks_changed();
             self.update_priority(cx);

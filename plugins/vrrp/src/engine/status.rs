@@ -6,6 +6,7 @@ use super::Engine;
 use super::group::{Group, State};
 use super::identity_rows;
 use super::router::VirtualRouter;
+use super::senders::Stranger;
 use crate::config::Election;
 use crate::error::Discard;
 
@@ -74,7 +75,7 @@ fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
             .networks
             .routers()
             .iter()
-            .filter_map(|router| router.peer_source);
+            .filter_map(|router| router.senders.peer());
         let address = sources.next().map(|address| address.to_string());
         return address.or_else(|| engine.peer.as_ref().map(ToString::to_string));
     }
@@ -215,11 +216,14 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         text(key, &format!("{} on {}", it.macs, it.interface));
     }
     for router in group.networks.routers() {
-        if let Some((address, priority, _)) = router.stranger.filter(|it| now_ns < it.2) {
+        if let Some(stranger) = router.senders.stranger(now_ns) {
+            let Stranger {
+                address, priority, ..
+            } = stranger;
             let key = format!("{}.stranger", prefix(group, router));
             text(key, &format!("{address} (priority {priority})"));
         }
-        if let Some(signer) = router.signer(now_ns) {
+        if let Some(signer) = router.senders.signer(now_ns) {
             text(
                 format!("{}.signer", prefix(group, router)),
                 &signer.to_string(),
@@ -231,7 +235,7 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             let key = format!("{}.refused", prefix(group, router));
             text(key, &refused.join(", "));
         }
-        if router.muted {
+        if router.muting.is_muted() {
             let key = format!("{}.muted", prefix(group, router));
             text(key, "its adverts do not leave");
         }
@@ -254,11 +258,11 @@ fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
         .source
         .map_or("none".to_owned(), |source| source.to_string());
     text("source", source);
-    text("checksum", router.form.name().to_owned());
+    text("checksum", router.adverts.form().name().to_owned());
     if let Some(address) = group.last_heard_there(router) {
         text("heard", address.to_string());
     }
-    if router.capped {
+    if router.adverts.is_capped() {
         text(
             "advertised",
             "fewer than configured: the mtu leaves no room".to_owned(),

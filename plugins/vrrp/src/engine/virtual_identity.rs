@@ -242,7 +242,7 @@ impl Engine {
             .flat_map(|group| group.networks.routers_mut());
         for router in routers.filter(|router| router.config.interface == *name) {
             let fits = advert.is_none_or(|advert| {
-                let source = router.peer_source.is_none_or(|it| it == advert.source);
+                let source = !router.senders.is_another(advert.source);
                 source && advert.family == router.config.family
             });
             if fits {

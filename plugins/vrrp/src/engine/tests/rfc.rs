@@ -433,10 +433,10 @@ fn the_peers_form_of_checksum_is_followed() {
     lab.inject(0, "lan1", frame);
     let router = &lab.nodes[0].engine.groups[0].networks.routers()[0];
     assert_eq!(
-        (router.form, router.counters.checksum_changes),
+        (router.adverts.form(), router.counters.checksum_changes),
         (Form::Message, 1)
     );
-    let sent = crate::wire::frame::parse(&router.packets[0].advert).expect("ours");
+    let sent = crate::wire::frame::parse(&router.adverts.packets()[0].advert).expect("ours");
     assert_eq!(sent.checksums.form(), Some(Form::Message));
 }
 

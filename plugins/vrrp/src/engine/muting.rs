@@ -1,0 +1,80 @@
+//! E13: a virtual router whose adverts do not leave although its lease was granted again is silent for a pause.
+
+/// Time for which a router whose adverts are refused again stays silent, while another one serves.
+const PAUSE_NS: u64 = 60_000_000_000;
+/// The same while nobody serves: twice as long each time.
+pub(super) const MUTE_SOON_NS: u64 = 300_000_000;
+const MUTE_SOON_MAX_NS: u64 = 5_000_000_000;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Muting {
+    is_muted: bool,
+    /// Time when the adverts were last refused for a whole lease.
+    refused_ns: Option<u64>,
+    /// Number of times the router was muted since it last worked.
+    count: u32,
+}
+
+impl Muting {
+    /// The adverts were refused for a whole lease; returns whether granting it again has not helped, or did not help a
+    /// moment ago.
+    pub fn handle_refused(&mut self, now_ns: u64) -> bool {
+        let before = self.refused_ns.replace(now_ns);
+        let since_ns = before.map(|at_ns| now_ns.saturating_sub(at_ns));
+        if since_ns.is_none_or(|ns| ns > 2 * self.forgive_pause_ns()) {
+            self.count = 0;
+        }
+        self.is_muted = self.count > 0 || since_ns.is_some_and(|ns| ns < PAUSE_NS);
+        self.count += u32::from(self.is_muted);
+        self.is_muted
+    }
+
+    /// The interface starts again: earlier refusals do not count.
+    pub fn handle_restart(&mut self) {
+        (self.is_muted, self.count) = (false, 0);
+    }
+
+    /// Ends the pause before the adverts are tried again.
+    pub fn end_pause(&mut self, now_ns: u64) {
+        let over_ns = now_ns.saturating_sub(PAUSE_NS);
+        self.refused_ns = self.refused_ns.map(|at_ns| at_ns.min(over_ns));
+        self.count = 0;
+    }
+
+    /// The adverts are tried again.
+    pub fn end(&mut self) {
+        self.is_muted = false;
+    }
+
+    pub fn is_muted(&self) -> bool {
+        self.is_muted
+    }
+
+    /// Muted for the first time since the router last worked.
+    pub fn is_first(&self) -> bool {
+        self.count == 1
+    }
+
+    /// Time when a muted router is tried again; sooner if nobody serves.
+    pub fn unmute_at_ns(&self, served: bool) -> Option<u64> {
+        let refused_ns = self.refused_ns.filter(|_| self.is_muted)?;
+        let doubled_ns = MUTE_SOON_NS << self.count.saturating_sub(1).min(5);
+        let pause_ns = if served {
+            PAUSE_NS
+        } else {
+            doubled_ns.min(MUTE_SOON_MAX_NS)
+        };
+        Some(refused_ns.saturating_add(pause_ns))
+    }
+
+    /// Time when a backup, which sends nothing that could show it, takes its adverts to leave again.
+    pub fn forgive_at_ns(&self) -> Option<u64> {
+        let refused_ns = self.refused_ns.filter(|_| self.is_muted)?;
+        Some(refused_ns.saturating_add(self.forgive_pause_ns()))
+    }
+
+    // Each role that is taken without effect costs an outage: the pause doubles from one to the next.
+    fn forgive_pause_ns(&self) -> u64 {
+        PAUSE_NS << self.count.saturating_sub(1).min(3)
+    }
+}

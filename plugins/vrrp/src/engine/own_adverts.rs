@@ -1,0 +1,249 @@
+//! Adverts of a virtual router of this node: the prebuilt packets, when they left, and which the system refuses.
+
+use std::net::IpAddr;
+
+use super::interface::Interface;
+use crate::config;
+use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
+use crate::wire::virtual_mac;
+use crate::wire::vrrp::{Form, Repr, Version, capacity};
+
+/// A packet that is ready to go, for one destination.
+#[derive(Clone, Default)]
+pub(super) struct Packet {
+    /// None: a whole frame, to the multicast group or to this node itself.
+    pub to: Option<IpAddr>,
+    pub advert: Vec<u8>,
+    /// The same with priority 0.
+    pub resign: Vec<u8>,
+    /// The system refused the last advert.
+    is_refused: bool,
+    /// Time since which it has refused each.
+    refused_since_ns: Option<u64>,
+}
+
+/// Content common to all routers of a group.
+#[derive(Clone, Copy)]
+pub(super) struct Speech {
+    pub version: Version,
+    pub priority: u8,
+    pub interval_ns: u64,
+}
+
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct OwnAdverts {
+    form: Form,
+    packets: Vec<Packet>,
+    /// Fewer addresses are named than configured, as the MTU has no room.
+    is_capped: bool,
+    /// Times of the last two adverts.
+    sent_ns: u64,
+    sent_before_ns: u64,
+    /// E13: the lease has ended and is not granted again yet.
+    is_lapsed: bool,
+    /// Number of packets of the last advert that the system refused.
+    refused: usize,
+    /// The packets of the previous advert were all refused as well.
+    was_refused: bool,
+}
+
+/// The system refused all packets of an advert.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    /// Time of the advert.
+    pub sent_ns: u64,
+    /// Time of the one before, which left.
+    pub left_ns: u64,
+    /// It refused the one before as well.
+    pub is_repeated: bool,
+}
+
+impl OwnAdverts {
+    pub fn new(form: Form) -> OwnAdverts {
+        OwnAdverts {
+            form,
+            packets: Vec::new(),
+            is_capped: false,
+            sent_ns: 0,
+            sent_before_ns: 0,
+            is_lapsed: false,
+            refused: 0,
+            was_refused: false,
+        }
+    }
+
+    // ---- packets ---------------------------------------------------------------------------
+
+    pub fn set_form(&mut self, form: Form) {
+        self.form = form;
+    }
+
+    /// Rebuilds the packets, in the same buffers if destinations stay.
+    pub fn build(
+        &mut self,
+        config: &config::VirtualRouter,
+        interface: &Interface,
+        source: IpAddr,
+        speech: Speech,
+    ) {
+        let room = capacity(speech.version, config.family, interface.facts.mtu);
+        self.is_capped = room < config.advertised.len();
+        let addresses = config.advertised.get(..room).unwrap_or(&config.advertised);
+        let repr = Repr {
+            version: speech.version,
+            family: config.family,
+            vrid: config.vrid,
+            priority: speech.priority,
+            interval_ns: speech.interval_ns,
+            addresses,
+            form: self.form,
+        };
+        let own = &interface.facts.addresses;
+        let peers = config.peers.iter().copied();
+        let is_own = |peer: &IpAddr| *peer == source || own.contains(peer);
+        let peers = peers.filter(|peer| config.unicast && !is_own(peer));
+        let destinations = std::iter::once(None).chain(peers.map(Some));
+        let mut count = 0;
+        for to in destinations {
+            if self.packets.len() == count {
+                self.packets.push(Packet::default());
+            }
+            let Some(packet) = self.packets.get_mut(count) else {
+                return;
+            };
+            if packet.to != to {
+                (packet.is_refused, packet.refused_since_ns) = (false, None);
+            }
+            packet.to = to;
+            for (priority, out) in [
+                (speech.priority, &mut packet.advert),
+                (0, &mut packet.resign),
+            ] {
+                let repr = Repr { priority, ..repr };
+                match to {
+                    Some(peer) => emit_packet(source, peer, &repr, out),
+                    // a packet to a peer that does not answer ARP never leaves and renews no lease;
+                    // a frame to this node itself does, and no switch forwards it
+                    None if config.unicast => {
+                        emit_frame_to_self(interface.facts.mac, source, &repr, out);
+                    }
+                    None if config.vmac => {
+                        let mac = virtual_mac(config.family, config.vrid);
+                        emit_frame(mac, source, &repr, out);
+                    }
+                    None => emit_frame(interface.facts.mac, source, &repr, out),
+                }
+            }
+            count += 1;
+        }
+        self.packets.truncate(count);
+    }
+
+    pub fn packets(&self) -> &[Packet] {
+        &self.packets
+    }
+
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The form of checksum that the peer uses, if it differs from ours.
+    pub fn other_form(&self, advert: &Advert<'_>) -> Option<Form> {
+        let follows = advert.version == Version::V3 && advert.source.is_ipv4();
+        advert
+            .checksums
+            .form()
+            .filter(|form| follows && *form != self.form)
+    }
+
+    pub fn is_capped(&self) -> bool {
+        self.is_capped
+    }
+
+    // ---- when they leave -------------------------------------------------------------------
+
+    /// The fence passes since the host was asked, or was asked again.
+    pub fn begin(&mut self, asked_ns: u64) {
+        (self.sent_ns, self.is_lapsed) = (asked_ns, false);
+    }
+
+    /// The host grants the lease again after a time without adverts.
+    pub fn resume(&mut self, now_ns: u64) {
+        self.sent_ns = now_ns;
+    }
+
+    /// The host grants the lease again after a time of refused adverts.
+    pub fn retry(&mut self, now_ns: u64) {
+        (self.sent_ns, self.refused) = (now_ns, 0);
+    }
+
+    /// Another advert is sent.
+    pub fn begin_advert(&mut self, now_ns: u64, lease_ns: u64, patience_ns: u64) {
+        self.is_lapsed |= !self.passes(now_ns, lease_ns);
+        self.was_refused = self.refused >= self.packets.len();
+        self.refused = 0;
+        let is_first = now_ns.saturating_sub(self.sent_ns) >= patience_ns;
+        for packet in &mut self.packets {
+            if !std::mem::take(&mut packet.is_refused) || is_first {
+                packet.refused_since_ns = None;
+            }
+        }
+        self.sent_before_ns = self.sent_ns;
+        self.sent_ns = now_ns;
+    }
+
+    /// The system has refused a packet of the last advert; returns what follows if it has refused all.
+    pub fn handle_refused(&mut self, now_ns: u64, packet: usize) -> Option<Refusal> {
+        self.refused += 1;
+        if let Some(packet) = self.packets.get_mut(packet) {
+            packet.is_refused = true;
+            packet.refused_since_ns.get_or_insert(now_ns);
+        }
+        if self.refused < self.packets.len() {
+            return None;
+        }
+        Some(Refusal {
+            sent_ns: std::mem::replace(&mut self.sent_ns, self.sent_before_ns),
+            left_ns: self.sent_before_ns,
+            is_repeated: self.was_refused,
+        })
+    }
+
+    /// The lease has ended.
+    pub fn handle_lapse(&mut self) {
+        self.is_lapsed = true;
+    }
+
+    /// The lease was granted again.
+    pub fn end_lapse(&mut self) {
+        self.is_lapsed = false;
+    }
+
+    /// What the system refused before does not count any more.
+    pub fn forget_refused(&mut self) {
+        self.was_refused = false;
+    }
+
+    pub fn is_lapsed(&self) -> bool {
+        self.is_lapsed
+    }
+
+    /// The lease has not ended, as far as this node can tell.
+    pub fn passes(&self, now_ns: u64, lease_ns: u64) -> bool {
+        !self.is_lapsed && now_ns <= self.sent_ns.saturating_add(lease_ns)
+    }
+
+    /// Unicast peers to which no advert has left for some time, though some leave: the lease is renewed.
+    pub fn refused_peers(
+        &self,
+        now_ns: u64,
+        patience_ns: u64,
+    ) -> impl Iterator<Item = IpAddr> + '_ {
+        let is_refused = move |packet: &&Packet| {
+            let since_ns = packet.refused_since_ns;
+            since_ns.is_some_and(|at_ns| now_ns >= at_ns.saturating_add(patience_ns))
+        };
+        let packets = self.packets.iter().filter(is_refused);
+        packets.filter_map(|packet| packet.to)
+    }
+}

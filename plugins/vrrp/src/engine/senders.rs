@@ -1,0 +1,219 @@
+//! E11: who advertises for a virtual router: the peer, a router that is no node of the pair, or one of which that is not
+//! known yet.
+
+use std::net::IpAddr;
+
+use super::duplicates::SETTLED_NS;
+use super::peer::Peer;
+use crate::wire::Mac;
+use crate::wire::frame::Advert;
+
+/// Least time for which a router counts as one that signs after its last signed advert.
+const SIGNED_NS: u64 = 5_000_000_000;
+
+/// Origin of an advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// The peer's, or assumed to be.
+    Peer,
+    /// To be sent with the next heartbeats.
+    Unsure,
+    Stranger,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Senders {
+    /// Time of the last advert that counted.
+    heard_ns: Option<u64>,
+    /// Source address of the peer's adverts.
+    peer: Option<IpAddr>,
+    peer_heard_ns: u64,
+    /// Source address of the adverts of another router.
+    foreign: Option<IpAddr>,
+    /// Address that may belong to another router, and since when.
+    suspect: Option<(IpAddr, u64)>,
+    /// The router that advertises, and the previous one.
+    talker: Option<Talker>,
+    earlier_talker: Option<Talker>,
+    stranger: Option<Stranger>,
+    /// Its MAC address, and until when it may still be heard.
+    stranger_mac: Option<(Mac, u64)>,
+    /// Who signs its adverts, and until when that is news.
+    signed: Option<(IpAddr, u64)>,
+}
+
+/// The router that advertises for a virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Talker {
+    pub address: IpAddr,
+    pub interval_ns: u64,
+    pub heard_ns: u64,
+}
+
+/// A router that advertises as active and is neither this node nor the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stranger {
+    pub address: IpAddr,
+    pub priority: u8,
+    until_ns: u64,
+}
+
+impl Senders {
+    // ---- what is heard ---------------------------------------------------------------------
+
+    /// An advert that counts; `interval_ns`: its interval, as far as it is believed.
+    pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>, interval_ns: u64) {
+        self.heard_ns = Some(now_ns);
+        if advert.priority > 0 {
+            self.note_talker(now_ns, advert.source, interval_ns);
+        }
+    }
+
+    fn note_talker(&mut self, now_ns: u64, address: IpAddr, interval_ns: u64) {
+        if self.talker.is_some_and(|talker| talker.address != address) {
+            self.earlier_talker = self.talker;
+        }
+        self.talker = Some(Talker {
+            address,
+            interval_ns,
+            heard_ns: now_ns,
+        });
+    }
+
+    /// A heartbeat of the peer came from there.
+    pub fn handle_peer_address(&mut self, now_ns: u64, address: IpAddr) {
+        (self.peer, self.peer_heard_ns) = (Some(address), now_ns);
+    }
+
+    /// An advert while the peer lives. Its source is the peer's if it is heard while the peer's heartbeats say that it is
+    /// active, with the same priority.
+    pub fn learn(
+        &mut self,
+        now_ns: u64,
+        advert: &Advert<'_>,
+        peer: &Peer,
+        advert_loss: u32,
+    ) -> Sender {
+        let source = advert.source;
+        let is_active = peer.is_active();
+        let interval_ns = peer.heartbeat.advert_interval_ns;
+        let patience_ns = interval_ns.saturating_mul(u64::from(advert_loss));
+        let matches = is_active && peer.heartbeat.priority == advert.priority;
+        let long_idle = !is_active && now_ns.saturating_sub(peer.idle_since_ns) / 2 > patience_ns;
+        let lately = now_ns.saturating_sub(self.peer_heard_ns) < patience_ns;
+        let known = self.peer.filter(|_| lately);
+        if self.is_peer(source) || matches && known.is_none() {
+            self.handle_peer_address(now_ns, source);
+            self.foreign = self.foreign.filter(|at| *at != source);
+            self.suspect = self.suspect.filter(|(at, _)| *at != source);
+            return Sender::Peer;
+        }
+        if self.foreign == Some(source) {
+            return Sender::Stranger;
+        }
+        if !(long_idle || is_active && known.is_some()) {
+            return Sender::Peer;
+        }
+        let since_ns = match self.suspect {
+            Some((suspect, since_ns)) if suspect == source => since_ns,
+            _ => now_ns,
+        };
+        self.suspect = Some((source, since_ns));
+        // the peer's own heartbeat may still be in transit, or its link be cut
+        if peer.heard_ns <= since_ns.saturating_add(interval_ns) {
+            return Sender::Unsure;
+        }
+        self.foreign = Some(source);
+        Sender::Stranger
+    }
+
+    /// An advert of a router that is no node of the pair.
+    pub fn handle_stranger(&mut self, now_ns: u64, advert: &Advert<'_>) {
+        let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
+        self.stranger = (advert.priority > 0).then_some(Stranger {
+            address: advert.source,
+            priority: advert.priority,
+            until_ns,
+        });
+        self.stranger_mac = Some((advert.source_mac, until_ns.saturating_add(SETTLED_NS)));
+    }
+
+    /// An advert with a signature, which is heard as if it had none.
+    pub fn handle_signed(&mut self, now_ns: u64, advert: &Advert<'_>) {
+        let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
+        let until_ns = until_ns.max(now_ns.saturating_add(SIGNED_NS));
+        self.signed = Some((advert.source, until_ns));
+    }
+
+    // ---- what is known ---------------------------------------------------------------------
+
+    pub fn heard_ns(&self) -> Option<u64> {
+        self.heard_ns
+    }
+
+    /// Source address of the peer's adverts.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    pub fn is_peer(&self, source: IpAddr) -> bool {
+        self.peer == Some(source)
+    }
+
+    /// Whether an address is known to be another router's, while the peer is not heard.
+    pub fn sender(&self, source: IpAddr) -> Sender {
+        match self.foreign == Some(source) {
+            true => Sender::Stranger,
+            false => Sender::Peer,
+        }
+    }
+
+    /// Certainly not the peer's.
+    pub fn is_strangers(&self, source: IpAddr) -> bool {
+        self.is_another(source) || self.foreign == Some(source)
+    }
+
+    /// Not the peer's, whose address is known.
+    pub fn is_another(&self, source: IpAddr) -> bool {
+        self.peer.is_some_and(|peers| peers != source)
+    }
+
+    /// The peer's address, as far as it was ever heard.
+    pub fn peers_address(&self) -> Option<IpAddr> {
+        // the first adverts come before the heartbeats that tell whose they are
+        let heard = self.talker.map(|talker| talker.address);
+        let heard = heard.filter(|address| self.foreign != Some(*address));
+        self.peer.or(heard)
+    }
+
+    pub fn talker(&self) -> Option<Talker> {
+        self.talker
+    }
+
+    /// Whether anybody but `address` advertised lately.
+    pub fn others_talk(&self, now_ns: u64, address: IpAddr, advert_loss: u32) -> bool {
+        [self.talker, self.earlier_talker]
+            .into_iter()
+            .flatten()
+            .any(|talker| {
+                let patience_ns = talker.interval_ns.saturating_mul(u64::from(advert_loss));
+                talker.address != address && now_ns.saturating_sub(talker.heard_ns) < patience_ns
+            })
+    }
+
+    pub fn stranger(&self, now_ns: u64) -> Option<Stranger> {
+        self.stranger.filter(|it| now_ns < it.until_ns)
+    }
+
+    /// Whether the stranger, which has a finding of its own, has this MAC address.
+    pub fn is_strangers_mac(&self, now_ns: u64, mac: Mac) -> bool {
+        let of = self.stranger_mac.filter(|(_, until_ns)| now_ns < *until_ns);
+        of.is_some_and(|(of, _)| of == mac)
+    }
+
+    /// The router that signs its adverts.
+    pub fn signer(&self, now_ns: u64) -> Option<IpAddr> {
+        let (signer, _) = self.signed.filter(|(_, until_ns)| now_ns < *until_ns)?;
+        Some(signer)
+    }
+}
