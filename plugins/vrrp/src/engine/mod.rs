@@ -19,6 +19,7 @@ mod candidacy;
 mod checks;
 mod conflict;
 mod contact;
+mod context;
 mod counters;
 mod deaf;
 mod duplicates;
@@ -82,6 +83,7 @@ use spared_sdk::Directive;
 use crate::election::Why;
 use crate::wire::Family;
 
+use context::Context;
 use duplicates::Duplicates;
 use group::{Group, State};
 use interface::Interface;
@@ -184,32 +186,6 @@ pub struct Outgoing<'a> {
     /// None: `bytes` is a whole frame; else an IP packet to that peer.
     pub to: Option<IpAddr>,
     pub bytes: &'a [u8],
-}
-
-/// Time and surroundings of one call.
-struct Context<'a> {
-    now_ns: u64,
-    node: &'a str,
-    peer: Option<&'a Arc<str>>,
-    links: &'a [String],
-    /// Whether keys of both nodes are configured: there are heartbeats.
-    keys: bool,
-    /// Whether the hosts have a session.
-    session: bool,
-    interfaces: &'a [Interface],
-    actions: &'a mut Queue,
-    /// The group's own index.
-    group: usize,
-}
-
-impl Context<'_> {
-    fn push(&mut self, action: Action) {
-        self.actions.push(action);
-    }
-
-    fn interface(&self, index: usize) -> Option<&Interface> {
-        self.interfaces.get(index)
-    }
 }
 
 /// All groups of this node.
