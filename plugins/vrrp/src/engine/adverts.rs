@@ -145,7 +145,7 @@ impl Group {
         if advert.priority == election::CLAIM && own < election::CLAIM {
             let here = self.networks.router(index).map(|router| router.port);
             for (port, state) in self.networks.ports_mut().iter_mut().enumerate() {
-                state.gave_way = Some(port) != here;
+                state.unheard.handle_claim(Some(port) != here);
             }
         }
         if advert.priority == own {
@@ -202,7 +202,13 @@ impl Group {
         let now_ns = cx.now_ns;
         // E3: a node that gave way to a claim hears only some of the networks
         let forced = self.candidacy.directive().is_forced_active();
-        if self.networks.ports().iter().any(|port| port.gave_way) && !forced {
+        if self
+            .networks
+            .ports()
+            .iter()
+            .any(|port| port.unheard.gave_way())
+            && !forced
+        {
             return false;
         }
         let patience_ns = if forced {

@@ -1,6 +1,6 @@
 //! Checks of the interfaces, one each, for this node's quality.
 
-use super::unheard::Rating;
+use super::port::Port;
 use super::{Action, Engine};
 
 /// A check as it was last reported.
@@ -55,8 +55,8 @@ impl Engine {
             if why.is_none() && routers().any(|router| router.muting.is_muted()) {
                 why = Some("cannot send adverts");
             }
-            let unheard = group.networks.port(port).and_then(|port| port.unheard);
-            if why.is_none() && unheard.is_some_and(|unheard| unheard.rating == Rating::Bad) {
+            let port = group.networks.port(port);
+            if why.is_none() && port.is_some_and(Port::is_rated_bad) {
                 why = Some("reaches no other station");
             }
         }

@@ -5,7 +5,7 @@
 //! heartbeats, which say on each network whether it is heard, and so tells it as well, with or without a link.
 
 use super::group::Group;
-use super::unheard::Rating;
+use super::unheard_port::Rating;
 use crate::wire::heartbeat::HeartbeatPort;
 
 /// What a living peer's heartbeats, on whatever path, say of its side of a network.
@@ -17,6 +17,60 @@ pub(super) enum FaultThere {
     OneWay,
 }
 
+/// What is not heard on a port, by this node or by the peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Deafness {
+    /// E12, while active: time since which the peer's heartbeats should be heard here.
+    expected_since_ns: Option<u64>,
+    /// They are not, until one is: also where that moves nothing any more.
+    is_deaf: bool,
+    /// What the peer says of its side, and since when.
+    fault_there: Option<(FaultThere, u64)>,
+}
+
+impl Deafness {
+    /// This node becomes active.
+    pub fn begin_term(&mut self) {
+        self.expected_since_ns = None;
+    }
+
+    /// The role is taken, given up or not wanted: what was not heard counts no more.
+    pub fn end(&mut self) {
+        self.is_deaf = false;
+    }
+
+    pub fn is_deaf(self) -> bool {
+        self.is_deaf
+    }
+
+    /// The peer's heartbeats are expected since `idle_ns` at the latest, and nothing is heard since `quiet_ns`. Returns
+    /// since when that is so, after `patience_ns`.
+    fn handle_expected(
+        &mut self,
+        now_ns: u64,
+        idle_ns: u64,
+        quiet_ns: u64,
+        patience_ns: u64,
+    ) -> Option<u64> {
+        let expected_ns = *self.expected_since_ns.get_or_insert(now_ns);
+        let since_ns = idle_ns.max(expected_ns);
+        let is_late = |at_ns: u64| now_ns >= at_ns.saturating_add(patience_ns);
+        self.is_deaf = is_late(quiet_ns) && (self.is_deaf || is_late(since_ns));
+        self.is_deaf.then_some(quiet_ns.max(since_ns))
+    }
+
+    /// None are expected; `is_judged`: though they could be heard. What is known stays so while nothing can be heard.
+    fn handle_unexpected(&mut self, is_judged: bool) {
+        self.expected_since_ns = None;
+        self.is_deaf &= is_judged;
+    }
+
+    fn handle_fault_there(&mut self, now_ns: u64, fault: Option<FaultThere>) {
+        let known = self.fault_there.filter(|(known, _)| Some(*known) == fault);
+        self.fault_there = known.or(fault.map(|fault| (fault, now_ns)));
+    }
+}
+
 impl Group {
     /// Time since which nothing from the peer is heard on a port on which it sends heartbeats,
     /// after Active_Down; while active. None where that has moved the group already, or may have: it moves only once.
@@ -26,19 +80,15 @@ impl Group {
         let expected = idle_ns.is_some() && self.theirs(index).is_some_and(speaks);
         let patience_ns = self.active_down_ns();
         let port = self.networks.port_mut(index)?;
-        let judged = port.speaks && port.hears_peer && port.proof.is_some();
-        if !(expected && judged) {
-            port.expected_since_ns = None;
-            // what is known stays so while nothing can be heard
-            port.is_deaf &= judged;
+        let is_judged = port.counts_silence();
+        let Some(idle_ns) = idle_ns.filter(|_| expected && is_judged) else {
+            port.deafness.handle_unexpected(is_judged);
             return None;
-        }
-        let expected_ns = *port.expected_since_ns.get_or_insert(now_ns);
-        let since_ns = idle_ns?.max(expected_ns);
-        let is_late = |at_ns: u64| now_ns >= at_ns.saturating_add(patience_ns);
-        let quiet_ns = port.heard_ns.unwrap_or(0);
-        port.is_deaf = is_late(quiet_ns) && (port.is_deaf || is_late(since_ns));
-        (port.is_deaf && !port.moved).then_some(quiet_ns.max(since_ns))
+        };
+        let quiet_ns = port.hearing.heard_ns().unwrap_or(0);
+        let deafness = &mut port.deafness;
+        let since_ns = deafness.handle_expected(now_ns, idle_ns, quiet_ns, patience_ns);
+        since_ns.filter(|_| !port.unheard.has_moved())
     }
 
     /// Whether the peer reports that it hears this node on a port, if both live; None if it cannot.
@@ -57,12 +107,8 @@ impl Group {
     /// The peer's heartbeats arrive on a port.
     fn is_heard_here(&self, now_ns: u64, index: usize) -> bool {
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let port = self
-            .networks
-            .port(index)
-            .filter(|port| port.proof.is_some());
-        let heard_ns = port.and_then(|port| port.heard_ns);
-        heard_ns.is_some_and(|at_ns| at_ns > horizon_ns)
+        let hearing = self.networks.port(index).map(|port| &port.hearing);
+        hearing.is_some_and(|it| it.is_proven() && it.is_heard_since(horizon_ns))
     }
 
     /// The group comes from a living peer: also because of a port on which the peer hears nothing
@@ -74,7 +120,9 @@ impl Group {
         for index in 0..self.networks.ports().len() {
             let unheard = self.peer_hears(index) == Some(false);
             if let Some(port) = self.networks.port_mut(index) {
-                port.moved |= unheard && port.speaks && port.hears_peer && port.proof.is_some();
+                if unheard && port.counts_silence() {
+                    port.unheard.begin_move();
+                }
             }
         }
     }
@@ -86,8 +134,7 @@ impl Group {
             let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
-            let known = port.fault_there.filter(|(known, _)| Some(*known) == fault);
-            port.fault_there = known.or(fault.map(|fault| (fault, now_ns)));
+            port.deafness.handle_fault_there(now_ns, fault);
         }
     }
 
@@ -98,7 +145,7 @@ impl Group {
         let theirs = self.theirs(index)?;
         let sends = self.networks.has_way_on(port.interface);
         match theirs.usable {
-            _ if !port.speaks || port.is_narrow => None,
+            _ if !port.speaks() || port.is_narrow() => None,
             false => Some(FaultThere::Unusable),
             true if theirs.hears || !sends || !self.is_heard_here(now_ns, index) => None,
             true => Some(FaultThere::OneWay),
@@ -112,10 +159,10 @@ impl Group {
         let port = self.networks.port(index)?;
         let lives = self.living_peer(now_ns).is_some();
         let is_one_way = lives && port.is_one_way();
-        let rating = port.unheard.map(|unheard| unheard.rating);
+        let rating = port.unheard.rating();
         let rating = rating.or(is_one_way.then_some(Rating::Unknown));
         // whose fault it is is known: see `checks`
-        let rating = rating.filter(|_| !port.is_narrow);
+        let rating = rating.filter(|_| !port.is_narrow());
         let theirs = || self.theirs(index).filter(|_| !self.is_active());
         match (rating, self.lasting_fault_there(now_ns, index)) {
             (Some(rating), Some(FaultThere::OneWay)) => Some(format!("one way, {}", rating.name())),
@@ -132,7 +179,7 @@ impl Group {
     /// For one failover time, as a node that has just begun, or plugged in, is heard a moment later.
     fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
         self.mutual_peer(now_ns)?;
-        let (fault, since_ns) = self.networks.port(index)?.fault_there?;
+        let (fault, since_ns) = self.networks.port(index)?.deafness.fault_there?;
         let is_lasting = now_ns >= since_ns.saturating_add(self.active_down_ns());
         is_lasting.then_some(fault)
     }

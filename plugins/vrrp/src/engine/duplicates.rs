@@ -240,7 +240,7 @@ impl Engine {
             return Claimant::Pair;
         }
         let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
-        if ports.any(|port| port.peer_mac == Some(mac)) {
+        if ports.any(|port| port.hearing.is_mac(mac)) {
             return match group.is_peer_out(now_ns) {
                 true => Claimant::Peer,
                 false => Claimant::Pair,

@@ -195,8 +195,7 @@ impl Group {
         router.senders.handle_advert(now_ns, advert, believed_ns);
         let port_index = router.port;
         if let Some(port) = port {
-            port.heard_ns = Some(now_ns);
-            port.peer_mac = Some(advert.source_mac);
+            port.hearing.handle_advert(now_ns, advert.source_mac);
         }
         self.note_heard(cx, port_index);
         true
@@ -220,7 +219,7 @@ impl Group {
             .networks
             .ports()
             .iter()
-            .filter(|port| port.usable_since_ns.is_some());
+            .filter(|port| port.usable_since_ns().is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
         usable.filter_map(name).collect::<Vec<_>>().join(", ")
     }
@@ -301,7 +300,7 @@ impl Group {
             .networks
             .ports()
             .iter()
-            .find(|port| port.claimed && self.candidacy.claims());
+            .find(|port| port.unheard.claims() && self.candidacy.claims());
         if let Some(interface) = claimed.and_then(|port| cx.interface(port.interface)) {
             return Why::Claims {
                 interface: interface.name.clone(),

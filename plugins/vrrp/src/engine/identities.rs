@@ -3,7 +3,7 @@
 use super::group::{Group, State};
 use super::identity_memory::IdentityMemory;
 use super::port::Port;
-use super::unheard::Rating;
+use super::unheard_port::Rating;
 use crate::wire::heartbeat::{self, HeartbeatPort, Identity};
 
 /// Time for which a proof is good.
@@ -128,8 +128,8 @@ impl Group {
             let [here, _] = self.identities(now_ns, index);
             let unknown = [here.own, here.group];
             let is_unknown = unknown.iter().all(|it| *it == Passages::default());
-            let is_told = port.unheard.is_some() || port.is_one_way();
-            port.speaks && !port.is_narrow && !is_told && is_unknown
+            let is_told = port.unheard.current().is_some() || port.is_one_way();
+            port.speaks() && !port.is_narrow() && !is_told && is_unknown
         };
         let is_all = self.networks.ports().iter().enumerate().all(is_unproven);
         let networks = self.networks.ports().iter().map(|port| port.interface);
@@ -145,11 +145,15 @@ impl Group {
         let for_ns = self.proof_ns();
         let hears_this = theirs.is_some_and(|it| it.hears);
         let heard = Passages {
-            inward: Passage::within(now_ns, for_ns, port.heard_ns.filter(|_| peer.is_some())),
+            inward: Passage::within(
+                now_ns,
+                for_ns,
+                port.hearing.heard_ns().filter(|_| peer.is_some()),
+            ),
             outward: Passage::within(now_ns, for_ns, told_ns.filter(|_| hears_this)),
             since_ns: None,
         };
-        let here = match port.unheard {
+        let here = match port.unheard.current() {
             Some(unheard) if unheard.rating == Rating::Good => {
                 Passages::of(Passage::Yes(unheard.answered_ns()))
             }

@@ -74,7 +74,7 @@ impl Group {
                 return;
             };
             // an interface that comes back may be in another port of the switch
-            if !port.speaks {
+            if !port.speaks() {
                 port.virtual_here = IdentityMemory::default();
             }
             if is_own && is_unusable_there {

@@ -63,10 +63,10 @@ fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option
     let port = group
         .networks
         .port(index)
-        .filter(|port| port.proof.is_some())?;
+        .filter(|port| port.hearing.is_proven())?;
     group.living_peer(now_ns)?;
     // devices without hardware addresses have zeros
-    let is_mac = there.facts.mac != Mac::default() && port.peer_mac == Some(there.facts.mac);
+    let is_mac = there.facts.mac != Mac::default() && port.hearing.is_mac(there.facts.mac);
     if is_mac {
         return Some(format!("MAC address {}", text_of(there.facts.mac)));
     }

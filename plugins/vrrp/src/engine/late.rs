@@ -61,8 +61,12 @@ impl Group {
 
     /// Keys are configured, and a path on which the nodes send them.
     fn expects_heartbeats(&self, engine: &Engine) -> bool {
-        let is_any =
-            !engine.links.is_empty() || self.networks.ports().iter().any(|port| port.hears_peer);
+        let is_any = !engine.links.is_empty()
+            || self
+                .networks
+                .ports()
+                .iter()
+                .any(|port| port.hearing.is_expected());
         self.speaking.on && is_any
     }
 

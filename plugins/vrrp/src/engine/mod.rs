@@ -26,6 +26,7 @@ mod duplicates;
 mod events;
 mod facts;
 mod group;
+mod hearing;
 mod identities;
 mod identity_memory;
 mod identity_rows;
@@ -64,6 +65,7 @@ mod timers;
 pub(crate) mod totals;
 mod tracked;
 mod unheard;
+mod unheard_port;
 mod virtual_identity;
 mod watch;
 mod ways;
@@ -254,7 +256,7 @@ impl Engine {
                 .groups
                 .iter_mut()
                 .flat_map(|group| group.networks.ports_mut());
-            ports.for_each(Port::end_heartbeats);
+            ports.for_each(|port| port.hearing.end_heartbeats());
         }
     }
 

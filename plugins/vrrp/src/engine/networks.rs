@@ -93,7 +93,7 @@ impl Networks {
             };
             let routers = config.routers.iter();
             let mut here = routers.filter(|one| one.interface == router.interface);
-            port.hears_peer = here.any(|one| one.heartbeats);
+            port.hearing.configure(here.any(|one| one.heartbeats));
             self.ports.push(port);
         }
     }
@@ -130,17 +130,14 @@ impl Networks {
     /// Whether each of the routers on a port can send; hundreds of them are checked at once.
     pub fn update_ports(&mut self, cx: &Context<'_>) {
         for port in &mut self.ports {
-            let interface = cx.interface(port.interface);
-            port.is_known = interface.is_some_and(|i| i.known);
-            port.is_narrow = interface.is_some_and(|i| i.narrowness().is_some());
-            port.speaks = true;
+            port.handle_interface(cx.interface(port.interface));
         }
         self.speaks = false;
         for router in &self.routers {
             if router.usable() {
                 self.speaks = true;
             } else if let Some(port) = self.ports.get_mut(router.port) {
-                port.speaks = false;
+                port.handle_speechless();
             }
         }
         for tracked in &mut self.tracked {
@@ -178,16 +175,12 @@ impl Networks {
                 router.adverts.resume(cx.now_ns);
             }
             if router.source.is_some() != source.is_some() {
-                port.moved = false;
+                port.unheard.end_move();
             }
             router.source = source;
             // its MAC, MTU or addresses may have changed
             router.build(interface, speech);
-            if fault.is_some() {
-                port.usable_since_ns = None;
-            } else {
-                port.usable_since_ns.get_or_insert(cx.now_ns);
-            }
+            port.handle_usable(cx.now_ns, fault.is_none());
         }
         self.update_ways(cx);
         changed
@@ -206,7 +199,7 @@ impl Networks {
     /// Finds by which networks the heartbeats of this group may leave.
     fn update_ways(&mut self, cx: &Context<'_>) {
         self.ways.clear();
-        for port in self.ports.iter().filter(|port| port.hears_peer) {
+        for port in self.ports.iter().filter(|port| port.hearing.is_expected()) {
             let interface = cx.interface(port.interface);
             if let Some(interface) = interface.filter(|interface| interface.fault().is_none()) {
                 let here = |router: &&VirtualRouter| router.config.interface == interface.name;
@@ -220,13 +213,13 @@ impl Networks {
     /// are looked at once. `lease_ns`: None unless the group is active.
     pub fn update_lapses(&mut self, now_ns: u64, lease_ns: Option<u64>) {
         for port in &mut self.ports {
-            port.lapsed = false;
+            port.handle_lapse(false);
         }
         let Some(lease_ns) = lease_ns else { return };
         let lapsed = |router: &&VirtualRouter| !router.adverts.passes(now_ns, lease_ns);
         for router in self.routers.iter().filter(lapsed) {
             if let Some(port) = self.ports.get_mut(router.port) {
-                port.lapsed = true;
+                port.handle_lapse(true);
             }
         }
     }

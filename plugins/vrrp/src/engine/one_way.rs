@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::group::Group;
-use super::unheard::{AGAIN_NS, WINDOW_NS};
+use super::unheard_port::{AGAIN_NS, WINDOW_NS};
 
 /// A network being probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +27,15 @@ impl Group {
     pub(super) fn begin_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {
         let is_heard = self.is_heard_both_ways(cx.now_ns, index);
         let must_ask = !is_heard && self.peer_on(index).is_some();
-        let Some(port) = self.networks.port_mut(index).filter(|port| port.moved) else {
+        let Some(port) = self
+            .networks
+            .port_mut(index)
+            .filter(|port| port.unheard.has_moved())
+        else {
             return;
         };
         if !must_ask {
-            port.moved = false;
+            port.unheard.end_move();
             self.end_both_ways_check(index);
         } else if port.one_way_loss.is_none() {
             port.one_way_loss = Some(OneWayLoss {
@@ -90,9 +94,9 @@ impl Group {
     pub(super) fn note_both_ways(&mut self, index: usize) {
         let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
         let port = self.networks.port_mut(index);
-        let port = port.filter(|port| !(sends && port.proof.is_some()));
+        let port = port.filter(|port| !(sends && port.hearing.is_proven()));
         if let Some(port) = port.filter(|port| port.one_way_loss.is_some()) {
-            port.moved = false;
+            port.unheard.end_move();
             self.end_both_ways_check(index);
         }
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::group::Group;
 use super::one_way::OneWayLoss;
 use super::port::Port;
-use super::unheard::UnheardInterface;
+use super::unheard_port::Unheard;
 use super::{Action, Engine};
 use crate::wire::neighbour::{Claim, Reply, claim, reply};
 use crate::wire::{Mac, virtual_router};
@@ -112,8 +112,7 @@ impl Engine {
         }
         for group in &mut self.groups {
             if let Some(unheard) = group.asking_on(interface) {
-                // who was asked before counts, also where the kernel has forgotten that neighbour since
-                unheard.asked = unheard.asked.max(asked);
+                unheard.handle_asked(asked);
             }
         }
         let Some(there) = self.interfaces.get_mut(interface) else {
@@ -201,7 +200,7 @@ impl Engine {
             .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
         let is_own = self.interfaces.iter().any(|there| there.facts.mac == mac);
         let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
-        is_virtual || is_own || ports.any(|port| port.peer_mac == Some(mac))
+        is_virtual || is_own || ports.any(|port| port.hearing.is_mac(mac))
     }
 }
 
@@ -221,10 +220,7 @@ impl Group {
     /// Adds whom the group asks on an interface, and in whose name, to what others ask there. Returns the number of
     /// stations that should answer.
     fn ask_there(&self, interface: usize, targets: &Targets, questions: &mut Questions) -> usize {
-        let asks = |port: &Port| {
-            let asks = port.unheard.is_some_and(|unheard| unheard.is_asking());
-            port.interface == interface && asks
-        };
+        let asks = |port: &Port| port.interface == interface && port.unheard.is_asking();
         let Some(index) = self.networks.ports().iter().position(asks) else {
             return 0;
         };
@@ -246,9 +242,9 @@ impl Group {
         asked
     }
 
-    fn asking_on(&mut self, interface: usize) -> Option<&mut UnheardInterface> {
+    fn asking_on(&mut self, interface: usize) -> Option<&mut Unheard> {
         let mut ports = self.networks.ports_mut().iter_mut();
         let port = ports.find(|port| port.interface == interface)?;
-        port.unheard.as_mut().filter(|unheard| unheard.is_asking())
+        Some(&mut port.unheard).filter(|unheard| unheard.is_asking())
     }
 }

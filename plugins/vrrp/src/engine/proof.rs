@@ -14,9 +14,6 @@ use crate::heartbeats::Heard;
 use crate::wire::frame::Advert;
 use crate::wire::heartbeat::HeartbeatPort;
 
-/// Time for which adverts without heartbeats are heard before it is reported.
-const FILTERED_NS: u64 = 10_000_000_000;
-
 impl Group {
     /// A heartbeat arrived over a network.
     pub(super) fn hear_on(
@@ -35,13 +32,11 @@ impl Group {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        if !confirmed || !port.hears_peer {
+        if !confirmed || !port.hearing.is_expected() {
             return;
         }
-        port.heard_ns = Some(cx.now_ns);
-        port.peer_mac = Some(neighbour.mac);
-        (port.filtered_since_ns, port.is_filtered) = (None, false);
-        let begins = port.proof.replace(heard.run).is_none();
+        let hearing = &mut port.hearing;
+        let begins = hearing.handle_heartbeat(cx.now_ns, neighbour.mac, heard.run);
         for router in self
             .networks
             .routers_mut()
@@ -80,12 +75,16 @@ impl Group {
     /// The peer was heard on a port.
     pub(super) fn note_heard(&mut self, cx: &mut Context<'_>, index: usize) {
         if let Some(port) = self.networks.port_mut(index) {
-            port.gave_way = false;
-            port.claimed = false;
-            port.moved = false;
+            port.unheard.handle_heard();
         }
         self.settle_unheard(cx, index);
-        if !self.is_active() && !self.networks.ports().iter().any(|port| port.claimed) {
+        if !self.is_active()
+            && !self
+                .networks
+                .ports()
+                .iter()
+                .any(|port| port.unheard.claims())
+        {
             self.drop_claim(cx);
         }
     }
@@ -100,9 +99,7 @@ impl Group {
             let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
-            if port.proof.is_some_and(|of| of != run) {
-                port.proof = sends.then_some(run);
-            }
+            port.hearing.handle_run(run, sends);
         }
     }
 
@@ -117,19 +114,19 @@ impl Group {
     /// none are heard, whoever advertises.
     pub(super) fn last_heard_there(&self, router: &VirtualRouter) -> Option<IpAddr> {
         let port = self.networks.port(router.port)?;
-        if port.proof.is_none() {
+        if !port.hearing.is_proven() {
             return router.senders.talker().map(|talker| talker.address);
         }
         let last_ns = self.peer.last()?.heard_ns;
         let since_ns = last_ns.saturating_sub(self.active_down_ns());
-        let is_recent = port.heard_ns.is_some_and(|heard_ns| heard_ns > since_ns);
+        let is_recent = port.hearing.is_heard_since(since_ns);
         router.senders.peer().filter(|_| is_recent)
     }
 
     /// Priority of the peer's adverts on a port while none of its heartbeats is heard on any path: it may be active
     /// as well, and these prove nothing.
     pub(super) fn adverts_alone(&self, now_ns: u64, port: &Port) -> Option<u8> {
-        let (at_ns, priority) = port.advert_alone?;
+        let (at_ns, priority) = port.hearing.advert_alone()?;
         let is_fresh = now_ns < at_ns.saturating_add(self.active_down_ns());
         (is_fresh && self.living_peer(now_ns).is_none()).then_some(priority)
     }
@@ -145,7 +142,7 @@ impl Group {
         let proven = self
             .networks
             .port(router.port)
-            .is_some_and(|port| port.proof.is_some());
+            .is_some_and(|port| port.hearing.is_proven());
         let third = router.senders.is_another(source);
         // beside third routers a peer that heartbeats do not show alive is judged as those are
         let alone = self.config.any_router && (third || self.living_peer(now_ns).is_none());
@@ -176,7 +173,7 @@ impl Group {
         }
         let is_alone = !foreign && advert.priority > 0 && router.senders.is_peer(advert.source);
         if let Some(port) = port.filter(|_| is_alone) {
-            port.advert_alone = Some((now_ns, advert.priority));
+            port.hearing.handle_advert_alone(now_ns, advert.priority);
         }
         let limits = &mut router.limits;
         let (limit, what) = if foreign {
@@ -206,15 +203,9 @@ impl Group {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        if !sends || port.proof.is_some() || !port.hears_peer {
-            port.filtered_since_ns = None;
+        if !port.hearing.handle_unproven(cx.now_ns, sends) {
             return;
         }
-        let since_ns = *port.filtered_since_ns.get_or_insert(cx.now_ns);
-        if port.is_filtered || cx.now_ns.saturating_sub(since_ns) < FILTERED_NS {
-            return;
-        }
-        port.is_filtered = true;
         let name = cx
             .interface(port.interface)
             .map_or("?", |i| i.name.as_str());

@@ -107,10 +107,10 @@ impl Group {
     fn forget_heartbeats(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
             let port = self.networks.port_mut(index);
-            let Some(port) = port.filter(|port| !port.hears_peer) else {
+            let Some(port) = port.filter(|port| !port.hearing.is_expected()) else {
                 continue;
             };
-            port.end_heartbeats();
+            port.hearing.end_heartbeats();
             self.end_both_ways_check(index);
             self.note_heard(cx, index);
         }

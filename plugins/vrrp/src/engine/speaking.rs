@@ -2,7 +2,7 @@
 
 use super::group::{Group, State};
 use super::port::Port;
-use super::unheard::Rating;
+use super::unheard_port::Rating;
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{Rank, class};
@@ -206,9 +206,7 @@ impl Group {
     }
 
     fn heartbeat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> HeartbeatPort {
-        let rating = port
-            .unheard
-            .map_or(Rating::Unknown, |unheard| unheard.rating);
+        let rating = port.unheard.rating().unwrap_or(Rating::Unknown);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         let identity = match self.is_active() {
             true => self.identity_asked(cx.now_ns, index).1,
@@ -216,8 +214,8 @@ impl Group {
         };
         HeartbeatPort {
             port: port.heartbeat_id,
-            usable: port.speaks && !port.is_narrow && !port.lapsed,
-            hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
+            usable: port.is_usable(),
+            hears: port.hearing.is_heard_since(horizon_ns),
             rating: match rating {
                 Rating::Unknown => heartbeat::Rating::Unknown,
                 Rating::Good => heartbeat::Rating::Good,

@@ -133,7 +133,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             &format!("interface.{}.state", interface.name),
             state.to_owned(),
         );
-        if port.is_filtered && port.proof.is_none() {
+        if port.hearing.is_filtered() {
             let key = format!("interface.{}.heartbeats", interface.name);
             text(&key, "filtered".to_owned());
         }

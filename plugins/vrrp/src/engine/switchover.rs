@@ -197,7 +197,7 @@ impl Group {
                 .networks
                 .ports()
                 .iter()
-                .any(|port| port.moved || port.unheard_since_ns.is_some()),
+                .any(|port| port.unheard.has_moved() || port.unheard.since_ns().is_some()),
             changes,
         };
         let found = election::switches_over(&own, &other, &rules);

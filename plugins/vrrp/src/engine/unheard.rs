@@ -9,71 +9,10 @@ use std::net::IpAddr;
 use super::contact::Contact;
 use super::group::{Group, State};
 use super::port::Port;
+use super::unheard_port::{Rating, WINDOW_NS};
 use super::{Action, Context};
 use crate::election::{CLAIM, Rank};
 use crate::wire::heartbeat;
-
-/// Time for stations to answer: a cut behind a switch costs this in addition to the failover time,
-/// and live stations answer within milliseconds.
-pub(super) const WINDOW_NS: u64 = 300_000_000;
-/// Interval of probing a network again that was not good.
-pub(super) const AGAIN_NS: u64 = 5_000_000_000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rating {
-    /// Nobody to ask, or not yet answered.
-    Unknown,
-    Good,
-    Bad,
-}
-
-impl Rating {
-    pub fn name(self) -> &'static str {
-        match self {
-            Rating::Unknown => "unknown",
-            Rating::Good => "good",
-            Rating::Bad => "bad",
-        }
-    }
-}
-
-impl From<heartbeat::Rating> for Rating {
-    fn from(of: heartbeat::Rating) -> Rating {
-        match of {
-            heartbeat::Rating::Unknown => Rating::Unknown,
-            heartbeat::Rating::Good => Rating::Good,
-            heartbeat::Rating::Bad => Rating::Bad,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UnheardInterface {
-    pub rating: Rating,
-    /// What the journal has of it, while that holds.
-    told: Option<Rating>,
-    since_ns: u64,
-    /// Number of stations that were asked.
-    pub asked: usize,
-    asking_until_ns: Option<u64>,
-    ask_again_ns: u64,
-}
-
-impl UnheardInterface {
-    /// Whether answers are waited for.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking_until_ns.is_some()
-    }
-
-    /// While it is rated good.
-    pub(super) fn answered_ns(&self) -> u64 {
-        self.ask_again_ns.saturating_sub(AGAIN_NS)
-    }
-
-    fn next_ns(&self) -> u64 {
-        self.asking_until_ns.unwrap_or(self.ask_again_ns)
-    }
-}
 
 impl Group {
     /// When [`Group::check_unheard`] has something to do.
@@ -81,7 +20,7 @@ impl Group {
         if !self.can_judge_unheard() {
             return None;
         }
-        let at = |(index, port): (usize, &Port)| match port.unheard {
+        let at = |(index, port): (usize, &Port)| match port.unheard.current() {
             Some(unheard) => Some(unheard.next_ns()),
             None => self.quiet_at_ns(index, port),
         };
@@ -108,15 +47,17 @@ impl Group {
         let since_ns = match self.state {
             State::Backup { since_ns, .. } => since_ns,
             State::Active { .. } => {
-                let unheard_ns = port.unheard_since_ns?;
+                let unheard_ns = port.unheard.since_ns()?;
                 return Some(unheard_ns.saturating_add(self.active_down_ns()));
             }
             _ => return None,
         };
         // strangers may never speak on all interfaces of ours
-        let expected = port.hears_peer && (port.heard_ns.is_some() || !self.config.any_router);
-        let usable_ns = port.usable_since_ns.filter(|_| expected)?;
-        let quiet_ns = port.heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
+        let heard_ns = port.hearing.heard_ns();
+        let is_expected =
+            port.hearing.is_expected() && (heard_ns.is_some() || !self.config.any_router);
+        let usable_ns = port.usable_since_ns().filter(|_| is_expected)?;
+        let quiet_ns = heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
         let at_ns = quiet_ns.saturating_add(self.active_down_ns());
         let elsewhere = self.networks.ports().len() > 1 && self.heard_elsewhere(port, at_ns);
         if elsewhere && self.peer.seen() == Contact::None {
@@ -138,8 +79,7 @@ impl Group {
             .saturating_sub(self.active_down_ns())
             .saturating_add(later_ns);
         self.networks.ports().iter().any(|other| {
-            other.interface != port.interface
-                && other.heard_ns.is_some_and(|heard_ns| heard_ns > horizon_ns)
+            other.interface != port.interface && other.hearing.is_heard_since(horizon_ns)
         })
     }
 
@@ -152,20 +92,17 @@ impl Group {
             let Some(port) = self.networks.port(index) else {
                 return;
             };
-            match port.unheard {
-                None => {
-                    if self
-                        .quiet_at_ns(index, port)
-                        .is_some_and(|at_ns| cx.now_ns >= at_ns)
-                    {
-                        self.begin_unheard(cx, index);
-                    }
+            let now_ns = cx.now_ns;
+            let is_due = |at_ns: u64| now_ns >= at_ns;
+            match port.unheard.current() {
+                None if self.quiet_at_ns(index, port).is_some_and(is_due) => {
+                    self.begin_unheard(cx, index);
                 }
-                Some(unheard) => match unheard.asking_until_ns {
-                    Some(until_ns) if cx.now_ns >= until_ns => self.end_window(cx, index),
-                    None if cx.now_ns >= unheard.ask_again_ns => self.ask(cx, index),
-                    _ => {}
+                Some(unheard) if is_due(unheard.next_ns()) => match port.unheard.is_asking() {
+                    true => self.end_window(cx, index),
+                    false => self.ask(cx, index),
                 },
+                _ => {}
             }
         }
     }
@@ -175,17 +112,7 @@ impl Group {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        let more = port.unheard_limit.pass(cx.now_ns);
-        let rating = Rating::Unknown;
-        let ask_again_ns = cx.now_ns;
-        port.unheard = Some(UnheardInterface {
-            rating,
-            told: None,
-            since_ns: cx.now_ns,
-            asked: 0,
-            asking_until_ns: None,
-            ask_again_ns,
-        });
+        let more = port.unheard.begin(cx.now_ns);
         let interface = port.interface;
         if let Some(more) = more {
             let text = self.unheard_sentence(cx, index, interface);
@@ -217,23 +144,19 @@ impl Group {
     /// E13: no heartbeat tells the ratings any more, so that a claim may: not some seconds later.
     pub(super) fn ask_again(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
-            let unheard = self.networks.port(index).and_then(|port| port.unheard);
-            if unheard.is_some_and(|unheard| unheard.asking_until_ns.is_none()) {
+            let is_idle =
+                |port: &Port| port.unheard.current().is_some() && !port.unheard.is_asking();
+            if self.networks.port(index).is_some_and(is_idle) {
                 self.ask(cx, index);
             }
         }
     }
 
     fn ask(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.networks.port_mut(index) else {
-            return;
-        };
-        let Some(unheard) = &mut port.unheard else {
-            return;
-        };
-        unheard.asked = 0;
-        unheard.asking_until_ns = Some(cx.now_ns.saturating_add(WINDOW_NS));
-        self.networks.note_listening_changed();
+        let port = self.networks.port_mut(index);
+        if port.is_some_and(|port| port.unheard.ask(cx.now_ns)) {
+            self.networks.note_listening_changed();
+        }
     }
 
     /// Who was asked on an interface has answered this node; `is_third`: by a MAC address that is not the pair's.
@@ -251,15 +174,12 @@ impl Group {
             return self.note_both_ways(index);
         }
         let port = self.networks.port_mut(index).filter(|_| is_third);
-        let Some(unheard) = port.and_then(|port| port.unheard.as_mut()) else {
+        if !port.is_some_and(|port| port.unheard.handle_answer(cx.now_ns)) {
             return;
-        };
-        (unheard.rating, unheard.told) = (Rating::Good, None);
-        unheard.asking_until_ns = None;
-        unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
+        }
         self.networks.note_checks_changed();
-        self.speaking.stale = true;
         self.networks.note_listening_changed();
+        self.speaking.stale = true;
         self.update_priority(cx);
         self.claim(cx, index);
     }
@@ -268,20 +188,12 @@ impl Group {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        let Some(unheard) = &mut port.unheard else {
+        let interface = port.interface;
+        let Some((rating, is_new)) = port.unheard.end_window(cx.now_ns) else {
             return;
         };
-        unheard.rating = if unheard.asked > 0 {
-            Rating::Bad
-        } else {
-            Rating::Unknown
-        };
-        unheard.asking_until_ns = None;
-        unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
-        let (interface, rating) = (port.interface, unheard.rating);
-        let is_news = unheard.told.replace(rating) != Some(rating);
         self.networks.note_listening_changed();
-        if is_news {
+        if is_new {
             let name = cx
                 .interface(interface)
                 .map_or("?", |interface| interface.name.as_str());
@@ -308,11 +220,10 @@ impl Group {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        let free = !port.gave_way && !port.claimed;
-        if !(stands && outranked && free && matches!(self.state, State::Backup { .. })) {
+        let is_backup = matches!(self.state, State::Backup { .. });
+        if !(stands && outranked && is_backup && port.unheard.claim()) {
             return;
         }
-        port.claimed = true;
         self.candidacy.begin_claim(cx.now_ns);
         self.counters.claims += 1;
         self.update_priority(cx);
@@ -333,7 +244,7 @@ impl Group {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        if port.unheard.take().is_some() {
+        if port.unheard.end() {
             self.networks.note_listening_changed();
             self.networks.note_checks_changed();
             self.speaking.stale = true;
@@ -355,20 +266,21 @@ impl Group {
             let Some(port) = self.networks.port(index) else {
                 return;
             };
-            let unheard = port.speaks && port.hears_peer && hears_this == Some(false);
-            let unheard_since_ns = deaf_since_ns.or(unheard.then_some(cx.now_ns));
+            let can_hear = port.speaks() && port.hearing.is_expected();
+            let is_unheard = can_hear && hears_this == Some(false);
+            let unheard_since_ns = deaf_since_ns.or(is_unheard.then_some(cx.now_ns));
             // also where it was unheard before this node became active, if that can be checked
-            let was_unheard = port.unheard.is_some() || port.moved && self.peer_on(index).is_some();
+            let unheard = &port.unheard;
+            let was_unheard =
+                unheard.current().is_some() || unheard.has_moved() && self.peer_on(index).is_some();
             let fixed = was_unheard && hears_this == Some(true);
-            if let Some(at_ns) = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns) {
-                self.end_both_ways_check(index);
-                if let Some(port) = self.networks.port_mut(index) {
-                    port.unheard_since_ns.get_or_insert(at_ns);
-                }
-                continue;
-            }
+            let unheard_since_ns = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns);
             if let Some(port) = self.networks.port_mut(index) {
-                port.unheard_since_ns = None;
+                port.unheard.handle_while_active(unheard_since_ns);
+            }
+            if unheard_since_ns.is_some() {
+                self.end_both_ways_check(index);
+                continue;
             }
             if fixed {
                 self.begin_both_ways_check(cx, index);
@@ -393,13 +305,18 @@ impl Group {
         };
         // a fault of one direction shows on the node to which the group has moved: that is no
         // reason to move it back
-        let moved = self.networks.ports().iter().any(|port| port.moved);
+        let moved = self
+            .networks
+            .ports()
+            .iter()
+            .any(|port| port.unheard.has_moved());
         self.networks
             .ports()
             .iter()
             .enumerate()
             .any(|(index, port)| {
-                let Some(unheard) = port.unheard.filter(|_| !port.moved) else {
+                let unheard = port.unheard.current();
+                let Some(unheard) = unheard.filter(|_| !port.unheard.has_moved()) else {
                     return false;
                 };
                 // both have had the time to ask
@@ -429,8 +346,8 @@ impl Group {
     pub(super) fn is_proven_here_alone(&self, own: &Rank, other: &Rank) -> bool {
         let is_alone = |index: &usize| {
             let port = self.networks.port(*index);
-            let unheard = port.and_then(|port| port.unheard);
-            let is_good = unheard.is_some_and(|unheard| unheard.rating == Rating::Good);
+            let rating = port.and_then(|port| port.unheard.rating());
+            let is_good = rating == Some(Rating::Good);
             let theirs = self.theirs(*index).map(|theirs| theirs.rating);
             is_good && theirs == Some(heartbeat::Rating::Unknown)
         };
@@ -443,7 +360,7 @@ impl Group {
             .networks
             .ports()
             .iter()
-            .filter(|port| port.unheard.is_some());
+            .filter(|port| port.unheard.current().is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());
         unheard.filter_map(name).collect::<Vec<_>>().join(", ")
     }
@@ -451,14 +368,14 @@ impl Group {
     /// The group moves only this once.
     pub(super) fn mark_unheard(&mut self) {
         for port in self.networks.ports_mut() {
-            port.moved |= port.unheard.is_some();
+            port.unheard.mark_moved();
         }
     }
 
     pub(super) fn begin_active(&mut self) {
         for port in self.networks.ports_mut() {
-            port.unheard_since_ns = None;
-            port.expected_since_ns = None;
+            port.unheard.begin_term();
+            port.deafness.begin_term();
         }
         for router in self.networks.routers_mut() {
             router.answers.begin();
@@ -470,7 +387,7 @@ impl Group {
             self.settle_unheard(cx, index);
             self.end_both_ways_check(index);
             if let Some(port) = self.networks.port_mut(index) {
-                port.is_deaf = false;
+                port.deafness.end();
             }
         }
     }

@@ -26,9 +26,17 @@ const UNANSWERED_MAX: u32 = 3;
 
 /// The peer's own identity on a network: its heartbeats, in both directions, while it is active.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct OwnIdentity {
+struct OwnIdentity {
     since_ns: Option<u64>,
     reviewed_ns: u64,
+}
+
+/// What is heard of both identities of the active peer on a network.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeardIdentity {
+    own: OwnIdentity,
+    /// Its virtual identity: what is true for each virtual router there.
+    heard: Identity,
 }
 
 /// What is heard of a virtual router of the active peer.
@@ -68,6 +76,17 @@ impl OwnIdentity {
     fn has_lasted(self, now_ns: u64, for_ns: u64) -> bool {
         let since_ns = self.since_ns;
         since_ns.is_some_and(|at_ns| now_ns >= at_ns.saturating_add(for_ns))
+    }
+}
+
+impl HeardIdentity {
+    /// What is heard of each virtual router follows.
+    fn begin_review(&mut self, now_ns: u64, is_proven: bool, patience_ns: u64) {
+        self.own.review(now_ns, is_proven, patience_ns);
+        self.heard = match is_proven {
+            true => Identity::Heard,
+            false => Identity::Unknown,
+        };
     }
 }
 
@@ -142,12 +161,8 @@ impl Group {
                 break;
             };
             // without a socket there nothing is heard, and that is another fault
-            let is_proven = is_proven && port.speaks;
-            port.own.review(now_ns, is_proven, patience_ns);
-            port.identity = match is_proven {
-                true => Identity::Heard,
-                false => Identity::Unknown,
-            };
+            let is_proven = is_proven && port.speaks();
+            port.identity.begin_review(now_ns, is_proven, patience_ns);
         }
         let patience_ns = patience_ns.saturating_mul(FAILOVERS).max(PATIENCE_MIN_NS);
         let mut begins = false;
@@ -159,8 +174,9 @@ impl Group {
             let unanswered = doubts.map_or(0, |it| it.unanswered_of(router.config.family));
             let identity = &mut router.identity;
             let was_doubted = identity.is_doubted;
-            let judged = identity.judge(now_ns, port.own, patience_ns, &router.config, unanswered);
-            port.identity = port.identity.and(judged);
+            let own = port.identity.own;
+            let judged = identity.judge(now_ns, own, patience_ns, &router.config, unanswered);
+            port.identity.heard = port.identity.heard.and(judged);
             begins |= identity.is_doubted && !was_doubted;
         }
         self.remember_identities(now_ns);
@@ -170,7 +186,7 @@ impl Group {
     /// What this backup hears of the active peer's virtual identity on a port.
     pub(super) fn identity_on(&self, now_ns: u64, port: &Port) -> Identity {
         let peer = self.active_peer(now_ns);
-        peer.map_or(Identity::Unknown, |_| port.identity)
+        peer.map_or(Identity::Unknown, |_| port.identity.heard)
     }
 
     /// What one node hears of the other one's virtual identity; true: the peer of this node's.

@@ -24,7 +24,7 @@ fn heartbeats_are_all_that_shows_life() {
                 .networks
                 .ports()
                 .iter()
-                .all(|port| port.proof.is_some())
+                .all(|port| port.hearing.is_proven())
         );
         assert!(group.peer.mutual_ns().is_some());
     }
@@ -215,7 +215,7 @@ fn a_network_that_has_no_heartbeats_any_more_is_rated_no_longer() {
             .networks
             .ports()
             .iter()
-            .all(|port| port.unheard.is_none() && !port.moved)
+            .all(|port| port.unheard.current().is_none() && !port.unheard.has_moved())
     );
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::lab::{Lab, MS, SECOND};
 use super::linked::LINKS;
-use crate::engine::unheard::Rating;
+use crate::engine::unheard_port::Rating;
 use crate::heartbeats::{Key, SECRET_LEN, Sender};
 use crate::wire::heartbeat::{Echo, FRAME_MAX};
 
@@ -168,11 +168,7 @@ fn groups_that_start_together_settle_on_one_node_and_say_why() {
 fn ratings(lab: &Lab, node: usize) -> Vec<Option<Rating>> {
     let groups = lab.nodes[node].engine.groups.iter();
     groups
-        .map(|group| {
-            group.networks.ports()[0]
-                .unheard
-                .map(|unheard| unheard.rating)
-        })
+        .map(|group| group.networks.ports()[0].unheard.rating())
         .collect()
 }
 

@@ -159,7 +159,7 @@ impl Bed {
             said.push("conflict".to_owned());
         }
         let mut ports = of.networks.ports().iter();
-        if ports.any(|port| port.is_filtered && port.proof.is_none()) {
+        if ports.any(|port| port.hearing.is_filtered()) {
             said.push("heartbeats are filtered".to_owned());
         }
         let checks = lab.nodes[node].host.checks.iter();
