@@ -9,24 +9,26 @@ use crate::job::{Job, Status};
 
 impl Item {
     pub(super) fn take_role(&mut self, role: Option<Role>) {
-        let left = self.role == Some(Role::Active);
-        self.previous = self.role;
-        self.role = role;
+        let left = self.membership.handle_role(role);
         let Kind::Interface { bounce_ms, .. } = self.spec.kind else {
             return;
         };
-        self.bounce = left && bounce_ms.is_some();
-        self.open |= self.bounce;
+        let is_bounce_due = left && bounce_ms.is_some();
+        self.work.handle_role(is_bounce_due);
+        if is_bounce_due {
+            self.pursuit.open();
+        }
     }
 
     /// Abandons the item's job, because the new role needs another one.
     pub(super) fn give_up(&mut self, now_ns: u64, deed: &Deed) {
         if *deed == Deed::Bounce {
-            (self.is_lowered, self.open) = (true, true);
+            self.work.handle_lowered();
+            self.pursuit.open();
             return;
         }
         self.end(now_ns, deed, Err("superseded".to_owned()));
-        self.status = Some(match deed {
+        self.observation.assume(match deed {
             Deed::Start => Status::Starting,
             _ => Status::Stopping,
         });
@@ -34,7 +36,7 @@ impl Item {
 
     /// Job that sets an interface up whose bounce was cut short.
     pub(super) fn raise(&self) -> Option<Deed> {
-        match (&self.goal, &self.spec.kind) {
+        match (self.pursuit.goal(), &self.spec.kind) {
             (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
             (_, Kind::Interface { interface, .. }) => Some(Deed::Keep(Job::Link {
                 interface: interface.clone(),

@@ -16,15 +16,56 @@ const BLAME_NS: u64 = 300_000_000_000;
 /// Maximum length of a check's name in bytes.
 const NAME_MAX: usize = 64;
 
+/// The check of one item, and what its last term as active tells.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// As it was last reported: weight, state and reason.
+    last: Option<(u32, Option<u8>, String)>,
+    /// A check that failed while active stays so for a while.
+    blamed_until_ns: Option<u64>,
+}
+
+impl Report {
+    fn handle_timeout(&mut self, now_ns: u64) {
+        self.blamed_until_ns.take_if(|until_ns| now_ns >= *until_ns);
+    }
+
+    /// The role changes: a failure while active is remembered.
+    fn handle_role(&mut self, now_ns: u64, was_active: bool, is_active: bool) {
+        let failed = self
+            .last
+            .as_ref()
+            .is_some_and(|(_, state, _)| *state == Some(0));
+        if is_active {
+            self.blamed_until_ns = None;
+        } else if failed && was_active {
+            self.blamed_until_ns = Some(now_ns.saturating_add(BLAME_NS));
+        }
+    }
+
+    /// Somebody says that it is repaired; returns whether a failure was remembered.
+    pub(super) fn forgive(&mut self) -> bool {
+        self.blamed_until_ns.take().is_some()
+    }
+
+    pub(super) fn timeout(&self) -> Option<u64> {
+        self.blamed_until_ns
+    }
+
+    pub(super) fn is_blamed(&self) -> bool {
+        self.blamed_until_ns.is_some()
+    }
+
+    /// Whether it was ever reported.
+    pub(super) fn is_there(&self) -> bool {
+        self.last.is_some()
+    }
+}
+
 impl Engine {
     pub(super) fn report(&mut self, now_ns: u64) {
         for item in &mut self.items {
-            if item
-                .blamed_until_ns
-                .is_some_and(|until_ns| now_ns >= until_ns)
-            {
-                item.blamed_until_ns = None;
-            }
+            item.report.handle_timeout(now_ns);
             self.actions.extend(item.poll_report());
         }
     }
@@ -33,24 +74,18 @@ impl Engine {
 impl Item {
     /// Notes a failure while active when the role changes.
     pub(super) fn blame(&mut self, now_ns: u64, role: Option<Role>) {
-        let failed = self
-            .reported
-            .as_ref()
-            .is_some_and(|(_, state, _)| *state == Some(0));
-        if role == Some(Role::Active) {
-            self.blamed_until_ns = None;
-        } else if failed && self.role == Some(Role::Active) {
-            self.blamed_until_ns = Some(now_ns.saturating_add(BLAME_NS));
-        }
+        let is_active = role == Some(Role::Active);
+        let was_active = self.membership.is_active();
+        self.report.handle_role(now_ns, was_active, is_active);
     }
 
     fn poll_report(&mut self) -> Option<Action> {
         let report = self.fitness();
-        if self.reported.as_ref() == Some(&report) {
+        if self.report.last.as_ref() == Some(&report) {
             return None;
         }
         let (weight, state, why) = report.clone();
-        self.reported = Some(report);
+        self.report.last = Some(report);
         Some(Action::Report {
             name: self.check_name(),
             weight,
@@ -65,8 +100,8 @@ impl Item {
 
     /// Fault of a service that runs again, with the time until which it counts.
     fn with_end(&self, fault: &str) -> String {
-        match (&self.goal, &self.status) {
-            (Goal::Running, Some(Status::Running)) if self.unsteady => {
+        match (self.pursuit.goal(), self.observation.status()) {
+            (Goal::Running, Some(Status::Running)) if self.pursuit.is_unsteady() => {
                 let time = format_duration(Duration::from_nanos(STEADY_NS));
                 format!(
                     "{fault}; runs again, and counts as running after {time} without another end, or after `sparectl service retry`"
@@ -79,12 +114,12 @@ impl Item {
     /// Weight for the election, state (None: not known yet), and reason.
     fn fitness(&self) -> (u32, Option<u8>, String) {
         let needed = self.spec.needed.unwrap_or(0);
-        let active = self.role == Some(Role::Active);
-        if let Some(Status::Missing(why)) = &self.status {
+        let active = self.membership.is_active();
+        if let Some(Status::Missing(why)) = self.observation.status() {
             return (needed, Some(0), why.clone());
         }
-        if let Some(fault) = &self.fault {
-            // a backup's fault does not reduce its quality: the active node needs the service, this one does not
+        if let Some(fault) = self.pursuit.fault() {
+            // what another node's work needs is not at stake where this one is not active
             let weight = if active { needed } else { 0 };
             return (weight, Some(0), self.with_end(fault));
         }
@@ -93,28 +128,28 @@ impl Item {
             let weight = if active { 0 } else { needed };
             return (weight, Some(0), why);
         }
-        if let Some(why) = self.unanswered.lasting() {
-            // its state is unknown; as far as is known, it is as the role wants it
+        if let Some(why) = self.observation.unanswered() {
+            // whether it is as its role wants is not known; as far as anybody knows, it is
             return (
                 0,
                 Some(0),
                 format!("nobody can tell whether it runs: {why}"),
             );
         }
-        if needed > 0 && self.blamed_until_ns.is_some() {
-            let last = self.last_fault.clone().unwrap_or_default();
+        if needed > 0 && self.report.is_blamed() {
+            let last = self.record.last_fault().unwrap_or_default();
             let time = format_duration(Duration::from_nanos(BLAME_NS));
             let why = format!(
                 "failed here while active: {last}; counts as failed for {time} after it was active, or until `sparectl service retry`"
             );
             return (needed, Some(0), why);
         }
-        if self.role.is_none() {
+        if self.membership.role().is_none() {
             let why = self.lack();
             return (needed, None, why.unwrap_or("no role is known".to_owned()));
         }
         let is_reached = self.is_reached() && !self.is_first_try();
-        let why = match (&self.goal, is_reached) {
+        let why = match (self.pursuit.goal(), is_reached) {
             (Goal::Running, true) => "running",
             (Goal::Running, false) => "is being started",
             (Goal::Stopped, true) => "stopped",

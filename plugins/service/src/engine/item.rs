@@ -1,227 +1,113 @@
 //! State of one item: its goal, its observed state, and its job.
 
-use spared_sdk::Role;
 use spared_sdk::config::format_duration;
 
+use super::check::Report;
 use super::goal::{Deed, Goal};
+use super::membership::Membership;
+use super::observation::Observation;
+use super::pursuit::Pursuit;
+use super::record::Record;
 use super::seen::{Falls, is_blind, is_down};
-use super::tell::{Tellings, Topic};
+use super::tell::Topic;
 use super::test::Test;
+use super::work::{Running, Work};
 use crate::config::{self, Kind};
 use crate::job::{Manager, Service, Status};
 
 const S: u64 = 1_000_000_000;
-const BACKOFF_MAX_NS: u64 = 60 * S;
-/// Running time in ns after which a start counts as successful.
+/// Running time after which a start was successful.
 pub(super) const STEADY_NS: u64 = 60 * S;
-/// Time limit in ns for an answer of the service manager.
-pub(super) const LOOK_NS: u64 = 20 * S;
 const KILL_NS: u64 = 10 * S;
-/// Time in ns between looks at a service whose state is unknown.
-const UNANSWERED_NS: u64 = 2 * S;
 
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) spec: config::Item,
     pub(super) service: Option<Service>,
-    pub(super) role: Option<Role>,
-    /// True if the role of its group was reported, or it belongs to no group.
-    pub(super) is_group_known: bool,
-    /// True if the item keeps its role while this node is in maintenance.
-    pub(super) is_held: bool,
-    pub(super) previous: Option<Role>,
-    pub(super) goal: Goal,
-    pub(super) wished_ns: u64,
-    /// True if the goal is new, or was lost, and its first try has not ended: others wait for it.
-    pub(super) open: bool,
-    /// True if a goal that cannot be observed is still to be reached.
-    todo: bool,
-    pub(super) bounce: bool,
-    /// True if a bounce was cut short, and the interface is still down.
-    pub(super) is_lowered: bool,
-    /// True if the last job for this goal succeeded; it counts if the state cannot be observed.
-    pub(super) done: bool,
-    pub(super) status: Option<Status>,
-    /// True if the last look gave no state; `status` is then the result of the last job, or an earlier observation.
-    pub(super) unseen: bool,
-    pub(super) unanswered: Unanswered,
-    pub(super) changed_ns: u64,
-    pub(super) job: Option<Running>,
-    pub(super) retry_ns: Option<u64>,
-    pub(super) in_a_row: u32,
-    /// True if the service ended soon after a start: a running state counts only after a while.
-    pub(super) unsteady: bool,
+    pub(super) membership: Membership,
+    pub(super) pursuit: Pursuit,
+    pub(super) observation: Observation,
+    pub(super) work: Work,
     pub(super) falls: Falls,
     pub(super) test: Test,
-    pub(super) look: Look,
-    pub(super) started_ns: Option<u64>,
-    /// Time when the last job began.
-    pub(super) begun_ns: Option<u64>,
-    /// Time when somebody last declared it repaired.
-    pub(super) repaired_ns: Option<u64>,
-    pub(super) failures: u64,
-    pub(super) started_by_others: u64,
-    /// Present fault.
-    pub(super) fault: Option<String>,
-    pub(super) last_fault: Option<String>,
-    pub(super) tellings: Tellings,
-    pub(super) events: Vec<String>,
-    pub(super) reported: Option<(u32, Option<u8>, String)>,
-    /// Time until which a check that failed while active counts as failed.
-    pub(super) blamed_until_ns: Option<u64>,
-}
-
-/// Number of looks in a row that gave no state of a service that can be asked, with the reason of the last one.
-#[derive(Debug, Default)]
-pub(super) struct Unanswered {
-    looks: u32,
-    why: String,
-    /// Time of the next look, which comes before the next poll, so that a repair is noticed soon.
-    again_ns: Option<u64>,
-}
-
-impl Unanswered {
-    /// Number of such looks that are tolerated: one may come at a bad moment.
-    const TOLERATED: u32 = 1;
-
-    pub(super) fn note(&mut self, now_ns: u64, why: &str) {
-        self.looks = self.looks.saturating_add(1);
-        why.clone_into(&mut self.why);
-        self.again_ns = Some(now_ns.saturating_add(UNANSWERED_NS));
-    }
-
-    fn take_due(&mut self, now_ns: u64) -> bool {
-        self.again_ns.take_if(|at_ns| now_ns >= *at_ns).is_some()
-    }
-
-    pub(super) fn lasting(&self) -> Option<&str> {
-        (self.looks > Self::TOLERATED).then_some(&self.why)
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Running {
-    pub(super) number: u64,
-    pub(super) deed: Deed,
-    pub(super) until_ns: u64,
-}
-
-/// Looks at the service.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Look {
-    pub(super) wanted: bool,
-    pub(super) asked_ns: Option<u64>,
-    /// Time before which a requested answer is outdated.
-    pub(super) valid_from_ns: u64,
+    pub(super) record: Record,
+    pub(super) report: Report,
 }
 
 impl Item {
     pub(super) fn new(now_ns: u64, spec: config::Item, service: Option<Service>) -> Self {
         Self {
-            look: Look {
-                wanted: service.is_some(),
-                ..Look::default()
-            },
-            spec,
-            service,
-            role: None,
-            is_group_known: true,
-            is_held: false,
-            previous: None,
-            goal: Goal::Leave,
-            wished_ns: now_ns,
-            open: false,
-            todo: false,
-            bounce: false,
-            is_lowered: false,
-            done: false,
-            status: None,
-            unseen: false,
-            unanswered: Unanswered::default(),
-            changed_ns: now_ns,
-            job: None,
-            retry_ns: None,
-            in_a_row: 0,
-            unsteady: false,
+            membership: Membership::default(),
+            pursuit: Pursuit::idle(now_ns),
+            observation: Observation::new(now_ns, service.is_some()),
+            work: Work::default(),
             falls: Falls::default(),
             test: Test::default(),
-            started_ns: None,
-            begun_ns: None,
-            repaired_ns: None,
-            failures: 0,
-            started_by_others: 0,
-            fault: None,
-            last_fault: None,
-            tellings: Tellings::default(),
-            events: Vec::new(),
-            reported: None,
-            blamed_until_ns: None,
+            record: Record::default(),
+            report: Report::default(),
+            spec,
+            service,
         }
     }
 
-    /// Takes a new goal; `known` says that an earlier worker reached it.
-    pub(super) fn take_goal(&mut self, now_ns: u64, goal: Goal, known: bool) {
-        self.wished_ns = now_ns;
-        self.open = !matches!(goal, Goal::Leave);
-        self.todo = !known && matches!(goal, Goal::Once(_) | Goal::Kept(_));
-        self.goal = goal;
-        self.done = known;
-        self.retry_ns = None;
-        (self.in_a_row, self.unsteady) = (0, false);
-        (self.fault, self.repaired_ns) = (None, None);
-    }
-
-    /// True if the item is in its intended state.
+    /// Whether it is in its intended state.
     pub(super) fn is_reached(&self) -> bool {
-        let seen = match (&self.goal, &self.status) {
+        let status = self.observation.status();
+        let seen = match (self.pursuit.goal(), status) {
             (Goal::Leave, _) => true,
             (Goal::Running, Some(Status::Running | Status::Armed(_))) => true,
             (Goal::Stopped, Some(status)) if is_down(status) => true,
-            (Goal::Running | Goal::Stopped, Some(status)) if is_blind(status) => self.done,
+            (Goal::Running | Goal::Stopped, Some(status)) if is_blind(status) => {
+                self.pursuit.is_done()
+            }
             (Goal::Running | Goal::Stopped, _) => false,
-            (Goal::Once(_) | Goal::Kept(_), _) => !self.todo,
+            (Goal::Once(_) | Goal::Kept(_), _) => !self.pursuit.is_to_do(),
         };
-        seen && !self.bounce && !self.is_lowered
+        seen && !self.work.is_bounce_due() && !self.work.is_lowered()
     }
 
     /// True if a goal that cannot be observed is being reached for the first time.
     pub(super) fn is_first_try(&self) -> bool {
-        let is_unseen = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
-        is_unseen && self.job.is_some() && !self.done
+        let is_unseen = matches!(self.pursuit.goal(), Goal::Once(_) | Goal::Kept(_));
+        is_unseen && self.work.is_busy() && !self.pursuit.is_done()
     }
 
     /// True if a goal that cannot be observed was reached: it is recorded for the next worker.
     pub(super) fn is_to_remember(&self) -> bool {
-        let unseen = match self.goal {
+        let unseen = match self.pursuit.goal() {
             Goal::Once(_) => true,
             Goal::Running | Goal::Stopped => {
-                self.unseen || self.status.as_ref().is_some_and(is_blind)
+                let observation = &self.observation;
+                observation.is_unseen() || observation.status().is_some_and(is_blind)
             }
             _ => false,
         };
-        unseen && self.done && !self.todo && self.job.is_none() && self.fault.is_none()
+        let pursuit = &self.pursuit;
+        let is_done = pursuit.is_done() && !pursuit.is_to_do() && pursuit.fault().is_none();
+        unseen && is_done && !self.work.is_busy()
     }
 
     /// Next job, if there is one.
     pub(super) fn need(&self) -> Option<Deed> {
-        if self.bounce {
+        if self.work.is_bounce_due() {
             return Some(Deed::Bounce);
         }
-        if self.is_lowered {
+        if self.work.is_lowered() {
             return self.raise();
         }
-        if self.is_reached() || self.retry_ns.is_some() {
+        if self.is_reached() || self.pursuit.retry_ns().is_some() {
             return None;
         }
-        match (&self.goal, self.status.as_ref()) {
+        let is_open = self.pursuit.is_open();
+        match (self.pursuit.goal(), self.observation.status()) {
             (Goal::Leave, _) => None,
             (Goal::Once(task), _) => Some(Deed::Task(task.clone())),
             (Goal::Kept(job), _) => Some(Deed::Keep(job.clone())),
             (Goal::Running | Goal::Stopped, None) => None,
             (Goal::Running, Some(Status::Missing(_))) => None,
-            // another program starts or stops it; the next look shows the result
-            (Goal::Running, Some(Status::Starting | Status::Stopping)) if !self.open => None,
-            (Goal::Stopped, Some(Status::Stopping)) if !self.open => None,
+            // Another program starts or stops it; the next look shows the result.
+            (Goal::Running, Some(Status::Starting | Status::Stopping)) if !is_open => None,
+            (Goal::Stopped, Some(Status::Stopping)) if !is_open => None,
             (Goal::Running, Some(_)) => Some(Deed::Start),
             (Goal::Stopped, Some(_)) => Some(Deed::Stop),
         }
@@ -229,9 +115,9 @@ impl Item {
 
     /// True if the job in progress leads away from the goal, and may be abandoned at once.
     pub(super) fn is_superseded(&self) -> bool {
-        let deed = self.job.as_ref().map(|job| &job.deed);
+        let deed = self.work.job().map(|job| &job.deed);
         if deed == Some(&Deed::Bounce) {
-            return self.role == Some(Role::Active);
+            return self.membership.is_active();
         }
         let systemd = matches!(
             self.service,
@@ -241,18 +127,13 @@ impl Item {
             })
         );
         let opposed = matches!(
-            (deed, &self.goal),
+            (deed, self.pursuit.goal()),
             (Some(Deed::Start), Goal::Stopped) | (Some(Deed::Stop), Goal::Running)
         );
         systemd && opposed
     }
 
     pub(super) fn begin(&mut self, now_ns: u64, number: u64, deed: Deed) {
-        match deed {
-            Deed::Bounce => self.bounce = false,
-            Deed::Task(_) | Deed::Keep(_) => (self.todo, self.is_lowered) = (false, false),
-            _ => {}
-        }
         let time_ns = match (&deed, &self.spec.kind) {
             (Deed::Kill, _) => KILL_NS,
             (
@@ -266,87 +147,97 @@ impl Item {
                 .saturating_add(self.spec.timeout_ns),
             _ => self.spec.timeout_ns,
         };
-        self.begun_ns = Some(now_ns);
-        self.retry_ns = None;
-        self.job = Some(Running {
-            number,
-            deed,
-            until_ns: now_ns.saturating_add(time_ns),
-        });
+        self.pursuit.handle_begun(&deed);
+        let until_ns = now_ns.saturating_add(time_ns);
+        self.work.begin(
+            now_ns,
+            Running {
+                number,
+                deed,
+                until_ns,
+            },
+        );
     }
 
     /// Handles the end of the item's job, or of an abandoned one.
     pub(super) fn end(&mut self, now_ns: u64, deed: &Deed, result: Result<(), String>) {
-        self.job = None;
-        self.look.valid_from_ns = now_ns;
-        self.look.wanted = self.service.is_some();
+        self.work.end();
+        let is_looked_at = self.service.is_some();
+        self.observation.handle_job_end(now_ns, is_looked_at);
         match (deed, result) {
             (Deed::Start, Ok(())) => {
-                self.started_ns = Some(now_ns);
+                self.work.note_started(now_ns);
                 self.set_status(now_ns, Status::Running);
-                self.succeed(now_ns, self.goal == Goal::Running);
+                self.succeed(now_ns, self.pursuit.is_for(&Goal::Running));
             }
             (Deed::Stop | Deed::Kill, Ok(())) => {
                 self.set_status(now_ns, Status::Stopped);
-                self.succeed(now_ns, self.goal == Goal::Stopped);
+                self.succeed(now_ns, self.pursuit.is_for(&Goal::Stopped));
             }
             (Deed::Start, Err(why)) => {
-                self.unsteady = false;
+                self.pursuit.handle_failed_start();
                 self.set_status(now_ns, Status::Failed(why.clone()));
-                self.fail_for(now_ns, deed, &why, self.goal == Goal::Running);
+                self.fail_for(now_ns, deed, &why, self.pursuit.is_for(&Goal::Running));
                 if self.take_repaired() {
-                    self.retry_ns = None;
+                    self.pursuit.end_pause();
                 }
-                if self.goal == Goal::Stopped {
-                    // a part of it may run
+                if self.pursuit.is_for(&Goal::Stopped) {
+                    // half of it may run
                     self.set_status(now_ns, Status::Unknown(why));
                 }
             }
             (Deed::Stop | Deed::Kill, Err(why)) => {
                 self.set_status(now_ns, Status::Unknown(why.clone()));
-                self.fail_for(now_ns, deed, &why, self.goal == Goal::Stopped);
+                self.fail_for(now_ns, deed, &why, self.pursuit.is_for(&Goal::Stopped));
             }
             (Deed::Bounce, Ok(())) => {}
             (deed, Ok(())) => {
-                let reached = self.is_for(deed) && !self.todo;
+                let reached = self.is_for(deed) && !self.pursuit.is_to_do();
                 self.succeed(now_ns, reached);
             }
             (Deed::Keep(_), Err(why)) => {
                 let wanted = self.is_for(deed);
-                self.todo |= wanted;
+                if wanted {
+                    self.pursuit.do_again();
+                }
                 self.fail_for(now_ns, deed, &why, wanted);
             }
             (deed, Err(why)) => {
-                // a goal that cannot be observed is not retried automatically
-                let wanted = *deed == Deed::Bounce || self.is_for(deed) && !self.todo;
-                let (open, retry_ns) = (self.open && !self.is_reached(), self.retry_ns);
-                self.fail_for(now_ns, deed, &why, wanted);
-                (self.open, self.retry_ns) = (open, retry_ns);
+                // what cannot be seen is not tried again by itself
+                let is_to_do = self.pursuit.is_to_do();
+                let wanted = *deed == Deed::Bounce || self.is_for(deed) && !is_to_do;
+                let is_reached = self.is_reached();
+                if wanted {
+                    self.fail_once(now_ns, deed, &why);
+                }
+                if is_reached {
+                    self.pursuit.close();
+                }
             }
         }
     }
 
     /// Ends a wait that is over. A new goal that cannot be reached, or is reached already, delays no other item.
     pub(super) fn ripen(&mut self, now_ns: u64) {
-        self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
-        if self.unanswered.take_due(now_ns) {
-            self.look.wanted = self.service.is_some();
-        }
-        if self.job.is_some() {
+        self.pursuit.handle_timeout(now_ns);
+        let is_looked_at = self.service.is_some();
+        self.observation.handle_timeout(now_ns, is_looked_at);
+        if self.work.is_busy() {
             return;
         }
         if self.is_reached() {
-            self.open = false;
-        } else if let (true, Goal::Running, Some(Status::Missing(why))) =
-            (self.open, &self.goal, &self.status)
-        {
-            self.fault = Some(why.clone());
-            self.open = false;
+            self.pursuit.close();
+        } else if let (true, Goal::Running, Some(Status::Missing(why))) = (
+            self.pursuit.is_open(),
+            self.pursuit.goal(),
+            self.observation.status(),
+        ) {
+            self.pursuit.give_up(why.clone());
         }
     }
 
     fn is_for(&self, deed: &Deed) -> bool {
-        match (deed, &self.goal) {
+        match (deed, self.pursuit.goal()) {
             (Deed::Task(task), Goal::Once(wanted)) => task == wanted,
             (Deed::Keep(job), Goal::Kept(wanted)) => job == wanted,
             _ => false,
@@ -364,7 +255,7 @@ impl Item {
         };
         // a command that was cancelled was killed; a service of commands has nothing else to kill it with
         let has_kill = matches!(self.service, Some(Service::Unit { .. }));
-        let kill = *deed == Deed::Stop && self.goal == Goal::Stopped && has_kill;
+        let kill = *deed == Deed::Stop && self.pursuit.is_for(&Goal::Stopped) && has_kill;
         (
             format!("did not {word} within {}", format_duration(time)),
             kill,
@@ -373,26 +264,26 @@ impl Item {
 
     /// Reports a stop that hangs, whatever the result of the kill.
     pub(super) fn note_kill(&mut self, now_ns: u64, why: &str) {
-        self.failures = self.failures.saturating_add(1);
-        self.last_fault = Some(why.to_owned());
+        self.record.note_failure(why.to_owned());
         let text = format!("{} {why}: killed", self.spec.name);
         self.tell(now_ns, Topic::Killed, text);
     }
 
     /// Handles a poll: a goal that is kept is reached again.
     pub(super) fn poll(&mut self, is_looked_at: bool) {
-        self.look.wanted |= is_looked_at && self.service.is_some();
-        if matches!(self.goal, Goal::Kept(_)) && self.fault.is_none() {
-            self.todo = true;
+        let is_looked_at = is_looked_at && self.service.is_some();
+        self.observation.want(is_looked_at);
+        if matches!(self.pursuit.goal(), Goal::Kept(_)) && self.pursuit.fault().is_none() {
+            self.pursuit.do_again();
         }
     }
 
     /// Retries a failed job now, because somebody declared it repaired; false if nothing is known to have failed.
     pub(super) fn retry(&mut self, now_ns: u64) -> bool {
-        self.repaired_ns = Some(now_ns);
-        self.look.wanted = self.service.is_some();
-        let was_blamed = self.blamed_until_ns.take().is_some();
-        let had_fault = self.fault.is_some();
+        self.pursuit.handle_repaired(now_ns);
+        self.observation.set_wanted(self.service.is_some());
+        let was_blamed = self.report.forgive();
+        let had_fault = self.pursuit.fault().is_some();
         if self.test_fault().is_some() {
             self.test_now();
         } else if !had_fault {
@@ -401,57 +292,44 @@ impl Item {
         if !had_fault {
             return true;
         }
-        (self.unsteady, self.falls) = (false, Falls::default());
-        (self.retry_ns, self.in_a_row) = (None, 0);
-        self.todo = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
+        self.falls = Falls::default();
+        self.pursuit.retry();
         true
     }
 
     /// True if the last try began before the repair, and so proves nothing against it; once for each repair.
     pub(super) fn take_repaired(&mut self) -> bool {
-        let (begun_ns, repaired_ns) = (self.begun_ns, self.repaired_ns.take());
-        repaired_ns.is_some_and(|at_ns| begun_ns.is_some_and(|begun_ns| begun_ns < at_ns))
+        self.pursuit.take_repaired(self.work.begun_ns())
     }
 
     pub(super) fn next_timeout(&self) -> Option<u64> {
-        let job = self.job.as_ref().map(|job| job.until_ns);
-        let retry = self.retry_ns.filter(|_| self.job.is_none());
-        let look = self
-            .look
-            .asked_ns
-            .map(|at_ns| at_ns.saturating_add(LOOK_NS));
-        let again = self.unanswered.again_ns;
-        let times = [job, retry, look, again, self.blamed_until_ns];
+        let job = self.work.job().map(|job| job.until_ns);
+        let retry = self.pursuit.retry_ns().filter(|_| job.is_none());
+        let [look, again] = self.observation.timeouts();
+        let times = [job, retry, look, again, self.report.timeout()];
         times.into_iter().flatten().min()
     }
 
     pub(super) fn role_word(&self) -> String {
-        self.role
-            .map_or_else(|| "unknown".to_owned(), |role| role.to_string())
+        let role = self.membership.role();
+        role.map_or_else(|| "unknown".to_owned(), |role| role.to_string())
     }
 
     pub(super) fn set_status(&mut self, now_ns: u64, status: Status) {
-        if self.status.as_ref() != Some(&status) {
-            self.changed_ns = now_ns;
-            self.status = Some(status);
-        }
+        self.observation.set(now_ns, status);
     }
 
     fn succeed(&mut self, now_ns: u64, reached: bool) {
         if !reached {
             return;
         }
-        self.done = true;
-        self.open = self.bounce;
-        if self.goal != Goal::Running {
-            self.in_a_row = 0;
-        }
+        self.pursuit.handle_success(self.work.is_bounce_due());
         self.recover(now_ns);
     }
 
     pub(super) fn recover(&mut self, now_ns: u64) {
-        if !self.unsteady && self.fault.take().is_some() {
-            let text = match self.goal {
+        if self.pursuit.end_fault() {
+            let text = match self.pursuit.goal() {
                 Goal::Running => format!("{} runs again", self.spec.name),
                 Goal::Stopped => format!("{} has stopped now", self.spec.name),
                 _ => format!("{} is as it should be again", self.spec.name),
@@ -465,37 +343,42 @@ impl Item {
         if !wanted {
             return;
         }
-        let first = self.fault.is_none();
+        let is_first = self.pursuit.fault().is_none();
         let wait_ns = self.fail(now_ns, format!("{}: {why}", deed.word()));
-        if first {
-            let name = &self.spec.name;
-            let wait = format_duration(std::time::Duration::from_nanos(wait_ns));
-            let again = match deed {
-                Deed::Task(_) | Deed::Bounce => String::new(),
-                _ => format!("; again in {wait}"),
-            };
-            let text = format!("{name}: {} failed: {why}{again}", deed.word());
-            self.tell(now_ns, Topic::Failed, text);
+        if is_first {
+            self.tell_failure(now_ns, deed, why, wait_ns);
         }
     }
 
-    /// Counts a failure; returns the time in ns until the next try.
+    /// The same of what is not tried again by itself.
+    fn fail_once(&mut self, now_ns: u64, deed: &Deed, why: &str) {
+        let is_first = self.pursuit.fault().is_none();
+        let fault = format!("{}: {why}", deed.word());
+        self.record.note_failure(fault.clone());
+        let wait_ns = self.pursuit.handle_failure_once(now_ns, fault);
+        if is_first {
+            self.tell_failure(now_ns, deed, why, wait_ns);
+        }
+    }
+
+    fn tell_failure(&mut self, now_ns: u64, deed: &Deed, why: &str, wait_ns: u64) {
+        let name = &self.spec.name;
+        let wait = format_duration(std::time::Duration::from_nanos(wait_ns));
+        let again = match deed {
+            Deed::Task(_) | Deed::Bounce => String::new(),
+            _ => format!("; again in {wait}"),
+        };
+        let text = format!("{name}: {} failed: {why}{again}", deed.word());
+        self.tell(now_ns, Topic::Failed, text);
+    }
+
+    /// Counts a failure; how long until the next try.
     pub(super) fn fail(&mut self, now_ns: u64, why: String) -> u64 {
-        let wait_ns = 2u64
-            .checked_shl(self.in_a_row)
-            .map_or(BACKOFF_MAX_NS, |seconds| seconds.saturating_mul(S))
-            .min(BACKOFF_MAX_NS);
-        self.failures = self.failures.saturating_add(1);
-        self.in_a_row = self.in_a_row.saturating_add(1).min(32);
-        self.retry_ns = Some(now_ns.saturating_add(wait_ns));
-        self.last_fault = Some(why.clone());
-        self.fault = Some(why);
-        self.open = false;
-        wait_ns
+        self.record.note_failure(why.clone());
+        self.pursuit.handle_failure(now_ns, why)
     }
 
     pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) {
-        let text = self.tellings.tell(now_ns, topic, text);
-        self.events.extend(text);
+        self.record.tell(now_ns, topic, text);
     }
 }

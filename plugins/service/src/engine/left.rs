@@ -4,7 +4,8 @@
 //! spared. Units are recorded for the next worker; services of commands are not.
 
 use super::goal::Deed;
-use super::item::{Item, LOOK_NS};
+use super::item::Item;
+use super::observation::LOOK_NS;
 use super::{Action, Engine};
 use crate::config::bare;
 use crate::job::{Manager, Service, Status};
@@ -28,8 +29,8 @@ impl Engine {
         let Some(service) = item.service.clone() else {
             return;
         };
-        let runs = item.status.as_ref().is_some_and(is_up);
-        let starts = item.job.as_ref().is_some_and(|job| job.deed == Deed::Start);
+        let runs = item.observation.status().is_some_and(is_up);
+        let starts = item.work.job().is_some_and(|job| job.deed == Deed::Start);
         if !runs && !starts || self.is_in_file(&item.spec.name, &service) {
             return;
         }

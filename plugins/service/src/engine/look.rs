@@ -1,6 +1,5 @@
 //! Looks at services, and the rule which answers count: a look that began before a job ended is outdated.
 
-use super::item::LOOK_NS;
 use super::{Action, Engine};
 use crate::job::{Service, Status};
 
@@ -14,21 +13,16 @@ impl Engine {
                 self.see_left(&service, &status);
                 continue;
             };
-            let Some(asked_ns) = item.look.asked_ns.take() else {
-                continue;
-            };
-            if item.job.is_some() || asked_ns < item.look.valid_from_ns {
-                item.look.wanted = true;
-                continue;
+            if item.observation.end_look(item.work.is_busy()) {
+                item.see(now_ns, status);
             }
-            item.see(now_ns, status);
         }
         self.step(now_ns);
     }
 
     pub(super) fn look_at_all(&mut self) {
         for item in &mut self.items {
-            item.look.wanted = item.service.is_some();
+            item.observation.set_wanted(item.service.is_some());
         }
     }
 
@@ -36,10 +30,7 @@ impl Engine {
     pub(super) fn look(&mut self, now_ns: u64) {
         let mut services = self.looks_at_left(now_ns);
         for item in &mut self.items {
-            let free = item.job.is_none() && item.look.asked_ns.is_none();
-            if item.look.wanted && free {
-                item.look.wanted = false;
-                item.look.asked_ns = Some(now_ns);
+            if !item.work.is_busy() && item.observation.begin_look(now_ns) {
                 services.extend(item.service.clone());
             }
         }
@@ -50,8 +41,7 @@ impl Engine {
 
     pub(super) fn end_late_looks(&mut self, now_ns: u64) {
         for item in &mut self.items {
-            let asked_ns = item.look.asked_ns;
-            if asked_ns.is_some_and(|at_ns| now_ns >= at_ns.saturating_add(LOOK_NS)) {
+            if item.observation.is_look_late(now_ns) {
                 item.see_nothing(now_ns);
             }
         }

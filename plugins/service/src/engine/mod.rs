@@ -12,7 +12,11 @@ mod hooks;
 mod item;
 mod left;
 mod look;
+mod membership;
 mod memory;
+mod observation;
+mod pursuit;
+mod record;
 mod role;
 mod seen;
 mod source;
@@ -24,6 +28,7 @@ mod tests;
 mod turn;
 mod unknown;
 mod watch;
+mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -170,7 +175,7 @@ impl Engine {
                 Some(at) => {
                     let mut item = old.swap_remove(at);
                     if item.service != service {
-                        item.look.asked_ns = None;
+                        item.observation.forget_look();
                     }
                     if (&item.spec.test, &item.spec.kind) != (&spec.test, &spec.kind) {
                         item.test_now();
@@ -211,7 +216,7 @@ impl Engine {
         self.orphans.retain(|orphan| orphan.number != number);
         if !self.end_hook(number, &result) && !self.end_test(now_ns, number, &result) {
             for item in &mut self.items {
-                if let Some(job) = item.job.take_if(|job| job.number == number) {
+                if let Some(job) = item.work.end_if(|job| job.number == number) {
                     item.end(now_ns, &job.deed, result);
                     break;
                 }
@@ -242,7 +247,8 @@ impl Engine {
     /// Services that should be stopped and may still run, in the order in which a node becomes backup.
     pub fn unstopped(&self) -> Vec<Service> {
         let items = self.items.iter().rev();
-        let wrong = items.filter(|item| item.goal == goal::Goal::Stopped && !item.is_reached());
+        let wrong =
+            items.filter(|item| item.pursuit.is_for(&goal::Goal::Stopped) && !item.is_reached());
         wrong.filter_map(|item| item.service.clone()).collect()
     }
 
@@ -256,15 +262,15 @@ impl Engine {
         if let Some(number) = item.test_number() {
             self.actions.push_back(Action::Cancel { number });
         }
-        if item.reported.is_some() {
+        if item.report.is_there() {
             let name = item.check_name();
             self.actions.push_back(Action::Forget { name });
         }
         self.memory.forget(&item.spec.name);
         self.memory.forget(&role::kept_key(&item.spec.name));
-        if let Some(job) = item.job {
+        if let Some(job) = item.work.job() {
             self.orphans.push(Orphan {
-                name: item.spec.name,
+                name: item.spec.name.clone(),
                 number: job.number,
                 until_ns: job.until_ns,
             });
@@ -275,7 +281,7 @@ impl Engine {
         let Some(item) = self.items.get_mut(at) else {
             return;
         };
-        let Some(job) = item.job.take_if(|job| now_ns >= job.until_ns) else {
+        let Some(job) = item.work.end_if(|job| now_ns >= job.until_ns) else {
             return;
         };
         self.actions

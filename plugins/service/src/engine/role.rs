@@ -5,6 +5,7 @@ use spared_sdk::Role;
 use super::group::{Group, RoleChange, role_named};
 use super::hooks::memory_key;
 use super::item::Item;
+use super::pursuit::Pursuit;
 use super::unknown::STRANGERS_NS;
 use super::{Action, Engine, goal};
 
@@ -96,14 +97,14 @@ impl Engine {
         let Some(item) = self.items.get_mut(at) else {
             return;
         };
-        let is_first = item.role.is_none();
-        if item.role != role {
+        let is_first = item.membership.role().is_none();
+        if item.membership.role() != role {
             item.blame(now_ns, role);
             item.test_after_role(now_ns);
             item.take_role(role);
         }
         let goal = goal::goal(&item.spec, role);
-        if goal == item.goal {
+        if item.pursuit.is_for(&goal) {
             return;
         }
         let done = format!("{goal:?}");
@@ -111,7 +112,7 @@ impl Engine {
         if !known {
             self.memory.forget(&item.spec.name);
         }
-        item.take_goal(now_ns, goal, known);
+        item.pursuit = Pursuit::new(now_ns, goal, known);
     }
 
     /// Role that counts for an item now; recorded for the next worker if a maintenance keeps it. The record of the last
@@ -124,7 +125,7 @@ impl Engine {
         let is_held = item.spec.keep && self.maintenance && found != Some(Role::Active);
         let before = || role_named(self.memory.get(&key)?);
         let role = match is_held {
-            true => item.role.or_else(before),
+            true => item.membership.role().or_else(before),
             false => found,
         };
         let group = item.spec.group.as_ref();
@@ -135,14 +136,15 @@ impl Engine {
             None => {}
         }
         let item = self.items.get_mut(at)?;
-        (item.is_held, item.is_group_known) = (is_held, is_group_known);
+        item.membership.handle_groups(is_group_known, is_held);
         role
     }
 
     /// Role that the groups give the item; until all of them are known, its last one.
     fn role_of(&self, item: &Item) -> Option<Role> {
         let gathers = item.spec.group.is_none() && self.gather != Gather::Over;
-        self.told(item).or(item.role.filter(|_| gathers))
+        let role = item.membership.role().filter(|_| gathers);
+        self.told(item).or(role)
     }
 
     fn told(&self, item: &Item) -> Option<Role> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use spared_sdk::config::format_duration;
 
 use super::goal::Goal;
-use super::item::{Item, STEADY_NS, Unanswered};
+use super::item::{Item, STEADY_NS};
 use super::tell::Topic;
 use crate::job::{Service, Status};
 
@@ -34,15 +34,14 @@ impl Falls {
 impl Item {
     /// Takes an observed state.
     pub(super) fn see(&mut self, now_ns: u64, status: Status) {
-        match &status {
-            Status::Unknown(why) if self.can_be_asked() => self.unanswered.note(now_ns, why),
-            _ => self.unanswered = Unanswered::default(),
-        }
-        self.unseen = matches!(status, Status::Unknown(_));
-        if self.unseen && self.status.is_some() {
+        let is_answerable = self.can_be_asked();
+        if !self
+            .observation
+            .handle_answer(now_ns, &status, is_answerable)
+        {
             return;
         }
-        let old = self.status.clone();
+        let old = self.observation.status().cloned();
         let is_restarted = status == Status::Restarted;
         let status = if is_restarted {
             Status::Running
@@ -50,7 +49,7 @@ impl Item {
             status
         };
         self.set_status(now_ns, status.clone());
-        if is_restarted && self.goal == Goal::Running {
+        if is_restarted && self.pursuit.is_for(&Goal::Running) {
             self.see_fall(now_ns);
         }
         if let Status::Missing(why) = &status {
@@ -58,20 +57,21 @@ impl Item {
         }
         // the end of an abandoned start is not reported
         let was_up = matches!(old, Some(Status::Running | Status::Starting))
-            && (self.fault.is_none() || self.unsteady);
+            && (self.pursuit.fault().is_none() || self.pursuit.is_unsteady());
         let was_down = old.as_ref().is_some_and(is_down);
         let is_up = matches!(
             status,
             Status::Running | Status::Starting | Status::Armed(_)
         );
         let is_dead = matches!(status, Status::Stopped | Status::Failed(_));
-        match self.goal {
+        let is_open = self.pursuit.is_open();
+        match self.pursuit.goal() {
             _ if self.is_reached() => self.see_right(now_ns),
-            Goal::Running if was_up && !self.open && is_dead => {
+            Goal::Running if was_up && !is_open && is_dead => {
                 self.see_dead(now_ns, &status);
             }
             Goal::Running if status == Status::Starting => self.see_starting(now_ns),
-            Goal::Stopped if was_down && !self.open && is_up => self.see_started(now_ns, &status),
+            Goal::Stopped if was_down && !is_open && is_up => self.see_started(now_ns, &status),
             Goal::Stopped if old.is_none() && is_up => {
                 let (name, role) = (&self.spec.name, self.role_word());
                 let text = match &status {
@@ -87,11 +87,7 @@ impl Item {
     /// Notes a look without an answer.
     pub(super) fn see_nothing(&mut self, now_ns: u64) {
         const WHY: &str = "its service manager does not answer";
-        self.look.asked_ns = None;
-        self.unanswered.note(now_ns, WHY);
-        if self.status.is_none() {
-            self.set_status(now_ns, Status::Unknown(WHY.to_owned()));
-        }
+        self.observation.handle_no_answer(now_ns, WHY);
     }
 
     /// True if the service can be asked for its state; the administrator's commands may lack one for it.
@@ -105,13 +101,12 @@ impl Item {
 
     fn see_missing(&mut self, now_ns: u64, old: Option<&Status>, why: &str) {
         if !matches!(old, Some(Status::Missing(_))) {
-            self.last_fault = Some(why.to_owned());
+            self.record.note_fault(why.to_owned());
             let text = format!("{}: {why}", self.spec.name);
             self.tell(now_ns, Topic::Missing, text);
         }
-        if self.goal == Goal::Running {
-            self.fault = Some(why.to_owned());
-            self.open = false;
+        if self.pursuit.is_for(&Goal::Running) {
+            self.pursuit.give_up(why.to_owned());
         } else if self.is_reached() {
             self.see_right(now_ns);
         }
@@ -119,10 +114,9 @@ impl Item {
 
     fn see_right(&mut self, now_ns: u64) {
         let steady = |at_ns: u64| now_ns.saturating_sub(at_ns) >= STEADY_NS;
-        if self.goal != Goal::Running || self.started_ns.is_none_or(steady) {
-            (self.in_a_row, self.unsteady) = (0, false);
-        }
-        self.retry_ns = None;
+        let is_proven =
+            !self.pursuit.is_for(&Goal::Running) || self.work.started_ns().is_none_or(steady);
+        self.pursuit.handle_reached(is_proven);
         self.recover(now_ns);
     }
 
@@ -133,18 +127,19 @@ impl Item {
         };
         let young = |at_ns: u64| now_ns.saturating_sub(at_ns) < STEADY_NS;
         let name = self.spec.name.clone();
-        let is_young = self.started_ns.is_some_and(young);
+        let is_young = self.work.started_ns().is_some_and(young);
         let text = if is_young && self.take_repaired() {
-            self.open = true;
+            self.pursuit.open();
             format!("{name} ended{how}: started again, as it was repaired meanwhile")
         } else if is_young {
-            self.unsteady = true;
+            self.pursuit.handle_unsteady(None);
             let wait_ns = self.fail(now_ns, format!("ended soon after its start{how}"));
             let wait = format_duration(Duration::from_nanos(wait_ns));
             format!("{name} ended soon after its start{how}; again in {wait}")
         } else {
-            self.open = true;
-            self.last_fault = Some(format!("ended while active{how}"));
+            self.pursuit.open();
+            let fault = format!("ended while active{how}");
+            self.record.note_fault(fault);
             format!(
                 "{name} ended while {}{how}: started again",
                 self.role_word()
@@ -156,41 +151,39 @@ impl Item {
     /// Handles a restart by the manager.
     fn see_fall(&mut self, now_ns: u64) {
         let is_many = self.falls.note(now_ns);
-        if is_many || self.unsteady {
-            self.started_ns = Some(now_ns);
+        if is_many || self.pursuit.is_unsteady() {
+            self.work.note_started(now_ns);
         }
-        if !is_many || self.fault.is_some() {
+        if !is_many || self.pursuit.fault().is_some() {
             return;
         }
         let time = format_duration(Duration::from_nanos(STEADY_NS));
         let why = format!("keeps ending within {time}, and its manager starts it again");
         let text = format!("{} {why}", self.spec.name);
-        self.failures = self.failures.saturating_add(1);
-        self.last_fault = Some(why.clone());
-        (self.fault, self.unsteady) = (Some(why), true);
+        self.record.note_failure(why.clone());
+        self.pursuit.handle_unsteady(Some(why));
         self.tell(now_ns, Topic::Died, text);
     }
 
     /// Notes a service that keeps starting: one that its manager restarts again and again never reports a failure.
     fn see_starting(&mut self, now_ns: u64) {
-        if now_ns.saturating_sub(self.changed_ns) >= self.spec.timeout_ns && self.fault.is_none() {
+        let for_ns = now_ns.saturating_sub(self.observation.changed_ns());
+        if for_ns >= self.spec.timeout_ns && self.pursuit.fault().is_none() {
             let time = format_duration(Duration::from_nanos(self.spec.timeout_ns));
             let why = format!("has been starting for {time}");
             let text = format!("{} {why}", self.spec.name);
-            self.failures = self.failures.saturating_add(1);
-            self.last_fault = Some(why.clone());
-            (self.fault, self.unsteady) = (Some(why), true);
+            self.record.note_failure(why.clone());
+            self.pursuit.handle_unsteady(Some(why));
             self.tell(now_ns, Topic::Failed, text);
         }
-        if self.unsteady {
-            self.started_ns = Some(now_ns);
+        if self.pursuit.is_unsteady() {
+            self.work.note_started(now_ns);
         }
     }
 
     fn see_started(&mut self, now_ns: u64, status: &Status) {
-        self.started_by_others = self.started_by_others.saturating_add(1);
-        self.open = true;
-        (self.retry_ns, self.done) = (None, false);
+        self.record.note_started_by_others();
+        self.pursuit.handle_undone();
         let (name, role) = (&self.spec.name, self.role_word());
         let text = match status {
             Status::Armed(by) => {

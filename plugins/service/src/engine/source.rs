@@ -79,7 +79,10 @@ impl Item {
             backup,
             fault,
         } = files;
-        let own = self.role.and_then(|role| files.of(role).as_ref());
+        let own = self
+            .membership
+            .role()
+            .and_then(|role| files.of(role).as_ref());
         let all = [active, backup, fault].into_iter().flatten();
         all.filter(|file| Some(*file) != own).cloned().collect()
     }

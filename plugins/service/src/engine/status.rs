@@ -11,7 +11,7 @@ impl Engine {
     /// Summary such as "3 of 3 running": the services by their goals.
     pub fn summary(&self) -> String {
         let count = |goal: &Goal, word: &str| {
-            let all = self.items.iter().filter(|item| item.goal == *goal);
+            let all = self.items.iter().filter(|item| item.pursuit.is_for(goal));
             let fine = all.clone().filter(|item| item.is_reached()).count();
             let all = all.count();
             (all > 0).then(|| format!("{fine} of {all} {word}"))
@@ -19,7 +19,10 @@ impl Engine {
         let running = count(&Goal::Running, "running");
         let parts = [running, count(&Goal::Stopped, "stopped")];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        let faults = self.items.iter().filter(|item| item.fault.is_some());
+        let faults = self
+            .items
+            .iter()
+            .filter(|item| item.pursuit.fault().is_some());
         let others = faults.filter(|item| item.service.is_none()).count();
         let mut text = match parts.is_empty() {
             true => "no service".to_owned(),
@@ -38,14 +41,14 @@ impl Engine {
 
     /// True if some item is not as it should be.
     pub fn wants_attention(&self) -> bool {
-        let is_wrong = |item: &Item| item.fault.is_some() || item.foreseen().is_some();
+        let is_wrong = |item: &Item| item.pursuit.fault().is_some() || item.foreseen().is_some();
         self.items.iter().any(is_wrong) || !self.left.is_empty()
     }
 
     /// Services that do not exist on this machine, or would not start.
     pub fn unfit(&self) -> Vec<(String, Value)> {
         let items = self.items.iter();
-        let missing = items.filter_map(|item| match &item.status {
+        let missing = items.filter_map(|item| match item.observation.status() {
             Some(Status::Missing(why)) => Some((item.spec.name.clone(), Value::Text(why.clone()))),
             _ => Some((item.spec.name.clone(), Value::Text(item.foreseen()?))),
         });
@@ -75,50 +78,57 @@ impl Item {
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
         let wish = match self.lack() {
             Some(why) => format!("leave: {why}"),
-            None => wish(&self.goal),
+            None => wish(self.pursuit.goal()),
         };
         put("wish", Value::Text(wish));
-        let wished_s = now_ns.saturating_sub(self.wished_ns) / 1_000_000_000;
+        let wished_s = now_ns.saturating_sub(self.pursuit.since_ns()) / 1_000_000_000;
         put("wished_s_ago", Value::Number(wished_s));
         if self.service.is_some() {
             put("status", Value::Text(self.status_word()));
-            let since_s = now_ns.saturating_sub(self.changed_ns) / 1_000_000_000;
+            let since_s = now_ns.saturating_sub(self.observation.changed_ns()) / 1_000_000_000;
             put("changed_s_ago", Value::Number(since_s));
-            put("started_by_others", Value::Counter(self.started_by_others));
+            put(
+                "started_by_others",
+                Value::Counter(self.record.started_by_others()),
+            );
         } else {
-            let state = if self.fault.is_some() {
+            let state = if self.pursuit.fault().is_some() {
                 "failed"
             } else {
                 "done"
             };
             let is_done = self.is_reached() && !self.is_first_try();
-            let state = if is_done || self.fault.is_some() {
+            let state = if is_done || self.pursuit.fault().is_some() {
                 state
             } else {
                 "to be done"
             };
             put("status", Value::Text(state.to_owned()));
         }
-        if let Some(job) = &self.job {
+        if let Some(job) = self.work.job() {
             put("job", Value::Text(job.deed.word().to_owned()));
-        } else if let Some(retry_ns) = self.retry_ns.filter(|retry_ns| *retry_ns > now_ns) {
+        } else if let Some(retry_ns) = self
+            .pursuit
+            .retry_ns()
+            .filter(|retry_ns| *retry_ns > now_ns)
+        {
             let in_s = retry_ns.saturating_sub(now_ns).div_ceil(1_000_000_000);
             put("retry_in_s", Value::Number(in_s));
         }
-        put("failures", Value::Counter(self.failures));
-        if let Some(fault) = &self.fault {
+        put("failures", Value::Counter(self.record.failures()));
+        if let Some(fault) = self.pursuit.fault() {
             put("fault", Value::Text(fault.clone()));
         }
         if let Some(fault) = self.foreseen() {
             put("test", Value::Text(fault));
         }
-        if let Some(fault) = &self.last_fault {
-            put("last_fault", Value::Text(fault.clone()));
+        if let Some(fault) = self.record.last_fault() {
+            put("last_fault", Value::Text(fault.to_owned()));
         }
     }
 
     fn status_word(&self) -> String {
-        let Some(status) = &self.status else {
+        let Some(status) = self.observation.status() else {
             return "not seen yet".to_owned();
         };
         match status {

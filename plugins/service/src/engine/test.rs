@@ -167,7 +167,7 @@ impl Item {
         let Kind::Rules { files } = &self.spec.kind else {
             return Some(Tested::Command(&self.spec.test)).filter(|_| !self.spec.test.is_empty());
         };
-        let role = self.role?;
+        let role = self.membership.role()?;
         let next = match role {
             Role::Active => &files.backup,
             _ => &files.active,
@@ -180,7 +180,7 @@ impl Item {
     pub(super) fn test_fault(&self) -> Option<String> {
         let (tested, why) = (self.tested()?, self.test.fault.as_ref()?);
         let words = tested.words();
-        let what = match (tested, self.role) {
+        let what = match (tested, self.membership.role()) {
             (Tested::Rules(_), _) => "would not load in another role",
             (_, Some(Role::Active)) => "would not start again",
             _ => "would not start",
@@ -207,7 +207,8 @@ impl Item {
 
     // True if the item may be tested: a start or stop shows its own faults, and must not be slowed down.
     fn may_be_tested(&self) -> bool {
-        self.has_test() && self.role.is_some() && self.job.is_none() && !self.open
+        let is_quiet = !self.work.is_busy() && !self.pursuit.is_open();
+        self.has_test() && self.membership.role().is_some() && is_quiet
     }
 
     fn is_test_due(&self, now_ns: u64) -> bool {

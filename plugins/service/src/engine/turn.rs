@@ -20,7 +20,7 @@ impl Engine {
         self.remember();
         for item in &mut self.items {
             self.actions
-                .extend(item.events.drain(..).map(Action::Event));
+                .extend(item.record.take_events().map(Action::Event));
         }
         let names: Vec<String> = self.groups.keys().cloned().collect();
         for name in names {
@@ -43,7 +43,7 @@ impl Engine {
         };
         let superseded = item.is_superseded();
         let busy = self.orphans.iter().any(|it| it.name == item.spec.name);
-        if busy || item.job.is_some() && !superseded || !self.is_turn(at) {
+        if busy || item.work.is_busy() && !superseded || !self.is_turn(at) {
             return;
         }
         if superseded {
@@ -60,7 +60,7 @@ impl Engine {
         let Some(item) = self.items.get_mut(at) else {
             return;
         };
-        let Some(job) = item.job.take() else {
+        let Some(job) = item.work.end() else {
             return;
         };
         self.actions
@@ -90,11 +90,11 @@ impl Engine {
             Deed::Kill => service(Verb::Kill),
             Deed::Task(Task::Reload) => service(Verb::Reload),
             Deed::Task(Task::Command(argv)) => {
-                let role = item.role.unwrap_or(Role::Backup);
+                let role = item.membership.role().unwrap_or(Role::Backup);
                 let group = item.spec.group.as_deref();
                 Some(Job::Run {
                     argv: argv.clone(),
-                    environment: self.environment(group, role, item.previous),
+                    environment: self.environment(group, role, item.membership.previous()),
                 })
             }
             Deed::Task(Task::Job(job)) | Deed::Keep(job) => Some(job.clone()),
@@ -117,7 +117,7 @@ impl Engine {
         let Some(item) = self.items.get(at) else {
             return false;
         };
-        let enters = item.role == Some(Role::Active);
+        let enters = item.membership.is_active();
         let related = |other: &Item| {
             let groups = (&item.spec.group, &other.spec.group);
             !matches!(groups, (Some(one), Some(two)) if one != two)
@@ -125,9 +125,9 @@ impl Engine {
         let before = |place: usize| if enters { place < at } else { place > at };
         let mut others = self.items.iter().enumerate();
         !others.any(|(place, other)| {
-            other.open
+            other.pursuit.is_open()
                 && before(place)
-                && (other.role == Some(Role::Active)) == enters
+                && other.membership.is_active() == enters
                 && related(other)
         })
     }
@@ -138,7 +138,7 @@ impl Engine {
         for item in &self.items {
             let group = item.spec.group.as_deref();
             if group.is_none_or(|group| group == name) {
-                all &= !item.open;
+                all &= !item.pursuit.is_open();
             }
         }
         let active = |group: &super::Group| group.role == Role::Active;
@@ -170,17 +170,21 @@ impl Engine {
             let group = item.spec.group.as_deref();
             item.service.is_some()
                 && group.is_none_or(|group| group == name)
-                && item.begun_ns.is_some_and(|begun_ns| begun_ns >= since_ns)
+                && item
+                    .work
+                    .begun_ns()
+                    .is_some_and(|begun_ns| begun_ns >= since_ns)
         };
         let items: Vec<&Item> = self.items.iter().filter(touched).collect();
         let names = |goal: &Goal, word: &str| {
             let fine = items.iter();
-            let fine = fine.filter(|item| item.goal == *goal && item.fault.is_none());
+            let fine =
+                fine.filter(|item| item.pursuit.is_for(goal) && item.pursuit.fault().is_none());
             let names: Vec<&str> = fine.map(|item| item.spec.name.as_str()).collect();
             (!names.is_empty()).then(|| format!("{} {word}", names.join(", ")))
         };
         let failed = items.iter().filter_map(|item| {
-            let why = item.fault.as_ref()?;
+            let why = item.pursuit.fault()?;
             Some(format!("{} failed: {why}", item.spec.name))
         });
         let running = names(&Goal::Running, "running");
@@ -193,7 +197,8 @@ impl Engine {
     fn remember(&mut self) {
         for item in &self.items {
             if item.is_to_remember() {
-                self.memory.set(&item.spec.name, format!("{:?}", item.goal));
+                self.memory
+                    .set(&item.spec.name, format!("{:?}", item.pursuit.goal()));
             }
         }
     }

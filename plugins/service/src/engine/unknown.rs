@@ -31,9 +31,11 @@ impl Item {
     /// Reason why the item has no role; None: it has one, or will soon have one.
     pub(super) fn lack(&self) -> Option<String> {
         match self.stranger() {
-            _ if self.role.is_some() => None,
+            _ if self.membership.role().is_some() => None,
             Some(group) => Some(format!("the role of group {group:?} is not known")),
-            None if self.is_held => Some("kept as it is: this node is in maintenance".to_owned()),
+            None if self.membership.is_held() => {
+                Some("kept as it is: this node is in maintenance".to_owned())
+            }
             None => None,
         }
     }
@@ -41,7 +43,7 @@ impl Item {
     /// Group whose role was not reported, most likely because of a wrong name in the file.
     fn stranger(&self) -> Option<&str> {
         let group = self.spec.group.as_deref();
-        group.filter(|_| !self.is_group_known)
+        group.filter(|_| !self.membership.is_group_known())
     }
 
     fn tell_stranger(&mut self, now_ns: u64) {

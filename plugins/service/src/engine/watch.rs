@@ -84,7 +84,8 @@ impl Engine {
 
     fn look_at_units(&mut self) {
         for item in &mut self.items {
-            item.look.wanted |= item.service.as_ref().is_some_and(is_unit);
+            let is_wanted = item.service.as_ref().is_some_and(is_unit);
+            item.observation.want(is_wanted);
         }
         self.look_at_left(is_unit);
     }
@@ -95,19 +96,20 @@ impl Item {
     fn is_at_rest(&self, now_ns: u64) -> bool {
         let is_steady = |at_ns| now_ns.saturating_sub(at_ns) >= STEADY_NS;
         let is_passing = matches!(
-            self.status,
+            self.observation.status(),
             None | Some(
                 Status::Missing(_) | Status::Unknown(_) | Status::Starting | Status::Stopping
             )
         );
-        let has_proved = self.goal != Goal::Running
-            || self.started_ns.is_none_or(is_steady) && self.in_a_row == 0;
+        let pursuit = &self.pursuit;
+        let has_proved = !pursuit.is_for(&Goal::Running)
+            || self.work.started_ns().is_none_or(is_steady) && !pursuit.has_failed();
         self.service.as_ref().is_some_and(is_unit)
             && self.is_reached()
             && !is_passing
-            && !self.unseen
-            && !self.unsteady
-            && self.fault.is_none()
+            && !self.observation.is_unseen()
+            && !pursuit.is_unsteady()
+            && pursuit.fault().is_none()
             && has_proved
     }
 }

@@ -159,7 +159,7 @@ impl World {
         let new = self.lab.begun.len() > self.seen;
         self.seen = self.lab.begun.len();
         let items = &self.lab.engine.items;
-        let enters = |item: &Item| item.role == Some(Role::Active);
+        let enters = |item: &Item| item.membership.is_active();
         let pairs = items
             .iter()
             .enumerate()
@@ -167,28 +167,32 @@ impl World {
         for (one, two) in pairs.filter(|_| new) {
             let groups = (&one.spec.group, &two.spec.group);
             let apart = matches!(groups, (Some(one), Some(two)) if one != two);
-            if apart || enters(one) != enters(two) || !one.open || !two.open {
+            if apart
+                || enters(one) != enters(two)
+                || !one.pursuit.is_open()
+                || !two.pursuit.is_open()
+            {
                 continue;
             }
             let (first, then) = if enters(one) { (one, two) } else { (two, one) };
             // a job of an older goal may be in progress while its successor waits
             let is_tried = |item: &Item| {
-                let deed = item.job.as_ref().map(|job| &job.deed);
-                let fits = match &item.goal {
+                let deed = item.work.job().map(|job| &job.deed);
+                let fits = match item.pursuit.goal() {
                     goal::Goal::Running => deed == Some(&Deed::Start),
                     goal::Goal::Stopped => matches!(deed, Some(Deed::Stop | Deed::Kill)),
                     goal::Goal::Once(task) => deed == Some(&Deed::Task(task.clone())),
                     goal::Goal::Kept(job) => deed == Some(&Deed::Keep(job.clone())),
                     goal::Goal::Leave => false,
                 };
-                fits && item.begun_ns >= Some(item.wished_ns)
+                fits && item.work.begun_ns() >= Some(item.pursuit.since_ns())
             };
             // an item that seemed to run delayed no other, and is started when its death is noticed
             let was_up = self.died.contains(first.spec.name.as_str());
-            if was_up && first.begun_ns > then.begun_ns {
+            if was_up && first.work.begun_ns() > then.work.begun_ns() {
                 continue;
             }
-            let late = then.begun_ns >= Some(first.wished_ns);
+            let late = then.work.begun_ns() >= Some(first.pursuit.since_ns());
             assert!(
                 !(late && is_tried(first) && is_tried(then)),
                 "{} began before {} had ended",
@@ -206,10 +210,10 @@ impl World {
         }
         let items = self.lab.engine.items.iter();
         for item in items {
-            assert!(!item.open, "{} is still open", item.spec.name);
-            let tries = item.job.is_some() || item.retry_ns.is_some();
+            assert!(!item.pursuit.is_open(), "{} is still open", item.spec.name);
+            let tries = item.work.is_busy() || item.pursuit.retry_ns().is_some();
             assert!(
-                item.is_reached() || item.fault.is_some() || tries,
+                item.is_reached() || item.pursuit.fault().is_some() || tries,
                 "{} is not as wished and does not say why: {item:?}",
                 item.spec.name
             );
@@ -236,16 +240,19 @@ impl World {
             let Some(sim) = self.lab.machine.services.get(&item.spec.name) else {
                 continue;
             };
-            match item.goal {
+            match item.pursuit.goal() {
                 goal::Goal::Running => assert!(sim.running || sim.armed, "{}", item.spec.name),
                 goal::Goal::Stopped => {
                     assert!(!sim.running && !sim.armed, "{}", item.spec.name);
-                    assert!(item.status.as_ref().is_some_and(is_down));
+                    assert!(item.observation.status().is_some_and(is_down));
                 }
                 _ => {}
             }
-            assert!(item.fault.is_none(), "{item:?}");
-            assert!(!matches!(item.status, Some(Status::Missing(_))));
+            assert!(item.pursuit.fault().is_none(), "{item:?}");
+            assert!(!matches!(
+                item.observation.status(),
+                Some(Status::Missing(_))
+            ));
         }
         let any = |role| self.roles.values().any(|it| *it == role);
         let expected = match (any(Role::Active), self.with_any2) {
@@ -272,7 +279,7 @@ impl World {
     fn blamed(&self, name: &str) -> bool {
         let mut items = self.lab.engine.items.iter();
         let item = items.find(|item| item.spec.name == name);
-        item.is_some_and(|item| item.blamed_until_ns.is_some())
+        item.is_some_and(|item| item.report.is_blamed())
     }
 }
 

@@ -1,0 +1,185 @@
+//! How one item is, as far as looks at its service tell.
+
+use crate::job::Status;
+
+const S: u64 = 1_000_000_000;
+/// Time limit for an answer of the service manager.
+pub(super) const LOOK_NS: u64 = 20 * S;
+/// Time between looks at a service of which nobody could tell how it is.
+const UNANSWERED_NS: u64 = 2 * S;
+
+#[derive(Debug)]
+pub(super) struct Observation {
+    status: Option<Status>,
+    changed_ns: u64,
+    /// At the last look nobody could tell how it is; `status` is what was done, or seen before.
+    is_unseen: bool,
+    unanswered: Unanswered,
+    look: Look,
+}
+
+/// Looks in a row that told nothing of a service that can be asked for its state, and why the last one did not.
+#[derive(Debug, Default)]
+struct Unanswered {
+    looks: u32,
+    why: String,
+    /// Time of the next look, which does not wait for the poll: the repair is to be seen soon.
+    again_ns: Option<u64>,
+}
+
+/// Time of the last look at the service.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    is_wanted: bool,
+    asked_ns: Option<u64>,
+    /// An answer that was asked for before this time is old.
+    valid_from_ns: u64,
+}
+
+impl Observation {
+    pub(super) fn new(now_ns: u64, is_looked_at: bool) -> Self {
+        Self {
+            status: None,
+            changed_ns: now_ns,
+            is_unseen: false,
+            unanswered: Unanswered::default(),
+            look: Look {
+                is_wanted: is_looked_at,
+                ..Look::default()
+            },
+        }
+    }
+
+    // ---- looks -----------------------------------------------------------------------------
+
+    /// A look is wanted soon, if `is_wanted`.
+    pub(super) fn want(&mut self, is_wanted: bool) {
+        self.look.is_wanted |= is_wanted;
+    }
+
+    /// A look is wanted soon, or no longer.
+    pub(super) fn set_wanted(&mut self, is_wanted: bool) {
+        self.look.is_wanted = is_wanted;
+    }
+
+    /// Returns whether a look begins now.
+    pub(super) fn begin_look(&mut self, now_ns: u64) -> bool {
+        let begins = self.look.is_wanted && self.look.asked_ns.is_none();
+        if begins {
+            (self.look.is_wanted, self.look.asked_ns) = (false, Some(now_ns));
+        }
+        begins
+    }
+
+    /// The service is another one: nobody waits for the answer.
+    pub(super) fn forget_look(&mut self) {
+        self.look.asked_ns = None;
+    }
+
+    /// An answer has come; returns whether it counts. `is_busy`: a job is under way.
+    pub(super) fn end_look(&mut self, is_busy: bool) -> bool {
+        let Some(asked_ns) = self.look.asked_ns.take() else {
+            return false;
+        };
+        let is_old = is_busy || asked_ns < self.look.valid_from_ns;
+        self.look.is_wanted |= is_old;
+        !is_old
+    }
+
+    /// A job has ended: answers to earlier questions are old.
+    pub(super) fn handle_job_end(&mut self, now_ns: u64, is_looked_at: bool) {
+        self.look.valid_from_ns = now_ns;
+        self.look.is_wanted = is_looked_at;
+    }
+
+    /// The look that is due because nobody answered is wanted, if there is a service.
+    pub(super) fn handle_timeout(&mut self, now_ns: u64, is_looked_at: bool) {
+        let again_ns = &mut self.unanswered.again_ns;
+        if again_ns.take_if(|at_ns| now_ns >= *at_ns).is_some() {
+            self.look.is_wanted = is_looked_at;
+        }
+    }
+
+    pub(super) fn is_look_late(&self, now_ns: u64) -> bool {
+        let late_ns = self.late_ns();
+        late_ns.is_some_and(|at_ns| now_ns >= at_ns)
+    }
+
+    /// Times of what is next.
+    pub(super) fn timeouts(&self) -> [Option<u64>; 2] {
+        [self.late_ns(), self.unanswered.again_ns]
+    }
+
+    fn late_ns(&self) -> Option<u64> {
+        let asked_ns = self.look.asked_ns;
+        asked_ns.map(|at_ns| at_ns.saturating_add(LOOK_NS))
+    }
+
+    // ---- what they tell --------------------------------------------------------------------
+
+    /// What a look has told; returns whether that is news. `is_answerable`: the service can be asked for its state.
+    pub(super) fn handle_answer(
+        &mut self,
+        now_ns: u64,
+        status: &Status,
+        is_answerable: bool,
+    ) -> bool {
+        match status {
+            Status::Unknown(why) if is_answerable => self.unanswered.note(now_ns, why),
+            _ => self.unanswered = Unanswered::default(),
+        }
+        self.is_unseen = matches!(status, Status::Unknown(_));
+        !(self.is_unseen && self.status.is_some())
+    }
+
+    /// Nobody answered.
+    pub(super) fn handle_no_answer(&mut self, now_ns: u64, why: &str) {
+        self.look.asked_ns = None;
+        self.unanswered.note(now_ns, why);
+        if self.status.is_none() {
+            self.set(now_ns, Status::Unknown(why.to_owned()));
+        }
+    }
+
+    /// How it is, as it was seen or as a job has left it.
+    pub(super) fn set(&mut self, now_ns: u64, status: Status) {
+        if self.status.as_ref() != Some(&status) {
+            self.changed_ns = now_ns;
+            self.status = Some(status);
+        }
+    }
+
+    /// How it is on the way from a job that was left alone.
+    pub(super) fn assume(&mut self, status: Status) {
+        self.status = Some(status);
+    }
+
+    pub(super) fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
+
+    pub(super) fn changed_ns(&self) -> u64 {
+        self.changed_ns
+    }
+
+    pub(super) fn is_unseen(&self) -> bool {
+        self.is_unseen
+    }
+
+    /// Why nobody can tell for some time.
+    pub(super) fn unanswered(&self) -> Option<&str> {
+        let is_lasting = self.unanswered.looks > Unanswered::TOLERATED;
+        is_lasting.then_some(&self.unanswered.why)
+    }
+}
+
+impl Unanswered {
+    /// One look may come in a bad moment.
+    const TOLERATED: u32 = 1;
+
+    fn note(&mut self, now_ns: u64, why: &str) {
+        self.looks = self.looks.saturating_add(1);
+        why.clone_into(&mut self.why);
+        self.again_ns = Some(now_ns.saturating_add(UNANSWERED_NS));
+    }
+}

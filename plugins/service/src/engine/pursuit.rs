@@ -1,0 +1,227 @@
+//! Pursuit of one goal: what is still to be tried, and how the tries went. A new goal begins another one.
+
+use super::goal::{Deed, Goal};
+
+const S: u64 = 1_000_000_000;
+const BACKOFF_MAX_NS: u64 = 60 * S;
+/// Failures in a row that lengthen the pause.
+const FAILURES_MAX: u32 = 32;
+
+#[derive(Debug)]
+pub(super) struct Pursuit {
+    goal: Goal,
+    since_ns: u64,
+    /// The goal is new, or was lost, and its first try has not ended: others wait for it.
+    is_open: bool,
+    /// A goal that cannot be observed is still to be done.
+    is_to_do: bool,
+    /// The last job for this goal ended well; counts where nobody can tell how the item is.
+    is_done: bool,
+    retry_ns: Option<u64>,
+    failures_in_a_row: u32,
+    /// The service ended soon after a start: a running state counts only after a while.
+    is_unsteady: bool,
+    /// The present fault.
+    fault: Option<String>,
+    /// Time when somebody last said that it is repaired.
+    repaired_ns: Option<u64>,
+}
+
+impl Pursuit {
+    /// An item that is left as it is.
+    pub(super) fn idle(now_ns: u64) -> Self {
+        Self::of(now_ns, Goal::Leave)
+    }
+
+    /// `is_known`: the goal was reached before this worker was born.
+    pub(super) fn new(now_ns: u64, goal: Goal, is_known: bool) -> Self {
+        Self {
+            is_open: !matches!(goal, Goal::Leave),
+            is_to_do: !is_known && is_unobserved(&goal),
+            is_done: is_known,
+            ..Self::of(now_ns, goal)
+        }
+    }
+
+    fn of(now_ns: u64, goal: Goal) -> Self {
+        Self {
+            goal,
+            since_ns: now_ns,
+            is_open: false,
+            is_to_do: false,
+            is_done: false,
+            retry_ns: None,
+            failures_in_a_row: 0,
+            is_unsteady: false,
+            fault: None,
+            repaired_ns: None,
+        }
+    }
+
+    // ---- jobs ------------------------------------------------------------------------------
+
+    /// A job begins.
+    pub(super) fn handle_begun(&mut self, deed: &Deed) {
+        if matches!(deed, Deed::Task(_) | Deed::Keep(_)) {
+            self.is_to_do = false;
+        }
+        self.retry_ns = None;
+    }
+
+    /// A job has led to the goal; `is_open`: there is more to do.
+    pub(super) fn handle_success(&mut self, is_open: bool) {
+        (self.is_done, self.is_open) = (true, is_open);
+        if self.goal != Goal::Running {
+            self.failures_in_a_row = 0;
+        }
+    }
+
+    /// A job has failed, or what it started has ended soon; returns the time until the next try.
+    pub(super) fn handle_failure(&mut self, now_ns: u64, why: String) -> u64 {
+        let wait_ns = 2u64
+            .checked_shl(self.failures_in_a_row)
+            .map_or(BACKOFF_MAX_NS, |seconds| seconds.saturating_mul(S))
+            .min(BACKOFF_MAX_NS);
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1).min(FAILURES_MAX);
+        self.retry_ns = Some(now_ns.saturating_add(wait_ns));
+        self.give_up(why);
+        wait_ns
+    }
+
+    /// What has failed is not tried again by itself: as before the failure.
+    pub(super) fn handle_failure_once(&mut self, now_ns: u64, why: String) -> u64 {
+        let (is_open, retry_ns) = (self.is_open, self.retry_ns);
+        let wait_ns = self.handle_failure(now_ns, why);
+        (self.is_open, self.retry_ns) = (is_open, retry_ns);
+        wait_ns
+    }
+
+    /// The service does not stay as it was started, though its manager goes on.
+    pub(super) fn handle_unsteady(&mut self, fault: Option<String>) {
+        self.is_unsteady = true;
+        self.fault = fault.or(self.fault.take());
+    }
+
+    /// A start has failed: nothing runs that might prove itself.
+    pub(super) fn handle_failed_start(&mut self) {
+        self.is_unsteady = false;
+    }
+
+    /// What is kept is done again.
+    pub(super) fn do_again(&mut self) {
+        self.is_to_do = true;
+    }
+
+    /// The goal cannot be reached for now.
+    pub(super) fn give_up(&mut self, why: String) {
+        (self.fault, self.is_open) = (Some(why), false);
+    }
+
+    // ---- what is seen ----------------------------------------------------------------------
+
+    /// The goal is reached; `is_proven`: for so long that failures before do not count.
+    pub(super) fn handle_reached(&mut self, is_proven: bool) {
+        if is_proven {
+            (self.failures_in_a_row, self.is_unsteady) = (0, false);
+        }
+        self.retry_ns = None;
+    }
+
+    /// The goal was reached and is lost: others wait for the next try.
+    pub(super) fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Another program has led away from the goal.
+    pub(super) fn handle_undone(&mut self) {
+        (self.is_open, self.retry_ns, self.is_done) = (true, None, false);
+    }
+
+    /// The first try has ended.
+    pub(super) fn close(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Returns whether there was a fault that is over.
+    pub(super) fn end_fault(&mut self) -> bool {
+        !self.is_unsteady && self.fault.take().is_some()
+    }
+
+    // ---- retries ---------------------------------------------------------------------------
+
+    /// Ends the pause before the next try when it is over.
+    pub(super) fn handle_timeout(&mut self, now_ns: u64) {
+        self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
+    }
+
+    /// Somebody says that it is repaired.
+    pub(super) fn handle_repaired(&mut self, now_ns: u64) {
+        self.repaired_ns = Some(now_ns);
+    }
+
+    /// Returns whether the last try, which began then, was before the repair, and so proves nothing against it; once for
+    /// each repair.
+    pub(super) fn take_repaired(&mut self, begun_ns: Option<u64>) -> bool {
+        let repaired_ns = self.repaired_ns.take();
+        repaired_ns.is_some_and(|at_ns| begun_ns.is_some_and(|begun_ns| begun_ns < at_ns))
+    }
+
+    /// Tries again at once, as if nothing had failed; the fault stays until it is over.
+    pub(super) fn retry(&mut self) {
+        (self.retry_ns, self.failures_in_a_row) = (None, 0);
+        self.is_unsteady = false;
+        self.is_to_do = is_unobserved(&self.goal);
+    }
+
+    pub(super) fn end_pause(&mut self) {
+        self.retry_ns = None;
+    }
+
+    // ---- what there is ---------------------------------------------------------------------
+
+    pub(super) fn goal(&self) -> &Goal {
+        &self.goal
+    }
+
+    pub(super) fn is_for(&self, goal: &Goal) -> bool {
+        self.goal == *goal
+    }
+
+    pub(super) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
+    /// Others wait for the first try.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    pub(super) fn is_to_do(&self) -> bool {
+        self.is_to_do
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    pub(super) fn retry_ns(&self) -> Option<u64> {
+        self.retry_ns
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures_in_a_row > 0
+    }
+
+    pub(super) fn is_unsteady(&self) -> bool {
+        self.is_unsteady
+    }
+
+    pub(super) fn fault(&self) -> Option<&String> {
+        self.fault.as_ref()
+    }
+}
+
+/// Nobody can see whether the goal is reached.
+fn is_unobserved(goal: &Goal) -> bool {
+    matches!(goal, Goal::Once(_) | Goal::Kept(_))
+}

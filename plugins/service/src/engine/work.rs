@@ -1,0 +1,81 @@
+//! The job of one item that is under way, and what earlier ones have left.
+
+use super::goal::Deed;
+
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    job: Option<Running>,
+    /// The interface is to be set down for a while.
+    is_bounce_due: bool,
+    /// A bounce was cut short, and the interface is still down.
+    is_lowered: bool,
+    /// Time when the last start succeeded, or when the service was last seen not to stay.
+    started_ns: Option<u64>,
+    /// Time when the last job began.
+    begun_ns: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) number: u64,
+    pub(super) deed: Deed,
+    pub(super) until_ns: u64,
+}
+
+impl Work {
+    pub(super) fn begin(&mut self, now_ns: u64, job: Running) {
+        match job.deed {
+            Deed::Bounce => self.is_bounce_due = false,
+            Deed::Task(_) | Deed::Keep(_) => self.is_lowered = false,
+            _ => {}
+        }
+        self.begun_ns = Some(now_ns);
+        self.job = Some(job);
+    }
+
+    pub(super) fn end(&mut self) -> Option<Running> {
+        self.job.take()
+    }
+
+    pub(super) fn end_if(&mut self, is_it: impl FnOnce(&Running) -> bool) -> Option<Running> {
+        self.job.take_if(|job| is_it(job))
+    }
+
+    /// The role has changed; whether the interface is to be set down for a while.
+    pub(super) fn handle_role(&mut self, is_bounce_due: bool) {
+        self.is_bounce_due = is_bounce_due;
+    }
+
+    /// A bounce was cut short.
+    pub(super) fn handle_lowered(&mut self) {
+        self.is_lowered = true;
+    }
+
+    pub(super) fn note_started(&mut self, now_ns: u64) {
+        self.started_ns = Some(now_ns);
+    }
+
+    pub(super) fn job(&self) -> Option<&Running> {
+        self.job.as_ref()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.job.is_some()
+    }
+
+    pub(super) fn is_bounce_due(&self) -> bool {
+        self.is_bounce_due
+    }
+
+    pub(super) fn is_lowered(&self) -> bool {
+        self.is_lowered
+    }
+
+    pub(super) fn started_ns(&self) -> Option<u64> {
+        self.started_ns
+    }
+
+    pub(super) fn begun_ns(&self) -> Option<u64> {
+        self.begun_ns
+    }
+}
