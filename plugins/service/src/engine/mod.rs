@@ -42,7 +42,7 @@ use group::Group;
 use item::Item;
 use left::Left;
 use memory::Memory;
-use role::Gather;
+use role::Gathering;
 use watch::Watch;
 
 pub use group::RoleChange;
@@ -118,9 +118,7 @@ pub struct Engine {
     items: Vec<Item>,
     groups: BTreeMap<String, Group>,
     maintenance: bool,
-    gather: Gather,
-    /// Time after which a group without a known role counts as a wrong name.
-    strangers_ns: Option<u64>,
+    gathering: Gathering,
     /// Jobs of items that left the file.
     orphans: Vec<Orphan>,
     /// Services that left the file while they ran.
@@ -151,8 +149,7 @@ impl Engine {
             items: Vec::new(),
             groups: BTreeMap::new(),
             maintenance: false,
-            gather: Gather::Waiting,
-            strangers_ns: None,
+            gathering: Gathering::default(),
             orphans: Vec::new(),
             left: Vec::new(),
             watch: Watch::default(),
@@ -199,7 +196,7 @@ impl Engine {
             ..settings.clone()
         };
         self.poll_ns = now_ns.saturating_add(settings.poll_interval_ns);
-        if self.gather == Gather::Over {
+        if self.gathering.is_over() {
             self.expect_strangers(now_ns);
         }
         self.look_at_all();
@@ -340,13 +337,9 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
-        let gather = match self.gather {
-            Gather::Until(until_ns) => Some(until_ns),
-            _ => None,
-        };
         let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
         let items = self.items.iter().filter_map(Item::next_timeout);
-        let rest = gather.into_iter().chain(self.strangers_ns);
+        let rest = self.gathering.timeouts().into_iter().flatten();
         let rest = rest.chain([self.poll_ns]).chain(self.next_test_ns());
         let rest = rest.chain(self.next_change_ns());
         items

@@ -18,12 +18,63 @@ const ROLE: &str = "role ";
 /// Prefix of the names of recorded roles that a maintenance keeps.
 const KEPT: &str = "kept ";
 
-/// Progress of learning the roles of all groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gather {
+/// The wait for the roles of groups that were not told yet.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    stage: Stage,
+    /// Time after which a group without a known role counts as a wrong name.
+    strangers_ns: Option<u64>,
+}
+
+/// Whether the roles of all groups are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
     Waiting,
     Until(u64),
     Over,
+}
+
+impl Gathering {
+    /// The roles of all groups are known.
+    pub(super) fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Waits until then for more, unless all are known.
+    fn extend(&mut self, until_ns: u64) {
+        if !self.is_over() {
+            self.stage = Stage::Until(until_ns);
+        }
+    }
+
+    /// Returns whether the wait is over now.
+    fn end(&mut self, now_ns: u64) -> bool {
+        let ends = matches!(self.stage, Stage::Until(until_ns) if now_ns >= until_ns);
+        if ends {
+            self.stage = Stage::Over;
+        }
+        ends
+    }
+
+    pub(super) fn expect_strangers(&mut self, at_ns: u64) {
+        self.strangers_ns = Some(at_ns);
+    }
+
+    /// Returns whether groups without a known role count as wrong names from now on.
+    pub(super) fn end_expecting(&mut self, now_ns: u64) -> bool {
+        let ended = self.strangers_ns.take_if(|at_ns| now_ns >= *at_ns);
+        ended.is_some()
+    }
+
+    /// Times of what is next.
+    pub(super) fn timeouts(&self) -> [Option<u64>; 2] {
+        let until_ns = match self.stage {
+            Stage::Until(until_ns) => Some(until_ns),
+            Stage::Waiting | Stage::Over => None,
+        };
+        [until_ns, self.strangers_ns]
+    }
 }
 
 impl Engine {
@@ -60,14 +111,11 @@ impl Engine {
             true => GATHER_NS,
             false => STRANGERS_NS,
         };
-        if self.gather != Gather::Over {
-            self.gather = Gather::Until(now_ns.saturating_add(wait_ns));
-        }
+        self.gathering.extend(now_ns.saturating_add(wait_ns));
     }
 
     pub(super) fn end_gathering(&mut self, now_ns: u64) {
-        if matches!(self.gather, Gather::Until(until_ns) if now_ns >= until_ns) {
-            self.gather = Gather::Over;
+        if self.gathering.end(now_ns) {
             for gone in self.active_before() {
                 self.memory.forget(&gone);
             }
@@ -142,7 +190,7 @@ impl Engine {
 
     /// Role that the groups give the item; until all of them are known, its last one.
     fn role_of(&self, item: &Item) -> Option<Role> {
-        let gathers = item.spec.group.is_none() && self.gather != Gather::Over;
+        let gathers = item.spec.group.is_none() && !self.gathering.is_over();
         let role = item.membership.role().filter(|_| gathers);
         self.told(item).or(role)
     }
@@ -160,7 +208,7 @@ impl Engine {
             return Some(Role::Active);
         }
         let roles = [Role::Backup, Role::Fault];
-        let mut roles = roles.into_iter().filter(|_| self.gather == Gather::Over);
+        let mut roles = roles.into_iter().filter(|_| self.gathering.is_over());
         roles.find(|role| has(*role))
     }
 }

@@ -4,7 +4,6 @@ use spared_sdk::Role;
 
 use super::goal::{Deed, Goal, Task};
 use super::item::Item;
-use super::role::Gather;
 use super::{Action, Engine};
 use crate::job::{Job, Verb};
 
@@ -142,7 +141,7 @@ impl Engine {
             }
         }
         let active = |group: &super::Group| group.role == Role::Active;
-        let known = self.gather == Gather::Over || self.groups.get(name).is_some_and(active);
+        let known = self.gathering.is_over() || self.groups.get(name).is_some_and(active);
         all && known
     }
 

@@ -10,15 +10,12 @@ pub(super) const STRANGERS_NS: u64 = 15_000_000_000;
 impl Engine {
     /// Plans the search for items of unknown groups, for the time when all roles must have been reported.
     pub(super) fn expect_strangers(&mut self, now_ns: u64) {
-        self.strangers_ns = Some(now_ns.saturating_add(STRANGERS_NS));
+        let at_ns = now_ns.saturating_add(STRANGERS_NS);
+        self.gathering.expect_strangers(at_ns);
     }
 
     pub(super) fn tell_strangers(&mut self, now_ns: u64) {
-        if self
-            .strangers_ns
-            .take_if(|at_ns| now_ns >= *at_ns)
-            .is_none()
-        {
+        if !self.gathering.end_expecting(now_ns) {
             return;
         }
         for item in &mut self.items {
