@@ -211,7 +211,7 @@ impl Group {
             Why::PeerActive { peer, theirs, own },
             state,
         );
-        self.speaking.go_until_ns = 0;
+        self.speaking.end_release();
     }
 
     /// E7: an advert of the peer is judged by its score, one of others as the RFC has it.

@@ -75,7 +75,7 @@ impl Group {
             // withdrawn meanwhile; priority 0 blocks its fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
                 let lapsed = self.lease.end_lapse().is_some();
-                (self.speaking.blocks, self.speaking.now) = (true, true);
+                self.speaking.handle_given_up();
                 self.counters.late_step_downs += u64::from(lapsed);
                 self.transmit(cx, true);
                 let why = self.backup_sentence(cx);
@@ -144,7 +144,7 @@ impl Group {
     }
 
     pub fn shut_down(&mut self, cx: &mut Context<'_>) {
-        self.speaking.leaves = true;
+        self.speaking.leave();
         let wants = matches!(self.state, State::Promoting { .. } | State::Lapsed { .. });
         if self.is_active() || wants {
             let wait = State::Initialize {

@@ -28,7 +28,7 @@ impl Group {
     /// The packets carry a new priority from the next advert on.
     pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
         self.networks.update_ports(cx);
-        self.speaking.stale = true;
+        self.speaking.note_changed();
         let priority = election::priority(&self.facts());
         if self.candidacy.handle_priority(priority) {
             let speech = self.speech();

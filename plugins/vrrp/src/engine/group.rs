@@ -245,13 +245,14 @@ impl Group {
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
         // a heartbeat that still waits would say so before the fence is blocking, and without its
         // heartbeat no advert may renew a lease
-        (self.speaking.blocks, self.speaking.now) = (true, true);
+        self.speaking.handle_given_up();
         cx.actions.drop_adverts(cx.group);
         self.publish(cx, role, why);
         self.transmit(cx, true);
         if self.is_active() {
             // the peer may go ahead: nothing answers here
-            self.speaking.go_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
+            let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
+            self.speaking.release_until(until_ns);
         }
         self.end_unheard(cx);
         self.lease.end_lapse();

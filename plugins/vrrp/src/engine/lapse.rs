@@ -112,7 +112,7 @@ impl Group {
         for router in self.networks.routers_mut() {
             router.adverts.end_lapse();
         }
-        self.speaking.stale = true;
+        self.speaking.note_changed();
     }
 
     /// The fence passes again, with the same role as before.

@@ -67,7 +67,7 @@ impl Group {
                 .ports()
                 .iter()
                 .any(|port| port.hearing.is_expected());
-        self.speaking.on && is_any
+        self.speaking.is_on() && is_any
     }
 
     /// E8, and E12 without which the active node's silence is none.

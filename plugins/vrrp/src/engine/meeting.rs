@@ -61,7 +61,7 @@ impl Group {
         let Some(peer) = self.peer.last() else { return };
         if peer.is_active() {
             let interval_ns = peer.heartbeat.advert_interval_ns;
-            self.speaking.go_until_ns = 0;
+            self.speaking.end_release();
             self.watch.end_waits();
             // a node that hears in one direction only still preempts by adverts
             if self.peer.was_mutual() || !self.watch.is_lower_active() {

@@ -30,7 +30,7 @@ impl Group {
         self.lease.begin_term(self.config.interval_ns);
         self.watch.handle_role_change();
         self.switchover.begin_term();
-        self.speaking.go_until_ns = 0;
+        self.speaking.end_release();
         self.conflicts.end_tie();
         self.serve(cx, asked_ns);
     }

@@ -221,7 +221,7 @@ impl Group {
     pub(super) fn is_polite(&self, cx: &Context<'_>) -> bool {
         // beside third routers the origin of an advert is unknown
         let paired = cx.peer.is_some() && !self.config.any_router;
-        self.speaking.on && paired && self.peer.mutual_ns().is_none()
+        self.speaking.is_on() && paired && self.peer.mutual_ns().is_none()
     }
 
     /// A node that gives way has told its rival for long enough that it is active.

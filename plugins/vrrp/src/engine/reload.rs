@@ -49,7 +49,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     }
     engine.routers = index(&engine.groups);
     let ids = engine.groups.iter().zip(0..);
-    let ids = ids.map(|(group, index)| (group.speaking.heartbeat.group, index));
+    let ids = ids.map(|(group, index)| (group.speaking.id(), index));
     engine.ids = ids.collect();
     engine.hurry_round(now_ns);
     engine.each_group(now_ns, |group, cx| {

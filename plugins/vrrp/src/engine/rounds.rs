@@ -49,8 +49,8 @@ impl Engine {
         if carries_all && !is_round {
             self.rounds.due_ns = self.next_round_ns(now_ns, now_ns);
         }
-        let carried = self.groups.iter().filter(|group| group.speaking.carried);
-        let heartbeats = carried.map(|group| &group.speaking.heartbeat);
+        let groups = self.groups.iter();
+        let heartbeats = groups.filter_map(|group| group.speaking.carried());
         (heartbeats, self.rounds.ways.as_slice())
     }
 

@@ -11,23 +11,23 @@ use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
 /// A group's part in this node's own heartbeats.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Speaking {
-    pub heartbeat: Heartbeat,
+    heartbeat: Heartbeat,
     /// Whether a heartbeat is needed at once.
-    pub now: bool,
+    now: bool,
     /// The next heartbeat carries the group, be it a round or not.
-    pub wanted: bool,
+    wanted: bool,
     /// The one that is being sent does.
-    pub carried: bool,
+    carried: bool,
     /// Whether the role was given up but the fence is not blocking yet.
-    pub blocks: bool,
+    blocks: bool,
     /// E6: time until which heartbeats release the group to the peer.
-    pub go_until_ns: u64,
+    go_until_ns: u64,
     /// It ends.
-    pub leaves: bool,
+    leaves: bool,
     /// The heartbeat is to be written anew.
-    pub stale: bool,
+    stale: bool,
     /// Whether there are paths for heartbeats.
-    pub on: bool,
+    on: bool,
 }
 
 impl Speaking {
@@ -47,6 +47,60 @@ impl Speaking {
             stale: true,
             on: false,
         }
+    }
+
+    // ---- what is to be told ----------------------------------------------------------------
+
+    /// Contents have changed: the heartbeat is written again.
+    pub fn note_changed(&mut self) {
+        self.stale = true;
+    }
+
+    /// The role is given up: told at once, but not before the fence is blocking.
+    pub fn handle_given_up(&mut self) {
+        (self.blocks, self.now) = (true, true);
+    }
+
+    /// The fence is blocking, or is made to before anything else goes on.
+    pub fn handle_blocked(&mut self) {
+        self.blocks = false;
+    }
+
+    /// E6: heartbeats release the group to the peer until then.
+    pub fn release_until(&mut self, until_ns: u64) {
+        self.go_until_ns = until_ns;
+    }
+
+    /// The peer has the group, or this node keeps it.
+    pub fn end_release(&mut self) {
+        self.go_until_ns = 0;
+    }
+
+    /// The plugin ends.
+    pub fn leave(&mut self) {
+        self.leaves = true;
+    }
+
+    // ---- what is told ----------------------------------------------------------------------
+
+    /// Whether there are paths for heartbeats.
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Id of the group in heartbeats.
+    pub fn id(&self) -> u64 {
+        self.heartbeat.group
+    }
+
+    #[cfg(test)]
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    /// The group's part in the heartbeat that is being sent, if it has one.
+    pub fn carried(&self) -> Option<&Heartbeat> {
+        self.carried.then_some(&self.heartbeat)
     }
 }
 

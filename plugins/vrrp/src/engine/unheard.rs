@@ -179,7 +179,7 @@ impl Group {
         }
         self.networks.note_checks_changed();
         self.networks.note_listening_changed();
-        self.speaking.stale = true;
+        self.speaking.note_changed();
         self.update_priority(cx);
         self.claim(cx, index);
     }
@@ -201,7 +201,7 @@ impl Group {
             cx.push(Action::Info(text));
         }
         self.networks.note_checks_changed();
-        self.speaking.stale = true;
+        self.speaking.note_changed();
         self.update_priority(cx);
     }
 
@@ -247,7 +247,7 @@ impl Group {
         if port.unheard.end() {
             self.networks.note_listening_changed();
             self.networks.note_checks_changed();
-            self.speaking.stale = true;
+            self.speaking.note_changed();
             self.update_priority(cx);
         }
     }

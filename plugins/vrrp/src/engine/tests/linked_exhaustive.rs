@@ -68,7 +68,7 @@ fn check(lab: &mut Lab, from: State, to: State) {
         let preferred = lab.nodes.iter().any(|node| {
             let groups = node.engine.groups.iter();
             groups
-                .map(|group| &group.speaking.heartbeat)
+                .map(|group| group.speaking.heartbeat())
                 .any(|one| one.preferred)
         });
         let most = if hidden && preferred { 2 } else { 1 };
