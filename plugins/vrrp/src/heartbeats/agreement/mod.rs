@@ -78,6 +78,13 @@ pub struct Counters {
     pub agreed: u64,
 }
 
+/// The run of the peer whose key is confirmed.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    run: u64,
+    heard_ns: u64,
+}
+
 /// State of the agreement with the peer.
 #[derive(Debug)]
 pub struct Agreement {
@@ -85,9 +92,7 @@ pub struct Agreement {
     peer: Option<String>,
     run: u64,
     table: Table,
-    /// The peer's run whose key is confirmed, and the time at which it was last heard.
-    current: Option<u64>,
-    heard_ns: u64,
+    current: Option<Current>,
     /// Time for which it may be silent, in ns.
     patience_ns: u64,
     budgets: Budgets,
@@ -112,7 +117,6 @@ impl Agreement {
             run,
             table: Table::default(),
             current: None,
-            heard_ns: 0,
             patience_ns: 0,
             budgets: Budgets::default(),
             number: 0,
@@ -146,7 +150,6 @@ impl Agreement {
     fn forget(&mut self) {
         self.table = Table::default();
         self.current = None;
-        self.heard_ns = 0;
         (self.said_hello_ns, self.owes_hello) = (None, false);
         self.requests.clear();
         self.frames.clear();
@@ -211,7 +214,7 @@ impl Agreement {
             return Ok(());
         }
         let silence_ns = self.patience_ns.max(STALE_NS);
-        let is_current = self.current == Some(run);
+        let is_current = self.current_run() == Some(run);
         let mut entry = self.table.find(run);
         if let Some(entry) = &mut entry {
             entry.call(now_ns, silence_ns);
@@ -247,7 +250,8 @@ impl Agreement {
         entry.number = self.number;
         entry.half = Some(half);
         self.sign(now_ns, &mut entry);
-        self.table.insert(entry, self.current);
+        let current = self.current_run();
+        self.table.insert(entry, current);
         Ok(())
     }
 
@@ -278,7 +282,8 @@ impl Agreement {
         }
         if self.table.find(offer.from).is_none() {
             let entry = Entry::new(offer.from, class, now_ns);
-            self.table.insert(entry, self.current);
+            let current = self.current_run();
+            self.table.insert(entry, current);
         }
         self.verify(now_ns, offer, signature);
         Ok(())
@@ -310,8 +315,8 @@ impl Agreement {
 
     /// Takes note that something arrived under the key of a run.
     pub fn handle_heard(&mut self, now_ns: u64, run: u64) {
-        if self.current == Some(run) {
-            self.heard_ns = now_ns;
+        if let Some(current) = self.current.as_mut().filter(|it| it.run == run) {
+            current.heard_ns = now_ns;
         }
         if let Some(entry) = self.table.find(run) {
             entry.alive_ns = now_ns;
@@ -320,14 +325,17 @@ impl Agreement {
 
     /// Takes note that the key of a run is now in use.
     pub fn handle_confirmed(&mut self, now_ns: u64, run: u64) {
-        self.current = Some(run);
-        self.heard_ns = now_ns;
+        self.current = Some(Current {
+            run,
+            heard_ns: now_ns,
+        });
     }
 
     /// Requests a hello when another path is up: earlier ones may not have been sent. Does nothing while the peer is
     /// heard.
     pub fn greet(&mut self, now_ns: u64) {
-        let is_heard = self.current.is_some_and(|run| self.is_alive(now_ns, run));
+        let run = self.current_run();
+        let is_heard = run.is_some_and(|run| self.is_alive(now_ns, run));
         if self.peer.is_some() && !is_heard {
             self.owes_hello = true;
         }
@@ -361,8 +369,8 @@ impl Agreement {
         if self.owes_hello {
             return Some(due_ns);
         }
-        let silent_ns = self.heard_ns.saturating_add(self.patience_ns);
-        Some(due_ns.max(self.current.map_or(0, |_| silent_ns)))
+        let silent_ns = self.current.map_or(0, |it| self.silent_ns(it));
+        Some(due_ns.max(silent_ns))
     }
 
     fn say_hello(&mut self, now_ns: u64) {
@@ -420,7 +428,17 @@ impl Agreement {
 
     /// Returns true if the run's key is confirmed, and the run is heard under it.
     fn is_alive(&self, now_ns: u64, run: u64) -> bool {
-        self.current == Some(run) && now_ns < self.heard_ns.saturating_add(self.patience_ns)
+        let current = self.current.filter(|it| it.run == run);
+        current.is_some_and(|it| now_ns < self.silent_ns(it))
+    }
+
+    fn current_run(&self) -> Option<u64> {
+        self.current.map(|it| it.run)
+    }
+
+    /// Time from which the peer counts as silent.
+    fn silent_ns(&self, current: Current) -> u64 {
+        current.heard_ns.saturating_add(self.patience_ns)
     }
 }
 

@@ -100,7 +100,8 @@ impl Agreement {
                 self.sign(now_ns, &mut entry);
             }
         }
-        self.table.insert(entry, self.current);
+        let current = self.current_run();
+        self.table.insert(entry, current);
         Ok(())
     }
 
