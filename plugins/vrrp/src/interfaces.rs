@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use spared_sdk::{Error, Interest, InterfaceEvent, Interfaces, OpenSockets, Sockets as Wanted};
+use spared_sdk::{
+    Error, Interest, InterfaceEvent, InterfaceHandle, Interfaces, OpenSockets, Sockets as Wanted,
+};
 
 use crate::Vrrp;
 use crate::config::{Group, Settings};
@@ -16,6 +18,37 @@ impl Interfaces for Vrrp {
     fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>) {
         self.link_changed(&event.name, sockets);
         self.router_changed(event, sockets);
+    }
+}
+
+/// Interfaces of which the host tells, each with the sockets that it opens there.
+pub(crate) struct Followed {
+    handle: InterfaceHandle,
+    sockets: BTreeMap<String, Wanted>,
+}
+
+impl Followed {
+    pub(crate) fn new(handle: InterfaceHandle) -> Followed {
+        Followed {
+            handle,
+            sockets: BTreeMap::new(),
+        }
+    }
+
+    fn unwanted(&self, wanted: &BTreeMap<String, Wanted>) -> Vec<String> {
+        let names = self.sockets.keys();
+        let gone = names.filter(|name| !wanted.contains_key(*name));
+        gone.cloned().collect()
+    }
+
+    fn follow(&mut self, wanted: BTreeMap<String, Wanted>) -> Result<(), Error> {
+        for (name, sockets) in &wanted {
+            if self.sockets.get(name) != Some(sockets) {
+                self.handle.follow(name, *sockets)?;
+            }
+        }
+        self.sockets = wanted;
+        Ok(())
     }
 }
 
@@ -34,21 +67,14 @@ impl Vrrp {
             let sockets = wanted.entry(link.to_owned()).or_insert(Wanted::NONE);
             *sockets = *sockets | Wanted::HEARTBEAT;
         }
-        let followed = self.followed.clone();
-        for gone in followed.keys().filter(|name| !wanted.contains_key(*name)) {
-            self.interfaces.unfollow(gone)?;
+        for gone in self.followed.unwanted(&wanted) {
+            self.followed.handle.unfollow(&gone)?;
             let engine = self.engine.as_ref();
-            if let Some(index) = engine.and_then(|engine| engine.interface_index(gone)) {
+            if let Some(index) = engine.and_then(|engine| engine.interface_index(&gone)) {
                 self.close(index);
             }
         }
-        for (name, sockets) in &wanted {
-            if followed.get(name) != Some(sockets) {
-                self.interfaces.follow(name, *sockets)?;
-            }
-        }
-        self.followed = wanted;
-        Ok(())
+        self.followed.follow(wanted)
     }
 
     pub(crate) fn close(&mut self, index: usize) {

@@ -25,17 +25,17 @@ mod settings;
 mod sockets;
 pub mod wire;
 
-use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
 use spared_sdk::{
     Alarm, Answer, Applied, Directive, Error, GroupHandle, Groups, Host, IdentityHandle,
-    InterfaceHandle, PeerHandle, Plugin, Progress, Query, Ready, Sockets as Wanted, Token,
+    PeerHandle, Plugin, Progress, Query, Ready, Token,
 };
 
 use config::Settings;
 use engine::Engine;
+use interfaces::Followed;
 use links::Links;
 use second_machine::SecondMachine;
 use settings::Read;
@@ -46,7 +46,7 @@ const TIMER: u32 = 1;
 /// The plugin.
 pub struct Vrrp {
     host: Host,
-    interfaces: InterfaceHandle,
+    followed: Followed,
     groups: GroupHandle,
     /// Channel to the peer; None if the host has no link.
     peer: PeerHandle,
@@ -63,7 +63,6 @@ pub struct Vrrp {
     are_claims_unsure: bool,
     /// Sockets by the engine's index of the interface.
     sockets: Vec<Sockets>,
-    followed: BTreeMap<String, Wanted>,
     buffer: Vec<u8>,
     alarm: Alarm,
     /// Groups whose directives the engine has received, while their actions wait for directives of other groups.
@@ -76,7 +75,7 @@ impl Plugin for Vrrp {
     fn create(host: Host) -> Result<Self, Error> {
         Ok(Vrrp {
             host,
-            interfaces: host.interfaces(),
+            followed: Followed::new(host.interfaces()),
             groups: host.groups(),
             peer: host.peer(),
             identity: host.identity(),
@@ -87,7 +86,6 @@ impl Plugin for Vrrp {
             settings: Settings::default(),
             are_claims_unsure: false,
             sockets: Vec::new(),
-            followed: BTreeMap::new(),
             buffer: vec![0; FRAME_MAX],
             alarm: Alarm::new(host, TIMER),
             directed: Vec::new(),
