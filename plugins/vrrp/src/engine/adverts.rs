@@ -15,8 +15,8 @@ impl Group {
         if let Some(router) = self.networks.router_mut(router) {
             router.note_signed(cx.now_ns, advert);
         }
-        if self.is_vain(cx.now_ns, router, advert.source) {
-            return self.note_vain(cx, router, advert);
+        if self.decides_nothing(cx.now_ns, router, advert.source) {
+            return self.note_ignored(cx, router, advert);
         }
         if !self.note_advert(cx, router, advert) {
             return;
@@ -68,7 +68,7 @@ impl Group {
             }
             return;
         }
-        let decided = self.is_polite(cx) || self.peer_decides(now_ns, router, advert.source);
+        let decided = self.gives_way_to_all(cx) || self.peer_decides(now_ns, router, advert.source);
         let preempts = !decided && self.preempts(cx, router, advert);
         self.note_active_router(cx, advert);
         if preempts {
@@ -126,7 +126,7 @@ impl Group {
                 router.counters.received_losing += 1;
             }
             self.note_rival(cx, index, advert);
-            if !self.gives_way_politely(cx) {
+            if !self.gives_way_after_telling(cx) {
                 return self.answer(cx);
             }
         }

@@ -74,18 +74,18 @@ impl Group {
         }
     }
 
-    /// It lives, on whatever path: its silence begins anew.
+    /// It lives, on whatever path: its silence begins now.
     fn follow_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
         self.watch.handle_active_peer(interval_ns);
         if self.peer.was_mutual() {
             self.watch.end_preemption();
             self.drop_claim(cx);
         }
-        self.wait_anew(cx);
+        self.restart_active_down(cx);
     }
 
-    /// Another router is active: its silence begins anew.
-    pub(super) fn wait_anew(&mut self, cx: &Context<'_>) {
+    /// Another router is active: its silence begins now.
+    pub(super) fn restart_active_down(&mut self, cx: &Context<'_>) {
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         if matches!(self.state, State::Promoting { .. }) {
             self.state = State::Backup {

@@ -135,7 +135,7 @@ impl Group {
 
     /// Whether an advert decides nothing: where the peer's heartbeats are heard, only adverts of
     /// third routers count, if others may take part at all.
-    pub(super) fn is_vain(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
+    pub(super) fn decides_nothing(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let Some(router) = self.networks.router(index) else {
             return false;
         };
@@ -150,7 +150,7 @@ impl Group {
     }
 
     /// Counts it, and reports a station that advertises in the peer's name.
-    pub(super) fn note_vain(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
+    pub(super) fn note_ignored(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
         let living = self.living_peer(now_ns).is_some();
         let sender = if living && advert.priority > 0 {
@@ -218,17 +218,17 @@ impl Group {
 
     /// Without a confirmed key, a node with a configured peer leaves the group to any advertising
     /// router: the peer may know only a previous run of it, and its adverts prove nothing there.
-    pub(super) fn is_polite(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn gives_way_to_all(&self, cx: &Context<'_>) -> bool {
         // beside third routers the origin of an advert is unknown
         let paired = cx.peer.is_some() && !self.config.any_router;
         self.speaking.is_on() && paired && self.peer.mutual_ns().is_none()
     }
 
     /// A node that gives way has told its rival for long enough that it is active.
-    pub(super) fn gives_way_politely(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn gives_way_after_telling(&self, cx: &Context<'_>) -> bool {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let is_long = |conflict: &Conflict| conflict.age_ns(cx.now_ns) >= patience_ns;
         let active = matches!(self.state, State::Active { .. });
-        active && self.is_polite(cx) && self.conflicts.current().is_some_and(is_long)
+        active && self.gives_way_to_all(cx) && self.conflicts.current().is_some_and(is_long)
     }
 }

@@ -120,7 +120,7 @@ impl Group {
         match self.state {
             _ if self.lease.is_lapsed() => self.give_way_late(cx),
             State::Backup { .. } | State::Promoting { .. } => {
-                self.wait_anew(cx);
+                self.restart_active_down(cx);
                 self.republish_backup(cx);
             }
             State::Initialize { .. } | State::Lapsed { .. } | State::Active { .. } => {}

@@ -207,7 +207,7 @@ impl Group {
             return found;
         }
         let by_priority = rules.by_priority;
-        if self.is_unheard_in_vain(now_ns, &own, &other, by_priority) {
+        if self.is_unheard_no_better_here(now_ns, &own, &other, by_priority) {
             return Some((SwitchoverCause::Unheard, 0));
         }
         let is_dropped = self.is_dropped_here(now_ns, &own, &other, by_priority)

@@ -290,7 +290,7 @@ impl Group {
     }
 
     /// E3: once per unheard interface, where the wire is no better here than there.
-    pub(super) fn is_unheard_in_vain(
+    pub(super) fn is_unheard_no_better_here(
         &self,
         now_ns: u64,
         own: &Rank,
