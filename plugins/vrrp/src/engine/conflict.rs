@@ -35,7 +35,7 @@ struct Rivalry {
 pub(super) struct Conflict {
     pub rival: Who,
     pub priority: u8,
-    /// None: known by its heartbeats.
+    /// Interface where the rival was heard first; None: known by its heartbeats.
     pub interface: Option<usize>,
     since_ns: u64,
     last_ns: u64,
@@ -50,7 +50,7 @@ pub(super) struct Conflict {
 struct Rival {
     who: Who,
     priority: u8,
-    /// None: by its heartbeats.
+    /// Interface where it was heard; None: by its heartbeats.
     interface: Option<usize>,
     interval_ns: u64,
 }

@@ -8,7 +8,7 @@ use crate::wire::heartbeat::Heartbeat;
 pub(super) enum Contact {
     #[default]
     None,
-    /// Its heartbeats are heard, but it hears none.
+    /// The peer's heartbeats are heard, but it hears none.
     OneWay,
     /// Each hears the other: both have the same knowledge.
     Mutual,
@@ -17,7 +17,7 @@ pub(super) enum Contact {
 #[derive(Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct PeerContact {
-    /// None until a heartbeat was heard.
+    /// Last heartbeat; None until one was heard.
     peer: Option<Peer>,
     /// Extent at the last look.
     seen: Contact,

@@ -17,14 +17,14 @@ pub(super) enum FaultThere {
     OneWay,
 }
 
-/// What is not heard on a port, by this node or by the peer.
+/// Silence on a port: of the peer as heard here, and of this node as the peer says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Deafness {
     /// E12, while active: time since which the peer's heartbeats should be heard here.
     expected_since_ns: Option<u64>,
-    /// They are not, until one is: also where that moves nothing any more.
+    /// Heartbeats are not heard although they should be; true until one is, also where that moves nothing any more.
     is_deaf: bool,
-    /// What the peer says of its side, and since when.
+    /// Fault of the peer's side as its heartbeats say, and since when.
     fault_there: Option<(FaultThere, u64)>,
 }
 
@@ -59,7 +59,7 @@ impl Deafness {
         self.is_deaf.then_some(quiet_ns.max(since_ns))
     }
 
-    /// None are expected; `is_judged`: though they could be heard. What is known stays so while nothing can be heard.
+    /// No heartbeats are expected. `is_judged`: they could be heard; while none can be, what is known stays so.
     fn handle_unexpected(&mut self, is_judged: bool) {
         self.expected_since_ns = None;
         self.is_deaf &= is_judged;

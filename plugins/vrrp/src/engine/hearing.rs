@@ -16,7 +16,7 @@ pub(super) struct PeerHearing {
     proof: Option<u64>,
     /// Time since which adverts but no heartbeats of the peer are heard there.
     filtered_since_ns: Option<u64>,
-    /// That was reported.
+    /// Whether that was reported.
     is_filtered: bool,
     /// Last advert of the peer while none of its heartbeats is heard on any path: time and priority.
     advert_alone: Option<(u64, u8)>,

@@ -2,7 +2,7 @@
 
 /// Time for which a router whose adverts are refused again stays silent, while another one serves.
 const PAUSE_NS: u64 = 60_000_000_000;
-/// The same while nobody serves: twice as long each time.
+/// First pause while nobody serves; each further one is twice as long.
 pub(super) const MUTE_SOON_NS: u64 = 300_000_000;
 const MUTE_SOON_MAX_NS: u64 = 5_000_000_000;
 

@@ -11,10 +11,10 @@ use crate::wire::vrrp::{Form, Repr, Version, capacity};
 /// A packet that is ready to go, for one destination.
 #[derive(Clone, Default)]
 pub(super) struct Packet {
-    /// None: a whole frame, to the multicast group or to this node itself.
+    /// Address of a unicast peer. None: a whole frame, to the multicast group or to this node itself.
     pub to: Option<IpAddr>,
     pub advert: Vec<u8>,
-    /// The same with priority 0.
+    /// The advert with priority 0.
     pub resign: Vec<u8>,
     /// The system refused the last advert.
     is_refused: bool,
@@ -54,7 +54,7 @@ pub(super) struct Refusal {
     pub sent_ns: u64,
     /// Time of the one before, which left.
     pub left_ns: u64,
-    /// It refused the one before as well.
+    /// The system refused the one before as well.
     pub is_repeated: bool,
 }
 
@@ -219,7 +219,7 @@ impl OwnAdverts {
         self.is_lapsed = false;
     }
 
-    /// What the system refused before does not count any more.
+    /// Refusals of earlier adverts count no longer.
     pub fn forget_refused(&mut self) {
         self.was_refused = false;
     }

@@ -12,13 +12,13 @@ use super::virtual_identity::HeardIdentity;
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
-    /// Its id in heartbeats.
+    /// Id of the network in heartbeats.
     pub heartbeat_id: u32,
     /// The host has reported the interface: before that, nothing is held against it.
     is_known: bool,
     /// Each of the routers there can send.
     speaks: bool,
-    /// Its MTU is too small for heartbeats: it counts as hurt, and the peer need not be heard there.
+    /// The MTU is too small for heartbeats: it counts as hurt, and the peer need not be heard there.
     is_narrow: bool,
     /// The lease of one of them has ended while active, as of the last heartbeat.
     is_lapsed: bool,
@@ -91,7 +91,7 @@ impl Port {
         self.is_narrow
     }
 
-    /// It carries heartbeats and what clients send, as far as this node knows.
+    /// Whether the port carries heartbeats and what clients send, as far as this node knows.
     pub fn is_usable(&self) -> bool {
         self.speaks && !self.is_narrow && !self.is_lapsed
     }
@@ -100,7 +100,7 @@ impl Port {
         self.usable_since_ns
     }
 
-    /// It does not carry the group's traffic here.
+    /// Whether the port does not carry the group's traffic here.
     pub fn is_hurt(&self) -> bool {
         self.is_known && !self.speaks || self.is_narrow || self.is_rated_bad()
     }

@@ -26,7 +26,7 @@ impl Publication {
         (self.last, self.at_ns) = (Some(why), now_ns);
     }
 
-    /// The same cause is published again.
+    /// The last cause is published again.
     fn handle_reopened(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
     }

@@ -36,9 +36,9 @@ pub(super) struct Senders {
     talker: Option<Talker>,
     earlier_talker: Option<Talker>,
     stranger: Option<Stranger>,
-    /// Its MAC address, and until when it may still be heard.
+    /// MAC address of the last stranger, and until when it may still be heard.
     stranger_mac: Option<(Mac, u64)>,
-    /// Who signs its adverts, and until when that is news.
+    /// Sender of signed adverts, and until when that is news.
     signed: Option<(IpAddr, u64)>,
 }
 

@@ -16,15 +16,15 @@ pub(super) struct Speaking {
     now: bool,
     /// The next heartbeat carries the group, be it a round or not.
     wanted: bool,
-    /// The one that is being sent does.
+    /// The heartbeat that is being sent carries the group.
     carried: bool,
     /// Whether the role was given up but the fence is not blocking yet.
     blocks: bool,
     /// E6: time until which heartbeats release the group to the peer.
     go_until_ns: u64,
-    /// It ends.
+    /// The plugin ends.
     leaves: bool,
-    /// The heartbeat is to be written anew.
+    /// The heartbeat is to be written again.
     stale: bool,
     /// Whether there are paths for heartbeats.
     on: bool,

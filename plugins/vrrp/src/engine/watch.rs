@@ -24,7 +24,7 @@ pub(super) struct ActiveRouter {
     pub heard_ns: u64,
 }
 
-/// What ends when this node becomes active, or gives the role up.
+/// Progress of a backup towards the role; it ends when this node becomes active, or gives the role up.
 #[derive(Clone, Debug, Default)]
 struct Approach {
     /// The peer's last advert had priority 0.
