@@ -37,7 +37,7 @@ impl Group {
         }
     }
 
-    /// An advert can name any interval: the waiting time is limited.
+    /// Interval of an advert, limited to the configured maximum: an advert can name any interval.
     pub(super) fn believed_interval_ns(&self, advert: &Advert<'_>) -> u64 {
         advert.interval_ns.min(self.config.interval_max_ns)
     }
@@ -72,7 +72,7 @@ impl Group {
         let preempts = !decided && self.preempts(cx, router, advert);
         self.note_active_router(cx, advert);
         if preempts {
-            // it lives, so it blocks its fence when it hears this node
+            // that router lives, so it blocks its fence when it hears this node
             if self.watch.end_readiness() {
                 let why = self.preempt_sentence(cx, advert);
                 self.promote(cx, why);
@@ -133,7 +133,7 @@ impl Group {
         self.lose(cx, index, advert);
     }
 
-    /// Sends an advert at once, but only a few times in an interval under a flood.
+    /// Answers a losing advert with one of this node's at once, but only a few times in an interval under a flood.
     pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
         if self.lease.begin_answer() {
             self.advertise_now(cx);
@@ -175,8 +175,9 @@ impl Group {
         self.step_down(cx, Role::Backup, why, state);
     }
 
-    /// Addresses break ties of priority. Their order may differ between interfaces, so the first
-    /// working router decides for the group, another one only if the first hears nothing.
+    /// Returns true if a tie of priorities is decided by the addresses on this router. Their order may differ between
+    /// interfaces, so the first working router decides for the group. Another one decides only if the first hears
+    /// nothing.
     fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
         let before = self.networks.routers().iter().take(index);
         let recent_ns = 3 * self.config.interval_ns;
@@ -197,7 +198,7 @@ impl Group {
         self.conflicts.is_tie_lasting(now_ns, patience_ns)
     }
 
-    /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
+    /// True if a lower router that is active is left to time out: RFC 9568 section 6.4.2.
     fn preempts(&mut self, cx: &Context<'_>, router: usize, advert: &Advert<'_>) -> bool {
         let now_ns = cx.now_ns;
         // E3: a node that gave way to a claim hears only some of the networks
@@ -237,8 +238,8 @@ impl Group {
         now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns()
     }
 
-    /// Additional time before a lower router is preempted, because of the peer; None: as long as it
-    /// is heard.
+    /// Additional time before a lower router is preempted, because of the peer; None: it is not preempted while it is
+    /// heard.
     fn patience_with_peer_ns(
         &self,
         cx: &Context<'_>,
@@ -248,7 +249,7 @@ impl Group {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let stranger = self.config.any_router && self.is_a_strangers(router, advert.source);
         if self.candidacy.claims() {
-            // E3: it has probed the stations there, and the peer hears it on another network
+            // E3: this node has probed the stations there, and the peer hears it on another network
             return Some(0);
         }
         if !stranger {
@@ -258,7 +259,7 @@ impl Group {
         }
         match self.mutual_peer(cx.now_ns) {
             Some(peer) if peer.is_active() => None,
-            // the better one of both goes first
+            // the better of the two nodes goes first
             Some(peer) if !self.outscores(cx, peer) => Some(patience_ns),
             _ => Some(0),
         }

@@ -14,12 +14,12 @@ pub(super) struct Candidacy {
 }
 
 impl Candidacy {
-    /// Returns the directive before.
+    /// Stores the directive; returns the previous one.
     pub fn handle_directive(&mut self, directive: Directive) -> Directive {
         std::mem::replace(&mut self.directive, directive)
     }
 
-    /// Returns whether the priority has changed.
+    /// Stores the priority; returns true if it has changed.
     pub fn handle_priority(&mut self, priority: u8) -> bool {
         std::mem::replace(&mut self.priority, priority) != priority
     }
@@ -28,7 +28,7 @@ impl Candidacy {
         self.claimed_ns = Some(now_ns);
     }
 
-    /// Returns whether there was a claim.
+    /// Ends the claim; returns true if there was one.
     pub fn end_claim(&mut self) -> bool {
         self.claimed_ns.take().is_some()
     }

@@ -1,4 +1,4 @@
-//! Checks of the interfaces, one each, for this node's quality.
+//! Checks of the interfaces, one for each, which make up this node's quality.
 
 use super::port::Port;
 use super::{Action, Engine};
@@ -14,7 +14,7 @@ pub(super) struct Check {
 const GOOD: u32 = 100;
 
 impl Engine {
-    /// Reports what changed.
+    /// Reports the checks that have changed.
     pub(super) fn tell_checks(&mut self) {
         for index in 0..self.interfaces.len() {
             let now = self.check(index);
@@ -38,7 +38,7 @@ impl Engine {
         }
     }
 
-    /// None where nothing of a group is, or before the host has reported the interface.
+    /// Check of an interface; None if no group uses it, or before the host has reported it.
     fn check(&self, index: usize) -> Option<Check> {
         let interface = self.interfaces.get(index).filter(|i| i.known)?;
         let mut weight = None;
@@ -60,7 +60,7 @@ impl Engine {
                 why = Some("reaches no other station");
             }
         }
-        // what an interface with adverts weighs is said there
+        // an interface with adverts takes its weight from its virtual routers alone
         let tracked = self.groups.iter().filter_map(|group| group.tracks(index));
         let weight = weight.or(tracked.map(|it| it.weight).max());
         let why = why.or(interface.known_fault());
@@ -72,7 +72,7 @@ impl Engine {
     }
 }
 
-/// "no carrier" for "has no carrier".
+/// Shortens "has no carrier" to "no carrier".
 fn short(fault: &'static str) -> &'static str {
     let fault = fault.strip_prefix("has ").unwrap_or(fault);
     fault.strip_prefix("is ").unwrap_or(fault)

@@ -1,4 +1,4 @@
-//! E7: another router is active too: which of the two stays, and what is told of one that loses.
+//! E7: conflicts with another active router: decides which of the two stays active, and reports them.
 
 use spared_sdk::{Elapsed, Role};
 
@@ -10,18 +10,18 @@ use crate::election::{Who, Why};
 use crate::limit::{Limit, More};
 use crate::wire::frame::Advert;
 
-/// Other active routers, and what was told of them.
+/// Conflicts with other active routers, and limits of their reports.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conflicts {
     rivalry: Rivalry,
     ended_ns: Option<u64>,
     announcements: Announcements,
-    /// Limits of events: conflicts that this node wins, and ties that it loses.
+    /// Limit of events about conflicts that this node wins; `tie_limit`: about ties that it loses.
     limit: Limit,
     tie_limit: Limit,
 }
 
-/// Conflicts of the active role, until it is given up.
+/// Conflicts in this node's present active role.
 #[derive(Clone, Debug, Default)]
 struct Rivalry {
     conflict: Option<Conflict>,
@@ -35,38 +35,39 @@ struct Rivalry {
 pub(super) struct Conflict {
     pub rival: Who,
     pub priority: u8,
-    /// Interface where the rival was heard first; None: known by its heartbeats.
+    /// Interface on which the rival was heard first; None: it is known by its heartbeats.
     pub interface: Option<usize>,
     since_ns: u64,
     last_ns: u64,
     interval_ns: u64,
-    /// Whether it is more than the crossing of two adverts at a failover.
+    /// The conflict was counted: it is more than two adverts that crossed at a failover.
     reported: bool,
-    /// Whether its event was not suppressed: its end is an event as well.
+    /// The event of its beginning was not suppressed, so its end is an event as well.
     told: bool,
 }
 
-/// A rival as it was heard.
+/// Another active router, as one advert or heartbeat shows it.
 struct Rival {
     who: Who,
     priority: u8,
-    /// Interface where it was heard; None: by its heartbeats.
+    /// Interface on which the rival was heard; None: by its heartbeats.
     interface: Option<usize>,
     interval_ns: u64,
 }
 
-/// Limit of announcements for rivals, so that a forged one cannot make this node send many.
+/// Limit of the announcements that answer rivals, so that a forged rival cannot make this node send many.
 #[derive(Clone, Debug, Default)]
 struct Announcements {
     next_ns: u64,
     owed: bool,
 }
 
-/// Conflicts that this node won: followers act again, so a forged rival must not be able to end many.
+/// Limit of the reports of conflicts that this node won. Followers act again on each, so a forged rival must not be
+/// able to end many.
 #[derive(Clone, Debug, Default)]
 struct Victories {
     next_ns: u64,
-    /// The last one, not told yet.
+    /// Cause of the last won conflict, not published yet.
     owed: Option<Why>,
 }
 
@@ -84,7 +85,8 @@ impl Conflicts {
         self.ended_ns
     }
 
-    /// An equal rival is heard only on routers that do not decide; returns whether that has lasted.
+    /// Notes that an equal rival is heard only on routers that do not decide; returns true if that has lasted for
+    /// `patience_ns`.
     pub fn is_tie_lasting(&mut self, now_ns: u64, patience_ns: u64) -> bool {
         let since_ns = *self.rivalry.tie_since_ns.get_or_insert(now_ns);
         now_ns.saturating_sub(since_ns) >= patience_ns
@@ -94,12 +96,12 @@ impl Conflicts {
         self.rivalry.tie_since_ns = None;
     }
 
-    /// Whether the event of a tie may go, and how many were suppressed.
+    /// Returns the number of suppressed events if the event of a tie may be sent now.
     pub fn pass_tie(&mut self, now_ns: u64) -> Option<More> {
         self.tie_limit.pass(now_ns)
     }
 
-    /// A rival is heard; returns whether that is to be reported.
+    /// Notes a rival; returns true if it is to be reported.
     fn handle_rival(&mut self, now_ns: u64, rival: Rival, is_settled: bool) -> bool {
         let interval_ns = rival.interval_ns;
         let new = || Conflict::new(now_ns, rival);
@@ -113,7 +115,7 @@ impl Conflicts {
         is_new
     }
 
-    /// The conflict whose event may go now, and how many were suppressed.
+    /// Conflict whose event may be sent now, with the number of suppressed events.
     fn pass(&mut self, now_ns: u64) -> Option<(&Conflict, More)> {
         let more = self.limit.pass(now_ns)?;
         let conflict = self.rivalry.conflict.as_mut()?;
@@ -131,7 +133,7 @@ impl Conflicts {
 impl Announcements {
     const PAUSE_NS: u64 = 1_000_000_000;
 
-    /// Whether one goes now, instead of later.
+    /// True if an announcement may be sent now; otherwise it is sent later.
     fn pass(&mut self, now_ns: u64) -> bool {
         self.owed = now_ns < self.next_ns;
         if !self.owed {
@@ -170,7 +172,7 @@ impl Group {
 
     /// E7: the score decides; a peer that hears nothing cannot give way.
     fn rival_heartbeats(&mut self, cx: &mut Context<'_>) {
-        // sent before it released the group, and overtaken by its priority 0
+        // the heartbeat was sent before the peer released the group, and its priority 0 has overtaken it
         let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
         if self.peer.let_go_ns().is_some_and(stale) {
             return;
@@ -214,13 +216,14 @@ impl Group {
         self.speaking.end_release();
     }
 
-    /// E7: an advert of the peer is judged by its score, one of others as the RFC has it.
+    /// E7: true if the peer's score is at least this node's, which then decides instead of RFC 9568's rule; None unless
+    /// each node hears the other.
     pub(super) fn peer_outscores(&self, cx: &Context<'_>) -> Option<bool> {
         let peer = self.mutual_peer(cx.now_ns)?;
         Some(!self.wins_over(cx, peer))
     }
 
-    /// E7: whether this node stays, of two that are active.
+    /// E7: true if this node stays active, of two nodes that are active.
     fn wins_over(&self, cx: &Context<'_>, peer: &Peer) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.peer.is_none_or(|name| cx.node < &**name);
@@ -228,7 +231,7 @@ impl Group {
         own > peer.standing().rival_score(by_priority, !first)
     }
 
-    /// A losing advert was heard.
+    /// Handles an advert that loses against this node's.
     pub(super) fn note_rival(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         let port = self.networks.router(router).map(|router| router.port);
         let Some(port) = port.and_then(|port| self.networks.port(port)) else {
@@ -285,16 +288,15 @@ impl Group {
         }
     }
 
-    /// Adverts that came too soon after the last event.
+    /// Sends the announcement that came too soon after the previous one.
     pub(super) fn announce_late(&mut self, cx: &mut Context<'_>) {
         if self.conflicts.announcements.owed {
             self.announce(cx);
         }
     }
 
-    /// An advert in the peer's name contradicts the peer's heartbeats: it says active although they
-    /// do not, or priority 0 although they continue. It comes from the peer or from a forger, and
-    /// decides nothing.
+    /// Reports an advert in the peer's name that contradicts the peer's heartbeats: it says active although they do
+    /// not, or priority 0 although they continue. It comes from the peer or from a forger, and decides nothing.
     pub(super) fn note_beside_heartbeats(
         &mut self,
         cx: &mut Context<'_>,
@@ -303,7 +305,7 @@ impl Group {
     ) {
         let now_ns = cx.now_ns;
         let Some(peer) = self.peer.last() else { return };
-        // its last adverts and its last heartbeats may cross
+        // the peer's last adverts and heartbeats may cross
         let patience_ns = peer.heartbeat.advert_interval_ns.saturating_mul(2);
         let idle_ns = now_ns.saturating_sub(peer.idle_since_ns);
         if peer.is_active() || idle_ns <= patience_ns || !self.is_settled(now_ns) {
@@ -325,7 +327,7 @@ impl Group {
         cx.push(Action::Event(text));
     }
 
-    /// Priority 0 from another router while this one is active: a rival gave way, heard before or not.
+    /// Handles priority 0 from another router while this node is active: a rival gave way, heard before or not.
     pub(super) fn rival_resigned(
         &mut self,
         cx: &mut Context<'_>,
@@ -336,7 +338,7 @@ impl Group {
         match self.conflicts.current() {
             Some(conflict) if conflict.rival == who => self.end_conflict(cx),
             Some(_) => {}
-            // the advert that made it give way was the first that it heard
+            // this node's advert, which made the rival give way, was the first that the rival heard
             None if self.is_settled(cx.now_ns) && !self.conflict_just_ended(cx.now_ns) => {
                 self.note_rival(cx, router, advert);
                 self.end_conflict(cx);
@@ -345,25 +347,25 @@ impl Group {
         }
     }
 
-    /// The same rival says priority 0 on each of its routers.
+    /// True if a conflict ended a moment ago: a rival sends priority 0 on each of its routers.
     fn conflict_just_ended(&self, now_ns: u64) -> bool {
         let patience_ns = 2 * self.config.interval_ns;
         let ended_ns = self.conflicts.ended_ns;
         ended_ns.is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < patience_ns)
     }
 
-    /// Whether it has been active long enough for the previous active router to have heard it.
+    /// True if this node has been active long enough for the previous active router to have heard it.
     fn is_settled(&self, now_ns: u64) -> bool {
         let patience_ns = 2 * self.config.interval_ns;
         matches!(self.state, State::Active { since_ns, .. } if now_ns.saturating_sub(since_ns) > patience_ns)
     }
 
-    /// The rival gave way.
+    /// Ends the conflict: the rival gave way.
     pub(super) fn end_conflict(&mut self, cx: &mut Context<'_>) {
         let Some(conflict) = self.conflicts.take(cx.now_ns) else {
             return;
         };
-        // neighbours that asked meanwhile may have learned the rival
+        // neighbours that asked meanwhile may have learned the rival's MAC address
         self.announce(cx);
         let for_ns = conflict.age_ns(cx.now_ns);
         if conflict.reported {
@@ -382,7 +384,8 @@ impl Group {
         }
     }
 
-    /// The peer became active and gave way, and none of its heartbeats of that time was heard.
+    /// Handles a conflict that was not heard: the peer became active and gave way, and none of its heartbeats of that
+    /// time arrived.
     pub(super) fn win_unheard(&mut self, cx: &mut Context<'_>) {
         self.announce(cx);
         self.counters.conflicts += 1;
@@ -395,7 +398,8 @@ impl Group {
         self.tell_victory(cx);
     }
 
-    /// The rival's followers may have acted after this node's, as on a cloud address: those of this node act again.
+    /// Publishes a won conflict, so that this node's followers act again: the rival's may have acted after them, as on
+    /// a cloud address.
     pub(super) fn tell_victory(&mut self, cx: &mut Context<'_>) {
         if !self.is_active() {
             return;
@@ -406,7 +410,7 @@ impl Group {
         }
     }
 
-    /// A rival that died or lost its path sends no priority 0.
+    /// Ends the conflict with a rival that is silent: one that died or lost its path sends no priority 0.
     pub(super) fn expire_conflict(&mut self, cx: &mut Context<'_>) {
         let conflict = self.conflicts.current();
         if conflict.is_some_and(|conflict| cx.now_ns > conflict.silent_at_ns()) {

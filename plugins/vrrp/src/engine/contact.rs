@@ -1,16 +1,16 @@
-//! Contact with the peer plugin: its last heartbeat, and whether it hears this node's.
+//! Contact with the peer plugin: its last heartbeat, and whether the peer hears this node.
 
 use super::peer::Peer;
 use crate::wire::heartbeat::Heartbeat;
 
-/// Extent of the knowledge about the peer.
+/// Directions in which the nodes hear each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Contact {
     #[default]
     None,
-    /// The peer's heartbeats are heard, but it hears none.
+    /// The peer's heartbeats are heard, but the peer hears none of this node.
     OneWay,
-    /// Each hears the other: both have the same knowledge.
+    /// Each node hears the other: both have the same knowledge.
     Mutual,
 }
 
@@ -19,13 +19,13 @@ pub(super) enum Contact {
 pub(super) struct PeerContact {
     /// Last heartbeat; None until one was heard.
     peer: Option<Peer>,
-    /// Extent at the last look.
+    /// Contact at the last look.
     seen: Contact,
     /// Time when both nodes last heard each other.
     mutual_ns: Option<u64>,
-    /// Time when the peer blocked its fence for this node.
+    /// Time when the peer last blocked its fence for this node.
     let_go_ns: Option<u64>,
-    /// One of both elects by priority, the other one by quality.
+    /// One node elects by priority, the other one by quality.
     modes_differ: bool,
 }
 
@@ -40,8 +40,8 @@ impl Contact {
 }
 
 impl PeerContact {
-    /// Stores a heartbeat; returns whether the peer has just released the group. `is_alive`: the peer was heard
-    /// within the failover time before.
+    /// Stores a heartbeat; returns true if the peer has just released the group. `is_alive`: the peer was heard within
+    /// the failover time before.
     pub fn handle_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat, is_alive: bool) -> bool {
         let peer = self.peer.get_or_insert_with(|| Peer::new(now_ns));
         let lets_go = heartbeat.go && !(is_alive && peer.heartbeat.go);
@@ -52,7 +52,7 @@ impl PeerContact {
         lets_go
     }
 
-    /// Returns whether the contact has changed since the last look.
+    /// Stores the contact; returns true if it has changed since the last look.
     pub fn handle_look(&mut self, now_ns: u64, contact: Contact) -> bool {
         if contact == Contact::Mutual {
             self.mutual_ns = Some(now_ns);
@@ -70,13 +70,13 @@ impl PeerContact {
         self.let_go_ns = Some(now_ns);
     }
 
-    /// Returns whether the nodes begin to elect by different modes.
+    /// Stores whether the nodes elect by different modes; returns true if they have just begun to.
     pub fn handle_modes(&mut self, differ: bool) -> bool {
         let differed = std::mem::replace(&mut self.modes_differ, differ);
         differ && !differed
     }
 
-    /// The peer as last heard.
+    /// The peer as its last heartbeat described it.
     pub fn last(&self) -> Option<&Peer> {
         self.peer.as_ref()
     }

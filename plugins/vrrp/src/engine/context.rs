@@ -12,13 +12,13 @@ pub(super) struct Context<'a> {
     pub node: &'a str,
     pub peer: Option<&'a Arc<str>>,
     pub links: &'a [String],
-    /// Whether keys of both nodes are configured: there are heartbeats.
+    /// Keys of both nodes are configured, so there are heartbeats.
     pub keys: bool,
-    /// Whether the hosts have a session.
+    /// The hosts have a session.
     pub session: bool,
     pub interfaces: &'a [Interface],
     pub actions: &'a mut Queue,
-    /// The group's own index.
+    /// Index of the group in the engine.
     pub group: usize,
 }
 

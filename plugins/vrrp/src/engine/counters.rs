@@ -50,7 +50,7 @@ pub struct GroupCounters {
     pub claims: u64,
     /// Number of adverts that came, or would have come, after the end of the lease.
     pub lapses: u64,
-    /// Number of those after which another router was active.
+    /// Number of lapses after which another router was active.
     pub late_step_downs: u64,
     pub lateness: Lateness,
 }
@@ -85,7 +85,7 @@ impl Lateness {
         late.map(|(_, count)| count).sum()
     }
 
-    /// The non-empty buckets: adverts that were less than so many microseconds late.
+    /// Non-empty buckets: an upper limit in microseconds, and the number of adverts that were less late than that.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let bucket = |(n, count): (usize, &u64)| (1_u64 << n, *count);
         self.buckets

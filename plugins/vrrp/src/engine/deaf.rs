@@ -1,30 +1,31 @@
-//! E3 where heartbeats go on the networks (E12): an active node that hears nothing of its peer on one.
+//! E3 on networks with heartbeats (E12): an active node that hears nothing of its peer on one of them.
 //!
-//! Its own adverts and heartbeats arrive, so that the peer finds nothing unheard. Either this node
-//! cannot receive there or the peer cannot send: other stations show which. The peer learns of it from this node's
-//! heartbeats, which say on each network whether it is heard, and so tells it as well, with or without a link.
+//! The active node's own adverts and heartbeats arrive, so that the peer finds nothing unheard. Either this node cannot
+//! receive there or the peer cannot send: other stations show which. This node's heartbeats say for each network
+//! whether it hears the peer there, so that the peer can report the fault as well, with or without a link.
 
 use super::group::Group;
 use super::unheard_port::Rating;
 use crate::wire::heartbeat::HeartbeatPort;
 
-/// What a living peer's heartbeats, on whatever path, say of its side of a network.
+/// Fault of a living peer's side of a network, as its heartbeats on any path say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultThere {
-    /// It cannot use its interface.
+    /// The peer cannot use its interface.
     Unusable,
-    /// It does not hear this node, which hears it there.
+    /// The peer does not hear this node, which hears the peer there.
     OneWay,
 }
 
-/// Silence on a port: of the peer as heard here, and of this node as the peer says.
+/// Silence of the peer on a port, and the fault that the peer reports for its side.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Deafness {
-    /// E12, while active: time since which the peer's heartbeats should be heard here.
+    /// Time since which the peer's heartbeats should be heard here (E12), while this node is active.
     expected_since_ns: Option<u64>,
-    /// Heartbeats are not heard although they should be; true until one is, also where that moves nothing any more.
+    /// The peer's heartbeats are not heard although they should be. True until one is heard, also if it no longer moves
+    /// the group.
     is_deaf: bool,
-    /// Fault of the peer's side as its heartbeats say, and since when.
+    /// Fault of the peer's side by its heartbeats, and the time since which it lasts.
     fault_there: Option<(FaultThere, u64)>,
 }
 
@@ -34,7 +35,7 @@ impl Deafness {
         self.expected_since_ns = None;
     }
 
-    /// The role is taken, given up or not wanted: what was not heard counts no more.
+    /// Forgets the silence: the role is taken, given up or not wanted.
     pub fn end(&mut self) {
         self.is_deaf = false;
     }
@@ -43,8 +44,8 @@ impl Deafness {
         self.is_deaf
     }
 
-    /// The peer's heartbeats are expected since `idle_ns` at the latest, and nothing is heard since `quiet_ns`. Returns
-    /// since when that is so, after `patience_ns`.
+    /// Judges the silence of a peer whose heartbeats are expected: since `idle_ns` at the latest, and nothing is heard
+    /// since `quiet_ns`. Returns the time since which the peer is unheard, once that is `patience_ns` ago.
     fn handle_expected(
         &mut self,
         now_ns: u64,
@@ -59,7 +60,7 @@ impl Deafness {
         self.is_deaf.then_some(quiet_ns.max(since_ns))
     }
 
-    /// No heartbeats are expected. `is_judged`: they could be heard; while none can be, what is known stays so.
+    /// No heartbeats are expected. `is_judged`: they could be heard; otherwise the last verdict stays.
     fn handle_unexpected(&mut self, is_judged: bool) {
         self.expected_since_ns = None;
         self.is_deaf &= is_judged;
@@ -72,8 +73,8 @@ impl Deafness {
 }
 
 impl Group {
-    /// Time since which nothing from the peer is heard on a port on which it sends heartbeats,
-    /// after Active_Down; while active. None where that has moved the group already, or may have: it moves only once.
+    /// Time since which nothing from the peer is heard on a port on which it sends heartbeats, after Active_Down; while
+    /// active. None if that has moved the group already or may have: the group moves only once.
     pub(super) fn deaf_since_ns(&mut self, now_ns: u64, index: usize) -> Option<u64> {
         let idle_ns = self.mutual_peer(now_ns).map(|peer| peer.idle_since_ns);
         let speaks = |theirs: &HeartbeatPort| theirs.usable && theirs.sends;
@@ -91,28 +92,30 @@ impl Group {
         since_ns.filter(|_| !port.unheard.has_moved())
     }
 
-    /// Whether the peer reports that it hears this node on a port, if both live; None if it cannot.
+    /// True if the peer reports that it hears this node on a port. None if it hears this node nowhere, or can neither
+    /// use nor hear there.
     pub(super) fn peer_hears(&self, index: usize) -> Option<bool> {
         self.peer.last().filter(|peer| peer.heartbeat.hears)?;
         let theirs = self.theirs(index)?;
         (theirs.usable || theirs.hears).then_some(theirs.hears)
     }
 
-    /// Heartbeats prove a network in both directions: the peer's arrive there, and they say that it hears this node there.
+    /// True if heartbeats prove a network in both directions: the peer's arrive there, and they say that it hears this
+    /// node there.
     pub(super) fn is_heard_both_ways(&self, now_ns: u64, index: usize) -> bool {
         let is_heard = self.is_heard_here(now_ns, index);
         is_heard && self.mutual_peer(now_ns).is_some() && self.peer_hears(index) == Some(true)
     }
 
-    /// The peer's heartbeats arrive on a port.
+    /// True if the peer's heartbeats arrive on a port.
     fn is_heard_here(&self, now_ns: u64, index: usize) -> bool {
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
         let hearing = self.networks.port(index).map(|port| &port.hearing);
         hearing.is_some_and(|it| it.is_proven() && it.is_heard_since(horizon_ns))
     }
 
-    /// The group comes from a living peer: also because of a port on which the peer hears nothing
-    /// but is heard.
+    /// Marks the ports on which the peer does not hear this node but is heard: the group comes from a living peer, and
+    /// may come because of them.
     pub(super) fn mark_deaf(&mut self, now_ns: u64) {
         if self.mutual_peer(now_ns).is_none() {
             return;
@@ -127,7 +130,7 @@ impl Group {
         }
     }
 
-    /// After each heartbeat of the peer.
+    /// Updates the faults of the peer's side, after each of its heartbeats.
     pub(super) fn review_faults_there(&mut self, now_ns: u64) {
         for index in 0..self.networks.ports().len() {
             let fault = self.fault_there(now_ns, index);
@@ -138,7 +141,7 @@ impl Group {
         }
     }
 
-    /// This node's own fault comes first: with that it may be the reason.
+    /// Fault of the peer's side of a network now. None if this node has a fault there, which may be the reason.
     fn fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
         self.mutual_peer(now_ns)?;
         let port = self.networks.port(index)?;
@@ -152,16 +155,16 @@ impl Group {
         }
     }
 
-    /// E3, E15: what is not as it should be on a network, as this node knows by itself or by the peer's heartbeats:
-    /// "good", the rating where the peer is not heard, "one way, good" where the peer does not hear this node, with
-    /// the rating of the active node, or "unusable".
+    /// E3, E15: text about a fault of a network, known to this node or from the peer's heartbeats: the rating ("good",
+    /// "unknown" or "bad") if the peer is not heard; "one way, good" if the peer does not hear this node, with the
+    /// rating of the active node; or "unusable".
     pub(super) fn unheard_text(&self, now_ns: u64, index: usize) -> Option<String> {
         let port = self.networks.port(index)?;
         let lives = self.living_peer(now_ns).is_some();
         let is_one_way = lives && port.is_one_way();
         let rating = port.unheard.rating();
         let rating = rating.or(is_one_way.then_some(Rating::Unknown));
-        // whose fault it is is known: see `checks`
+        // an interface with a small MTU is the known cause: see `checks`
         let rating = rating.filter(|_| !port.is_narrow());
         let theirs = || self.theirs(index).filter(|_| !self.is_active());
         match (rating, self.lasting_fault_there(now_ns, index)) {
@@ -176,7 +179,8 @@ impl Group {
         }
     }
 
-    /// For one failover time, as a node that has just begun, or plugged in, is heard a moment later.
+    /// Fault of the peer's side that has lasted for one failover time: a node that has just started, or was plugged in,
+    /// is heard a moment later.
     fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
         self.mutual_peer(now_ns)?;
         let (fault, since_ns) = self.networks.port(index)?.deafness.fault_there?;

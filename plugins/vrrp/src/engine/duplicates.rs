@@ -1,10 +1,11 @@
-//! Virtual addresses for which another machine answers: RFC 5227 section 2.4, and the same for neighbour discovery.
+//! Virtual addresses for which another machine answers: RFC 5227 section 2.4, and the equivalent for neighbour
+//! discovery.
 //!
-//! Once a second a node looks at what stations have said since, and asks for one virtual address of each network, in
-//! turn: by an ARP probe, whose sender is 0.0.0.0, or a solicitation. For an address for which somebody was heard who
-//! is neither node of the pair it asks again soon, and names that machine when it was heard in two looks. The pair's
-//! own answers are told by their MAC addresses, so that it does not matter when they were sent. Nothing here decides a
-//! role, and no role waits for it.
+//! Once a second a node judges the claims of stations since the last look, and asks for one virtual address of each
+//! network, in turn: by an ARP probe, whose sender is 0.0.0.0, or a solicitation. If a machine that is neither node of
+//! the pair was heard for an address, the node asks for that address again soon. It names the machine if it was heard
+//! in two looks. The pair's own answers are recognized by their MAC addresses, so that it does not matter when they
+//! were sent. Nothing here decides a role, and no role waits for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,42 +17,42 @@ use crate::limit::{Limit, More};
 use crate::wire::neighbour::{self, Claim};
 use crate::wire::{Mac, virtual_mac, virtual_router};
 
-/// Time from one look to the next.
+/// Interval of looks.
 const PAUSE_NS: u64 = 1_000_000_000;
-/// The same while a machine was heard once, in which stations answer.
+/// Interval of looks while a machine was heard once, in which stations can answer.
 const SOON_NS: u64 = 200_000_000;
-/// Such looks in a row: whatever is heard, a network sees four questions a second at most.
+/// Number of such looks in a row: whatever is heard, a network sees at most four questions a second.
 const SOON_MAX: u32 = 2;
-/// RFC 5227: the shortest time between two defences of an address (DEFEND_INTERVAL).
+/// Shortest time between two defences of an address (DEFEND_INTERVAL of RFC 5227).
 const DEFEND_NS: u64 = 10_000_000_000;
-/// Questions in a row that must stay unanswered before a machine that was named is gone: at one a second, 5 s.
+/// Questions in a row without an answer after which a named machine is gone: at one a second, 5 s.
 const UNANSWERED_MAX: u32 = 5;
-/// The same of one that was heard once, and not again.
+/// Questions in a row without an answer after which a machine that was heard once is gone.
 const UNCONFIRMED_MAX: u32 = 2;
-/// Time after a change of the role, or a conflict, in which the peer's frames may be from before.
+/// Time after a change of the role or a conflict in which the peer's frames may have been sent before it.
 pub(super) const SETTLED_NS: u64 = 5_000_000_000;
-/// Machines that are known at once: more MAC addresses are a flood.
+/// Most machines that are known at once: more MAC addresses are a flood.
 const KNOWN_MAX: usize = 64;
 
-/// What this node knows of machines that answer for virtual addresses.
+/// Machines that answer for virtual addresses, and the state of the questions.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Duplicates {
     next_ns: u64,
-    /// Looks since the last one that a second had passed before.
+    /// Short looks since the last one after a full second.
     soon: u32,
     known: Vec<Duplicate>,
-    /// Addresses for which a node of the pair was heard since the last look, by interface.
+    /// Addresses for which a node of the pair was heard since the last look, each with its interface.
     answered: Vec<(usize, IpAddr)>,
-    /// By interface.
+    /// Questions and defences on each interface.
     networks: Vec<Network>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Network {
-    /// Place of the next address in turn.
+    /// Index of the next address to ask for.
     turn: usize,
-    /// An address that is asked for first.
+    /// Address that is asked for out of turn.
     first: Option<IpAddr>,
     /// Times of the last defences.
     defended: Vec<(IpAddr, u64)>,
@@ -66,34 +67,34 @@ struct Duplicate {
     mac: Mac,
     group: Arc<str>,
     is_peer: bool,
-    /// Since the last look.
+    /// Heard since the last look.
     is_heard: bool,
-    /// In a look before.
+    /// Heard in an earlier look.
     was_heard: bool,
-    /// Since the last look.
+    /// Its address was asked for since the last look.
     is_asked: bool,
     asked_ns: u64,
     unanswered: u32,
-    /// It was heard again, and is named.
+    /// The machine was heard again, and is named.
     is_confirmed: bool,
-    /// Its event was not suppressed: its end is an event as well.
+    /// The event of its beginning was not suppressed, so its end is an event as well.
     is_told: bool,
 }
 
-/// Machines that answer for one address, as rows of the status name them.
+/// Machines that answer for one address, for a row of the status.
 pub(super) struct Named<'e> {
     pub address: IpAddr,
     pub interface: &'e str,
-    /// "02:00:00:00:00:99, 02:00:00:00:00:98".
+    /// MAC addresses, as "02:00:00:00:00:99, 02:00:00:00:00:98".
     pub macs: String,
     pub is_peer: bool,
 }
 
-/// Whose frame it is, by its MAC address.
+/// Sender of a claim, by its MAC address.
 enum Claimant {
-    /// This node's, which the network returned, or one that has a finding of its own.
+    /// This node, whose frame the network returned, or a router that has a finding of its own.
     Known,
-    /// The node of the pair that is active, as far as this one can tell.
+    /// The active node of the pair, as far as this node can tell.
     Pair,
     /// The peer, which should not answer.
     Peer,
@@ -101,7 +102,7 @@ enum Claimant {
 }
 
 impl Engine {
-    /// What a frame of a stations' socket says of an address.
+    /// Handles the claim of an address, from a frame of a stations' socket.
     pub fn handle_claim(&mut self, now_ns: u64, interface: usize, claim: Claim) {
         let Claim { mac, address } = claim;
         self.note_virtual_mac(interface, mac);
@@ -151,19 +152,19 @@ impl Engine {
         (!self.groups.is_empty()).then_some(self.duplicates.next_ns)
     }
 
-    /// Whether another machine was heard that answers for an address there.
+    /// True if another machine was heard that answers for an address on an interface.
     pub(super) fn is_claimed(&self, interface: usize) -> bool {
         let mut known = self.duplicates.known.iter();
         known.any(|it| it.interface == interface && !it.is_peer)
     }
 
-    /// E15: what is to be asked does not wait for the next second.
+    /// E15: brings the next look forward to now.
     pub(super) fn look_soon(&mut self, now_ns: u64) {
         let duplicates = &mut self.duplicates;
         (duplicates.soon, duplicates.next_ns) = (0, duplicates.next_ns.min(now_ns));
     }
 
-    /// E15: stations that do not answer in the name of an address may have it themselves.
+    /// E15: asks for a virtual address out of turn: stations that do not answer in its name may have it themselves.
     pub(super) fn ask_who_has(&mut self, now_ns: u64, interface: usize, address: IpAddr) {
         let count = self.interfaces.len();
         self.duplicates.networks.resize(count, Network::default());
@@ -173,8 +174,8 @@ impl Engine {
         }
     }
 
-    /// Judges what was heard since the last look, and asks again. Pass in what waits in the sockets of stations
-    /// before, except where somebody listens: those frames come by themselves.
+    /// Judges the claims since the last look, and asks again. Pass in the frames that wait in the stations' sockets
+    /// before. If somebody listens on an interface, its frames are passed in anyway.
     pub fn look_at_addresses(&mut self, now_ns: u64) {
         let count = self.interfaces.len();
         self.duplicates.networks.resize(count, Network::default());
@@ -195,7 +196,7 @@ impl Engine {
         duplicates.known = known;
     }
 
-    /// Machines that answer for addresses of a group, one for each address: their MAC addresses.
+    /// Machines that answer for addresses of a group: for each address, their MAC addresses.
     pub(super) fn duplicates_of(&self, group: &Group) -> Vec<Named<'_>> {
         let known = self.duplicates.known.iter();
         let mut named: Vec<Named<'_>> = Vec::new();
@@ -256,7 +257,7 @@ impl Engine {
         }
     }
 
-    /// False if it is gone.
+    /// Judges a machine; returns false if it is gone.
     fn judge(&mut self, now_ns: u64, it: &mut Duplicate) -> bool {
         let place = self.group_of(it.interface, it.address);
         let group = place.and_then(|place| self.groups.get(place));
@@ -264,7 +265,7 @@ impl Engine {
             return false;
         };
         let (is_active, is_peer_out) = (group.is_active(), group.is_peer_out(now_ns));
-        // heard when it was not yet known whose MAC address that is
+        // the claim may have come before it was known whose MAC address that is
         let claimant = place.map(|place| self.claimant(now_ns, it.interface, place, it.mac));
         let is_pairs = !it.is_peer && matches!(claimant, Some(Claimant::Pair | Claimant::Peer));
         let is_asked = std::mem::take(&mut it.is_asked);
@@ -290,7 +291,8 @@ impl Engine {
         if is_active {
             self.defend(now_ns, it);
         }
-        // a backup must hear both: a single answer may be the active node's, by a MAC address that is not known yet
+        // a backup must hear two machines: a single answer may be the active node's, from a MAC address that is not
+        // known yet
         let here = (it.interface, it.address);
         let counts = is_active || self.duplicates.answered.contains(&here);
         if it.was_heard && counts && !it.is_confirmed {
@@ -321,7 +323,7 @@ impl Engine {
         format!("{group}: {who} {answers} for {address} on {interface}{more}")
     }
 
-    /// RFC 5227 section 2.4 (c): whoever may not give the address up announces it again.
+    /// Announces an address again, as RFC 5227 section 2.4 (c) lets a node do that may not give it up.
     fn defend(&mut self, now_ns: u64, it: &Duplicate) {
         let Some(network) = self.duplicates.networks.get_mut(it.interface) else {
             return;
@@ -339,7 +341,7 @@ impl Engine {
         }
     }
 
-    /// The MAC address with which the pair answers for an address.
+    /// MAC address with which the pair answers for an address.
     fn rightful_mac(&self, interface: usize, address: IpAddr) -> Option<Mac> {
         let there = self.interfaces.get(interface)?;
         let routers = self
@@ -356,8 +358,8 @@ impl Engine {
         Some(moved.unwrap_or(there.facts.mac))
     }
 
-    /// One address in turn, and one of those for which somebody else was heard: soon after the last look, for a
-    /// machine that is not named yet.
+    /// Asks for one address in turn, and for one for which another machine was heard. A look soon after the last one
+    /// asks only for a machine that is not named yet.
     fn ask_for_addresses(
         &mut self,
         now_ns: u64,
@@ -401,7 +403,8 @@ impl Engine {
 }
 
 impl Group {
-    /// Active for so long that the peer, which is not, answers for none of the addresses any more.
+    /// True if this node has been active for so long that the peer, which is not, no longer answers for any of the
+    /// addresses.
     fn is_peer_out(&self, now_ns: u64) -> bool {
         let State::Active { since_ns, .. } = self.state else {
             return false;
@@ -411,7 +414,7 @@ impl Group {
         let active = self
             .living_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
-        // where its adverts go on, it is active too
+        // a peer whose adverts go on is active too
         let mut ports = self.networks.ports().iter();
         let alone = ports.any(|port| self.adverts_alone(now_ns, port).is_some());
         settled
@@ -421,13 +424,13 @@ impl Group {
             && !self.config.any_router
     }
 
-    /// Neither waiting for anything nor between two roles.
+    /// True if the group is active or backup: it neither waits nor is between two roles.
     fn is_settled_role(&self) -> bool {
         matches!(self.state, State::Active { .. } | State::Backup { .. })
     }
 }
 
-/// "02:00:00:00:00:99".
+/// MAC address as "02:00:00:00:00:99".
 pub(super) fn text_of(mac: Mac) -> String {
     let [a, b, c, d, e, f] = mac;
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")

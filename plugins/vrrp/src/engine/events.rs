@@ -9,8 +9,8 @@ use spared_sdk::Directive;
 use crate::election::Why;
 
 impl Group {
-    /// An Active whose advert would go out later than its lease must not send it: the peer may be
-    /// active already, and the fence is blocking.
+    /// Begins a lapse if the advert of an active node would go out later than its lease: it must not be sent, since the
+    /// peer may be active already, and the fence is blocking.
     pub fn check_late(&mut self, cx: &mut Context<'_>) {
         let State::Active { advert_ns, .. } = self.state else {
             return;
@@ -36,7 +36,7 @@ impl Group {
         }
         let peer = self.mutual_peer(cx.now_ns);
         let beside_peer = peer.is_some();
-        // it failed after the host's request
+        // the successor failed after the host's request
         let successor_failed = peer.is_some_and(|peer| peer.heartbeat.unable);
         if release && self.is_active() && !successor_failed {
             return self.release_to_successor(cx);
@@ -72,7 +72,8 @@ impl Group {
                 self.back_to_backup(cx);
                 self.publication.handle_failed();
             }
-            // withdrawn meanwhile; priority 0 blocks its fence on its way out, sooner than the host
+            // the request was withdrawn meanwhile; priority 0 blocks the fence on its way out, sooner than the host
+            // does
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
                 let lapsed = self.lease.end_lapse().is_some();
                 self.speaking.handle_given_up();
@@ -133,7 +134,7 @@ impl Group {
         }
     }
 
-    /// Handling of a silent peer by an active node.
+    /// Checks the peer and the networks, while active.
     fn look_at_peer(&mut self, cx: &mut Context<'_>) {
         self.meet(cx);
         if self.is_active() {

@@ -1,7 +1,6 @@
 //! A group's state machine: RFC 9568 section 6.4, for all its virtual routers at once.
 //!
-//! Any router that hears the peer keeps the whole group in backup; Active_Down of a group is
-//! silence on all its interfaces.
+//! A group stays backup while any of its routers hears the peer; its Active_Down is silence on all interfaces.
 
 use std::sync::Arc;
 
@@ -50,7 +49,7 @@ pub(super) enum State {
         advert_ns: u64,
         since_ns: u64,
     },
-    /// The role is active and the fence is blocking: see `lapse`.
+    /// The role is active and the fence is blocking; see `lapse`.
     Lapsed {
         opens_ns: u64,
     },
@@ -65,7 +64,7 @@ pub(super) struct Group {
     pub candidacy: Candidacy,
     pub start: Start,
     pub watch: Watch,
-    /// E7.
+    /// Other routers that are active too (E7).
     pub conflicts: Conflicts,
     pub lease: Lease,
     pub history: RoleHistory,
@@ -73,7 +72,7 @@ pub(super) struct Group {
     pub counters: GroupCounters,
     pub peer: PeerContact,
     pub speaking: Speaking,
-    /// E1 and E6.
+    /// Switchover to a fitter peer (E1, E6).
     pub switchover: Switchover,
 }
 
@@ -106,7 +105,7 @@ impl Group {
         self.networks.port_on(interface).is_some() || self.tracks(interface).is_some()
     }
 
-    /// Whether it waits for answers of stations on an interface.
+    /// True if the group waits for answers of stations on an interface.
     pub fn listens(&self, interface: usize) -> bool {
         let mut here = self
             .networks
@@ -192,8 +191,8 @@ impl Group {
             .active_silent_at_ns()
             .filter(|at_ns| cx.now_ns < *at_ns)
         {
-            // if it died since its last advert, its fence may still pass: either its next advert
-            // shows that it lives and will give way, or it is silent for long enough
+            // a router that died since its last advert may still have a passing fence: either its next advert shows
+            // that it lives and will give way, or it is silent for long enough
             self.watch.begin_readiness();
             return self.rearm_down(silent_ns);
         }
@@ -243,14 +242,14 @@ impl Group {
 
     /// The fence blocks first, then priority 0 is sent on every working network.
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
-        // a heartbeat that still waits would say so before the fence is blocking, and without its
-        // heartbeat no advert may renew a lease
+        // a waiting heartbeat would say so before the fence is blocking, and without its heartbeat no advert may renew
+        // a lease
         self.speaking.handle_given_up();
         cx.actions.drop_adverts(cx.group);
         self.publish(cx, role, why);
         self.transmit(cx, true);
         if self.is_active() {
-            // the peer may go ahead: nothing answers here
+            // this node no longer answers, so the peer may go ahead
             let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
             self.speaking.release_until(until_ns);
         }
@@ -265,7 +264,7 @@ impl Group {
         self.drop_claim(cx);
     }
 
-    /// Checks everything but adverts: interfaces, sources, directive.
+    /// Checks all inputs except adverts: interfaces, sources, directive.
     pub fn refresh(&mut self, cx: &mut Context<'_>) {
         if !self.is_active() {
             self.unmute(cx.now_ns);
@@ -302,7 +301,7 @@ impl Group {
                 let beside_peer = self.mutual_peer(cx.now_ns).is_some();
                 let stays = beside_peer || self.candidacy.directive().is_forced_active();
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
-                    // E2: another router gets the chance; nobody there, it resumes
+                    // E2: another router gets the chance; if there is none, this node resumes
                     self.listen_again(cx, Why::Hurt { what });
                 } else if changed.returned {
                     self.resume_routers(cx);
@@ -322,8 +321,8 @@ impl Group {
         self.state = State::Initialize { wait_until_ns };
     }
 
-    /// The host reports interfaces one after the other: the first must not start the election
-    /// alone.
+    /// Starts the election once the host has reported every interface: it reports them one after the other, and the
+    /// first must not start the election alone.
     fn start_when_ready(&mut self, cx: &mut Context<'_>, wait_until_ns: Option<u64>) {
         let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
         if !self.networks.ports().iter().all(known) {
@@ -350,13 +349,13 @@ impl Group {
         self.active_down_of(self.candidacy.priority(), self.watch.interval_ns())
     }
 
-    /// Skew_Time.
+    /// Skew_Time of RFC 9568.
     pub(super) fn skew_ns(&self) -> u64 {
         let (version, priority) = (self.config.version, self.candidacy.priority());
         skew_ns(version, priority, self.watch.interval_ns())
     }
 
-    /// Active_Down of a backup with that priority, for an active router with that interval.
+    /// Active_Down of a backup with this priority, for an active router with this interval.
     pub(super) fn active_down_of(&self, priority: u8, interval_ns: u64) -> u64 {
         let config = &self.config;
         active_down_ns(config.version, priority, interval_ns, config.advert_loss)

@@ -1,15 +1,15 @@
-//! The VRRP state machine, without I/O: it takes no time and no packet but those it is given.
+//! The VRRP state machine, without I/O: the driver passes in every packet and every time.
 //!
 //! Feed it with [`Engine::configure`], [`Engine::handle_interface`], [`Engine::handle_frame`],
 //! [`Engine::handle_station`], [`Engine::handle_neighbours`], [`Engine::handle_directive`],
 //! [`Engine::handle_published`], [`Engine::handle_unsent`], [`Engine::handle_heartbeat`],
-//! [`Engine::handle_switch_over_answer`] and [`Engine::handle_timeout`]. After each call drain [`Engine::poll_action`] until it is empty, then arm a timer for
-//! [`Engine::next_timeout`]. Before `handle_timeout` takes something over ([`Engine::takes_over`]),
-//! before `poll_action` asks the host to be active ([`Engine::asks_to_be_active`]), and before `handle_published`
-//! says that the fence is passing, pass in every frame that waits in a socket: what was heard counts, however
-//! late the loop is.
+//! [`Engine::handle_switch_over_answer`] and [`Engine::handle_timeout`]. After each call drain [`Engine::poll_action`]
+//! until it is empty, then arm a timer for [`Engine::next_timeout`]. Read every waiting frame from the sockets and pass
+//! it in before three steps: before `handle_timeout` takes something over ([`Engine::takes_over`]), before
+//! `poll_action` asks the host to be active ([`Engine::asks_to_be_active`]), and before `handle_published` says that
+//! the fence is passing. A frame that was received counts, however late the loop is.
 //!
-//! Apart from that, pass what stations say of addresses to [`Engine::handle_claim`], and call
+//! In addition, pass the addresses that stations claim to [`Engine::handle_claim`], and call
 //! [`Engine::look_at_addresses`] at [`Engine::look_timeout`].
 //!
 //! Times are nanoseconds of the monotonic clock.
@@ -102,28 +102,27 @@ pub use ways::{Neighbour, Path, Way};
 /// Actions for the driver, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Publish the role, wait for the answer and pass it to [`Engine::handle_published`] before
-    /// anything else.
+    /// Publish the role, wait for the answer and pass it to [`Engine::handle_published`] before anything else.
     Publish {
         group: Arc<str>,
         role: Role,
         cause: Cause,
     },
-    /// Publish another cause of the same role; there is no answer.
+    /// Publish another cause for the same role; there is no answer.
     Explain {
         group: Arc<str>,
         role: Role,
         cause: Cause,
     },
-    /// Have every fence lease of an active group granted again, after reading the sockets until
-    /// they are empty; the answer goes to [`Engine::handle_published`], too.
+    /// Have every fence lease of an active group granted again, after reading the sockets until they are empty; pass
+    /// the answer to [`Engine::handle_published`].
     Reopen {
         group: Arc<str>,
         cause: Cause,
     },
     /// Send [`Engine::packet`].
     Transmit(PacketId),
-    /// Send [`Engine::heartbeat`] over every link, and each of its ways.
+    /// Send [`Engine::heartbeat`] over every link and each of its ways.
     Heartbeat,
     /// Report a check: an interface of a router, named after it. 100 is good, 0 is not.
     Check {
@@ -135,8 +134,7 @@ pub enum Action {
     ForgetCheck {
         name: String,
     },
-    /// Ask the host to switch the group over; its answer goes to
-    /// [`Engine::handle_switch_over_answer`].
+    /// Ask the host to switch the group over; pass its answer to [`Engine::handle_switch_over_answer`].
     SwitchOver {
         group: Arc<str>,
         cause: Cause,
@@ -152,7 +150,7 @@ pub enum Action {
     },
     /// For `sparectl events`.
     Event(String),
-    /// An event: another router is active too, or no longer is.
+    /// Event: another router is active too, or no longer is.
     Conflict(String),
     Warn(String),
     Info(String),
@@ -185,7 +183,7 @@ pub struct PacketId {
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     pub interface: usize,
-    /// None: `bytes` is a whole frame; else an IP packet to that peer.
+    /// Destination of the IP packet in `bytes`; None: `bytes` is a whole frame.
     pub to: Option<IpAddr>,
     pub bytes: &'a [u8],
 }
@@ -197,7 +195,7 @@ pub struct Engine {
     /// The other node's name.
     peer: Option<Arc<str>>,
     links: Vec<String>,
-    /// By link.
+    /// Heartbeats heard on each link, in the order of `links`.
     links_heard: Vec<LinkHearing>,
     keys: bool,
     /// Time since which the hosts have a session.
@@ -233,13 +231,13 @@ impl Engine {
         }
     }
 
-    /// Takes a configuration, the first or another: groups that stay keep their role and timers.
+    /// Applies a configuration, the first or a new one: groups that stay keep their role and timers.
     pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
         reload::apply(self, now_ns, settings);
     }
 
-    /// The links that heartbeats go over, by the names of their interfaces; before the first
-    /// configuration, so that a start knows that it may wait for the peer (E8).
+    /// Sets the links that carry heartbeats, by the names of their interfaces. Called before the first configuration,
+    /// so that a start knows that it may wait for the peer (E8).
     pub fn set_links(&mut self, now_ns: u64, names: &[String]) {
         if self.links != names {
             self.links = names.to_vec();
@@ -248,7 +246,7 @@ impl Engine {
         self.each_group(now_ns, |_, _| {});
     }
 
-    /// Whether keys are configured by which the nodes know each other; before a configuration.
+    /// Sets whether keys are configured by which the nodes know each other. Called before a configuration.
     pub fn set_keys(&mut self, are_there: bool) {
         self.keys = are_there;
         if !are_there {
@@ -260,12 +258,12 @@ impl Engine {
         }
     }
 
-    /// Whether the hosts talk to each other: without that there is no switchover.
+    /// Sets whether the hosts have a session; without a session there is no switchover.
     pub fn set_session(&mut self, now_ns: u64, is_up: bool) {
         self.session_since_ns = is_up.then(|| self.session_since_ns.unwrap_or(now_ns));
     }
 
-    /// The interfaces of all groups, by their index in actions.
+    /// Interfaces of all groups, in the order of their indices in actions.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.interfaces
             .iter()
@@ -295,7 +293,7 @@ impl Engine {
         });
     }
 
-    /// The host's directive for a group.
+    /// Handles the host's directive for a group.
     pub fn handle_directive(&mut self, now_ns: u64, group: &str, directive: &Directive) {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
             return;
@@ -316,7 +314,7 @@ impl Engine {
         });
     }
 
-    /// Whether a request to be active still holds, with what was heard since.
+    /// True if a request to be active still holds, given what was heard since.
     pub fn wants_active(&self, group: &str) -> bool {
         let group = self.groups.iter().find(|it| *it.name == *group);
         group.is_some_and(|group| {
@@ -339,8 +337,8 @@ impl Engine {
         self.each_group(now_ns, |group, cx| group.shut_down(cx));
     }
 
-    /// E12: another machine sends as this run. Every group is left to other active routers until
-    /// the new run's key is confirmed.
+    /// E12: another machine sends as this run. Each group is left to other active routers until the new run's key is
+    /// confirmed.
     pub fn handle_cloned(&mut self, now_ns: u64) {
         let text = "another machine has sent this run's heartbeats: a clone, or a snapshot that was resumed; \
                     this node begins another run, as backup";
@@ -359,7 +357,7 @@ impl Engine {
         groups.max().unwrap_or(0)
     }
 
-    /// Adverts ahead of time, before something that may take long.
+    /// Sends adverts ahead of time, before a call that may take long.
     pub fn advertise_now(&mut self, now_ns: u64) {
         self.each_group(now_ns, |group, cx| {
             group.check_late(cx);
@@ -378,8 +376,8 @@ impl Engine {
         self.inquire(now_ns);
     }
 
-    /// Tries at once whether refused adverts leave again, and forgets which virtual identities were dropped, for an
-    /// administrator who has fixed what did it. Returns the number of virtual routers that are tried.
+    /// Tries at once whether refused adverts leave again, and forgets which virtual identities were dropped. Called for
+    /// an administrator who has fixed the fault. Returns the number of virtual routers that are tried.
     pub fn retry(&mut self, now_ns: u64) -> u64 {
         let mut tried = 0;
         for router in self
@@ -400,8 +398,7 @@ impl Engine {
         tried
     }
 
-    /// Whether [`Engine::handle_timeout`] would take over a group now: then pass in the frames
-    /// waiting in the sockets first.
+    /// True if [`Engine::handle_timeout`] would take over a group now: pass in the frames waiting in the sockets first.
     pub fn takes_over(&self, now_ns: u64) -> bool {
         self.groups.iter().any(|group| group.takes_over(now_ns))
     }
@@ -435,13 +432,13 @@ impl Engine {
         })
     }
 
-    /// A group and its surroundings.
+    /// Returns a group and the context of its calls.
     fn context(&mut self, now_ns: u64, index: usize) -> Option<(&mut Group, Context<'_>)> {
         let (groups, cx) = self.surroundings(now_ns, index);
         Some((groups.get_mut(index)?, cx))
     }
 
-    /// All groups, and the surroundings of one.
+    /// Returns all groups, and the context of one of them.
     fn surroundings(&mut self, now_ns: u64, group: usize) -> (&mut [Group], Context<'_>) {
         let cx = Context {
             now_ns,
