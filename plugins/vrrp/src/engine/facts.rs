@@ -25,7 +25,7 @@ impl Group {
         }
     }
 
-    /// The packets carry a new priority from the next advert on.
+    /// Computes the priority; the packets carry a new one from the next advert on.
     pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
         self.networks.update_ports(cx);
         self.speaking.note_changed();
@@ -41,7 +41,7 @@ impl Group {
         self.networks.update_sources(cx, speech, patience_ns)
     }
 
-    /// Reason why this node may not be active at all.
+    /// Reason why this node must not be active, if any.
     pub(super) fn barred(&self, cx: &Context<'_>) -> Option<Why> {
         if !self.candidacy.directive().eligible || self.candidacy.directive().resign {
             return Some(Why::Barred {
@@ -53,8 +53,8 @@ impl Group {
         isolated.then(|| self.isolation(cx))
     }
 
-    /// With a link, exactly one of two isolated nodes is active. Beside a peer that leaves, an isolated node does not
-    /// become active: no advert would follow the grant of its lease.
+    /// True if no peer could serve instead of this node. With a link, exactly one of two isolated nodes is active. If
+    /// the peer leaves, an isolated node does not become active: no advert would follow the grant of its lease.
     pub(super) fn counts_as_alone(&self, now_ns: u64) -> bool {
         let serves = matches!(
             self.state,
@@ -91,7 +91,7 @@ impl Group {
         }
     }
 
-    /// The peer's name if the address is known to be its own.
+    /// Sender of an advert: the peer's name if the address is known to be the peer's.
     pub(super) fn who_speaks(&self, cx: &Context<'_>, address: IpAddr) -> Who {
         let peers = |router: &VirtualRouter| router.senders.is_peer(address);
         if self.networks.routers().iter().any(peers) {
@@ -123,7 +123,7 @@ impl Group {
         }
     }
 
-    /// Counts and learns; false if the advert must not decide anything.
+    /// Counts an advert and learns from it; returns false if it must not decide anything.
     pub(super) fn note_advert(
         &mut self,
         cx: &mut Context<'_>,
@@ -207,7 +207,7 @@ impl Group {
         }
     }
 
-    /// Time until which the active router may be alive, by what was heard.
+    /// Time until which the active router may be alive, by its adverts.
     pub(super) fn active_silent_at_ns(&self) -> Option<u64> {
         let peer = self.watch.serving()?;
         let patience_ns = self.active_down_of(self.candidacy.priority(), peer.interval_ns);
@@ -224,8 +224,8 @@ impl Group {
         usable.filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
-    /// One address of the active router: that on the first of our routers that heard it lately, so
-    /// that sentences do not change with every advert.
+    /// One address of the active router: its address on the first of this node's routers that heard it lately, so that
+    /// sentences do not change with every advert.
     pub(super) fn active_address(&self) -> Option<IpAddr> {
         let peer = self.watch.router()?;
         let patience_ns = peer

@@ -1,8 +1,8 @@
-//! E12: what is heard of the peer on a port: adverts, heartbeats, and one without the other.
+//! E12: adverts and heartbeats of the peer on a port, and adverts without heartbeats.
 
 use crate::wire::Mac;
 
-/// Time for which adverts without heartbeats are heard before it is reported.
+/// Time for which adverts are heard without heartbeats before that is reported.
 const FILTERED_NS: u64 = 10_000_000_000;
 
 #[derive(Clone, Debug)]
@@ -12,11 +12,11 @@ pub(super) struct PeerHearing {
     /// Time of the last advert or heartbeat.
     heard_ns: Option<u64>,
     mac: Option<Mac>,
-    /// The peer's run whose heartbeats are heard there: its adverts prove nothing.
+    /// Run of the peer whose heartbeats are heard there, so that its adverts prove nothing; None: none are heard.
     proof: Option<u64>,
     /// Time since which adverts but no heartbeats of the peer are heard there.
     filtered_since_ns: Option<u64>,
-    /// Whether that was reported.
+    /// The missing heartbeats were reported.
     is_filtered: bool,
     /// Last advert of the peer while none of its heartbeats is heard on any path: time and priority.
     advert_alone: Option<(u64, u8)>,
@@ -35,12 +35,12 @@ impl PeerHearing {
         }
     }
 
-    /// Whether the nodes send heartbeats there.
+    /// Sets whether the nodes send heartbeats there.
     pub fn configure(&mut self, is_expected: bool) {
         self.is_expected = is_expected;
     }
 
-    /// Neither node sends heartbeats there any more: the adverts that it hears count again.
+    /// Neither node sends heartbeats there any more: the peer's adverts count again.
     pub fn end_heartbeats(&mut self) {
         self.proof = None;
         (self.filtered_since_ns, self.is_filtered) = (None, false);
@@ -50,21 +50,21 @@ impl PeerHearing {
         (self.heard_ns, self.mac) = (Some(now_ns), Some(mac));
     }
 
-    /// A heartbeat of a run of the peer; returns whether it is the first one there.
+    /// Notes a heartbeat of a run of the peer; returns true if it is the first one there.
     pub fn handle_heartbeat(&mut self, now_ns: u64, mac: Mac, run: u64) -> bool {
         (self.heard_ns, self.mac) = (Some(now_ns), Some(mac));
         (self.filtered_since_ns, self.is_filtered) = (None, false);
         self.proof.replace(run).is_none()
     }
 
-    /// A confirmed run of the peer replaces the one before; `sends`: it says that its heartbeats leave there.
+    /// A confirmed run of the peer replaces the one before. `sends`: the peer says that its heartbeats leave there.
     pub fn handle_run(&mut self, run: u64, sends: bool) {
         if self.proof.is_some_and(|of| of != run) {
             self.proof = sends.then_some(run);
         }
     }
 
-    /// An advert of the peer, of which no heartbeat is heard on any path.
+    /// Notes an advert of the peer while no heartbeat of the peer is heard on any path.
     pub fn handle_advert_alone(&mut self, now_ns: u64, priority: u8) {
         self.advert_alone = Some((now_ns, priority));
     }
@@ -82,7 +82,7 @@ impl PeerHearing {
         is_new
     }
 
-    /// Whether the nodes can hear each other there at all.
+    /// True if the nodes are configured to send heartbeats there.
     pub fn is_expected(&self) -> bool {
         self.is_expected
     }
@@ -99,7 +99,7 @@ impl PeerHearing {
         self.mac == Some(mac)
     }
 
-    /// Whether heartbeats are heard there.
+    /// True if heartbeats are heard there.
     pub fn is_proven(&self) -> bool {
         self.proof.is_some()
     }
@@ -108,7 +108,7 @@ impl PeerHearing {
         self.is_filtered && self.proof.is_none()
     }
 
-    /// The last advert while no heartbeat was heard: time and priority.
+    /// Time and priority of the last advert that was heard while no heartbeat was heard.
     pub fn advert_alone(&self) -> Option<(u64, u8)> {
         self.advert_alone
     }

@@ -1,4 +1,4 @@
-//! E15: both identities of both nodes on a network, in each direction, as far as anything proves them.
+//! E15: the own and the virtual identity of both nodes on a network, in each direction, as far as they are proven.
 
 use super::group::{Group, State};
 use super::identity_memory::IdentityMemory;
@@ -8,20 +8,20 @@ use crate::wire::heartbeat::{self, HeartbeatPort, Identity};
 
 /// Time for which a proof is good.
 const PROOF_NS: u64 = 3_000_000_000;
-/// Time after a change of the role in which there may be no proof yet.
+/// Time after a change of the role for which a missing proof is no fault.
 const BEGIN_NS: u64 = 10_000_000_000;
 
-/// Whether frames of a node pass.
+/// Passage of a node's frames in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Passage {
     #[default]
     Unknown,
-    /// Proven then.
+    /// Proven at this time.
     Yes(u64),
     No,
 }
 
-/// An identity of a node on a network.
+/// Passage of an identity's frames on a network, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passages {
     pub inward: Passage,
@@ -30,12 +30,13 @@ pub(super) struct Passages {
     pub since_ns: Option<u64>,
 }
 
-/// What is known of a node on a network.
+/// Both identities of a node on a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identities {
-    /// With its own MAC and IP address.
+    /// Identity with the node's own MAC and IP address.
     pub own: Passages,
-    /// With the group's, and with `vmac` the virtual MAC address. Of a backup: what was seen when it was active last.
+    /// Identity with the group's addresses, and with `vmac` with the virtual MAC address. For a backup: as it was when
+    /// that node was active last.
     pub group: Passages,
 }
 
@@ -71,7 +72,8 @@ impl Passages {
         }
     }
 
-    /// "in yes, out yes, proven 1 s ago", "in no, out yes, dropped for 12 s", or "in unknown, out unknown, not proven yet".
+    /// Text as "in yes, out yes, proven 1 s ago", "in no, out yes, dropped for 12 s", or "in unknown, out unknown, not
+    /// proven yet".
     pub fn text(self, now_ns: u64) -> String {
         let (inward, outward) = (self.inward, self.outward);
         let both = [inward, outward];
@@ -93,7 +95,7 @@ impl Passages {
 }
 
 impl Group {
-    /// This node's on a port, then the peer's.
+    /// Identities of this node on a port, then the peer's.
     pub(super) fn identities(&self, now_ns: u64, index: usize) -> [Identities; 2] {
         let Some(port) = self.networks.port(index) else {
             return Default::default();
@@ -115,8 +117,8 @@ impl Group {
         [of(own, here), of(theirs, there)]
     }
 
-    /// Networks on which nothing proves that the active node is reached, if it is so on each, and nothing else is said of
-    /// any.
+    /// Networks of the group, if nothing proves on any of them that the active node is reached, and nothing else is
+    /// reported of them.
     pub(super) fn unproven(&self, now_ns: u64) -> Option<Vec<usize>> {
         let State::Active { since_ns, .. } = self.state else {
             return None;
@@ -137,7 +139,8 @@ impl Group {
             .then(|| networks.collect())
     }
 
-    /// By heartbeats and what the nodes say of them; where none are heard, by the answers of stations (E3).
+    /// Own identities of this node and of the peer, by heartbeats and their contents; where none are heard, by the
+    /// answers of stations (E3).
     fn own_passages(&self, now_ns: u64, port: &Port, index: usize) -> [Passages; 2] {
         let peer = self.mutual_peer(now_ns);
         let theirs = peer.and_then(|_| self.theirs(index));
@@ -169,7 +172,7 @@ impl Group {
         [here, there]
     }
 
-    /// The virtual identity of the active node, whose own one passes so.
+    /// Virtual identity of the active node, whose own identity is `own`.
     fn active_passages(&self, now_ns: u64, port: &Port, index: usize, own: Passages) -> Passages {
         let (is_own, heard) = self.identity_heard(now_ns, index);
         let (_, asked) = self.identity_asked(now_ns, index);
@@ -193,7 +196,7 @@ impl Group {
                 (answered, answered)
             }
             Identity::NoMac(_) => (Passage::No, outward),
-            // the address of heartbeats is that of the group
+            // without `vmac` heartbeats and the group use the same MAC address
             _ if !has_mac => (own.inward, outward),
             _ => (Passage::Unknown, outward),
         };
@@ -204,7 +207,7 @@ impl Group {
         }
     }
 
-    /// Heartbeats of slow groups are further apart.
+    /// Time for which a proof is good: heartbeats of slow groups are further apart.
     fn proof_ns(&self) -> u64 {
         PROOF_NS.max(self.active_down_ns())
     }

@@ -1,27 +1,26 @@
-//! E15: what a node has seen of the virtual identities on a network, remembered for an hour, and the role that moves
-//! because of it.
+//! E15: remembers for an hour which virtual identities passed on a network, and moves the role because of it.
 //!
-//! The virtual identity of a backup does not exist. Only what was seen while that node was active tells what it is
-//! worth, and a node that has not been active yet is *untried*.
+//! The virtual identity of a backup does not exist, so only the time when that node was active tells whether it passes.
+//! A node that has not been active yet is *untried*.
 
 use super::Context;
 use super::group::Group;
 use crate::election::Rank;
 use crate::wire::heartbeat::{Families, Identity};
 
-/// Time for which what was seen last counts, while nothing newer is seen.
+/// Time for which the last observation counts, while there is no newer one.
 const REMEMBERED_NS: u64 = 3_600_000_000_000;
-/// E0: forced active.
+/// Class of a node that is forced active (E0).
 const FORCED: u8 = 3;
 
-/// What was seen of the virtual identity of a node.
+/// Last observations of the virtual identity of a node on a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct IdentityMemory {
     passed_ns: Option<u64>,
     dropped: Option<DroppedIdentity>,
 }
 
-/// Nothing of it has passed since.
+/// A time in which a virtual identity does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DroppedIdentity {
     pub families: Families,
@@ -51,13 +50,14 @@ impl IdentityMemory {
         }
     }
 
-    /// None if it has passed since, or if it is longer ago than an hour.
+    /// Last time in which the identity did not pass; None if it has passed since, or if that is longer ago than an
+    /// hour.
     pub fn dropped(&self, now_ns: u64) -> Option<DroppedIdentity> {
         self.dropped
             .filter(|it| now_ns < it.last_ns.saturating_add(REMEMBERED_NS))
     }
 
-    /// When it passed last, within an hour.
+    /// Time when the identity passed last, within an hour.
     pub fn passed_ns(&self, now_ns: u64) -> Option<u64> {
         self.passed_ns
             .filter(|at_ns| now_ns < at_ns.saturating_add(REMEMBERED_NS))
@@ -65,7 +65,7 @@ impl IdentityMemory {
 }
 
 impl Group {
-    /// After each heartbeat of the peer, and each look at what stations answered.
+    /// Stores the observations, after each heartbeat of the peer and each answer of a station or the lack of one.
     pub(super) fn remember_identities(&mut self, now_ns: u64) {
         for index in 0..self.networks.ports().len() {
             let (is_own, seen) = self.virtual_identity(now_ns, index);
@@ -88,8 +88,8 @@ impl Group {
         }
     }
 
-    /// Whether the active node gives the role away because networks drop its virtual identity: if more of them do than
-    /// would, for all that is known, on the other node, which is as fit and heard there.
+    /// True if the active node gives the role away because networks drop its virtual identity: more networks drop it
+    /// than are known to drop the other node's, and that node is as fit and is heard there.
     pub(super) fn is_dropped_here(
         &self,
         now_ns: u64,
@@ -105,7 +105,7 @@ impl Group {
         for index in 0..self.networks.ports().len() {
             let is_here = self.is_dropped_now(now_ns, index);
             match (is_here, self.is_dropped_there(now_ns, index)) {
-                // E3: not to a node that is not proven there
+                // E3: the role does not move to a node that is not proven there
                 (true, false) if self.is_heard_both_ways(now_ns, index) => gained += 1,
                 (false, true) => lost += 1,
                 _ => {}
@@ -114,8 +114,8 @@ impl Group {
         gained > lost
     }
 
-    /// Whether the other node is known to fail on some network, and would serve on no more of them than this one: because
-    /// of preference, quality or hurt interfaces the group does not move there.
+    /// True if the other node is known to fail on some network, and would serve on no more networks than this one. Then
+    /// preference, quality and hurt interfaces do not move the group there.
     pub(super) fn gains_nothing_there(&self, now_ns: u64, own: &Rank, other: &Rank) -> bool {
         let ports = 0..self.networks.ports().len();
         let here = ports.clone().filter(|it| self.is_dropped_now(now_ns, *it));
@@ -124,8 +124,8 @@ impl Group {
         there > 0 && own.hurt + here <= other.hurt + there
     }
 
-    /// The virtual identity of whichever node is backup, if it was dropped when that node was active last; true: of this
-    /// node.
+    /// Addresses of the backup's virtual identity that were dropped when that node was active last, by family; true:
+    /// the backup is this node.
     pub(super) fn dropped_before(&self, now_ns: u64, index: usize) -> Option<(bool, Families)> {
         let peer = self.mutual_peer(now_ns)?;
         let port = self.networks.port(index)?;
@@ -137,7 +137,7 @@ impl Group {
         memory.dropped(now_ns).map(|it| (is_own, it.families))
     }
 
-    /// "lan1 drops its virtual MAC"
+    /// Text about dropped virtual identities, as "lan1 drops its virtual MAC".
     pub(super) fn dropped_interfaces(&self, cx: &Context<'_>) -> String {
         let dropped =
             (0..self.networks.ports().len()).filter(|it| self.is_dropped_now(cx.now_ns, *it));
@@ -152,14 +152,14 @@ impl Group {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// This node is backup, and some network dropped its virtual identity when it was active last.
+    /// True if this node is backup, and some network dropped its virtual identity when it was active last.
     pub(super) fn was_dropped_here(&self, now_ns: u64) -> bool {
         let mut before =
             (0..self.networks.ports().len()).filter_map(|it| self.dropped_before(now_ns, it));
         before.any(|(is_own, _)| is_own)
     }
 
-    /// "lan1 dropped its virtual MAC within the last hour"
+    /// Text as "lan1 dropped its virtual MAC within the last hour".
     pub(super) fn interfaces_dropped_before(&self, cx: &Context<'_>) -> String {
         let dropped = (0..self.networks.ports().len()).filter(|it| {
             let before = self.dropped_before(cx.now_ns, *it);
@@ -175,7 +175,7 @@ impl Group {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// Of this node, while it is active.
+    /// True if this node is active and its virtual identity is dropped.
     fn is_dropped_now(&self, now_ns: u64, index: usize) -> bool {
         matches!(
             self.virtual_identity(now_ns, index),
@@ -183,8 +183,8 @@ impl Group {
         )
     }
 
-    /// Of the peer, within an hour of now, or of when this node's own began to be dropped: while neither passes, an hour
-    /// more is no reason to move back.
+    /// True if the peer's virtual identity was dropped within an hour of now, or of the time when this node's began to
+    /// be dropped: while neither passes, another hour is no reason to move back.
     fn is_dropped_there(&self, now_ns: u64, index: usize) -> bool {
         let Some(port) = self.networks.port(index) else {
             return false;

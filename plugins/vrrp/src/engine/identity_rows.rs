@@ -1,4 +1,4 @@
-//! E15: rows about the identities of both nodes on the networks of a group.
+//! E15: rows of the status about the identities of both nodes on the networks of a group.
 
 use spared_sdk::Value;
 
@@ -12,7 +12,8 @@ use crate::wire::{Mac, virtual_mac};
 
 type Row = (String, Value);
 
-/// What a network loses of a node's virtual identity although that node lives there, or lost when it was active last.
+/// Rows about virtual identities that a network drops although their node lives there, or dropped when it was active
+/// last.
 pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let peer = engine.peer.as_deref().unwrap_or("the peer");
     let named = |is_own| if is_own { &*engine.node } else { peer };
@@ -37,7 +38,7 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
         let lost = lost.map(|(key, what)| (key, is_own, what));
         let (_, asked) = group.identity_asked(now_ns, index);
         let unanswered = match (heard, asked) {
-            // what does not leave is not answered either
+            // a virtual MAC whose frames do not leave is not answered either
             (Identity::NoMac(_), _) => None,
             (_, Identity::NoMac(families)) => {
                 let what = macs(group, index, families);
@@ -58,7 +59,8 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
     }
 }
 
-/// What the peer has there that is this node's own, by its heartbeats: each takes the other's adverts for its own.
+/// MAC or IP address of this node that the peer uses as well, by its heartbeats: each node takes the other's adverts
+/// for its own.
 fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option<String> {
     let port = group
         .networks
@@ -76,7 +78,7 @@ fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option
     Some(format!("address {source}"))
 }
 
-/// The active node is proven on none of the group's networks.
+/// Row about an active node that is proven on none of the group's networks.
 pub(super) fn unproven(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let Some(networks) = group.unproven(now_ns) else {
         return;
@@ -89,7 +91,7 @@ pub(super) fn unproven(engine: &Engine, group: &Group, now_ns: u64, rows: &mut V
     rows.push((key, Value::Text(names.join(", "))));
 }
 
-/// Both identities of both nodes on each network.
+/// Rows about both identities of both nodes on each network.
 pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     if engine.peer.is_none() {
         return;
@@ -111,7 +113,7 @@ pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Ro
     }
 }
 
-/// "adverts", or of which family where the others arrive.
+/// Text about lost adverts: "adverts", or with their family if those of the other family arrive.
 fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
     let mut routers = group.networks.routers_on(port);
     let is_all = routers.all(|router| families.has(router.config.family));
@@ -123,7 +125,7 @@ fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
     .to_owned()
 }
 
-/// "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
+/// Virtual MAC addresses, as "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
 fn macs(group: &Group, port: usize, families: Families) -> String {
     let routers = group.networks.routers_on(port);
     let dropped = routers.filter(|router| router.config.vmac && families.has(router.config.family));

@@ -1,9 +1,11 @@
-//! E15: questions of the active node from its virtual MAC address: whether frames to that address arrive.
+//! E15: questions that the active node sends from its virtual MAC address, to learn whether frames to that address
+//! arrive.
 //!
-//! Once a second it asks one station of each network for its MAC address, in the name of a virtual address of one virtual
-//! router, in turn. The answer to the virtual MAC proves both directions. It is asked for again if it does not come, and so
-//! is the answer to this node's own address: only a station that answers the one and not the other tells anything.
-//! The frames teach nobody anything but what is so: they pass the fence while the node is active, and not otherwise.
+//! Once a second the active node asks one station of each network for its MAC address, in the name of a virtual address
+//! of one virtual router, in turn. The answer to the virtual MAC proves both directions. If none comes, the node
+//! repeats the question, and asks from its own address as well: only a station that answers one and not the other
+//! proves anything. The frames teach neighbours nothing false: they pass the fence while the node is active, and not
+//! otherwise.
 
 use std::net::IpAddr;
 
@@ -15,24 +17,26 @@ use crate::wire::heartbeat::{Families, Identity};
 use crate::wire::neighbour::Reply;
 use crate::wire::{Family, Mac, virtual_mac};
 
-/// Time from one question to the next on a network; and where the station that was asked answers nothing at all.
+/// Time from one question to the next on a network; `SILENT_PAUSE_NS`: if no station there answers at all.
 const PAUSE_NS: u64 = 1_000_000_000;
 const SILENT_PAUSE_NS: u64 = 5_000_000_000;
 /// Time for an answer, after which the question is repeated.
 const ANSWER_NS: u64 = 150_000_000;
 /// Time for which a proof is good.
 const PROOF_NS: u64 = 3_000_000_000;
-/// Questions in a row without an answer: of a station that answered this virtual MAC before, and of one that never did.
+/// Questions in a row without an answer that show a loss: for a station that answered this virtual MAC before;
+/// `UNTRIED_MAX`: for one that never did.
 const UNANSWERED_MAX: u32 = 5;
 const UNTRIED_MAX: u32 = 10;
-/// Questions in a row without an answer after which a node asks who else has the virtual address.
+/// Questions in a row without an answer after which the node asks who else has the virtual address.
 const DOUBTED: u32 = 2;
-/// So many more, and the network loses too much to tell.
+/// Further questions without an answer after which the network loses too many frames to tell.
 const LOSSY: u32 = 5;
-/// Answers to this node's own address without which they prove nothing; and questions after which the station is silent.
+/// Answers to this node's own address that are needed to show a loss, and unanswered questions from it after which the
+/// station counts as silent.
 const OWN_MIN: u32 = 3;
 
-/// The questions on one network.
+/// Questions on one network.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inquiries {
     next_ns: u64,
@@ -40,13 +44,13 @@ pub(super) struct Inquiries {
     current: Option<Inquiry>,
 }
 
-/// A question that waits for its answer, and how it has gone so far.
+/// Question that waits for its answer, and the results of its repetitions.
 #[derive(Clone, Copy, Debug)]
 struct Inquiry {
     family: Family,
     vrid: u8,
     station: IpAddr,
-    /// A virtual address, with its MAC address, and this node's own address.
+    /// Virtual address that asks, `mac` its MAC address, and `own` this node's own address.
     address: IpAddr,
     mac: Mac,
     own: IpAddr,
@@ -58,22 +62,22 @@ struct Inquiry {
     is_own_answered: bool,
 }
 
-/// What stations answer to the virtual MAC of a virtual router of this node.
+/// Answers of stations to the virtual MAC of a virtual router of this node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StationAnswers {
-    /// Who answered last.
+    /// Station that answered last.
     station: Option<IpAddr>,
-    /// Who answered nothing at all, as long as there is another one to ask.
+    /// Stations that answered neither address, as long as there is another one to ask.
     silent: Vec<IpAddr>,
     answered_ns: Option<u64>,
     good_until_ns: u64,
     /// The last question has had no answer yet.
     is_doubted: bool,
-    /// Stations answer this node's own address, and not this one.
+    /// Stations answer this node's own address, but not the virtual one.
     is_lost: bool,
 }
 
-/// What an inquiry has shown.
+/// Result of an inquiry so far.
 enum Outcome {
     Open,
     /// The station answers neither address.
@@ -84,12 +88,13 @@ enum Outcome {
 }
 
 impl Inquiries {
-    /// Whether an answer is waited for.
+    /// True if a question waits for an answer.
     pub fn waits(&self) -> bool {
         self.current.is_some()
     }
 
-    /// When an answer is overdue. A question waits for the next timeout, whatever that is for.
+    /// Time when an answer is overdue. The next question itself needs no timer: it goes with the next timeout for any
+    /// reason.
     pub fn timeout(&self) -> Option<u64> {
         self.current.map(|inquiry| inquiry.due_ns)
     }
@@ -102,7 +107,7 @@ impl Inquiry {
         if self.own_answered == 0 && self.own_asked >= patience {
             return Outcome::Silent;
         }
-        // what is known to be lost is looked at again each second
+        // a known loss is checked again each second
         let (unanswered_max, own_min) = match (answers.is_lost, is_tried) {
             (true, _) => (2, 1),
             (false, true) => (UNANSWERED_MAX, OWN_MIN),
@@ -123,12 +128,13 @@ impl StationAnswers {
         self.answered_ns
     }
 
-    /// This node has become active.
+    /// Forgets verdicts: this node has become active.
     pub fn begin(&mut self) {
         (self.is_doubted, self.is_lost, self.good_until_ns) = (false, false, 0);
     }
 
-    /// While it is in doubt, nothing is known.
+    /// True if the virtual MAC is proven, false if it is lost; None while the answer is overdue or the proof is too
+    /// old.
     fn verdict(&self, now_ns: u64) -> Option<bool> {
         if self.is_lost {
             return Some(false);
@@ -138,7 +144,7 @@ impl StationAnswers {
 }
 
 impl Group {
-    /// What stations on a port answer to the virtual MAC addresses of the active node; true: of this node's.
+    /// Answers of stations on a port to the virtual MAC addresses of the active node; true: that node is this one.
     pub(super) fn identity_asked(&self, now_ns: u64, index: usize) -> (bool, Identity) {
         if !self.is_active() {
             let peer = self.mutual_peer(now_ns).filter(|peer| peer.is_active());
@@ -156,7 +162,7 @@ impl Group {
         (true, asked.reduce(Identity::and).unwrap_or_default())
     }
 
-    /// Active for so long that its first announcements are over, and alone.
+    /// True if this node has been active for so long that its first announcements are over, and no conflict lasts.
     fn may_inquire(&self, now_ns: u64) -> bool {
         let State::Active { since_ns, .. } = self.state else {
             return false;
@@ -164,7 +170,7 @@ impl Group {
         now_ns >= since_ns.saturating_add(PAUSE_NS) && self.conflicts.current().is_none()
     }
 
-    /// Its virtual routers on an interface that may ask.
+    /// Virtual routers of the group on an interface that may ask.
     fn askers(&self, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
         let here = move |router: &VirtualRouter| {
             let port = self.networks.port(router.port);
@@ -177,7 +183,7 @@ impl Group {
 }
 
 impl Engine {
-    /// Asks where it is time to, and judges what was not answered.
+    /// Sends the questions that are due, and judges those that were not answered in time.
     pub(super) fn inquire(&mut self, now_ns: u64) {
         for interface in 0..self.interfaces.len() {
             let Some(there) = self.interfaces.get(interface) else {
@@ -193,7 +199,7 @@ impl Engine {
         }
     }
 
-    /// A station has answered a question of this node; true: one from a virtual address.
+    /// Handles a station's answer to a question of this node; returns true if the question came from a virtual address.
     pub(super) fn take_virtual_answer(
         &mut self,
         now_ns: u64,
@@ -234,7 +240,7 @@ impl Engine {
         true
     }
 
-    /// The virtual routers that ask there, each in its turn.
+    /// Virtual routers of all groups that ask on an interface, each in its turn.
     fn askers_on(&self, now_ns: u64, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
         let groups = self.groups.iter();
         let groups = groups.filter(move |group| group.may_inquire(now_ns));
@@ -272,7 +278,7 @@ impl Engine {
         there.inquiries.current = Some(inquiry);
         let Inquiry { mac, address, .. } = inquiry;
         let frame = there.stations.ask(now_ns, mac, address, inquiry.station);
-        // before the question, as what waits in the socket is dropped then
+        // before the question, as frames that wait in the socket are dropped then
         self.update_listening(now_ns, interface);
         self.actions
             .extend(frame.map(|frame| Action::Probe { interface, frame }));
@@ -307,7 +313,7 @@ impl Engine {
         }
     }
 
-    /// Where every station is silent, all of them are asked again after a pause.
+    /// Forgets which stations are silent if all of them are, so that they are asked again after a pause.
     fn review_silent(&mut self, now_ns: u64, interface: usize, inquiry: &Inquiry) {
         let place = self.place_of(interface, inquiry);
         let group = place.and_then(|(group, _)| self.groups.get_mut(group));
@@ -328,7 +334,7 @@ impl Engine {
         }
     }
 
-    /// From the virtual address again, and from the node's own.
+    /// Asks from the virtual address again, and from the node's own.
     fn ask_both(&mut self, now_ns: u64, interface: usize, mut inquiry: Inquiry) {
         inquiry.due_ns = now_ns.saturating_add(ANSWER_NS);
         inquiry.own_asked += 1;
@@ -375,14 +381,14 @@ impl Engine {
     }
 }
 
-/// Whom a virtual router asks: the station that answered last, or the next one that is not known to be silent.
+/// Question of a virtual router, to the station that answered last or to the next one that is not known to be silent.
 fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inquiry> {
     let own = router.source?;
     let (config, answers) = (&router.config, &router.answers);
     let questions = || questions(there, router);
     let known = questions().find(|(station, _)| answers.station == Some(*station));
     let other = || questions().find(|(station, _)| !answers.silent.contains(station));
-    // where those that are not silent are known no more, the others are asked again
+    // if only silent stations are still known, they are asked again
     let (station, address) = known.or_else(other).or_else(|| questions().next())?;
     Some(Inquiry {
         family: config.family,
@@ -399,8 +405,8 @@ fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inq
     })
 }
 
-/// Stations that a virtual router may ask, and in whose name. None where no station is known in the network of one of its
-/// addresses: one in another network need not answer.
+/// Pairs of a station that a virtual router may ask and the virtual address in whose name. Each station is in the
+/// network of that address: one in another network need not answer.
 fn questions<'r>(
     there: &'r Interface,
     router: &'r VirtualRouter,

@@ -1,4 +1,4 @@
-//! Facts about an interface, and their meaning for the routers on it.
+//! State of an interface, and its meaning for the routers on it.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,39 +22,40 @@ pub struct InterfaceFacts {
     pub carrier: bool,
     pub mac: Mac,
     pub mtu: u32,
-    /// All but those that the host has set. An administrator's may be a virtual one all the same: see
+    /// Addresses except those that the host has set. One that an administrator has set may be virtual all the same: see
     /// `Virtuals`.
     pub addresses: Vec<IpAddr>,
-    /// Broadcast addresses of their networks.
+    /// Broadcast addresses of the networks of `addresses`.
     pub broadcasts: Vec<Ipv4Addr>,
-    /// Whether there is a socket for whole frames.
+    /// There is a socket for whole frames.
     pub link_socket: bool,
 }
 
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Interface {
     pub name: String,
-    /// Whether the host has reported it.
+    /// The host has reported the interface.
     pub known: bool,
     pub facts: InterfaceFacts,
     pub virtuals: Virtuals,
     pub stations: Stations,
-    /// Whether answers of stations are waited for there, so that they are read, and whether a group asks them.
+    /// The stations' socket is read; `is_probed`: a group probes stations there.
     pub is_read: bool,
     pub is_probed: bool,
     /// Time of the last round of probes there.
     pub probed_ns: Option<u64>,
-    /// E15: questions about virtual routers of the peer in doubt, and from those of this node.
+    /// E15: questions about the peer's virtual routers in doubt; `inquiries`: from this node's virtual routers.
     pub doubts: Doubts,
     pub inquiries: Inquiries,
-    /// As it was last reported.
+    /// Check as it was last reported.
     pub check: Option<Check>,
     pub discards: Discards,
-    /// By reason of [`Discards`].
+    /// Limits of log lines about dropped frames, by reason of [`Discards`].
     pub limits: [Limit; Discard::ALL.len()],
 }
 
-/// What every host of IPv4 must be able to take (RFC 791), and more than a heartbeat of few groups.
+/// Smallest MTU with which an interface counts as whole: each IPv4 host must accept such packets (RFC 791), and a
+/// heartbeat of a few groups fits.
 const MTU_MIN: u32 = 576;
 
 impl Interface {
@@ -76,19 +77,20 @@ impl Interface {
         }
     }
 
-    /// Its fault, if any, where adverts are sent.
+    /// Fault of an interface with adverts, if any.
     pub fn fault(&self) -> Option<&'static str> {
         let no_socket = (!self.facts.link_socket).then_some("has no socket");
         self.state_fault().or(no_socket)
     }
 
-    /// What keeps it from carrying heartbeats and what clients send, though adverts pass: so it still counts as usable.
+    /// Reason why the interface carries neither heartbeats nor what clients send, though adverts pass; it still counts
+    /// as usable.
     pub fn narrowness(&self) -> Option<&'static str> {
         let is_narrow = self.known && (1..MTU_MIN).contains(&self.facts.mtu);
         is_narrow.then_some("has an MTU below 576 bytes")
     }
 
-    /// Its fault, if any, where only its state counts. None before the host has reported it.
+    /// Fault of an interface without adverts, of which only the state counts. None before the host has reported it.
     pub fn known_fault(&self) -> Option<&'static str> {
         self.state_fault().filter(|_| self.known)
     }
@@ -103,13 +105,14 @@ impl Interface {
         }
     }
 
-    /// Whether an address means every station of a network here.
+    /// True if an address is a broadcast address of a network here.
     pub fn is_broadcast(&self, address: IpAddr) -> bool {
         let broadcasts = &self.facts.broadcasts;
         matches!(address, IpAddr::V4(address) if broadcasts.contains(&address))
     }
 
-    /// RFC 9568: IPv4 adverts come from the primary address, IPv6 ones from the link-local one.
+    /// Source address of adverts. RFC 9568: IPv4 adverts come from the primary address, IPv6 ones from the link-local
+    /// one.
     pub fn source(&self, family: Family, configured: Option<IpAddr>) -> Option<IpAddr> {
         let mut own = self.own_addresses();
         own.find(|address| match (configured, family) {
@@ -119,17 +122,17 @@ impl Interface {
         })
     }
 
-    /// The node's own addresses, from which it may send.
+    /// Own addresses of the node, from which it may send.
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let all = self.facts.addresses.iter().copied();
         all.filter(|address| !self.virtuals.contains(*address))
     }
 }
 
-/// Virtual addresses of all groups, as they count on one interface. Whoever has set one there, it is not the node's
-/// own: the fence drops what is sent from it by a backup, and the peer would blame the cables.
+/// Virtual addresses of all groups on one interface. Whoever has set one there, it is not the node's own: the fence
+/// drops what a backup sends from it, and the peer would blame the cables.
 ///
-/// Not among them are those of an owner (RFC 9568, priority 255), whose own they are.
+/// Addresses of an owner (RFC 9568, priority 255) are its own, so they are not among them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Virtuals {
     everywhere: Arc<HashSet<IpAddr>>,
@@ -138,7 +141,7 @@ pub(super) struct Virtuals {
 }
 
 impl Virtuals {
-    /// Those of each interface of a list.
+    /// Stores the virtual addresses in each interface of a list.
     pub fn share(settings: &Settings, interfaces: &mut [Interface]) {
         let groups = || settings.groups.iter().filter(|group| !group.is_owner());
         let all = || groups().flat_map(crate::config::Group::virtual_addresses);
