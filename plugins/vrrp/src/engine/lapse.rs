@@ -1,5 +1,5 @@
-//! E13: a lapse is not a role change. The fence blocks by itself, addresses and services stay, and
-//! the leases are granted again as soon as it is known that nobody else is active.
+//! E13: lapses of the fence lease, which are no role changes. The fence blocks by itself, addresses and services stay,
+//! and the leases are granted again as soon as it is known that nobody else is active.
 
 use spared_sdk::{Elapsed, Role};
 
@@ -10,10 +10,10 @@ use super::{Action, Context};
 use crate::election::Why;
 use crate::wire::frame::Advert;
 
-/// Longest time to listen, whatever the interval.
+/// Longest time to listen before the leases are granted again, whatever the interval.
 const LISTEN_MAX_NS: u64 = 1_000_000_000;
 
-/// The leases ended although the group was not released.
+/// A time in which the leases have ended although the group was not released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lapse {
     /// Time when the last of them ended, as far as this node can tell.
@@ -23,8 +23,8 @@ pub(super) struct Lapse {
 }
 
 impl Group {
-    /// The due advert is too late: the fence is blocking, and must not pass before the sockets are
-    /// empty.
+    /// Begins a lapse because the due advert is too late: the fence is blocking, and must not pass before the sockets
+    /// are empty.
     pub(super) fn lapse(&mut self, cx: &mut Context<'_>, by_ns: u64) {
         self.counters.lapses += 1;
         let lapse = Lapse {
@@ -39,7 +39,8 @@ impl Group {
         self.begin_lapse(lapse, opens_ns);
     }
 
-    /// The host's answer took longer than the granted lease: an immediate retry would fail again.
+    /// Begins a lapse because the host's answer took longer than the granted lease: an immediate retry would fail
+    /// again.
     pub(super) fn lapse_at_once(&mut self, cx: &mut Context<'_>) {
         self.counters.lapses += 1;
         let lapse = Lapse {
@@ -49,9 +50,9 @@ impl Group {
         self.begin_lapse(lapse, cx.now_ns.saturating_add(self.listen_ns()));
     }
 
-    /// Longer than the pause between two heartbeats or adverts of an active router: one sent just
-    /// before this node woke may not be in a socket yet, for example after a pause of the whole
-    /// machine.
+    /// Time to listen before the leases are granted again. It is longer than the pause between two heartbeats or
+    /// adverts of an active router: one that was sent just before this node woke may not be in a socket yet, for
+    /// example after a pause of the whole machine.
     fn listen_ns(&self) -> u64 {
         (self.config.interval_ns.saturating_mul(3) / 2).min(LISTEN_MAX_NS)
     }
@@ -62,7 +63,7 @@ impl Group {
         self.state = State::Lapsed { opens_ns };
     }
 
-    /// Whether nobody can be active now, except a router whose packets wait in a socket.
+    /// True if nobody can be active now, except a router whose packets wait in a socket.
     fn nobody_took_over(&self, now_ns: u64, began_ns: u64) -> bool {
         // no Active_Down has ended since the last advert; an unknown router may have no skew
         let sent_ns = began_ns.saturating_sub(self.config.lease_ns);
@@ -78,11 +79,11 @@ impl Group {
         if silent_ns.saturating_add(TICK_NS) < down_ns {
             return true;
         }
-        // since the last advert this node may have heard nobody because it was stopped
+        // this node may have heard nobody since its last advert because it was stopped
         now_ns.saturating_sub(began_ns) < self.active_down_ns() && self.was_alone(sent_ns)
     }
 
-    /// The peer was silent for one Active_Down before that.
+    /// True if the peer had been silent for one Active_Down at a time.
     fn was_alone(&self, at_ns: u64) -> bool {
         let peer = self.peer.last();
         let silent = peer.is_none_or(|peer| self.peer_silent_at_ns(peer) <= at_ns);
@@ -91,14 +92,14 @@ impl Group {
         silent && quiet
     }
 
-    /// The host grants leases again that it revoked without carrier or that lapsed without adverts;
-    /// then the routers send again.
+    /// Requests leases again that the host revoked without carrier or that lapsed without adverts; then the routers
+    /// send again.
     pub(super) fn resume_routers(&mut self, cx: &mut Context<'_>) {
         self.push_reopen(cx);
         self.advertise_now(cx);
     }
 
-    /// Nobody else is active, as the empty sockets show.
+    /// Requests the leases again: nobody else is active, as the empty sockets show.
     pub(super) fn reopen(&mut self, cx: &mut Context<'_>) {
         self.state = State::Promoting {
             asked_ns: cx.now_ns,
@@ -107,7 +108,7 @@ impl Group {
         self.push_reopen(cx);
     }
 
-    /// Every lease was granted again.
+    /// Every lease was granted again: no router's has lapsed any more.
     pub(super) fn end_lapses(&mut self) {
         for router in self.networks.routers_mut() {
             router.adverts.end_lapse();
@@ -115,7 +116,7 @@ impl Group {
         self.speaking.note_changed();
     }
 
-    /// The fence passes again, with the same role as before.
+    /// Ends a lapse: the fence passes again, with the same role as before.
     pub(super) fn end_lapse(&mut self, cx: &mut Context<'_>, lapse: Lapse) {
         let State::Promoting { asked_ns, .. } = self.state else {
             return;
@@ -137,7 +138,7 @@ impl Group {
         }
     }
 
-    /// Another router may be active: as after any failover, this node is backup.
+    /// Becomes backup, since another router may be active.
     pub(super) fn give_way_late(&mut self, cx: &mut Context<'_>) {
         let by_ns = self.lease.end_lapse().map_or(0, |lapse| lapse.by_ns);
         self.counters.late_step_downs += 1;
@@ -149,7 +150,7 @@ impl Group {
         self.step_down(cx, Role::Backup, Why::Late { by_ns }, state);
     }
 
-    /// The newest heartbeat tells whether the peer took over.
+    /// Gives way if the newest heartbeat tells that the peer took over.
     pub(super) fn heartbeat_while_lapsed(&mut self, cx: &mut Context<'_>) {
         if self.peer.last().is_some_and(Peer::is_active) {
             self.give_way_late(cx);
@@ -157,7 +158,7 @@ impl Group {
         }
     }
 
-    /// Whether the leases are being granted again right now.
+    /// True if the leases are being granted again right now.
     pub(super) fn reopens(&self, now_ns: u64) -> bool {
         self.lease.is_lapsed()
             && match self.state {
@@ -166,9 +167,8 @@ impl Group {
             }
     }
 
-    /// Without heartbeats an advert shows that another router took over. That includes a losing
-    /// advert: if the fence passed now, two routers would answer until its sender has heard this
-    /// one.
+    /// Gives way if an advert shows that another router took over, unless heartbeats decide. That includes a losing
+    /// advert: if the fence passed now, two routers would answer until its sender has heard this one.
     pub(super) fn advert_while_lapsed(
         &mut self,
         cx: &mut Context<'_>,

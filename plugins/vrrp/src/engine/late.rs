@@ -1,33 +1,34 @@
-//! Whether the death of the active node is answered within the failover time, and what that waits for.
+//! Decides whether the death of the active node is answered within the failover time, and what delays that.
 //!
-//! The administrator reads it of the node that stands by, whichever of both is asked: "r2 is not ready: ...". So each
-//! sentence is about that node, "it".
+//! The administrator reads a sentence about the backup, whichever node is asked: "r2 is not ready: ...". So "it" in
+//! each sentence is the backup.
 
 use super::Engine;
 use super::contact::Contact;
 use super::group::{Group, State};
 
-/// Time for which a link may bring no heartbeat, while the nodes have a session and the peer is heard elsewhere.
+/// Time for which a link may bring no heartbeat while the nodes have a session and the peer is heard elsewhere.
 const UNHEARD_NS: u64 = 1_000_000_000;
-/// The same while it is heard nowhere: longer than the session of a peer that hangs.
+/// Time for which a link may bring no heartbeat while the peer is heard nowhere: longer than the session of a peer that
+/// hangs.
 const SILENT_NS: u64 = 6_000_000_000;
 
-/// The heartbeats of the peer on one link.
+/// Heartbeats of the peer on one link.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LinkHearing {
     heard_ns: Option<u64>,
 }
 
 impl Engine {
-    /// A heartbeat came over a link.
+    /// Notes a heartbeat that came over a link.
     pub(super) fn note_link_heard(&mut self, now_ns: u64, link: usize) {
         if let Some(hearing) = self.links_heard.get_mut(link) {
             hearing.heard_ns = Some(now_ns);
         }
     }
 
-    /// The links on which the peer's heartbeats do not arrive, though the nodes have a session. Whether that uses the
-    /// link is not known here.
+    /// Links on which the peer's heartbeats do not arrive, though the nodes have a session. It is not known here
+    /// whether the session uses that link.
     pub(super) fn deaf_links(&self, now_ns: u64) -> impl Iterator<Item = &str> {
         let mut groups = self.groups.iter();
         let patience_ns = match groups.any(|group| group.living_peer(now_ns).is_some()) {
@@ -46,8 +47,8 @@ impl Engine {
 }
 
 impl Group {
-    /// What keeps the node that stands by from becoming active within the failover time; None: nothing, as far as this
-    /// node knows.
+    /// Reason why the backup would not become active within the failover time; None: there is none, as far as this node
+    /// knows.
     pub(super) fn waits_for(&self, engine: &Engine, now_ns: u64) -> Option<String> {
         let peer = engine.peer.as_deref().unwrap_or("the peer");
         match self.state {
@@ -59,7 +60,7 @@ impl Group {
         }
     }
 
-    /// Keys are configured, and a path on which the nodes send them.
+    /// True if keys are configured, and a path on which the nodes send heartbeats.
     fn expects_heartbeats(&self, engine: &Engine) -> bool {
         let is_any = !engine.links.is_empty()
             || self
@@ -70,7 +71,8 @@ impl Group {
         self.speaking.is_on() && is_any
     }
 
-    /// E8, and E12 without which the active node's silence is none.
+    /// Reason on the backup itself: its start (E8), or missing heartbeats (E12), without which it does not recognize
+    /// the active node's silence.
     fn waits_here(&self, engine: &Engine, peer: &str, now_ns: u64) -> Option<String> {
         if self.expects_heartbeats(engine) {
             match self.contact(now_ns) {
@@ -83,7 +85,7 @@ impl Group {
         (self.start.delay_until_ns() > in_time_ns).then(|| "its start_delay is not over".to_owned())
     }
 
-    /// What the active node knows of it by its heartbeats.
+    /// Reason as the active node knows it from the backup's heartbeats.
     fn waits_there(&self, own: &str, now_ns: u64) -> Option<String> {
         match self.contact(now_ns) {
             Contact::None => Some(format!("{own} hears no heartbeats of it")),

@@ -11,7 +11,7 @@ const ANSWERS_MAX: u32 = 8;
 pub(super) struct Lease {
     /// Interval of adverts in force; a longer one takes effect after the peer has learned it.
     interval_ns: u64,
-    /// Number of adverts until it does.
+    /// Number of adverts until the longer interval takes effect.
     old_interval_left: u32,
     /// Number of losing adverts answered since the last regular advert.
     answers: u32,
@@ -35,12 +35,12 @@ impl Lease {
         }
     }
 
-    /// This node becomes active.
+    /// Begins an active role with the configured interval.
     pub fn begin_term(&mut self, interval_ns: u64) {
         (self.interval_ns, self.old_interval_left) = (interval_ns, 0);
     }
 
-    /// Adverts are sent.
+    /// Renews the lease: adverts are sent.
     pub fn renew(&mut self, now_ns: u64, config: &config::Group) {
         self.until_ns = now_ns.saturating_add(config.lease_ns);
         if self.old_interval_left > 0 {
@@ -51,12 +51,12 @@ impl Lease {
         }
     }
 
-    /// The last adverts did not leave.
+    /// Shortens the lease: the last adverts did not leave.
     pub fn shorten(&mut self, until_ns: u64) {
         self.until_ns = until_ns;
     }
 
-    /// Another interval is configured; returns whether it is in force.
+    /// Notes a newly configured interval; returns true if it is in force.
     pub fn change_interval(&mut self, config: &config::Group, is_active: bool) -> bool {
         let is_longer = config.interval_ns > self.interval_ns;
         if is_active && is_longer {
@@ -68,14 +68,14 @@ impl Lease {
         true
     }
 
-    /// A losing advert was heard; returns whether it is answered.
+    /// Counts a losing advert; returns true if it is answered.
     pub fn begin_answer(&mut self) -> bool {
         let answers = self.answers < ANSWERS_MAX;
         self.answers += u32::from(answers);
         answers
     }
 
-    /// A regular advert is due.
+    /// Ends an interval: a regular advert is due.
     pub fn end_interval(&mut self) {
         self.answers = 0;
     }
@@ -103,7 +103,7 @@ impl Lease {
         self.lapse = Some(lapse);
     }
 
-    /// The lease is granted again, or the role is given up.
+    /// Ends and returns the lapse: the lease is granted again, or the role is given up.
     pub fn end_lapse(&mut self) -> Option<Lapse> {
         self.lapse.take()
     }
@@ -112,7 +112,7 @@ impl Lease {
         self.lapse.is_some()
     }
 
-    /// Whether the event of a late advert may go, and how many were suppressed.
+    /// Returns the number of suppressed events if the event of a late advert may be sent now.
     pub fn pass_late(&mut self, now_ns: u64) -> Option<More> {
         self.late_limit.pass(now_ns)
     }

@@ -1,4 +1,4 @@
-//! Heartbeats of the peer: E1, E4, E7 and E8.
+//! Handles heartbeats of the peer: E1, E4, E7 and E8.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ impl Group {
         self.end_link_wait(cx);
         self.meet(cx);
         if !self.networks.speaks() && self.counts_as_alone(cx.now_ns) != was_alone {
-            // before it takes what the peer lets go
+            // before this node takes a group that the peer releases
             self.refresh(cx);
         }
         self.compare_modes(cx);
@@ -74,7 +74,7 @@ impl Group {
         }
     }
 
-    /// It lives, on whatever path: its silence begins now.
+    /// Restarts Active_Down: the active peer lives, on whatever path.
     fn follow_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
         self.watch.handle_active_peer(interval_ns);
         if self.peer.was_mutual() {
@@ -84,7 +84,7 @@ impl Group {
         self.restart_active_down(cx);
     }
 
-    /// Another router is active: its silence begins now.
+    /// Restarts Active_Down: another router is active, and its silence begins now.
     pub(super) fn restart_active_down(&mut self, cx: &Context<'_>) {
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         if matches!(self.state, State::Promoting { .. }) {
@@ -96,7 +96,8 @@ impl Group {
         self.rearm_down(down_ns);
     }
 
-    /// Its fence is blocking: the successor becomes active at once, another backup within its skew.
+    /// Handles the peer's release of the group, whose fence is blocking: the successor becomes active at once, another
+    /// backup within its skew.
     pub(super) fn peer_let_go(&mut self, cx: &mut Context<'_>) {
         let State::Backup { .. } = self.state else {
             return;
@@ -112,7 +113,7 @@ impl Group {
 
     // ---- nobody is active --------------------------------------------------------------
 
-    /// Active_Down expired, but the peer lives: whether the peer goes first.
+    /// Returns true if the peer goes first: Active_Down has expired, but the peer lives.
     pub(super) fn leaves_it_to_the_peer(&mut self, cx: &mut Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let Some(peer) = self.living_peer(now_ns) else {
@@ -128,7 +129,7 @@ impl Group {
             return false;
         }
         let fitter = self.outscores(cx, peer) && self.peer.was_mutual();
-        // it has just started to listen: it hears this node before its own time ends
+        // the peer has just started to listen: it hears this node before its own time ends
         let loss = u64::from(self.config.advert_loss);
         let earliest_ns = peer
             .idle_since_ns
@@ -141,7 +142,7 @@ impl Group {
         true
     }
 
-    /// E0 and E7: whether this node should be active, of both.
+    /// E0 and E7: true if this node should be active, of both.
     pub(super) fn outscores(&self, cx: &Context<'_>, peer: &Peer) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.peer.is_none_or(|name| cx.node < &**name);
@@ -149,7 +150,7 @@ impl Group {
         own > peer.standing().score(by_priority, !first)
     }
 
-    /// One of both elects by priority, so both do.
+    /// True if one of both nodes elects by priority: then both do.
     pub(super) fn by_priority(&self, now_ns: u64) -> bool {
         let own = matches!(self.config.election, Election::Priority { .. });
         own || self

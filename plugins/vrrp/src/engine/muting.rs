@@ -1,6 +1,6 @@
-//! E13: a virtual router whose adverts do not leave although its lease was granted again is silent for a pause.
+//! E13: pauses a virtual router whose adverts do not leave although its lease was granted again.
 
-/// Time for which a router whose adverts are refused again stays silent, while another one serves.
+/// Pause of a router whose adverts are refused again, while another node serves.
 const PAUSE_NS: u64 = 60_000_000_000;
 /// First pause while nobody serves; each further one is twice as long.
 pub(super) const MUTE_SOON_NS: u64 = 300_000_000;
@@ -16,8 +16,8 @@ pub(super) struct Muting {
 }
 
 impl Muting {
-    /// The adverts were refused for a whole lease; returns whether granting it again has not helped, or did not help a
-    /// moment ago.
+    /// Notes that the adverts were refused for a whole lease; returns true if a new grant of the lease has not helped,
+    /// or did not help a moment ago.
     pub fn handle_refused(&mut self, now_ns: u64) -> bool {
         let before = self.refused_ns.replace(now_ns);
         let since_ns = before.map(|at_ns| now_ns.saturating_sub(at_ns));
@@ -29,19 +29,19 @@ impl Muting {
         self.is_muted
     }
 
-    /// The interface starts again: earlier refusals do not count.
+    /// Forgets earlier refusals: the interface starts again.
     pub fn handle_restart(&mut self) {
         (self.is_muted, self.count) = (false, 0);
     }
 
-    /// Ends the pause before the adverts are tried again.
+    /// Ends the pause, so that the adverts are tried again at once.
     pub fn end_pause(&mut self, now_ns: u64) {
         let over_ns = now_ns.saturating_sub(PAUSE_NS);
         self.refused_ns = self.refused_ns.map(|at_ns| at_ns.min(over_ns));
         self.count = 0;
     }
 
-    /// The adverts are tried again.
+    /// Ends the muting: the adverts are tried again.
     pub fn end(&mut self) {
         self.is_muted = false;
     }
@@ -50,7 +50,7 @@ impl Muting {
         self.is_muted
     }
 
-    /// Muted for the first time since the router last worked.
+    /// True if the router is muted for the first time since it last worked.
     pub fn is_first(&self) -> bool {
         self.count == 1
     }
@@ -67,13 +67,13 @@ impl Muting {
         Some(refused_ns.saturating_add(pause_ns))
     }
 
-    /// Time when a backup, which sends nothing that could show it, takes its adverts to leave again.
+    /// Time when a backup assumes that its adverts would leave again: it sends nothing that could show it.
     pub fn forgive_at_ns(&self) -> Option<u64> {
         let refused_ns = self.refused_ns.filter(|_| self.is_muted)?;
         Some(refused_ns.saturating_add(self.forgive_pause_ns()))
     }
 
-    // Each role that is taken without effect costs an outage: the pause doubles from one to the next.
+    // The pause doubles each time: each role that is taken without effect costs an outage.
     fn forgive_pause_ns(&self) -> u64 {
         PAUSE_NS << self.count.saturating_sub(1).min(3)
     }

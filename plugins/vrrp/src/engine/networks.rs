@@ -1,4 +1,4 @@
-//! The networks of a group: its ports, the virtual routers on them, and interfaces of which only the state counts.
+//! Networks of a group: its ports, the virtual routers on them, and interfaces of which only the state counts.
 
 use std::net::IpAddr;
 
@@ -20,18 +20,18 @@ pub(super) struct Networks {
     tracked: Vec<Tracked>,
     /// Networks by which heartbeats leave, in addition to the links.
     ways: Vec<Way>,
-    /// One of the virtual routers can send.
+    /// At least one of the virtual routers can send.
     speaks: bool,
     /// Inputs of the interfaces' checks have changed.
     are_checks_stale: bool,
-    /// The group has begun or ceased to wait for answers of stations.
+    /// The group has begun to wait for answers of stations, or no longer waits.
     is_listening_stale: bool,
 }
 
 /// Changes found by a look at the interfaces.
 #[derive(Default)]
 pub(super) struct Changed {
-    /// A router can no longer send, and why.
+    /// Reason why a router can no longer send.
     pub hurt: Option<String>,
     pub returned: bool,
 }
@@ -39,7 +39,7 @@ pub(super) struct Changed {
 impl Networks {
     // ---- configuration ---------------------------------------------------------------------
 
-    /// Another configuration; returns the virtual routers that it has no more. What stays keeps what it knows.
+    /// Applies another configuration; returns the virtual routers that it no longer has. The others keep their state.
     pub fn configure(
         &mut self,
         cx: &Context<'_>,
@@ -98,7 +98,7 @@ impl Networks {
         }
     }
 
-    /// Interfaces on which no adverts are sent: with adverts it is a port.
+    /// Stores the interfaces on which no adverts are sent; one with adverts is a port.
     fn take_tracked(&mut self, cx: &Context<'_>, config: &config::Group) {
         self.tracked.clear();
         for (name, weight) in config.tracked() {
@@ -120,14 +120,14 @@ impl Networks {
         }
     }
 
-    /// The group is no longer configured.
+    /// Takes all virtual routers: the group is no longer configured.
     pub fn take_routers(&mut self) -> Vec<VirtualRouter> {
         std::mem::take(&mut self.routers)
     }
 
     // ---- looks at the interfaces -----------------------------------------------------------
 
-    /// Whether each of the routers on a port can send; hundreds of them are checked at once.
+    /// Checks for each port whether all routers on it can send: in one pass, as there may be hundreds.
     pub fn update_ports(&mut self, cx: &Context<'_>) {
         for port in &mut self.ports {
             port.handle_interface(cx.interface(port.interface));
@@ -178,7 +178,7 @@ impl Networks {
                 port.unheard.end_move();
             }
             router.source = source;
-            // its MAC, MTU or addresses may have changed
+            // the interface's MAC, MTU or addresses may have changed
             router.build(interface, speech);
             port.handle_usable(cx.now_ns, fault.is_none());
         }
@@ -196,7 +196,7 @@ impl Networks {
         }
     }
 
-    /// Finds by which networks the heartbeats of this group may leave.
+    /// Finds the networks by which the heartbeats of this group may leave.
     fn update_ways(&mut self, cx: &Context<'_>) {
         self.ways.clear();
         for port in self.ports.iter().filter(|port| port.hearing.is_expected()) {
@@ -209,8 +209,8 @@ impl Networks {
         }
     }
 
-    /// E13: looks on which ports a lease of the active node has ended, as far as it can tell; hundreds of routers
-    /// are looked at once. `lease_ns`: None unless the group is active.
+    /// E13: marks the ports on which a lease of the active node has ended, as far as it can tell, in one pass over all
+    /// routers. `lease_ns`: None unless the group is active.
     pub fn update_lapses(&mut self, now_ns: u64, lease_ns: Option<u64>) {
         for port in &mut self.ports {
             port.handle_lapse(false);
@@ -258,7 +258,7 @@ impl Networks {
         &mut self.ports
     }
 
-    /// Place of the port on an interface.
+    /// Index of the port on an interface.
     pub fn port_on(&self, interface: usize) -> Option<usize> {
         self.ports
             .iter()
@@ -286,14 +286,14 @@ impl Networks {
         &mut self.routers
     }
 
-    /// The virtual routers on a port.
+    /// Virtual routers on a port.
     pub fn routers_on(&self, port: usize) -> impl Iterator<Item = &VirtualRouter> + Clone {
         self.routers
             .iter()
             .filter(move |router| router.port == port)
     }
 
-    /// A virtual router, and its port.
+    /// Virtual router with its port.
     pub fn router_and_port(
         &mut self,
         index: usize,
@@ -311,12 +311,12 @@ impl Networks {
         &self.ways
     }
 
-    /// Whether heartbeats leave on an interface.
+    /// True if heartbeats leave on an interface.
     pub fn has_way_on(&self, interface: usize) -> bool {
         self.ways.iter().any(|way| way.interface == interface)
     }
 
-    /// Whether one of the virtual routers can send.
+    /// True if one of the virtual routers can send.
     pub fn speaks(&self) -> bool {
         self.speaks
     }

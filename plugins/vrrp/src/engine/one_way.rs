@@ -1,7 +1,8 @@
-//! E3: whether a network because of which the group has moved works in both directions again.
+//! E3: checks whether a network because of which the group has moved works in both directions again.
 //!
-//! Heartbeats show it. Where none go there, a backup sends nothing, so that the active node cannot hear whether its
-//! wire carries that way too: it asks the peer for its MAC. Before that, nothing mild moves the group back.
+//! Heartbeats show it. If a network has none, a backup sends nothing there, so that the active node cannot hear whether
+//! the network carries in that direction too: it asks the peer for its MAC. Until an answer, preference and quality do
+//! not move the group back.
 
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use super::Context;
 use super::group::Group;
 use super::unheard_port::{AGAIN_NS, WINDOW_NS};
 
-/// A network being probed.
+/// Check of a network, as long as it is not known to work in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OneWayLoss {
     asking: bool,
@@ -23,7 +24,7 @@ impl OneWayLoss {
 }
 
 impl Group {
-    /// The peer hears this node there again.
+    /// Begins the check: the peer hears this node there again.
     pub(super) fn begin_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {
         let is_heard = self.is_heard_both_ways(cx.now_ns, index);
         let must_ask = !is_heard && self.peer_on(index).is_some();
@@ -75,13 +76,13 @@ impl Group {
         self.networks.note_listening_changed();
     }
 
-    /// The peer's own address there.
+    /// True if an address is the peer's own on a port.
     pub(super) fn is_peers(&self, index: usize, address: IpAddr) -> bool {
         let mut routers = self.networks.routers_on(index);
         routers.any(|router| router.senders.peers_address() == Some(address))
     }
 
-    /// Own and the peer's address on a port.
+    /// This node's address and the peer's on a port.
     pub(super) fn peer_on(&self, index: usize) -> Option<(IpAddr, IpAddr)> {
         let routers = self.networks.routers_on(index);
         routers
@@ -89,8 +90,8 @@ impl Group {
             .find_map(|router| Some((router.source?, router.senders.peers_address()?)))
     }
 
-    /// The peer has answered this node there. Where its heartbeats are known to come, they alone show that they do: what
-    /// drops them may let ARP pass.
+    /// Ends the check: the peer has answered this node there. If the peer's heartbeats are known to arrive there, only
+    /// they count: what drops them may let ARP pass.
     pub(super) fn note_both_ways(&mut self, index: usize) {
         let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
         let port = self.networks.port_mut(index);

@@ -1,4 +1,4 @@
-//! Adverts of a virtual router of this node: the prebuilt packets, when they left, and which the system refuses.
+//! Adverts of a virtual router of this node: prebuilt packets, the times of their sending, and refusals by the system.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub(super) struct Packet {
     pub resign: Vec<u8>,
     /// The system refused the last advert.
     is_refused: bool,
-    /// Time since which it has refused each.
+    /// Time since which the system has refused each advert.
     refused_since_ns: Option<u64>,
 }
 
@@ -34,9 +34,9 @@ pub(super) struct Speech {
 pub(super) struct OwnAdverts {
     form: Form,
     packets: Vec<Packet>,
-    /// Fewer addresses are named than configured, as the MTU has no room.
+    /// Fewer addresses are advertised than configured, as the MTU has no room.
     is_capped: bool,
-    /// Times of the last two adverts.
+    /// Time of the last advert; `sent_before_ns`: of the one before.
     sent_ns: u64,
     sent_before_ns: u64,
     /// E13: the lease has ended and is not granted again yet.
@@ -52,9 +52,9 @@ pub(super) struct OwnAdverts {
 pub(super) struct Refusal {
     /// Time of the advert.
     pub sent_ns: u64,
-    /// Time of the one before, which left.
+    /// Time of the previous advert, which left.
     pub left_ns: u64,
-    /// The system refused the one before as well.
+    /// The system refused the previous advert as well.
     pub is_repeated: bool,
 }
 
@@ -147,7 +147,7 @@ impl OwnAdverts {
         self.form
     }
 
-    /// The form of checksum that the peer uses, if it differs from ours.
+    /// Form of checksum that the peer uses, if it differs from this node's.
     pub fn other_form(&self, advert: &Advert<'_>) -> Option<Form> {
         let follows = advert.version == Version::V3 && advert.source.is_ipv4();
         advert
@@ -162,22 +162,22 @@ impl OwnAdverts {
 
     // ---- when they leave -------------------------------------------------------------------
 
-    /// The fence passes since the host was asked, or was asked again.
+    /// Begins to send: the fence passes since the host was asked, or was asked again.
     pub fn begin(&mut self, asked_ns: u64) {
         (self.sent_ns, self.is_lapsed) = (asked_ns, false);
     }
 
-    /// The host grants the lease again after a time without adverts.
+    /// Restarts the lease: the host grants it again after a time without adverts.
     pub fn resume(&mut self, now_ns: u64) {
         self.sent_ns = now_ns;
     }
 
-    /// The host grants the lease again after a time of refused adverts.
+    /// Restarts the lease: the host grants it again after a time of refused adverts.
     pub fn retry(&mut self, now_ns: u64) {
         (self.sent_ns, self.refused) = (now_ns, 0);
     }
 
-    /// Another advert is sent.
+    /// Notes that another advert is sent.
     pub fn begin_advert(&mut self, now_ns: u64, lease_ns: u64, patience_ns: u64) {
         self.is_lapsed |= !self.passes(now_ns, lease_ns);
         self.was_refused = self.refused >= self.packets.len();
@@ -192,7 +192,7 @@ impl OwnAdverts {
         self.sent_ns = now_ns;
     }
 
-    /// The system has refused a packet of the last advert; returns what follows if it has refused all.
+    /// Notes that the system has refused a packet of the last advert; returns a refusal if it has refused all.
     pub fn handle_refused(&mut self, now_ns: u64, packet: usize) -> Option<Refusal> {
         self.refused += 1;
         if let Some(packet) = self.packets.get_mut(packet) {
@@ -209,17 +209,17 @@ impl OwnAdverts {
         })
     }
 
-    /// The lease has ended.
+    /// Notes that the lease has ended.
     pub fn handle_lapse(&mut self) {
         self.is_lapsed = true;
     }
 
-    /// The lease was granted again.
+    /// Notes that the lease was granted again.
     pub fn end_lapse(&mut self) {
         self.is_lapsed = false;
     }
 
-    /// Refusals of earlier adverts count no longer.
+    /// Forgets refusals of earlier adverts.
     pub fn forget_refused(&mut self) {
         self.was_refused = false;
     }
@@ -228,12 +228,12 @@ impl OwnAdverts {
         self.is_lapsed
     }
 
-    /// The lease has not ended, as far as this node can tell.
+    /// True if the lease has not ended, as far as this node can tell.
     pub fn passes(&self, now_ns: u64, lease_ns: u64) -> bool {
         !self.is_lapsed && now_ns <= self.sent_ns.saturating_add(lease_ns)
     }
 
-    /// Unicast peers to which no advert has left for some time, though some leave: the lease is renewed.
+    /// Unicast peers to which no advert has left for `patience_ns`, though adverts to others leave and renew the lease.
     pub fn refused_peers(
         &self,
         now_ns: u64,

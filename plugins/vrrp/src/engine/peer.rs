@@ -9,14 +9,14 @@ use crate::election::Rank;
 use crate::wire::frame::Advert;
 use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
 
-/// The last heartbeat of the peer, and times of its statements.
+/// Last heartbeat of the peer, and times of its statements.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Peer {
     pub heartbeat: Heartbeat,
     pub heard_ns: u64,
-    /// Time since which it has not been active, by its heartbeats.
+    /// Time since which the peer has not been active, by its heartbeats.
     pub idle_since_ns: u64,
-    /// Time since which it has been active.
+    /// Time since which the peer has been active.
     pub active_since_ns: u64,
 }
 
@@ -34,12 +34,12 @@ impl Peer {
         self.heartbeat.role == Speaks::Active
     }
 
-    /// It has an interface to serve on, though it may not be active at the moment.
+    /// True if the peer has an interface to serve on, though it may not be active at the moment.
     pub fn has_interface(&self) -> bool {
         !self.heartbeat.unable || self.heartbeat.ports.iter().any(|port| port.usable)
     }
 
-    /// It is not in the election, though it has an interface: it leaves, or its host bars it.
+    /// True if the peer is not in the election, though it has an interface: it leaves, or its host bars it.
     pub fn is_barred(&self) -> bool {
         self.heartbeat.role == Speaks::Fault && self.has_interface()
     }
@@ -52,7 +52,7 @@ impl Peer {
         }
     }
 
-    /// Its report on an interface: of the same name, or at the same position if names differ.
+    /// The peer's report on an interface: of the same name, or at the same position if names differ.
     pub fn port(&self, name: u32, place: usize, count: usize) -> Option<&HeartbeatPort> {
         let ports = &self.heartbeat.ports;
         let here = ports.get(place).filter(|port| port.port == name);
@@ -75,7 +75,7 @@ impl Peer {
         }
     }
 
-    /// Without allocation once there was room for as many ports.
+    /// Stores a heartbeat, without allocation once there was room for as many ports.
     pub fn take(&mut self, now_ns: u64, heartbeat: &Heartbeat) {
         let was_active = self.is_active();
         let mut ports = std::mem::take(&mut self.heartbeat.ports);
@@ -97,8 +97,8 @@ impl Peer {
 impl Group {
     // ---- whose advert it is (E11) --------------------------------------------------------
 
-    /// Learns the source address of the peer's adverts: that of adverts heard while its heartbeats
-    /// say that it is active, with the same priority.
+    /// Learns the source address of the peer's adverts: the source of adverts heard while its heartbeats say that it is
+    /// active, with the same priority.
     pub(super) fn learn_source(
         &mut self,
         now_ns: u64,
@@ -118,20 +118,20 @@ impl Group {
         }
     }
 
-    /// Certainly not the peer's.
+    /// True if an address is certainly not the peer's.
     pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
         let router = self.networks.router(index);
         router.is_some_and(|router| router.senders.is_strangers(source))
     }
 
-    /// With heartbeats, adverts do not decide which of both is active.
+    /// True if the peer is active by its heartbeats, so that adverts do not decide which of both is.
     pub(super) fn peer_decides(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let stranger = self.config.any_router && self.is_a_strangers(index, source);
         let peer = self.mutual_peer(now_ns);
         !stranger && peer.is_some_and(|peer| peer.is_active())
     }
 
-    /// Heartbeats determine the roles of the pair, whatever adverts in the peer's name say.
+    /// True if heartbeats determine the roles of the pair, whatever adverts in the peer's name say.
     pub(super) fn heartbeats_decide(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let stranger = self.config.any_router && self.is_a_strangers(index, source);
         !stranger && self.mutual_peer(now_ns).is_some()
@@ -164,7 +164,7 @@ impl Group {
         }
     }
 
-    /// Stores a heartbeat; returns whether the peer has just released the group.
+    /// Stores a heartbeat; returns true if the peer has just released the group.
     pub(super) fn note_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat) -> bool {
         let alive = self.living_peer(now_ns).is_some();
         let lets_go = self.peer.handle_heartbeat(now_ns, heartbeat, alive);

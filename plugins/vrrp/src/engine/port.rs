@@ -14,23 +14,23 @@ pub(super) struct Port {
     pub interface: usize,
     /// Id of the network in heartbeats.
     pub heartbeat_id: u32,
-    /// The host has reported the interface: before that, nothing is held against it.
+    /// The host has reported the interface; until then, its state is no fault.
     is_known: bool,
-    /// Each of the routers there can send.
+    /// True if each of the routers there can send.
     speaks: bool,
-    /// The MTU is too small for heartbeats: it counts as hurt, and the peer need not be heard there.
+    /// The MTU is too small for heartbeats: the interface counts as hurt, and the peer need not be heard there.
     is_narrow: bool,
-    /// The lease of one of them has ended while active, as of the last heartbeat.
+    /// The lease of a router there has ended while active, as of the last heartbeat.
     is_lapsed: bool,
     usable_since_ns: Option<u64>,
     pub hearing: PeerHearing,
-    /// E3.
+    /// Silence of the peer there (E3).
     pub unheard: Unheard,
     pub deafness: Deafness,
     pub one_way_loss: Option<OneWayLoss>,
-    /// E15: what is heard of the virtual identity of the active peer.
+    /// Identities of the active peer, as this node hears them (E15).
     pub identity: HeardIdentity,
-    /// E15: what was seen of the virtual identities of this node and of the peer, each while active.
+    /// Last observations of this node's virtual identity while it was active; `virtual_there`: of the peer's (E15).
     pub virtual_here: IdentityMemory,
     pub virtual_there: IdentityMemory,
 }
@@ -55,19 +55,19 @@ impl Port {
         }
     }
 
-    /// Looks at the interface; the routers on it follow, each of which can send or not.
+    /// Takes the state of the interface. For each router that cannot send, [`Self::handle_speechless`] follows.
     pub fn handle_interface(&mut self, interface: Option<&Interface>) {
         self.is_known = interface.is_some_and(|it| it.known);
         self.is_narrow = interface.is_some_and(|it| it.narrowness().is_some());
         self.speaks = true;
     }
 
-    /// A router there cannot send.
+    /// Notes that a router there cannot send.
     pub fn handle_speechless(&mut self) {
         self.speaks = false;
     }
 
-    /// The interface can be used since now, or since before; or it cannot.
+    /// Notes whether the interface can be used, and since when.
     pub fn handle_usable(&mut self, now_ns: u64, is_usable: bool) {
         self.usable_since_ns = is_usable.then(|| self.usable_since_ns.unwrap_or(now_ns));
     }
@@ -76,13 +76,14 @@ impl Port {
         self.is_lapsed = is_lapsed;
     }
 
-    /// E15: the virtual identities are others, or somebody says that they pass now.
+    /// Forgets what was seen of the virtual identities (E15): they are others now, or an administrator says that they
+    /// pass.
     pub fn forget_identities(&mut self) {
         self.virtual_here = IdentityMemory::default();
         self.virtual_there = IdentityMemory::default();
     }
 
-    /// Each of the routers there can send.
+    /// True if each of the routers there can send.
     pub fn speaks(&self) -> bool {
         self.speaks
     }
@@ -91,7 +92,7 @@ impl Port {
         self.is_narrow
     }
 
-    /// Whether the port carries heartbeats and what clients send, as far as this node knows.
+    /// True if the port carries heartbeats and what clients send, as far as this node knows.
     pub fn is_usable(&self) -> bool {
         self.speaks && !self.is_narrow && !self.is_lapsed
     }
@@ -100,22 +101,22 @@ impl Port {
         self.usable_since_ns
     }
 
-    /// Whether the port does not carry the group's traffic here.
+    /// True if the port does not carry the group's traffic here.
     pub fn is_hurt(&self) -> bool {
         self.is_known && !self.speaks || self.is_narrow || self.is_rated_bad()
     }
 
-    /// Silence of the peer there tells something: its heartbeats were heard, and this node can send.
+    /// True if silence of the peer there proves something: its heartbeats were heard, and this node can send.
     pub fn counts_silence(&self) -> bool {
         self.speaks && self.hearing.is_expected() && self.hearing.is_proven()
     }
 
-    /// Whether answers of stations are waited for there.
+    /// True if the group waits for answers of stations there.
     pub fn listens(&self) -> bool {
         self.unheard.is_asking() || self.one_way_loss.is_some_and(OneWayLoss::is_asking)
     }
 
-    /// Frames are known not to pass there in both directions, and have not done so since.
+    /// True if frames are known not to pass there in one direction, and have not passed since.
     pub fn is_one_way(&self) -> bool {
         self.deafness.is_deaf() || self.one_way_loss.is_some()
     }

@@ -1,5 +1,5 @@
-//! E3: one round of questions on a network, and one reading of the answers, for all groups that wait for them, and for
-//! what the active node asks from its virtual MAC addresses (E15).
+//! E3: probes stations on a network: one round of questions and one reading of the answers, for all groups that wait
+//! for them and for the active node's questions from its virtual MAC addresses (E15).
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -12,26 +12,26 @@ use super::{Action, Engine};
 use crate::wire::neighbour::{Claim, Reply, claim, reply};
 use crate::wire::{Mac, virtual_router};
 
-/// Interval of probes while answers are waited for: one frame that a loaded network loses is no verdict.
+/// Interval of probes while a group waits for answers: one frame that a loaded network loses is no verdict.
 const PROBE_NS: u64 = 100_000_000;
 /// Number of stations of a family probed in addition to the configured witnesses.
 const NEIGHBOURS_MAX: usize = 8;
 
-/// Whom a round asks.
+/// Stations that a round asks.
 struct Targets {
-    /// Beside the witnesses.
+    /// Stations in addition to the witnesses.
     stations: Vec<IpAddr>,
-    /// Of these the ones that only spoke: whoever does not answer this node may never have done so.
+    /// Stations of these that only spoke: one that does not answer this node may never have done so.
     only_heard: Vec<IpAddr>,
     /// Addresses of both nodes and of their groups, which are no other stations.
     of_pair: HashSet<IpAddr>,
 }
 
-/// Own address and whom it asks.
+/// Pairs of an own address and the address that it asks for.
 type Questions = Vec<(IpAddr, IpAddr)>;
 
 impl Engine {
-    /// Whether somebody waits for answers of stations on an interface.
+    /// True if somebody waits for answers of stations on an interface.
     pub fn listens(&self, interface: usize) -> bool {
         let there = self.interfaces.get(interface);
         there.is_some_and(|there| there.inquiries.waits()) || self.probes(interface)
@@ -41,8 +41,8 @@ impl Engine {
         self.groups.iter().any(|group| group.listens(interface))
     }
 
-    /// Reads answers on an interface from when the first group waits for them until the last one does: whoever
-    /// begins to read drops what waits in the socket, which may be the answer for another group.
+    /// Begins to read answers on an interface when the first group waits for them, and ends when the last one no longer
+    /// does: to begin drops what waits in the socket, which may be the answer for another group.
     pub(super) fn update_listening(&mut self, now_ns: u64, interface: usize) {
         let (on, is_probed) = (self.listens(interface), self.probes(interface));
         let Some(there) = self.interfaces.get_mut(interface) else {
@@ -127,13 +127,13 @@ impl Engine {
         }
     }
 
-    /// Whom to ask on an interface: those that spoke last, and neighbours of the kernel.
+    /// Stations to ask on an interface: those that spoke last, and neighbours of the kernel.
     fn targets(&self, interface: usize, neighbours: &[IpAddr]) -> Option<Targets> {
         let there = self.interfaces.get(interface)?;
         let mut of_pair: HashSet<IpAddr> = there.facts.addresses.iter().copied().collect();
         for group in &self.groups {
             of_pair.extend(group.watch.router().map(|router| router.address));
-            // virtual addresses are the pair's, whichever group they are of
+            // virtual addresses are the pair's, whichever group has them
             let virtuals = group.config.virtual_addresses();
             of_pair.extend(virtuals.map(|(_, address)| address));
             for router in group.networks.routers() {
@@ -160,7 +160,7 @@ impl Engine {
         })
     }
 
-    /// A frame of a stations' socket, while somebody listens there.
+    /// Handles a frame of a stations' socket, while somebody listens there.
     pub fn handle_station(&mut self, now_ns: u64, interface: usize, frame: &[u8]) {
         if let Some(claim) = claim(frame) {
             self.handle_claim(now_ns, interface, claim);
@@ -184,7 +184,7 @@ impl Engine {
         });
     }
 
-    /// Whom this node may ask, should it have to.
+    /// Remembers a station that this node may have to ask.
     pub(super) fn note_station(&mut self, interface: usize, claim: Claim) {
         if self.is_mac_of_pair(interface, claim.mac) {
             return;
@@ -194,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// A MAC address of a virtual router of another pair, such as the provider's gateway, is one like any other.
+    /// True if a MAC address is the pair's. The virtual MAC of another pair, such as the provider's gateway, is not.
     fn is_mac_of_pair(&self, interface: usize, mac: Mac) -> bool {
         let is_virtual = virtual_router(mac)
             .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
@@ -205,7 +205,7 @@ impl Engine {
 }
 
 impl Group {
-    /// Whether the peer answers there.
+    /// Adds a question to the peer, if the group has to know whether it answers there.
     fn ask_peer(&self, interface: usize, questions: &mut Questions) {
         let asks = |port: &Port| {
             port.interface == interface && port.one_way_loss.is_some_and(OneWayLoss::is_asking)
@@ -217,8 +217,8 @@ impl Group {
         }
     }
 
-    /// Adds whom the group asks on an interface, and in whose name, to what others ask there. Returns the number of
-    /// stations that should answer.
+    /// Adds the group's questions on an interface to those of other groups. Returns the number of stations that should
+    /// answer.
     fn ask_there(&self, interface: usize, targets: &Targets, questions: &mut Questions) -> usize {
         let asks = |port: &Port| port.interface == interface && port.unheard.is_asking();
         let Some(index) = self.networks.ports().iter().position(asks) else {

@@ -1,4 +1,4 @@
-//! How a group becomes active: the role is requested, the fence passes, the routers send.
+//! Makes a group active: it requests the role, the fence passes, the routers send.
 
 use spared_sdk::Role;
 
@@ -35,7 +35,7 @@ impl Group {
         self.serve(cx, asked_ns);
     }
 
-    /// The fence passes for all routers, some time after the request: they send.
+    /// Begins to send for all routers: the fence passes, some time after the request.
     pub(super) fn serve(&mut self, cx: &mut Context<'_>, asked_ns: u64) {
         let now_ns = cx.now_ns;
         self.begin_active();

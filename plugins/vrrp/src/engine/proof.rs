@@ -1,5 +1,5 @@
-//! E12: on a network on which the peer's heartbeats are heard, its adverts prove nothing, because
-//! any station there can send them.
+//! E12: ignores the peer's adverts on a network on which its heartbeats are heard: they prove nothing, as any station
+//! there can send them.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::wire::frame::Advert;
 use crate::wire::heartbeat::HeartbeatPort;
 
 impl Group {
-    /// A heartbeat arrived over a network.
+    /// Handles a heartbeat that arrived over a network.
     pub(super) fn hear_on(
         &mut self,
         cx: &mut Context<'_>,
@@ -54,13 +54,13 @@ impl Group {
         if begins {
             self.forget_adverts(cx.now_ns);
         }
-        // an active node's own way there is the peer's to judge
+        // for an active node, the peer judges whether the network carries
         if !self.is_active() {
             self.note_heard(cx, index);
         }
     }
 
-    /// Earlier adverts no longer count.
+    /// Forgets earlier adverts, which no longer count.
     fn forget_adverts(&mut self, now_ns: u64) {
         self.watch.forget_adverts();
         if let Some(peer) = self.peer.last() {
@@ -72,7 +72,7 @@ impl Group {
         }
     }
 
-    /// The peer was heard on a port.
+    /// Notes that the peer was heard on a port.
     pub(super) fn note_heard(&mut self, cx: &mut Context<'_>, index: usize) {
         if let Some(port) = self.networks.port_mut(index) {
             port.unheard.handle_heard();
@@ -89,7 +89,8 @@ impl Group {
         }
     }
 
-    /// A confirmed run replaces the previous one: it says itself on which networks it can be heard.
+    /// Takes a confirmed run of the peer in place of the previous one: its heartbeats say on which networks it can be
+    /// heard.
     pub(super) fn review_proofs(&mut self, run: u64, confirmed: bool) {
         if !confirmed {
             return;
@@ -110,8 +111,8 @@ impl Group {
         peer.port(port.heartbeat_id, index, self.networks.ports().len())
     }
 
-    /// Who was heard on a router's network: the peer, if it was among the last on which its heartbeats were; where
-    /// none are heard, whoever advertises.
+    /// Router that was heard last on a virtual router's network: the peer, if its last heartbeats also came there; on a
+    /// network without heartbeats, the router that advertises.
     pub(super) fn last_heard_there(&self, router: &VirtualRouter) -> Option<IpAddr> {
         let port = self.networks.port(router.port)?;
         if !port.hearing.is_proven() {
@@ -123,8 +124,8 @@ impl Group {
         router.senders.peer().filter(|_| is_recent)
     }
 
-    /// Priority of the peer's adverts on a port while none of its heartbeats is heard on any path: it may be active
-    /// as well, and these prove nothing.
+    /// Priority of the peer's adverts on a port while none of its heartbeats is heard on any path: the peer may be
+    /// active as well, and these adverts prove nothing.
     pub(super) fn adverts_alone(&self, now_ns: u64, port: &Port) -> Option<u8> {
         let (at_ns, priority) = port.hearing.advert_alone()?;
         let is_fresh = now_ns < at_ns.saturating_add(self.active_down_ns());
@@ -133,8 +134,8 @@ impl Group {
 
     // ---- adverts ---------------------------------------------------------------------------
 
-    /// Whether an advert decides nothing: where the peer's heartbeats are heard, only adverts of
-    /// third routers count, if others may take part at all.
+    /// True if an advert decides nothing: on a network with the peer's heartbeats only adverts of third routers count,
+    /// if others may take part at all.
     pub(super) fn decides_nothing(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let Some(router) = self.networks.router(index) else {
             return false;
@@ -144,12 +145,12 @@ impl Group {
             .port(router.port)
             .is_some_and(|port| port.hearing.is_proven());
         let third = router.senders.is_another(source);
-        // beside third routers a peer that heartbeats do not show alive is judged as those are
+        // if third routers take part, a peer that heartbeats do not show alive is judged as they are
         let alone = self.config.any_router && (third || self.living_peer(now_ns).is_none());
         proven && !alone
     }
 
-    /// Counts it, and reports a station that advertises in the peer's name.
+    /// Counts an advert that decides nothing, and reports a station that advertises in the peer's name.
     pub(super) fn note_ignored(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
         let living = self.living_peer(now_ns).is_some();
@@ -193,7 +194,7 @@ impl Group {
         }
     }
 
-    /// The peer's adverts are heard on a port, but not the heartbeats that it sends there.
+    /// Reports that the peer's adverts are heard on a port, but not the heartbeats that it sends there.
     pub(super) fn note_unproven(&mut self, cx: &mut Context<'_>, router: usize) {
         let Some(index) = self.networks.router(router).map(|router| router.port) else {
             return;
@@ -216,15 +217,15 @@ impl Group {
         cx.push(Action::Event(text));
     }
 
-    /// Without a confirmed key, a node with a configured peer leaves the group to any advertising
-    /// router: the peer may know only a previous run of it, and its adverts prove nothing there.
+    /// True if this node leaves the group to any advertising router: it has a configured peer but no confirmed key. The
+    /// peer may know only a previous run of it, and this run's adverts prove nothing there.
     pub(super) fn gives_way_to_all(&self, cx: &Context<'_>) -> bool {
-        // beside third routers the origin of an advert is unknown
+        // with third routers the origin of an advert is unknown
         let paired = cx.peer.is_some() && !self.config.any_router;
         self.speaking.is_on() && paired && self.peer.mutual_ns().is_none()
     }
 
-    /// A node that gives way has told its rival for long enough that it is active.
+    /// True if this node has to give way, and has told its rival for long enough that it is active.
     pub(super) fn gives_way_after_telling(&self, cx: &Context<'_>) -> bool {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let is_long = |conflict: &Conflict| conflict.age_ns(cx.now_ns) >= patience_ns;

@@ -12,12 +12,12 @@ const REPUBLISH_NS: u64 = 1_000_000_000;
 /// Shortest interval of republishing a sentence that is not about a failover.
 const RETELL_NS: u64 = 1_000_000_000;
 
-/// The last publication.
+/// Last publication of a role.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Publication {
     last: Option<Why>,
     at_ns: u64,
-    /// Inputs of its sentence, if it compares both nodes.
+    /// Inputs of the sentence, if it compares both nodes.
     compared: Option<Comparison>,
 }
 
@@ -26,17 +26,17 @@ impl Publication {
         (self.last, self.at_ns) = (Some(why), now_ns);
     }
 
-    /// The last cause is published again.
+    /// Notes that the last cause is published again.
     fn handle_reopened(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
     }
 
-    /// The host did not make the node active: it remains backup.
+    /// Notes that the host did not make the node active: it remains backup.
     pub fn handle_failed(&mut self) {
         self.last = Some(Why::PublishFailed);
     }
 
-    /// The next comparison is published, whatever it is.
+    /// Has the next comparison published, even if it is the same.
     pub fn forget_comparison(&mut self) {
         self.compared = None;
     }
@@ -71,7 +71,8 @@ impl Group {
         cx.push(Action::Reopen { group, cause });
     }
 
-    /// The sentence follows the facts; a peer has an address on each interface, any of which will do.
+    /// Publishes the backup's sentence again if its facts have changed. Any of the peer's addresses on the interfaces
+    /// will do.
     pub(super) fn republish_backup(&mut self, cx: &mut Context<'_>) {
         if self.has_said(cx.now_ns) {
             return;
@@ -112,7 +113,7 @@ impl Group {
             .any(|one| one.address == *address && one.heard_ns > horizon_ns)
     }
 
-    /// The sentence of the active node follows the facts while the peer is heard.
+    /// Publishes the active node's sentence again if its facts have changed, while the peer is heard.
     pub(super) fn retell(&mut self, cx: &mut Context<'_>) {
         let State::Active { since_ns, .. } = self.state else {
             return;
@@ -136,7 +137,7 @@ impl Group {
         self.explain(cx, Role::Active, why);
     }
 
-    /// Whether the backup's sentence would be the same again.
+    /// True if the backup's sentence would be the same again.
     fn has_said(&mut self, now_ns: u64) -> bool {
         if !self.peer.was_mutual() {
             self.publication.compared = None;

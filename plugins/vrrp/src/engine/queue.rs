@@ -1,4 +1,4 @@
-//! The queue of actions for the driver, and what of it still holds when it is polled.
+//! Queue of actions for the driver. When it is polled, it drops a request that no longer holds.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use super::{Action, Engine, Role};
 pub(super) struct Queue {
     actions: VecDeque<Action>,
     heartbeats: usize,
-    /// Whether nothing after the last heartbeat waits for the host.
+    /// No action after the last heartbeat waits for the host.
     is_fresh: bool,
 }
 
@@ -53,9 +53,9 @@ impl Queue {
         Some(action)
     }
 
-    /// Takes the roles of other groups that may be published together with that of `group`, which was
-    /// popped. What waits in front of them is sent by groups whose roles are among these, or are
-    /// heartbeats, which say what is so when they are sent.
+    /// Takes the roles of other groups that may be published together with the role of `group`, which was popped. Only
+    /// two kinds of actions may wait in front of them: priority 0 of groups whose roles are among these, and
+    /// heartbeats, whose contents are those of the moment when they are sent.
     pub fn pop_publications(&mut self, group: &str) -> Vec<Action> {
         let mut names: Vec<std::sync::Arc<str>> = Vec::new();
         let mut index = 0;
@@ -77,29 +77,29 @@ impl Queue {
         taken
     }
 
-    /// Whether a heartbeat waits that goes right before whatever is pushed next.
+    /// True if a heartbeat waits that goes right before whatever is pushed next.
     pub fn has_heartbeat(&self) -> bool {
         self.heartbeats > 0 && self.is_fresh
     }
 
-    /// Whether the same waits already.
+    /// True if an equal action waits already.
     pub fn holds(&self, action: &Action) -> bool {
         self.actions.contains(action)
     }
 
-    /// Whether any heartbeat waits.
+    /// True if any heartbeat waits.
     pub fn holds_heartbeat(&self) -> bool {
         self.heartbeats > 0
     }
 
-    /// Whether a role waits to be published.
+    /// True if a role waits to be published.
     pub fn publishes(&self) -> bool {
         self.actions
             .iter()
             .any(|action| matches!(action, Action::Publish { .. } | Action::Reopen { .. }))
     }
 
-    /// Takes back a group's adverts.
+    /// Removes a group's waiting adverts.
     pub fn drop_adverts(&mut self, group: usize) {
         let is_advert = |action: &Action| matches!(action, Action::Transmit(id) if id.group == group && !id.resign);
         self.actions.retain(|action| !is_advert(action));
@@ -119,12 +119,12 @@ impl Action {
 }
 
 impl Engine {
-    /// Whether the next action asks the host to be active: then pass in the frames waiting in the sockets first.
+    /// True if the next action asks the host to be active: then pass in the frames waiting in the sockets first.
     pub fn asks_to_be_active(&self) -> bool {
         self.actions.front().is_some_and(Action::is_request)
     }
 
-    /// The next action.
+    /// Returns the next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
             let action = self.actions.pop()?;
@@ -135,7 +135,7 @@ impl Engine {
         }
     }
 
-    /// The roles of other groups to be published in one call with that of `group`, which was polled.
+    /// Returns the roles of other groups to be published in one call with the role of `group`, which was polled.
     pub fn poll_publications(&mut self, group: &str) -> Vec<Action> {
         let mut actions = self.actions.pop_publications(group);
         actions.retain(|action| self.still_holds(action));
@@ -145,8 +145,8 @@ impl Engine {
         actions
     }
 
-    /// False if a group that asked to be active has heard since that another node is: it is backup, as the host
-    /// knows it.
+    /// Returns false if a group that asked to be active has heard since that another node is: the group is backup, as
+    /// the host knows it.
     fn still_holds(&self, action: &Action) -> bool {
         match action {
             Action::Publish { group, .. } if action.is_request() => self.wants_active(group),
