@@ -71,7 +71,7 @@ struct Duplicate {
     is_heard: bool,
     /// Heard in an earlier look.
     was_heard: bool,
-    /// Its address was asked for since the last look.
+    /// The address was asked for since the last look.
     is_asked: bool,
     asked_ns: u64,
     unanswered: u32,

@@ -1,5 +1,4 @@
-//! The receive checks of RFC 9568 section 7.1 that need the configuration, and the treatment of
-//! adverts that fail them.
+//! Receive checks of RFC 9568 section 7.1 that need the configuration, and the treatment of adverts that fail them.
 
 use super::{Action, Engine};
 use crate::error::Discard;
@@ -7,7 +6,7 @@ use crate::wire::frame::{self, Advert, TTL};
 use crate::wire::{Mac, virtual_router};
 
 impl Engine {
-    /// A frame of a VRRP socket.
+    /// Handles a frame of a VRRP socket.
     pub fn handle_frame(&mut self, now_ns: u64, interface: usize, bytes: &[u8]) {
         let advert = match frame::parse(bytes) {
             Ok(advert) => advert,
@@ -30,7 +29,7 @@ impl Engine {
         }
     }
 
-    /// The group and the router that an advert is for.
+    /// Returns the group and the router that an advert is for.
     fn accept(&self, index: usize, advert: &Advert<'_>) -> Result<(usize, usize), Discard> {
         let interface = self.interfaces.get(index).ok_or(Discard::UnknownVrid)?;
         let key = (index, advert.family, advert.vrid);
@@ -75,7 +74,7 @@ impl Engine {
             return;
         };
         interface.discards.count(reason);
-        // a frame of its own that the network returned is no news
+        // a frame of this node that the network returned needs no line
         let own_mac = |mac: Mac| mac == interface.facts.mac || virtual_router(mac).is_some();
         if reason == Discard::OwnSource && advert.is_some_and(|a| own_mac(a.source_mac)) {
             return;

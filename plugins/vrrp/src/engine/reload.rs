@@ -1,4 +1,4 @@
-//! A new configuration while running: only differences are applied, and no timer restarts.
+//! Applies a new configuration while running: only differences, without a restart of any timer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, 
 }
 
 impl Engine {
-    /// Calls a group that is in the list no more.
+    /// Calls a group that is no longer in the list.
     fn on(
         &mut self,
         now_ns: u64,
@@ -103,7 +103,8 @@ impl Group {
         self.change_interval(cx, was.interval_ns);
     }
 
-    /// On networks that have no heartbeats any more, adverts count, and the silence of the peer means nothing.
+    /// Ends what depends on heartbeats on networks that no longer have any: there adverts count, and the peer's silence
+    /// means nothing.
     fn forget_heartbeats(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
             let port = self.networks.port_mut(index);
@@ -130,7 +131,7 @@ impl Group {
         self.watch.change_interval(was_ns, interval_ns);
     }
 
-    /// The group is no longer configured.
+    /// Gives up the role of a group that is no longer configured.
     fn leave(&mut self, cx: &mut Context<'_>) {
         if matches!(self.state, State::Initialize { .. } | State::Backup { .. }) {
             return;
@@ -141,7 +142,7 @@ impl Group {
         }
     }
 
-    /// Its packets outlive it in the action.
+    /// Sends priority 0 for a router that is no longer configured; the action owns the packets.
     fn say_farewell(&self, cx: &mut Context<'_>, router: &VirtualRouter) {
         let interface = cx
             .interfaces

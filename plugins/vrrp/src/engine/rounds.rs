@@ -1,35 +1,33 @@
-//! E12: one heartbeat for the node. A *round* is the heartbeat that carries all groups, at the shortest of
-//! their intervals; what changes between two rounds is said at once, by one that carries the groups
-//! concerned.
+//! E12: rounds, the node's common heartbeats. A *round* is the heartbeat that carries all groups, at the shortest of
+//! their intervals. A change between two rounds goes out at once, in a heartbeat that carries the groups concerned.
 //!
-//! No advert goes without its heartbeat: right before it, with nothing between that waits for the host,
-//! goes a heartbeat that says that its group is active. The peer counts the silence of a group from the
-//! last heartbeat that carried it, and the kernel the fence lease from the advert, and the lease is
-//! shorter than the silence: so at a node's death every lease has ended before the peer takes over,
-//! whatever the intervals of the other groups. A heartbeat more, between two adverts, only makes the
-//! peer wait longer.
+//! No advert is sent without its heartbeat: directly before the advert, with nothing in between that waits for the
+//! host, goes a heartbeat that says that its group is active. The peer counts the silence of a group from the last
+//! heartbeat that carried it, the kernel counts the fence lease from the advert, and the lease is shorter than the
+//! silence. So if a node dies, every lease has ended before the peer takes over, whatever the intervals of the other
+//! groups. An additional heartbeat between two adverts only makes the peer wait longer.
 //!
-//! So that this takes one heartbeat and not one for each group, the adverts that would be due before the
-//! next round go with this one: earlier than they must, never later.
+//! To need one heartbeat and not one for each group, adverts that would be due before the next round go with this one:
+//! earlier than they must, never later.
 
 use super::group::{Group, State};
 use super::ways::Way;
 use super::{Action, Engine};
 use crate::wire::heartbeat::Heartbeat;
 
-/// When the next round is due, and what it leaves by.
+/// Time of the next round, and the ways by which it leaves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
     due_ns: u64,
     /// The heartbeat that waits carries all groups.
     is_round: bool,
-    /// What the one that is being sent leaves by, beside the links.
+    /// Ways by which the heartbeat that is being sent leaves, in addition to the links.
     ways: Vec<Way>,
 }
 
 impl Engine {
-    /// Writes what [`Action::Heartbeat`] sends: what the groups that it carries say, and where it goes
-    /// beside the links.
+    /// Writes what [`Action::Heartbeat`] sends: the parts of the groups that it carries, and its ways in addition to
+    /// the links.
     pub fn heartbeat(&mut self, now_ns: u64) -> (impl Iterator<Item = &Heartbeat>, &[Way]) {
         let is_round = std::mem::take(&mut self.rounds.is_round);
         let mut carries_all = true;
@@ -54,7 +52,7 @@ impl Engine {
         (heartbeats, self.rounds.ways.as_slice())
     }
 
-    /// Where anything can leave by, beside the links.
+    /// All ways of heartbeats, in addition to the links.
     pub fn ways(&self) -> Vec<Way> {
         let mut ways = Vec::new();
         for group in &self.groups {
@@ -63,12 +61,12 @@ impl Engine {
         ways
     }
 
-    /// When the next round goes of its own accord.
+    /// Time of the next round if nothing changes before.
     pub(super) fn round_timeout(&self) -> Option<u64> {
         self.round_interval_ns().map(|_| self.rounds.due_ns)
     }
 
-    /// Something new is to be told to a peer that may know nothing yet: a round at the next timeout.
+    /// Begins a round at the next timeout, for news to a peer that may know nothing yet.
     pub fn hurry_round(&mut self, now_ns: u64) {
         self.rounds.due_ns = self.rounds.due_ns.min(now_ns);
     }
@@ -93,7 +91,7 @@ impl Engine {
         }
     }
 
-    /// From the due time, so that lateness does not add up.
+    /// Time of the next round, counted from the due time so that lateness does not add up.
     fn next_round_ns(&self, now_ns: u64, due_ns: u64) -> u64 {
         let interval_ns = self.round_interval_ns().unwrap_or(0);
         let next_ns = due_ns.saturating_add(interval_ns);
@@ -104,7 +102,7 @@ impl Engine {
         }
     }
 
-    /// The shortest of the groups that speak; None while nobody can be told anything.
+    /// Shortest interval of the groups that speak; None without keys or if no group speaks.
     fn round_interval_ns(&self) -> Option<u64> {
         let groups = self.groups.iter().filter(|_| self.keys);
         groups.filter_map(Group::speaking_interval_ns).min()
@@ -119,7 +117,7 @@ impl Group {
         }
     }
 
-    /// Adverts that would be due before the next round go with this one.
+    /// Makes the group's adverts due now if they would be due before the next round.
     fn join_round(&mut self, due_ns: u64, interval_ns: u64) {
         if let State::Active { advert_ns, .. } = &mut self.state {
             if *advert_ns < due_ns.saturating_add(interval_ns) {
@@ -129,8 +127,8 @@ impl Group {
     }
 }
 
-/// Where several groups share an interface one heartbeat goes there, as the first of them has it: to the
-/// multicast group, or to each peer of one family.
+/// Adds the ways of a group. If several groups share an interface, one heartbeat goes there, as the first group has it:
+/// to the multicast group, or to each peer of one family.
 fn add_ways(all: &mut Vec<Way>, ways: &[Way]) {
     for way in ways {
         let mut there = all.iter().filter(|one| one.interface == way.interface);

@@ -1,4 +1,4 @@
-//! One virtual router: what it sends, and what it heard.
+//! One virtual router: its adverts, and the adverts of others that it heard.
 
 use std::net::IpAddr;
 
@@ -22,14 +22,14 @@ pub(super) struct VirtualRouter {
     pub port: usize,
     /// Source address of the adverts; None while the router cannot send.
     pub source: Option<IpAddr>,
-    /// Time until which it is waited for, while the interface does not have it.
+    /// Time until which the router waits for its source address, while the interface does not have it.
     pub source_until_ns: Option<u64>,
     pub adverts: OwnAdverts,
     pub muting: Muting,
     pub senders: Senders,
-    /// E15: what is heard of the active peer's.
+    /// Virtual identity of the active peer, as this node hears it (E15).
     pub identity: VirtualIdentity,
-    /// E15: what stations answer to this node's.
+    /// Answers of stations to this node's virtual MAC (E15).
     pub answers: StationAnswers,
     pub counters: RouterCounters,
     pub limits: Limits,
@@ -65,8 +65,8 @@ impl VirtualRouter {
         self.source.is_some() && !self.muting.is_muted()
     }
 
-    /// Whether an advert comes from one of the router's own addresses; only their owner (255) may
-    /// send from there, priority 0 included.
+    /// True if an advert comes from one of the router's own addresses; only their owner (255) may send from there,
+    /// priority 0 included.
     pub fn is_virtual(&self, advert: &Advert<'_>) -> bool {
         let talker = self.senders.talker();
         let is_owner = advert.priority == OWNER
@@ -75,13 +75,13 @@ impl VirtualRouter {
         !is_owner && addresses.any(|own| own.address == advert.source)
     }
 
-    /// An advert of a router that is no node of the pair.
+    /// Notes an advert of a router that is no node of the pair.
     pub fn note_stranger(&mut self, now_ns: u64, advert: &Advert<'_>) {
         self.counters.foreign += 1;
         self.senders.handle_stranger(now_ns, advert);
     }
 
-    /// An advert with a signature, which is heard as if it had none.
+    /// Notes an advert with a signature, which is otherwise treated as if it had none.
     pub fn note_signed(&mut self, now_ns: u64, advert: &Advert<'_>) {
         if advert.is_signed {
             self.counters.signed += 1;
@@ -96,20 +96,20 @@ impl VirtualRouter {
         }
     }
 
-    /// The system has refused a packet of the last advert; returns what follows if it has refused all.
+    /// Notes that the system has refused a packet of the last advert; returns a refusal if it has refused all.
     pub fn refuse_packet(&mut self, now_ns: u64, packet: usize) -> Option<Refusal> {
         self.counters.send_errors += 1;
         self.adverts.handle_refused(now_ns, packet)
     }
 
-    /// The adverts were refused for a whole lease; returns whether granting it again has not
-    /// helped, or did not help a moment ago.
+    /// Notes that the adverts were refused for a whole lease; returns true if a new grant of the lease has not helped,
+    /// or did not help a moment ago.
     pub fn refuse(&mut self, now_ns: u64) -> bool {
         self.adverts.retry(now_ns);
         self.muting.handle_refused(now_ns)
     }
 
-    /// Unicast peers to which no advert leaves, though some do.
+    /// Unicast peers to which no advert leaves, though adverts to others do.
     pub fn refused_peers(
         &self,
         now_ns: u64,

@@ -1,5 +1,5 @@
-//! E11: who advertises for a virtual router: the peer, a router that is no node of the pair, or one of which that is not
-//! known yet.
+//! E11: senders of the adverts for a virtual router: the peer, a router that is no node of the pair, or one of which
+//! that is not known yet.
 
 use std::net::IpAddr;
 
@@ -8,15 +8,15 @@ use super::peer::Peer;
 use crate::wire::Mac;
 use crate::wire::frame::Advert;
 
-/// Least time for which a router counts as one that signs after its last signed advert.
+/// Shortest time for which a router counts as one that signs, after its last signed advert.
 const SIGNED_NS: u64 = 5_000_000_000;
 
 /// Origin of an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// The peer's, or assumed to be.
+    /// The peer, or a router that is assumed to be.
     Peer,
-    /// To be sent with the next heartbeats.
+    /// A router that may be the peer: the peer's next heartbeats tell.
     Unsure,
     Stranger,
 }
@@ -28,17 +28,17 @@ pub(super) struct Senders {
     /// Source address of the peer's adverts.
     peer: Option<IpAddr>,
     peer_heard_ns: u64,
-    /// Source address of the adverts of another router.
+    /// Source address of another router's adverts.
     foreign: Option<IpAddr>,
-    /// Address that may belong to another router, and since when.
+    /// Address that may belong to another router, and the time since which it is suspected.
     suspect: Option<(IpAddr, u64)>,
-    /// The router that advertises, and the previous one.
+    /// Router that advertised last; `earlier_talker`: the previous one.
     talker: Option<Talker>,
     earlier_talker: Option<Talker>,
     stranger: Option<Stranger>,
-    /// MAC address of the last stranger, and until when it may still be heard.
+    /// MAC address of the last stranger, and the time until which it may still be heard.
     stranger_mac: Option<(Mac, u64)>,
-    /// Sender of signed adverts, and until when that is news.
+    /// Sender of signed adverts, and the time until which that is reported.
     signed: Option<(IpAddr, u64)>,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Stranger {
 impl Senders {
     // ---- what is heard ---------------------------------------------------------------------
 
-    /// An advert that counts; `interval_ns`: its interval, as far as it is believed.
+    /// Notes an advert that counts. `interval_ns`: its interval, limited to what is believed.
     pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>, interval_ns: u64) {
         self.heard_ns = Some(now_ns);
         if advert.priority > 0 {
@@ -80,13 +80,13 @@ impl Senders {
         });
     }
 
-    /// A heartbeat of the peer came from there.
+    /// Learns the peer's address, from which its heartbeat or advert came.
     pub fn handle_peer_address(&mut self, now_ns: u64, address: IpAddr) {
         (self.peer, self.peer_heard_ns) = (Some(address), now_ns);
     }
 
-    /// An advert while the peer lives. Its source is the peer's if it is heard while the peer's heartbeats say that it is
-    /// active, with the same priority.
+    /// Determines the sender of an advert while the peer lives. The source is the peer's if it is heard while the
+    /// peer's heartbeats say that it is active, with the same priority.
     pub fn learn(
         &mut self,
         now_ns: u64,
@@ -127,7 +127,7 @@ impl Senders {
         Sender::Stranger
     }
 
-    /// An advert of a router that is no node of the pair.
+    /// Notes an advert of a router that is no node of the pair.
     pub fn handle_stranger(&mut self, now_ns: u64, advert: &Advert<'_>) {
         let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
         self.stranger = (advert.priority > 0).then_some(Stranger {
@@ -138,7 +138,7 @@ impl Senders {
         self.stranger_mac = Some((advert.source_mac, until_ns.saturating_add(SETTLED_NS)));
     }
 
-    /// An advert with a signature, which is heard as if it had none.
+    /// Notes an advert with a signature, which is otherwise treated as if it had none.
     pub fn handle_signed(&mut self, now_ns: u64, advert: &Advert<'_>) {
         let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
         let until_ns = until_ns.max(now_ns.saturating_add(SIGNED_NS));
@@ -160,7 +160,7 @@ impl Senders {
         self.peer == Some(source)
     }
 
-    /// Whether an address is known to be another router's, while the peer is not heard.
+    /// Sender of adverts from an address while the peer is not heard: a stranger if that is known, otherwise the peer.
     pub fn sender(&self, source: IpAddr) -> Sender {
         match self.foreign == Some(source) {
             true => Sender::Stranger,
@@ -168,17 +168,17 @@ impl Senders {
         }
     }
 
-    /// Certainly not the peer's.
+    /// True if an address is certainly not the peer's.
     pub fn is_strangers(&self, source: IpAddr) -> bool {
         self.is_another(source) || self.foreign == Some(source)
     }
 
-    /// Not the peer's, whose address is known.
+    /// True if the peer's address is known, and this is another one.
     pub fn is_another(&self, source: IpAddr) -> bool {
         self.peer.is_some_and(|peers| peers != source)
     }
 
-    /// The peer's address, as far as it was ever heard.
+    /// The peer's address, if it was ever heard.
     pub fn peers_address(&self) -> Option<IpAddr> {
         // the first adverts come before the heartbeats that tell whose they are
         let heard = self.talker.map(|talker| talker.address);
@@ -190,7 +190,7 @@ impl Senders {
         self.talker
     }
 
-    /// Whether anybody but `address` advertised lately.
+    /// True if a router other than `address` advertised lately.
     pub fn others_talk(&self, now_ns: u64, address: IpAddr, advert_loss: u32) -> bool {
         [self.talker, self.earlier_talker]
             .into_iter()
@@ -205,13 +205,13 @@ impl Senders {
         self.stranger.filter(|it| now_ns < it.until_ns)
     }
 
-    /// Whether the stranger, which has a finding of its own, has this MAC address.
+    /// True if the stranger, which has a finding of its own, has this MAC address.
     pub fn is_strangers_mac(&self, now_ns: u64, mac: Mac) -> bool {
         let of = self.stranger_mac.filter(|(_, until_ns)| now_ns < *until_ns);
         of.is_some_and(|(of, _)| of == mac)
     }
 
-    /// The router that signs its adverts.
+    /// Address of a router that signs its adverts.
     pub fn signer(&self, now_ns: u64) -> Option<IpAddr> {
         let (signer, _) = self.signed.filter(|(_, until_ns)| now_ns < *until_ns)?;
         Some(signer)

@@ -7,7 +7,7 @@ use super::{Action, Context, PacketId};
 use crate::election::Why;
 use crate::wire::neighbour;
 
-/// Time by which the kernel may end a lease early: it counts in ticks.
+/// Time by which the kernel may end a lease early, as it counts in ticks.
 pub(super) const TICK_NS: u64 = 10_000_000;
 
 impl Group {
@@ -20,13 +20,14 @@ impl Group {
     }
 
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
-        // before the adverts: the peer counts silence from it, and the kernel the lease from them
+        // the heartbeat goes before the adverts: the peer counts silence from it, and the kernel counts the lease from
+        // them
         self.say(cx);
         self.lease.renew(cx.now_ns, &self.config);
         self.transmit(cx, false);
     }
 
-    /// Adverts between two that are due, from which the next interval counts.
+    /// Sends adverts between two that are due; the next interval counts from them.
     pub(super) fn advertise_now(&mut self, cx: &mut Context<'_>) {
         self.advertise(cx);
         self.rearm_advert(self.lease.next_advert_ns(cx.now_ns));
@@ -66,8 +67,8 @@ impl Group {
         }
     }
 
-    /// A peer that sent in vain while this node was away asks for its MAC but once a second: it
-    /// learns it from a question of ours, before this node takes its silence for death.
+    /// Sends a probe to each unicast peer. A peer that sent without success while this node was away asks for its MAC
+    /// only once a second; from the probe it learns the MAC before this node takes its silence for death.
     pub(super) fn greet_peers(&mut self, cx: &mut Context<'_>) {
         for router in self
             .networks
@@ -91,8 +92,8 @@ impl Group {
         }
     }
 
-    /// The system refused a packet. If it refuses all of a router's adverts, the kernel may have
-    /// blocked the fence, which decides.
+    /// Handles a packet that the system refused. If it refuses all of a router's adverts, the kernel may have blocked
+    /// the fence, and the fence decides.
     pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize, packet: usize) {
         let lease_ns = self.config.lease_ns;
         let Some(router) = self.networks.router_mut(index) else {
@@ -104,7 +105,7 @@ impl Group {
         let State::Active { since_ns, .. } = self.state else {
             return;
         };
-        // the refusal is told a moment after the advert was sent
+        // the refusal arrives a moment after the advert was sent
         let is_first = refusal.sent_ns == since_ns;
         let spacing_ns = cx.now_ns.saturating_sub(refusal.left_ns);
         let lapsed = spacing_ns > lease_ns;
@@ -128,13 +129,13 @@ impl Group {
         if router.refuse(cx.now_ns) {
             return self.mute(cx, index);
         }
-        // only its lease lapsed, or something refuses: a new grant shows which
+        // either only the router's lease has lapsed, or something refuses its packets: a new grant shows which
         if !cx.actions.publishes() {
             self.resume_routers(cx);
         }
     }
 
-    /// E13: if adverts cannot leave one interface, only that interface is hurt.
+    /// Mutes a router whose adverts cannot leave: only its interface is hurt (E13).
     fn mute(&mut self, cx: &mut Context<'_>, index: usize) {
         let Some(router) = self.networks.router(index) else {
             return;
@@ -145,13 +146,13 @@ impl Group {
         let stays =
             self.mutual_peer(cx.now_ns).is_some() || self.candidacy.directive().is_forced_active();
         if newly && self.networks.speaks() && !stays {
-            // E2: another router gets the chance; nobody there, it resumes
+            // E2: another router gets the chance; if there is none, this node resumes
             self.listen_again(cx, Why::Muted { interface });
         }
         self.refresh(cx);
     }
 
-    /// Long enough has passed.
+    /// Ends the pauses that have lasted long enough.
     pub(super) fn unmute(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
         for router in self.networks.routers_mut() {
@@ -165,7 +166,7 @@ impl Group {
         }
     }
 
-    /// While backup: a fault that was fixed must not lower its quality for ever.
+    /// Ends mutings while backup: a fault that was fixed must not lower the node's quality forever.
     pub(super) fn forgive_muted(&mut self, cx: &mut Context<'_>) {
         let mut any = false;
         for router in self.networks.routers_mut() {
@@ -194,7 +195,7 @@ impl Group {
         at_ns.min()
     }
 
-    /// While active: its lease is granted again as well.
+    /// Tries muted routers again while active; their leases are granted again as well.
     pub(super) fn retry_muted(&mut self, cx: &mut Context<'_>) {
         let count = |group: &Group| {
             group
@@ -219,7 +220,7 @@ impl Group {
         }
     }
 
-    /// Whether this node or another one that was heard is active.
+    /// True if this node or another one that was heard is active.
     pub(super) fn is_served(&self, now_ns: u64) -> bool {
         let peer = self.living_peer(now_ns).is_some_and(Peer::is_active);
         let silent_ns = self.active_silent_at_ns();

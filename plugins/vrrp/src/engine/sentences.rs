@@ -1,4 +1,4 @@
-//! Reason for a group's role with a known peer: both nodes in one cause.
+//! Reasons for a group's role with a known peer: both nodes in one cause.
 
 use super::Context;
 use super::group::Group;
@@ -12,7 +12,7 @@ pub(super) struct Comparison {
     pub own: Rank,
     pub peer: Rank,
     pub peer_active: bool,
-    /// E15: its virtual identity was dropped when it was active last.
+    /// The virtual identity of this node, which is backup, was dropped when it was active last (E15).
     was_dropped: bool,
 }
 
@@ -78,7 +78,7 @@ impl Group {
         }
     }
 
-    /// The node that would be active without the force.
+    /// Cause of a forced role, with the node that would be active without the force.
     pub(super) fn forced_sentence(&self, cx: &Context<'_>) -> Why {
         let without = self.mutual_peer(cx.now_ns).and_then(|peer| {
             let (own, theirs) = (self.standing(cx.now_ns), peer.standing());
@@ -91,7 +91,7 @@ impl Group {
         }
     }
 
-    /// None if adverts tell more than the peer does.
+    /// Cause of the backup role beside an active peer; None if adverts tell more than the peer's heartbeats.
     pub(super) fn backup_beside_peer(&self, cx: &Context<'_>) -> Option<Why> {
         let said = self
             .facts_of_both(cx.now_ns)
@@ -209,8 +209,8 @@ impl Group {
         }
     }
 
-    /// The peer let go of the group: whatever the reason, the host must be able to tell such a role from one that
-    /// this node takes by itself, as the peer may have taken the group back.
+    /// Cause of a role that the peer released. It differs from the cause of a role that this node takes by itself, as
+    /// the peer may have taken the group back, and the host must be able to tell the two.
     pub(super) fn inheriting_sentence(&self, cx: &Context<'_>) -> Why {
         let who = self.who_is_peer(cx);
         let Some(said) = self.facts_of_both(cx.now_ns) else {
@@ -226,12 +226,12 @@ impl Group {
         }
     }
 
-    /// The peer lives, and has let nothing go: nobody was active, as at the first start of both.
+    /// Cause of a role that nobody had, as at the first start of both nodes: the peer lives and has released nothing.
     pub(super) fn first_sentence(&self, cx: &Context<'_>, peer: &Peer) -> Why {
         self.active_sentence(cx, &self.standing(cx.now_ns), &peer.standing())
     }
 
-    /// "lan1 has no carrier, lan2 is down"
+    /// Text about hurt interfaces, as "lan1 has no carrier, lan2 is down".
     fn hurt_interfaces(&self, cx: &Context<'_>) -> String {
         let mut hurt = Vec::new();
         for port in self.networks.ports() {

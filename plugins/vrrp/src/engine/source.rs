@@ -1,6 +1,7 @@
-//! Source addresses of adverts. One that is gone is waited for: a manager of networks takes an address away and sets it again
-//! within milliseconds, when it reloads or renews a DHCP lease. Adverts and heartbeats go on from it meanwhile, so that no lease
-//! of the fence ends and nobody has to find out what the silence means. Only adverts to unicast peers wait, and their lease may end.
+//! Source addresses of adverts. An address that is gone is waited for: a manager of networks takes an address away and
+//! sets it again within milliseconds, when it reloads or renews a DHCP lease. Meanwhile adverts and heartbeats go on
+//! from it, so that no fence lease ends and the other nodes hear no silence. Only adverts to unicast peers wait, and
+//! their lease may end.
 
 use std::net::IpAddr;
 
@@ -9,7 +10,7 @@ use super::interface::Interface;
 use super::router::VirtualRouter;
 
 impl VirtualRouter {
-    /// The source of its adverts now; None: it cannot send. `patience_ns` is the failover time.
+    /// Source address of the router's adverts now; None: it cannot send. `patience_ns` is the failover time.
     pub(super) fn find_source(
         &mut self,
         now_ns: u64,
@@ -30,20 +31,20 @@ impl VirtualRouter {
         Some(was).filter(|_| now_ns < until_ns)
     }
 
-    /// Without the address there may be no route to the peers: no frame to this node itself may renew the lease, as they
-    /// would take over while it lasts.
+    /// True if adverts to unicast peers wait for the address. There may be no route to the peers without it, and they
+    /// would take over while the lease lasts: so no frame to this node itself may renew it.
     pub(super) fn is_cut_off(&self) -> bool {
         self.config.unicast && self.source_until_ns.is_some()
     }
 }
 
 impl Group {
-    /// An address has been gone for too long.
+    /// True if an address has been gone for too long.
     pub(super) fn is_source_lost(&self, now_ns: u64) -> bool {
         self.source_timeout().is_some_and(|at_ns| now_ns >= at_ns)
     }
 
-    /// Time until which addresses that are gone are waited for.
+    /// Time until which the group waits for addresses that are gone.
     pub(super) fn source_timeout(&self) -> Option<u64> {
         let waits =
             |router: &VirtualRouter| router.source_until_ns.filter(|_| router.source.is_some());

@@ -1,4 +1,4 @@
-//! E12: a group's part in the node's heartbeats, and when it needs one.
+//! E12: writes a group's part in the node's heartbeats, and decides when it needs one.
 
 use super::group::{Group, State};
 use super::port::Port;
@@ -12,21 +12,21 @@ use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Speaking {
     heartbeat: Heartbeat,
-    /// Whether a heartbeat is needed at once.
+    /// A heartbeat is needed at once.
     now: bool,
-    /// The next heartbeat carries the group, be it a round or not.
+    /// The next heartbeat carries the group, even if it is no round.
     wanted: bool,
     /// The heartbeat that is being sent carries the group.
     carried: bool,
-    /// Whether the role was given up but the fence is not blocking yet.
+    /// The role was given up, but the fence is not blocking yet.
     blocks: bool,
     /// E6: time until which heartbeats release the group to the peer.
     go_until_ns: u64,
-    /// The plugin ends.
+    /// The plugin ends: the group's part says that it leaves.
     leaves: bool,
-    /// The heartbeat is to be written again.
+    /// The group's part is outdated and has to be written again.
     stale: bool,
-    /// Whether there are paths for heartbeats.
+    /// Keys are configured, so heartbeats are sent.
     on: bool,
 }
 
@@ -51,39 +51,39 @@ impl Speaking {
 
     // ---- what is to be told ----------------------------------------------------------------
 
-    /// Contents have changed: the heartbeat is written again.
+    /// Notes that contents have changed, so that the part is written again.
     pub fn note_changed(&mut self) {
         self.stale = true;
     }
 
-    /// The role is given up: told at once, but not before the fence is blocking.
+    /// Notes that the role is given up: that is sent at once, but not before the fence is blocking.
     pub fn handle_given_up(&mut self) {
         (self.blocks, self.now) = (true, true);
     }
 
-    /// The fence is blocking, or is made to before anything else goes on.
+    /// Notes that the fence is blocking, or is made to before anything else goes on.
     pub fn handle_blocked(&mut self) {
         self.blocks = false;
     }
 
-    /// E6: heartbeats release the group to the peer until then.
+    /// Has heartbeats release the group to the peer until `until_ns` (E6).
     pub fn release_until(&mut self, until_ns: u64) {
         self.go_until_ns = until_ns;
     }
 
-    /// The peer has the group, or this node keeps it.
+    /// Ends the release: the peer has the group, or this node keeps it.
     pub fn end_release(&mut self) {
         self.go_until_ns = 0;
     }
 
-    /// The plugin ends.
+    /// The plugin ends: the group's part says that it leaves.
     pub fn leave(&mut self) {
         self.leaves = true;
     }
 
     // ---- what is told ----------------------------------------------------------------------
 
-    /// Whether there are paths for heartbeats.
+    /// Keys are configured, so heartbeats are sent.
     pub fn is_on(&self) -> bool {
         self.on
     }
@@ -98,7 +98,7 @@ impl Speaking {
         &self.heartbeat
     }
 
-    /// The group's part in the heartbeat that is being sent, if it has one.
+    /// Part of the group in the heartbeat that is being sent, if the heartbeat carries it.
     pub fn carried(&self) -> Option<&Heartbeat> {
         self.carried.then_some(&self.heartbeat)
     }
@@ -107,7 +107,7 @@ impl Speaking {
 impl Group {
     // ---- when ----------------------------------------------------------------------------
 
-    /// The group's share of the node's interval, while it speaks.
+    /// Interval at which the group needs heartbeats; None if it no longer speaks.
     pub(super) fn speaking_interval_ns(&self) -> Option<u64> {
         let interval_ns = self.config.interval_ns.min(self.lease.interval_ns());
         (!self.speaking.leaves).then_some(interval_ns)
@@ -116,7 +116,7 @@ impl Group {
     /// Requests a heartbeat for changes at once; everything else waits for the node's next round.
     pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
         self.speaking.on = cx.keys;
-        // E13: neither active nor backup for the moment that it takes
+        // E13: while leases are being granted again the group is neither active nor backup
         if !self.speaking.on || self.reopens(cx.now_ns) {
             return;
         }
@@ -131,8 +131,8 @@ impl Group {
         }
     }
 
-    /// Has a heartbeat carry the group right before what is done next, unless one waits there: it tells
-    /// what is true when it goes.
+    /// Has a heartbeat carry the group right before the next action, unless one waits there. A heartbeat is written
+    /// when it is sent, so it is never outdated.
     pub(super) fn say(&mut self, cx: &mut Context<'_>) {
         if !self.speaking.on {
             return;
@@ -143,15 +143,15 @@ impl Group {
         }
     }
 
-    /// Makes ready for a heartbeat that goes now; whether it carries the group. One that has given its
-    /// role up tells nothing before its fence blocks, and one whose fence may be blocking by itself
-    /// tells nothing until it has found out (E13).
+    /// Prepares the group's part for a heartbeat that goes now; returns true if the heartbeat carries it. A group that
+    /// has given its role up says nothing before its fence blocks. One whose fence may be blocking by itself says
+    /// nothing until it has found out (E13).
     pub(super) fn join_heartbeat(&mut self, cx: &Context<'_>, is_round: bool) -> bool {
         let is_late = self.is_active() && self.lease.is_over(cx.now_ns);
         let tells = !(self.speaking.blocks || is_late || self.reopens(cx.now_ns));
         self.speaking.carried = tells && (is_round || self.speaking.wanted);
         if self.speaking.carried {
-            // it may be wanted behind the host's answer as well, by a heartbeat that waits there
+            // a second heartbeat that waits behind the host's answer has to carry the group as well
             self.speaking.wanted &= cx.actions.holds_heartbeat();
             self.update_heartbeat(cx);
         }
@@ -200,7 +200,7 @@ impl Group {
         now_ns < self.speaking.go_until_ns && !self.is_active()
     }
 
-    /// Whether the last heartbeat is outdated, apart from its ports.
+    /// True if the last heartbeat is outdated, apart from its ports.
     fn says_otherwise(&self, now_ns: u64) -> bool {
         let heartbeat = &self.speaking.heartbeat;
         heartbeat.role != self.speaks_as()
@@ -213,7 +213,7 @@ impl Group {
             || heartbeat.go != self.lets_go(now_ns)
     }
 
-    /// Rewrites the heartbeat in place; returns whether it has changed.
+    /// Rewrites the part in place; returns true if it has changed.
     fn update_heartbeat(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let standing = self.standing(now_ns);

@@ -1,4 +1,5 @@
-//! E8 and E12: times before which a node does not take over, because the peer or another run may be active.
+//! E8 and E12: times before which a node does not take over, because the peer or another run of this node may be
+//! active.
 
 use super::Context;
 use super::group::{Group, State};
@@ -12,14 +13,14 @@ const LINK_WAIT_NS: u64 = 5_000_000_000;
 pub(super) struct Start {
     /// End of the start delay.
     delay_until_ns: u64,
-    /// Whether the group was in the election since the plugin started.
+    /// The group was in the election since the plugin started.
     was_started: bool,
     /// End of the first start's wait for the peer's first heartbeat.
     link_wait_ns: Option<u64>,
-    /// Something was heard that the peer may have sent, before its first heartbeat.
+    /// Something that the peer may have sent was heard before its first heartbeat.
     is_traced: bool,
-    /// E12: time until which another run may be active: of the peer, though its key does not count yet,
-    /// or of this node, on another machine that the peer hears.
+    /// Time until which another run may be active (E12): a run of the peer whose key does not count yet, or one of this
+    /// node on another machine that the peer hears.
     other_run_until_ns: u64,
 }
 
@@ -38,12 +39,12 @@ impl Start {
         self.delay_until_ns
     }
 
-    /// Whether another run may be active.
+    /// True if another run may be active.
     pub fn is_behind_other_run(&self, now_ns: u64) -> bool {
         now_ns < self.other_run_until_ns
     }
 
-    /// The group is in the election; only the first time it waits for the link.
+    /// Begins the wait for the link, only the first time that the group is in the election.
     fn begin(&mut self, now_ns: u64, may_wait: bool) {
         let first = !std::mem::replace(&mut self.was_started, true);
         if first && may_wait {
@@ -51,7 +52,8 @@ impl Start {
         }
     }
 
-    /// `brief_ns`: the wait for the link, if it is as short as a failover.
+    /// Time before which the group does not take over. `brief_ns`: the wait for the link, if it is as short as a
+    /// failover.
     fn not_before_ns(&self, brief_ns: Option<u64>) -> u64 {
         let wait_ns = self.link_wait_ns.map(|until_ns| match brief_ns {
             Some(brief_ns) => until_ns.saturating_sub(LINK_WAIT_NS) + brief_ns,
@@ -63,7 +65,7 @@ impl Start {
 }
 
 impl Group {
-    /// The first start may wait for the link, because the peer's state is better than silence.
+    /// Begins the wait for the link, at the first start: the peer's state is better than silence.
     pub(super) fn begin_link_wait(&mut self, cx: &Context<'_>) {
         let may_wait = !cx.links.is_empty() && self.living_peer(cx.now_ns).is_none();
         self.start.begin(cx.now_ns, may_wait);
@@ -77,7 +79,7 @@ impl Group {
         self.rearm_down(down_ns);
     }
 
-    /// The host has said that the group was active here: a start that waits for the link listens for one
+    /// Shortens the wait for the link: the host has said that the group was active here, so a start listens for one
     /// failover time from now.
     pub(super) fn shorten_link_wait(&mut self, cx: &Context<'_>) {
         if self.start.link_wait_ns.is_some() && self.is_brief() {
@@ -86,8 +88,8 @@ impl Group {
         }
     }
 
-    /// Something came that no key of this run opens, and that the peer may have sent: the wait for its
-    /// first heartbeat is not cut short.
+    /// Notes a message that no key of this run opens and that the peer may have sent: the wait for its first heartbeat
+    /// is not cut short.
     pub(super) fn note_trace(&mut self) {
         self.start.is_traced = true;
         if let State::Backup { down_ns, .. } = self.state {
@@ -95,14 +97,15 @@ impl Group {
         }
     }
 
-    /// What served until an elector ended has networks that carry, so a peer that lives is heard within one
-    /// failover time: under a key of the run before, by an advert, or by what begins another key.
+    /// True if the wait for the link is short: the group was active here until the previous elector ended, so its
+    /// networks carry. A living peer is heard within one failover time: under a key of the previous run, by an advert,
+    /// or by what begins another key.
     fn is_brief(&self) -> bool {
         self.candidacy.directive().held && !self.start.is_traced
     }
 
-    /// E8: time before which this node does not take over, whoever forces it, and however short the interval
-    /// is that anybody advertises.
+    /// E8: time before which this node does not take over, even if it is forced active, and however short the interval
+    /// is that another router advertises.
     pub(super) fn not_before_ns(&self) -> u64 {
         let interval_ns = self.watch.interval_ns().max(self.config.interval_ns);
         let brief_ns = self.active_down_of(self.candidacy.priority(), interval_ns);
@@ -110,8 +113,8 @@ impl Group {
             .not_before_ns(self.is_brief().then_some(brief_ns))
     }
 
-    /// E12: a run of the peer whose key does not count yet, since the run before was heard lately. What that
-    /// one sent may have waited in a socket while this node was stopped, so the newer run may be active.
+    /// E12: handles a run of the peer whose key does not count yet, since the previous run was heard lately. What the
+    /// previous run sent may have waited in a socket while this node was stopped, so the newer run may be active.
     pub(super) fn handle_second_run(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
         if heartbeat.role != Speaks::Active {
             return;
@@ -127,8 +130,8 @@ impl Group {
         }
     }
 
-    /// E12: the peer hears another run of this node, whose adverts look like this node's own. This
-    /// run does not serve until that run has been silent for the failover time.
+    /// E12: stands behind another run of this node that the peer hears, and whose adverts look like this node's own.
+    /// This run does not serve until the other one has been silent for the failover time.
     pub(super) fn stand_behind(&mut self, cx: &mut Context<'_>) {
         let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
         self.start.other_run_until_ns = until_ns;

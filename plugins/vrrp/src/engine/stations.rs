@@ -1,7 +1,7 @@
-//! E3: the other stations of a network: who spoke there, whom this node asked, and what answers it.
+//! E3: other stations of a network: which spoke there, which this node asked, and which answers prove the network.
 //!
 //! A frame that arrives shows that the network carries to this node. Only the answer to a question shows that it
-//! carries the other way as well: a card that no longer sends hears other stations all the same.
+//! carries in the other direction as well: a card that no longer sends hears other stations all the same.
 
 use std::net::IpAddr;
 
@@ -10,12 +10,13 @@ use crate::wire::neighbour::{Reply, probe};
 
 /// Time after a question within which its answer counts.
 const ANSWER_NS: u64 = 1_000_000_000;
-/// Stations of a family that are remembered, of those that spoke last: whom to ask where the kernel knows nobody.
+/// Number of stations of a family that are remembered, those that spoke last: they are asked if the kernel knows no
+/// neighbour.
 const HEARD_MAX: usize = 4;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stations {
-    /// The latest first.
+    /// Stations that spoke, the latest first.
     heard: Vec<IpAddr>,
     questions: Vec<Question>,
 }
@@ -29,13 +30,13 @@ struct Question {
 }
 
 impl Stations {
-    /// A station said that it has an address.
+    /// Remembers a station, which said that it has an address.
     pub fn note_heard(&mut self, address: IpAddr) {
         if self.heard.first() == Some(&address) {
             return;
         }
         self.heard.retain(|it| *it != address);
-        // a group of one family asks nobody of the other
+        // a group of one family asks no station of the other
         let is_same = |it: &IpAddr| it.is_ipv4() == address.is_ipv4();
         let oldest = self.heard.iter().rposition(is_same);
         let is_full = self.heard.iter().filter(|it| is_same(it)).count() >= HEARD_MAX;
@@ -49,7 +50,7 @@ impl Stations {
         &self.heard
     }
 
-    /// The frame that asks `target`; None where the families differ.
+    /// Remembers a question and returns its frame; None if the families of the addresses differ.
     pub fn ask(&mut self, now_ns: u64, mac: Mac, own: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
         let frame = probe(mac, own, target)?;
         let asked = (mac, own, target);
@@ -65,7 +66,8 @@ impl Stations {
         Some(frame)
     }
 
-    /// Whether a reply proves the network, in both directions: who was asked answers who asked, in time.
+    /// True if a reply proves the network in both directions: the station that was asked answers the address and MAC
+    /// that asked, in time.
     pub fn is_answer(&self, now_ns: u64, reply: &Reply) -> bool {
         self.questions.iter().any(|it| {
             (reply.sender, reply.to_mac, reply.to) == (it.target, it.mac, it.own)

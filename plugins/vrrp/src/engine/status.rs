@@ -21,7 +21,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// By the words of a query.
+    /// Table that the words of a query name.
     pub fn named(argv: &[&str]) -> Option<Self> {
         match argv {
             ["status"] => Some(Self::Status),
@@ -35,7 +35,7 @@ impl Table {
 type Row = (String, Value);
 
 impl Engine {
-    /// The rows of a table, groups in the order of the configuration.
+    /// Returns the rows of a table, groups in the order of the configuration.
     pub fn rows(&self, now_ns: u64, table: Table) -> Vec<Row> {
         let mut rows = Vec::new();
         for group in &self.groups {
@@ -55,7 +55,7 @@ impl Engine {
                 group_counters(self, group, table, &mut rows);
             }
         }
-        // an answer has room for few groups, and these are what it can do without
+        // an answer has room for few groups, so the rows that it can do without come last
         for group in self.groups.iter().filter(|_| table == Table::Status) {
             identity_rows::all(self, group, now_ns, &mut rows);
         }
@@ -63,12 +63,12 @@ impl Engine {
     }
 }
 
-/// Another active router, by its address if known.
+/// Address of another active router, or the peer's name if its address is not known.
 fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
     if group.is_active() {
         return None;
     }
-    // E12: heartbeats tell, where adverts prove nothing
+    // E12: heartbeats tell on networks where adverts prove nothing
     let peer = group.living_peer(now_ns);
     if peer.is_some_and(|peer| peer.is_active()) {
         let mut sources = group
@@ -179,7 +179,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     }
 }
 
-/// Faults of a group that only this plugin knows; normally there are none.
+/// Rows about faults of a group that only this plugin knows; normally there are none.
 pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
     if let Some(why) = group.waits_for(engine, now_ns) {

@@ -9,7 +9,7 @@ use crate::election::{self, Rank, Rules, SwitchoverCause};
 /// E13: pause before a refused switchover is requested again; each time twice as long.
 const SOON_NS: u64 = 300_000_000;
 const AGAIN_NS: u64 = 5_000_000_000;
-/// What a link may take there and back, with room to spare: heartbeats of before a switchover come late.
+/// Time for which heartbeats from before a switchover may arrive late: a round trip on a link, with room to spare.
 pub(super) const LATENCY_NS: u64 = 1_000_000_000;
 
 /// The active node's switchover to a fitter peer.
@@ -23,7 +23,7 @@ pub(super) struct Switchover {
     begun: Option<SwitchoverCause>,
 }
 
-/// A fitter peer, since when, and when the group is switched over to it.
+/// A fitter peer, the time since which it is, and the time of the switchover to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Better {
     cause: SwitchoverCause,
@@ -35,24 +35,24 @@ struct Better {
 #[derive(Clone, Copy, Debug)]
 struct Request {
     cause: SwitchoverCause,
-    /// Time of the next one.
+    /// Time of the next request.
     again_ns: u64,
     pause_ns: u64,
     /// State of the peer at the last look.
     peer: Option<Rank>,
 }
 
-/// Whether the host began a switchover.
+/// Answer of the host to a request for a switchover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     Yes,
-    /// One was under way already.
+    /// A switchover was under way already.
     Before,
     No,
 }
 
 impl Switchover {
-    /// This node becomes active.
+    /// Begins an active role: only the cause of a switchover that has begun stays.
     pub fn begin_term(&mut self) {
         *self = Switchover {
             begun: self.begun,
@@ -60,17 +60,17 @@ impl Switchover {
         };
     }
 
-    /// The role ends, or the fence lease has: nothing is planned.
+    /// Forgets the plan: the role ends, or the fence lease has ended.
     pub fn cancel(&mut self) {
         self.better = None;
     }
 
-    /// No peer is fitter.
+    /// Forgets the plan and the answers: no peer is fitter.
     fn withdraw(&mut self) {
         (self.better, self.refused, self.begun) = (None, None, None);
     }
 
-    /// The peer is fitter; returns whether the host is to be asked now.
+    /// Notes that the peer is fitter; returns true if the host is to be asked now.
     fn handle_better(
         &mut self,
         now_ns: u64,
@@ -110,7 +110,7 @@ impl Switchover {
         asks
     }
 
-    /// The host's answer to the request; returns whether it is a refusal.
+    /// Stores the host's answer to the request; returns true if it is a refusal.
     fn handle_answer(&mut self, answer: Begun) -> bool {
         let cause = self.cause();
         let is_begun = match answer {
@@ -122,7 +122,7 @@ impl Switchover {
         !is_begun
     }
 
-    /// The host refused; returns whether it had refused the last request for that cause, too.
+    /// Notes a refusal; returns true if the host had refused the last request for that cause, too.
     fn note_refused(&mut self, cause: SwitchoverCause) -> bool {
         self.refused.replace(cause) == Some(cause)
     }
@@ -139,7 +139,7 @@ impl Switchover {
 }
 
 impl Request {
-    /// E13: the peer may now have what it lacked at the last request.
+    /// Shortens the pause if the peer has changed: it may now have what it lacked at the last request (E13).
     fn note_peer(&mut self, now_ns: u64, peer: Option<Rank>) {
         if std::mem::replace(&mut self.peer, peer) != peer {
             self.pause_ns = SOON_NS / 2;
@@ -161,8 +161,8 @@ impl Engine {
 }
 
 impl Group {
-    /// Decides whether the peer should get the group; while active, after each news of it or of
-    /// this node.
+    /// Decides whether the peer should get the group; called while active, after each change of the peer's state or
+    /// this node's.
     pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
         let Some((cause, delay_ns)) = self.verdict(cx) else {
@@ -173,7 +173,7 @@ impl Group {
             return;
         }
         let why = self.switchover_sentence(cx, cause);
-        // no link, and so never a session: the word that nobody answers here is all that there can be
+        // without a link there is never a session: this node can only release the group
         if cx.links.is_empty() {
             return self.listen_again(cx, why);
         }
@@ -218,12 +218,12 @@ impl Group {
         }
     }
 
-    /// E3 and E15: whether the other node would serve on fewer networks that are known to work.
+    /// E3 and E15: true if the other node would serve on fewer networks that are known to work.
     fn is_better_here(&self, now_ns: u64, own: &Rank, other: &Rank) -> bool {
         self.is_proven_here_alone(own, other) || self.gains_nothing_there(now_ns, own, other)
     }
 
-    /// Time when [`Group::weigh`] decides without news.
+    /// Time when [`Group::weigh`] decides without a change.
     pub(super) fn switchover_timeout(&self) -> Option<u64> {
         self.switchover.better.map(|better| better.due_ns)
     }
@@ -234,15 +234,15 @@ impl Group {
         }
     }
 
-    /// The host said no: nothing has changed. But where an interface is dead, letting go as VRRP
-    /// alone would is better than to wait: at once where none is left, else after a second try.
+    /// Handles a refusal of the host. If an interface is dead, it is better to release the group as VRRP alone would
+    /// than to wait: at once if no interface is left, otherwise after a second try. In all other cases nothing changes.
     fn switch_over_refused(&mut self, cx: &mut Context<'_>) {
         let Some(cause) = self.switchover.cause().filter(|_| self.is_active()) else {
             return;
         };
         let again = self.switchover.note_refused(cause);
         match cause {
-            // no session, and so no switchover: the word of whoever forced it is kept as VRRP alone would
+            // without a session there is no switchover: a forced or hurt node releases the group as VRRP alone would
             SwitchoverCause::Class | SwitchoverCause::Hurt if !cx.session => {
                 let why = self.switchover_sentence(cx, cause);
                 self.listen_again(cx, why);
@@ -259,12 +259,12 @@ impl Group {
         }
     }
 
-    /// The peer is prepared: it goes ahead as soon as it hears of it.
+    /// Releases the group to the peer, which is prepared, and goes ahead as soon as it hears of it.
     pub(super) fn release_to_successor(&mut self, cx: &mut Context<'_>) {
         let cause = self.switchover.cause();
         let why = self.release_sentence(cx, cause);
         self.mark_unheard();
-        // twice the time: should nothing of this be heard, the successor's silence ends first
+        // twice the time: if the successor hears nothing of this, its wait for silence ends first
         let patience_ns = self.active_down_ns().saturating_mul(2).max(LATENCY_NS);
         let state = State::Backup {
             down_ns: cx.now_ns.saturating_add(patience_ns),
@@ -273,7 +273,7 @@ impl Group {
         self.step_down(cx, Role::Backup, why, state);
     }
 
-    /// Prepared: the peer's release may have arrived before the host's directive.
+    /// Becomes active if the peer's release arrived before the host's directive, which makes this node the successor.
     pub(super) fn become_successor(&mut self, cx: &mut Context<'_>) {
         let patience_ns = self.active_down_ns();
         let recent = |at_ns| cx.now_ns.saturating_sub(at_ns) < patience_ns;
@@ -288,7 +288,7 @@ impl Group {
         }
     }
 
-    /// The peer let go, and this node is prepared.
+    /// Takes over a group that the peer released: this node is prepared.
     pub(super) fn inherit(&mut self, cx: &mut Context<'_>) {
         let why = self.inheriting_sentence(cx);
         self.promote(cx, why);

@@ -1,8 +1,8 @@
-//! E7: tells which of two active nodes took over later.
+//! E7: counts terms, which tell which of two active nodes took over later.
 //!
-//! A term begins when the role moves to another node. A node that is active again after nobody else
-//! was begins none: however often it gave up and came back while it was cut off, whoever took over
-//! meanwhile has the later term.
+//! A term begins when the role moves to another node. A node that is active again begins none if no other node was
+//! active meanwhile. So a node that was cut off may give up and come back often: a node that took over meanwhile has
+//! the later term.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
 /// Number of role changes that are remembered.
 const CHANGES_MAX: usize = 8;
 
-/// The term, and when this node became active or gave the role up.
+/// Term, and times when this node became active or gave the role up.
 #[derive(Clone, Debug)]
 pub(super) struct RoleHistory {
     term: Term,
@@ -23,7 +23,7 @@ pub(super) struct RoleHistory {
 #[derive(Clone, Copy, Debug, Default)]
 struct Term {
     number: u32,
-    /// Whether this node is, or was, active in it.
+    /// This node is, or was, active in this term.
     is_own: bool,
 }
 
@@ -46,12 +46,13 @@ impl RoleHistory {
         self.note_change(now_ns);
     }
 
-    /// The peer speaks while this node is active; returns whether it was active meanwhile, and has given way.
+    /// Handles a heartbeat of the peer while this node is active; returns true if the peer was active meanwhile, and
+    /// has given way.
     pub fn handle_rival(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
         self.term.was_overtaken(before, heartbeat)
     }
 
-    /// The peer speaks while this node is not active.
+    /// Takes a later term from the peer's heartbeat, while this node is not active.
     pub fn handle_peer(&mut self, heartbeat: &Heartbeat) {
         self.term.follow(heartbeat);
     }
@@ -60,7 +61,7 @@ impl RoleHistory {
         self.term.number
     }
 
-    /// Number of role changes that count.
+    /// Number of role changes in the last five minutes.
     pub fn changes(&mut self, now_ns: u64) -> u32 {
         self.changes
             .retain(|at_ns| now_ns.saturating_sub(*at_ns) < CHANGES_WINDOW_NS);
@@ -84,8 +85,8 @@ impl Term {
         }
     }
 
-    /// The peer speaks while this node is active. Whether it began a term since it said `before`: it was active as well,
-    /// and has taken the role back before this node heard of it.
+    /// Returns true if the peer began a term since it said `before`: it was active as well, and has given way before
+    /// this node heard of it. Called for a heartbeat while this node is active.
     fn was_overtaken(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
         let is_new = before.is_some_and(|before| before <= self.number);
         let gave_way = is_new && heartbeat.role != Speaks::Active && heartbeat.term > self.number;
@@ -95,7 +96,7 @@ impl Term {
         gave_way
     }
 
-    /// The peer speaks while this node is not active.
+    /// Takes a later term from the peer's heartbeat, while this node is not active.
     fn follow(&mut self, heartbeat: &Heartbeat) {
         let serves = heartbeat.role == Speaks::Active && heartbeat.term == self.number;
         if heartbeat.term > self.number || serves {
@@ -122,7 +123,7 @@ mod tests {
         let mut term = Term::default();
         term.begin();
         assert_eq!(term.number, 1);
-        // given up and taken back, beside a backup that knows of it
+        // given up and taken back, with a backup that knows of it
         term.follow(&says(Speaks::Backup, 1));
         term.begin();
         assert_eq!(term.number, 1);
@@ -138,7 +139,7 @@ mod tests {
         term.begin();
         assert!(!term.was_overtaken(None, &says(Speaks::Backup, 7)));
         assert!(!term.was_overtaken(Some(1), &says(Speaks::Backup, 1)));
-        // E7 judges one that is active still
+        // E7 judges a peer that is still active
         assert!(!term.was_overtaken(Some(1), &says(Speaks::Active, 2)));
         assert!(term.was_overtaken(Some(1), &says(Speaks::Backup, 2)));
         assert!(!term.was_overtaken(Some(2), &says(Speaks::Backup, 2)));
@@ -151,7 +152,7 @@ mod tests {
         term.follow(&says(Speaks::Backup, 7));
         term.begin();
         assert_eq!(term.number, 8);
-        // both began one of this number, and the other stayed
+        // both began a term of this number, and the other stayed
         term.follow(&says(Speaks::Active, 8));
         term.begin();
         assert_eq!(term.number, 9);

@@ -5,7 +5,7 @@ use crate::wire::vrrp::Version;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The lower the priority, the longer: so that the best backup takes over first.
+/// Skew_Time: longer for a lower priority, so that the best backup takes over first.
 pub fn skew_ns(version: Version, priority: u8, interval_ns: u64) -> u64 {
     let unit_ns = match version {
         // RFC 3768 section 6.1: ((256 - Priority) / 256) seconds, whatever the interval

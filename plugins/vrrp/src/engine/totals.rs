@@ -1,5 +1,5 @@
-//! Sums over all groups for the host's record of the last minutes, and the faults of each, cheap enough
-//! for a query each second.
+//! Sums over all groups for the host's record of the last minutes, and the faults of each group; cheap enough for a
+//! query each second.
 
 use spared_sdk::Value;
 
@@ -14,7 +14,7 @@ const LATE_US: u64 = 1024;
 type Row = (String, Value);
 
 impl Engine {
-    /// Adverts of all groups, how long ago a backup last heard the active node, and faults.
+    /// Returns rows about the adverts of all groups, the time since a backup last heard the active node, and faults.
     pub fn totals(&self, now_ns: u64) -> Vec<Row> {
         let routers = || {
             self.groups
@@ -50,14 +50,14 @@ impl Engine {
     }
 }
 
-// Of a backup, by what it hears.
+// Time since a backup heard the active router's last advert.
 fn advert_age_ns(group: &Group, now_ns: u64) -> Option<u64> {
     let heard = group.watch.router()?.heard_ns;
     let is_backup = matches!(group.state, State::Backup { .. } | State::Promoting { .. });
     is_backup.then(|| now_ns.saturating_sub(heard))
 }
 
-/// The heartbeats of a path, or of several.
+/// Rows about the heartbeats of one or several paths.
 pub(crate) fn of_paths<'c>(
     name: &str,
     now_ns: u64,

@@ -1,5 +1,5 @@
-//! E2: interfaces of `[[group.address]]` and `[[group.route]]`. No advert leaves there, so that only their state counts: they
-//! need no socket and no address of the node's own.
+//! E2: interfaces of `[[group.address]]` and `[[group.route]]`. No advert leaves there, so only their state counts:
+//! they need no socket and no address of the node's own.
 
 use super::Context;
 use super::group::Group;
@@ -8,7 +8,7 @@ use super::group::Group;
 pub(super) struct Tracked {
     /// Index into the engine's interfaces.
     pub interface: usize,
-    /// Weight of its check, never 0.
+    /// Weight of the interface's check, never 0.
     pub weight: u32,
     pub is_hurt: bool,
 }

@@ -1,8 +1,8 @@
-//! E3: the peer lives on one interface and is unheard on another. Which node's connection is at
+//! E3: judges an interface on which the peer is unheard though it lives on another path: which node's connection is at
 //! fault?
 //!
-//! The backup rates the quiet interface by what other stations say there: good where any is heard,
-//! bad where those asked do not answer. On a good one it claims the group.
+//! The backup rates the quiet interface by the answers of other stations there: good if one answers, bad if those asked
+//! do not. On a good one it claims the group.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use crate::election::{CLAIM, Rank};
 use crate::wire::heartbeat;
 
 impl Group {
-    /// When [`Group::check_unheard`] has something to do.
+    /// Time when [`Group::check_unheard`] has something to do.
     pub(super) fn unheard_timeout(&self) -> Option<u64> {
         if !self.can_judge_unheard() {
             return None;
@@ -37,12 +37,12 @@ impl Group {
             .min()
     }
 
-    /// Whether there is another path by which the peer may be known to live.
+    /// True if there is another path by which the peer may be known to live.
     fn can_judge_unheard(&self) -> bool {
         self.networks.ports().len() > 1 || self.peer.seen() != Contact::None
     }
 
-    /// When a silent port becomes unheard, if the peer is heard elsewhere by then.
+    /// Time when a silent port becomes unheard, if the peer is heard elsewhere by then.
     fn quiet_at_ns(&self, index: usize, port: &Port) -> Option<u64> {
         let since_ns = match self.state {
             State::Backup { since_ns, .. } => since_ns,
@@ -141,7 +141,8 @@ impl Group {
         }
     }
 
-    /// E13: no heartbeat tells the ratings any more, so that a claim may: not some seconds later.
+    /// Asks stations again at once: without heartbeats the nodes no longer know each other's ratings, so that a claim
+    /// may be needed (E13).
     pub(super) fn ask_again(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
             let is_idle =
@@ -159,7 +160,7 @@ impl Group {
         }
     }
 
-    /// Who was asked on an interface has answered this node; `is_third`: by a MAC address that is not the pair's.
+    /// Handles the answer of a station on an interface to this node. `is_third`: its MAC address is not the pair's.
     pub(super) fn handle_answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -205,9 +206,9 @@ impl Group {
         self.update_priority(cx);
     }
 
-    /// Without a link the word for "my wire is good, yours is not" is priority 254.
+    /// Claims the group by priority 254: without a link that means "my network is good, yours is not".
     fn claim(&mut self, cx: &mut Context<'_>, index: usize) {
-        // with a link the ratings themselves are told
+        // with a link heartbeats carry the ratings themselves
         if self.peer.was_mutual() {
             return;
         }
@@ -227,19 +228,19 @@ impl Group {
         self.candidacy.begin_claim(cx.now_ns);
         self.counters.claims += 1;
         self.update_priority(cx);
-        // with the peer's next advert, which shows that it lives and will give way
+        // this node takes over with the peer's next advert, which shows that it lives and will give way
         self.watch.begin_readiness();
     }
 
-    /// A node that gave way takes the group back only when it hears this node on every interface
-    /// again, so that the claim need not be repeated forever. A stranger does not know that rule.
+    /// Ends a claim that is over. A node that gave way takes the group back only when it hears this node on every
+    /// interface again, so that the claim need not be repeated forever. A stranger does not know that rule.
     pub(super) fn expire_claim(&mut self, cx: &mut Context<'_>) {
         if self.candidacy.is_claim_over(cx.now_ns) && !self.config.any_router {
             self.drop_claim(cx);
         }
     }
 
-    /// An advert on the port settles it.
+    /// Ends the time in which the peer was unheard on a port.
     pub(super) fn settle_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
         let Some(port) = self.networks.port_mut(index) else {
             return;
@@ -254,7 +255,7 @@ impl Group {
 
     // ---- what the peer says of it ----------------------------------------------------------
 
-    /// While active: where one of both does not hear the other, though both could speak.
+    /// Notes while active the ports on which one node does not hear the other, though both could speak.
     pub(super) fn note_unheard_there(&mut self, cx: &mut Context<'_>) {
         let State::Active { since_ns, .. } = self.state else {
             return;
@@ -269,7 +270,7 @@ impl Group {
             let can_hear = port.speaks() && port.hearing.is_expected();
             let is_unheard = can_hear && hears_this == Some(false);
             let unheard_since_ns = deaf_since_ns.or(is_unheard.then_some(cx.now_ns));
-            // also where it was unheard before this node became active, if that can be checked
+            // a port counts also if it was unheard before this node became active, if that can be checked
             let unheard = &port.unheard;
             let was_unheard =
                 unheard.current().is_some() || unheard.has_moved() && self.peer_on(index).is_some();
@@ -289,7 +290,8 @@ impl Group {
         }
     }
 
-    /// E3: once per unheard interface, where the wire is no better here than there.
+    /// E3: true if the group moves because the network is no better here than on the other node; once per unheard
+    /// interface.
     pub(super) fn is_unheard_no_better_here(
         &self,
         now_ns: u64,
@@ -303,8 +305,7 @@ impl Group {
         let Some(peer) = self.peer.last() else {
             return false;
         };
-        // a fault of one direction shows on the node to which the group has moved: that is no
-        // reason to move it back
+        // a fault of one direction shows on the node to which the group has moved, and is no reason to move it back
         let moved = self
             .networks
             .ports()
@@ -322,7 +323,7 @@ impl Group {
                 // both have had the time to ask
                 let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
                 let theirs = peer.port(port.heartbeat_id, index, self.networks.ports().len());
-                // it may be the peer that cannot speak: only a bad rating tells
+                // the peer may be the node that cannot speak: only a bad rating tells
                 if theirs.is_some_and(|theirs| theirs.hears) {
                     return false;
                 }
@@ -341,8 +342,8 @@ impl Group {
             })
     }
 
-    /// E3: whether the other node would serve on fewer networks that are known to work. One that is rated bad there is
-    /// among its hurt interfaces.
+    /// E3: true if the other node would serve on fewer networks that are known to work. A network that is rated bad
+    /// there is among its hurt interfaces.
     pub(super) fn is_proven_here_alone(&self, own: &Rank, other: &Rank) -> bool {
         let is_alone = |index: &usize| {
             let port = self.networks.port(*index);
@@ -365,7 +366,7 @@ impl Group {
         unheard.filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The group moves only this once.
+    /// Marks unheard ports as the reason of a move: the group moves only once because of them.
     pub(super) fn mark_unheard(&mut self) {
         for port in self.networks.ports_mut() {
             port.unheard.mark_moved();

@@ -1,17 +1,18 @@
-//! E3: what a port knows of the peer that is unheard there, and why the group has moved or may not move.
+//! E3: a peer that is unheard on a port: the probes there, and whether the group has moved or may not move because of
+//! it.
 
 use crate::limit::{Limit, More};
 use crate::wire::heartbeat;
 
-/// Time for stations to answer: a cut behind a switch costs this in addition to the failover time,
-/// and live stations answer within milliseconds.
+/// Time for stations to answer. A cut behind a switch costs this in addition to the failover time; live stations answer
+/// within milliseconds.
 pub(super) const WINDOW_NS: u64 = 300_000_000;
-/// Interval of probing a network again that was not good.
+/// Interval of probes on a network that was not rated good.
 pub(super) const AGAIN_NS: u64 = 5_000_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rating {
-    /// Nobody to ask, or not yet answered.
+    /// No station to ask, or no answer yet.
     Unknown,
     Good,
     Bad,
@@ -40,15 +41,15 @@ impl From<heartbeat::Rating> for Rating {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unheard {
     current: Option<UnheardInterface>,
-    /// Limit of events that it is unheard.
+    /// Limit of events about unheard peers.
     limit: Limit,
-    /// While active: time since which one of both has not heard the other here.
+    /// Time since which one node has not heard the other here, while this node is active.
     since_ns: Option<u64>,
-    /// The group has moved because this interface is, or may be, unheard.
+    /// The group has moved because the peer is, or may be, unheard here.
     has_moved: bool,
-    /// This node gave the group up to a claim; it may not claim until an advert is heard here.
+    /// This node gave the group up to a claim; it must not claim until an advert is heard here.
     gave_way: bool,
-    /// This node claimed the group; the same holds.
+    /// This node claimed the group; it must not claim again until an advert is heard here.
     claims: bool,
 }
 
@@ -56,7 +57,7 @@ pub(super) struct Unheard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnheardInterface {
     pub rating: Rating,
-    /// Rating that the journal has, while it holds.
+    /// Rating that was reported last, while it holds.
     told: Option<Rating>,
     pub since_ns: u64,
     /// Number of stations that were asked.
@@ -68,7 +69,7 @@ pub(super) struct UnheardInterface {
 impl Unheard {
     // ---- the question ----------------------------------------------------------------------
 
-    /// The peer is unheard; returns whether its event may go, and how many were suppressed.
+    /// Begins a time in which the peer is unheard; returns the number of suppressed events if its event may be sent.
     pub fn begin(&mut self, now_ns: u64) -> Option<More> {
         self.current = Some(UnheardInterface {
             rating: Rating::Unknown,
@@ -81,7 +82,7 @@ impl Unheard {
         self.limit.pass(now_ns)
     }
 
-    /// Stations are asked from now on; returns whether there is anything to ask.
+    /// Begins to wait for answers of stations; returns true if the peer is unheard.
     pub fn ask(&mut self, now_ns: u64) -> bool {
         let Some(current) = &mut self.current else {
             return false;
@@ -91,14 +92,15 @@ impl Unheard {
         true
     }
 
-    /// So many stations were asked. Those asked before count, also where the kernel has forgotten that neighbour since.
+    /// Notes the number of stations that were asked. The highest number counts: the kernel may have forgotten a
+    /// neighbour since.
     pub fn handle_asked(&mut self, count: usize) {
         if let Some(current) = &mut self.current {
             current.asked = current.asked.max(count);
         }
     }
 
-    /// Another station has answered; returns whether that matters.
+    /// Notes that another station has answered; returns true if the peer is unheard.
     pub fn handle_answer(&mut self, now_ns: u64) -> bool {
         let Some(current) = &mut self.current else {
             return false;
@@ -108,7 +110,8 @@ impl Unheard {
         true
     }
 
-    /// No station has answered in time; returns the rating, and whether it is new.
+    /// Rates the network, as no station has answered in time; returns the rating, and true if it was not reported
+    /// before.
     pub fn end_window(&mut self, now_ns: u64) -> Option<(Rating, bool)> {
         let current = self.current.as_mut()?;
         current.rating = if current.asked > 0 {
@@ -121,7 +124,7 @@ impl Unheard {
         Some((current.rating, is_new))
     }
 
-    /// The peer is heard, or may not be expected; returns whether it was unheard.
+    /// Ends the time; returns true if the peer was unheard. It is heard, or may not be expected.
     pub fn end(&mut self) -> bool {
         self.current.take().is_some()
     }
@@ -134,14 +137,14 @@ impl Unheard {
         self.current.map(|current| current.rating)
     }
 
-    /// Whether answers are waited for.
+    /// True if answers are waited for.
     pub fn is_asking(&self) -> bool {
         self.current.is_some_and(|it| it.asking_until_ns.is_some())
     }
 
     // ---- what follows for the role ---------------------------------------------------------
 
-    /// The peer is heard.
+    /// Ends all restrictions on a move and on claims: the peer is heard.
     pub fn handle_heard(&mut self) {
         (self.has_moved, self.gave_way, self.claims) = (false, false, false);
     }
@@ -151,17 +154,17 @@ impl Unheard {
         self.since_ns = None;
     }
 
-    /// While active: one of both has not heard the other since then; or each hears the other.
+    /// Notes while active that one node has not heard the other since `unheard_ns`; None: each hears the other.
     pub fn handle_while_active(&mut self, unheard_ns: Option<u64>) {
         self.since_ns = unheard_ns.map(|at_ns| self.since_ns.unwrap_or(at_ns));
     }
 
-    /// The group moves because of this port.
+    /// Marks that the group moves because of this port.
     pub fn begin_move(&mut self) {
         self.has_moved = true;
     }
 
-    /// The group moves; it does so only once because of a port on which the peer is unheard.
+    /// Marks that the group moves, if the peer is unheard here: it moves only once because of that.
     pub fn mark_moved(&mut self) {
         self.has_moved |= self.current.is_some();
     }
@@ -170,12 +173,12 @@ impl Unheard {
         self.has_moved = false;
     }
 
-    /// The group goes to a claim; `is_elsewhere`: of the peer on another port.
+    /// Notes that the group goes to a claim. `is_elsewhere`: the peer claimed on another port.
     pub fn handle_claim(&mut self, is_elsewhere: bool) {
         self.gave_way = is_elsewhere;
     }
 
-    /// Claims the group, unless it did so before, or gave it up to a claim; returns whether it does.
+    /// Claims the group; returns false if this node did so before, or gave the group up to a claim.
     pub fn claim(&mut self) -> bool {
         let may = !self.gave_way && !self.claims;
         self.claims |= may;
@@ -194,19 +197,19 @@ impl Unheard {
         self.claims
     }
 
-    /// While active: time since which one of both has not heard the other.
+    /// Time since which one node has not heard the other, while this node is active.
     pub fn since_ns(&self) -> Option<u64> {
         self.since_ns
     }
 }
 
 impl UnheardInterface {
-    /// Time of the last answer, while it is rated good.
+    /// Time of the last answer, while the network is rated good.
     pub fn answered_ns(&self) -> u64 {
         self.ask_again_ns.saturating_sub(AGAIN_NS)
     }
 
-    /// Time of what is next: the end of the window for answers, or the next question.
+    /// Time of the next step: the end of the window for answers, or the next question.
     pub fn next_ns(&self) -> u64 {
         self.asking_until_ns.unwrap_or(self.ask_again_ns)
     }

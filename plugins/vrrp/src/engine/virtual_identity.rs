@@ -1,9 +1,11 @@
-//! E15: whether a network carries the virtual identity of the active node: its adverts, and its virtual MAC address.
+//! E15: judges whether a network carries the virtual identity of the active node: its adverts, and its virtual MAC
+//! address.
 //!
-//! A heartbeat comes from the node's own MAC address. A hypervisor or a switch that drops frames from others lets it
-//! pass, and nobody reaches the virtual addresses. A backup knows which adverts it hears where heartbeats pass in both
-//! directions. Where it hears none, it asks for an address of that virtual router, and the answer tells whether the
-//! MAC address or the protocol is filtered. What follows for the role is in `identity_memory`.
+//! A heartbeat comes from the node's own MAC address. A hypervisor or a switch that drops frames from other MAC
+//! addresses lets it pass, and still no client reaches the virtual addresses. A backup knows which adverts it hears on
+//! a network where heartbeats pass in both directions. If it hears none, it asks for an address of that virtual router,
+//! and the answer tells whether the MAC address or the protocol is filtered. What follows for the role is in
+//! `identity_memory`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -18,46 +20,47 @@ use crate::wire::frame::{Advert, TTL};
 use crate::wire::heartbeat::{Families, Identity};
 use crate::wire::{Family, Mac, neighbour, virtual_router};
 
-/// Failover times in which nothing must be heard, and the least of them: one that lasts milliseconds proves little.
+/// Failover times without an advert after which adverts are lost; `PATIENCE_MIN_NS`: their least sum, as a time of
+/// milliseconds proves little.
 const FAILOVERS: u64 = 3;
 const PATIENCE_MIN_NS: u64 = 1_000_000_000;
-/// Questions in a row without an answer, the last of which may still be answered.
+/// Questions in a row without an answer after which the MAC address is filtered; the last one may still be answered.
 const UNANSWERED_MAX: u32 = 3;
 
-/// The peer's own identity on a network: its heartbeats, in both directions, while it is active.
+/// Own identity of the peer on a network: its heartbeats in both directions, while it is active.
 #[derive(Clone, Copy, Debug, Default)]
 struct OwnIdentity {
     since_ns: Option<u64>,
     reviewed_ns: u64,
 }
 
-/// What is heard of both identities of the active peer on a network.
+/// Both identities of the active peer on a network, as this node hears them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeardIdentity {
     own: OwnIdentity,
-    /// Its virtual identity: what is true for each virtual router there.
+    /// Virtual identity: what holds for each virtual router there.
     heard: Identity,
 }
 
-/// What is heard of a virtual router of the active peer.
+/// Virtual router of the active peer, as this node hears it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct VirtualIdentity {
     advert_ns: Option<u64>,
-    /// Its MAC address is asked for.
+    /// This node asks for the virtual MAC address.
     is_doubted: bool,
-    /// Since then: questions in a row without an answer, and whether any was answered.
+    /// Questions in a row without an answer since then; `is_answered`: one was answered.
     unanswered: u32,
     is_answered: bool,
 }
 
-/// Questions about the virtual routers of an interface that are in doubt, by family.
+/// Questions about virtual routers in doubt on an interface, by family.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Doubts {
     turn: usize,
     unanswered: [u32; 2],
 }
 
-/// A virtual router that is in doubt.
+/// Virtual router in doubt.
 struct Doubted {
     interface: usize,
     family: Family,
@@ -80,7 +83,7 @@ impl OwnIdentity {
 }
 
 impl HeardIdentity {
-    /// What is heard of each virtual router follows.
+    /// Begins a review of the port; the verdicts on its virtual routers follow.
     fn begin_review(&mut self, now_ns: u64, is_proven: bool, patience_ns: u64) {
         self.own.review(now_ns, is_proven, patience_ns);
         self.heard = match is_proven {
@@ -96,12 +99,12 @@ impl VirtualIdentity {
     }
 
     fn note_mac(&mut self) {
-        // what came before the first question may have been sent before adverts ceased
+        // a frame before the first question may have been sent before adverts ceased
         self.is_answered |= self.is_doubted && self.unanswered > 0;
         self.unanswered = 0;
     }
 
-    /// `unanswered`: questions about all virtual routers in doubt there.
+    /// Judges the virtual identity. `unanswered`: questions about all virtual routers in doubt there.
     fn judge(
         &mut self,
         now_ns: u64,
@@ -132,14 +135,14 @@ impl VirtualIdentity {
         }
     }
 
-    /// Another question may tell.
+    /// True if another question may give a verdict.
     fn is_open(&self) -> bool {
         self.is_doubted && !self.is_answered && self.unanswered < UNANSWERED_MAX
     }
 }
 
 impl Group {
-    /// An advert of the peer has come, used or not.
+    /// Notes an advert of the peer, used or not.
     pub(super) fn note_identity(&mut self, now_ns: u64, index: usize, advert: &Advert<'_>) {
         if self.is_a_strangers(index, advert.source) {
             return;
@@ -149,7 +152,8 @@ impl Group {
         }
     }
 
-    /// After a heartbeat of the peer; true: an address is to be asked for at once.
+    /// Judges the active peer's identities, after each of its heartbeats; returns true if an address is to be asked for
+    /// at once.
     pub(super) fn review_identities(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let patience_ns = self.active_down_ns();
@@ -160,7 +164,7 @@ impl Group {
             let Some(port) = self.networks.port_mut(index) else {
                 break;
             };
-            // without a socket there nothing is heard, and that is another fault
+            // without a socket nothing is heard there, and that is another fault
             let is_proven = is_proven && port.speaks();
             port.identity.begin_review(now_ns, is_proven, patience_ns);
         }
@@ -183,13 +187,13 @@ impl Group {
         begins
     }
 
-    /// What this backup hears of the active peer's virtual identity on a port.
+    /// Virtual identity of the active peer on a port, as this backup hears it.
     pub(super) fn identity_on(&self, now_ns: u64, port: &Port) -> Identity {
         let peer = self.active_peer(now_ns);
         peer.map_or(Identity::Unknown, |_| port.identity.heard)
     }
 
-    /// What one node hears of the other one's virtual identity; true: the peer of this node's.
+    /// Virtual identity of the active node on a port, as the other node hears it; true: the active node is this one.
     pub(super) fn identity_heard(&self, now_ns: u64, index: usize) -> (bool, Identity) {
         let port = self.networks.port(index);
         if !self.is_active() {
@@ -201,8 +205,8 @@ impl Group {
         (true, theirs.map(|it| it.identity).unwrap_or_default())
     }
 
-    /// What is known of the virtual identity of whichever node is active; true: of this node's. What stations answer
-    /// counts more than what the other node hears: a filter may be at that one's own port.
+    /// Virtual identity of the active node on a port, as far as it is known; true: that node is this one. Answers of
+    /// stations count more than what the other node hears: a filter may be at that node's own port.
     pub(super) fn virtual_identity(&self, now_ns: u64, index: usize) -> (bool, Identity) {
         let (is_own, heard) = self.identity_heard(now_ns, index);
         match self.identity_asked(now_ns, index).1 {
@@ -211,7 +215,7 @@ impl Group {
         }
     }
 
-    /// The peer that is active while this node is backup, each hearing the other.
+    /// The active peer, while this node is backup and each hears the other.
     fn active_peer(&self, now_ns: u64) -> Option<&Peer> {
         let is_backup = matches!(self.state, State::Backup { .. });
         let peer = self.mutual_peer(now_ns).filter(|_| is_backup)?;
@@ -220,7 +224,7 @@ impl Group {
 }
 
 impl Engine {
-    /// A frame of a virtual MAC address says something of an address.
+    /// Notes a frame of a virtual MAC address, which says something about an address.
     pub(super) fn note_virtual_mac(&mut self, interface: usize, mac: Mac) {
         let Some((family, vrid)) = virtual_router(mac) else {
             return;
@@ -238,7 +242,7 @@ impl Engine {
         }
     }
 
-    /// An advert that is not used was sent by the peer all the same, as far as its source tells.
+    /// Notes an advert that is not used: the peer sent it all the same, as far as its source tells.
     pub(super) fn note_unused(
         &mut self,
         now_ns: u64,
@@ -267,8 +271,8 @@ impl Engine {
         }
     }
 
-    /// Asks for an address of each family on each interface where a virtual router is in doubt; true: to be asked
-    /// again soon.
+    /// Asks for an address of each family on each interface where a virtual router is in doubt; returns true if it is
+    /// to be asked again soon.
     pub(super) fn ask_for_identities(&mut self) -> bool {
         let doubted = self.doubted();
         let mut is_open = false;
@@ -310,7 +314,7 @@ impl Engine {
 
     fn doubted(&self) -> Vec<Doubted> {
         let mut doubted = Vec::new();
-        // a node that has taken over asks nobody for its own address
+        // a node that has taken over does not ask for its own address
         let is_backup = |group: &Group| matches!(group.state, State::Backup { .. });
         let groups = self.groups.iter().enumerate();
         for (place, group) in groups.filter(|(_, group)| is_backup(group)) {
@@ -344,8 +348,8 @@ impl Doubts {
     }
 }
 
-/// A frame that asks for a virtual address. An address that is being detected as a duplicate must not hear of another
-/// detection: so a solicitation comes from an address.
+/// Frame that asks for a virtual address. A solicitation comes from an address: duplicate address detection of a
+/// station must not hear of another one for the same address.
 pub(super) fn question(there: &Interface, target: IpAddr) -> Option<Vec<u8>> {
     let sender = match Family::of(target) {
         Family::V4 => Some(Ipv4Addr::UNSPECIFIED.into()),

@@ -1,16 +1,16 @@
-//! Watch of the active router: what its adverts tell a backup, and how far this one is from taking its place.
+//! Watches the active router: what its adverts tell a backup, and how near this node is to taking over.
 
 use std::net::IpAddr;
 
 use crate::wire::frame::Advert;
 
-/// Failover times that the less fit of two backups grants to the other.
+/// Failover times that the less fit of two backups grants to the other one.
 const WAITS_MAX: u32 = 2;
 
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     router: Option<ActiveRouter>,
-    /// Active_Adver_Interval: the active router's.
+    /// Interval of the active router's adverts (Active_Adver_Interval).
     interval_ns: u64,
     approach: Approach,
 }
@@ -29,7 +29,7 @@ pub(super) struct ActiveRouter {
 struct Approach {
     /// The peer's last advert had priority 0.
     has_resigned: bool,
-    /// A lower active router's time is up: this node takes over with that one's next advert.
+    /// The time of a lower active router is over: this node takes over with that router's next advert.
     is_ready: bool,
     /// Time since which a lower router has been active.
     lower_since_ns: Option<u64>,
@@ -58,12 +58,12 @@ impl Watch {
         });
     }
 
-    /// The active router gives the role up.
+    /// Notes that the active router gives the role up.
     pub fn handle_resignation(&mut self) {
         self.approach.has_resigned = true;
     }
 
-    /// The peer is active, as its heartbeats say.
+    /// Notes that the peer is active by its heartbeats.
     pub fn handle_active_peer(&mut self, interval_ns: u64) {
         self.interval_ns = interval_ns;
         self.approach.has_resigned = false;
@@ -73,19 +73,19 @@ impl Watch {
         self.interval_ns = interval_ns;
     }
 
-    /// Another interval is configured.
+    /// Applies a newly configured interval, unless another one was learned.
     pub fn change_interval(&mut self, was_ns: u64, interval_ns: u64) {
         if self.interval_ns == was_ns {
             self.interval_ns = interval_ns;
         }
     }
 
-    /// A router that was last heard before then is gone.
+    /// Forgets a router that was last heard before `horizon_ns`.
     pub fn forget_before(&mut self, horizon_ns: u64) {
         self.router = self.router.filter(|it| it.heard_ns > horizon_ns);
     }
 
-    /// Adverts heard before count no longer.
+    /// Forgets earlier adverts.
     pub fn forget_adverts(&mut self) {
         self.router = None;
         self.end_preemption();
@@ -111,22 +111,22 @@ impl Watch {
 
     // ---- how far this node is --------------------------------------------------------------
 
-    /// This node becomes active, or gives the role up.
+    /// Forgets the progress: this node becomes active, or gives the role up.
     pub fn handle_role_change(&mut self) {
         self.approach = Approach::default();
     }
 
-    /// The next advert of a lower active router begins a failover.
+    /// Notes that the next advert of a lower active router begins a failover.
     pub fn begin_readiness(&mut self) {
         self.approach.is_ready = true;
     }
 
-    /// Returns whether it was ready.
+    /// Ends the readiness; returns true if this node was ready.
     pub fn end_readiness(&mut self) -> bool {
         std::mem::take(&mut self.approach.is_ready)
     }
 
-    /// A lower router is active; returns since when.
+    /// Notes that a lower router is active; returns the time since which it is.
     pub fn note_lower(&mut self, now_ns: u64) -> u64 {
         *self.approach.lower_since_ns.get_or_insert(now_ns)
     }
@@ -139,13 +139,13 @@ impl Watch {
         self.approach.lower_since_ns.is_some()
     }
 
-    /// Nobody is preempted for now.
+    /// Ends a preemption in progress.
     pub fn end_preemption(&mut self) {
         self.approach.is_ready = false;
         self.approach.lower_since_ns = None;
     }
 
-    /// Returns whether a fitter peer gets one more failover time.
+    /// Grants a fitter peer one more failover time; returns false if it had enough.
     pub fn grant_wait(&mut self) -> bool {
         let grants = self.approach.waits < WAITS_MAX;
         self.approach.waits += u32::from(grants);

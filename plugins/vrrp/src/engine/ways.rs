@@ -1,4 +1,4 @@
-//! E12: heartbeats on the networks of a group, as adverts go there.
+//! E12: ways of heartbeats on the networks of a group, where adverts go, and their arrival.
 
 use std::net::IpAddr;
 
@@ -12,9 +12,9 @@ use crate::wire::{Family, Mac};
 /// Path over which a heartbeat arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// A link, by its place.
+    /// Index of a link.
     Link(usize),
-    /// An interface of a group, by the engine's index, and the sender.
+    /// Index of a group's interface in the engine, and the sender.
     Network(usize, Neighbour),
 }
 
@@ -25,22 +25,22 @@ pub struct Neighbour {
     pub address: IpAddr,
 }
 
-/// Way of a heartbeat out on a network.
+/// Way by which a heartbeat leaves on a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// The engine's index.
+    /// Index of the interface in the engine.
     pub interface: usize,
-    /// Its id in heartbeats.
+    /// Id of the network in heartbeats.
     pub path: u32,
     pub mac: Mac,
     pub source: IpAddr,
-    /// None: to the multicast group of adverts.
+    /// Address of a unicast peer; None: the multicast group of adverts.
     pub to: Option<IpAddr>,
 }
 
 impl Engine {
-    /// The interfaces of all groups, in the order of their indices: name, path, and the least TTL that a
-    /// heartbeat may have.
+    /// Interfaces of all groups, in the order of their indices: name, path, and the least TTL that a heartbeat may
+    /// have.
     pub fn networks(&self) -> impl Iterator<Item = (String, u32, u8)> {
         (0..).zip(&self.interfaces).map(|(index, interface)| {
             let routers = self.groups.iter().flat_map(|group| {
@@ -59,7 +59,7 @@ impl Engine {
     /// Handles a group of an authenticated heartbeat; `own` is the run of this node.
     pub fn handle_heartbeat(&mut self, now_ns: u64, path: Path, heard: &Heard<'_>, own: u64) {
         let is_gone = matches!(path, Path::Link(link) if link >= self.links.len());
-        // one under way may be opened still, right after the keys were removed
+        // a heartbeat under way may still be opened, right after the keys were removed
         if is_gone || !self.keys {
             return;
         }
@@ -98,12 +98,12 @@ impl Engine {
         }
     }
 
-    /// Something came on a path of heartbeats that no key opens, and that another run of the peer may have sent.
+    /// Handles a message on a path of heartbeats that no key opens, and that another run of the peer may have sent.
     pub fn handle_trace(&mut self, now_ns: u64) {
         self.each_group(now_ns, |group, _| group.note_trace());
     }
 
-    /// This node's own addresses on an interface.
+    /// Addresses of this node on an interface.
     pub fn addresses(&self, index: usize) -> &[IpAddr] {
         let interface = self.interfaces.get(index);
         interface.map_or(&[], |interface| &interface.facts.addresses)
@@ -143,7 +143,8 @@ impl Way {
     }
 }
 
-/// IPv6 where its adverts go there; and link-local where there is no IPv4 address (any more).
+/// Source address of heartbeats: the link-local one of IPv6 adverts if they go there, otherwise that of IPv4 adverts,
+/// otherwise any link-local one.
 fn own_source<'r>(
     interface: &Interface,
     routers: impl Iterator<Item = &'r VirtualRouter> + Clone,
