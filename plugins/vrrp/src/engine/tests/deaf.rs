@@ -1,4 +1,4 @@
-//! E3: a network that carries one way only, beside links.
+//! E3: a network that carries in one direction only, in pairs with links.
 
 use spared_sdk::{Forced, Value};
 
@@ -6,9 +6,10 @@ use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back, quality};
 use crate::engine::Table;
 
-/// One Active_Down, a heartbeat, the time that stations have to answer, and a switchover.
+/// Longest time of a failover: one Active_Down, a heartbeat, the time for answers of stations, and a switchover.
 const BOUND_NS: u64 = (400 + 100 + 300 + 100) * MS;
-/// The peer needs an Active_Down as well, before it says that it hears nothing.
+/// Longest time of a failover from a node that cannot send: the peer needs one more Active_Down before it reports that
+/// it hears nothing.
 const DUMB_NS: u64 = BOUND_NS + 400 * MS;
 
 /// Pairs that ask a station of lan1.
@@ -57,7 +58,7 @@ fn a_deaf_active_node_hands_the_group_to_who_hears() {
     }
 }
 
-/// It receives and sends no more: it hears a station that it can no longer ask.
+/// The active node receives and cannot send: it hears a station that it can no longer ask.
 #[test]
 fn a_dumb_active_node_is_found_beside_a_station_that_speaks_all_the_time() {
     for mut lab in pairs() {
@@ -74,7 +75,7 @@ fn a_dumb_active_node_is_found_beside_a_station_that_speaks_all_the_time() {
     }
 }
 
-/// Nobody is configured as a witness, and the kernel knows nobody: who spoke is asked.
+/// No witness is configured, and the kernel knows no neighbour: a station that spoke is asked.
 #[test]
 fn a_station_that_spoke_is_asked_and_only_its_answer_counts() {
     for ways in [&[(0, 1)][..], &[(1, 0)], &[(0, 1), (1, 0)]] {
@@ -88,7 +89,7 @@ fn a_station_that_spoke_is_asked_and_only_its_answer_counts() {
             }
             lab.run(10 * SECOND);
             let expected = match ways {
-                // its own adverts arrive, so that the other node may be dumb as well
+                // the node's own adverts arrive, so that the other node may be unable to send
                 [(1, 0)] => 0,
                 _ => 1 - cut_off,
             };
@@ -141,7 +142,7 @@ fn a_deaf_backup_moves_nothing_where_the_active_one_reaches_others() {
     }
 }
 
-/// Nobody tells whether the active node is deaf or the other dumb.
+/// No station shows whether the active node cannot receive or the other cannot send.
 #[test]
 fn where_nobody_can_be_asked_the_active_one_stays() {
     for text in [by_quality(""), by_priority(&[200, 100], "", SECOND_ROUTER)] {
@@ -152,7 +153,7 @@ fn where_nobody_can_be_asked_the_active_one_stays() {
     }
 }
 
-/// Neither is answered by anybody, in one direction after the other and in both.
+/// No station answers either node. Frames are lost in one direction after the other, and in both.
 #[test]
 fn where_neither_is_answered_the_group_moves_once_at_most() {
     for settled in pairs() {
@@ -180,7 +181,7 @@ fn where_neither_is_answered_the_group_moves_once_at_most() {
     }
 }
 
-/// Both deaf: nobody is any better.
+/// Neither node receives, so that none is better.
 #[test]
 fn both_deaf_stay() {
     for mut lab in pairs() {
@@ -212,7 +213,7 @@ fn a_peer_that_starts_or_plugs_in_again_is_not_unheard() {
     assert!(!is_told(&lab));
 }
 
-/// Whether a node says that the other one is unheard on lan1.
+/// True if a node reports that the other one is unheard on lan1.
 fn is_told(lab: &Lab) -> bool {
     let now_ns = lab.clock.now_ns();
     let mut rows = lab.nodes.iter().flat_map(|node| {
@@ -222,7 +223,7 @@ fn is_told(lab: &Lab) -> bool {
     rows.any(|key| key == "g.interface.lan1.unheard")
 }
 
-/// What each node says of lan1.
+/// Fault of lan1 as each node reports it.
 fn told(lab: &Lab) -> [Option<String>; 2] {
     [0, 1].map(|node| {
         let rows = lab.nodes[node]
@@ -259,7 +260,7 @@ fn both_nodes_tell_in_which_direction_a_network_loses_heartbeats_without_a_link_
         lab.cut_one_way("lan1", 0, 1);
         lab.run(1_500 * MS);
         assert_told(&lab, [Some("one way, good"), Some("good")]);
-        // the node that is at fault is the backup then
+        // the node at fault is the backup then
         let mut lab = settled.clone();
         reaches(&mut lab, &[1]);
         lab.cut_one_way("lan1", 1, 0);
@@ -284,7 +285,7 @@ fn a_network_that_the_other_node_cannot_use_is_told_while_it_says_so() {
         lab.run(SECOND);
         assert_told(&lab, [None, None]);
     }
-    // what a dead node said last does not count
+    // the last heartbeat of a dead node does not count
     lab.carrier(1, "lan1", false);
     lab.run(SECOND);
     lab.kill(1);
@@ -292,8 +293,8 @@ fn a_network_that_the_other_node_cannot_use_is_told_while_it_says_so() {
     assert_eq!(told(&lab)[0], None);
 }
 
-/// Nothing but frames that pass both ways ends it: neither that the group has moved, nor a switchover, nor that
-/// nothing at all is heard for a while.
+/// Only frames that pass in both directions end the report. The move of the group, a switchover, and a time without any
+/// frame do not.
 #[test]
 fn a_network_that_carries_one_way_is_told_for_as_long_as_it_does() {
     const NOTICED_NS: u64 = 2 * SECOND;
@@ -353,7 +354,8 @@ fn where_heartbeats_are_filtered_it_is_told_until_the_peer_answers() {
 
 // ---- a network that is proven on one node alone ---------------------------------------------------
 
-/// Stations of lan1 are on the side of the first node, and one of them has spoken before.
+/// A pair whose backup is cut off from lan1. The stations of lan1 are on the side of the first node, and one of them
+/// has spoken before.
 fn cut_off_backup(text: &str) -> Lab {
     let mut lab = Lab::linked(text, &LINKS);
     assert_eq!(lab.active(), [0]);
@@ -383,7 +385,7 @@ fn what_is_mild_moves_the_group_only_once_the_network_of_the_other_node_is_prove
     let higher = by_priority(&[100, 200], "", SECOND_ROUTER);
     for (text, is_weaker) in [(by_quality(""), true), (preferred, false), (higher, false)] {
         let mut lab = Lab::linked(&text, &LINKS);
-        // r2 is what the file wants, and its network is cut before it may take the group
+        // r2 is the preferred node, and its network is cut before it may take the group
         lab.force(0, Forced::Active);
         lab.run(SECOND);
         reaches(&mut lab, &[0]);

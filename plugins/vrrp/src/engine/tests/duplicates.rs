@@ -1,4 +1,4 @@
-//! Another machine answers for a virtual address: both nodes name it, and nothing else.
+//! Another machine that answers for a virtual address: both nodes name it, and nothing else follows.
 
 use std::net::IpAddr;
 
@@ -13,13 +13,13 @@ use crate::wire::{Family, Mac, virtual_mac, virtual_router};
 const THIRD: Mac = [2, 0, 0, 0, 1, 0x99];
 const LAN: &str = "10.1.0.1";
 
-/// A pair, and stations on its networks that answer for addresses.
+/// Pair with stations on its networks that answer for addresses.
 pub(super) struct Net {
     pub lab: Lab,
     thirds: Vec<(Mac, IpAddr)>,
-    /// MAC address with which the active node answers, if it is not its interface's.
+    /// MAC address with which the active node answers, if it differs from its interface's.
     pub answers_as: Option<Mac>,
-    /// Who asked for what, and who announced it.
+    /// Addresses that a node asked for, and those that a node announced.
     pub asked: Vec<(usize, IpAddr)>,
     announced: Vec<(usize, IpAddr)>,
     events: [Vec<String>; 2],
@@ -41,7 +41,7 @@ impl Net {
         self.thirds.push((THIRD, address.parse().unwrap()));
     }
 
-    /// So many seconds, with the looks in them.
+    /// Runs for a number of seconds, with the looks in them.
     pub fn look(&mut self, seconds: u64) {
         self.look_for(seconds * SECOND);
     }
@@ -143,7 +143,7 @@ impl Net {
     }
 }
 
-/// The address that a probe asks for, or that an announcement is about.
+/// Address that a probe asks for, or that an announcement is about.
 fn target(frame: &[u8]) -> IpAddr {
     match frame[12..14] {
         [8, 6] => <[u8; 4]>::try_from(&frame[38..42]).unwrap().into(),
@@ -204,7 +204,7 @@ fn every_address_has_its_turn_and_a_network_sees_few_questions() {
     net.third("10.1.0.5");
     net.asked.clear();
     net.look(10);
-    // two a second of each node, and two more until it is sure
+    // two questions a second from each node, and two more until it is sure
     assert!(
         net.asked.len() <= 2 * (2 * 10 + 2 * 2),
         "{}",
@@ -271,7 +271,7 @@ fn the_pairs_own_answers_are_none_of_others_whatever_its_roles() {
                 net.lab.start(active);
             }
             net.look(5);
-            // frames that a bridge returns, and the other node's from before
+            // frames that a bridge returns, and the other node's frames from before
             let macs = [0, 1].map(|node| net.lab.nodes[node].facts["lan1"].mac);
             for (node, mac) in [(0, macs[0]), (1, macs[1]), (0, macs[1]), (1, macs[0])] {
                 let is_late = net.lab.active() == [node];
@@ -301,7 +301,7 @@ fn a_peer_that_is_not_active_and_answers_is_named() {
     let mac = net.lab.nodes[old].facts["lan1"].mac;
     net.lab.kill(old);
     net.look(1);
-    // its machine goes on, and nobody has taken the address from it
+    // the other machine goes on, and nobody has taken the address from it
     net.thirds.push((mac, LAN.parse().unwrap()));
     net.look(12);
     let rows = net.rows(1 - old);

@@ -1,4 +1,4 @@
-//! The rules of election that need no link: E2 to E5, E7, E8, E10, E11.
+//! Rules of election that need no link: E2 to E5, E7, E8, E10, E11.
 
 use spared_sdk::{Forced, Role};
 
@@ -219,7 +219,7 @@ fn a_start_waits_for_the_link_local_address_of_an_ipv6_router() {
         ),
         (vec![0], 200)
     );
-    // without one it starts after three seconds, with a lower priority
+    // without an address it starts after three seconds, with a lower priority
     let mut lab = Lab::new(&by_priority(&[200], "", router), 1);
     lab.nodes[0]
         .facts
@@ -278,7 +278,7 @@ fn a_backup_whose_wire_is_bad_leaves_the_group_alone() {
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [0]);
     assert!(lab.sent_by(1).is_empty());
-    // bad counts as down
+    // a bad rating counts as down
     assert_eq!(lab.nodes[1].engine.groups[0].candidacy.priority(), 1);
 }
 
@@ -691,7 +691,7 @@ fn a_node_that_must_resign_or_is_not_eligible_is_a_fault() {
 fn a_foreign_advert_alarms_and_never_decides() {
     let peers = "peers = [\"10.1.0.2\", \"10.1.0.3\"]";
     let mut lab = Lab::settled(&by_priority(&[200, 100, 250], "", peers), 3);
-    // r3 (10.1.0.4) is in nobody's peers
+    // no node has r3 (10.1.0.4) among its peers
     assert!(lab.active().contains(&0));
     lab.forget();
     lab.run(100 * SECOND);

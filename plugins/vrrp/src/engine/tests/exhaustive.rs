@@ -2,13 +2,13 @@
 
 use super::lab::{Lab, SECOND, SECOND_ROUTER, by_priority};
 
-/// What may be wrong with a wire.
+/// State of a wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
     Up,
     NoCarrier(usize),
     Cut,
-    /// Only from this node to the other.
+    /// Carries only from this node to the other.
     OneWay(usize),
 }
 
@@ -39,7 +39,7 @@ fn set(lab: &mut Lab, states: [Wire; 2]) {
     }
 }
 
-/// Whether the active router is heard by the other on some wire.
+/// True if the active router is heard by the other on some wire.
 fn speaks(states: [Wire; 2]) -> bool {
     states.contains(&Wire::Up)
 }
@@ -53,7 +53,7 @@ fn check(lab: &mut Lab, from: [Wire; 2], to: [Wire; 2]) {
         lab.run(10 * SECOND);
         let moves: usize = lab.nodes.iter().map(|node| node.roles.len()).sum();
         assert_eq!(moves, 0, "{step}: {:?}", lab.nodes[0].roles);
-        // and the active one answers on each wire that it has
+        // the active node answers on each wire that it has
         let active = lab.active()[0];
         for (name, state) in WIRES.into_iter().zip(to) {
             let expected = if state == Wire::NoCarrier(active) {

@@ -1,4 +1,4 @@
-//! Late timers, stopped nodes, a host that does not answer: nobody answers while another does.
+//! Late timers, stopped nodes, a host that does not answer: a node answers only while the other does not.
 
 use spared_sdk::Role;
 
@@ -29,7 +29,7 @@ fn a_stopped_node_stops_answering_and_steps_down_when_it_resumes() {
         lab.resume(0);
         lab.run(5 * SECOND);
         assert_eq!(lab.active().len(), 1, "after {stopped_ms} ms");
-        // r1 preempts with the next Active_Down: there the two may cross for a moment
+        // r1 preempts with the next Active_Down: the two roles may cross for a moment then
         assert!(
             lab.longest_overlap_ns() <= 2 * lab.latency_ns,
             "after {stopped_ms} ms"

@@ -1,4 +1,4 @@
-//! A station that sends anything: what it may cost.
+//! A station that sends anything, and the most damage that it can do.
 
 use super::lab::{Lab, MS, SECOND, by_priority};
 use super::linked::pair;
@@ -34,7 +34,7 @@ fn the_owner_of_a_virtual_address_sends_from_it() {
     let mut lab = Lab::settled(&by_priority(&[200], "", ""), 1);
     lab.inject(0, "lan1", advert(255, 100 * MS, "10.1.0.1"));
     assert!(lab.active().is_empty());
-    // its priority 0 counts as well: the wait is the skew, not Active_Down
+    // the station's priority 0 counts as well: the wait is the skew, not Active_Down
     lab.inject(0, "lan1", advert(0, 100 * MS, "10.1.0.1"));
     let took = lab.run_until(300 * MS, |lab| lab.active() == [0]);
     assert!(took.is_some_and(|took| took < 100 * MS), "{took:?}");
@@ -67,7 +67,7 @@ fn beside_a_link_such_an_interval_delays_no_more_either() {
     assert!(took.is_some_and(|took| took < 4 * SECOND), "{took:?}");
 }
 
-/// What a station may send, without being anybody: priority, interval and source.
+/// Adverts that a station may send: priority, interval and source.
 const FORGERIES: [(u8, u64, &str); 12] = [
     (0, 100 * MS, "10.1.0.2"),
     (0, 100 * MS, "10.1.0.3"),
@@ -110,7 +110,7 @@ fn beside_a_link_forged_adverts_move_nothing_and_are_two_lines_a_minute() {
 #[test]
 fn without_a_link_a_forged_rival_is_two_lines_a_minute_and_an_announcement_a_second() {
     for (priority, source) in [(0, "10.1.0.3"), (1, "10.1.0.3"), (0, "10.1.0.9")] {
-        // often enough to end between two of them, and not
+        // with pauses in which the conflict does not end, and in which it does
         for pause_ms in [100, 1000] {
             let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
             for _ in 0..100_000 / pause_ms {

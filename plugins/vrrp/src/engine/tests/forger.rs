@@ -1,5 +1,5 @@
-//! A station on one network that sends anything: where heartbeats are heard it delays no failover, and
-//! moves no role.
+//! A station on one network that sends anything: if heartbeats are heard there, it delays no failover and moves no
+//! role.
 
 use spared_sdk::Role;
 
@@ -22,7 +22,7 @@ const FORGERIES: [Forgery; 11] = [
 const RATES: [u64; 3] = [1, 5, 50];
 const INTERVAL_NS: u64 = 100 * MS;
 
-/// How the active node, r1, fails.
+/// Failure of the active node, r1.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Death,
@@ -57,7 +57,7 @@ fn strike(lab: &mut Lab, failure: Failure) {
     }
 }
 
-/// When the forger begins, to the failure.
+/// Begin of the forgery, relative to the failure.
 #[derive(Clone, Copy, Debug)]
 enum Begins {
     Before,
@@ -65,7 +65,7 @@ enum Begins {
     After,
 }
 
-/// How long r2 needs to be active, and that nothing else moves.
+/// Time until r2 is active; asserts that nothing else moves.
 fn failover_ns(lab: &Lab, failure: Failure, forger: Option<(Forgery, u64, Begins)>) -> u64 {
     let case = format!("{failure:?} {forger:?}");
     let mut lab = lab.clone();
@@ -185,7 +185,7 @@ fn somebody_who_advertises_in_the_peers_name_is_told_of_once_a_minute() {
     );
 }
 
-/// A filter that lets protocol 112 pass, and no heartbeat.
+/// A filter lets protocol 112 pass, but no heartbeats.
 #[test]
 fn where_heartbeats_are_filtered_adverts_count_and_it_is_told() {
     let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
@@ -225,8 +225,8 @@ fn where_the_nodes_cannot_hear_each_other_nothing_is_disputed() {
     }
 }
 
-/// A start with which no key is agreed, as the process that signs is gone: its adverts prove nothing there,
-/// so it is the one to give way.
+/// A node starts without a key, as the process that signs is gone. Its adverts prove nothing to the peer, so it gives
+/// way.
 #[test]
 fn who_starts_anew_without_a_key_leaves_the_group_to_the_peer() {
     for priorities in [[200, 100], [100, 200]] {
@@ -240,7 +240,7 @@ fn who_starts_anew_without_a_key_leaves_the_group_to_the_peer() {
         lab.start(active);
         lab.run(60 * SECOND);
         assert_eq!(lab.active(), [1 - active], "{:?}", lab.nodes[active].roles);
-        // while apart both are active; together again, the one without a key gives way
+        // while apart both are active; when they meet, the node without a key gives way
         lab.cut("lan1", 0, 1);
         lab.cut("lan2", 0, 1);
         lab.run(20 * SECOND);

@@ -1,11 +1,11 @@
-//! E15: what the rows say of the identities of both nodes.
+//! E15: rows of the status about the identities of both nodes.
 
 use super::duplicates::Net;
 use super::lab::{Dropped, Lab, SECOND};
 use super::linked::{LINKS, by_quality};
 use super::virtual_identity::{net, with_vmac};
 
-/// This node's own and virtual identity on lan1, and the peer's.
+/// Texts about this node's own and virtual identity on lan1, and about the peer's.
 fn said(net: &Net, node: usize) -> [String; 4] {
     let keys = [
         "own_identity",
@@ -25,7 +25,7 @@ const OUT: &str = "in unknown, out yes, proven 0 s ago";
 fn each_identity_is_yes_no_or_unknown_in_each_direction() {
     let mut net = net(Lab::linked(&with_vmac(""), &LINKS));
     net.look(5);
-    // no station is known, so that nobody answers the virtual MAC
+    // no station is known, so that none answers the virtual MAC
     assert_eq!(said(&net, 0), [PROVEN, OUT, PROVEN, NOT_YET]);
     assert_eq!(said(&net, 1), [PROVEN, NOT_YET, PROVEN, OUT]);
     net.lab.stations.insert(("lan1".to_owned(), 0));
@@ -49,7 +49,7 @@ fn each_identity_is_yes_no_or_unknown_in_each_direction() {
         "{virtual_here}"
     );
     net.look(60);
-    // the role has moved, and what was seen is remembered
+    // the role has moved, and the observations are remembered
     let [_, here, _, there] = said(&net, 0);
     assert!(here.starts_with("in no, out no, dropped for 6"), "{here}");
     assert_eq!(there, OUT);

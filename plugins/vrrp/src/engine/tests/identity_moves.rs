@@ -1,4 +1,5 @@
-//! E15: the role leaves a node whose virtual MAC address a network drops, once, for one that it may carry.
+//! E15: the role leaves a node whose virtual MAC address a network drops, once, for a node whose virtual MAC it may
+//! carry.
 
 use spared_sdk::Forced;
 
@@ -7,7 +8,7 @@ use super::lab::{Dropped, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, moved_once, quality};
 use super::virtual_identity::{both_say, net, rows, with_vmac};
 
-/// A verdict, and E9's hold.
+/// Longest time until the role moves: a verdict, and E9's hold.
 const BOUND_NS: u64 = (2_000 + 2_000) * MS;
 const HOUR_NS: u64 = 3600 * SECOND;
 
@@ -21,7 +22,7 @@ const BEFORE: [&str; 2] = [
 ];
 const PREFERRED: &str = "prefer = \"r1\"\nfailback_delay = \"1s\"";
 
-/// Long after the last change, so that E9's hold is the shortest.
+/// A pair long after the last change, so that E9's hold is the shortest.
 fn pair(group: &str) -> Net {
     let mut net = net(Lab::linked(&with_vmac(group), &LINKS));
     net.lab.run(400 * SECOND);
@@ -33,7 +34,7 @@ fn drop_at(net: &mut Net, node: usize) {
     net.lab.drop_there("lan1", node, Dropped::VirtualMac);
 }
 
-/// How long it took until a node is active.
+/// Time until a node is active.
 fn moves_to(net: &mut Net, node: usize) -> u64 {
     let began_ns = net.lab.clock.now_ns();
     while net.lab.active() != [node] {
@@ -68,7 +69,7 @@ fn the_role_moves_once_to_the_node_whose_virtual_mac_passes_and_stays_for_an_hou
         both_say(&net, &[BEFORE[0]]);
         stays_at(&mut net, 1, HOUR_NS - 70 * SECOND);
         both_say(&net, &[BEFORE[0]]);
-        // nobody knows then what it is worth, and a preferred node gets the group back
+        // then its virtual identity is untried, and a preferred node gets the group back
         net.lab.dropped.clear();
         net.lab.run(90 * SECOND);
         let expected = usize::from(group.is_empty());
@@ -104,7 +105,7 @@ fn a_node_that_failed_within_the_hour_gets_it_back_only_after_that() {
     net.look(5);
     both_say(&net, &[DROPPED[1], BEFORE[0]]);
     stays_at(&mut net, 1, HOUR_NS);
-    // it passes again, and fails when what is known of the other node is from long ago
+    // its virtual MAC passes again, and fails when the observation of the other node is old
     net.lab.dropped.clear();
     net.look(10);
     net.lab.run(HOUR_NS);
@@ -192,7 +193,7 @@ fn a_node_that_is_less_fit_or_must_not_serve_gets_nothing() {
 fn of_several_networks_as_many_must_be_gained_as_are_lost() {
     let text = with_vmac("").replace("\"lan2\"\nvrid = 7\n", "\"lan2\"\nvrid = 7\nvmac = true\n");
     let mut net = net(Lab::linked(&text, &LINKS));
-    // r1 serves well on lan1, r2 was seen to fail there
+    // r1 serves well on lan1, r2 failed there before
     net.lab.switch(0);
     net.look(2);
     drop_at(&mut net, 1);
@@ -204,7 +205,7 @@ fn of_several_networks_as_many_must_be_gained_as_are_lost() {
     assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
     let here = "lan2 virtual_mac_dropped r1: 00:00:5e:00:01:07";
     both_say(&net, &[BEFORE[1], here]);
-    // now r1 has lost more
+    // now r1 fails on more networks
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
     stays_at(&mut net, 1, SECOND);
@@ -219,7 +220,7 @@ fn a_node_that_dies_meanwhile_is_followed_whatever_was_dropped() {
     net.lab.kill(1);
     let took = net.lab.run_until(SECOND, |lab| lab.active() == [0]);
     assert!(took.is_some_and(|ns| ns < 500 * MS), "{took:?}");
-    // and the one that comes back has forgotten, so that it is told what it hears
+    // a node that starts again has forgotten, and learns from the peer's heartbeats
     net.lab.start(1);
     net.look(8);
     moves_to(&mut net, 1);

@@ -1,4 +1,4 @@
-//! E15: the active node asks stations from its virtual MAC address, and finds that frames to it are dropped.
+//! E15: the active node asks stations from its virtual MAC address, and finds that frames to that address are dropped.
 
 use super::duplicates::Net;
 use super::lab::{Dropped, Lab, MS, SECOND};
@@ -11,14 +11,14 @@ const UNANSWERED: [&str; 2] = [
     "lan1 virtual_mac_unanswered r2: 00:00:5e:00:01:07",
 ];
 const BEFORE: &str = "lan1 virtual_mac_was_dropped r1: 00:00:5e:00:01:07";
-/// Both nodes' word, and E9's hold.
+/// Longest time until both nodes report a verdict.
 const VERDICT_NS: u64 = 2 * SECOND;
 const BOUND_NS: u64 = VERDICT_NS + 2 * SECOND + 100 * MS;
 
-/// A pair on a network with a station that both reach.
+/// Pair on a network with a station that both nodes reach.
 fn pair(toml: &str) -> Net {
     let mut net = net(Lab::linked(toml, &LINKS));
-    // so that E9's hold is the shortest
+    // E9's hold is the shortest from then on
     net.lab.run(400 * SECOND);
     for node in 0..2 {
         net.lab.stations.insert(("lan1".to_owned(), node));
@@ -78,13 +78,13 @@ fn where_neither_is_answered_it_moves_once_and_both_say_which() {
 #[test]
 fn a_station_that_is_gone_proves_nothing() {
     let mut net = pair(&with_vmac(""));
-    // less fit, so that no role moves
+    // r2 is less fit, so that no role moves
     net.lab.directive(1, quality(50));
     net.lab.stations.clear();
     net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
     net.lab.run(60 * SECOND);
     both_say(&net, &[]);
-    // nor one that is gone after it had shown something
+    // a station that is gone proves nothing either, after it had answered
     net.lab.stations.insert(("lan1".to_owned(), 0));
     net.lab.run(8 * SECOND);
     both_say(&net, &[UNANSWERED[0]]);
@@ -114,7 +114,7 @@ fn a_filter_at_the_backups_port_moves_nothing_where_stations_answer() {
     net.look(20);
     both_say(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
     assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
-    // where nobody answers, nobody knows whose port it is
+    // if no station answers, no node knows whose port drops the frames
     net.lab.stations.clear();
     net.look(20);
     assert_eq!(net.lab.active(), [1]);
@@ -193,7 +193,7 @@ fn a_machine_with_the_virtual_address_answers_nothing_and_proves_nothing() {
     net.look(2);
     net.third("10.1.0.1");
     net.look(2);
-    // as such a machine does: it answers all but those who ask in its own name
+    // such a machine answers all stations except those who ask in its own name
     net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
     net.lab.forget();
     net.look(10);

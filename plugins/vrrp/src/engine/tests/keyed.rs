@@ -33,7 +33,7 @@ fn heartbeats_are_all_that_shows_life() {
     assert!(took.expect("a failover") < 410 * MS);
 }
 
-/// Nothing prepares a successor without a session: the active node lets go as VRRP alone would.
+/// Without a session no successor is prepared: the active node releases the group as VRRP alone would.
 #[test]
 fn the_preferred_or_higher_or_healthier_one_gets_the_group() {
     let by_priority = by_priority(&[200, 100], "", SECOND_ROUTER);
@@ -47,7 +47,7 @@ fn the_preferred_or_higher_or_healthier_one_gets_the_group() {
         lab.kill(0);
         lab.run(2 * SECOND);
         assert_eq!(lab.active(), [1]);
-        // ready is who has everything from the other node, over a link
+        // a node is ready if it has everything from the other node, over a link
         lab.nodes[0].host.unready = true;
         lab.start(0);
         lab.forget();
@@ -108,7 +108,7 @@ fn who_was_cloned_goes_backup_and_says_so() {
     );
 }
 
-/// The peer says so for as long as it hears the other one.
+/// The peer's heartbeats say that this node is the second as long as it hears the other one.
 #[test]
 fn who_is_the_second_of_its_name_serves_nobody_while_the_peer_lives() {
     let mut lab = pair(&by_quality("prefer = \"r1\""));
@@ -128,7 +128,7 @@ fn who_is_the_second_of_its_name_serves_nobody_while_the_peer_lives() {
     assert!(took.expect("a failover") < 410 * MS, "{took:?}");
 }
 
-/// The wire is cut when both start, and joined later.
+/// The networks are cut when both nodes start, and joined later.
 #[test]
 fn a_pair_that_starts_apart_has_one_active_when_it_meets() {
     let mut lab = Lab::unstarted(&by_quality(""), &[]);
@@ -147,7 +147,7 @@ fn a_pair_that_starts_apart_has_one_active_when_it_meets() {
     assert_eq!((lab.active().len(), lab.failovers()), (1, 0));
 }
 
-/// A pair without a link, and one whose link fails after the reload.
+/// Pairs without a link, and with a link that fails after the reload.
 fn reloaded(text: &str, links: &[&str], reload: impl Fn(&mut Lab)) {
     let mut lab = Lab::linked(text, links);
     let active = lab.active();
@@ -219,7 +219,7 @@ fn a_network_that_has_no_heartbeats_any_more_is_rated_no_longer() {
     );
 }
 
-/// Meanwhile the node that is reloaded last takes the other one for dead.
+/// Until its own reload, the second node takes the other one for dead.
 #[test]
 fn adverts_count_again_where_the_nodes_are_reloaded_one_after_the_other() {
     for text in [by_quality(""), by_priority(&[200, 100], "", SECOND_ROUTER)] {
@@ -279,7 +279,7 @@ fn a_rating_is_written_once_and_not_every_few_seconds() {
         let infos = lab.nodes.iter().flat_map(|node| &node.infos);
         infos.filter(|text| text.contains("is rated")).count()
     };
-    // both rate it, and again after the group has moved because of it
+    // both rate the network, and again after the group has moved because of it
     lab.run(10 * SECOND);
     assert!((1..=4).contains(&ratings(&lab)), "{}", ratings(&lab));
     lab.forget();

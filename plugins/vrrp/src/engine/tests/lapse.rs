@@ -1,4 +1,4 @@
-//! E13: the last one standing serves.
+//! E13: the last node standing serves.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ fn pause(lab: &mut Lab, node: usize, for_ns: u64) {
     lab.resume(node);
 }
 
-/// Other roles than active that a node has taken.
+/// Roles other than active that a node has taken.
 fn others(lab: &Lab, node: usize) -> Vec<&str> {
     let roles = lab.nodes[node].roles.iter();
     let others = roles.filter(|(_, role, _)| *role != Role::Active);
@@ -124,7 +124,7 @@ fn a_peer_that_took_over_meanwhile_stays_and_nobody_answers_beside_it() {
 
 #[test]
 fn a_machine_that_was_paused_with_its_cards_does_not_open_beside_its_successor() {
-    // by how much the peer's heartbeats are behind, and when within a round it is paused
+    // time by which the peer's heartbeats are behind, and time of the pause within a round
     let phases = (0..100).step_by(20).flat_map(|behind_ms| {
         let paused = (1..100).step_by(12);
         paused.map(move |phase_ms| (behind_ms, phase_ms))
@@ -137,7 +137,7 @@ fn a_machine_that_was_paused_with_its_cards_does_not_open_beside_its_successor()
             lab.start(1);
             lab.run(10 * SECOND + phase_ms * MS);
             lab.forget();
-            // what comes meanwhile is in no socket yet when it goes on
+            // a frame that comes meanwhile is in no socket yet when the node goes on
             for wire in ["lan1", "lan2", "link1", "link2"] {
                 lab.cut_one_way(wire, 1, 0);
             }
@@ -240,7 +240,7 @@ fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     lab.nodes[0].swallows_on.clear();
     lab.run(70 * SECOND);
     assert_eq!(lab.active(), [0], "{}", lab.why(0));
-    // a filter that stays: after 1, 2, 4 and 8 minutes, and no more often
+    // a filter stays: retries after 1, 2, 4 and 8 minutes, and no more often
     lab.nodes[0].swallows_on.insert("lan2".to_owned());
     lab.run(5 * SECOND);
     let before = lab.nodes[0].roles.len();
@@ -249,7 +249,7 @@ fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     let tries = roles.iter().filter(|it| it.1 == Role::Active).count();
     assert!((1..=4).contains(&tries), "{tries}");
     assert_eq!(lab.active(), [1]);
-    // whoever fixes it need not wait
+    // an administrator who fixes it need not wait
     lab.nodes[0].swallows_on.clear();
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [1]);
@@ -259,7 +259,7 @@ fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     assert_eq!(lab.nodes[0].engine.retry(lab.clock.now_ns()), 0);
 }
 
-/// The fixture looks at every heartbeat.
+/// The fixture checks every heartbeat.
 #[test]
 fn no_heartbeat_calls_an_interface_usable_whose_fence_blocks() {
     for group in ["", "advert_interval = \"1s\"", "advert_interval = \"10ms\""] {

@@ -1,5 +1,5 @@
-//! Until the death of the active node is answered within the failover time, each node says what that waits for; and
-//! links that bring no heartbeats.
+//! Reports of a backup that could not answer a death within the failover time, with what it waits for, and of links
+//! that bring no heartbeats.
 
 use spared_sdk::Value;
 
@@ -7,10 +7,10 @@ use super::lab::{Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, pair};
 use crate::engine::Table;
 
-/// Of the default interval of 100 ms, with the skew, and what a frame is under way.
+/// Failover time at the default interval of 100 ms, with the skew and the latency of a frame.
 const FAILOVER_NS: u64 = 410 * MS;
 
-/// The values of a node's rows whose keys end so, with the key's part before that.
+/// Values of a node's rows whose keys end in `suffix`, each with the part of the key before it.
 fn rows(lab: &Lab, node: usize, suffix: &str) -> Vec<(String, String)> {
     let rows = lab.nodes[node]
         .engine
@@ -30,7 +30,7 @@ fn waits(lab: &Lab, node: usize) -> Option<String> {
     rows.next().map(|(_, why)| why)
 }
 
-/// r1 is active, r2 has not begun.
+/// Lab in which r1 is active and r2 has not started.
 fn alone(text: &str) -> Lab {
     let mut lab = Lab::unstarted(text, &LINKS);
     lab.start(0);
@@ -39,7 +39,7 @@ fn alone(text: &str) -> Lab {
     lab
 }
 
-/// The active node dies.
+/// Kills the active node; returns the time until the other one is active.
 fn dies(lab: &Lab) -> Option<u64> {
     let mut lab = lab.clone();
     let active = lab.active();
@@ -64,8 +64,8 @@ fn a_backup_that_has_not_heard_the_active_node_says_so_and_so_does_that_node() {
     assert!(dies(&lab).is_some_and(|ns| ns < FAILOVER_NS));
 }
 
-/// Of each node, at each moment after it began, after it came back, and after its elector or that of the active node
-/// began again; for a second the processes that sign are late.
+/// Checks a node at each moment after its start, after its return, and after a restart of its elector or the active
+/// node's. For a second the processes that sign are late.
 #[test]
 fn from_the_moment_on_in_which_a_node_says_nothing_a_death_is_answered_in_time() {
     type Event = fn(&mut Lab);
@@ -94,7 +94,7 @@ fn from_the_moment_on_in_which_a_node_says_nothing_a_death_is_answered_in_time()
         event(&mut lab);
         lab.nobody_signs = true;
         lab.start(late);
-        // until then the node that does not know it yet cannot say so
+        // until then a node that does not know the fault yet cannot report it
         lab.run(FAILOVER_NS);
         let mut quiet = 0;
         for step in 0..300 {
@@ -125,7 +125,7 @@ fn a_start_delay_is_said_by_both() {
     assert_eq!([waits(&lab, 0), waits(&lab, 1)], [None, None]);
 }
 
-/// An elector that starts again while the backup can send nothing never expects that it does.
+/// The elector starts again while the backup can send nothing, and still reports that it hears no heartbeats.
 #[test]
 fn an_active_node_that_never_hears_its_backup_says_so() {
     let mut lab = pair("");
@@ -142,7 +142,7 @@ fn an_active_node_that_never_hears_its_backup_says_so() {
     }
 }
 
-/// What it sends is lost on every path, while it hears the active node.
+/// The backup's frames are lost on every path, while it hears the active node.
 #[test]
 fn a_backup_that_nobody_hears_says_so() {
     let mut lab = pair("");
@@ -185,7 +185,7 @@ fn heartbeats_that_a_link_loses_one_way_are_told_where_they_should_arrive() {
     assert!(deaf(&lab, 1).is_empty());
 }
 
-/// Without a session nobody knows that the link works.
+/// Without a session no node knows that the link works.
 #[test]
 fn a_link_that_brings_nothing_to_nodes_without_a_session_is_down_and_that_is_told() {
     let mut lab = pair("");

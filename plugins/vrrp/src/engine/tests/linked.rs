@@ -1,4 +1,4 @@
-//! The rules of election where heartbeats go over a link: E0 to E4, E6 to E9.
+//! Rules of election with heartbeats over a link: E0 to E4, E6 to E9.
 
 use spared_sdk::{Forced, Role};
 
@@ -29,7 +29,7 @@ pub fn quality(quality: u8) -> Directive {
     }
 }
 
-/// Nothing moves any more, and one is active.
+/// Asserts that nothing moves any more, and one node is active.
 pub fn is_still(lab: &mut Lab) {
     lab.forget();
     lab.run(120 * SECOND);
@@ -38,14 +38,14 @@ pub fn is_still(lab: &mut Lab) {
     assert_eq!(lab.overlaps, []);
 }
 
-/// The group moved by one switchover, and answers never overlapped nor paused.
+/// Asserts that the group moved by one switchover, and that answers never overlapped nor paused.
 pub fn moved_once(lab: &Lab, to: usize) {
     assert_eq!(lab.active(), [to], "{:?}", lab.nodes[to].roles);
     assert_eq!((lab.failovers(), lab.switchovers()), (1, 1));
     assert_eq!(lab.overlaps, []);
 }
 
-/// What was just broken moves the group to the second node, once; what is fixed moves it back.
+/// Asserts that a fault moves the group to the second node, once, and that its repair moves it back.
 pub fn moves_once_and_back(lab: &mut Lab) {
     lab.run(60 * SECOND);
     moved_once(lab, 1);
@@ -245,7 +245,7 @@ fn maintenance_and_force_switch_over_at_once_and_force_on_both_does_not_flap() {
     moved_once(&lab, 1);
     lab.directive(0, Directive::default());
     lab.force(0, Forced::Active);
-    // this node carries packets for 200 ms yet, and declines until then
+    // this node still carries packets for 200 ms, and declines until then
     lab.run(310 * MS);
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.overlaps, []);
@@ -288,7 +288,7 @@ fn what_is_forced_says_who_would_be_active_otherwise() {
 
 // ---- E2: Securepoint's table ----------------------------------------------------------------------
 
-/// Carrier of (r1's lan1, r2's lan1), (r1's lan2, r2's lan2) and who is active then.
+/// Carrier of (r1's lan1, r2's lan1), (r1's lan2, r2's lan2), and the node that is active then.
 const TABLE: [([bool; 2], [bool; 2], usize); 5] = [
     ([true, true], [true, true], 0),
     ([false, true], [true, true], 1),
@@ -408,7 +408,7 @@ fn the_node_whose_wire_is_good_gets_the_group() {
 #[test]
 fn the_active_one_stays_where_its_own_wire_is_good() {
     let text = by_quality("").replace("vrid = 7\n", "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n");
-    // the provider's gateway may be a pair of routers, too
+    // the provider's gateway may be a pair of routers as well
     for gateway in [None, Some(99)] {
         let mut lab = Lab::linked(&text, &LINKS);
         if let Some(vrid) = gateway {
@@ -534,7 +534,7 @@ fn heartbeats_go_on_where_no_link_does() {
         let peer = lab.nodes[node].engine.groups[0].mutual_peer(lab.clock.now_ns());
         assert_eq!(peer.map(|peer| peer.heartbeat.quality), Some(theirs));
     }
-    // and the silence of all of them is a death
+    // silence on all paths is a death
     lab.kill(0);
     let took = lab.run_until(SECOND, |lab| lab.active() == [1]);
     assert!(took.expect("a failover") < 410 * MS);
@@ -688,7 +688,7 @@ fn a_stranger_alarms_and_does_not_decide_where_the_peer_is_known() {
         .iter()
         .any(|e| e.contains("is not the peer"));
     assert!(alarmed, "{:?}", lab.nodes[active].events);
-    // the peer does not count it for the active one either
+    // the peer does not take it for the active node either
     lab.kill(active);
     lab.run(SECOND);
     assert!(lab.active().contains(&(1 - active)));

@@ -1,15 +1,16 @@
-//! Two nodes, two links or none, and two wires: each in each state, and every single change of one.
+//! Two nodes, two links or none, and two wires: each path in each state, and every single change of one path.
 
 use super::lab::{Forgery, Lab, SECOND, SECOND_ROUTER, by_priority};
 
-/// What may be wrong with a wire or a link.
+/// State of a wire or a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Path {
     Up,
     Cut,
-    /// Only from this node to the other.
+    /// Carries only from this node to the other.
     OneWay(usize),
-    /// Only wires: what a link's interface is like shows in its heartbeats alone.
+    /// This node's interface has no carrier; wires only, as the state of a link's interface shows in its heartbeats
+    /// alone.
     NoCarrier(usize),
 }
 
@@ -25,7 +26,7 @@ const OF_WIRE: [Path; 6] = [
     Path::NoCarrier(1),
 ];
 
-/// link1, link2, lan1, lan2.
+/// States of link1, link2, lan1, lan2.
 type State = [Path; 4];
 
 const NAMES: [&str; 4] = [LINKS[0], LINKS[1], WIRES[0], WIRES[1]];
@@ -49,12 +50,12 @@ fn set(lab: &mut Lab, state: State) {
     }
 }
 
-/// Some path carries both ways.
+/// True if some path carries in both directions.
 fn speaks(state: State) -> bool {
     state.contains(&Path::Up)
 }
 
-/// What must hold after a change, and after things are still.
+/// Checks what must hold after a change, once nothing moves any more.
 fn check(lab: &mut Lab, from: State, to: State) {
     let step = || format!("{from:?} -> {to:?}");
     if !speaks(to) {
@@ -93,7 +94,7 @@ fn check(lab: &mut Lab, from: State, to: State) {
         history(lab)
     );
     assert_eq!(lab.overlaps, [], "{}", step());
-    // and the active one answers on each wire that it has
+    // the active node answers on each wire that it has
     let active = lab.active()[0];
     for (name, path) in WIRES.into_iter().zip([to[2], to[3]]) {
         let answers = path != Path::NoCarrier(active);
@@ -127,14 +128,14 @@ fn changes(from: State, links: &[Path]) -> Vec<State> {
     all
 }
 
-/// Every state of the wires, with every state of the links; those two are alike.
+/// Tries every state of the wires with every state of the two links, which are interchangeable.
 fn every_state_and_transition(text: &str, part: usize, parts: usize) {
     every_state_of(&Lab::linked(text, &LINKS), part, parts);
 }
 
 fn every_state_of(settled: &Lab, part: usize, parts: usize) {
     assert_eq!(settled.active().len(), 1);
-    // none is as one that is always cut
+    // a pair without links is like one whose links are always cut
     let links = if settled.links.is_empty() {
         &OF_LINK[1..2]
     } else {
@@ -185,7 +186,7 @@ fn also_where_one_is_preferred() {
     every_state_and_transition(&by_quality("prefer = \"r2\""), 0, 1);
 }
 
-// by priority every third state will do: what the paths are to each other was tried above
+// by priority every third state is enough: the combinations of paths were tried above
 #[test]
 fn also_by_priority() {
     let text = by_priority(&[200, 100], "advert_interval = \"1s\"", SECOND_ROUTER);
@@ -206,7 +207,7 @@ fn also_by_equal_priorities_without_preempt() {
     every_state_and_transition(&text, 1, 3);
 }
 
-/// Keys alone: heartbeats go over the networks.
+/// With keys and without links, heartbeats go over the networks.
 #[test]
 fn also_without_a_link() {
     every_state_of(&Lab::linked(&by_quality(""), &[]), 0, 1);

@@ -1,4 +1,4 @@
-//! What storms of faults in the lab of real nodes have found.
+//! Cases that storms of faults in the lab of real nodes have found.
 
 use spared_sdk::{Forced, Role};
 
@@ -60,8 +60,8 @@ fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
     is_still(&mut lab);
 }
 
-/// A host that does not answer makes the worker wait: what was to be said before is not said with
-/// today's words.
+/// A host that does not answer delays the worker: a heartbeat that was queued before must not carry the present
+/// contents.
 #[test]
 fn no_heartbeat_lets_go_before_the_fence_is_blocking() {
     let mut lab = pair("");
@@ -70,7 +70,7 @@ fn no_heartbeat_lets_go_before_the_fence_is_blocking() {
     let engine = &mut lab.nodes[active].engine;
     engine.advertise_now(now_ns);
     engine.handle_published(now_ns, "g", Role::Active, false);
-    // what each heartbeat says of the group, and the adverts, before the fence blocks and after
+    // contents of each heartbeat about the group, and the adverts, before the fence blocks and after
     let (mut before, mut after, mut blocks) = (Vec::new(), Vec::new(), false);
     while let Some(action) = engine.poll_action() {
         let said = if blocks { &mut after } else { &mut before };
@@ -87,7 +87,7 @@ fn no_heartbeat_lets_go_before_the_fence_is_blocking() {
     assert_eq!((before, after), (vec![], vec!["Backup".to_owned()]));
 }
 
-/// r1 and r2 are linked, r3 is another maker's.
+/// Lab with r1 and r2 linked, and r3 of another maker.
 fn with_a_third(started: bool) -> Lab {
     let priorities = by_priority(&[200, 150, 100], "routers = \"any\"", SECOND_ROUTER);
     let mut lab = Lab::new(&priorities, 3);
@@ -148,7 +148,7 @@ fn a_higher_third_router_wins_against_two_with_a_link() {
     assert!(took.expect("a failover") < 500 * MS);
 }
 
-/// What it hears of the other while nothing else is read: heartbeats alone say that it is active.
+/// The node reads only heartbeats of the other while nothing else is read: they alone say that the other is active.
 #[test]
 fn who_is_forced_while_it_hangs_does_not_race_the_one_that_took_over() {
     for resumes_ms in 200..220 {
@@ -168,7 +168,7 @@ fn who_is_forced_while_it_hangs_does_not_race_the_one_that_took_over() {
 
 #[test]
 fn after_a_split_whoever_took_over_stays_active() {
-    // r1 sorts first, and was the one that nobody could reach
+    // r1 sorts first, and was the node that no client could reach
     let mut lab = Lab::linked(&by_quality(""), &LINKS);
     lab.run(10 * SECOND);
     let first = lab.active();

@@ -8,7 +8,7 @@ use crate::engine::unheard_port::Rating;
 use crate::heartbeats::{Key, SECRET_LEN, Sender};
 use crate::wire::heartbeat::{Echo, FRAME_MAX};
 
-/// Groups g1, g2, ... of these intervals in ms and preferred nodes, all on lan1.
+/// Configuration of groups g1, g2, ... with these intervals in ms and preferred nodes, all on lan1.
 fn groups(groups: impl Iterator<Item = (u64, &'static str)>) -> String {
     let group = |(vrid, (ms, prefer)): (usize, (u64, &str))| {
         format!(
@@ -20,13 +20,13 @@ fn groups(groups: impl Iterator<Item = (u64, &'static str)>) -> String {
     (1..).zip(groups).map(group).collect()
 }
 
-/// All of them are r1's.
+/// Pair whose groups all prefer r1.
 fn pair(intervals: &[u64]) -> Lab {
     let all = intervals.iter().map(|ms| (*ms, "r1"));
     Lab::linked(&groups(all), &LINKS)
 }
 
-/// How many groups each node is active for.
+/// Number of groups for which each node is active.
 fn shares(lab: &Lab) -> [usize; 2] {
     [0, 1].map(|node| {
         let groups = lab.nodes[node].engine.groups.iter();
@@ -34,7 +34,7 @@ fn shares(lab: &Lab) -> [usize; 2] {
     })
 }
 
-/// How many each node sends.
+/// Number of heartbeats that each node sends.
 fn heartbeats_within(lab: &mut Lab, for_ns: u64) -> [u64; 2] {
     let sent = |lab: &Lab| [0, 1].map(|node| lab.nodes[node].host.heartbeats_sent);
     let [first, second] = sent(lab);
@@ -56,7 +56,7 @@ fn a_pair_of_255_groups_sends_one_heartbeat_an_interval() {
     for sent in heartbeats_within(&mut lab, 10 * SECOND) {
         assert!((100..=101).contains(&sent), "{sent}");
     }
-    // each with its advert, none of them early by now
+    // each group sends its adverts, none of them early by now
     assert_eq!(lab.sent_by(0).len(), 255 * 100);
     let now_ns = lab.clock.now_ns();
     let mut sender = Sender::new(1);
@@ -80,7 +80,7 @@ fn the_shortest_interval_is_the_nodes() {
     }
 }
 
-/// The peer has the other group's heartbeats to go by; adverts still come as the RFC has it.
+/// Each round brings heartbeats for the peer; adverts still come at their interval, as in the RFC.
 #[test]
 fn no_advert_is_later_than_its_interval() {
     for intervals in [[10, 1000], [30, 70], [100, 110], [20, 30]] {
@@ -92,7 +92,7 @@ fn no_advert_is_later_than_its_interval() {
             let pauses = at.windows(2).map(|pair| pair[1] - pair[0]);
             let longest_ns = pauses.max().expect("adverts");
             assert!(longest_ns <= ms * MS, "{intervals:?}: {longest_ns}");
-            // nor much oftener
+            // they do not come much more often either
             let least = 30_000 / ms;
             let most = 2 * least + 1;
             let count = u64::try_from(at.len()).expect("few");
@@ -117,7 +117,7 @@ fn at_a_death_every_lease_has_ended_before_the_peer_takes_over() {
     }
 }
 
-/// One group waits for the host, and the others' adverts with it: what was said before is old by then.
+/// A group waits for the host, and the others' adverts wait with it: a heartbeat that was sent before is old by then.
 #[test]
 fn an_advert_behind_a_slow_host_has_a_heartbeat_of_its_own() {
     let all = ["r1", "r2", "r1"].map(|node| (100, node));
@@ -127,7 +127,7 @@ fn an_advert_behind_a_slow_host_has_a_heartbeat_of_its_own() {
     for step in 0..20 {
         let mut lab = settled.clone();
         lab.kill(1);
-        // all at once: the adverts that are due, and what nobody serves any more
+        // due at once: adverts, and takeovers of groups that nobody serves any more
         lab.run(120 * MS + step * 5 * MS);
         lab.stop(0);
         lab.run(100 * MS);
@@ -137,7 +137,7 @@ fn an_advert_behind_a_slow_host_has_a_heartbeat_of_its_own() {
     }
 }
 
-/// Nobody was active before, so that nobody has switched over; no node is preferred.
+/// No node was active before, so there was no switchover; no node is preferred.
 #[test]
 fn groups_that_start_together_settle_on_one_node_and_say_why() {
     let count = 30;
@@ -201,7 +201,7 @@ fn groups_of_one_network_probe_it_together() {
     }
 }
 
-/// Heartbeats prove the network again; where they are filtered, answers to one round of questions.
+/// Heartbeats prove the network again; if they are filtered, answers to one round of questions do.
 #[test]
 fn groups_of_one_network_go_back_to_the_preferred_node_after_a_silent_cut() {
     for is_filtered in [false, true] {

@@ -1,4 +1,4 @@
-//! Random sequences of faults where heartbeats go over two links.
+//! Random sequences of faults with heartbeats over two links.
 
 use proptest::prelude::*;
 use spared_sdk::Forced;
@@ -6,11 +6,11 @@ use spared_sdk::Forced;
 use super::lab::{AGREEMENT_NS, Forgery, Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use spared_sdk::Directive;
 
-/// What may befall a node, a wire or a link.
+/// Fault of a node, a wire or a link.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Kill(usize),
-    /// The elector alone.
+    /// Crash of the elector alone.
     Crash(usize),
     Start(usize),
     ShutDown(usize),
@@ -31,7 +31,7 @@ enum Fault {
     Drain(u64),
     SlowHost(usize, u64),
     HostFails(usize, bool),
-    /// What a station on lan1 sends, so many times a second.
+    /// Kind of frames that a station on lan1 sends, and their number a second.
     Forge(u8, u64),
 }
 
@@ -72,7 +72,7 @@ struct Run {
     lab: Lab,
     up: [bool; 2],
     stopped: [bool; 2],
-    /// The longest time that a host took for a role.
+    /// Longest time that a host took for a role.
     slowest_ns: u64,
 }
 
@@ -97,7 +97,7 @@ impl Run {
         self.lab.directive(node, directive);
     }
 
-    /// `spares`: link1 and the hosts stay whole.
+    /// Applies a fault. `spares`: link1 and the hosts stay whole.
     fn apply(&mut self, fault: Fault, spares: bool) {
         let runs = |run: &Run, node: usize| run.up[node] && !run.stopped[node];
         match fault {
@@ -171,7 +171,7 @@ impl Run {
         }
     }
 
-    /// Everything that is broken is fixed; what is dead stays dead.
+    /// Repairs everything that is broken; dead nodes stay dead.
     fn heal(&mut self) {
         self.lab.fix();
         self.lab.end_forging();
@@ -238,7 +238,7 @@ proptest! {
         prop_assert_eq!(run.lab.answering("lan1"), active);
     }
 
-    /// One link and the hosts are whole: nodes may hang, die and lose every wire.
+    /// One link and the hosts are whole; nodes may hang, die and lose every wire.
     #[test]
     fn no_two_answer_while_heartbeats_get_through(
         text in configuration(),
@@ -253,11 +253,11 @@ proptest! {
             run.apply(fault, true);
         }
         run.lab.run(2 * SECOND);
-        // what a node that was stopped in the middle says crosses what the other did
+        // what a node sends that was stopped in the middle crosses what the other did
         let crossing_ns = 2 * (run.lab.latency_ns + run.lab.jitter_ns);
-        // and one that was stopped while the other began anew must agree on a key first, and be heard under it
+        // a node that was stopped while the other started again must agree on a key first, and be heard under it
         let crossing_ns = crossing_ns + AGREEMENT_NS + 6 * (run.lab.latency_ns + run.lab.jitter_ns);
-        // which a host that is slow does not carry out at once
+        // a slow host does not carry that out at once
         let crossing_ns = crossing_ns + run.slowest_ns;
         prop_assert!(
             run.lab.longest_overlap_ns() <= crossing_ns,

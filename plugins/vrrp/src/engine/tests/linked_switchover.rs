@@ -1,4 +1,4 @@
-//! E6: switchovers, and what comes between; and what else is odd about links.
+//! E6: switchovers, and faults during them; and unusual states of links.
 
 use spared_sdk::Role;
 
@@ -99,7 +99,7 @@ fn an_active_node_that_dies_in_a_switchover_is_followed_at_the_usual_time() {
 fn a_lost_go_costs_one_failover_time_and_no_overlap() {
     let mut lab = pair("");
     lab.switch(0);
-    // the word that both are prepared arrives, and then nothing any more
+    // the word `prepared` arrives, and then nothing more
     lab.run_until(SECOND, |lab| lab.nodes[0].role() != Role::Active)
         .expect("a release");
     for wire in ["lan1", "lan2", "link1", "link2"] {
@@ -358,7 +358,7 @@ fn where_nobody_is_active_the_fitter_one_goes_first_and_nobody_races() {
                 "{case:?}"
             );
             assert_eq!(lab.overlaps, [], "{case:?}");
-            // and again where it had to let go
+            // the same again after the node had to release the group
             lab.forget();
             let slow = lab.nodes[fitter].directive.clone();
             lab.directive(
@@ -386,7 +386,7 @@ fn a_fitter_backup_that_does_not_go_first_is_not_waited_for_long() {
     lab.run(10 * SECOND);
     assert_eq!(lab.active(), [1]);
     lab.nodes[1].host_fails = true;
-    // it goes to the fitter one, whose host fails: both are backups
+    // the group goes to the fitter node, whose host fails: both are backups
     lab.stop(1);
     lab.run(280 * MS);
     lab.resume(1);

@@ -1,4 +1,4 @@
-//! Nodes on wires under a virtual clock: what the engines decide together.
+//! Tests of nodes on wires under a virtual clock: the decisions of several engines together.
 
 mod adverts_alone;
 mod deaf;

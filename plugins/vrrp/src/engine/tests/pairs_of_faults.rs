@@ -3,11 +3,11 @@
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{LINKS, by_quality, pair};
 
-/// What breaks: between the nodes, in one direction or both, or at one of them.
+/// Fault between the nodes, in one direction or both, or at one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Cut(&'static [&'static str]),
-    /// Nothing goes from this node any more.
+    /// Nothing leaves this node any more on these paths.
     OneWay(&'static [&'static str], usize),
     NoCarrier(&'static str, usize),
     Dead(usize),
@@ -40,7 +40,8 @@ const FAULTS: [Fault; 18] = [
     Fault::Dead(1),
 ];
 
-/// One Active_Down and the time that stations have to answer, for each of the two.
+/// Longest time until one node is active: for each of the two faults one Active_Down and the time for answers of
+/// stations.
 const BOUND_NS: u64 = 2 * (400 + 300) * MS;
 
 fn happen(lab: &mut Lab, fault: Fault) {
@@ -56,7 +57,7 @@ fn happen(lab: &mut Lab, fault: Fault) {
     }
 }
 
-/// Some path carries both ways between two that live.
+/// True if both nodes live and some path carries in both directions.
 fn speaks(faults: [Fault; 2]) -> bool {
     let hit = |path: &&str| {
         faults.iter().any(|fault| match fault {
@@ -108,8 +109,8 @@ fn by_priority_one_serves_within_the_sum_of_the_bounds() {
     every_pair(&Lab::linked(&text, &LINKS));
 }
 
-/// Cuts a network whose far side is with the backup, and both links, one after the other in either order,
-/// some time after the last advert: the backup is active within the bound, and stays.
+/// Cuts a network whose far side is with the backup, and both links, one after the other in either order, some time
+/// after the last advert. Asserts that the backup is active within the bound, and stays.
 fn lan2_and_all_links(settled: &Lab, phases_ms: &[u64], bound_ns: u64) {
     for [first, second] in [[LAN2, ALL_LINKS], [ALL_LINKS, LAN2]] {
         for apart_ms in (0..=500).step_by(25).chain([1, 5, 10, 40, 60, 3000]) {
@@ -130,12 +131,12 @@ fn lan2_and_all_links(settled: &Lab, phases_ms: &[u64], bound_ns: u64) {
     }
 }
 
-/// A network whose far side is with the backup, and both links: whatever falls silent first. Where
-/// heartbeats go by the networks, they tell whose wire is at fault, and nobody claims.
+/// A network whose far side is with the backup, and both links, are cut in any order. If heartbeats go over the
+/// networks, they tell whose network is at fault, and no node claims.
 #[test]
 fn a_network_and_both_links_cut_in_any_order_are_claimed_as_soon_as_both_are_known() {
     for text in [by_priority(&[200, 100], "", SECOND_ROUTER), by_quality("")] {
-        // the station that lan2 is for
+        // a witness on lan2
         let text = text.trim_end().to_owned() + "\nwitnesses = [\"10.2.0.250\"]\n";
         let mut settled = Lab::unstarted(&text, &LINKS);
         settled.filters = true;
@@ -143,7 +144,7 @@ fn a_network_and_both_links_cut_in_any_order_are_claimed_as_soon_as_both_are_kno
         settled.start(1);
         settled.run(20 * SECOND);
         assert_eq!(settled.active(), [0]);
-        // Active_Down, and the peer's next advert, which shows that it lives
+        // one Active_Down, and the peer's next advert, which shows that the peer lives
         lan2_and_all_links(&settled, &[0, 30, 70], 400 * MS);
     }
 }
@@ -157,7 +158,7 @@ fn where_heartbeats_go_by_the_networks_the_order_matters_as_little() {
     }
 }
 
-/// What the peer carries after a switchover is over within 200 ms.
+/// The peer carries packets after a switchover for at most 200 ms.
 #[test]
 fn an_interface_that_dies_right_after_a_switchover_moves_the_group_back_within_300_ms() {
     for after_ms in (0..=500).step_by(10) {

@@ -1,10 +1,10 @@
-//! Random sequences of faults, against what must hold whatever happens.
+//! Random sequences of faults, checked against what must always hold.
 
 use proptest::prelude::*;
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 
-/// What may befall a node or a wire.
+/// Fault of a node or a wire.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Kill(usize),
@@ -43,13 +43,13 @@ fn fault(nodes: usize) -> impl Strategy<Value = Fault> {
     ]
 }
 
-/// Which node is in which state, as far as the faults know.
+/// State of each node, as far as the faults know it.
 struct Run {
     lab: Lab,
     text: String,
     up: Vec<bool>,
     stopped: Vec<bool>,
-    /// When nodes were killed.
+    /// Times when nodes were killed.
     deaths_ns: Vec<u64>,
 }
 
@@ -117,7 +117,7 @@ impl Run {
         }
     }
 
-    /// Everything that is broken is fixed; what is dead stays dead.
+    /// Repairs everything that is broken; dead nodes stay dead.
     fn heal(&mut self) {
         self.lab.fix();
         self.lab.loss_percent = 0;
@@ -138,13 +138,14 @@ impl Run {
     }
 }
 
-/// Twice Active_Down: a node may have to fail once (a crossing, a hurt interface) before it holds.
+/// Longest time of a failover: twice Active_Down, as a node may have to fail once (a crossing, a hurt interface) before
+/// it holds.
 const FAILOVER_NS: u64 = 2 * 400 * MS;
 
-/// Of these groups: how long the fence of a node that dies still passes, at most.
+/// Longest time for which the fence of a dead node still passes, in these groups.
 const LEASE_NS: u64 = 270 * MS;
 
-/// The owner of the addresses starts without listening, as the RFC wants it.
+/// Configurations of groups. The owner of the addresses starts without listening, as in the RFC.
 fn groups(owner: u8) -> impl Strategy<Value = (Vec<u8>, &'static str, &'static str)> {
     let priorities = prop_oneof![
         Just(vec![200, 100]),
@@ -177,7 +178,7 @@ proptest! {
         if run.anyone_up() {
             run.lab.run(FAILOVER_NS);
             prop_assert_eq!(run.lab.active().len(), 1);
-            // and it stays so, and answers on every wire
+            // it stays active, and answers on every wire
             run.lab.forget();
             run.lab.run(10 * SECOND);
             prop_assert_eq!(run.lab.active().len(), 1);
@@ -207,9 +208,9 @@ proptest! {
             }
         }
         run.lab.run(2 * SECOND);
-        // a preemption is heard one latency later; nothing else may overlap at all
+        // a preemption is heard one latency later; nothing else may overlap
         let crossing_ns = 2 * (run.lab.latency_ns + run.lab.jitter_ns);
-        // but where it comes to one that dies in that moment, and so never hears it: its fence passes for a lease
+        // an exception is a node that dies in that moment and so never hears it: its fence passes for one lease
         let crosses_a_death = |from_ns: u64| {
             let mut deaths = run.deaths_ns.iter();
             deaths.any(|death_ns| death_ns.abs_diff(from_ns) <= crossing_ns)

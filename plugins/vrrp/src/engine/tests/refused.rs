@@ -1,4 +1,4 @@
-//! Adverts to unicast peers that the system refuses, while the one that renews the lease leaves.
+//! Adverts to unicast peers that the system refuses, while the advert that renews the lease leaves.
 
 use super::lab::{Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality};

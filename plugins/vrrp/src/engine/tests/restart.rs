@@ -7,12 +7,12 @@ use super::lab::{AGREEMENT_NS, Forgery, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, pair};
 
 const WIRES: [&str; 2] = ["lan1", "lan2"];
-/// Of the default interval of 100 ms, with the skew.
+/// Active_Down at the default interval of 100 ms, with the skew.
 const ACTIVE_DOWN_NS: u64 = 400 * MS;
-/// What one says while it starts crosses what the other says, and keys are agreed.
+/// Longest time for which both may serve: their heartbeats cross, and keys are agreed.
 const CROSSING_NS: u64 = AGREEMENT_NS + 6 * MS;
 
-/// The second node is dead for long.
+/// Pair whose second node has been dead for long.
 fn survivor() -> Lab {
     let mut lab = pair("prefer = \"r1\"");
     lab.kill(1);
@@ -28,7 +28,7 @@ fn cut(lab: &mut Lab, paths: &[&str]) {
     }
 }
 
-/// All nodes live: a little later one serves, and no two did for longer than that.
+/// Asserts for living nodes that a little later one serves, and that two did for no longer than that.
 fn assert_met(lab: &mut Lab, overlap_ns: u64, step: &str) {
     lab.run(8 * SECOND);
     assert!(
@@ -68,7 +68,7 @@ fn it_listens_as_long_when_it_crashes_while_it_listens() {
     assert!(took.is_some_and(|ns| ns <= ACTIVE_DOWN_NS), "{took:?}");
 }
 
-/// It knows nothing of the networks of a machine that has just booted.
+/// The elector knows nothing of the networks of a machine that has just booted.
 #[test]
 fn after_a_boot_it_waits_as_before() {
     let mut lab = survivor();
@@ -79,8 +79,8 @@ fn after_a_boot_it_waits_as_before() {
     assert_eq!(took, Some(5 * SECOND));
 }
 
-/// Whatever path is left, at each phase of the interval, however soon it is back, and however late the processes
-/// that sign are.
+/// For each path that is left, each phase of the interval, each time until the restart, and each delay of the processes
+/// that sign.
 #[test]
 fn beside_a_living_peer_it_never_serves_along_with_it() {
     beside_a_living_peer(0);
@@ -111,7 +111,7 @@ fn beside_a_living_peer(signed_ns: u64) {
     }
 }
 
-/// A boot of the peer, and a crash of its elector beside this one's.
+/// The peer boots, or its elector crashes together with this one's.
 #[test]
 fn a_peer_that_starts_in_that_moment_never_serves_along_with_it() {
     for (held, signed_ns) in [(false, 0), (true, 0), (true, 2 * SECOND)] {
@@ -140,7 +140,7 @@ fn a_peer_that_starts_in_that_moment_never_serves_along_with_it() {
     }
 }
 
-/// Both served without a path between them, and a path is back while one or both electors start.
+/// Both served without a path between them, and a path returns while one or both electors start.
 #[test]
 fn two_that_served_apart_meet_as_they_would_without_a_crash() {
     for healed in [&WIRES[..1], &LINKS[..1]] {
@@ -188,7 +188,7 @@ fn two_that_served_apart_meet_as_they_would_without_a_crash() {
     }
 }
 
-/// The other node is active by then, and its heartbeats open with no key of this run yet.
+/// The other node is active by then, and no key of this run opens its heartbeats yet.
 #[test]
 fn one_that_is_forced_active_meanwhile_listens_as_long() {
     let mut lab = pair("prefer = \"r1\"");
@@ -207,11 +207,11 @@ fn one_that_is_forced_active_meanwhile_listens_as_long() {
     assert_eq!((lab.active(), lab.longest_overlap_ns()), (vec![1], 0));
 }
 
-/// It makes a run of the peer count later than the other group takes over.
+/// Slow group, which makes a run of the peer count only after the other group takes over.
 const SLOW: &str = "[[group]]\nname = \"slow\"\nadvert_interval = \"1s\"\n[[group.interface]]\n\
                     interface = \"lan1\"\nvrid = 8\naddresses = [\"10.1.0.9/24\"]\n";
 
-/// The peer finds heartbeats of the run before in its sockets, and hears that one for a failover time longer.
+/// The peer finds heartbeats of the previous run in its sockets, and so hears that run for a failover time longer.
 #[test]
 fn a_peer_that_was_stopped_meanwhile_never_serves_along_with_it() {
     for beside in ["", SLOW] {
@@ -280,7 +280,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(500), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// One link carries all the time.
+    /// One link always carries.
     #[test]
     fn whatever_crashes_and_starts_no_two_serve_while_a_path_speaks(
         steps in prop::collection::vec((0..700_u64, step()), 0..30),

@@ -9,7 +9,7 @@ use crate::wire::Family;
 use crate::wire::frame::emit_frame;
 use crate::wire::vrrp::{Form, Repr, Version};
 
-/// Active_Down at 100 ms and a priority.
+/// Active_Down at an interval of 100 ms and a priority.
 fn active_down_ns(priority: u64) -> u64 {
     300 * MS + (256 - priority) * 100 * MS / 256
 }
@@ -35,7 +35,7 @@ pub fn advert(priority: u8, interval_ns: u64, source: &str) -> Vec<u8> {
     frame
 }
 
-/// One started node.
+/// Lab with one node, which has started.
 fn alone(priority: u8, group: &str) -> Lab {
     let mut lab = Lab::new(&by_priority(&[priority], group, ""), 1);
     lab.start(0);
@@ -112,7 +112,7 @@ fn an_advert_of_equal_priority_rearms_a_backup() {
     let mut lab = alone(200, "");
     for _ in 0..20 {
         lab.run(100 * MS);
-        // a lower address, which would lose a tie: that is for active routers only
+        // a lower address would lose a tie: that is for active routers only
         lab.inject(0, "lan1", advert(200, 100 * MS, "10.0.9.9"));
     }
     assert!(lab.active().is_empty());
@@ -125,7 +125,7 @@ fn a_backup_waits_by_the_interval_that_the_active_one_advertises() {
     lab.inject(0, "lan1", advert(250, SECOND, "10.1.0.9"));
     let took = lab.run_until(10 * SECOND, |lab| lab.active() == [0]);
     assert_eq!(took, Some(3 * SECOND + (256 - 200) * SECOND / 256));
-    // its own adverts carry its own interval
+    // this node's adverts carry its own interval
     assert_eq!(lab.sent_by(0)[0].interval_ns, 100 * MS);
 }
 
@@ -138,7 +138,7 @@ fn with_preempt_a_backup_lets_a_lower_active_router_time_out() {
         lab.inject(0, "lan1", advert(100, 100 * MS, "10.1.0.9"));
         waited += 1;
     }
-    // Active_Down is 321 ms; the next advert shows that the other one lives and will give way
+    // Active_Down is 321 ms; the next advert shows that the other router lives and will give way
     assert_eq!(waited, 4);
     assert_eq!(
         lab.why(0),
@@ -448,7 +448,7 @@ fn unicast_peers_elect_and_strangers_are_not_heard() {
     lab.kill(0);
     lab.run(SECOND);
     assert_eq!(lab.active(), [1]);
-    // multicast is not for a unicast router
+    // a unicast router takes no multicast
     lab.inject(1, "lan1", advert(250, 100 * MS, "10.1.0.2"));
     assert_eq!(lab.active(), [1]);
 }

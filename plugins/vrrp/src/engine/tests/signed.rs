@@ -1,9 +1,9 @@
-//! Adverts with a signature, as keepalived 2.4 appends it: heard as those without, and told.
+//! Adverts with a signature, as keepalived 2.4 appends it: treated as those without, and reported.
 
 use super::lab::{Lab, MS, SECOND, by_priority};
 use super::rfc::advert;
 
-/// An advert with a signature, which the checksum of the message does not cover.
+/// Advert with a signature, which the checksum of the message does not cover.
 fn signed(priority: u8) -> Vec<u8> {
     let mut frame = advert(priority, 100 * MS, "10.1.0.99");
     frame.extend([&[1, 7, 0, 0][..], &[9; 24]].concat());

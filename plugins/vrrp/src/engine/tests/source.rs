@@ -1,4 +1,4 @@
-//! An own address that is gone for a moment, and for longer.
+//! Own addresses of a node that are gone for a moment, or for longer.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ fn is_undisturbed(lab: &Lab) {
     }
 }
 
-/// For each of both nodes, on one interface and on both at once.
+/// For each node, on one interface and on both at once.
 #[test]
 fn an_own_address_that_is_gone_for_a_moment_disturbs_nothing() {
     for group in ["", "prefer = \"r1\""] {
@@ -72,7 +72,7 @@ fn adverts_and_heartbeats_go_on_from_an_address_that_is_waited_for() {
     assert_eq!(lab.longest_overlap_ns(), 0);
 }
 
-/// At any time between two adverts, with what goes to the peer lost as well.
+/// At any time between two adverts; frames to the peer are lost as well.
 #[test]
 fn adverts_to_unicast_peers_wait_so_that_two_never_answer() {
     let unicast = "unicast = true\npeers = [\"10.1.0.2\", \"10.1.0.3\"]";
@@ -113,7 +113,7 @@ fn an_own_address_that_stays_away_hurts_its_interface_after_one_failover_time() 
     lab.run(SECOND);
     assert_eq!((lab.active(), lab.failovers()), (vec![1], 1));
     assert_eq!(lab.overlaps, []);
-    // it comes back, is gone for a moment, and for good once more: each time the wait begins again
+    // the address comes back, is gone for a moment, and then for good: each time the wait begins again
     replace(&mut lab, 0, "lan2", were);
     lab.run(SECOND);
     let were = flush(&mut lab, 0, "lan2");
@@ -152,7 +152,7 @@ fn an_interface_that_goes_down_without_its_address_is_hurt_at_once() {
     assert_eq!(lab.nodes[0].host.why["lan2"], "no source address");
 }
 
-/// Takes away what a node could send adverts from: the one interface, and the addresses of the other.
+/// Takes away everything from which a node could send adverts: the one interface, and the addresses of the other.
 fn isolate(lab: &mut Lab, node: usize) -> Vec<IpAddr> {
     let facts = lab.nodes[node].facts.get_mut("lan1").expect("known");
     facts.present = false;
@@ -166,7 +166,7 @@ fn was_active(lab: &Lab, node: usize) -> bool {
     roles.any(|(_, role, _)| *role == Role::Active)
 }
 
-/// No advert would follow the grant of the lease, for which the addresses would answer.
+/// After a grant of the lease the addresses would answer, but no advert would follow.
 #[test]
 fn a_node_without_an_address_to_send_from_takes_nothing_that_its_peer_leaves() {
     let mut lab = pair("");
@@ -211,7 +211,7 @@ fn a_node_that_waits_for_its_address_serves_when_its_peer_leaves() {
     }
 }
 
-/// The peer cannot, for a while: its host refuses the role.
+/// The peer cannot take the group for a while: its host refuses the role.
 #[test]
 fn a_node_without_an_address_takes_nothing_that_its_peer_may_take() {
     let mut lab = pair("");
@@ -243,7 +243,7 @@ fn a_node_without_an_address_stays_out_until_its_peer_serves_again() {
     assert!(!was_active(&lab, 1));
 }
 
-/// The peer dies, or its network is cut, while this node waits for its address, and the other way round.
+/// The peer dies or its network is cut while this node waits for its address, or the faults come in the opposite order.
 #[test]
 fn whatever_else_happens_meanwhile_one_node_answers_in_the_end() {
     let settled = pair("");

@@ -1,4 +1,4 @@
-//! Every interface of the file, in every state that makes it useless, on the active node and on the backup:
+//! Reports on every interface of the file, in every state that makes it useless, on the active node and on the backup:
 //! no node says that all is well, and both name the interface.
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
@@ -18,7 +18,7 @@ enum Fault {
     NoAddress,
     /// The system takes no packet.
     Mute,
-    /// Nothing comes from any station, and the other node hears some.
+    /// No frame arrives from any station, and the other node hears some.
     Unheard,
 }
 
@@ -55,7 +55,7 @@ fn strike(lab: &mut Lab, node: usize, interface: &str, fault: Fault) {
     lab.tell_interface(node, interface, &facts);
 }
 
-/// The active node's first.
+/// Reports of both nodes, the active node's first.
 fn reports(lab: &Lab) -> [Report; 2] {
     let mut reports = [0, 1].map(|node| {
         let host = &lab.nodes[node].host;
@@ -93,7 +93,7 @@ fn no_broken_state_of_an_interface_is_ok_whatever_it_weighs() {
         let settled = Lab::linked(&text, &LINKS);
         assert_fine("vrrp", &reports(&settled));
         for (fault, node) in FAULTS.into_iter().flat_map(|it| [(it, 0), (it, 1)]) {
-            // a backup sends no adverts: that none would leave shows when it is active
+            // a backup sends no adverts: only when it is active does it show that none would leave
             if matches!(fault, Fault::Mute) && node == 1 {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! E2: interfaces of addresses and routes, where no adverts are sent.
+//! E2: interfaces of addresses and routes, on which no adverts are sent.
 
 use super::lab::{Lab, MS, SECOND, by_priority};
 use super::linked::{LINKS, by_quality, is_still, moved_once};
@@ -7,7 +7,7 @@ use crate::engine::InterfaceFacts;
 const UPLINKS: &str = "[[group.address]]\ninterface = \"up3\"\naddresses = [\"10.3.0.1/24\"]\n\
                        [[group.route]]\ndestination = \"0.0.0.0/0\"\ninterface = \"up4\"\n";
 
-/// Nodes without an address of their own on both uplinks, and without sockets there.
+/// Lab whose nodes have no own address and no sockets on both uplinks.
 fn bare(mut lab: Lab) -> Lab {
     for (node, interface) in [(0, "up3"), (0, "up4"), (1, "up3"), (1, "up4")] {
         change(&mut lab, node, interface, |facts| {
@@ -55,7 +55,7 @@ fn an_uplink_that_is_broken_moves_the_group_to_the_node_whose_uplink_is_well() {
         assert!(said.ends_with(lab.nodes[0].host.why[interface]));
         let why = format!("{interface} {said}");
         assert!(lab.why(0).contains(&why), "{}", lab.why(0));
-        // back, and without a preference nothing moves
+        // the interface is back, and without a preference nothing moves
         change(&mut lab, 0, interface, |facts| {
             (facts.present, facts.up, facts.carrier) = (true, true, true);
         });
@@ -82,7 +82,7 @@ fn an_uplink_of_weight_0_is_no_check() {
     let engine = &lab.nodes[0].engine;
     assert!(!engine.interfaces().any(|name| name.starts_with("up")));
     assert!(!lab.nodes[0].host.checks.contains_key("up3"));
-    // and so it is from a reload on
+    // the same holds after a reload
     let weighed = format!("{}{UPLINKS}", by_quality(""));
     lab.reload(0, &weighed);
     lab.tell_interfaces(0);
@@ -100,7 +100,7 @@ fn beside_other_routers_a_broken_uplink_lowers_the_priority() {
     change(&mut lab, 0, "up3", |facts| facts.carrier = false);
     lab.run(2 * SECOND);
     assert_eq!((lab.active(), lab.failovers()), (vec![1], 1));
-    // as whenever a node of higher priority preempts
+    // as always if a node of higher priority preempts
     assert!(lab.longest_overlap_ns() <= lab.latency_ns);
     change(&mut lab, 0, "up3", |facts| facts.carrier = true);
     lab.run(5 * SECOND);

@@ -1,4 +1,4 @@
-//! A conflict that a node won has ended: its followers act again.
+//! The end of a conflict, after which the winner's followers act again.
 
 use super::lab::{Lab, MS, SECOND, by_priority};
 use super::linked::{pair, quality};
@@ -47,7 +47,7 @@ fn the_winner_of_a_split_says_once_that_it_has_healed() {
         );
         assert!(said[0].starts_with(&begin), "{said:?}");
         assert!(victories(&lab, loser).is_empty());
-        // and then what holds at all times
+        // afterwards the general rules hold
         lab.run(30 * SECOND);
         assert_eq!(victories(&lab, winner).len(), 1);
         assert!(
@@ -69,7 +69,7 @@ fn a_rival_that_gave_way_before_it_was_heard_is_told_of() {
     for wire in WIRES {
         lab.cut_one_way(wire, 0, 1);
     }
-    // r2 waits for 302 ms from the last heartbeat, which is at most 100 ms old; r1 does not miss r2 before it is heard again
+    // r2 waits for 302 ms from the last heartbeat, which is at most 100 ms old; r1 hears r2 again before it misses it
     lab.run(180 * MS);
     assert_eq!(lab.active(), [0]);
     for wire in WIRES {
@@ -106,7 +106,7 @@ fn a_failover_and_a_switchover_are_no_conflict() {
 
 #[test]
 fn conflicts_in_a_row_are_told_every_ten_seconds_and_the_last_one_is_not_lost() {
-    // equal, without heartbeats: a priority decides
+    // equal nodes without heartbeats: a priority decides
     let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
     for _ in 0..10 {
         lab.cut("lan1", 0, 1);

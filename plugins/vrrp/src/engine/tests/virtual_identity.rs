@@ -1,4 +1,4 @@
-//! E15: a network that carries the active node's heartbeats and not its adverts, or nothing of its virtual MAC.
+//! E15: a network that carries the active node's heartbeats, but not its adverts or nothing from its virtual MAC.
 
 use spared_sdk::Value;
 
@@ -15,7 +15,7 @@ pub fn with_vmac(group: &str) -> String {
     by_quality(group).replacen("vrid = 7\n", VMAC, 1)
 }
 
-/// A pair with a virtual MAC address on lan1, whose active node answers by it. r2 is less fit, so that no role moves.
+/// Pair with a virtual MAC address on lan1, with which the active node answers. r2 is less fit, so that no role moves.
 fn pair(toml: &str) -> Net {
     let mut net = net(Lab::linked(toml, &LINKS));
     net.lab.directive(1, quality(50));
@@ -85,7 +85,7 @@ fn adverts_that_are_lost_although_the_virtual_mac_answers_are_filtered() {
     both_say(&net, &[LOST]);
     net.look(60);
     both_say(&net, &[LOST]);
-    // and then the MAC address as well
+    // then the MAC address is filtered as well
     net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
     net.look(5);
     both_say(&net, &[DROPPED]);

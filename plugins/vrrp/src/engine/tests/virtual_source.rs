@@ -1,4 +1,4 @@
-//! A virtual address that is on a node as its own is no source of what the node sends.
+//! Virtual addresses that are set on a node by hand: they are no sources of what the node sends.
 
 use std::net::IpAddr;
 
@@ -58,7 +58,7 @@ fn the_own_address_is_the_source_though_a_virtual_one_comes_first() {
 #[test]
 fn a_node_with_nothing_but_virtual_addresses_sends_nothing_there() {
     let two = format!("{}{SECOND_GROUP}", by_quality(""));
-    // of its own group, and of another group on another interface
+    // an address of its own group, and one of another group on another interface
     for virtual_one in ["10.1.0.1", "10.2.0.9"] {
         let mut lab = Lab::linked(&two, &["link1"]);
         address(&mut lab, 1, &[virtual_one]);
@@ -66,7 +66,7 @@ fn a_node_with_nothing_but_virtual_addresses_sends_nothing_there() {
         let check = lab.nodes[1].host.checks["lan1"];
         assert_eq!(check.1, 0);
         assert_eq!(lab.nodes[1].host.why["lan1"], "no source address");
-        // it is an own address as soon as no group has it
+        // the address is an own one as soon as no group has it
         let one = two.replace(virtual_one, "10.9.0.1");
         lab.reload(1, &one);
         lab.run(2 * SECOND);

@@ -1,7 +1,7 @@
 //! Networks that carry some kinds of frames and lose others, in one direction or both, and the stations on them.
 //!
-//! The fault is in the middle: each node is on its own side of it, and so is each station. What stays on one side is
-//! never lost.
+//! The fault is in the middle of a network, and each node and each station is on one side of it. Frames that stay on
+//! one side are never lost.
 
 use std::net::IpAddr;
 
@@ -10,20 +10,20 @@ use super::{Key, Lab, Node, SECOND, What};
 use crate::wire::neighbour::probe;
 use crate::wire::{Mac, virtual_mac, virtual_router};
 
-/// A kind of frames. One that is of several kinds passes only where all of them do.
+/// Kind of frames. A frame of several kinds passes only if all of them do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Between MAC addresses of cards.
+    /// Frames between MAC addresses of cards.
     Unicast,
-    /// From or to the MAC address of a virtual router.
+    /// Frames from or to the MAC address of a virtual router.
     Virtual,
     Broadcast,
     Multicast,
-    /// UDP port 3780.
+    /// Frames to UDP port 3780.
     Heartbeats,
 }
 
-/// Which directions are carried; the side of r1 is 0.
+/// Directions that are carried; the side of r1 is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ways {
     Both,
@@ -31,22 +31,22 @@ pub enum Ways {
     None,
 }
 
-/// The fault of a network: what it carries of each [`Kind`], in their order.
+/// Fault of a network: the directions that it carries for each [`Kind`], in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carriage(pub [Ways; 5]);
 
-/// What the stations of a network do.
+/// Behaviour of the stations of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// They speak, and answer questions. No kernel knows them.
+    /// Stations speak, and answer questions. No kernel knows them.
     Talk,
-    /// They answer questions alone. Each kernel knows them.
+    /// Stations only answer questions. Each kernel knows them.
     Answer,
-    /// They do neither any more. Each kernel knows them.
+    /// Stations do neither any more. Each kernel knows them.
     Silent,
 }
 
-/// A station on a side or on both, or none.
+/// Sides that have a station.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stations {
     pub sides: [bool; 2],
@@ -73,13 +73,13 @@ impl Carriage {
     pub const WHOLE: Carriage = Carriage([Ways::Both; 5]);
     pub const COUNT: usize = 1024;
 
-    /// The fault of a number below [`Carriage::COUNT`].
+    /// Fault with a number below [`Carriage::COUNT`].
     pub fn numbered(number: usize) -> Carriage {
         let digit = |place: u32| Ways::ALL[number / 4_usize.pow(place) % 4];
         Carriage([0, 1, 2, 3, 4].map(digit))
     }
 
-    /// Whether frames of these kinds pass from one side to the other one.
+    /// True if frames of these kinds pass from one side to the other.
     pub fn carries(self, from: usize, kinds: &[Kind]) -> bool {
         let Carriage(ways) = self;
         kinds.iter().all(|kind| ways[*kind as usize].carries(from))
@@ -87,7 +87,7 @@ impl Carriage {
 }
 
 impl Lab {
-    /// From now on a network carries this, with these stations.
+    /// Sets what a network carries from now on, and its stations.
     pub fn set_network(&mut self, wire: &str, carriage: Carriage, stations: Stations) {
         let network = Network { carriage, stations };
         let before = self.networks.insert(wire.to_owned(), network);
@@ -96,14 +96,14 @@ impl Lab {
         }
     }
 
-    /// The same stations as before.
+    /// Sets what a network carries from now on, with the same stations.
     pub fn set_carriage(&mut self, wire: &str, carriage: Carriage) {
         if let Some(network) = self.networks.get_mut(wire) {
             network.carriage = carriage;
         }
     }
 
-    /// Runs with the looks at what stations say of addresses, which the driver does.
+    /// Runs with the engine's looks at addresses, as the driver does.
     pub fn run_with_looks(&mut self, for_ns: u64) {
         let end_ns = self.clock.now_ns() + for_ns;
         loop {
@@ -131,7 +131,7 @@ impl Lab {
         }
     }
 
-    /// Heartbeats that have arrived are of no use any more, but to a forger.
+    /// Drops heartbeats that have arrived, which only a forger needs.
     pub fn forget_heartbeats(&mut self) {
         let flies = |(_, what): &(usize, What)| matches!(what, What::Heartbeat(_));
         let waits = |node: &Node| !node.host.waiting.is_empty();
@@ -147,7 +147,7 @@ impl Lab {
         network.is_some_and(|network| !network.carriage.carries(from, kinds))
     }
 
-    /// Whom a node's kernel knows there.
+    /// Neighbours that a node's kernel knows there.
     pub(super) fn neighbours_on(&self, index: usize, interface: usize) -> Vec<IpAddr> {
         let name = self.nodes[index].interface(interface);
         let Some(network) = self.networks.get(&name) else {
@@ -173,7 +173,7 @@ impl Lab {
         }
     }
 
-    /// The stations of a network ask for somebody who does not exist.
+    /// Has the stations of a network ask for an address that does not exist.
     pub(super) fn talk_on_network(&mut self, wire: &str) {
         let Network { carriage, stations } = self.networks[wire];
         if stations.habit != Habit::Talk {
@@ -193,7 +193,7 @@ impl Lab {
         self.enqueue(at_ns, 0, What::Talk(wire.to_owned()));
     }
 
-    /// A broadcast that asks for an address: the other node hears it, and whoever has the address answers.
+    /// Carries a broadcast that asks for an address: the other node hears it, and the owner of the address answers.
     pub(super) fn carry_on_network(&mut self, index: usize, wire: &str, frame: &[u8]) {
         let Network { carriage, stations } = self.networks[wire];
         if !self.nodes[index].facts[wire].carrier {
@@ -234,7 +234,7 @@ impl Lab {
         }
     }
 
-    /// With which MAC address a node answers for an address, if it does.
+    /// MAC address with which a node answers for an address, if it does.
     fn mac_for(&self, index: usize, wire: &str, address: IpAddr) -> Option<Mac> {
         let node = &self.nodes[index];
         let facts = node.facts.get(wire).filter(|facts| facts.carrier)?;

@@ -1,4 +1,4 @@
-//! A station on one wire that sends what it likes, to both nodes.
+//! A station on one wire that sends anything, to both nodes.
 
 use std::net::IpAddr;
 
@@ -7,18 +7,18 @@ use crate::wire::Family;
 use crate::wire::frame::emit_frame;
 use crate::wire::vrrp::{Form, Repr, Version};
 
-/// What it sends, again and again.
+/// Frames that the forger sends, again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgery {
-    /// In the name of the other node, of a priority and an interval.
+    /// Advert in the name of the other node, with a priority and an interval.
     Advert(u8, u64),
-    /// In the receiver's own name.
+    /// Advert in the receiver's own name.
     Own,
-    /// Heartbeats of both that it has recorded.
+    /// Heartbeats of both nodes that the forger has recorded.
     Replay,
-    /// The same, later by so many.
+    /// Recorded heartbeats, delayed by this number of heartbeats.
     HeldBack(usize),
-    /// All of that in turn.
+    /// All of these in turn.
     Everything,
 }
 
@@ -34,7 +34,7 @@ pub struct Forger {
 }
 
 impl Lab {
-    /// From now on, so many times a second.
+    /// Begins to forge on a wire, a number of times a second.
     pub fn forge(&mut self, wire: &str, forgery: Forgery, per_second: u64) {
         self.forger = Some(Forger {
             wire: wire.to_owned(),

@@ -1,4 +1,4 @@
-//! The fixture's links, and the host's part: quality from checks, and switchovers.
+//! Links of the fixture, and the part of the host: quality from checks, and switchovers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,81 +12,81 @@ use crate::heartbeats::Heard;
 use crate::wire::heartbeat::{Echo, Heartbeat};
 use spared_sdk::Directive;
 
-/// How long a planned switchover may take before the active node goes.
+/// Time that a planned switchover may take before the active node releases the group.
 const SWITCHOVER_NS: u64 = 2 * SECOND;
-/// How long packets are carried after the answers end.
+/// Time for which packets are carried after the answers end.
 const CARRY_NS: u64 = 200 * MS;
-/// From a hello to the keys.
+/// Time from a hello to the keys.
 pub const AGREEMENT_NS: u64 = 5 * MS;
 
-/// A heartbeat under way.
+/// Heartbeat under way.
 #[derive(Clone, Debug)]
 pub(super) struct Flying {
     from: usize,
     path: Way,
     run: u64,
     sequence: u64,
-    /// The run that it is for, and whether the sender has heard that one.
+    /// Run that the heartbeat is for; `echoes`: the sender has heard that run.
     to_run: u64,
     echoes: bool,
     groups: Vec<Heartbeat>,
 }
 
-/// A link by its place, or a wire and who spoke there.
+/// Path of a heartbeat: the index of a link, or a wire and the sender.
 #[derive(Clone, Debug)]
 enum Way {
     Link(usize),
     Wire(String, Neighbour),
 }
 
-/// What the host of a node keeps.
+/// State of the host of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    /// (weight, state) of each check of the engine.
+    /// Weight and state of each check of the engine.
     pub checks: BTreeMap<String, (u32, u32)>,
     pub why: BTreeMap<String, &'static str>,
-    /// Which start of the plugin it is, and how many heartbeats it has sent.
+    /// Number of the plugin's start; `sequence`: number of the last heartbeat.
     run: u64,
     sequence: u64,
     pub(super) said: Said,
-    /// The peer's runs with which keys were agreed, and when each was heard.
+    /// Runs of the peer with which keys were agreed, and the time when each was last heard.
     keys: BTreeMap<u64, Option<u64>>,
-    /// The one that counts, and the newest heartbeat of each run that carried each group.
+    /// Run of the peer that counts; `newest`: the newest heartbeat of each run that carried each group.
     peer_run: u64,
     newest: BTreeMap<(u64, u64), u64>,
-    /// The highest number of each run on each path.
+    /// Highest number of a heartbeat of each run on each path.
     highest: BTreeMap<(u64, String), u64>,
     pub(super) waiting: Vec<usize>,
-    /// What a key agreement begins with waits in a socket.
+    /// The first frame of a key agreement waits in a socket.
     pub(super) trace_waits: bool,
-    /// A hello of the peer came while it was stopped, and is in its sockets.
+    /// A hello of the peer came while the node was stopped, and is in its sockets.
     pub(super) hello_waits: bool,
-    /// A directive is to be told when it runs again.
+    /// A directive waits until the node runs again.
     pub(super) directive_waits: bool,
-    /// Interfaces that changed while the host was asked for a role: it tells of them after its answer.
+    /// Interfaces that changed while the host was asked for a role: it reports them after its answer.
     pub(super) changed: BTreeSet<String>,
-    /// Groups that it is to release, and those for which it is prepared.
+    /// Groups that the node is to release; `prepared`: those for which it is prepared.
     release: BTreeSet<String>,
     prepared: BTreeSet<String>,
     pub unready: bool,
-    /// It does not take a switchover.
+    /// The host declines switchovers.
     pub declines: bool,
-    /// Switchovers that it began, with their reason.
+    /// Switchovers that the host began, with their causes.
     pub switchovers: Vec<(u64, &'static str)>,
-    /// Until when packets of a group's addresses pass, though nothing is answered.
+    /// Time until which packets of a group's addresses pass, though nothing is answered.
     carries_until_ns: BTreeMap<String, u64>,
     pub heartbeats_sent: u64,
     /// The peer hears another run of this node, and goes on with that one.
     pub is_second: bool,
 }
 
-/// A switchover that is under way.
+/// Switchover under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handing {
     from: usize,
     to: usize,
     number: u64,
-    /// Those that have not moved yet.
+    /// Groups that have not moved yet.
     groups: BTreeSet<String>,
 }
 
@@ -97,7 +97,7 @@ impl Handing {
 }
 
 impl Host {
-    /// The plugin starts anew.
+    /// Begins another run: the plugin starts again.
     pub(super) fn restart(&mut self) {
         *self = Host {
             run: self.run + 1,
@@ -116,7 +116,7 @@ impl Host {
         !self.prepared.is_empty()
     }
 
-    /// Until when packets of any group pass.
+    /// Time until which packets of any group pass.
     pub fn carries_until_ns(&self) -> u64 {
         self.carries_until_ns.values().copied().max().unwrap_or(0)
     }
@@ -137,17 +137,17 @@ impl Node {
         self.dead
     }
 
-    /// The configured groups.
+    /// Names of the configured groups.
     pub(super) fn groups(&self) -> BTreeSet<String> {
         let groups = self.settings.groups.iter();
         groups.map(|group| group.name.clone()).collect()
     }
 
-    /// What its host tells it: the test's word, lowered by the checks of the engine.
     pub fn role(&self) -> Role {
         self.role
     }
 
+    /// Directive of the host: the test's own, with the quality lowered by the checks of the engine.
     fn told(&self, group: &str) -> Directive {
         Directive {
             quality: self.directive.quality.min(self.host.quality()),
@@ -160,7 +160,7 @@ impl Node {
 }
 
 impl Lab {
-    /// Two nodes with links between them, started and settled.
+    /// Returns two nodes with links between them, started and settled.
     pub fn linked(toml: &str, links: &[&str]) -> Lab {
         let mut lab = Lab::unstarted(toml, links);
         lab.start(0);
@@ -177,7 +177,7 @@ impl Lab {
         lab
     }
 
-    /// The host's session is up: over some link both directions carry.
+    /// True if the hosts have a session: some link carries in both directions.
     pub fn session(&self) -> bool {
         if self.session_is_down {
             return false;
@@ -209,7 +209,7 @@ impl Lab {
         let other = 1 - index;
         let theirs = self.nodes[other].host.run;
         let host = &self.nodes[index].host;
-        // with a new run of the peer no key is agreed yet: they are sealed for the one that counts
+        // no key is agreed yet with a new run of the peer: heartbeats are sealed for the run that counts
         let is_agreed = host.keys.contains_key(&theirs);
         let to_run = if is_agreed { theirs } else { host.peer_run };
         let Some(heard_ns) = host.keys.get(&to_run).copied() else {
@@ -282,9 +282,8 @@ impl Lab {
 
     // ---- keys --------------------------------------------------------------------------------
 
-    /// A node that no heartbeat has reached says hello, as
-    /// [`Agreement`](crate::heartbeats::Agreement) does; where the other one hears it and is heard, both
-    /// have keys a little later.
+    /// Has a node that no heartbeat has reached say hello, as [`Agreement`](crate::heartbeats::Agreement) does. If the
+    /// other node hears it and is heard, both have keys a little later.
     pub(super) fn say_hello(&mut self, index: usize, run: u64) {
         let node = &self.nodes[index];
         if node.dead || node.host.run != run {
@@ -325,7 +324,7 @@ impl Lab {
         }
     }
 
-    /// A hello, or the answer to one.
+    /// Delivers a hello, or the answer to one.
     pub(super) fn deliver_trace(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -336,12 +335,13 @@ impl Lab {
         }
     }
 
-    /// A trace counts that comes over a link: on a network anybody can leave one.
+    /// True if some link carries from one node to the other: on a network anybody can leave a trace, so it does not
+    /// count.
     fn links_carry(&self, from: usize, to: usize) -> bool {
         self.links.iter().any(|link| !self.is_cut(link, from, to))
     }
 
-    /// Some link or network carries what one node says to the other.
+    /// True if some link or network carries heartbeats from one node to the other.
     fn carries(&self, from: usize, to: usize) -> bool {
         let plugged = |wire: &String| {
             let facts = [from, to].map(|node| self.nodes[node].facts.get(wire));
@@ -357,7 +357,7 @@ impl Lab {
         paths.any(|path| !self.is_cut(path, from, to) && !self.holds_back(path, from, &kinds))
     }
 
-    /// Both have signed, and verified.
+    /// Ends a key agreement: both nodes have signed, and verified.
     pub(super) fn agree(&mut self, runs: [u64; 2]) {
         let reached = self.carries(0, 1) && self.carries(1, 0);
         for index in 0..2 {
@@ -377,8 +377,8 @@ impl Lab {
         self.nodes[index].engine.hurry_round(now_ns);
     }
 
-    /// Whether the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) has it; None where
-    /// it is dropped.
+    /// Returns true if the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) decides; None if the
+    /// heartbeat is dropped.
     fn admits(&mut self, index: usize, flying: &Flying) -> Option<bool> {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -389,7 +389,7 @@ impl Lab {
         if flying.to_run != host.run {
             return None;
         }
-        // a replay, or one that a later one overtook
+        // a replay, or a heartbeat that a later one overtook
         let name = match &flying.path {
             Way::Link(link) => link.to_string(),
             Way::Wire(wire, _) => wire.clone(),
@@ -412,7 +412,7 @@ impl Lab {
         (admits || flying.echoes).then_some(admits)
     }
 
-    /// What [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
+    /// Delivers a heartbeat as [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
     pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
         let flying = self.flying[number].clone();
         let host = &self.nodes[index].host;
@@ -424,7 +424,7 @@ impl Lab {
         let Some(counts) = self.admits(index, &flying) else {
             return;
         };
-        // what another machine of that name says is dropped
+        // heartbeats of another machine of that name are dropped
         if self.nodes[flying.from].host.is_second {
             return;
         }
@@ -462,13 +462,13 @@ impl Lab {
         }
     }
 
-    /// What is under way is lost.
+    /// Drops all heartbeats under way.
     pub fn drop_flying(&mut self) {
         self.agenda
             .retain(|(_, what)| !matches!(what, What::Heartbeat(_) | What::Frame(..)));
     }
 
-    /// Somebody sends again what the other node sent on a wire: the latest but so many.
+    /// Sends a heartbeat of the other node on a wire again, the one `later` before its last.
     pub(super) fn replay(&mut self, to: usize, wire: &str, later: usize) {
         let from = 1 - to;
         let recorded = self.flying.iter().enumerate().rev().filter(|(_, flying)| {
@@ -509,7 +509,7 @@ impl Lab {
 
     // ---- switchover -------------------------------------------------------------------------
 
-    /// `sparectl switch`: the host's own wish.
+    /// Begins a switchover as `sparectl switch` does.
     pub fn switch(&mut self, from: usize) {
         let groups = self.nodes[from].groups();
         self.switch_over(from, groups, "switchover");
@@ -552,7 +552,7 @@ impl Lab {
         handings.find(|handing| handing.number == number).cloned()
     }
 
-    /// The peer has settled and put its addresses behind its fence.
+    /// Prepares the peer: it has settled and put its addresses behind its fence.
     pub(super) fn prepare(&mut self, number: u64) {
         let Some(handing) = self.current(number).filter(|_| self.session()) else {
             return;
@@ -579,7 +579,7 @@ impl Lab {
         );
     }
 
-    /// "Prepared" has arrived at the active node.
+    /// Has the active node release the group: the word `prepared` has arrived.
     pub(super) fn tell_to_release(&mut self, number: u64) {
         let Some(handing) = self.current(number).filter(|_| self.session()) else {
             return;
@@ -589,13 +589,13 @@ impl Lab {
         self.tell_directive(handing.from);
     }
 
-    /// "Prepared" came with the session's last breath.
+    /// Has a node release its groups: the word `prepared` arrived just before the session ended.
     pub fn release_anyway(&mut self, from: usize) {
         self.nodes[from].host.release = self.nodes[from].groups();
         self.tell_directive(from);
     }
 
-    /// Whatever is not done by then is taken back.
+    /// Takes back what is not done by the time-out of a switchover.
     pub(super) fn time_out(&mut self, number: u64) {
         if let Some(handing) = self.current(number) {
             self.handings.retain(|other| other.number != number);
@@ -612,7 +612,7 @@ impl Lab {
         self.report(handing.to);
     }
 
-    /// The host did what was published.
+    /// Notes a role that the host has carried out.
     pub(super) fn note_role(&mut self, index: usize, group: &str, role: Role) {
         let now_ns = self.clock.now_ns();
         let moves = |handing: &&mut Handing| handing.groups.contains(group);
@@ -637,7 +637,7 @@ impl Lab {
         }
     }
 
-    /// Switchovers that were begun by anybody since the last [`Lab::forget`].
+    /// Number of switchovers that either host began since the last [`Lab::forget`].
     pub fn switchovers(&self) -> usize {
         self.nodes
             .iter()
@@ -645,7 +645,7 @@ impl Lab {
             .sum()
     }
 
-    /// How often somebody became active since then.
+    /// Number of times that a node became active since then.
     pub fn failovers(&self) -> usize {
         let count = |node: &Node| {
             let mut last = node.role_before;
@@ -660,7 +660,7 @@ impl Lab {
         self.nodes.iter().map(count).sum()
     }
 
-    /// The longest time without an answer on an interface.
+    /// Longest time without an answer on an interface.
     pub fn longest_silence_ns(&self, interface: &str) -> u64 {
         let mut silences: Vec<(u64, u64)> = Vec::new();
         for (from_ns, to_ns, _) in self.silences.iter().filter(|(.., name)| name == interface) {

@@ -1,7 +1,7 @@
-//! The fixture: engines, wires that can be cut, a kernel that holds the leases, and one clock.
+//! Fixture of the tests: engines, wires that can be cut, a kernel that holds the leases, and one clock.
 //!
-//! A node here is what host, worker and kernel are together: `publish` opens or revokes leases, an
-//! advert passes the fence only while its lease lives and renews it, time alone closes it.
+//! A node here stands for host, worker and kernel together. `publish` grants or revokes leases; an advert passes the
+//! fence only while its lease is valid, and renews it; a lease ends by time alone.
 
 pub mod carriage;
 mod forger;
@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(4);
 const START_NS: u64 = 1000 * SECOND;
 const STATION: Mac = [0x02, 0, 0, 0, 0, 0x99];
 
-/// What is answered for: a virtual router.
+/// Interface, family and VRID of a virtual router, for which a node answers.
 pub type Key = (String, Family, u8);
 
 #[derive(Clone)]
@@ -48,40 +48,40 @@ pub struct Node {
     pub engine: Engine,
     pub settings: Settings,
     pub facts: BTreeMap<String, InterfaceFacts>,
-    /// Until when the kernel answers for a router.
+    /// Time until which the kernel answers for a virtual router.
     leases: BTreeMap<Key, u64>,
-    /// Closed for carrier, and to be opened again.
+    /// Leases that were revoked without carrier, to be granted again.
     held_back: BTreeSet<Key>,
     /// Leases that a test ended behind the node's back.
     tampered: BTreeSet<Key>,
     stopped: bool,
     dead: bool,
-    /// Dies when the host has answered.
+    /// The node dies when the host has answered.
     leaving: bool,
-    /// What was published, and whether the host did it.
+    /// Publication that waits: group, role, sentence, and whether the host has carried it out.
     asked: Option<(String, Role, String, bool)>,
-    /// It asked for every lease anew.
+    /// The publication asks for every lease again.
     reopens: bool,
-    /// Frames that arrived while it was stopped, or waited for the host.
+    /// Frames that arrived while the node was stopped, or waited for the host.
     waiting: Vec<(String, Vec<u8>)>,
     listening: BTreeSet<String>,
     pub directive: Directive,
     pub host_fails: bool,
-    /// Its system takes no packet.
+    /// The system refuses every packet.
     pub swallows: bool,
-    /// The same on some interfaces.
+    /// Interfaces on which the system refuses every packet.
     pub swallows_on: BTreeSet<String>,
-    /// The same of packets to unicast peers.
+    /// The system refuses packets to unicast peers.
     pub refuses_unicast: bool,
     pub publish_ns: u64,
-    /// How long the answer takes after the fence is passing.
+    /// Time that the answer takes after the fence is passing.
     pub answer_ns: u64,
     role: Role,
-    /// The same of each group.
+    /// Role in each group.
     role_of: BTreeMap<String, Role>,
-    /// When things were last forgotten.
+    /// Role at the last [`Lab::forget`].
     role_before: Role,
-    /// When it became active, and for which group.
+    /// Times when the node became active, and the group.
     pub victories: Vec<(u64, String)>,
     pub roles: Vec<(u64, Role, String)>,
     /// Causes that replaced others of the same role.
@@ -103,39 +103,39 @@ enum What {
     /// A station speaks on a wire.
     Talk(String),
     Heartbeat(usize),
-    /// A run says that it is there.
+    /// A run says hello.
     Hello(u64),
-    /// What a key agreement begins with arrives.
+    /// The first frame of a key agreement arrives.
     Trace,
     /// Two runs have agreed.
     Agree([u64; 2]),
-    /// A station sends something again.
+    /// The forger sends its frames again.
     Forge,
-    /// The host has weighed the checks.
+    /// The host has computed a directive from the checks.
     Directive,
-    /// A switchover goes on, by its number.
+    /// The peer is prepared, in the switchover with this number.
     Prepare(u64),
     Release(u64),
     TimeOut(u64),
-    /// The host does what was published.
+    /// The host carries out what was published.
     Opens,
-    /// And answers.
+    /// The host answers.
     Answers,
 }
 
-/// What a filter beside a node drops.
+/// Frames that a filter at a node drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dropped {
     Adverts,
-    /// From the virtual MAC addresses.
+    /// Frames from the virtual MAC addresses.
     VirtualMac,
-    /// To them.
+    /// Frames to the virtual MAC addresses.
     ToVirtualMac,
-    /// Of what comes from the other node: all from its virtual MAC addresses.
+    /// Frames of the other node from its virtual MAC addresses.
     VirtualMacThere,
 }
 
-/// An advert on its wire.
+/// Advert on its wire.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub at_ns: u64,
@@ -149,58 +149,58 @@ pub struct Lab {
     pub clock: Clock,
     pub nodes: Vec<Node>,
     agenda: Agenda<(usize, What)>,
-    /// (wire, from, to) that carry nothing.
+    /// Directions that carry nothing: wire, from, to.
     cuts: BTreeSet<(String, usize, usize)>,
-    /// Wires that tell kinds of frames apart.
+    /// Wires that carry some kinds of frames and lose others.
     networks: BTreeMap<String, Network>,
-    /// (wire, node) that reach other stations.
+    /// Pairs of a wire and a node that reaches other stations there.
     pub stations: BTreeSet<(String, usize)>,
-    /// Whom each node's kernel knows on every wire.
+    /// Neighbours that each node's kernel knows on every wire.
     pub neighbours: Vec<IpAddr>,
-    /// Sender of their answers.
+    /// MAC address from which the stations answer.
     pub station_mac: Mac,
-    /// So many probes are lost before one comes through.
+    /// Number of probes that are lost before one comes through.
     pub lost_probes: u32,
     pub latency_ns: u64,
     pub jitter_ns: u64,
     pub loss_percent: u64,
     random: Random,
     pub sent: Vec<Sent>,
-    /// Between the first two nodes.
+    /// Links between the first two nodes.
     pub links: Vec<String>,
     /// The first two nodes have keys by which they know each other.
     pub keys: bool,
     /// The processes that would sign are gone.
     pub nobody_signs: bool,
-    /// Wires that carry no heartbeats, but all else.
+    /// Wires that carry everything but heartbeats.
     pub filtered: BTreeSet<String>,
-    /// (wire, node) whose frames of that kind are dropped.
+    /// Filters: a wire, a node and the frames of it that are dropped.
     pub dropped: BTreeSet<(String, usize, Dropped)>,
-    /// How much slower than a wire a link is.
+    /// Additional latency of a link in ns, compared with a wire.
     pub slow_links: BTreeMap<String, u64>,
     flying: Vec<Flying>,
     forger: Option<Forger>,
     /// The process of the links is dead, or TCP does not get through.
     pub session_is_down: bool,
-    /// How long the host takes from a check to the directive.
+    /// Time that the host takes from a check to the directive.
     pub report_ns: u64,
-    /// How long followers drain, and the peer settles.
+    /// Time for which followers drain, and the peer settles.
     pub drain_ns: u64,
     handings: Vec<Handing>,
     handed: u64,
     pub watches_silence: bool,
     /// Questions from virtual MAC addresses that left: time, node and wire.
     pub asked_from_virtual: Vec<(u64, usize, String)>,
-    /// The networks carry adverts and no heartbeats.
+    /// The networks carry adverts, but no heartbeats.
     pub filters: bool,
-    /// Times in which nobody answered on an interface.
+    /// Times in which no node answered on an interface.
     pub silences: Vec<(u64, u64, String)>,
     /// Times in which two nodes answered for one router.
     pub overlaps: Vec<(u64, u64, Key)>,
 }
 
 impl Lab {
-    /// Nodes r1, r2, ... with one configuration; none has started.
+    /// Returns nodes r1, r2, ... with one configuration; none has started.
     pub fn new(toml: &str, count: usize) -> Lab {
         let names: Vec<String> = (1..=count).map(|n| format!("r{n}")).collect();
         let nodes = (0..count)
@@ -242,7 +242,7 @@ impl Lab {
         }
     }
 
-    /// The same, all started and settled.
+    /// Returns nodes r1, r2, ... with one configuration, all started and settled.
     pub fn settled(toml: &str, count: usize) -> Lab {
         let mut lab = Lab::new(toml, count);
         for node in 0..count {
@@ -315,13 +315,13 @@ impl Lab {
         }
     }
 
-    /// SIGKILL of everything: the kernel's leases run out by themselves.
+    /// Kills everything on a node with SIGKILL: the kernel's leases end by time.
     pub fn kill(&mut self, index: usize) {
         self.nodes[index].dead = true;
         self.nodes[index].directive.held = false;
     }
 
-    /// The elector ends, and its host blocks the fence. [`Lab::start`] starts another.
+    /// Ends the elector; its host blocks the fence. [`Lab::start`] starts another.
     pub fn crash(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.directive.held |= node.role == Role::Active;
@@ -343,7 +343,7 @@ impl Lab {
         self.nodes[index].stopped = true;
     }
 
-    /// SIGCONT: the driver reads its sockets before it looks at its timers.
+    /// Sends SIGCONT: the driver reads its sockets before it looks at its timers.
     pub fn resume(&mut self, index: usize) {
         self.nodes[index].stopped = false;
         let now_ns = self.clock.now_ns();
@@ -371,7 +371,7 @@ impl Lab {
         }
         self.nodes[index].engine.handle_timeout(now_ns);
         self.act(index);
-        // its own hello is overdue where it was stopped for long
+        // its own hello is overdue if it was stopped for long
         self.greet(index);
     }
 
@@ -383,7 +383,7 @@ impl Lab {
         facts.carrier = carrier;
         let facts = facts.clone();
         if !carrier {
-            // the host blocks its fence before it tells
+            // the host blocks its fence before it reports the interface
             let lost: Vec<Key> = node
                 .leases
                 .keys()
@@ -401,7 +401,7 @@ impl Lab {
         self.tell_interface(index, interface, &facts);
     }
 
-    /// An interface changed.
+    /// Reports a changed interface to the engine.
     pub fn tell_interface(&mut self, index: usize, interface: &str, facts: &InterfaceFacts) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -413,7 +413,7 @@ impl Lab {
         self.act(index);
     }
 
-    /// One lease runs out while its node lives.
+    /// Ends one lease while its node lives.
     pub fn lapse(&mut self, index: usize, interface: &str) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -445,7 +445,7 @@ impl Lab {
         self.tell_interfaces(index);
     }
 
-    /// A reload, of which the host has not reported the new interfaces yet.
+    /// Reloads a configuration whose new interfaces the host has not reported yet.
     pub fn configure(&mut self, index: usize, toml: &str) {
         let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
         let settings = settings(toml, &names, index);
@@ -479,7 +479,7 @@ impl Lab {
 
     // ---- what happens to wires ------------------------------------------------------------
 
-    /// Nothing goes from one node to the other any more.
+    /// Cuts one direction of a wire: nothing goes from one node to the other any more.
     pub fn cut_one_way(&mut self, wire: &str, from: usize, to: usize) {
         self.cuts.insert((wire.to_owned(), from, to));
     }
@@ -493,7 +493,7 @@ impl Lab {
         self.cuts.clear();
     }
 
-    /// Something is dropped at a node's port.
+    /// Begins to drop frames at a node's port.
     pub fn drop_there(&mut self, wire: &str, node: usize, what: Dropped) {
         self.dropped.insert((wire.to_owned(), node, what));
     }
@@ -502,7 +502,7 @@ impl Lab {
         self.dropped.contains(&(wire.to_owned(), node, what))
     }
 
-    /// An advert made up by a test, as if sent by a stranger.
+    /// Delivers a test's advert as if a stranger had sent it.
     pub fn inject(&mut self, index: usize, interface: &str, frame: Vec<u8>) {
         self.deliver(index, interface, &frame);
     }
@@ -516,7 +516,7 @@ impl Lab {
         self.clock.move_to(end_ns);
     }
 
-    /// Runs until something holds; None where it does not within the time.
+    /// Runs until `done` returns true; None if it does not within the time.
     pub fn run_until(&mut self, within_ns: u64, done: impl Fn(&Lab) -> bool) -> Option<u64> {
         let (start_ns, end_ns) = (self.clock.now_ns(), self.clock.now_ns() + within_ns);
         while !done(self) {
@@ -576,7 +576,7 @@ impl Lab {
         true
     }
 
-    /// Notes who answers together between now and then.
+    /// Notes which nodes answer together between now and then.
     fn watch(&mut self, until_ns: u64) {
         let keys: BTreeSet<Key> = self
             .nodes
@@ -604,7 +604,7 @@ impl Lab {
         }
     }
 
-    /// Notes where nobody answers between now and then.
+    /// Notes the interfaces on which no node answers between now and then.
     fn watch_silence(&mut self, until_ns: u64) {
         let wires: BTreeSet<&String> = self.nodes.iter().flat_map(|n| n.facts.keys()).collect();
         for wire in wires {
@@ -748,7 +748,7 @@ impl Lab {
         self.nodes[index].engine.poll_action()
     }
 
-    /// Gives every frame that waits to the engine, and leaves its actions for later.
+    /// Passes every waiting frame to the engine, and leaves its actions for later.
     fn hear_all(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -765,7 +765,7 @@ impl Lab {
         }
     }
 
-    /// As people read it.
+    /// Cause as an administrator reads it.
     fn sentence(&self, index: usize, role: Role, cause: Cause) -> String {
         let own = Fitness {
             node: self.nodes[index].name.clone(),
@@ -774,7 +774,7 @@ impl Lab {
         cause.sentence(role, &own, None)
     }
 
-    /// Says a role to the host; whether the answer comes later.
+    /// Publishes a role to the host; returns true if the answer comes later.
     fn ask(&mut self, index: usize, group: String, role: Role, why: String, reopens: bool) -> bool {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -793,7 +793,7 @@ impl Lab {
         false
     }
 
-    /// The driver hears what came meanwhile, then takes the answer.
+    /// Takes the host's answer, after the frames that came meanwhile.
     fn answer(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -922,7 +922,7 @@ impl Lab {
 
     // ---- questions --------------------------------------------------------------------------
 
-    /// Who is active for the first group.
+    /// Nodes that are active for the first group.
     pub fn active(&self) -> Vec<usize> {
         let active = |node: &Node| !node.dead && node.engine.groups.iter().any(|g| g.is_active());
         (0..self.nodes.len())
@@ -930,7 +930,7 @@ impl Lab {
             .collect()
     }
 
-    /// Who answers for a router right now.
+    /// Nodes that answer for a virtual router now.
     pub fn answering(&self, interface: &str) -> Vec<usize> {
         let answers = |node: &Node| {
             node.leases
@@ -942,7 +942,7 @@ impl Lab {
             .collect()
     }
 
-    /// When two nodes began to answer together, and for how long they did.
+    /// Times when two nodes began to answer together, and durations in ns.
     pub fn spans_of_overlap(&self) -> Vec<(u64, u64)> {
         let mut spans = BTreeMap::<&Key, Vec<(u64, u64)>>::new();
         for (from_ns, to_ns, key) in &self.overlaps {
@@ -958,7 +958,7 @@ impl Lab {
             .collect()
     }
 
-    /// The longest time that two nodes answered together.
+    /// Longest time for which two nodes answered together.
     pub fn longest_overlap_ns(&self) -> u64 {
         let spans = self.spans_of_overlap().into_iter();
         spans.map(|(_, length_ns)| length_ns).max().unwrap_or(0)
@@ -972,7 +972,7 @@ impl Lab {
             .collect()
     }
 
-    /// A row of a node's status.
+    /// Row of a node's status.
     pub fn text(&self, index: usize, key: &str) -> Option<String> {
         let engine = &self.nodes[index].engine;
         let rows = engine.rows(self.clock.now_ns(), Table::Status);
@@ -1039,7 +1039,7 @@ impl Node {
         }
     }
 
-    /// Whether it reads what stations say.
+    /// True if the node reads frames of stations.
     pub fn listens(&self) -> bool {
         !self.listening.is_empty()
     }
@@ -1076,7 +1076,7 @@ impl Node {
         self.roles.push((now_ns, role, why.to_owned()));
         if self.host_fails {
             if role == Role::Active {
-                // who is refused is backup, and its fence blocks
+                // a node whose role is refused is backup, and its fence blocks
                 self.role = Role::Backup;
                 self.role_of.clear();
                 self.leases.clear();
@@ -1104,7 +1104,7 @@ impl Node {
             let carrier = self.facts.get(&key.0).is_some_and(|facts| facts.carrier);
             match role {
                 Role::Active if before == Role::Active && !reopens => {
-                    // the same role again: what was closed for carrier, or is new
+                    // the same role again: leases that were revoked without carrier, or are new
                     let fresh = self.held_back.remove(&key) || !self.leases.contains_key(&key);
                     if carrier && fresh {
                         self.leases.insert(key, now_ns + group.lease_ns);
@@ -1146,7 +1146,7 @@ fn interfaces(settings: &Settings) -> BTreeSet<String> {
     all.map(str::to_owned).collect()
 }
 
-/// Node n has the address 10.x.0.(n + 2) on every wire, and fe80::(n + 2).
+/// State of an interface: node n has the addresses 10.x.0.(n + 2) and fe80::(n + 2) on every wire.
 fn facts_of(name: &str, index: usize) -> InterfaceFacts {
     let host = u8::try_from(index).expect("few nodes") + 2;
     let wire = name.bytes().last().map_or(0, |byte| byte - b'0');
@@ -1176,7 +1176,7 @@ fn ethernet(to: Option<IpAddr>, bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Family, vrid, priority and interval of what was sent.
+/// Family, VRID, priority and interval of an advert.
 struct Read {
     family: Family,
     vrid: u8,
@@ -1201,7 +1201,7 @@ fn parse_any(to: Option<IpAddr>, bytes: &[u8]) -> Option<Read> {
     })
 }
 
-/// A group by priorities; more keys of the group and of the router where a test wants them.
+/// Configuration of a group by priorities, with additional keys of the group and of its router.
 pub fn by_priority(priorities: &[u8], group: &str, router: &str) -> String {
     let priorities: Vec<String> = priorities
         .iter()
@@ -1215,6 +1215,6 @@ pub fn by_priority(priorities: &[u8], group: &str, router: &str) -> String {
     )
 }
 
-/// A second interface for the same group.
+/// Second interface of the same group.
 pub const SECOND_ROUTER: &str =
     "[[group.interface]]\ninterface = \"lan2\"\nvrid = 7\naddresses = [\"10.2.0.1/24\"]";

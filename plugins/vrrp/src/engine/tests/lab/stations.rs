@@ -1,4 +1,4 @@
-//! Other stations on the wires: they answer questions, and speak of their own accord.
+//! Other stations on the wires, which answer questions, and speak by themselves.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::wire::{Family, Mac, virtual_router};
 const TALK_NS: u64 = 20 * MS;
 
 impl Lab {
-    /// From now on a station there asks for another one, so that every node hears it.
+    /// Begins to have a station there ask for another one, so that every node hears it.
     pub fn talk(&mut self, wire: &str) {
         self.enqueue(self.clock.now_ns(), 0, What::Talk(wire.to_owned()));
     }
@@ -39,7 +39,7 @@ impl Lab {
         self.enqueue(at_ns, 0, What::Talk(wire.to_owned()));
     }
 
-    /// As the driver has it: what comes while nobody listens is read once a second.
+    /// Delivers a station's frame as the driver does: if nobody listens, it is read once a second.
     pub(super) fn station(&mut self, index: usize, interface: &str, frame: &[u8]) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
@@ -58,7 +58,8 @@ impl Lab {
         }
     }
 
-    /// Whatever was on its way has come by then: a machine beside a fast switch is answered at once.
+    /// Drops a stations' frames for a node, as if all had arrived before: a machine next to a fast switch is answered
+    /// at once.
     pub(super) fn empty_socket(&mut self, index: usize, interface: &str) {
         self.agenda.retain(|(to, what)| {
             let is_there = matches!(what, What::Station(wire, _) if wire == interface);
@@ -99,7 +100,7 @@ impl Lab {
         }
     }
 
-    /// Whether a question from a virtual MAC address leaves: only while the node answers for that virtual router.
+    /// True if a question from a virtual MAC address leaves: only while the node answers for that virtual router.
     fn passes_fence(&mut self, index: usize, wire: &str, router: (Family, u8)) -> bool {
         let (now_ns, (family, vrid)) = (self.clock.now_ns(), router);
         let key: Key = (wire.to_owned(), family, vrid);
@@ -112,7 +113,7 @@ impl Lab {
         passes
     }
 
-    /// Whether it is answered.
+    /// True if the frames from and to the virtual MAC pass at a node.
     fn carries_virtual(&self, index: usize, wire: &str) -> bool {
         let dropped = [Dropped::VirtualMac, Dropped::ToVirtualMac];
         !dropped.iter().any(|what| self.drops(wire, index, *what))
@@ -127,7 +128,7 @@ fn is_arp(frame: &[u8]) -> bool {
     frame[12..14] == [8, 6]
 }
 
-/// The address that a question is about.
+/// Address that a question is about.
 pub(super) fn target(frame: &[u8]) -> IpAddr {
     if is_arp(frame) {
         let target: [u8; 4] = frame[38..42].try_into().expect("four bytes");
@@ -137,7 +138,7 @@ pub(super) fn target(frame: &[u8]) -> IpAddr {
     target.into()
 }
 
-/// The answer of whoever has the address.
+/// Answer of the machine that has the address.
 pub(super) fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
     let asker = &question[6..12];
     let parts: [&[u8]; 5] = match is_arp(question) {

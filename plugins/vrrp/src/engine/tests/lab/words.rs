@@ -1,11 +1,11 @@
-//! What no heartbeat of the fixture may say, whatever happens to its node.
+//! Rules that no heartbeat of the fixture may break, whatever happens to its node.
 
 use std::collections::BTreeSet;
 
 use super::{Key, Lab, MS};
 use crate::wire::heartbeat::{Heartbeat, Speaks, group_id, port_id};
 
-/// When a heartbeat went, and the groups that it called active.
+/// Time of a heartbeat, and the groups that it called active.
 pub(super) type Said = (u64, BTreeSet<u64>);
 
 pub(super) fn said(now_ns: u64, groups: &[Heartbeat]) -> Said {
@@ -14,7 +14,7 @@ pub(super) fn said(now_ns: u64, groups: &[Heartbeat]) -> Said {
 }
 
 impl Lab {
-    /// E12: no advert renews a lease but right behind a heartbeat that says that its group is active.
+    /// Checks that an advert renews a lease only directly after a heartbeat that says that its group is active (E12).
     pub(super) fn check_round(&self, index: usize, key: &Key) {
         let node = &self.nodes[index];
         if !self.keys || index > 1 {
@@ -28,8 +28,8 @@ impl Lab {
         assert!(says, "{}: an advert of {} alone", node.name, group.name);
     }
 
-    /// E13: a heartbeat says active only while the fence passes on every interface that it calls
-    /// usable, where the node can know.
+    /// Checks that a heartbeat says active only while the fence passes on every interface that it calls usable, if the
+    /// node can know (E13).
     pub(super) fn check_usable(&self, index: usize, groups: &[Heartbeat]) {
         let node = &self.nodes[index];
         for said in groups.iter().filter(|said| said.role == Speaks::Active) {

@@ -1,22 +1,22 @@
-//! A pair on two networks, and what it says.
+//! A pair on two networks, and its reports.
 
 use super::super::lab::carriage::{Carriage, Habit, Stations};
 use super::super::lab::{Lab, MS, SECOND};
 use crate::engine::status::fault_rows;
 
 pub const NETWORKS: [&str; 2] = ["lan1", "lan2"];
-/// E9, and E1: as configured below.
+/// E9's hold and E1's delay, as configured below.
 pub const HOLD_NS: u64 = SECOND;
 pub const FAILBACK_NS: u64 = SECOND;
 const NAMES: [&str; 2] = ["g", "h"];
 /// Preferred nodes of the groups.
 pub const PREFERRED: [usize; 2] = [0, 1];
 
-/// How a pair is configured.
+/// Configuration of a pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     pub vmac: bool,
-    /// 1 or 2; each prefers another node.
+    /// Number of groups, 1 or 2; each prefers another node.
     pub groups: usize,
     pub is_linked: bool,
 }
@@ -32,7 +32,7 @@ pub const NOBODY: Stations = Stations {
     habit: Habit::Silent,
 };
 
-/// What stations there may be on a network.
+/// Stations that may be on a network.
 pub const STATIONS: [Stations; 8] = [
     NOBODY,
     those([true, false], Habit::Talk),
@@ -79,7 +79,7 @@ impl Setup {
         (0..self.groups).map(group).collect()
     }
 
-    /// Both nodes run, all is as configured, and nobody else is on the networks.
+    /// Returns a pair of which both nodes run and all is as configured, without other machines on the networks.
     pub fn settled(self) -> Bed {
         let links: &[&str] = if self.is_linked { &["link1"] } else { &[] };
         let mut lab = Lab::unstarted(&self.toml(), links);
@@ -97,7 +97,7 @@ impl Setup {
 }
 
 impl Bed {
-    /// The same with other stations, of which each node knows.
+    /// Returns the same pair with other stations, which each node knows.
     pub fn with_stations(&self, stations: [Stations; 2]) -> Bed {
         let mut bed = self.clone();
         for (network, stations) in NETWORKS.into_iter().zip(stations) {
@@ -117,7 +117,7 @@ impl Bed {
         self.lab.run_with_looks(for_ns);
     }
 
-    /// `sparectl vrrp retry` on both nodes: what dropped virtual MAC addresses is repaired.
+    /// Calls `sparectl vrrp retry` on both nodes: what dropped virtual MAC addresses is repaired.
     fn retry(&mut self) {
         let now_ns = self.lab.clock.now_ns();
         for node in &mut self.lab.nodes {
@@ -129,7 +129,7 @@ impl Bed {
         !self.lab.nodes[node].is_dead()
     }
 
-    /// Who is active for a group.
+    /// Nodes that are active for a group.
     pub fn active(&self, group: usize) -> Vec<usize> {
         let is_active = |node: &usize| {
             let groups = &self.lab.nodes[*node].engine.groups;
@@ -138,13 +138,13 @@ impl Bed {
         (0..2).filter(is_active).collect()
     }
 
-    /// How often a node became active for a group since the last [`Bed::forget`].
+    /// Number of times that a node became active for a group since the last [`Bed::forget`].
     pub fn moves(&self, group: usize) -> usize {
         let victories = self.lab.nodes.iter().flat_map(|node| &node.victories);
         victories.filter(|(_, of)| of == NAMES[group]).count()
     }
 
-    /// What a node says that is not as configured, of one group.
+    /// Rows in which a node reports that something of a group is not as configured.
     pub fn said(&self, node: usize, group: usize) -> Vec<String> {
         let (lab, mut rows) = (&self.lab, Vec::new());
         let engine = &lab.nodes[node].engine;
@@ -168,7 +168,7 @@ impl Bed {
         said
     }
 
-    /// What is not as configured: a role, or that a node says so.
+    /// Difference from the configuration: a role, or a node's report of one.
     pub fn differs(&self) -> Option<String> {
         for (group, preferred) in (0..self.setup.groups).zip(PREFERRED) {
             let active = self.active(group);
@@ -185,8 +185,8 @@ impl Bed {
         None
     }
 
-    /// Runs until all is as configured, and a second more. E15: if it is not after `retry_ns`, an administrator says that
-    /// it was mended.
+    /// Runs until all is as configured, and one second more. E15: if it is not after `retry_ns`, an administrator says
+    /// that the fault was repaired.
     pub fn settle(&mut self, within_ns: u64, retry_ns: Option<u64>) -> Result<(), String> {
         const STEP_NS: u64 = 250 * MS;
         let began_ns = self.lab.clock.now_ns();
@@ -212,7 +212,7 @@ impl Bed {
         }
     }
 
-    /// Roles since the last [`Bed::forget`], for whoever reads a failure.
+    /// Roles since the last [`Bed::forget`], for the text of a failure.
     pub fn history(&self) -> String {
         let nodes = self.lab.nodes.iter();
         let mut all: Vec<_> = nodes

@@ -1,4 +1,4 @@
-//! Every fault of one network while the other one is whole, with every station, and what it does to a pair.
+//! Every fault of one network while the other one is whole, with every kind of stations, and what a pair does about it.
 
 use std::collections::HashSet;
 
@@ -9,20 +9,21 @@ use super::expected::{Fault, Said, Told};
 use super::{assert_none, judge_all};
 
 const COUNT: usize = Carriage::COUNT * STATIONS.len() * Setup::COUNT;
-/// E3's verdict is due after this time.
+/// Time after which E3's verdict is due.
 const VERDICT_NS: u64 = 2 * SECOND;
-/// E3 asks stations again within it. E15 has a verdict, waits for E9's hold, twice or four times as long after the first
-/// changes, moves the role, and has another verdict.
+/// Duration of a fault. E3 asks stations again within it. E15 has a verdict, waits for E9's hold (twice or four times
+/// as long after the first changes), moves the role, and has another verdict.
 const LASTS_NS: u64 = 14 * SECOND;
-/// E15: after a mend the first frame that passes ends a verdict, and the role stays where it is.
+/// Time for which the role must stay after a repair: the first frame that passes ends E15's verdict.
 const STAYS_NS: u64 = 3 * SECOND;
-/// After a mend, or when an administrator has said that there was one.
+/// Time within which all is as configured after a repair, or after an administrator has reported one.
 const MENDED_NS: u64 = 5 * SECOND + HOLD_NS + FAILBACK_NS;
-/// Distance of the cases of the sample, and their number: each value of two dimensions occurs with each other one.
+/// Distance of the sample's cases, and their number: each value of one dimension occurs with each value of each other
+/// one.
 const STRIDE: usize = 40_503;
 const SAMPLE: usize = 1600;
 
-/// A pair, what stations there are, and how the network breaks: by a number below [`COUNT`].
+/// Case by a number below [`COUNT`]: a pair, its stations, and the fault of the network.
 #[derive(Clone, Copy)]
 struct Case {
     setup: usize,
@@ -36,7 +37,7 @@ impl Case {
         let (setup, stations) = (bed / STATIONS.len(), bed % STATIONS.len());
         let mut carriage = Carriage::numbered(carriage);
         if !Setup::numbered(setup).vmac {
-            // there are no such frames
+            // without `vmac` there are no such frames
             carriage.0[1] = Ways::Both;
         }
         Case {
@@ -50,7 +51,7 @@ impl Case {
         self.setup * STATIONS.len() + self.stations
     }
 
-    /// The values of all dimensions.
+    /// Values of all dimensions.
     fn values(self) -> Vec<usize> {
         let Carriage(ways) = self.carriage;
         let ways = ways.map(|way| Ways::ALL.iter().position(|it| *it == way).expect("listed"));
@@ -62,7 +63,7 @@ impl Case {
     }
 }
 
-/// One for each setup and each kind of stations on the first network.
+/// Beds for each setup and each kind of stations on the first network.
 fn beds() -> Vec<Bed> {
     let setups = (0..Setup::COUNT).map(Setup::numbered);
     let beds = setups.flat_map(|setup| {
@@ -111,12 +112,12 @@ fn breaks(bed: &mut Bed, fault: Fault) -> Result<(), String> {
     is_as_expected(bed, fault)
 }
 
-/// Each with its preferred node.
+/// Groups, each with its preferred node.
 fn groups(bed: &Bed) -> impl Iterator<Item = (usize, usize)> + use<> {
     (0..bed.setup.groups).zip(PREFERRED)
 }
 
-/// By each node itself, with or without a link, over which they have the findings of both.
+/// True if both nodes report a fault of the group, with or without a link.
 fn is_said(bed: &Bed, group: usize) -> bool {
     (0..2).all(|node| !bed.said(node, group).is_empty())
 }
@@ -152,7 +153,7 @@ fn is_as_expected(bed: &Bed, fault: Fault) -> Result<(), String> {
     never_two_answer(bed)
 }
 
-/// What a node says is what must be said, of the one that was active first and of the one that is now.
+/// Checks that a node reports what must be reported, of the node that was active first and of the one that is now.
 fn is_told(said: &[String], told: Told, [first, active]: [usize; 2]) -> Result<(), String> {
     let row = |key: &str, node: usize| format!("interface.lan1.{key} Text(\"r{}: ", node + 1);
     let rows = [
@@ -220,7 +221,7 @@ fn never_two_answer(bed: &Bed) -> Result<(), String> {
     }
 }
 
-/// The cases of the sample.
+/// Cases of the sample.
 fn sample() -> Vec<Case> {
     let numbers = (0..SAMPLE).map(|place| place * STRIDE % COUNT);
     numbers.map(Case::numbered).collect()
@@ -253,7 +254,7 @@ fn a_sample_of_faults_of_one_network_does_what_the_rules_say() {
     assert_none(&failures, cases.len());
 }
 
-/// A filter of UDP on the way to r2: ARP passes, and the stations are gone.
+/// A filter drops UDP on the way to r2: ARP passes, and the stations are gone.
 #[test]
 fn an_answer_of_the_peer_is_no_proof_where_its_heartbeats_are_lost() {
     let Carriage(mut ways) = Carriage::WHOLE;
@@ -270,7 +271,7 @@ fn an_answer_of_the_peer_is_no_proof_where_its_heartbeats_are_lost() {
     }
 }
 
-/// The station on the side of r2, which answered last, no longer hears r1's questions. The one on r1's side answers.
+/// The station on r2's side, which answered last, no longer hears r1's questions. The one on r1's side answers.
 #[test]
 fn a_station_that_is_silent_leaves_the_word_to_another_one() {
     let Carriage(mut ways) = Carriage::WHOLE;

@@ -1,30 +1,30 @@
-//! What a pair must do about a fault of one network while the other one is whole: from what each node can find out,
-//! as docs/election.md has it.
+//! Required behaviour of a pair at a fault of one network while the other one is whole: from what each node can find
+//! out, by the rules of docs/election.md.
 
 use super::super::lab::carriage::{Carriage, Habit, Kind, Stations};
 
-/// E3: what a node finds out by asking stations.
+/// Result of a node's questions to stations (E3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rating {
-    /// One that should answer does not.
+    /// A station that should answer does not.
     Bad,
-    /// There is nobody who should answer.
+    /// There is no station that should answer.
     Unknown,
     Good,
 }
 
-/// E15: what stations that answer the active node's own MAC address answer to its virtual one.
+/// Answers to the active node's virtual MAC address from stations that answer its own one (E15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
-    /// There is no such station, or this node knows none.
+    /// There is no such station, or the node knows none.
     Nobody,
     Yes,
     No,
-    /// Some answer it and some do not, and it is not known which one is asked.
+    /// Some stations answer it and some do not, and it is open which one is asked.
     Either,
 }
 
-/// A fault of a network.
+/// Fault of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub carriage: Carriage,
@@ -32,25 +32,25 @@ pub struct Fault {
     pub vmac: bool,
 }
 
-/// Whether something is said.
+/// Requirement of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     No,
     Yes,
-    /// It depends on who was faster, or on which station was asked.
+    /// The report depends on which node was faster, or on which station was asked.
     Maybe,
 }
 
-/// What must be said of the network.
+/// Required reports on the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// E3: one of both does not hear the other.
+    /// One node does not hear the other (E3).
     pub unheard: Said,
     /// SP-0209: the virtual MAC address of the active node does not reach the backup.
     pub dropped: Said,
-    /// SP-0212: stations do not answer it.
+    /// SP-0212: stations do not answer the virtual MAC address of the active node.
     pub unanswered: Said,
-    /// SP-0211: that of the backup was dropped while it was active.
+    /// SP-0211: the virtual MAC address of the backup was dropped while it was active.
     pub before: Said,
 }
 
@@ -61,28 +61,28 @@ impl From<bool> for Said {
 }
 
 impl Fault {
-    /// Who must be active some time after the fault, if `first` was.
+    /// Node that must be active some time after the fault, if `first` was before.
     pub fn active(self, first: usize) -> usize {
         let moves = self.moves_for_life(first) || self.moves_for_identity(first);
         if moves { 1 - first } else { first }
     }
 
-    /// E3.
+    /// True if the role moves by E3.
     pub fn moves_for_life(self, first: usize) -> bool {
         let peer = 1 - first;
         let (own, theirs) = (self.rating(first), self.rating(peer));
         if self.hear_each_other() {
             false
         } else if self.hears(peer) {
-            // whether the active node cannot receive or the peer cannot send: only a bad rating tells
+            // the active node cannot receive or the peer cannot send: only a bad rating tells
             own == Rating::Bad
         } else {
             theirs > own || theirs == own && own != Rating::Good
         }
     }
 
-    /// E15: once, whatever the network does to the other node's virtual identity, which nobody has tried. What stations
-    /// answer counts more than what the backup hears.
+    /// True if the role moves by E15: once, whatever the network does to the other node's virtual identity, which is
+    /// untried. Answers of stations count more than what the backup hears.
     pub fn moves_for_identity(self, first: usize) -> bool {
         let is_lost = match self.answers(first, first) {
             Answers::Nobody => self.is_dropped(first),
@@ -92,7 +92,7 @@ impl Fault {
         self.vmac && self.hear_each_other() && is_lost
     }
 
-    /// What must be said if `first` was active before the fault.
+    /// Required reports if `first` was active before the fault.
     pub fn told(self, first: usize) -> Told {
         let active = self.active(first);
         let is_dropped = self.vmac && self.hear_each_other() && self.is_dropped(active);
@@ -114,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// Whether a node knows that the network carries its frames and brings those of others.
+    /// True if a node knows that the network carries its frames and brings those of others.
     pub fn is_proven(self, node: usize) -> bool {
         self.hear_each_other() || self.rating(node) == Rating::Good
     }
@@ -123,40 +123,41 @@ impl Fault {
         self.hears(0) && self.hears(1)
     }
 
-    /// Heartbeats of the other node arrive.
+    /// True if heartbeats of the other node arrive.
     fn hears(self, node: usize) -> bool {
         carries_heartbeats(self.carriage, 1 - node)
     }
 
-    /// Frames of the virtual MAC address do not reach the other side.
+    /// True if frames from the virtual MAC address do not reach the other side.
     fn is_dropped(self, active: usize) -> bool {
         !self.carriage.carries(active, &[Kind::Virtual])
     }
 
-    /// The station on a side answers a node's own MAC address.
+    /// True if the station on a side answers a node's own MAC address.
     fn answers_own(self, node: usize, side: usize) -> bool {
         let is_reached = self.carriage.carries(node, &[Kind::Broadcast]);
         side == node || is_reached && self.carriage.carries(side, &[Kind::Unicast])
     }
 
-    /// The same of its virtual one.
+    /// True if the station on a side answers a node's virtual MAC address.
     fn answers_virtual(self, node: usize, side: usize) -> bool {
         let outwards = [Kind::Broadcast, Kind::Virtual];
         let is_reached = self.carriage.carries(node, &outwards);
         side == node || is_reached && self.carriage.carries(side, &[Kind::Virtual])
     }
 
-    /// What the active node gets to know, if `first` was active before the fault.
+    /// Answers that the active node gets, if `first` was active before the fault.
     fn answers(self, active: usize, first: usize) -> Answers {
         let Stations { sides, habit } = self.stations;
-        // it asks whoever spoke, and an answer is speaking: of those that only answer it knows whom E3 asked
+        // the node asks stations that spoke, also by an answer; of stations that only answer it knows those that E3
+        // asked
         let is_known = match habit {
             Habit::Talk => true,
             Habit::Answer => !self.hear_each_other(),
             Habit::Silent => false,
         };
         let there = |side: &usize| is_known && sides[*side] && self.answers_own(active, *side);
-        // the one that answered last, or spoke last: at the same time, that on the side of r2 is the later one
+        // the station that answered or spoke last comes first; of two at the same time it is the one on r2's side
         let hears_it = active == first || self.carriage.carries(1, &[Kind::Broadcast]);
         let order = if active == 1 || hears_it {
             [1, 0]
@@ -186,7 +187,7 @@ impl Fault {
     }
 }
 
-/// Heartbeats of a node cross a network.
+/// True if heartbeats of a node cross a network.
 pub fn carries_heartbeats(carriage: Carriage, from: usize) -> bool {
     carriage.carries(from, &[Kind::Multicast, Kind::Heartbeats])
 }

@@ -1,7 +1,7 @@
 //! E3, E8, E12, E15: two networks that carry some kinds of frames and lose others, with stations on them.
 //!
-//! Of one network every fault is tried while the other one is whole, and of both networks faults at random, with nodes
-//! that die and start. What a pair must do then is in `expected`. `make soak-networks` tries all of it.
+//! The tests try every fault of one network while the other one is whole, and random faults of both networks, with
+//! nodes that die and start. The required behaviour of a pair is in `expected`. `make soak-networks` tries all cases.
 
 mod bed;
 mod exhaustive;
@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Judges all numbers below `count`, on all processors. Returns what fails, in order.
+/// Judges all cases with numbers below `count`, on all processors. Returns the failures, in order.
 fn judge_all(
     count: usize,
     judge: impl Fn(usize) -> Result<(), String> + Sync,

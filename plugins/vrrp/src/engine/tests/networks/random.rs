@@ -1,4 +1,4 @@
-//! Faults of both networks and the link at random, one after the other and at the same time, with nodes that die and
+//! Random faults of both networks and the link, one after the other and at the same time, with nodes that die and
 //! start.
 
 use std::env;
@@ -21,16 +21,18 @@ enum Event {
     Starts(usize),
 }
 
-/// Time before it, in ms, and what happens.
+/// Time before an event, in ms, and the event.
 type Step = (u64, Event);
 
-/// Seeds of `make test`.
+/// Number of seeds of `make test`.
 const SAMPLE: usize = 300;
-/// After the last mend the first frame that passes ends E15's verdict of an active node.
+/// Time after the last repair within which the first frame that passes ends E15's verdict of an active node.
 const PASSES_NS: u64 = 3 * SECOND;
-/// A start waits for the peer for 5 s, then stations are asked again, and a group goes back.
+/// Time after the last repair within which all is as configured: a start waits for the peer for 5 s, then stations are
+/// asked again, and a group goes back.
 const MENDED_NS: u64 = PASSES_NS + 10 * SECOND + 2 * HOLD_NS + FAILBACK_NS;
-/// From the first heartbeat path between the nodes until one of two has given the group up: a hello comes once a second.
+/// Time from the first heartbeat path between the nodes until one of two active ones has given the group up: a hello
+/// comes once a second.
 const AGREED_NS: u64 = 2 * SECOND;
 
 fn steps(random: &mut Random) -> Vec<Step> {
@@ -59,7 +61,7 @@ fn event(random: &mut Random) -> Event {
     }
 }
 
-/// A cut, one to three kinds that are lost, or anything.
+/// Returns a cut, a loss of one to three kinds, or any fault.
 fn carriage(random: &mut Random) -> Carriage {
     match random.below(6) {
         0 => Carriage([Ways::None; 5]),
@@ -75,14 +77,14 @@ fn carriage(random: &mut Random) -> Carriage {
     }
 }
 
-/// A pair through a history.
+/// Run of a pair through a history.
 struct Run {
     bed: Bed,
     carriages: [Carriage; 2],
     link_is_up: bool,
-    /// Since when heartbeats get through in each direction, by some path.
+    /// Time since which heartbeats get through in each direction, by some path.
     speaks_since_ns: [Option<u64>; 2],
-    /// When they did not, for as long as matters.
+    /// Time when heartbeats last ceased to get through in each direction.
     silent_since_ns: [u64; 2],
 }
 
@@ -140,7 +142,7 @@ impl Run {
         self.note_paths();
     }
 
-    /// Runs, and judges the time that it ran.
+    /// Runs the lab, and judges the time that it ran.
     fn run(&mut self, for_ns: u64) -> Result<(), String> {
         self.bed.forget();
         self.bed.run(for_ns);
@@ -148,7 +150,7 @@ impl Run {
         self.a_split_is_known()
     }
 
-    /// Where heartbeats get through in both directions.
+    /// Checks that only one node answers while heartbeats get through in both directions.
     fn two_do_not_answer(&self) -> Result<(), String> {
         let [Some(one), Some(other)] = self.speaks_since_ns else {
             return Ok(());
@@ -165,7 +167,7 @@ impl Run {
         Ok(())
     }
 
-    /// A node that hears nothing of the other one does not say that it does.
+    /// Checks that a node that hears nothing of the other one does not report that it does.
     fn a_split_is_known(&self) -> Result<(), String> {
         let (lab, now_ns) = (&self.bed.lab, self.now_ns());
         for node in (0..2).filter(|node| self.bed.lives(*node)) {
@@ -203,7 +205,7 @@ fn live_through(run: &mut Run, steps: &[Step]) -> Result<(), String> {
         run.run(pause_ms * MS)?;
         run.happen(*event);
     }
-    // whatever follows from the last one
+    // time for the consequences of the last event
     run.run(2 * SECOND)?;
     run.mend();
     run.run(0)?;
@@ -211,7 +213,7 @@ fn live_through(run: &mut Run, steps: &[Step]) -> Result<(), String> {
     run.two_do_not_answer()
 }
 
-/// A seed, and what fails of it at the least.
+/// Judges a seed; returns the shortest history that fails.
 fn judge_seed(settled: &[Bed], seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let setup = &settled[below(&mut random, 8)];
@@ -248,7 +250,8 @@ fn some_random_faults_of_both_networks_end_as_configured() {
     judge_seeds(0, SAMPLE);
 }
 
-/// r1 starts where ARP passes and heartbeats do not: r2, which is active, answers by a MAC address that r1 cannot know.
+/// r1 starts on a network where ARP passes and heartbeats do not: r2, which is active, answers from a MAC address that
+/// r1 cannot know.
 #[test]
 fn a_peer_that_answered_before_it_was_known_is_no_other_machine() {
     judge_seeds(47_148, 1);
