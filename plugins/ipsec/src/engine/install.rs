@@ -1,4 +1,4 @@
-//! A failover: everything that is kept goes into the kernel, with numbers that nobody used.
+//! A failover: all records of the peer go into the kernel, with numbers that no node used.
 
 mod read_back;
 
@@ -14,47 +14,48 @@ use crate::sa::{Direction, Policy, PolicyId, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
 use crate::{MS, SECOND};
 
-/// A failover that did not come to pass is undone.
+/// Time after which a failover without a role is undone.
 const GIVE_UP_NS: u64 = 3 * SECOND;
-/// Time for which SAs are put before addresses may come at an unplanned failover. Addresses wait for 15 ms at most:
-/// what is under way then is ended, and the word goes to the host and the elector.
+/// Time for which SAs are installed before addresses may come at an unplanned failover. Addresses wait for at most 15
+/// ms, which leaves time for the batch under way and for the answer to the host and the elector.
 const SETTLE_NS: u64 = 7 * MS;
-/// SAs of a batch until then: what is under way then is over soon.
+/// Number of SAs in a batch until then, so that the batch under way is over soon.
 pub(super) const AWAITED_MAX: usize = 25;
-/// More are not named one by one.
+/// Most SAs that are named one by one in events.
 const NAMED_MAX: usize = 10;
-/// The old node's word that its numbers are exact counts for that long.
+/// Time for which the old node's report of exact numbers counts.
 const EXACT_NS: u64 = 5 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Failover {
-    /// Everything was put, for a role that has not come.
+    /// Time when the installation began, for a role that has not come.
     settled_ns: Option<u64>,
     /// Time when this node became active.
     pub active_ns: u64,
-    /// When it began to put what it keeps into the kernel, before or with its role, and when the last was there.
+    /// Time when the installation began, before or with the role; `put_ns`: when the kernel took the last SA.
     begun_ns: u64,
     put_ns: u64,
-    /// The reading that is compared with what was put.
+    /// Generation of the reading that is compared with the installed SAs.
     wanted: Option<u32>,
-    /// What the kernel did not take, and whether that was spoken of.
+    /// SAs that the kernel refused, with the errno; `is_refusal_told`: they were reported.
     refused: BTreeMap<SaId, i32>,
     is_refusal_told: bool,
-    /// Without numbers to send with.
+    /// SAs that have no numbers left to send with.
     worn: BTreeSet<SaId>,
     queue: Queue,
-    /// SAs that the kernel has taken, with their thresholds, of which this node takes note when none is left to be put.
+    /// SAs that the kernel has taken, with their thresholds. This node enters them in its store when none is left to be
+    /// installed.
     added: BTreeMap<SaId, (Box<Sa>, u32)>,
-    /// What was kept and is this node's now: to free thousands of policies takes time, and SAs wait for none.
+    /// Policies that were kept and are now this node's: to free thousands of them takes time, and no SA waits for that.
     taken: Vec<BTreeMap<PolicyId, Policy>>,
 }
 
-/// SAs that are kept and not yet on their way to the kernel, the next one first. Requests are made as the kernel
-/// takes them: for thousands of SAs at once that takes longer than addresses may wait.
+/// SAs that are not yet on their way to the kernel, the next one first. Requests are made as the kernel takes them: all
+/// at once they take longer than addresses may wait if there are thousands.
 #[derive(Debug, Default)]
 struct Queue {
     ids: VecDeque<SaId>,
-    /// Those that have no numbers left, to be told when the last one has gone.
+    /// SAs that have no numbers left; they are reported when the last one has gone.
     worn: Vec<SaId>,
 }
 
@@ -68,26 +69,27 @@ impl Failover {
         self.settled_ns.is_some()
     }
 
-    /// Frees what is of no use any more, when nothing waits for that.
+    /// Frees policies that are no longer needed, when nothing waits.
     pub fn free_taken(&mut self) {
         self.taken = Vec::new();
     }
 
-    /// What was in vain is tried again by the next failover, but for these: nobody else has them.
+    /// Forgets SAs that could not be installed, so that the next failover tries them again; those for which `stays` is
+    /// true exist nowhere else, and remain.
     fn forget_vain(&mut self, stays: impl Fn(&SaId) -> bool) {
         self.refused.retain(|id, _| stays(id));
         self.worn.retain(|id| stays(id));
     }
 
-    /// The kernel has it no more.
+    /// Forgets an SA that the kernel no longer has.
     pub fn forget_added(&mut self, id: &SaId) {
         self.added.remove(id);
     }
 }
 
 impl Engine {
-    /// Puts everything that is kept for a failover into the kernel. Which groups come nobody has said
-    /// yet: what turns out to stay with the peer is taken back.
+    /// Puts everything that is kept for a failover into the kernel. It is not known yet which groups come: SAs that
+    /// turn out to stay with the peer are taken back.
     pub fn handle_settle(&mut self, now_ns: u64) {
         if !self.is_active() || !self.store.held.sas.is_empty() {
             if !self.goes_on() {
@@ -101,30 +103,31 @@ impl Engine {
         }
     }
 
-    /// Addresses wait for no more than a time, not for all.
+    /// True if addresses wait only for a limited time, not for all SAs.
     fn is_awaited(&self, now_ns: u64) -> bool {
         !self.is_settled(now_ns) && !self.is_planned(now_ns)
     }
 
-    /// Addresses may come: at a planned switchover when all is in the kernel, as the old node serves until
-    /// then; after a death soon, as what has no SA yet is dropped, and everything else waits.
+    /// True if addresses may come. At a planned switchover that is when everything is in the kernel, as the old node
+    /// serves until then. After a death it is soon: packets without an SA are dropped, but everything else waits for
+    /// the addresses.
     pub fn is_settled(&self, now_ns: u64) -> bool {
         let Some(since_ns) = self.failover.settled_ns else {
             return true;
         };
         let late = now_ns.saturating_sub(since_ns) >= SETTLE_NS;
-        // packets that are to wait for SAs do so once the kernel was told
+        // packets wait for SAs as soon as the kernel was told to hold them
         let is_done = self.is_told() && !self.outbox.has_actions();
         is_done || (late && !self.is_planned(now_ns))
     }
 
-    /// The peer's numbers are exact.
+    /// True if the peer's numbers are exact.
     pub(super) fn is_planned(&self, now_ns: u64) -> bool {
         let exact_ns = self.store.peer_numbers.exact_ns();
         exact_ns.is_some_and(|it| now_ns.saturating_sub(it) < EXACT_NS)
     }
 
-    /// A role has come, and with it what is kept for it.
+    /// Takes over the records that are kept for a role that has come.
     pub(super) fn take_over(&mut self, now_ns: u64, is_first: bool) {
         if !self.goes_on() {
             self.failover.begun_ns = now_ns;
@@ -141,7 +144,7 @@ impl Engine {
             self.failover.active_ns = now_ns;
         }
         if self.is_peer_active() {
-            // of groups that stay there
+            // SAs of groups that stay on the peer
             self.take_back_foreign(now_ns);
         }
         if self.foreign_installed().is_empty() {
@@ -153,27 +156,27 @@ impl Engine {
         }
     }
 
-    /// Whether a failover is under way already.
+    /// True if a failover is under way already.
     fn goes_on(&self) -> bool {
         self.failover.is_settling() || self.is_putting()
     }
 
-    /// Whether SAs of a failover are put, and none of its readings has found all of them yet.
+    /// True if SAs of a failover are being installed, and none of its readings has found all of them yet.
     fn is_putting(&self) -> bool {
         !self.failover.queue.ids.is_empty() || self.installed.is_unread()
     }
 
-    /// Whether the kernel has answered all that it is to be told.
+    /// True if the kernel has answered all requests.
     fn is_told(&self) -> bool {
         self.failover.queue.ids.is_empty() && self.outbox.is_applied()
     }
 
-    /// The same, and this node has taken note of it.
+    /// True if the kernel has answered all requests, and the store has entered all of its SAs.
     pub(super) fn is_put(&self) -> bool {
         self.is_told() && self.failover.added.is_empty()
     }
 
-    /// All that is kept for this node's ends was put: whether it is there as it was put; then the IKE daemon.
+    /// Has everything that was installed read back, and then gives the IKE daemon its order.
     pub(super) fn begin_service(&mut self) {
         if self.is_putting() {
             self.serve();
@@ -183,14 +186,14 @@ impl Engine {
         }
     }
 
-    /// This node carries what the peer has kept for it, and the kernel may have lost it while no plugin ran.
+    /// Installs again what the peer has kept for this node: the kernel may have lost it while no plugin ran.
     pub(super) fn recall(&mut self, now_ns: u64) {
         self.want_held();
         self.install(now_ns, false);
         self.order_adoption();
     }
 
-    /// What receives still, of an earlier role, is made anew: the peer may have received more.
+    /// Installs all SAs again that still receive, of an earlier role: the peer may have received more.
     fn install_held(&mut self, now_ns: u64, all: bool) {
         let receiving = self.end_retiring(now_ns);
         self.plan(now_ns, all);
@@ -205,19 +208,19 @@ impl Engine {
         }
     }
 
-    /// What is kept for this node's ends, or all of it, and not in the kernel.
+    /// Installs the SAs for this node's ends, or all of them, that are not in the kernel.
     pub(super) fn install(&mut self, now_ns: u64, all: bool) {
         self.plan(now_ns, all);
         self.install_planned(now_ns, usize::MAX);
     }
 
-    /// What is to be installed: the busiest first, and of these what is sent with.
+    /// Orders the SAs that are to be installed: the busiest first, and of these the outbound ones.
     fn plan(&mut self, now_ns: u64, all: bool) {
         self.put_back_all(now_ns);
         let switchover = &self.switchover;
         let planned = self.store.held.by_urgency(|id, held| {
             let is_ours = all || self.store.ends.has(&held.local_end());
-            // its last number is still to come
+            // its last number has yet to come
             let is_out = held.side == Direction::Out;
             let waits = is_out && !switchover.resume.is_none() && !held.is_own;
             // the peer sends with it, while this node still has the address
@@ -228,7 +231,7 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// Installs the next ones if the kernel is about to have nothing to do.
+    /// Installs the next SAs if the kernel is about to have nothing to do.
     pub(super) fn install_next(&mut self, now_ns: u64) {
         if self.outbox.is_short() {
             let most = match self.is_awaited(now_ns) {
@@ -256,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// Whether that is so still: the peer's words and the addresses here go on.
+    /// True if an SA is still to be installed: the peer's records and the addresses here may have changed.
     fn is_to_be_installed(&self, id: &SaId) -> bool {
         let held = self.store.held.sas.get(id);
         let is_ours = |held: &HeldSa| self.store.ends.has(&held.local_end());
@@ -264,7 +267,7 @@ impl Engine {
         held.is_some_and(|it| !self.is_tried(id, it))
     }
 
-    /// Whether an SA that is kept was put, or cannot be.
+    /// True if an SA that is kept was installed, or cannot be.
     pub(super) fn is_tried(&self, id: &SaId, held: &HeldSa) -> bool {
         let failover = &self.failover;
         let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
@@ -272,8 +275,8 @@ impl Engine {
         hidden || is_refused || self.installed.has(id)
     }
 
-    /// Puts one SA that is kept; `stopped`: nobody else sends with it, and its last number is known. False
-    /// where it has none left.
+    /// Installs one SA that is kept; returns false if it has no numbers left. `stopped`: no other node sends with it,
+    /// and its last number is known.
     pub(super) fn install_sa(&mut self, now_ns: u64, id: &SaId, stopped: bool) -> bool {
         let planned = self.is_planned(now_ns);
         let Some(held) = self.store.held.sas.get_mut(id) else {
@@ -329,7 +332,7 @@ impl Engine {
         self.failover.added.insert(id, (sa, threshold));
     }
 
-    /// Takes note of some of what the kernel has; whether there was any.
+    /// Enters some SAs of the kernel in the store; returns true if there were any.
     pub(super) fn note_added(&mut self, now_ns: u64) -> bool {
         let next = self.failover.added.keys().take(BATCH_MAX);
         let ids: Vec<SaId> = next.copied().collect();
@@ -343,12 +346,12 @@ impl Engine {
         any
     }
 
-    /// Of all of it, before a role or an address goes.
+    /// Enters all SAs of the kernel in the store, before a role or an address leaves.
     pub(super) fn note_all_added(&mut self, now_ns: u64) {
         while self.note_added(now_ns) {}
     }
 
-    /// The same of one, before something newer of it.
+    /// Enters one SA of the kernel in the store, before a newer report of it.
     pub(super) fn note_added_sa(&mut self, now_ns: u64, id: &SaId) {
         let Some((sa, threshold)) = self.failover.added.remove(id) else {
             return;
@@ -359,7 +362,7 @@ impl Engine {
         }
     }
 
-    /// Whether this node tells of an SA: it has its end, and the kernel the SA.
+    /// True if this node reports an SA to the peer: it has the SA's end, and the kernel has the SA.
     pub(super) fn is_carried(&self, id: &SaId) -> bool {
         self.store.index.sas.get(id).is_some_and(|it| it.is_local)
     }
@@ -391,7 +394,8 @@ impl Engine {
         self.failover.is_refusal_told = false;
     }
 
-    /// A failover is over, or one begins: what could not be put is spoken of, and may be put by the next one.
+    /// Reports SAs that could not be installed, so that the next failover may try them; called when a failover ends or
+    /// begins.
     pub(super) fn forget_vain(&mut self) {
         self.tell_refusal();
         let store = &self.store;
@@ -401,7 +405,7 @@ impl Engine {
         });
     }
 
-    /// Time when all SAs were tried.
+    /// Reports refused SAs when all were tried.
     pub(super) fn tell_refused(&mut self) {
         if self.is_put() {
             self.tell_refusal();
@@ -420,14 +424,14 @@ impl Engine {
         self.warn(text);
     }
 
-    /// The failover did not come to pass, or not of these.
+    /// Takes back the SAs of a failover that has not happened, or only for other groups.
     pub(super) fn take_back(&mut self, now_ns: u64) {
         self.note_all_added(now_ns);
         self.drop_resume();
         if self.is_active() {
             self.failover.settled_ns = None;
             if self.store.ends.confirm() {
-                // addresses that came later than the role that this was for
+                // addresses may have come later than their role
                 self.take_over(now_ns, false);
                 self.sort_ends(now_ns);
             }
@@ -447,7 +451,7 @@ impl Engine {
         }
     }
 
-    /// What is in the kernel for a failover and not this node's; what is sent with comes first.
+    /// SAs that are in the kernel for a failover and are not this node's, the outbound ones first.
     fn foreign_installed(&self) -> Vec<(bool, SaId)> {
         let store = &self.store;
         let is_foreign = |id: &SaId| match store.held.sas.get(id) {

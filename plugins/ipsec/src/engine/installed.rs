@@ -1,4 +1,4 @@
-//! SAs that this plugin put into the kernel here on the peer's word.
+//! SAs that this plugin installed here from the peer's records.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use super::reqids::Served;
 use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
 use crate::store::LocalSa;
 
-/// An SA of the peer in the kernel here.
+/// SA of the peer in the kernel here.
 #[derive(Debug)]
 pub struct InstalledSa {
     side: Direction,
-    /// Equal to the installed one.
+    /// Reqid in the kernel.
     reqid: u32,
-    /// Numbers that it was put with.
+    /// Outbound number at the installation; `seq`: inbound.
     oseq: u64,
     seq: u64,
     name: Option<ChildName>,
-    /// The kernel had it already, and it is replaced: once.
+    /// The kernel had the SA already, and it was replaced: once.
     retried: bool,
-    /// A reading has found it since.
+    /// A reading has taken place since.
     is_read_back: bool,
 }
 
 impl InstalledSa {
-    /// One that is put now.
+    /// SA that is installed now.
     pub fn new(sa: &Sa, side: Direction, name: Option<ChildName>) -> Self {
         Self {
             side,
@@ -36,7 +36,7 @@ impl InstalledSa {
         }
     }
 
-    /// One that an earlier run of this plugin put.
+    /// SA that an earlier run of this plugin installed.
     pub fn found(known: &LocalSa) -> Option<Self> {
         Some(Self {
             retried: true,
@@ -57,16 +57,17 @@ impl InstalledSa {
         self.name.as_ref()
     }
 
-    /// Whether the kernel has it with smaller numbers, or not at all.
+    /// True if the kernel has the SA with smaller numbers, or not at all.
     fn differs(&self, there: Option<&Replay>) -> bool {
         there.is_none_or(|it| it.oseq < self.oseq || it.seq < self.seq)
     }
 }
 
-/// SAs that were put, and the policies that lead to them.
+/// Installed SAs, and the policies that lead to them. The policies outlive the role: [`clear`](Self::clear) leaves
+/// them.
 #[derive(Debug, Default)]
 pub struct Installed {
-    // each in a box, as thousands are put at once
+    // each in a box, as thousands are installed at once
     sas: BTreeMap<SaId, Box<InstalledSa>>,
     pub(super) served: Served,
 }
@@ -84,14 +85,14 @@ impl Installed {
         self.sas.clear();
     }
 
-    /// The kernel has an SA already that was to be put: whether it is to be replaced, which is done once.
+    /// Returns true if an SA that the kernel has already is to be replaced, which is done once.
     pub fn retry(&mut self, id: &SaId) -> bool {
         let installed = self.sas.get_mut(id);
         installed.is_some_and(|it| !std::mem::replace(&mut it.retried, true))
     }
 
-    /// A reading is done that began after all of them were put: those that differ from what the kernel has. The ones
-    /// that are not there are forgotten.
+    /// Compares the SAs with a reading that began after all were installed; returns those that differ. Those that the
+    /// kernel does not have are forgotten.
     pub fn read_back(&mut self, there: &BTreeMap<SaId, LocalSa>) -> Vec<SaId> {
         let mut differing = Vec::new();
         for (id, installed) in &mut self.sas {
@@ -130,7 +131,7 @@ impl Installed {
         self.sas.is_empty()
     }
 
-    /// Whether no reading has found some of them yet.
+    /// True if there was no reading yet since some of them were installed.
     pub fn is_unread(&self) -> bool {
         self.sas.values().any(|it| !it.is_read_back)
     }

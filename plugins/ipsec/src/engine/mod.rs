@@ -1,22 +1,18 @@
 //! Replication of tunnels, sans I/O: reports to the peer, records kept for a failover, and changes
 //! of the kernel.
 //!
-//! The records of both nodes are in `store.rs`, and a [`Replica`] keeps them equal;
-//! here is what the plugin alone knows: exposure and pace of numbers, proofs, failovers, what an IKE
-//! daemon's deletions mean.
+//! The records of both nodes are in `store.rs`, and a [`Replica`] keeps them equal. This module holds what only the
+//! plugin knows: exposure and pace of numbers, proofs, failovers, and the meaning of an IKE daemon's deletions.
 //!
-//! Fed by [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
+//! Feed it with [`configure`](Engine::configure), [`handle_role`](Engine::handle_role),
 //! [`handle_settle`](Engine::handle_settle), [`handle_drain`](Engine::handle_drain),
-//! [`handle_endpoints`](Engine::handle_endpoints), by what the kernel says
-//! ([`handle_seen`](Engine::handle_seen), [`handle_read`](Engine::handle_read),
-//! [`handle_applied`](Engine::handle_applied)), by the IKE daemon's words
+//! [`handle_endpoints`](Engine::handle_endpoints), the kernel's reports ([`handle_seen`](Engine::handle_seen),
+//! [`handle_read`](Engine::handle_read), [`handle_applied`](Engine::handle_applied)), the IKE daemon's
 //! ([`handle_names`](Engine::handle_names), [`handle_adopted`](Engine::handle_adopted),
-//! [`handle_daemon`](Engine::handle_daemon)), by the peer's
-//! ([`handle_up`](Engine::handle_up), [`handle_down`](Engine::handle_down),
-//! [`handle_message`](Engine::handle_message)) and by [`handle_timeout`](Engine::handle_timeout), at
-//! the time that [`next_timeout`](Engine::next_timeout) says; drained by
-//! [`poll_action`](Engine::poll_action) and, while the channel takes messages, by
-//! [`poll_message`](Engine::poll_message).
+//! [`handle_daemon`](Engine::handle_daemon)), the peer's ([`handle_up`](Engine::handle_up),
+//! [`handle_down`](Engine::handle_down), [`handle_message`](Engine::handle_message)), and
+//! [`handle_timeout`](Engine::handle_timeout) at the time of [`next_timeout`](Engine::next_timeout). Drain
+//! [`poll_action`](Engine::poll_action) and, while the channel takes messages, [`poll_message`](Engine::poll_message).
 
 mod apart;
 mod apply;
@@ -84,17 +80,17 @@ pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
 pub use routes::TunnelRoute;
 
-/// Interval of measuring rates, and of periodic work.
+/// Interval of periodic work, such as measuring rates.
 const TICK_NS: u64 = SECOND;
-/// A plugin that begins anew hears of its peer within this.
+/// Time within which a plugin that starts again hears of its peer.
 const FRESH_NS: u64 = 60 * SECOND;
 
 /// A report of the kernel, by notification or in a reading.
 #[derive(Clone, Debug, PartialEq)]
 pub enum XfrmEvent {
-    /// New, changed, or found by a reading.
+    /// An SA is new, changed, or found by a reading.
     Sa(Sa),
-    /// Deleted, or expired for good.
+    /// An SA was deleted, or expired for good.
     SaGone(SaId, Deleter),
     /// An SA's numbers moved on.
     Counters(SaId, Replay, Option<Life>),
@@ -102,32 +98,32 @@ pub enum XfrmEvent {
     PolicyGone(PolicyId, Deleter),
     /// All SAs or policies were deleted in one go; a reading tells which are there now.
     Flushed(Deleter),
-    /// Only a reading tells what is so now.
+    /// The present state is unknown until a reading.
     Unsure,
 }
 
 /// A change of the kernel's tables, one request each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// With these numbers, this age and a notification each so many packets from its first moment on. EEXIST where
-    /// it is there.
+    /// Adds an SA with these numbers, this age and a notification every so many packets from its first moment on.
+    /// EEXIST if the SA exists.
     AddSa(Box<Sa>, u32),
     DeleteSa(SaId),
-    /// EEXIST where one with its id is there.
+    /// Adds a policy. EEXIST if a policy with its id exists.
     AddPolicy(Policy),
-    /// Also where one is there.
+    /// Adds a policy, or replaces an existing one.
     PutPolicy(Policy),
     DeletePolicy(PolicyId),
-    /// The replay state of an SA that is there.
+    /// Sets the replay state of an existing SA.
     SetReplay(SaId, Replay),
-    /// A notification each so many packets.
+    /// Sets a notification of an SA every so many packets.
     SetThreshold(SaId, u32),
-    /// Whether the kernel could take such an SA: adds one like it with other keys and another
-    /// identity, and deletes it.
+    /// Tries whether the kernel could take such an SA: adds one like it with other keys and another identity, and
+    /// deletes it.
     Probe(Box<Sa>),
 }
 
-/// An IKE daemon's name of the SAs with this SPI.
+/// Name that the IKE daemon gives to the SAs with this SPI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     pub spi: u32,
@@ -139,51 +135,53 @@ pub struct Named {
 /// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Read all SAs and policies: each to `handle_seen`, then `handle_read`.
+    /// Read all SAs and policies; pass each to `handle_seen`, then call `handle_read`.
     Read,
-    /// In this order; then `handle_applied`, with what was refused.
+    /// Apply the changes in this order; then call `handle_applied`, with the refused ones.
     Apply(Vec<Change>),
     Warn(String),
-    /// A week later somebody may ask.
+    /// Record an event, which an administrator may look up a week later.
     Event(String),
-    /// The IKE daemon here is to establish these anew, beside the SAs with these SPIs.
+    /// Have the IKE daemon here establish these again, in addition to the SAs with these SPIs.
     Adopt(Vec<ChildName>, BTreeSet<u32>),
-    /// Nothing is to be adopted any more.
+    /// Cancel all orders to establish children.
     Forget,
-    /// The IKE daemon here must not assign these, and may assign all others.
+    /// Have the IKE daemon here assign none of these addresses; it may assign all others.
     Withhold(BTreeSet<IpAddr>),
-    /// Whether the IKE daemon here still answers: `handle_daemon`.
+    /// Ask whether the IKE daemon here still answers; the answer goes to `handle_daemon`.
     Greet,
-    /// From these addresses, and no others, no request of IKE leaves that could end a tunnel.
+    /// Block requests of IKE that could end a tunnel, from these addresses and no others.
     Silence(BTreeSet<IpAddr>),
-    /// Deletes these, of which something may be sent until then: `handle_stopped_sas` with the last numbers.
+    /// Delete these SAs, with which packets may be sent until then; call `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
-    /// `handle_forwarded` with the packets that this node has forwarded so far.
+    /// Count the packets that this node has forwarded so far; call `handle_forwarded` with them.
     CountForwarded,
-    /// Packets whose policy finds no SA wait for one: up to 100 of each policy, and many more on these ways.
+    /// Hold packets whose policy finds no SA until there is one: up to 100 for each policy, and many more on these
+    /// ways.
     Hold(Ways),
-    /// Those that are passed on go on now, and what comes after them waits.
+    /// Release the held packets that are forwarded, and hold later ones.
     LetGo,
-    /// Packets whose policy finds no SA are dropped again, when all that waited has gone on: `handle_still_held` until then.
+    /// Drop packets whose policy finds no SA again, once all held ones have been released; call `handle_still_held`
+    /// until then.
     EndHold,
-    /// These routes, and no others of this plugin's.
+    /// Set these routes, and no others of this plugin.
     Routes(BTreeSet<TunnelRoute>),
-    /// The next run of this plugin is to know this: `handle_kept`.
+    /// Keep these bytes for the next run of this plugin, which gets them by `handle_kept`.
     Keep(Vec<u8>),
-    /// The next run is to know this as well: `handle_left`.
+    /// Keep these bytes for the next run, which gets them by `handle_left`.
     Leave(Vec<u8>),
-    /// And this: `handle_parted`.
+    /// Keep these bytes for the next run, which gets them by `handle_parted`.
     Part(Vec<u8>),
-    /// Nothing: there is more to do, and others may have their turn before it.
+    /// Do nothing: there is more to do, and others may have their turn before it.
     Pause,
 }
 
-/// What a kernel may have been built without.
+/// Feature that a kernel may have been built without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lacks {
-    /// There is no netlink of it: nothing can be read.
+    /// IPsec: there is no netlink for it, and nothing can be read.
     Ipsec,
-    /// Policies are followed, SAs cannot be.
+    /// ESP: policies can be replicated, SAs cannot.
     Esp,
 }
 
@@ -202,7 +200,7 @@ pub struct Engine {
     roles: Roles,
     store: Tunnels,
     replica: Replica<Tunnels>,
-    /// None while the peer is not there.
+    /// Session with the peer; None without a channel.
     session: Option<Session>,
     apart: Apart,
     installed: Installed,
@@ -217,19 +215,19 @@ pub struct Engine {
     tick_ns: u64,
 }
 
-/// For `sparectl ipsec`.
+/// Counters for `sparectl ipsec`.
 #[derive(Debug, Default)]
 struct Counters {
-    /// Counters that a reading found further on than notifications may leave them.
+    /// Number of SAs that a reading found further on than notifications allow.
     unheard: u64,
-    /// The kernel's notifications were lost.
+    /// Number of times that notifications of the kernel were lost.
     overruns: u64,
     installed: u64,
     refused: u64,
     superseded: u64,
-    /// Deleted by an IKE daemon, and put back.
+    /// Number of SAs and policies that an IKE daemon deleted and that were put back.
     restored: u64,
-    /// Read back after a failover, and not as they were installed.
+    /// Number of SAs that a failover's reading found different from how they were installed.
     differing: u64,
 }
 
@@ -263,7 +261,7 @@ impl Engine {
         self.sort_ends(now_ns);
     }
 
-    /// What [`Action::Keep`] of an earlier run had.
+    /// Handles the bytes of [`Action::Keep`] of an earlier run.
     pub fn handle_kept(&mut self, now_ns: u64, kept: &[u8]) {
         self.store.ended.recall(now_ns, kept);
     }
@@ -290,7 +288,7 @@ impl Engine {
         }
     }
 
-    /// Handles notifications of what others do.
+    /// Handles notifications of other programs' changes.
     pub fn handle_told(&mut self, now_ns: u64, told: Vec<XfrmEvent>) {
         for told in told {
             match &told {

@@ -1,9 +1,9 @@
-//! A switchover, on the node that takes: outbound SAs begin where those of the old node ended.
+//! A switchover, on the new node: outbound SAs begin where those of the old node ended.
 //!
-//! The old node sends until it is asked to stop, by whoever has just become active; the kernel's own word of a
-//! deletion is then the last number. Until that is here no outbound SA is: what comes from the networks waits
-//! in the kernel, behind its policy. Who does not say its last number in time sends on, or has died: then
-//! numbers jump as at a failover.
+//! The old node sends until the new one, which has just become active, asks it to stop; the kernel's own report of a
+//! deletion then has the last number. Until that number is here there is no outbound SA: packets from the networks wait
+//! in the kernel, behind their policy. An old node that does not report its last number in time sends on, or has died:
+//! then numbers jump as at a failover.
 
 use std::collections::BTreeSet;
 
@@ -17,42 +17,43 @@ use crate::codec::hold::{Way, Ways};
 use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
-/// Time limit for the old node's last numbers. It has its role for 200 ms more, and without it answers that it has none.
+/// Time limit for the old node's last numbers. The old node keeps its role for 200 ms more, and without it answers that
+/// it has none.
 const ANSWER_NS: u64 = 300 * MS;
 
-/// XFRM_MODE_TRANSPORT.
+/// Transport mode, by the kernel's number (XFRM_MODE_TRANSPORT).
 pub(super) const TRANSPORT: u8 = 0;
 
-/// Outbound SAs that are to begin where the old node's end, and the packets that wait for them.
+/// Outbound SAs that begin where the old node's end, and the packets that wait for them.
 #[derive(Debug, Default)]
 pub struct Resume {
     stage: Stage,
-    /// Number of the last question for last numbers.
+    /// Number of the last question for last numbers. It only grows, also from one switchover to the next.
     round: u64,
-    /// Time at which more of the packets that waited go on.
+    /// Time at which more of the waiting packets are released; they may still wait when the stage has ended.
     step_ns: Option<u64>,
 }
 
-/// How far outbound SAs are.
+/// Progress of the outbound SAs.
 #[derive(Debug, Default)]
 enum Stage {
-    /// No numbers: they jump.
+    /// Outbound SAs wait for no numbers: they jump.
     #[default]
     None,
-    /// They wait for the role.
+    /// Outbound SAs wait for the role.
     Prepared,
-    /// They wait for the old node's report.
+    /// Outbound SAs wait for the old node's report.
     Asked {
         waiting: BTreeSet<SaId>,
         until_ns: u64,
     },
 }
 
-/// An answer of the old node.
+/// Answer of the old node.
 struct StoppedSas {
-    /// SAs with which the old node sends no more, each with its last number.
+    /// SAs with which the old node no longer sends, each with its last number.
     stopped: Vec<(SaId, u64)>,
-    /// No SA waits any more.
+    /// No SA waits any more after this answer.
     is_last: bool,
 }
 
@@ -61,9 +62,9 @@ impl Resume {
         (self.stage, self.step_ns) = (Stage::Prepared, None);
     }
 
-    /// The question for these SAs; its number.
+    /// Begins a question for the last numbers of these SAs; returns its number.
     fn ask(&mut self, now_ns: u64, keys: &[TunnelKey]) -> u64 {
-        // ms are enough to differ from the rounds of an earlier run
+        // a number from the time in ms differs from the rounds of an earlier run
         self.round = (now_ns / MS).max(self.round + 1);
         self.stage = Stage::Asked {
             waiting: keys.iter().filter_map(outbound).collect(),
@@ -72,7 +73,7 @@ impl Resume {
         self.round
     }
 
-    /// What an answer says of the SAs that wait; None if it answers another question.
+    /// Takes an answer for the waiting SAs; None if it answers another question.
     fn handle_stopped(&mut self, round: u64, numbers: &[(TunnelKey, u64)]) -> Option<StoppedSas> {
         let Stage::Asked { waiting, .. } = &mut self.stage else {
             return None;
@@ -98,7 +99,7 @@ impl Resume {
         self.step_ns = Some(now_ns + MS);
     }
 
-    /// Whether more of the packets that waited go on now.
+    /// True if more of the waiting packets are to be released now.
     fn take_step(&mut self, now_ns: u64) -> bool {
         self.step_ns.take_if(|it| *it <= now_ns).is_some()
     }
@@ -137,7 +138,7 @@ impl Resume {
 }
 
 impl Engine {
-    /// What is settled now is planned: outbound SAs are to wait.
+    /// Prepares a planned switchover: outbound SAs are to wait.
     pub(super) fn prepare_resume(&mut self, now_ns: u64) {
         self.end_resume(now_ns);
         if self.is_up() && self.is_planned(now_ns) {
@@ -146,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// The role is here, and whoever sends into these tunnels knows soon: the old node is to stop.
+    /// Asks the old node to stop: the role is here, and the senders learn of it soon.
     pub(super) fn ask_last_numbers(&mut self, now_ns: u64) {
         if !self.switchover.resume.is_prepared() {
             return;
@@ -171,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// The old node sends no more with these.
+    /// Handles an answer: the old node no longer sends with these SAs.
     pub(super) fn handle_stopped(
         &mut self,
         now_ns: u64,
@@ -198,7 +199,7 @@ impl Engine {
         }
     }
 
-    /// All that still wait are in transport mode: nothing is forwarded with them.
+    /// True if all SAs that still wait are in transport mode, so that nothing is forwarded with them.
     fn is_rest_sent(&self) -> bool {
         let Some(waiting) = self.switchover.resume.waiting() else {
             return false;
@@ -210,7 +211,7 @@ impl Engine {
     /// Puts an SA with the number that follows the old node's last.
     fn resume_sa(&mut self, now_ns: u64, id: &SaId, oseq: u64) -> bool {
         let held = self.store.held.sas.get_mut(id);
-        // a smaller one than was told before is not the last
+        // a number smaller than a reported one is not the last
         let Some(held) = held.filter(|it| it.sa.replay.oseq <= oseq) else {
             return false;
         };
@@ -219,7 +220,7 @@ impl Engine {
         self.install_sa(now_ns, id, true)
     }
 
-    /// The rest has no last number: it jumps.
+    /// Ends the wait: the SAs without a last number jump.
     pub(super) fn end_resume(&mut self, now_ns: u64) {
         match self.switchover.resume.end() {
             Stage::None => return,
@@ -233,14 +234,14 @@ impl Engine {
         self.act(Action::EndHold);
     }
 
-    /// The role went before, or never came.
+    /// Ends the wait without a role: it left before, or never came.
     pub(super) fn drop_resume(&mut self) {
         if !matches!(self.switchover.resume.end(), Stage::None) {
             self.act(Action::EndHold);
         }
     }
 
-    /// [`Action::EndHold`] is to be done again: what waited goes on in steps.
+    /// Has [`Action::EndHold`] repeated a step later, as packets still wait.
     pub fn handle_still_held(&mut self, now_ns: u64) {
         self.switchover.resume.step_later(now_ns);
     }
@@ -254,11 +255,11 @@ impl Engine {
         }
     }
 
-    /// The next step, or what is forwarded goes on while programs wait.
+    /// Releases more packets: the next step of the end, or the forwarded ones while those of programs wait.
     fn let_more_go(&mut self, now_ns: u64) {
         match self.switchover.resume.stage {
             Stage::None => self.act(Action::EndHold),
-            // one that has begun since holds again, and ends it
+            // a switchover that has begun since holds packets again, and ends that itself
             Stage::Prepared => {}
             Stage::Asked { .. } => {
                 self.act(Action::LetGo);
@@ -267,7 +268,7 @@ impl Engine {
         }
     }
 
-    /// A policy that is put again sends what waits behind it, at once; else that takes the kernel 100 ms.
+    /// Puts the policies of SAs again: the kernel then sends the packets behind them at once, otherwise within 100 ms.
     fn send_waiting(&mut self, ids: &BTreeSet<SaId>) {
         if ids.is_empty() {
             return;
@@ -282,8 +283,8 @@ impl Engine {
         }
     }
 
-    /// Networks between which packets go into tunnels that are kept. Not from anywhere to anywhere: that is what
-    /// interfaces of tunnels have, and other packets would wait with theirs.
+    /// Networks between which packets enter tunnels that are kept. A policy from anywhere to anywhere is left out:
+    /// tunnel interfaces have such policies, and other packets would wait as well.
     fn held_ways(&self) -> Ways {
         let mut ways = Ways::default();
         let policies = self.store.held.policies.values();

@@ -1,8 +1,7 @@
-//! Tunnels that are this node's no longer: SAs go from the kernel into memory, and the peer learns what
-//! was received last.
+//! Gives up tunnels: their SAs move from the kernel into memory, and the peer learns what was received last.
 //!
-//! The last word goes on the replica's lane, with a mark of its own: the record is the peer's by then.
-//! Both windows are joined in the kernel that carries the tunnel, never in a record.
+//! The last word goes on the replica's lane, with a mark of its own: the record is the peer's by then. Both windows are
+//! merged in the kernel that carries the tunnel, never in a record.
 
 use std::collections::BTreeMap;
 
@@ -15,29 +14,30 @@ use crate::sa::{Direction, PolicyId, Replay, SaId};
 use crate::store::{HeldSa, Room};
 use crate::wire::{Numbers, Origin};
 
-/// A reading that takes longer is not waited for.
+/// Longest time to wait for a reading.
 const READING_NS: u64 = SECOND;
-/// The old node's last word counts so long after a failover.
+/// Time after a failover for which the old node's last word counts.
 const LAST_NS: u64 = 10 * SECOND;
 
-/// SAs with which the kernel still receives, until their numbers were read once more.
+/// SAs with which the kernel still receives, until their numbers have been read once more.
 #[derive(Debug)]
 struct Retiring {
     inbound: Vec<SaId>,
-    /// The reading that finds their numbers.
+    /// Generation of the reading that finds their numbers.
     wanted: u32,
     until_ns: u64,
 }
 
-/// Numbers received by the old node, until the kernel's own numbers were read.
+/// Numbers received by the old node, until the kernel's own numbers have been read.
 #[derive(Debug, Default)]
 struct Merge {
     received: BTreeMap<SaId, Replay>,
-    /// The reading that finds the kernel's numbers.
+    /// Generation of the reading that finds the kernel's numbers.
     wanted: u32,
 }
 
-/// Last words of the old node about what it received: said by this node, or heard from the peer.
+/// Last words of an old node about what it received: from this node, or from the peer. At the end of a role only
+/// `merge` is reset.
 #[derive(Debug, Default)]
 pub struct LastWords {
     retiring: Option<Retiring>,
@@ -50,13 +50,13 @@ impl LastWords {
         retiring.map_or(u64::MAX, |it| it.until_ns)
     }
 
-    /// Whether the kernel still receives with this SA of an earlier role.
+    /// True if the kernel still receives with this SA of an earlier role.
     pub fn is_retiring(&self, id: &SaId) -> bool {
         let retiring = self.retiring.as_ref();
         retiring.is_some_and(|it| it.inbound.contains(id))
     }
 
-    /// Whether the numbers of SAs that retire were read.
+    /// True if the numbers of retiring SAs have been read.
     fn is_read(&self, generation: u32) -> bool {
         let retiring = self.retiring.as_ref();
         retiring.is_some_and(|it| it.wanted <= generation)
@@ -64,7 +64,7 @@ impl LastWords {
 }
 
 impl Engine {
-    /// Gives tunnels away: all of them, or those whose address is not here any more.
+    /// Gives tunnels up: all of them, or those whose address is no longer here.
     pub(super) fn retire(&mut self, now_ns: u64, all: bool) {
         self.note_all_added(now_ns);
         let store = &mut self.store;
@@ -137,7 +137,7 @@ impl Engine {
         carried.map(|(id, _)| *id).collect()
     }
 
-    /// Its own SA, for a failover by this node.
+    /// Keeps an SA of this node, for a later failover to it.
     pub(super) fn keep(&mut self, id: SaId, side: Direction) {
         let Some(known) = self.store.sas.get(&id) else {
             return;
@@ -161,7 +161,7 @@ impl Engine {
         self.store.held.want_room(self.store.now_ns, id);
     }
 
-    /// Without them packets would leave in clear text.
+    /// Keeps policies: without them packets would leave in clear text.
     fn keep_policies(&mut self, ids: Vec<PolicyId>) {
         for id in ids {
             let Some(known) = self.store.policies.get(&id) else {
@@ -170,7 +170,7 @@ impl Engine {
             let mut policy = known.policy.clone();
             if policy.end.is_some() {
                 self.store.put.claim(id);
-                // by a failover it leads to SAs that were installed
+                // after a failover the policy leads to installed SAs
                 policy = shifted_policy(&policy);
                 if policy.templates != known.policy.templates {
                     self.store.put.want(id);
@@ -186,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// After a reading.
+    /// Ends retiring after a reading that has found the numbers.
     pub(super) fn finish_read_retiring(&mut self, now_ns: u64) {
         let generation = self.reads.generation();
         if self.switchover.last_words.is_read(generation) {
@@ -194,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// Tells what was received, and receives no more.
+    /// Reports what was received, and ends receiving.
     pub(super) fn finish_retiring(&mut self, now_ns: u64) {
         for id in self.end_retiring(now_ns) {
             self.store.sas.remove(&id);
@@ -203,7 +203,7 @@ impl Engine {
         }
     }
 
-    /// Tells what was received; these receive still.
+    /// Reports what was received; returns the SAs that still receive.
     pub(super) fn end_retiring(&mut self, now_ns: u64) -> Vec<SaId> {
         let Some(mut retiring) = self.switchover.last_words.retiring.take() else {
             return Vec::new();
@@ -232,7 +232,7 @@ impl Engine {
         retiring.inbound
     }
 
-    /// The old node's last word: what it received is not to be received here again.
+    /// Handles the old node's last word: what it received must not be accepted here again.
     pub(super) fn handle_last_word(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
         let since_ns = now_ns.saturating_sub(self.failover.active_ns);
         let is_recent = self.is_active() && since_ns < LAST_NS;

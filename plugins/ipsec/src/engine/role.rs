@@ -1,7 +1,7 @@
-//! Roles and addresses: which tunnels are this node's.
+//! Decides by roles and addresses which tunnels are this node's.
 //!
-//! With one group, all of them come and go with the role. While other groups stay active, those go
-//! whose address went, and those come whose address is here when a role comes.
+//! With one group, all tunnels come and go with the role. While other groups stay active, the tunnels leave whose
+//! address left, and those come whose address is here when a role comes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use super::Engine;
 use crate::MS;
 
-/// Addresses that went to a peer that is active linger no longer: by then it has asked for last numbers, or does so
-/// no more.
+/// Time for which addresses linger that left while the peer is active: after it the peer has asked for last numbers, or
+/// no longer does.
 const GIVEN_NS: u64 = 500 * MS;
 
 impl Engine {
@@ -53,7 +53,7 @@ impl Engine {
         self.report_connections(now_ns);
     }
 
-    /// The addresses that spared put on interfaces of this node.
+    /// Handles the addresses that spared has set on interfaces of this node.
     pub fn handle_endpoints(&mut self, now_ns: u64, endpoints: BTreeSet<IpAddr>) {
         let is_leaving = self.roles.are_leaving(now_ns);
         let is_active = self.is_active();
@@ -67,44 +67,45 @@ impl Engine {
             self.silence_daemon(now_ns);
         }
         if is_active && !prepares && !self.is_moving() {
-            // an address that comes later than its role
+            // an address may come later than its role
             self.take_over(now_ns, false);
         }
         if is_active {
             self.sort_ends(now_ns);
         } else {
-            // the peer's records, whatever addresses come: in a failover they come before the role, one by one
+            // the records stay the peer's, whatever addresses come: in a failover they come before the role, one by one
             self.take_sides(now_ns);
         }
         self.route();
         self.report_connections(now_ns);
     }
 
-    /// The peer is active for a group of this node's: addresses that went are there. What is negotiated there is
-    /// to follow, whenever the host's word comes.
+    /// Hurries the release of lost addresses if the peer is active for a group of this node: those addresses are on the
+    /// peer. Tunnels that are negotiated there are to be replicated here, even before the host reports the role.
     pub(super) fn give_lost(&mut self, now_ns: u64) {
         if self.is_moving() {
             self.store.ends.hurry(now_ns + GIVEN_NS);
         }
     }
 
-    /// Whether both nodes have a group: it moves.
+    /// True if both nodes have a group: it moves.
     pub(super) fn is_moving(&self) -> bool {
         let theirs = self.replica.peer_groups().filter(|_| self.is_up());
         theirs.is_some_and(|it| !it.is_disjoint(self.roles.active()))
     }
 
-    /// Addresses went, and the host's word for it has not come: it waits for a plugin that stops something.
+    /// Gives up tunnels of addresses that left before the host has reported the role: the host waits for a plugin that
+    /// stops something.
     pub(super) fn leave_lost(&mut self, now_ns: u64) {
         self.retire(now_ns, false);
         self.sort_ends(now_ns);
         if self.is_moving() {
-            // until now this node took no word of what is new there
+            // until now this node took no new records of that node
             self.replica.renew();
         }
     }
 
-    /// Other ends, other SAs and policies that follow.
+    /// Sorts the SAs and policies again after their ends have changed.
     pub(super) fn sort_ends(&mut self, now_ns: u64) {
         self.take_sides(now_ns);
         self.sort_records(now_ns);

@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 
 use crate::SECOND;
 
-/// Addresses that go so soon after a group go with it.
+/// Time after a group has left in which addresses that disappear belong to it.
 const LEAVING_NS: u64 = 15 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Roles {
     active: BTreeSet<String>,
-    /// The host has told a role.
+    /// The host has reported a role.
     are_told: bool,
     /// Time when a group last left this node, with its addresses.
     left_ns: Option<u64>,
-    /// In this role everything was taken from the peer once, and is kept although the peer may be gone.
+    /// In this role this node had all of the peer's records once; they are kept although the peer may be gone.
     is_shared: bool,
 }
 
 impl Roles {
-    /// A group's role; whether that is news.
+    /// Stores a group's role; returns true if it has changed.
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) -> bool {
         self.are_told = true;
         let was_active = self.is_active();
@@ -36,7 +36,7 @@ impl Roles {
         is_other
     }
 
-    /// Everything that the active peer has is here.
+    /// Notes that this node has all records of the active peer.
     pub fn note_shared(&mut self) {
         self.is_shared = true;
     }
@@ -53,7 +53,7 @@ impl Roles {
         self.are_told
     }
 
-    /// Whether addresses that go now go with a group.
+    /// True if addresses that disappear now belong to a group that left.
     pub fn are_leaving(&self, now_ns: u64) -> bool {
         let left_ns = self.left_ns;
         left_ns.is_some_and(|it| now_ns.saturating_sub(it) < LEAVING_NS)

@@ -1,5 +1,5 @@
-//! A switchover, on the node that gives: it sends until the peer that has become active asks for the last
-//! numbers, and says them when nothing is sent any more.
+//! A switchover, on the old node: it sends until the peer, which has become active, asks for the last numbers, and
+//! reports them when it no longer sends.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,53 +9,55 @@ use crate::MS;
 use crate::sa::{Direction, SaId};
 use crate::wire::{LastNumbers, TunnelKey, outbound};
 
-/// Nothing was forwarded for so long: the last packets that came here, after the peer had announced itself, have gone
-/// through.
+/// Time without a forwarded packet after which the last packets that came here, after the peer had announced itself,
+/// have gone through.
 const STILL_NS: u64 = 10 * MS;
-/// What is forwarded for longer than this does not go through tunnels that moved.
+/// Time after which packets that are still forwarded do not go through tunnels that moved.
 const LATE_NS: u64 = 50 * MS;
 const LOOK_NS: u64 = MS;
-/// A look that is later than this shows nothing.
+/// Lateness from which a look proves nothing.
 const LATE_LOOK_NS: u64 = 3 * MS;
-/// Time for a program of this node to answer the last that arrived for it, in transport mode. It may wait for a
-/// processor, which a switchover needs as well.
+/// Time for a program of this node to answer its last packets in transport mode. It may wait for a processor, which a
+/// switchover needs as well.
 const ANSWERING_NS: u64 = 50 * MS;
-/// SAs that are stopped in one go.
+/// Number of SAs that are stopped in one request.
 const BATCH_MAX: usize = 100;
-/// So long a peer that has become active may take to say so as well to the replica.
+/// Time that a peer that has become active may take to report it to the replica as well.
 const AGREED_NS: u64 = 500 * MS;
-/// Nothing of a role that goes is sent any more so long after something was stopped for it, even if its leaving is told
-/// later: without a word of the peer the host carries for a second after the release, and the peer asks after that.
+/// Time after the first stopped SA for which nothing more is sent with the stopped ones, even if the role is reported
+/// to leave later. Without a message of the peer the host carries for a second after the release, and the peer asks
+/// after that.
 const CARRIED_NS: u64 = 1_200 * MS;
 
-/// The peer's request, and its progress.
+/// Request of the peer, and its progress.
 #[derive(Debug, Default)]
 pub struct Stopping {
     round: u64,
-    /// Not stopped yet, in the peer's order.
+    /// SAs that are not stopped yet, in the peer's order.
     keys: VecDeque<TunnelKey>,
-    /// In transport mode, with which programs of this node send.
+    /// SAs in transport mode, with which programs of this node send.
     answering: VecDeque<TunnelKey>,
     is_asked: bool,
     is_end: bool,
     asked_ns: u64,
     late: Late,
-    /// SAs that nothing is sent with, as the role is on its way to the peer.
+    /// Stopped SAs, with which nothing is sent, as the role is on its way to the peer.
     stopped: BTreeSet<SaId>,
-    /// Groups that went since.
+    /// Groups that have left since the first SA was stopped.
     left: BTreeSet<String>,
-    /// When to look whether the role is still going.
+    /// Time of the next check whether the role is still leaving.
     look_ns: u64,
-    /// Until then it may go without a word of the peer.
+    /// Time until which the role may leave without a message of the peer.
     carried_ns: u64,
 }
 
-/// What this node still forwards after it was asked: its cards may be read late, where it has little of a processor.
+/// Packets that this node still forwards after it was asked: its cards may be read late if it has little processor
+/// time.
 #[derive(Debug, Default)]
 struct Late {
     /// Packets that the node has forwarded.
     forwarded: Option<u64>,
-    /// Since when no more of them were.
+    /// Time since which no more packets were forwarded.
     still_ns: u64,
     look_ns: u64,
     is_over: bool,
@@ -70,8 +72,8 @@ impl Late {
         }
     }
 
-    /// Whoever looks late had no processor, and the kernel may have had none for the cards either. Without a number it is
-    /// as if nothing came.
+    /// Notes the number of forwarded packets. A look that is late had no processor time, and the kernel may have had
+    /// none for the cards either: it restarts the wait. Without a number the wait goes on as if nothing came.
     fn note(&mut self, now_ns: u64, forwarded: Option<u64>) {
         if self.forwarded != forwarded || now_ns > self.look_ns + LATE_LOOK_NS {
             (self.forwarded, self.still_ns) = (forwarded, now_ns);
@@ -97,7 +99,7 @@ impl Stopping {
         }
     }
 
-    /// Another switchover, or none: who asked for this one waits in vain.
+    /// Forgets the question: there is another switchover or none, and its asker gets no more answers.
     fn forget_question(&mut self) {
         (self.round, self.is_asked) = (0, false);
         self.keys.clear();
@@ -120,7 +122,7 @@ impl Stopping {
         from.drain(..count).collect()
     }
 
-    /// Nothing is sent with some SAs, and the role is here.
+    /// True if some SAs are stopped, and the role is here.
     pub fn has_stopped(&self) -> bool {
         !self.stopped.is_empty()
     }
@@ -138,7 +140,8 @@ impl Stopping {
         self.stopped.insert(id);
     }
 
-    /// Without a link the peer may be active and nobody says so; one that is back has time to.
+    /// Notes whether there is a link. Without one the peer may be active without a report of it; one that is back has
+    /// time to report.
     fn handle_link(&mut self, now_ns: u64, is_up: bool) {
         self.look_ns = match is_up {
             true => self.look_ns.max(now_ns + AGREED_NS),
@@ -146,12 +149,12 @@ impl Stopping {
         };
     }
 
-    /// Others went with their addresses, and are as any that the peer has.
+    /// Forgets the stopped SAs that left with their addresses: they are like any others of the peer.
     pub fn retain(&mut self, stays: impl Fn(&SaId) -> bool) {
         self.stopped.retain(|id| stays(id));
     }
 
-    /// A role went, and its addresses go in a moment; those of another one may stay.
+    /// Notes that a role left; its addresses leave in a moment, and those of another role may stay.
     pub fn handle_left(&mut self, now_ns: u64, group: &str, is_active: bool) {
         if !is_active {
             *self = Self::default();
@@ -161,7 +164,7 @@ impl Stopping {
         }
     }
 
-    /// One that went comes, before its addresses had gone.
+    /// Notes that a role came back, before its addresses had left.
     pub fn handle_back(&mut self, group: &str) {
         if self.left.remove(group) {
             self.stopped.clear();
@@ -170,7 +173,7 @@ impl Stopping {
 }
 
 impl Engine {
-    /// The peer is active, and is to begin where this node ends.
+    /// Handles the peer's request: it is active, and is to begin where this node ends.
     pub(super) fn handle_stop(
         &mut self,
         now_ns: u64,
@@ -178,7 +181,8 @@ impl Engine {
         keys: Vec<TunnelKey>,
         is_end: bool,
     ) {
-        // without a switchover of this node's both would be active; a part of what was begun is answered like the others
+        // without a switchover of this node both would be active; a further part of a known request is answered like
+        // the others
         let is_known = self.switchover.stopping.round == round;
         if !self.is_active() || !(is_known || self.switchover.drain.is_telling()) {
             return self.refuse(round);
@@ -199,7 +203,7 @@ impl Engine {
         stopping.answering.extend(answering);
     }
 
-    /// It need not wait for numbers of this node.
+    /// Answers that there are no numbers of this node to wait for.
     fn refuse(&mut self, round: u64) {
         self.tell(&LastNumbers::Stopped {
             round,
@@ -208,7 +212,7 @@ impl Engine {
         });
     }
 
-    /// A role went or came: what was asked before is not answered any more.
+    /// Forgets the question, and answers it: a role left or came.
     pub(super) fn drop_question(&mut self) {
         if self.switchover.stopping.is_asked {
             self.refuse(self.switchover.stopping.round);
@@ -236,7 +240,8 @@ impl Engine {
         self.act(Action::CountForwarded);
     }
 
-    /// Packets that this node has forwarded since its kernel began; None where it does not say.
+    /// Handles the number of packets that this node has forwarded since its kernel started; None if the kernel does not
+    /// report it.
     pub fn handle_forwarded(&mut self, now_ns: u64, forwarded: Option<u64>) {
         let stopping = &mut self.switchover.stopping;
         if !stopping.is_asked || stopping.keys.is_empty() {
@@ -261,8 +266,8 @@ impl Engine {
         self.act(Action::Stop(ids));
     }
 
-    /// [`Action::Stop`] is done: these are not in the kernel any more, and their last numbers, where it said
-    /// them.
+    /// Handles the end of [`Action::Stop`]: these SAs are no longer in the kernel. Each has its last number, if the
+    /// kernel reported it.
     pub fn handle_stopped_sas(&mut self, now_ns: u64, stopped: &[(SaId, Option<u64>)]) {
         let is_up = self.is_up();
         let mut numbers = Vec::new();
@@ -296,8 +301,8 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// The peer has gone, or is back. What was stopped stays so while the role may be on its way to it: an SA that is
-    /// ahead of the peer's has the other end refuse all that the peer sends.
+    /// Handles a peer that has gone or is back. Stopped SAs stay so while the role may be on its way to the peer: a
+    /// number ahead of the peer's has the other end refuse all that the peer sends.
     pub(super) fn stop_beside_link(&mut self, now_ns: u64) {
         if !self.is_up() {
             self.switchover.stopping.forget_question();
@@ -306,8 +311,8 @@ impl Engine {
         self.switchover.stopping.handle_link(now_ns, is_up);
     }
 
-    /// Whether the address of something that was stopped went: its role does, and a plugin that leaves first takes its
-    /// time.
+    /// True if the address of a stopped SA has left: then its role leaves as well, and a plugin before this one may
+    /// take its time.
     fn is_stopped_leaving(&self) -> bool {
         let store = &self.store;
         let stopped = self.switchover.stopping.stopped.iter();
@@ -315,8 +320,8 @@ impl Engine {
         held.any(|it| store.ends.is_lost(&it.local_end()))
     }
 
-    /// The peer is not active after all: a role that comes back says no word. What was stopped goes on, ahead of
-    /// what the peer may have sent since.
+    /// Puts stopped SAs back, ahead of what the peer may have sent since: the peer is not active after all, and no
+    /// message says that a role comes back.
     fn return_stopped(&mut self, now_ns: u64) {
         self.switchover.stopping.stopped.clear();
         if self.is_active() {

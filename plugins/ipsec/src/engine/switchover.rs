@@ -1,12 +1,13 @@
-//! State of a switchover, on the node that gives and on the node that takes.
+//! State of a switchover, on the old node and on the new one.
 
 use super::drain::Drain;
 use super::resume::Resume;
 use super::retire::LastWords;
 use super::stop::Stopping;
 
-/// Each step has a file of its own with its type: numbers are drained, the old node stops, the new one resumes, and
-/// the old one says what it received last.
+/// Steps of a switchover, each with a file of its own: numbers are drained, the old node stops, the new one resumes,
+/// and the old one reports what it received last. The value is never replaced: `resume` has a number and a time that
+/// outlive a switchover.
 #[derive(Debug, Default)]
 pub struct Switchover {
     pub(super) drain: Drain,
@@ -26,7 +27,7 @@ impl Switchover {
         times.into_iter().min().unwrap_or(u64::MAX)
     }
 
-    /// Whether outbound SAs wait for the old node, or are stopped for the new one.
+    /// True if outbound SAs wait for the old node, or are stopped for the new one.
     pub fn moves(&self) -> bool {
         !self.resume.is_none() || self.stopping.has_stopped()
     }
