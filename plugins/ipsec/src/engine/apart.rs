@@ -1,21 +1,21 @@
-//! Time since which the two nodes may differ. Jumps of sequence numbers grow with it, so both count it alike: a run
-//! of the plugin that begins while they are apart counts from the same moment as the one before it.
+//! Time since which the two nodes may differ. Jumps of sequence numbers grow with it, so both nodes count it in the
+//! same way: a run of the plugin that starts during a separation counts from the same moment as the one before it.
 
 use super::{Action, Engine};
 use crate::SECOND;
 
-/// A file is written so long after that moment, as a failover mostly begins with it and waits for no disk.
+/// Delay until the time is written to a file: a failover mostly begins at that moment, and must not wait for a disk.
 const KEEP_NS: u64 = SECOND;
 
 #[derive(Debug)]
 pub struct Apart {
     since_ns: Option<u64>,
-    /// What the next run is to know.
+    /// Time that is kept for the next run.
     kept_ns: Option<u64>,
 }
 
 impl Apart {
-    /// A run that begins has nothing of the peer yet.
+    /// A run that starts has nothing of the peer yet.
     pub fn new(now_ns: u64) -> Self {
         Self {
             since_ns: Some(now_ns),
@@ -45,7 +45,7 @@ impl Apart {
 }
 
 impl Engine {
-    /// What [`Action::Part`] of the run before this one had.
+    /// Handles the bytes of [`Action::Part`] of the previous run.
     pub fn handle_parted(&mut self, now_ns: u64, bytes: &[u8]) {
         let Ok(bytes) = bytes.try_into() else {
             return;

@@ -1,4 +1,4 @@
-//! Answers of the kernel to changes of its tables.
+//! Handles answers of the kernel to changes of its tables.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
 
 impl Engine {
-    /// An [`Action::Apply`](super::Action::Apply) is done, but for these: positions and errnos.
+    /// Handles the end of [`Action::Apply`](super::Action::Apply); `refused`: positions and errnos of refused changes.
     pub fn handle_applied(&mut self, now_ns: u64, changes: Vec<Change>, refused: &[(usize, i32)]) {
         let refused: BTreeMap<usize, i32> = refused.iter().copied().collect();
         for (position, change) in changes.into_iter().enumerate() {
@@ -42,13 +42,13 @@ impl Engine {
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_refused_policy(now_ns, &policy, errno);
             }
-            // it is not there
+            // the SA is not there
             Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ns, &id),
             Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ns, &id),
             Change::Probe(sa) => self.handle_proof(now_ns, &sa, Some(errno)),
             Change::SetThreshold(id, _) => {
                 if let Some(known) = self.store.sas.get_mut(&id) {
-                    // tried again
+                    // the next measurement sets it again
                     known.threshold = 0;
                 }
             }

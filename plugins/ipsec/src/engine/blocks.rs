@@ -1,17 +1,18 @@
-//! Blocking policies: below each outbound policy of a moving end one that drops what it should protect, so
-//! that nothing leaves in clear text between a daemon's deletion and its undoing.
+//! Blocking policies: below each outbound policy of a moving end lies one that drops the same packets, so that nothing
+//! leaves in clear text between a daemon's deletion and its undoing.
 //!
-//! The kernel keeps one policy of a selector. A selector's user takes no part in matching packets, so a policy
-//! of the same selector with a user of this plugin's is another one to the kernel, and matches the same. It has
-//! the last priority: it counts only while the policy above it is missing. It goes with that policy, when its
-//! deletion counts; one that a run of the plugin left goes when the peer has none of that selector either.
+//! The kernel keeps one policy for each selector. A selector's user does not take part in matching packets. So a policy
+//! with the same selector and a user of this plugin is another one to the kernel, and matches the same packets. It has
+//! the last priority: it takes effect only while the policy above it is missing. It is deleted with that policy, when
+//! that deletion counts. A blocking policy of an earlier run is deleted when the peer has no policy with that selector
+//! either.
 
 use super::{Change, Engine};
 use crate::codec::body::{block_of, blocked_by};
 use crate::sa::{Policy, PolicyId};
 
 impl Engine {
-    /// A policy is in the kernel, or on its way there.
+    /// Puts a blocking policy below one that is in the kernel or on its way there.
     pub(super) fn block_below(&mut self, policy: &Policy) {
         let end = policy.end.filter(|_| policy.id.is_outbound());
         let is_held = self.store.held.policies.contains_key(&policy.id);
@@ -26,7 +27,7 @@ impl Engine {
         }
     }
 
-    /// A policy's deletion counts.
+    /// Deletes the blocking policy below a policy whose deletion counts.
     pub(super) fn unblock(&mut self, id: &PolicyId) {
         let is_held = self.store.held.policies.contains_key(id);
         if !is_held && self.store.put.blocks.remove(id) {
@@ -36,24 +37,25 @@ impl Engine {
         }
     }
 
-    /// The kernel has a blocking policy below this one.
+    /// Notes that the kernel has a blocking policy below this one.
     pub(super) fn see_block(&mut self, below: PolicyId) {
         let reading = self.reads.generation();
         self.store.put.blocks.put(below, reading);
     }
 
-    /// The kernel did not take it: the next reading tries again.
+    /// Forgets a blocking policy that the kernel refused: the next reading tries again.
     pub(super) fn miss_block(&mut self, below: &PolicyId) {
         self.store.put.blocks.remove(below);
     }
 
-    /// Somebody deleted it.
+    /// Puts a blocking policy back that another program deleted.
     pub(super) fn lose_block(&mut self, below: &PolicyId) {
         self.store.put.blocks.remove(below);
         self.block_again(below);
     }
 
-    /// After a reading: what is missing, and what is below nothing on either node.
+    /// Puts back missing blocking policies after a reading, and deletes those that have no policy above them on either
+    /// node.
     pub(super) fn complete_blocks(&mut self) {
         let reading = self.reads.generation();
         self.store.put.blocks.keep_read(reading);
@@ -69,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// What the policies protected that blocking ones are left of.
+    /// Policies that are gone while the blocking one below them is still there.
     pub(super) fn blocks_below_nothing(&self) -> impl Iterator<Item = PolicyId> + '_ {
         let below = self.store.put.blocks.below().copied();
         below.filter(|id| !self.store.policies.contains_key(id))

@@ -1,5 +1,5 @@
-//! Tunnels that the IKE daemon here calls up although the kernel has no outbound SA of them: somebody deleted
-//! it by hand, of which no daemon hears. Its policy blocks, and nobody but an administrator ends that.
+//! Tunnels that the IKE daemon here calls up although the kernel has no outbound SA for them: an administrator deleted
+//! it by hand, which no daemon notices. The policy blocks until an administrator ends that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,15 @@ use super::{Engine, Named};
 use crate::SECOND;
 use crate::sa::{ChildName, Direction};
 
-/// A daemon's list is this much older than what it did last.
+/// Time by which a daemon's list may be older than its last action.
 const LIST_NS: u64 = SECOND;
 
-/// What the daemon claims, as of its last list.
+/// Tunnels that the daemon calls up, as of its last list.
 #[derive(Debug, Default)]
 pub struct Claimed {
-    /// Numbers of both directions.
+    /// SPIs of both directions, by child.
     up: BTreeMap<ChildName, BTreeSet<u32>>,
-    /// Those without an outbound SA, and since when.
+    /// Children without an outbound SA, and the time since which.
     empty: BTreeMap<ChildName, u64>,
 }
 
@@ -47,7 +47,7 @@ impl Engine {
         let sas = self.store.sas.iter();
         let outbound = sas.filter(|(_, it)| match it.side {
             Some(side) => side == Direction::Out,
-            // of an address that does not move
+            // SA of an address that does not move
             None => it.sa.direction != Some(Direction::In),
         });
         let outbound = outbound.map(|(id, _)| id.spi).collect();

@@ -1,4 +1,4 @@
-//! The connections of both nodes' IKE daemons: what is said of them, and what the peer is told.
+//! Connections of both nodes' IKE daemons: findings about them, and the report to the peer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,25 +13,25 @@ use crate::connections::{
 };
 use crate::error::Malformed;
 
-/// The wire's version from which on connections are told.
+/// Version of the wire from which connections are reported.
 const WIRE_MIN: u32 = 3;
-/// A backup's daemon is being stopped so long at most.
+/// Longest time in which a backup's daemon may be being stopped.
 const STOPS_NS: u64 = 30 * SECOND;
-/// What is wrong for less is no fault: a daemon that comes loads its connections one by one, and is read meanwhile, and
-/// the addresses of a role come one by one.
+/// Time from which a finding is a fault. A daemon that starts loads its connections one by one and is read meanwhile,
+/// and the addresses of a role come one by one.
 const LASTS_NS: u64 = 10 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Connections {
-    /// The last known connections of the daemon here.
+    /// Last known connections of the daemon here.
     here: Option<Listed>,
-    /// Those of the peer's daemon, from its last report.
+    /// Connections of the peer's daemon, from its last report.
     there: Option<Told>,
-    /// Addresses of this node that stay.
+    /// Addresses of this node that do not move.
     own: BTreeSet<IpAddr>,
-    /// What is wrong, by name and kind, and since when.
+    /// Findings by name and kind, each with the time since which it lasts.
     since_ns: BTreeMap<(String, &'static str), u64>,
-    /// The first thing that has been wrong for long enough, in words.
+    /// Text about the first finding that has lasted for long enough.
     wrong: Option<String>,
     /// Time of the last report.
     reported_ns: u64,
@@ -40,7 +40,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// A role begins, or a daemon: on a backup it is stopped.
+    /// Notes that a role or a daemon begins: on a backup the daemon is being stopped.
     pub fn begin(&mut self, now_ns: u64) {
         self.stops_until_ns = Some(now_ns + STOPS_NS);
     }
@@ -65,16 +65,16 @@ impl Connections {
 /// Report of the connections here, on its way to the peer.
 #[derive(Debug, Default)]
 pub struct ConnectionsReport {
-    /// The peer is new enough for it.
+    /// The peer's version understands the report.
     is_understood: bool,
-    /// The report, until it was sent.
+    /// Report, until it was sent.
     message: Option<Vec<u8>>,
     /// The channel was given the report.
     is_offered: bool,
 }
 
 impl ConnectionsReport {
-    /// The peer speaks this version of the wire.
+    /// Notes the version of the wire that the peer speaks.
     fn handle_wire(&mut self, wire: u32, here: Option<&Listed>) {
         self.is_understood = wire >= WIRE_MIN;
         self.put(here);
@@ -85,7 +85,7 @@ impl ConnectionsReport {
         self.message = here.map(Listed::message);
     }
 
-    /// The channel has taken a message; whether that was this report.
+    /// Notes that the channel has taken a message; returns true if it was this report.
     pub fn message_sent(&mut self) -> bool {
         let is_offered = std::mem::take(&mut self.is_offered);
         if is_offered {
@@ -105,7 +105,7 @@ impl ConnectionsReport {
 }
 
 impl Engine {
-    /// The peer of this session speaks this version of the wire.
+    /// Handles the version of the wire that the peer of this session speaks.
     pub(super) fn handle_wire(&mut self, wire: u32) {
         if let Some(session) = &mut self.session {
             let here = self.ike.connections.here.as_ref();
@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Connections of charon here; None: it could not be queried.
+    /// Handles the connections of charon here; None: it could not be queried.
     pub fn handle_listed(&mut self, now_ns: u64, listed: Option<Listed>) {
         let is_other = listed.is_some() && self.ike.connections.here != listed;
         if is_other {
@@ -127,7 +127,7 @@ impl Engine {
         self.report_connections(now_ns);
     }
 
-    /// The addresses of this node that spared does not move.
+    /// Handles the addresses of this node that spared does not move.
     pub fn handle_own_addresses(&mut self, now_ns: u64, own: BTreeSet<IpAddr>) {
         self.ike.connections.own = own;
         self.report_connections(now_ns);
@@ -159,12 +159,12 @@ impl Engine {
         found
     }
 
-    /// A backup on which the daemon runs.
+    /// True if this node is backup and the daemon runs.
     fn is_idle(&self) -> bool {
         !self.is_active() && self.ike.is_there()
     }
 
-    /// Time at which a daemon that still runs is a fault.
+    /// Time from which a daemon that still runs is a fault.
     fn stops_until_ns(&self) -> u64 {
         let until_ns = self
             .ike
@@ -174,7 +174,7 @@ impl Engine {
         until_ns.unwrap_or(u64::MAX)
     }
 
-    /// Time at which something will have been wrong for long enough.
+    /// Time at which a finding will have lasted for long enough.
     pub(super) fn next_wrong_ns(&self) -> u64 {
         let told = self.ike.connections.since_ns.values();
         let lasts = told.map(|since_ns| since_ns + LASTS_NS);
@@ -202,7 +202,7 @@ impl Engine {
         }
     }
 
-    /// Fault for `sparectl status`.
+    /// Updates the fault for `sparectl status`.
     pub(super) fn report_connections(&mut self, now_ns: u64) {
         let found = self.connection_findings();
         let found: Vec<&Finding> = found.iter().filter(|it| it.is_wrong).collect();
@@ -215,7 +215,7 @@ impl Engine {
         }
         let lasts = |it: &&&Finding| {
             let since_ns = since_ns.get(&name(it));
-            // that of a daemon on a backup has a time of its own
+            // the finding about a daemon on a backup has a time of its own
             it.of == SERVICE || since_ns.is_some_and(|it| it + LASTS_NS <= now_ns)
         };
         let mut wrong = found.iter().filter(lasts);
@@ -230,7 +230,8 @@ impl Engine {
         });
     }
 
-    /// The rows of `sparectl ipsec check`, and whether anything is wrong; `was_asked` just now.
+    /// Returns the rows of `sparectl ipsec check`, and true if anything is wrong. `was_asked`: charon answered just
+    /// now.
     pub fn check_rows(&self, was_asked: bool) -> (Vec<(String, Value)>, bool) {
         let mut rows = Vec::new();
         let mut put = |key: &str, text: String| rows.push((key.to_owned(), Value::Text(text)));

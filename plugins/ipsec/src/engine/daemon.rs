@@ -1,9 +1,9 @@
-//! Role and IKE daemon as one state machine: what a deletion in the kernel's tables means.
+//! Decides what a deletion in the kernel's tables means, with role and IKE daemon as one state machine.
 //!
-//! A daemon deletes what it made when the tunnel ends, and also when the daemon itself ends: then the tunnel
-//! is to go on. It may also delete by SPI and selector what it made in an earlier role of this node, which by
-//! now is what followed from the peer. Nobody says that a daemon is being stopped; but one that is answers
-//! nobody. So, while this node is active:
+//! A daemon deletes its SAs and policies when the tunnel ends, and also when the daemon itself ends: then the tunnel is
+//! to go on. It may also delete, by SPI and selector, SAs and policies of an earlier role of this node, which are the
+//! peer's records by now. Nothing tells that a daemon is being stopped, but a daemon that is being stopped answers no question.
+//! So, while this node is active:
 //!
 //! | deleted by | what followed, or whose address went | the daemon's own |
 //! |---|---|---|
@@ -12,9 +12,9 @@
 //! | a daemon that ended within [`ENDED_NS`] | undone | undone |
 //! | another one, as none answers the socket | undone | counts |
 //!
-//! A policy that the daemon puts in the place of one that followed is its own from then on. Doubted deletions
-//! count when the daemon answers a question that was asked after them; they are undone when it ends, and
-//! also when the role goes, as the peer has the tunnel then.
+//! A policy that the daemon puts in the place of a replicated one is its own from then on. Doubted deletions count when
+//! the daemon answers a question that was asked after them. They are undone when it ends, and also when the role
+//! leaves, as the peer has the tunnel then.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,33 +25,33 @@ use crate::codec::body::{OURS, shifted_policy};
 use crate::config::Settings;
 use crate::sa::{Policy, PolicyId, SaId};
 
-/// Deletions of a daemon that has ended may be heard so late; a reading that misses something so soon
+/// Time for which deletions of a daemon that has ended may still be reported. A reading that misses something this soon
 /// after a change of roles was preceded by a daemon.
 const ENDED_NS: u64 = 5 * SECOND;
 
 /// Origin of a deletion, as far as the kernel tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deleter {
-    /// Time, or somebody whose requests carry no number of a process: `ip xfrm`.
+    /// Expiry, or a program whose requests carry no process number: `ip xfrm`.
     Other,
-    /// Requests of IKE daemons carry the number of their process.
+    /// IKE daemon: its requests carry the number of its process.
     Daemon,
 }
 
-/// What the IKE daemon here shows of itself.
+/// Report about the presence of the IKE daemon here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonWord {
     Came,
     /// The answer to a greeting.
     Answered,
     Ended,
-    /// Nobody listens, and nobody did before.
+    /// The socket does not answer, and did not before.
     Absent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// This run of the plugin has not reached its socket yet.
+    /// This run of the plugin has not reached the daemon's socket yet.
     Unknown,
     Absent,
     There,
@@ -68,18 +68,18 @@ enum Verdict {
     Doubted,
 }
 
-/// Whether the daemon is there, and whether it may have deleted what is missing.
+/// Presence of the daemon, and whether it may have deleted what is missing.
 #[derive(Debug)]
 pub struct Presence {
     state: State,
-    /// A change of roles, or the end of the daemon, is so recent.
+    /// Time until which a change of roles or the end of the daemon is recent.
     recent_until_ns: u64,
-    /// An administrator has deleted everything: what the next reading misses counts.
+    /// An administrator has deleted everything: what the next reading misses counts as deleted.
     is_flushed: bool,
 }
 
 impl Presence {
-    /// Where no socket is asked, daemons mean what they delete of their own.
+    /// Without a socket to ask, deletions by a daemon count.
     pub fn new(settings: &Settings) -> Self {
         let state = match settings.adopt.socket {
             Some(_) => State::Unknown,
@@ -92,7 +92,7 @@ impl Presence {
         }
     }
 
-    /// Another role begins.
+    /// Notes that another role begins.
     pub fn handle_role(&mut self, now_ns: u64) {
         self.recent_until_ns = now_ns + ENDED_NS;
     }
@@ -111,12 +111,12 @@ impl Presence {
         self.is_flushed |= by == Deleter::Other;
     }
 
-    /// A reading that began after all flushes has ended.
+    /// Forgets the flush: a reading that began after all flushes has ended.
     pub fn forget_flush(&mut self) {
         self.is_flushed = false;
     }
 
-    /// Whether it may have deleted what a reading misses.
+    /// True if the daemon may have deleted what a reading misses.
     fn may_have_deleted(&self) -> bool {
         !self.is_flushed && matches!(self.state, State::Unknown | State::There)
     }
@@ -125,7 +125,7 @@ impl Presence {
         now_ns < self.recent_until_ns
     }
 
-    /// A daemon that nobody can ask may be there.
+    /// True if the daemon has ended; a daemon that cannot be asked may still be there.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended { .. })
     }
@@ -142,7 +142,7 @@ impl Presence {
 }
 
 impl Engine {
-    /// What the IKE daemon here shows of itself.
+    /// Report about the presence of the IKE daemon here.
     pub fn handle_daemon(&mut self, now_ns: u64, word: DaemonWord) {
         match word {
             DaemonWord::Came => {
@@ -167,7 +167,8 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// Of what follows, or whose address went: the peer has it, though nobody has said so yet.
+    /// Verdict on a deletion. If the tunnel is replicated or its address has left, the peer has it, even if that was
+    /// not reported yet.
     fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
         let is_away = end.is_some_and(|it| self.store.ends.is_lost(&it));
         match self.is_active() {
@@ -176,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// Whether an SA is of the plugin's making, also of a run before this one.
+    /// True if this plugin installed an SA, also in an earlier run.
     fn has_followed(&self, id: &SaId) -> bool {
         let known = self.store.sas.get(id);
         self.installed.has(id) || known.is_some_and(|it| it.sa.reqid >= OURS)
@@ -187,8 +188,8 @@ impl Engine {
         self.store.put.has(id) || known.is_some_and(|it| leads_to_ours(&it.policy))
     }
 
-    /// Keeps an SA that is not in the kernel any more: there, or in mind until the daemon has answered;
-    /// false where its deletion counts.
+    /// Keeps an SA that is no longer in the kernel: puts it back, or remembers it until the daemon has answered.
+    /// Returns false if its deletion counts.
     pub(super) fn restore_sa(&mut self, now_ns: u64, id: &SaId, by: Deleter) -> bool {
         let known = self.store.sas.get(id);
         let Some(end) = known.and_then(|it| Some(it.sa.local_end(it.side?))) else {
@@ -198,7 +199,7 @@ impl Engine {
             Verdict::Counts => false,
             Verdict::Undone => self.make_anew(now_ns, id),
             Verdict::Doubted => {
-                // one of a rekey, in the kernel once more, would be sent with
+                // an SA that a rekey deleted would be used for sending if it were put back
                 self.ike.doubts.add_sa(now_ns, *id);
                 self.ask();
                 true
@@ -210,7 +211,7 @@ impl Engine {
         self.make_all_anew(now_ns, &BTreeSet::from([*id])) == 1
     }
 
-    /// Puts SAs into the kernel once more, with numbers ahead; how many of them can be.
+    /// Puts SAs into the kernel again, with numbers ahead; returns the number of those that have numbers left.
     pub(super) fn make_all_anew(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
         for id in ids {
             let known = self.store.sas.get(id);
@@ -225,7 +226,7 @@ impl Engine {
             if self.installed.has(id) {
                 made += 1;
             } else if self.store.sas.contains_key(id) {
-                // it is worn
+                // the SA has no numbers left
                 self.store.held.sas.remove(id);
                 self.drop_sa(now_ns, id);
             }
@@ -234,7 +235,7 @@ impl Engine {
         made
     }
 
-    /// Puts a policy of a moving end back; false where its deletion counts.
+    /// Puts a policy of a moving end back; returns false if its deletion counts.
     pub(super) fn restore_policy(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) -> bool {
         let known = self.store.policies.get(id).filter(|it| it.ours);
         let end = known.and_then(|it| it.policy.end);
@@ -243,7 +244,7 @@ impl Engine {
             return false;
         };
         let policy = match verdict {
-            // it leads to SAs that are made anew
+            // the policy leads to SAs that are installed again
             Verdict::Undone => shifted_policy(&known.policy),
             _ => known.policy.clone(),
         };
@@ -256,22 +257,24 @@ impl Engine {
         true
     }
 
-    /// What a reading did not find, and no notification told of: who deleted it nobody knows. Soon after a change of
-    /// roles, or after the daemon's end, it was the daemon. One that is there is asked about its own.
+    /// Keeps an SA that a reading did not find and whose deletion was not reported, so that its deleter is unknown.
+    /// Soon after a change of roles or the daemon's end, it was the daemon. A daemon that is there is asked about its
+    /// own SAs.
     pub(super) fn restore_unseen_sa(&mut self, now_ns: u64, id: &SaId) -> bool {
         let is_asked = self.ike.presence.may_have_deleted() && !self.has_followed(id);
         let may_be_daemons = self.ike.presence.is_recent(now_ns) || is_asked;
         self.is_doubted(id) || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 
-    /// The same. One that followed stays: in doubt nothing leaves in clear text.
+    /// Keeps a policy that a reading did not find, likewise. A replicated policy stays: in doubt nothing leaves in
+    /// clear text.
     pub(super) fn restore_unseen_policy(&mut self, now_ns: u64, id: &PolicyId) -> bool {
         let may_be_daemons =
             self.ike.presence.is_recent(now_ns) || self.ike.presence.may_have_deleted();
         may_be_daemons && self.restore_policy(now_ns, id, Deleter::Daemon)
     }
 
-    /// Whether a daemon puts a policy of its own in the place of one that followed.
+    /// True if a daemon puts a policy of its own in the place of a replicated one.
     pub(super) fn takes_place(&self, policy: &Policy) -> bool {
         let is_held = self.store.held.policies.contains_key(&policy.id);
         let before = self.store.policies.get(&policy.id);
@@ -283,7 +286,7 @@ impl Engine {
         self.is_active() && followed && is_own && !is_held
     }
 
-    /// A policy that was doubted is the daemon's own again, whichever of the two the kernel has.
+    /// Ends the doubt about a policy, which is the daemon's own again, whichever of the two the kernel has.
     pub(super) fn end_doubt(&mut self, policy: &Policy) {
         if self.ike.doubts.trust_policy(&policy.id) {
             self.store.put.forget(&policy.id);

@@ -1,8 +1,8 @@
-//! What an IKE daemon deleted of its own, until it is known whether it meant that: it answers a question that is asked
-//! afterwards, or it ends.
+//! Deletions by an IKE daemon of its own SAs and policies, until it is known whether they count: it answers a question
+//! that is asked afterwards, or it ends.
 //!
-//! Most answers come within milliseconds. One that stays away is an event: until then nobody knows whether these tunnels
-//! are to be.
+//! Most answers come within milliseconds. A missing answer is an event: until it comes, it is unknown whether these
+//! tunnels are to exist.
 
 use std::collections::BTreeSet;
 
@@ -12,20 +12,20 @@ use crate::SECOND;
 use crate::codec::body::shifted_policy;
 use crate::sa::{ChildName, PolicyId, SaId};
 
-/// A daemon that lives answers sooner, also with thousands of SAs to list.
+/// Time after which a missing answer is reported; a living daemon answers sooner, even with thousands of SAs to list.
 const SILENT_NS: u64 = 2 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Doubts {
-    /// Deleted before the question that is under way, and since.
+    /// Deletions before the question under way; `next`: deletions since.
     asked: Deleted,
     next: Deleted,
-    /// A question is under way. Its answer is not about what was deleted since, also where nothing that it was about is
-    /// doubted any more.
+    /// A question is under way. Its answer is not about later deletions, even if all deletions that it was about are no
+    /// longer doubted.
     is_asked: bool,
     /// Time of the first deletion, or of the last answer.
     since_ns: u64,
-    /// That no answer comes was told.
+    /// The missing answer was reported.
     is_told: bool,
 }
 
@@ -58,13 +58,13 @@ impl Doubts {
         }
     }
 
-    /// Somebody has put it again: no answer to an earlier question is about it.
+    /// Ends the doubt about an SA that was added again: no answer to an earlier question is about it.
     fn trust_sa(&mut self, id: &SaId) {
         self.asked.sas.remove(id);
         self.next.sas.remove(id);
     }
 
-    /// The same. Whether it was doubted.
+    /// Ends the doubt about a policy that was added again; returns true if it was doubted.
     pub fn trust_policy(&mut self, id: &PolicyId) -> bool {
         let was_asked = self.asked.policies.remove(id);
         self.next.policies.remove(id) || was_asked
@@ -74,7 +74,7 @@ impl Doubts {
         self.asked.sas.contains(id) || self.next.sas.contains(id)
     }
 
-    /// When a daemon that has not answered is told of.
+    /// Time at which a missing answer is reported.
     pub fn next_ns(&self) -> u64 {
         match self.is_empty() || self.is_told {
             true => u64::MAX,
@@ -86,7 +86,7 @@ impl Doubts {
         self.asked.is_empty() && self.next.is_empty()
     }
 
-    /// Whether there is something new to ask, and no question is under way.
+    /// Begins a question if there are new deletions and no question is under way; returns true if it did.
     fn ask(&mut self) -> bool {
         let asks = !self.is_asked && !self.next.is_empty();
         if asks {
@@ -119,12 +119,12 @@ impl Doubts {
 }
 
 impl Engine {
-    /// Somebody has put it again.
+    /// Ends the doubt about an SA that was added again.
     pub(super) fn trust_sa(&mut self, id: &SaId) {
         self.ike.doubts.trust_sa(id);
     }
 
-    /// Whether its end waits for an answer of the daemon.
+    /// True if the deletion of an SA waits for an answer of the daemon.
     pub(super) fn is_doubted(&self, id: &SaId) -> bool {
         self.ike.doubts.has_sa(id)
     }
@@ -135,7 +135,7 @@ impl Engine {
         }
     }
 
-    /// The daemon lives, and meant what it deleted.
+    /// Has the doubted deletions count: the daemon lives, and meant them.
     pub(super) fn believe(&mut self, now_ns: u64) {
         let Deleted { sas, policies } = self.ike.doubts.handle_answer(now_ns);
         for id in sas {
@@ -149,7 +149,7 @@ impl Engine {
         self.ask();
     }
 
-    /// The daemon ended while it deleted: the tunnels go on.
+    /// Undoes the doubted deletions: the daemon ended while it deleted, and the tunnels go on.
     pub(super) fn undo(&mut self, now_ns: u64) {
         let Deleted { sas, policies } = self.ike.doubts.take();
         self.make_all_anew(now_ns, &sas);
@@ -172,7 +172,7 @@ impl Engine {
         }
     }
 
-    /// What is doubted, and the first of it.
+    /// Text about the number of doubted deletions, and the first of them.
     fn doubted(&self) -> String {
         let doubts = &self.ike.doubts;
         let (sas, policies) = (doubts.sas().count(), doubts.policies().count());

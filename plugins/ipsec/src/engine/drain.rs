@@ -1,16 +1,15 @@
-//! Before a switchover: the exact numbers, by a reading of the kernel, and the peer's word that it has
-//! them.
+//! Drains numbers before a switchover: reads the exact ones from the kernel, and waits until the peer has them.
 
 use super::Engine;
 
-/// The way to the exact numbers.
+/// Progress of the drain.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub enum Drain {
     #[default]
     None,
-    /// This reading finds them.
+    /// A reading finds the exact numbers.
     Reading { wanted: u32, deadline_ns: u64 },
-    /// They were sent.
+    /// The exact numbers were sent.
     Telling { deadline_ns: u64 },
 }
 
@@ -22,7 +21,7 @@ impl Drain {
         };
     }
 
-    /// A reading is done; whether it found the exact numbers.
+    /// Notes a finished reading; returns true if it found the exact numbers.
     fn handle_read(&mut self, generation: u32) -> bool {
         match *self {
             Self::Reading {
@@ -36,7 +35,8 @@ impl Drain {
         }
     }
 
-    /// Whether the switchover goes on without the exact numbers, or has not come.
+    /// Ends the drain at its deadline; returns true if it did. The switchover goes on without exact numbers, or has not
+    /// come.
     fn expire(&mut self, now_ns: u64) -> bool {
         let is_over = self.deadline_ns() <= now_ns;
         if is_over {
@@ -49,7 +49,7 @@ impl Drain {
         *self = Self::None;
     }
 
-    /// Whether this node has begun a switchover, and says exact numbers.
+    /// True if this node has begun a switchover and has sent exact numbers.
     pub fn is_telling(&self) -> bool {
         matches!(self, Self::Telling { .. })
     }
@@ -63,7 +63,7 @@ impl Drain {
 }
 
 impl Engine {
-    /// Before a switchover: says the exact numbers.
+    /// Begins a drain before a switchover.
     pub fn handle_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.silence_roaming(now_ns);
         if self.is_followed() {
@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    /// A reading is done: what it found is exact.
+    /// Sends the exact numbers that a finished reading has found.
     pub(super) fn drain_numbers(&mut self, now_ns: u64) {
         let generation = self.reads.generation();
         if !self.switchover.drain.handle_read(generation) {
@@ -85,7 +85,7 @@ impl Engine {
         self.replica.start_drain();
     }
 
-    /// The switchover goes on without the exact numbers, or has not come: they are exact no longer.
+    /// Ends a drain at its deadline: the reported numbers are no longer exact.
     pub(super) fn end_drain(&mut self, now_ns: u64) {
         if !self.switchover.drain.expire(now_ns) {
             return;

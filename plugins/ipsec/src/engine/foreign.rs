@@ -1,11 +1,12 @@
-//! SAs and policies in the kernel here for tunnels that the active peer has: two nodes that send with
-//! one key use a number twice.
+//! Deletes SAs and policies in the kernel here for tunnels that the active peer has: two nodes that send with one key
+//! use a number twice.
 
 use super::{Change, Engine};
 use crate::sa::{Direction, Sa, SaId};
 
 impl Engine {
-    /// The peer told of an SA; true if it is of this node's ends, and a run of this plugin before this one carried it.
+    /// Handles an SA record of the peer; returns true if the SA is of this node's ends and an earlier run of this
+    /// plugin carried it.
     pub(super) fn handle_held(&mut self, id: SaId) -> bool {
         let Some(held) = self.store.held.sas.get(&id) else {
             return false;
@@ -15,7 +16,7 @@ impl Engine {
         let is_other_end = self.store.held.ends.insert(end);
         let is_ours = self.is_active() && self.store.ends.has(&end);
         if !self.is_complete() || !self.is_peer_active() {
-            // with both active, both would send with it
+            // if both are active, both would send with it
             return is_ours && !self.is_peer_active();
         }
         if is_other_end {
@@ -42,7 +43,7 @@ impl Engine {
         }
     }
 
-    /// Those of a failover stay, and those that receive the last packets of an earlier role.
+    /// Deletes an SA unless it belongs to a failover, or receives the last packets of an earlier role.
     fn delete_unless_used(&mut self, id: SaId) {
         let retires = self.switchover.last_words.is_retiring(&id);
         if !self.installed.has(&id) && !retires {
@@ -50,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// An SA of tunnels that the active peer has.
+    /// True if an SA is of a tunnel that the active peer has.
     fn is_foreign(&self, sa: &Sa) -> bool {
         let store = &self.store;
         let is_there = |end| store.held.ends.contains(end) && !store.ends.is_here(end);
@@ -66,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// One that the plugin left here before it was restarted, for a tunnel that the peer has now.
+    /// Deletes policies that an earlier run left here, for tunnels that the peer has now.
     pub(super) fn delete_foreign_policies(&mut self) {
         let store = &self.store;
         let is_there = |end: &_| store.held.ends.contains(end) && !store.ends.is_here(end);

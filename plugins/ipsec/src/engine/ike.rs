@@ -1,4 +1,4 @@
-//! The IKE daemon of this node: what it shows of itself, and what it is asked to do.
+//! State of this node's IKE daemon, and the orders for it.
 
 use super::connections::Connections;
 use super::daemon::Presence;
@@ -11,7 +11,7 @@ use super::wanted::Wanted;
 use super::withheld::Withheld;
 use crate::config::Settings;
 
-/// Each value has a file of its own, with what the engine does with it.
+/// State of the IKE daemon. Each value has a file of its own, with the engine's work on it.
 #[derive(Debug)]
 pub struct IkeDaemon {
     pub(super) presence: Presence,
@@ -40,7 +40,7 @@ impl IkeDaemon {
         }
     }
 
-    /// Another role begins. What a node doubts goes to the peer with its tunnels.
+    /// Begins another role. Doubted deletions go to the peer with its tunnels.
     pub fn handle_role(&mut self, now_ns: u64, is_active: bool) {
         self.presence.handle_role(now_ns);
         if !is_active {
@@ -57,7 +57,7 @@ impl IkeDaemon {
         self.presence.is_there()
     }
 
-    /// Whether the daemon has orders, or routes in its place, that are looked at once a second.
+    /// True if the daemon has orders, or routes in its place, which are checked once a second.
     pub fn has_orders(&self) -> bool {
         !self.wanted.is_empty() || !self.withheld.is_empty() || !self.routes.is_empty()
     }

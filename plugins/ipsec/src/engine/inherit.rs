@@ -1,8 +1,8 @@
-//! SAs that an earlier run of this plugin installed: this one takes them for its own.
+//! Takes over SAs that an earlier run of this plugin installed.
 //!
-//! Where the IKE daemon replaced their policies while no run looked, no policy leads to them any more, and what they
-//! receive would be dropped. Which policy is meant is known by the tunnel, and by the child's name where several
-//! children are between the same ends.
+//! If the IKE daemon replaced their policies while no run looked, no policy leads to them any more, and packets that
+//! they receive would be dropped. The tunnel tells which policy is meant, and the child's name if several children are
+//! between the same ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::codec::body::OURS;
 use crate::sa::{ChildName, Direction, PolicyId, SaId};
 use crate::store::LocalSa;
 
-/// Policies and SAs of the daemon's own, by what tells which of them carry on an older SA.
+/// Policies and reqids of the daemon's own, by the values that tell which of them carry on an older SA.
 #[derive(Default)]
 struct Own<'a> {
     policies: BTreeMap<(Tunnel, Direction), Vec<(PolicyId, u32)>>,
@@ -21,7 +21,7 @@ struct Own<'a> {
 }
 
 impl Engine {
-    /// What was read before is this node's from now on: a role is here, or names tell more.
+    /// Takes over SAs that were read before: a role is here, or the daemon has listed more names.
     pub(super) fn inherit_what_was_read(&mut self) {
         if self.store.run.is_read() {
             self.inherit();
@@ -29,7 +29,7 @@ impl Engine {
         }
     }
 
-    /// After a reading.
+    /// Takes over SAs of an earlier run after a reading.
     pub(super) fn inherit(&mut self) {
         if !self.is_active() {
             return;
@@ -38,7 +38,7 @@ impl Engine {
         let new = followed.filter(|(id, _)| !self.installed.has(id));
         let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::found(known)?)));
         let new: Vec<_> = new.collect();
-        // a failover ends here, as this run puts its SAs
+        // a reading after a failover returns here, as this run has installed the SAs
         if new.is_empty() && !self.installed.served.is_unsure {
             return;
         }
@@ -50,7 +50,7 @@ impl Engine {
         self.installed.served.is_unsure = !self.lead(&unled);
     }
 
-    /// SAs that followed, and that no policy leads to.
+    /// Replicated SAs to which no policy leads.
     fn unled(&self) -> Vec<SaId> {
         let led = self.led();
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
@@ -61,7 +61,7 @@ impl Engine {
         unled.map(|(id, _)| *id).collect()
     }
 
-    /// What the policies lead to.
+    /// Directions and reqids to which the policies lead.
     fn led(&self) -> BTreeSet<(Direction, u32)> {
         let policies = self.store.policies.iter();
         let led = policies.flat_map(|(id, known)| {
@@ -71,7 +71,8 @@ impl Engine {
         led.filter(|(_, reqid)| *reqid >= OURS).collect()
     }
 
-    /// The daemon's own policies are in the place of those that led to them; whether it is known for each, which.
+    /// Leads the daemon's own policies to the SAs whose policies they replaced; returns true if these policies are
+    /// known for each SA.
     fn lead(&mut self, unled: &[SaId]) -> bool {
         if unled.is_empty() {
             return true;
@@ -115,7 +116,7 @@ impl Engine {
 }
 
 impl Own<'_> {
-    /// Those that carry an SA on, and their reqid; None where it may be one or the other.
+    /// Policies that carry an SA on, and their reqid; None if several reqids are possible.
     fn of(&self, known: &LocalSa) -> Option<(u32, Vec<PolicyId>)> {
         let (tunnel, side) = (Tunnel::of(known)?, known.side?);
         let policies = self.policies.get(&(tunnel, side))?;

@@ -1,4 +1,4 @@
-//! SAs and policies of the kernel here, from its reports.
+//! Enters the SAs and policies of the kernel here in the store, from its reports.
 
 use super::{Change, Deleter, Engine};
 use crate::codec::body::blocks_below;
@@ -25,7 +25,7 @@ impl Engine {
         }
     }
 
-    /// The kernel has it, new or other than before; `threshold` is that of [`LocalSa`].
+    /// Enters an SA of the kernel, new or different from before; `threshold` is that of [`LocalSa`].
     pub(super) fn place_sa(&mut self, now_ns: u64, sa: Sa, threshold: u32) {
         let id = sa.id;
         if sa.body.bytes().len() > BODY_MAX {
@@ -71,11 +71,11 @@ impl Engine {
         };
         let there = &known.sa.replay;
         if let ReplayForm::Legacy(_) = replay.form {
-            // which the kernel's word of them does not say
+            // the kernel's report of numbers has no window size
             replay.window = there.window;
         }
         if replay.oseq < there.oseq || replay.seq < there.seq {
-            // a reading that is older than what was told meanwhile
+            // the reading is older than a notification that came meanwhile
             return;
         }
         let before = known.position();
@@ -164,7 +164,7 @@ impl Engine {
         self.unblock(id);
     }
 
-    /// Rates, and thresholds that fit them.
+    /// Measures rates, and sets thresholds that fit them.
     pub(super) fn measure(&mut self, now_ns: u64) {
         let ours = self.store.sas.values_mut().filter(|it| it.side.is_some());
         let mut busy = 0;

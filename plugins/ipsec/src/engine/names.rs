@@ -7,7 +7,7 @@ use super::{Engine, Named};
 use crate::sa::ChildName;
 use crate::vici::ViciEvent;
 
-/// Length of a name on its way to the peer.
+/// Longest name that is sent to the peer.
 const NAME_MAX: usize = 255;
 
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Names {
 }
 
 impl Engine {
-    /// A report of the IKE daemon here; a text for the log.
+    /// Handles a report of the IKE daemon here; returns a text for the log.
     pub fn handle_vici(&mut self, now_ns: u64, said: ViciEvent) -> Option<String> {
         match said {
             ViciEvent::Names(names) => self.handle_names(now_ns, names),
@@ -41,7 +41,7 @@ impl Engine {
         None
     }
 
-    /// All SAs that the IKE daemon here has named.
+    /// Handles the names of all SAs that the IKE daemon here has listed.
     pub fn handle_names(&mut self, now_ns: u64, names: Vec<Named>) {
         let fits = |name: &str| {
             let shown = !name.chars().any(char::is_control);
@@ -53,7 +53,7 @@ impl Engine {
         self.ike.names.set(names);
         let mut renamed = Vec::new();
         for (id, known) in &mut self.store.sas {
-            // a daemon that has just started knows less, and not better
+            // a daemon that has just started knows fewer names, and no better ones
             let Some(name) = self.ike.names.get(id.spi) else {
                 continue;
             };

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::{Action, Change, Engine};
 
-/// Changes that go to the kernel in one go, a request each: a few milliseconds, as others have their turn between.
+/// Number of changes in one batch for the kernel, a request each: a few milliseconds, so that other work has its turn
+/// between batches.
 pub(super) const BATCH_MAX: usize = 100;
 
 #[derive(Debug, Default)]
@@ -24,12 +25,12 @@ impl Outbox {
         self.changes.push_back(change);
     }
 
-    /// The kernel has answered a batch.
+    /// Notes that the kernel has answered a batch.
     pub fn handle_applied(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Additions that were not started are not wanted any more.
+    /// Cancels additions that are not on their way.
     pub fn cancel_additions(&mut self) {
         let adds = |change: &Change| {
             matches!(
@@ -46,7 +47,7 @@ impl Outbox {
             count.checked_sub(1).and_then(|it| self.changes.get(it)),
             self.changes.get(count),
         ) {
-            // an SA that is replaced is away for as short as can be
+            // a replaced SA is missing for as short a time as possible
             count -= usize::from(*gone == again.id);
         }
         let batch: Vec<Change> = self.changes.drain(..count).collect();
@@ -58,12 +59,12 @@ impl Outbox {
         self.actions.pop_front()
     }
 
-    /// Whether the kernel has answered all changes.
+    /// True if the kernel has answered all changes.
     pub fn is_applied(&self) -> bool {
         self.changes.is_empty() && self.in_flight == 0
     }
 
-    /// Whether less than a batch of changes waits.
+    /// True if less than a batch of changes waits.
     pub fn is_short(&self) -> bool {
         self.changes.len() < BATCH_MAX
     }

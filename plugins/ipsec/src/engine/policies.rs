@@ -1,4 +1,4 @@
-//! Policies of the peer, in the kernel of a backup: nothing leaves in clear text after a failover.
+//! Puts the peer's policies into the kernel of a backup, so that nothing leaves in clear text after a failover.
 
 use super::{Change, Deleter, Engine};
 use crate::codec::body::blocks_below;
@@ -7,7 +7,7 @@ use crate::sa::{Policy, PolicyId};
 const EEXIST: i32 = 17;
 
 impl Engine {
-    /// The peer told of a policy.
+    /// Puts a policy of the peer into the kernel.
     pub(super) fn hold_policy(&mut self, now_ns: u64, id: PolicyId) {
         let Some(policy) = self.store.held.policies.get(&id).cloned() else {
             return self.answer_policy(now_ns, &id, true);
@@ -22,7 +22,7 @@ impl Engine {
         }
     }
 
-    /// The kernel has answered what the peer waits for.
+    /// Answers the peer, which waits for the kernel's answer.
     fn answer_policy(&mut self, now_ns: u64, id: &PolicyId, is_applied: bool) {
         if let Some(tokens) = self.store.put.take_tokens(id) {
             self.give_verdicts(now_ns, tokens, is_applied);
@@ -64,8 +64,8 @@ impl Engine {
         }
     }
 
-    /// One that leads elsewhere, where one of the peer's should be: a failover's SAs would not serve
-    /// it.
+    /// Checks a policy of the kernel in the place of one of the peer's. If it leads elsewhere, a failover's SAs would
+    /// not serve it.
     pub(super) fn handle_replaced(&mut self, now_ns: u64, policy: &Policy) {
         let id = policy.id;
         if !self.store.put.has(&id) {
@@ -87,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// A failover waits for no second: its SAs serve these policies.
+    /// Puts all missing policies back at once: the SAs of a failover serve them.
     pub(super) fn put_back_all(&mut self, now_ns: u64) {
         self.put_missing(now_ns, u64::MAX);
     }
@@ -96,13 +96,13 @@ impl Engine {
         for id in self.store.put.take_missing(due_until_ns) {
             let held = self.store.held.policies.get(&id);
             if let Some(policy) = held.cloned() {
-                // it may be there: the word of its end may be older than what it was made of
+                // it may be there: the report of its end may be older than its replacement
                 self.put_policy(now_ns, Change::PutPolicy(policy));
             }
         }
     }
 
-    /// After a reading: what is missing, and what was in the way.
+    /// Puts back, after a reading, policies that are missing or that another one displaced.
     pub(super) fn complete_policies(&mut self, now_ns: u64) {
         let mut changes = Vec::new();
         for (id, held) in &self.store.held.policies {
@@ -140,7 +140,7 @@ impl Engine {
         if there.is_some_and(|it| is_of_same_end(&it.policy, policy)) {
             self.put_policy(now_ns, Change::PutPolicy(policy.clone()));
         } else {
-            // somebody else's: a reading may tell more
+            // the policy belongs to another program: a reading may show more
             self.store.put.forget(&id);
             self.answer_policy(now_ns, &id, true);
         }

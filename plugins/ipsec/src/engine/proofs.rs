@@ -1,4 +1,4 @@
-//! Whether the kernel here could take what the peer has: one SA of each kind is tried beforehand.
+//! Tries whether the kernel here could take the peer's SAs: one SA of each kind is tried in advance.
 
 use super::{Change, Engine};
 use crate::sa::{Sa, SaId};
@@ -37,13 +37,13 @@ impl Engine {
         let tokens = std::mem::take(&mut proof.tokens);
         self.give_verdicts(now_ns, tokens, errno.is_none());
         if errno.is_none() && matches!(before, ProofState::Refused(_)) {
-            // what was refused is welcome now
+            // refused SAs are accepted now
             self.replica.resync(SAS);
         }
         self.mark_dirty();
     }
 
-    /// The peer's SAs that the kernel here does not take.
+    /// SAs of the peer that the kernel here does not take, with the errno.
     pub(super) fn refusals(&self) -> impl Iterator<Item = (&SaId, &Sa, i32)> {
         let proofs = &self.store.proofs;
         let some = proofs.refuse_some();

@@ -1,4 +1,4 @@
-//! Readings: when everything is compared with what the kernel has, and what waits for that.
+//! Readings, which compare the store with the kernel, and the work that waits for them.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use crate::{MS, SECOND};
 
 /// Longest delay until a missed change is found.
 const COMPARE_NS: u64 = 30 * SECOND;
-/// After a reading that did not see all.
+/// Pause after an incomplete reading.
 const AGAIN_NS: u64 = 100 * MS;
 
 #[derive(Debug)]
 pub struct Reads {
     due_ns: u64,
     running: bool,
-    /// Of the reading that runs, or ran last.
+    /// Number of the reading that runs, or ran last.
     generation: u32,
-    /// Something needs another one after this one.
+    /// Another reading is needed after this one.
     again: bool,
-    /// Deleted since it began: it may list them all the same.
+    /// SAs that were deleted since the reading began: it may still list them.
     deleted: BTreeSet<SaId>,
 }
 
@@ -53,7 +53,7 @@ impl Reads {
         }
     }
 
-    /// After the one that runs, if one does.
+    /// Requests another reading, after the one that runs, if any.
     pub fn read_again(&mut self) {
         self.again = true;
     }
@@ -70,7 +70,7 @@ impl Reads {
 }
 
 impl Engine {
-    /// Has everything read; the generation of the reading that begins after this.
+    /// Requests a reading; returns the generation of the reading that begins after this call.
     pub(super) fn read_fresh(&mut self) -> u32 {
         let reads = &mut self.reads;
         reads.again |= reads.running;
@@ -89,7 +89,7 @@ impl Engine {
         self.act(Action::Read);
     }
 
-    /// The kernel's words are missing some.
+    /// Handles lost notifications of the kernel.
     pub(super) fn doubt(&mut self, _now_ns: u64) {
         self.counters.overruns += 1;
         if self.is_followed() {
@@ -99,7 +99,7 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// The end of a reading that [`Action::Read`] asked for, and whether it saw all.
+    /// Handles the end of a reading of [`Action::Read`]; `complete`: it saw everything.
     pub fn handle_read(&mut self, now_ns: u64, complete: bool) {
         let reads = &mut self.reads;
         if !std::mem::take(&mut reads.running) {
@@ -113,7 +113,7 @@ impl Engine {
         }
         let again = reads.again;
         if self.store.run.note_read() {
-            // of an earlier run, which told the peer what nobody knows here
+            // these are of an earlier run, and this one does not know what that reported to the peer
             let (sas, policies) = (&self.store.sas, &self.store.policies);
             let ended = &mut self.store.ended;
             ended.leave_unconfirmed(sas.keys().copied(), policies.keys().copied());
@@ -139,7 +139,7 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// What the reading did not find is not there.
+    /// Forgets what the reading did not find.
     fn forget_unseen(&mut self, now_ns: u64) {
         let generation = self.reads.generation;
         let sas = self

@@ -1,4 +1,4 @@
-//! Whether this node could take over, and what else is wrong with it.
+//! Decides whether this node could take over, and what else is wrong with it.
 
 use super::session::Session;
 use super::status::{counted, reason};
@@ -7,18 +7,18 @@ use crate::codec::body::algorithms;
 use crate::store::EKEYREJECTED;
 use crate::{SECOND, ms_between};
 
-/// Two nodes that are active for so long are so for different groups.
+/// Time after which two active nodes are active for different groups.
 const SWITCHOVER_NS: u64 = 2 * SECOND;
 
 #[derive(Debug)]
 pub struct Readiness {
-    /// What the kernel has not, and every tunnel needs.
+    /// Feature that the kernel lacks and every tunnel needs.
     lacks: Option<Lacks>,
-    /// Whether this node could take over, as it was found last.
+    /// Result of the last check whether this node could take over.
     said: Result<(), String>,
     /// Reason why not all tunnels are up, as of the last look.
     tunnels: Option<String>,
-    /// Something changed that people or the host may have to know.
+    /// Something changed that an administrator or the host may have to know.
     is_dirty: bool,
 }
 
@@ -47,7 +47,7 @@ impl Readiness {
         &self.said
     }
 
-    /// What the kernel lacks. A node that is not ready for it says so already.
+    /// Feature that the kernel lacks; None for a node that is not ready, which reports it already.
     pub fn lacks(&self) -> Option<Lacks> {
         self.lacks.filter(|_| self.said.is_ok())
     }
@@ -58,17 +58,17 @@ impl Readiness {
 }
 
 impl Engine {
-    /// The kernel has no IPsec, or none that a tunnel could use: nothing follows to this node.
+    /// Notes that the kernel has no IPsec, or none that a tunnel could use: nothing is replicated to this node.
     pub fn handle_lacking(&mut self, lacks: Lacks) {
         self.readiness.handle_lacking(lacks);
     }
 
-    /// Something changed that people or the host may have to know.
+    /// Notes that something changed that an administrator or the host may have to know.
     pub(super) fn mark_dirty(&mut self) {
         self.readiness.is_dirty = true;
     }
 
-    /// Looks once more whether this node could take over, if something changed; whether it did.
+    /// Checks again whether this node could take over, if something changed; returns true if it did.
     pub(super) fn find_readiness(&mut self) -> bool {
         let is_dirty = std::mem::take(&mut self.readiness.is_dirty);
         if is_dirty {
@@ -81,11 +81,11 @@ impl Engine {
     /// Reason why this node could not take over in its present state.
     pub(super) fn lack(&self) -> Option<String> {
         if self.readiness.lacks == Some(Lacks::Ipsec) {
-            // nothing can follow, so nothing is missing
+            // nothing can be replicated, so nothing is missing
             return None;
         }
         let follows = self.is_peer_active();
-        // in a switchover both are active for a moment, and nobody asks who could take over
+        // in a switchover both are active for a moment, and readiness does not matter
         let both_ns = self.session.as_ref().and_then(Session::both_since_ns);
         let both_ns = both_ns.unwrap_or(self.store.now_ns);
         let is_moment = self.store.now_ns.saturating_sub(both_ns) < SWITCHOVER_NS;
@@ -112,7 +112,7 @@ impl Engine {
         asked.then(|| "SAs are not yet tried here".to_owned())
     }
 
-    /// A backup that heard its peer has everything now.
+    /// Reports that a backup that has just heard its peer has all of its records.
     fn tell_followed(&mut self) {
         let is_active = self.is_active();
         let Some(session) = &mut self.session else {

@@ -1,4 +1,4 @@
-//! The replica and what it has the engine do; which records this node tells of.
+//! Connects the replica with the engine: its effects, and the records that this node reports.
 
 use spared_replica::{Change as Told, Token};
 
@@ -12,7 +12,7 @@ use crate::store::{Effect, Record, Tunnels};
 use crate::wire::{LastNumbers, POLICIES, SAS, TunnelKey};
 
 impl Engine {
-    /// The peer is there.
+    /// Handles a new channel to the peer.
     pub fn handle_up(&mut self, now_ns: u64) {
         self.session = Some(Session::new(now_ns));
         self.stop_beside_link(now_ns);
@@ -21,7 +21,7 @@ impl Engine {
         self.leave(now_ns);
     }
 
-    /// The peer has gone.
+    /// Handles the loss of the channel to the peer.
     pub fn handle_down(&mut self, now_ns: u64) {
         self.apart.begin(now_ns);
         if self.session.take().is_some() {
@@ -36,10 +36,10 @@ impl Engine {
         self.leave(now_ns);
     }
 
-    /// The peer's bytes.
+    /// Handles a message of the peer.
     ///
     /// # Errors
-    /// They are no message.
+    /// The bytes are no message.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         if Connections::is_own(bytes) {
             return self.handle_told_connections(now_ns, bytes);
@@ -70,8 +70,7 @@ impl Engine {
         }
     }
 
-    /// What is to be said to the peer, the same until [`message_sent`](Self::message_sent); keys are
-    /// in it.
+    /// Next message to the peer, the same until [`message_sent`](Self::message_sent). It contains keys.
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         let has_own = |it: &Session| it.message().is_some();
         if self.session.as_ref().is_some_and(has_own) {
@@ -95,22 +94,22 @@ impl Engine {
         }
     }
 
-    /// Whether the peer is there.
+    /// True if there is a channel to the peer.
     pub(super) fn is_up(&self) -> bool {
         self.session.is_some()
     }
 
-    /// Both nodes had the same records at the end of the last snapshot, and the peer is still there.
+    /// True if both nodes had the same records at the end of the last snapshot, and the channel is still up.
     pub(super) fn is_complete(&self) -> bool {
         self.session.as_ref().is_some_and(Session::is_complete)
     }
 
-    /// The peer is there and hears of this node's tunnels.
+    /// True if the channel is up and the peer gets this node's tunnels.
     pub(super) fn is_followed(&self) -> bool {
         self.session.as_ref().is_some_and(Session::is_followed)
     }
 
-    /// A message to the peer; none goes where there is no session.
+    /// Queues a message to the peer; without a session it is dropped.
     pub(super) fn tell(&mut self, message: &LastNumbers) {
         if let Some(session) = &mut self.session {
             session.push(message.bytes());
@@ -133,7 +132,7 @@ impl Engine {
         self.store.now_ns = now_ns;
     }
 
-    /// After the replica: what it wrote, and what it knows now.
+    /// Does the engine's work after a call of the replica: its effects, and its new state.
     pub(super) fn leave(&mut self, now_ns: u64) {
         let mut is_recalled = false;
         while let Some(effect) = self.store.poll_effect() {
@@ -151,7 +150,7 @@ impl Engine {
         self.mark_dirty();
     }
 
-    /// Has the session know what both nodes have and are now.
+    /// Updates the session about the records and roles of both nodes.
     fn note_progress(&mut self, now_ns: u64) {
         let mut tables = [POLICIES, SAS].into_iter();
         let is_complete = tables.all(|it| self.replica.is_complete(it));
@@ -193,13 +192,13 @@ impl Engine {
                 self.replica.latest(SAS, record.key);
             }
         }
-        // behind the numbers that it speaks of
+        // behind the numbers that it is about
         if self.store.lane.take_all_due() {
             self.replica.latest(SAS, TunnelKey::AllNumbers);
         }
     }
 
-    /// An SA's numbers moved on.
+    /// Has an SA's new numbers reported.
     pub(super) fn note_numbers(&mut self, id: &SaId) {
         let record = self.store.index.sas.get(id);
         if let Some(record) = record.filter(|it| it.is_local) {
@@ -207,7 +206,7 @@ impl Engine {
         }
     }
 
-    /// A complete snapshot is here, or at the peer.
+    /// Handles a complete snapshot, here or at the peer.
     fn handle_complete(&mut self) {
         self.apart.end();
         self.store.run.end_fresh();
@@ -220,10 +219,10 @@ impl Engine {
         }
     }
 
-    /// What ended here and the peer has confirmed, no later run has to know.
+    /// Forgets ended records that the peer has confirmed: no later run has to know them.
     pub(super) fn confirm_ends(&mut self, now_ns: u64) {
         if self.is_complete() {
-            // that age is rounded down
+            // the age is rounded down
             let behind_ns = (self.replica.behind_ms(now_ns) + 1).saturating_mul(MS);
             self.store.ended.confirm(now_ns, behind_ns);
         }
@@ -242,7 +241,7 @@ impl Engine {
         }
     }
 
-    /// An SA is new, other, elsewhere or gone: so is its record.
+    /// Updates the record of an SA that is new, changed, moved or gone.
     pub(super) fn sort_sa(&mut self, now_ns: u64, id: &SaId) {
         self.enter(now_ns);
         let before = self.store.index.sas.get(id).cloned();
@@ -259,7 +258,7 @@ impl Engine {
         }
     }
 
-    /// The same of a policy.
+    /// Updates the record of a policy that is new, changed, moved or gone.
     pub(super) fn sort_policy(&mut self, now_ns: u64, id: &PolicyId) {
         self.enter(now_ns);
         let before = self.store.index.policies.get(id).cloned();
@@ -276,7 +275,7 @@ impl Engine {
         }
     }
 
-    /// Words of these records may have come to the peer, and its answers not here.
+    /// Remembers records that the peer may have, although its answers have not come here.
     fn leave_unconfirmed(&mut self) {
         let Tunnels { index, ended, .. } = &mut self.store;
         let sas = index.sas.records().filter(|(_, it)| !it.tag.is_shared());
@@ -285,14 +284,14 @@ impl Engine {
         ended.leave_unconfirmed(sas.map(|(id, _)| *id), policies.map(|(id, _)| *id));
     }
 
-    /// Whether the peer may have a record.
+    /// True if the peer may have a record.
     fn may_be_told(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|it| {
             self.is_up() || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
         })
     }
 
-    /// The peer may have what ended here, and a later run of this plugin must not take it back from there.
+    /// Notes the end of a record that the peer may have: a later run of this plugin must not take it back from there.
     fn note_end(&mut self, now_ns: u64, key: TunnelKey, change: Told, was_told: bool) {
         let ended = &mut self.store.ended;
         match change {
@@ -303,8 +302,8 @@ impl Engine {
     }
 }
 
-/// What the peer is to hear of a record. That the kernel carries what was kept, or the other way round,
-/// is no change.
+/// Changes of a record that the peer must hear of. A kept SA that is now in the kernel, or the other way round, is no
+/// change.
 fn changes(before: Option<Record>, present: Option<Record>) -> Vec<(TunnelKey, Told)> {
     let gone = |it: &Record| (it.key, Told::Deleted);
     let put = |it: &Record| (it.key, Told::Put);

@@ -1,8 +1,8 @@
-//! Reqids of what is installed for the peer, and what an IKE daemon's own SAs supersede.
+//! Reqids of the SAs that are installed for the peer, and their replacement by an IKE daemon's own SAs.
 //!
-//! A daemon that starts after a failover counts its reqids from 1: what was installed keeps out of
-//! its way. When the daemon puts a policy of its own in the place of an installed one, packets that
-//! the other side still sends on the old SA must pass it: the old SA gets its reqid.
+//! A daemon that starts after a failover counts its reqids from 1: the installed ones are from another range. When the
+//! daemon puts a policy of its own in the place of an installed one, packets that the other side still sends on the old
+//! SA must pass it: so the old SA gets the policy's reqid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,19 +20,20 @@ const OUT: u8 = 1;
 /// Age at which an SA counts as used.
 const USED_NS: u64 = 30 * SECOND;
 
-/// Which policies lead to installed SAs, and which of these are to get another reqid.
+/// Policies that lead to installed SAs, and SAs that are to get another reqid.
 #[derive(Debug, Default)]
 pub struct Served {
-    /// Each list in order.
+    /// Policies by the reqid of the SAs; each list is sorted.
     by_reqid: BTreeMap<u32, Vec<PolicyId>>,
     other: BTreeMap<SaId, u32>,
     wanted: u32,
-    /// An earlier run's SA is led past, and by which policies is not known yet: the daemon's names may tell.
+    /// No policy leads to an SA of an earlier run, and it is not known yet which replaced them: the daemon's names may
+    /// tell.
     pub is_unsure: bool,
 }
 
 impl Served {
-    /// A policy that is in the kernel leads to installed SAs, or does not.
+    /// Notes whether a policy of the kernel leads to installed SAs.
     pub fn lead(&mut self, policy: &Policy) {
         for template in policy.templates.iter().filter(|it| it.reqid >= OURS) {
             self.note(template.reqid, policy.id);
@@ -46,14 +47,14 @@ impl Served {
         }
     }
 
-    /// Others are in the place of those that led to it.
+    /// Notes the policies that replaced those that led to an SA.
     pub fn replaced(&mut self, reqid: u32, policies: Vec<PolicyId>) {
         for id in policies {
             self.note(reqid, id);
         }
     }
 
-    /// An SA is to get this reqid; whether that is news.
+    /// Notes the reqid that an SA is to get; returns true if it is new.
     pub fn change(&mut self, id: SaId, reqid: u32) -> bool {
         self.other.insert(id, reqid) != Some(reqid)
     }
@@ -101,20 +102,20 @@ impl Tunnel {
 }
 
 impl Engine {
-    /// After a failover: which policies lead to what was installed.
+    /// Finds the policies that lead to the installed SAs, after a failover.
     pub(super) fn serve(&mut self) {
         self.installed.served = Served::default();
         self.serve_more();
     }
 
-    /// The same of SAs that were installed before, and are this run's from now on.
+    /// Adds the policies that lead to SAs of an earlier run, which are this run's from now on.
     pub(super) fn serve_more(&mut self) {
         for known in self.store.policies.values() {
             self.installed.served.lead(&known.policy);
         }
     }
 
-    /// A policy that somebody else put in the place of an installed one.
+    /// Handles a policy that another program put in the place of an installed one.
     pub(super) fn handle_other_reqid(&mut self, _now_ns: u64, policy: &Policy) {
         if policy.id.is_outbound() || !self.takes_place(policy) {
             return;
@@ -144,14 +145,14 @@ impl Engine {
         }
     }
 
-    /// After a reading that begins now.
+    /// Changes reqids after a reading that begins now.
     pub(super) fn change_reqids_later(&mut self) {
         if !self.installed.served.other.is_empty() {
             self.installed.served.wanted = self.read_fresh();
         }
     }
 
-    /// After a reading, so that they go on with present numbers.
+    /// Changes reqids after a reading, so that the SAs go on with present numbers.
     pub(super) fn change_reqids(&mut self) {
         if self.installed.served.wanted > self.reads.generation() {
             return;
@@ -168,7 +169,7 @@ impl Engine {
         }
     }
 
-    /// Deletes what an IKE daemon's own SAs carry on.
+    /// Deletes installed SAs whose tunnels an IKE daemon's own SAs carry.
     pub(super) fn supersede(&mut self, now_ns: u64) {
         if self.installed.is_empty() {
             return;
@@ -202,7 +203,7 @@ impl Engine {
         }
     }
 
-    /// Tunnels with SAs that somebody made since the failover, and that packets came in by.
+    /// Tunnels with SAs that another program made since the failover, and on which packets have come in.
     fn carrying(&self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
         let native = self.store.sas.iter();
         let native = native.filter(|(id, _)| !self.installed.has(id));
@@ -217,7 +218,7 @@ impl Engine {
             .collect()
     }
 
-    /// What the policies lead to now that led to an installed SA.
+    /// Reqids to which the policies lead now that led to an installed SA.
     fn present_reqids(&self, reqid: u32, side: Direction) -> impl Iterator<Item = u32> {
         let direction = match side {
             Direction::In => IN,

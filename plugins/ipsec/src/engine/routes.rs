@@ -1,9 +1,8 @@
-//! Routes that charon would make for policies that followed, until it has made its own.
+//! Sets the routes that charon would make for replicated policies, until it has made its own.
 //!
-//! charon installs a route for each outbound policy of its own, so that packets for the far side find their
-//! way to the interface where the policy takes them, and so that the router itself speaks from an address
-//! within the tunnel. The node that takes over needs them before its charon has negotiated anew, where no
-//! other route leads there.
+//! charon installs a route for each outbound policy of its own, so that packets for the far side reach the interface
+//! where the policy takes them, and so that the router itself sends from an address within the tunnel. The node that
+//! takes over needs these routes before its charon has negotiated again, if no other route leads there.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,17 +18,17 @@ const TUNNEL: u8 = 1;
 /// A route into a tunnel, without the next hop to its far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TunnelRoute {
-    /// The network beyond, as the policy has it.
+    /// Network on the far side, as in the policy.
     pub to: (IpAddr, u8),
-    /// The network on this side; an address within is the router's own, beside it there is no route.
+    /// Network on this side. Without an address of the router in it there is no route.
     pub from: (IpAddr, u8),
-    /// Ends of the tunnel, on this side and beyond.
+    /// Ends of the tunnel, on this side and on the far side.
     pub ends: (IpAddr, IpAddr),
 }
 
 #[derive(Debug, Default)]
 pub struct Routes {
-    /// None: not known to the kernel's side.
+    /// Routes of the last action; None: there was none yet.
     wanted: Option<BTreeSet<TunnelRoute>>,
 }
 
@@ -44,8 +43,8 @@ impl Routes {
 }
 
 impl Engine {
-    /// Has the kernel have the routes that are wanted now. Each time, as an interface takes its routes along
-    /// when it goes down; a new run of the plugin leaves those of the last one until it knows better.
+    /// Sets the wanted routes in the kernel. It does so each time, as an interface that goes down loses its routes. A
+    /// new run of the plugin leaves the routes of the last one until it has read the kernel.
     pub(super) fn route(&mut self) {
         if !self.store.run.is_read() || !self.roles.are_told() {
             return;
@@ -69,7 +68,7 @@ impl Engine {
         policies.filter_map(|it| self.route_of(it)).collect()
     }
 
-    /// As charon does: none for a port, a protocol, an interface of XFRM or transport mode.
+    /// Route of a policy, as charon makes it: none for a port, a protocol, an XFRM interface or transport mode.
     fn route_of(&self, policy: &Policy) -> Option<TunnelRoute> {
         let id = &policy.id;
         let is_plain = id.is_outbound() && id.kind == MAIN && id.if_id == 0;

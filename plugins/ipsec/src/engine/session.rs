@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::connections::ConnectionsReport;
 
-/// The session with the peer. Its end is the end of this value.
+/// Session with the peer; it ends with this value.
 #[derive(Debug)]
 pub struct Session {
     /// Time when the peer was heard, until this node has all that the peer has.
@@ -14,7 +14,7 @@ pub struct Session {
     connections: ConnectionsReport,
     /// Both nodes had the same records at the end of the last snapshot.
     is_complete: bool,
-    /// The peer hears of this node's tunnels.
+    /// The peer gets this node's tunnels.
     is_followed: bool,
     /// Time since which both nodes are active.
     both_since_ns: Option<u64>,
@@ -40,7 +40,7 @@ impl Session {
         self.messages.front().map(Vec::as_slice)
     }
 
-    /// The channel has taken a message; false if it was the replica's.
+    /// Removes the message that the channel has taken; returns false if it was the replica's.
     pub fn message_sent(&mut self) -> bool {
         self.messages.pop_front().is_some() || self.connections.message_sent()
     }
@@ -53,7 +53,7 @@ impl Session {
         &mut self.connections
     }
 
-    /// Notes whether both nodes have the same records; true if that is new.
+    /// Notes whether both nodes have the same records; returns true if that is new.
     pub fn note_complete(&mut self, is_complete: bool) -> bool {
         let was_complete = std::mem::replace(&mut self.is_complete, is_complete);
         is_complete && !was_complete
@@ -63,7 +63,7 @@ impl Session {
         self.is_complete
     }
 
-    /// Notes whether the peer hears of this node's tunnels; true if that is new.
+    /// Notes whether the peer gets this node's tunnels; returns true if that is new.
     pub fn note_followed(&mut self, is_followed: bool) -> bool {
         let was_followed = std::mem::replace(&mut self.is_followed, is_followed);
         is_followed && !was_followed
@@ -81,12 +81,12 @@ impl Session {
         self.both_since_ns
     }
 
-    /// An active node does not wait for the peer's records.
+    /// Forgets the time: an active node does not wait for the peer's records.
     pub fn forget_heard(&mut self) {
         self.heard_ns = None;
     }
 
-    /// Time when the peer was heard, once after this node has all that the peer has.
+    /// Takes the time when the peer was heard; called once this node has all that the peer has.
     pub fn take_heard_ns(&mut self) -> Option<u64> {
         self.heard_ns.take()
     }

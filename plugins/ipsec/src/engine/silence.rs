@@ -1,13 +1,13 @@
-//! Silence of an IKE daemon from before the role left: its farewell is not to leave from an address that is
-//! back before the daemon has ended, as the other end would drop the tunnels at that word.
+//! Silences an IKE daemon of an earlier role: its farewell must not leave from an address that is back before the
+//! daemon has ended, as the other end would drop the tunnels then.
 //!
-//! From the moment an address leaves, IKE's requests that may say so do not leave from the addresses of its
-//! tunnels: not until the daemon of then has ended, or has had the time that service managers give. An answer
-//! from that daemon ends nothing: one that answers may still be told to stop. So the rest of IKE goes on, and
-//! one that was left running negotiates.
+//! From the moment an address leaves, no IKE request that could end a tunnel leaves from the addresses of its tunnels,
+//! until the daemon of that time has ended or has had the time that service managers give. An answer from that daemon
+//! changes nothing: a daemon that answers may still be told to stop. Other IKE messages pass, so that a daemon that was
+//! left running negotiates.
 //!
-//! A daemon with MOBIKE asks from the addresses that stay instead, and moves the tunnels there: then these
-//! are silent, too.
+//! A daemon with MOBIKE sends from the addresses that stay instead, and moves the tunnels there: then these addresses
+//! are silenced as well.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use super::{Action, Engine};
 use crate::SECOND;
 
-/// Longer than service managers wait before they kill: 90 s is systemd's own.
+/// Time for a daemon to end, longer than service managers wait before they kill it: systemd's default is 90 s.
 const STOP_NS: u64 = 100 * SECOND;
 
 #[derive(Debug, Default)]
@@ -31,15 +31,15 @@ impl Silence {
 }
 
 impl Engine {
-    /// A run of the plugin before this one left these addresses silent.
+    /// Handles the addresses that an earlier run of the plugin left silent.
     pub fn handle_silent(&mut self, now_ns: u64, ends: BTreeSet<IpAddr>) {
         if !ends.is_empty() {
             self.silence_for(now_ns, ends);
         }
     }
 
-    /// A role left, and with it the addresses of what is kept now; or addresses did, and the role's leaving
-    /// has not been told yet.
+    /// Silences the daemon: a role left, and with it the addresses of the kept tunnels; or addresses left before the
+    /// role was reported to leave.
     pub(super) fn silence_daemon(&mut self, now_ns: u64) {
         if self.ike.presence.has_ended() {
             return;
@@ -54,8 +54,8 @@ impl Engine {
         self.silence_for(now_ns, ends.collect());
     }
 
-    /// A switchover begins. A daemon with MOBIKE moves its tunnels as soon as it finds their address gone, and
-    /// the role's leaving is heard only when services have been stopped.
+    /// Silences a daemon with MOBIKE at the beginning of a switchover: it moves its tunnels as soon as it finds their
+    /// address gone, and the role is reported to leave only when services have been stopped.
     pub(super) fn silence_roaming(&mut self, now_ns: u64) {
         let mut ends: BTreeSet<IpAddr> = self.ike.connections.roaming().collect();
         if !ends.is_empty() && !self.ike.presence.has_ended() {
@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    /// The daemon has ended, or has had its time.
+    /// Ends the silence: the daemon has ended, or has had its time.
     pub(super) fn end_silence(&mut self) {
         self.ike.silence.until_ns = None;
         if !std::mem::take(&mut self.ike.silence.ends).is_empty() {

@@ -1,4 +1,4 @@
-//! The rows of `sparectl ipsec`.
+//! Rows of `sparectl ipsec`.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::ms_between;
 use crate::sa::{Direction, Sa, SaId};
 use crate::store::EKEYREJECTED;
 
-/// SAs that are shown one by one; an answer has at most 64 KiB.
+/// Most SAs that are shown one by one; an answer has at most 64 KiB.
 const SHOWN_MAX: usize = 200;
 
 type Rows = Vec<(String, Value)>;
@@ -132,7 +132,7 @@ fn put(rows: &mut Rows, id: &SaId, key: &str, value: Value) {
     rows.push((format!("{:08x}.{key}", id.spi), value));
 }
 
-/// With its age, packets behind, and the age of what is known.
+/// Adds the rows of an SA, with its age, packets behind, and the age of what is known.
 fn put_sa(rows: &mut Rows, sa: &Sa, side: Direction, (age_s, behind, heard_ms): (u64, u64, u64)) {
     let id = &sa.id;
     let side = match side {

@@ -1,4 +1,4 @@
-//! Whether all tunnels are up that this node has to have.
+//! Checks whether all tunnels are up that this node has to have.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::codec::body::OURS;
 use crate::sa::{ChildName, Direction, Policy};
 
 impl Engine {
-    /// Whether all tunnels are up that this node has to have.
+    /// Notes why not all tunnels are up that this node has to have.
     pub(super) fn look_for_tunnels(&mut self) {
         let why = match self.is_active() {
             true if !self.is_settled_role() => return,
@@ -18,7 +18,7 @@ impl Engine {
         self.readiness.note_tunnels(why);
     }
 
-    /// Whether the SAs of this role are all in the kernel.
+    /// True if the SAs of this role are all in the kernel.
     pub(super) fn is_settled_role(&self) -> bool {
         self.is_put() && !self.switchover.moves()
     }
@@ -47,7 +47,8 @@ impl Engine {
         }
     }
 
-    /// What only a blocking policy tells of: the daemon deleted it while no plugin ran, and no peer has it.
+    /// Text about policies of which only the blocking one is left: the daemon deleted them while no plugin ran, and the
+    /// peer does not have them.
     fn tunnels_gone(&self) -> Option<String> {
         match self.blocks_below_nothing().count() {
             0 => None,
@@ -58,7 +59,7 @@ impl Engine {
         }
     }
 
-    /// Policies that followed, of this node's ends, which lead to no SA of these reqids.
+    /// Number of replicated policies of this node's ends that lead to no SA of these reqids.
     fn blocking_policies(&self, reqids: &BTreeSet<u32>) -> usize {
         let store = &self.store;
         let policies = store.policies.iter();

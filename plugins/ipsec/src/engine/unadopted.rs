@@ -1,5 +1,5 @@
-//! Children that the IKE daemon is still to establish, for the next run of this plugin: one that begins in the midst of
-//! it finds their SAs in the kernel, without a name, and without a word that the daemon does not know them.
+//! Keeps the children that the IKE daemon has still to establish, for the next run of this plugin. A run that starts
+//! meanwhile finds their SAs in the kernel without a name, and does not learn that the daemon does not know them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,29 +13,29 @@ use crate::error::Malformed;
 use crate::sa::ChildName;
 use crate::wire;
 
-/// A run that finds no role within this has nothing to establish.
+/// Time after which a run without a role has nothing to establish.
 const LEFT_NS: u64 = 60 * SECOND;
-/// An entry is two names, an address, and the SPIs of a child's SAs.
+/// Longest entry: two names, an address, and the SPIs of a child's SAs.
 const ENTRY_MAX: usize = 8_192;
 const SPIS_MAX: usize = 255;
 
-/// A child that an earlier run has not seen established.
+/// Child that had not been established when an earlier run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Unadopted {
     name: ChildName,
     end: IpAddr,
-    /// Of its SAs that followed.
+    /// SPIs of the child's replicated SAs.
     spis: BTreeSet<u32>,
 }
 
 #[derive(Debug, Default)]
 pub struct Left {
-    /// By the run before this one.
+    /// Children that the previous run left.
     found: Vec<Unadopted>,
-    /// Of SAs that the daemon does not know.
+    /// Names of SAs that the daemon does not know, by SPI.
     names: BTreeMap<u32, ChildName>,
     until_ns: u64,
-    /// The driver keeps something else, or anything at all.
+    /// The wanted children have changed since the driver kept them; `is_kept`: the driver keeps any.
     is_other: bool,
     is_kept: bool,
 }
@@ -45,14 +45,14 @@ impl Left {
         self.names.get(&spi)
     }
 
-    /// Other children than before are wanted, or they have other SAs.
+    /// Notes that other children are wanted, or that they have other SAs.
     pub fn note(&mut self) {
         self.is_other = true;
     }
 }
 
 impl Engine {
-    /// What [`Action::Leave`] of the run before this one had.
+    /// Handles the bytes of [`Action::Leave`] of the previous run.
     pub fn handle_left(&mut self, now_ns: u64, bytes: &[u8]) {
         let mut reader = Reader(bytes);
         let mut found = Vec::new();
@@ -72,7 +72,7 @@ impl Engine {
         };
     }
 
-    /// What the kernel has was read, or a role is here: with both, what was left is wanted again.
+    /// Wants the left children again once the kernel was read and a role is here.
     pub(super) fn want_left(&mut self, now_ns: u64) {
         let is_over = now_ns > self.ike.left.until_ns;
         if self.ike.left.found.is_empty()
@@ -88,7 +88,7 @@ impl Engine {
         self.order_adoption();
     }
 
-    /// What the driver is to keep, if that is something else.
+    /// Has the driver keep the wanted children, if they have changed.
     pub(super) fn leave_unadopted(&mut self) {
         if !self.ike.left.found.is_empty() || !std::mem::take(&mut self.ike.left.is_other) {
             return;

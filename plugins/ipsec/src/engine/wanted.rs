@@ -1,4 +1,4 @@
-//! Children that the IKE daemon here is to establish after a failover.
+//! Orders the IKE daemon here to establish children after a failover.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::vici::WAITS;
 /// Children that the IKE daemon here should establish.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// With the address that is this node's end.
+    /// Wanted children, each with the address that is this node's end.
     names: HashMap<ChildName, IpAddr>,
     /// SPIs of the SAs that a daemon had when it ended.
     ended: BTreeSet<u32>,
@@ -28,7 +28,7 @@ impl Wanted {
         self.names.keys()
     }
 
-    /// With the address that is this node's end, in the order of their names.
+    /// Wanted children with the address that is this node's end, in the order of their names.
     pub fn all(&self) -> Vec<(&ChildName, &IpAddr)> {
         let mut all: Vec<_> = self.names.iter().collect();
         all.sort_unstable();
@@ -42,7 +42,7 @@ impl Wanted {
                 *known = end;
             } else {
                 self.names.insert(name.clone(), end);
-                // one more is an order of its own
+                // an additional child needs another order
                 self.is_ordered = false;
             }
         }
@@ -50,7 +50,7 @@ impl Wanted {
 }
 
 impl Engine {
-    /// The IKE daemon has established a child again, or has failed to.
+    /// Handles the IKE daemon's result for a child: established again, or failed.
     pub fn handle_adopted(&mut self, _now_ns: u64, name: &ChildName, result: Result<(), String>) {
         let ChildName { ike, child } = name;
         self.ike.left.note();
@@ -61,7 +61,7 @@ impl Engine {
                 self.event(format!("child {child} of {ike} is established again"));
             }
             Err(why) if why == WAITS => {
-                // it comes when it likes
+                // the far end may establish it at any time
                 self.ike.wanted.names.remove(name);
                 self.event(format!("child {child} of {ike} waits for the far end"));
             }
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// After a role came: the children of its SAs are to be established, also of those that the kernel refuses.
+    /// Wants the children of the SAs of a role that has come, also of those that the kernel refuses.
     pub(super) fn want_held(&mut self) {
         let store = &self.store;
         let held = store.held.sas.values();
@@ -85,7 +85,7 @@ impl Engine {
             return;
         }
         let installed = self.installed.iter().map(|(id, _)| id.spi);
-        // of a run before this one, too
+        // SAs of an earlier run as well
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
         let known = installed.chain(followed.map(|(id, _)| id.spi));
         let known = known.chain(self.ike.wanted.ended.iter().copied()).collect();
@@ -94,7 +94,7 @@ impl Engine {
         self.act(Action::Adopt(names, known));
     }
 
-    /// After the daemon's end: the next one is to establish the children that this one had, and those that were ordered.
+    /// Orders the next daemon to establish the children that the ended one had, and those that were ordered before.
     pub(super) fn adopt_anew(&mut self) {
         if !self.is_active() {
             return;
@@ -112,7 +112,7 @@ impl Engine {
         self.order_adoption();
     }
 
-    /// Tunnels went to the peer: all of them, or those whose address is not here any more.
+    /// Cancels the orders for tunnels that went to the peer: all of them, or those whose address is no longer here.
     pub(super) fn end_adoption(&mut self, all: bool) {
         let (ends, wanted) = (&self.store.ends, &mut self.ike.wanted);
         let before = wanted.names.len();

@@ -1,31 +1,31 @@
-//! Arithmetic on sequence numbers: the jump of those that are sent, and which of those received are
-//! taken as received after a failover.
+//! Arithmetic on sequence numbers: the jump of outbound ones, and the inbound ones that count as received after a
+//! failover.
 
 use crate::config::{Inbound, Settings};
 use crate::sa::{Direction, Pace, Replay, ReplayForm, Sa};
 use crate::{MS, SECOND};
 
-/// So many numbers of 32 bits are left for the old node's last packets and for the IKE daemon's work.
+/// Number of 32-bit numbers that are left for the old node's last packets and for the IKE daemon's work.
 const RESERVE: u64 = 1 << 20;
 const LAST_32: u64 = u32::MAX as u64;
 
-/// Knowledge of the other node's use of an SA.
+/// Knowledge of another node's use of an SA.
 #[derive(Clone, Copy, Debug)]
 pub struct Knowledge {
     pub pace: Pace,
-    /// Time since its last report.
+    /// Time since the node's last report.
     pub silent_ns: u64,
     /// The counters are exact.
     pub planned: bool,
-    /// It sends no more, and its last number is known.
+    /// The node no longer sends, and its last number is known.
     pub stopped: bool,
-    /// They are from when this node was active itself: another may have taken over since.
+    /// The counters are from the time when this node was active itself: another may have taken over since.
     pub own: bool,
-    /// For so long the nodes have not had the same.
+    /// Time for which the nodes have not had the same records.
     pub apart_ns: u64,
 }
 
-/// The state to install, which reuses no number; None where none is left.
+/// Replay state to install, which reuses no number; None if no number is left.
 pub fn installed(
     sa: &Sa,
     side: Direction,
@@ -41,17 +41,18 @@ pub fn installed(
     Some(replay)
 }
 
-/// A jump forward costs nothing, a number that is used twice everything.
+/// Outbound number after a jump; None if no number is left. A jump forward costs nothing, but no number may be used
+/// twice.
 ///
-/// Two nodes that do not hear of each other may take over in turns, and each jumps: who comes later
-/// must come out further on than all of them, so the jump grows with the time that they are apart. One that was
-/// active itself may know of that moment later than the other: a link's end is found by its silence, and a run of the
-/// plugin that begins just after it knows of it by its own begin.
+/// Two nodes without a path between them may take over in turns, and each jumps. The later one must end up ahead of all
+/// earlier ones, so the jump grows with the time that the nodes are apart. A node that was active itself may learn of
+/// the separation later than the other: a dead link is found by its silence, and a run of the plugin that starts just
+/// after it learns of it by its own start.
 fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Option<u64> {
     const APART_NS: u64 = 250 * MS;
     const APART_MAX_32: u64 = 1000;
     const LATER_NS: u64 = 3000 * MS;
-    // in ns a fast SA would be beyond 64 bits after some hours of silence
+    // in ns a fast SA would exceed 64 bits after some hours of silence
     let at_risk_ms = knowledge.silent_ns.div_ceil(MS).saturating_add(1000);
     let packets = u64::from(knowledge.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
     let once = settings.jump.max(packets.saturating_mul(10));
@@ -69,12 +70,12 @@ fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Op
         return (oseq < end).then(|| oseq.saturating_add(jump).min(end));
     }
     let oseq = oseq.checked_add(jump).filter(|it| *it < u64::MAX)?;
-    // which newer kernels refuse
+    // newer kernels refuse that number
     let worn = oseq & LAST_32 == LAST_32;
     Some(oseq + u64::from(worn))
 }
 
-/// Takes everything as received that may have been.
+/// Marks everything as received that may have been.
 fn refuse(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     if replay.window == 0 {
         return;
@@ -92,7 +93,7 @@ fn refuse(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     }
 }
 
-/// What either of two nodes has received, where both keep it in the same form.
+/// Union of the numbers that two nodes have received, if both keep them in the same form.
 pub fn united(here: &Replay, there: &Replay) -> Replay {
     let mut union = here.clone();
     if here.window != there.window
@@ -116,7 +117,7 @@ pub fn united(here: &Replay, there: &Replay) -> Replay {
     union
 }
 
-/// Whether a number within or above the window was received.
+/// True if a number within or above the window was received.
 pub fn has_received(replay: &Replay, number: u64) -> bool {
     if number > replay.seq {
         return false;
@@ -149,7 +150,7 @@ fn mark(replay: &mut Replay, number: u64) {
     }
 }
 
-/// Where the kernel keeps the number so far behind the highest: it counts from the low 32 bits.
+/// Bit of a number in the kernel's ring, by its distance from the highest: the kernel counts from the low 32 bits.
 fn ring_position(replay: &Replay, behind: u64) -> usize {
     let window = u64::from(replay.window.max(1));
     let top = u64::from((replay.seq as u32).wrapping_sub(1)) % window;

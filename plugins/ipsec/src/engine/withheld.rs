@@ -1,5 +1,5 @@
-//! Virtual addresses that the IKE daemon here must not assign: of clients whose SAs are in the kernel, by replication or
-//! from a run of the daemon before, and which the daemon of now does not know.
+//! Virtual addresses that the IKE daemon here must not assign: those of clients whose SAs are in the kernel, by
+//! replication or from an earlier run of the daemon, and which the present daemon does not know.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::sa::{Direction, Policy};
 
 #[derive(Debug, Default)]
 pub struct Withheld {
-    /// As it was ordered last.
+    /// Addresses of the last order.
     addresses: BTreeSet<IpAddr>,
     /// Reason why the daemon may assign one of them.
     fault: Option<String>,
@@ -21,20 +21,20 @@ impl Withheld {
         self.addresses.is_empty()
     }
 
-    /// Of one with nothing to withhold there is none.
+    /// Reason why the daemon may assign one of them; None if there is nothing to withhold.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref().filter(|_| !self.is_empty())
     }
 }
 
 impl Engine {
-    /// The daemon may assign one of them, for this reason; or no more.
+    /// Handles the reason why the daemon may assign one of the addresses; None: it cannot.
     pub fn handle_withheld(&mut self, fault: Option<String>) {
         self.ike.withheld.fault = fault;
         self.mark_dirty();
     }
 
-    /// Has the daemon withhold what clients have now.
+    /// Has the daemon withhold the addresses that clients have now.
     pub(super) fn withhold(&mut self) {
         let addresses = match self.is_active() {
             true => self.assigned_by_others(),
@@ -49,7 +49,8 @@ impl Engine {
         }
     }
 
-    /// Those of a group that is active on the peer among them, as the kernel has one policy of an address.
+    /// Addresses of clients that the present daemon does not know. Those of a group that is active on the peer are
+    /// included, as the kernel has one policy for each address.
     fn assigned_by_others(&self) -> BTreeSet<IpAddr> {
         let policies = self.store.policies.values().filter(|it| it.ours);
         let clients = policies.filter_map(|it| Some((&it.policy, client(&it.policy)?)));
@@ -63,14 +64,14 @@ impl Engine {
             templates.any(|it| reqids.contains(&it.reqid))
         };
         let is_held = |policy: &Policy| self.store.held.policies.contains_key(&policy.id);
-        // until then SAs are on their way into the kernel
+        // until the role is settled SAs are on their way into the kernel
         let is_settled = self.is_settled_role();
         let lives = |policy| !is_settled || is_held(policy) || leads_to(policy, &all);
         let others = clients.filter(|(it, _)| !leads_to(it, &own) && lives(it));
         others.map(|(_, client)| client).collect()
     }
 
-    /// Of the SAs that the daemon of now calls by name, and of all.
+    /// Reqids of the outbound SAs that the present daemon names, and of all outbound SAs.
     fn outbound_reqids(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
         let sas = self.store.sas.iter();
         let out = sas.filter(|(_, it)| it.side == Some(Direction::Out));
@@ -86,7 +87,7 @@ impl Engine {
     }
 }
 
-/// The single address beyond, of a client that has one.
+/// Single address on the far side of a policy, if it is a client's.
 fn client(policy: &Policy) -> Option<IpAddr> {
     let (_, (to, prefix)) = selected(&policy.id.selector).filter(|_| policy.id.is_outbound())?;
     let bits = if to.is_ipv4() { 32 } else { 128 };

@@ -1,10 +1,10 @@
-//! After a failover: what was put is read, compared, and told.
+//! Reads the installed SAs back after a failover, compares them and reports the result.
 
 use super::{Engine, counted};
 use crate::ms_between;
 
 impl Engine {
-    /// After a failover's reading: whether the kernel has what it was told; then the IKE daemon.
+    /// Compares the kernel with the installed SAs after a failover's reading; then the IKE daemon gets its order.
     pub(in crate::engine) fn read_back(&mut self, now_ns: u64) {
         let wanted = self.failover.wanted;
         if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
