@@ -230,7 +230,7 @@ impl Engine {
         });
     }
 
-    /// Returns the rows of `sparectl ipsec check`, and true if anything is wrong. `was_asked`: charon answered just
+    /// Returns the rows of `sparectl ipsec check`, and true if anything is wrong. `was_asked`: charon was asked just
     /// now.
     pub fn check_rows(&self, was_asked: bool) -> (Vec<(String, Value)>, bool) {
         let mut rows = Vec::new();

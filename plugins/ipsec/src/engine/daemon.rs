@@ -2,8 +2,8 @@
 //!
 //! A daemon deletes its SAs and policies when the tunnel ends, and also when the daemon itself ends: then the tunnel is
 //! to go on. It may also delete, by SPI and selector, SAs and policies of an earlier role of this node, which are the
-//! peer's records by now. Nothing tells that a daemon is being stopped, but a daemon that is being stopped answers no question.
-//! So, while this node is active:
+//! peer's records by now. Nothing tells that a daemon is being stopped, but a daemon that is being stopped answers no
+//! question. So, while this node is active:
 //!
 //! | deleted by | what followed, or whose address went | the daemon's own |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! What a peer says decides nothing about how much waits for it.
+//! Bounds on memory that a peer's messages cannot exceed.
 
 use super::*;
 

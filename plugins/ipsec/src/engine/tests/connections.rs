@@ -1,4 +1,4 @@
-//! Connections of both nodes' daemons, told and compared.
+//! Connections of both nodes' daemons, reported and compared.
 
 use spared_sdk::Value;
 
@@ -22,7 +22,7 @@ pub(super) fn listed(digest: u64, mobike: bool) -> Option<Listed> {
     })
 }
 
-/// Settled with a tunnel; both speak the newest wire.
+/// Settled pair with a tunnel; both speak the newest wire.
 fn pair() -> Pair {
     let mut pair = Pair::settled(1);
     for node in &mut pair.nodes {
@@ -38,7 +38,7 @@ fn list(pair: &mut Pair, node: usize, digest: u64, mobike: bool) {
     pair.settle();
 }
 
-/// Longer than what is no fault lasts.
+/// Time longer than the one after which a finding is a fault.
 const LONG: u64 = 11 * S;
 
 #[test]

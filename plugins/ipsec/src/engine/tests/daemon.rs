@@ -1,12 +1,12 @@
-//! An IKE daemon that is stopped while roles go and come: what it takes along is put back.
+//! An IKE daemon that is stopped while roles leave and come: its deletions are undone.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::codec::body::{block_of, blocked_by};
 
-/// The first node was active with tunnels that a daemon of its own made, gave the role away, and has it
-/// back while that daemon is still being stopped.
+/// Pair whose first node was active with tunnels of its own daemon, gave the role away, and has it back while that
+/// daemon is still being stopped.
 fn returned(tunnels: u32) -> Pair {
     let mut pair = Pair::settled(tunnels);
     name_all(&mut pair, tunnels);
@@ -41,7 +41,7 @@ pub fn daemon(pair: &mut Pair, node: usize, word: DaemonWord) {
     pair.settle();
 }
 
-/// What a daemon deletes when it is stopped, or an administrator by hand.
+/// Deletes what a daemon deletes when it is stopped, or an administrator by hand.
 pub fn delete(pair: &mut Pair, node: usize, tunnels: u32, by: Deleter) {
     let kernel = &mut pair.nodes[node].kernel;
     for number in 0..tunnels {
@@ -75,7 +75,7 @@ fn what_a_daemon_takes_along_when_the_role_is_back_is_put_back_and_not_told() {
     assert_up(&pair, 0, 3);
     assert_eq!(pair.nodes[0].deletions, told, "a deletion was told");
     assert_eq!(pair.nodes[0].count("restored"), 30);
-    // and the daemon that comes after it is asked for all of them
+    // the daemon that comes after it is asked for all of them
     assert_eq!(pair.nodes[0].adopts.as_ref().map(Vec::len), Some(3));
     pair.run(60 * S);
     assert_up(&pair, 0, 3);
@@ -86,7 +86,7 @@ fn numbers_of_what_is_put_back_are_never_used_again() {
     let mut pair = returned(1);
     for _ in 0..5 {
         pair.carry(0, &out_of(0), 50);
-        // which panics where a number is sent again
+        // the kernel panics if a number is sent again
         delete(&mut pair, 0, 1, Deleter::Daemon);
     }
     pair.carry(0, &out_of(0), 50);
@@ -113,7 +113,7 @@ fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4, "it was told");
     assert_eq!(pair.nodes[0].greeted, 1);
     daemon(&mut pair, 0, DaemonWord::Answered);
-    // what came while it was asked waits for a second answer
+    // deletions during a question wait for a second answer
     if pair.nodes[0].greeted > 1 {
         daemon(&mut pair, 0, DaemonWord::Answered);
     }
@@ -121,7 +121,7 @@ fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
     assert_eq!(pair.nodes[0].down, None);
 }
 
-/// One that was left running on the backup finds its other end dead meanwhile, and says so when the role is
+/// A daemon that was left running on the backup finds its other end dead meanwhile, and reports that when the role is
 /// back.
 #[test]
 fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
@@ -135,7 +135,7 @@ fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
         assert_up(&pair, 0, 3);
         assert_eq!(pair.nodes[0].deletions, told, "a deletion was told");
     }
-    // the same by a run of the plugin that has not put them there
+    // the same with a run of the plugin that did not install them
     pair.nodes[0].engine = {
         let (settings, config) = (Settings::default(), pair.next_run(0));
         Engine::new(pair.now_ns, settings, config)
@@ -178,7 +178,7 @@ fn tunnels_that_should_be_up_and_are_not_fail_a_check() {
     let mut pair = returned(12);
     assert_eq!(pair.nodes[0].down, None);
     daemon(&mut pair, 0, DaemonWord::Ended);
-    // their time is over, and nobody negotiates
+    // the SAs have expired, and no daemon negotiates
     for number in 0..12 {
         for sa in tunnel(number) {
             pair.nodes[0].kernel.delete_sa(&sa.id, Deleter::Other);
@@ -228,7 +228,7 @@ fn sas_that_a_hand_deleted_below_a_daemon_fail_a_check() {
     let down = pair.nodes[0].down.clone();
     let none = "tunnel office/net1 has no SA in the kernel, and charon has not noticed: rekey it (swanctl --rekey --child net1)";
     assert_eq!(down.as_deref(), Some(none));
-    // it does know now
+    // the daemon knows now
     name_all(&mut pair, 1);
     pair.run(2 * S);
     assert_eq!(pair.nodes[0].down, None);
@@ -301,7 +301,7 @@ fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
     assert_up(&pair, 0, 2);
 }
 
-/// Terminated and initiated again, before the plugin has the answer to its question.
+/// A child is terminated and initiated again before the plugin has the answer to its question.
 #[test]
 fn what_a_daemon_deletes_and_puts_again_is_there() {
     for (reqid, heard_between) in [(1, true), (7, true), (1, false), (7, false)] {
@@ -336,7 +336,7 @@ fn what_a_daemon_deletes_and_puts_again_is_there() {
     }
 }
 
-/// Its notifications were lost, and the daemon has said nothing yet.
+/// The notifications were lost, and the daemon has not answered yet.
 #[test]
 fn deletions_that_only_a_reading_finds_are_asked_about() {
     for (word, left) in [(DaemonWord::Ended, 2), (DaemonWord::Answered, 0)] {
@@ -353,7 +353,7 @@ fn deletions_that_only_a_reading_finds_are_asked_about() {
         let kernel = &pair.nodes[0].kernel;
         assert_eq!((kernel.policies().len(), pair.nodes[0].greeted), (6, 1));
         assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
-        // what it deleted meanwhile, too
+        // the deletions in between as well
         daemon(&mut pair, 0, word);
         daemon(&mut pair, 0, word);
         pair.run(S);
@@ -361,7 +361,7 @@ fn deletions_that_only_a_reading_finds_are_asked_about() {
     }
 }
 
-/// `ip xfrm state flush; ip xfrm policy flush`, of which the kernel says no more than that.
+/// `ip xfrm state flush; ip xfrm policy flush`: the kernel reports only the flush itself.
 #[test]
 fn what_an_administrator_flushes_is_gone() {
     let mut pair = Pair::settled(2);
@@ -421,7 +421,7 @@ fn what_an_administrator_deletes_blocks_no_more() {
         assert!(!node.kernel.blocks(&policies(0)[0].id));
         assert!(node.kernel.blocks(&policies(1)[0].id));
     }
-    // nor what was deleted while no plugin ran, once the peer has none of it
+    // policies that were deleted while no plugin ran are not blocked either, once the peer has none
     pair.cut();
     let block = blocked_by(&policies(0)[0].id).expect("it has no user");
     let stray = block_of(&policies(0)[0]).expect("it has no user");
@@ -437,8 +437,8 @@ fn what_an_administrator_deletes_blocks_no_more() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The role goes and comes back; the daemon's stop begins with the first, takes a while, and its
-    /// deletions fall anywhere into it.
+    /// The role leaves and comes back. The daemon's stop begins with the first, takes a while, and its deletions fall
+    /// anywhere into it.
     #[test]
     fn in_whatever_order_a_daemon_s_stop_ends_no_tunnel(
         back_ms in 100_u64..10_000,

@@ -1,4 +1,4 @@
-//! What is told of deletions that the IKE daemon has not answered for.
+//! Reports on deletions that the IKE daemon has not confirmed by an answer.
 
 use super::daemon::{assert_up, daemon, delete, name_all};
 use super::*;
@@ -43,7 +43,7 @@ fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
         }
         pair.settle();
     };
-    // it is asked about what it deletes meanwhile when it has answered
+    // after its answer the daemon is asked about deletions in between
     for number in [0, 1] {
         end(&mut pair, number);
         pair.run(1500 * MS);
@@ -67,7 +67,7 @@ fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
     }
 }
 
-/// It was asked before these were deleted, and may be told to stop since.
+/// The daemon was asked before these deletions, and may be told to stop since.
 #[test]
 fn an_answer_about_what_is_there_again_is_not_about_what_was_deleted_since() {
     let mut pair = Pair::settled(3);

@@ -1,4 +1,4 @@
-//! Tunnels that end while the peer cannot hear of it, and a plugin that is started again before it has.
+//! Tunnels that end while the peer cannot learn of it, and a plugin that is started again before it has.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn what_ended_while_the_link_was_cut_stays_away_when_the_plugin_is_restarted() {
     assert_eq!(pair.nodes[0].kept, [0; 0], "the peer has heard of it");
 }
 
-/// Its word was on its way when the link was cut, which shows some seconds later.
+/// The message about the end was under way when the link was cut, which shows some seconds later.
 #[test]
 fn what_ended_right_before_the_cut_stays_away_too() {
     let mut pair = Pair::settled(2);
@@ -43,7 +43,7 @@ fn what_ended_right_before_the_cut_stays_away_too() {
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
 }
 
-/// It was the peer's meanwhile, which had not heard that it ended and went on with it.
+/// The tunnel was the peer's meanwhile, which had not learned of its end and went on with it.
 #[test]
 fn what_the_peer_went_on_with_is_followed() {
     let mut pair = Pair::settled(2);
@@ -73,7 +73,7 @@ fn one_that_was_made_again_counts() {
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
 }
 
-/// The peer had its record, and the answer was lost with the link.
+/// The peer had the tunnel's record, and the answer was lost with the link.
 #[test]
 fn what_ended_before_the_peer_confirmed_it_stays_away() {
     let mut pair = Pair::settled(1);
@@ -88,7 +88,7 @@ fn what_ended_before_the_peer_confirmed_it_stays_away() {
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
 }
 
-/// No run of the plugin has told the peer of it, but an earlier one.
+/// No run of the plugin but an earlier one has reported the tunnel to the peer.
 #[test]
 fn what_a_run_without_a_link_saw_end_stays_away_in_the_next_one() {
     let mut pair = Pair::settled(2);

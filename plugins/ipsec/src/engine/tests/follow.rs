@@ -1,4 +1,4 @@
-//! What the backup has of an active node.
+//! Records that the backup has of an active node.
 
 use super::daemon::assert_up;
 use super::*;
@@ -125,7 +125,7 @@ fn an_address_that_is_lost_for_long_takes_its_tunnel_along_and_brings_it_back() 
     assert_up(&pair, 0, 1);
 }
 
-/// The host says that a role left when those have let go of it that leave before, which may take long.
+/// The host reports that a role left only when the plugins have let go of it that leave before, which may take long.
 #[test]
 fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
     for keys in [[1, 2], [2, 1]] {
@@ -144,7 +144,7 @@ fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
                 pair.activate(1);
             }
             pair.pass(after_ms * MS);
-            // as a daemon does it that begins there
+            // as a daemon does that starts there
             pair.end(1, 0);
             pair.establish(1, 1);
             pair.pass(S);
@@ -154,7 +154,7 @@ fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
             assert_eq!(sas, [in_of(1), out_of(1)], "{case}");
             assert_eq!(held.policies.len(), 3, "{case}");
             assert_eq!(pair.nodes[0].kernel.sas(), [], "{case}");
-            // the peer dies, and both changes of the role are heard of at once
+            // the peer dies, and both changes of the role are reported at once
             pair.kill(1);
             pair.role(0, false);
             pair.activate(0);
@@ -338,7 +338,7 @@ fn an_outbound_sa_of_the_peer_is_deleted_at_the_backup_after_the_snapshot() {
         _ => None,
     });
     assert_eq!(deleted.collect::<Vec<_>>(), [outbound.id, inbound.id]);
-    // and whenever a daemon makes another one
+    // the same whenever a daemon makes another one
     pair.nodes[1].kernel.add_sa(S, tunnel(5)[1].clone());
     pair.run(S);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
@@ -455,6 +455,6 @@ fn three_thousand_sas_cost_milliseconds() {
     let failover = begun.elapsed();
     assert_eq!(pair.nodes[1].kernel.sas().len(), 3000);
     eprintln!("set up {set_up:?}, snapshot {snapshot:?}, failover {failover:?}");
-    // the tests' kernel and both nodes are in this
+    // this includes the tests' kernel and both nodes
     assert!(failover < set_up * 20 && snapshot < set_up * 20);
 }

@@ -7,13 +7,13 @@ use super::*;
 /// The first group begins at node 0, the second at node 1.
 struct Groups {
     pair: Pair,
-    /// Where each group is.
+    /// Node of each group.
     at: [usize; 2],
 }
 
 const NAMES: [&str; 2] = ["office", "lab"];
 
-/// In and out, of a group.
+/// Inbound and outbound SA of a group's tunnel.
 fn tunnel_of(group: usize, number: u32) -> [Sa; 2] {
     let number = number + 10_000 * group as u32;
     [(0xc000_0000, false), (0xd000_0000, true)].map(|(spi, out)| {
@@ -48,7 +48,7 @@ impl Groups {
         it
     }
 
-    /// One tunnel each, all followed.
+    /// Returns groups with one tunnel each, all replicated.
     fn followed(keys: [u64; 2]) -> Self {
         let mut it = Self::new(keys);
         it.establish(0, 0);
@@ -70,7 +70,7 @@ impl Groups {
         self.pair.settle();
     }
 
-    /// By hand: a daemon's deletions beside a change of roles would be doubted.
+    /// Ends a tunnel by hand: a daemon's deletions during a change of roles would be doubted.
     fn end(&mut self, group: usize, number: u32) {
         let kernel = &mut self.pair.nodes[self.at[group]].kernel;
         for sa in tunnel_of(group, number) {
@@ -103,7 +103,7 @@ impl Groups {
         self.role(node, group, true);
     }
 
-    /// Planned, in the order of the host: the addresses are on both for a while.
+    /// Makes a planned switchover of a group, in the order of the host: the addresses are on both nodes for a while.
     fn switch_over(&mut self, group: usize) {
         let (from, to) = (self.at[group], 1 - self.at[group]);
         let now_ns = self.pair.now_ns;
@@ -121,7 +121,7 @@ impl Groups {
         self.addresses(from, None);
     }
 
-    /// A node dies, the other takes its groups, and it is back with nothing.
+    /// Kills a node: the other takes its groups, and it is back with nothing.
     fn kill(&mut self, node: usize) {
         self.pair.kill(node);
         self.pair.run(500 * MS);
@@ -139,7 +139,7 @@ impl Groups {
         sas.iter().filter(is_of).count()
     }
 
-    /// So many tunnels of each group are where it is, and kept at the other node.
+    /// Asserts the number of tunnels of each group on its node, and of those kept at the other node.
     #[track_caller]
     fn assert_followed(&self, tunnels: [usize; 2]) {
         for node in [0, 1] {
@@ -178,7 +178,7 @@ fn a_failover_beside_a_group_that_is_held_says_its_own_time() {
     let mut events = it.pair.nodes[1].events.iter();
     let said = events.find_map(|it| it.strip_prefix("2 SAs taken over within "));
     let took_ms = said.and_then(|it| it.split_once(" ms, read back after ")?.0.parse().ok());
-    // from its being prepared to the last number of the old node
+    // from the preparation to the last number of the old node
     assert!(
         took_ms.is_some_and(|it: u64| (100..500).contains(&it)),
         "{said:?}"
@@ -309,14 +309,14 @@ fn numbers_that_are_used_up_are_told_by_each_failover_and_once_where_they_stay()
     it.kill(1);
     it.pair.run(5 * S);
     assert_eq!(told(&it, 1), 3);
-    // it is this node's, and stays in vain
+    // the SA is this node's, and still cannot be installed
     it.addresses(0, None);
     it.pair.prepare(0);
     it.pair.run(4 * S);
     assert_eq!((told(&it, 0), told(&it, 1)), (0, 3));
 }
 
-/// Both groups move, one leaves first, and the other one's new node resigns.
+/// Both groups move, one leaves first, and the new node of the other one resigns.
 #[test]
 fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
     let mut it = Groups::followed([1, 2]);
@@ -338,7 +338,7 @@ fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
     assert_eq!((sends(&it, 0), sends(&it, 1)), ([false; 2], [true; 2]));
     it.role(0, 0, false);
     it.pair.cut();
-    // of which others may be told before those of the group that left
+    // addresses of the other group may be reported before those of the group that left
     it.at = [0, 0];
     it.addresses(0, None);
     assert_eq!(sends(&it, 0), [false; 2], "two would send");
@@ -376,12 +376,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What became of the tunnels: SPIs are not used twice.
+/// Tunnels and their fates: SPIs are not used twice.
 struct World {
     groups: Groups,
     generation: u32,
     present: BTreeMap<(usize, u32), u32>,
-    /// Ended while nobody could tell the peer, who would bring them back.
+    /// Tunnels that ended while the peer could not learn of it, and would bring them back.
     untold: Vec<(usize, u32)>,
     sent: BTreeMap<SaId, u64>,
 }
@@ -445,7 +445,7 @@ impl World {
         }
     }
 
-    /// An IKE daemon finds out what did not make it.
+    /// Has an IKE daemon find the tunnels that were lost.
     fn forget_lost(&mut self) {
         let mut lost = Vec::new();
         for ((group, number), name) in &self.present {

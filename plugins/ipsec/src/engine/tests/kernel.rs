@@ -1,4 +1,4 @@
-//! A kernel with SAs and policies, as far as the engine sees it.
+//! Kernel with SAs and policies, as far as the engine sees it.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ pub struct Kernel {
     sas: BTreeMap<SaId, There>,
     policies: BTreeMap<PolicyId, Policy>,
     said: Vec<XfrmEvent>,
-    /// Nobody hears it: an overrun.
+    /// All notifications are lost: an overrun.
     pub deaf: bool,
-    /// Suites that it lacks, with an errno.
+    /// Suites that the kernel lacks, with an errno.
     pub lacks: BTreeMap<Vec<u8>, i32>,
     pub policy_errno: Option<i32>,
-    /// What was done on the plugin's word.
+    /// Changes that the plugin has requested.
     pub done: Vec<Change>,
-    /// Of all SAs with that id that ever were here: the highest that was sent, all that was received.
+    /// Numbers over all SAs with an id that ever existed: the highest sent, and all received.
     pub sent: BTreeMap<SaId, u64>,
     pub received: BTreeMap<SaId, Vec<u64>>,
     pub forwarded: u64,
@@ -56,7 +56,7 @@ impl Kernel {
         self.sas.keys().copied().collect()
     }
 
-    /// Without those that block below others.
+    /// Policies without those that block below others.
     pub fn policies(&self) -> Vec<&Policy> {
         let policies = self.policies.values();
         policies
@@ -64,7 +64,7 @@ impl Kernel {
             .collect()
     }
 
-    /// What outbound packets meet that no policy protects: those of a policy are blocked, or not.
+    /// True if outbound packets that lost this policy are blocked.
     pub fn blocks(&self, id: &PolicyId) -> bool {
         blocked_by(id).is_some_and(|block| self.policies.contains_key(&block))
     }
@@ -111,7 +111,7 @@ impl Kernel {
         there
     }
 
-    /// Deletes these, with their last numbers; of a deaf one nobody hears them.
+    /// Deletes SAs, and returns their last numbers; a deaf kernel does not report them.
     pub fn stop(&mut self, ids: &[SaId]) -> Vec<(SaId, Option<u64>)> {
         let stopped = ids.iter().filter_map(|id| {
             let oseq = self.sas.remove(id)?.sa.replay.oseq;
@@ -133,7 +133,7 @@ impl Kernel {
         there
     }
 
-    /// A packet, with the next number.
+    /// Sends a packet with the next number.
     pub fn carry(&mut self, id: &SaId) {
         let Some(there) = self.sas.get_mut(id) else {
             return;
@@ -153,7 +153,7 @@ impl Kernel {
         self.count(id);
     }
 
-    /// A packet with this number comes in; whether it is accepted.
+    /// Receives a packet with a number; returns true if it is accepted.
     pub fn receive(&mut self, id: &SaId, number: u64) -> bool {
         let Some(there) = self.sas.get_mut(id) else {
             return false;
@@ -185,7 +185,7 @@ impl Kernel {
         }
     }
 
-    /// Others hear of it, who asks for it does not.
+    /// Applies changes: other programs are notified, the requester is not.
     pub fn apply(&mut self, now_ns: u64, changes: &[Change]) -> Vec<(usize, i32)> {
         let said = self.said.len();
         let mut refused = Vec::new();
@@ -248,7 +248,7 @@ impl There {
     }
 }
 
-/// As the kernel's anti-replay window does it.
+/// Marks a number as received, as the kernel's anti-replay window does.
 fn receive(replay: &mut Replay, number: u64) {
     let before = replay.clone();
     replay.seq = replay.seq.max(number);
@@ -272,7 +272,7 @@ fn set(replay: &mut Replay, number: u64) {
     match &mut replay.form {
         ReplayForm::Legacy(bits) => *bits |= 1 << behind,
         ReplayForm::Extended(words) => {
-            // of numbers of 32 bits, counted from 1
+            // bit of a 32-bit number, counted from 1
             let bit = ((number as u32).wrapping_sub(1) as u64 % window) as usize;
             words[bit / 32] |= 1 << (bit % 32);
         }

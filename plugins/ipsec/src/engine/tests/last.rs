@@ -1,16 +1,16 @@
-//! Outbound numbers over a planned switchover: the new node begins where the old one ended, and whatever
-//! happens in between no number is sent twice.
+//! Outbound numbers in a planned switchover: the new node begins where the old one ended, and no number is sent twice,
+//! whatever happens in between.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// How long the new node waits for the old one's last numbers.
+/// Time for which the new node waits for the old one's last numbers.
 const ANSWER_NS: u64 = 300 * MS;
-/// How long a role may take to leave after its numbers are given.
+/// Time that a role may take to leave after its numbers were given.
 const CARRIED_NS: u64 = 1_200 * MS;
 
-/// Drained, settled, and the role is there; the old node has not heard of it.
+/// Pair that has drained and settled, and whose new node has the role; the old node has not learned of it.
 fn taking(tunnels: u32) -> Pair {
     let mut pair = Pair::settled(tunnels);
     for number in 0..tunnels {
@@ -28,7 +28,7 @@ fn sent(pair: &Pair, node: usize) -> Option<u64> {
     pair.replay(node, &out_of(0)).map(|it| it.oseq)
 }
 
-/// The highest number that either node has sent.
+/// Highest number that either node has sent.
 fn last(pair: &Pair) -> u64 {
     let sent = pair.nodes.iter().map(|it| it.kernel.sent.get(&out_of(0)));
     sent.flatten().copied().max().unwrap_or(0)
@@ -194,7 +194,7 @@ fn an_old_node_that_dies_before_it_answers_costs_a_jump() {
 #[test]
 fn an_old_node_that_is_silent_costs_a_jump_and_its_late_word_nothing() {
     let mut pair = taking(1);
-    // it is stopped, and hears of nothing
+    // the old node is stopped, and receives nothing
     for _ in 0..=ANSWER_NS / MS {
         pair.now_ns += MS;
         let now_ns = pair.now_ns;
@@ -221,7 +221,7 @@ fn a_last_number_that_nobody_heard_costs_a_jump() {
 #[test]
 fn without_a_switchover_of_its_own_a_node_sends_on() {
     let mut pair = taking(1);
-    // cancelled here, while the other became active all the same
+    // the switchover is cancelled here, while the other node became active all the same
     let now_ns = pair.now_ns;
     pair.nodes[0].engine.handle_role(now_ns, "lab", true);
     pair.settle();
@@ -244,13 +244,13 @@ fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
         pair.pass(900 * MS);
         assert_eq!(sent(&pair, 0), None, "the new node may live");
         pair.pass(CARRIED_NS - 900 * MS);
-        // its role never left, and nobody tells it that it is here to stay
+        // the role never left, and no message says that it stays
         assert!(sent(&pair, 0).is_some_and(|it| it > last + 60_000));
         pair.carry(0, &out_of(0), 1);
     }
 }
 
-/// Whatever the new node said of its role before: it lives, and goes on with the very next numbers.
+/// Whether or not the new node reported its role before: it lives, and goes on with the very next numbers.
 #[test]
 fn an_old_node_without_a_link_leaves_the_numbers_to_the_new_one_until_its_role_goes() {
     for (told_ns, is_back) in [(0, false), (S / 5, false), (0, true), (S / 5, true)] {
@@ -273,7 +273,7 @@ fn an_old_node_without_a_link_leaves_the_numbers_to_the_new_one_until_its_role_g
     }
 }
 
-/// A plugin that leaves before this one takes its time, and the addresses do not wait for it.
+/// A plugin that leaves before this one takes its time, and the addresses leave before the role is reported.
 #[test]
 fn an_old_node_whose_addresses_went_leaves_the_numbers_to_the_new_one_without_a_link() {
     let mut pair = taking(1);
@@ -415,17 +415,17 @@ fn a_message_reads_as_it_was_written_and_no_bytes_panic() {
     assert!(LastNumbers::read(&[130; 40]).is_err());
 }
 
-/// What may happen between a switchover's role and its end.
+/// Event between a switchover's role and its end.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Carry(usize, u64),
     Pass(u64),
-    /// It loses its power, and is back as a backup with nothing.
+    /// A node loses its power, and is back as a backup with nothing.
     Kill(usize),
     Leave(usize),
     Cut,
     Link,
-    /// The kernel's words are lost from now on.
+    /// The notifications of a node's kernel are lost from now on.
     Deafen(usize),
 }
 

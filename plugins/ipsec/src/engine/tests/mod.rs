@@ -1,4 +1,4 @@
-//! Two nodes over virtual time: the tests are their kernels, the channel between them, and the host.
+//! Tests of two nodes in virtual time: the tests stand for their kernels, the channel between them, and the host.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
@@ -103,7 +103,7 @@ fn put_attribute(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// The SAs of one tunnel, as an IKE daemon makes them: in and out.
+/// SAs of one tunnel, as an IKE daemon makes them: inbound and outbound.
 fn tunnel(number: u32) -> [Sa; 2] {
     let sample = |spi, out| Sample {
         source: if out { VIP } else { PEER },
@@ -118,7 +118,7 @@ fn tunnel(number: u32) -> [Sa; 2] {
     ]
 }
 
-/// Of one tunnel: out, in and forward.
+/// Policies of one tunnel: out, in and forward.
 fn policies(number: u32) -> Vec<Policy> {
     [1, 0, 2]
         .map(|direction| policy(number, direction, number + 1))
@@ -154,44 +154,44 @@ struct Node {
     in_sync: (bool, String),
     warned: Vec<String>,
     events: Vec<String>,
-    /// What the IKE daemon is asked for.
+    /// Children that the IKE daemon is ordered to establish.
     adopts: Option<Vec<ChildName>>,
-    /// Addresses that it must not assign.
+    /// Addresses that the IKE daemon must not assign.
     withheld: BTreeSet<IpAddr>,
-    /// No request of IKE that could end a tunnel leaves from these.
+    /// Addresses from which no IKE request leaves that could end a tunnel.
     silent: BTreeSet<IpAddr>,
-    /// Why not all tunnels are up.
+    /// Reason why not all tunnels are up.
     down: Option<String>,
-    /// What is wrong with the daemons' connections.
+    /// Fault of the daemons' connections.
     wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
-    /// Packets without an SA wait for it, on these ways in queues.
+    /// Ways on which packets without an SA wait for it in queues.
     holds: Option<Ways>,
-    /// So often what waited went on.
+    /// Number of times that waiting packets were released.
     let_go: usize,
-    /// So often the daemon was asked whether it still answers.
+    /// Number of times that the daemon was asked whether it still answers.
     greeted: usize,
-    /// For the channel.
+    /// Messages for the channel.
     sent: VecDeque<Vec<u8>>,
-    /// Of all messages, by kind.
+    /// Kinds of all messages.
     kinds: Vec<u8>,
-    /// Deletions and values that it told.
+    /// Number of deletions that the node reported; `values`: of values.
     deletions: usize,
     values: usize,
-    /// For the next run of the plugin.
+    /// Bytes for the next run of the plugin.
     kept: Vec<u8>,
     left: Vec<u8>,
     parted: Vec<u8>,
     /// Readings do not end.
     slow: bool,
-    /// So many wait.
+    /// Number of readings that wait.
     readings: usize,
 }
 
 struct Pair {
     now_ns: u64,
     nodes: [Node; 2],
-    /// From the first node to the second, and back.
+    /// Channels from the first node to the second, and back.
     channels: [Channel<Vec<u8>>; 2],
     random: Random,
     linked: bool,
@@ -199,7 +199,7 @@ struct Pair {
 }
 
 impl Node {
-    /// Without an IKE daemon that could be asked.
+    /// Returns a node without an IKE daemon that could be asked.
     fn new(now_ns: u64, settings: Settings, config: Config) -> Self {
         let mut engine = Engine::new(now_ns, settings, config);
         engine.handle_daemon(now_ns, DaemonWord::Absent);
@@ -335,7 +335,7 @@ impl Pair {
         Self::by_keys([1, 2], settings)
     }
 
-    /// The node with the greater key decides where roles do not.
+    /// Returns a pair in which the node with the greater key decides if roles do not.
     fn by_keys(keys: [u64; 2], settings: Settings) -> Self {
         let node = |key| {
             let config = Config::new(key, key, TABLES);
@@ -351,13 +351,13 @@ impl Pair {
         }
     }
 
-    /// Another run of the plugin on that node.
+    /// Configuration of another run of the plugin on a node.
     fn next_run(&mut self, node: usize) -> Config {
         self.runs += 1;
         Config::new(self.runs, 1 + node as u64, TABLES)
     }
 
-    /// Linked, the first active with so many tunnels, both in sync.
+    /// Returns a linked pair whose first node is active with a number of tunnels, both in sync.
     fn settled(tunnels: u32) -> Self {
         Self::settled_with(tunnels, Settings::default())
     }
@@ -374,7 +374,7 @@ impl Pair {
         pair
     }
 
-    /// As an IKE daemon does it.
+    /// Establishes a tunnel as an IKE daemon does.
     fn establish(&mut self, node: usize, number: u32) {
         let now_ns = self.now_ns;
         let kernel = &mut self.nodes[node].kernel;
@@ -387,7 +387,7 @@ impl Pair {
         self.settle();
     }
 
-    /// The peer has the records of it, and its answers are lost.
+    /// Establishes a tunnel whose records the peer has, but its answers are lost.
     fn establish_unconfirmed(&mut self, number: u32) {
         let now_ns = self.now_ns;
         let [first, second] = &mut self.nodes;
@@ -403,7 +403,7 @@ impl Pair {
         second.sent.clear();
     }
 
-    /// By hand: a daemon does not end what followed.
+    /// Ends a tunnel by hand: a daemon does not end replicated ones.
     fn end(&mut self, node: usize, number: u32) {
         let kernel = &mut self.nodes[node].kernel;
         for sa in tunnel(number) {
@@ -438,7 +438,7 @@ impl Pair {
         self.settle();
     }
 
-    /// As the host does it: what was received is settled, then addresses, then the role.
+    /// Makes a node active as the host does: received records are settled, then addresses come, then the role.
     fn activate(&mut self, node: usize) {
         self.prepare(node);
         self.role(node, true);
@@ -460,13 +460,13 @@ impl Pair {
         self.settle();
     }
 
-    /// Planned, in the order of the host.
+    /// Makes a planned switchover, in the order of the host.
     fn switch_over(&mut self, from: usize) {
         self.move_addresses(from);
         self.role(from, false);
     }
 
-    /// A planned switchover, until the old node hears that its role has left.
+    /// Makes a planned switchover, until the old node learns that its role has left.
     fn move_addresses(&mut self, from: usize) {
         let now_ns = self.now_ns;
         let engine = &mut self.nodes[from].engine;
@@ -480,7 +480,7 @@ impl Pair {
         engine.handle_endpoints(now_ns, BTreeSet::new());
     }
 
-    /// Milliseconds, one by one.
+    /// Lets time pass, millisecond by millisecond.
     fn pass(&mut self, time_ns: u64) {
         for _ in 0..time_ns / MS {
             self.now_ns += MS;
@@ -488,7 +488,7 @@ impl Pair {
         }
     }
 
-    /// A node dies, with its kernel, and is back as a backup with nothing.
+    /// Kills a node with its kernel; it is back as a backup with nothing.
     fn kill(&mut self, node: usize) {
         let settings = self.nodes[node].engine.settings.clone();
         self.cut();
@@ -497,7 +497,7 @@ impl Pair {
         self.settle();
     }
 
-    /// The plugin of a node begins anew, with what its kernel has.
+    /// Restarts the plugin of a node, with what its kernel has.
     fn restart(&mut self, node: usize, is_active: bool) {
         let linked = self.linked;
         self.cut();
@@ -517,7 +517,7 @@ impl Pair {
         }
     }
 
-    /// Everything that happens without time passing.
+    /// Runs everything that happens without time passing.
     fn settle(&mut self) {
         for _ in 0..10_000 {
             let now_ns = self.now_ns;
@@ -538,11 +538,11 @@ impl Pair {
         panic!("it never comes to rest");
     }
 
-    /// What a node says goes into the channel, and the first message of it arrives.
+    /// Puts a node's messages into the channel, and delivers the first.
     fn carry_message(&mut self, from: usize) -> bool {
         let now_ns = self.now_ns;
         for message in std::mem::take(&mut self.nodes[from].sent) {
-            // nothing goes where there is no channel
+            // without a channel the message is lost
             let _ = self.channels[from].send(now_ns, &mut self.random, message);
         }
         let Some(message) = self.channels[from].receive(now_ns) else {
@@ -565,7 +565,7 @@ impl Pair {
         }
     }
 
-    /// Packets on one SA, as its kernel counts them.
+    /// Carries packets on one SA, as its kernel counts them.
     fn carry(&mut self, node: usize, id: &SaId, packets: u64) {
         for _ in 0..packets {
             self.nodes[node].kernel.carry(id);
@@ -577,7 +577,7 @@ impl Pair {
         self.nodes[node].kernel.sa(id).map(|sa| &sa.replay)
     }
 
-    /// Messages of a kind from a node, until now.
+    /// Number of messages of a kind from a node, until now.
     fn said(&self, node: usize, kind: u8) -> usize {
         let kinds = self.nodes[node].kinds.iter();
         kinds.filter(|it| **it == kind).count()

@@ -1,27 +1,27 @@
-//! Every order of the role's leaving and return, of the IKE daemon's stop, and of the plugin's own end.
+//! Every order of three events: the role's leaving and return, the IKE daemon's stop, and the plugin's end.
 
 use super::daemon::{assert_up, daemon, name_all};
 use super::*;
 
 const TIMES_NS: [u64; 5] = [0, 200 * MS, S, 5 * S, 90 * S];
 const TUNNELS: u32 = 2;
-/// The host gives up on a plugin before.
+/// Time after which the host gives up on a plugin.
 const LATE_NS: u64 = 12 * S;
-/// Between the first half of what a daemon deletes and the second, and until it hangs up.
+/// Time between the two halves of a daemon's deletions, and until it hangs up.
 const FLUSH_NS: u64 = 50 * MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It deletes what it made, answers nobody meanwhile, and ends; another one is started.
+    /// The daemon deletes its SAs and policies, answers no question meanwhile, and ends; another one is started.
     Stopped,
     Killed,
-    /// Stopped as well, and of a kind that nobody can ask.
+    /// The daemon is stopped as well, and is of a kind that cannot be asked.
     Unasked,
-    /// It finds its other end dead while the address is away, and deletes what it made. It answers.
+    /// The daemon finds its other end dead while the address is away, and deletes its SAs and policies. It answers.
     LeftRunning,
 }
 
-/// When the fate of the daemon begins.
+/// Begin of the daemon's fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Begin {
     /// Before the role leaves.
@@ -31,12 +31,12 @@ enum Begin {
     After,
 }
 
-/// When the plugin of the daemon's node is killed and started again.
+/// Time at which the plugin of the daemon's node is killed and started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Crash {
     Never,
     WhileAway,
-    /// It hears nothing of what the daemon deletes.
+    /// The plugin learns of none of the daemon's deletions.
     BesideTheDaemon,
     InTheEnd,
 }
@@ -48,7 +48,7 @@ struct Order {
     stop_ns: u64,
     away_ns: u64,
     crash: Crash,
-    /// The host says that the role left long after the addresses did: another plugin took its time.
+    /// The host reports that the role left long after the addresses did: another plugin took its time.
     is_late: bool,
 }
 
@@ -96,7 +96,7 @@ impl Order {
                 })
             })
         });
-        // what is its own it may delete while it lives, or while nobody can ask it
+        // a daemon's deletions of its own count while it lives, or if it cannot be asked
         let means_it = |fate| matches!(fate, Fate::LeftRunning | Fate::Unasked);
         let all = all.filter(move |it| it.begin != Begin::Before || !means_it(it.fate));
         // nothing is late by then
@@ -164,7 +164,7 @@ impl World {
         world
     }
 
-    /// Which is heard where the daemon can be asked.
+    /// Reports the daemon's presence, if the daemon can be asked.
     fn says(&mut self, word: DaemonWord) {
         if self.order.fate != Fate::Unasked {
             daemon(&mut self.pair, 0, word);
@@ -187,7 +187,7 @@ impl World {
         self.pass(2 * S);
     }
 
-    /// Calm times in larger steps.
+    /// Lets time pass, in larger steps when nothing happens.
     fn pass(&mut self, time_ns: u64) {
         let end_ns = self.pair.now_ns + time_ns;
         let calm_ns = self.pair.now_ns + 3 * S;
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    /// Which panics where a number is sent again.
+    /// Carries packets; the kernel panics if a number is sent again.
     fn carry(&mut self) {
         let node = usize::from(!self.is_active);
         for number in 0..TUNNELS {
@@ -260,7 +260,7 @@ impl World {
         assert!(is_closed, "{there} policies: {:?}", self.order);
     }
 
-    /// What a daemon says to the other end when it ends stays here, where the address is back.
+    /// Asserts that a daemon's farewell does not leave after the address is back.
     fn assert_no_farewell(&self) {
         let is_back = self.is_active && self.has_left;
         let stops = matches!(self.order.fate, Fate::Stopped | Fate::Unasked);
@@ -273,7 +273,7 @@ impl World {
         );
     }
 
-    /// Nothing leaves either node in clear text, whatever was deleted a moment ago.
+    /// Asserts that nothing leaves either node in clear text, whatever was deleted a moment ago.
     fn assert_closed(&self) {
         for node in &self.pair.nodes {
             for number in 0..TUNNELS {
@@ -284,7 +284,7 @@ impl World {
         }
     }
 
-    /// The plugin dies, and another run of it begins at once.
+    /// Kills the plugin; another run of it starts at once.
     fn crash(&mut self) {
         self.pair.cut();
         let config = self.pair.next_run(0);
@@ -305,7 +305,7 @@ impl World {
         self.pair.link();
     }
 
-    /// The daemon is asked, and lives.
+    /// Answers for the daemon, which lives, if it was asked.
     fn answer(&mut self) {
         for _ in 0..std::mem::take(&mut self.pair.nodes[0].greeted) {
             if self.answers {

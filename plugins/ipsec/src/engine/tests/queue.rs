@@ -1,14 +1,14 @@
-//! What is kept goes to the kernel in batches, and a failover may end between any two.
+//! SAs go to the kernel in batches, and a failover may end between any two.
 
 use super::*;
 use crate::engine::install::AWAITED_MAX;
 use crate::engine::outbox::BATCH_MAX;
 
-/// With their two SAs each, some batches.
+/// Number of tunnels; with two SAs each they fill some batches.
 const TUNNELS: u32 = 150;
 
 impl Node {
-    /// The kernel answers one batch, no more.
+    /// Has the kernel answer one batch.
     fn apply_one(&mut self, now_ns: u64) {
         match self.engine.poll_action() {
             Some(Action::Apply(changes)) => {
@@ -21,7 +21,7 @@ impl Node {
     }
 }
 
-/// The second node is to take over, and one batch is in its kernel.
+/// Pair whose second node is to take over, with one batch in its kernel.
 fn begun() -> Pair {
     let mut pair = Pair::settled(TUNNELS);
     pair.run(5 * S);

@@ -1,5 +1,5 @@
-//! Random histories: whatever happened, no number is used twice, no two nodes send with one key, and
-//! in the end the backup has what the active node has.
+//! Random histories: whatever happens, no number is used twice, no two nodes send with one key, and in the end the
+//! backup has what the active node has.
 
 use proptest::prelude::*;
 
@@ -10,22 +10,22 @@ use crate::config::Inbound;
 enum Step {
     Establish(u32),
     End(u32),
-    /// On both SAs of a tunnel.
+    /// Packets on both SAs of a tunnel.
     Carry(u32, u64),
     /// The active node dies, and is back as a backup with nothing.
     Kill,
-    /// Its plugin alone, of either node.
+    /// The plugin of a node starts again.
     Restart(usize),
-    /// It fails, and the other one takes over.
+    /// The active node fails, and the other one takes over.
     Fault,
     SwitchOver,
-    /// A failover that does not come to pass.
+    /// A failover is prepared and does not happen.
     Settle,
     Cut,
     Link,
     /// Notifications of the active node are lost, with these packets.
     Overrun(u32, u64),
-    /// The backup's kernel lacks an algorithm, or not any more.
+    /// The backup's kernel lacks an algorithm, or no longer lacks it.
     Lack(bool),
     Pass(u64),
 }
@@ -54,13 +54,13 @@ struct World {
     active: usize,
     /// SPIs are not used twice.
     generation: u32,
-    /// By tunnel: what its SAs are called now.
+    /// Present generation of each tunnel's SAs.
     present: BTreeMap<u32, u32>,
     sent: BTreeMap<SaId, u64>,
     received: BTreeMap<SaId, BTreeSet<u64>>,
-    /// Received while nobody could tell the backup.
+    /// SAs on which packets were received while the backup could not learn of it.
     untold: BTreeSet<SaId>,
-    /// And taken over without that.
+    /// SAs of these that were taken over without that knowledge.
     missed: BTreeSet<SaId>,
     refuse: bool,
 }
@@ -111,7 +111,7 @@ impl World {
                 self.take_over(true);
                 self.pair.link();
             }
-            // a backup that forgets what the peer never had cannot tell it from others' policies
+            // a backup without a link forgets which policies it put, and could not tell them from others'
             Step::Restart(node) if node == active || self.pair.linked => {
                 self.pair.restart(node, node == active);
             }
@@ -199,7 +199,7 @@ impl World {
         if dead || !self.pair.linked {
             self.check_received();
         }
-        // an IKE daemon finds out what did not make it
+        // an IKE daemon finds the tunnels that were lost
         let kernel = &self.pair.nodes[self.active].kernel;
         let there =
             |name: &u32| kernel.sa(&in_of(*name)).is_some() && kernel.sa(&out_of(*name)).is_some();
@@ -215,7 +215,7 @@ impl World {
         }
     }
 
-    /// What was received before a failover is refused after it.
+    /// Asserts that packets received before a failover are refused after it.
     fn check_received(&mut self) {
         if !self.refuse {
             return;
@@ -274,7 +274,7 @@ impl World {
         };
         assert_eq!(policies(a), policies(b));
         assert!(a.holds.is_none() && b.holds.is_none());
-        // calm: nobody says anything any more, but at most what time does to thresholds
+        // in calm times no message is sent, except for thresholds that change with time
         self.pair.run(5 * S);
         let before = [0, 1].map(|node| self.pair.nodes[node].kinds.len());
         let done = [0, 1].map(|node| self.pair.nodes[node].kernel.done.len());
@@ -284,7 +284,7 @@ impl World {
             done,
             [0, 1].map(|node| self.pair.nodes[node].kernel.done.len())
         );
-        // and a last failover has it all
+        // a last failover has all of them
         let held = held.len();
         self.pair.kill(active);
         self.active = backup;
@@ -303,7 +303,7 @@ fn history(refuse: bool, steps: &[Step]) {
     world.check();
 }
 
-/// An SA ended as the kernel refused it, in a run of the plugin that had never told the peer of it.
+/// An SA ended as the kernel refused it, in a run of the plugin that had never reported it to the peer.
 #[test]
 fn what_a_kernel_refused_while_the_nodes_were_apart_does_not_come_back_from_the_peer() {
     use Step::{Cut, Establish, Fault, Lack, Restart};
@@ -313,7 +313,7 @@ fn what_a_kernel_refused_while_the_nodes_were_apart_does_not_come_back_from_the_
     );
 }
 
-/// A run that began while the nodes were apart counted from its own begin, and jumped less far than the other node
+/// A run that started while the nodes were apart counted from its own start, and jumped less far than the other node
 /// had before.
 #[test]
 fn a_run_that_begins_while_the_nodes_are_apart_jumps_beyond_what_the_other_one_sent() {

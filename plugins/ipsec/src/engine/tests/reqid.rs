@@ -1,9 +1,9 @@
-//! An IKE daemon that establishes tunnels anew after a failover.
+//! An IKE daemon that establishes tunnels again after a failover.
 
 use super::*;
 use crate::codec::body::{sa_with_reqid, shifted};
 
-/// After a failover by the second node, with one tunnel.
+/// Pair after a failover to the second node, with one tunnel.
 fn taken_over() -> Pair {
     let mut pair = Pair::settled(1);
     pair.carry(0, &in_of(0), 100);
@@ -13,7 +13,7 @@ fn taken_over() -> Pair {
     pair
 }
 
-/// The daemon's own SAs for the same tunnel; its reqids begin with 1.
+/// Establishes the daemon's own SAs for the same tunnel; its reqids begin with 1.
 fn establish_anew(pair: &mut Pair) -> [SaId; 2] {
     let ids = establish_unseen(pair);
     pair.settle();
@@ -50,7 +50,7 @@ fn an_old_inbound_sa_gets_the_reqid_of_the_new_policy() {
     let old = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
     assert_eq!(old.reqid, 1);
     assert_eq!(Some(old.replay.clone()), before);
-    // what is sent goes by the new one
+    // packets are sent on the new SA
     let out = pair.nodes[1].kernel.sa(&out_of(0)).expect("it is there");
     assert_eq!(out.reqid, shifted(1));
     let id = in_of(0);
@@ -65,7 +65,7 @@ fn old_sas_go_when_the_new_ones_carry_packets() {
     pair.run(5 * S);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
     pair.carry(1, &inbound, 1);
-    // the kernel's own default tells each second packet
+    // the kernel's default reports every second packet
     pair.carry(1, &inbound, 1);
     pair.run(2 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
@@ -152,7 +152,7 @@ fn an_old_inbound_sa_whose_policy_was_replaced_while_no_run_looked_gets_its_reqi
     pair.run(S);
     let old = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
     assert_eq!(old.reqid, 1);
-    // and they go as those of a run that saw it
+    // they are deleted as with a run that saw it
     pair.run(40 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
 }
@@ -193,7 +193,7 @@ fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() 
     pair.kill(0);
     pair.activate(1);
     pair.run(S);
-    // of each child, in another order than before
+    // SAs of each child, in another order than before
     for number in [1, 0] {
         let kernel = &mut pair.nodes[1].kernel;
         for (spi, out) in [(0xe000_0000 + number, false), (0xf000_0000 + number, true)] {

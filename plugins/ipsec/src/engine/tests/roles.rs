@@ -4,7 +4,7 @@ use super::*;
 use crate::codec::body::shifted;
 use crate::config::Inbound;
 
-/// The replica's message that asks whether all has arrived.
+/// Kind of the replica's message that asks whether all has arrived.
 const DRAIN: u8 = 11;
 
 fn accept() -> Settings {
@@ -67,7 +67,7 @@ fn an_address_that_comes_later_than_its_role_brings_its_tunnels() {
             pair.kill(0);
             pair.prepare(1);
         } else {
-            // which stays active for another group
+            // the node stays active for another group
             pair.nodes[0].engine.handle_role(now_ns, "attic", true);
             pair.prepare(1);
             pair.role(0, false);
@@ -120,7 +120,7 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     assert_led(&pair, 0);
 }
 
-/// The old node dies right before its role moves, or the switchover is called off and it dies later.
+/// The old node dies just before its role moves, or the switchover is cancelled and it dies later.
 #[test]
 fn numbers_that_were_exact_before_a_switchover_that_did_not_come_are_not() {
     let is_planned = |pair: &Pair| pair.nodes[1].engine.is_planned(pair.now_ns);
@@ -136,7 +136,7 @@ fn numbers_that_were_exact_before_a_switchover_that_did_not_come_are_not() {
         } else {
             pair.run(3 * S);
             assert!(!is_planned(&pair));
-            // each overrun tells of all numbers
+            // each overrun has all numbers reported
             let now_ns = pair.now_ns;
             let engine = &mut pair.nodes[0].engine;
             engine.handle_seen(now_ns, XfrmEvent::Unsure);
@@ -166,7 +166,7 @@ fn what_was_made_anew_is_put_back_like_any_other() {
     }
 }
 
-/// Policies lead to the SAs that are there.
+/// Asserts that the policies lead to the SAs in the kernel.
 #[track_caller]
 pub fn assert_led(pair: &Pair, node: usize) {
     let kernel = &pair.nodes[node].kernel;
@@ -323,7 +323,7 @@ fn a_switchover_refuses_nothing_and_replays_nothing() {
     assert!(pair.nodes[0].engine.is_drained());
     assert_eq!(pair.said(0, DRAIN), 1);
     pair.activate(1);
-    // under way to the old node, until it is backup
+    // packets under way to the old node, until it is backup
     pair.carry(0, &id, 5);
     assert!(pair.nodes[1].kernel.receive(&id, 1010));
     pair.role(0, false);
@@ -347,7 +347,7 @@ fn addresses_wait_for_all_sas_at_a_planned_switchover_only() {
             pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
             pair.settle();
         }
-        // whose kernel does not come to it
+        // the kernel of the second node does not answer
         let engine = &mut pair.nodes[1].engine;
         engine.handle_settle(now_ns);
         assert!(!engine.is_settled(now_ns));
@@ -498,7 +498,7 @@ fn what_is_installed_keeps_out_of_the_way_of_fresh_reqids() {
     pair.activate(1);
     let sa = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
     assert_eq!(sa.reqid, shifted(1));
-    // and a third time it stays
+    // the third time the reqid stays
     pair.link();
     pair.run(S);
     pair.kill(1);

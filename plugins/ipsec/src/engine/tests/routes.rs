@@ -1,4 +1,4 @@
-//! Routes into tunnels that followed.
+//! Routes into replicated tunnels.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! What the file has follow, in the states that it may be in, on the active node and on the backup: no node
-//! says that all is well where it is not, and both name what is missing, fails or is late.
+//! Tunnels of the file in all of their states, on the active node and on the backup: no node says that all is well if
+//! it is not, and both name what is missing, fails or is late.
 
 use spared_pair::sample::{Report, assert_fine, assert_told};
 
@@ -22,7 +22,7 @@ fn reports(pair: &Pair) -> [Report; 2] {
     })
 }
 
-/// A tunnel of the first node's, which the second follows where it can.
+/// Establishes a tunnel of the first node, which is replicated to the second if that is possible.
 fn established(pair: &mut Pair) {
     pair.link();
     pair.activate(0);

@@ -1,4 +1,4 @@
-//! A run of the plugin that begins while the IKE daemon has not established again what followed.
+//! A run of the plugin that starts while the IKE daemon has not yet established the replicated tunnels again.
 
 use super::*;
 use crate::engine::wanted::Wanted;
@@ -10,7 +10,7 @@ fn name(child: &str) -> ChildName {
     }
 }
 
-/// The second node has taken over two tunnels, whose daemon is still to establish them.
+/// Pair whose second node has taken over two tunnels, which its daemon has still to establish.
 fn taken_over() -> Pair {
     let mut pair = Pair::settled(2);
     let now_ns = pair.now_ns;

@@ -1,5 +1,5 @@
-//! What a failover leaves as it is: with thousands of SAs and policies, nothing is made anew that has not changed, and
-//! what has changed is not missed.
+//! A failover leaves most records as they are: with thousands of SAs and policies, only those that have changed are
+//! made again, and each change is found.
 
 use spared_replica::Tag;
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::store::Record;
 
 impl Engine {
-    /// Each record is that of what is there, and nothing is without its own.
+    /// Asserts that each record matches its SA or policy, and that each of these has its record.
     pub(in crate::engine) fn check_records(&self) {
         let store = &self.store;
         let sas = store.sas.keys().chain(store.held.sas.keys());
@@ -34,7 +34,7 @@ fn untagged(record: &Record) -> Record {
     }
 }
 
-/// The second node has what it is to take over in its kernel.
+/// Pair whose second node has what it is to take over in its kernel.
 fn settled_backup(tunnels: u32) -> Pair {
     let mut pair = Pair::settled(tunnels);
     pair.kill(0);

@@ -1,8 +1,8 @@
-//! Virtual addresses that a daemon which starts anew must not assign.
+//! Virtual addresses that a daemon that starts again must not assign.
 
 use super::*;
 
-/// The first tunnel's policies lead to one client.
+/// Establishes a tunnel whose policies lead to one client.
 fn establish_client(pair: &mut Pair, node: usize, number: u32) {
     let now_ns = pair.now_ns;
     let kernel = &mut pair.nodes[node].kernel;
@@ -34,7 +34,7 @@ fn client(number: u32) -> IpAddr {
     number.to_be_bytes().into()
 }
 
-/// Both have two tunnels of networks, and one of a client that the daemon has named.
+/// Pair with two tunnels of networks, and one of a client that the daemon has named.
 fn pair() -> Pair {
     let mut pair = Pair::settled(2);
     pair.nodes[0]
@@ -65,7 +65,7 @@ fn a_followed_clients_address_is_withheld_from_the_role_on_until_it_ends() {
     pair.switch_over(0);
     assert_eq!(pair.nodes[1].withheld, [client(7)].into());
     assert_eq!(pair.nodes[0].withheld, [].into());
-    // its policy becomes the daemon's own
+    // the policy of the client becomes the daemon's own
     let engine = &mut pair.nodes[1].engine;
     engine.handle_daemon(pair.now_ns, DaemonWord::Came);
     establish_client(&mut pair, 1, 8);
@@ -123,7 +123,7 @@ fn a_pool_that_may_assign_one_is_a_trouble() {
     assert_eq!(why(&pair), fault);
     pair.nodes[1].engine.handle_withheld(None);
     assert_eq!(why(&pair), None);
-    // told by a daemon of an earlier role
+    // reported by a daemon of an earlier role
     pair.nodes[1].engine.handle_withheld(fault);
     pair.switch_over(1);
     assert_eq!(why(&pair), None);
