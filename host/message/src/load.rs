@@ -61,10 +61,10 @@ impl Asks {
         }
     }
 
-    /// Whether a process that these were made of may run the plugin with this descriptor.
+    /// Permits a process that was started with these rights to run the plugin with this descriptor.
     ///
     /// # Errors
-    /// Its rights would be those of another: somebody replaced the file after it had been read, or speaks for a host
+    /// The plugin needs other rights: its file was replaced after it had been read, or the message comes from a host
     /// that was broken into.
     pub fn permit(&self, descriptor: &Descriptor) -> Result<(), String> {
         match *self == Self::of(descriptor) {

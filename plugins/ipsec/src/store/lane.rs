@@ -10,9 +10,9 @@ pub struct Lane {
     /// SAs whose numbers are to be put on the lane.
     due: BTreeSet<SaId>,
     all_due: bool,
-    /// What is so of all numbers that are sent.
+    /// State common to all numbers that are sent.
     all: AllNumbers,
-    /// What this node received last, told again with each pair of roles for a while.
+    /// Numbers that this node received last, sent again with each pair of roles for a while.
     last_words: BTreeMap<SaId, Numbers>,
     last_until_ns: u64,
 }
@@ -78,7 +78,7 @@ impl Lane {
         std::mem::take(&mut self.due)
     }
 
-    /// Whether what is so of all numbers is to be told, behind the numbers that it speaks of.
+    /// Takes the request to send the state common to all numbers; it goes behind the numbers that it is about.
     pub fn take_all_due(&mut self) -> bool {
         std::mem::take(&mut self.all_due)
     }

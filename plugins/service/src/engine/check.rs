@@ -56,7 +56,7 @@ impl Report {
         self.blamed_until_ns.is_some()
     }
 
-    /// Whether it was ever reported.
+    /// True if the check was ever reported.
     pub(super) fn is_there(&self) -> bool {
         self.last.is_some()
     }

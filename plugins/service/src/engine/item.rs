@@ -50,7 +50,7 @@ impl Item {
         }
     }
 
-    /// Whether it is in its intended state.
+    /// True if the item is in its intended state.
     pub(super) fn is_reached(&self) -> bool {
         let status = self.observation.status();
         let seen = match (self.pursuit.goal(), status) {
@@ -350,7 +350,7 @@ impl Item {
         }
     }
 
-    /// The same of what is not tried again by itself.
+    /// Counts a failure of a deed that is not retried by itself.
     fn fail_once(&mut self, now_ns: u64, deed: &Deed, why: &str) {
         let is_first = self.pursuit.fault().is_none();
         let fault = format!("{}: {why}", deed.word());

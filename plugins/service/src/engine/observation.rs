@@ -117,7 +117,8 @@ impl Observation {
 
     // ---- what they tell --------------------------------------------------------------------
 
-    /// What a look has told; returns whether that is news. `is_answerable`: the service can be asked for its state.
+    /// Handles the answer to a look; returns true if it is news. `is_answerable`: the service can be asked for its
+    /// state.
     pub(super) fn handle_answer(
         &mut self,
         now_ns: u64,

@@ -88,7 +88,7 @@ impl Pursuit {
         wait_ns
     }
 
-    /// What has failed is not tried again by itself: as before the failure.
+    /// Notes a failure of a deed that is not retried by itself: readiness and the retry stay as before it.
     pub(super) fn handle_failure_once(&mut self, now_ns: u64, why: String) -> u64 {
         let (is_open, retry_ns) = (self.is_open, self.retry_ns);
         let wait_ns = self.handle_failure(now_ns, why);
@@ -107,7 +107,7 @@ impl Pursuit {
         self.is_unsteady = false;
     }
 
-    /// What is kept is done again.
+    /// Has the present goal pursued again.
     pub(super) fn do_again(&mut self) {
         self.is_to_do = true;
     }

@@ -26,7 +26,7 @@ pub(super) struct Gathering {
     strangers_ns: Option<u64>,
 }
 
-/// Whether the roles of all groups are known.
+/// Progress of the wait until the roles of all groups are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]

@@ -1,11 +1,11 @@
-//! What the engine knows of charon's presence; sans I/O.
+//! Charon's presence as the engine knows it; sans I/O.
 
 use std::mem;
 
 #[derive(Debug, Default)]
 pub struct CharonPresence {
     is_there: bool,
-    /// Whether it is there was told once.
+    /// The presence was reported at least once.
     is_told: bool,
     /// Reason why the last try to connect failed.
     fault: Option<String>,
