@@ -1,4 +1,4 @@
-//! Roles of this node's groups, as the host has told them.
+//! Roles of this node's groups, as the host has reported them.
 
 use std::collections::BTreeSet;
 

@@ -78,7 +78,7 @@ impl Lane {
         std::mem::take(&mut self.due)
     }
 
-    /// Takes the request to send the state common to all numbers; it goes behind the numbers that it is about.
+    /// Returns true once if the state common to all numbers is to be sent; it goes behind the numbers that it is about.
     pub fn take_all_due(&mut self) -> bool {
         std::mem::take(&mut self.all_due)
     }

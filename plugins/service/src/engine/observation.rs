@@ -115,7 +115,7 @@ impl Observation {
         asked_ns.map(|at_ns| at_ns.saturating_add(LOOK_NS))
     }
 
-    // ---- what they tell --------------------------------------------------------------------
+    // ---- answers ---------------------------------------------------------------------------
 
     /// Handles the answer to a look; returns true if it is news. `is_answerable`: the service can be asked for its
     /// state.

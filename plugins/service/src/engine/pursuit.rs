@@ -88,7 +88,7 @@ impl Pursuit {
         wait_ns
     }
 
-    /// Notes a failure of a deed that is not retried by itself: readiness and the retry stay as before it.
+    /// Notes a failure of a deed that is not retried by itself: the retry, and whether others wait, stay as before it.
     pub(super) fn handle_failure_once(&mut self, now_ns: u64, why: String) -> u64 {
         let (is_open, retry_ns) = (self.is_open, self.retry_ns);
         let wait_ns = self.handle_failure(now_ns, why);
@@ -107,7 +107,7 @@ impl Pursuit {
         self.is_unsteady = false;
     }
 
-    /// Has the present goal pursued again.
+    /// Has a goal that cannot be observed, or was not reached, pursued again.
     pub(super) fn do_again(&mut self) {
         self.is_to_do = true;
     }
@@ -117,7 +117,7 @@ impl Pursuit {
         (self.fault, self.is_open) = (Some(why), false);
     }
 
-    // ---- what is seen ----------------------------------------------------------------------
+    // ---- observations ----------------------------------------------------------------------
 
     /// The goal is reached; `is_proven`: for so long that failures before do not count.
     pub(super) fn handle_reached(&mut self, is_proven: bool) {
@@ -177,7 +177,7 @@ impl Pursuit {
         self.retry_ns = None;
     }
 
-    // ---- what there is ---------------------------------------------------------------------
+    // ---- state -----------------------------------------------------------------------------
 
     pub(super) fn goal(&self) -> &Goal {
         &self.goal

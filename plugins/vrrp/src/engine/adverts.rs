@@ -57,8 +57,7 @@ impl Group {
             if self.candidacy.directive().prepared && !stranger {
                 return self.peer_let_go(cx);
             }
-            // a router that lost to the active one also sends priority 0: nobody takes over because
-            // of that
+            // a router that lost to the active one also sends priority 0, which is no reason to take over
             let loss = self.config.advert_loss;
             let router = self.networks.router(router);
             if router.is_some_and(|r| !r.senders.others_talk(now_ns, advert.source, loss)) {

@@ -371,7 +371,7 @@ impl Engine {
         let suspects = suspects.filter(|it| has_turn || !it.is_confirmed);
         let there = self.interfaces.get(interface);
         let Some(there) = there.filter(|there| there.fault().is_none()) else {
-            // nobody answers there
+            // no station answers there
             return suspects.for_each(|it| it.is_asked = true);
         };
         let suspect = suspects.min_by_key(|it| it.asked_ns).map(|it| it.address);

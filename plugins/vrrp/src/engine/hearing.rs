@@ -69,8 +69,8 @@ impl PeerHearing {
         self.advert_alone = Some((now_ns, priority));
     }
 
-    /// An advert is heard; `sends`: the peer says that its heartbeats leave there. Returns whether it is to be
-    /// reported that they are filtered.
+    /// Notes an advert without a heartbeat; returns true if filtered heartbeats are to be reported. `sends`: the peer
+    /// says that its heartbeats leave there.
     pub fn handle_unproven(&mut self, now_ns: u64, sends: bool) -> bool {
         if !sends || self.proof.is_some() || !self.is_expected {
             self.filtered_since_ns = None;

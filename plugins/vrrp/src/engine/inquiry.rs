@@ -288,7 +288,7 @@ impl Engine {
         inquiry.unanswered += 1;
         let place = self.place_of(interface, &inquiry);
         let group = place.and_then(|(group, _)| self.groups.get(group));
-        // a machine that has the virtual address itself answers nobody who asks in its name
+        // a machine that has the virtual address itself does not answer questions in its name
         let judges =
             group.is_some_and(|group| group.may_inquire(now_ns)) && !self.is_claimed(interface);
         let Some(answers) = self.answers_of(interface, &inquiry).filter(|_| judges) else {

@@ -240,7 +240,7 @@ impl Networks {
         std::mem::take(&mut self.is_listening_stale)
     }
 
-    // ---- what there is ---------------------------------------------------------------------
+    // ---- contents --------------------------------------------------------------------------
 
     pub fn ports(&self) -> &[Port] {
         &self.ports

@@ -160,7 +160,7 @@ impl OwnAdverts {
         self.is_capped
     }
 
-    // ---- when they leave -------------------------------------------------------------------
+    // ---- sending ---------------------------------------------------------------------------
 
     /// Begins to send: the fence passes since the host was asked, or was asked again.
     pub fn begin(&mut self, asked_ns: u64) {

@@ -95,7 +95,7 @@ impl Peer {
 }
 
 impl Group {
-    // ---- whose advert it is (E11) --------------------------------------------------------
+    // ---- senders of adverts (E11) --------------------------------------------------------
 
     /// Learns the source address of the peer's adverts: the source of adverts heard while its heartbeats say that it is
     /// active, with the same priority.
@@ -137,7 +137,7 @@ impl Group {
         !stranger && self.mutual_peer(now_ns).is_some()
     }
 
-    // ---- what is known -------------------------------------------------------------------
+    // ---- the peer as it is known ---------------------------------------------------------
 
     /// The peer, if it was heard within the failover time.
     pub(super) fn living_peer(&self, now_ns: u64) -> Option<&Peer> {

@@ -59,7 +59,7 @@ pub(super) struct Stranger {
 }
 
 impl Senders {
-    // ---- what is heard ---------------------------------------------------------------------
+    // ---- received adverts ------------------------------------------------------------------
 
     /// Notes an advert that counts. `interval_ns`: its interval, limited to what is believed.
     pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>, interval_ns: u64) {
@@ -145,7 +145,7 @@ impl Senders {
         self.signed = Some((advert.source, until_ns));
     }
 
-    // ---- what is known ---------------------------------------------------------------------
+    // ---- known senders ---------------------------------------------------------------------
 
     pub fn heard_ns(&self) -> Option<u64> {
         self.heard_ns

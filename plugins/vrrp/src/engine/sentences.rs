@@ -91,7 +91,7 @@ impl Group {
         }
     }
 
-    /// Cause of the backup role beside an active peer; None if adverts tell more than the peer's heartbeats.
+    /// Cause of the backup role while the peer is active; None if adverts tell more than the peer's heartbeats.
     pub(super) fn backup_beside_peer(&self, cx: &Context<'_>) -> Option<Why> {
         let said = self
             .facts_of_both(cx.now_ns)

@@ -49,7 +49,7 @@ impl Speaking {
         }
     }
 
-    // ---- what is to be told ----------------------------------------------------------------
+    // ---- news ------------------------------------------------------------------------------
 
     /// Notes that contents have changed, so that the part is written again.
     pub fn note_changed(&mut self) {
@@ -76,12 +76,12 @@ impl Speaking {
         self.go_until_ns = 0;
     }
 
-    /// The plugin ends: the group's part says that it leaves.
+    /// Has the group's part say that it leaves, as the plugin ends.
     pub fn leave(&mut self) {
         self.leaves = true;
     }
 
-    // ---- what is told ----------------------------------------------------------------------
+    // ---- parts of heartbeats ---------------------------------------------------------------
 
     /// Keys are configured, so heartbeats are sent.
     pub fn is_on(&self) -> bool {
@@ -105,7 +105,7 @@ impl Speaking {
 }
 
 impl Group {
-    // ---- when ----------------------------------------------------------------------------
+    // ---- times of heartbeats -------------------------------------------------------------
 
     /// Interval at which the group needs heartbeats; None if it no longer speaks.
     pub(super) fn speaking_interval_ns(&self) -> Option<u64> {
@@ -158,7 +158,7 @@ impl Group {
         self.speaking.carried
     }
 
-    // ---- what ----------------------------------------------------------------------------
+    // ---- contents of heartbeats ----------------------------------------------------------
 
     pub(super) fn standing(&self, now_ns: u64) -> Rank {
         let facts = self.facts();

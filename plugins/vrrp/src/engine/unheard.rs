@@ -253,7 +253,7 @@ impl Group {
         }
     }
 
-    // ---- what the peer says of it ----------------------------------------------------------
+    // ---- reports of the peer ---------------------------------------------------------------
 
     /// Notes while active the ports on which one node does not hear the other, though both could speak.
     pub(super) fn note_unheard_there(&mut self, cx: &mut Context<'_>) {

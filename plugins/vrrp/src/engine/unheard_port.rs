@@ -67,7 +67,7 @@ pub(super) struct UnheardInterface {
 }
 
 impl Unheard {
-    // ---- the question ----------------------------------------------------------------------
+    // ---- questions to stations -------------------------------------------------------------
 
     /// Begins a time in which the peer is unheard; returns the number of suppressed events if its event may be sent.
     pub fn begin(&mut self, now_ns: u64) -> Option<More> {
@@ -142,7 +142,7 @@ impl Unheard {
         self.current.is_some_and(|it| it.asking_until_ns.is_some())
     }
 
-    // ---- what follows for the role ---------------------------------------------------------
+    // ---- consequences for the role ---------------------------------------------------------
 
     /// Ends all restrictions on a move and on claims: the peer is heard.
     pub fn handle_heard(&mut self) {

@@ -46,7 +46,7 @@ impl Watch {
         }
     }
 
-    // ---- what is heard ---------------------------------------------------------------------
+    // ---- received adverts ------------------------------------------------------------------
 
     pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>) {
         self.approach.has_resigned = false;
@@ -109,7 +109,7 @@ impl Watch {
         self.interval_ns
     }
 
-    // ---- how far this node is --------------------------------------------------------------
+    // ---- progress of this node -------------------------------------------------------------
 
     /// Forgets the progress: this node becomes active, or gives the role up.
     pub fn handle_role_change(&mut self) {

@@ -178,7 +178,7 @@ impl Kernel {
             there.untold = 0;
             let mut replay = there.sa.replay.clone();
             if let ReplayForm::Legacy(_) = replay.form {
-                replay.window = 0; // the real one's word does not say it
+                replay.window = 0; // the kernel's notification does not have it
             }
             let seen = XfrmEvent::Counters(*id, replay, Some(there.sa.life));
             self.say(seen);

@@ -250,7 +250,7 @@ fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
     }
 }
 
-/// Whether or not the new node reported its role before: it lives, and goes on with the very next numbers.
+/// The new node lives, and goes on with the very next numbers, even if it has not reported its role.
 #[test]
 fn an_old_node_without_a_link_leaves_the_numbers_to_the_new_one_until_its_role_goes() {
     for (told_ns, is_back) in [(0, false), (S / 5, false), (0, true), (S / 5, true)] {

@@ -275,7 +275,7 @@ fn no_heartbeat_calls_an_interface_usable_whose_fence_blocks() {
     }
 }
 
-// ---- what bars a node is void while nobody serves --------------------------------------------------
+// ---- faults that bar a node count only while another serves ----------------------------------------
 
 #[test]
 fn two_nodes_whose_adverts_did_not_leave_serve_again_within_seconds() {

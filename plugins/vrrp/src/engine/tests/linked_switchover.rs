@@ -113,7 +113,7 @@ fn a_lost_go_costs_one_failover_time_and_no_overlap() {
     assert_eq!(lab.overlaps, []);
 }
 
-// ---- what is odd ---------------------------------------------------------------------------------------
+// ---- unusual states of links ---------------------------------------------------------------------------
 
 #[test]
 fn nodes_that_elect_differently_both_use_priority_and_say_so() {

@@ -227,7 +227,7 @@ fn a_node_without_an_address_takes_nothing_that_its_peer_may_take() {
     assert_eq!((lab.active(), lab.role(1)), (vec![0], Role::Backup));
 }
 
-/// The peer starts again, and stays or leaves once more.
+/// The peer starts again, and stays or leaves again.
 #[test]
 fn a_node_without_an_address_stays_out_until_its_peer_serves_again() {
     let mut lab = pair("");

@@ -140,7 +140,7 @@ impl Lab {
         }
     }
 
-    // ---- what passes ------------------------------------------------------------------------
+    // ---- frames that pass -------------------------------------------------------------------
 
     pub(super) fn holds_back(&self, wire: &str, from: usize, kinds: &[Kind]) -> bool {
         let network = self.networks.get(wire);

@@ -276,7 +276,7 @@ impl Lab {
         self.random = Random::new(seed);
     }
 
-    // ---- what happens to nodes ------------------------------------------------------------
+    // ---- events of nodes ------------------------------------------------------------------
 
     pub fn start(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
@@ -477,7 +477,7 @@ impl Lab {
         }
     }
 
-    // ---- what happens to wires ------------------------------------------------------------
+    // ---- events of wires ------------------------------------------------------------------
 
     /// Cuts one direction of a wire: nothing goes from one node to the other any more.
     pub fn cut_one_way(&mut self, wire: &str, from: usize, to: usize) {
