@@ -331,6 +331,41 @@ fn a_list_is_left_out_if_others_have_just_changed_its_set_and_not_for_other_sets
 }
 
 #[test]
+fn a_list_flushes_what_was_there_but_not_what_others_have_just_added() {
+    let sets = "set a { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }";
+    with_sets(sets, &["a"], |namespace, kernel| {
+        read(kernel, 0);
+        kernel.events()?;
+        let written = |kernel: &mut Kernel, number: u8, gone: u8| {
+            let gone = [gone, gone + 1].map(|it| drop_key(&[10, 0, 0, it]));
+            let here = [number, number + 1].map(|it| element(&[10, 0, 0, it], None));
+            let edits = gone.into_iter().chain(here.map(|it| add(it, false)));
+            let mut part = Part::new(0, edits.collect(), true);
+            part.is_whole = true;
+            let parts = vec![part];
+            let written = kernel.write(&Batch { parts });
+            let nothing = (vec![], vec![], vec![]);
+            let failed = (written.refused, written.rejected, written.outdated);
+            assert_eq!(failed, nothing);
+            let (_, all, _) = read(kernel, 0);
+            let mut last: Vec<u8> = all
+                .iter()
+                .filter_map(|it| it.key.0.last().copied())
+                .collect();
+            last.sort_unstable();
+            last
+        };
+        // one that the list does not name, as nobody heard of it, and that no transaction added since
+        nft(namespace, "add element FAMILY t a { 10.0.0.99 }")?;
+        kernel.events()?;
+        assert_eq!(written(kernel, 11, 1), [11, 12], "flushed");
+        nft(namespace, "add element FAMILY t a { 10.0.0.98 }")?;
+        assert_eq!(written(kernel, 21, 11), [21, 22, 98]);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_transaction_is_heard_whole_with_its_end_behind_it() {
     let sets = "set a { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }";
     with_sets(sets, &["a"], |namespace, kernel| {

@@ -39,6 +39,7 @@ pub fn run(input: &[u8]) {
         shape: SHAPE,
         default_timeout_ms: 0,
         concatenated: false,
+        dynamic: false,
         handles: Handles::default(),
     });
     let _ = (codec::is_of_set(bytes, &set()), codec::table_handle(bytes));
@@ -82,6 +83,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             shape,
             default_timeout_ms: timeout_ms,
             concatenated,
+            dynamic: false,
             handles,
         };
         let single = vec![7; key_len as usize];

@@ -32,6 +32,8 @@ pub struct SetInfo {
     pub default_timeout_ms: u64,
     /// True if keys have several parts: an interval is then one element.
     pub concatenated: bool,
+    /// Packets add elements.
+    pub dynamic: bool,
     pub handles: Handles,
 }
 
@@ -79,6 +81,11 @@ pub fn get_elements(set: &SetName) -> Vec<u8> {
     payload
 }
 
+/// The payload that deletes all elements.
+pub fn flush(set: &SetName) -> Vec<u8> {
+    get_elements(set)
+}
+
 /// Reads NFT_MSG_NEWSET, which does not contain the table's handle.
 ///
 /// # Errors
@@ -104,6 +111,7 @@ pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
         },
         default_timeout_ms: timeout.unwrap_or(0),
         concatenated: flags & NFT_SET_CONCAT != 0,
+        dynamic: flags & NFT_SET_EVAL != 0,
         handles: Handles {
             table: 0,
             set: find(payload, NFTA_SET_HANDLE).and_then(u64_be).unwrap_or(0),

@@ -18,6 +18,7 @@ fn info_of(intervals: bool) -> SetInfo {
         },
         default_timeout_ms: 60_000,
         concatenated: false,
+        dynamic: false,
         handles: Handles::default(),
     }
 }

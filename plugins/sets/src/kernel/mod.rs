@@ -171,6 +171,8 @@ pub struct Look {
     pub generation: Option<u32>,
     /// Sets in which others changed more than one element.
     pub overtaken: Vec<usize>,
+    /// Sets of which others changed anything.
+    pub touched: Vec<usize>,
 }
 
 impl Ear {
@@ -234,6 +236,7 @@ impl Ear {
         Look {
             generation: self.generation,
             overtaken: (0..sets.len()).filter(|set| changed(*set) > 1).collect(),
+            touched: (0..sets.len()).filter(|set| changed(*set) > 0).collect(),
         }
     }
 }

@@ -45,6 +45,8 @@ struct Work<'p> {
     /// Keys that have expired, and keys that get a message of their own.
     over: BTreeSet<&'p Key>,
     alone: BTreeSet<&'p Key>,
+    /// All that was there goes by one message: the kernel neither reads nor looks up what it deletes.
+    flushes: bool,
 }
 
 /// Message of a transaction.
@@ -143,6 +145,15 @@ fn attempt(
             }
             return Ok(false);
         }
+        // what others have just added stays
+        let is_touched =
+            |it: &&mut Work<'_>| it.flushes && found.touched.contains(&it.place.part.set);
+        if works.iter_mut().any(|it| is_touched(&it)) {
+            drop(messages);
+            let touched = works.iter_mut().filter(is_touched);
+            touched.for_each(|work| work.flushes = false);
+            return Ok(false);
+        }
     }
     let requests = messages.iter();
     let requests = requests.map(|it| (it.kind, it.flags, it.payload.as_slice()));
@@ -163,6 +174,7 @@ fn attempt(
                 work.over.insert(&one.key);
             }
             [one] => refused.push((message.work, *one, errno)),
+            [] => work.flushes = false,
             _ if resolved == RESOLVED_MAX => {}
             several => {
                 resolved += 1;
@@ -186,6 +198,7 @@ impl<'p> Work<'p> {
             edits,
             over: BTreeSet::new(),
             alone: BTreeSet::new(),
+            flushes: place.part.is_list && place.part.is_whole && !place.info.dynamic,
         }
     }
 
@@ -217,6 +230,15 @@ impl<'p> Work<'p> {
     /// Appends the messages of one kind: those that delete, or those that add.
     fn encode(&self, index: usize, kind: u16, messages: &mut Vec<Encoded<'p>>) {
         let deletes = kind == NFT_MSG_DELSETELEM;
+        if deletes && self.flushes {
+            return messages.push(Encoded {
+                work: index,
+                edits: Vec::new(),
+                kind,
+                flags: 0,
+                payload: codec::flush(self.place.name),
+            });
+        }
         let (mut some, mut bytes) = (Vec::new(), 0);
         for edit in &self.edits {
             let is_due = match deletes {
@@ -309,5 +331,66 @@ fn write_apart(
                 .refused
                 .extend(keys.map(|key| (part.set, key, errno)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Handles;
+    use crate::element::{Family, Shape};
+
+    /// Deletions and additions in the messages of a list, for a set of that kind.
+    fn messages(part: &Part, dynamic: bool) -> Vec<(u16, usize)> {
+        let name = SetName {
+            family: Family::Inet,
+            table: "filter".to_owned(),
+            name: "block".to_owned(),
+        };
+        let info = SetInfo {
+            shape: Shape {
+                key_len: 4,
+                ..Shape::default()
+            },
+            default_timeout_ms: 0,
+            concatenated: false,
+            dynamic,
+            handles: Handles::default(),
+        };
+        let place = Place {
+            name: &name,
+            info: &info,
+            part,
+        };
+        let work = Work::new(&place, part.edits.iter().collect());
+        let all = encode(&[work]).into_iter();
+        all.map(|it| (it.kind, it.edits.len())).collect()
+    }
+
+    #[test]
+    fn what_a_list_of_all_leaves_nothing_of_is_flushed_unless_packets_add_to_the_set() {
+        let edit = |number: u32, is_added: bool| {
+            let key = Key(number.to_be_bytes().into());
+            let add = is_added.then(|| Element {
+                key: key.clone(),
+                life: None,
+                data: [].into(),
+                comment: [].into(),
+                metered: false,
+            });
+            Edit {
+                key,
+                delete: !is_added,
+                add,
+            }
+        };
+        let edits = (0..300).map(|number| edit(number, number >= 200)).collect();
+        let mut part = Part::new(0, edits, true);
+        let apart = [(NFT_MSG_DELSETELEM, 200), (NFT_MSG_NEWSETELEM, 100)];
+        assert_eq!(messages(&part, false), apart);
+        part.is_whole = true;
+        let flushed = [(NFT_MSG_DELSETELEM, 0), (NFT_MSG_NEWSETELEM, 100)];
+        assert_eq!(messages(&part, false), flushed);
+        assert_eq!(messages(&part, true), apart);
     }
 }

@@ -178,6 +178,11 @@ impl Set {
         self.open.is_more() || kept.is_some_and(Changes::is_more)
     }
 
+    /// Whether others changed anything that the table has not taken.
+    pub(super) fn has_others(&self) -> bool {
+        !self.open.is_empty() || self.kept.is_some()
+    }
+
     /// True if a transaction is newer for a key than a reading.
     pub(super) fn is_changing(&self, key: &Key) -> bool {
         self.open.names(key) || self.kept.as_ref().is_some_and(|it| it.names(key))

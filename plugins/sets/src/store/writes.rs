@@ -47,6 +47,8 @@ pub struct Part {
     pub edits: Vec<Edit>,
     /// True if one list replaces another: all of it is written, or nothing.
     pub is_list: bool,
+    /// The list has all that the set will have: what was there can be flushed.
+    pub is_whole: bool,
     /// True if others have changed the set since: a list is then not written.
     pub is_outdated: bool,
     tokens: Vec<(Key, Token)>,
@@ -64,6 +66,7 @@ impl Part {
             set,
             edits,
             is_list,
+            is_whole: false,
             is_outdated: false,
             tokens: Vec::new(),
             ends: Vec::new(),
@@ -181,7 +184,14 @@ impl Set {
         gone.retain(|key| !withdrawn.contains(key));
         part.lost = gone;
         part.is_outdated = part.is_list && (self.is_overtaken() || !self.is_known());
+        part.is_whole = part.is_list && self.is_whole(&part.edits);
         Some(part)
+    }
+
+    /// Whether nothing stays of what the set has, as far as anybody knows.
+    fn is_whole(&self, edits: &[Edit]) -> bool {
+        let added = edits.iter().filter(|it| it.add.is_some()).count();
+        added == self.table.len() && edits.len() > added && self.is_exact() && !self.has_others()
     }
 
     /// Part with a portion of the elements that the set had before it was created again and lacks now.

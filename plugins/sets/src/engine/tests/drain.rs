@@ -58,6 +58,7 @@ impl Pair {
             shape: shape(),
             default_timeout_ms: 0,
             concatenated: false,
+            dynamic: false,
             handles: Handles { table: 1, set: 1 },
         };
         let reading = Reading {

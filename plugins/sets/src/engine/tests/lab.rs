@@ -225,6 +225,9 @@ impl Kernel {
                 continue;
             }
             let before = self.elements.clone();
+            if part.is_whole {
+                self.elements.clear();
+            }
             let refused = self.write_part(now_ns, &part.edits);
             let first = refused.iter().find(|(_, errno)| *errno != ENOENT);
             if let Some((key, errno)) = first.filter(|_| part.is_list) {
@@ -285,6 +288,7 @@ impl Kernel {
             shape,
             default_timeout_ms: 0,
             concatenated: false,
+            dynamic: false,
             handles: self.handles,
         })
     }
