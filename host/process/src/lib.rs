@@ -33,7 +33,7 @@ mod usage;
 pub use child::Child;
 pub use killed::Killed;
 pub use own_time::OwnTime;
-pub use pings::{PING_EVERY, Pings};
+pub use pings::{PING_EVERY, Pings, beat};
 pub use restart_budget::{Next, Policy, RestartBudget, TRIAL};
 pub use subprocess::{Owner, Subprocess};
 pub use usage::{Gauge, Usage};

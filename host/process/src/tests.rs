@@ -15,7 +15,7 @@ use spared_message::starter::{About, NotStarted, Reaped, Start};
 use super::account::Accounts;
 use super::child::SOCKET_FD;
 use super::starter::{Started, Starts};
-use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage};
+use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage, beat};
 
 fn millis(next: Next) -> u128 {
     next.pause().as_millis()
@@ -277,6 +277,29 @@ fn who_does_not_answer_is_silent_after_a_second_and_a_half() {
     assert!(!pings.is_silent(at(3_499)) && pings.is_silent(at(3_500)));
     pings.handle_pong(third);
     assert!(!pings.is_silent(at(60_000)));
+}
+
+#[test]
+fn beats_stay_in_step_however_late_each_is_and_none_follows_at_once() {
+    let began = Instant::now();
+    let at = |ms: u64| began + Duration::from_millis(ms);
+    let every = Duration::from_secs(1);
+    for (now, nearest) in [
+        (0, 0),
+        (3, 0),
+        (499, 0),
+        (500, 1000),
+        (1001, 1000),
+        (61_700, 62_000),
+    ] {
+        assert_eq!(beat(began, every, at(now)), at(nearest), "{now}");
+    }
+    let mut last = began;
+    for number in 1..=100 {
+        last = beat(last, every, at(number * 1000 + number % 7));
+        assert_eq!(last, at(number * 1000));
+    }
+    assert_eq!(beat(began, Duration::ZERO, at(7)), at(7));
 }
 
 /// As in systemd's unit, whose bounding set has no CAP_KILL.

@@ -24,12 +24,13 @@ use spared_node::files::Files;
 use spared_node::machine::Machine;
 use spared_node::network::Network;
 use spared_node::recorder::{self, Recorder};
-use spared_process::Owner;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
 use spared_process::service::Service;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
+use spared_process::{Owner, beat};
+use spared_reload::Reload;
 use spared_report::half::OwnHalf;
 use spared_report::secret_keys::SecretKeys;
 use spared_requests::questions::Questions;
@@ -413,7 +414,7 @@ impl Loop {
         let Some(late) = since.checked_sub(self.tick_interval()) else {
             return;
         };
-        self.ticked_at = now;
+        self.ticked_at = beat(self.ticked_at, self.tick_interval(), now);
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
         self.compare_machines(now);

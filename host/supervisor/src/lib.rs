@@ -32,7 +32,7 @@ use spared_group::Order;
 use spared_message::starter::About;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
-use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
+use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, beat};
 use spared_records::SendError;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::process::Worker;
@@ -234,7 +234,7 @@ impl Supervisor {
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             // One ping per turn, however long this process may have been stopped.
-            self.pinged_at = now;
+            self.pinged_at = beat(self.pinged_at, PING_EVERY, now);
             self.ping_all(now);
             self.report_suppressed();
             self.is_starter_silent = self.starter.borrow_mut().is_silent();

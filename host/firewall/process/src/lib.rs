@@ -19,7 +19,7 @@ use spared_message::starter::Start;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller, is_readable};
 use spared_process::starter::Starter;
-use spared_process::{Owner, Policy, Subprocess};
+use spared_process::{Owner, Policy, Subprocess, beat};
 
 use spared_message::notice::{Kind, Notice};
 
@@ -42,6 +42,8 @@ pub struct Firewall {
     wanted: Option<Option<Passage>>,
     /// Number of the last order. Answers to older orders are ignored.
     order: u64,
+    /// With the pings of all processes: see [`beat`].
+    began: Instant,
     pinged_at: Instant,
     is_pinged: bool,
     /// True while the process runs `nft`.
@@ -71,6 +73,7 @@ impl Firewall {
             marker,
             wanted: None,
             order: 0,
+            began: now,
             pinged_at: now,
             is_pinged: false,
             is_busy: false,
@@ -187,7 +190,8 @@ impl Firewall {
             return;
         }
         if !self.is_pinged {
-            (self.pinged_at, self.is_pinged) = (now, true);
+            self.pinged_at = beat(self.began, PING_EVERY, now);
+            self.is_pinged = true;
             self.send(now, &ToFirewall::Ping);
         } else if self.may_be_silent() {
             let why = format!("did not answer for {} s", ANSWER_TIMEOUT.as_secs());
@@ -255,7 +259,8 @@ impl Firewall {
         if let Err(error) = self.process.start(poller) {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
-        (self.pinged_at, self.is_pinged) = (now, false);
+        self.pinged_at = beat(self.began, PING_EVERY, now);
+        self.is_pinged = false;
         (self.is_busy, self.is_silent, self.blind) = (false, false, None);
         let ours = self.marker.exists();
         let begin = ToFirewall::Begin { ours };

@@ -28,7 +28,7 @@ use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
-use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage};
+use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage, beat};
 use spared_records::SendError;
 
 use outbox::Outbox;
@@ -162,7 +162,7 @@ impl Link {
         }
         self.was_silent = self.is_silent(now);
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
-            self.pinged_at = now;
+            self.pinged_at = beat(self.pinged_at, PING_EVERY, now);
             self.ping(now);
             let limits = [&mut self.lines, &mut self.refusals];
             let suppressed: u64 = limits.map(Limit::take_suppressed_count).iter().sum();
@@ -206,7 +206,7 @@ impl Link {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
         self.pings = Pings::default();
-        self.pinged_at = now;
+        self.pinged_at = beat(self.pinged_at, PING_EVERY, now);
         self.tell_setup(now);
         self.reports.push_back(Report::Started);
     }
