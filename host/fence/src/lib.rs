@@ -114,7 +114,7 @@ impl Fence {
         Ok(Self {
             transport: Transport::open().map_err(open)?,
             requests: RefCell::new(Requests::open_netfilter().map_err(open)?),
-            monitor: Monitor::netfilter(NFNLGRP_NFTABLES).map_err(open)?,
+            monitor: Monitor::nftables_in(NFPROTO_NETDEV).map_err(open)?,
             made: false,
             mirrored: true,
             guards_unknown: true,

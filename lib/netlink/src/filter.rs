@@ -3,6 +3,10 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
+use crate::constants::{
+    NFNL_SUBSYS_NFTABLES, NFT_MSG_DELSETELEM, NFT_MSG_NEWGEN, NFT_MSG_NEWSETELEM,
+};
+
 /// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
 pub type Instruction = (u16, u8, u8, u32);
 
@@ -79,6 +83,75 @@ pub(crate) fn attach_filter_of_others(
         (RETURN, 0, 0, u32::MAX),
     ];
     attach_filter(socket, &program, false)
+}
+
+/// Messages of a datagram that the filter below looks at: more than a page has.
+const MESSAGES_MAX: usize = 80;
+
+/// Drops datagrams that tell of nothing but elements of sets in other families than this, and of ends of transactions:
+/// a list of 100 000 elements is as many messages.
+pub(crate) fn attach_filter_of_elements(socket: &impl AsRawFd, family: u8) -> io::Result<()> {
+    let mut program = Vec::new();
+    for _ in 0..MESSAGES_MAX {
+        program.extend(step(family));
+    }
+    program.push(ACCEPT);
+    attach_filter(socket, &program, false)
+}
+
+const ACCEPT: Instruction = (0x06, 0, 0, u32::MAX);
+
+/// Looks at the message that begins at X: accepts, drops behind the last one, or sets X to the next one. A jump reaches
+/// 255 instructions, so that each step ends the program itself.
+fn step(family: u8) -> [Instruction; 22] {
+    const LOAD_HALF_AT_X: u16 = 0x48;
+    const LOAD_BYTE_AT_X: u16 = 0x50;
+    const LOAD_LENGTH: u16 = 0x80;
+    const LOAD_X: u16 = 0x61;
+    const STORE: u16 = 0x02;
+    const STORE_X: u16 = 0x03;
+    const COPY_TO_X: u16 = 0x07;
+    const ADD: u16 = 0x04;
+    const ADD_X: u16 = 0x0c;
+    const AND: u16 = 0x54;
+    const SHIFT_LEFT: u16 = 0x64;
+    const JUMP_EQUAL: u16 = 0x15;
+    const JUMP_GREATER_X: u16 = 0x2d;
+    // a load takes the network's byte order
+    let kind = |of: u16| {
+        let kind = NFNL_SUBSYS_NFTABLES << 8 | of;
+        u32::from(u16::from_be_bytes(kind.to_ne_bytes()))
+    };
+    // the lower half of nlmsg_len: no message is longer
+    let [low, high] = match cfg!(target_endian = "little") {
+        true => [0, 1],
+        false => [3, 2],
+    };
+    [
+        (LOAD_HALF_AT_X, 0, 0, 4),
+        (JUMP_EQUAL, 5, 0, kind(NFT_MSG_NEWGEN)),
+        (JUMP_EQUAL, 1, 0, kind(NFT_MSG_NEWSETELEM)),
+        (JUMP_EQUAL, 0, 2, kind(NFT_MSG_DELSETELEM)),
+        // nfgen_family (struct nfgenmsg)
+        (LOAD_BYTE_AT_X, 0, 0, 16),
+        (JUMP_EQUAL, 0, 1, u32::from(family)),
+        ACCEPT,
+        (STORE_X, 0, 0, 1),
+        (LOAD_BYTE_AT_X, 0, 0, high),
+        (SHIFT_LEFT, 0, 0, 8),
+        (STORE, 0, 0, 0),
+        (LOAD_BYTE_AT_X, 0, 0, low),
+        (LOAD_X, 0, 0, 0),
+        (ADD_X, 0, 0, 0),
+        (ADD, 0, 0, 3),
+        (AND, 0, 0, !3),
+        (LOAD_X, 0, 0, 1),
+        (ADD_X, 0, 0, 0),
+        (COPY_TO_X, 0, 0, 0),
+        (LOAD_LENGTH, 0, 0, 0),
+        (JUMP_GREATER_X, 1, 0, 0),
+        NOTHING[0],
+    ]
 }
 
 pub(crate) fn set_option<T>(

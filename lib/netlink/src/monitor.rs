@@ -8,8 +8,8 @@ use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use crate::constants::{
-    NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN, ROUTE_PROTOCOL, RTM_DELNETCONF, RTM_NEWNETCONF,
-    RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+    NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES, NFT_MSG_NEWGEN, ROUTE_PROTOCOL, RTM_DELNETCONF,
+    RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 use crate::filter::Instruction;
 use crate::route::{RT_TABLE_LOCAL, RTM_DELROUTE, RTN_LOCAL};
@@ -131,6 +131,13 @@ impl Monitor {
         let generation = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN;
         crate::filter::attach_filter_of_others(&monitor.socket, own, generation)?;
         set_receive_buffer(&monitor.socket, NETFILTER_BYTES);
+        Ok(monitor)
+    }
+
+    /// Changes of nftables, without elements of sets in other families than this.
+    pub fn nftables_in(family: u8) -> io::Result<Self> {
+        let monitor = Self::open(NlFamily::Netfilter, &[NFNLGRP_NFTABLES])?;
+        crate::filter::attach_filter_of_elements(&monitor.socket, family)?;
         Ok(monitor)
     }
 

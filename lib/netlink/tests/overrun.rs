@@ -3,44 +3,13 @@
 //! From the first notification that does not fit until the socket is empty, the kernel drops all notifications, and
 //! reports that once. A dump in between misses the changes after that dump.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+mod inside;
 
+use inside::{feed, is_inside};
 use spared_netlink::{Event, Monitor, Notifications};
 
-const INSIDE: &str = "SPARED_TEST_OVERRUN";
 const NFNLGRP_NFTABLES: u32 = 7;
 const NFT_NEWTABLE: u16 = 10 << 8;
-
-/// Runs this test again in a network namespace of its own; true inside that one.
-fn is_inside(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let is_root = rustix::process::geteuid().is_root();
-    let as_user: &[&str] = &["--user", "--map-root-user"];
-    let again = Command::new("unshare")
-        .args(if is_root { &[] } else { as_user })
-        .arg("--net")
-        .arg(std::env::current_exe().expect("a test knows its own path"))
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "yes")
-        .status();
-    assert!(again.expect("unshare").success());
-    false
-}
-
-fn feed(argv: &[&str], input: &str) {
-    let mut child = Command::new(argv[0])
-        .args(&argv[1..])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("it is installed");
-    let stdin = child.stdin.take();
-    let written = stdin.expect("a pipe").write_all(input.as_bytes());
-    written.expect("it reads");
-    assert!(child.wait().expect("its end").success());
-}
 
 #[test]
 fn what_changes_after_an_overrun_of_addresses_was_told_is_told() {
