@@ -24,7 +24,15 @@ const SETS_MAX: usize = 512;
 
 pub(super) struct Changes {
     monitor: Monitor,
+    noted: Noted,
+}
+
+/// What was told of sets.
+#[derive(Default)]
+struct Noted {
     touched: Touched,
+    /// Beginning of the last message about elements, up to the name of their set: that set was noted.
+    last: Vec<u8>,
 }
 
 impl Changes {
@@ -34,26 +42,26 @@ impl Changes {
         let monitor = Monitor::netfilter(GROUP)?;
         Ok(Self {
             monitor,
-            touched: Touched::default(),
+            noted: Noted::default(),
         })
     }
 
     /// Returns true if rules were changed since the last call.
     pub(super) fn take(&mut self) -> bool {
         let mut is_any = false;
-        let touched = &mut self.touched;
+        let noted = &mut self.noted;
         let read = self.monitor.read_raw(|header, payload| {
             is_any |= is_of_rules(header.kind, payload);
-            note(touched, header.kind, payload);
+            noted.note(header.kind, payload);
         });
         let is_lost = !matches!(read, Ok(Ok(())));
-        self.touched.is_uncertain |= is_lost;
+        self.noted.touched.is_uncertain |= is_lost;
         is_any || is_lost
     }
 
     /// Returns the sets that were changed since the last call.
     pub(super) fn take_touched(&mut self) -> Touched {
-        std::mem::take(&mut self.touched)
+        std::mem::take(&mut self.noted).touched
     }
 
     /// Waits until no change has come for [`CALM`], at most [`PAUSES_MAX`] times.
@@ -102,26 +110,36 @@ fn is_of_ours(payload: &[u8]) -> bool {
     find_attribute(inner, TABLE).is_some_and(|table| is_ours(&text(table)))
 }
 
-// Notes the set of the message: it or its elements have changed.
-fn note(touched: &mut Touched, kind: u16, payload: &[u8]) {
-    const OF_SETS: [u16; 4] = [
-        NFT_MSG_NEWSET,
-        NFT_MSG_DELSET,
-        NFT_MSG_NEWSETELEM,
-        NFT_MSG_DELSETELEM,
-    ];
-    if !OF_SETS.contains(&(kind & 0xff)) || is_of_ours(payload) {
-        return;
-    }
-    match touched.sets.len() < SETS_MAX {
-        true => touched.sets.extend(SetName::of(payload)),
-        false => touched.is_uncertain = true,
+impl Noted {
+    // Notes which sets have other elements, or are other ones.
+    fn note(&mut self, kind: u16, payload: &[u8]) {
+        const OF_SETS: [u16; 4] = [
+            NFT_MSG_NEWSET,
+            NFT_MSG_DELSET,
+            NFT_MSG_NEWSETELEM,
+            NFT_MSG_DELSETELEM,
+        ];
+        // a list of 100 000 elements is as many messages about one set
+        let is_known = !self.last.is_empty() && payload.starts_with(&self.last);
+        if is_known || !OF_SETS.contains(&(kind & 0xff)) {
+            return;
+        }
+        if matches!(kind & 0xff, NFT_MSG_NEWSETELEM | NFT_MSG_DELSETELEM) {
+            self.last = SetName::head(payload).to_vec();
+        }
+        if is_of_ours(payload) {
+            return;
+        }
+        match self.touched.sets.len() < SETS_MAX {
+            true => self.touched.sets.extend(SetName::of(payload)),
+            false => self.touched.is_uncertain = true,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sets::tests::{message, set};
+    use super::super::sets::tests::message;
     use super::*;
 
     const NEW_RULE: u16 = 0x0a06;
@@ -150,19 +168,22 @@ mod tests {
     #[test]
     fn elements_of_others_are_noted_by_their_set() {
         const NEW_ELEMENT: u16 = 0x0a0c;
-        let mut touched = Touched::default();
-        note(&mut touched, NEW_RULE, &of_table("filter"));
-        note(&mut touched, NEW_ELEMENT, &message("spared", "leases", 0));
-        note(&mut touched, NEW_ELEMENT, &[1]);
-        assert_eq!(touched, Touched::default());
+        let mut noted = Noted::default();
+        noted.note(NEW_RULE, &of_table("filter"));
         for _ in 0..2 {
-            note(&mut touched, NEW_ELEMENT, &message("office", "admins", 0));
+            noted.note(NEW_ELEMENT, &message("spared", "leases", 0));
         }
-        assert!(touched.sets.contains(&set("office", "admins").name));
+        noted.note(NEW_ELEMENT, &[1]);
+        assert_eq!(noted.touched, Touched::default());
+        for name in ["admins", "admins", "adm", "admins2", "adm"] {
+            noted.note(NEW_ELEMENT, &message("office", name, 0));
+        }
+        let names = noted.touched.sets.iter().map(SetName::name);
+        assert_eq!(names.collect::<Vec<_>>(), ["adm", "admins", "admins2"]);
         for number in 0..SETS_MAX {
             let name = format!("s{number}");
-            note(&mut touched, NEW_ELEMENT, &message("office", &name, 0));
+            noted.note(NEW_ELEMENT, &message("office", &name, 0));
         }
-        assert!(touched.sets.len() == SETS_MAX && touched.is_uncertain);
+        assert!(noted.touched.sets.len() == SETS_MAX && noted.touched.is_uncertain);
     }
 }

@@ -14,6 +14,8 @@ use super::element::Types;
 const ELEMENTS_MAX: usize = 8192;
 /// Bytes of struct nfgenmsg (family, version and resource) before the attributes.
 const HEADER: usize = 4;
+/// Length and type of an attribute.
+const ATTRIBUTE: usize = 4;
 /// Flags of sets that are not compared: unnamed sets of one rule, sets that packets fill, sets whose elements expire.
 const OTHERS: u32 = NFT_SET_ANONYMOUS | NFT_SET_EVAL | NFT_SET_TIMEOUT;
 /// Families as nft names them, by number (linux/netfilter.h: NFPROTO_*).
@@ -44,6 +46,23 @@ impl SetName {
             table: find_attribute(inner, NFTA_SET_TABLE).map(text)?,
             name: find_attribute(inner, NFTA_SET_NAME).map(text)?,
         })
+    }
+
+    /// The beginning of a message about elements that tells of which set: whatever begins so is of the same. Empty: it
+    /// tells of none.
+    pub(super) fn head(payload: &[u8]) -> &[u8] {
+        let inner = payload.get(HEADER..).unwrap_or_default();
+        let mut found = attributes(inner).take(2);
+        let first = found.next().filter(|it| it.0 == NFTA_SET_TABLE);
+        let second = found.next().filter(|it| it.0 == NFTA_SET_NAME);
+        let lengths = first
+            .zip(second)
+            .map(|(one, two)| [one.1, two.1].map(<[u8]>::len));
+        let length = lengths.map_or(0, |lengths| {
+            let aligned = lengths.map(|it| (ATTRIBUTE + it).next_multiple_of(4));
+            HEADER + aligned.iter().sum::<usize>()
+        });
+        payload.get(..length).unwrap_or_default()
     }
 
     /// Table with its family, such as "inet filter".
