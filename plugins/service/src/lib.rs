@@ -101,7 +101,7 @@ impl Io for Service {
         match self.runs.poll_ended() {
             Some(Ended::Job(number, result)) => engine.handle_ended(now_ns, number, result),
             Some(Ended::Observed(seen)) => engine.handle_observed(now_ns, seen),
-            Some(Ended::Watched(is_told)) => engine.handle_watched(now_ns, is_told),
+            Some(Ended::Watched(told)) => engine.handle_watched(now_ns, told),
             Some(Ended::Changed) => engine.handle_changed(now_ns),
             None => return false,
         }

@@ -1,9 +1,13 @@
 //! Rows of `sparectl service`.
 
+use std::time::Duration;
+
 use spared_sdk::Value;
+use spared_sdk::config::format_duration;
 
 use super::goal::{Goal, Task};
 use super::item::Item;
+use super::watch::is_unit;
 use super::{Engine, Group};
 use crate::job::{Job, Status};
 
@@ -36,6 +40,9 @@ impl Engine {
         if others > 0 {
             text = format!("{text}, {others} others failed");
         }
+        if self.untold().is_some() {
+            text = format!("{text}; units are polled: no D-Bus signals");
+        }
         text
     }
 
@@ -60,6 +67,13 @@ impl Engine {
         let mut rows = Vec::new();
         for item in &self.items {
             item.rows(now_ns, &mut rows);
+            let is_unit = item.service.as_ref().is_some_and(is_unit);
+            if let Some(why) = self.untold().filter(|_| is_unit) {
+                let every = Duration::from_nanos(self.settings.poll_interval_ns);
+                let every = format_duration(every);
+                let text = format!("every {every}, as no D-Bus signals come: {why}");
+                rows.push((format!("{}.polled", item.spec.name), Value::Text(text)));
+            }
         }
         for left in &self.left {
             let state = "not in service.toml, and still runs".to_owned();

@@ -17,6 +17,8 @@ const BURST_NS: u64 = 5_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     is_told: bool,
+    /// Why it tells nothing, so that units are polled.
+    untold: Option<String>,
     /// Time of the look at changed units.
     due_ns: Option<u64>,
     /// Times of the last two such looks.
@@ -26,11 +28,20 @@ pub(super) struct Watch {
 }
 
 impl Engine {
-    /// Handles that systemd reports changes from now on, or no longer.
-    pub fn handle_watched(&mut self, now_ns: u64, is_told: bool) {
-        self.watch.is_told = is_told;
-        self.look_at_units();
-        self.step(now_ns);
+    /// systemd tells of changes from now on, or does not; why, in some words.
+    pub fn handle_watched(&mut self, now_ns: u64, told: Result<(), String>) {
+        let is_told = told.is_ok();
+        self.watch.untold = told.err();
+        // a bus that is not there either is no news
+        if std::mem::replace(&mut self.watch.is_told, is_told) != is_told {
+            self.look_at_units();
+            self.step(now_ns);
+        }
+    }
+
+    /// Why the units of systemd are polled, if they are.
+    pub(super) fn untold(&self) -> Option<&str> {
+        self.watch.untold.as_deref()
     }
 
     /// Handles a change of a unit.
@@ -79,6 +90,7 @@ impl Engine {
         let wanted = services.any(is_unit);
         // the end of reports that were cancelled is not announced
         self.watch.is_told &= wanted;
+        self.watch.untold.take_if(|_| !wanted);
         self.actions.push_back(Action::Watch { wanted });
     }
 
@@ -114,7 +126,7 @@ impl Item {
     }
 }
 
-fn is_unit(service: &Service) -> bool {
+pub(super) fn is_unit(service: &Service) -> bool {
     matches!(
         service,
         Service::Unit {

@@ -44,9 +44,9 @@ pub enum Ended {
     /// End of the job with this number, with the reason of a failure as a sentence.
     Job(u64, Result<(), String>),
     Observed(Vec<(Service, Status)>),
-    /// systemd reports changes of units from now on, or no longer.
-    Watched(bool),
-    /// A unit of systemd, or one of its files, has changed.
+    /// systemd tells of changes of units, or does not; why, in some words.
+    Watched(Result<(), String>),
+    /// A unit of systemd, or a file of its, has changed.
     Changed,
 }
 

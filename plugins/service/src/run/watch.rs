@@ -99,14 +99,14 @@ impl Watch {
         match &mut self.connection {
             None if now_ns >= self.again_ns && manager::is_systemd(root) => {
                 self.again_ns = now_ns.saturating_add(AGAIN_NS);
-                let begun = Connection::begin(watcher, &root.join(SOCKET), now_ns);
-                self.connection = begun
-                    .inspect_err(|why| log::debug!("message bus: {why}"))
-                    .ok();
+                match Connection::begin(watcher, &root.join(SOCKET), now_ns) {
+                    Ok(begun) => self.connection = Some(begun),
+                    Err(why) => return Some(untold(why)),
+                }
             }
             Some(connection) if connection.until_ns.is_none() => {
                 if let Err(why) = connection.ping(now_ns) {
-                    return self.fail(watcher, &why);
+                    return self.fail(watcher, why);
                 }
             }
             _ => {}
@@ -138,7 +138,7 @@ impl Watch {
         };
         match self.connection.as_mut()?.read(is_ours) {
             Ok(ended) => ended,
-            Err(why) => self.fail(watcher, &why),
+            Err(why) => self.fail(watcher, why),
         }
     }
 
@@ -148,15 +148,14 @@ impl Watch {
 
     pub(super) fn handle_timeout(&mut self, watcher: &dyn Watcher, now_ns: u64) -> Option<Ended> {
         let is_late = self.next_timeout().is_some_and(|at_ns| at_ns <= now_ns);
-        is_late.then(|| self.fail(watcher, "no answer"))?
+        is_late.then(|| self.fail(watcher, "it does not answer".to_owned()))?
     }
 
-    fn fail(&mut self, watcher: &dyn Watcher, why: &str) -> Option<Ended> {
+    fn fail(&mut self, watcher: &dyn Watcher, why: String) -> Option<Ended> {
         let connection = self.connection.take()?;
         watcher.unwatch(connection.stream.as_raw_fd());
         self.again_ns = watcher.now_ns().saturating_add(AGAIN_NS);
-        log::debug!("message bus: {why}");
-        connection.is_watching.then_some(Ended::Watched(false))
+        Some(untold(why))
     }
 
     fn are_files_changed(&mut self, root: &Path) -> bool {
@@ -205,7 +204,7 @@ impl Connection {
                     Heard::Welcome(words) => say(&mut self.stream, &words)?,
                     Heard::Watching => {
                         (self.is_watching, self.until_ns) = (true, None);
-                        ended = Some(Ended::Watched(true));
+                        ended = Some(Ended::Watched(Ok(())));
                     }
                     Heard::Answered => self.until_ns = None,
                     Heard::Changed => ended = ended.or(Some(Ended::Changed)),
@@ -214,6 +213,12 @@ impl Connection {
         }
         Ok(ended)
     }
+}
+
+fn untold(why: String) -> Ended {
+    let why = format!("message bus: {why}");
+    log::debug!("{why}");
+    Ended::Watched(Err(why))
 }
 
 /// Connects without waiting for a bus that is stopped.

@@ -103,8 +103,12 @@ fn watched(name: &str) -> Option<(Bench, Server)> {
     assert_eq!(bench.observe(&[web]), [Status::Running]);
     bench.runs.watch(true);
     server.welcome(&mut bench);
-    assert_eq!(bench.next(), Ended::Watched(true));
+    assert_eq!(bench.next(), Ended::Watched(Ok(())));
     Some((bench, server))
+}
+
+fn untold(why: &str) -> Ended {
+    Ended::Watched(Err(format!("message bus: {why}")))
 }
 
 fn quiet(bench: &mut Bench) {
@@ -196,7 +200,7 @@ fn a_bus_that_does_not_answer_or_goes_away_tells_no_longer_and_is_tried_again() 
     // it would not have reported a change either
     bench.watched.pace.set(20);
     bench.runs.watch(true);
-    assert_eq!(bench.next(), Ended::Watched(false));
+    assert_eq!(bench.next(), untold("it does not answer"));
     server.listener.set_nonblocking(true).expect("a socket");
     bench.runs.watch(true);
     quiet(&mut bench);
@@ -213,16 +217,21 @@ fn a_bus_that_closes_the_connection_tells_no_longer() {
         return;
     };
     server.stream = None;
-    assert_eq!(bench.next(), Ended::Watched(false));
+    assert_eq!(bench.next(), untold("it has closed the connection"));
     bench.runs.watch(true);
     quiet(&mut bench);
 }
 
 #[test]
-fn where_there_is_no_bus_nothing_is_told() {
+fn where_there_is_no_bus_it_is_told_why_and_no_more() {
     let Some(mut bench) = Bench::new("no-bus", "FOLDER/root") else {
         return;
     };
+    let socket = bench.folder.join("root/run/dbus/system_bus_socket");
+    fs::remove_dir_all(socket).expect("our own folder");
+    bench.runs.watch(true);
+    let why = "No such file or directory (os error 2)";
+    assert_eq!(bench.next(), untold(why));
     bench.runs.watch(true);
     quiet(&mut bench);
     assert_eq!(bench.runs.next_timeout(), None);

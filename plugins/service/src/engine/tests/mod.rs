@@ -142,7 +142,7 @@ impl Lab {
                 Action::Watch { wanted } => {
                     self.is_told &= wanted;
                     if wanted && self.tells && !std::mem::replace(&mut self.is_told, true) {
-                        self.engine.handle_watched(self.now_ns, true);
+                        self.engine.handle_watched(self.now_ns, Ok(()));
                     }
                 }
                 Action::Stamp { items } => {
@@ -207,7 +207,8 @@ impl Lab {
     fn bus(&mut self, tells: bool) {
         self.tells = tells;
         if !tells && std::mem::take(&mut self.is_told) {
-            self.engine.handle_watched(self.now_ns, false);
+            let why = "message bus: it does not answer".to_owned();
+            self.engine.handle_watched(self.now_ns, Err(why));
             self.act();
         }
     }

@@ -117,3 +117,35 @@ fn services_of_commands_are_asked_with_each_poll() {
     lab.pass(MINUTE);
     assert_eq!(lab.looks, 12);
 }
+
+#[test]
+fn units_that_are_polled_because_nobody_tells_of_changes_are_shown_so() {
+    let text = format!(
+        "{FIVE}[[service]]\nname = \"portal\"\nstart = [\"/portal\"]\nstop = [\"/portal\"]\n\
+         status = [\"/portal\"]\n"
+    );
+    let mut lab = calm(&text, true);
+    assert_eq!(lab.row("a.polled"), None);
+    let told = "6 of 6 running";
+    assert_eq!(lab.engine.summary(), told);
+    lab.bus(false);
+    assert_eq!(
+        lab.row("a.polled"),
+        Some(Value::Text(
+            "every 5s, as no D-Bus signals come: message bus: it does not answer".to_owned()
+        ))
+    );
+    assert_eq!(lab.row("portal.polled"), None, "it is asked anyway");
+    let polled = format!("{told}; units are polled: no D-Bus signals");
+    assert_eq!(lab.engine.summary(), polled);
+    lab.bus(true);
+    lab.pass(6 * S);
+    assert_eq!(lab.row("a.polled"), None);
+    // where no unit is left nobody asks systemd
+    lab.bus(false);
+    lab.backup();
+    lab.pass(MINUTE);
+    lab.configure("");
+    lab.pass(MINUTE);
+    assert_eq!(lab.engine.summary(), "no service");
+}
