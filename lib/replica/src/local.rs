@@ -31,6 +31,7 @@ impl<S: Store> Replica<S> {
     ) where
         S::Key: 'k,
     {
+        self.recount();
         // a new incarnation of the store is not a change of the old one
         self.refresh(store);
         for (key, change) in changes {

@@ -223,6 +223,7 @@ impl<S: Store> Replica<S> {
 
     /// Takes the verdict on a record for which the store returned [`Applied::Later`].
     pub fn verdict(&mut self, now_ns: u64, store: &mut S, token: Token, is_applied: bool) {
+        self.recount();
         if !self.pairing.is_current(token.pair) {
             return self.handle_orphan(now_ns, token, is_applied);
         }

@@ -9,6 +9,8 @@ use crate::store::{Key, Step, Store};
 use crate::table::{Phase, TableState};
 use crate::wire::{Head, RECORDS_MAX, VERSION, flag, how, kind};
 
+/// Time between looks at the numbers of records while nothing happens that would change them.
+const REST_NS: u64 = 10 * SECOND;
 /// Maximum number of keys in one REQUEST.
 const KEYS_MAX: usize = if cfg!(test) { 2 } else { 200 };
 /// Maximum number of refused ordinals in one ACK.
@@ -407,9 +409,17 @@ impl<S: Store> Replica<S> {
     /// Makes a COUNT due each second, although the channel may take none for a long time.
     pub(crate) fn look_at_counts(&mut self, now_ns: u64) {
         if now_ns >= self.count_due_ns {
-            self.count_due_ns = now_ns.saturating_add(SECOND);
+            self.count_looked_ns = now_ns;
+            self.count_due_ns = now_ns.saturating_add(REST_NS);
             self.count_due = true;
         }
+    }
+
+    /// Numbers of records or refusals may be others now: the peer is told within a second. The owner calls it for what
+    /// only its store knows ([`Store::refused`]).
+    pub fn recount(&mut self) {
+        let due_ns = self.count_looked_ns.saturating_add(SECOND);
+        self.count_due_ns = self.count_due_ns.min(due_ns);
     }
 
     fn make_count(&mut self, now_ns: u64, store: &mut S) {

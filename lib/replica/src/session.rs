@@ -43,6 +43,7 @@ pub struct Replica<S: Store> {
     /// True if the numbers of records may have to be sent, and the time at which they are examined next.
     pub(crate) count_due: bool,
     pub(crate) count_due_ns: u64,
+    pub(crate) count_looked_ns: u64,
     pub(crate) garbage: Garbage,
     pub(crate) events: VecDeque<String>,
 }
@@ -83,6 +84,7 @@ impl<S: Store> Replica<S> {
             drains: Drains::new(),
             count_due: false,
             count_due_ns: 0,
+            count_looked_ns: 0,
             garbage: Garbage::new(),
             events: VecDeque::new(),
         }
@@ -163,6 +165,7 @@ impl<S: Store> Replica<S> {
 
     /// Ends the pair and sends a new serial.
     pub(crate) fn bump(&mut self) {
+        self.recount();
         self.serial = self.serial.wrapping_add(1).max(1);
         self.halt();
     }
@@ -216,6 +219,7 @@ impl<S: Store> Replica<S> {
         if !self.up {
             return Ok(());
         }
+        self.recount();
         self.refresh(store);
         let read = Message::parse(bytes);
         let done = read.and_then(|message| self.handle_parsed(now_ns, store, message));

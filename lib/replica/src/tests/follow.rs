@@ -681,3 +681,33 @@ fn changes_made_while_apart_come_before_the_rest_of_a_large_table() {
     lab.run(S);
     lab.assert_in_sync();
 }
+
+#[test]
+fn a_pair_at_rest_is_woken_for_its_numbers_now_and_then_and_tells_changes_within_a_second() {
+    let mut lab = Lab::in_sync();
+    lab.run(20 * S);
+    let wakes_in = |lab: &mut Lab, time_ns: u64| {
+        let until_ns = lab.now_ns() + time_ns;
+        let mut wakes = 0;
+        loop {
+            let now_ns = lab.now_ns();
+            let due_ns = lab.machine(0).replica.next_timeout(now_ns);
+            let due_ns = due_ns.unwrap_or(until_ns).clamp(now_ns + 1, until_ns);
+            lab.run(due_ns - now_ns);
+            if due_ns == until_ns {
+                return wakes;
+            }
+            wakes += 1;
+        }
+    };
+    assert!((5..=7).contains(&wakes_in(&mut lab, 60 * S)));
+    for key in 0..3 {
+        lab.put(0, 0, key);
+        lab.run(1100 * MS);
+        let told = lab
+            .machine(1)
+            .replica
+            .status(lab.now_ns(), &lab.machine(1).store);
+        assert_eq!(told[0].there, Some(u64::from(key) + 1), "{key}");
+    }
+}

@@ -300,6 +300,7 @@ impl Engine {
     fn finish(&mut self, now_ns: u64, part: Part, written: &Written) {
         let index = part.set;
         let outcome = self.store.finish(part, written);
+        self.replica.recount();
         if !outcome.outdated.is_empty() {
             let tokens = &outcome.outdated;
             self.replica
