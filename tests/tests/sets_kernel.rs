@@ -331,6 +331,40 @@ fn a_list_is_left_out_if_others_have_just_changed_its_set_and_not_for_other_sets
 }
 
 #[test]
+fn a_small_set_is_read_at_once_and_one_that_has_grown_since_by_the_thread() {
+    let sets = "set a { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }";
+    with_sets(sets, &["a"], |namespace, kernel| {
+        assert_eq!(read(kernel, 0).1.len(), 2);
+        kernel.read(0);
+        let pieces: Vec<Found> = std::iter::from_fn(|| kernel.poll()).collect();
+        let is_whole = matches!(
+            pieces.as_slice(),
+            [Found::Info(0, Ok(_)), Found::Elements(0, two), Found::End(0, Some(reading))]
+                if two.len() == 2 && reading.certain
+        );
+        assert!(is_whole, "{pieces:?}");
+        let all = |count: u32| -> Vec<String> {
+            let all = (0..count).map(|it| std::net::Ipv4Addr::from(0x0a01_0000 + it));
+            all.map(|it| it.to_string()).collect()
+        };
+        nft(
+            namespace,
+            &format!("add element FAMILY t a {{ {} }}", all(5000).join(", ")),
+        )?;
+        for _ in 0..2 {
+            let (_, found, reading) = read(kernel, 0);
+            assert_eq!(found.len(), 5002);
+            assert!(reading.is_some_and(|it| !it.certain));
+        }
+        nft(namespace, "flush set FAMILY t a")?;
+        for _ in 0..2 {
+            assert_eq!(read(kernel, 0).1, []);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_list_flushes_what_was_there_but_not_what_others_have_just_added() {
     let sets = "set a { type ipv4_addr; elements = { 10.0.0.1, 10.0.0.2 }; }";
     with_sets(sets, &["a"], |namespace, kernel| {

@@ -1,6 +1,7 @@
 //! Reads sets on a thread of its own: in a set of a million elements the kernel needs up to 100 ms to find the place of
 //! a piece.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
@@ -20,12 +21,16 @@ use crate::store::Reading;
 const REST_MAX: usize = 5_000;
 /// Maximum number of pieces that wait to be handled.
 const PIECES_MAX: usize = 4;
+const UNTOLD_MAX: usize = 2;
 
 /// Thread that reads sets.
 pub struct Reader {
     orders: Option<Sender<usize>>,
     found: Receiver<Found>,
     thread: Option<JoinHandle<()>>,
+    here: Work,
+    pieces: VecDeque<Found>,
+    small: BTreeSet<usize>,
 }
 
 impl Reader {
@@ -33,11 +38,8 @@ impl Reader {
     pub fn start(sets: Vec<SetName>, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (orders, ordered) = mpsc::channel();
         let (finds, found) = mpsc::sync_channel(PIECES_MAX);
-        let work = Work {
-            sets,
-            requests: Requests::open_netfilter()?,
-            dump: Dump::open()?,
-        };
+        let here = Work::open(sets.clone())?;
+        let work = Work::open(sets)?;
         let run = move || work.run(&ordered, &finds, wake);
         let thread = thread::Builder::new()
             .name("reader".to_owned())
@@ -46,24 +48,62 @@ impl Reader {
             orders: Some(orders),
             found,
             thread: Some(thread),
+            here,
+            pieces: VecDeque::new(),
+            small: BTreeSet::new(),
         })
     }
 
-    pub fn read(&self, set: usize) {
+    pub fn read(&mut self, set: usize) {
+        if self.small.contains(&set) && self.read_here(set) {
+            return;
+        }
         if let Some(orders) = &self.orders {
             // the thread ends only together with this object
             let _ = orders.send(set);
         }
     }
 
-    /// Next piece that was found, if there is one.
-    pub fn poll(&self) -> Option<Found> {
-        self.found.try_recv().ok()
+    /// Pieces found since.
+    pub fn poll(&mut self) -> Option<Found> {
+        let found = self.pieces.pop_front();
+        let found = found.or_else(|| self.found.try_recv().ok())?;
+        Some(self.note(found))
     }
 
-    /// Next piece; None after the timeout.
-    pub fn wait(&self, limit: Duration) -> Option<Found> {
-        self.found.recv_timeout(limit).ok()
+    /// The next piece; None after the time-out.
+    pub fn wait(&mut self, limit: Duration) -> Option<Found> {
+        let found = self.pieces.pop_front();
+        let found = found.or_else(|| self.found.recv_timeout(limit).ok())?;
+        Some(self.note(found))
+    }
+
+    /// Notes which sets are small.
+    fn note(&mut self, found: Found) -> Found {
+        match &found {
+            Found::End(set, Some(reading)) if reading.certain => self.small.insert(*set),
+            Found::End(set, _) | Found::Info(set, Err(_)) => self.small.remove(set),
+            _ => false,
+        };
+        found
+    }
+
+    /// Reads a set that is small; false if it is no longer.
+    fn read_here(&mut self, set: usize) -> bool {
+        let (mut pieces, mut count) = (Vec::new(), 0);
+        let done = self.here.read(set, |found| {
+            count += usize::from(matches!(found, Found::Elements(..)));
+            pieces.push(found);
+            (count < 2).then_some(())
+        });
+        match done {
+            Some(()) => self.pieces.extend(pieces),
+            None => {
+                self.small.remove(&set);
+                let _ = self.here.dump.stop();
+            }
+        }
+        done.is_some()
     }
 }
 
@@ -130,21 +170,36 @@ struct Piecewise {
 }
 
 impl Work {
+    fn open(sets: Vec<SetName>) -> io::Result<Self> {
+        Ok(Self {
+            sets,
+            requests: Requests::open_netfilter()?,
+            dump: Dump::open()?,
+        })
+    }
+
     fn run(mut self, ordered: &Receiver<usize>, finds: &SyncSender<Found>, wake: impl Fn()) {
-        let tell = |found| {
+        let mut untold = 0;
+        let mut tell = |found| {
+            let is_last = matches!(found, Found::End(..) | Found::Info(_, Err(_)));
             finds.send(found).ok()?;
-            wake();
+            untold += 1;
+            // what follows at once is looked at with it
+            if is_last || untold > UNTOLD_MAX {
+                untold = 0;
+                wake();
+            }
             Some(())
         };
         while let Ok(set) = ordered.recv() {
-            if self.read(set, tell).is_none() {
+            if self.read(set, &mut tell).is_none() {
                 return;
             }
         }
     }
 
-    /// Reads one set; None when the receiver has ended.
-    fn read(&mut self, set: usize, tell: impl Fn(Found) -> Option<()>) -> Option<()> {
+    /// Reads one set; None when nobody listens any more.
+    fn read(&mut self, set: usize, mut tell: impl FnMut(Found) -> Option<()>) -> Option<()> {
         let mut reading = match self.begin(set) {
             Ok(reading) => reading,
             Err(why) => return tell(Found::Info(set, Err(why))),
@@ -152,6 +207,7 @@ impl Work {
         tell(Found::Info(set, Ok(reading.info)))?;
         loop {
             match reading.next(&mut self.dump) {
+                Ok(Ok(elements)) if elements.is_empty() => {}
                 Ok(Ok(elements)) => tell(Found::Elements(set, elements))?,
                 Ok(Err(mut end)) => {
                     // read after the dump, whose elements are not younger
