@@ -105,7 +105,8 @@ impl PartialEq for Bytes {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Short(length, bytes), Self::Short(other, others)) => {
-                length == other && bytes == others
+                let is_begun = length == other && head(bytes) == head(others);
+                is_begun && (usize::from(*length) <= HEAD || bytes == others)
             }
             _ => **self == **other,
         }
@@ -123,11 +124,16 @@ impl PartialOrd for Bytes {
 impl Ord for Bytes {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
-            // zeros follow a short key: of two with the same beginning the longer one is greater
-            (Self::Short(length, bytes), Self::Short(other, others)) => head(bytes)
-                .cmp(&head(others))
-                .then_with(|| bytes.cmp(others))
-                .then(length.cmp(other)),
+            // behind a short key are zeros: of two with the same beginning the longer one is greater
+            (Self::Short(length, bytes), Self::Short(other, others)) => {
+                let is_all = usize::from(*length.max(other)) <= HEAD;
+                let rest = || match is_all {
+                    true => Ordering::Equal,
+                    false => bytes.cmp(others),
+                };
+                let first = head(bytes).cmp(&head(others));
+                first.then_with(rest).then(length.cmp(other))
+            }
             _ => (**self).cmp(&**other),
         }
     }
@@ -138,6 +144,9 @@ impl Hash for Bytes {
         (**self).hash(state);
     }
 }
+
+/// Bytes that are compared as one number: all of an IPv4 address with a port.
+const HEAD: usize = size_of::<u64>();
 
 /// First bytes as a number with the same order.
 fn head(bytes: &[u8; SHORT]) -> u64 {

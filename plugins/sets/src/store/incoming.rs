@@ -92,13 +92,8 @@ impl Set {
 
     /// Digest of the table as if the waiting records were in it.
     pub fn staged_sum(&self) -> u64 {
-        let records = self.incoming.records.iter();
-        records.fold(self.table.sum(), |sum, (key, entry)| {
-            let weight = |entry: &Entry| entry.weight(key);
-            let old = self.table.get(key).map_or(0, weight);
-            let new = entry.as_ref().map_or(0, weight);
-            sum.wrapping_sub(old).wrapping_add(new)
-        })
+        let records = &self.incoming.records;
+        self.table.sum_with(records.len(), records.iter())
     }
 
     /// Puts the waiting records in force: all of them are written next.
@@ -158,8 +153,7 @@ impl Set {
 
     fn replace(&mut self, key: &Key, mut entry: Entry) -> Option<Entry> {
         entry.waits = true;
-        entry.written = self.table.get(key).map_or(0, |old| old.written);
-        let old = self.table.insert(key.clone(), entry);
+        let old = self.table.put(key.clone(), entry);
         self.counters.added += u64::from(old.is_none());
         old
     }

@@ -1,6 +1,9 @@
 //! Elements of a set, and the readings that found them.
 
+use std::cmp::Ordering;
+use std::collections::btree_map::{Entry as Place, IterMut};
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 use std::ops::Bound;
 
 use super::entry::Entry;
@@ -13,6 +16,9 @@ pub enum Observed {
     Changed,
     Same,
 }
+
+/// Of more than one entry in so many, all are walked through rather than each looked up.
+const SHARE: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Table {
@@ -28,6 +34,32 @@ pub struct Table {
     gone: BTreeSet<Key>,
     /// Entries of a deleted set, freed in parts: freeing a million takes time.
     old: BTreeMap<Key, Entry>,
+}
+
+/// Finds entries by keys that come in order.
+pub enum Finder<'t> {
+    InOrder(Peekable<IterMut<'t, Key, Entry>>),
+    Each(&'t mut BTreeMap<Key, Entry>),
+}
+
+impl<'t> Finder<'t> {
+    pub fn find(&mut self, key: &Key) -> Option<&mut Entry> {
+        match self {
+            Self::InOrder(entries) => find(entries, key),
+            Self::Each(entries) => entries.get_mut(key),
+        }
+    }
+}
+
+/// The value of a key in what is left of a walk in order of the keys, which goes on behind it.
+fn find<'k, V>(rest: &mut Peekable<impl Iterator<Item = (&'k Key, V)>>, key: &Key) -> Option<V> {
+    loop {
+        match rest.peek()?.0.cmp(key) {
+            Ordering::Less => drop(rest.next()),
+            Ordering::Equal => return rest.next().map(|(_, value)| value),
+            Ordering::Greater => return None,
+        }
+    }
 }
 
 /// Progress of a scan.
@@ -88,6 +120,37 @@ impl Table {
         self.entries.get_mut(key)
     }
 
+    /// For so many keys.
+    pub fn finder(&mut self, count: usize) -> Finder<'_> {
+        match self.is_share(count) {
+            true => Finder::InOrder(self.entries.iter_mut().peekable()),
+            false => Finder::Each(&mut self.entries),
+        }
+    }
+
+    fn is_share(&self, count: usize) -> bool {
+        count.saturating_mul(SHARE) > self.entries.len()
+    }
+
+    /// The digest as if these, which come in order of the keys, were in it; None: deleted.
+    pub fn sum_with<'r>(
+        &self,
+        count: usize,
+        records: impl Iterator<Item = (&'r Key, &'r Option<Entry>)>,
+    ) -> u64 {
+        let is_share = self.is_share(count);
+        let mut entries = self.entries.iter().peekable();
+        records.fold(self.sum, |sum, (key, entry)| {
+            let old = match is_share {
+                true => find(&mut entries, key),
+                false => self.entries.get(key),
+            };
+            let weight = |entry: &Entry| entry.weight(key);
+            let (old, new) = (old.map_or(0, weight), entry.as_ref().map_or(0, weight));
+            sum.wrapping_sub(old).wrapping_add(new)
+        })
+    }
+
     /// Takes an element that the kernel has, from a reading or a notification.
     pub fn see(&mut self, now_ns: u64, mut element: Element, listed: bool) -> Observed {
         if listed && !self.gone.is_empty() && self.gone.contains(&element.key) {
@@ -146,6 +209,28 @@ impl Table {
         let loss = old.as_ref().map_or(0, |old| old.weight(&key));
         self.sum = self.sum.wrapping_add(gain).wrapping_sub(loss);
         old
+    }
+
+    /// The same of an entry that is still to be written: the kernel has what it has.
+    pub fn put(&mut self, key: Key, mut entry: Entry) -> Option<Entry> {
+        if !self.gone.is_empty() {
+            self.gone.remove(&key);
+        }
+        entry.seen = self.round;
+        self.sum = self.sum.wrapping_add(entry.weight(&key));
+        match self.entries.entry(key) {
+            Place::Vacant(place) => {
+                entry.written = 0;
+                place.insert(entry);
+                None
+            }
+            Place::Occupied(mut place) => {
+                entry.written = place.get().written;
+                let loss = place.get().weight(place.key());
+                self.sum = self.sum.wrapping_sub(loss);
+                Some(place.insert(entry))
+            }
+        }
     }
 
     pub fn remove(&mut self, key: &Key) -> Option<Entry> {

@@ -176,10 +176,7 @@ impl Set {
             before: std::mem::take(&mut self.before).into_iter().collect(),
             ..Part::new(set, edits, is_list)
         };
-        let mut gone = BTreeSet::new();
-        for key in std::mem::take(&mut self.queue) {
-            self.compose(now_ns, &mut part.edits, &mut gone, key);
-        }
+        let mut gone = self.compose(now_ns, &mut part.edits);
         let withdrawn = std::mem::take(&mut self.withdrawn);
         gone.retain(|key| !withdrawn.contains(key));
         part.lost = gone;
@@ -220,22 +217,30 @@ impl Set {
         Some(Part { refill, ..part })
     }
 
-    fn compose(&mut self, now_ns: u64, edits: &mut Vec<Edit>, gone: &mut BTreeSet<Key>, key: Key) {
+    /// Makes edits of the keys that wait, in their order; returns those that are gone.
+    fn compose(&mut self, now_ns: u64, edits: &mut Vec<Edit>) -> BTreeSet<Key> {
         let number = self.table.number;
-        let was_there = !self.deleting.is_empty() && self.deleting.remove(&key);
-        let Some(entry) = self.table.get_mut(&key) else {
-            gone.insert(key.clone());
-            if was_there {
-                let (delete, add) = (true, None);
+        let queue = std::mem::take(&mut self.queue);
+        let mut entries = self.table.finder(queue.len());
+        let mut gone = Vec::new();
+        for key in queue {
+            let was_there = !self.deleting.is_empty() && self.deleting.remove(&key);
+            let Some(entry) = entries.find(&key) else {
+                gone.push(key.clone());
+                if was_there {
+                    let (delete, add) = (true, None);
+                    edits.push(Edit { key, delete, add });
+                }
+                continue;
+            };
+            if std::mem::take(&mut entry.waits) {
+                let delete = was_there || entry.written == number;
+                let add = Some(entry.element(now_ns, &key));
                 edits.push(Edit { key, delete, add });
             }
-            return;
-        };
-        if std::mem::take(&mut entry.waits) {
-            let delete = was_there || entry.written == number;
-            let add = Some(entry.element(now_ns, &key));
-            edits.push(Edit { key, delete, add });
         }
+        // built at once of what is in order
+        gone.into_iter().collect()
     }
 
     /// Handles the kernel's result of a part: all but the refused changes are applied.
@@ -255,13 +260,16 @@ impl Set {
             self.counters.changed_ns = Some(now_ns);
             self.reads.expect(self.table.len());
         }
+        let mut entries = self.table.finder(part.edits.len());
         for edit in &part.edits {
+            let is_refused = !refused.is_empty() && refused.contains_key(&edit.key);
+            if let Some(entry) = entries.find(&edit.key).filter(|_| !is_refused) {
+                (entry.written, entry.seen, entry.misses) = (number, round, 0);
+            }
+        }
+        for edit in part.edits.iter().filter(|_| !refused.is_empty()) {
             match refused.get(&edit.key).copied() {
-                None => {
-                    if let Some(entry) = self.table.get_mut(&edit.key) {
-                        (entry.written, entry.seen, entry.misses) = (number, round, 0);
-                    }
-                }
+                None => {}
                 Some(ENOENT) => {
                     outcome.is_away = true;
                     self.restore(edit);
