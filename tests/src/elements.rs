@@ -2,11 +2,13 @@
 //! Queries the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use spared_netlink::constants::*;
 use spared_netlink::{Message, Requests};
 
 use crate::Result;
+use crate::clock::poll;
 use crate::lab::Namespace;
 
 const NLM_F_ACK: u16 = 4;
@@ -21,6 +23,20 @@ pub fn has_element(namespace: &Namespace, address: Ipv4Addr) -> bool {
     });
     let asked: Result<()> = asked;
     asked.is_ok()
+}
+
+/// Waits for an element in that set, by one socket: what looks each millisecond takes little of the processors.
+pub fn wait_for_element(
+    namespace: &Namespace,
+    address: Ipv4Addr,
+    limit: Duration,
+    pause: Duration,
+) -> Result<bool> {
+    namespace.run(|| {
+        let mut requests = Requests::open_netfilter()?;
+        let mut is_there = || requests.dump(get(address), |_, _| ()).is_ok();
+        Ok(poll(limit, pause, &mut is_there))
+    })
 }
 
 fn get(address: Ipv4Addr) -> Message {

@@ -8,13 +8,16 @@
 
 #![forbid(unsafe_code)]
 
+mod floor;
+
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use spared_bench::{Bench, Case, Report, Row, program};
 use spared_tests::Result;
 use spared_tests::clock::{ms, poll};
-use spared_tests::elements::has_element;
+use spared_tests::elements::{has_element, wait_for_element};
 use spared_tests::lab::{Lab, Namespace, Wire};
 use spared_tests::linked::Linked;
 use spared_tests::router::{Plan, PluginFile, Spared};
@@ -100,11 +103,11 @@ impl<'l> Bed<'l> {
 
     /// Loads a list at the active node. Returns the times until the peer's kernel has its last element, and
     /// until nft has ended.
-    fn follow(&self, text: &str, last: &str) -> Result<(Duration, Duration)> {
+    fn follow(&self, text: &str, last: Ipv4Addr) -> Result<(Duration, Duration)> {
         let begun = Instant::now();
         self.ns(self.active).nft(text)?;
         let loaded = begun.elapsed();
-        match poll(LIMIT, PAUSE, || self.has(1 - self.active, last)) {
+        match wait_for_element(self.ns(1 - self.active), last, LIMIT, PAUSE)? {
             true => Ok((begun.elapsed(), loaded)),
             false => Err(format!("{last} does not follow:\n{}", self.said()).into()),
         }
@@ -133,16 +136,15 @@ impl<'l> Bed<'l> {
         said.collect::<Vec<_>>().join("\n")
     }
 
-    fn has(&self, site: usize, element: &str) -> bool {
-        let address = element.parse();
-        address.is_ok_and(|it| has_element(self.ns(site), it))
+    fn has(&self, site: usize, element: Ipv4Addr) -> bool {
+        has_element(self.ns(site), element)
     }
 }
 
 /// An address of a list; two hundred lists have addresses of their own.
-fn address(list: usize, number: usize) -> String {
+fn address(list: usize, number: usize) -> Ipv4Addr {
     let [_, a, b, c] = (number as u32).to_be_bytes();
-    format!("{}.{a}.{b}.{c}", 10 + list % 200)
+    Ipv4Addr::new(10 + (list % 200) as u8, a, b, c)
 }
 
 fn elements(count: usize) -> String {
@@ -175,57 +177,92 @@ fn load(count: usize) -> Rows {
 
 /// From the beginning of `nft -f` until the peer's kernel has all of a list, in a set that is empty.
 fn first(bench: &Bench, count: usize) -> Rows {
-    let (mut ours, mut beside) = (Vec::new(), Vec::new());
+    let mut times = Times::default();
     for _ in 0..bench.runs.div_ceil(2) {
         let lab = Lab::new(2)?;
         let bed = Bed::start(&lab)?;
-        let (there, loaded) = bed.follow(&list(1, count, 1), &address(1, count))?;
-        ours.push(ms(there));
-        beside.push(ms(loaded));
+        let (there, loaded) = bed.follow(&list(1, count, 1), address(1, count))?;
+        let alone = floor::commit(SET, &[], &addresses(1, count, 1))?;
+        times.push(there, loaded, alone);
     }
-    Ok(vec![until_there(ours, beside)])
+    Ok(times.rows())
 }
 
 /// The same of a list in the place of another, in one transaction: one in so many elements differs.
 fn replace(bench: &Bench, count: usize, share: usize) -> Rows {
     let lab = Lab::new(2)?;
     let bed = Bed::start(&lab)?;
-    let (mut ours, mut beside) = (Vec::new(), Vec::new());
+    let mut times = Times::default();
     for number in 1..=bench.runs + 2 {
         let text = list(number, count, share);
         let text = format!("flush set inet filter bans\n{text}");
-        let (there, loaded) = bed.follow(&text, &address(number, count))?;
+        let (there, loaded) = bed.follow(&text, address(number, count))?;
         // the first one is not in the place of another, and the second one tells that there are lists
         if number > 2 {
-            ours.push(ms(there));
-            beside.push(ms(loaded));
+            let [before, after] = [number - 1, number].map(|it| addresses(it, count, share));
+            // what is in both is neither deleted nor added
+            let differ = |of: &[Ipv4Addr]| -> Vec<Ipv4Addr> {
+                of.iter().skip(share - 1).step_by(share).copied().collect()
+            };
+            let alone = floor::commit(SET, &differ(&before), &differ(&after))?;
+            times.push(there, loaded, alone);
         }
         bed.wait_in_sync(count)?;
     }
-    Ok(vec![until_there(ours, beside)])
+    Ok(times.rows())
 }
 
-fn until_there(mut ours: Vec<f64>, mut beside: Vec<f64>) -> Row {
-    let note = format!(
-        "{} runs, worst {:.0}; beside: nft -f",
-        ours.len(),
-        at(&mut ours, 1.0)
-    );
-    let beside = at(&mut beside, 0.5);
-    Row {
-        what: "ms until at the peer",
-        ours: at(&mut ours, 0.5),
-        beside,
-        allowed: Some(SHARE * beside),
-        note,
+/// Milliseconds until the peer's kernel has a list, until `nft -f` has ended, and that of the kernel alone.
+#[derive(Default)]
+struct Times {
+    there: Vec<f64>,
+    loaded: Vec<f64>,
+    alone: Vec<f64>,
+}
+
+impl Times {
+    fn push(&mut self, there: Duration, loaded: Duration, alone: Duration) {
+        self.there.push(ms(there));
+        self.loaded.push(ms(loaded));
+        self.alone.push(ms(alone));
+    }
+
+    fn rows(mut self) -> Vec<Row> {
+        let worst = at(&mut self.there, 1.0);
+        let [ours, loaded, alone] =
+            [&mut self.there, &mut self.loaded, &mut self.alone].map(|it| at(it, 0.5));
+        vec![
+            Row {
+                what: "ms until at the peer",
+                ours,
+                beside: loaded,
+                allowed: Some(SHARE * loaded),
+                note: format!(
+                    "{} runs, worst {worst:.0}; beside: nft -f",
+                    self.there.len()
+                ),
+            },
+            Row {
+                what: "the same, by what it needs at least",
+                ours,
+                beside: loaded + alone,
+                allowed: None,
+                note: format!("beside: nft -f, then {alone:.0} of the peer's kernel alone"),
+            },
+        ]
     }
 }
 
 /// A list of which one in so many elements is in this one alone; the last one is.
-fn list(number: usize, count: usize, share: usize) -> String {
+fn addresses(number: usize, count: usize, share: usize) -> Vec<Ipv4Addr> {
     let is_own = |it: &usize| it % share == 0;
     let all = (1..=count).map(|it| address(if is_own(&it) { number } else { 0 }, it));
-    let all: Vec<String> = all.collect();
+    all.collect()
+}
+
+fn list(number: usize, count: usize, share: usize) -> String {
+    let all = addresses(number, count, share);
+    let all: Vec<String> = all.iter().map(Ipv4Addr::to_string).collect();
     format!("add element inet filter bans {{ {} }}\n", all.join(", "))
 }
 
@@ -238,17 +275,17 @@ fn change(bench: &Bench, count: usize) -> Rows {
     let (here, there) = (bed.ns(bed.active), 1 - bed.active);
     let (mut changes, mut looks) = (Vec::new(), Vec::new());
     for number in 0..bench.runs * 10 {
-        let element = format!("192.0.2.{}", number / 2 + 1);
+        let element = Ipv4Addr::new(192, 0, 2, (number / 2 + 1) as u8);
         let adds = number % 2 == 0;
         let verb = if adds { "add" } else { "delete" };
         here.nft(&format!("{verb} element inet filter bans {{ {element} }}"))?;
         let begun = Instant::now();
-        if !poll(LIMIT, PAUSE, || bed.has(there, &element) == adds) {
+        if !poll(LIMIT, PAUSE, || bed.has(there, element) == adds) {
             return Err(format!("{verb} {element} does not follow:\n{}", bed.said()).into());
         }
         changes.push(ms(begun.elapsed()));
         let begun = Instant::now();
-        let _ = bed.has(there, &element);
+        let _ = bed.has(there, element);
         looks.push(ms(begun.elapsed()));
     }
     let note = format!("{} changes; beside: one look", changes.len());
@@ -285,7 +322,7 @@ fn reload(bench: &Bench, count: usize) -> Rows {
             }
             let begun = Instant::now();
             let last = address(0, count);
-            let is_back = || sites.iter().all(|site| bed.has(*site, &last));
+            let is_back = || sites.iter().all(|site| bed.has(*site, last));
             if !poll(LIMIT, PAUSE, is_back) {
                 return Err("the last element does not come back".into());
             }
