@@ -134,10 +134,11 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Changes of nftables, without elements of sets in other families than this.
+    /// Changes of nftables, without elements of sets in other families than this where the kernel takes a filter of that
+    /// length: before 6.7 it does not (`net.core.optmem_max`), and they are read.
     pub fn nftables_in(family: u8) -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Netfilter, &[NFNLGRP_NFTABLES])?;
-        crate::filter::attach_filter_of_elements(&monitor.socket, family)?;
+        let _ = crate::filter::attach_filter_of_elements(&monitor.socket, family);
         Ok(monitor)
     }
 
