@@ -1,6 +1,7 @@
 //! Verdicts of the peer on sent records, and the drain, which waits for all of them.
 
 use crate::Drain;
+use crate::apart::Apart;
 use crate::outbox::Flight;
 use crate::session::Replica;
 use crate::store::{Store, Tag};
@@ -32,12 +33,10 @@ impl<S: Store> Replica<S> {
                 Flight::Commit => {}
                 Flight::End { table, number } => {
                     let table = &mut self.tables[table];
-                    if number == table.number && matches!(table.phase, Phase::Serving) {
-                        table.is_acked = true;
-                        table.is_whole = true;
-                        table.ages.clear();
-                        table.deleted.clear();
-                        table.absences.clear();
+                    if number == table.number && matches!(table.pair.phase, Phase::Serving) {
+                        table.pair.is_acked = true;
+                        table.pair.is_whole = true;
+                        table.apart = Apart::new();
                         table.retry.reset();
                         self.garbage.handle_success();
                     }
@@ -49,7 +48,7 @@ impl<S: Store> Replica<S> {
 
     /// Sends everything that is pending and asks the peer to confirm it; [`drained`](Self::drained) returns the answer.
     pub fn start_drain(&mut self) {
-        self.drains.start(self.up);
+        self.drains.start(self.channel.is_up);
     }
 
     /// State of the last drain.
@@ -66,7 +65,7 @@ impl<S: Store> Replica<S> {
         let waits = |it: &TableState<S>| {
             it.is_common()
                 && (it.is_walking()
-                    || matches!(it.phase, Phase::Idle)
+                    || matches!(it.pair.phase, Phase::Idle)
                     || !it.changes.queue.is_empty()
                     || !it.latest.queue.is_empty())
         };
@@ -126,7 +125,7 @@ impl<S: Store> TableState<S> {
         }
         let refused = self.counters.refused_there;
         self.counters.refused_there = refused.saturating_add(u32::from(is_refused));
-        let is_decider = self.is_decider;
+        let is_decider = self.role.is_decider;
         let Some(tag) = store.tag(index, key) else {
             return;
         };

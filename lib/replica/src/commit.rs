@@ -106,7 +106,7 @@ impl<S: Store> Replica<S> {
             .tables
             .get(table)
             .filter(|_| self.pairing.is_on() && is_acked);
-        table.is_some_and(|it| it.is_decider && it.is_common() && it.is_at_end())
+        table.is_some_and(|it| it.role.is_decider && it.is_common() && it.is_at_end())
     }
 
     /// Ends the sent records with a COMMIT: of all tables together, so that records that changed together count
@@ -180,7 +180,7 @@ impl<S: Store> Replica<S> {
                 digest: it.digest,
             };
             self.inbox.push(Slot::Commit { table: index });
-            match table.phase {
+            match table.pair.phase {
                 Phase::Pruning(_) => {
                     if let Some(before) = table.transfer.held.replace(claim) {
                         self.inbox.resolve(before.ordinal, Slot::Done);
@@ -252,8 +252,8 @@ impl<S: Store> Replica<S> {
             return Verdict::Drop;
         }
         let is_compared = transfer.awaited == Awaited::Begun;
-        let is_compared = is_compared && matches!(table.phase, Phase::Receiving);
-        if is_compared || !table.wants.is_empty() {
+        let is_compared = is_compared && matches!(table.pair.phase, Phase::Receiving);
+        if is_compared || !table.pair.wants.is_empty() {
             return Verdict::Wait;
         }
         let is_known = store.is_known(index);
@@ -263,7 +263,7 @@ impl<S: Store> Replica<S> {
         // this node has just changed single records: the decider may not have had them yet
         let has_changes = !table.changes.pending.is_empty();
         let has_changes = has_changes && !transfer.has_list(self.outbox.acked);
-        match !table.is_decider && (has_changes || !is_known) {
+        match !table.role.is_decider && (has_changes || !is_known) {
             true => Verdict::Wait,
             false => Verdict::Drop,
         }
@@ -276,8 +276,8 @@ impl<S: Store> Replica<S> {
         self.settle_dropped(now_ns, store, index, &tokens);
         let acked = self.outbox.acked;
         let table = &mut self.tables[index];
-        if table.is_decider {
-            table.counters.conflicts += 1;
+        if table.role.is_decider {
+            table.conflicts.count();
             table.transfer.uncommitted = true;
             return;
         }
@@ -285,7 +285,9 @@ impl<S: Store> Replica<S> {
         match table.transfer.awaited {
             Awaited::Asked => {}
             awaited => {
-                table.counters.conflicts += u64::from(gives_up);
+                if gives_up {
+                    table.conflicts.count();
+                }
                 table.await_snapshot(now_ns, gives_up, awaited == Awaited::Begun);
             }
         }
@@ -298,8 +300,8 @@ impl<S: Store> Replica<S> {
             if let Some(Slot::Staged { key, .. }) = slot {
                 let key = key.clone();
                 let table = &mut self.tables[index];
-                // a change of the decider's own waited for this record
-                if table.close(&key) && table.is_decider {
+                // a change of the decider's own waited for this one
+                if table.close(&key) && table.role.is_decider {
                     table.repair(now_ns, store, index, &key);
                 }
             }
@@ -364,7 +366,7 @@ impl<S: Store> Replica<S> {
             return;
         }
         match undoes {
-            true if table.wants.is_more_than(STRAYS_MAX) => {
+            true if table.pair.wants.is_more_than(STRAYS_MAX) => {
                 table.await_snapshot(now_ns, false, false);
             }
             true => {}
@@ -396,22 +398,22 @@ impl<S: Store> TableState<S> {
             self.transfer.replaces = self.transfer.uncommitted;
             self.transfer.replaced_at = 0;
         }
-        self.wants.clear();
+        self.pair.wants.clear();
         self.transfer.awaited = Awaited::Asked;
         match pauses {
             true => self.retry.arm(now_ns),
-            false => self.wants.all = true,
+            false => self.pair.wants.all = true,
         }
     }
 
     /// True if a state is a list: the decider's always is, the follower's only if it replaced another.
     fn expects_list(&self, claim: &Claim) -> bool {
-        claim.has(commit::REPLACED) || (self.transfer.is_list && !self.is_decider)
+        claim.has(commit::REPLACED) || (self.transfer.is_list && !self.role.is_decider)
     }
 
     /// Notes that the peer's records are in force.
     fn take_state(&mut self) {
-        let is_compared = matches!(self.phase, Phase::Following);
+        let is_compared = matches!(self.pair.phase, Phase::Following);
         if self.transfer.awaited == Awaited::Begun && is_compared {
             self.transfer.awaited = Awaited::Nothing;
         }
@@ -420,8 +422,8 @@ impl<S: Store> TableState<S> {
     /// True if the sent records are a state of the table when nothing is pending: not within an offer, nor within a
     /// snapshot that has put records.
     fn is_at_end(&self) -> bool {
-        match self.phase {
-            Phase::Walking(_) | Phase::EndDue => self.is_whole && !self.transfer.walk_puts,
+        match self.pair.phase {
+            Phase::Walking(_) | Phase::EndDue => self.pair.is_whole && !self.transfer.walk_puts,
             Phase::Offering(_) | Phase::OfferDue | Phase::Idle => false,
             _ => true,
         }

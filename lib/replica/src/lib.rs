@@ -256,8 +256,10 @@
 #![deny(missing_docs)]
 
 mod ack;
+mod apart;
 mod buffer;
 mod commit;
+mod conflicts;
 mod drain;
 mod fault;
 mod garbage;
@@ -286,13 +288,13 @@ pub mod wire;
 mod tests;
 
 pub use buffer::Value;
+pub use conflicts::Conflict;
 pub use session::Replica;
 pub use sink::Sink;
 pub use status::{CopyState, TableStatus};
 pub use store::{
     Applied, Authority, Change, Commit, Key, Mark, Step, Store, Strays, Table, Tag, Token,
 };
-pub use table::Conflict;
 pub use wire::{Malformed, Reader};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;

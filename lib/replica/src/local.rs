@@ -65,13 +65,13 @@ impl<S: Store> Replica<S> {
             Change::Deleted => Why::Deleted,
             Change::Ended => {
                 table.changes.end(key);
-                table.absences.note_ended(key.clone());
+                table.apart.note_ended(key.clone());
                 return;
             }
         };
-        table.absences.forget(key);
+        table.apart.forget_end(key);
         if why == Why::Put {
-            table.forget_deletion(key);
+            table.apart.forget_deletion(key);
         }
         table.touch(key);
         if let Some(tag) = store.tag(index, key) {
@@ -83,10 +83,10 @@ impl<S: Store> Replica<S> {
             table.changes.note(now_ns, key, why);
             self.bound_changes(index);
         } else if why == Why::Put {
-            table.note_age(now_ns, key);
+            table.apart.note_age(now_ns, key);
         } else {
-            table.ages.remove(key);
-            table.note_deletion(key);
+            table.apart.forget_age(key);
+            table.apart.note_deletion(key);
         }
     }
 
@@ -94,7 +94,7 @@ impl<S: Store> Replica<S> {
     /// Otherwise they are handled as without a channel.
     pub(crate) fn tells(&self, index: usize) -> bool {
         let is_common = || peer_speaks(&self.peer) && self.is_common(index);
-        self.up && (self.peer.is_none() || is_common())
+        self.channel.is_up && (self.peer.is_none() || is_common())
     }
 
     /// True if a change made here now would be undone.
@@ -121,7 +121,7 @@ impl<S: Store> Replica<S> {
 impl<S: Store> TableState<S> {
     /// True if the other node alone is active.
     fn undoes_strays(&self) -> bool {
-        !self.is_decider && self.one_active && self.is_common()
+        !self.role.is_decider && self.role.one_active && self.is_common()
     }
 
     /// Notes that a backup changed a record of the active node: requests the active node's value.
@@ -133,20 +133,20 @@ impl<S: Store> TableState<S> {
                     tag.set(Tag::STRAY);
                 }
             }
-            Change::Deleted => self.absences.strays = true,
-            Change::Ended => return self.absences.note_ended(key.clone()),
+            Change::Deleted => self.apart.note_stray(),
+            Change::Ended => return self.apart.note_ended(key.clone()),
         }
         // an earlier change of that key would block the answer
         self.changes.remove(key);
-        self.wants.note(how::SEND, key);
+        self.pair.wants.note(how::SEND, key);
     }
 
     /// Remembers pending changes as made while the nodes are apart, because nothing of this table is sent now.
     pub(crate) fn part(&mut self) {
         for (key, pending) in std::mem::take(&mut self.changes.pending) {
             match pending.why {
-                Why::Put => self.note_age(pending.changed_ns, &key),
-                Why::Deleted => self.note_deletion(&key),
+                Why::Put => self.apart.note_age(pending.changed_ns, &key),
+                Why::Deleted => self.apart.note_deletion(&key),
                 _ => {}
             }
         }
@@ -156,8 +156,8 @@ impl<S: Store> TableState<S> {
 
     /// Notes that this node changed a record.
     fn touch(&mut self, key: &S::Key) {
-        if !self.open.is_empty() {
-            if let Some(open) = self.open.get_mut(key) {
+        if !self.pair.open.is_empty() {
+            if let Some(open) = self.pair.open.get_mut(key) {
                 open.1 = true;
             }
         }
@@ -165,13 +165,13 @@ impl<S: Store> TableState<S> {
 
     /// Handles a verdict; true if the record was changed while the write was pending and no other write is pending.
     pub(crate) fn close(&mut self, key: &S::Key) -> bool {
-        let Some(open) = self.open.get_mut(key) else {
+        let Some(open) = self.pair.open.get_mut(key) else {
             return false;
         };
         open.0 -= 1;
         let (left, touched) = *open;
         if left == 0 {
-            self.open.remove(key);
+            self.pair.open.remove(key);
         }
         left == 0 && touched
     }
@@ -180,7 +180,7 @@ impl<S: Store> TableState<S> {
     /// unknown order: the decider's value wins.
     pub(crate) fn repair(&mut self, now_ns: u64, store: &mut S, index: usize, key: &S::Key) {
         let tag = store.tag(index, key);
-        if self.is_decider {
+        if self.role.is_decider {
             let asked = self.changes.pending.get(key);
             if asked.is_some_and(|it| it.why == Why::Answer) {
                 return self.changes.note(now_ns, key, Why::Answer);
@@ -200,6 +200,6 @@ impl<S: Store> TableState<S> {
             tag.clear(Tag::REFUSED);
             tag.set(Tag::STRAY);
         }
-        self.wants.note(how::SEND, key);
+        self.pair.wants.note(how::SEND, key);
     }
 }

@@ -17,7 +17,7 @@ impl<S: Store> Replica<S> {
         index: usize,
         records: Records<'_>,
     ) -> Result<(), Malformed> {
-        if !matches!(self.tables[index].phase, Phase::Awaiting) {
+        if !matches!(self.tables[index].pair.phase, Phase::Awaiting) {
             return Err(Malformed::Order("OFFER"));
         }
         for record in records {
@@ -41,7 +41,7 @@ impl<S: Store> Replica<S> {
     ) -> Result<Slot<S::Key>, Malformed> {
         let table = &mut self.tables[index];
         let pending = table.changes.pending.get(key).map(|it| it.changed_ns);
-        let changed_ns = pending.or_else(|| table.ages.get(key).copied());
+        let changed_ns = pending.or_else(|| table.apart.age(key));
         let tag = store.tag(index, key).copied();
         let both = store.authority(index, key) == Authority::Both;
         if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
@@ -94,13 +94,13 @@ impl<S: Store> Replica<S> {
     ) -> Result<(), Malformed> {
         let limit = self.config.changes_max;
         let table = &mut self.tables[index];
-        match table.phase {
+        match table.pair.phase {
             Phase::Awaiting => {
-                table.phase = Phase::Due;
+                table.pair.phase = Phase::Due;
                 table.hurry_changes(now_ns, store, index, limit);
-                table.offered = self.inbox.processed;
-                let (count, name) = (table.counters.conflicts, table.config.name.clone());
-                if count > std::mem::replace(&mut table.conflicts_told, count) {
+                table.pair.offered = self.inbox.processed;
+                if let Some(count) = table.conflicts.take_news() {
+                    let name = table.config.name.clone();
                     self.tell(format!(
                         "{name}: {count} records had two values; one of each was kept"
                     ));
@@ -120,14 +120,14 @@ impl<S: Store> TableState<S> {
             let tag = store.tag(index, key);
             tag.is_some_and(|tag| tag.is_changed())
         };
-        let puts = self.ages.iter().filter(|(key, _)| is_changed(store, key));
+        let puts = self.apart.ages().filter(|(key, _)| is_changed(store, key));
         let mut puts: Vec<(u64, S::Key)> = puts.map(|(key, at_ns)| (*at_ns, key.clone())).collect();
         puts.sort_by_key(|(at_ns, _)| *at_ns);
         let room = limit.saturating_sub(self.changes.pending.len());
         for (at_ns, key) in puts.into_iter().take(room) {
             self.changes.note(at_ns, &key, Why::Put);
         }
-        let known = self.deleted.iter().filter(|_| !self.is_void);
+        let known = self.apart.deleted().filter(|_| !self.flags.is_void);
         let gone = known.filter(|key| store.tag(index, key).is_none());
         let gone: Vec<S::Key> = gone.cloned().collect();
         let room = limit.saturating_sub(self.changes.pending.len());

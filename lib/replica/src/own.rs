@@ -35,7 +35,7 @@ impl<S: Store> Replica<S> {
 
     /// Takes a new serial without a role change: answers to the last one no longer count.
     pub fn renew(&mut self) {
-        if self.up {
+        if self.channel.is_up {
             self.bump();
         }
     }
@@ -48,7 +48,7 @@ impl<S: Store> Replica<S> {
 
     /// Requests everything from the peer again, with AGAIN, after a loss here.
     pub fn ask_again(&mut self) {
-        if self.up {
+        if self.channel.is_up {
             self.garbage.set_again_due(true);
             self.bump();
         }

@@ -10,16 +10,16 @@ impl<S: Store> Replica<S> {
     /// that incarnation, records that the peer deleted meanwhile are deleted here; without this
     /// call, all records are offered again.
     pub fn recall(&mut self, table: usize, incarnation: u64) {
-        if let Some(table) = self.tables.get_mut(table).filter(|_| !self.up) {
-            table.shared_under = Some(incarnation);
-            table.is_void = false;
+        if let Some(table) = self.tables.get_mut(table).filter(|_| !self.channel.is_up) {
+            table.flags.shared_under = Some(incarnation);
+            table.flags.is_void = false;
         }
     }
 
     /// Undoes [`recall`](Self::recall): others have changed the table since, and the peer's share of it is unknown.
     pub fn forget(&mut self, table: usize) {
         if let Some(table) = self.tables.get_mut(table) {
-            (table.shared_under, table.is_void) = (None, true);
+            (table.flags.shared_under, table.flags.is_void) = (None, true);
         }
     }
 }

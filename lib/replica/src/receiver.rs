@@ -128,14 +128,14 @@ impl<S: Store> Replica<S> {
     ) -> Result<Slot<S::Key>, Malformed> {
         let table = &mut self.tables[index];
         let loses = !Fault::OwnChangeLoses.is_planted();
-        let is_own = !table.is_decider && table.changes.is_own(key, head.applied);
-        table.wants.answer(key);
+        let is_own = !table.role.is_decider && table.changes.is_own(key, head.applied);
+        table.pair.wants.answer(key);
         table.counters.got += 1;
         if is_own && loses && !record.has(flag::CORRECTION) {
             let ended = table.changes.is_put(key) && store.tag(index, key).is_none();
             if ended && !record.has(flag::GONE) {
-                // this node's change expired meanwhile: requests the decider's result
-                table.wants.note(how::SEND, key);
+                // the own change expired meanwhile: requests the decider's result
+                table.pair.wants.note(how::SEND, key);
             }
             return Ok(Slot::Done);
         }
@@ -179,8 +179,8 @@ impl<S: Store> Replica<S> {
         let applied = store.apply(index, key, value, token)?;
         let table = &mut self.tables[index];
         table.changes.supersede(key);
-        table.absences.forget(key);
-        table.forget_deletion(key);
+        table.apart.forget_end(key);
+        table.apart.forget_deletion(key);
         let mark = table.mark;
         let tag = store.tag(index, key);
         match applied {
@@ -189,9 +189,7 @@ impl<S: Store> Replica<S> {
                     tag.equal();
                     tag.mark = mark;
                 }
-                if !table.ages.is_empty() {
-                    table.ages.remove(key);
-                }
+                table.apart.forget_age(key);
                 if Fault::Echo.is_planted() {
                     self.changed(now_ns, store, index, key, Change::Put);
                 }
@@ -205,7 +203,7 @@ impl<S: Store> Replica<S> {
                     return Ok(Slot::Done);
                 }
                 let key = key.clone();
-                table.open.entry(key.clone()).or_insert((0, false)).0 += 1;
+                table.pair.open.entry(key.clone()).or_insert((0, false)).0 += 1;
                 Ok(match store.is_whole(index) {
                     true => Slot::Staged { table: index, key },
                     false => Slot::Open { table: index, key },
@@ -275,7 +273,7 @@ impl<S: Store> Replica<S> {
 
     fn handle_same(&mut self, now_ns: u64, store: &mut S, index: usize, key: &S::Key, digest: u64) {
         let table = &mut self.tables[index];
-        if table.is_decider || !matches!(table.phase, Phase::Receiving) {
+        if table.role.is_decider || !matches!(table.pair.phase, Phase::Receiving) {
             return;
         }
         table.counters.got += 1;
@@ -283,8 +281,9 @@ impl<S: Store> Replica<S> {
         let is_here = store.digest(index, key);
         let Some(tag) = store.tag(index, key) else {
             if !is_own {
-                let deleted = table.absences.is_deletion(key);
+                let deleted = table.apart.is_deletion(key);
                 table
+                    .pair
                     .wants
                     .note(if deleted { how::DELETED } else { how::SEND }, key);
             }
@@ -299,7 +298,7 @@ impl<S: Store> Replica<S> {
         } else if store.authority(index, key) == Authority::Ours {
             table.changes.note(now_ns, key, Why::Correction);
         } else {
-            table.wants.note(how::SEND, key);
+            table.pair.wants.note(how::SEND, key);
         }
     }
 
@@ -311,13 +310,13 @@ impl<S: Store> Replica<S> {
         keys: Keys<'_>,
     ) -> Result<(), Malformed> {
         let table = &mut self.tables[index];
-        if !table.is_decider {
+        if !table.role.is_decider {
             return Err(Malformed::Order("REQUEST"));
         }
         let mut keys = keys.peekable();
         let is_all = |key: Option<&(u8, &[u8])>| key.is_none_or(|(how, _)| *how == how::VALUES);
         if is_all(keys.peek()) {
-            table.is_void_next |= keys.next().is_some();
+            table.pair.is_void_next |= keys.next().is_some();
             table.snapshot_again();
             return Ok(());
         }
@@ -347,11 +346,11 @@ impl<S: Store> Replica<S> {
 impl<S: Store> TableState<S> {
     /// Requests one more snapshot; during one, at most one more waits.
     pub(crate) fn snapshot_again(&mut self) {
-        match self.phase {
-            Phase::Serving => self.phase = Phase::Due,
+        match self.pair.phase {
+            Phase::Serving => self.pair.phase = Phase::Due,
             Phase::Walking(_) | Phase::EndDue | Phase::Due => {
-                self.again = match Fault::SnapshotsQueue.is_planted() {
-                    true => self.again + 1,
+                self.pair.again = match Fault::SnapshotsQueue.is_planted() {
+                    true => self.pair.again + 1,
                     false => 1,
                 };
             }

@@ -22,12 +22,12 @@ impl<S: Store> Replica<S> {
     /// Returns the message that waits for the channel: the same one until [`sent`](Self::sent) is called. None: there
     /// is nothing to send now.
     pub fn poll_message(&mut self, now_ns: u64, store: &mut S) -> Option<&[u8]> {
-        if !self.up {
+        if !self.channel.is_up {
             return None;
         }
         self.refresh(store);
         if self.out.is_empty() {
-            self.is_busy = false;
+            self.sending.is_busy = false;
             self.prune(now_ns, store);
             self.make(now_ns, store);
         }
@@ -40,7 +40,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn make(&mut self, now_ns: u64, store: &mut S) {
-        if std::mem::take(&mut self.hello_due) {
+        if std::mem::take(&mut self.channel.hello_due) {
             return self.make_hello(store);
         }
         if self.garbage.take_again_due() {
@@ -102,7 +102,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn make_role(&mut self, pair: (u32, u32)) {
-        self.role_told = Some(pair);
+        self.channel.role_told = Some(pair);
         self.begin(kind::ROLE, 0);
         for group in &self.active {
             self.out.put_short(group.as_bytes());
@@ -128,15 +128,16 @@ impl<S: Store> Replica<S> {
 
     fn make_request(&mut self) -> bool {
         let asks = |it: &TableState<S>| {
-            let ready = !it.is_decider && it.is_common() && !matches!(it.phase, Phase::Idle);
-            ready && (it.wants.all || !it.wants.keys.is_empty())
+            let ready =
+                !it.role.is_decider && it.is_common() && !matches!(it.pair.phase, Phase::Idle);
+            ready && (it.pair.wants.all || !it.pair.wants.keys.is_empty())
         };
         let Some(index) = self.tables.iter().position(asks) else {
             return false;
         };
         self.begin(kind::REQUEST, index);
         let table = &mut self.tables[index];
-        let wants = &mut table.wants;
+        let wants = &mut table.pair.wants;
         if std::mem::take(&mut wants.all) {
             if table.transfer.awaited == Awaited::Asked {
                 self.out.put(&[how::VALUES, 0]);
@@ -156,8 +157,8 @@ impl<S: Store> Replica<S> {
     /// Makes a message of changes, of a walk, or of newest values, in turn.
     fn make_turn(&mut self, now_ns: u64, store: &mut S) -> bool {
         for _ in 0..3 {
-            self.turn = (self.turn + 1) % 3;
-            let made = match self.turn {
+            self.sending.turn = (self.sending.turn + 1) % 3;
+            let made = match self.sending.turn {
                 0 => self.make_changes(now_ns, store),
                 1 => self.make_walk(now_ns, store),
                 _ => self.make_latest(store),
@@ -202,9 +203,9 @@ impl<S: Store> Replica<S> {
         if !pending.dirty {
             return false;
         }
-        if table.is_decider {
-            if let Some(open) = table.open.get_mut(&key) {
-                // a write of the peer's value is pending: the change is sent with its verdict
+        if table.role.is_decider {
+            if let Some(open) = table.pair.open.get_mut(&key) {
+                // a write of the peer's value is open: sent with its verdict
                 (pending.dirty, pending.ordinal, open.1) = (false, u64::MAX, true);
                 return false;
             }
@@ -250,9 +251,9 @@ impl<S: Store> Replica<S> {
     fn make_walk(&mut self, now_ns: u64, store: &mut S) -> bool {
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
-            let made = match table.phase {
-                // the snapshot would lack offered records without a verdict
-                Phase::Due if self.inbox.settled < table.offered => false,
+            let made = match table.pair.phase {
+                // offered records without a verdict would be missing in the snapshot
+                Phase::Due if self.inbox.settled < table.pair.offered => false,
                 Phase::Due => self.make_begin(store, index),
                 Phase::EndDue => self.make_end(index),
                 Phase::OfferDue => self.make_offered(index),
@@ -269,13 +270,13 @@ impl<S: Store> Replica<S> {
     fn make_begin(&mut self, store: &mut S, index: usize) -> bool {
         let table = &mut self.tables[index];
         table.number = table.number.wrapping_add(1);
-        table.phase = Phase::Walking(S::Cursor::default());
-        (table.is_acked, table.transfer.walk_puts) = (false, false);
-        if std::mem::take(&mut table.is_void_next) {
+        table.pair.phase = Phase::Walking(S::Cursor::default());
+        (table.pair.is_acked, table.transfer.walk_puts) = (false, false);
+        if std::mem::take(&mut table.pair.is_void_next) {
             table.next_mark();
-            table.is_void = true;
+            table.flags.is_void = true;
         }
-        table.is_whole &= table.counters.refused_there == 0;
+        table.pair.is_whole &= table.counters.refused_there == 0;
         table.counters.refused_there = 0;
         table.counters.resyncs += 1;
         let number = table.number;
@@ -288,12 +289,12 @@ impl<S: Store> Replica<S> {
     fn make_end(&mut self, index: usize) -> bool {
         let table = &mut self.tables[index];
         let number = table.number;
-        table.phase = Phase::Serving;
-        // the peer deletes the records that were not named
+        table.pair.phase = Phase::Serving;
+        // the peer deletes what was not named
         table.transfer.uncommitted = true;
-        if table.again > 0 {
-            table.again -= 1;
-            table.phase = Phase::Due;
+        if table.pair.again > 0 {
+            table.pair.again -= 1;
+            table.pair.phase = Phase::Due;
         }
         self.outbox.flight.push_back(Flight::End {
             table: index,
@@ -309,12 +310,12 @@ impl<S: Store> Replica<S> {
         if !self.outbox.has_room(self.config.window) {
             return false;
         }
-        let phase = std::mem::replace(&mut self.tables[index].phase, Phase::Idle);
+        let phase = std::mem::replace(&mut self.tables[index].pair.phase, Phase::Idle);
         let (walk, mut cursor) = match phase {
             Phase::Walking(cursor) => (Walk::Snapshot, cursor),
             Phase::Offering(cursor) => (Walk::Offer, cursor),
             phase => {
-                self.tables[index].phase = phase;
+                self.tables[index].pair.phase = phase;
                 return false;
             }
         };
@@ -334,9 +335,9 @@ impl<S: Store> Replica<S> {
             out: &mut self.out,
             flight: &mut self.outbox.flight,
             pending: &mut table.changes.pending,
-            ages: &table.ages,
-            open: &table.open,
-            void: table.is_void,
+            apart: &table.apart,
+            open: &table.pair.open,
+            void: table.flags.is_void,
             mark: table.mark,
             seen: 0,
             puts: 0,
@@ -349,7 +350,7 @@ impl<S: Store> Replica<S> {
         if step == Step::Done {
             table.flags_hold();
         }
-        table.phase = match (walk, step) {
+        table.pair.phase = match (walk, step) {
             (Walk::Snapshot, Step::Done) => Phase::EndDue,
             (Walk::Snapshot, _) => Phase::Walking(cursor),
             (Walk::Offer, Step::Done) => Phase::OfferDue,
@@ -363,7 +364,7 @@ impl<S: Store> Replica<S> {
             (Walk::Snapshot, Step::Done) => self.make_end(index),
             (Walk::Offer, Step::Done) => self.make_offered(index),
             (_, Step::More) => {
-                self.is_busy = true;
+                self.sending.is_busy = true;
                 false
             }
             (_, Step::Pending) => false,
@@ -371,7 +372,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn make_offered(&mut self, index: usize) -> bool {
-        self.tables[index].phase = Phase::Offered;
+        self.tables[index].pair.phase = Phase::Offered;
         self.begin(kind::OFFERED, index);
         true
     }
@@ -406,37 +407,38 @@ impl<S: Store> Replica<S> {
         false
     }
 
-    /// Makes a COUNT due each second, although the channel may take none for a long time.
+    /// Makes a COUNT due within a second of a change, although the channel may take none for a long time, and otherwise
+    /// each [`REST_NS`]: a look at a replica at rest wakes its process for nothing.
     pub(crate) fn look_at_counts(&mut self, now_ns: u64) {
-        if now_ns >= self.count_due_ns {
-            self.count_looked_ns = now_ns;
-            self.count_due_ns = now_ns.saturating_add(REST_NS);
-            self.count_due = true;
+        if now_ns >= self.sending.count_due_ns {
+            self.sending.count_looked_ns = now_ns;
+            self.sending.count_due_ns = now_ns.saturating_add(REST_NS);
+            self.sending.count_due = true;
         }
     }
 
-    /// Numbers of records or refusals may be others now: the peer is told within a second. The owner calls it for what
-    /// only its store knows ([`Store::refused`]).
+    /// Reports the numbers of records and refusals to the peer within a second. The owner calls it when something changes
+    /// that only its store knows ([`Store::refused`]).
     pub fn recount(&mut self) {
-        let due_ns = self.count_looked_ns.saturating_add(SECOND);
-        self.count_due_ns = self.count_due_ns.min(due_ns);
+        let due_ns = self.sending.count_looked_ns.saturating_add(SECOND);
+        self.sending.count_due_ns = self.sending.count_due_ns.min(due_ns);
     }
 
     fn make_count(&mut self, now_ns: u64, store: &mut S) {
         self.look_at_counts(now_ns);
-        if !std::mem::take(&mut self.count_due) {
+        if !std::mem::take(&mut self.sending.count_due) {
             return;
         }
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let count = (store.len(index) as u64, table.refused_here(store, index));
-            if table.is_common() && table.told != Some(count) {
-                table.told = Some(count);
+            if table.is_common() && table.counters.told != Some(count) {
+                table.counters.told = Some(count);
                 self.begin(kind::COUNT, index);
                 self.out.put(&count.0.to_be_bytes());
                 self.out.put(&count.1.to_be_bytes());
                 // the next table's turn comes at once
-                self.count_due = true;
+                self.sending.count_due = true;
                 return;
             }
         }
@@ -455,14 +457,18 @@ impl<S: Store> Replica<S> {
     /// Number of snapshots that wait behind the present ones.
     #[cfg(test)]
     pub(crate) fn snapshots_waiting(&self) -> u32 {
-        self.tables.iter().map(|it| it.again).max().unwrap_or(0)
+        self.tables
+            .iter()
+            .map(|it| it.pair.again)
+            .max()
+            .unwrap_or(0)
     }
 }
 
 impl<S: Store> TableState<S> {
     /// Notes that a walk has passed all flags: they refer to the peer's present incarnation.
     fn flags_hold(&mut self) {
-        self.shared_under = self.peer.as_ref().map(|peer| peer.incarnation);
-        self.is_void = false;
+        self.flags.shared_under = self.peer.as_ref().map(|peer| peer.incarnation);
+        self.flags.is_void = false;
     }
 }

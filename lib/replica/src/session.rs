@@ -11,7 +11,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::pairing::Pairing;
 use crate::store::{Store, Token};
-use crate::table::{PeerTable, Phase, TableState};
+use crate::table::{PeerTable, Phase, TableRole, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
 
 /// Limit of sentences that wait for the owner to poll them.
@@ -23,29 +23,41 @@ pub struct Replica<S: Store> {
     pub(crate) config: Config,
     pub(crate) tables: Vec<TableState<S>>,
     pub(crate) active: BTreeSet<String>,
-    pub(crate) up: bool,
+    pub(crate) channel: Channel,
     pub(crate) peer: Option<PeerNode>,
     pub(crate) serial: u32,
-    /// Pair of serials in the last sent ROLE.
-    pub(crate) role_told: Option<(u32, u32)>,
-    pub(crate) hello_due: bool,
     pub(crate) pairing: Pairing,
     pub(crate) outbox: Outbox<S::Key>,
     pub(crate) inbox: Inbox<S::Key>,
     /// Pending writes of earlier pairs.
     pub(crate) orphans: HashMap<Token, (usize, S::Key)>,
     pub(crate) out: Outgoing,
-    /// Kind of record to send next, so that none waits forever.
-    pub(crate) turn: u8,
-    /// True if there is more to do at once.
-    pub(crate) is_busy: bool,
+    pub(crate) sending: Sending,
     pub(crate) drains: Drains,
-    /// True if the numbers of records may have to be sent, and the time at which they are examined next.
-    pub(crate) count_due: bool,
-    pub(crate) count_due_ns: u64,
-    pub(crate) count_looked_ns: u64,
     pub(crate) garbage: Garbage,
     pub(crate) events: VecDeque<String>,
+}
+
+/// The channel to the peer, and what was said of this node in it.
+#[derive(Debug, Default)]
+pub(crate) struct Channel {
+    pub is_up: bool,
+    pub hello_due: bool,
+    /// The pair of the last sent ROLE.
+    pub role_told: Option<(u32, u32)>,
+}
+
+/// Records and numbers that the sender puts next.
+#[derive(Debug, Default)]
+pub(crate) struct Sending {
+    /// Kind of record to send next, so that none waits forever.
+    pub turn: u8,
+    /// True if there is more to do at once.
+    pub is_busy: bool,
+    /// True if a COUNT is due; then the times of the next look at numbers of records and of the last one.
+    pub count_due: bool,
+    pub count_due_ns: u64,
+    pub count_looked_ns: u64,
 }
 
 /// The peer, as its HELLO described it.
@@ -69,22 +81,16 @@ impl<S: Store> Replica<S> {
             tables: tables.take(usize::from(u8::MAX)).collect(),
             config,
             active: BTreeSet::new(),
-            up: false,
+            channel: Channel::default(),
             peer: None,
             serial: 0,
-            role_told: None,
-            hello_due: false,
             pairing: Pairing::default(),
             outbox: Outbox::new(),
             inbox: Inbox::new(),
             orphans: HashMap::new(),
             out: Outgoing::new(),
-            turn: 0,
-            is_busy: false,
+            sending: Sending::default(),
             drains: Drains::new(),
-            count_due: false,
-            count_due_ns: 0,
-            count_looked_ns: 0,
             garbage: Garbage::new(),
             events: VecDeque::new(),
         }
@@ -93,8 +99,8 @@ impl<S: Store> Replica<S> {
     /// Handles that the channel is up; messages of an earlier one are lost.
     pub fn handle_up(&mut self, store: &mut S) {
         self.refresh(store);
-        self.up = true;
-        self.hello_due = true;
+        self.channel.is_up = true;
+        self.channel.hello_due = true;
         self.garbage = Garbage::new();
         self.bump();
     }
@@ -104,11 +110,9 @@ impl<S: Store> Replica<S> {
         if Fault::PruneBeforeEnd.is_planted() {
             self.prune_all(store);
         }
-        self.up = false;
+        self.channel = Channel::default();
         self.peer = None;
         self.drains.handle_down();
-        self.role_told = None;
-        self.hello_due = false;
         self.garbage.handle_down();
         self.halt();
         self.abandon(store);
@@ -118,8 +122,7 @@ impl<S: Store> Replica<S> {
             table.part();
             table.changes.pending = kept.unwrap_or_default();
             table.peer = None;
-            table.told = None;
-            table.counters.at_peer = None;
+            table.counters.handle_down();
             table.retry.reset();
         }
     }
@@ -153,8 +156,8 @@ impl<S: Store> Replica<S> {
         if renewed_tables.is_empty() {
             return;
         }
-        if self.up {
-            self.hello_due = true;
+        if self.channel.is_up {
+            self.channel.hello_due = true;
             self.bump();
         }
         // requests to the old incarnation do not apply to the new one
@@ -175,12 +178,12 @@ impl<S: Store> Replica<S> {
         self.pairing.end();
         // the decider has to know which table is a list, and must not be merged
         let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_told;
-        self.hello_due |= self.up && self.tables.iter().any(is_news);
+        self.channel.hello_due |= self.channel.is_up && self.tables.iter().any(is_news);
         match self.out.bytes().first() {
-            // the message was not sent, and belongs to no pair
-            Some(&kind::HELLO) => self.hello_due = self.up,
-            Some(&kind::ROLE) => self.role_told = None,
-            Some(&kind::AGAIN) => self.garbage.set_again_due(self.up),
+            // it was not sent, and belongs to no pair
+            Some(&kind::HELLO) => self.channel.hello_due = self.channel.is_up,
+            Some(&kind::ROLE) => self.channel.role_told = None,
+            Some(&kind::AGAIN) => self.garbage.set_again_due(self.channel.is_up),
             _ => {}
         }
         self.out.clear();
@@ -202,7 +205,7 @@ impl<S: Store> Replica<S> {
         let answers = self.peer.as_ref().map_or(0, |peer| peer.serial);
         let pair = (self.serial, answers);
         let free = self.orphans.is_empty();
-        (self.role_told != Some(pair) && free).then_some(pair)
+        (self.channel.role_told != Some(pair) && free).then_some(pair)
     }
 
     /// Handles a message of the peer. An invalid one is dropped, and the pair ends, because its
@@ -216,7 +219,7 @@ impl<S: Store> Replica<S> {
         store: &mut S,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
-        if !self.up {
+        if !self.channel.is_up {
             return Ok(());
         }
         self.recount();
@@ -239,7 +242,7 @@ impl<S: Store> Replica<S> {
             Body::Again { garbage } => {
                 self.garbage.handle_again(garbage);
                 // the dropped message may have been the HELLO
-                self.hello_due = true;
+                self.channel.hello_due = true;
                 self.bump();
                 Ok(())
             }
@@ -347,18 +350,21 @@ impl<S: Store> Replica<S> {
                 continue;
             }
             let under = table.peer.as_ref().map(|peer| peer.incarnation);
-            let stale = table.is_void || table.shared_under != under;
-            table.is_void = stale && !Fault::IncarnationIgnored.is_planted();
+            let stale = table.flags.is_void || table.flags.shared_under != under;
+            table.flags.is_void = stale && !Fault::IncarnationIgnored.is_planted();
             if stale {
                 table.next_mark();
-                table.shared_under = None;
+                table.flags.shared_under = None;
             }
-            (table.is_decider, table.one_active) = (is_decider, one_active);
+            table.role = TableRole {
+                is_decider,
+                one_active,
+            };
             if table.transfer.is_list && !is_decider {
                 // the decider's list holds, and none of this node's single records is added to it
                 table.changes.clear();
             }
-            table.phase = match is_decider {
+            table.pair.phase = match is_decider {
                 true => Phase::Awaiting,
                 false => Phase::Offering(S::Cursor::default()),
             };

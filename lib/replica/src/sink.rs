@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::apart::Apart;
 use crate::buffer::{Outgoing, Value};
 use crate::outbox::{Flight, Pending};
 use crate::store::{Key, Mark, Tag};
@@ -29,8 +30,8 @@ pub struct Sink<'a, K> {
     pub(crate) out: &'a mut Outgoing,
     pub(crate) flight: &'a mut VecDeque<Flight<K>>,
     pub(crate) pending: &'a mut HashMap<K, Pending>,
-    pub(crate) ages: &'a HashMap<K, u64>,
-    /// Keys with pending verdicts.
+    pub(crate) apart: &'a Apart<K>,
+    /// Keys with open verdicts.
     pub(crate) open: &'a HashMap<K, (u32, bool)>,
     /// Ordinal of the first record put.
     pub(crate) first: u64,
@@ -120,7 +121,7 @@ impl<K: Key> Sink<'_, K> {
 
     fn age_ms(&self, key: &K) -> Option<u32> {
         let pending = self.pending.get(key).map(|it| it.since_ns);
-        let since_ns = pending.or_else(|| self.ages.get(key).copied())?;
+        let since_ns = pending.or_else(|| self.apart.age(key))?;
         u32::try_from(self.now_ns.saturating_sub(since_ns) / 1_000_000).ok()
     }
 }

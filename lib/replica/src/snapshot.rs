@@ -1,5 +1,6 @@
 //! A snapshot on the follower: it stamps records, and deletes stale ones.
 
+use crate::apart::Apart;
 use crate::commit::Awaited;
 use crate::fault::Fault;
 use crate::inbox::Slot;
@@ -21,16 +22,16 @@ impl<S: Store> Replica<S> {
         records: u64,
     ) -> Result<(), Malformed> {
         let table = &mut self.tables[index];
-        if table.is_decider
+        if table.role.is_decider
             || matches!(
-                table.phase,
+                table.pair.phase,
                 Phase::Idle | Phase::Offering(_) | Phase::OfferDue
             )
         {
             return Err(Malformed::Order("BEGIN"));
         }
-        let was_ended = matches!(table.phase, Phase::Pruning(_));
-        table.phase = Phase::Receiving;
+        let was_ended = matches!(table.pair.phase, Phase::Pruning(_));
+        table.pair.phase = Phase::Receiving;
         if table.transfer.awaited == Awaited::Asked {
             table.transfer.awaited = Awaited::Begun;
         }
@@ -40,7 +41,7 @@ impl<S: Store> Replica<S> {
         }
         table.stamp_own(store, index);
         table.counters.resyncs += 1;
-        table.is_whole &= table.counters.refused_here == 0;
+        table.pair.is_whole &= table.counters.refused_here == 0;
         table.counters.refused_here = 0;
         table.counters.expected = records;
         table.counters.got = 0;
@@ -58,10 +59,10 @@ impl<S: Store> Replica<S> {
         index: usize,
     ) -> Result<(), Malformed> {
         let table = &mut self.tables[index];
-        if !matches!(table.phase, Phase::Receiving) {
+        if !matches!(table.pair.phase, Phase::Receiving) {
             return Err(Malformed::Order("END"));
         }
-        table.phase = Phase::Pruning(S::Cursor::default());
+        table.pair.phase = Phase::Pruning(S::Cursor::default());
         self.inbox.push(Slot::End { table: index });
         self.prune(now_ns, store);
         Ok(())
@@ -70,8 +71,8 @@ impl<S: Store> Replica<S> {
     /// Begins to delete stale records. The end of a replaced snapshot needs no deletion.
     pub(crate) fn begin_prune(&mut self) {
         while let Some(index) = self.inbox.ended() {
-            if matches!(self.tables[index].phase, Phase::Pruning(_)) {
-                self.is_busy = true;
+            if matches!(self.tables[index].pair.phase, Phase::Pruning(_)) {
+                self.sending.is_busy = true;
                 return;
             }
             self.inbox.settle_end();
@@ -81,7 +82,7 @@ impl<S: Store> Replica<S> {
     /// Continues to delete stale records.
     pub(crate) fn prune(&mut self, now_ns: u64, store: &mut S) {
         self.begin_prune();
-        let ends = |it: &TableState<S>| matches!(it.phase, Phase::Pruning(_));
+        let ends = |it: &TableState<S>| matches!(it.pair.phase, Phase::Pruning(_));
         let mut tables = self.tables.iter().enumerate();
         // records that wait for the whole state wait for these deletions, too
         let whole = tables.find(|(index, it)| ends(it) && store.is_whole(*index));
@@ -90,19 +91,17 @@ impl<S: Store> Replica<S> {
             return;
         };
         let table = &mut self.tables[index];
-        let Phase::Pruning(cursor) = &mut table.phase else {
+        let Phase::Pruning(cursor) = &mut table.pair.phase else {
             return;
         };
         let mut keys = Vec::new();
         let done = store.stale(index, table.mark, cursor, SLICE, &mut keys);
         table.delete_stale(now_ns, store, index, keys);
         if done {
-            table.phase = Phase::Following;
-            table.is_whole = true;
-            table.absences.clear();
-            table.ages.clear();
-            table.deleted.clear();
-            // a whole state may still be refused
+            table.pair.phase = Phase::Following;
+            table.pair.is_whole = true;
+            table.apart = Apart::new();
+            // of a whole state it is not known yet whether it will be refused
             if whole.is_none() && table.counters.refused_here == 0 {
                 table.retry.reset();
             }
@@ -115,14 +114,14 @@ impl<S: Store> Replica<S> {
             self.end_held(now_ns, store, index);
             self.answer_drain();
         } else {
-            self.is_busy = true;
+            self.sending.is_busy = true;
         }
     }
 
     /// Makes the planted fault take effect when the channel goes down during a snapshot.
     pub(crate) fn prune_all(&mut self, store: &mut S) {
         for (index, table) in self.tables.iter_mut().enumerate() {
-            if matches!(table.phase, Phase::Receiving) {
+            if matches!(table.pair.phase, Phase::Receiving) {
                 let (mut keys, mut at) = (Vec::new(), S::Cursor::default());
                 while !store.stale(index, table.mark, &mut at, SLICE, &mut keys) {}
                 table.delete_stale(0, store, index, keys);

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::commit::Awaited;
+use crate::conflicts::Conflict;
 use crate::outbox::Flight;
 use crate::session::Replica;
 use crate::store::Store;
-use crate::table::{Conflict, Phase, TableState};
+use crate::table::{Phase, TableState};
 use crate::wire::VERSION;
 
 const MS: u64 = 1_000_000;
@@ -87,8 +88,8 @@ impl<S: Store> Replica<S> {
 
     /// State of a table whose decider is the peer; None: this node decides, or there is no pair.
     pub fn copy(&self, table: usize) -> Option<CopyState> {
-        let table = self.tables.get(table).filter(|it| !it.is_decider)?;
-        match table.phase {
+        let table = self.tables.get(table).filter(|it| !it.role.is_decider)?;
+        match table.pair.phase {
             Phase::Offering(_) | Phase::OfferDue | Phase::Offered => Some(CopyState::Offered),
             Phase::Receiving | Phase::Pruning(_) => Some(CopyState::Received),
             Phase::Following => Some(CopyState::Whole),
@@ -100,7 +101,7 @@ impl<S: Store> Replica<S> {
     /// outlive the process save it for [`recall`](Self::recall).
     pub fn equal_to(&self, table: usize) -> Option<u64> {
         self.copy(table).filter(|copy| *copy == CopyState::Whole)?;
-        self.tables.get(table)?.shared_under
+        self.tables.get(table)?.flags.shared_under
     }
 
     /// Reason why a table is not in sync; None: it is in sync.
@@ -141,7 +142,7 @@ impl<S: Store> Replica<S> {
     }
 
     fn session_lack(&self) -> Option<String> {
-        if !self.up {
+        if !self.channel.is_up {
             return Some("the peer is not connected".to_owned());
         }
         match &self.peer {
@@ -183,9 +184,9 @@ impl<S: Store> Replica<S> {
             Some(_) => {}
         }
         let counters = &table.counters;
-        match &table.phase {
+        match &table.pair.phase {
             Phase::Following | Phase::Walking(_) | Phase::EndDue | Phase::Serving => {}
-            Phase::Receiving | Phase::Pruning(_) if table.is_whole => {}
+            Phase::Receiving | Phase::Pruning(_) if table.pair.is_whole => {}
             Phase::Receiving | Phase::Pruning(_) => {
                 let percent = counters.got.saturating_mul(100) / counters.expected.max(1);
                 // in steps, so that the sentence does not change all the time
@@ -196,7 +197,7 @@ impl<S: Store> Replica<S> {
         if table.transfer.awaited != Awaited::Nothing {
             return Some("the whole list is being requested".to_owned());
         }
-        if !table.wants.is_empty() {
+        if !table.pair.wants.is_empty() {
             return Some("different records are being requested".to_owned());
         }
         if counters.refused_here > 0 {
@@ -212,10 +213,10 @@ impl<S: Store> Replica<S> {
 
     /// Reason why the peer may lack records, as far as this node knows.
     fn lack_there(&self, table: &TableState<S>) -> Option<String> {
-        match &table.phase {
+        match &table.pair.phase {
             Phase::Following => {}
-            Phase::Serving if table.is_acked => {}
-            _ if table.is_whole => {}
+            Phase::Serving if table.pair.is_acked => {}
+            _ if table.pair.is_whole => {}
             _ => return Some("the peer is receiving all records".to_owned()),
         }
         let counters = &table.counters;
@@ -262,7 +263,7 @@ impl<S: Store> Replica<S> {
         tables
             .map(|(index, table)| TableStatus {
                 name: table.config.name.clone(),
-                is_decider: self.pairing.is_on().then_some(table.is_decider),
+                is_decider: self.pairing.is_on().then_some(table.role.is_decider),
                 here: store.len(index),
                 there: table.counters.at_peer.map(|(records, _)| records),
                 behind_ms: self.table_behind_ms(now_ns, index),
@@ -273,7 +274,7 @@ impl<S: Store> Replica<S> {
                 ),
                 denied: table.counters.denied,
                 too_long: table.counters.too_long,
-                conflicts: table.counters.conflicts,
+                conflicts: table.conflicts.total(),
                 lack: session
                     .clone()
                     .or_else(|| self.table_lack(store, index, table)),
@@ -285,9 +286,9 @@ impl<S: Store> Replica<S> {
     /// node decides. Changes and refusals do not count.
     pub fn is_complete(&self, table: usize) -> bool {
         match self.tables.get(table) {
-            Some(table) => match &table.phase {
+            Some(table) => match &table.pair.phase {
                 Phase::Following => true,
-                Phase::Serving => table.is_acked,
+                Phase::Serving => table.pair.is_acked,
                 _ => false,
             },
             None => false,
@@ -296,7 +297,9 @@ impl<S: Store> Replica<S> {
 
     /// The first 64 decisions of a table by which a node lost its value.
     pub fn conflicts(&self, table: usize) -> &[Conflict] {
-        self.tables.get(table).map_or(&[], |it| &it.conflicts)
+        self.tables
+            .get(table)
+            .map_or(&[], |it| it.conflicts.named())
     }
 
     /// Numbers of messages dropped since the channel is up: here, and at the peer as reported.

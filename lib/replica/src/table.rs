@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::apart::Apart;
 use crate::commit::Transfer;
+use crate::conflicts::Conflicts;
 use crate::outbox::{Changes, KeyOf, Latest};
 use crate::store::{Mark, Store, Table};
 use crate::{SECOND, TableConfig};
 
-/// Limit of remembered keys of each kind while the nodes may differ; beyond it nothing is known of a key.
-const REMEMBERED: usize = 65_536;
-/// Maximum number of conflicts kept with their keys.
-const NAMED: usize = 64;
+/// Limit of keys that are requested one by one, beyond which all of the table is.
+const REQUESTED_MAX: usize = 65_536;
 
 /// State machine of a table.
 #[derive(Debug)]
@@ -51,99 +51,91 @@ pub(crate) struct PeerTable {
     pub misfit: Option<String>,
 }
 
-/// A decision by which a node lost its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// Key as people read it.
-    pub key: String,
-    /// True if the peer's value, or its deletion, won.
-    pub peer_won: bool,
-}
-
 pub(crate) struct TableState<S: Store> {
     pub config: TableConfig,
     /// Incarnation as last read from the store.
     pub incarnation: Option<u64>,
     pub peer: Option<PeerTable>,
-    pub is_decider: bool,
-    pub one_active: bool,
-    pub phase: Phase<S::Cursor>,
-    /// The peer's incarnation to which all SHARED flags refer.
-    pub shared_under: Option<u64>,
-    /// True if flags refer to another incarnation, until a walk has passed them.
-    pub is_void: bool,
+    pub role: TableRole,
+    pub flags: Flags,
     pub changes: Changes<KeyOf<S>>,
     pub latest: Latest<KeyOf<S>>,
-    /// Times of changes made while the nodes were apart, by key.
-    pub ages: HashMap<KeyOf<S>, u64>,
-    pub absences: Absences<KeyOf<S>>,
-    /// Keys that this node deleted while the nodes were apart, until a snapshot is complete.
-    pub deleted: HashSet<KeyOf<S>>,
-    pub wants: Wants<KeyOf<S>>,
+    pub apart: Apart<KeyOf<S>>,
+    pub pair: PairState<S>,
     pub transfer: Transfer,
-    /// True if the next snapshot is sent by value, because the peer lacks what the flags say.
+    pub mark: Mark,
+    /// Number of the last snapshot sent.
+    pub number: u32,
+    pub counters: Counters,
+    pub retry: Backoff,
+    pub conflicts: Conflicts,
+}
+
+/// What a node is for a table in the last pair of roles.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TableRole {
+    /// This node decides which records are right.
+    pub is_decider: bool,
+    /// One node alone is active.
+    pub one_active: bool,
+}
+
+/// State of a table that lives as long as a pair of roles.
+pub(crate) struct PairState<S: Store> {
+    pub phase: Phase<S::Cursor>,
+    pub wants: Wants<KeyOf<S>>,
+    /// The next snapshot is sent by value: the peer does not have what flags say.
     pub is_void_next: bool,
     /// Keys with pending verdicts: number of verdicts, and whether this node changed the record meanwhile.
     pub open: HashMap<KeyOf<S>, (u32, bool)>,
     /// Ordinal of the last record offered by the peer.
     pub offered: u64,
-    pub mark: Mark,
-    /// Number of the last snapshot sent.
-    pub number: u32,
-    /// Number of snapshots that wait behind the present one; at most one.
+    /// Snapshots that wait behind the present one; never more than one.
     pub again: u32,
     /// True if the peer has the complete last snapshot.
     pub is_acked: bool,
     /// True if a snapshot of this pair was complete, at the follower with all changes since. The next snapshot is then
     /// a comparison, and nothing counts as missing until it finds a difference.
     pub is_whole: bool,
-    pub counters: Counters,
-    pub retry: Backoff,
-    pub conflicts: Vec<Conflict>,
-    /// Number of conflicts that were reported to the owner.
-    pub conflicts_told: u64,
-    /// Numbers of records and of refused records here, as last sent.
-    pub told: Option<(u64, u32)>,
 }
 
-/// Keys whose records are absent although nobody deleted them.
-#[derive(Debug)]
-pub(crate) struct Absences<K> {
-    ended: HashSet<K>,
-    is_full: bool,
-    /// True if a backup's own deletions do not count.
-    pub strays: bool,
-}
-
-impl<K: crate::Key> Absences<K> {
+impl<S: Store> PairState<S> {
     pub fn new() -> Self {
         Self {
-            ended: HashSet::new(),
-            is_full: false,
-            strays: false,
+            phase: Phase::Idle,
+            wants: Wants::new(),
+            is_void_next: false,
+            open: HashMap::new(),
+            offered: 0,
+            again: 0,
+            is_acked: false,
+            is_whole: false,
         }
     }
 
-    pub fn clear(&mut self) {
-        *self = Self::new();
+    /// The store here has a new incarnation.
+    fn renew(&mut self) {
+        self.phase = Phase::Idle;
+        self.wants.clear();
+        self.is_whole = false;
     }
+}
 
-    pub fn note_ended(&mut self, key: K) {
-        match self.ended.len() < REMEMBERED {
-            true => drop(self.ended.insert(key)),
-            false => self.is_full = true,
+/// What the SHARED flags of records refer to.
+#[derive(Debug)]
+pub(crate) struct Flags {
+    /// The peer's incarnation to which all of them refer.
+    pub shared_under: Option<u64>,
+    /// Whether they refer to another incarnation until a walk has passed them.
+    pub is_void: bool,
+}
+
+impl Flags {
+    fn new() -> Self {
+        Self {
+            shared_under: None,
+            is_void: true,
         }
-    }
-
-    pub fn forget(&mut self, key: &K) {
-        if !self.ended.is_empty() {
-            self.ended.remove(key);
-        }
-    }
-
-    /// True if the absence of a key means that it was deleted.
-    pub fn is_deletion(&self, key: &K) -> bool {
-        !self.strays && !self.is_full && !self.ended.contains(key)
     }
 }
 
@@ -171,12 +163,12 @@ impl<K: crate::Key> Wants<K> {
     }
 
     pub fn note(&mut self, how: u8, key: &K) {
-        if self.open.len() >= REMEMBERED {
+        if self.open.len() >= REQUESTED_MAX {
             self.all = true;
         } else if self.open.insert(key.clone()) || how == crate::wire::how::SEND {
             self.keys.push((how, key.clone()));
         }
-        if self.keys.len() > 2 * REMEMBERED {
+        if self.keys.len() > 2 * REQUESTED_MAX {
             (self.all, self.keys) = (true, Vec::new());
         }
     }
@@ -200,7 +192,6 @@ impl<K: crate::Key> Wants<K> {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub resyncs: u64,
-    pub conflicts: u64,
     pub denied: u64,
     pub too_long: u64,
     /// Numbers since the last snapshot.
@@ -209,6 +200,15 @@ pub(crate) struct Counters {
     pub expected: u64,
     pub got: u64,
     pub at_peer: Option<(u64, u32)>,
+    /// Records here and refused here, as last sent.
+    pub told: Option<(u64, u32)>,
+}
+
+impl Counters {
+    /// The channel is down.
+    pub fn handle_down(&mut self) {
+        (self.at_peer, self.told) = (None, None);
+    }
 }
 
 /// Time until the next retry: 1 s, doubled each time.
@@ -258,31 +258,18 @@ impl<S: Store> TableState<S> {
             config,
             incarnation: None,
             peer: None,
-            is_decider: false,
-            one_active: false,
-            phase: Phase::Idle,
-            shared_under: None,
-            is_void: true,
+            role: TableRole::default(),
+            flags: Flags::new(),
             changes: Changes::new(),
             latest: Latest::new(),
-            ages: HashMap::new(),
-            absences: Absences::new(),
-            deleted: HashSet::new(),
-            wants: Wants::new(),
+            apart: Apart::new(),
+            pair: PairState::new(),
             transfer: Transfer::default(),
-            is_void_next: false,
-            open: HashMap::new(),
-            offered: 0,
             mark: 0,
             number: 0,
-            again: 0,
-            is_acked: false,
-            is_whole: false,
             counters: Counters::default(),
             retry: Backoff::new(60),
-            conflicts: Vec::new(),
-            conflicts_told: 0,
-            told: None,
+            conflicts: Conflicts::default(),
         }
     }
 
@@ -301,7 +288,7 @@ impl<S: Store> TableState<S> {
     /// True if changes may be sent: the decider must first know which records the follower has.
     pub fn is_open(&self) -> bool {
         !matches!(
-            self.phase,
+            self.pair.phase,
             Phase::Idle | Phase::Offering(_) | Phase::OfferDue | Phase::Awaiting | Phase::Due
         )
     }
@@ -309,7 +296,7 @@ impl<S: Store> TableState<S> {
     /// True if a later table has to wait with its walk.
     pub fn is_walking(&self) -> bool {
         matches!(
-            self.phase,
+            self.pair.phase,
             Phase::Offering(_)
                 | Phase::OfferDue
                 | Phase::Offered
@@ -326,37 +313,14 @@ impl<S: Store> TableState<S> {
         self.mark = self.mark.checked_add(1).unwrap_or(1);
     }
 
-    pub fn note_age(&mut self, now_ns: u64, key: &KeyOf<S>) {
-        if self.ages.len() < REMEMBERED || self.ages.contains_key(key) {
-            self.ages.insert(key.clone(), now_ns);
-        }
-    }
-
-    pub fn note_deletion(&mut self, key: &KeyOf<S>) {
-        if self.deleted.len() < REMEMBERED {
-            self.deleted.insert(key.clone());
-        }
-    }
-
-    /// Forgets the deletion of a record that exists again.
-    pub fn forget_deletion(&mut self, key: &KeyOf<S>) {
-        if !self.deleted.is_empty() {
-            self.deleted.remove(key);
-        }
-    }
-
-    /// True if a record that the follower offers was deleted here since both nodes had it. A follower that was
-    /// restarted does not know which records the decider has acknowledged.
+    /// Whether a record that the follower offers was deleted here since both had it. A follower that
+    /// was started again does not know what the decider has acknowledged.
     pub fn was_deleted(&self, key: &KeyOf<S>) -> bool {
-        !self.is_void && self.deleted.contains(key)
+        !self.flags.is_void && self.apart.has_deleted(key)
     }
 
     pub fn note_conflict(&mut self, key: &KeyOf<S>, peer_won: bool) {
-        self.counters.conflicts += 1;
-        if self.conflicts.len() < NAMED {
-            let key = key.to_string();
-            self.conflicts.push(Conflict { key, peer_won });
-        }
+        self.conflicts.note(key, peer_won);
     }
 
     /// Begins a new incarnation of the store.
@@ -364,25 +328,14 @@ impl<S: Store> TableState<S> {
         self.incarnation = incarnation;
         self.changes.clear();
         self.latest.clear();
-        self.ages.clear();
-        self.absences.clear();
-        self.deleted.clear();
-        self.wants.clear();
-        self.phase = Phase::Idle;
-        self.is_whole = false;
+        self.apart = Apart::new();
+        self.pair.renew();
     }
 
     /// Handles the end of a pair.
     pub fn halt(&mut self) {
-        self.phase = Phase::Idle;
-        self.wants.clear();
-        self.again = 0;
-        self.is_acked = false;
-        self.is_whole = false;
-        self.open = HashMap::new();
-        self.offered = 0;
+        self.pair = PairState::new();
         self.transfer.halt();
-        self.is_void_next = false;
     }
 
     /// Index of the table that has this id at the peer, if there is one.

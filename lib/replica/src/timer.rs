@@ -6,8 +6,8 @@ use crate::store::Store;
 impl<S: Store> Replica<S> {
     /// Handles due retries after garbage and refusals.
     pub fn handle_timeout(&mut self, now_ns: u64, store: &mut S) {
-        self.is_busy = false;
-        if !self.up {
+        self.sending.is_busy = false;
+        if !self.channel.is_up {
             return;
         }
         self.refresh(store);
@@ -20,12 +20,12 @@ impl<S: Store> Replica<S> {
                 table.retry.arm(now_ns);
             }
             if table.retry.fire(now_ns) && self.pairing.is_on() && table.is_common() {
-                // a new offer sends the records that the decider refused
-                bump |= table.is_decider;
-                if !table.is_decider {
-                    // the snapshot names records that were requested and never answered
-                    table.wants.clear();
-                    table.wants.all = true;
+                // records that the decider refused go to it in a new offer
+                bump |= table.role.is_decider;
+                if !table.role.is_decider {
+                    // the snapshot names what was asked for and never answered
+                    table.pair.wants.clear();
+                    table.pair.wants.all = true;
                 }
             }
         }
@@ -38,16 +38,16 @@ impl<S: Store> Replica<S> {
 
     /// Time of the next [`handle_timeout`](Self::handle_timeout); `now_ns` if there is more to do at once.
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
-        if !self.up {
+        if !self.channel.is_up {
             return None;
         }
-        if self.is_busy {
+        if self.sending.is_busy {
             return Some(now_ns);
         }
         let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
         let counts = self.pairing.is_on() && !self.tables.is_empty();
         let idle = counts && self.out.is_empty();
-        let count = idle.then_some(self.count_due_ns);
+        let count = idle.then_some(self.sending.count_due_ns);
         retries.chain(self.garbage.retry_ns()).chain(count).min()
     }
 
@@ -58,9 +58,9 @@ impl<S: Store> Replica<S> {
         let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
             return;
         };
-        match table.is_decider {
+        match table.role.is_decider {
             true => table.snapshot_again(),
-            false => table.wants.all = true,
+            false => table.pair.wants.all = true,
         }
     }
 }

@@ -1,0 +1,52 @@
+//! Decisions by which a node lost its value.
+
+use std::fmt::Display;
+
+/// Conflicts kept by name.
+const NAMED: usize = 64;
+
+/// A decision by which a node lost its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The key, as people read it.
+    pub key: String,
+    /// Whether the peer's value, or its deletion, won.
+    pub peer_won: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Conflicts {
+    count: u64,
+    named: Vec<Conflict>,
+    /// Number of them that were reported to the owner.
+    told: u64,
+}
+
+impl Conflicts {
+    pub fn note(&mut self, key: &impl Display, peer_won: bool) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            let key = key.to_string();
+            self.named.push(Conflict { key, peer_won });
+        }
+    }
+
+    /// One of which no name is kept.
+    pub fn count(&mut self) {
+        self.count += 1;
+    }
+
+    /// How many there are, if there are more than were reported.
+    pub fn take_news(&mut self) -> Option<u64> {
+        let told = std::mem::replace(&mut self.told, self.count);
+        (self.count > told).then_some(self.count)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.count
+    }
+
+    pub fn named(&self) -> &[Conflict] {
+        &self.named
+    }
+}
