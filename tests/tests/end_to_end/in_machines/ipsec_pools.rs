@@ -269,7 +269,11 @@ fn one_pool_on_both_nodes_is_named() {
         let tunnelled = Tunnelled::boot(lab)?;
         let active = start(&tunnelled, ["10.3.0.0/24", HALVES[1]])?;
         let node = tunnelled.nodes()[active];
-        let read = || node.ipsec_check("all.charon") == "asked";
+        // charon may be asked before its connections are loaded, and is stopped in a moment
+        let read = || {
+            let is_asked = node.ipsec_check("all.charon") == "asked";
+            is_asked && node.ipsec_check("all.connections") == "1"
+        };
         assert!(
             poll(LIMIT, STEP, read),
             "{:?}",
