@@ -176,7 +176,7 @@ impl Subprocess {
     ) -> Result<(), String> {
         let sent =
             spared_records::encode(message).and_then(|record| self.transmit(&record, descriptors));
-        sent.map_err(|error| error.of_it())
+        sent.map_err(|error| error.predicate())
     }
 
     /// Sends a message that is already encoded as a record, as [`send`](Self::send) does.
@@ -202,7 +202,7 @@ impl Subprocess {
         let received = running.receiver.receive(&running.socket);
         received
             .map(|received| received.map(|(message, _descriptors)| message))
-            .map_err(|error| error.of_it())
+            .map_err(|error| error.predicate())
     }
 
     // ---- facts

@@ -244,7 +244,7 @@ impl Remote {
                     let why = NotStarted::Failed(io::Error::from(Errno::MFILE).to_string());
                     return Ok((number, Answered::NotStarted(why), Vec::new()));
                 }
-                Err(error) => return Err(self.lose(&error.of_it())),
+                Err(error) => return Err(self.lose(&error.predicate())),
             }
         }
     }

@@ -90,7 +90,7 @@ fn serve(host: &OwnedFd, launcher: &mut Launcher, service: &Service) -> Result<(
                 continue;
             }
             Err(ReceiveError::Closed) => return Ok(()),
-            Err(error) => return Err(format!("the daemon {}", error.of_it())),
+            Err(error) => return Err(format!("the daemon {}", error.predicate())),
         };
         let (number, (what, started)) = (request.number, handle(launcher, request));
         let descriptors: Vec<_> = started.iter().flat_map(descriptors).collect();

@@ -99,7 +99,7 @@ impl Supervisor {
                 }
                 Ok(Some(message)) => check.step(message),
                 Err(ReceiveError::Closed) => check.fail("crashed while it was checked"),
-                Err(error) => check.fail(&error.of_it()),
+                Err(error) => check.fail(&error.predicate()),
             };
             if let Step::End(faults) = step {
                 self.end_check(now, serial, faults);

@@ -284,7 +284,7 @@ impl Supervisor {
                 false
             }
             Err(error) => {
-                let why = error.of_it();
+                let why = error.predicate();
                 self.handle_ended(now, name, Some(why));
                 false
             }

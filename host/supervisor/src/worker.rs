@@ -111,7 +111,7 @@ impl Supervisor {
                     self.handle_message(poller, now, name, message);
                 }
                 Err(ReceiveError::Closed) => return self.handle_ended(now, name, None),
-                Err(error) => return self.handle_ended(now, name, Some(error.of_it())),
+                Err(error) => return self.handle_ended(now, name, Some(error.predicate())),
             }
         }
     }

@@ -181,8 +181,8 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Sentence about the other end, to be put after its name: "rogue cannot be reached: ...".
-    pub fn of_it(&self) -> String {
+    /// Predicate about the other end, to be put after its name: "rogue cannot be reached: ...".
+    pub fn predicate(&self) -> String {
         format!("cannot be reached: {self}")
     }
 }
@@ -237,8 +237,8 @@ impl fmt::Display for ReceiveError {
 }
 
 impl ReceiveError {
-    /// Sentence about the other end, to be put after its name: "rogue sent an invalid message: ...".
-    pub fn of_it(&self) -> String {
+    /// Predicate about the other end, to be put after its name: "rogue sent an invalid message: ...".
+    pub fn predicate(&self) -> String {
         match self {
             Self::Closed => "closed its connection".to_owned(),
             Self::Malformed(why) => format!("sent an invalid message: {why}"),

@@ -248,7 +248,7 @@ impl<T: Plugin> Driver<T> {
                 None
             }
             Err(error) => {
-                let text = format!("the daemon {}", error.of_it());
+                let text = format!("the daemon {}", error.predicate());
                 self.core.outbound.log(LogLevel::Error, &text);
                 self.core.end_with(End::Broken);
                 None

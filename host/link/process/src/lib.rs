@@ -268,7 +268,7 @@ impl Link {
     /// process runs.
     fn settle(&mut self, now: Instant, sent: Result<(), SendError>) -> bool {
         if let Err(error) = sent {
-            self.handle_ended(now, &error.of_it());
+            self.handle_ended(now, &error.predicate());
             return false;
         }
         self.flush_at = (!self.outbox.is_empty()).then(|| now + FLUSH_EVERY);

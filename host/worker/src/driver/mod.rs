@@ -348,8 +348,8 @@ impl Driver {
                 None
             }
             Err(error) => {
-                self.outbound
-                    .log(LogLevel::Error, &format!("the daemon {}", error.of_it()));
+                let text = format!("the daemon {}", error.predicate());
+                self.outbound.log(LogLevel::Error, &text);
                 self.end_with(End::Broken);
                 None
             }
