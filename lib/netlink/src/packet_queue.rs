@@ -25,10 +25,10 @@ impl Waiting {
             let numbers = words.map(|word| word.parse().unwrap_or_default());
             numbers.collect::<Vec<u32>>()
         });
-        let of_it = lines.find(|it| it.first() == Some(&number.into()))?;
+        let line = lines.find(|it| it.first() == Some(&number.into()))?;
         Some(Self {
-            count: *of_it.get(2)?,
-            last: *of_it.get(7)?,
+            count: *line.get(2)?,
+            last: *line.get(7)?,
         })
     }
 
@@ -68,7 +68,7 @@ impl PacketQueue {
         let configures = Self::message(NFQNL_MSG_CONFIG, &payload);
         queue.requests.run_one(Ok(configures))?;
         // notifications of packets would fill the socket's buffer
-        queue.requests.hear_nothing()?;
+        queue.requests.drop_received()?;
         Ok(queue)
     }
 
@@ -86,7 +86,7 @@ impl PacketQueue {
     ///
     /// # Errors
     /// The error of the socket.
-    pub fn let_go(&mut self, waiting: Waiting, count: u32, mark: Option<u32>) -> io::Result<()> {
+    pub fn release(&mut self, waiting: Waiting, count: u32, mark: Option<u32>) -> io::Result<()> {
         if waiting.count == 0 {
             return Ok(());
         }
@@ -97,8 +97,8 @@ impl PacketQueue {
         if let Some(mark) = mark {
             put(&mut payload, NFQA_MARK, &mark.to_be_bytes());
         }
-        let lets_go = Self::message(NFQNL_MSG_VERDICT_BATCH, &payload);
-        self.requests.say(&lets_go)
+        let releases = Self::message(NFQNL_MSG_VERDICT_BATCH, &payload);
+        self.requests.send_unanswered(&releases)
     }
 
     /// Header `struct nfgenmsg`.

@@ -70,7 +70,7 @@ impl Requests {
     }
 
     /// Sends a request without reading its verdict.
-    pub(crate) fn say(&mut self, request: &Message) -> io::Result<()> {
+    pub(crate) fn send_unanswered(&mut self, request: &Message) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut bytes = Vec::new();
         request.append_to(&mut bytes, self.sequence, false);
@@ -78,7 +78,7 @@ impl Requests {
     }
 
     /// Drops everything that the kernel sends from now on. Requests get no verdict.
-    pub(crate) fn hear_nothing(&self) -> io::Result<()> {
+    pub(crate) fn drop_received(&self) -> io::Result<()> {
         attach_filter(&self.socket, &NOTHING, true)
     }
 

@@ -47,7 +47,7 @@ impl Queues {
 fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<u32> {
     let waiting = queue.waiting()?;
     let count = (waiting.count / PART).clamp(STEP, STEP_MAX);
-    queue.let_go(waiting, count, mark)?;
+    queue.release(waiting, count, mark)?;
     Ok(waiting.count.saturating_sub(count))
 }
 
@@ -55,7 +55,7 @@ fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<u32> {
 fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
     let waiting = queue.waiting()?;
     for count in (STEP..waiting.count + STEP).step_by(STEP as usize) {
-        queue.let_go(waiting, count, mark)?;
+        queue.release(waiting, count, mark)?;
     }
     Ok(())
 }
