@@ -7,7 +7,7 @@ use ring::digest::{Context, SHA256};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::fits::{FILES_MAX, XATTRS_MAX};
+use crate::validate::{FILES_MAX, XATTRS_MAX};
 
 /// SHA-256 of a content or of a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

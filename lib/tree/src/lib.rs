@@ -6,9 +6,9 @@
 //! | `config.rs` | the file files.toml, which both halves read |
 //! | `acl.rs` | access lists with accounts by name |
 //! | `entry.rs` | a manifest: every file, folder and link of a tree |
-//! | `fits.rs` | the decision whether a manifest of the peer may be put in place here |
+//! | `validate.rs` | the decision whether a manifest of the peer may be put in place here |
 //! | `compare.rs` | the differences of two manifests |
-//! | `beneath.rs` | opening files of a tree without following a link |
+//! | `root_folder.rs` | opening files of a tree without following a link |
 //! | `scan.rs` | reading the manifest of a tree from the disk |
 //! | `own.rs` | lines of a file that belong to one node |
 //! | `scope.rs` | the paths and patterns of a tree at an earlier time |
@@ -18,24 +18,26 @@
 
 mod accounts;
 pub mod acl;
-mod beneath;
 pub mod builtin;
 mod compare;
 pub mod config;
 mod entry;
-mod fits;
 pub mod local;
 pub mod own;
+mod root_folder;
 mod scan;
 mod scope;
+mod validate;
 
 pub use accounts::Accounts;
-pub use beneath::{Beneath, Place};
 pub use compare::{Change, What, compare};
 pub use entry::{Access, Entry, Hash, Hasher, Kind, Manifest};
-pub use fits::{BYTES_MAX, FILES_MAX, Refused, fits, is_ours, travels};
+pub use root_folder::{Place, RootFolder};
 pub use scan::{Fault, Scanner, xattrs};
 pub use scope::Scope;
+pub use validate::{
+    BYTES_MAX, FILES_MAX, Refused, is_replicated_xattr, is_temporary_name, validate,
+};
 
 /// Maximum length of an encoded manifest, in bytes: [`FILES_MAX`] entries of 300 bytes each.
 pub const MANIFEST_MAX: usize = 16 << 20;

@@ -16,9 +16,9 @@ use rustix::fs::{AtFlags, Dir, FileType, Stat, fgetxattr, flistxattr, fstat, rea
 
 use crate::acl;
 use crate::config::Tree;
-use crate::fits::{BYTES_MAX, FILES_MAX, XATTRS_MAX, is_ours, travels};
 use crate::own::{self, Line, MARKED_MAX, Own, Split};
-use crate::{Access, Accounts, Beneath, Entry, Hash, Hasher, Kind, Manifest};
+use crate::validate::{BYTES_MAX, FILES_MAX, XATTRS_MAX, is_replicated_xattr, is_temporary_name};
+use crate::{Access, Accounts, Entry, Hash, Hasher, Kind, Manifest, RootFolder};
 
 const TRIES: usize = 3;
 const DEPTH_MAX: usize = 64;
@@ -64,7 +64,7 @@ type Print = (u64, u64, u64, (i64, u64), (i64, u64));
 
 struct Walk<'w> {
     scanner: &'w mut Scanner,
-    beneath: &'w Beneath,
+    root: &'w RootFolder,
     tree: &'w Tree,
     stop: &'w AtomicBool,
     entries: Vec<Entry>,
@@ -77,7 +77,7 @@ impl Scanner {
     /// The first file that cannot be read, or `stop` was set.
     pub fn scan(
         &mut self,
-        beneath: &Beneath,
+        root: &RootFolder,
         tree: &Tree,
         stop: &AtomicBool,
     ) -> Result<Manifest, Fault> {
@@ -85,7 +85,7 @@ impl Scanner {
         self.holding.retain(|path, _| tree.top_of(path).is_none());
         let mut walk = Walk {
             scanner: self,
-            beneath,
+            root,
             tree,
             stop,
             entries: Vec::new(),
@@ -152,7 +152,7 @@ impl Walk<'_> {
             path: path.to_owned(),
             why: error_text(&error),
         };
-        match self.beneath.stat(path).map_err(kernel)? {
+        match self.root.stat(path).map_err(kernel)? {
             Some(stat) => self.visit(path, &stat, 0),
             None => Ok(()),
         }
@@ -192,7 +192,7 @@ impl Walk<'_> {
         if depth > DEPTH_MAX {
             return Err(fault(format!("is deeper than {DEPTH_MAX} folders")));
         }
-        let folder = self.beneath.folder(path).map_err(kernel)?;
+        let folder = self.root.folder(path).map_err(kernel)?;
         let stat = fstat(&folder).map_err(|it| kernel(it.into()))?;
         let access = self.access(folder.as_fd(), &stat).map_err(kernel)?;
         self.entries.push(Entry {
@@ -209,7 +209,7 @@ impl Walk<'_> {
                 return Err(fault(why.to_owned()));
             };
             let below = format!("{path}/{name}");
-            if matches!(name, "." | "..") || is_ours(name) {
+            if matches!(name, "." | "..") || is_temporary_name(name) {
                 continue;
             }
             if self.tree.excludes(&below) {
@@ -245,7 +245,7 @@ impl Walk<'_> {
             .iter()
             .any(|(name, _)| acl::is_list(name))
         {
-            let file = self.beneath.file(path)?;
+            let file = self.root.file(path)?;
             entry.access.xattrs = acl::by_name(xattrs(file.as_fd())?, &mut scanner.accounts)?;
         }
         Ok(Some(entry))
@@ -257,7 +257,7 @@ impl Walk<'_> {
             why: error_text(&error),
         };
         for _ in 0..TRIES {
-            let file = match self.beneath.file(path) {
+            let file = match self.root.file(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 file => file.map_err(kernel)?,
             };
@@ -323,7 +323,7 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &str, stat: &Stat) -> io::Result<()> {
-        let place = self.beneath.place(path)?;
+        let place = self.root.place(path)?;
         let target = readlinkat(&place.folder, place.name, Vec::new())?;
         let not_utf8 = |_| io::Error::other("is a link to a name that is not UTF-8");
         let target = target.into_string().map_err(not_utf8)?;
@@ -417,7 +417,10 @@ pub fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
     }
     let mut found = Vec::new();
     for name in names.split(|byte| *byte == 0) {
-        let Some(name) = std::str::from_utf8(name).ok().filter(|it| travels(it)) else {
+        let Some(name) = std::str::from_utf8(name)
+            .ok()
+            .filter(|it| is_replicated_xattr(it))
+        else {
             continue;
         };
         let mut value = Vec::with_capacity(XATTR_MAX);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use spared_config_reader::Config;
 use spared_tree::config::{Tree, read};
-use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, What, compare, fits};
+use spared_tree::{Hash, Kind, Manifest, RootFolder, Scanner, What, compare, validate};
 
 struct Folder(std::path::PathBuf);
 
@@ -28,8 +28,8 @@ impl Folder {
     }
 
     fn scan(&self, scanner: &mut Scanner) -> Result<Manifest, String> {
-        let beneath = Beneath::new(&self.0).unwrap();
-        let scanned = scanner.scan(&beneath, &tree(), &AtomicBool::new(false));
+        let root = RootFolder::new(&self.0).unwrap();
+        let scanned = scanner.scan(&root, &tree(), &AtomicBool::new(false));
         scanned.map_err(|it| it.to_string())
     }
 }
@@ -77,7 +77,7 @@ fn files_folders_and_links_are_read_with_their_access() {
     assert_eq!(manifest.find("/etc/fw/a").unwrap().access.mode, 0o600);
     assert_eq!((manifest.files(), manifest.bytes()), (3, 14));
     // a manifest that was read here may be put in place on the peer
-    fits(&manifest, &tree()).unwrap();
+    validate(&manifest, &tree()).unwrap();
     assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
 }
 

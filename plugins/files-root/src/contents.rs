@@ -8,7 +8,7 @@ use std::path::Path;
 use spared_tree::config::Tree;
 use spared_tree::local::PIECE;
 use spared_tree::own::{Line, MARKED_MAX, Own, split};
-use spared_tree::{Beneath, Entry, Hash, Kind, MANIFEST_MAX, Manifest};
+use spared_tree::{Entry, Hash, Kind, MANIFEST_MAX, Manifest, RootFolder};
 
 use crate::job::Jobs;
 
@@ -112,8 +112,8 @@ impl Jobs<'_> {
     }
 
     /// Opens the part that both nodes have of a file, as of the last scan.
-    fn open(&self, beneath: &Beneath, path: &str) -> io::Result<Content> {
-        let mut file = beneath.file(path)?;
+    fn open(&self, root: &RootFolder, path: &str) -> io::Result<Content> {
+        let mut file = root.file(path)?;
         if !self.scanner.has_own(path) {
             return Ok(Content::File(file));
         }
@@ -146,10 +146,10 @@ impl Jobs<'_> {
     }
 
     pub(crate) fn take_present(&self, tree: &Tree, present: &Manifest) -> Result<(), String> {
-        let beneath = self.files_of(tree)?;
+        let root = self.files_of(tree)?;
         for entry in &present.entries {
             if let Kind::File { size, hash } = entry.kind {
-                let open = || self.open(&beneath, &entry.path);
+                let open = || self.open(&root, &entry.path);
                 let taken = self.store.take(hash, size, open);
                 taken
                     .map(drop)
@@ -191,9 +191,9 @@ impl Jobs<'_> {
     }
 
     // Opens the other half's folder again for each request; neither the folder nor a file in it may be a link.
-    fn open_stage(&self) -> Result<Beneath, String> {
+    fn open_stage(&self) -> Result<RootFolder, String> {
         let path: &Path = &self.places.stage;
-        Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))
+        RootFolder::new(path).map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 

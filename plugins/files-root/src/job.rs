@@ -22,7 +22,7 @@ use spared_tree::local::{
     Answer, ChangeOutcome, Finished, PIECE, Request, StateInfo, and_on_the_way_back, without_output,
 };
 use spared_tree::own::Own;
-use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
+use spared_tree::{Hash, Manifest, RootFolder, Scanner, validate};
 
 use crate::back::Hindered;
 use crate::command::{self, Failed};
@@ -75,7 +75,7 @@ impl Change<'_> {
 
 pub struct Jobs<'j> {
     pub(crate) places: Places,
-    pub(crate) beneath: Beneath,
+    pub(crate) root: RootFolder,
     pub(crate) store: Store,
     pub(crate) scanner: Scanner,
     /// Trees as of the last scan, by name.
@@ -95,7 +95,7 @@ impl<'j> Jobs<'j> {
         let root = &places.root;
         let shown = |error: io::Error| format!("{}: {error}", root.display());
         Ok(Self {
-            beneath: Beneath::new(root).map_err(shown)?,
+            root: RootFolder::new(root).map_err(shown)?,
             store: Store::open(&places.state)?,
             scanner: Scanner::default(),
             scanned: HashMap::new(),
@@ -272,7 +272,7 @@ impl<'j> Jobs<'j> {
         if new.digest() == present.digest() {
             return Ok(ChangeOutcome::Same.with("nothing to change"));
         }
-        fits(&new, tree).map_err(|refused| refused.to_string())?;
+        validate(&new, tree).map_err(|refused| refused.to_string())?;
         Put::accounts_exist(&new)?;
         self.writable(tree)?;
         self.take_present(tree, &present)?;
@@ -283,8 +283,8 @@ impl<'j> Jobs<'j> {
         if tree.is_builtin() && change.expected.is_some() {
             self.local_keys_stay(&new, &own)?;
         }
-        let beneath = self.files_of(tree)?;
-        let checked = trial::check(&beneath, &self.store, tree, &new, &own, self.stop);
+        let root = self.files_of(tree)?;
+        let checked = trial::check(&root, &self.store, tree, &new, &own, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
             Failed::Stopped => "spared is stopping: nothing was changed".to_owned(),
@@ -331,14 +331,14 @@ impl<'j> Jobs<'j> {
         // for a link, the folder that contains it
         let folder = |top: &str| match tree.by_link {
             true => Err(io::ErrorKind::NotADirectory.into()),
-            false => self.beneath.folder(top),
+            false => self.root.folder(top),
         };
         for top in &tree.paths {
             let parent = top.rsplit_once('/').map_or("", |(parent, _)| parent);
             let own = folder(top);
             let (path, folder) = match own {
                 Ok(folder) => (top.as_str(), Ok(folder)),
-                Err(_) => (parent, self.beneath.folder(parent)),
+                Err(_) => (parent, self.root.folder(parent)),
             };
             let about = folder.and_then(|it| Ok(rustix::fs::fstatvfs(&it)?));
             let about = about.map_err(|error| format!("{path}: {error}"))?;
@@ -353,13 +353,13 @@ impl<'j> Jobs<'j> {
     }
 
     /// Opens the place where the files of a tree are.
-    pub(crate) fn files_of(&self, tree: &Tree) -> Result<Beneath, String> {
+    pub(crate) fn files_of(&self, tree: &Tree) -> Result<RootFolder, String> {
         let shown = |error: io::Error| format!("tree \"{}\": {error}", tree.name);
         match tree.by_link {
-            true => Sides::of(&self.beneath, tree)?
-                .present(&self.beneath)
+            true => Sides::of(&self.root, tree)?
+                .present(&self.root)
                 .map_err(shown),
-            false => self.beneath.try_clone().map_err(shown),
+            false => self.root.try_clone().map_err(shown),
         }
     }
 
@@ -372,12 +372,12 @@ impl<'j> Jobs<'j> {
         taken: &BTreeSet<Hash>,
     ) -> Result<usize, String> {
         if tree.by_link {
-            let sides = Sides::of(&self.beneath, tree)?;
+            let sides = Sides::of(&self.root, tree)?;
             let (step, scanner) = (self.step, &mut self.scanner);
-            return sides.put(&self.beneath, &self.store, own, step, scanner, new);
+            return sides.put(&self.root, &self.store, own, step, scanner, new);
         }
         let put = Put {
-            beneath: &self.beneath,
+            root: &self.root,
             store: &self.store,
             tree,
             own,
@@ -483,8 +483,8 @@ impl<'j> Jobs<'j> {
     }
 
     pub(crate) fn present(&mut self, tree: &Tree) -> Result<Manifest, String> {
-        let beneath = self.files_of(tree)?;
-        let scanned = self.scanner.scan(&beneath, tree, self.stop);
+        let root = self.files_of(tree)?;
+        let scanned = self.scanner.scan(&root, tree, self.stop);
         let manifest = scanned.map_err(|fault| fault.to_string())?;
         let known = self.scanned.get(&tree.name);
         if known.is_none_or(|it| !it.is(tree, &manifest)) {

@@ -14,7 +14,7 @@ use rustix::fs::{
 };
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
-use spared_tree::{Beneath, Manifest, Scanner, xattrs};
+use spared_tree::{Manifest, RootFolder, Scanner, xattrs};
 
 use crate::put::{Put, Step, set_mode};
 use crate::store::Store;
@@ -34,7 +34,7 @@ pub struct Sides<'t> {
 impl<'t> Sides<'t> {
     /// # Errors
     /// The path is not such a link, in a sentence.
-    pub fn of(beneath: &Beneath, tree: &'t Tree) -> Result<Self, String> {
+    pub fn of(root: &RootFolder, tree: &'t Tree) -> Result<Self, String> {
         let path = tree.paths.first().map_or("", String::as_str);
         let (first, name) = (side(path, 0), path.rsplit('/').next().unwrap_or_default());
         let first_name = first.rsplit('/').next().unwrap_or_default();
@@ -42,10 +42,10 @@ impl<'t> Sides<'t> {
             "{path}: must be a symbolic link for `switch = \"link\"`: run `mv {path} {first} && ln -s {first_name} {path}`"
         );
         let shown = |error: io::Error| format!("{path}: {error}");
-        let present = match beneath.stat(path).map_err(shown)? {
+        let present = match root.stat(path).map_err(shown)? {
             None => None,
             Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
-                let place = beneath.place(path).map_err(shown)?;
+                let place = root.place(path).map_err(shown)?;
                 let target = readlinkat(&place.folder, place.name, Vec::new());
                 let target = target.map_err(|errno| shown(errno.into()))?;
                 let is_it = |at: &usize| target.to_bytes() == side_name(name, *at).as_bytes();
@@ -64,8 +64,8 @@ impl<'t> Sides<'t> {
     ///
     /// # Errors
     /// The kernel's error.
-    pub fn present(&self, beneath: &Beneath) -> io::Result<Beneath> {
-        beneath.moved(self.path, &side(self.path, self.present.unwrap_or(0)))
+    pub fn present(&self, root: &RootFolder) -> io::Result<RootFolder> {
+        root.moved(self.path, &side(self.path, self.present.unwrap_or(0)))
     }
 
     /// Fills the other side from the manifest, and switches the link.
@@ -74,7 +74,7 @@ impl<'t> Sides<'t> {
     /// A sentence; the link leads to the old side, or to the whole new tree.
     pub fn put(
         &self,
-        beneath: &Beneath,
+        root: &RootFolder,
         store: &Store,
         own: &Own,
         step: Step<'_>,
@@ -82,7 +82,7 @@ impl<'t> Sides<'t> {
         new: &Manifest,
     ) -> Result<usize, String> {
         let shown = |error: io::Error| format!("{}: {error}", self.path);
-        let now = self.present(beneath).map_err(shown)?;
+        let now = self.present(root).map_err(shown)?;
         let scanned = scanner.scan(&now, self.tree, &false.into());
         let is = scanned.map_err(|fault| fault.to_string())?;
         let changes = spared_tree::compare(&is, new).len();
@@ -90,13 +90,13 @@ impl<'t> Sides<'t> {
             return Ok(0);
         }
         let other = 1 - self.present.unwrap_or(1);
-        let place = beneath
+        let place = root
             .moved(self.path, &side(self.path, other))
             .map_err(shown)?;
         step("the other side");
         remove(&place, self.path).map_err(shown)?;
         let put = Put {
-            beneath: &place,
+            root: &place,
             store,
             tree: self.tree,
             own,
@@ -109,12 +109,12 @@ impl<'t> Sides<'t> {
             step("excluded");
             copy_excluded(&now, &place, self.tree, self.path, 0).map_err(shown)?;
         }
-        self.turn(beneath, other, step).map_err(shown)?;
+        self.turn(root, other, step).map_err(shown)?;
         Ok(changes)
     }
 
-    fn turn(&self, beneath: &Beneath, to: usize, step: Step<'_>) -> io::Result<()> {
-        let place = beneath.place(self.path)?;
+    fn turn(&self, root: &RootFolder, to: usize, step: Step<'_>) -> io::Result<()> {
+        let place = root.place(self.path)?;
         syncfs(&place.folder)?;
         let (new, target) = (format!(".{}.spared", place.name), side_name(place.name, to));
         let _ = unlinkat(&place.folder, &new, AtFlags::empty());
@@ -138,12 +138,12 @@ fn side(path: &str, at: usize) -> String {
 }
 
 /// Removes a folder with everything in it, without following links.
-fn remove(beneath: &Beneath, path: &str) -> io::Result<()> {
-    let place = beneath.place(path)?;
+fn remove(root: &RootFolder, path: &str) -> io::Result<()> {
+    let place = root.place(path)?;
     match place.stat()? {
         None => Ok(()),
         Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            empty(&beneath.folder(path)?, 0)?;
+            empty(&root.folder(path)?, 0)?;
             Ok(unlinkat(&place.folder, place.name, AtFlags::REMOVEDIR)?)
         }
         Some(_) => Ok(unlinkat(&place.folder, place.name, AtFlags::empty())?),
@@ -180,8 +180,8 @@ fn empty(folder: &OwnedFd, depth: usize) -> io::Result<()> {
 
 /// Copies excluded files, which each node keeps, from one side to the other.
 fn copy_excluded(
-    from: &Beneath,
-    to: &Beneath,
+    from: &RootFolder,
+    to: &RootFolder,
     tree: &Tree,
     path: &str,
     depth: usize,
@@ -213,7 +213,7 @@ fn copy_excluded(
     Ok(())
 }
 
-fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<()> {
+fn copy(from: &RootFolder, to: &RootFolder, path: &str, kind: FileType) -> io::Result<()> {
     let fault = |error: io::Error| io::Error::other(format!("{path}: {error}"));
     let place = to.place(path).map_err(fault)?;
     let copied = || -> io::Result<()> {

@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
 use spared_tree::{
-    Access, Accounts, Beneath, Change, Entry, Hash, Kind, Manifest, Place, Scanner, What, acl,
-    compare, is_ours, travels,
+    Access, Accounts, Change, Entry, Hash, Kind, Manifest, Place, RootFolder, Scanner, What, acl,
+    compare, is_replicated_xattr, is_temporary_name,
 };
 
 use crate::store::{FLUSHED_EACH, Store};
@@ -29,7 +29,7 @@ use crate::store::{FLUSHED_EACH, Store};
 pub type Step<'s> = &'s dyn Fn(&str);
 
 pub struct Put<'p> {
-    pub beneath: &'p Beneath,
+    pub root: &'p RootFolder,
     pub store: &'p Store,
     pub tree: &'p Tree,
     /// Lines that belong to this node.
@@ -108,17 +108,17 @@ impl Put<'_> {
     /// Removes temporary files of an interrupted change.
     fn sweep(&self) {
         for top in &self.tree.paths {
-            if let Ok(place) = self.beneath.place(top) {
+            if let Ok(place) = self.root.place(top) {
                 let _ = unlinkat(&place.folder, ours(place.name), AtFlags::empty());
             }
-            if let Ok(folder) = self.beneath.folder(top) {
+            if let Ok(folder) = self.root.folder(top) {
                 sweep(&folder, 0);
             }
         }
     }
 
     fn scan(&self, scanner: &mut Scanner) -> Result<Manifest, String> {
-        let scanned = scanner.scan(self.beneath, self.tree, &AtomicBool::new(false));
+        let scanned = scanner.scan(self.root, self.tree, &AtomicBool::new(false));
         scanned.map_err(|fault| fault.to_string())
     }
 
@@ -143,7 +143,7 @@ impl Put<'_> {
 
     fn make_folder(&self, entry: &Entry) -> Result<(), String> {
         let made = || -> io::Result<()> {
-            let place = self.beneath.place(&entry.path)?;
+            let place = self.root.place(&entry.path)?;
             (self.step)("folder");
             match mkdirat(&place.folder, place.name, Mode::RWXU) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
@@ -155,7 +155,7 @@ impl Put<'_> {
 
     /// Writes a file under its temporary name, and flushes it if there are few.
     fn prepare(&self, scanner: &mut Scanner, entry: &Entry, is_flushed: bool) -> io::Result<()> {
-        let place = self.beneath.place(&entry.path)?;
+        let place = self.root.place(&entry.path)?;
         let name = ours(place.name);
         (self.step)("prepare");
         match &entry.kind {
@@ -224,14 +224,14 @@ impl Put<'_> {
     }
 
     fn swap(&self, entry: &Entry) -> io::Result<()> {
-        let place = self.beneath.place(&entry.path)?;
+        let place = self.root.place(&entry.path)?;
         (self.step)("rename");
         let (from, to) = (ours(place.name), place.name);
         Ok(renameat(&place.folder, &from, &place.folder, to)?)
     }
 
     fn remove(&self, path: &str, is_folder: bool) -> io::Result<()> {
-        let Place { folder, name } = self.beneath.place(path)?;
+        let Place { folder, name } = self.root.place(path)?;
         (self.step)("remove");
         let flags = match is_folder {
             true => AtFlags::REMOVEDIR,
@@ -251,7 +251,7 @@ impl Put<'_> {
         let entries = self.entries(changes, new);
         for entry in entries.iter().filter(|it| it.kind == Kind::Folder) {
             (self.step)("folder's access");
-            let folder = self.beneath.folder(&entry.path);
+            let folder = self.root.folder(&entry.path);
             folder
                 .and_then(|folder| set_access(folder.as_fd(), &entry.access))
                 .map_err(at(&entry.path))?;
@@ -270,10 +270,10 @@ impl Put<'_> {
         }
         let mut flushed = BTreeSet::new();
         for top in &self.tree.paths {
-            let Ok(place) = self.beneath.place(top) else {
+            let Ok(place) = self.root.place(top) else {
                 continue;
             };
-            let folder = self.beneath.folder(top).unwrap_or(place.folder);
+            let folder = self.root.folder(top).unwrap_or(place.folder);
             flush_once(&folder, &mut flushed).map_err(at(top))?;
         }
         Ok(())
@@ -281,7 +281,7 @@ impl Put<'_> {
 
     /// Flushes the folder that contains a path, and the path itself if it is a folder.
     fn flush_folders(&self, path: &str) -> io::Result<()> {
-        let place = match self.beneath.place(path) {
+        let place = match self.root.place(path) {
             Err(error) => match Errno::from_io_error(&error) {
                 // the folder was removed, or is a file or a link now, which is flushed as a change of its own
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
@@ -292,7 +292,7 @@ impl Put<'_> {
         fsync(&place.folder)?;
         let stat = place.stat()?;
         match stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory) {
-            true => Ok(fsync(self.beneath.folder(path)?)?),
+            true => Ok(fsync(self.root.folder(path)?)?),
             false => Ok(()),
         }
     }
@@ -330,7 +330,7 @@ fn sweep(folder: &OwnedFd, depth: usize) {
         let Ok(name) = entry.file_name().to_str() else {
             continue;
         };
-        if is_ours(name) {
+        if is_temporary_name(name) {
             let _ = unlinkat(folder, name, AtFlags::empty());
         } else if entry.file_type() == FileType::Directory
             && !matches!(name, "." | "..")
@@ -406,7 +406,7 @@ fn remove_xattrs(fd: BorrowedFd<'_>, wanted: &[(String, Vec<u8>)]) -> io::Result
     }
     let names = names.split(|byte| *byte == 0);
     let names = names.filter_map(|it| std::str::from_utf8(it).ok());
-    for name in names.filter(|it| travels(it)) {
+    for name in names.filter(|it| is_replicated_xattr(it)) {
         if !wanted.iter().any(|(it, _)| it == name) {
             fremovexattr(fd, name)?;
         }

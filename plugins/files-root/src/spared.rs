@@ -50,7 +50,7 @@ impl Jobs<'_> {
             _ => String::new(),
         };
         let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
-        let present = self.beneath.file(&path).and_then(std::io::read_to_string);
+        let present = self.root.file(&path).and_then(std::io::read_to_string);
         let (old, new) = (table(&present.unwrap_or_default()), table(&text));
         for key in LOCAL {
             if value(&old, key) != value(&new, key) {

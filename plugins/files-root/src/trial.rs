@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
-use spared_tree::{Beneath, Manifest, Scanner};
+use spared_tree::{Manifest, RootFolder, Scanner};
 
 use crate::command::{self, Failed};
 use crate::put::Put;
@@ -32,7 +32,7 @@ exec "$@""#;
 /// # Errors
 /// The error of the check, or a sentence with the reason why it could not be run.
 pub fn check(
-    beneath: &Beneath,
+    root: &RootFolder,
     store: &Store,
     tree: &Tree,
     new: &Manifest,
@@ -44,7 +44,7 @@ pub fn check(
     }
     let view = store.view();
     let _ = fs::remove_dir_all(&view);
-    let made = make(beneath, store, tree, new, own, &view);
+    let made = make(root, store, tree, new, own, &view);
     let checked = made.map_err(Failed::Why).and_then(|()| {
         let mut argv = words(&view, tree);
         let mut command = tree.check.clone();
@@ -86,7 +86,7 @@ fn words(view: &Path, tree: &Tree) -> Vec<String> {
 
 /// Puts the new state, and the excluded files of the present one, in a folder.
 fn make(
-    beneath: &Beneath,
+    root: &RootFolder,
     store: &Store,
     tree: &Tree,
     new: &Manifest,
@@ -103,9 +103,9 @@ fn make(
         let parent = Path::new(&parent).parent().unwrap_or(view);
         make_folder(parent).map_err(shown)?;
     }
-    let there = Beneath::new(view).map_err(shown)?;
+    let there = RootFolder::new(view).map_err(shown)?;
     let put = Put {
-        beneath: &there,
+        root: &there,
         store,
         tree,
         own,
@@ -114,7 +114,7 @@ fn make(
     };
     put.run(&mut Scanner::default(), new)?;
     for top in &tree.paths {
-        copy_excluded(beneath, &there, tree, top, 0)?;
+        copy_excluded(root, &there, tree, top, 0)?;
     }
     Ok(())
 }
@@ -122,21 +122,21 @@ fn make(
 /// Copies the excluded files of a folder, which stay as they are. A folder here may be a link in the new state, which
 /// may lead anywhere.
 fn copy_excluded(
-    beneath: &Beneath,
-    there: &Beneath,
+    root: &RootFolder,
+    there: &RootFolder,
     tree: &Tree,
     path: &str,
     depth: usize,
 ) -> Result<(), String> {
     let shown = |error: std::io::Error| format!("{path}: {error}");
     let is_folder = |path: &str| {
-        let stat = beneath.stat(path).ok().flatten();
+        let stat = root.stat(path).ok().flatten();
         stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
     };
     if !is_folder(path) || there.folder(path).is_err() || depth > DEPTH_MAX {
         return Ok(());
     }
-    let folder = beneath.folder(path).map_err(shown)?;
+    let folder = root.folder(path).map_err(shown)?;
     let names = rustix::fs::Dir::read_from(&folder).map_err(|it| shown(it.into()))?;
     for name in names.flatten() {
         let Some(name) = name
@@ -149,17 +149,17 @@ fn copy_excluded(
         };
         let below = format!("{path}/{name}");
         if is_folder(&below) {
-            copy_excluded(beneath, there, tree, &below, depth + 1)?;
+            copy_excluded(root, there, tree, &below, depth + 1)?;
         } else if tree.excludes(&below) {
-            copy(beneath, there, &below).map_err(shown)?;
+            copy(root, there, &below).map_err(shown)?;
         }
     }
     Ok(())
 }
 
-fn copy(beneath: &Beneath, there: &Beneath, path: &str) -> std::io::Result<()> {
+fn copy(root: &RootFolder, there: &RootFolder, path: &str) -> std::io::Result<()> {
     // links and pipes are skipped: no check needs those of the node
-    let Ok(mut file) = beneath.file(path) else {
+    let Ok(mut file) = root.file(path) else {
         return Ok(());
     };
     let stat = fstat(file.as_fd())?;

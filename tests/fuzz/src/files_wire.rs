@@ -12,7 +12,7 @@ use spared_sdk::Engine as _;
 use spared_sdk::config::Config;
 use spared_tree::config::{Settings, read};
 use spared_tree::local::{Answer, ChangeOutcome, Request};
-use spared_tree::{Access, Entry, Hash, Kind, Manifest, fits};
+use spared_tree::{Access, Entry, Hash, Kind, Manifest, validate};
 
 const TREE: &str = "[[tree]]\nname = \"t\"\npaths = [\"/etc/t\"]\nexclude = [\"*.local\"]\n";
 const NOW_NS: u64 = 1_000_000_000;
@@ -30,7 +30,7 @@ pub fn run(input: &[u8]) {
             let Ok(manifest) = Manifest::decode(bytes) else {
                 return;
             };
-            if fits(&manifest, tree).is_ok() {
+            if validate(&manifest, tree).is_ok() {
                 let below = |it: &Entry| it.path == "/etc/t" || it.path.starts_with("/etc/t/");
                 assert!(manifest.entries.iter().all(below));
                 let has = |part: &str| manifest.entries.iter().any(|it| it.path.contains(part));

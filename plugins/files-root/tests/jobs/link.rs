@@ -10,7 +10,7 @@ use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::io::Errno;
 use spared_sdk::config::Config;
 use spared_tree::local::Request;
-use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, config};
+use spared_tree::{Hash, Kind, Manifest, RootFolder, Scanner, config};
 
 use crate::cut::{cutting, ended};
 use crate::node::Node;
@@ -113,8 +113,8 @@ pub fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
 fn scan(folder: &Path, keys: &str) -> Manifest {
     let config = Config::parse(&toml(folder, keys), "r1", &[]).unwrap();
     let settings = config::read(&config).unwrap();
-    let beneath = Beneath::new(Path::new("/")).unwrap();
-    let scanned = Scanner::default().scan(&beneath, &settings.trees[0], &GO_ON);
+    let root = RootFolder::new(Path::new("/")).unwrap();
+    let scanned = Scanner::default().scan(&root, &settings.trees[0], &GO_ON);
     scanned.unwrap()
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use spared_files_root::job::{Jobs, Places};
 use spared_sdk::config::Config;
 use spared_tree::local::{Answer, Request, StateInfo, decode, encode, with_output};
-use spared_tree::{Beneath, Hash, Manifest, Scanner, config};
+use spared_tree::{Hash, Manifest, RootFolder, Scanner, config};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
@@ -154,8 +154,8 @@ impl Node {
         let config = Config::parse(&text, "r1", &[]).unwrap();
         let settings = config::read(&config).unwrap();
         config.finish().unwrap();
-        let beneath = Beneath::new(Path::new("/")).unwrap();
-        let scanned = Scanner::default().scan(&beneath, &settings.trees[0], &GO_ON);
+        let root = RootFolder::new(Path::new("/")).unwrap();
+        let scanned = Scanner::default().scan(&root, &settings.trees[0], &GO_ON);
         scanned.unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use spared_files_root::job::{Jobs, Places};
 use spared_tree::local::{Answer, Request};
 use spared_tree::own::split;
-use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, builtin};
+use spared_tree::{Hash, Kind, Manifest, RootFolder, Scanner, builtin};
 
 use crate::node::Node;
 
@@ -17,8 +17,8 @@ fn spared_toml(node: &Node) -> PathBuf {
 }
 
 fn scan(node: &Node) -> Manifest {
-    let beneath = Beneath::new(&node.folder).unwrap();
-    let scanned = Scanner::default().scan(&beneath, &builtin::tree(), &GO_ON);
+    let root = RootFolder::new(&node.folder).unwrap();
+    let scanned = Scanner::default().scan(&root, &builtin::tree(), &GO_ON);
     scanned.unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use spared_tree::config::Tree;
-use spared_tree::{Change, Hash, MANIFEST_MAX, Manifest, compare, fits};
+use spared_tree::{Change, Hash, MANIFEST_MAX, Manifest, compare, validate};
 
 use super::show::Shown;
 use crate::wire::How;
@@ -114,7 +114,7 @@ impl Transfer {
             return Ok(None);
         }
         let manifest = Manifest::decode(all)?;
-        fits(&manifest, tree).map_err(|refused| refused.to_string())?;
+        validate(&manifest, tree).map_err(|refused| refused.to_string())?;
         Ok(Some(manifest))
     }
 

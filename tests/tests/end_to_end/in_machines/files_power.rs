@@ -18,7 +18,7 @@ use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, scenario};
 use spared_tests::machine::{Machine, Parts};
 use spared_tree::local::{Answer, Request};
-use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, config};
+use spared_tree::{Hash, Kind, Manifest, RootFolder, Scanner, config};
 
 /// Folder of the disk, the change and the step: set for the program in the machine.
 const DISK: &str = "SPARED_POWER_DISK";
@@ -105,13 +105,13 @@ impl Disk {
     fn manifest(&self, etc: &str) -> Result<Manifest> {
         let config = Config::parse(&self.toml(etc), "r1", &[]).map_err(|it| it.to_string())?;
         let settings = config::read(&config).ok_or("a fault in files.toml")?;
-        let mut beneath = Beneath::new(Path::new("/"))?;
+        let mut root = RootFolder::new(Path::new("/"))?;
         let fw = self.folder.join(etc).join("fw");
         if let Ok(side) = fs::read_link(&fw) {
             let [path, side] = [&fw, &fw.with_file_name(side)].map(|it| it.display().to_string());
-            beneath = beneath.moved(&path, &side)?;
+            root = root.moved(&path, &side)?;
         }
-        let scanned = Scanner::default().scan(&beneath, &settings.trees[0], &GO_ON);
+        let scanned = Scanner::default().scan(&root, &settings.trees[0], &GO_ON);
         Ok(scanned.map_err(|it| it.to_string())?)
     }
 

@@ -22,7 +22,7 @@ const XATTR_BYTES_MAX: usize = 64 << 10;
 const SET_USER_ID: u32 = 0o4000;
 const SET_GROUP_ID: u32 = 0o2000;
 /// Prefix and suffix of the names of files that the root half prepares.
-const OURS: (&str, &str) = (".", ".spared");
+const TEMPORARY: (&str, &str) = (".", ".spared");
 
 /// Refusal of a manifest: the path, cut to a printable length, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Refused {
 
 /// # Errors
 /// The first reason not to put this manifest in place of the tree.
-pub fn fits(manifest: &Manifest, tree: &Tree) -> Result<(), Refused> {
+pub fn validate(manifest: &Manifest, tree: &Tree) -> Result<(), Refused> {
     let whole = |why: String| Refused {
         path: String::new(),
         why,
@@ -55,25 +55,25 @@ pub fn fits(manifest: &Manifest, tree: &Tree) -> Result<(), Refused> {
             path: shown(&entry.path),
             why,
         };
-        path_fits(&entry.path).map_err(refused)?;
+        validate_path(&entry.path).map_err(refused)?;
         if before.is_some_and(|it| it.path >= entry.path) {
             return Err(refused("is not in order, or listed twice".to_owned()));
         }
         before = Some(entry);
-        place_fits(entry, manifest, tree).map_err(refused)?;
-        kind_fits(entry).map_err(refused)?;
-        access_fits(entry).map_err(refused)?;
+        validate_place(entry, manifest, tree).map_err(refused)?;
+        validate_kind(entry).map_err(refused)?;
+        validate_access(entry).map_err(refused)?;
     }
     Ok(())
 }
 
 /// True if a name is one that the root half gives to a file that it prepares.
-pub fn is_ours(name: &str) -> bool {
-    let inner = name.strip_prefix(OURS.0);
-    inner.is_some_and(|it| it.len() > OURS.1.len() && it.ends_with(OURS.1))
+pub fn is_temporary_name(name: &str) -> bool {
+    let inner = name.strip_prefix(TEMPORARY.0);
+    inner.is_some_and(|it| it.len() > TEMPORARY.1.len() && it.ends_with(TEMPORARY.1))
 }
 
-fn path_fits(path: &str) -> Result<(), String> {
+fn validate_path(path: &str) -> Result<(), String> {
     let Some(below) = path.strip_prefix('/') else {
         return Err("is not an absolute path".to_owned());
     };
@@ -91,14 +91,14 @@ fn path_fits(path: &str) -> Result<(), String> {
         if name.contains('\0') {
             return Err("has a NUL in its name".to_owned());
         }
-        if is_ours(name) {
+        if is_temporary_name(name) {
             return Err("has a name that is reserved for files being prepared".to_owned());
         }
     }
     Ok(())
 }
 
-fn place_fits(entry: &Entry, manifest: &Manifest, tree: &Tree) -> Result<(), String> {
+fn validate_place(entry: &Entry, manifest: &Manifest, tree: &Tree) -> Result<(), String> {
     let Some(top) = tree.top_of(&entry.path) else {
         return Err(format!("is not below the paths of tree \"{}\"", tree.name));
     };
@@ -116,7 +116,7 @@ fn place_fits(entry: &Entry, manifest: &Manifest, tree: &Tree) -> Result<(), Str
     }
 }
 
-fn kind_fits(entry: &Entry) -> Result<(), String> {
+fn validate_kind(entry: &Entry) -> Result<(), String> {
     match &entry.kind {
         Kind::Folder => Ok(()),
         Kind::File { .. } if entry.access.mode & (SET_USER_ID | SET_GROUP_ID) != 0 => {
@@ -131,7 +131,7 @@ fn kind_fits(entry: &Entry) -> Result<(), String> {
     }
 }
 
-fn access_fits(entry: &Entry) -> Result<(), String> {
+fn validate_access(entry: &Entry) -> Result<(), String> {
     let access = &entry.access;
     if access.mode & !0o7777 != 0 || access.mode & SET_USER_ID != 0 {
         return Err(format!(
@@ -153,7 +153,11 @@ fn access_fits(entry: &Entry) -> Result<(), String> {
     if access.xattrs.len() > XATTRS_MAX || bytes > XATTR_BYTES_MAX {
         return Err("has too many or too long attributes".to_owned());
     }
-    match access.xattrs.iter().find(|(name, _)| !travels(name)) {
+    match access
+        .xattrs
+        .iter()
+        .find(|(name, _)| !is_replicated_xattr(name))
+    {
         Some((name, _)) => Err(format!(
             "has the attribute {:?}, which is not allowed",
             shown(name)
@@ -169,7 +173,7 @@ fn is_account(name: &str) -> bool {
 
 /// True if an extended attribute is part of a tree. Attributes of the kernel's security modules belong to the node: a
 /// capability on a file, for example, would be a right.
-pub fn travels(xattr: &str) -> bool {
+pub fn is_replicated_xattr(xattr: &str) -> bool {
     let is_list = matches!(
         xattr,
         "system.posix_acl_access" | "system.posix_acl_default"
@@ -231,7 +235,7 @@ mod tests {
     }
 
     fn refused(entries: Vec<Entry>) -> String {
-        let refused = fits(&Manifest { entries }, &tree()).expect_err("it fits");
+        let refused = validate(&Manifest { entries }, &tree()).expect_err("it fits");
         refused.to_string()
     }
 
@@ -245,7 +249,7 @@ mod tests {
         ];
         let mut entries = entries;
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        fits(&Manifest { entries }, &tree()).expect("it fits");
+        validate(&Manifest { entries }, &tree()).expect("it fits");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use spared_tree::Beneath;
+use spared_tree::RootFolder;
 
 const ELOOP: Option<i32> = Some(40);
 
@@ -26,8 +26,8 @@ impl Folder {
         Self(folder)
     }
 
-    fn inside(&self) -> Beneath {
-        Beneath::new(&self.0.join("inside")).unwrap()
+    fn inside(&self) -> RootFolder {
+        RootFolder::new(&self.0.join("inside")).unwrap()
     }
 }
 
@@ -43,7 +43,7 @@ fn number<T>(result: io::Result<T>) -> Option<i32> {
 
 #[test]
 fn what_is_below_is_opened() {
-    let folder = Folder::new("beneath-opened");
+    let folder = Folder::new("root-folder-opened");
     let inside = folder.inside();
     let mut text = String::new();
     let mut file = inside.file("/deep//file").unwrap();
@@ -62,7 +62,7 @@ fn what_is_below_is_opened() {
 
 #[test]
 fn a_link_is_not_followed_wherever_it_is() {
-    let folder = Folder::new("beneath-links");
+    let folder = Folder::new("root-folder-links");
     let inside = folder.inside();
     assert_eq!(number(inside.file("/link")), ELOOP);
     assert_eq!(number(inside.file("/folder/file")), ELOOP);
@@ -73,7 +73,7 @@ fn a_link_is_not_followed_wherever_it_is() {
 
 #[test]
 fn no_path_leads_upwards() {
-    let folder = Folder::new("beneath-upwards");
+    let folder = Folder::new("root-folder-upwards");
     let inside = folder.inside();
     for path in [
         "../outside/file",

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 /// Folder below which all paths lie; `/` except in tests.
 #[derive(Debug)]
-pub struct Beneath {
+pub struct RootFolder {
     root: OwnedFd,
     /// Path, and its real place.
     moved: Option<(String, String)>,
@@ -25,7 +25,7 @@ pub struct Place<'p> {
     pub name: &'p str,
 }
 
-impl Beneath {
+impl RootFolder {
     /// # Errors
     /// The folder cannot be opened, or is a link: others own some of the folders above it.
     pub fn new(root: &Path) -> io::Result<Self> {
