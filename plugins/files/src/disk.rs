@@ -93,7 +93,7 @@ impl Disk {
     }
 
     /// Time since a tree was last copied automatically.
-    pub fn followed(&self, tree: &str) -> Option<Duration> {
+    pub fn copy_age(&self, tree: &str) -> Option<Duration> {
         let path = self.folder().ok()?.join(format!("followed-{tree}"));
         // None if the clock was set back, so that the next copy waits no longer than the interval
         fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
@@ -101,7 +101,7 @@ impl Disk {
 
     /// # Errors
     /// A sentence with the reason.
-    pub fn follow(&self, tree: &str) -> Result<(), String> {
+    pub fn save_copied(&self, tree: &str) -> Result<(), String> {
         let path = self.folder()?.join(format!("followed-{tree}"));
         File::create(&path)
             .map(drop)
@@ -109,22 +109,22 @@ impl Disk {
     }
 
     /// Digest that the peer reverts, or has reverted, because nobody confirms it.
-    pub fn doubted(&self, tree: &str) -> Option<Hash> {
-        let bytes = fs::read(self.doubt_path(tree).ok()?).ok()?;
+    pub fn unconfirmed(&self, tree: &str) -> Option<Hash> {
+        let bytes = fs::read(self.unconfirmed_path(tree).ok()?).ok()?;
         bytes.try_into().ok().map(Hash)
     }
 
     /// # Errors
     /// A sentence with the reason.
-    pub fn doubt(&self, tree: &str, digest: Option<Hash>) -> Result<(), String> {
-        let path = self.doubt_path(tree)?;
+    pub fn save_unconfirmed(&self, tree: &str, digest: Option<Hash>) -> Result<(), String> {
+        let path = self.unconfirmed_path(tree)?;
         match digest {
             Some(digest) => replace(&path, &digest.0, Access::Private, || Ok(())),
             None => remove(&[path]),
         }
     }
 
-    fn doubt_path(&self, tree: &str) -> Result<PathBuf, String> {
+    fn unconfirmed_path(&self, tree: &str) -> Result<PathBuf, String> {
         Ok(self.folder()?.join(format!("doubt-{tree}")))
     }
 
@@ -231,9 +231,9 @@ mod tests {
         let bases = Disk::new(Some(&folder.0)).bases(["fw", "other"].into_iter());
         assert_eq!(bases.keys().collect::<Vec<_>>(), ["fw"]);
         let digest = Hash::of(b"fw");
-        for doubt in [Some(digest), None, None] {
-            disk.doubt("fw", doubt).expect("kept");
-            assert_eq!(Disk::new(Some(&folder.0)).doubted("fw"), doubt);
+        for unconfirmed in [Some(digest), None, None] {
+            disk.save_unconfirmed("fw", unconfirmed).expect("kept");
+            assert_eq!(Disk::new(Some(&folder.0)).unconfirmed("fw"), unconfirmed);
         }
     }
 }

@@ -55,11 +55,11 @@ impl Io for Files {
         let now_ns = host.now();
         let mut engine = Engine::new(now_ns, now_ns, nodes, settings, bases);
         for tree in &settings.trees {
-            if let Some(age) = disk.followed(&tree.name) {
-                engine.handle_followed(now_ns, &tree.name, age);
+            if let Some(age) = disk.copy_age(&tree.name) {
+                engine.handle_last_copy(now_ns, &tree.name, age);
             }
-            if let Some(digest) = disk.doubted(&tree.name) {
-                engine.handle_doubt(&tree.name, digest);
+            if let Some(digest) = disk.unconfirmed(&tree.name) {
+                engine.handle_saved_unconfirmed(&tree.name, digest);
             }
         }
         let io = Self {
@@ -102,11 +102,14 @@ impl Io for Files {
                 let kept = self.disk.remember(&tree, &manifest);
                 return kept.map_err(Error::Plugin);
             }
-            Action::Followed(tree) => {
-                return self.disk.follow(&tree).map_err(Error::Plugin);
+            Action::Copied(tree) => {
+                return self.disk.save_copied(&tree).map_err(Error::Plugin);
             }
-            Action::Doubt { tree, digest } => {
-                return self.disk.doubt(&tree, digest).map_err(Error::Plugin);
+            Action::SaveUnconfirmed { tree, digest } => {
+                return self
+                    .disk
+                    .save_unconfirmed(&tree, digest)
+                    .map_err(Error::Plugin);
             }
             Action::Event(text) => self.host.event(&text),
             Action::Answer { token, answer } => {

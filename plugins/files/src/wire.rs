@@ -5,7 +5,7 @@
 //! Ask ─► Piece.. or Refuse    of a manifest
 //! Fetch ─► Piece.. or Refuse  of a content of that manifest, in order
 //! Taken                       what was asked for is in place: both nodes have had it
-//! Look                        "an Offer of this ticket follows: read the tree meanwhile"
+//! AnnounceOffer               "an Offer of this ticket follows: read the tree meanwhile"
 //! Offer ─► Report             "ask me, and put it in place"
 //! Stop                        ends what an Offer began
 //! Confirm ─► Report           what waits for it stays in place
@@ -69,7 +69,7 @@ pub enum Message {
         ticket: u64,
         tree: String,
     },
-    Look {
+    AnnounceOffer {
         ticket: u64,
         tree: String,
     },

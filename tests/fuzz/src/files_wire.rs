@@ -153,7 +153,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             tree: tree(),
         },
         Message::Fetch { ticket, hash },
-        Message::Look {
+        Message::AnnounceOffer {
             ticket,
             tree: tree(),
         },

@@ -7,7 +7,7 @@ use spared_tree::local::{Finished, Request};
 
 use super::root::{Asker, Pending};
 use super::transfer::Purpose;
-use super::{Action, Engine, Reply, Then};
+use super::{Action, AfterScan, Engine, Reply};
 use crate::wire::{How, Message};
 
 pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION...] | \
@@ -135,7 +135,7 @@ impl Engine {
                 return self.refuse(token, why);
             }
         }
-        let receive = |purpose| Then::Receive { token, purpose };
+        let receive = |purpose| AfterScan::Receive { token, purpose };
         match command {
             Command::Diff(_) => self.after_scan(&tree, receive(Purpose::Diff)),
             Command::Show(_) => self.after_scan(&tree, receive(Purpose::Show)),
@@ -144,8 +144,8 @@ impl Engine {
                 let ticket = self.ticket();
                 // both nodes read at the same time
                 let look = tree.clone();
-                self.send(&Message::Look { ticket, tree: look });
-                self.after_scan(&tree, Then::Push { token, ticket, how });
+                self.send(&Message::AnnounceOffer { ticket, tree: look });
+                self.after_scan(&tree, AfterScan::Push { token, ticket, how });
             }
             Command::Log(_) => {
                 let ticket = self.ticket();
@@ -198,7 +198,7 @@ impl Engine {
             self.send(&Message::Stop { ticket });
             return self.answer_lines(token, None, &["asked the peer to stop".to_owned()]);
         }
-        let has_waited = self.stop_waiting(Then::can_be_stopped);
+        let has_waited = self.stop_waiting(AfterScan::can_be_stopped);
         match &self.transfer {
             None if has_waited => self.answer_lines(token, None, &["stopped".to_owned()]),
             None => self.refuse(token, "nothing is under way"),

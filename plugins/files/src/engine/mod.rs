@@ -8,12 +8,12 @@
 //! | the daemon | `handle_role`, `handle_group_gone` |
 //! | the disk | `handle_stored`, `handle_staged` |
 
+mod auto_copy;
 mod command;
 mod confirm;
-mod follow;
-mod look;
 mod receive;
 mod root;
+mod scan;
 mod serve;
 mod show;
 mod status;
@@ -31,8 +31,8 @@ use spared_tree::local::{Request, with_output};
 use spared_tree::{Hash, Manifest};
 
 pub use command::{Command, USAGE, parse};
-use look::Then;
 use root::Pending;
+use scan::AfterScan;
 use serve::Serving;
 use status::LastResult;
 pub use transfer::Piece;
@@ -68,9 +68,9 @@ pub enum Action {
         manifest: Arc<Manifest>,
     },
     /// Note for the next worker that a tree that is copied at intervals was copied.
-    Followed(String),
+    Copied(String),
     /// Digest that the peer reverts, or has reverted, because nobody confirms it; saved for the next worker.
-    Doubt {
+    SaveUnconfirmed {
         tree: String,
         digest: Option<Hash>,
     },
@@ -112,7 +112,7 @@ pub struct Engine {
     /// Name of the peer.
     peer: String,
     trees: Vec<TreeInfo>,
-    roles: follow::Roles,
+    roles: auto_copy::Roles,
     is_up: bool,
     root_since_ns: Option<u64>,
     /// Time at which the root half should be running; None: that time is over.
@@ -123,11 +123,11 @@ pub struct Engine {
     /// Requests to the root half, by ticket.
     pending: BTreeMap<u64, Pending>,
     /// Steps that wait for a scan: name of the tree, true if the scan has begun, and the step.
-    waiting: Vec<(String, bool, Then)>,
+    waiting: Vec<(String, bool, AfterScan)>,
     transfer: Option<Transfer>,
     offer: Option<Offer>,
     /// Ticket and tree of an offer that the peer announced, once the tree has been scanned since.
-    looked: Option<(u64, String)>,
+    scanned_ahead: Option<(u64, String)>,
     /// Token of the command that waits for the end of the transfer or the offer, and the time until which it waits.
     asker: Option<(u64, u64)>,
     /// Time until which contents stay in the stage for a command that compares.
@@ -157,7 +157,7 @@ impl Engine {
             node,
             peer,
             trees: trees.collect(),
-            roles: follow::Roles::new(),
+            roles: auto_copy::Roles::new(),
             is_up: false,
             root_since_ns: None,
             root_due_ns: Some(now_ns.saturating_add(START_NS)),
@@ -167,7 +167,7 @@ impl Engine {
             waiting: Vec::new(),
             transfer: None,
             offer: None,
-            looked: None,
+            scanned_ahead: None,
             asker: None,
             shown_until_ns: None,
             confirming: None,
@@ -206,19 +206,19 @@ impl Engine {
     }
 
     /// Remembers the manifest that both nodes have, once they are the same.
-    fn agree(&mut self, name: &str) {
+    fn note_common(&mut self, name: &str) {
         let tree = self.tree(name);
         // a change that is reverted unless it is confirmed counts once it is confirmed
         let tree = tree.filter(|it| it.relation() == Relation::Same && it.waits_s().is_none());
         if let Some(both) = tree.and_then(TreeInfo::own).cloned() {
-            self.agree_on(name, both);
+            self.set_base(name, both);
         }
     }
 
     /// Remembers that both nodes had this manifest at the same time.
-    fn agree_on(&mut self, name: &str, both: Digested) {
+    fn set_base(&mut self, name: &str, both: Digested) {
         let manifest = Arc::clone(&both.manifest);
-        if self.tree_mut(name).is_some_and(|it| it.agree(both)) {
+        if self.tree_mut(name).is_some_and(|it| it.set_base(both)) {
             let tree = name.to_owned();
             self.actions.push_back(Action::Remember { tree, manifest });
             // the number of differences from it has changed
@@ -232,14 +232,14 @@ impl Engine {
                 let name = state.tree.clone();
                 if let Some(tree) = self.tree_mut(&name) {
                     let went_back = tree.handle_peer(state);
-                    self.agree(&name);
+                    self.note_common(&name);
                     if went_back {
                         self.note_back(now_ns, &name);
                     }
                 }
             }
             Message::Ask { ticket, tree } => match self.tree(&tree).is_some() {
-                true => self.after_scan(&tree, Then::Asked { ticket }),
+                true => self.after_scan(&tree, AfterScan::Asked { ticket }),
                 false => self.refuse_peer(ticket, &tree),
             },
             Message::Fetch { ticket, hash } => {
@@ -264,14 +264,14 @@ impl Engine {
                 how,
                 digest,
             } => self.handle_offer(now_ns, ticket, &tree, how, digest),
-            Message::Look { ticket, tree } => self.handle_look(ticket, &tree),
+            Message::AnnounceOffer { ticket, tree } => self.handle_announced(ticket, &tree),
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
             Message::Confirm { ticket, tree } => self.handle_peer_confirm(ticket, tree),
             Message::GoBack { ticket, tree } => self.handle_peer_back(now_ns, ticket, &tree),
             Message::Taken { ticket } => {
                 if let Some((tree, manifest)) = self.serving.taken(ticket) {
-                    self.agree_on(&tree, Digested::new(manifest));
+                    self.set_base(&tree, Digested::new(manifest));
                 }
             }
         }
@@ -311,7 +311,7 @@ impl spared_sdk::Engine for Engine {
         due.iter().for_each(|name| self.scan(name));
         self.check_silence(now_ns);
         self.check_confirming(now_ns);
-        self.check_patience(now_ns);
+        self.answer_late_commands(now_ns);
         self.check_show(now_ns);
         let is_ahead = |it: &u64| *it > now_ns;
         self.root_due_ns = self.root_due_ns.filter(is_ahead);
@@ -336,7 +336,7 @@ impl spared_sdk::Engine for Engine {
         let unknown = unread.chain(self.told_due_ns);
         let confirming = self.confirming.as_ref().map(|it| it.until_ns);
         let people = asker.into_iter().chain(confirming);
-        let people = people.chain(self.patience_ends_ns());
+        let people = people.chain(self.answer_due_ns());
         let people = people.chain(self.shown_until_ns);
         let waits = scans.chain(silence).chain(people);
         waits.chain(root).chain(unknown).min()
@@ -346,8 +346,8 @@ impl spared_sdk::Engine for Engine {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        if let Some(doubt) = self.poll_doubt() {
-            return Some(doubt);
+        if let Some(action) = self.poll_unconfirmed() {
+            return Some(action);
         }
         if self.outbox.len() < OUTBOX_MAX {
             if let Some(message) = self.serving.poll_manifest() {
@@ -376,10 +376,11 @@ impl spared_sdk::Engine for Engine {
         (self.is_up, self.told_due_ns) = (false, None);
         self.outbox.clear();
         self.serving.clear();
-        self.looked = None;
+        self.scanned_ahead = None;
         self.trees.iter_mut().for_each(|it| it.peer = None);
-        self.waiting
-            .retain(|(.., then)| matches!(then, Then::Receive { .. } | Then::Push { .. }));
+        self.waiting.retain(|(.., then)| {
+            matches!(then, AfterScan::Receive { .. } | AfterScan::Push { .. })
+        });
         let lost = format!("the connection to {} was lost", self.peer);
         if self.transfer.as_ref().is_some_and(|it| !it.is_installing()) {
             self.end_transfer(now_ns, Err(lost.clone()));

@@ -4,13 +4,13 @@ use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
 use spared_tree::{Change, Hash, Manifest, builtin};
 
 use super::command::rows_of;
-use super::look::ACTIVE_AS_WELL;
 use super::root::Pending;
+use super::scan::ACTIVE_AS_WELL;
 use super::show::Shown;
 use super::status::LastResult;
 use super::transfer::{Purpose, Stage, Transfer, changes, lines};
 use super::tree::{Digested, Relation};
-use super::{Action, Engine, Offer, Reply, SILENCE_NS, Then};
+use super::{Action, AfterScan, Engine, Offer, Reply, SILENCE_NS};
 use crate::wire::{How, Message};
 
 impl Engine {
@@ -28,7 +28,7 @@ impl Engine {
         let ticket = self.ticket();
         let refusal = match (self.is_busy(), self.relation_of(name)) {
             (Some(why), _) => Some(why),
-            (None, Some(Relation::Apart)) => Some(apart(name)),
+            (None, Some(Relation::ConfigDiffers)) => Some(config_differs(name)),
             (None, _) if !self.is_up => Some(format!("{} is not connected", self.peer)),
             (None, _) => None,
         };
@@ -48,7 +48,7 @@ impl Engine {
             return self.refuse(token, why);
         }
         match self.relation_of(name) {
-            Some(Relation::Apart) => return self.refuse(token, apart(name)),
+            Some(Relation::ConfigDiffers) => return self.refuse(token, config_differs(name)),
             _ if !self.is_up => {
                 let why = format!("{} is not connected", self.peer);
                 return self.refuse(token, why);
@@ -60,7 +60,7 @@ impl Engine {
         if let Some(tree) = self.tree_mut(name).filter(|_| is_change) {
             // a change with a deadline may be refused, and then counts as requested no more than before
             match how.confirm_s {
-                0 => tree.following.handle_wanted(),
+                0 => tree.auto_copy.handle_wanted(),
                 _ => unconfirmed = tree.digest(),
             }
         }
@@ -89,13 +89,13 @@ impl Engine {
     }
 
     /// Scans a tree that the peer is about to offer, while the peer scans its own.
-    pub(super) fn handle_look(&mut self, ticket: u64, name: &str) {
+    pub(super) fn handle_announced(&mut self, ticket: u64, name: &str) {
         // one at a time, so that a peer that announces without end does not fill the memory
         self.waiting
-            .retain(|(.., then)| !matches!(then, Then::Looked { .. }));
-        self.looked = None;
+            .retain(|(.., then)| !matches!(then, AfterScan::Announced { .. }));
+        self.scanned_ahead = None;
         if self.tree(name).is_some() && self.is_busy().is_none() {
-            self.after_scan(name, Then::Looked { ticket });
+            self.after_scan(name, AfterScan::Announced { ticket });
         }
     }
 
@@ -109,8 +109,8 @@ impl Engine {
     ) {
         let refusal = match (self.is_busy(), self.relation_of(name)) {
             (Some(why), _) => Some(why),
-            (None, None) => Some(format!("there is no such tree: {}", apart(name))),
-            (None, Some(Relation::Apart)) => Some(apart(name)),
+            (None, None) => Some(format!("there is no such tree: {}", config_differs(name))),
+            (None, Some(Relation::ConfigDiffers)) => Some(config_differs(name)),
             (None, _) if !self.has_root() => Some("the plugin files-root does not run".to_owned()),
             (None, _) if self.sends_itself(name, how) => Some(ACTIVE_AS_WELL.to_owned()),
             (None, _) => None,
@@ -121,27 +121,27 @@ impl Engine {
                 self.send(&Message::Report { ticket, result });
             }
             None => {
-                let then = Then::Offered {
+                let then = AfterScan::Offered {
                     ticket,
                     how,
                     digest,
                 };
-                self.after_look(now_ns, ticket, name, then);
+                self.after_announced(now_ns, ticket, name, then);
             }
         }
     }
 
     /// Continues with a tree that was scanned since its offer was announced; otherwise scans it.
-    fn after_look(&mut self, now_ns: u64, ticket: u64, name: &str, then: Then) {
+    fn after_announced(&mut self, now_ns: u64, ticket: u64, name: &str, then: AfterScan) {
         if self
-            .looked
+            .scanned_ahead
             .take_if(|(of, tree)| *of == ticket && tree == name)
             .is_some()
         {
             return self.go_on(now_ns, name, then);
         }
-        let is_it = |(tree, _, waits): &&mut (String, bool, Then)| {
-            tree == name && matches!(waits, Then::Looked { ticket: of } if *of == ticket)
+        let is_it = |(tree, _, waits): &&mut (String, bool, AfterScan)| {
+            tree == name && matches!(waits, AfterScan::Announced { ticket: of } if *of == ticket)
         };
         match self.waiting.iter_mut().find(is_it) {
             Some((.., waits)) => *waits = then,
@@ -301,7 +301,7 @@ impl Engine {
         if let Some(both) = both {
             let ticket = transfer.ticket;
             self.send(&Message::Taken { ticket });
-            self.agree_on(&transfer.tree, Digested::new(both));
+            self.set_base(&transfer.tree, Digested::new(both));
         }
         self.answer(now_ns, &transfer, result);
         self.scan(&transfer.tree);
@@ -366,7 +366,7 @@ impl Engine {
         let offer = self.offer.take();
         self.note_unconfirmed(offer.as_ref(), &result);
         match offer {
-            Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
+            Some(offer) if offer.is_automatic => self.end_auto_copy(now_ns, &offer.tree, result),
             Some(offer) => {
                 // only the waiting command gets a list
                 if offer.is_change || self.asker.is_none() {
@@ -406,13 +406,12 @@ impl Engine {
         let offer = offer.filter(|_| is_there);
         let noted = offer.and_then(|it| Some((it.unconfirmed?, self.tree_mut(&it.tree)?)));
         if let Some((digest, tree)) = noted {
-            tree.following.handle_unconfirmed(digest);
+            tree.auto_copy.handle_unconfirmed(digest);
         }
     }
 
     pub(super) fn handle_stop(&mut self, now_ns: u64, offer: u64) {
-        let is_offered =
-            |then: &Then| matches!(then, Then::Offered { ticket, .. } if *ticket == offer);
+        let is_offered = |then: &AfterScan| matches!(then, AfterScan::Offered { ticket, .. } if *ticket == offer);
         self.stop_waiting(is_offered);
         let is_it =
             |it: &Transfer| matches!(it.purpose, Purpose::Offer { ticket, .. } if ticket == offer);
@@ -473,6 +472,6 @@ pub(super) fn nothing() -> Finished {
     ChangeOutcome::Same.with("both nodes have the same files")
 }
 
-fn apart(name: &str) -> String {
+fn config_differs(name: &str) -> String {
     format!("paths and exclude of tree \"{name}\" differ between the nodes: compare files.toml")
 }

@@ -58,7 +58,7 @@ impl Engine {
 
     pub fn handle_root_down(&mut self, now_ns: u64) {
         self.root_since_ns = None;
-        self.looked = None;
+        self.scanned_ahead = None;
         self.root_due_ns = Some(now_ns.saturating_add(super::START_NS));
         for (_, _, then) in std::mem::take(&mut self.waiting) {
             self.give_up(then, GONE);
@@ -196,7 +196,7 @@ impl Engine {
 
     /// Answers commands that wait too long for the root half that they continue. Otherwise the daemon would report that
     /// the plugin does not answer.
-    pub(super) fn check_patience(&mut self, now_ns: u64) {
+    pub(super) fn answer_late_commands(&mut self, now_ns: u64) {
         let is_due = |it: &Pending| {
             matches!(it, Pending::Back { began_ns, by: Some(Asker::Token(_)), .. }
             if began_ns.saturating_add(ANSWER_NS) <= now_ns)
@@ -214,7 +214,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn patience_ends_ns(&self) -> Option<u64> {
+    pub(super) fn answer_due_ns(&self) -> Option<u64> {
         let ends = self.pending.values().filter_map(|it| match it {
             Pending::Back {
                 began_ns,

@@ -168,7 +168,7 @@ impl Engine {
             Relation::Untold => format!("not known: {peer} is not connected"),
             Relation::Fault(why) => format!("error: {why}"),
             Relation::PeerFault(why) => format!("error on {peer}: {why}"),
-            Relation::Apart => {
+            Relation::ConfigDiffers => {
                 format!("error: paths or exclude differ on {peer}: compare files.toml")
             }
             Relation::Same => match (tree.own_waits_s, tree.waits_s()) {
@@ -178,10 +178,10 @@ impl Engine {
             },
             Relation::Ours => {
                 let what = self.ours(tree);
-                if let Some(why) = self.unrest(tree) {
+                if let Some(why) = self.changing_reason(tree) {
                     return format!("pending: {what} changed here, and is not copied: {why}");
                 }
-                if let Some(why) = &tree.following.failed {
+                if let Some(why) = &tree.auto_copy.failed {
                     return format!("pending: {what} changed here, and was not copied: {why}");
                 }
                 if self.is_held_back(tree) {
@@ -189,7 +189,7 @@ impl Engine {
                         "pending: {what} changed here, and went back on {peer} as nobody confirmed it: sparectl files push {name}"
                     );
                 }
-                if self.follows_from_here(tree) {
+                if self.is_copied_from_here(tree) {
                     return format!("pending: {what} changed here, and will be copied");
                 }
                 format!("pending: {what} changed here, not on {peer}: sparectl files push {name}")
@@ -216,26 +216,26 @@ impl Engine {
         }
     }
 
-    fn follows_from_here(&self, tree: &TreeInfo) -> bool {
+    fn is_copied_from_here(&self, tree: &TreeInfo) -> bool {
         tree.settings.sync != Sync::Ask && self.leads(tree.name())
     }
 
     /// True if a tree would be copied from here if the peer had not reverted it.
     fn is_held_back(&self, tree: &TreeInfo) -> bool {
-        self.follows_from_here(tree) && tree.following.has_gone_back(tree.digest())
+        self.is_copied_from_here(tree) && tree.auto_copy.is_reverted(tree.digest())
     }
 
-    fn has_failed_to_follow(&self, tree: &TreeInfo) -> bool {
-        let following = &tree.following;
-        let is_stuck = following.never_rests || following.failed.is_some();
-        self.is_held_back(tree) || (is_stuck && self.follows_from_here(tree))
+    fn is_copy_stuck(&self, tree: &TreeInfo) -> bool {
+        let auto_copy = &tree.auto_copy;
+        let is_stuck = auto_copy.keeps_changing || auto_copy.failed.is_some();
+        self.is_held_back(tree) || (is_stuck && self.is_copied_from_here(tree))
     }
 
     /// True if a failover now would lose changes of this node. A change that waits for the end of an interval is as
     /// configured.
     fn is_pending(&self, tree: &TreeInfo) -> bool {
         let is_ours = tree.relation() == Relation::Ours && !tree.settings.is_builtin();
-        let waits = matches!(tree.settings.sync, Sync::Every(_)) && self.follows_from_here(tree);
+        let waits = matches!(tree.settings.sync, Sync::Every(_)) && self.is_copied_from_here(tree);
         is_ours && !waits
     }
 
@@ -253,9 +253,9 @@ impl Engine {
         }
     }
 
-    fn unrest(&self, tree: &TreeInfo) -> Option<String> {
-        let unrest = tree.following.unrest();
-        unrest.filter(|_| self.follows_from_here(tree))
+    fn changing_reason(&self, tree: &TreeInfo) -> Option<String> {
+        let why = tree.auto_copy.changing_reason();
+        why.filter(|_| self.is_copied_from_here(tree))
     }
 
     fn ours(&self, tree: &TreeInfo) -> String {
@@ -283,10 +283,10 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             Relation::Unread => engine.has_root() && tree.own_due_ns.is_none(),
             Relation::Untold => engine.is_up && engine.told_due_ns.is_none(),
             _ if tree.settings.is_builtin() => false,
-            Relation::Apart => true,
+            Relation::ConfigDiffers => true,
             // both nodes know of it: the first one reports it
             Relation::Conflict => engine.node < engine.peer,
-            Relation::Ours => engine.has_failed_to_follow(tree),
+            Relation::Ours => engine.is_copy_stuck(tree),
             Relation::Same => tree.own_waits_s.is_some(),
             _ => false,
         };
@@ -332,7 +332,7 @@ fn count(number: usize, first: Option<&str>) -> String {
 fn word(relation: &Relation) -> &'static str {
     match relation {
         Relation::Unread | Relation::Untold => "not known",
-        Relation::Fault(_) | Relation::PeerFault(_) | Relation::Apart => "error",
+        Relation::Fault(_) | Relation::PeerFault(_) | Relation::ConfigDiffers => "error",
         Relation::Same => "synchronized",
         Relation::Ours | Relation::Theirs => "pending",
         Relation::Conflict => "conflict",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spared_tree::config::{Sync, Tree};
 use spared_tree::{Change, Hash, Manifest, What, compare};
 
-use super::follow::Following;
+use super::auto_copy::AutoCopy;
 use crate::wire::{NAMES_MAX, TreeState};
 
 /// Relation between the two nodes' trees.
@@ -20,7 +20,7 @@ pub enum Relation {
     /// The tree cannot be read on the peer.
     PeerFault(String),
     /// The nodes have different configurations of the tree.
-    Apart,
+    ConfigDiffers,
     Same,
     /// Changed here since both were equal.
     Ours,
@@ -50,7 +50,7 @@ pub struct TreeInfo {
     /// Time of the last change of `own`.
     pub changed_ns: Option<u64>,
     pub scan: Scan,
-    pub following: Following,
+    pub auto_copy: AutoCopy,
     /// Seconds after which the change here is reverted unless it is confirmed.
     pub own_waits_s: Option<u32>,
     /// Folders here that cannot be removed because they contain an excluded file, and the file's name.
@@ -84,7 +84,7 @@ impl TreeInfo {
             peer: None,
             changed_ns: None,
             scan: Scan::default(),
-            following: Following::default(),
+            auto_copy: AutoCopy::default(),
             own_waits_s: None,
             holding: Vec::new(),
         }
@@ -111,7 +111,7 @@ impl TreeInfo {
         let own = self.digest();
         let waits = state.waits_s.is_some();
         let went_back = match state.digest {
-            Ok(digest) => self.following.handle_peer(digest, waits, own),
+            Ok(digest) => self.auto_copy.handle_peer(digest, waits, own),
             Err(_) => false,
         };
         self.peer = Some(state);
@@ -143,9 +143,9 @@ impl TreeInfo {
     }
 
     /// Notes a manifest that both nodes have, or had at the same time: true if that is new.
-    pub fn agree(&mut self, both: Digested) -> bool {
+    pub fn set_base(&mut self, both: Digested) -> bool {
         if self.digest() == Some(both.digest) {
-            self.following.handle_wanted();
+            self.auto_copy.handle_wanted();
         }
         let is_new = self.base_digest() != Some(both.digest);
         if is_new {
@@ -165,7 +165,7 @@ impl TreeInfo {
             return Relation::Untold;
         };
         if peer.scope != self.settings.scope() {
-            return Relation::Apart;
+            return Relation::ConfigDiffers;
         }
         let theirs = match &peer.digest {
             Err(why) => return Relation::PeerFault(why.clone()),

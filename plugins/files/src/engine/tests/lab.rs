@@ -28,7 +28,7 @@ pub struct Node {
     pub holding: Vec<(String, String)>,
     /// Tree that is restored unless the present one is confirmed.
     unconfirmed: Option<Tree>,
-    pub followed: usize,
+    pub copies: usize,
     pub events: Vec<String>,
     /// Number of requests to put a tree in place.
     pub installs: usize,
@@ -40,7 +40,7 @@ pub struct Node {
     stage: HashMap<Hash, Vec<u8>>,
     part: Vec<u8>,
     pub bases: BTreeMap<String, Manifest>,
-    doubt: Option<Hash>,
+    saved_unconfirmed: Option<Hash>,
     pub replies: BTreeMap<u64, Reply>,
     asked: BTreeSet<u64>,
     lives: u64,
@@ -110,7 +110,7 @@ impl Node {
             unreadable: None,
             holding: Vec::new(),
             unconfirmed: None,
-            followed: 0,
+            copies: 0,
             events: Vec::new(),
             installs: 0,
             has_root: false,
@@ -120,7 +120,7 @@ impl Node {
             stage: HashMap::new(),
             part: Vec::new(),
             bases: BTreeMap::new(),
-            doubt: None,
+            saved_unconfirmed: None,
             replies: BTreeMap::new(),
             asked: BTreeSet::new(),
             lives: 0,
@@ -341,8 +341,8 @@ impl Lab {
         let seed = node.lives << 32;
         let bases = node.bases.clone();
         node.engine = Engine::new(self.now_ns, seed, nodes(at), &settings(self.sync), bases);
-        if let Some(digest) = node.doubt {
-            node.engine.handle_doubt("t", digest);
+        if let Some(digest) = node.saved_unconfirmed {
+            node.engine.handle_saved_unconfirmed("t", digest);
         }
         if let Some(role) = node.role {
             node.engine.handle_role(self.now_ns, "g", role);
@@ -438,8 +438,8 @@ impl Lab {
             Action::Request(request) if node.has_root => node.requests.push_back(request),
             Action::Request(_) => {}
             Action::Event(text) => node.events.push(text),
-            Action::Followed(_) => node.followed += 1,
-            Action::Doubt { digest, .. } => node.doubt = digest,
+            Action::Copied(_) => node.copies += 1,
+            Action::SaveUnconfirmed { digest, .. } => node.saved_unconfirmed = digest,
             Action::Store(piece) => {
                 node.part.extend_from_slice(&piece.bytes);
                 let mut result = Ok(());

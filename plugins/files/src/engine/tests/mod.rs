@@ -1,7 +1,7 @@
 //! Two nodes in virtual time.
 
+mod auto_copy;
 mod confirm;
-mod follow;
 mod lab;
 mod random;
 mod secret;
@@ -109,7 +109,7 @@ fn what_the_receiver_changed_is_replaced_only_anyway() {
 }
 
 /// Pair whose nodes remember different states: one was cut off before it noticed that both trees were equal.
-fn apart() -> Lab {
+fn config_differs() -> Lab {
     let mut lab = pair();
     let both = tree(&[("a", "by hand"), ("b", "2")]);
     lab.nodes[0].tree = both.clone();
@@ -136,7 +136,7 @@ fn apart() -> Lab {
 #[test]
 fn nodes_that_remember_different_states_are_in_conflict_and_equal_ones_are_not() {
     for at in 0..2 {
-        let mut lab = apart();
+        let mut lab = config_differs();
         assert_eq!(relations(&lab), [Relation::Conflict, Relation::Conflict]);
         for command in [push(), pull()] {
             let why = text(&lab.done(at, command));
@@ -147,7 +147,7 @@ fn nodes_that_remember_different_states_are_in_conflict_and_equal_ones_are_not()
         assert_eq!(text(&lab.done(at, push)), "in place");
         assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
     }
-    let mut lab = apart();
+    let mut lab = config_differs();
     lab.nodes[1].tree = lab.nodes[0].tree.clone();
     lab.pass(11 * S);
     lab.nodes[1].tree.insert("c".to_owned(), "3".to_owned());
@@ -396,7 +396,7 @@ fn questions_without_end_do_not_fill_the_memory() {
             .expect("a message");
     }
     assert!(engine.outbox.len() <= super::OUTBOX_LIMIT);
-    assert!(engine.waiting.len() <= super::look::WAITING_MAX);
+    assert!(engine.waiting.len() <= super::scan::WAITING_MAX);
     lab.settle();
     assert_eq!(relations(&lab)[0], Relation::Same);
 }
@@ -416,7 +416,7 @@ fn nodes_that_mean_different_files_by_a_tree_exchange_nothing() {
     let engine = &mut lab.nodes[0].engine;
     let message = encode(&Message::State(state));
     engine.handle_message(S, &message).expect("a message");
-    assert_eq!(relations(&lab)[0], Relation::Apart);
+    assert_eq!(relations(&lab)[0], Relation::ConfigDiffers);
     let why = text(&lab.done(0, push()));
     assert!(why.contains("differ between the nodes"), "{why}");
 }

@@ -6,7 +6,7 @@ use spared_tree::local::Request;
 
 use super::root::Pending;
 use super::tree::Digested;
-use super::{ANSWER_NS, Action, Engine, follow, receive, transfer};
+use super::{ANSWER_NS, Action, Engine, auto_copy, receive, transfer};
 use crate::wire::{How, Message};
 
 /// Interval between two scans of a tree, in ns.
@@ -18,7 +18,7 @@ pub(super) const WAITING_MAX: usize = 16;
 
 /// Step that continues after a tree was scanned.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Then {
+pub(super) enum AfterScan {
     /// Fetch of the peer's tree, to compare it or to put it in place, for a command here.
     Receive {
         token: u64,
@@ -27,7 +27,7 @@ pub(super) enum Then {
     /// Offer of this tree to the peer with this ticket, for a command here.
     Push { token: u64, ticket: u64, how: How },
     /// Scan for an offer that the peer has announced with this ticket.
-    Looked { ticket: u64 },
+    Announced { ticket: u64 },
     /// Offer of the peer's tree, with this digest.
     Offered {
         ticket: u64,
@@ -41,7 +41,7 @@ pub(super) enum Then {
 /// Reason why an automatic offer is refused.
 pub(super) const ACTIVE_AS_WELL: &str = "this node is active as well";
 
-impl Then {
+impl AfterScan {
     /// True if the step may change a tree, or a command waits for it.
     pub(super) fn can_be_stopped(&self) -> bool {
         matches!(
@@ -53,7 +53,7 @@ impl Then {
 
 impl Engine {
     /// Scans a tree, and then continues with `then`.
-    pub(super) fn after_scan(&mut self, name: &str, then: Then) {
+    pub(super) fn after_scan(&mut self, name: &str, then: AfterScan) {
         if !self.has_root() {
             return self.give_up(then, "the plugin files-root does not run");
         }
@@ -103,7 +103,7 @@ impl Engine {
         };
         tree.scan.ticket = None;
         let interval_ns = match tree.settings.sync {
-            Sync::Change => follow::LOOK_NS,
+            Sync::Change => auto_copy::CHANGE_SCAN_NS,
             Sync::Ask | Sync::Every(_) => SCAN_NS,
         };
         tree.scan.due_ns = now_ns.saturating_add(interval_ns);
@@ -112,11 +112,11 @@ impl Engine {
         tree.own_waits_s = tree.scan.waits_s;
         let changes = tree.moved(&own);
         let is_news = tree.set_own(now_ns, own);
-        tree.following.handle_look(now_ns, is_news, &changes);
+        tree.auto_copy.handle_scan(now_ns, is_news, &changes);
         if is_news || waits.0 != waits.1 {
             self.tell(name);
         }
-        self.agree(name);
+        self.note_common(name);
         let mut ready = Vec::new();
         self.waiting.retain_mut(|(of, is_read, then)| {
             let is_ready = of == name && *is_read;
@@ -132,11 +132,11 @@ impl Engine {
         if self.waiting.iter().any(|(of, ..)| of == name) {
             self.scan(name);
         }
-        self.follow(now_ns);
+        self.offer_due_tree(now_ns);
     }
 
     /// Ends steps that wait for a scan; true if there were any.
-    pub(super) fn stop_waiting(&mut self, which: impl Fn(&Then) -> bool) -> bool {
+    pub(super) fn stop_waiting(&mut self, which: impl Fn(&AfterScan) -> bool) -> bool {
         let waiting = std::mem::take(&mut self.waiting);
         let (stopped, left): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(.., then)| which(then));
@@ -148,25 +148,27 @@ impl Engine {
         is_any
     }
 
-    pub(super) fn give_up(&mut self, then: Then, why: &str) {
+    pub(super) fn give_up(&mut self, then: AfterScan, why: &str) {
         let why = why.to_owned();
         match then {
-            Then::Receive { token, .. } | Then::Push { token, .. } => self.refuse(token, why),
-            Then::Offered { ticket, .. } => {
+            AfterScan::Receive { token, .. } | AfterScan::Push { token, .. } => {
+                self.refuse(token, why)
+            }
+            AfterScan::Offered { ticket, .. } => {
                 let result = Err(why);
                 self.send(&Message::Report { ticket, result });
             }
-            Then::Asked { ticket } => self.send(&Message::Refuse { ticket, why }),
+            AfterScan::Asked { ticket } => self.send(&Message::Refuse { ticket, why }),
             // the offer is refused when it arrives
-            Then::Looked { .. } => {}
+            AfterScan::Announced { .. } => {}
         }
     }
 
-    pub(super) fn go_on(&mut self, now_ns: u64, name: &str, then: Then) {
+    pub(super) fn go_on(&mut self, now_ns: u64, name: &str, then: AfterScan) {
         let own = self.tree(name).and_then(|it| it.own.clone());
         let own = own.unwrap_or_else(|| Err("was not read".to_owned()));
         match (then, own) {
-            (Then::Receive { token, purpose }, Ok(_)) => {
+            (AfterScan::Receive { token, purpose }, Ok(_)) => {
                 // another transfer may have begun meanwhile, and a command waits for it
                 if let Some(why) = self.is_busy() {
                     return self.refuse(token, why);
@@ -174,21 +176,23 @@ impl Engine {
                 self.asker = Some((token, now_ns.saturating_add(ANSWER_NS)));
                 self.receive(now_ns, name, purpose);
             }
-            (Then::Push { token, ticket, how }, Ok(_)) => {
+            (AfterScan::Push { token, ticket, how }, Ok(_)) => {
                 self.push(now_ns, name, token, ticket, how);
             }
-            (Then::Looked { ticket }, Ok(_)) => self.looked = Some((ticket, name.to_owned())),
-            (Then::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
+            (AfterScan::Announced { ticket }, Ok(_)) => {
+                self.scanned_ahead = Some((ticket, name.to_owned()))
+            }
+            (AfterScan::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
                 let result = Ok(receive::nothing());
                 self.send(&Message::Report { ticket, result });
             }
-            (then @ Then::Offered { how, .. }, Ok(_)) if self.sends_itself(name, how) => {
+            (then @ AfterScan::Offered { how, .. }, Ok(_)) if self.sends_itself(name, how) => {
                 self.give_up(then, ACTIVE_AS_WELL);
             }
-            (Then::Offered { ticket, how, .. }, Ok(_)) => {
+            (AfterScan::Offered { ticket, how, .. }, Ok(_)) => {
                 self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });
             }
-            (Then::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own.manifest),
+            (AfterScan::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own.manifest),
             (then, Err(why)) => self.give_up(then, &why),
         }
     }

@@ -128,7 +128,7 @@ fn at_intervals_a_change_waits_for_the_end_of_one() {
     );
     lab.pass(400 * S);
     assert_eq!(lab.nodes[1].tree["a"], "2");
-    assert!(lab.nodes[0].followed > 0 && same(&lab));
+    assert!(lab.nodes[0].copies > 0 && same(&lab));
 }
 
 #[test]

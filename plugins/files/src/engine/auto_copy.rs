@@ -18,28 +18,28 @@ use super::{Action, Engine, Offer};
 use crate::wire::{How, Message};
 
 /// Interval between two scans of a tree that is copied as it changes, in ns.
-pub(super) const LOOK_NS: u64 = 2_000_000_000;
+pub(super) const CHANGE_SCAN_NS: u64 = 2_000_000_000;
 /// Time until a refused tree is offered again, in ns; doubled each time.
 const RETRY_NS: u64 = 10_000_000_000;
 const RETRY_MAX_NS: u64 = 3_600_000_000_000;
 /// Time in ns after which a tree that is due, but differs at each scan, is a finding.
-const RESTLESS_NS: u64 = 60_000_000_000;
+const CHANGING_NS: u64 = 60_000_000_000;
 
 /// State of a tree's automatic copies.
 #[derive(Debug, Default)]
-pub struct Following {
+pub struct AutoCopy {
     /// End of the interval, for a tree that is copied at intervals.
     pub due_ns: u64,
     retry_ns: u64,
     wait_ns: u64,
     /// True if the last two scans found the same.
-    is_resting: bool,
+    is_stable: bool,
     /// Time since when the tree has been due and has differed at each scan.
-    restless_since_ns: Option<u64>,
+    changing_since_ns: Option<u64>,
     /// Path that differed at each of these scans, or at the last one.
-    restless: Option<String>,
+    changing_path: Option<String>,
     /// True if the tree has been changing for too long to be edited by hand.
-    pub never_rests: bool,
+    pub keeps_changing: bool,
     /// Reason why the last copy failed.
     pub failed: Option<String>,
     /// Digest of this node that the peer has, and reverts unless somebody confirms it.
@@ -47,36 +47,36 @@ pub struct Following {
     /// True if `unconfirmed` is from an earlier worker, and may have been reverted long ago.
     is_remembered: bool,
     /// Digest that the peer has reverted: another copy could do harm again, and then would not be reverted.
-    went_back: Option<Hash>,
+    reverted: Option<Hash>,
     /// Digest that the next worker will read from the disk: one of these two.
-    kept: Option<Hash>,
+    saved: Option<Hash>,
 }
 
 /// Groups of this node, with true if it is active in the group.
 pub(super) type Roles = BTreeMap<String, bool>;
 
-impl Following {
+impl AutoCopy {
     /// Handles the result of a scan; `changes` are the differences from the scan before.
-    pub fn handle_look(&mut self, now_ns: u64, is_news: bool, changes: &[Change]) {
-        self.is_resting = !is_news;
+    pub fn handle_scan(&mut self, now_ns: u64, is_news: bool, changes: &[Change]) {
+        self.is_stable = !is_news;
         if is_news {
             (self.retry_ns, self.wait_ns) = (0, 0);
         }
-        let since_ns = self.restless_since_ns.unwrap_or(now_ns);
-        self.restless_since_ns = (is_news && self.due_ns <= now_ns).then_some(since_ns);
-        self.never_rests = self
-            .restless_since_ns
-            .is_some_and(|it| now_ns.saturating_sub(it) >= RESTLESS_NS);
-        let was = self.restless.as_ref();
+        let since_ns = self.changing_since_ns.unwrap_or(now_ns);
+        self.changing_since_ns = (is_news && self.due_ns <= now_ns).then_some(since_ns);
+        self.keeps_changing = self
+            .changing_since_ns
+            .is_some_and(|it| now_ns.saturating_sub(it) >= CHANGING_NS);
+        let was = self.changing_path.as_ref();
         let still = changes.iter().find(|it| Some(&it.path) == was);
-        self.restless = still.or(changes.first()).map(|it| it.path.clone());
+        self.changing_path = still.or(changes.first()).map(|it| it.path.clone());
     }
 
     /// Reason why the tree cannot be copied: it keeps changing.
-    pub fn unrest(&self) -> Option<String> {
-        let of = self.restless.as_deref().unwrap_or("something");
+    pub fn changing_reason(&self) -> Option<String> {
+        let of = self.changing_path.as_deref().unwrap_or("something");
         let why = || format!("it keeps changing: {of}; exclude such files");
-        self.never_rests.then(why)
+        self.keeps_changing.then(why)
     }
 
     /// Notes that the peer has put this digest in place until somebody confirms it.
@@ -96,41 +96,41 @@ impl Following {
             }
             (false, Some(was)) => {
                 self.unconfirmed = None;
-                self.went_back = (was != digest).then_some(was);
-                self.went_back.is_some() && !std::mem::take(&mut self.is_remembered)
+                self.reverted = (was != digest).then_some(was);
+                self.reverted.is_some() && !std::mem::take(&mut self.is_remembered)
             }
             (false, None) => false,
         }
     }
 
     /// Notes the digest that an earlier worker saved: the peer's next state tells whether it was reverted.
-    fn handle_kept(&mut self, digest: Hash) {
-        (self.kept, self.unconfirmed) = (Some(digest), Some(digest));
+    fn handle_saved(&mut self, digest: Hash) {
+        (self.saved, self.unconfirmed) = (Some(digest), Some(digest));
         self.is_remembered = true;
     }
 
     /// Digest that the next worker has to know, if it has changed since it was saved.
-    fn poll_kept(&mut self) -> Option<Option<Hash>> {
-        let now = self.unconfirmed.or(self.went_back);
-        (self.kept != now).then(|| {
-            self.kept = now;
+    fn poll_unsaved(&mut self) -> Option<Option<Hash>> {
+        let now = self.unconfirmed.or(self.reverted);
+        (self.saved != now).then(|| {
+            self.saved = now;
             now
         })
     }
 
     /// Allows a reverted digest again, because somebody requested it or both nodes have it.
     pub fn handle_wanted(&mut self) {
-        self.went_back = None;
+        self.reverted = None;
     }
 
     /// True if the peer has reverted this digest, because nobody confirmed it.
-    pub fn has_gone_back(&self, own: Option<Hash>) -> bool {
-        own.is_some() && self.went_back == own
+    pub fn is_reverted(&self, own: Option<Hash>) -> bool {
+        own.is_some() && self.reverted == own
     }
 
-    fn may_follow(&self, own: Option<Hash>) -> bool {
-        self.is_resting
-            && !self.has_gone_back(own)
+    fn may_copy(&self, own: Option<Hash>) -> bool {
+        self.is_stable
+            && !self.is_reverted(own)
             && (self.unconfirmed.is_none() || self.unconfirmed != own)
     }
 
@@ -154,28 +154,28 @@ impl Following {
 
 impl Engine {
     /// Handles the time since a tree was last copied, saved by an earlier worker.
-    pub fn handle_followed(&mut self, now_ns: u64, name: &str, age: Duration) {
+    pub fn handle_last_copy(&mut self, now_ns: u64, name: &str, age: Duration) {
         let Some(tree) = self.tree_mut(name) else {
             return;
         };
         if let Sync::Every(interval) = tree.settings.sync {
             let left = interval.saturating_sub(age);
-            tree.following.due_ns = now_ns.saturating_add(nanoseconds(left));
+            tree.auto_copy.due_ns = now_ns.saturating_add(nanoseconds(left));
         }
     }
 
     /// Handles a digest that the peer may have reverted, saved by an earlier worker.
-    pub fn handle_doubt(&mut self, name: &str, digest: Hash) {
+    pub fn handle_saved_unconfirmed(&mut self, name: &str, digest: Hash) {
         if let Some(tree) = self.tree_mut(name) {
-            tree.following.handle_kept(digest);
+            tree.auto_copy.handle_saved(digest);
         }
     }
 
-    pub(super) fn poll_doubt(&mut self) -> Option<Action> {
+    pub(super) fn poll_unconfirmed(&mut self) -> Option<Action> {
         self.trees.iter_mut().find_map(|it| {
-            let digest = it.following.poll_kept()?;
+            let digest = it.auto_copy.poll_unsaved()?;
             let tree = it.name().to_owned();
-            Some(Action::Doubt { tree, digest })
+            Some(Action::SaveUnconfirmed { tree, digest })
         })
     }
 
@@ -197,7 +197,7 @@ impl Engine {
         if let Some(ticket) = offer.map(|it| it.ticket) {
             self.send(&Message::Stop { ticket });
         }
-        self.follow(now_ns);
+        self.offer_due_tree(now_ns);
     }
 
     /// True if this node copies the tree automatically.
@@ -212,13 +212,13 @@ impl Engine {
     }
 
     /// Offers a tree that is due.
-    pub(super) fn follow(&mut self, now_ns: u64) {
+    pub(super) fn offer_due_tree(&mut self, now_ns: u64) {
         if !self.is_up || !self.has_root() || self.is_busy().is_some() {
             return;
         }
         let is_due = |it: &&mut TreeInfo| {
-            let following = &it.following;
-            it.settings.sync != Sync::Ask && following.due_ns.max(following.retry_ns) <= now_ns
+            let auto_copy = &it.auto_copy;
+            it.settings.sync != Sync::Ask && auto_copy.due_ns.max(auto_copy.retry_ns) <= now_ns
         };
         let (roles, trees) = (&self.roles, &mut self.trees);
         let due = trees.iter_mut().filter(is_due);
@@ -226,7 +226,7 @@ impl Engine {
         for tree in due.filter(|it| leads(roles, &it.settings)) {
             match tree.relation() {
                 Relation::Ours
-                    if tree.following.may_follow(tree.digest()) && tree.waits_s().is_none() =>
+                    if tree.auto_copy.may_copy(tree.digest()) && tree.waits_s().is_none() =>
                 {
                     offered = Some(tree.name().to_owned());
                     break;
@@ -234,9 +234,9 @@ impl Engine {
                 // this node has no changes to copy
                 Relation::Same | Relation::Theirs => {
                     let name = tree.name().to_owned();
-                    tree.following.handle_done(now_ns, tree.settings.sync);
+                    tree.auto_copy.handle_done(now_ns, tree.settings.sync);
                     if tree.settings.sync != Sync::Change {
-                        self.actions.push_back(Action::Followed(name));
+                        self.actions.push_back(Action::Copied(name));
                     }
                 }
                 _ => {}
@@ -248,7 +248,12 @@ impl Engine {
     }
 
     /// Handles the peer's report on a tree that was offered automatically.
-    pub(super) fn end_follow(&mut self, now_ns: u64, name: &str, result: Result<Finished, String>) {
+    pub(super) fn end_auto_copy(
+        &mut self,
+        now_ns: u64,
+        name: &str,
+        result: Result<Finished, String>,
+    ) {
         let peer = self.peer.clone();
         let Some(tree) = self.tree_mut(name) else {
             return;
@@ -256,15 +261,15 @@ impl Engine {
         let mut event = None;
         match result {
             Ok(_) => {
-                tree.following.handle_done(now_ns, tree.settings.sync);
+                tree.auto_copy.handle_done(now_ns, tree.settings.sync);
                 let last = LastResult::by_itself(now_ns, format!("copied to {peer}"));
                 self.results.insert(name.to_owned(), last);
-                self.actions.push_back(Action::Followed(name.to_owned()));
+                self.actions.push_back(Action::Copied(name.to_owned()));
             }
             Err(why) => {
                 let why = without_output(&why).to_owned();
-                let is_news = tree.following.failed.as_ref() != Some(&why);
-                tree.following.handle_failure(now_ns, why.clone());
+                let is_news = tree.auto_copy.failed.as_ref() != Some(&why);
+                tree.auto_copy.handle_failure(now_ns, why.clone());
                 event = is_news.then(|| format!("tree \"{name}\" was not copied: {why}"));
             }
         }
@@ -300,7 +305,7 @@ impl Engine {
             (Some(_), false) => "from the node that is active",
             (None, false) => "from the node that is active in all groups",
         };
-        let left_ns = tree.following.due_ns.saturating_sub(now_ns);
+        let left_ns = tree.auto_copy.due_ns.saturating_sub(now_ns);
         match tree.settings.sync {
             Sync::Every(_) if left_ns > 0 => {
                 let left = Duration::from_secs(left_ns / 1_000_000_000);
