@@ -11,8 +11,8 @@ use crate::job::{Jobs, event};
 use crate::store::{Journal, Unconfirmed};
 
 /// Pause after a failed revert, doubled each time, because each retry writes to the disk.
-const REST: Duration = Duration::from_secs(5);
-const REST_MAX: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Reason why a tree is reverted.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ impl Cause {
     }
 
     /// Beginning of a sentence about the revert.
-    fn it(self) -> &'static str {
+    fn sentence_start(self) -> &'static str {
         match self {
             Self::Unconfirmed => "nobody confirmed the change, but it",
             Self::Interrupted => "an interrupted change",
@@ -39,12 +39,12 @@ impl Cause {
 }
 
 /// Trees whose revert failed and is retried, by name.
-pub type Hindered = HashMap<String, Hindrance>;
+pub type FailedReverts = HashMap<String, FailedRevert>;
 
-pub struct Hindrance {
+pub struct FailedRevert {
     why: String,
-    rest: Duration,
-    until: Instant,
+    pause: Duration,
+    retry_at: Instant,
 }
 
 impl Jobs<'_> {
@@ -56,7 +56,7 @@ impl Jobs<'_> {
             Err(why) => return Some(event("", &why)),
         };
         let done = self.resume(&journal);
-        let text = self.told(&journal.tree, Cause::Interrupted, done, Instant::now())?;
+        let text = self.revert_event(&journal.tree, Cause::Interrupted, done, Instant::now())?;
         Some(event(&journal.tree, &text))
     }
 
@@ -65,7 +65,7 @@ impl Jobs<'_> {
         if self.stop.load(Ordering::Relaxed) {
             return None;
         }
-        self.forget_hindrances();
+        self.forget_failed_reverts();
         let began = Instant::now();
         // a deadline first, so that a tree that fails again and again delays no other
         let (tree, cause, done) = match self.due(now) {
@@ -79,12 +79,12 @@ impl Jobs<'_> {
             }
             None => {
                 let journal = self.store.journal().ok().flatten();
-                let journal = journal.filter(|it| self.rest(&it.tree, now).is_zero())?;
+                let journal = journal.filter(|it| self.pause_left(&it.tree, now).is_zero())?;
                 let done = self.resume(&journal);
                 (journal.tree, Cause::Interrupted, done)
             }
         };
-        let text = self.told(&tree, cause, done, now.steady + began.elapsed())?;
+        let text = self.revert_event(&tree, cause, done, now.steady + began.elapsed())?;
         Some(event(&tree, &text))
     }
 
@@ -100,7 +100,8 @@ impl Jobs<'_> {
     /// Time until a change is reverted; None: no change waits.
     pub fn next_timeout(&mut self, now: Now) -> Option<Duration> {
         let all = self.unconfirmed(now).ok()?;
-        let left = |(it, left): &(Unconfirmed, Duration)| (*left).max(self.rest(&it.tree, now));
+        let left =
+            |(it, left): &(Unconfirmed, Duration)| (*left).max(self.pause_left(&it.tree, now));
         all.iter().map(left).min()
     }
 
@@ -118,7 +119,7 @@ impl Jobs<'_> {
     /// # Errors
     /// The tree is between two states: it is neither sent nor replaced.
     pub(crate) fn is_whole(&self, tree: &str) -> Result<(), String> {
-        match self.hindered.get(tree) {
+        match self.failed_reverts.get(tree) {
             None => Ok(()),
             Some(it) => Err(format!("the old state cannot be put back yet: {}", it.why)),
         }
@@ -127,7 +128,7 @@ impl Jobs<'_> {
     fn due(&mut self, now: Now) -> Option<Unconfirmed> {
         let all = self.unconfirmed(now).ok()?.into_iter();
         let mut due = all.filter(|(_, left)| left.is_zero()).map(|(it, _)| it);
-        due.find(|it| self.rest(&it.tree, now).is_zero())
+        due.find(|it| self.pause_left(&it.tree, now).is_zero())
     }
 
     /// Reverts a change. A revert to a change that itself waits for its confirmation leaves that one its deadline.
@@ -139,7 +140,7 @@ impl Jobs<'_> {
     fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
         let tree = &change.tree;
         // once, not at each retry
-        if !self.hindered.contains_key(tree) {
+        if !self.failed_reverts.contains_key(tree) {
             if let Err(why) = self.keep_present(tree) {
                 log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
             }
@@ -173,24 +174,24 @@ impl Jobs<'_> {
     }
 
     /// Text about a revert, if it is new; notes a failed revert for a retry.
-    fn told(
+    fn revert_event(
         &mut self,
         tree: &str,
         cause: Cause,
         done: Result<(), String>,
         now: Instant,
     ) -> Option<String> {
-        let it = cause.it();
+        let start = cause.sentence_start();
         match done {
             Err(why) if self.is_left(tree) => {
-                let is_news = self.hinder(tree, without_output(&why), now);
-                is_news.then(|| format!("{it} cannot be undone yet: {why}"))
+                let is_news = self.note_failed_revert(tree, without_output(&why), now);
+                is_news.then(|| format!("{start} cannot be undone yet: {why}"))
             }
             Err(why) => {
-                self.hindered.remove(tree);
-                Some(format!("{it} cannot be undone: {why}"))
+                self.failed_reverts.remove(tree);
+                Some(format!("{start} cannot be undone: {why}"))
             }
-            Ok(()) => Some(match self.hindered.remove(tree) {
+            Ok(()) => Some(match self.failed_reverts.remove(tree) {
                 None => cause.went_back().to_owned(),
                 Some(_) => "the old state was put back".to_owned(),
             }),
@@ -198,29 +199,29 @@ impl Jobs<'_> {
     }
 
     /// Forgets failed reverts of trees that were restored or confirmed meanwhile.
-    fn forget_hindrances(&mut self) {
-        let mut hindered = std::mem::take(&mut self.hindered);
-        hindered.retain(|tree, _| self.is_left(tree));
-        self.hindered = hindered;
+    fn forget_failed_reverts(&mut self) {
+        let mut failed_reverts = std::mem::take(&mut self.failed_reverts);
+        failed_reverts.retain(|tree, _| self.is_left(tree));
+        self.failed_reverts = failed_reverts;
     }
 
     /// Notes a failed revert for a retry; true if its reason is new.
-    fn hinder(&mut self, tree: &str, why: &str, now: Instant) -> bool {
-        let known = self.hindered.remove(tree);
-        let twice = |it: &Hindrance| it.rest.saturating_mul(2).min(REST_MAX);
-        let rest = known.as_ref().map_or(REST, twice);
-        let hindrance = Hindrance {
+    fn note_failed_revert(&mut self, tree: &str, why: &str, now: Instant) -> bool {
+        let known = self.failed_reverts.remove(tree);
+        let twice = |it: &FailedRevert| it.pause.saturating_mul(2).min(PAUSE_MAX);
+        let pause = known.as_ref().map_or(PAUSE, twice);
+        let failed = FailedRevert {
             why: why.to_owned(),
-            rest,
-            until: now + rest,
+            pause,
+            retry_at: now + pause,
         };
-        self.hindered.insert(tree.to_owned(), hindrance);
+        self.failed_reverts.insert(tree.to_owned(), failed);
         known.is_none_or(|it| it.why != why)
     }
 
     /// Time until a failed revert is retried.
-    fn rest(&self, tree: &str, now: Now) -> Duration {
-        let until = self.hindered.get(tree).map(|it| it.until);
+    fn pause_left(&self, tree: &str, now: Now) -> Duration {
+        let until = self.failed_reverts.get(tree).map(|it| it.retry_at);
         until.map_or(Duration::ZERO, |it| {
             it.saturating_duration_since(now.steady)
         })

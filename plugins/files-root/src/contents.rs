@@ -150,7 +150,7 @@ impl Jobs<'_> {
         for entry in &present.entries {
             if let Kind::File { size, hash } = entry.kind {
                 let open = || self.open(&root, &entry.path);
-                let taken = self.store.take(hash, size, open);
+                let taken = self.store.store_content(hash, size, open);
                 taken
                     .map(drop)
                     .map_err(|why| format!("{}: {why}", entry.path))?;
@@ -169,7 +169,7 @@ impl Jobs<'_> {
         };
         let mut taken = BTreeSet::new();
         for (hash, size) in new.contents() {
-            if self.store.take(hash, size, || open(hash))? {
+            if self.store.store_content(hash, size, || open(hash))? {
                 taken.insert(hash);
             }
             if let Ok(stage) = &stage {

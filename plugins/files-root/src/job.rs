@@ -24,14 +24,14 @@ use spared_tree::local::{
 use spared_tree::own::Own;
 use spared_tree::{Hash, Manifest, RootFolder, Scanner, validate};
 
-use crate::back::Hindered;
+use crate::back::FailedReverts;
 use crate::command::{self, Failed};
 use crate::confirm::Ends;
 use crate::contents::{Reading, Scanned, with_earlier};
 use crate::link::Sides;
 use crate::put::{Put, Step};
+use crate::staged_check;
 use crate::store::{Journal, State, Store};
-use crate::trial;
 
 /// Maximum number of bytes of names in a message about folders that cannot be removed.
 const HOLDING_MAX: usize = 16 << 10;
@@ -83,7 +83,7 @@ pub struct Jobs<'j> {
     /// Content that the peer fetches.
     pub(crate) reading: Option<Reading>,
     pub(crate) ends: Ends,
-    pub(crate) hindered: Hindered,
+    pub(crate) failed_reverts: FailedReverts,
     pub(crate) stop: &'j AtomicBool,
     pub(crate) step: Step<'j>,
 }
@@ -101,7 +101,7 @@ impl<'j> Jobs<'j> {
             scanned: HashMap::new(),
             reading: None,
             ends: Ends::new(),
-            hindered: Hindered::new(),
+            failed_reverts: FailedReverts::new(),
             places,
             stop,
             step,
@@ -284,7 +284,7 @@ impl<'j> Jobs<'j> {
             self.local_keys_stay(&new, &own)?;
         }
         let root = self.files_of(tree)?;
-        let checked = trial::check(&root, &self.store, tree, &new, &own, self.stop);
+        let checked = staged_check::check(&root, &self.store, tree, &new, &own, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
             Failed::Stopped => "spared is stopping: nothing was changed".to_owned(),
@@ -381,7 +381,7 @@ impl<'j> Jobs<'j> {
             store: &self.store,
             tree,
             own,
-            spare: self.store.spare(taken, new),
+            movable: self.store.movable(taken, new),
             step: self.step,
         };
         put.run(&mut self.scanner, new)

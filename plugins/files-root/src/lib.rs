@@ -14,8 +14,8 @@ pub mod job;
 mod link;
 pub mod put;
 mod spared;
+mod staged_check;
 pub mod store;
-mod trial;
 mod worker;
 
 use std::collections::VecDeque;
@@ -42,9 +42,9 @@ pub struct Root {
 }
 
 /// Engine without decisions: the other half requests, the thread works.
-pub struct Nothing;
+pub struct NoEngine;
 
-impl Engine for Nothing {
+impl Engine for NoEngine {
     type Action = ();
 
     fn handle_timeout(&mut self, _now_ns: u64) {}
@@ -60,13 +60,13 @@ impl Engine for Nothing {
 
 impl Io for Root {
     type Settings = Settings;
-    type Engine = Nothing;
+    type Engine = NoEngine;
 
     fn read(config: &Config) -> Result<Settings, Error> {
         Ok(config::read(config))
     }
 
-    fn start(host: Host, settings: &Settings) -> Result<(Self, Nothing), Error> {
+    fn start(host: Host, settings: &Settings) -> Result<(Self, NoEngine), Error> {
         let worker = places(host, settings).map(|places| {
             let waker = host.waker();
             Worker::start(places, move || waker.wake())
@@ -82,14 +82,14 @@ impl Io for Root {
             waiting: VecDeque::new(),
             is_full: true,
         };
-        Ok((root, Nothing))
+        Ok((root, NoEngine))
     }
 
     /// Applies settings without a restart: this plugin itself may be making the change, which a restart would
     /// interrupt.
     fn configure(
         &mut self,
-        _engine: &mut Nothing,
+        _engine: &mut NoEngine,
         _now_ns: u64,
         _old: &Settings,
         new: &Settings,
@@ -100,7 +100,7 @@ impl Io for Root {
         Ok(Applied::Live)
     }
 
-    fn poll(&mut self, _engine: &mut Nothing, _now_ns: u64) -> bool {
+    fn poll(&mut self, _engine: &mut NoEngine, _now_ns: u64) -> bool {
         let answer = match self.waiting.is_empty() {
             true => self.worker.as_ref().and_then(Worker::poll_answer),
             false => None,
@@ -114,20 +114,20 @@ impl Io for Root {
 
     const PARTNERS: &'static [Partner] = &[Partner::named(c"files")];
 
-    fn partner_up(&mut self, _engine: &mut Nothing, _now_ns: u64, _partner: usize) {
+    fn partner_up(&mut self, _engine: &mut NoEngine, _now_ns: u64, _partner: usize) {
         self.waiting.clear();
         self.is_full = false;
     }
 
-    fn partner_down(&mut self, _engine: &mut Nothing, _now_ns: u64, _partner: usize) {
+    fn partner_down(&mut self, _engine: &mut NoEngine, _now_ns: u64, _partner: usize) {
         self.is_full = true;
     }
 
-    fn partner_writable(&mut self, _engine: &mut Nothing, _now_ns: u64, _partner: usize) {
+    fn partner_writable(&mut self, _engine: &mut NoEngine, _now_ns: u64, _partner: usize) {
         self.is_full = false;
     }
 
-    fn partner_message(&mut self, _: &mut Nothing, _now_ns: u64, _partner: usize, message: &[u8]) {
+    fn partner_message(&mut self, _: &mut NoEngine, _now_ns: u64, _partner: usize, message: &[u8]) {
         match decode::<Request>(message) {
             Ok(request) => match &self.worker {
                 Some(worker) => worker.ask(request),

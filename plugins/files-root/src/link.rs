@@ -100,7 +100,7 @@ impl<'t> Sides<'t> {
             store,
             tree: self.tree,
             own,
-            spare: BTreeSet::new(),
+            movable: BTreeSet::new(),
             step,
         };
         // the tree's scanner knows the files of the present side

@@ -35,7 +35,7 @@ pub struct Put<'p> {
     /// Lines that belong to this node.
     pub own: &'p Own,
     /// Contents that are moved to their place instead of copied.
-    pub spare: BTreeSet<Hash>,
+    pub movable: BTreeSet<Hash>,
     pub step: Step<'p>,
 }
 
@@ -198,9 +198,9 @@ impl Put<'_> {
     ) -> io::Result<(File, bool)> {
         let own = self.own.get(path).map_or(&[][..], Vec::as_slice);
         let joined = self.store.with_own(hash, own).map_err(io::Error::other)?;
-        let may_move = joined.is_none() && self.spare.contains(&hash);
+        let may_move = joined.is_none() && self.movable.contains(&hash);
         let moved = match may_move {
-            true => self.store.give(hash, &place.folder, name)?,
+            true => self.store.move_out(hash, &place.folder, name)?,
             false => None,
         };
         if let Some(file) = moved {

@@ -163,7 +163,8 @@ impl Jobs<'_> {
                 None => (text.into_bytes(), Vec::new()),
             };
             let (hash, size) = (Hash::of(&both), both.len() as u64);
-            self.store.take(hash, size, || Ok(Cursor::new(both)))?;
+            self.store
+                .store_content(hash, size, || Ok(Cursor::new(both)))?;
             if !lines.is_empty() {
                 own.insert(path.clone(), lines);
             }

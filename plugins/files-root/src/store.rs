@@ -184,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     /// A sentence with the reason; for example that the content has another hash.
-    pub fn take<R: Read>(
+    pub fn store_content<R: Read>(
         &self,
         hash: Hash,
         size: u64,
@@ -207,7 +207,7 @@ impl Store {
     }
 
     /// Contents among `taken` that one file of a new state needs, and no kept state.
-    pub fn spare(&self, taken: &BTreeSet<Hash>, new: &Manifest) -> BTreeSet<Hash> {
+    pub fn movable(&self, taken: &BTreeSet<Hash>, new: &Manifest) -> BTreeSet<Hash> {
         let hashes = new.entries.iter().filter_map(|it| match it.kind {
             Kind::File { hash, .. } => Some(hash),
             _ => None,
@@ -230,7 +230,7 @@ impl Store {
     ///
     /// # Errors
     /// The kernel's error.
-    pub fn give(&self, hash: Hash, folder: &OwnedFd, name: &str) -> io::Result<Option<File>> {
+    pub fn move_out(&self, hash: Hash, folder: &OwnedFd, name: &str) -> io::Result<Option<File>> {
         let path = self.content_path(hash);
         // opened before it is moved, because others may put another file under its new name
         let content = File::options().write(true).open(&path)?;

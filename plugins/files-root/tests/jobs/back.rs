@@ -10,7 +10,7 @@ use spared_tree::Kind;
 use spared_tree::local::{Answer, Request};
 use spared_tree::own::Own;
 
-use crate::confirm::{expire, later, told, waiting};
+use crate::confirm::{event_text, expire, later, waiting};
 use crate::cut::{cutting, ended, expected};
 use crate::node::Node;
 use crate::whole::{APPLY, new, old};
@@ -55,7 +55,7 @@ fn what_nobody_confirms_goes_back_when_that_is_possible() {
     let start = Now::read();
     assert_eq!(jobs.go_back(start), None);
     let text = spoil(&node);
-    let event = told(jobs.go_back(later(start, 60, 0)));
+    let event = event_text(jobs.go_back(later(start, 60, 0)));
     assert!(event.contains("yet"), "{event}");
     assert_eq!(jobs.go_back(later(start, 66, 0)), None, "it is no news");
     mend(&node, &text);
@@ -84,7 +84,7 @@ fn what_nobody_confirms_goes_back_when_that_is_possible() {
         (None, 0),
         "it rests"
     );
-    let event = told(jobs.go_back(later(start, 80, 0)));
+    let event = event_text(jobs.go_back(later(start, 80, 0)));
     assert_eq!(event, "the old state was put back");
     assert_eq!(node.read(), expected()[0]);
     assert_eq!(node.applied(), "new;old;");
@@ -102,13 +102,13 @@ fn what_was_interrupted_goes_back_when_that_is_possible() {
     let text = spoil(&node);
     let step = |_: &str| ();
     let mut jobs = node.jobs(&step);
-    let event = told(jobs.recover());
+    let event = event_text(jobs.recover());
     assert!(event.contains("yet"), "{event}");
     mend(&node, &text);
     scan(&mut jobs).unwrap_err();
     let now = Now::read();
     assert_eq!(jobs.go_back(now), None, "it rests");
-    let event = told(jobs.go_back(later(now, 6, 0)));
+    let event = event_text(jobs.go_back(later(now, 6, 0)));
     assert_eq!(event, "the old state was put back");
     assert_eq!(node.read(), expected()[0]);
     assert_eq!(scan(&mut jobs), Ok(()));
@@ -128,7 +128,7 @@ fn a_change_whose_way_back_fails_goes_back_later() {
     let why = node.run_with(&step, &request).unwrap_err();
     assert!(why.contains("putting the old state back failed"), "{why}");
     mend(&node, &text.replace("false", "true"));
-    let event = told(node.jobs(&|_| ()).go_back(Now::read()));
+    let event = event_text(node.jobs(&|_| ()).go_back(Now::read()));
     assert_eq!(event, "an interrupted change was taken back");
     assert_eq!(node.read(), expected()[0]);
 }
@@ -161,9 +161,9 @@ fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
     let step = |_: &str| ();
     let mut jobs = node.jobs(&step);
     let start = Now::read();
-    let event = told(jobs.go_back(start));
+    let event = event_text(jobs.go_back(start));
     assert!(event.contains("no state 9"), "{event}");
-    let event = told(jobs.go_back(start));
+    let event = event_text(jobs.go_back(start));
     assert!(event.contains("the old state was put back"), "{event}");
     assert_eq!(node.read(), expected()[0]);
     // also after a restart of the plugin, and if somebody confirms waiting changes
@@ -180,13 +180,13 @@ fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
         matches!(confirmed, Some(Answer::Done { result: Err(_), .. })),
         "{confirmed:?}"
     );
-    let event = told(jobs.go_back(start));
+    let event = event_text(jobs.go_back(start));
     assert!(event.contains("no state 9"), "{event}");
 
     for entry in &manifest.entries {
         if let Kind::File { size, hash } = entry.kind {
             store
-                .take(hash, size, || fs::File::open(&entry.path))
+                .store_content(hash, size, || fs::File::open(&entry.path))
                 .unwrap();
         }
     }
@@ -197,7 +197,7 @@ fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
     let states = node.folder.join("state/states/other");
     fs::rename(states.join(state.number.to_string()), states.join("9")).unwrap();
     fs::write(two.join("a"), "after").unwrap();
-    let event = told(jobs.go_back(later(start, 6, 0)));
+    let event = event_text(jobs.go_back(later(start, 6, 0)));
     assert_eq!(event, "the old state was put back");
     assert_eq!(fs::read_to_string(two.join("a")).unwrap(), "before");
     assert_eq!(jobs.go_back(later(start, 99, 0)), None);

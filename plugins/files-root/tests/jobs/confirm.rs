@@ -50,7 +50,7 @@ pub fn waiting(test: &str, keys: &str) -> Node {
     node
 }
 
-pub fn told(answer: Option<Answer>) -> String {
+pub fn event_text(answer: Option<Answer>) -> String {
     match answer {
         Some(Answer::Event { text, .. }) => text,
         other => panic!("{other:?}"),
@@ -225,8 +225,8 @@ fn a_deadline_that_no_journal_can_be_written_for_is_tried_again_after_a_rest() {
     let step = |name: &str| tries.set(tries.get() + u32::from(name == "journal"));
     let mut jobs = node.jobs(&step);
     let start = Now::read();
-    let told = told(jobs.go_back(later(start, 60, 0)));
-    assert!(told.contains("yet"), "{told}");
+    let text = event_text(jobs.go_back(later(start, 60, 0)));
+    assert!(text.contains("yet"), "{text}");
     let states = node.log().len();
     let mut passed_s = 60;
     for rest_s in [5, 10, 20, 40, 60, 60] {
@@ -269,8 +269,8 @@ fn go_back(node: &Node) {
     expire(node);
     let step = |_: &str| ();
     let mut jobs = node.jobs(&step);
-    let told = told(jobs.go_back(Now::read()));
-    assert!(told.contains("the old state was put back"), "{told}");
+    let text = event_text(jobs.go_back(Now::read()));
+    assert!(text.contains("the old state was put back"), "{text}");
     assert_eq!(jobs.next_timeout(Now::read()), None);
 }
 

@@ -109,7 +109,7 @@ fn make(
         store,
         tree,
         own,
-        spare: BTreeSet::new(),
+        movable: BTreeSet::new(),
         step: &|_| (),
     };
     put.run(&mut Scanner::default(), new)?;
