@@ -8,7 +8,7 @@ use super::{ANY_INTERFACE, Action, Finding, Job, KEPT_NS, Link};
 use crate::config::{Check, Kind, Members};
 
 /// Interval in ns of a check whose first results are bad.
-const HURRY_NS: u64 = 1_000_000_000;
+const SOON_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Item {
@@ -18,11 +18,11 @@ pub(super) struct Item {
     /// Time of the next run; None while the check is paused, and if the kernel reports changes.
     pub(super) next_ns: Option<u64>,
     pub(super) run: Option<Run>,
-    pub(super) awake: bool,
+    pub(super) is_paused: bool,
     /// Time when results from the time as active node are too old.
     pub(super) forget_ns: Option<u64>,
     /// True if nobody has reported the role of its group.
-    pub(super) is_stranger: bool,
+    pub(super) is_group_unknown: bool,
     /// Reason why no result is known, as last reported to the daemon.
     unknown: Option<String>,
     round: Round,
@@ -48,9 +48,9 @@ impl Item {
             next_ns: None,
             run: None,
             // the first look at the roles may pause the check at once
-            awake: true,
+            is_paused: false,
             forget_ns: None,
-            is_stranger: false,
+            is_group_unknown: false,
             unknown: None,
             round: Round::default(),
         };
@@ -99,7 +99,7 @@ impl Item {
     }
 
     pub(super) fn handle_link(&mut self, now_ns: u64, name: &str, link: Link) {
-        if !self.awake {
+        if self.is_paused {
             return;
         }
         let Kind::Interface { interface, members } = &self.check.kind else {
@@ -112,30 +112,30 @@ impl Item {
                 self.next_ns = Some(now_ns);
             }
         } else if own {
-            let _ = self.hear(now_ns, vec![link.finding()]);
+            let _ = self.handle_result(now_ns, vec![link.finding()]);
         }
     }
 
-    pub(super) fn wake(&mut self, now_ns: u64, links: &BTreeMap<String, Link>) {
-        self.awake = true;
+    pub(super) fn resume(&mut self, now_ns: u64, links: &BTreeMap<String, Link>) {
+        self.is_paused = false;
         self.forget_ns = None;
         for track in self.tracks.values_mut() {
-            track.doubt();
+            track.drop_candidate();
         }
         if self.is_polled() {
             self.next_ns = Some(now_ns);
         } else if let Kind::Interface { interface, .. } = &self.check.kind {
             if let Some(link) = links.get(interface) {
-                let _ = self.hear(now_ns, vec![link.finding()]);
+                let _ = self.handle_result(now_ns, vec![link.finding()]);
             }
         }
     }
 
-    pub(super) fn rest(&mut self, now_ns: u64) {
-        self.awake = false;
+    pub(super) fn pause(&mut self, now_ns: u64) {
+        self.is_paused = true;
         self.next_ns = None;
         for track in self.tracks.values_mut() {
-            track.doubt();
+            track.drop_candidate();
         }
         self.forget_ns = (!self.tracks.is_empty()).then(|| now_ns.saturating_add(KEPT_NS));
     }
@@ -201,7 +201,7 @@ impl Item {
     }
 
     /// Takes a result; returns the names that are no longer reported.
-    pub(super) fn hear(&mut self, now_ns: u64, findings: Vec<Finding>) -> Vec<String> {
+    pub(super) fn handle_result(&mut self, now_ns: u64, findings: Vec<Finding>) -> Vec<String> {
         if findings.is_empty() {
             return self.forget();
         }
@@ -216,25 +216,25 @@ impl Item {
             } => self.each(interface, findings),
             _ => findings,
         };
-        let gone = self.outgrown(&findings);
+        let gone = self.drop_whole(&findings);
         for finding in findings {
             let name = match &finding.part {
                 Some(part) => format!("{}.{part}", self.check.name),
                 None => self.check.name.clone(),
             };
             let track = self.tracks.entry(name).or_default();
-            track.hear(now_ns, &self.check.timing, finding.level, &finding.why);
+            track.handle_result(now_ns, &self.check.timing, finding.level, &finding.why);
         }
-        self.hurry(now_ns);
+        self.run_soon(now_ns);
         gone
     }
 
     /// Runs a check again soon if its first results are bad, so that a broken node does not count as healthy until a
     /// slow check has failed often enough.
-    fn hurry(&mut self, now_ns: u64) {
+    fn run_soon(&mut self, now_ns: u64) {
         let mut tracks = self.tracks.values();
         if tracks.any(|track| track.is_undecided(&self.check.timing)) {
-            let soon_ns = now_ns.saturating_add(HURRY_NS);
+            let soon_ns = now_ns.saturating_add(SOON_NS);
             self.next_ns = self.next_ns.map(|next_ns| next_ns.min(soon_ns));
         }
     }
@@ -275,7 +275,7 @@ impl Item {
     }
 
     /// Drops the state of the whole interface, which was reported while it had no members.
-    fn outgrown(&mut self, findings: &[Finding]) -> Vec<String> {
+    fn drop_whole(&mut self, findings: &[Finding]) -> Vec<String> {
         let whole = findings.iter().any(|finding| finding.part.is_none());
         let track = if whole {
             None
@@ -337,13 +337,13 @@ impl Item {
         if self.tracks.values().any(Track::is_told) {
             return None;
         }
-        let awake = || self.awake.then(|| "no result yet".to_owned());
-        self.stranger().or_else(awake)
+        let no_result = || (!self.is_paused).then(|| "no result yet".to_owned());
+        self.unknown_group_reason().or_else(no_result)
     }
 
     /// Reason why the check never runs.
-    pub(super) fn stranger(&self) -> Option<String> {
-        let group = self.check.group().filter(|_| self.is_stranger)?;
+    pub(super) fn unknown_group_reason(&self) -> Option<String> {
+        let group = self.check.group().filter(|_| self.is_group_unknown)?;
         Some(format!("the role of group {group:?} is not known"))
     }
 

@@ -9,11 +9,11 @@
 mod item;
 mod ping;
 mod status;
-mod strangers;
 #[cfg(test)]
 mod tests;
 mod track;
 mod turns;
+mod unknown_group;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -148,7 +148,7 @@ pub struct Engine {
     /// Groups, with true if this node is active in the group.
     roles: BTreeMap<String, bool>,
     /// Time after which a group without a known role counts as a wrong name.
-    strangers_ns: Option<u64>,
+    unknown_group_due_ns: Option<u64>,
     links: BTreeMap<String, Link>,
     /// Interfaces, with true if sockets to ping were requested.
     followed: BTreeMap<String, bool>,
@@ -164,7 +164,7 @@ impl Engine {
         Self {
             items: Vec::new(),
             roles: BTreeMap::new(),
-            strangers_ns: None,
+            unknown_group_due_ns: None,
             links: BTreeMap::new(),
             followed: BTreeMap::new(),
             echoes: Echoes::new(secret.clone(), secret.hash_one("identifier")),
@@ -198,9 +198,9 @@ impl Engine {
                 self.actions.push_back(Action::Forget { name });
             }
         }
-        self.expect_strangers(now_ns);
+        self.plan_unknown_groups(now_ns);
         self.follow();
-        self.wake_and_rest(now_ns);
+        self.pause_and_resume(now_ns);
         self.report(now_ns);
     }
 
@@ -226,7 +226,7 @@ impl Engine {
             return;
         };
         item.run = None;
-        for name in item.hear(now_ns, findings) {
+        for name in item.handle_result(now_ns, findings) {
             self.actions.push_back(Action::Forget { name });
         }
         self.follow();
@@ -284,10 +284,10 @@ impl Engine {
     pub fn probe(&mut self, now_ns: u64, name: &str) -> Result<(), String> {
         let item = self.items.iter_mut().find(|item| item.check.name == name);
         let item = item.ok_or_else(|| format!("there is no check {name}"))?;
-        if let Some(why) = item.stranger() {
+        if let Some(why) = item.unknown_group_reason() {
             return Err(format!("{name} does not run: {why}"));
         }
-        if !item.awake {
+        if item.is_paused {
             return Err(format!("{name} runs only while this node is active"));
         }
         if !item.is_polled() {
@@ -343,15 +343,15 @@ impl Engine {
     }
 
     /// Selects the checks that may run, by the roles.
-    fn wake_and_rest(&mut self, now_ns: u64) {
+    fn pause_and_resume(&mut self, now_ns: u64) {
         let mut items = std::mem::take(&mut self.items);
         for item in &mut items {
-            let awake = self.may_run(&item.check);
-            if awake && !item.awake {
-                item.wake(now_ns, &self.links);
-            } else if !awake && item.awake {
+            let may_run = self.may_run(&item.check);
+            if may_run && item.is_paused {
+                item.resume(now_ns, &self.links);
+            } else if !may_run && !item.is_paused {
                 self.end_run(item);
-                item.rest(now_ns);
+                item.pause(now_ns);
             }
         }
         self.items = items;
@@ -402,15 +402,15 @@ impl spared_sdk::Engine for Engine {
     fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
         let is_active = role == Role::Active;
         if self.roles.insert(group.to_owned(), is_active).is_none() {
-            self.expect_strangers(now_ns);
+            self.plan_unknown_groups(now_ns);
         }
-        self.wake_and_rest(now_ns);
+        self.pause_and_resume(now_ns);
         self.report(now_ns);
     }
 
     /// Starts due runs, ends late ones, and forgets results that are too old.
     fn handle_timeout(&mut self, now_ns: u64) {
-        self.find_strangers(now_ns);
+        self.find_unknown_groups(now_ns);
         for at in 0..self.items.len() {
             self.end_late_run(now_ns, at);
             self.start_due_run(now_ns, at);
@@ -429,7 +429,7 @@ impl spared_sdk::Engine for Engine {
 
     fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
         let items = self.items.iter().filter_map(Item::next_timeout);
-        items.chain(self.strangers_ns).min()
+        items.chain(self.unknown_group_due_ns).min()
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {

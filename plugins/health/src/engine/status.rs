@@ -12,10 +12,10 @@ impl Engine {
         let mut rows = Vec::new();
         for item in &self.items {
             if item.tracks.is_empty() {
-                let why = match item.stranger() {
+                let why = match item.unknown_group_reason() {
                     Some(why) => why,
-                    None if item.awake => "no result yet, or nothing to check".to_owned(),
-                    None => resting(item).to_owned(),
+                    None if !item.is_paused => "no result yet, or nothing to check".to_owned(),
+                    None => paused(item).to_owned(),
                 };
                 let name = &item.check.name;
                 rows.push((format!("{name}.why"), Value::Text(why)));
@@ -46,15 +46,15 @@ fn add(rows: &mut Vec<(String, Value)>, now_ns: u64, item: &Item, name: &str, tr
             Value::Text(format!("{count} times {word}: {why}")),
         );
     }
-    if !item.awake {
-        put("paused", Value::Text(resting(item).to_owned()));
+    if item.is_paused {
+        put("paused", Value::Text(paused(item).to_owned()));
     }
     put("weight", Value::Number(item.check.weight.into()));
     put("runs", Value::Counter(track.runs));
     put("failures", Value::Counter(track.failures));
 }
 
-fn resting(item: &Item) -> &'static str {
+fn paused(item: &Item) -> &'static str {
     if item.forget_ns.is_some() {
         "runs only while active; the last value is kept for 5 minutes"
     } else {

@@ -3,7 +3,7 @@
 use crate::config::Timing;
 
 /// Minimum time in ns between reports that change only the reason: a round trip differs each time.
-pub(super) const WORDS_EVERY_NS: u64 = 10_000_000_000;
+pub(super) const REASON_INTERVAL_NS: u64 = 10_000_000_000;
 
 /// A reported state, with the results that lead to it.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,7 @@ impl Track {
     }
 
     /// Takes a result: `level` from 0 (failed) to 100 (good).
-    pub(super) fn hear(&mut self, now_ns: u64, timing: &Timing, level: u8, why: &str) {
+    pub(super) fn handle_result(&mut self, now_ns: u64, timing: &Timing, level: u8, why: &str) {
         self.runs += 1;
         if level == 0 {
             self.failures += 1;
@@ -118,7 +118,7 @@ impl Track {
     }
 
     /// Drops the candidate: only results from now on say if the state still holds.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn drop_candidate(&mut self) {
         self.candidate = None;
     }
 
@@ -155,7 +155,9 @@ impl Track {
         match &self.told {
             None => Some(0),
             Some(told) if told.state != state || told.weight != weight => Some(0),
-            Some(told) if told.why != self.why => Some(told.at_ns.saturating_add(WORDS_EVERY_NS)),
+            Some(told) if told.why != self.why => {
+                Some(told.at_ns.saturating_add(REASON_INTERVAL_NS))
+            }
             Some(_) => None,
         }
     }

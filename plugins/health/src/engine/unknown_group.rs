@@ -5,7 +5,7 @@ use super::{Action, Engine};
 use crate::config::Check;
 
 /// Time in ns that the daemon needs at most to report the roles of all groups after a start.
-const TOLD_NS: u64 = 15_000_000_000;
+const ALL_ROLES_NS: u64 = 15_000_000_000;
 
 impl Check {
     /// Group whose role decides if the check runs.
@@ -16,19 +16,19 @@ impl Check {
 
 impl Engine {
     /// Plans the search for checks of unknown groups, for the time when all roles must have been reported.
-    pub(super) fn expect_strangers(&mut self, now_ns: u64) {
+    pub(super) fn plan_unknown_groups(&mut self, now_ns: u64) {
         let roles = &self.roles;
         for item in &mut self.items {
             let group = item.check.group();
-            item.is_stranger &= group.is_some_and(|group| !roles.contains_key(group));
+            item.is_group_unknown &= group.is_some_and(|group| !roles.contains_key(group));
         }
-        let is_any = self.items.iter().any(|item| self.is_untold(&item.check));
-        self.strangers_ns = is_any.then(|| now_ns.saturating_add(TOLD_NS));
+        let is_any = self.items.iter().any(|item| self.has_no_role(&item.check));
+        self.unknown_group_due_ns = is_any.then(|| now_ns.saturating_add(ALL_ROLES_NS));
     }
 
-    pub(super) fn find_strangers(&mut self, now_ns: u64) {
+    pub(super) fn find_unknown_groups(&mut self, now_ns: u64) {
         if self
-            .strangers_ns
+            .unknown_group_due_ns
             .take_if(|at_ns| now_ns >= *at_ns)
             .is_none()
         {
@@ -36,8 +36,8 @@ impl Engine {
         }
         let mut items = std::mem::take(&mut self.items);
         for item in &mut items {
-            if self.is_untold(&item.check) && !item.is_stranger {
-                item.is_stranger = true;
+            if self.has_no_role(&item.check) && !item.is_group_unknown {
+                item.is_group_unknown = true;
                 // the known results belong to another group
                 let names = item.forget().into_iter();
                 self.actions
@@ -47,7 +47,7 @@ impl Engine {
         self.items = items;
     }
 
-    fn is_untold(&self, check: &Check) -> bool {
+    fn has_no_role(&self, check: &Check) -> bool {
         let group = check.group();
         group.is_some_and(|group| !self.roles.contains_key(group))
     }
