@@ -300,32 +300,28 @@ impl Engine {
         Ok(())
     }
 
-    fn end_late_run(&mut self, now_ns: u64, at: usize) {
-        let Some(item) = self.items.get_mut(at) else {
-            return;
-        };
-        let Some((run, finding)) = item.poll_late(now_ns) else {
-            return;
-        };
-        let is_ping = item.check.is_ping();
-        self.cancel(run, is_ping);
-        self.conclude(now_ns, run, vec![finding]);
+    fn end_late_runs(&mut self, now_ns: u64) {
+        let late = |item: &mut Item| Some((item.poll_late(now_ns)?, item.check.is_ping()));
+        let late: Vec<_> = self.items.iter_mut().filter_map(late).collect();
+        for ((run, finding), is_ping) in late {
+            self.cancel(run, is_ping);
+            self.conclude(now_ns, run, vec![finding]);
+        }
     }
 
-    fn start_due_run(&mut self, now_ns: u64, at: usize) {
-        let Some(item) = self.items.get_mut(at) else {
-            return;
-        };
-        if !item.poll_due(now_ns) {
-            return;
-        }
-        self.last_run += 1;
-        let run = self.last_run;
-        item.start(now_ns, run);
-        if let Kind::Ping(ping) = &item.check.kind {
-            self.actions.extend(self.echoes.send(now_ns, run, ping));
-        } else if let Some(job) = item.job().and_then(|job| self.turns.begin(run, job)) {
-            self.actions.push_back(Action::Start { run, job });
+    fn start_due_runs(&mut self, now_ns: u64) {
+        for item in &mut self.items {
+            if !item.poll_due(now_ns) {
+                continue;
+            }
+            self.last_run += 1;
+            let run = self.last_run;
+            item.start(now_ns, run);
+            if let Kind::Ping(ping) = &item.check.kind {
+                self.actions.extend(self.echoes.send(now_ns, run, ping));
+            } else if let Some(job) = item.job().and_then(|job| self.turns.begin(run, job)) {
+                self.actions.push_back(Action::Start { run, job });
+            }
         }
     }
 
@@ -411,10 +407,8 @@ impl spared_sdk::Engine for Engine {
     /// Starts due runs, ends late ones, and forgets results that are too old.
     fn handle_timeout(&mut self, now_ns: u64) {
         self.find_unknown_groups(now_ns);
-        for at in 0..self.items.len() {
-            self.end_late_run(now_ns, at);
-            self.start_due_run(now_ns, at);
-        }
+        self.end_late_runs(now_ns);
+        self.start_due_runs(now_ns);
         for item in &mut self.items {
             if item.forget_ns.is_some_and(|forget_ns| now_ns >= forget_ns) {
                 item.forget_ns = None;
