@@ -44,9 +44,8 @@ impl Names {
         }
     }
 
-    /// Returns the name of a number. A failed lookup does not yield `#NUMBER`, because that would be another owner. The
-    /// name of the last scan is used instead, so that a change that cut this node off from its account server can be
-    /// undone.
+    /// Returns the name of a number. A failed lookup does not return `#NUMBER`, because that would be another owner,
+    /// but the name of the last scan, so that a change that cut this node off from its account server can be undone.
     fn of(&mut self, number: u32) -> io::Result<String> {
         if let Some(name) = self.known.get(&number) {
             return Ok(name.clone());
