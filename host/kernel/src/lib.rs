@@ -70,7 +70,7 @@ pub enum KernelEvent {
     Interface {
         name: String,
     },
-    /// Another program deleted an address, for the `count`th time, and it was restored.
+    /// Another program deleted an address, and it was restored for the `count`th time.
     Restored {
         group: String,
         address: String,

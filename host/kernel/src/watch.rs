@@ -331,11 +331,13 @@ impl Kernel {
             let Some(claim) = group.claims.addresses.get(back.claim) else {
                 continue;
             };
+            let count = group.restored.entry(claim.address).or_default();
+            *count += 1;
             self.events.push(KernelEvent::Restored {
                 group: name.to_owned(),
                 address: format!("{}/{}", claim.address, claim.prefix),
                 interface: claim.interface.clone(),
-                count: group.restored.get(&claim.address).copied().unwrap_or(0),
+                count: *count,
             });
         }
         if !added.is_empty() {

@@ -132,11 +132,16 @@ fn an_address_that_is_deleted_again_and_again_is_contested() {
 fn a_flush_comes_to_its_end_and_the_address_back() {
     let Some(net) = Net::new() else { return };
     let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
-    for _ in 0..3 {
+    for flushes in 1..=3 {
         net.ip("addr del 10.0.0.1/24 dev lan2");
         let begun = Instant::now();
         drive_until(&mut kernel, |_, events| restored(events) > 0);
         // the flush lists the addresses again, and finds it
+        net.ip("addr del 10.0.0.1/24 dev lan2");
+        drive_for(&mut kernel, Duration::from_millis(2));
+        // what others add and delete meanwhile is a deletion, but no restoration
+        net.ip("addr add 10.0.0.1/24 dev lan2");
+        drive_for(&mut kernel, Duration::from_millis(2));
         net.ip("addr del 10.0.0.1/24 dev lan2");
         if begun.elapsed() > Duration::from_millis(50) {
             return eprintln!("skipped: this machine is too slow to look again in time");
@@ -145,6 +150,8 @@ fn a_flush_comes_to_its_end_and_the_address_back() {
         assert_eq!(restored(&events), 0, "it is left to its end: {events:?}");
         let events = drive_until(&mut kernel, |_, events| !events.is_empty());
         assert_eq!(restored(&events), 1, "{events:?}");
+        let status = kernel.address_status("office");
+        assert_eq!(status[0].restored, 2 * flushes, "{events:?}");
     }
 }
 
