@@ -8,7 +8,7 @@ use spared_netlink::constants::{ADDRESS_PROTOCOL, IFA_F_SECONDARY};
 use spared_netlink::{Address, Event, Link, Message};
 
 use super::group::Desired;
-use super::strays::is_gone;
+use super::misplaced::is_gone;
 use super::sysctl::On;
 use super::{Kernel, KernelError, KernelEvent, RETRY, ROUTES_RETRY, frame, routes, vmac};
 
@@ -101,7 +101,7 @@ impl Kernel {
         }
         failures.extend(self.delete_addresses_of(&gone));
         // Addresses may be on a device that has another name now than the claimed one.
-        self.remove_strays();
+        self.remove_misplaced();
         for (group, _) in gone {
             self.close_devices(group);
         }
@@ -302,7 +302,7 @@ impl Kernel {
             // Without promote_secondaries, deleting the node's primary address would delete the virtual one too. The
             // virtual one is restored then, so a refusal is only a warning.
             let (on, key) = (On { name, index }, "promote_secondaries");
-            let done = self.borrowed.set(&mut self.requests, on, key, "1");
+            let done = self.saved_settings.set(&mut self.requests, on, key, "1");
             let refused = |error| KernelError::new(name, "set promote_secondaries", error);
             warnings.extend(done.err().map(|error| refused(error).to_string()));
         }

@@ -9,8 +9,8 @@ use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};
-use super::places::network;
-use super::strays::place;
+use super::link_local::network;
+use super::misplaced::address_key;
 use super::sysctl::On;
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
@@ -22,7 +22,7 @@ impl Kernel {
     pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
         let groups = self.groups.values();
         let claims = groups.flat_map(|group| &group.claims.addresses);
-        self.places.note(claims, &self.interfaces);
+        self.link_local.note(claims, &self.interfaces);
         let plan = self.wanted_plan();
         if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
             return Ok(());
@@ -39,13 +39,13 @@ impl Kernel {
             return result;
         }
         let links = self.requests.links().unwrap_or_default();
-        self.elsewhere.retain_present(&self.interfaces, &links);
+        self.other_devices.retain_present(&self.interfaces, &links);
         let result = self.apply_whole(self.wanted_plan());
         if result.is_ok() {
             return result;
         }
         // The fence of the claimed devices is more important.
-        self.elsewhere.give_up();
+        self.other_devices.give_up();
         self.apply_whole(self.wanted_plan())
     }
 
@@ -135,10 +135,11 @@ impl Kernel {
         plan.devices = guarded.into_iter().map(device).collect();
         if !plan.addresses.is_empty() {
             let all = self.interfaces.links();
-            let is_seen = |it: &&Link| indices.contains(&it.index) || self.elsewhere.has_seen(it);
+            let is_seen =
+                |it: &&Link| indices.contains(&it.index) || self.other_devices.has_seen(it);
             plan.known = all.filter(is_seen).map(device).collect();
             let others = others.into_iter();
-            let others = others.filter(|link| self.elsewhere.guards(link));
+            let others = others.filter(|link| self.other_devices.guards(link));
             plan.elsewhere = others.map(device).collect();
         }
         plan
@@ -153,7 +154,7 @@ impl Kernel {
             known.entry(there).or_insert(it);
         }
         let claimed: BTreeSet<IpAddr> = guarded.iter().map(|it| it.address).collect();
-        let devices = self.places.devices(&self.interfaces).into_iter();
+        let devices = self.link_local.devices(&self.interfaces).into_iter();
         let devices = devices.filter(|(_, address, _)| claimed.contains(address));
         let elsewhere = devices.map(|(index, address, there)| {
             let of = known.get(&(there, address));
@@ -170,7 +171,7 @@ impl Kernel {
 
     /// Guards all present devices that may answer, as well as the claimed ones.
     pub(super) fn guard_elsewhere(&mut self) -> Result<(), KernelError> {
-        self.elsewhere.take(&self.interfaces);
+        self.other_devices.take(&self.interfaces);
         self.sync_fence()
     }
 
@@ -197,12 +198,12 @@ impl Kernel {
             self.read_links();
         }
         let now = Instant::now();
-        self.made.retain(&wanted, &self.interfaces);
+        self.recent_creations.retain(&wanted, &self.interfaces);
         for key in &wanted {
             if !self.lacks(key) {
                 continue;
             }
-            if self.made.is_contested(key, now) {
+            if self.recent_creations.is_contested(key, now) {
                 self.retry_at.get_or_insert(now + RETRY);
                 let text = self.device_fault(key, now);
                 self.warn_once(text);
@@ -216,7 +217,7 @@ impl Kernel {
                     index,
                 };
                 let requests = &mut self.requests;
-                let _ = self.borrowed.set(requests, on, "arp_announce", "2");
+                let _ = self.saved_settings.set(requests, on, "arp_announce", "2");
             }
             let name = self.device_name(key);
             match vmac::create(&mut self.requests, &self.interfaces, key, &name) {
@@ -226,7 +227,7 @@ impl Kernel {
                     }
                     let parent = self.interfaces.link(&key.interface);
                     let parent = parent.map(|link| link.index).unwrap_or_default();
-                    self.made.note(key, parent, now);
+                    self.recent_creations.note(key, parent, now);
                     self.interfaces.apply(Event::Link(link));
                 }
                 Err(error) => result = Err(error),
@@ -273,7 +274,7 @@ impl Kernel {
                 "another device already has the name of its virtual-MAC device, {name}"
             );
         }
-        match self.made.is_contested(key, now) {
+        match self.recent_creations.is_contested(key, now) {
             true => format!("another program keeps deleting its virtual-MAC device {name}"),
             false => String::new(),
         }
@@ -337,5 +338,5 @@ fn unset_text(device: &str, settings: &[&str]) -> String {
 fn guard_once(addresses: &mut Vec<Guarded>) {
     addresses.sort_by_key(|it| it.key == LeaseKey::NEVER);
     let mut known: BTreeSet<(IpAddr, u32)> = BTreeSet::new();
-    addresses.retain(|it| known.insert(place(it.address, it.index)));
+    addresses.retain(|it| known.insert(address_key(it.address, it.index)));
 }

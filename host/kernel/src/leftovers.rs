@@ -22,7 +22,7 @@ impl Kernel {
         // Devices may have been renamed since, and copies of addresses may be on them.
         let fence = self.fence.iter().filter(|fence| fence.is_there());
         let guarded = fence.flat_map(|fence| fence.link_local().unwrap_or_default());
-        self.places.adopt(guarded);
+        self.link_local.adopt(guarded);
         let mut removed = self.remove_leftover_routes()?;
         removed.extend(self.remove_leftover_addresses()?);
         removed.extend(self.remove_leftover_devices()?);

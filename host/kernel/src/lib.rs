@@ -15,7 +15,6 @@ mod carrier;
 mod check;
 mod claim;
 mod devices;
-mod elsewhere;
 mod error;
 mod filters;
 mod forwarding;
@@ -24,14 +23,15 @@ mod group;
 mod interfaces;
 mod lease;
 mod leftovers;
+mod link_local;
 mod links;
-mod places;
+mod misplaced;
+mod other_devices;
 mod prepare_carry;
 mod renumbered;
 mod routes;
 mod sockets;
 mod status;
-mod strays;
 mod sysctl;
 mod vmac;
 mod watch;
@@ -49,11 +49,11 @@ pub use answering::Answering;
 pub use error::KernelError;
 
 use carrier::Carrier;
-use elsewhere::Elsewhere;
 use group::Group;
 use interfaces::Interfaces;
+use link_local::LinkLocalNetworks;
 use links::Links;
-use places::Places;
+use other_devices::OtherDevices;
 pub use sockets::ANY;
 use sockets::Sockets;
 
@@ -166,14 +166,14 @@ pub struct Kernel {
     /// True once something was claimed. From then on, addresses of ours that nobody claims are deleted.
     is_in_charge: bool,
     /// Time at which virtual addresses were last moved behind the node's own addresses.
-    put_behind_at: Option<Instant>,
-    elsewhere: Elsewhere,
+    reorder_at: Option<Instant>,
+    other_devices: OtherDevices,
     /// Devices in whose networks the link-local virtual addresses are.
-    places: Places,
+    link_local: LinkLocalNetworks,
     /// Copies of virtual addresses that stay blocked after spared has ended.
     copies_left: Vec<Guarded>,
     /// Recent creations of virtual-MAC devices.
-    made: vmac::Made,
+    recent_creations: vmac::RecentCreations,
     /// True if notifications were lost, and links and addresses could not be read again since.
     is_outdated: bool,
     followed: BTreeMap<String, Followed>,
@@ -189,7 +189,7 @@ pub struct Kernel {
     retry_at: Option<Instant>,
     /// Time at which routes with unreachable gateways are retried.
     routes_at: Option<Instant>,
-    borrowed: sysctl::Borrowed,
+    saved_settings: sysctl::SavedSettings,
     events: Vec<KernelEvent>,
     warned: BTreeMap<String, Instant>,
     announced: u64,
@@ -224,11 +224,11 @@ impl Kernel {
             fence,
             interfaces: Interfaces::default(),
             is_in_charge: false,
-            put_behind_at: None,
-            elsewhere: Elsewhere::default(),
-            places: Places::default(),
+            reorder_at: None,
+            other_devices: OtherDevices::default(),
+            link_local: LinkLocalNetworks::default(),
             copies_left: Vec::new(),
-            made: vmac::Made::default(),
+            recent_creations: vmac::RecentCreations::default(),
             is_outdated: false,
             followed: BTreeMap::new(),
             links: Links::default(),
@@ -239,7 +239,7 @@ impl Kernel {
             fence_missing_since: None,
             retry_at: None,
             routes_at: None,
-            borrowed: sysctl::Borrowed::default(),
+            saved_settings: sysctl::SavedSettings::default(),
             events: Vec::new(),
             warned: BTreeMap::new(),
             announced: 0,
@@ -274,7 +274,7 @@ impl Kernel {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
-            .chain([self.retry_at, self.routes_at, self.elsewhere.due()])
+            .chain([self.retry_at, self.routes_at, self.other_devices.due()])
             .chain([self.old_fence_until])
             .chain([self.links.restore_at])
             .flatten()
@@ -428,7 +428,7 @@ impl Kernel {
         if let Some(Err(error)) = fence.map(Fence::remove) {
             log::warn!("{error}");
         }
-        self.borrowed.put_back(&mut self.requests);
+        self.saved_settings.restore(&mut self.requests);
         for event in self.events.drain(..) {
             if let KernelEvent::Warning { text } = event {
                 log::warn!("{text}");

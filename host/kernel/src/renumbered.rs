@@ -12,21 +12,21 @@ use spared_netlink::{Address, Message};
 
 use super::group::{Desired, Group};
 use super::{Kernel, KernelError, RETRY};
-use crate::strays::is_gone;
+use crate::misplaced::is_gone;
 
 impl Kernel {
     /// Moves virtual addresses behind the node's own addresses, at most once a second.
-    pub(super) fn put_behind_own(&mut self, now: Instant) {
+    pub(super) fn reorder_behind_own_addresses(&mut self, now: Instant) {
         let installed = self.groups.values().filter(|group| group.installed);
         let first: Vec<Desired> = installed.flat_map(|it| self.first_of(it)).collect();
         if first.is_empty() {
             return;
         }
-        if self.put_behind_at.is_some_and(|at| now < at + RETRY) {
+        if self.reorder_at.is_some_and(|at| now < at + RETRY) {
             self.retry_at = Some(now + RETRY);
             return;
         }
-        self.put_behind_at = Some(now);
+        self.reorder_at = Some(now);
         for address in first {
             let device = self.interfaces.name_of(address.index).unwrap_or_default();
             let device = device.to_owned();

@@ -23,9 +23,9 @@ pub struct On<'n> {
 
 /// Original values of the administrator's settings that spared has changed, restored at the end.
 #[derive(Default)]
-pub struct Borrowed(BTreeMap<(String, &'static str), (u32, String)>);
+pub struct SavedSettings(BTreeMap<(String, &'static str), (u32, String)>);
 
-impl Borrowed {
+impl SavedSettings {
     /// Sets an IPv4 setting while spared runs, and keeps its original value.
     pub fn set(
         &mut self,
@@ -44,7 +44,7 @@ impl Borrowed {
     }
 
     /// Restores the settings of interfaces that still exist.
-    pub fn put_back(&mut self, requests: &mut Requests) {
+    pub fn restore(&mut self, requests: &mut Requests) {
         for ((name, key), (index, old)) in std::mem::take(&mut self.0) {
             let on = On { name: &name, index };
             // The interface may be gone, and its settings with it.

@@ -50,9 +50,9 @@ impl RouterId {
 
 /// Recent creations of each device, with the index of its parent.
 #[derive(Default)]
-pub struct Made(BTreeMap<RouterId, (u32, VecDeque<Instant>)>);
+pub struct RecentCreations(BTreeMap<RouterId, (u32, VecDeque<Instant>)>);
 
-impl Made {
+impl RecentCreations {
     const TIMES_MAX: usize = 3;
     const WITHIN: Duration = Duration::from_secs(60);
 

@@ -35,12 +35,12 @@ impl Kernel {
             if self.is_outdated {
                 self.read_again(now);
             }
-            self.remove_strays();
+            self.remove_misplaced();
             self.reconcile_structure(now);
             self.reinstall(now);
-            self.put_behind_own(now);
+            self.reorder_behind_own_addresses(now);
         }
-        if self.elsewhere.is_due(now) {
+        if self.other_devices.is_due(now) {
             let done = self.guard_elsewhere();
             self.warn(done.err());
         }
@@ -113,7 +113,7 @@ impl Kernel {
             let is_loss =
                 |it: &Change| matches!(it, Change::Link { what, .. } if what.carrier_lost);
             if changes.iter().any(is_loss) {
-                self.remove_strays();
+                self.remove_misplaced();
             }
             for change in changes {
                 match change {
@@ -136,14 +136,14 @@ impl Kernel {
         if let Some(before) = not_forwarding {
             self.report_forwarding(&before);
         }
-        self.remove_strays();
+        self.remove_misplaced();
         if structure || copies {
             self.reconcile_structure(now);
         }
         self.restore_links(&deleted, now);
         self.handle_deletions(&deleted, now);
         if addresses {
-            self.put_behind_own(now);
+            self.reorder_behind_own_addresses(now);
         }
         if appeared {
             self.reinstall(now);
@@ -198,7 +198,7 @@ impl Kernel {
             self.warn([error]);
             self.retry_at = Some(now + RETRY);
         }
-        self.elsewhere.note(&self.interfaces, now);
+        self.other_devices.note(&self.interfaces, now);
         self.raise_devices();
         self.sync_links();
         self.filter_sockets();
@@ -461,7 +461,7 @@ impl Kernel {
         let changed = self.interfaces.replace(links, addresses);
         self.interfaces.replace_forwarding(forwarding);
         self.report_forwarding(&not_forwarding);
-        self.remove_strays();
+        self.remove_misplaced();
         for (name, index) in changed {
             let is_there = self.interfaces.name_of(index) == Some(&name);
             if without.contains(&name) || !is_there {

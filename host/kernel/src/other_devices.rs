@@ -15,7 +15,7 @@ const GUARDED_MAX: usize = 256;
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
-pub struct Elsewhere {
+pub struct OtherDevices {
     /// Indices of the devices that may answer for an address.
     guarded: BTreeSet<u32>,
     /// All devices that existed when `guarded` was last set.
@@ -26,7 +26,7 @@ pub struct Elsewhere {
     due: Option<Instant>,
 }
 
-impl Elsewhere {
+impl OtherDevices {
     /// Compares with the present devices. New ones are due at once, or after a pause if others have just appeared.
     pub fn note(&mut self, interfaces: &Interfaces, now: Instant) {
         let mut links = interfaces.links();

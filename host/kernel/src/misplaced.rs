@@ -16,7 +16,7 @@ use super::{Kernel, KernelError, KernelEvent, RETRY};
 
 impl Kernel {
     /// Deletes, in one batch, all addresses of ours that are on a device where they do not belong.
-    pub(super) fn remove_strays(&mut self) {
+    pub(super) fn remove_misplaced(&mut self) {
         // `remove_leftovers` has removed the addresses of an earlier run before anything is claimed.
         let ours = self.interfaces.all_addresses().filter(|it| it.is_ours());
         let ours: Vec<Address> = ours.copied().collect();
@@ -29,18 +29,18 @@ impl Kernel {
         let placed: BTreeSet<(u32, IpAddr, u8)> =
             placed.map(|it| (it.index, it.address, it.prefix)).collect();
         let linked = self.links.places(&self.interfaces);
-        let is_stray = |it: &Address| {
+        let is_misplaced = |it: &Address| {
             !placed.contains(&(it.index, it.address, it.prefix))
                 && !linked.contains(&(it.index, it.address))
         };
-        let strays: Vec<Address> = ours.into_iter().filter(is_stray).collect();
-        if !strays.is_empty() {
-            self.delete_strays(&strays);
+        let misplaced: Vec<Address> = ours.into_iter().filter(is_misplaced).collect();
+        if !misplaced.is_empty() {
+            self.delete_misplaced(&misplaced);
         }
     }
 
-    fn delete_strays(&mut self, strays: &[Address]) {
-        let requests: Result<Vec<Message>, _> = strays
+    fn delete_misplaced(&mut self, misplaced: &[Address]) {
+        let requests: Result<Vec<Message>, _> = misplaced
             .iter()
             .map(|it| Message::delete_address(it.index, it.address, it.prefix))
             .collect();
@@ -51,13 +51,13 @@ impl Kernel {
                 return self.warn([KernelError::new("kernel", "delete addresses", error)]);
             }
         };
-        for (stray, verdict) in strays.iter().zip(verdicts) {
+        for (misplaced, verdict) in misplaced.iter().zip(verdicts) {
             let Address {
                 index,
                 address,
                 prefix,
                 ..
-            } = *stray;
+            } = *misplaced;
             let device = self.interfaces.name_of(index).unwrap_or("a device");
             let device = device.to_owned();
             match verdict {
@@ -83,17 +83,17 @@ impl Kernel {
     pub(super) fn holders(&self, guarded: &[Guarded]) -> BTreeSet<u32> {
         let guarded: BTreeSet<(IpAddr, u32)> = guarded
             .iter()
-            .map(|it| place(it.address, it.index))
+            .map(|it| address_key(it.address, it.index))
             .collect();
         let all = self.interfaces.all_addresses();
-        all.filter(|it| guarded.contains(&place(it.address, it.index)))
+        all.filter(|it| guarded.contains(&address_key(it.address, it.index)))
             .map(|it| it.index)
             .collect()
     }
 }
 
 /// Key by which an address is unique: a link-local address differs on every device.
-pub fn place(address: IpAddr, index: u32) -> (IpAddr, u32) {
+pub fn address_key(address: IpAddr, index: u32) -> (IpAddr, u32) {
     match spared_fence::is_link_local(address) {
         true => (address, index),
         false => (address, 0),

@@ -23,9 +23,9 @@ const SHARING: [&str; 3] = ["macvlan", "macvtap", "ipvlan"];
 /// Link-local addresses of claims, with each device that is or was the claim's interface, and the name of that
 /// interface. The name is None if only the fence of an earlier run knows the device.
 #[derive(Default)]
-pub struct Places(BTreeMap<(u32, IpAddr), Option<String>>);
+pub struct LinkLocalNetworks(BTreeMap<(u32, IpAddr), Option<String>>);
 
-impl Places {
+impl LinkLocalNetworks {
     /// Adds the present devices of these claims. Forgets devices that have gone and claims that no longer exist.
     pub fn note<'c>(
         &mut self,
@@ -141,7 +141,7 @@ mod tests {
         interfaces
     }
 
-    fn devices(places: &Places, interfaces: &Interfaces) -> Vec<u32> {
+    fn devices(places: &LinkLocalNetworks, interfaces: &Interfaces) -> Vec<u32> {
         let devices = places.devices(interfaces).into_iter();
         devices.map(|(index, ..)| index).collect()
     }
@@ -150,7 +150,7 @@ mod tests {
     fn a_device_stays_a_place_when_another_has_its_name_until_it_or_the_claim_goes() {
         let (lan, wan) = (claim("lan"), claim("wan"));
         let mut interfaces = interfaces([link(4, "lan"), link(5, "wan")]);
-        let mut places = Places::default();
+        let mut places = LinkLocalNetworks::default();
         places.note([&lan].into_iter(), &interfaces);
         assert_eq!(devices(&places, &interfaces), [4]);
         for swapped in [link(4, "x"), link(5, "lan"), link(4, "wan")] {
@@ -159,7 +159,7 @@ mod tests {
         places.note([&lan].into_iter(), &interfaces);
         assert_eq!(devices(&places, &interfaces), [4, 5]);
         assert!(places.has(&lan, 4, &interfaces) && !places.has(&wan, 4, &interfaces));
-        let mut gone = Places::default();
+        let mut gone = LinkLocalNetworks::default();
         gone.note([&lan].into_iter(), &interfaces);
         interfaces.apply(Event::LinkGone(link(5, "lan")));
         gone.note([&lan].into_iter(), &interfaces);
@@ -174,7 +174,7 @@ mod tests {
     fn a_place_of_an_earlier_run_is_one_of_every_claim_until_a_claim_has_it() {
         let (lan, wan) = (claim("lan"), claim("wan"));
         let interfaces = interfaces([link(4, "lan"), link(5, "x")]);
-        let mut places = Places::default();
+        let mut places = LinkLocalNetworks::default();
         let address = ADDRESS.parse().unwrap();
         places.adopt([(4, address), (5, address), (9, address)]);
         places.note([&lan].into_iter(), &interfaces);
@@ -197,7 +197,7 @@ mod tests {
             on("macvlan", 6, "mv"),
             on("vlan", 7, "lan.7"),
         ]);
-        let mut places = Places::default();
+        let mut places = LinkLocalNetworks::default();
         places.note([&lan].into_iter(), &interfaces);
         assert_eq!(devices(&places, &interfaces), [4, 6]);
         interfaces.apply(Event::Link(link(8, "br0")));
