@@ -26,7 +26,7 @@ pub fn examine(system: &System) -> Vec<Finding> {
     );
     old(&version)
         .into_iter()
-        .chain(coarse(tick))
+        .chain(long_tick(tick))
         .chain(no_real_time(system))
         .collect()
 }
@@ -74,7 +74,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 
 // Reports a long tick. A lease is at least an interval plus 2 ticks and at most 3 intervals less 1 tick, so the
 // interval is at least 1.5 ticks.
-fn coarse(tick: Duration) -> Option<Finding> {
+fn long_tick(tick: Duration) -> Option<Finding> {
     (tick > FINE_TICK).then(|| {
         let sentence = format!(
             "the kernel's tick is {} ms: advert intervals below {} ms leave the fence no room and are refused",
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn a_coarse_tick_names_the_smallest_interval() {
-        assert!(coarse(Duration::from_millis(4)).is_none());
-        let found = coarse(Duration::from_millis(10)).expect("100 Hz");
+        assert!(long_tick(Duration::from_millis(4)).is_none());
+        let found = long_tick(Duration::from_millis(10)).expect("100 Hz");
         assert!(found.sentence.contains("below 15 ms"), "{found}");
     }
 

@@ -6,18 +6,18 @@
 
 #![forbid(unsafe_code)]
 
-mod asking;
-mod bare;
+mod address_managers;
 mod container;
 mod entries;
-mod keeper;
+mod interface_kinds;
 mod kernel;
-mod kinds;
 mod link;
 mod masquerade;
 mod names;
+mod other_vrrp;
 mod outgoing;
-mod rival;
+mod own_addresses;
+mod plugin_checks;
 mod ruleset;
 mod run;
 mod sets;
@@ -102,12 +102,12 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     let wanted = Wanted::of(setup);
     let mut findings = examine_on(&System::here(), &wanted);
     findings.extend(names::absent(&System::here(), setup, &wanted));
-    findings.extend(bare::examine(&wanted));
+    findings.extend(own_addresses::examine(&wanted));
     findings.extend(entries::examine(setup, &wanted));
-    findings.extend(kinds::examine(&wanted));
+    findings.extend(interface_kinds::examine(&wanted));
     findings.extend(kernel::fence_off(&setup.host));
     findings.extend(link::examine(setup));
-    findings.extend(keeper::examine(&System::here(), setup, &wanted));
+    findings.extend(address_managers::examine(&System::here(), setup, &wanted));
     findings.extend(names::examine(&System::here(), setup, &wanted));
     findings.sort_by_key(|finding| finding.severity);
     findings
@@ -134,7 +134,7 @@ fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
     if !wanted.interfaces.is_empty() {
         findings.extend(settings::examine(system, wanted));
         findings.extend(container::examine(system, wanted));
-        findings.extend(rival::examine(system));
+        findings.extend(other_vrrp::examine(system));
         findings.extend(ruleset::examine(system, wanted));
     }
     findings.sort_by_key(|finding| finding.severity);

@@ -29,7 +29,7 @@ pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> 
         let odd = interface
             .addresses
             .iter()
-            .filter_map(|net| oddity(name, *net));
+            .filter_map(|net| unusable_address(name, *net));
         findings.extend(odd);
     }
     findings.extend(wanted.devices.iter().map(virtual_device));
@@ -172,7 +172,7 @@ fn meant<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
 }
 
 // Reports an address that no host can have. In a subnet of one or two addresses, each may be a host's.
-fn oddity(interface: &str, net: IpNet) -> Option<Finding> {
+fn unusable_address(interface: &str, net: IpNet) -> Option<Finding> {
     let bits = if net.addr().is_ipv4() { 32 } else { 128 };
     if bits - net.prefix_len() < 2 {
         return None;

@@ -14,7 +14,7 @@ use spared_process::account;
 use spared_worker::file::open_plugin;
 use spared_worker::process::{self, Configuration};
 
-use crate::{Finding, Severity, asking, summary};
+use crate::{Finding, Severity, plugin_checks, summary};
 
 /// Prints the findings, and returns the exit code.
 pub fn run(options: &Options) -> u8 {
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> u8 {
     findings.extend(
         setup
             .iter()
-            .flat_map(|setup| asking::ask(setup, &options.runtime_dir)),
+            .flat_map(|setup| plugin_checks::ask(setup, &options.runtime_dir)),
     );
     for finding in &findings {
         println!("{finding}");
