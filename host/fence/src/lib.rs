@@ -221,7 +221,7 @@ impl Fence {
         self.made = true;
         self.guard_unknown(plan);
         if !leases.is_empty() {
-            self.trim(leases.iter().map(|(key, _)| *key).collect())?;
+            self.shorten_restored_leases(leases.iter().map(|(key, _)| *key).collect())?;
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Fence {
 
     // Restored leases last too long by the time that writing them took. Writes them again, shortened, until the writing
     // took less than the cut and the mirror still has all of them.
-    fn trim(&mut self, restored: Vec<LeaseKey>) -> Result<(), FenceError> {
+    fn shorten_restored_leases(&mut self, restored: Vec<LeaseKey>) -> Result<(), FenceError> {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
             let begun = Instant::now();

@@ -39,7 +39,7 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
         ));
         rules.push(solicitation(map, device));
     }
-    rules.extend(silent(plan));
+    rules.extend(not_accepting(plan));
     rules
 }
 
@@ -204,7 +204,7 @@ fn wrong_mac_of(plan: &Plan, is4: Vec<Expression>, is6: Vec<Expression>) -> Vec<
 
 // Rules for addresses with `accept = false`: neighbour discovery and ARP pass; all other packets to the addresses are
 // dropped.
-fn silent(plan: &Plan) -> Vec<RuleContent> {
+fn not_accepting(plan: &Plan) -> Vec<RuleContent> {
     let has = |v4: bool| {
         plan.addresses
             .iter()
