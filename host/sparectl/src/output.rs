@@ -14,7 +14,7 @@ use crate::left_over::LeftOver;
 const COLUMNS_MIN: usize = 20;
 
 pub fn text(text: &str) {
-    let _ = io::stdout().write_all(harmless(text).as_bytes());
+    let _ = io::stdout().write_all(without_controls(text).as_bytes());
 }
 
 /// Width of the terminal; None if the output is not a terminal.
@@ -29,7 +29,7 @@ pub fn columns() -> Option<usize> {
 
 /// Prints a status. Each verdict is coloured if the terminal shows colours and the user wants them.
 pub fn verdict(status: &str) {
-    let shown = harmless(status);
+    let shown = without_controls(status);
     let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
     let shown = match has_colour(
         io::stdout().is_terminal(),
@@ -74,7 +74,7 @@ fn colour(word: Word) -> &'static str {
 
 pub fn errors(lines: &[String]) {
     for line in lines {
-        let _ = writeln!(io::stderr(), "sparectl: {}", harmless(line));
+        let _ = writeln!(io::stderr(), "sparectl: {}", without_controls(line));
     }
 }
 
@@ -88,13 +88,13 @@ pub fn usage(error: &clap::Error) -> u8 {
     let said = said
         .strip_prefix("error: ")
         .map_or(said.clone(), |why| format!("sparectl: {why}"));
-    let _ = io::stderr().write_all(harmless(&said).as_bytes());
+    let _ = io::stderr().write_all(without_controls(&said).as_bytes());
     EXIT_USAGE
 }
 
 /// Removes control sequences, which texts of plugins, packets and files may contain, and marks that change the
 /// direction of text.
-pub fn harmless(text: &str) -> String {
+pub fn without_controls(text: &str) -> String {
     let is_order = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = |c: char| match c {
         '\n' | '\t' => c,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_not_passed_on() {
-        assert_eq!(harmless("a\u{1b}[2Jb\n\tc"), "a\u{fffd}[2Jb\n\tc");
-        assert_eq!(harmless("if \u{202e}x"), "if \u{fffd}x");
+        assert_eq!(without_controls("a\u{1b}[2Jb\n\tc"), "a\u{fffd}[2Jb\n\tc");
+        assert_eq!(without_controls("if \u{202e}x"), "if \u{fffd}x");
     }
 }

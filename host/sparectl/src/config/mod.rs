@@ -14,7 +14,7 @@ use spared_control::Status;
 
 use crate::args::Args;
 use crate::output;
-use plugin::{ChangeOutcome, ConfigTree, Refusal, Said, files, status};
+use plugin::{ChangeOutcome, CommandResult, ConfigTree, Refusal, files, status};
 use worse::worse;
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -100,7 +100,7 @@ impl Steps<'_> {
                 say(&format!("{}: the configuration is in force", self.peer));
                 Ok(is_new)
             }
-            Err(why) if self.is_cut() => {
+            Err(why) if self.is_peer_unreachable() => {
                 say(&format!(
                     "{why}: perhaps only until this node has the new configuration, too"
                 ));
@@ -119,7 +119,7 @@ impl Steps<'_> {
         let is_new = changed.map_err(|Refusal { why, code }| {
             let why = format!("{}: {why}", self.node);
             let why = match is_new_there {
-                true => format!("{why}\n{}", self.back_there()),
+                true => format!("{why}\n{}", self.revert_peer()),
                 false => why,
             };
             Refusal { why, code }
@@ -143,7 +143,7 @@ impl Steps<'_> {
             if waits(&tree) {
                 return Ok(true);
             }
-            let is_over = !tree.is_under_way && (tree.is_known() || self.is_lost(begun));
+            let is_over = !tree.is_under_way && (tree.is_known() || self.has_timed_out(begun));
             // the last change is this one only if its end was not reported in the answer
             let ended = match &asked {
                 Err(why) => Some(Err(why.clone())),
@@ -178,10 +178,10 @@ impl Steps<'_> {
         let mut lines = vec![format!("worse than before: {}", worse.join("; "))];
         // The other node first, while it can still be reached.
         if is_new_there {
-            lines.push(self.back_there());
+            lines.push(self.revert_peer());
         }
         if is_new_here {
-            lines.push(self.back_here());
+            lines.push(self.revert_here());
         }
         Err(lines.join("\n").into())
     }
@@ -224,19 +224,19 @@ impl Steps<'_> {
     }
 
     /// Takes the change of this node back at once, and returns a sentence about it.
-    fn back_here(&self) -> String {
+    fn revert_here(&self) -> String {
         let node = self.node;
         match self.files(&["back", "spared"]) {
-            Ok(said) => format!(
+            Ok(result) => format!(
                 "{node}: {}; the edit is kept as a state: see `sparectl files log spared`",
-                said.text
+                result.text
             ),
             Err(why) => format!("{node} goes back to the old configuration by itself: {why}"),
         }
     }
 
     /// Takes the change of the other node back if that node can be reached; otherwise it goes back by itself.
-    fn back_there(&self) -> String {
+    fn revert_peer(&self) -> String {
         let peer = self.peer;
         let asked = self.files(&["back", "spared", "--peer"]);
         let by_itself = || {
@@ -251,8 +251,8 @@ impl Steps<'_> {
             }
             match &asked {
                 Err(why) if tree.is_known() => return format!("{}: {why}", by_itself()),
-                Err(_) if self.is_cut() => return by_itself(),
-                _ if !tree.is_known() && self.is_lost(begun) => return by_itself(),
+                Err(_) if self.is_peer_unreachable() => return by_itself(),
+                _ if !tree.is_known() && self.has_timed_out(begun) => return by_itself(),
                 _ => sleep(PAUSE),
             }
         }
@@ -260,28 +260,28 @@ impl Steps<'_> {
     }
 
     /// Result of the command: the answer or, if the command lasted longer than an answer may, the result in the rows.
-    fn when_ended(&self, said: Said) -> Result<Said, Refusal> {
+    fn when_ended(&self, result: CommandResult) -> Result<CommandResult, Refusal> {
         let until = Instant::now() + STEP;
-        let mut said = Ok(said);
-        while outcome(&said) == Some(ChangeOutcome::Later) && Instant::now() < until {
+        let mut result = Ok(result);
+        while outcome(&result) == Some(ChangeOutcome::Later) && Instant::now() < until {
             sleep(PAUSE);
             let tree = ConfigTree::ask(self.args)?;
             if let (false, Some(last)) = (tree.is_under_way, tree.last) {
-                said = last;
+                result = last;
             }
         }
-        match outcome(&said) {
-            Some(ChangeOutcome::Later) => said.and_then(|it| Err(it.text.into())),
-            _ => said,
+        match outcome(&result) {
+            Some(ChangeOutcome::Later) => result.and_then(|it| Err(it.text.into())),
+            _ => result,
         }
     }
 
     /// Returns true if the other node has been cut off, or the daemon gone, for too long.
-    fn is_lost(&self, since: Instant) -> bool {
-        since.elapsed() > LOST && self.is_cut()
+    fn has_timed_out(&self, since: Instant) -> bool {
+        since.elapsed() > LOST && self.is_peer_unreachable()
     }
 
-    fn is_cut(&self) -> bool {
+    fn is_peer_unreachable(&self) -> bool {
         let status = status(self.args).ok();
         let peer = status.as_ref().and_then(|it| it.peer.as_deref());
         peer.is_none_or(|it| !it.up)
@@ -292,7 +292,7 @@ impl Steps<'_> {
         words.iter().copied().chain(anyway).collect()
     }
 
-    fn files(&self, words: &[&str]) -> Result<Said, Refusal> {
+    fn files(&self, words: &[&str]) -> Result<CommandResult, Refusal> {
         files(self.args, words.iter().copied())
     }
 
@@ -301,10 +301,10 @@ impl Steps<'_> {
     }
 }
 
-fn outcome(said: &Result<Said, Refusal>) -> Option<ChangeOutcome> {
-    said.as_ref().ok().and_then(|it| it.outcome)
+fn outcome(result: &Result<CommandResult, Refusal>) -> Option<ChangeOutcome> {
+    result.as_ref().ok().and_then(|it| it.outcome)
 }
 
 fn say(line: &str) {
-    output::text(&format!("{}\n", output::harmless(line)));
+    output::text(&format!("{}\n", output::without_controls(line)));
 }

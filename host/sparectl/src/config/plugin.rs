@@ -25,7 +25,7 @@ pub enum ChangeOutcome {
 
 /// Answer of the plugin, with its text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct CommandResult {
     /// Result; None for a word that this program does not know.
     pub outcome: Option<ChangeOutcome>,
     pub text: String,
@@ -48,7 +48,7 @@ pub struct ConfigTree {
     pub waits_there: bool,
     pub is_under_way: bool,
     /// Result of the last change; an error if it failed.
-    pub last: Option<Result<Said, Refusal>>,
+    pub last: Option<Result<CommandResult, Refusal>>,
 }
 
 impl ConfigTree {
@@ -68,7 +68,7 @@ impl ConfigTree {
         };
         let outcome = text("last_outcome").and_then(|it| ChangeOutcome::of(&it));
         let last = |text: String| match outcome {
-            Some(_) => Ok(Said { outcome, text }),
+            Some(_) => Ok(CommandResult { outcome, text }),
             None => Err(text.into()),
         };
         Self {
@@ -152,28 +152,31 @@ impl ChangeOutcome {
 ///
 /// # Errors
 /// The reason why it was not done.
-pub fn files<'w>(args: &Args, words: impl IntoIterator<Item = &'w str>) -> Result<Said, Refusal> {
+pub fn files<'w>(
+    args: &Args,
+    words: impl IntoIterator<Item = &'w str>,
+) -> Result<CommandResult, Refusal> {
     match ask(args, &request(words))? {
-        Answer::Rows { rows, .. } => Ok(said(&rows)),
+        Answer::Rows { rows, .. } => Ok(result_of(&rows)),
         other => Err(other.into()),
     }
 }
 
-fn said(rows: &Rows) -> Said {
-    let mut said = Said {
+fn result_of(rows: &Rows) -> CommandResult {
+    let mut result = CommandResult {
         outcome: None,
         text: String::new(),
     };
     let mut lines = Vec::new();
     for (key, value) in rows {
         match value {
-            Value::Text(word) if key == "outcome" => said.outcome = ChangeOutcome::of(word),
+            Value::Text(word) if key == "outcome" => result.outcome = ChangeOutcome::of(word),
             Value::Text(line) => lines.push(line.as_str()),
             _ => {}
         }
     }
-    said.text = lines.join("\n");
-    said
+    result.text = lines.join("\n");
+    result
 }
 
 /// # Errors
@@ -207,12 +210,12 @@ mod tests {
             ("outcome", "changed"),
             ("result", "both nodes have the same files"),
         ]);
-        let expected = Said {
+        let expected = CommandResult {
             outcome: Some(ChangeOutcome::Changed),
             text: "both nodes have the same files".to_owned(),
         };
-        assert_eq!(said(&answer), expected);
-        assert_eq!(said(&rows(&[("result", "already")])).outcome, None);
+        assert_eq!(result_of(&answer), expected);
+        assert_eq!(result_of(&rows(&[("result", "already")])).outcome, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use spared_control::NodeReport;
 use tar::{Builder, EntryType, Header};
 
-use crate::output::harmless;
+use crate::output::without_controls;
 
 /// Maximum numbers of files and missing parts that are accepted from the other node, and maximum bytes of a file's
 /// name.
@@ -53,7 +53,12 @@ impl Bundle {
             report.files.pop_last();
         }
         let missing = report.missing.iter().take(MISSING_MAX);
-        let sentence = |why: &String| harmless(why).chars().take(SENTENCE_MAX).collect::<String>();
+        let sentence = |why: &String| {
+            without_controls(why)
+                .chars()
+                .take(SENTENCE_MAX)
+                .collect::<String>()
+        };
         self.missing
             .extend(missing.map(|why| format!("{node}: {}", sentence(why).replace('\n', " "))));
         match before - report.files.len() {
@@ -159,7 +164,7 @@ pub fn pack(bundle: &Bundle, stem: &str, at_s: u64) -> io::Result<Vec<u8>> {
 
 // Removes control sequences, because somebody may `cat` the file.
 fn harmless_text(text: &str) -> String {
-    let lines: Vec<String> = text.split('\t').map(harmless).collect();
+    let lines: Vec<String> = text.split('\t').map(without_controls).collect();
     lines.join("\t")
 }
 

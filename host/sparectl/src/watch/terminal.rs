@@ -11,7 +11,7 @@ use crossterm::terminal::{
 };
 
 use super::line::{Line, Size, Style};
-use crate::output::harmless;
+use crate::output::without_controls;
 
 /// The terminal while its screen is ours. Dropping it restores the terminal.
 pub struct Terminal {
@@ -90,7 +90,7 @@ fn paint_row(out: &mut impl Write, row: usize, line: Option<&Line>) -> io::Resul
         if matches!(line.style, Style::Good | Style::Warning | Style::Bad) {
             queue!(out, SetAttribute(Attribute::Bold))?;
         }
-        queue!(out, Print(harmless(&line.text)))?;
+        queue!(out, Print(without_controls(&line.text)))?;
         queue!(out, SetAttribute(Attribute::Reset), ResetColor)?;
     }
     queue!(out, Clear(ClearType::UntilNewLine))

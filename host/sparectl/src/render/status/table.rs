@@ -94,7 +94,7 @@ impl Table {
         let natural = self.value_widths();
         let values = match all {
             UNLIMITED => natural,
-            _ => shares(&natural, room),
+            _ => distribute_width(&natural, room),
         };
         Columns {
             label,
@@ -130,7 +130,7 @@ impl Table {
 }
 
 /// Distributes the room among columns that want these widths. Wide columns get what narrow ones do not need.
-fn shares(wanted: &[usize], room: usize) -> Vec<usize> {
+fn distribute_width(wanted: &[usize], room: usize) -> Vec<usize> {
     let mut widths = wanted.to_vec();
     let mut narrowest_first: Vec<usize> = (0..wanted.len()).collect();
     narrowest_first.sort_by_key(|at| wanted[*at]);
@@ -147,27 +147,29 @@ impl Row {
     fn lines(&self, columns: &Columns) -> String {
         match self {
             Self::Gap => "\n".to_owned(),
-            Self::Wide { label, value } => beside(&[(label, columns.label), (value, columns.wide)]),
+            Self::Wide { label, value } => {
+                join_cells(&[(label, columns.label), (value, columns.wide)])
+            }
             Self::Inner {
                 label,
                 value,
                 column,
             } => {
                 let column = (*column).min(columns.all / 2);
-                beside(&[(label, column), (value, columns.all - column)])
+                join_cells(&[(label, column), (value, columns.all - column)])
             }
             Self::Values { label, values } => {
                 let values = values.iter().zip(&columns.values);
                 let values = values.map(|(value, width)| (value, *width));
                 let cells: Vec<_> = [(label, columns.label)].into_iter().chain(values).collect();
-                beside(&cells)
+                join_cells(&cells)
             }
         }
     }
 }
 
 /// Joins texts, each in its own column. The last one needs no gap after it.
-fn beside(cells: &[(&String, usize)]) -> String {
+fn join_cells(cells: &[(&String, usize)]) -> String {
     let last = cells.len().saturating_sub(1);
     let cell = |(at, (text, columns)): (usize, &(&String, usize))| {
         let gap = if at == last { 0 } else { GAP };
@@ -253,11 +255,11 @@ mod tests {
 
     #[test]
     fn a_narrow_column_leaves_its_room_to_the_others() {
-        assert_eq!(shares(&[22, 90], 100), [22, 78]);
-        assert_eq!(shares(&[90, 22], 100), [78, 22]);
-        assert_eq!(shares(&[90, 90], 100), [50, 50]);
-        assert_eq!(shares(&[22, 30], 100), [22, 30]);
-        assert_eq!(shares(&[], 100), [0_usize; 0]);
+        assert_eq!(distribute_width(&[22, 90], 100), [22, 78]);
+        assert_eq!(distribute_width(&[90, 22], 100), [78, 22]);
+        assert_eq!(distribute_width(&[90, 90], 100), [50, 50]);
+        assert_eq!(distribute_width(&[22, 30], 100), [22, 30]);
+        assert_eq!(distribute_width(&[], 100), [0_usize; 0]);
     }
 
     #[test]
