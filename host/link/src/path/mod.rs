@@ -1,9 +1,9 @@
 //! Runs one path to the peer: connects or listens, proves keys, and carries bytes to and from the session.
 
 mod echo;
+mod mtu_probe;
 mod refusal;
 mod socket;
-mod span;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,8 +17,8 @@ use crate::message::{PathSetup, PathState};
 use crate::session::{Now, Session, Transmit};
 use crate::tls::Tls;
 use echo::Echo;
-use refusal::{Kind, Refusal, Told};
-use span::Span;
+use mtu_probe::MtuProbe;
+use refusal::{EventLimiter, Kind, Refusal};
 use stream::Stream;
 
 /// Time limit for the peer to connect and to prove its key.
@@ -64,14 +64,14 @@ pub struct Path {
     pause_ns: u64,
     echo: Option<Echo>,
     /// Sizes of packets that pass.
-    span: Span,
+    mtu_probe: MtuProbe,
     state: PathState,
     /// Counters of closed connections.
     sent_bytes: u64,
     received_bytes: u64,
     /// Events for the host: reason and sentence.
     news: Vec<(&'static str, String)>,
-    told: Told,
+    event_limiter: EventLimiter,
 }
 
 impl Path {
@@ -93,12 +93,12 @@ impl Path {
             again_ns: 0,
             pause_ns: RETRY_FIRST_NS,
             echo: None,
-            span: Span::new(),
+            mtu_probe: MtuProbe::new(),
             state,
             sent_bytes: 0,
             received_bytes: 0,
             news: Vec::new(),
-            told: Told::default(),
+            event_limiter: EventLimiter::default(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Path {
             .as_ref()
             .map_or((0, 0), |stream| (stream.sent_bytes, stream.received_bytes));
         PathState {
-            narrow: self.span.narrow(),
+            narrow: self.mtu_probe.narrow(),
             sent_bytes: self.sent_bytes + sent,
             received_bytes: self.received_bytes + received,
             ..self.state.clone()
@@ -147,7 +147,7 @@ impl Path {
             let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or(1);
             self.echo = Some(Echo::new(icmp, identifier));
         }
-        self.span.set_mtu(if usable { mtu } else { 0 });
+        self.mtu_probe.set_mtu(if usable { mtu } else { 0 });
         if usable && self.usable {
             // only the MTU or the socket for pings has changed
             return;
@@ -180,8 +180,8 @@ impl Path {
             .as_ref()
             .filter(|_| !session_up)
             .map(Echo::next_ns);
-        let span = self.echo.as_ref().and_then(|_| self.span.next_ns());
-        pending.chain(again).chain(echo).chain(span).min()
+        let mtu_probe = self.echo.as_ref().and_then(|_| self.mtu_probe.next_ns());
+        pending.chain(again).chain(echo).chain(mtu_probe).min()
     }
 
     pub fn handle_timeout(&mut self, session: &Session, now: Now, tls: &Tls) {
@@ -191,7 +191,7 @@ impl Path {
             }
         }
         if let Some(echo) = &mut self.echo {
-            for size in self.span.poll_sizes(now.ns) {
+            for size in self.mtu_probe.poll_sizes(now.ns) {
                 echo.ask(&self.setup, size);
             }
         }
@@ -306,10 +306,13 @@ impl Path {
             Source::Current => self.handle_current(session, now, scratch, reads, writes),
             Source::Echo => {
                 let Self {
-                    echo, span, setup, ..
+                    echo,
+                    mtu_probe,
+                    setup,
+                    ..
                 } = self;
                 if let Some(echo) = echo {
-                    echo.handle_readable(now.ns, setup, |size| span.handle_answer(size));
+                    echo.handle_readable(now.ns, setup, |size| mtu_probe.handle_answer(size));
                 }
             }
         }
@@ -478,7 +481,7 @@ impl Path {
         if self.current.is_none() {
             why.clone_into(&mut self.state.why);
         }
-        if self.told.is_news(now.ns, kind) {
+        if self.event_limiter.is_event(now.ns, kind) {
             let text = format!("link {}: {why}", self.setup.interface);
             self.news.push(("refused", text));
         }
@@ -486,10 +489,10 @@ impl Path {
 
     /// Handles that the session has greeted over this path.
     pub fn handle_joined(&mut self, now: Now) {
-        self.span.hurry(now.ns);
+        self.mtu_probe.probe_now(now.ns);
         self.state.sessions += 1;
         self.state.why.clear();
         self.pause_ns = RETRY_FIRST_NS;
-        self.told = Told::default();
+        self.event_limiter = EventLimiter::default();
     }
 }

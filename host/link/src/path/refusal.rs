@@ -49,16 +49,16 @@ impl From<String> for Refusal {
 
 /// Time of the last event of each kind.
 #[derive(Debug, Default)]
-pub struct Told(BTreeMap<Kind, u64>);
+pub struct EventLimiter(BTreeMap<Kind, u64>);
 
-impl Told {
+impl EventLimiter {
     /// Returns true if the refusal is an event.
-    pub fn is_news(&mut self, now_ns: u64, kind: Kind) -> bool {
+    pub fn is_event(&mut self, now_ns: u64, kind: Kind) -> bool {
         let told_ns = self.0.get(&kind);
-        let is_news = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(*told_ns) >= QUIET_NS);
-        if is_news {
+        let is_event = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(*told_ns) >= QUIET_NS);
+        if is_event {
             self.0.insert(kind, now_ns);
         }
-        is_news
+        is_event
     }
 }

@@ -78,7 +78,7 @@ pub struct Channel {
     queue: VecDeque<Queued>,
     queue_bytes: usize,
     /// Number of bytes of the first queued message that were sent.
-    cut: usize,
+    sent_of_first: usize,
     out: Flow,
     credited: Flow,
     /// Received message that is still incomplete.
@@ -87,9 +87,9 @@ pub struct Channel {
     marks: usize,
     /// Number of times that the worker was told that its peer is up.
     ups: u8,
-    came_bytes: u64,
-    taken: Flow,
-    told: Flow,
+    received_bytes: u64,
+    delivered: Flow,
+    credit_sent: Flow,
     total_out: Flow,
     total_in: Flow,
 }
@@ -118,16 +118,16 @@ impl Channel {
             wire: None,
             queue: VecDeque::new(),
             queue_bytes: 0,
-            cut: 0,
+            sent_of_first: 0,
             out: Flow::default(),
             credited: Flow::default(),
             partial: Vec::new(),
             inbox: VecDeque::new(),
             marks: 0,
             ups: 0,
-            came_bytes: 0,
-            taken: Flow::default(),
-            told: Flow::default(),
+            received_bytes: 0,
+            delivered: Flow::default(),
+            credit_sent: Flow::default(),
             total_out: Flow::default(),
             total_in: Flow::default(),
         }
@@ -148,11 +148,16 @@ impl Channel {
     pub fn go_down(&mut self) {
         self.queue.clear();
         self.partial = Vec::new();
-        (self.queue_bytes, self.cut, self.came_bytes, self.marks) = (0, 0, 0, 0);
+        (
+            self.queue_bytes,
+            self.sent_of_first,
+            self.received_bytes,
+            self.marks,
+        ) = (0, 0, 0, 0);
         self.out = Flow::default();
         self.credited = Flow::default();
-        self.taken = Flow::default();
-        self.told = Flow::default();
+        self.delivered = Flow::default();
+        self.credit_sent = Flow::default();
         if self.wire.take().is_some() {
             let unheard = self.inbox.iter().any(|delivery| delivery.is(UP));
             self.inbox.retain(|delivery| delivery.is(DOWN));
@@ -225,16 +230,16 @@ impl Channel {
             }
             Queued::Message(record) => {
                 let bytes = Rc::clone(record);
-                let start = self.cut.max(1);
+                let start = self.sent_of_first.max(1);
                 let end = (start + FRAGMENT_MAX).min(bytes.len());
                 let last = end == bytes.len();
                 self.out.bytes += (end - start) as u64;
-                self.cut = end;
+                self.sent_of_first = end;
                 if last {
                     self.out.messages += 1;
                     self.out.bytes += MESSAGE_COST as u64;
                     self.queue_bytes -= bytes.len() + MESSAGE_COST;
-                    self.cut = 0;
+                    self.sent_of_first = 0;
                     self.queue.pop_front();
                 }
                 let frame = Numbered::Data {
@@ -251,19 +256,23 @@ impl Channel {
 
     /// # Errors
     /// The peer acknowledged more than it was sent.
-    pub fn handle_credit(&mut self, epochs: (u32, u32), taken: Flow) -> Result<(), &'static str> {
+    pub fn handle_credit(
+        &mut self,
+        epochs: (u32, u32),
+        delivered: Flow,
+    ) -> Result<(), &'static str> {
         if self.wire.is_none() || Some(epochs.1) != self.peer.map(|peer| peer.epoch) {
             return Ok(()); // for an earlier pair of workers
         }
         if epochs.0 != self.epoch {
             return Ok(());
         }
-        if taken.bytes > self.out.bytes || taken.messages > self.out.messages {
+        if delivered.bytes > self.out.bytes || delivered.messages > self.out.messages {
             return Err("the peer acknowledged more of a channel than it was sent");
         }
         // Credits may arrive over two paths in any order.
-        self.credited.bytes = self.credited.bytes.max(taken.bytes);
-        self.credited.messages = self.credited.messages.max(taken.messages);
+        self.credited.bytes = self.credited.bytes.max(delivered.bytes);
+        self.credited.messages = self.credited.messages.max(delivered.messages);
         Ok(())
     }
 
@@ -281,8 +290,8 @@ impl Channel {
             return Ok(()); // for a worker that is gone
         }
         let cost = if last { MESSAGE_COST } else { 0 };
-        self.came_bytes += (piece.len() + cost) as u64;
-        if self.came_bytes.saturating_sub(self.taken.bytes) > WINDOW + RECORD_MAX as u64 {
+        self.received_bytes += (piece.len() + cost) as u64;
+        if self.received_bytes.saturating_sub(self.delivered.bytes) > WINDOW + RECORD_MAX as u64 {
             return Err("the peer sends more than it has credit for");
         }
         if self.partial.is_empty() {
@@ -321,7 +330,7 @@ impl Channel {
     }
 
     /// Removes the record that the worker has taken. Returns true if a credit should be sent soon.
-    pub fn delivered(&mut self) -> bool {
+    pub fn handle_delivered(&mut self) -> bool {
         let done = self.inbox.pop_front();
         if matches!(done, Some(Delivery::Mark(_))) {
             self.marks = self.marks.saturating_sub(1);
@@ -329,24 +338,24 @@ impl Channel {
         if let Some(Delivery::Record(record)) = done {
             match record.first() {
                 Some(&MESSAGE) => {
-                    self.taken.add(record.len() - 1 + MESSAGE_COST);
+                    self.delivered.add(record.len() - 1 + MESSAGE_COST);
                     self.total_in.add(record.len() - 1);
                 }
                 Some(&UP) => self.ups = self.ups.wrapping_add(1),
                 _ => {}
             }
         }
-        self.taken.bytes - self.told.bytes >= CREDIT_STEP
+        self.delivered.bytes - self.credit_sent.bytes >= CREDIT_STEP
     }
 
     /// Returns the credit to send now. With `again` it is sent even if unchanged.
     pub fn poll_credit(&mut self, again: bool) -> Option<(Peer, Flow)> {
         let (peer, _) = (self.peer?, self.wire?);
-        if self.taken == self.told && !again {
+        if self.delivered == self.credit_sent && !again {
             return None;
         }
-        self.told = self.taken;
-        Some((peer, self.taken))
+        self.credit_sent = self.delivered;
+        Some((peer, self.delivered))
     }
 
     pub fn state(&self) -> ChannelState {

@@ -21,11 +21,11 @@ const CLOCKS: usize = 8;
 pub struct Liveness {
     next_ping_ns: u64,
     /// True if the next ping is sent together with an answer.
-    rides: bool,
+    next_ping_with_pong: bool,
     number: u32,
-    waiting: VecDeque<Ping>,
+    unanswered_pings: VecDeque<Ping>,
     /// Pings of the peer to be answered: number, and arrival by the wall clock in us.
-    asked: VecDeque<(u32, u64)>,
+    pings_to_answer: VecDeque<(u32, u64)>,
     round_trip_ns: Option<u64>,
     /// Samples of the latest pings: round trip in ns, and the peer's clock minus this node's in us.
     clocks: VecDeque<(u64, i64)>,
@@ -57,7 +57,7 @@ impl Liveness {
 
     /// Time at which a ping is due or silence becomes suspicious.
     pub fn next_ns(&self, now_ns: u64) -> u64 {
-        let oldest = self.waiting.front();
+        let oldest = self.unanswered_pings.front();
         let suspect = oldest.map(|ping| ping.sent_ns + self.quick_limit_ns() + 1);
         let suspect = suspect.filter(|at| *at > now_ns);
         suspect.map_or(self.next_ping_ns, |at| at.min(self.next_ping_ns))
@@ -68,14 +68,14 @@ impl Liveness {
         if now_ns < self.next_ping_ns {
             return None;
         }
-        let after_ns = match std::mem::take(&mut self.rides) {
+        let after_ns = match std::mem::take(&mut self.next_ping_with_pong) {
             true => AFTER_NS,
             false => 0,
         };
         self.next_ping_ns = now_ns + PING_NS + after_ns;
         self.number = self.number.wrapping_add(1);
-        if self.waiting.len() < WAITING_MAX {
-            self.waiting.push_back(Ping {
+        if self.unanswered_pings.len() < WAITING_MAX {
+            self.unanswered_pings.push_back(Ping {
                 number: self.number,
                 sent_ns: now_ns,
                 sent_wall_us: wall_us,
@@ -89,25 +89,29 @@ impl Liveness {
     pub fn handle_ping(&mut self, now_ns: u64, number: u32, wall_us: u64) {
         let soon_ns = now_ns + PING_NS / 2;
         if self.next_ping_ns > now_ns && self.next_ping_ns <= soon_ns {
-            (self.next_ping_ns, self.rides) = (now_ns, true);
+            (self.next_ping_ns, self.next_ping_with_pong) = (now_ns, true);
         }
-        if self.asked.len() < WAITING_MAX {
-            self.asked.push_back((number, wall_us));
+        if self.pings_to_answer.len() < WAITING_MAX {
+            self.pings_to_answer.push_back((number, wall_us));
         }
     }
 
     /// Returns an answer to send: number and arrival of the ping.
     pub fn poll_pong(&mut self) -> Option<(u32, u64)> {
-        self.asked.pop_front()
+        self.pings_to_answer.pop_front()
     }
 
     pub fn handle_pong(&mut self, now_ns: u64, pong: Pong) {
-        let Some(at) = self.waiting.iter().position(|p| p.number == pong.number) else {
+        let Some(at) = self
+            .unanswered_pings
+            .iter()
+            .position(|p| p.number == pong.number)
+        else {
             return;
         };
         // TCP keeps the order: earlier pings were answered, too.
-        let asked = self.waiting.drain(..=at).next_back();
-        if let Some(ping) = asked {
+        let answered = self.unanswered_pings.drain(..=at).next_back();
+        if let Some(ping) = answered {
             self.measure(now_ns, &ping, pong);
         }
     }
@@ -129,7 +133,7 @@ impl Liveness {
     /// Returns the age of the oldest unanswered ping, including pings that could not be sent.
     pub fn silence_ns(&self, now_ns: u64) -> u64 {
         let unasked = now_ns.saturating_sub(self.next_ping_ns);
-        let oldest = self.waiting.front();
+        let oldest = self.unanswered_pings.front();
         oldest.map_or(unasked, |ping| {
             now_ns.saturating_sub(ping.sent_ns).max(unasked)
         })
@@ -217,7 +221,7 @@ mod tests {
             }
             liveness.handle_ping(asked_ns, 1, 0);
             liveness.poll_ping(asked_ns, 0);
-            liveness.waiting.clear();
+            liveness.unanswered_pings.clear();
         }
         assert!(alone <= 1, "{alone} pings of their own");
         assert!(liveness.number >= 20);

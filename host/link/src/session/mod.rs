@@ -267,7 +267,7 @@ impl Session {
                 id: *id,
                 channel: channel_name,
             });
-            channel.delivered();
+            channel.handle_delivered();
         }
         match channel.delivery() {
             Some(Delivery::Record(record)) => Some(record),
@@ -291,8 +291,8 @@ impl Session {
     /// Handles that the worker has taken the record.
     pub fn handle_delivered(&mut self, now: Now, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {
-            let soon = channel.delivered();
-            self.owe_feedback(now, soon);
+            let soon = channel.handle_delivered();
+            self.schedule_feedback(now, soon);
         }
     }
 
@@ -354,12 +354,12 @@ impl Session {
                     });
                 }
                 for path in &mut self.paths {
-                    path.tell_all = false;
+                    path.resend_credits = false;
                 }
                 if let Some(path) = self.paths.get_mut(to) {
-                    path.tell_all = true;
+                    path.resend_credits = true;
                 }
-                self.owe_feedback(now, true);
+                self.schedule_feedback(now, true);
             }
             None if current.is_none() => {
                 self.carrier = None;
@@ -369,7 +369,7 @@ impl Session {
         }
     }
 
-    fn owe_feedback(&mut self, now: Now, soon: bool) {
+    fn schedule_feedback(&mut self, now: Now, soon: bool) {
         let at = if soon { now.ns } else { now.ns + FEEDBACK_NS };
         self.feedback_at_ns = Some(self.feedback_at_ns.map_or(at, |before| before.min(at)));
     }

@@ -12,7 +12,7 @@ pub struct Path {
     pub liveness: Liveness,
     pub splitter: Splitter,
     /// True if acknowledgements that were sent over another path are sent again over this one.
-    pub tell_all: bool,
+    pub resend_credits: bool,
     opened_ns: u64,
 }
 

@@ -3,7 +3,7 @@
 use super::channel::{Channel, Flow, Peer, Wire};
 use super::liveness::Pong;
 use super::path::Path;
-use super::sequence::Verdict;
+use super::sequence::Disposition;
 use super::words::Words;
 use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, FEEDBACK_BYTES, Now, Session};
 use crate::frame::{self, Frame, Hello, Numbered, plain};
@@ -153,7 +153,7 @@ impl Session {
             path.join(now.ns);
             self.events.push_back(Event::Joined { path: index });
         }
-        self.owe_feedback(now, true);
+        self.schedule_feedback(now, true);
         self.choose(now, "");
         Ok(())
     }
@@ -223,13 +223,13 @@ impl Session {
             return Ok(());
         };
         match association.sequence.handle_number(number) {
-            Verdict::Known => return Ok(()),
-            Verdict::Gap => return Err("the peer skips data that was not received".to_owned()),
-            Verdict::Take => {}
+            Disposition::Known => return Ok(()),
+            Disposition::Gap => return Err("the peer skips data that was not received".to_owned()),
+            Disposition::Take => {}
         }
         self.feedback_bytes += bytes;
         let soon = self.feedback_bytes >= FEEDBACK_BYTES;
-        self.owe_feedback(now, soon);
+        self.schedule_feedback(now, soon);
         match *frame {
             Numbered::Offer {
                 channel,

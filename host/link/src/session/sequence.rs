@@ -75,7 +75,7 @@ impl Default for Sequence {
 
 /// Treatment of a received numbered frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Disposition {
     Take,
     /// A duplicate, received over another path before.
     Known,
@@ -150,14 +150,14 @@ impl Sequence {
         Ok(())
     }
 
-    pub fn handle_number(&mut self, sequence: u64) -> Verdict {
+    pub fn handle_number(&mut self, sequence: u64) -> Disposition {
         match sequence.checked_sub(self.taken) {
             Some(1) => {
                 self.taken = sequence;
-                Verdict::Take
+                Disposition::Take
             }
-            Some(2..) => Verdict::Gap,
-            Some(0) | None => Verdict::Known,
+            Some(2..) => Disposition::Gap,
+            Some(0) | None => Disposition::Known,
         }
     }
 }

@@ -68,7 +68,7 @@ impl Session {
         let again = self
             .paths
             .get_mut(index)
-            .is_some_and(|path| std::mem::take(&mut path.tell_all));
+            .is_some_and(|path| std::mem::take(&mut path.resend_credits));
         if let Some(association) = &self.association {
             let sequence = association.sequence.taken();
             frame::append(out.control(), &Frame::Ack { sequence });

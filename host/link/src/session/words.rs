@@ -15,7 +15,7 @@ const QUEUE_MAX: usize = 2 << 20;
 pub struct Words {
     queue: VecDeque<Rc<Vec<u8>>>,
     queue_bytes: usize,
-    cut: usize,
+    sent_of_first: usize,
     partial: Vec<u8>,
     /// True while the rest of a word that is too long is skipped.
     too_long: bool,
@@ -46,12 +46,12 @@ impl Words {
 
     pub fn poll(&mut self) -> Option<(Numbered<'static>, Piece)> {
         let bytes = Rc::clone(self.queue.front()?);
-        let range = self.cut..(self.cut + FRAGMENT_MAX).min(bytes.len());
+        let range = self.sent_of_first..(self.sent_of_first + FRAGMENT_MAX).min(bytes.len());
         let last = range.end == bytes.len();
-        self.cut = range.end;
+        self.sent_of_first = range.end;
         if last {
             self.queue_bytes -= bytes.len();
-            self.cut = 0;
+            self.sent_of_first = 0;
             self.queue.pop_front();
         }
         Some((Numbered::Word { last, piece: &[] }, Piece { bytes, range }))

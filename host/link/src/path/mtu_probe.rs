@@ -4,8 +4,8 @@
 //! a ping of full size is sent twice a second. If no such ping is answered while short ones are, the largest size that
 //! is answered is searched. Nothing is known about sizes if the peer answers no ping at all.
 //!
-//! Sans-I/O: [`Span::poll_sizes`] returns the sizes to send now, and [`Span::handle_answer`] gets the sizes that were
-//! answered. Sizes are those of IP packets in bytes, as an MTU is.
+//! Sans-I/O: [`MtuProbe::poll_sizes`] returns the sizes to send now, and [`MtuProbe::handle_answer`] gets the sizes that
+//! were answered. Sizes are those of IP packets in bytes, as an MTU is.
 
 /// Size in bytes of packets that every host accepts (RFC 791).
 const SHORT: u32 = 68;
@@ -24,7 +24,7 @@ const SIZES: u32 = 8;
 const ROUNDS_MAX: u32 = 5;
 
 #[derive(Debug)]
-pub struct Span {
+pub struct MtuProbe {
     /// MTU in bytes; 0 if not known.
     mtu: u32,
     step: Step,
@@ -40,20 +40,20 @@ pub struct Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Full-size packets pass, as far as is known.
-    Calm,
+    Full,
     /// A full-size packet was not answered. `short` is the number of short ones that were answered since.
-    Doubt { short: u32 },
+    Suspect { short: u32 },
     /// The largest size is searched: `low` passes, `high` does not.
     Measure { low: u32, high: u32 },
     /// The largest size is known.
-    Narrow,
+    Reduced,
 }
 
-impl Span {
+impl MtuProbe {
     pub fn new() -> Self {
         Self {
             mtu: 0,
-            step: Step::Calm,
+            step: Step::Full,
             next_ns: 0,
             asked: Vec::new(),
             silent_rounds: 0,
@@ -69,7 +69,7 @@ impl Span {
     }
 
     /// Pings at once, as the peer is reachable and may answer now.
-    pub fn hurry(&mut self, now_ns: u64) {
+    pub fn probe_now(&mut self, now_ns: u64) {
         self.silent_rounds = 0;
         self.next_ns = self.next_ns.min(now_ns);
     }
@@ -105,13 +105,13 @@ impl Span {
         }
         self.silent_rounds = 0;
         if size == self.mtu {
-            (self.step, self.passes) = (Step::Calm, None);
+            (self.step, self.passes) = (Step::Full, None);
             return;
         }
         match &mut self.step {
-            Step::Doubt { short } => *short += 1,
+            Step::Suspect { short } => *short += 1,
             Step::Measure { low, .. } => *low = (*low).max(size),
-            Step::Calm | Step::Narrow => {}
+            Step::Full | Step::Reduced => {}
         }
     }
 
@@ -120,26 +120,26 @@ impl Span {
         let (full, mtu) = (is_unanswered(self.mtu), self.mtu);
         self.silent_rounds = self.silent_rounds.saturating_add(u32::from(full));
         self.step = match self.step {
-            Step::Calm if full => Step::Doubt { short: 0 },
-            Step::Doubt { short } if short >= EVIDENCE => Step::Measure {
+            Step::Full if full => Step::Suspect { short: 0 },
+            Step::Suspect { short } if short >= EVIDENCE => Step::Measure {
                 low: SHORT,
                 high: mtu,
             },
-            Step::Measure { .. } if self.silent_rounds > ROUNDS_MAX => Step::Doubt { short: 0 },
+            Step::Measure { .. } if self.silent_rounds > ROUNDS_MAX => Step::Suspect { short: 0 },
             Step::Measure { low, high } => {
                 let lost = self.asked.iter().copied().filter(|size| *size > low);
                 let high = lost.min().unwrap_or(high).min(high);
                 if high - low <= 1 {
                     self.passes = Some(low);
-                    Step::Narrow
+                    Step::Reduced
                 } else {
                     Step::Measure { low, high }
                 }
             }
             // the path has become even narrower, or nobody answers any longer
-            Step::Narrow if self.silent_rounds > ROUNDS_MAX => {
+            Step::Reduced if self.silent_rounds > ROUNDS_MAX => {
                 self.passes = None;
-                Step::Doubt { short: 0 }
+                Step::Suspect { short: 0 }
             }
             step => step,
         };
@@ -147,8 +147,8 @@ impl Span {
 
     fn sizes(&self) -> Vec<u32> {
         match self.step {
-            Step::Calm => vec![self.mtu],
-            Step::Doubt { .. } => vec![self.mtu, SHORT],
+            Step::Full => vec![self.mtu],
+            Step::Suspect { .. } => vec![self.mtu, SHORT],
             Step::Measure { low, high } => {
                 let step = ((high - low) / (SIZES + 1)).max(1);
                 let between = (1..=SIZES).map(|n| low + n * step);
@@ -156,7 +156,7 @@ impl Span {
                 let twice = between.flat_map(|size| [size, size]);
                 [self.mtu, low].into_iter().chain(twice).collect()
             }
-            Step::Narrow => vec![self.mtu, self.passes.unwrap_or(SHORT)],
+            Step::Reduced => vec![self.mtu, self.passes.unwrap_or(SHORT)],
         }
     }
 
@@ -165,8 +165,8 @@ impl Span {
             _ if self.silent_rounds > ROUNDS_MAX => {
                 SILENT_NS << (self.silent_rounds - ROUNDS_MAX).min(4)
             }
-            Step::Calm | Step::Narrow => CALM_NS,
-            Step::Doubt { .. } => ROUND_NS,
+            Step::Full | Step::Reduced => CALM_NS,
+            Step::Suspect { .. } => ROUND_NS,
             Step::Measure { .. } => MEASURE_NS,
         }
     }
@@ -179,23 +179,28 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     /// Runs for a time on a path that passes packets for which `passes` is true.
-    fn run(span: &mut Span, now_ns: &mut u64, for_ns: u64, mut passes: impl FnMut(u32) -> bool) {
+    fn run(
+        probe: &mut MtuProbe,
+        now_ns: &mut u64,
+        for_ns: u64,
+        mut passes: impl FnMut(u32) -> bool,
+    ) {
         let end_ns = *now_ns + for_ns;
-        while span.next_ns().is_some_and(|at_ns| at_ns <= end_ns) {
-            *now_ns = (*now_ns).max(span.next_ns().unwrap_or(end_ns));
-            for size in span.poll_sizes(*now_ns) {
+        while probe.next_ns().is_some_and(|at_ns| at_ns <= end_ns) {
+            *now_ns = (*now_ns).max(probe.next_ns().unwrap_or(end_ns));
+            for size in probe.poll_sizes(*now_ns) {
                 if passes(size) {
-                    span.handle_answer(size);
+                    probe.handle_answer(size);
                 }
             }
         }
         *now_ns = end_ns;
     }
 
-    fn of(mtu: u32) -> Span {
-        let mut span = Span::new();
-        span.set_mtu(mtu);
-        span
+    fn of(mtu: u32) -> MtuProbe {
+        let mut probe = MtuProbe::new();
+        probe.set_mtu(mtu);
+        probe
     }
 
     #[test]
@@ -207,78 +212,78 @@ mod tests {
             (1500, 68),
             (9000, 1500),
         ] {
-            let (mut span, mut now_ns) = (of(mtu), 0);
-            run(&mut span, &mut now_ns, 10 * SECOND, |_| true);
-            assert_eq!(span.narrow(), None);
-            run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= largest);
-            assert_eq!(span.narrow(), Some((mtu, largest)));
-            run(&mut span, &mut now_ns, 60 * SECOND, |size| size <= largest);
-            assert_eq!(span.narrow(), Some((mtu, largest)), "it stays");
-            run(&mut span, &mut now_ns, SECOND, |_| true);
-            assert_eq!(span.narrow(), None, "until they pass again");
+            let (mut probe, mut now_ns) = (of(mtu), 0);
+            run(&mut probe, &mut now_ns, 10 * SECOND, |_| true);
+            assert_eq!(probe.narrow(), None);
+            run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= largest);
+            assert_eq!(probe.narrow(), Some((mtu, largest)));
+            run(&mut probe, &mut now_ns, 60 * SECOND, |size| size <= largest);
+            assert_eq!(probe.narrow(), Some((mtu, largest)), "it stays");
+            run(&mut probe, &mut now_ns, SECOND, |_| true);
+            assert_eq!(probe.narrow(), None, "until they pass again");
         }
     }
 
     #[test]
     fn a_path_that_becomes_narrower_is_measured_again() {
-        let (mut span, mut now_ns) = (of(1500), 0);
-        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
-        run(&mut span, &mut now_ns, 20 * SECOND, |size| size <= 1000);
-        assert_eq!(span.narrow(), Some((1500, 1000)));
+        let (mut probe, mut now_ns) = (of(1500), 0);
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        run(&mut probe, &mut now_ns, 20 * SECOND, |size| size <= 1000);
+        assert_eq!(probe.narrow(), Some((1500, 1000)));
     }
 
     #[test]
     fn a_peer_that_answers_no_ping_says_nothing_of_sizes() {
-        let (mut span, mut now_ns) = (of(1500), 0);
+        let (mut probe, mut now_ns) = (of(1500), 0);
         let mut sent = 0;
-        run(&mut span, &mut now_ns, 60 * SECOND, |_| {
+        run(&mut probe, &mut now_ns, 60 * SECOND, |_| {
             sent += 1;
             false
         });
-        assert_eq!(span.narrow(), None);
+        assert_eq!(probe.narrow(), None);
         assert!(sent < 30, "{sent}");
-        span.hurry(now_ns);
-        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
-        assert_eq!(span.narrow(), Some((1500, 1400)));
+        probe.probe_now(now_ns);
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        assert_eq!(probe.narrow(), Some((1500, 1400)));
     }
 
     #[test]
     fn loss_is_no_size() {
         let mut random = spared_sim::Random::new(51);
-        let (mut span, mut now_ns) = (of(1500), 0);
+        let (mut probe, mut now_ns) = (of(1500), 0);
         for _ in 0..600 {
-            run(&mut span, &mut now_ns, SECOND, |_| random.below(100) >= 36);
-            assert_eq!(span.narrow(), None);
+            run(&mut probe, &mut now_ns, SECOND, |_| random.below(100) >= 36);
+            assert_eq!(probe.narrow(), None);
         }
     }
 
     /// Some firewalls answer five pings a second.
     #[test]
     fn a_limit_on_pings_is_no_size() {
-        let (mut span, mut now_ns) = (of(1500), 0);
+        let (mut probe, mut now_ns) = (of(1500), 0);
         let (mut second, mut count) = (0, 0);
         for _ in 0..600 {
             let at_ns = now_ns;
-            run(&mut span, &mut now_ns, SECOND / 10, |_| {
+            run(&mut probe, &mut now_ns, SECOND / 10, |_| {
                 if at_ns / SECOND != second {
                     (second, count) = (at_ns / SECOND, 0);
                 }
                 count += 1;
                 count <= 2
             });
-            assert_eq!(span.narrow(), None);
+            assert_eq!(probe.narrow(), None);
         }
     }
 
     #[test]
     fn another_mtu_is_another_measurement() {
-        let (mut span, mut now_ns) = (of(1500), 0);
-        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
-        span.set_mtu(1400);
-        assert_eq!(span.narrow(), None);
-        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
-        assert_eq!(span.narrow(), None);
-        span.set_mtu(0);
-        assert_eq!(span.next_ns(), None);
+        let (mut probe, mut now_ns) = (of(1500), 0);
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        probe.set_mtu(1400);
+        assert_eq!(probe.narrow(), None);
+        run(&mut probe, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        assert_eq!(probe.narrow(), None);
+        probe.set_mtu(0);
+        assert_eq!(probe.next_ns(), None);
     }
 }
