@@ -16,7 +16,7 @@ pub fn answer(line: &str) -> Result<Answer, String> {
 }
 
 /// Returns an answer as a line that fits into a word. The newest events and changes are kept.
-pub fn fit(id: u64, mut answer: Answer) -> String {
+pub fn answer_line(id: u64, mut answer: Answer) -> String {
     loop {
         let line = serde_json::to_string(&answer).unwrap_or_default();
         let word = Word::Answer {
@@ -62,7 +62,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..1000).map(event).collect();
         let last = events.last().cloned();
-        let line = fit(1, Answer::Events { events });
+        let line = answer_line(1, Answer::Events { events });
         assert!(line.len() < WORD_MAX);
         match answer(&line) {
             Ok(Answer::Events { events }) => {
@@ -81,7 +81,7 @@ mod tests {
             rows: BTreeMap::from([("conntrack".to_owned(), long)]),
             ..Status::default()
         };
-        let line = fit(1, Answer::Status(Box::new(status)));
+        let line = answer_line(1, Answer::Status(Box::new(status)));
         match answer(&line) {
             Ok(Answer::Status(status)) => {
                 assert_eq!((status.groups.len(), status.rows.len()), (1, 0));
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_long_is_refused_and_not_sent() {
         let lines = vec!["x".repeat(WORD_MAX)];
-        let line = fit(1, Answer::Done { lines });
+        let line = answer_line(1, Answer::Done { lines });
         assert!(line.contains("too long"), "{line:.100}");
     }
 

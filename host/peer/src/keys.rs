@@ -84,7 +84,7 @@ pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
 }
 
 /// Makes the difference of a file that only one node has.
-pub fn lone_file(file: &str, is_here: bool) -> Difference {
+pub fn one_sided_file(file: &str, is_here: bool) -> Difference {
     let present = Some(PRESENT.to_owned());
     let (here, there) = match is_here {
         true => (present, None),
@@ -164,7 +164,10 @@ impl Flat<'_> {
                     self.entries(entries, &path, &join(words, key, " "), scope);
                 }
                 value => {
-                    let value = told(value, scope == Scope::Secret || self.hides(value, &path));
+                    let value = format_value(
+                        value,
+                        scope == Scope::Secret || self.contains_secret(value, &path),
+                    );
                     self.put(scope, &path, join(words, key, ": "), value);
                 }
             }
@@ -189,17 +192,20 @@ impl Flat<'_> {
     }
 
     // Returns true if a value contains a secret: a part of a text, a word of a command, or a key of a table in a list.
-    fn hides(&self, value: &Value, path: &str) -> bool {
+    fn contains_secret(&self, value: &Value, path: &str) -> bool {
         match value {
             Value::String(text) => !parts_of(text).is_empty(),
             Value::Array(entries) => {
                 let is_command = entries.iter().any(|it| it.as_str().is_some_and(is_option));
-                is_command || entries.iter().any(|entry| self.hides(entry, path))
+                is_command
+                    || entries
+                        .iter()
+                        .any(|entry| self.contains_secret(entry, path))
             }
             Value::Table(table) => table.iter().any(|(key, value)| {
                 let path = join(path, key, ".");
                 let is_declared = self.scopes.get(path.as_str()) == Some(&Scope::Secret);
-                is_declared || is_secret(key) || self.hides(value, &path)
+                is_declared || is_secret(key) || self.contains_secret(value, &path)
             }),
             _ => false,
         }
@@ -252,7 +258,7 @@ fn name_of(table: &Table) -> Option<String> {
 
 // Formats a value. A short one is sent as in the file. For a secret only 16 bits of a digest are sent: usually enough
 // to detect a difference, but too few to guess the secret.
-fn told(value: &Value, is_secret: bool) -> String {
+fn format_value(value: &Value, is_secret: bool) -> String {
     let text = value.to_string();
     if is_secret {
         return format!(
@@ -383,7 +389,7 @@ mod tests {
             "no group"
         );
         assert_eq!(kind("spared.toml", "\"dhcp\"", ""), [(None, key)]);
-        let lone = lone_file("sets.toml", true);
+        let lone = one_sided_file("sets.toml", true);
         assert_eq!(lone.plugin.as_deref(), Some("sets"));
         assert_eq!(lone.kind, DifferenceKind::File);
     }

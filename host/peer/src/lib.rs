@@ -23,7 +23,7 @@ use spared_message::{clean, fingerprint};
 use spared_pair::{MachineDifference, MachineFacts, NodeFacts};
 use spared_process::limit::Limit;
 
-pub use answer::{answer, fit};
+pub use answer::{answer, answer_line};
 use keys::Keys;
 use machine::Machines;
 
@@ -66,13 +66,13 @@ pub struct Peer {
     theirs: BTreeMap<String, Keys>,
     differences: Vec<Difference>,
     machines: Machines,
-    said: Option<(NodeFacts, Instant)>,
+    sent_facts: Option<(NodeFacts, Instant)>,
     number: u64,
     asked: BTreeMap<u64, Asked>,
     /// Ids of the peer's questions that are not answered yet.
-    served: BTreeSet<u64>,
+    questions_in_progress: BTreeSet<u64>,
     /// Orders of the peer that it has not yet confirmed, by their ids.
-    held: BTreeMap<u64, String>,
+    unconfirmed_orders: BTreeMap<u64, String>,
     words: VecDeque<Word>,
     facts_left: Option<Limit>,
 }
@@ -128,9 +128,9 @@ impl Peer {
         self.theirs.clear();
         self.differences.clear();
         self.machines.handle_down();
-        self.said = None;
-        self.served.clear();
-        self.held.clear();
+        self.sent_facts = None;
+        self.questions_in_progress.clear();
+        self.unconfirmed_orders.clear();
         self.words.clear();
     }
 
@@ -143,7 +143,7 @@ impl Peer {
     /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. Returns false if that has to
     /// wait.
     pub fn update(&mut self, now: Instant, facts: NodeFacts) -> bool {
-        let fresh = self.said.as_ref().is_some_and(|(said, at)| {
+        let fresh = self.sent_facts.as_ref().is_some_and(|(said, at)| {
             *said == facts && now.saturating_duration_since(*at) < FACTS_EVERY
         });
         if !self.up || fresh {
@@ -154,7 +154,7 @@ impl Peer {
             return false;
         }
         self.words.push_back(Word::Status(Box::new(facts.clone())));
-        self.said = Some((facts, now));
+        self.sent_facts = Some((facts, now));
         true
     }
 
@@ -264,7 +264,7 @@ impl Peer {
                 continue;
             };
             match (digest, self.theirs.get(name)) {
-                (None, _) => found.push(keys::lone_file(name, true)),
+                (None, _) => found.push(keys::one_sided_file(name, true)),
                 (Some(digest), _) if digest.is_empty() || *digest == keys::digest(here) => {}
                 // The keys were requested, and have not arrived.
                 (Some(_), None) => {}
@@ -274,7 +274,7 @@ impl Peer {
         let lone = digests
             .keys()
             .filter(|name| !self.files.contains_key(*name));
-        found.extend(lone.map(|name| keys::lone_file(name, false)));
+        found.extend(lone.map(|name| keys::one_sided_file(name, false)));
         found.truncate(DIFFERENCES_MAX);
         self.differences = found;
     }
@@ -363,17 +363,17 @@ impl Peer {
     /// Holds an order until the peer confirms it. The order may have arrived while this daemon was suspended, so that
     /// nobody waits for it any longer.
     pub fn hold(&mut self, id: u64, request: String) {
-        if self.held.len() >= SERVED_MAX {
+        if self.unconfirmed_orders.len() >= SERVED_MAX {
             // the oldest order is dropped: the peer's confirmation was lost
-            self.held.pop_first();
+            self.unconfirmed_orders.pop_first();
         }
-        self.held.insert(id, request);
+        self.unconfirmed_orders.insert(id, request);
         self.words.push_back(Word::MayBegin { id });
     }
 
     /// Takes an order that was held.
     pub fn take_held(&mut self, id: u64) -> Option<String> {
-        self.held.remove(&id)
+        self.unconfirmed_orders.remove(&id)
     }
 
     /// Handles an answer of the peer. Returns true if a client still waits for it.
@@ -383,16 +383,16 @@ impl Peer {
 
     /// Returns true if this question of the peer is already being answered: it was sent again.
     pub fn is_serving(&self, id: u64) -> bool {
-        self.served.contains(&id)
+        self.questions_in_progress.contains(&id)
     }
 
     /// Accepts a question of the peer. Returns false if too many are pending.
     pub fn handle_ask(&mut self, id: u64) -> bool {
-        self.served.len() < SERVED_MAX && self.served.insert(id)
+        self.questions_in_progress.len() < SERVED_MAX && self.questions_in_progress.insert(id)
     }
 
     pub fn answer(&mut self, id: u64, answer: String) {
-        if self.served.remove(&id) && self.up {
+        if self.questions_in_progress.remove(&id) && self.up {
             self.words.push_back(Word::Answer { id, answer });
         }
     }

@@ -1,7 +1,7 @@
 //! Detects secrets in a configuration by their name or form. Differences between the nodes and reports hide them.
 
 /// Strings that make a key's name secret, wherever they occur in it.
-const WORDS: [&str; 12] = [
+const SUBSTRINGS: [&str; 12] = [
     "secret",
     "password",
     "passphrase",
@@ -16,7 +16,7 @@ const WORDS: [&str; 12] = [
     "auth-key",
 ];
 /// Words that make a key's name secret only as whole words, since they are also parts of harmless names.
-const SHORT: [&str; 3] = ["pass", "passwd", "pwd"];
+const WHOLE_WORDS: [&str; 3] = ["pass", "passwd", "pwd"];
 
 /// Returns true if everything below this key is secret: a value, a table with values for each node, or a list. The name
 /// of a file is not secret.
@@ -24,8 +24,8 @@ pub fn is_secret(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     let is_file = lower.ends_with("_file") || lower.ends_with("-file");
     let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
-    let is_named = WORDS.iter().any(|word| lower.contains(word));
-    (is_named || words.any(|word| SHORT.contains(&word))) && !is_file
+    let is_named = SUBSTRINGS.iter().any(|word| lower.contains(word));
+    (is_named || words.any(|word| WHOLE_WORDS.contains(&word))) && !is_file
 }
 
 /// Returns true if the word that follows this one in a command is secret.

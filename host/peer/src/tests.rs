@@ -307,9 +307,9 @@ fn an_order_is_begun_only_while_the_node_that_sent_it_waits_for_it() {
         here.give_up();
     }
     deliver(&mut here, &mut there, at(61));
-    assert_eq!(there.held.len(), SERVED_MAX);
+    assert_eq!(there.unconfirmed_orders.len(), SERVED_MAX);
     there.handle_down();
-    assert!(there.held.is_empty());
+    assert!(there.unconfirmed_orders.is_empty());
 }
 
 #[test]

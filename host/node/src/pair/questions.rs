@@ -58,6 +58,7 @@ impl Pair {
     }
 
     pub fn answer(&mut self, id: u64, answer: &Answer) {
-        self.peer.answer(id, spared_peer::fit(id, answer.clone()));
+        self.peer
+            .answer(id, spared_peer::answer_line(id, answer.clone()));
     }
 }
