@@ -110,7 +110,7 @@ impl Host {
         };
         let mut host = read(&config.root(), node, nodes);
         if let Some(fault) = syntax {
-            host.stand_in();
+            host.assume_first_node();
             return (Some(host), vec![fault]);
         }
         let read = link::read(&config, folder);
@@ -130,13 +130,13 @@ impl Host {
         };
         host.key_faults = located(read.of_keys);
         let mut faults = located(found);
-        faults.extend(stranger(file, text, &host));
-        host.stand_in();
+        faults.extend(unknown_node_fault(file, text, &host));
+        host.assume_first_node();
         (Some(host), faults)
     }
 
     /// Gives a host that is not in `[nodes]` the name of the first node, so that the files of plugins can be read.
-    fn stand_in(&mut self) {
+    fn assume_first_node(&mut self) {
         let first = self.nodes.first();
         if let Some(first) = first.filter(|_| !self.nodes.contains(&self.node)) {
             self.node = first.clone();
@@ -203,7 +203,7 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
 
 // Fault of a host that is not in `[nodes]`. It is refused, not guessed: two nodes with one name would go unnoticed and
 // do great harm.
-fn stranger(file: &str, text: &str, host: &Host) -> Option<Fault> {
+fn unknown_node_fault(file: &str, text: &str, host: &Host) -> Option<Fault> {
     if host.nodes.is_empty() || host.nodes.contains(&host.node) {
         return None;
     }

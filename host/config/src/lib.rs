@@ -67,7 +67,7 @@ pub use options::{
 };
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin, table_of};
-pub use restart::{Lost, Restart};
+pub use restart::{Restart, RestartFault};
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 

@@ -16,7 +16,7 @@ pub type Texts = BTreeMap<String, String>;
 
 /// Files whose content is not in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unused {
+pub struct NotInForce {
     /// Paths of the files; never empty.
     pub files: Vec<PathBuf>,
     /// The first fault in one of them.
@@ -80,7 +80,7 @@ pub(super) fn stamps_of(paths: impl Iterator<Item = PathBuf>) -> Stamps {
 }
 
 /// Files that differ from the texts in force by more than comments and order; None if there are none.
-pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
+pub fn not_in_force(path: &Path, in_force: &Texts) -> Option<NotInForce> {
     let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
     let found = names.iter().map(|name| path_of(name));
     let all: BTreeSet<String> = found.chain(in_force.keys().cloned()).collect();
@@ -115,7 +115,7 @@ pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
         }
     }
     let fault = fault.or_else(|| fault_in(path, &files));
-    (!files.is_empty()).then_some(Unused { files, fault })
+    (!files.is_empty()).then_some(NotInForce { files, fault })
 }
 
 // The first fault of these files that a start would find in keys of the host. Only a plugin finds faults in its own
@@ -162,8 +162,8 @@ mod tests {
 
     impl Folder {
         /// Names of the files that are not in force, and the first fault.
-        fn unused(&self, in_force: &Texts) -> (Vec<String>, Option<String>) {
-            let found = unused(&self.path(), in_force).unwrap_or_default();
+        fn not_in_force(&self, in_force: &Texts) -> (Vec<String>, Option<String>) {
+            let found = not_in_force(&self.path(), in_force).unwrap_or_default();
             let name = |file: &PathBuf| {
                 let below = file.strip_prefix(&self.0).expect("in the folder");
                 below.display().to_string()
@@ -177,20 +177,24 @@ mod tests {
     fn values_that_differ_are_found_and_comments_are_not() {
         let folder = Folder::new("unused");
         let in_force = folder.texts();
-        assert_eq!(folder.unused(&in_force), (vec![], None));
+        assert_eq!(folder.not_in_force(&in_force), (vec![], None));
         folder.write("plugins/sets.toml", "# another word\nweight = 1\n");
         folder.write("spared.toml", "[node]\nname = \"r1\"\n");
-        assert_eq!(folder.unused(&in_force), (vec![], None));
+        assert_eq!(folder.not_in_force(&in_force), (vec![], None));
         folder.write("plugins/sets.toml", "weight = 2\n");
-        assert_eq!(folder.unused(&in_force).0, ["plugins/sets.toml"]);
+        assert_eq!(folder.not_in_force(&in_force).0, ["plugins/sets.toml"]);
         folder.write("spared.toml", "node.name = \"r2\"\n");
         folder.write("plugins/more.toml", "");
         let all = ["plugins/more.toml", "plugins/sets.toml", "spared.toml"];
         assert_eq!(
-            folder.unused(&in_force),
+            folder.not_in_force(&in_force),
             (all.map(str::to_owned).to_vec(), None)
         );
-        assert_eq!(folder.unused(&folder.texts()), (vec![], None), "reloaded");
+        assert_eq!(
+            folder.not_in_force(&folder.texts()),
+            (vec![], None),
+            "reloaded"
+        );
     }
 
     #[test]
@@ -202,7 +206,7 @@ mod tests {
         assert_eq!(before, found());
         folder.remove("plugins/sets.toml");
         assert_ne!(before, found());
-        assert_eq!(folder.unused(&in_force).0, ["plugins/sets.toml"]);
+        assert_eq!(folder.not_in_force(&in_force).0, ["plugins/sets.toml"]);
     }
 
     #[test]
@@ -210,11 +214,11 @@ mod tests {
         let folder = Folder::new("fault");
         let in_force = folder.texts();
         folder.write("plugins/sets.toml", "after = 7\n");
-        let (files, fault) = folder.unused(&in_force);
+        let (files, fault) = folder.not_in_force(&in_force);
         assert_eq!(files, ["plugins/sets.toml"]);
         assert!(fault.is_some_and(|it| it.starts_with("sets.toml:1: after: ")));
         folder.write("spared.toml", "node.name = \"r1\"\nfence = \"maybe\"\n");
-        let (_, fault) = folder.unused(&in_force);
+        let (_, fault) = folder.not_in_force(&in_force);
         assert!(fault.is_some_and(|it| it.starts_with("spared.toml:2: fence: ")));
         // the findings at the daemon's start are reported by others
         let started_with = BTreeMap::from([
@@ -222,7 +226,7 @@ mod tests {
             ("plugins/sets.toml".to_owned(), "after = 7\n".to_owned()),
         ]);
         folder.write("spared.toml", "node.name = \"r1\"\n");
-        assert_eq!(folder.unused(&started_with), (vec![], None));
+        assert_eq!(folder.not_in_force(&started_with), (vec![], None));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Restart {
 
 /// Thing that would be lost by a restart, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct RestartFault {
     /// Name of a plugin, "spared", or a file of the configuration.
     pub thing: String,
     pub why: String,
@@ -43,7 +43,8 @@ impl Restart {
         }
     }
 
-    /// Identities of the files, and the host's name. If they are the same, so is the result of [`lost`](Self::lost).
+    /// Identities of the files, and the host's name. If they are the same, so is the result of
+    /// [`restart_faults`](Self::restart_faults).
     pub fn stamps(&self, in_force: &Texts) -> (Stamps, String) {
         let libraries = plugins(in_force).map(|name| self.plugin_dir.join(format!("{name}.so")));
         let folder = self.plugin_dir.clone();
@@ -52,10 +53,10 @@ impl Restart {
     }
 
     /// Things that a restart with these texts would lose.
-    pub fn lost(&self, in_force: &Texts) -> Vec<Lost> {
-        let mut lost = Vec::new();
+    pub fn restart_faults(&self, in_force: &Texts) -> Vec<RestartFault> {
+        let mut restart_faults = Vec::new();
         let mut add = |thing: &str, why: String| {
-            lost.push(Lost {
+            restart_faults.push(RestartFault {
                 thing: thing.to_owned(),
                 why,
             });
@@ -81,7 +82,7 @@ impl Restart {
                 }
             }
         }
-        lost
+        restart_faults
     }
 }
 
@@ -165,13 +166,13 @@ mod tests {
         }
 
         /// Things that are lost, each with a part of the reason.
-        fn lost(&self, texts: &Texts) -> Vec<String> {
-            let lost = self.restart().lost(texts).into_iter();
-            let shown = |it: Lost| {
+        fn restart_faults(&self, texts: &Texts) -> Vec<String> {
+            let restart_faults = self.restart().restart_faults(texts).into_iter();
+            let shown = |it: RestartFault| {
                 let why = it.why.replace(&format!("{}/", self.0.display()), "");
                 format!("{}: {why}", it.thing)
             };
-            lost.map(shown).collect()
+            restart_faults.map(shown).collect()
         }
     }
 
@@ -179,20 +180,24 @@ mod tests {
     fn a_library_that_is_gone_or_none_is_lost() {
         let site = site("library");
         let texts = site.texts();
-        assert_eq!(site.lost(&texts), [""; 0]);
+        assert_eq!(site.restart_faults(&texts), [""; 0]);
         let before = site.restart().stamps(&texts);
         assert_eq!(before, site.restart().stamps(&texts));
         site.write("sets.so", "garbage");
         assert_ne!(before, site.restart().stamps(&texts));
         assert_eq!(
-            site.lost(&texts),
+            site.restart_faults(&texts),
             ["sets: sets.so: is no shared library: install it again"]
         );
         site.mode("sets.so", 0o666);
-        assert!(site.lost(&texts).iter().all(|it| it.contains("chmod go-w")));
+        assert!(
+            site.restart_faults(&texts)
+                .iter()
+                .all(|it| it.contains("chmod go-w"))
+        );
         site.remove("sets.so");
         assert_eq!(
-            site.lost(&texts),
+            site.restart_faults(&texts),
             ["sets: sets.so: No such file or directory (os error 2): install it again"]
         );
     }
@@ -202,10 +207,15 @@ mod tests {
         let site = site("program");
         let texts = site.texts();
         site.mode("spared", 0o644);
-        assert_eq!(site.lost(&texts).len(), 1, "{:?}", site.lost(&texts));
+        assert_eq!(
+            site.restart_faults(&texts).len(),
+            1,
+            "{:?}",
+            site.restart_faults(&texts)
+        );
         site.remove("spared");
         let gone = "spared: spared: No such file or directory (os error 2): install it again";
-        assert_eq!(site.lost(&texts), [gone]);
+        assert_eq!(site.restart_faults(&texts), [gone]);
         let deleted = without_deleted(PathBuf::from("/usr/sbin/spared (deleted)"));
         assert_eq!(deleted, Path::new("/usr/sbin/spared"));
     }
@@ -216,9 +226,12 @@ mod tests {
         let mut texts = site.texts();
         let nodes = "[nodes.somebody]\n[nodes.another]\n".to_owned();
         texts.insert("spared.toml".to_owned(), nodes);
-        let lost = site.lost(&texts);
+        let restart_faults = site.restart_faults(&texts);
         let is_told = |it: &String| it.starts_with("spared.toml: ") && it.contains("[nodes] has");
-        assert!(lost.len() == 1 && lost.iter().all(is_told), "{lost:?}");
+        assert!(
+            restart_faults.len() == 1 && restart_faults.iter().all(is_told),
+            "{restart_faults:?}"
+        );
     }
 
     #[test]
@@ -228,9 +241,9 @@ mod tests {
         // a folder in place of the file makes reading fail
         site.remove("plugins/sets.toml");
         fs::create_dir(site.0.join("plugins/sets.toml")).expect("our own folder");
-        let lost = site.lost(&texts);
+        let restart_faults = site.restart_faults(&texts);
         let told = "plugins/sets.toml: cannot be read: Is a directory (os error 21)";
-        assert_eq!(lost, [told]);
+        assert_eq!(restart_faults, [told]);
         assert!(unreadable(&site.0.join("nothing")).is_none());
     }
 }

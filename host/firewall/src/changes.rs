@@ -9,7 +9,7 @@ use spared_netlink::constants::*;
 use spared_netlink::{Monitor, find_attribute, text};
 
 use super::digest::is_ours;
-use super::elements::Touched;
+use super::elements::ChangedSets;
 use super::sets::SetName;
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
@@ -27,10 +27,10 @@ pub(super) struct Changes {
     noted: Noted,
 }
 
-/// What was told of sets.
+/// Sets that messages named.
 #[derive(Default)]
 struct Noted {
-    touched: Touched,
+    changed_sets: ChangedSets,
     /// Beginning of the last message about elements, up to the name of their set: that set was noted.
     last: Vec<u8>,
 }
@@ -55,13 +55,13 @@ impl Changes {
             noted.note(header.kind, payload);
         });
         let is_lost = !matches!(read, Ok(Ok(())));
-        self.noted.touched.is_uncertain |= is_lost;
+        self.noted.changed_sets.is_uncertain |= is_lost;
         is_any || is_lost
     }
 
     /// Returns the sets that were changed since the last call.
-    pub(super) fn take_touched(&mut self) -> Touched {
-        std::mem::take(&mut self.noted).touched
+    pub(super) fn take_changed_sets(&mut self) -> ChangedSets {
+        std::mem::take(&mut self.noted).changed_sets
     }
 
     /// Waits until no change has come for [`CALM`], at most [`PAUSES_MAX`] times.
@@ -111,7 +111,7 @@ fn is_of_ours(payload: &[u8]) -> bool {
 }
 
 impl Noted {
-    // Notes which sets have other elements, or are other ones.
+    // Notes the set of the message: it or its elements have changed.
     fn note(&mut self, kind: u16, payload: &[u8]) {
         const OF_SETS: [u16; 4] = [
             NFT_MSG_NEWSET,
@@ -130,9 +130,9 @@ impl Noted {
         if is_of_ours(payload) {
             return;
         }
-        match self.touched.sets.len() < SETS_MAX {
-            true => self.touched.sets.extend(SetName::of(payload)),
-            false => self.touched.is_uncertain = true,
+        match self.changed_sets.sets.len() < SETS_MAX {
+            true => self.changed_sets.sets.extend(SetName::of(payload)),
+            false => self.changed_sets.is_uncertain = true,
         }
     }
 }
@@ -174,16 +174,16 @@ mod tests {
             noted.note(NEW_ELEMENT, &message("spared", "leases", 0));
         }
         noted.note(NEW_ELEMENT, &[1]);
-        assert_eq!(noted.touched, Touched::default());
+        assert_eq!(noted.changed_sets, ChangedSets::default());
         for name in ["admins", "admins", "adm", "admins2", "adm"] {
             noted.note(NEW_ELEMENT, &message("office", name, 0));
         }
-        let names = noted.touched.sets.iter().map(SetName::name);
+        let names = noted.changed_sets.sets.iter().map(SetName::name);
         assert_eq!(names.collect::<Vec<_>>(), ["adm", "admins", "admins2"]);
         for number in 0..SETS_MAX {
             let name = format!("s{number}");
             noted.note(NEW_ELEMENT, &message("office", &name, 0));
         }
-        assert!(noted.touched.sets.len() == SETS_MAX && noted.touched.is_uncertain);
+        assert!(noted.changed_sets.sets.len() == SETS_MAX && noted.changed_sets.is_uncertain);
     }
 }

@@ -1,7 +1,8 @@
 //! Digests of the elements of sets, reported once a set has not changed for a while. So sets that programs change all
 //! the time are never compared. A set that is changed on both nodes at almost the same time is compared after that.
 //!
-//! Without I/O: `handle_*` and `set_*` feed it, [`Elements::due`] says what to read, [`Elements::told`] what to report.
+//! Without I/O: `handle_*` and `set_*` feed it, [`Elements::due`] says what to read, [`Elements::digests`] what to
+//! report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ const DIGESTS: usize = 32;
 
 /// Sets that were changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Touched {
+pub(super) struct ChangedSets {
     pub(super) sets: BTreeSet<SetName>,
     /// True if changes were lost: any set may have changed.
     pub(super) is_uncertain: bool,
@@ -88,12 +89,12 @@ impl Elements {
         }
     }
 
-    pub(super) fn handle_changes(&mut self, now: Instant, touched: &Touched) {
+    pub(super) fn handle_changes(&mut self, now: Instant, changed_sets: &ChangedSets) {
         for (name, watched) in &mut self.sets {
-            if touched.sets.contains(name) {
+            if changed_sets.sets.contains(name) {
                 watched.forget(now);
             }
-            watched.is_due |= touched.is_uncertain;
+            watched.is_due |= changed_sets.is_uncertain;
         }
     }
 
@@ -124,8 +125,8 @@ impl Elements {
     }
 
     /// Digests of calm sets, by table.
-    pub(super) fn told(&self) -> RuleDigests {
-        let mut told = RuleDigests::new();
+    pub(super) fn digests(&self) -> RuleDigests {
+        let mut all = RuleDigests::new();
         for (name, watched) in &self.sets {
             let Some(digests) = watched.digests else {
                 continue;
@@ -135,10 +136,10 @@ impl Elements {
             } else {
                 "set"
             };
-            let parts = told.entry(name.table()).or_default();
+            let parts = all.entry(name.table()).or_default();
             parts.insert(format!("{kind} {}", name.name()), digests);
         }
-        told
+        all
     }
 }
 
@@ -174,17 +175,17 @@ mod tests {
         due.len()
     }
 
-    fn told(elements: &Elements) -> Vec<String> {
-        let told = elements.told();
-        let parts = told.iter().flat_map(|(table, parts)| {
+    fn digests(elements: &Elements) -> Vec<String> {
+        let all = elements.digests();
+        let parts = all.iter().flat_map(|(table, parts)| {
             let parts = parts.iter();
             parts.map(move |(part, digests)| format!("{table} {part} {}", digests[0]))
         });
         parts.collect()
     }
 
-    fn changed(name: &str) -> Touched {
-        Touched {
+    fn changed(name: &str) -> ChangedSets {
+        ChangedSets {
             sets: [set("office", name).name].into(),
             is_uncertain: false,
         }
@@ -195,15 +196,15 @@ mod tests {
         let (mut elements, clock) = watching(&["admins"]);
         assert_eq!(read(&mut elements, clock.at(59), 1), 0);
         assert_eq!(read(&mut elements, clock.at(60), 1), 1);
-        assert_eq!(told(&elements), ["inet office set admins 1"]);
+        assert_eq!(digests(&elements), ["inet office set admins 1"]);
         assert_eq!(read(&mut elements, clock.at(90), 1), 0, "only once");
         elements.handle_changes(clock.at(100), &changed("guests"));
-        assert_eq!(told(&elements).len(), 1, "another set");
+        assert_eq!(digests(&elements).len(), 1, "another set");
         elements.handle_changes(clock.at(100), &changed("admins"));
-        assert_eq!(told(&elements), [""; 0]);
+        assert_eq!(digests(&elements), [""; 0]);
         assert_eq!(read(&mut elements, clock.at(159), 2), 0);
         assert_eq!(read(&mut elements, clock.at(160), 2), 1);
-        assert_eq!(told(&elements), ["inet office set admins 2"]);
+        assert_eq!(digests(&elements), ["inet office set admins 2"]);
     }
 
     #[test]
@@ -219,16 +220,16 @@ mod tests {
     fn after_lost_changes_all_are_read_again_and_only_those_that_changed_wait() {
         let (mut elements, clock) = watching(&["admins", "guests"]);
         read(&mut elements, clock.at(60), 1);
-        let lost = Touched {
+        let lost = ChangedSets {
             is_uncertain: true,
-            ..Touched::default()
+            ..ChangedSets::default()
         };
         elements.handle_changes(clock.at(100), &lost);
-        assert_eq!(told(&elements).len(), 2);
+        assert_eq!(digests(&elements).len(), 2);
         let due = elements.due(clock.at(100), CALM);
         elements.set_digests(clock.at(100), &due[0].name, Some([1; 2]));
         elements.set_digests(clock.at(100), &due[1].name, Some([2; 2]));
-        assert_eq!(told(&elements), ["inet office set admins 1"]);
+        assert_eq!(digests(&elements), ["inet office set admins 1"]);
         assert_eq!(read(&mut elements, clock.at(159), 2), 0);
         assert_eq!(read(&mut elements, clock.at(160), 2), 1);
     }
@@ -238,9 +239,9 @@ mod tests {
         let (mut elements, clock) = watching(&["admins"]);
         read(&mut elements, clock.at(60), 1);
         elements.handle_names();
-        assert_eq!(told(&elements), [""; 0]);
+        assert_eq!(digests(&elements), [""; 0]);
         assert_eq!(read(&mut elements, clock.at(61), 3), 1);
-        assert_eq!(told(&elements), ["inet office set admins 3"]);
+        assert_eq!(digests(&elements), ["inet office set admins 3"]);
     }
 
     #[test]
@@ -252,7 +253,7 @@ mod tests {
         let due = elements.due(clock.at(60), CALM);
         assert_eq!(due.len(), 1);
         elements.set_digests(clock.at(60), &due[0].name, None);
-        assert_eq!(told(&elements), [""; 0]);
+        assert_eq!(digests(&elements), [""; 0]);
         assert_eq!(read(&mut elements, clock.at(90), 1), 0, "not tried again");
     }
 
@@ -265,7 +266,7 @@ mod tests {
         let fewer = names[1..3].iter().map(|it| set("office", it)).collect();
         elements.set_declared(clock.at(61), fewer, &BTreeSet::new());
         assert_eq!(
-            told(&elements),
+            digests(&elements),
             ["inet office set s001 1", "inet office set s002 1"]
         );
     }

@@ -36,7 +36,7 @@ use spared_records::{ReceiveError, Receiver, SendError};
 use changes::Changes;
 pub use digest::digests;
 use element::Words;
-use elements::{Elements, Touched};
+use elements::{ChangedSets, Elements};
 pub use own::own_translations;
 pub use packet::Advert;
 pub use passage::drops;
@@ -112,13 +112,13 @@ impl Host {
             rules: Rules::new(ours),
             order: 0,
             passage: None,
-            was_kept: false,
+            was_blocked: false,
             names: None,
             listed: RulesListed::default(),
-            told: RulesListed::default(),
+            reported: RulesListed::default(),
             elements: Elements::default(),
             unlisted: None,
-            blind: None,
+            unreadable_reason: None,
             tried_at: Instant::now(),
         };
         keeper.turn()
@@ -148,17 +148,17 @@ struct Keeper {
     order: u64,
     passage: Option<Passage>,
     /// True if the link was blocked at the last check.
-    was_kept: bool,
+    was_blocked: bool,
     /// Names by which rules are compared; None if rules are not compared.
     names: Option<NodeNames>,
     /// Listing of the last check, without elements of sets.
     listed: RulesListed,
-    told: RulesListed,
+    reported: RulesListed,
     elements: Elements,
     /// Reason why the last listing failed.
     unlisted: Option<String>,
     /// Reason, as reported to the host, why nobody can look at the rules.
-    blind: Option<String>,
+    unreadable_reason: Option<String>,
     /// Time of the last attempt to look at the rules.
     tried_at: Instant,
 }
@@ -204,11 +204,11 @@ impl Keeper {
 
     /// Notes which sets have changed, and withdraws their digests.
     fn note_elements(&mut self) -> Result<(), End> {
-        let touched = self.changes.take_touched();
-        if touched == Touched::default() {
+        let changed_sets = self.changes.take_changed_sets();
+        if changed_sets == ChangedSets::default() {
             return Ok(());
         }
-        self.elements.handle_changes(Instant::now(), &touched);
+        self.elements.handle_changes(Instant::now(), &changed_sets);
         self.tell_listed()
     }
 
@@ -246,22 +246,22 @@ impl Keeper {
             return false;
         }
         self.tried_at = now;
-        self.blind.is_some() || !rules::is_installed()
+        self.unreadable_reason.is_some() || !rules::is_installed()
     }
 
     fn tell_blind(&mut self) -> Result<(), End> {
         self.tried_at = Instant::now();
         let is_missing = !rules::is_installed();
-        let blind = self.rules.blind().or(self.unlisted.as_ref());
-        let blind = blind.map(|why| match is_missing {
+        let unreadable = self.rules.unreadable_reason().or(self.unlisted.as_ref());
+        let unreadable = unreadable.map(|why| match is_missing {
             true => "there is no nft: install the package nftables".to_owned(),
             false => why.clone(),
         });
-        if blind == self.blind {
+        if unreadable == self.unreadable_reason {
             return Ok(());
         }
-        self.blind.clone_from(&blind);
-        self.host.tell(FromFirewall::Blind(blind))
+        self.unreadable_reason.clone_from(&unreadable);
+        self.host.tell(FromFirewall::Unreadable(unreadable))
     }
 
     /// Lists the rules and sets, and reports them if they have changed.
@@ -281,13 +281,13 @@ impl Keeper {
 
     fn tell_listed(&mut self) -> Result<(), End> {
         let listed = RulesListed {
-            elements: self.elements.told(),
+            elements: self.elements.digests(),
             ..self.listed.clone()
         };
-        if listed == self.told {
+        if listed == self.reported {
             return Ok(());
         }
-        self.told = listed.clone();
+        self.reported = listed.clone();
         self.host.tell(FromFirewall::Rules(listed))
     }
 
@@ -300,20 +300,20 @@ impl Keeper {
     }
 
     fn look(&mut self, is_ordered: bool) -> Result<(), End> {
-        let kept = match &self.passage {
+        let blocked = match &self.passage {
             None => self.rules.remove().map(|()| RuleState::Passes),
             Some(passage) => self.rules.keep(passage, is_ordered),
         };
-        let state = match kept {
+        let state = match blocked {
             // Not `PutBack`: the chain is new and has our rules for the first time.
-            Ok(RuleState::PutBack) if self.was_kept => RuleState::Passes,
+            Ok(RuleState::PutBack) if self.was_blocked => RuleState::Passes,
             Ok(state) => state,
             Err(why) => {
                 self.host.tell(FromFirewall::Warning(why))?;
                 RuleState::Passes
             }
         };
-        self.was_kept = matches!(state, RuleState::Kept(_));
+        self.was_blocked = matches!(state, RuleState::Blocked(_));
         // Our own changes must not cause another check.
         self.changes.forget();
         self.host.tell(FromFirewall::State {

@@ -20,7 +20,7 @@ pub trait Packet {
 
 /// The packets of one path, as this node receives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct PathPackets {
     pub interface: String,
     pub own: IpAddr,
     pub peer: IpAddr,
@@ -42,7 +42,7 @@ pub struct Advert {
     pub is_own: bool,
 }
 
-impl Packet for Way {
+impl Packet for PathPackets {
     fn hook(&self) -> &'static str {
         "input"
     }

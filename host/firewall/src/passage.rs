@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::packet::{Advert, Packet, Way};
+use super::packet::{Advert, Packet, PathPackets};
 
 /// Maximum depth of chains that is walked, the same as in nft.
 const DEPTH_MAX: usize = 16;
@@ -18,20 +18,20 @@ enum End {
     Accepted,
     Dropped,
     /// The end of the chain was reached without a decision.
-    Through,
+    Undecided,
 }
 
 /// Returns the first chain that drops the packets of the link, as "family table chain".
-pub fn obstacle(ruleset: &Value, way: &Way) -> Option<String> {
-    first(ruleset, way, drops_at)
+pub fn blocking_chain(ruleset: &Value, packets: &PathPackets) -> Option<String> {
+    first(ruleset, packets, drops_at)
 }
 
 /// Returns the first chain that drops the packets of the link once connection tracking has forgotten the connection.
 /// `conntrack -F` causes that if connections are not picked up midway.
-pub fn interruption(ruleset: &Value, way: &Way) -> Option<String> {
-    let forgotten = Way {
+pub fn chain_blocking_untracked(ruleset: &Value, packets: &PathPackets) -> Option<String> {
+    let forgotten = PathPackets {
         is_forgotten: true,
-        ..way.clone()
+        ..packets.clone()
     };
     first(ruleset, &forgotten, |end, _| end == End::Dropped)
 }
@@ -46,15 +46,19 @@ fn drops_at(end: End, chain: &Value) -> bool {
     match end {
         End::Accepted => false,
         End::Dropped => true,
-        End::Through => chain["policy"] == "drop",
+        End::Undecided => chain["policy"] == "drop",
     }
 }
 
-fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Option<String> {
+fn first(
+    ruleset: &Value,
+    packets: &PathPackets,
+    keeps: impl Fn(End, &Value) -> bool,
+) -> Option<String> {
     let objects = ruleset["nftables"].as_array()?;
     let chains = objects.iter().filter_map(|object| object.get("chain"));
-    let mut inputs = chains.filter(|chain| sees(chain, way));
-    let chain = inputs.find(|chain| keeps(end(objects, chain, way), chain))?;
+    let mut inputs = chains.filter(|chain| sees(chain, packets));
+    let chain = inputs.find(|chain| keeps(end(objects, chain, packets), chain))?;
     let text = |key: &str| chain[key].as_str().unwrap_or_default();
     Some(format!(
         "{} {} {}",
@@ -112,7 +116,7 @@ impl<'r> Walk<'r> {
         self.ends.insert(name, End::Accepted);
         let rules = self.rules.remove(name).unwrap_or_default();
         let mut ends = rules.iter().filter_map(|rule| self.judge(rule, depth));
-        let end = ends.next().unwrap_or(End::Through);
+        let end = ends.next().unwrap_or(End::Undecided);
         self.ends.insert(name, end);
         end
     }
@@ -133,7 +137,7 @@ impl<'r> Walk<'r> {
             let end = if let Some(target) = target.and_then(|jump| jump["target"].as_str()) {
                 let returns = statement.get("jump").is_some();
                 match self.chain(target, depth + 1) {
-                    End::Through if returns || !certain => return None,
+                    End::Undecided if returns || !certain => return None,
                     end => end,
                 }
             } else if statement.get("accept").is_some() {
@@ -141,7 +145,7 @@ impl<'r> Walk<'r> {
             } else if statement.get("drop").is_some() || statement.get("reject").is_some() {
                 End::Dropped
             } else if statement.get("return").is_some() {
-                End::Through
+                End::Undecided
             } else if is_harmless(statement) {
                 continue;
             } else {
@@ -154,7 +158,7 @@ impl<'r> Walk<'r> {
             };
             return match (end, certain) {
                 // A possible accept counts as accepted; a possible drop does not count.
-                (End::Dropped | End::Through, false) => None,
+                (End::Dropped | End::Undecided, false) => None,
                 (end, _) => Some(end),
             };
         }
@@ -248,8 +252,8 @@ mod tests {
 
     use super::*;
 
-    fn way(listens: bool) -> Way {
-        Way {
+    fn packets_of(listens: bool) -> PathPackets {
+        PathPackets {
             interface: "hot".to_owned(),
             own: "192.168.180.2".parse().unwrap(),
             peer: "192.168.180.3".parse().unwrap(),
@@ -284,7 +288,7 @@ mod tests {
     fn keeps(policy: &str, rules: &[Value], listens: bool) -> bool {
         let mut objects = vec![input(policy)];
         objects.extend_from_slice(rules);
-        obstacle(&json!({ "nftables": objects }), &way(listens)).is_some()
+        blocking_chain(&json!({ "nftables": objects }), &packets_of(listens)).is_some()
     }
 
     #[test]
@@ -336,7 +340,7 @@ mod tests {
         let interrupts = |rules: &[&Value], listens| {
             let mut objects = vec![input("drop")];
             objects.extend(rules.iter().map(|rule| (*rule).clone()));
-            interruption(&json!({ "nftables": objects }), &way(listens))
+            chain_blocking_untracked(&json!({ "nftables": objects }), &packets_of(listens))
         };
         let chain = Some("inet filter input".to_owned());
         assert_eq!(interrupts(&[&invalid, &established, &ours], true), chain);

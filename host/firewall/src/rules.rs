@@ -14,8 +14,8 @@ use spared_message::link::LinkPath;
 
 use super::digest::{digests, is_foreign_table};
 use super::own::{handle_of, own_translations};
-use super::packet::Way;
-use super::passage::{interruption, obstacle};
+use super::packet::PathPackets;
+use super::passage::{blocking_chain, chain_blocking_untracked};
 
 /// Comment of our rules. Nobody else would choose it: every rule that has it is deleted.
 const COMMENT: &str = "spared: link";
@@ -28,7 +28,7 @@ pub(super) struct Rules {
     /// True if our rules may exist.
     ours: bool,
     /// Reason why the last look at the rules failed.
-    blind: Option<String>,
+    unreadable_reason: Option<String>,
 }
 
 /// One of our rules, found in the ruleset.
@@ -42,12 +42,15 @@ struct Found {
 
 impl Rules {
     pub(super) fn new(ours: bool) -> Self {
-        Self { ours, blind: None }
+        Self {
+            ours,
+            unreadable_reason: None,
+        }
     }
 
     /// Reason why the last look at the rules failed, if it did.
-    pub(super) fn blind(&self) -> Option<&String> {
-        self.blind.as_ref()
+    pub(super) fn unreadable_reason(&self) -> Option<&String> {
+        self.unreadable_reason.as_ref()
     }
 
     pub(super) fn may_exist(&self) -> bool {
@@ -72,7 +75,7 @@ impl Rules {
     /// The reason why rules that are no longer wanted may still be there.
     pub(super) fn keep(&mut self, passage: &Passage, anew: bool) -> Result<RuleState, String> {
         let listed = list();
-        self.blind = listed.as_ref().err().cloned();
+        self.unreadable_reason = listed.as_ref().err().cloned();
         let Ok(ruleset) = listed else {
             return Ok(RuleState::Passes);
         };
@@ -80,11 +83,11 @@ impl Rules {
             if anew {
                 self.remove()?;
             }
-            return Ok(told(&ruleset, passage));
+            return Ok(state_of(&ruleset, passage));
         };
         if !has_chain(&ruleset, chain) {
             self.remove()?;
-            return Ok(RuleState::Kept(format!(
+            return Ok(RuleState::Blocked(format!(
                 "firewall.chain: there is no chain {chain}; to fix: load the ruleset that has it (systemctl reload \
                  nftables), or correct firewall.chain in spared.toml"
             )));
@@ -100,15 +103,15 @@ impl Rules {
                 == (&chain.family, &chain.table, &chain.name)
         };
         if !anew && present.len() == wanted.len() && present.iter().all(in_place) {
-            return Ok(told(&ruleset, passage));
+            return Ok(state_of(&ruleset, passage));
         }
         let mut script = deletions(&present);
         for path in &wanted {
-            script += &insertion(chain, &rule(&way(passage, path)));
+            script += &insertion(chain, &rule(&packets_of(passage, path)));
         }
         self.ours = true;
         Ok(match run(&script) {
-            Err(why) => RuleState::Kept(format!("firewall.chain: \"{chain}\": {why}")),
+            Err(why) => RuleState::Blocked(format!("firewall.chain: \"{chain}\": {why}")),
             Ok(()) if anew => told_anew(passage),
             Ok(()) => RuleState::PutBack,
         })
@@ -124,7 +127,7 @@ fn has_chain(ruleset: &Value, chain: &Chain) -> bool {
 }
 
 fn told_anew(passage: &Passage) -> RuleState {
-    list().map_or(RuleState::Passes, |ruleset| told(&ruleset, passage))
+    list().map_or(RuleState::Passes, |ruleset| state_of(&ruleset, passage))
 }
 
 /// Description of what blocks a path of the link.
@@ -137,14 +140,16 @@ pub struct Obstacle {
 
 /// Finds what blocks paths of the link.
 pub fn obstacles(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
-    let found = |way: &Way| obstacle(ruleset, way);
+    let found = |packets: &PathPackets| blocking_chain(ruleset, packets);
     on_paths(passage, "drops the link", found)
 }
 
 /// Finds what would block paths that pass now, once connection tracking has forgotten them.
 pub fn interruptions(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
-    let passes = |way: &Way| obstacle(ruleset, way).is_none();
-    let found = |way: &Way| interruption(ruleset, way).filter(|_| passes(way));
+    let passes = |packets: &PathPackets| blocking_chain(ruleset, packets).is_none();
+    let found = |packets: &PathPackets| {
+        chain_blocking_untracked(ruleset, packets).filter(|_| passes(packets))
+    };
     on_paths(
         passage,
         "drops packets in state invalid before it accepts the link",
@@ -155,26 +160,26 @@ pub fn interruptions(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
 fn on_paths(
     passage: &Passage,
     what: &str,
-    found: impl Fn(&Way) -> Option<String>,
+    found: impl Fn(&PathPackets) -> Option<String>,
 ) -> Vec<Obstacle> {
     let obstacle = |path: &LinkPath| {
-        let way = way(passage, path);
-        let chain = found(&way)?;
+        let packets = packets_of(passage, path);
+        let chain = found(&packets)?;
         Some(Obstacle {
             sentence: format!("nftables chain {chain} {what} on {}", path.interface),
             fix: format!(
                 "nft insert rule {chain} {}, or firewall.chain = \"{chain}\" in spared.toml",
-                shell_quoted(&rule(&way))
+                shell_quoted(&rule(&packets))
             ),
         })
     };
     passage.paths.iter().filter_map(obstacle).collect()
 }
 
-fn told(ruleset: &Value, passage: &Passage) -> RuleState {
-    let kept = obstacles(ruleset, passage).into_iter().next();
-    kept.map_or(RuleState::Passes, |kept| {
-        RuleState::Kept(format!("{}; to fix: {}", kept.sentence, kept.fix))
+fn state_of(ruleset: &Value, passage: &Passage) -> RuleState {
+    let blocked = obstacles(ruleset, passage).into_iter().next();
+    blocked.map_or(RuleState::Passes, |blocked| {
+        RuleState::Blocked(format!("{}; to fix: {}", blocked.sentence, blocked.fix))
     })
 }
 
@@ -184,8 +189,8 @@ fn shell_quoted(rule: &str) -> String {
 }
 
 /// Returns the packets of a path, as this node receives them.
-fn way(passage: &Passage, path: &LinkPath) -> Way {
-    Way {
+fn packets_of(passage: &Passage, path: &LinkPath) -> PathPackets {
+    PathPackets {
         interface: path.interface.clone(),
         own: path.own,
         peer: path.peer,
@@ -204,15 +209,15 @@ fn fits(path: &LinkPath, chain: &Chain) -> bool {
 }
 
 // Our rule for a path. Heartbeats use the port at both ends.
-fn rule(way: &Way) -> String {
-    let family = match way.peer {
+fn rule(packets: &PathPackets) -> String {
+    let family = match packets.peer {
         IpAddr::V4(_) => "ip",
         IpAddr::V6(_) => "ip6",
     };
-    let end = if way.listens { "dport" } else { "sport" };
+    let end = if packets.listens { "dport" } else { "sport" };
     format!(
         "iifname \"{}\" {family} saddr {} meta l4proto {{ tcp, udp }} th {end} {} accept",
-        way.interface, way.peer, way.port
+        packets.interface, packets.peer, packets.port
     )
 }
 

@@ -123,9 +123,9 @@ pub enum Action {
     // ---- on both
     /// Sends a word to the peer's host.
     Say(Word),
-    /// Result of a client's request that began with `handle_wish`.
+    /// Result of a client's request that began with `handle_client_request`.
     SwitchedOver {
-        wish: u64,
+        client_request: u64,
         result: Result<Vec<String>, String>,
     },
     /// A group changed its role.

@@ -29,8 +29,8 @@ impl Groups {
         group.succeeded = succeeded;
         let taken_back = group.offer.take();
         // If the peer switched the group over to this node, it had taken the group before.
-        let given = group.given.take();
-        let given = given.filter(|given| given.is_open(now_ns) && succeeded.is_none());
+        let released = group.unconfirmed_release.take();
+        let released = released.filter(|released| released.is_open(now_ns) && succeeded.is_none());
         let from = group.role;
         group.take_role(Role::Active, cause.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;
@@ -40,7 +40,7 @@ impl Groups {
             waiting: waiting.clone(),
             until_ns,
         };
-        self.take_back(name, given, taken_back);
+        self.take_back(name, released, taken_back);
         self.note_change(name, from, Role::Active, cause);
         if self.fenced {
             self.tell(

@@ -74,7 +74,7 @@ impl Groups {
 
     /// Handles claims of one call, as [`handle_claim`](Self::handle_claim).
     pub fn handle_claims(&mut self, claims: Vec<(Ticket, String, Option<Claims>)>) {
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for (ticket, name, claims) in claims {
                 groups.handle_claim(ticket, name, claims);
             }
@@ -83,7 +83,7 @@ impl Groups {
 
     /// Handles checks of claims, as [`handle_checked`](Self::handle_checked).
     pub fn handle_checks(&mut self, checks: Vec<Checked>) {
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for (ticket, name, claims, result) in checks {
                 groups.handle_checked(ticket, &name, claims, result);
             }
@@ -96,7 +96,7 @@ impl Groups {
         now_ns: u64,
         publications: Vec<(Ticket, String, Publication)>,
     ) {
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for (ticket, name, publication) in publications {
                 groups.handle_publish(now_ns, ticket, &name, publication);
             }
@@ -105,7 +105,7 @@ impl Groups {
 
     /// Handles leases that were granted together, as [`handle_lease`](Self::handle_lease).
     pub fn handle_leases(&mut self, now_ns: u64, granted: Vec<Granted>) {
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for (ticket, name, publication, result) in granted {
                 groups.handle_lease(now_ns, ticket, &name, publication, result);
             }
@@ -125,7 +125,7 @@ impl Groups {
 
     /// Handles the groups of one call to announce, as [`handle_announce`](Self::handle_announce).
     pub fn handle_announcements(&mut self, groups_of: Vec<(Ticket, String)>) {
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for (ticket, name) in groups_of {
                 groups.handle_announce(ticket, &name);
             }
@@ -134,7 +134,7 @@ impl Groups {
 
     /// Returns true if the next action is slow in the kernel and may be one of many. The caller then first reads words
     /// of the peer about other groups, so that all are performed in one step.
-    pub fn gathers(&self) -> bool {
+    pub fn should_batch(&self) -> bool {
         matches!(self.actions.front(), Some(Action::Prepare { .. }))
     }
 
@@ -151,7 +151,7 @@ impl Groups {
 
     /// Returns a polled action, and the next ones that can be performed in one step with it: actions of the same kind
     /// about other groups that follow directly.
-    pub fn poll_alike(&mut self, action: Action) -> Vec<Action> {
+    pub fn poll_batch(&mut self, action: Action) -> Vec<Action> {
         let mut names: BTreeSet<String> =
             group_of(&action).map(str::to_owned).into_iter().collect();
         let mut alike = vec![action];
@@ -167,18 +167,18 @@ impl Groups {
 
     /// Orders the actions of several groups: first the actions for which their call waits, kind by kind, then the
     /// answers, then other actions in their order, then slow ones of the kernel.
-    pub(super) fn together(&mut self, handle: impl FnOnce(&mut Self)) {
+    pub(super) fn sort_call_actions(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_of_call, handle);
     }
 
     /// Orders the actions of several groups at a timeout, so that the kernel can perform them in one step.
     /// Installations come before the roles, and removals after them.
-    pub(super) fn together_in_time(&mut self, handle: impl FnOnce(&mut Self)) {
+    pub(super) fn sort_timeout_actions(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_in_time, handle);
     }
 
     /// Orders the actions of an elector's groups at its end: all leases are revoked before anything else.
-    pub(super) fn together_at_end(&mut self, handle: impl FnOnce(&mut Self)) {
+    pub(super) fn sort_end_actions(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_at_end, handle);
     }
 

@@ -75,7 +75,7 @@ impl Groups {
             self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
         }
         if self.inherited.remove(name) {
-            self.hold(now_ns, name);
+            self.note_was_active(now_ns, name);
         }
         self.send_directive(name);
         self.deliver_role(now_ns, name);
@@ -114,7 +114,7 @@ impl Groups {
             return self.refuse_active(now_ns, ticket, name);
         }
         if self.is_stale(now_ns, name, cause) {
-            self.drop_stalled(now_ns, name);
+            self.drop_after_suspension(now_ns, name);
             return self.refuse_active(now_ns, ticket, name);
         }
         let Some(group) = self.groups.get_mut(name) else {

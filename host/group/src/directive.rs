@@ -9,14 +9,14 @@ use super::{Action, Groups, Phase};
 
 /// Time in ns for which a node leaves a group to the peer after a fault, so that somebody can examine it. It still
 /// becomes active if no other node does.
-pub const BAR_NS: u64 = 60_000_000_000;
+pub const DEFER_NS: u64 = 60_000_000_000;
 /// Time in ns for which a group whose addresses could not be installed may not become active again. It doubles with
 /// each failure, up to `AGAIN_MAX_NS`.
 const AGAIN_NS: u64 = 300_000_000;
 const AGAIN_MAX_NS: u64 = 5_000_000_000;
 /// Time in ns for which electors that start after another one has ended are told that the group was active here. It
 /// covers the first restarts. After that time the state of the networks may have changed.
-const HELD_NS: u64 = 10_000_000_000;
+const WAS_ACTIVE_NS: u64 = 10_000_000_000;
 
 /// State of this node that is the same for every group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Groups {
             Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),
         };
         if forced == Forced::Active {
-            (group.barred, group.aside) = (None, None);
+            (group.blocked_until, group.deferred_until) = (None, None);
         }
         let text = match forced {
             Forced::No => format!("no longer forced: reset by {by}"),
@@ -161,7 +161,7 @@ impl Groups {
     pub fn handle_contested(&mut self, now_ns: u64, name: &str, why: String) {
         let news = Notice::warn(Kind::Contested, why.clone()).of_group(name);
         self.tell(news.because("contested"));
-        self.stand_aside(now_ns, name, why);
+        self.defer_to_peer(now_ns, name, why);
     }
 
     /// Handles the end of a plugin that was given up, if its file says `on_failure = "resign"`.
@@ -217,30 +217,33 @@ impl Groups {
         }
         let pause_ns = (AGAIN_NS << group.failures.min(5)).min(AGAIN_MAX_NS);
         group.failures = group.failures.saturating_add(1);
-        group.barred = Some((now_ns.saturating_add(pause_ns), why.clone()));
-        self.stand_aside(now_ns, name, why);
+        group.blocked_until = Some((now_ns.saturating_add(pause_ns), why.clone()));
+        self.defer_to_peer(now_ns, name, why);
     }
 
-    fn stand_aside(&mut self, now_ns: u64, name: &str, why: String) {
+    fn defer_to_peer(&mut self, now_ns: u64, name: &str, why: String) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        group.aside = Some((now_ns.saturating_add(BAR_NS), why));
+        group.deferred_until = Some((now_ns.saturating_add(DEFER_NS), why));
         self.send_directive(name);
     }
 
-    pub(super) fn end_bar(&mut self, now_ns: u64, name: &str) {
+    pub(super) fn end_blocks(&mut self, now_ns: u64, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
         let is_over = |until_ns: u64| now_ns >= until_ns;
         let mut ended = group
-            .held_until_ns
+            .was_active_until_ns
             .take_if(|until_ns| is_over(*until_ns))
             .is_some();
-        for bar in [&mut group.barred, &mut group.aside] {
-            if bar.as_ref().is_some_and(|(until_ns, _)| is_over(*until_ns)) {
-                *bar = None;
+        for limit in [&mut group.blocked_until, &mut group.deferred_until] {
+            if limit
+                .as_ref()
+                .is_some_and(|(until_ns, _)| is_over(*until_ns))
+            {
+                *limit = None;
                 ended = true;
             }
         }
@@ -250,9 +253,9 @@ impl Groups {
     }
 
     /// Notes that the group was active here until its elector ended. The next elector is told so.
-    pub(super) fn hold(&mut self, now_ns: u64, name: &str) {
+    pub(super) fn note_was_active(&mut self, now_ns: u64, name: &str) {
         if let Some(group) = self.groups.get_mut(name) {
-            group.held_until_ns = Some(now_ns.saturating_add(HELD_NS));
+            group.was_active_until_ns = Some(now_ns.saturating_add(WAS_ACTIVE_NS));
         }
     }
 
@@ -272,28 +275,28 @@ impl Groups {
     }
 
     /// Returns a sentence why the group may not be active here; None if it may.
-    pub(super) fn against(&self, name: &str) -> Option<String> {
+    pub(super) fn reason_not_active(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
-        let barred = group.barred.as_ref().map(|(_, why)| why.clone());
-        group.resign.clone().or(barred).or(unfit)
+        let blocked = group.blocked_until.as_ref().map(|(_, why)| why.clone());
+        group.resign.clone().or(blocked).or(unfit)
     }
 
     fn directive_of(&self, name: &str) -> Option<Directive> {
         let group = self.groups.get(name)?;
-        let against = self.against(name);
+        let reason_not_active = self.reason_not_active(name);
         let condition = &self.condition;
         let active = matches!(group.phase, Phase::Settling { .. } | Phase::Installed);
-        let resign = active && against.is_some();
+        let resign = active && reason_not_active.is_some();
         let offer = group.offer.as_ref().filter(|offer| offer.is_releasing());
-        let aside = group.aside.as_ref().map(|(_, why)| why);
+        let deferred = group.deferred_until.as_ref().map(|(_, why)| why);
         let missing = || condition.missing.first().cloned().unwrap_or_default();
         let wanted = match group.forced {
             _ if offer.is_some() => offer.map(|it| it.why.clone()).unwrap_or_default(),
             Forced::Backup => group.forced_why.clone(),
             // both maintenance and an earlier fault overrule a force to be active
             _ if condition.maintenance => "it is in maintenance".to_owned(),
-            _ if aside.is_some() => aside.cloned().unwrap_or_default(),
+            _ if deferred.is_some() => deferred.cloned().unwrap_or_default(),
             Forced::Active => group.forced_why.clone(),
             Forced::No => missing(),
         };
@@ -301,18 +304,18 @@ impl Groups {
             group: name.to_owned(),
             quality: condition.quality,
             peer_quality: condition.peer_quality,
-            eligible: against.is_none(),
+            eligible: reason_not_active.is_none(),
             forced: group.forced,
             // For the elector both are the same: it becomes active only if no better node is.
-            maintenance: condition.maintenance || aside.is_some(),
+            maintenance: condition.maintenance || deferred.is_some(),
             resign,
             joining: condition.joining,
             ready: condition.missing.is_empty(),
             frozen: condition.frozen,
             release: offer.is_some(),
-            held: group.held_until_ns.is_some(),
+            held: group.was_active_until_ns.is_some(),
             prepared: group.successor.as_ref().is_some_and(Successor::is_prepared),
-            why: against.unwrap_or(wanted),
+            why: reason_not_active.unwrap_or(wanted),
         })
     }
 

@@ -57,7 +57,7 @@ impl Groups {
     /// Handles a plugin that has started. It gets the role of every group that it follows.
     pub fn handle_plugin_up(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
         self.followers.insert(plugin.to_owned(), follower);
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for name in groups.owned(plugin, |group| group.stale) {
                 groups.withdraw(&name, None);
             }
@@ -75,7 +75,7 @@ impl Groups {
         };
         *known = follower;
         for name in self.names() {
-            self.dismiss_stranger(&name, plugin);
+            self.notify_unfollowed(&name, plugin);
         }
         self.deliver_roles(now_ns);
     }
@@ -94,9 +94,9 @@ impl Groups {
             }
         }
         for name in self.owned(plugin, |group| group.role == Role::Active) {
-            self.hold(now_ns, &name);
+            self.note_was_active(now_ns, &name);
         }
-        self.together_at_end(|groups| {
+        self.sort_end_actions(|groups| {
             for name in groups.owned(plugin, |_| true) {
                 groups.abandon(&name, why);
             }
@@ -106,7 +106,7 @@ impl Groups {
 
     /// Handles an elector that has stopped on request. Groups that it left active become backup.
     pub fn handle_elector_stopped(&mut self, now_ns: u64, plugin: &str) {
-        self.together_at_end(|groups| {
+        self.sort_end_actions(|groups| {
             for name in groups.owned(plugin, |group| group.role == Role::Active) {
                 groups.abandon(&name, "spared is stopping");
             }
@@ -117,7 +117,7 @@ impl Groups {
     /// Handles the removal of a plugin. Its groups are withdrawn.
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
         self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} was removed"));
-        self.together(|groups| {
+        self.sort_call_actions(|groups| {
             for name in groups.owned(plugin, |_| true) {
                 groups.withdraw(&name, None);
             }
@@ -309,7 +309,7 @@ impl Groups {
     }
 
     // Sends the role backup to a plugin that no longer follows a group.
-    fn dismiss_stranger(&mut self, name: &str, plugin: &str) {
+    fn notify_unfollowed(&mut self, name: &str, plugin: &str) {
         let follows = self
             .followers
             .get(plugin)

@@ -15,7 +15,6 @@
 
 mod actions;
 mod activate;
-mod anyway;
 mod batch;
 mod calls;
 mod directive;
@@ -24,10 +23,11 @@ mod leaving;
 mod state;
 pub mod stop;
 mod successor;
+mod switch_requests;
 mod switchover;
 #[cfg(test)]
 mod tests;
-mod wish;
+mod unready_orders;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -38,12 +38,12 @@ pub use actions::{Action, Order, Ticket};
 pub use batch::count_of;
 pub use follow::Follower;
 
-use anyway::Anyway;
 use directive::Condition;
 use follow::Delivery;
 use successor::Successor;
-use switchover::{Declined, Given, Offer};
-use wish::Requested;
+use switch_requests::PeerRequest;
+use switchover::{Declined, Offer, UnconfirmedRelease};
+use unready_orders::UnreadyOrders;
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
 /// Time that a follower may take for a role before the host continues without it.
@@ -87,7 +87,7 @@ pub struct Groups {
     /// Id of the peer's latest offer. Marks of this offer and of earlier ones are not early.
     latest_offer: u64,
     /// Groups that the peer was asked to switch over.
-    requests: BTreeMap<String, Requested>,
+    peer_requests: BTreeMap<String, PeerRequest>,
     /// Groups that were active here when the previous daemon ended, and are not claimed yet.
     inherited: BTreeSet<String>,
 }
@@ -106,7 +106,7 @@ pub struct Group {
     pub forced: Forced,
     /// Sentence that names who forced the role, and when.
     forced_why: String,
-    anyway: Anyway,
+    anyway: UnreadyOrders,
     pub transitions: u64,
     /// True if the elector died. The claims stay, behind the blocking fence, until a new elector has claimed.
     stale: bool,
@@ -116,11 +116,11 @@ pub struct Group {
     /// Reason why the elector is asked to resign.
     resign: Option<String>,
     /// Time until which the group may not be active here, and the reason.
-    barred: Option<(u64, String)>,
+    blocked_until: Option<(u64, String)>,
     /// Time until which the group is active here only if no better node can be, and the reason.
-    aside: Option<(u64, String)>,
+    deferred_until: Option<(u64, String)>,
     /// Time until which a new elector is told that the group was active here until the previous elector ended.
-    held_until_ns: Option<u64>,
+    was_active_until_ns: Option<u64>,
     /// Number of failed installations in a row.
     failures: u32,
     deliveries: BTreeMap<String, Delivery>,
@@ -135,7 +135,7 @@ pub struct Group {
     /// Id of the switchover by which the group became active. The peer is told when the addresses are installed.
     succeeded: Option<u64>,
     /// Switchover that was released, but that the peer has not confirmed.
-    given: Option<Given>,
+    unconfirmed_release: Option<UnconfirmedRelease>,
     /// Time until which no switchover makes the group active, because the peer took one back, or may have done so.
     revoked_until_ns: u64,
 }
@@ -179,7 +179,7 @@ impl Groups {
             switchover: 0,
             early_marks: BTreeSet::new(),
             latest_offer: 0,
-            requests: BTreeMap::new(),
+            peer_requests: BTreeMap::new(),
             inherited: BTreeSet::new(),
         }
     }
@@ -213,8 +213,11 @@ impl Groups {
 
     pub fn next_timeout(&self) -> Option<u64> {
         let groups = self.groups.values().filter_map(Group::next_timeout);
-        let requests = self.requests.values().map(|requested| requested.until_ns);
-        groups.chain(requests).min()
+        let peer_requests = self
+            .peer_requests
+            .values()
+            .map(|requested| requested.until_ns);
+        groups.chain(peer_requests).min()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
@@ -238,14 +241,14 @@ impl Groups {
 
     /// Ends everything that has waited too long. A late follower does not stop a failover.
     pub fn handle_timeout(&mut self, now_ns: u64) {
-        self.together_in_time(|groups| {
+        self.sort_timeout_actions(|groups| {
             for name in &groups.names() {
                 groups.end_settling(now_ns, name);
                 groups.end_offer(now_ns, name);
                 groups.end_successor(now_ns, name);
                 groups.end_carrying(now_ns, name);
                 groups.end_leaving(now_ns, name);
-                groups.end_bar(now_ns, name);
+                groups.end_blocks(now_ns, name);
             }
             groups.end_late_requests(now_ns);
             groups.end_late_roles(now_ns);

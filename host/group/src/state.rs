@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use spared_contract::{Cause, Claims, Forced, Role};
 use spared_pair::CauseKind;
 
-use super::anyway::Anyway;
 use super::follow::Delivery;
 use super::successor::Successor;
+use super::unready_orders::UnreadyOrders;
 use super::{Clock, Group, Phase};
 
 impl Group {
@@ -21,15 +21,15 @@ impl Group {
             cause: Cause::new(CauseKind::Claimed, ""),
             forced: Forced::No,
             forced_why: String::new(),
-            anyway: Anyway::default(),
+            anyway: UnreadyOrders::default(),
             transitions: 0,
             stale: false,
             phase: Phase::Idle,
             installed: false,
             resign: None,
-            barred: None,
-            aside: None,
-            held_until_ns: None,
+            blocked_until: None,
+            deferred_until: None,
+            was_active_until_ns: None,
             failures: 0,
             deliveries: BTreeMap::new(),
             decided_ns: 0,
@@ -37,7 +37,7 @@ impl Group {
             declined: None,
             successor: None,
             succeeded: None,
-            given: None,
+            unconfirmed_release: None,
             revoked_until_ns: 0,
         }
     }
@@ -54,7 +54,7 @@ impl Group {
 
     pub(super) fn take_role(&mut self, role: Role, cause: Cause) {
         if (self.role == Role::Active) != (role == Role::Active) {
-            self.anyway = Anyway::default();
+            self.anyway = UnreadyOrders::default();
             self.declined = None;
         }
         self.role = role;
@@ -70,16 +70,16 @@ impl Group {
             | Phase::Leaving { until_ns } => Some(until_ns),
             Phase::Idle | Phase::Installed => None,
         };
-        let bars = [&self.barred, &self.aside];
-        let barred = bars.into_iter().flatten().map(|(until_ns, _)| *until_ns);
-        let barred = barred.chain(self.held_until_ns);
+        let limits = [&self.blocked_until, &self.deferred_until];
+        let blocked = limits.into_iter().flatten().map(|(until_ns, _)| *until_ns);
+        let blocked = blocked.chain(self.was_active_until_ns);
         let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
         let offer = self.offer.as_ref().map(|offer| offer.until_ns);
         let successor = self.successor.as_ref().map(Successor::next_ns);
         let switchover = offer.into_iter().chain(successor);
         phase
             .into_iter()
-            .chain(barred)
+            .chain(blocked)
             .chain(roles)
             .chain(switchover)
             .min()

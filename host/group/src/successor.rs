@@ -129,7 +129,7 @@ impl Groups {
         if group.phase != Phase::Idle {
             return Err("it has not left the group yet".to_owned());
         }
-        if let Some(why) = self.against(name) {
+        if let Some(why) = self.reason_not_active(name) {
             return Err(why);
         }
         if anyway || self.takes_anyway(group) {
@@ -138,7 +138,7 @@ impl Groups {
         if group.forced == Forced::Backup {
             return Err("it is forced backup".to_owned());
         }
-        if let Some((_, why)) = &group.aside {
+        if let Some((_, why)) = &group.deferred_until {
             return Err(why.clone());
         }
         // An active follower does not apply the peer's records.
@@ -252,7 +252,7 @@ impl Groups {
 
     /// Gives up a succession because this process was suspended. The peer may have taken the group back meanwhile, and
     /// its outdated release may wait in a socket of the elector.
-    pub(super) fn drop_stalled(&mut self, now_ns: u64, name: &str) {
+    pub(super) fn drop_after_suspension(&mut self, now_ns: u64, name: &str) {
         self.revoke(now_ns, name);
         self.drop_succession(name, Some("its daemon was suspended for a moment"));
     }
@@ -324,8 +324,8 @@ impl Groups {
         let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
             return;
         };
-        if successor.has_stalled(now_ns) {
-            return self.drop_stalled(now_ns, name);
+        if successor.was_suspended(now_ns) {
+            return self.drop_after_suspension(now_ns, name);
         }
         successor.alive_ns = now_ns;
         if now_ns < successor.until_ns {
@@ -366,11 +366,11 @@ impl Groups {
         let Some(group) = self.groups.get(name) else {
             return false;
         };
-        let stalled = group
+        let suspended = group
             .successor
             .as_ref()
-            .is_some_and(|h| h.has_stalled(now_ns));
-        stalled || (cause.is_by_switchover() && now_ns < group.revoked_until_ns)
+            .is_some_and(|h| h.was_suspended(now_ns));
+        suspended || (cause.is_by_switchover() && now_ns < group.revoked_until_ns)
     }
 
     /// Ends a succession when the group becomes active. Returns its id if it was prepared completely.
@@ -406,7 +406,7 @@ impl Groups {
 }
 
 impl Successor {
-    fn has_stalled(&self, now_ns: u64) -> bool {
+    fn was_suspended(&self, now_ns: u64) -> bool {
         self.is_prepared() && now_ns.saturating_sub(self.alive_ns) > STALL_NS
     }
 

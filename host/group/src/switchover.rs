@@ -57,7 +57,7 @@ pub(super) struct Offer {
     pub(super) why: String,
     anyway: bool,
     /// Numbers of the clients' requests that are told the result.
-    wishes: Vec<u64>,
+    client_requests: Vec<u64>,
     /// True if the peer asked for the switchover. It is told if the switchover fails.
     requested: bool,
     /// Kind of the cause, if the elector asked for the switchover.
@@ -87,7 +87,7 @@ pub(super) enum Stage {
 
 /// A release on which the peer may still act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct UnconfirmedRelease {
     pub(super) id: u64,
     /// Time from which the peer no longer waits for the release.
     until_ns: u64,
@@ -97,7 +97,7 @@ pub(super) struct Given {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
     Elector,
-    Wish(u64),
+    Client(u64),
     Peer,
     Stop,
 }
@@ -118,7 +118,7 @@ impl Groups {
         if status == 0 {
             // E13: this node serves nobody, so a peer must even if it is in maintenance, forced backup or not ready
             let group = self.groups.get(name);
-            let is_ordered = group.is_some_and(|group| self.leaves_anyway(group, &cause));
+            let is_ordered = group.is_some_and(|group| self.may_leave_to_unready(group, &cause));
             let anyway = is_ordered || cause.kind == CauseKind::Isolated;
             self.offer(now_ns, name, cause, anyway, Asker::Elector);
         }
@@ -181,7 +181,7 @@ impl Groups {
             id,
             why: why.clone(),
             anyway,
-            wishes: Vec::new(),
+            client_requests: Vec::new(),
             requested: false,
             by_elector,
             stage: Stage::Draining {
@@ -328,7 +328,7 @@ impl Groups {
                 .of_group(&name)
                 .because("switched-over"),
         );
-        self.fulfil(offer.wishes, &Ok(vec![line]));
+        self.report_result(offer.client_requests, &Ok(vec![line]));
     }
 
     /// Returns true if the elector was told to release the group, so that BACKUP is its answer.
@@ -383,9 +383,14 @@ impl Groups {
 
     /// Tells the peer that a group which was released is active here again, so that it does not become
     /// active there.
-    pub(super) fn take_back(&mut self, name: &str, given: Option<Given>, offer: Option<Offer>) {
-        let given = given.map(|given| given.id);
-        let Some(switchover) = offer.as_ref().map(|offer| offer.id).or(given) else {
+    pub(super) fn take_back(
+        &mut self,
+        name: &str,
+        released: Option<UnconfirmedRelease>,
+        offer: Option<Offer>,
+    ) {
+        let released = released.map(|released| released.id);
+        let Some(switchover) = offer.as_ref().map(|offer| offer.id).or(released) else {
             return;
         };
         let why = "the peer did not take over: the group is active here again".to_owned();
@@ -394,8 +399,8 @@ impl Groups {
                 .of_group(name)
                 .because("not-switched-over"),
         );
-        let wishes = offer.map(|offer| offer.wishes).unwrap_or_default();
-        self.fulfil(wishes, &Err(format!("{name}: {why}")));
+        let client_requests = offer.map(|offer| offer.client_requests).unwrap_or_default();
+        self.report_result(client_requests, &Err(format!("{name}: {why}")));
         self.actions
             .push_back(Action::Say(Word::Cancelled { switchover, why }));
     }
@@ -408,7 +413,7 @@ impl Groups {
         let Some(offer) = group.offer.take_if(|offer| offer.stage == Stage::Released) else {
             return;
         };
-        group.given = Some(Given {
+        group.unconfirmed_release = Some(UnconfirmedRelease {
             id: offer.id,
             until_ns: offer.until_ns.saturating_add(PREPARED_NS),
         });
@@ -418,13 +423,15 @@ impl Groups {
                 .of_group(name)
                 .because("unheard"),
         );
-        self.fulfil(offer.wishes, &Err(format!("{name}: {text}")));
+        self.report_result(offer.client_requests, &Err(format!("{name}: {text}")));
     }
 
     // Handles a late confirmation of the peer.
     fn forget_given(&mut self, id: u64) {
         for group in self.groups.values_mut() {
-            group.given.take_if(|given| given.id == id);
+            group
+                .unconfirmed_release
+                .take_if(|released| released.id == id);
         }
     }
 
@@ -443,7 +450,7 @@ impl Groups {
     }
 }
 
-impl Given {
+impl UnconfirmedRelease {
     pub(super) fn is_open(&self, now_ns: u64) -> bool {
         now_ns < self.until_ns
     }
@@ -452,7 +459,7 @@ impl Given {
 impl Offer {
     fn join(&mut self, asker: Asker) {
         match asker {
-            Asker::Wish(wish) => self.wishes.push(wish),
+            Asker::Client(client_request) => self.client_requests.push(client_request),
             Asker::Peer => self.requested = true,
             Asker::Elector | Asker::Stop => {}
         }

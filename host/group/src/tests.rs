@@ -791,7 +791,7 @@ fn a_contested_group_stands_aside_for_a_while_and_is_not_taken_off() {
         .handle_contested(fixture.now_ns, "office", "deleted 10 times".to_owned());
     assert_eq!(fixture.run(), ["directive aside"]);
     assert_eq!(fixture.group().role, Role::Active);
-    assert_eq!(fixture.pass(directive::BAR_NS), ["directive"]);
+    assert_eq!(fixture.pass(directive::DEFER_NS), ["directive"]);
 }
 
 #[test]

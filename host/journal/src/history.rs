@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use spared_pair::History;
 
-use crate::state_file::{self, Keeper};
+use crate::state_file::{self, BackgroundWriter};
 
 const NAME: &str = "history.json";
 
 /// File of the history, and the thread that writes it.
 #[derive(Debug)]
-pub struct Store(Keeper);
+pub struct Store(BackgroundWriter);
 
 impl Store {
     pub fn new(folder: PathBuf) -> Self {
-        Self(Keeper::new(folder.join(NAME)))
+        Self(BackgroundWriter::new(folder.join(NAME)))
     }
 
     /// Reads the history of earlier runs. A file that is damaged, or that others may write, is renamed with a warning.

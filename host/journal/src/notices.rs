@@ -6,7 +6,7 @@ use crate::memory::Memory;
 use spared_contract::{Cause, Role};
 use spared_control::Event;
 use spared_message::notice::{Kind, Notice};
-use spared_pair::{Finding, FirstFound, Fitness, Lasting, RoleChange, Verdict};
+use spared_pair::{Finding, FindingTimes, FirstFound, Fitness, RoleChange, Verdict};
 use spared_process::clock;
 use spared_process::limit::Limit;
 
@@ -22,7 +22,7 @@ const PEER_BURST: u32 = 100;
 pub struct Notices {
     events: Events,
     history: Memory,
-    findings: Lasting,
+    findings: FindingTimes,
     /// Rate limit of events that the peer causes.
     peer: Limit,
 }
@@ -32,7 +32,7 @@ impl Notices {
         Self {
             events: Events::default(),
             history,
-            findings: Lasting::default(),
+            findings: FindingTimes::default(),
             peer: Limit::new(PEER_PER_S, PEER_BURST, now),
         }
     }
@@ -46,13 +46,13 @@ impl Notices {
     /// Records an event that the peer caused. The rate limit keeps a lying peer from pushing important events out of
     /// the ring.
     pub fn record_of_peer(&mut self, now: Instant, notice: Notice) {
-        if self.may_peer(now) {
+        if self.take_peer_token(now) {
             self.events.record(notice);
         }
     }
 
     /// Returns true if the peer may cause one more event.
-    pub fn may_peer(&mut self, now: Instant) -> bool {
+    pub fn take_peer_token(&mut self, now: Instant) -> bool {
         self.peer.take(now)
     }
 
@@ -88,14 +88,15 @@ impl Notices {
     }
 
     /// Sets the start time of each finding in a verdict.
-    pub fn date(&mut self, mut verdict: Verdict) -> Verdict {
-        self.findings.date(&clock::now(), &mut verdict.findings);
+    pub fn set_start_times(&mut self, mut verdict: Verdict) -> Verdict {
+        self.findings
+            .set_begin(&clock::now(), &mut verdict.findings);
         verdict
     }
 
     /// Returns true if the plugins have to be asked for their status, which some findings depend on.
-    pub fn wants_look(&mut self, now: Instant, is_doubtful: bool) -> bool {
-        self.findings.wants_look(now, is_doubtful)
+    pub fn needs_plugin_status(&mut self, now: Instant, is_doubtful: bool) -> bool {
+        self.findings.is_look_due(now, is_doubtful)
     }
 
     /// Findings about this node without a known start time.

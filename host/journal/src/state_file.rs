@@ -33,12 +33,12 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
 
 /// Returns the reason why no file can be written in the folder, as far as that is known without a write. The first
 /// write creates a missing folder.
-pub fn obstacle(folder: &Path) -> Option<String> {
-    let why = obstacle_in(folder).err()?;
+pub fn why_unwritable(folder: &Path) -> Option<String> {
+    let why = check_writable(folder).err()?;
     (why != Errno::NOENT).then(|| format!("{}: {}", folder.display(), io::Error::from(why)))
 }
 
-fn obstacle_in(folder: &Path) -> Result<(), Errno> {
+fn check_writable(folder: &Path) -> Result<(), Errno> {
     access(folder, Permission::WRITE_OK | Permission::EXEC_OK)?;
     let disk = statvfs(folder)?;
     let is_full = disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM;
@@ -74,7 +74,7 @@ pub fn read(path: &Path) -> io::Result<String> {
 /// Writes the latest content of a file in a thread of its own: a flush of the disk may take long, and the loop must not
 /// wait. A content that could not be written is retried until it is.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct BackgroundWriter {
     path: PathBuf,
     shared: Arc<Shared>,
     has_thread: bool,
@@ -83,7 +83,7 @@ pub struct Keeper {
 #[derive(Debug, Default)]
 struct Shared {
     slot: Mutex<Slot>,
-    turned: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Slot {
     }
 }
 
-impl Keeper {
+impl BackgroundWriter {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -134,7 +134,7 @@ impl Keeper {
             ));
         }
         drop(slot);
-        self.shared.turned.notify_all();
+        self.shared.changed.notify_all();
     }
 
     /// Waits until the latest content was written or tried, for `limit` at most.
@@ -144,7 +144,7 @@ impl Keeper {
     pub fn flush(&self, limit: Duration) -> Result<(), String> {
         let slot = self.shared.lock();
         let is_busy = |slot: &mut Slot| !slot.is_settled();
-        let waited = self.shared.turned.wait_timeout_while(slot, limit, is_busy);
+        let waited = self.shared.changed.wait_timeout_while(slot, limit, is_busy);
         let (slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match &slot.fault {
             Some(why) if slot.is_settled() => Err(why.clone()),
@@ -170,12 +170,12 @@ impl Shared {
             slot = match slot.is_retry {
                 true => {
                     let is_retry = |slot: &mut Slot| slot.is_retry;
-                    let waited = self.turned.wait_timeout_while(slot, RETRY, is_retry);
+                    let waited = self.changed.wait_timeout_while(slot, RETRY, is_retry);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
                 false => {
                     let is_idle = |slot: &mut Slot| slot.pending.is_none();
-                    let waited = self.turned.wait_while(slot, is_idle);
+                    let waited = self.changed.wait_while(slot, is_idle);
                     waited.unwrap_or_else(PoisonError::into_inner)
                 }
             };
@@ -196,7 +196,7 @@ impl Shared {
         }
         slot.fault = written.err();
         drop(slot);
-        self.turned.notify_all();
+        self.changed.notify_all();
     }
 }
 
@@ -262,13 +262,13 @@ mod tests {
 
     #[test]
     fn a_folder_in_which_nothing_can_be_written_is_told() {
-        assert_eq!(obstacle(&std::env::temp_dir()), None);
+        assert_eq!(why_unwritable(&std::env::temp_dir()), None);
         assert_eq!(
-            obstacle(Path::new("/nonexistent/spared")),
+            why_unwritable(Path::new("/nonexistent/spared")),
             None,
             "it is made"
         );
-        let why = obstacle(Path::new("/proc/self")).unwrap_or_default();
+        let why = why_unwritable(Path::new("/proc/self")).unwrap_or_default();
         assert!(why.starts_with("/proc/self: "), "{why}");
     }
 
@@ -278,30 +278,30 @@ mod tests {
         let folder = std::env::temp_dir().join(name);
         // a file with the name of the folder
         fs::write(&folder, "").unwrap();
-        let mut keeper = Keeper::new(folder.join("state.json"));
-        assert_eq!((keeper.flush(LIMIT), keeper.fault()), (Ok(()), None));
+        let mut writer = BackgroundWriter::new(folder.join("state.json"));
+        assert_eq!((writer.flush(LIMIT), writer.fault()), (Ok(()), None));
         for text in ["one", "two"] {
-            keeper.write(text.to_owned());
-            let why = keeper.flush(LIMIT).unwrap_err();
+            writer.write(text.to_owned());
+            let why = writer.flush(LIMIT).unwrap_err();
             assert!(why.contains(&folder.display().to_string()), "{why}");
-            assert_eq!(keeper.fault(), Some(why));
+            assert_eq!(writer.fault(), Some(why));
         }
         fs::remove_file(&folder).unwrap();
-        keeper.write("three".to_owned());
-        assert_eq!((keeper.flush(LIMIT), keeper.fault()), (Ok(()), None));
-        assert_eq!(read(keeper.path()).unwrap(), "three");
+        writer.write("three".to_owned());
+        assert_eq!((writer.flush(LIMIT), writer.fault()), (Ok(()), None));
+        assert_eq!(read(writer.path()).unwrap(), "three");
         // a failed content is written later without a new write
         fs::remove_dir_all(&folder).unwrap();
         fs::write(&folder, "").unwrap();
-        keeper.write("four".to_owned());
-        assert!(keeper.flush(LIMIT).is_err());
+        writer.write("four".to_owned());
+        assert!(writer.flush(LIMIT).is_err());
         fs::remove_file(&folder).unwrap();
         let until = std::time::Instant::now() + LIMIT;
-        while keeper.fault().is_some() {
-            assert!(std::time::Instant::now() < until, "{:?}", keeper.fault());
+        while writer.fault().is_some() {
+            assert!(std::time::Instant::now() < until, "{:?}", writer.fault());
             thread::sleep(RETRY / 50);
         }
-        assert_eq!(read(keeper.path()).unwrap(), "four");
+        assert_eq!(read(writer.path()).unwrap(), "four");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

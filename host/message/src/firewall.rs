@@ -49,7 +49,7 @@ pub enum FromFirewall {
     /// True when the process starts `nft`, false when `nft` has ended. Meanwhile nothing is answered.
     Busy(bool),
     /// Reason why the rules cannot be looked at; None once they can.
-    Blind(Option<String>),
+    Unreadable(Option<String>),
     /// Digests of the rules, for the comparison of both nodes.
     Rules(RulesListed),
 }
@@ -94,7 +94,7 @@ pub enum RuleState {
     /// Our rules had been removed, and were added again.
     PutBack,
     /// The link is blocked. The sentence says by what, and what to do.
-    Kept(String),
+    Blocked(String),
 }
 
 /// The link as a firewall sees it.

@@ -32,7 +32,7 @@ pub enum Asked {
         process: u64,
     },
     /// Kills a process that the host cannot use, and reaps it without another request.
-    Abandon {
+    KillAndReap {
         process: u64,
     },
     /// Reaps a process that has ended.
@@ -40,7 +40,7 @@ pub enum Asked {
         process: u64,
     },
     /// Shows that the starter answers.
-    Look,
+    Ping,
 }
 
 /// Process to start. Its rights follow from root's configuration, not from the host.
@@ -88,7 +88,7 @@ pub enum Answered {
     /// The signal was sent, or the process had ended.
     Killed,
     Reaped(Reaped),
-    Here,
+    Pong,
 }
 
 /// Reason why a process was not started, in a sentence.

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spared_config::on_disk::{Stamps, Texts, Unused, key_faults, secret, stamps, unused};
+use spared_config::on_disk::{NotInForce, Stamps, Texts, key_faults, not_in_force, secret, stamps};
 use spared_config::{Options, Restart, Setup};
-use spared_journal::state_file::obstacle;
-use spared_pair::{Lost, UnusedFiles};
+use spared_journal::state_file::why_unwritable;
+use spared_pair::{FailsAfterRestart, UnusedFiles};
 use spared_process::clock;
 
 use crate::needs;
@@ -41,11 +41,11 @@ struct Found {
 /// Differences from the configuration in force.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    unused: Option<Edit>,
+    not_in_force: Option<Edit>,
     /// Faults of the keys.
     keys: Vec<String>,
     /// Other objects that would fail after a restart.
-    lost: Vec<Lost>,
+    restart_faults: Vec<FailsAfterRestart>,
 }
 
 /// An edit that is not in force.
@@ -53,7 +53,7 @@ struct Seen {
 struct Edit {
     since: Instant,
     at: String,
-    unused: Unused,
+    not_in_force: NotInForce,
 }
 
 impl Files {
@@ -84,9 +84,13 @@ impl Files {
     }
 
     /// Returns the files that were changed longer ago than an edit takes.
-    pub fn unused(&self, now: Instant) -> Option<UnusedFiles> {
+    pub fn not_in_force(&self, now: Instant) -> Option<UnusedFiles> {
         let found = lock(&self.found);
-        found.seen.unused.as_ref().and_then(|edit| edit.told(now))
+        found
+            .seen
+            .not_in_force
+            .as_ref()
+            .and_then(|edit| edit.told(now))
     }
 
     /// Returns faults of the keys, as they are on the disk.
@@ -101,8 +105,8 @@ impl Files {
 
     /// Returns other objects that would fail after a restart. It does not consider edits that are not in use, which are
     /// reported separately.
-    pub fn lost_by_restart(&self) -> Vec<Lost> {
-        lock(&self.found).seen.lost.clone()
+    pub fn lost_by_restart(&self) -> Vec<FailsAfterRestart> {
+        lock(&self.found).seen.restart_faults.clone()
     }
 }
 
@@ -117,7 +121,7 @@ fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let unwritable = obstacle(state);
+        let unwritable = why_unwritable(state);
         // a file that cannot be opened now counts as unchanged
         let seen = match needs::no_descriptor() {
             None => watch.look(Instant::now(), clock::now),
@@ -138,13 +142,13 @@ fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
 
 impl Edit {
     fn told(&self, now: Instant) -> Option<UnusedFiles> {
-        let files = self.unused.files.iter();
+        let files = self.not_in_force.files.iter();
         let is_late = now.saturating_duration_since(self.since) >= PATIENCE;
         is_late.then(|| UnusedFiles {
             files: files.map(|it| it.display().to_string()).collect(),
             since: self.at.clone(),
             fault: self
-                .unused
+                .not_in_force
                 .fault
                 .as_ref()
                 .map(ToString::to_string)
@@ -190,19 +194,27 @@ impl Watch {
         if self.stamps.as_ref() == Some(&stamps) {
             return self.seen.clone();
         }
-        self.seen.lost = self.lost();
-        self.stamps = self.seen.lost.is_empty().then_some(stamps);
-        let edit = self.seen.unused.take();
-        self.seen.unused = unused(&self.path, &self.in_force).map(|unused| match edit {
-            Some(edit) => Edit { unused, ..edit },
-            None => Edit {
-                since: now,
-                at: clock(),
-                unused,
-            },
-        });
+        self.seen.restart_faults = self.restart_faults();
+        self.stamps = self.seen.restart_faults.is_empty().then_some(stamps);
+        let edit = self.seen.not_in_force.take();
+        self.seen.not_in_force =
+            not_in_force(&self.path, &self.in_force).map(|not_in_force| match edit {
+                Some(edit) => Edit {
+                    not_in_force,
+                    ..edit
+                },
+                None => Edit {
+                    since: now,
+                    at: clock(),
+                    not_in_force,
+                },
+            });
         // keys that do not match an edited spared.toml are reported with that edit
-        let edited = self.seen.unused.iter().flat_map(|it| &it.unused.files);
+        let edited = self
+            .seen
+            .not_in_force
+            .iter()
+            .flat_map(|it| &it.not_in_force.files);
         self.seen.keys = match edited.into_iter().any(|file| *file == self.path) {
             true => Vec::new(),
             false => key_faults(&self.path)
@@ -213,13 +225,13 @@ impl Watch {
         self.seen.clone()
     }
 
-    fn lost(&self) -> Vec<Lost> {
-        let lost = self.restart.lost(&self.in_force).into_iter();
-        let lost = lost.map(|it| Lost {
+    fn restart_faults(&self) -> Vec<FailsAfterRestart> {
+        let restart_faults = self.restart.restart_faults(&self.in_force).into_iter();
+        let restart_faults = restart_faults.map(|it| FailsAfterRestart {
             thing: it.thing,
             why: it.why,
         });
-        lost.collect()
+        restart_faults.collect()
     }
 }
 
@@ -249,7 +261,9 @@ mod tests {
         let told = |watch: &mut Watch, after_s: u64| {
             let now = begun + Duration::from_secs(after_s);
             let seen = watch.look(now, || format!("{after_s} s"));
-            seen.unused.and_then(|it| it.told(now)).map(|it| it.since)
+            seen.not_in_force
+                .and_then(|it| it.told(now))
+                .map(|it| it.since)
         };
         assert_eq!(told(&mut watch, 0), None);
         write(after);

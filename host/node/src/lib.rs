@@ -6,21 +6,21 @@
 #![forbid(unsafe_code)]
 
 pub mod files;
-mod here;
 pub mod machine;
 mod needs;
 pub mod network;
+mod node_config;
 pub mod orders;
 mod pair;
 mod policy;
 pub mod recorder;
 mod sysctls;
-mod under_way;
+mod transitions;
 mod view;
 
-pub use here::Here;
+pub use node_config::NodeConfig;
 pub use orders::Orders;
 pub use pair::Pair;
 pub use recorder::Recorder;
-pub use under_way::{in_force, remains};
-pub use view::{Look, NodeView};
+pub use transitions::{in_force, pending_for_stop};
+pub use view::{NodeView, StatusRows};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use spared_netlink::Requests;
 use spared_pair::{Needs, setting_of};
 
-use crate::needs::{self, Asked, Memory};
+use crate::needs::{self, CheckedObjects, EarlierResults};
 
 use crate::policy;
 use crate::sysctls::Sysctls;
@@ -59,7 +59,7 @@ const NOWHERE: [(&str, IpAddr, u8); 2] = [
 
 /// Objects to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ReadRequest {
     /// Interfaces of groups, each with its name on the first node.
     pub interfaces: BTreeMap<String, String>,
     /// MTU of each of these interfaces.
@@ -71,12 +71,12 @@ pub struct Wanted {
     /// Families with a default route of a group. A backup gets this route when it becomes active.
     pub default_routes: BTreeSet<String>,
     /// Objects whose needs are checked.
-    pub asked: Asked,
+    pub objects: CheckedObjects,
 }
 
 /// Result of a read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Read {
+pub struct MachineState {
     /// Values of settings by name. An interface is named as on the first node.
     pub settings: BTreeMap<String, String>,
     /// Families with a default route, now or when active; None if not known, or if no group needs one.
@@ -92,8 +92,8 @@ pub struct Read {
 /// Thread that reads, and its last result.
 #[derive(Debug)]
 pub struct Machine {
-    wanted: Sender<Wanted>,
-    last: Wanted,
+    request: Sender<ReadRequest>,
+    last: ReadRequest,
     /// Time at which the wanted objects are computed again.
     due: Option<Instant>,
     found: Arc<Mutex<Found>>,
@@ -101,7 +101,7 @@ pub struct Machine {
 
 #[derive(Debug, Default)]
 struct Found {
-    read: Option<Read>,
+    read: Option<MachineState>,
     /// True if the result was not yet taken.
     is_new: bool,
 }
@@ -109,7 +109,7 @@ struct Found {
 impl Machine {
     /// Starts the thread. It begins to read after [`set`](Self::set).
     pub fn start() -> Self {
-        let (wanted, changes) = channel();
+        let (request, changes) = channel();
         let found = Arc::new(Mutex::new(Found::default()));
         let result = Arc::clone(&found);
         let thread = thread::Builder::new()
@@ -120,9 +120,9 @@ impl Machine {
                 "rules, settings and routes of both nodes are not compared: cannot start a thread: {error}"
             );
         }
-        let last = Wanted::default();
+        let last = ReadRequest::default();
         Self {
-            wanted,
+            request,
             last,
             due: None,
             found,
@@ -139,10 +139,10 @@ impl Machine {
     }
 
     /// Sets the objects to read from now on.
-    pub fn set(&mut self, wanted: Wanted) {
-        if wanted != self.last {
-            self.last = wanted.clone();
-            let _ = self.wanted.send(wanted);
+    pub fn set(&mut self, request: ReadRequest) {
+        if request != self.last {
+            self.last = request.clone();
+            let _ = self.request.send(request);
         }
     }
 
@@ -162,26 +162,26 @@ impl Machine {
     }
 
     /// Returns the last result; None before the first one.
-    pub fn read(&self) -> Option<Read> {
+    pub fn read(&self) -> Option<MachineState> {
         lock(&self.found).read.clone()
     }
 }
 
-fn work(changes: &Receiver<Wanted>, result: &Mutex<Found>) {
+fn work(changes: &Receiver<ReadRequest>, result: &Mutex<Found>) {
     // nothing is compared before the first configuration with a group
-    let Ok(mut wanted) = changes.recv() else {
+    let Ok(mut request) = changes.recv() else {
         return;
     };
-    let (mut memory, mut sysctls) = (Memory::default(), Sysctls::default());
+    let (mut earlier, mut sysctls) = (EarlierResults::default(), Sysctls::default());
     loop {
-        let read = Some(look(&wanted, &mut memory, &mut sysctls));
+        let read = Some(read_state(&request, &mut earlier, &mut sysctls));
         let mut found = lock(result);
         if found.read != read {
             *found = Found { read, is_new: true };
         }
         drop(found);
         match changes.recv_timeout(EVERY) {
-            Ok(newer) => wanted = newer,
+            Ok(newer) => request = newer,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -192,33 +192,37 @@ fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look(wanted: &Wanted, memory: &mut Memory, sysctls: &mut Sysctls) -> Read {
-    let mut settings = settings(wanted, sysctls);
-    settings.retain(|name, _| !wanted.by_role.contains(name));
+fn read_state(
+    request: &ReadRequest,
+    earlier: &mut EarlierResults,
+    sysctls: &mut Sysctls,
+) -> MachineState {
+    let mut settings = settings(request, sysctls);
+    settings.retain(|name, _| !request.by_role.contains(name));
     let mut requests = Requests::open();
-    let mut read = Read {
+    let mut read = MachineState {
         settings,
-        needs: needs::look(&wanted.asked, memory, requests.as_mut().ok()),
-        ..Read::default()
+        needs: needs::check(&request.objects, earlier, requests.as_mut().ok()),
+        ..MachineState::default()
     };
     if let Ok(requests) = &mut requests {
-        let is_router = !wanted.interfaces.is_empty();
+        let is_router = !request.interfaces.is_empty();
         let there = default_routes(requests).filter(|_| is_router);
-        read.default_routes = there.map(|there| &there | &wanted.default_routes);
+        read.default_routes = there.map(|there| &there | &request.default_routes);
         let addresses = requests.addresses().unwrap_or_default();
         let own = addresses.iter().filter(|it| !it.is_ours());
         let own = own
             .map(|it| it.address)
-            .filter(|it| !wanted.virtuals.contains(it));
+            .filter(|it| !request.virtuals.contains(it));
         read.addresses = own.collect();
         let rules = requests.rules().ok().filter(|_| is_router);
-        let words = |rules: Vec<_>| policy::rules(&rules, &wanted.interfaces, &read.addresses);
+        let words = |rules: Vec<_>| policy::rules(&rules, &request.interfaces, &read.addresses);
         read.routing_rules = rules.and_then(words);
     }
     read
 }
 
-fn settings(wanted: &Wanted, sysctls: &mut Sysctls) -> BTreeMap<String, String> {
+fn settings(request: &ReadRequest, sysctls: &mut Sysctls) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let of_conntrack = |name: &str| name.contains(TIMEOUT) || OF_CONNTRACK.contains(&name);
     let of_conntrack = sysctls.names(CONNTRACK, of_conntrack);
@@ -230,7 +234,7 @@ fn settings(wanted: &Wanted, sysctls: &mut Sysctls) -> BTreeMap<String, String> 
     for name in NAMED {
         note(name.to_owned(), &name.replace('.', "/"));
     }
-    for (own, first) in &wanted.interfaces {
+    for (own, first) in &request.interfaces {
         for setting in OF_INTERFACE {
             let name = setting_of("ipv4", first, setting);
             note(name, &format!("net/ipv4/conf/{own}/{setting}"));
@@ -242,8 +246,8 @@ fn settings(wanted: &Wanted, sysctls: &mut Sysctls) -> BTreeMap<String, String> 
             &format!("{CONNTRACK}/{name}"),
         );
     }
-    for (own, mtu) in &wanted.mtus {
-        let first = wanted.interfaces.get(own).unwrap_or(own);
+    for (own, mtu) in &request.mtus {
+        let first = request.interfaces.get(own).unwrap_or(own);
         found.insert(format!("mtu {first}"), mtu.to_string());
     }
     found
@@ -267,13 +271,13 @@ mod tests {
     #[test]
     fn settings_are_those_of_the_kernel_without_those_of_a_role() {
         let interfaces = [("lo".to_owned(), "lan.7".to_owned())];
-        let mut wanted = Wanted {
+        let mut request = ReadRequest {
             interfaces: interfaces.into(),
-            ..Wanted::default()
+            ..ReadRequest::default()
         };
         let mut sysctls = Sysctls::default();
-        let read = look(&wanted, &mut Memory::default(), &mut sysctls);
-        let of = |read: &Read, name: &str| read.settings.get(name).cloned();
+        let read = read_state(&request, &mut EarlierResults::default(), &mut sysctls);
+        let of = |read: &MachineState, name: &str| read.settings.get(name).cloned();
         assert_eq!(
             of(&read, "net.ipv4.ip_forward"),
             Sysctls::default().value("net/ipv4/ip_forward")
@@ -285,8 +289,8 @@ mod tests {
         );
         assert!(read.settings.len() > 3, "{read:?}");
         assert!(read.default_routes.is_some() || Requests::open().is_err());
-        wanted.by_role.push("net.ipv4.ip_forward".to_owned());
-        let read = look(&wanted, &mut Memory::default(), &mut sysctls);
+        request.by_role.push("net.ipv4.ip_forward".to_owned());
+        let read = read_state(&request, &mut EarlierResults::default(), &mut sysctls);
         assert_eq!(of(&read, "net.ipv4.ip_forward"), None);
     }
 }

@@ -10,8 +10,8 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use spared_kernel::Answering;
 use spared_netlink::Requests;
-use spared_pair::{Needs, RealTimeLost, Unanswered, ignores_arp, setting_of};
-use spared_process::about::real_time_priority;
+use spared_pair::{Needs, RealTimeLost, UnansweredArp, ignores_arp, setting_of};
+use spared_process::proc::real_time_priority;
 
 const SETTINGS: &str = "/proc/sys";
 /// Folder whose settings are needed. The systemd unit itself mounts others read-only.
@@ -32,7 +32,7 @@ const FAR: [(&str, &[[IpAddr; 2]]); 2] = [
 
 /// Objects whose needs are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct CheckedObjects {
     /// Devices that have to answer for virtual addresses.
     pub devices: BTreeMap<String, Answering>,
     /// Settings that a plugin sets with the role.
@@ -45,7 +45,7 @@ pub struct Asked {
 
 /// Results of earlier checks.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct EarlierResults {
     /// Id of the elector's process that had real-time priority, and that priority.
     real_time: Option<(u32, u32)>,
     /// Families in which a route refused packets at the last check.
@@ -53,23 +53,27 @@ pub struct Memory {
 }
 
 /// Checks the settings of the machine, and if a file can be opened. If there are `requests`, also checks its routes.
-pub fn look(asked: &Asked, memory: &mut Memory, requests: Option<&mut Requests>) -> Needs {
+pub fn check(
+    objects: &CheckedObjects,
+    earlier: &mut EarlierResults,
+    requests: Option<&mut Requests>,
+) -> Needs {
     let is_read_only = || {
         let there = statvfs(WRITABLE);
         there.is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::RDONLY))
     };
     let no_descriptor = no_descriptor();
     Needs {
-        unanswered: unanswered(asked, &setting),
-        unwritable: unwritable(asked, is_read_only, &setting),
+        unanswered: unanswered(objects, &setting),
+        unwritable: unwritable(objects, is_read_only, &setting),
         no_descriptor: no_descriptor.map_or(String::new(), |it| it.to_string()),
-        refused: memory.refused(requests.map_or(Vec::new(), |it| refused(asked, it))),
-        real_time_lost: memory.real_time_lost(asked.elector.as_ref(), real_time_priority),
+        refused: earlier.refused(requests.map_or(Vec::new(), |it| refused(objects, it))),
+        real_time_lost: earlier.real_time_lost(objects.elector.as_ref(), real_time_priority),
         ..Needs::default()
     }
 }
 
-impl Memory {
+impl EarlierResults {
     // only what was found twice counts: during a role change the group's route is added last
     fn refused(&mut self, now: Vec<String>) -> Vec<String> {
         let before = std::mem::replace(&mut self.refused, now);
@@ -101,10 +105,10 @@ impl Memory {
     }
 }
 
-fn refused(asked: &Asked, requests: &mut Requests) -> Vec<String> {
+fn refused(objects: &CheckedObjects, requests: &mut Requests) -> Vec<String> {
     let families = FAR
         .iter()
-        .filter(|(family, _)| asked.active_defaults.contains(*family));
+        .filter(|(family, _)| objects.active_defaults.contains(*family));
     let mut is_refused = |half: &[IpAddr; 2]| {
         half.iter()
             .all(|address| requests.refuses(*address).unwrap_or(false))
@@ -134,10 +138,13 @@ fn setting(path: &str) -> Option<i64> {
     text.trim().parse().ok()
 }
 
-fn unanswered(asked: &Asked, setting: &dyn Fn(&str) -> Option<i64>) -> Vec<Unanswered> {
-    let devices = asked.devices.iter();
+fn unanswered(
+    objects: &CheckedObjects,
+    setting: &dyn Fn(&str) -> Option<i64>,
+) -> Vec<UnansweredArp> {
+    let devices = objects.devices.iter();
     let all = |device: (&String, &Answering)| unanswered_on(device.0, device.1, setting);
-    let mut found: Vec<Unanswered> = devices.filter_map(all).collect();
+    let mut found: Vec<UnansweredArp> = devices.filter_map(all).collect();
     // one of several devices on an interface is enough
     found.dedup_by(|one, other| one.interface == other.interface);
     found
@@ -147,9 +154,9 @@ fn unanswered_on(
     device: &str,
     answering: &Answering,
     setting: &dyn Fn(&str) -> Option<i64>,
-) -> Option<Unanswered> {
+) -> Option<UnansweredArp> {
     let interface = &answering.interface;
-    let by = |setting: String, value| Unanswered {
+    let by = |setting: String, value| UnansweredArp {
         interface: interface.clone(),
         setting,
         value,
@@ -177,15 +184,15 @@ fn unanswered_on(
 // Returns settings that must be written but are read-only. A container whose settings were always read-only never
 // switched IPv6 off, so its devices are not listed.
 fn unwritable(
-    asked: &Asked,
+    objects: &CheckedObjects,
     is_read_only: impl FnOnce() -> bool,
     setting: &dyn Fn(&str) -> Option<i64>,
 ) -> Vec<String> {
-    let devices = asked.devices.iter().filter(|it| it.1.has_virtual_ipv6);
+    let devices = objects.devices.iter().filter(|it| it.1.has_virtual_ipv6);
     let silent = devices
         .filter(|(device, _)| setting(&format!("net/ipv6/conf/{device}/disable_ipv6")) == Some(1));
     let silent = silent.map(|(device, _)| setting_of("ipv6", device, "disable_ipv6"));
-    let by_role = asked.by_role.iter().filter(|it| it.starts_with("net."));
+    let by_role = objects.by_role.iter().filter(|it| it.starts_with("net."));
     let needed: Vec<String> = silent.chain(by_role.cloned()).collect();
     match needed.is_empty() || !is_read_only() {
         true => Vec::new(),
@@ -197,23 +204,23 @@ fn unwritable(
 mod tests {
     use super::*;
 
-    fn asked(device: &str, answering: Answering) -> Asked {
+    fn objects(device: &str, answering: Answering) -> CheckedObjects {
         let answering = Answering {
             interface: "lan.7".to_owned(),
             ..answering
         };
-        Asked {
+        CheckedObjects {
             devices: [(device.to_owned(), answering)].into(),
-            ..Asked::default()
+            ..CheckedObjects::default()
         }
     }
 
-    fn of(asked: &Asked, settings: &[(&str, i64)]) -> Vec<String> {
+    fn of(objects: &CheckedObjects, settings: &[(&str, i64)]) -> Vec<String> {
         let setting = |path: &str| {
             let found = settings.iter().find(|(name, _)| *name == path);
             found.map(|(_, value)| *value)
         };
-        let found = unanswered(asked, &setting);
+        let found = unanswered(objects, &setting);
         found
             .iter()
             .map(|it| format!("{} {} {}", it.interface, it.setting, it.value))
@@ -228,14 +235,17 @@ mod tests {
             has_ipv4: true,
             ..Answering::default()
         };
-        let asked = asked("lan.7", plain);
-        assert_eq!(of(&asked, &[]), [""; 0]);
-        assert_eq!(of(&asked, &[(OWN, 2), (ALL, 1)]), [""; 0]);
+        let objects = objects("lan.7", plain);
+        assert_eq!(of(&objects, &[]), [""; 0]);
+        assert_eq!(of(&objects, &[(OWN, 2), (ALL, 1)]), [""; 0]);
         let told = "lan.7 net.ipv4.conf.lan/7.arp_ignore 8";
-        assert_eq!(of(&asked, &[(OWN, 8), (ALL, 1)]), [told]);
+        assert_eq!(of(&objects, &[(OWN, 8), (ALL, 1)]), [told]);
         let told = "lan.7 net.ipv4.conf.all.arp_ignore 8";
-        assert_eq!(of(&asked, &[(OWN, 1), (ALL, 8)]), [told]);
-        assert_eq!(of(&asked, &[("net/ipv4/conf/all/arp_filter", 1)]), [""; 0]);
+        assert_eq!(of(&objects, &[(OWN, 1), (ALL, 8)]), [told]);
+        assert_eq!(
+            of(&objects, &[("net/ipv4/conf/all/arp_filter", 1)]),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -246,8 +256,8 @@ mod tests {
             hosts_only: true,
             ..Answering::default()
         };
-        let asked = asked("vrrp7.lan/7", answering);
-        let told = |settings: &[(&str, i64)]| of(&asked, settings);
+        let objects = objects("vrrp7.lan/7", answering);
+        let told = |settings: &[(&str, i64)]| of(&objects, settings);
         // the setting of the interface itself does not matter
         assert_eq!(told(&[("net/ipv4/conf/lan.7/arp_ignore", 8)]), [""; 0]);
         assert_eq!(
@@ -266,16 +276,16 @@ mod tests {
             is_arp_off: true,
             ..Answering::default()
         };
-        assert_eq!(of(&asked("lan.7", answering), &[]), ["lan.7  0"]);
+        assert_eq!(of(&objects("lan.7", answering), &[]), ["lan.7  0"]);
     }
 
     #[test]
     fn real_time_is_lost_only_by_a_process_that_had_it() {
-        let mut memory = Memory::default();
+        let mut earlier = EarlierResults::default();
         let elector = ("vrrp".to_owned(), 7);
         let mut lost = |pid: u32, priority: Option<u32>| {
             let elector = (elector.0.clone(), pid);
-            let lost = memory.real_time_lost(Some(&elector), |_| priority);
+            let lost = earlier.real_time_lost(Some(&elector), |_| priority);
             lost.map(|it| (it.plugin, it.pid, it.priority))
         };
         assert_eq!(lost(7, Some(0)), None, "it is not permitted here");
@@ -288,12 +298,12 @@ mod tests {
 
     #[test]
     fn a_route_that_refuses_is_told_at_the_second_look() {
-        let mut memory = Memory::default();
+        let mut earlier = EarlierResults::default();
         let ipv4 = || vec!["IPv4".to_owned()];
-        assert_eq!(memory.refused(ipv4()), [""; 0]);
-        assert_eq!(memory.refused(ipv4()), ipv4());
-        assert_eq!(memory.refused(Vec::new()), [""; 0]);
-        assert_eq!(memory.refused(ipv4()), [""; 0]);
+        assert_eq!(earlier.refused(ipv4()), [""; 0]);
+        assert_eq!(earlier.refused(ipv4()), ipv4());
+        assert_eq!(earlier.refused(Vec::new()), [""; 0]);
+        assert_eq!(earlier.refused(ipv4()), [""; 0]);
     }
 
     #[test]
@@ -302,15 +312,15 @@ mod tests {
             has_virtual_ipv6: true,
             ..Answering::default()
         };
-        let mut asked = asked("vrrp7", answering);
+        let mut objects = objects("vrrp7", answering);
         let off = |_: &str| Some(1);
         let on = |_: &str| Some(0);
         let setting = "net.ipv6.conf.vrrp7.disable_ipv6";
-        assert_eq!(unwritable(&asked, || true, &off), [setting]);
-        assert_eq!(unwritable(&asked, || false, &off), [""; 0]);
-        assert_eq!(unwritable(&asked, || true, &on), [""; 0]);
-        asked.by_role.push("net.ipv4.ip_forward".to_owned());
+        assert_eq!(unwritable(&objects, || true, &off), [setting]);
+        assert_eq!(unwritable(&objects, || false, &off), [""; 0]);
+        assert_eq!(unwritable(&objects, || true, &on), [""; 0]);
+        objects.by_role.push("net.ipv4.ip_forward".to_owned());
         let both = [setting, "net.ipv4.ip_forward"];
-        assert_eq!(unwritable(&asked, || true, &off), both);
+        assert_eq!(unwritable(&objects, || true, &off), both);
     }
 }

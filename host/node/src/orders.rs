@@ -143,8 +143,8 @@ impl Orders {
     /// Freezes as ordered on the peer. None if a newer order was given here.
     pub fn handle_freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Option<Notice> {
         let lasts = lasts.min(FREEZE_MAX);
-        let is_news = self.overrides.is_news(clock_now(), lasts, age);
-        is_news.then(|| self.freeze(lasts, by, age))
+        let is_newer_order = self.overrides.is_newer_order(clock_now(), lasts, age);
+        is_newer_order.then(|| self.freeze(lasts, by, age))
     }
 
     pub fn frozen_until(&self) -> Option<String> {

@@ -25,7 +25,7 @@ use spared_process::pace::Pace;
 use spared_requests::questions::STATUS_TIMEOUT;
 
 use self::failing::Failing;
-use super::here::Here;
+use super::node_config::NodeConfig;
 use super::orders::Orders;
 
 /// State that concerns both nodes.
@@ -286,9 +286,14 @@ impl Pair {
         self.is_touched |= self.failing.handle_report(now, plugin, callback, why);
     }
 
-    pub fn handle_scopes(&mut self, here: &Here, plugin: &str, scopes: Vec<(String, Scope)>) {
+    pub fn handle_scopes(
+        &mut self,
+        config: &NodeConfig,
+        plugin: &str,
+        scopes: Vec<(String, Scope)>,
+    ) {
         self.scopes.insert(plugin.to_owned(), scopes);
-        self.compare_files(here);
+        self.compare_files(config);
     }
 
     /// Returns the keys of a plugin's file whose scope is not the pair, with their scopes.
@@ -297,9 +302,9 @@ impl Pair {
     }
 
     /// Handles a plugin that runs: it has read its configuration, so its scopes are known.
-    pub fn handle_plugin_up(&mut self, now: Instant, here: &Here, plugin: &str) {
+    pub fn handle_plugin_up(&mut self, now: Instant, config: &NodeConfig, plugin: &str) {
         self.scopes.entry(plugin.to_owned()).or_default();
-        self.compare_files(here);
+        self.compare_files(config);
         self.quality.handle_up(now, plugin);
     }
 
@@ -331,10 +336,10 @@ impl Pair {
         self.note_quality(change)
     }
 
-    pub fn handle_plugin_removed(&mut self, here: &Here, plugin: &str) -> Option<Notice> {
+    pub fn handle_plugin_removed(&mut self, config: &NodeConfig, plugin: &str) -> Option<Notice> {
         self.handle_plugin_down(plugin);
         self.scopes.remove(plugin);
-        self.compare_files(here);
+        self.compare_files(config);
         let change = self.quality.handle_removed(plugin);
         self.note_quality(change)
     }
@@ -363,15 +368,16 @@ impl Pair {
 
     /// Compares the files of both nodes: at the start, after a reload, and when a plugin has reported the
     /// scopes of its keys.
-    pub fn compare_files(&mut self, here: &Here) {
+    pub fn compare_files(&mut self, config: &NodeConfig) {
         self.is_touched = true;
-        if here.linked().is_none() {
+        if config.linked().is_none() {
             return;
         }
         let mut files = BTreeMap::new();
-        let host = flatten(&here.setup().text, &scopes::of_host());
+        let host = flatten(&config.setup().text, &scopes::of_host());
         files.insert("spared.toml".to_owned(), File::Keys(host));
-        for plugin in here.setup().plugins.iter().filter(|plugin| plugin.enabled) {
+        let plugins = config.setup().plugins.iter();
+        for plugin in plugins.filter(|plugin| plugin.enabled) {
             let file = match self.scopes.get(&plugin.name) {
                 Some(scopes) => {
                     let mut scopes = scopes.clone();
@@ -410,9 +416,9 @@ impl Pair {
     }
 
     /// Sets the names of values that may differ.
-    pub fn set_ignored(&mut self, now: Instant, here: &Here) {
-        let ignored = here.host().equal.ignore.iter();
-        let ignored = ignored.chain(&here.by_node().tables).cloned();
+    pub fn set_ignored(&mut self, now: Instant, config: &NodeConfig) {
+        let ignored = config.host().equal.ignore.iter();
+        let ignored = ignored.chain(&config.by_node().tables).cloned();
         self.peer.set_ignored(now, ignored.collect());
     }
 
@@ -423,14 +429,14 @@ impl Pair {
     pub fn refresh(
         &mut self,
         now: Instant,
-        here: &Here,
+        config: &NodeConfig,
         behind: Option<usize>,
         orders: &Orders,
         groups: &mut Groups,
         notices: &mut Notices,
     ) {
         self.readiness.want();
-        self.tell_differences(here.peer(), notices);
+        self.tell_differences(config.peer(), notices);
         groups.set_quality(self.quality.number());
         orders.apply(groups);
         groups.set_peer_quality(self.peer.facts().map(|facts| facts.quality));
@@ -491,15 +497,15 @@ impl Pair {
     }
 
     /// Handles what is due. Returns an event, and the questions that the peer has not answered in time. If nothing
-    /// arrives from the peer (`is_mute`), questions end `STATUS_TIMEOUT` earlier, so that a status does not wait for a
+    /// arrives from the peer (`is_unheard`), questions end `STATUS_TIMEOUT` earlier, so that a status does not wait for a
     /// peer that cannot answer.
-    pub fn handle_timeout(&mut self, now: Instant, is_mute: bool) -> (Option<Notice>, Vec<u64>) {
+    pub fn handle_timeout(&mut self, now: Instant, is_unheard: bool) -> (Option<Notice>, Vec<u64>) {
         let change = self.quality.handle_timeout(now);
         let notice = change.and_then(|change| self.note_quality(Some(change)));
         self.is_touched |= self.failing.handle_timeout(now);
         let joining = self.joining.next_timeout();
         self.is_touched |= joining.is_some_and(|due| now >= due);
-        let patience = match is_mute {
+        let patience = match is_unheard {
             true => STATUS_TIMEOUT,
             false => Duration::ZERO,
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
 use spared_group::{Groups, name_of};
-use spared_journal::ring::{Second, Writer};
+use spared_journal::ring::{SecondRecord, Writer};
 use spared_pair::SilentElector;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Unanswered};
@@ -25,12 +25,12 @@ const STALE: Duration = Duration::from_secs(5);
 
 /// Answers of the elector that have arrived.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct ElectorAnswers {
     /// Name of the elector, and the time of its latest answer: for computing, and as readable text.
     last: Option<(String, Instant, String)>,
 }
 
-impl Answers {
+impl ElectorAnswers {
     /// Notes an answer, or the first request to an elector.
     fn note(&mut self, now: Instant, plugin: &str) {
         self.last = Some((plugin.to_owned(), now, clock::now()));
@@ -58,8 +58,8 @@ impl Answers {
 pub struct Recorder {
     writer: Writer,
     /// Id of the pending request, name of the elector, and the record that waits for the answer.
-    open: Option<(u64, String, Second)>,
-    answers: Answers,
+    pending: Option<(u64, String, SecondRecord)>,
+    answers: ElectorAnswers,
     /// Faults that only the elector knows, by group, as of its last answer.
     faults: BTreeMap<String, Details>,
     longest: Duration,
@@ -70,8 +70,8 @@ impl Recorder {
     pub fn new(writer: Writer) -> Self {
         Self {
             writer,
-            open: None,
-            answers: Answers::default(),
+            pending: None,
+            answers: ElectorAnswers::default(),
             faults: BTreeMap::new(),
             longest: Duration::ZERO,
             turns: 0,
@@ -85,12 +85,14 @@ impl Recorder {
     }
 
     pub fn awaits(&self, id: u64) -> bool {
-        self.open.as_ref().is_some_and(|(asked, ..)| *asked == id)
+        self.pending
+            .as_ref()
+            .is_some_and(|(asked, ..)| *asked == id)
     }
 
     // Writes the record without the elector's answer, which did not arrive within the second.
     fn give_up(&mut self) {
-        if let Some((_, plugin, mut second)) = self.open.take() {
+        if let Some((_, plugin, mut second)) = self.pending.take() {
             second.elector_silent = format!("{plugin} does not answer");
             self.writer.write(&second);
         }
@@ -113,7 +115,7 @@ impl Recorder {
         groups: &Groups,
         result: Result<Answered, Unanswered>,
     ) {
-        let Some((_, plugin, mut second)) = self.open.take() else {
+        let Some((_, plugin, mut second)) = self.pending.take() else {
             return;
         };
         match result {
@@ -129,20 +131,20 @@ impl Recorder {
     }
 
     /// Records a second. If there is an elector, the record is written when it has answered the query with this number.
-    pub fn record(&mut self, now: Instant, mut second: Second, query: Option<(u64, String)>) {
+    pub fn record(&mut self, now: Instant, mut second: SecondRecord, query: Option<(u64, String)>) {
         self.give_up();
         second.longest_us = micros(std::mem::take(&mut self.longest));
         second.turns = std::mem::take(&mut self.turns);
         let Some((id, plugin)) = query else {
             self.faults.clear();
-            self.answers = Answers::default();
+            self.answers = ElectorAnswers::default();
             return self.writer.write(&second);
         };
         self.answers.begin(now, &plugin);
         if self.answers.silent(now).is_some() {
             self.faults.clear();
         }
-        self.open = Some((id, plugin, second));
+        self.pending = Some((id, plugin, second));
     }
 }
 
@@ -163,10 +165,10 @@ pub fn elector(supervisor: &Supervisor) -> Option<String> {
 }
 
 /// Returns the state of the host in a second, without the recorder's own counters.
-pub fn second(view: NodeView<'_>, late: Duration) -> Second {
+pub fn second(view: NodeView<'_>, late: Duration) -> SecondRecord {
     let quality = view.pair.quality();
     let links = view.link.status().into_iter();
-    let mut second = Second {
+    let mut second = SecondRecord {
         at: clock::now_ms(),
         pid: std::process::id(),
         late_us: micros(late),
@@ -174,7 +176,7 @@ pub fn second(view: NodeView<'_>, late: Duration) -> Second {
         quality: quality.number(),
         failing: quality.failing(),
         links: links.map(link_state).collect(),
-        ..Second::default()
+        ..SecondRecord::default()
     };
     let groups = view.groups.iter();
     let roles: Vec<_> = groups.map(|(name, it)| (name, name_of(it.role))).collect();
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_elector_that_does_not_answer_for_long_is_silent_until_it_answers_or_another_is_asked() {
-        let (start, mut answers) = (Instant::now(), Answers::default());
+        let (start, mut answers) = (Instant::now(), ElectorAnswers::default());
         assert_eq!(answers.silent(start), None, "there is none");
         answers.begin(start, "vrrp");
         answers.begin(start + STALE, "vrrp");

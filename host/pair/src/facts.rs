@@ -10,7 +10,7 @@ use crate::addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAd
 use crate::cause::Cause;
 use crate::difference::Difference;
 use crate::files::UnusedFiles;
-use crate::identity::LostIdentity;
+use crate::identity::NetworkLoss;
 use crate::links::LinkFacts;
 use crate::machine::MachineDifference;
 use crate::needs::Needs;
@@ -236,7 +236,7 @@ pub struct GroupFacts {
     /// Losses on networks where a node's heartbeats arrive: its adverts or virtual MAC addresses do not arrive, or did
     /// not when it was last active.
     #[serde(skip_serializing_if = "is_default")]
-    pub lost: Vec<LostIdentity>,
+    pub lost: Vec<NetworkLoss>,
     /// Networks of the group, "lan, wan", if this node is active and nothing proves that it is reached on any of them;
     /// empty otherwise.
     #[serde(skip_serializing_if = "is_default")]

@@ -191,7 +191,7 @@ pub struct Finding {
     pub thing: String,
     /// Sentence about the fault, without a full stop.
     pub text: String,
-    /// Begin of the fault. A finding that is shown has one: see [`Lasting`](crate::Lasting).
+    /// Begin of the fault. A finding that is shown has one: see [`FindingTimes`](crate::FindingTimes).
     pub since: Option<String>,
     /// Remedy, in sentences; may be empty.
     pub todo: String,

@@ -9,13 +9,13 @@ use crate::node::{STRANGER, bare};
 use crate::verdict::Word;
 
 /// A headline, and the finding that it represents.
-pub(crate) struct Said {
+pub(crate) struct HeadlineWithFinding {
     pub(crate) word: Word,
     pub(crate) text: String,
     pub(crate) found: Option<Finding>,
 }
 
-impl Said {
+impl HeadlineWithFinding {
     fn new(word: Word, text: String) -> Self {
         Self {
             word,
@@ -41,10 +41,10 @@ pub(crate) fn of(
     pair: Option<&PairFacts>,
     group: &GroupFacts,
     is_clean: bool,
-) -> Said {
+) -> HeadlineWithFinding {
     let here = (own, group);
     let Some(pair) = pair else {
-        return lone(here);
+        return without_peer(here);
     };
     let Some(theirs) = &pair.facts else {
         return silent(here, pair);
@@ -57,7 +57,7 @@ pub(crate) fn of(
 
 // ---- two nodes that know each other
 
-fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> Said {
+fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &there.0.node);
     let stranger = here.1.other_active.as_ref();
     match (is_active(here.1), is_active(there.1)) {
@@ -70,13 +70,13 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> Said {
         (false, false) => match stranger {
             // the peer's own report is slightly older
             Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
-            Some(stranger) => third(here, &stranger.name),
+            Some(stranger) => stranger_active(here, &stranger.name),
             None => nobody(here),
         },
     }
 }
 
-fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said {
+fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> HeadlineWithFinding {
     let (active, spare_node) = (&active.node, &spare.0.node);
     if group.is_cut_off {
         return unanswered(active);
@@ -85,12 +85,12 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
         let text = format!(
             "{active} is active and {spare_node} cannot take over: none of its interfaces is usable."
         );
-        return Said::new(Word::Alone, text);
+        return HeadlineWithFinding::new(Word::Alone, text);
     }
     if spare.1.role == Role::Fault {
         let why = reason(spare.1);
         let text = format!("{active} is active and {spare_node} cannot take over: {why}.");
-        return cannot(spare, text);
+        return cannot_take_over(spare, text);
     }
     let missing = spare.0.missing.first();
     let but = if spare.0.maintenance.is_some() {
@@ -110,9 +110,9 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
         let text = format!(
             "{active} is active, {spare_node} is ready. A failover now would lose nothing."
         );
-        return Said::new(Word::Ok, text);
+        return HeadlineWithFinding::new(Word::Ok, text);
     };
-    Said::new(Word::Warn, format!("{active} is active, {but}"))
+    HeadlineWithFinding::new(Word::Warn, format!("{active} is active, {but}"))
 }
 
 /// Returns why the node that stands by cannot become active in time. Either node may report it.
@@ -123,55 +123,55 @@ fn waits_for<'g>(active: &'g GroupFacts, spare: &'g GroupFacts) -> Option<&'g st
 }
 
 /// Returns the headline if the other node does not have the group, or no plugin elects for it there.
-fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
+fn unknown_there(here: Side<'_>, other: &NodeFacts) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &other.node);
     let heard = here.1.other_active.as_ref();
     match (here.1.role, heard) {
-        (Role::Active, _) if here.1.conflict.is_some() => lone(here),
+        (Role::Active, _) if here.1.conflict.is_some() => without_peer(here),
         (Role::Active, _) if here.1.is_cut_off => unanswered(own),
         (Role::Active, _) => {
             let text = format!(
                 "{own} is active and {other} cannot take over: no plugin there handles this group."
             );
-            Said::new(Word::Alone, text)
+            HeadlineWithFinding::new(Word::Alone, text)
         }
         // the peer's adverts are heard, before its facts have arrived or after its elector has gone
         (Role::Backup, Some(active)) if active.is_peer => {
             let text = format!(
                 "{other} is active, {own} stands by. No plugin handles this group on {other}."
             );
-            Said::new(Word::Warn, text)
+            HeadlineWithFinding::new(Word::Warn, text)
         }
-        _ => lone(here),
+        _ => without_peer(here),
     }
 }
 
 // ---- the other node reports nothing
 
-fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
+fn silent(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding {
     let own = &here.0.node;
     let is_heard = here.1.other_active.is_some();
     match here.1.role {
-        Role::Active if !here.1.adverts_alone.is_empty() => beside_adverts(here),
-        Role::Active if here.1.conflict.is_none() => active_beside(here, pair),
+        Role::Active if !here.1.adverts_alone.is_empty() => adverts_without_heartbeats(here),
+        Role::Active if here.1.conflict.is_none() => active_without_facts(here, pair),
         Role::Backup if is_heard && pair.has_link => {
             let what = match pair.link_up {
                 true => format!("{}.", unreported(pair)),
                 false => "No link is up: its records may be stale.".to_owned(),
             };
             let active = active_name(here.1, pair);
-            Said::new(
+            HeadlineWithFinding::new(
                 Word::Warn,
                 format!("{active} is active, {own} stands by. {what}"),
             )
         }
-        _ => lone(here),
+        _ => without_peer(here),
     }
 }
 
 /// Returns the headline if adverts of the other node are heard without its heartbeats. They do not prove that it lives,
 /// but two nodes that are both active look like this.
-fn beside_adverts(here: Side<'_>) -> Said {
+fn adverts_without_heartbeats(here: Side<'_>) -> HeadlineWithFinding {
     let (interfaces, rivals) = (here.1.adverts_alone.keys(), here.1.adverts_alone.values());
     let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
     let rival = rivals.map(String::as_str).next().unwrap_or_default();
@@ -184,7 +184,7 @@ fn beside_adverts(here: Side<'_>) -> Said {
     let todo = "Let UDP port 3780 pass between the nodes on any path. If the other node is off, a station there \
                 sends adverts in its name.";
     let found = said.found.map(|found| found.todo(todo));
-    Said { found, ..said }
+    HeadlineWithFinding { found, ..said }
 }
 
 pub(crate) fn unreported(pair: &PairFacts) -> String {
@@ -195,13 +195,13 @@ pub(crate) fn unreported(pair: &PairFacts) -> String {
     }
 }
 
-fn unanswered(active: &str) -> Said {
+fn unanswered(active: &str) -> HeadlineWithFinding {
     let text =
         format!("no node answers: {active} is active, but none of its interfaces is usable.");
-    Said::new(Word::None, text)
+    HeadlineWithFinding::new(Word::None, text)
 }
 
-fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
+fn active_without_facts(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding {
     let (own, other) = (&here.0.node, &pair.peer);
     if here.1.is_cut_off {
         return unanswered(own);
@@ -209,35 +209,35 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
     match pair.life {
         _ if pair.link_up => {
             let text = format!("{own} is active; {}.", unreported(pair));
-            Said::new(Word::Warn, text)
+            HeadlineWithFinding::new(Word::Warn, text)
         }
         PeerLife::Alive if pair.has_link => {
             let text = format!(
                 "{own} is active and {other} is alive. No link is up, so its readiness is not known."
             );
-            Said::new(Word::Warn, text)
+            HeadlineWithFinding::new(Word::Warn, text)
         }
         PeerLife::Alive if !here.1.failover_waits.is_empty() => {
             let why = &here.1.failover_waits;
             let text = format!("{own} is active, {other} is not ready: {why}.");
-            Said::new(Word::Warn, text)
+            HeadlineWithFinding::new(Word::Warn, text)
         }
         PeerLife::Alive => {
             let text = format!(
                 "{own} is active, {other} stands by. Without a link nothing is replicated."
             );
-            Said::new(Word::Ok, text)
+            HeadlineWithFinding::new(Word::Ok, text)
         }
         PeerLife::Silent => {
             let text = match pair.answers_ping {
                 Some(true) => format!("{own} is active and no other node is known to stand by."),
                 _ => format!("{own} is active and no other node stands by."),
             };
-            Said::new(Word::Alone, text)
+            HeadlineWithFinding::new(Word::Alone, text)
         }
         PeerLife::Unknown => {
             let text = format!("{own} is active; it is not known whether {other} is alive.");
-            Said::new(Word::Unknown, text)
+            HeadlineWithFinding::new(Word::Unknown, text)
         }
     }
 }
@@ -246,7 +246,7 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
 
 // Returns the headline without a configured peer. A VRRP backup sends nothing, so an active node cannot know if there
 // is one.
-fn lone(here: Side<'_>) -> Said {
+fn without_peer(here: Side<'_>) -> HeadlineWithFinding {
     let (node, group) = (&here.0.node, here.1);
     let other = group.other_active.as_ref().map(|other| &other.name);
     match (group.role, group.conflict.as_ref().or(other)) {
@@ -257,12 +257,12 @@ fn lone(here: Side<'_>) -> Said {
             let text = format!(
                 "{node} is active. It is not known whether a backup stands by: a VRRP backup sends nothing."
             );
-            Said::new(Word::Ok, text)
+            HeadlineWithFinding::new(Word::Ok, text)
         }
         (Role::Fault, _) => match other {
             Some(other) => {
                 let why = reason(group);
-                cannot(
+                cannot_take_over(
                     here,
                     format!("{other} is active and {node} cannot take over: {why}."),
                 )
@@ -270,7 +270,7 @@ fn lone(here: Side<'_>) -> Said {
             None => {
                 let why = reason(group);
                 let text = format!("no node is active; {node} cannot become active: {why}.");
-                Said::new(Word::None, text).with(nobody_found(here))
+                HeadlineWithFinding::new(Word::None, text).with(nobody_found(here))
             }
         },
         (Role::Backup, _) => match other {
@@ -280,29 +280,29 @@ fn lone(here: Side<'_>) -> Said {
     }
 }
 
-fn backup(node: &str, other: &str, group: &GroupFacts) -> Said {
+fn backup(node: &str, other: &str, group: &GroupFacts) -> HeadlineWithFinding {
     if group.forced == Forced::Backup {
         let text = format!("{other} is active, {node} is forced backup.");
-        return Said::new(Word::Warn, text);
+        return HeadlineWithFinding::new(Word::Warn, text);
     }
     if !group.failover_waits.is_empty() {
         let why = &group.failover_waits;
         let text = format!("{other} is active, {node} is not ready: {why}.");
-        return Said::new(Word::Warn, text);
+        return HeadlineWithFinding::new(Word::Warn, text);
     }
     if group.quality < 100 {
         let quality = group.quality;
         let text = format!(
             "{other} is active, {node} can take over, but its quality is {quality} of 100."
         );
-        return Said::new(Word::Warn, text);
+        return HeadlineWithFinding::new(Word::Warn, text);
     }
-    Said::new(Word::Ok, format!("{other} is active, {node} stands by."))
+    HeadlineWithFinding::new(Word::Ok, format!("{other} is active, {node} stands by."))
 }
 
 // ---- common parts
 
-fn conflict(here: Side<'_>, text: String) -> Said {
+fn conflict(here: Side<'_>, text: String) -> HeadlineWithFinding {
     let name = &here.1.name;
     let found = Finding::new(
         Id::BothActive,
@@ -312,10 +312,10 @@ fn conflict(here: Side<'_>, text: String) -> Said {
     );
     let todo =
         "Let the nodes hear each other on any path, or disconnect one of them from the network.";
-    Said::new(Word::Conflict, text).with(found.todo(todo))
+    HeadlineWithFinding::new(Word::Conflict, text).with(found.todo(todo))
 }
 
-fn third(here: Side<'_>, stranger: &str) -> Said {
+fn stranger_active(here: Side<'_>, stranger: &str) -> HeadlineWithFinding {
     let name = &here.1.name;
     let text = format!("{stranger} is active, and is not a node of this pair.");
     let found = Finding::new(
@@ -324,10 +324,10 @@ fn third(here: Side<'_>, stranger: &str) -> Said {
         name,
         format!("{name}: {stranger} is active, and is not a node of this pair"),
     );
-    Said::new(Word::Warn, text).with(found.todo(STRANGER))
+    HeadlineWithFinding::new(Word::Warn, text).with(found.todo(STRANGER))
 }
 
-fn nobody((own, group): Side<'_>) -> Said {
+fn nobody((own, group): Side<'_>) -> HeadlineWithFinding {
     let own_fitness = Fitness {
         node: own.node.clone(),
         quality: own.quality,
@@ -337,7 +337,7 @@ fn nobody((own, group): Side<'_>) -> Said {
     let why = group.cause.sentence(group.role, &own_fitness, None);
     let undo = undo(group.forced, own.maintenance.is_some());
     let text = format!("no node is active. {why}{undo}.");
-    Said::new(Word::None, text).with(nobody_found((own, group)))
+    HeadlineWithFinding::new(Word::None, text).with(nobody_found((own, group)))
 }
 
 fn nobody_found(here: Side<'_>) -> Finding {
@@ -350,12 +350,12 @@ fn nobody_found(here: Side<'_>) -> Finding {
     finding.todo(format!("`sparectl why {name}` gives the reason."))
 }
 
-fn cannot(spare: Side<'_>, text: String) -> Said {
+fn cannot_take_over(spare: Side<'_>, text: String) -> HeadlineWithFinding {
     let (node, name) = (&spare.0.node, &spare.1.name);
     let why = format!("{name}: {node} cannot become active: {}", reason(spare.1));
     let found = Finding::new(Id::CannotTakeOver, node, name, why).since(&spare.1.since);
     let found = found.todo(format!("See `sparectl why {name}` on {node}."));
-    Said::new(Word::Alone, text).with(found)
+    HeadlineWithFinding::new(Word::Alone, text).with(found)
 }
 
 fn active_name(group: &GroupFacts, pair: &PairFacts) -> String {

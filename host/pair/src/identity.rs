@@ -17,7 +17,7 @@ const ALLOW: &str =
 /// Loss on a network that carries the heartbeats of the active node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct LostIdentity {
+pub struct NetworkLoss {
     /// Interface of the network.
     pub interface: String,
     /// Node that sends: the active one, or the backup for a loss while it was active.
@@ -26,13 +26,13 @@ pub struct LostIdentity {
     /// well.
     pub what: String,
     /// Kind of the loss.
-    pub loss: Loss,
+    pub loss: LossKind,
 }
 
 /// Kind of a loss of what a node sends in the group's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Loss {
+pub enum LossKind {
     /// Only the node's adverts are lost.
     #[default]
     Adverts,
@@ -48,7 +48,7 @@ pub enum Loss {
 
 /// Returns the findings of all groups of a node, one for each network and active node.
 pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
-    let mut lost: BTreeMap<(Loss, &str, &str), Vec<&str>> = BTreeMap::new();
+    let mut lost: BTreeMap<(LossKind, &str, &str), Vec<&str>> = BTreeMap::new();
     for it in node.groups.iter().flat_map(|group| &group.lost) {
         let key = (it.loss, it.interface.as_str(), it.sender.as_str());
         let what = lost.entry(key).or_default();
@@ -59,22 +59,26 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     // a loss that follows from a dropped MAC address is not reported separately
     let dropped: Vec<(&str, &str)> = lost
         .keys()
-        .filter(|it| it.0 == Loss::Mac)
+        .filter(|it| it.0 == LossKind::Mac)
         .map(|it| (it.1, it.2))
         .collect();
     let found = lost.into_iter().filter_map(|(key, what)| {
         let (loss, interface, sender) = key;
         let is_explained = dropped.contains(&(interface, sender));
         match loss {
-            Loss::Mac => return Some(mac_dropped(interface, sender, &what.join(", "))),
+            LossKind::Mac => return Some(mac_dropped(interface, sender, &what.join(", "))),
             // groups of the same network may be active on different nodes
-            Loss::MacBefore | Loss::Unanswered if is_explained => return None,
-            Loss::Shared => return Some(shared(&node.node, interface, sender, &what.join(", "))),
-            Loss::Unanswered => return Some(mac_unanswered(interface, sender, &what.join(", "))),
-            Loss::MacBefore => {
+            LossKind::MacBefore | LossKind::Unanswered if is_explained => return None,
+            LossKind::Shared => {
+                return Some(shared(&node.node, interface, sender, &what.join(", ")));
+            }
+            LossKind::Unanswered => {
+                return Some(mac_unanswered(interface, sender, &what.join(", ")));
+            }
+            LossKind::MacBefore => {
                 return Some(mac_dropped_before(interface, sender, &what.join(", ")));
             }
-            Loss::Adverts => {}
+            LossKind::Adverts => {}
         }
         let other = if sender == peer { &node.node } else { peer };
         let what = what.iter().max_by_key(|it| it.len());

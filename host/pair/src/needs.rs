@@ -11,7 +11,7 @@ use crate::node::bare;
 #[serde(default)]
 pub struct Needs {
     /// Interfaces with virtual addresses on which the kernel answers no ARP request.
-    pub unanswered: Vec<Unanswered>,
+    pub unanswered: Vec<UnansweredArp>,
     /// Settings that must be written when the role changes, if settings are read-only.
     pub unwritable: Vec<String>,
     /// Error that the daemon gets when it opens a file; empty if it can open files.
@@ -21,7 +21,7 @@ pub struct Needs {
     /// The elector's process, if it has lost its real-time priority.
     pub real_time_lost: Option<RealTimeLost>,
     /// Objects that work now and would fail after a restart.
-    pub restart: Vec<Lost>,
+    pub restart: Vec<FailsAfterRestart>,
 }
 
 /// A process that has lost its real-time priority.
@@ -39,7 +39,7 @@ pub struct RealTimeLost {
 /// An interface on which the kernel answers no ARP request for virtual addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Unanswered {
+pub struct UnansweredArp {
     /// Name of the interface.
     pub interface: String,
     /// Setting that causes it, "net.ipv4.conf.lan.arp_ignore"; empty if ARP is switched off on the interface.
@@ -51,7 +51,7 @@ pub struct Unanswered {
 /// An object that works, but would fail after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Lost {
+pub struct FailsAfterRestart {
     /// Object: a plugin, "spared", or a configuration file.
     pub thing: String,
     /// Reason why it would fail.
@@ -64,7 +64,7 @@ pub fn ignores_arp(arp_ignore: i64, hosts_only: bool) -> bool {
     arp_ignore == 8 || (arp_ignore == 2 && hosts_only)
 }
 
-impl Unanswered {
+impl UnansweredArp {
     fn sentence(&self) -> String {
         let Self {
             interface,
@@ -92,7 +92,7 @@ impl Unanswered {
 
 /// Returns the needs that keep the node from being ready, one sentence each.
 pub(crate) fn lacks(needs: &Needs) -> impl Iterator<Item = String> + '_ {
-    let unanswered = needs.unanswered.iter().map(Unanswered::sentence);
+    let unanswered = needs.unanswered.iter().map(UnansweredArp::sentence);
     unanswered.chain(unwritable(needs))
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn findings(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
         finding.todo_there("`mount -o remount,rw /proc/sys`, and see what mounted it so.")
     });
     let lost = needs.restart.iter().filter(|it| !is_explained(node, it));
-    let lost = lost.map(move |Lost { thing, why }| {
+    let lost = lost.map(move |FailsAfterRestart { thing, why }| {
         let text = format!(
             "{name}: {thing} would fail after a restart of spared: {}",
             bare(why)
@@ -182,7 +182,7 @@ fn no_descriptor(name: &str, needs: &Needs) -> Option<Finding> {
 }
 
 // Returns true if the plugin does not run, which has a finding of its own.
-fn is_explained(node: &NodeFacts, lost: &Lost) -> bool {
+fn is_explained(node: &NodeFacts, lost: &FailsAfterRestart) -> bool {
     let mut plugins = node.plugins.iter();
     plugins.any(|it: &PluginFacts| it.name == lost.thing && !it.runs())
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn on_lan(setting: &str, value: i64) -> Needs {
-        let unanswered = Unanswered {
+        let unanswered = UnansweredArp {
             interface: "lan".to_owned(),
             setting: setting.to_owned(),
             value,
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn what_a_restart_would_not_bring_back_is_told_once() {
-        let lost = |thing: &str, why: &str| Lost {
+        let lost = |thing: &str, why: &str| FailsAfterRestart {
             thing: thing.to_owned(),
             why: why.to_owned(),
         };

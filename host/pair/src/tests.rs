@@ -123,10 +123,10 @@ fn said(bed: &Bed) -> (String, Vec<String>) {
 
 /// Asserts that each finding has a begin when it is shown, and keeps it.
 fn assert_begun(verdict: &Verdict) {
-    let mut lasting = Lasting::default();
+    let mut lasting = FindingTimes::default();
     let mut shown = |at: &str| {
         let mut found = verdict.findings.clone();
-        lasting.date(at, &mut found);
+        lasting.set_begin(at, &mut found);
         let begins = found.into_iter();
         begins
             .map(|it| it.since.expect("a begin"))
@@ -978,7 +978,7 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
 fn each_line_says_for_how_long() {
     let line = |change: fn(&mut Bed)| {
         let mut found = Bed::with(change).verdict().findings;
-        Lasting::default().date(SINCE, &mut found);
+        FindingTimes::default().set_begin(SINCE, &mut found);
         found.remove(0).line(NOW)
     };
     let gone = line(|bed| bed.own.fence_gone = Some("flushed".to_owned()));
@@ -993,7 +993,7 @@ fn each_line_says_for_how_long() {
 fn the_other_node_tells_since_when_it_has_a_finding() {
     let mut bed = Bed::with(|bed| bed.peer().fence_gone = Some("flushed".to_owned()));
     assert_eq!(bed.verdict().findings[0].since, None);
-    let mut there = Lasting::default();
+    let mut there = FindingTimes::default();
     there.update(Instant::now(), SINCE, bed.verdict().findings);
     bed.peer().first_found = there.first_found("r2");
     assert_eq!(bed.verdict().findings[0].since.as_deref(), Some(SINCE));

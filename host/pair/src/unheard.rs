@@ -35,7 +35,7 @@ fn finding(node: &str, group: &GroupFacts, peer: &str, interface: &str, what: &s
         ),
         (_, Some(rating)) => {
             let is_active = group.role == Role::Active;
-            let side = side(rating, if is_active { node } else { peer });
+            let side = side_at_fault(rating, if is_active { node } else { peer });
             (
                 format!(
                     "{peer} does not hear {node} on interface \"{interface}\", though {node} hears {peer} there ({side})"
@@ -46,7 +46,7 @@ fn finding(node: &str, group: &GroupFacts, peer: &str, interface: &str, what: &s
         (rating, None) => (
             format!(
                 "{peer} is not heard on interface \"{interface}\", though it is heard elsewhere ({})",
-                side(rating, node)
+                side_at_fault(rating, node)
             ),
             BETWEEN.to_owned(),
         ),
@@ -56,7 +56,7 @@ fn finding(node: &str, group: &GroupFacts, peer: &str, interface: &str, what: &s
 }
 
 /// Returns which side is at fault, by the rating of that node.
-fn side(rating: &str, node: &str) -> String {
+fn side_at_fault(rating: &str, node: &str) -> String {
     match rating {
         "good" => format!("other stations answer there, so {node}'s side works"),
         "bad" => format!("no station answers there, so {node}'s side is at fault"),

@@ -6,7 +6,7 @@ pub use spared_contract::VerdictWord as Word;
 use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PairFacts, PeerLife, PluginState};
 use crate::finding::{Finding, Id};
-use crate::headline::{self, Said};
+use crate::headline::{self, HeadlineWithFinding};
 use crate::identity;
 use crate::machine;
 use crate::node;
@@ -52,7 +52,7 @@ pub fn verdict_with(
     findings.extend(pair.and_then(|pair| peer::finding(now, own, pair)));
     let mut headlines = Vec::new();
     for group in &own.groups {
-        let Said { word, text, found } = headline::of(own, pair, group, is_clean);
+        let HeadlineWithFinding { word, text, found } = headline::of(own, pair, group, is_clean);
         headlines.push(Headline {
             group: Some(group.name.clone()),
             word,

@@ -18,8 +18,8 @@ use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::set_thread_res_uid;
 use spared_message::starter::Reaped;
 
-use super::about;
 use super::poller::is_readable;
+use super::proc;
 use super::starter::Starter;
 
 /// Number of the socket to the host, in the child.
@@ -102,7 +102,7 @@ impl Child {
     /// # Errors
     /// The kernel's: no descriptor left.
     pub fn started(number: u64, pid: u32, by: Starter) -> io::Result<Self> {
-        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().abandon(number))?;
+        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().kill_and_reap(number))?;
         Ok(Self {
             process: Process::Started { number, pid, by },
             pidfd,
@@ -178,7 +178,7 @@ impl Child {
     /// Sends SIGKILL without CAP_KILL, which systemd's unit lacks: it changes to the account of the process. Only the
     /// effective user of this thread changes meanwhile, so that the process may not signal or trace this one.
     fn kill_as_its_account(&self) -> io::Result<()> {
-        let account = about::account(self.pid()).ok_or(Errno::SRCH)?;
+        let account = proc::account(self.pid()).ok_or(Errno::SRCH)?;
         let dumpable = dumpable_behavior()?;
         set_effective_user(Uid::from_raw(account))?;
         let killed = pidfd_send_signal(&self.pidfd, Signal::KILL);
@@ -202,7 +202,7 @@ impl Drop for Child {
             return;
         }
         if let Process::Started { number, by, .. } = &self.process {
-            by.borrow_mut().abandon(*number);
+            by.borrow_mut().kill_and_reap(*number);
         }
     }
 }

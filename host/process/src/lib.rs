@@ -1,9 +1,9 @@
 //! Child processes: the common parts of workers and of the link's process.
 //!
 //! `Child` starts a process with its descriptors in place and reports its exit reason. `Pings` finds a process that
-//! hangs, and `OwnTime` one that takes too long. `RestartBudget` decides when it is started again, and `Killed` keeps
+//! hangs, and `TaskTimer` one that takes too long. `RestartBudget` decides when it is started again, and `Killed` keeps
 //! killed processes until they are reaped. [`starter`] is the interface to whoever starts them, and [`service`] reports
-//! to systemd. `Subprocess` does all this for a part of this program, and its `Owner` handles its messages.
+//! to systemd. `Subprocess` does all this for a part of this program, and its `MessageHandler` handles its messages.
 //!
 //! `spared_records` carries messages and descriptors, [`account`] chooses the account of a process, [`limit`] bounds
 //! what a process sends, and [`pace`] bounds how often costly work is done. [`poller`] reports who has sent something,
@@ -11,29 +11,29 @@
 //!
 //! Only a start and a reaping wait here, for the starter's answer. Time is an argument.
 
-pub mod about;
 pub mod account;
 pub mod child;
 pub mod clock;
 mod killed;
 pub mod limit;
-mod own_time;
 pub mod pace;
 mod pings;
 pub mod poller;
+pub mod proc;
 mod restart_budget;
 pub mod service;
 pub mod signals;
 pub mod starter;
 mod subprocess;
+mod task_timer;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use child::Child;
 pub use killed::Killed;
-pub use own_time::OwnTime;
-pub use pings::{PING_EVERY, Pings, beat};
+pub use pings::{PING_EVERY, Pings, nearest_tick};
 pub use restart_budget::{Next, Policy, RestartBudget, TRIAL};
-pub use subprocess::{Owner, Subprocess};
-pub use usage::{Gauge, Usage};
+pub use subprocess::{MessageHandler, Subprocess};
+pub use task_timer::TaskTimer;
+pub use usage::{Usage, UsageReader};

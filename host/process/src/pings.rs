@@ -17,13 +17,13 @@ const MISSED_MAX: u32 = 60;
 /// [`PING_EVERY`] comes before it: a process that stops is silent after 2.5 s.
 const SILENT: Duration = Duration::from_millis(1_500);
 
-/// The beat that is nearest to `now`: all that begins with the same one and happens as often is one wake-up of the host,
+/// Tick that is nearest to `now`, counted from `last`: all that begins with the same one and happens as often is one wake-up of the host,
 /// and what it does meanwhile is the time in which all processes answer, so that their answers are another one.
-pub fn beat(last: Instant, every: Duration, now: Instant) -> Instant {
+pub fn nearest_tick(last: Instant, every: Duration, now: Instant) -> Instant {
     let since = now.saturating_duration_since(last) + every / 2;
-    let beats = since.as_nanos().checked_div(every.as_nanos());
-    let beats = beats.and_then(|it| u32::try_from(it).ok());
-    beats.map_or(now, |beats| last + every * beats)
+    let ticks = since.as_nanos().checked_div(every.as_nanos());
+    let ticks = ticks.and_then(|it| u32::try_from(it).ok());
+    ticks.map_or(now, |ticks| last + every * ticks)
 }
 
 /// Pings of one process.

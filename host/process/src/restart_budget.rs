@@ -10,9 +10,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Number of ends within [`WINDOW`] that use up the budget.
 const BUDGET: usize = 5;
 /// Time for which starts may fail because the machine lacks something, before the process is given up as well.
-const STARVED: Duration = Duration::from_secs(10);
+const FAILED_STARTS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum pause between two such starts: they cost little, and the machine may soon have what it lacked.
-const STARVED_PAUSE: Duration = Duration::from_secs(2);
+const FAILED_START_PAUSE: Duration = Duration::from_secs(2);
 /// Time for which a process that was given up has to run before it is trusted again.
 pub const TRIAL: Duration = Duration::from_secs(20);
 
@@ -74,7 +74,7 @@ pub struct RestartBudget {
     recent: VecDeque<Instant>,
     pause: Option<Duration>,
     /// Failed starts since the process last ran.
-    unstarted: Option<Unstarted>,
+    failed_start: Option<Unstarted>,
     is_given_up: bool,
 }
 
@@ -91,7 +91,7 @@ impl RestartBudget {
             policy,
             recent: VecDeque::new(),
             pause: None,
-            unstarted: None,
+            failed_start: None,
             is_given_up: false,
         }
     }
@@ -103,7 +103,7 @@ impl RestartBudget {
 
     /// Returns true if the process has neither ended nor failed to start since its first start or the last refill.
     pub fn is_full(&self) -> bool {
-        self.recent.is_empty() && self.unstarted.is_none() && !self.is_given_up
+        self.recent.is_empty() && self.failed_start.is_none() && !self.is_given_up
     }
 
     /// Fills the budget, once the process has run for [`TRIAL`].
@@ -113,24 +113,24 @@ impl RestartBudget {
 
     /// Handles that the process runs.
     pub fn handle_started(&mut self) {
-        self.unstarted = None;
+        self.failed_start = None;
     }
 
     /// Handles a start that failed because the machine lacked something, usually time. That says nothing about the
-    /// process, so it uses up no budget. A process that cannot be started for `STARVED` is given up.
-    pub fn handle_unstarted(&mut self, now: Instant) -> Next {
-        let before = self.unstarted;
+    /// process, so it uses up no budget. A process that cannot be started for `FAILED_STARTS_TIMEOUT` is given up.
+    pub fn handle_failed_start(&mut self, now: Instant) -> Next {
+        let before = self.failed_start;
         if self.is_given_up && before.is_none() {
             return Next::TryAgain(self.policy.longest);
         }
-        let pause = before.map_or(SHORTEST, |it| (it.pause * 2).min(STARVED_PAUSE));
+        let pause = before.map_or(SHORTEST, |it| (it.pause * 2).min(FAILED_START_PAUSE));
         let first = before.map_or(now, |it| it.first);
-        self.unstarted = Some(Unstarted { first, pause });
+        self.failed_start = Some(Unstarted { first, pause });
         if self.is_given_up {
             return Next::TryAgain(pause);
         }
         let lasts = now.saturating_duration_since(first);
-        if lasts >= STARVED && self.policy.gives_up {
+        if lasts >= FAILED_STARTS_TIMEOUT && self.policy.gives_up {
             self.is_given_up = true;
             return Next::GiveUp(pause);
         }

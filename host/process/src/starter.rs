@@ -9,11 +9,11 @@ use std::rc::Rc;
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 
 /// Starter that all owners of processes share.
-pub type Starter = Rc<RefCell<dyn Starts>>;
+pub type Starter = Rc<RefCell<dyn ProcessStarter>>;
 
 /// Starts, kills and reaps processes. No call waits longer than a start takes or, if the starter does not answer, a
 /// bounded time.
-pub trait Starts: fmt::Debug {
+pub trait ProcessStarter: fmt::Debug {
     /// Reads the configuration, which determines the rights of processes, at the start and after a reload. `digest`
     /// identifies the files in force, which count even if the files have changed since.
     ///
@@ -32,7 +32,7 @@ pub trait Starts: fmt::Debug {
     fn kill(&mut self, process: u64);
 
     /// Kills the process with this number. It is reaped once it has ended, without a request.
-    fn abandon(&mut self, process: u64);
+    fn kill_and_reap(&mut self, process: u64);
 
     /// Reaps the process with this number, if it has ended.
     fn reap(&mut self, process: u64) -> Reaped;

@@ -39,12 +39,12 @@ struct Running {
 const BUDGET: usize = 64;
 
 /// Owner of such a process. It handles the messages of the process and its end.
-pub trait Owner {
-    type Said: Message;
+pub trait MessageHandler {
+    type Message: Message;
 
     fn process(&mut self) -> &mut Subprocess;
 
-    fn handle_message(&mut self, now: Instant, said: Self::Said);
+    fn handle_message(&mut self, now: Instant, said: Self::Message);
 
     /// Handles that the process ended, or that it can send nothing any more. `why` is a part of a sentence about it.
     fn handle_ended(&mut self, now: Instant, why: &str);

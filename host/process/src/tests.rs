@@ -14,8 +14,8 @@ use spared_message::starter::{About, NotStarted, Reaped, Start};
 
 use super::account::Accounts;
 use super::child::SOCKET_FD;
-use super::starter::{Started, Starts};
-use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage, beat};
+use super::starter::{ProcessStarter, Started};
+use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage, nearest_tick};
 
 fn millis(next: Next) -> u128 {
     next.pause().as_millis()
@@ -75,7 +75,7 @@ fn starts_that_the_machine_is_too_slow_for_are_repeated_and_given_up_after_ten_s
     let mut now = begun;
     let mut pauses = Vec::new();
     let last = loop {
-        let next = restarts.handle_unstarted(now);
+        let next = restarts.handle_failed_start(now);
         assert!(!restarts.is_full());
         let Next::Restart(pause) = next else {
             break next;
@@ -88,7 +88,7 @@ fn starts_that_the_machine_is_too_slow_for_are_repeated_and_given_up_after_ten_s
     assert_eq!(last, Next::GiveUp(Duration::from_secs(2)));
     for _ in 0..100 {
         now += Duration::from_secs(2);
-        let next = restarts.handle_unstarted(now);
+        let next = restarts.handle_failed_start(now);
         assert_eq!(next, Next::TryAgain(Duration::from_secs(2)));
     }
     // the process starts, and crashes
@@ -103,13 +103,13 @@ fn starts_that_the_machine_is_too_slow_for_are_repeated_and_given_up_after_ten_s
 fn starts_that_come_to_nothing_leave_the_whole_budget_for_crashes() {
     let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
     for second in 0..9 {
-        restarts.handle_unstarted(now + Duration::from_secs(second));
+        restarts.handle_failed_start(now + Duration::from_secs(second));
     }
     restarts.handle_started();
     assert!(restarts.is_full());
     let now = now + Duration::from_secs(10);
     assert_eq!(
-        restarts.handle_unstarted(now),
+        restarts.handle_failed_start(now),
         Next::Restart(Duration::ZERO)
     );
     let ends: Vec<_> = (0..5).map(|_| restarts.handle_end(now)).collect();
@@ -118,7 +118,7 @@ fn starts_that_come_to_nothing_leave_the_whole_budget_for_crashes() {
     // a process given up for its crashes is not tried more often when the machine lacks something
     restarts.handle_started();
     assert_eq!(
-        restarts.handle_unstarted(now),
+        restarts.handle_failed_start(now),
         Next::TryAgain(Duration::from_secs(30))
     );
 }
@@ -292,14 +292,14 @@ fn beats_stay_in_step_however_late_each_is_and_none_follows_at_once() {
         (1001, 1000),
         (61_700, 62_000),
     ] {
-        assert_eq!(beat(began, every, at(now)), at(nearest), "{now}");
+        assert_eq!(nearest_tick(began, every, at(now)), at(nearest), "{now}");
     }
     let mut last = began;
     for number in 1..=100 {
-        last = beat(last, every, at(number * 1000 + number % 7));
+        last = nearest_tick(last, every, at(number * 1000 + number % 7));
         assert_eq!(last, at(number * 1000));
     }
-    assert_eq!(beat(began, Duration::ZERO, at(7)), at(7));
+    assert_eq!(nearest_tick(began, Duration::ZERO, at(7)), at(7));
 }
 
 /// As in systemd's unit, whose bounding set has no CAP_KILL.
@@ -347,7 +347,7 @@ fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
 #[derive(Debug, Default)]
 struct Notes(Vec<u64>);
 
-impl Starts for Notes {
+impl ProcessStarter for Notes {
     fn configure(&mut self, _digest: &str) -> Result<(), String> {
         Ok(())
     }
@@ -365,7 +365,7 @@ impl Starts for Notes {
 
     fn kill(&mut self, _process: u64) {}
 
-    fn abandon(&mut self, process: u64) {
+    fn kill_and_reap(&mut self, process: u64) {
         self.0.push(process);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::about::{self, Reread};
+use super::proc::{self, CachedProcFile};
 
 /// CPU time of a process's first thread, the one that answers pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Usage {
 impl Usage {
     /// Reads the usage; None if the kernel does not report it.
     pub fn of(pid: u32) -> Option<Self> {
-        Self::parse(&about::text(pid, "stat")?, &about::text(pid, "schedstat")?)
+        Self::parse(&proc::text(pid, "stat")?, &proc::text(pid, "schedstat")?)
     }
 
     /// Reads the times without the state: the kernel needs longer to report the state than the times.
@@ -63,23 +63,23 @@ impl Usage {
 
 /// CPU time of a process that is checked every second.
 #[derive(Debug)]
-pub struct Gauge {
+pub struct UsageReader {
     pid: u32,
-    times: Reread,
+    times: CachedProcFile,
 }
 
-impl Gauge {
+impl UsageReader {
     pub fn new(pid: u32) -> Self {
-        let times = Reread::new(pid, "schedstat");
+        let times = CachedProcFile::new(pid, "schedstat");
         Self { pid, times }
     }
 
     /// Present usage; None if the kernel does not report it. The state of the process is read only if an answer
     /// `is_late`.
-    pub fn look(&mut self, is_late: bool) -> Option<Usage> {
+    pub fn read(&mut self, is_late: bool) -> Option<Usage> {
         let times = self.times.text()?;
         match is_late {
-            true => Usage::parse(&about::text(self.pid, "stat")?, &times),
+            true => Usage::parse(&proc::text(self.pid, "stat")?, &times),
             false => Usage::times(&times),
         }
     }
@@ -140,17 +140,17 @@ mod tests {
             .args(looping)
             .spawn()
             .expect("a shell");
-        let mut gauge = Gauge::new(child.id());
-        let before = gauge.look(false).expect("it lives");
+        let mut usage_reader = UsageReader::new(child.id());
+        let before = usage_reader.read(false).expect("it lives");
         assert!(!before.is_busy, "its state is not asked for");
         let begun = std::time::Instant::now();
         let is_later = |it: Usage| it.ran > before.ran && it.is_busy;
-        while !gauge.look(true).is_some_and(is_later) {
+        while !usage_reader.read(true).is_some_and(is_later) {
             assert!(begun.elapsed() < 20 * SECOND);
         }
         child.kill().expect("our own child");
         child.wait().expect("our own child");
-        assert_eq!(gauge.look(false), None, "it is gone");
-        assert_eq!(Gauge::new(u32::MAX).look(false), None);
+        assert_eq!(usage_reader.read(false), None, "it is gone");
+        assert_eq!(UsageReader::new(u32::MAX).read(false), None);
     }
 }

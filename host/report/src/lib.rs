@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-pub mod half;
+pub mod for_peer;
 mod mask;
 pub mod secret_keys;
 
@@ -114,7 +114,7 @@ const QUESTIONS: [(&str, &[&str]); 6] = [
 
 /// Prints the report and returns the exit code.
 pub fn run(options: &Options) -> u8 {
-    stand_back();
+    lower_priority();
     let report = Gathering::new(options).gather();
     let mut out = io::stdout().lock();
     let written = serde_json::to_writer(&mut out, &report).map_err(io::Error::other);
@@ -129,7 +129,7 @@ pub fn run(options: &Options) -> u8 {
 
 // Sets a low priority, so that no failover waits for this process, and a high OOM score, so that it is killed before
 // the daemon.
-fn stand_back() {
+fn lower_priority() {
     let _ = rustix::process::nice(19);
     let _ = fs::write("/proc/self/oom_score_adj", "500");
 }
@@ -448,7 +448,7 @@ impl<'o> Gathering<'o> {
             .values_mut()
             .chain(&mut self.report.missing)
         {
-            *text = self.secrets.strike(text);
+            *text = self.secrets.mask(text);
         }
         self.report
     }

@@ -11,7 +11,7 @@ pub const MASK: &str = "***";
 
 /// Minimum bytes of a secret that is masked everywhere. Shorter secrets are masked only where they are configured,
 /// because they occur in any text.
-const STRUCK_MIN: usize = 4;
+const MASKED_MIN: usize = 4;
 /// Keys of a file that are secret, in addition to those whose names say so.
 #[derive(Clone, Copy)]
 pub enum Declared<'k> {
@@ -30,7 +30,7 @@ impl Secrets {
         let secret = secret.trim();
         // each line of a secret of several lines is masked as well
         for secret in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
-            if secret.len() < STRUCK_MIN {
+            if secret.len() < MASKED_MIN {
                 continue;
             }
             // answers quote the secret as in JSON
@@ -53,9 +53,9 @@ impl Secrets {
     }
 
     /// Masks all secrets in a text.
-    pub fn strike(&self, text: &str) -> String {
-        let struck = |text: String, secret: &String| text.replace(secret, MASK);
-        self.0.iter().fold(text.to_owned(), struck)
+    pub fn mask(&self, text: &str) -> String {
+        let masked = |text: String, secret: &String| text.replace(secret, MASK);
+        self.0.iter().fold(text.to_owned(), masked)
     }
 }
 
@@ -93,7 +93,7 @@ pub fn configuration(
         match &part.secret {
             Some(_) => {
                 secrets.add_of(part, text);
-                masked += &struck(value, part);
+                masked += &masked_value(value, part);
             }
             None => masked += value,
         }
@@ -230,7 +230,7 @@ impl Found<'_> {
 }
 
 // Masks a value, and keeps its line breaks.
-fn struck(value: &str, part: &Part) -> String {
+fn masked_value(value: &str, part: &Part) -> String {
     let parts = part.secret.as_deref().unwrap_or_default();
     // a value with escapes does not contain its secret literally
     let is_plain = parts.iter().all(|secret| value.contains(secret.as_str()));
@@ -238,8 +238,8 @@ fn struck(value: &str, part: &Part) -> String {
         let lines = value.matches('\n').count();
         return format!("\"{MASK}\"{}", "\n".repeat(lines));
     }
-    let strike = |text: String, secret: &String| text.replace(secret.as_str(), MASK);
-    parts.iter().fold(value.to_owned(), strike)
+    let mask = |text: String, secret: &String| text.replace(secret.as_str(), MASK);
+    parts.iter().fold(value.to_owned(), mask)
 }
 
 // Between keys and values, "#" always begins a comment.
@@ -314,11 +314,11 @@ list = [ # PLANTED-12
         let said: Vec<String> = [3, 4, 5, 6, 7, 9, 11, 14]
             .map(|n| format!("the answer was PLANTED-{n}."))
             .into();
-        let struck = secrets.strike(&said.join("\n"));
-        assert!(!struck.contains("PLANTED"), "{struck}");
+        let masked = secrets.mask(&said.join("\n"));
+        assert!(!masked.contains("PLANTED"), "{masked}");
         let json = serde_json::to_string("PLANTED-10 \"quoted\"\nsecond line").unwrap();
-        assert_eq!(secrets.strike(&json), "\"***\"");
-        assert_eq!(secrets.strike("untouched"), "untouched");
+        assert_eq!(secrets.mask(&json), "\"***\"");
+        assert_eq!(secrets.mask("untouched"), "untouched");
     }
 
     #[test]
@@ -327,7 +327,7 @@ list = [ # PLANTED-12
         let mut secrets = Secrets::default();
         let masked = configuration(SNMP, Declared::Keys(&declared), &mut secrets).unwrap();
         assert_eq!(masked, SNMP.replace("PLANTED", MASK));
-        assert_eq!(secrets.strike("it answered PLANTED"), "it answered ***");
+        assert_eq!(secrets.mask("it answered PLANTED"), "it answered ***");
     }
 
     #[test]
@@ -354,11 +354,11 @@ list = [ # PLANTED-12
         let said: Vec<String> = (1..=6)
             .map(|n| format!("the answer was PLANTED-{n}, kept"))
             .collect();
-        let struck = secrets.strike(&said.join("\n"));
-        assert!(!struck.contains("PLANTED"), "{struck}");
+        let masked = secrets.mask(&said.join("\n"));
+        assert!(!masked.contains("PLANTED"), "{masked}");
         assert!(
-            struck.contains("kept") && struck.contains("answer"),
-            "{struck}"
+            masked.contains("kept") && masked.contains("answer"),
+            "{masked}"
         );
     }
 

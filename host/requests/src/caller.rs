@@ -24,7 +24,7 @@ impl Caller {
     }
 
     /// Makes a caller over the link. Fewer requests are allowed there, for every user.
-    pub fn at(node: &str) -> Self {
+    pub fn over_link(node: &str) -> Self {
         Self {
             uid: 0,
             is_root: true,
@@ -37,8 +37,8 @@ impl Caller {
     pub fn may(&self, request: &Request) -> bool {
         match request {
             _ if self.is_root => true,
-            Request::Node { request, .. } => Self::reads(request),
-            request => Self::reads(request),
+            Request::Node { request, .. } => Self::is_read_only(request),
+            request => Self::is_read_only(request),
         }
     }
 
@@ -53,7 +53,7 @@ impl Caller {
     }
 
     /// Returns true for read-only requests. Verbs of plugins are allowed too, as they are checked later.
-    pub fn reads(request: &Request) -> bool {
+    pub fn is_read_only(request: &Request) -> bool {
         matches!(
             request,
             Request::Status
@@ -68,9 +68,9 @@ impl Caller {
     }
 
     /// Returns true if a request may be sent across the link.
-    pub fn passes(request: &Request) -> bool {
+    pub fn may_cross_link(request: &Request) -> bool {
         let is_ours = matches!(request, Request::Switch { .. } | Request::OwnReport { .. });
-        is_ours || Self::reads(request)
+        is_ours || Self::is_read_only(request)
     }
 
     /// Returns the name for events: "root", "user 1000", or "a user on r2".
@@ -94,12 +94,12 @@ mod tests {
             to: None,
             anyway: false,
         };
-        assert!(Caller::passes(&switch) && Caller::passes(&Request::Status));
-        assert!(Caller::passes(&Request::OwnReport { from: 0 }));
-        assert!(!Caller::passes(&Request::Reload { anyway: false }));
-        assert!(!Caller::passes(&Request::Freeze { for_ms: 1 }));
+        assert!(Caller::may_cross_link(&switch) && Caller::may_cross_link(&Request::Status));
+        assert!(Caller::may_cross_link(&Request::OwnReport { from: 0 }));
+        assert!(!Caller::may_cross_link(&Request::Reload { anyway: false }));
+        assert!(!Caller::may_cross_link(&Request::Freeze { for_ms: 1 }));
         let request = Box::new(Request::Status);
         let node = "r1".to_owned();
-        assert!(!Caller::passes(&Request::Node { node, request }));
+        assert!(!Caller::may_cross_link(&Request::Node { node, request }));
     }
 }

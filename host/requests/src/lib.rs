@@ -4,8 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-mod against;
 mod caller;
+mod objections;
 mod orders;
 pub mod questions;
 mod relay;
@@ -14,9 +14,9 @@ pub mod server;
 pub mod switch;
 #[cfg(test)]
 mod tests;
+pub mod verbs;
 mod view;
 pub mod watchers;
-pub mod words;
 
 pub use caller::Caller;
 pub use orders::ForcePlan;

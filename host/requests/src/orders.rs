@@ -34,7 +34,7 @@ impl View<'_> {
                 return Ok(ForcePlan::Forget(forgotten.to_owned()));
             }
         };
-        refuse(self.against_force(&names, to, anyway))?;
+        refuse(self.objections_to_force(&names, to, anyway))?;
         Ok(ForcePlan::Groups(names))
     }
 
@@ -45,8 +45,8 @@ impl View<'_> {
     pub fn plan_maintenance(&self, anyway: bool) -> Result<Vec<String>, Answer> {
         let names = self.groups.iter().map(|(name, _)| name);
         if !anyway {
-            let against = names.flat_map(|name| self.against_leaving(name));
-            refuse(against.collect())?;
+            let objections = names.flat_map(|name| self.objections_to_leaving(name));
+            refuse(objections.collect())?;
         }
         let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
         Ok(active.map(|(name, _)| self.leaves(name)).collect())

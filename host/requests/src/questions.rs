@@ -30,13 +30,13 @@ pub enum Asker {
 
 /// Kind of a question, with the peer's part of the answer.
 #[derive(Debug)]
-pub enum Asking {
+pub enum QuestionKind {
     /// The status, with the peer's half; None for the status of this node alone.
-    Status(Option<Half>),
+    Status(Option<PeerStatusHalf>),
     /// The history, with the peer's history.
-    History(There),
+    History(PeerHistory),
     /// Causes of the roles of one group or all, with the peer's history.
-    Why(Option<String>, There),
+    Why(Option<String>, PeerHistory),
     Plugin,
     /// The peer's answer, which is passed on unchanged.
     Node(Option<Answer>),
@@ -46,10 +46,10 @@ pub enum Asking {
 }
 
 /// Half of the status that the peer sends; None until it has answered.
-pub type Half = Option<Box<Status>>;
+pub type PeerStatusHalf = Option<Box<Status>>;
 
 /// History of the peer; None until it has answered.
-pub type There = Option<Vec<RoleChange>>;
+pub type PeerHistory = Option<Vec<RoleChange>>;
 
 /// A plugin's answer to a query.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ pub struct Unanswered {
 #[derive(Debug)]
 pub struct Question {
     pub asker: Asker,
-    pub kind: Asking,
+    pub kind: QuestionKind,
     /// Rows of plugins, by plugin.
     pub rows: BTreeMap<String, Vec<Row>>,
     /// Pending queries, with the plugin of each.
@@ -87,7 +87,7 @@ pub struct Question {
 }
 
 impl Question {
-    pub fn new(asker: Asker, kind: Asking) -> Self {
+    pub fn new(asker: Asker, kind: QuestionKind) -> Self {
         Self {
             asker,
             kind,
@@ -106,7 +106,7 @@ impl Question {
     }
 
     /// Returns the time limit for the plugins to answer these words.
-    pub fn patience(&self, argv: &[String]) -> Duration {
+    pub fn timeout(&self, argv: &[String]) -> Duration {
         match (argv, self.asker) {
             ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
             ([word], _) if word == "status" => HALF_TIMEOUT,
@@ -133,7 +133,7 @@ impl Question {
 
     fn is_complete(&self) -> bool {
         let switched = match &self.kind {
-            Asking::Switch(switch) => switch.is_complete(),
+            QuestionKind::Switch(switch) => switch.is_complete(),
             _ => true,
         };
         switched && self.waiting.is_empty() && self.there.is_none()
@@ -142,10 +142,12 @@ impl Question {
     fn take_there(&mut self, answer: Option<Answer>) {
         self.there = None;
         match (&mut self.kind, answer) {
-            (Asking::Node(there), answer) => *there = answer,
-            (Asking::Status(Some(there)), Some(Answer::Status(status))) => *there = Some(status),
+            (QuestionKind::Node(there), answer) => *there = answer,
+            (QuestionKind::Status(Some(there)), Some(Answer::Status(status))) => {
+                *there = Some(status)
+            }
             (
-                Asking::History(there) | Asking::Why(_, there),
+                QuestionKind::History(there) | QuestionKind::Why(_, there),
                 Some(Answer::History { changes, .. }),
             ) => *there = Some(changes),
             _ => {}
@@ -200,7 +202,7 @@ impl Questions {
         let begun = switch.groups();
         (
             begun,
-            self.begin(Question::new(asker, Asking::Switch(switch))),
+            self.begin(Question::new(asker, QuestionKind::Switch(switch))),
         )
     }
 
@@ -214,12 +216,12 @@ impl Questions {
         let (number, question) = open.find(|(_, it)| it.waiting.contains_key(&id))?;
         let number = *number;
         let plugin = question.waiting.remove(&id)?;
-        if let (Asking::Plugin, Err(unanswered)) = (&question.kind, &result) {
+        if let (QuestionKind::Plugin, Err(unanswered)) = (&question.kind, &result) {
             let code = match unanswered.unknown_words {
                 true => ErrorCode::Usage,
                 false => ErrorCode::Failed,
             };
-            question.kind = Asking::Refused(refusal(code, unanswered.why.clone()));
+            question.kind = QuestionKind::Refused(refusal(code, unanswered.why.clone()));
             return self.open.remove(&number);
         }
         let answered = result.unwrap_or_default();
@@ -241,15 +243,15 @@ impl Questions {
     /// Handles the end of a switchover that a client waits for.
     pub fn handle_switched(
         &mut self,
-        wish: u64,
+        request: u64,
         result: Result<Vec<String>, String>,
     ) -> Option<Question> {
         let mut open = self.open.iter_mut();
         let (number, switch) = open.find_map(|(number, question)| match &mut question.kind {
-            Asking::Switch(switch) if switch.awaits(wish) => Some((*number, switch)),
+            QuestionKind::Switch(switch) if switch.awaits(request) => Some((*number, switch)),
             _ => None,
         })?;
-        switch.end(wish, result);
+        switch.end(request, result);
         self.take_complete(number)
     }
 
@@ -264,7 +266,7 @@ mod tests {
     use super::*;
     use crate::switch::Move;
 
-    fn question(kind: Asking) -> Question {
+    fn question(kind: QuestionKind) -> Question {
         Question::new(Asker::Client(1), kind)
     }
 
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn a_status_is_complete_when_all_plugins_and_the_peer_have_answered() {
         let mut questions = Questions::default();
-        let asked = question(Asking::Status(Some(None))).asks_peer(Some(7));
+        let asked = question(QuestionKind::Status(Some(None))).asks_peer(Some(7));
         let (queries, ended) = questions.begin_queries(asked, plugins(&["sets", "vrrp"]));
         assert!(ended.is_none());
         let [(sets, _), (vrrp, _)] = queries[..] else {
@@ -295,7 +297,7 @@ mod tests {
         };
         let ended = questions.handle_answered(vrrp, Err(silent));
         let ended = ended.expect("all have answered");
-        assert!(matches!(ended.kind, Asking::Status(Some(Some(_)))));
+        assert!(matches!(ended.kind, QuestionKind::Status(Some(Some(_)))));
         assert_eq!(ended.rows.len(), 2, "a silent plugin has no rows");
         assert!(questions.open.is_empty());
     }
@@ -303,12 +305,12 @@ mod tests {
     #[test]
     fn a_question_that_nobody_has_to_answer_ends_at_once() {
         let mut questions = Questions::default();
-        let asked = question(Asking::Status(None));
+        let asked = question(QuestionKind::Status(None));
         let (queries, ended) = questions.begin_queries(asked, plugins(&[]));
         assert!(queries.is_empty() && ended.is_some());
-        let unheard = question(Asking::History(None)).asks_peer(None);
+        let unheard = question(QuestionKind::History(None)).asks_peer(None);
         assert!(questions.begin(unheard).is_some());
-        let asked = question(Asking::History(None)).asks_peer(Some(9));
+        let asked = question(QuestionKind::History(None)).asks_peer(Some(9));
         assert!(questions.begin(asked).is_none(), "the peer is waited for");
         assert!(questions.handle_there(9, None).is_some());
     }
@@ -316,13 +318,14 @@ mod tests {
     #[test]
     fn a_plugin_that_refuses_words_is_quoted() {
         let mut questions = Questions::default();
-        let (queries, _) = questions.begin_queries(question(Asking::Plugin), plugins(&["sets"]));
+        let (queries, _) =
+            questions.begin_queries(question(QuestionKind::Plugin), plugins(&["sets"]));
         let refused = Unanswered {
             unknown_words: true,
             why: "sets: no such set".to_owned(),
         };
         let ended = questions.handle_answered(queries[0].0, Err(refused));
-        let Asking::Refused(answer) = ended.expect("it is the only plugin").kind else {
+        let QuestionKind::Refused(answer) = ended.expect("it is the only plugin").kind else {
             panic!("not refused");
         };
         assert_eq!(answer, refusal(ErrorCode::Usage, "sets: no such set"));
@@ -352,6 +355,9 @@ mod tests {
             "twice"
         );
         let ended = questions.handle_switched(wan, said("wan"));
-        assert!(matches!(ended.map(|it| it.kind), Some(Asking::Switch(_))));
+        assert!(matches!(
+            ended.map(|it| it.kind),
+            Some(QuestionKind::Switch(_))
+        ));
     }
 }

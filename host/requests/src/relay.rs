@@ -16,7 +16,7 @@ const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
 pub enum Relay {
     Here,
     /// The peer answers, within this time.
-    There(Duration),
+    ToPeer(Duration),
     Refused(Answer),
 }
 
@@ -33,10 +33,10 @@ impl View<'_> {
         if self.peer != Some(node) {
             return Relay::Refused(refusal(ErrorCode::Usage, self.no_such_node(node)));
         }
-        if !Caller::passes(request) {
+        if !Caller::may_cross_link(request) {
             return Relay::Refused(refusal(ErrorCode::Refused, not_across(node)));
         }
-        Relay::There(match request {
+        Relay::ToPeer(match request {
             Request::Switch { .. } => SWITCH_TIMEOUT,
             _ => NODE_TIMEOUT,
         })
@@ -60,7 +60,7 @@ impl View<'_> {
     /// The text is no request, or one that the peer may not send.
     pub fn request_of_peer(&self, text: &str) -> Result<Request, Answer> {
         match serde_json::from_str::<Request>(text) {
-            Ok(request) if Caller::passes(&request) => Ok(request),
+            Ok(request) if Caller::may_cross_link(&request) => Ok(request),
             Ok(_) => Err(refusal(ErrorCode::Permission, not_across(self.own))),
             Err(error) => {
                 let why = format!("not a request: {error}");

@@ -9,7 +9,7 @@ use crate::View;
 /// Switchovers in progress, and results of those that have ended.
 #[derive(Debug, Default)]
 pub struct Switch {
-    wishes: BTreeMap<u64, Move>,
+    requests: BTreeMap<u64, Move>,
     lines: Vec<String>,
     /// Lines that follow the results, for example that a group will switch back.
     hints: Vec<String>,
@@ -43,11 +43,11 @@ enum Plan {
 }
 
 impl Switch {
-    /// Begins switchovers, each under a number that `wish` returns.
-    pub fn begin(planned: Planned, mut wish: impl FnMut() -> u64) -> Self {
+    /// Begins switchovers, each under a number that `next_number` returns.
+    pub fn begin(planned: Planned, mut next_number: impl FnMut() -> u64) -> Self {
         let moves = planned.moves.into_iter();
         Self {
-            wishes: moves.map(|step| (wish(), step)).collect(),
+            requests: moves.map(|step| (next_number(), step)).collect(),
             lines: planned.lines,
             hints: planned.hints,
             faults: Vec::new(),
@@ -56,18 +56,18 @@ impl Switch {
 
     /// Returns number and group of each switchover that has not ended.
     pub fn groups(&self) -> Vec<(u64, String)> {
-        let wishes = self.wishes.iter();
-        wishes
-            .map(|(wish, step)| (*wish, step.group.clone()))
+        let requests = self.requests.iter();
+        requests
+            .map(|(request, step)| (*request, step.group.clone()))
             .collect()
     }
 
-    pub fn awaits(&self, wish: u64) -> bool {
-        self.wishes.contains_key(&wish)
+    pub fn awaits(&self, request: u64) -> bool {
+        self.requests.contains_key(&request)
     }
 
     pub fn is_complete(&self) -> bool {
-        self.wishes.is_empty()
+        self.requests.is_empty()
     }
 
     pub fn answer(self) -> Answer {
@@ -81,8 +81,8 @@ impl Switch {
     }
 
     /// Adds both nodes' names to lines such as "office: switched over within 12 ms".
-    pub fn end(&mut self, wish: u64, result: Result<Vec<String>, String>) {
-        let Some(Move { group, from, to }) = self.wishes.remove(&wish) else {
+    pub fn end(&mut self, request: u64, result: Result<Vec<String>, String>) {
+        let Some(Move { group, from, to }) = self.requests.remove(&request) else {
             return;
         };
         match result {
@@ -123,7 +123,7 @@ impl View<'_> {
             return Err(refusal(ErrorCode::Refused, why));
         }
         let plans = names.iter().map(|name| self.plan_move(name, to, peer));
-        let (mut planned, mut against) = (Planned::default(), Vec::new());
+        let (mut planned, mut objections) = (Planned::default(), Vec::new());
         for plan in plans.map(|plan| self.look_at(plan, peer, anyway)) {
             match plan {
                 Plan::Move(step) => {
@@ -131,15 +131,15 @@ impl View<'_> {
                     planned.moves.push(step);
                 }
                 Plan::Already(line) => planned.lines.push(line),
-                Plan::Refused(lines) => against.extend(lines),
+                Plan::Refused(lines) => objections.extend(lines),
             }
         }
-        if against.is_empty() {
+        if objections.is_empty() {
             return Ok(planned);
         }
         Err(Answer::Error {
             code: ErrorCode::Refused,
-            lines: against,
+            lines: objections,
         })
     }
 

@@ -183,18 +183,20 @@ fn a_switch_to_the_worse_node_says_that_it_goes_back() {
 fn nobody_is_forced_active_beside_a_forced_node_or_unready() {
     let (groups, mut there) = (groups(), r2());
     let names = ["office".to_owned()];
-    let against = |there: &NodeFacts, missing: &[String], anyway| {
+    let objections = |there: &NodeFacts, missing: &[String], anyway| {
         let asked = View {
             missing,
             ..view(&groups, there)
         };
-        asked.against_force(&names, Force::Active, anyway).len()
+        asked
+            .objections_to_force(&names, Force::Active, anyway)
+            .len()
     };
-    assert_eq!(against(&there, &[], false), 0);
-    assert_eq!(against(&there, &["joining".to_owned()], false), 3);
-    assert_eq!(against(&there, &["joining".to_owned()], true), 0);
+    assert_eq!(objections(&there, &[], false), 0);
+    assert_eq!(objections(&there, &["joining".to_owned()], false), 3);
+    assert_eq!(objections(&there, &["joining".to_owned()], true), 0);
     there.groups[0].forced = Forced::Active;
-    assert_eq!(against(&there, &[], true), 1);
+    assert_eq!(objections(&there, &[], true), 1);
 }
 
 #[test]
@@ -263,7 +265,7 @@ fn a_request_for_a_node_is_answered_there_if_it_may_pass() {
         anyway: false,
     };
     let times = [&Request::Status, &switch].map(|request| match view.relay("r2", request) {
-        Relay::There(time) => time,
+        Relay::ToPeer(time) => time,
         other => panic!("{other:?}"),
     });
     assert!(times[0] < times[1], "a switchover takes longer");
@@ -279,7 +281,7 @@ fn the_peer_may_ask_what_passes_and_nothing_else() {
     };
     assert_eq!(asked(&Request::OwnStatus), Ok(Request::OwnStatus));
     let freeze = Request::Freeze { for_ms: 1 };
-    assert!(!Caller::passes(&freeze));
+    assert!(!Caller::may_cross_link(&freeze));
     let why = "not a read-only command: run it on r1 itself";
     let refused = spared_control::refusal(ErrorCode::Permission, why);
     assert_eq!(asked(&freeze), Err(refused));

@@ -48,7 +48,7 @@ impl Loop {
                 self.supervisor.disconnect_partners(&plugin);
                 self.groups.handle_fit(&plugin);
                 self.groups.handle_plugin_removed(now_ns, &plugin);
-                let notice = self.pair.handle_plugin_removed(&self.here, &plugin);
+                let notice = self.pair.handle_plugin_removed(&self.config, &plugin);
                 self.record(notice);
             }
             Report::Settled {
@@ -108,7 +108,7 @@ impl Loop {
                 why,
             } => self.pair.handle_callback(now, &plugin, callback, why),
             Report::Scopes { plugin, scopes } => {
-                self.pair.handle_scopes(&self.here, &plugin, scopes);
+                self.pair.handle_scopes(&self.config, &plugin, scopes);
                 self.note_secret_keys(&plugin);
             }
             Report::Refused { plugin, why } => {
@@ -141,7 +141,7 @@ impl Loop {
         self.connect_peer(now, plugin);
         self.supervisor.connect_partners(now, plugin);
         self.network.remove_stale_additions(&self.groups, plugin);
-        self.pair.handle_plugin_up(now, &self.here, plugin);
+        self.pair.handle_plugin_up(now, &self.config, plugin);
         self.note_secret_keys(plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
@@ -151,7 +151,7 @@ impl Loop {
     }
 
     fn note_secret_keys(&mut self, plugin: &str) {
-        let (scopes, options) = (self.pair.scopes_of(plugin), self.here.options());
+        let (scopes, options) = (self.pair.scopes_of(plugin), self.config.options());
         let noted = self.secret_keys.note(plugin, scopes, &options.runtime_dir);
         if let Err(error) = noted {
             log::warn!("{plugin}: its secret keys are not noted for a report: {error}");
@@ -340,10 +340,10 @@ impl Loop {
             Some(Word::Begin { id, is_wanted }) => self.handle_begin(now, id, is_wanted),
             Some(Word::Answer { id, answer }) => self.handle_peer_answer(now, id, &answer),
             Some(Word::Status(facts)) => {
-                let peer = self.here.peer();
+                let peer = self.config.peer();
                 self.pair.handle_facts(*facts, peer, &mut self.notices);
             }
-            Some(Word::Freeze { for_ms, by, age_ms }) if self.notices.may_peer(now) => {
+            Some(Word::Freeze { for_ms, by, age_ms }) if self.notices.take_peer_token(now) => {
                 self.handle_freeze(for_ms, &clean::text(&by), age_ms);
             }
             Some(Word::Freeze { .. }) => log::warn!("the peer freezes too often: ignored"),

@@ -16,7 +16,7 @@ use spared_journal::{history, overrides};
 use spared_kernel::Kernel;
 use spared_link_process::Link;
 use spared_message::notice::{Kind, Notice};
-use spared_node::Here;
+use spared_node::NodeConfig;
 use spared_node::NodeView;
 use spared_node::Orders;
 use spared_node::Pair;
@@ -29,9 +29,8 @@ use spared_process::poller::{Key, Poller};
 use spared_process::service::Service;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
-use spared_process::{Owner, beat};
-use spared_reload::Reload;
-use spared_report::half::OwnHalf;
+use spared_process::{MessageHandler, nearest_tick};
+use spared_report::for_peer::ReportForPeer;
 use spared_report::secret_keys::SecretKeys;
 use spared_requests::questions::Questions;
 use spared_requests::server::Server;
@@ -49,7 +48,7 @@ pub struct Loop {
     pub(super) poller: Poller,
     signals: Signals,
     ticked_at: Instant,
-    pub(super) here: Here,
+    pub(super) config: NodeConfig,
     pub(super) files: Files,
     pub(super) machine: Machine,
     pub(super) service: Service,
@@ -66,7 +65,7 @@ pub struct Loop {
     pub(super) recorder: Recorder,
     pub(super) questions: Questions,
     pub(super) watchers: Watchers,
-    pub(super) own_half: OwnHalf,
+    pub(super) report_for_peer: ReportForPeer,
     pub(super) secret_keys: SecretKeys,
     pub(super) reload: Reload,
     pub(super) stop: Option<Stop>,
@@ -84,18 +83,18 @@ impl Loop {
         let now = Instant::now();
         let poller = watch(&signals, &control, &kernel).map_err(Failure::System)?;
         let state = state_dir(&options);
-        let here = Here::new(options, setup);
-        let files = Files::start(here.options(), state.clone(), here.setup());
-        let supervisor = Supervisor::new(here.terms(), starter.clone(), now);
+        let config = NodeConfig::new(options, setup);
+        let files = Files::start(config.options(), state.clone(), config.setup());
+        let supervisor = Supervisor::new(config.worker_settings(), starter.clone(), now);
         let link = Link::new(starter.clone(), now);
-        let marker = here.options().runtime_dir.join("firewall");
+        let marker = config.options().runtime_dir.join("firewall");
         let firewall = Firewall::new(starter.clone(), marker, now);
-        let mut groups = Groups::new(nanoseconds(here.host().settle), clock::now);
+        let mut groups = Groups::new(nanoseconds(config.host().settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let history = history::Store::new(state.clone());
         let mut history = Memory::new(
             history,
-            here.node(),
+            config.node(),
             now,
             &clock::now_ms(),
             &clock::boot_id(),
@@ -116,23 +115,23 @@ impl Loop {
             pair: Pair::default(),
             orders: Orders::new(overrides::Store::new(state, clock::boot_id())),
             notices: Notices::new(now, history),
-            recorder: Recorder::new(Writer::start(&here.options().runtime_dir)),
+            recorder: Recorder::new(Writer::start(&config.options().runtime_dir)),
             questions: Questions::default(),
             watchers: Watchers::default(),
-            own_half: OwnHalf::default(),
-            secret_keys: SecretKeys::read(&here.options().runtime_dir),
+            report_for_peer: ReportForPeer::default(),
+            secret_keys: SecretKeys::read(&config.options().runtime_dir),
             reload: Reload::default(),
             stop: None,
             files,
             machine: Machine::start(),
-            here,
+            config,
         })
     }
 
     /// Reports what an earlier run left, and starts the plugins.
     pub fn begin(&mut self, leftovers: Vec<String>) {
         let version = env!("CARGO_PKG_VERSION");
-        let (node, digest) = (self.here.node(), &self.here.setup().digest);
+        let (node, digest) = (self.config.node(), &self.config.setup().digest);
         let text = format!("spared {version} on {node}, configuration {digest}");
         self.notices.record(Notice::new(Kind::Start, text));
         for line in leftovers {
@@ -140,43 +139,43 @@ impl Loop {
             self.notices
                 .record(Notice::warn(Kind::Start, text).because("leftovers"));
         }
-        if let Some(why) = self.supervisor.without_groups() {
+        if let Some(why) = self.supervisor.control_groups_error() {
             log::info!("workers have no control groups ({why}): limits of each process alone");
         }
         if !self.network.kernel().is_fenced() {
             log::warn!("the fence is off: a hung daemon keeps its addresses");
         }
-        for fault in &self.here.host().key_faults {
+        for fault in &self.config.host().key_faults {
             log::error!("{fault}: without the link until that is fixed");
         }
         let now = Instant::now();
-        for plugin in self.here.setup().plugins.clone() {
+        for plugin in self.config.setup().plugins.clone() {
             self.supervisor.add(&self.poller, now, plugin);
         }
         self.configure_link(now);
-        self.pair.compare_files(&self.here);
-        let restored = self.orders.restored(self.here.node());
+        self.pair.compare_files(&self.config);
+        let restored = self.orders.restored(self.config.node());
         self.record(restored);
-        if !self.here.has_plugins() {
+        if !self.config.has_plugins() {
             log::warn!(
                 "nothing configured: no enabled file in plugins/, so this node is never active"
             );
             self.network.kernel_mut().claim_nothing();
         }
-        self.settle_down();
+        self.run_until_idle();
         self.service.ready(&self.view().summary());
     }
 
     pub fn turn_until_stopped(&mut self) -> io::Result<()> {
         while !self.is_stopped() {
-            let mut ready = self.poller.wait(self.patience())?;
+            let mut ready = self.poller.wait(self.time_to_timeout())?;
             let began = Instant::now();
             // The elector first, the kernel next, control clients last.
             ready.sort_by_key(|key| self.rank(*key));
             for key in ready {
                 let spent = clock::cpu_time();
                 self.handle(key);
-                self.settle_down();
+                self.run_until_idle();
                 if let Key::Worker(serial) | Key::Errors(serial) = key {
                     let spent = clock::cpu_time().saturating_sub(spent);
                     self.supervisor
@@ -184,7 +183,7 @@ impl Loop {
                 }
             }
             self.handle_timeouts();
-            self.settle_down();
+            self.run_until_idle();
             self.recorder.note_turn(began.elapsed());
         }
         Ok(())
@@ -203,7 +202,7 @@ impl Loop {
     /// Read access to all that this node knows.
     pub(super) fn view(&self) -> NodeView<'_> {
         NodeView {
-            here: &self.here,
+            config: &self.config,
             files: &self.files,
             machine: &self.machine,
             groups: &self.groups,
@@ -227,10 +226,11 @@ impl Loop {
 
     /// Configures the link at the start and after a reload.
     pub(super) fn configure_link(&mut self, now: Instant) {
-        self.network.configure_paths(self.here.linked());
-        let passage = self.here.linked().map(|it| it.passage(self.here.node()));
+        let linked = self.config.linked();
+        self.network.configure_paths(linked);
+        let passage = linked.map(|it| it.passage(self.config.node()));
         self.firewall.configure(&self.poller, now, passage);
-        let (setup, introduction) = (self.here.host().link.clone(), self.here.introduction());
+        let (setup, introduction) = (self.config.host().link.clone(), self.config.introduction());
         self.link.configure(&self.poller, now, setup, introduction);
     }
 
@@ -284,19 +284,19 @@ impl Loop {
     // ---- what follows
 
     /// Does what follows from the events handled so far, until nothing is left to do.
-    fn settle_down(&mut self) {
+    fn run_until_idle(&mut self) {
         self.sync_channels();
-        while self.take_step() {}
+        while self.do_next_step() {}
         let notices = self.firewall.take_notices();
         self.record(notices);
         self.tell_events(Instant::now());
     }
 
     // Does one step; returns false if nothing is left to do.
-    fn take_step(&mut self) -> bool {
+    fn do_next_step(&mut self) -> bool {
         let now = Instant::now();
-        let gathers = self.groups.gathers();
-        if let Some(action) = (!gathers).then(|| self.groups.poll_action()).flatten() {
+        let should_batch = self.groups.should_batch();
+        if let Some(action) = (!should_batch).then(|| self.groups.poll_action()).flatten() {
             self.perform(action);
         } else if let Some(report) = self.supervisor.poll_report() {
             self.handle_report(report);
@@ -328,7 +328,7 @@ impl Loop {
     }
 
     fn tell_paths(&mut self, now: Instant) -> bool {
-        let setup = self.here.host().link.as_ref();
+        let setup = self.config.host().link.as_ref();
         self.network.tell_paths(now, setup, &mut self.link)
     }
 
@@ -336,11 +336,11 @@ impl Loop {
         let behind = self.view().behind();
         let (groups, notices) = (&mut self.groups, &mut self.notices);
         self.pair
-            .refresh(now, &self.here, behind, &self.orders, groups, notices);
+            .refresh(now, &self.config, behind, &self.orders, groups, notices);
     }
 
     fn refresh_readiness(&mut self, now: Instant) {
-        let lacks = match self.here.peer_name() {
+        let lacks = match self.config.peer_name() {
             Some(peer) => {
                 self.pair.note_paths(self.link.status());
                 let own = self.view().node_facts(None);
@@ -360,7 +360,7 @@ impl Loop {
         if !self.pair.is_outdated() {
             return;
         }
-        if let Some(peer) = self.here.peer_name() {
+        if let Some(peer) = self.config.peer_name() {
             self.pair.note_paths(self.link.status());
             let own = self.view().node_facts(None);
             self.pair.update_missing(&own, peer);
@@ -374,11 +374,11 @@ impl Loop {
         self.supervisor.handle_timeout(&self.poller, now);
         self.link.handle_timeout(&self.poller, now);
         self.firewall.handle_timeout(&self.poller, now);
-        self.settle_down();
+        self.run_until_idle();
         if self.network.next_timeout().is_some_and(|due| now >= due) {
             let events = self.network.handle_timeout(now);
             self.handle_kernel(now, events);
-            self.settle_down();
+            self.run_until_idle();
         }
         let now_ns = clock::monotonic_ns();
         if self
@@ -387,10 +387,10 @@ impl Loop {
             .is_some_and(|due_ns| now_ns >= due_ns)
         {
             self.groups.handle_timeout(now_ns);
-            self.settle_down();
+            self.run_until_idle();
         }
         self.handle_pair_timeout(now);
-        self.settle_down();
+        self.run_until_idle();
         self.notices.handle_timeout(now);
         self.go_on_reloading(now);
         self.go_on_stopping(now);
@@ -398,11 +398,12 @@ impl Loop {
     }
 
     fn handle_pair_timeout(&mut self, now: Instant) {
-        let ended = self.orders.handle_timeout(self.here.node());
+        let ended = self.orders.handle_timeout(self.config.node());
         if !ended.is_empty() {
             self.pair.touch();
         }
-        let (notice, silent) = self.pair.handle_timeout(now, self.link.is_mute(now));
+        let is_unheard = self.link.is_peer_unheard(now);
+        let (notice, silent) = self.pair.handle_timeout(now, is_unheard);
         self.record(notice.into_iter().chain(ended));
         for id in silent {
             self.handle_peer_silent(now, id);
@@ -414,19 +415,19 @@ impl Loop {
         let Some(late) = since.checked_sub(self.tick_interval()) else {
             return;
         };
-        self.ticked_at = beat(self.ticked_at, self.tick_interval(), now);
+        self.ticked_at = nearest_tick(self.ticked_at, self.tick_interval(), now);
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
         self.compare_machines(now);
         self.pair.touch();
         let is_doubtful = self.tell_findings();
         self.ask_for_watchers(now, is_doubtful);
-        self.settle_down();
+        self.run_until_idle();
         self.control.handle_timeout(now);
-        self.own_half.handle_timeout(now);
-        self.control.keep(&self.poller);
+        self.report_for_peer.handle_timeout(now);
+        self.control.restore_socket(&self.poller);
         self.service.alive();
-        self.give_way();
+        self.stop_if_starter_outdated();
         if self.stop.is_none() {
             let line = self.view().summary();
             self.service.status(line);
@@ -435,7 +436,7 @@ impl Loop {
 
     // Ends this process if the package was replaced and the old version's starter is gone. Whoever started this process
     // starts the new version.
-    fn give_way(&mut self) {
+    fn stop_if_starter_outdated(&mut self) {
         if self.stop.is_none() && self.starter.borrow().is_outdated() {
             self.begin_stop(Instant::now());
         }
@@ -447,9 +448,8 @@ impl Loop {
         let query = elector.map(|plugin| (self.questions.next_number(), plugin));
         self.recorder.record(now, second, query.clone());
         if let Some((id, plugin)) = query {
-            let until = now + recorder::ANSWER_TIMEOUT;
-            self.supervisor
-                .query(now, until, &plugin, recorder::totals(), id);
+            let (until, words) = (now + recorder::ANSWER_TIMEOUT, recorder::totals());
+            self.supervisor.query(now, until, &plugin, words, id);
         }
     }
 
@@ -468,9 +468,8 @@ impl Loop {
     }
 
     /// Time until the next timeout.
-    fn patience(&self) -> Option<Duration> {
-        let now = Instant::now();
-        let now_ns = clock::monotonic_ns();
+    fn time_to_timeout(&self) -> Option<Duration> {
+        let (now, now_ns) = (Instant::now(), clock::monotonic_ns());
         let due = [
             self.supervisor.next_timeout(),
             self.link.next_timeout(),

@@ -9,13 +9,13 @@ impl Loop {
     pub(super) fn compare_machines(&mut self, now: Instant) {
         let is_due = self.machine.is_due(now);
         if is_due {
-            let wanted = self.view().machine_wanted();
+            let wanted = self.view().machine_request();
             self.machine.set(wanted);
         }
-        if self.here.linked().is_none() {
+        if self.config.linked().is_none() {
             return;
         }
-        self.pair.set_ignored(now, &self.here);
+        self.pair.set_ignored(now, &self.config);
         let is_read = self.machine.take_is_new();
         let is_new = self.firewall.take_is_listed() || is_read;
         // even if nothing new was read, a reload may have changed the names

@@ -21,7 +21,7 @@ use spared_kernel::Kernel;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
 use spared_requests::server::{Claim, Server};
-use spared_starter::{Files, Remote, Whose};
+use spared_starter::{Files, StarterAddress, StarterClient};
 
 use self::r#loop::Loop;
 
@@ -57,15 +57,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 }
 
 fn find_starter(options: &Options, digest: &str) -> Result<Starter, String> {
-    let whose = match &options.starter {
-        Some(socket) => Whose::At(socket.clone()),
-        None => Whose::Own(Files {
+    let address = match &options.starter {
+        Some(socket) => StarterAddress::At(socket.clone()),
+        None => StarterAddress::Own(Files {
             config: options.config(),
             plugin_dir: options.plugin_dir.clone(),
             state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         }),
     };
-    Ok(Rc::new(RefCell::new(Remote::new(whose, digest)?)))
+    Ok(Rc::new(RefCell::new(StarterClient::new(address, digest)?)))
 }
 
 // Locks memory and sets a real-time priority, because the host grants fence leases and must run in time. Its priority

@@ -75,7 +75,10 @@ impl Loop {
             Action::Say(word) => {
                 self.link.say(now, word);
             }
-            Action::SwitchedOver { wish, result } => self.handle_wish_ended(now, wish, result),
+            Action::SwitchedOver {
+                client_request,
+                result,
+            } => self.handle_switched_over(now, client_request, result),
             Action::Changed {
                 group,
                 from,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use spared_control::Request;
 use spared_message::clean;
-use spared_requests::questions::{Asker, Asking, Question};
+use spared_requests::questions::{Asker, Question, QuestionKind};
 use spared_requests::{Caller, Relay};
 
 use super::r#loop::Loop;
@@ -21,12 +21,12 @@ impl Loop {
     ) {
         match self.view().for_requests().relay(node, &request) {
             Relay::Here => self.serve(now, asker, caller, request),
-            Relay::There(timeout) => {
+            Relay::ToPeer(timeout) => {
                 let there = match self.is_order(&request) {
                     true => self.pair.order(now, timeout, &request),
                     false => self.pair.ask(now + timeout, &request),
                 };
-                let question = Question::new(asker, Asking::Node(None));
+                let question = Question::new(asker, QuestionKind::Node(None));
                 self.await_answers(now, question.asks_peer(there));
             }
             Relay::Refused(answer) => self.reply(now, asker, &answer),
@@ -55,8 +55,8 @@ impl Loop {
             return self.handle_ask(now, id, &request);
         }
         let order = self.view().for_requests().request_of_peer(&request);
-        if let Some(order) = order.ok().filter(|_| self.notices.may_peer(now)) {
-            let (peer, command) = (self.here.peer(), order.command().to_string());
+        if let Some(order) = order.ok().filter(|_| self.notices.take_peer_token(now)) {
+            let (peer, command) = (self.config.peer(), order.command().to_string());
             log::warn!(
                 "`{}` of a user on {peer} is dropped: sparectl had ended before spared could begin it",
                 clean::text(&command)
@@ -72,7 +72,7 @@ impl Loop {
         let asker = Asker::Peer(id);
         match self.view().for_requests().request_of_peer(request) {
             Ok(request) => {
-                let caller = Caller::at(self.here.peer());
+                let caller = Caller::over_link(self.config.peer());
                 self.serve(now, asker, &caller, request);
             }
             Err(answer) => self.reply(now, asker, &answer),

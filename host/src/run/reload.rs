@@ -24,7 +24,7 @@ impl Loop {
     }
 
     pub(super) fn handle_validated(&mut self, now: Instant, plugin: &str, found: Vec<Fault>) {
-        let in_force = in_force(&self.here, &self.groups, &self.supervisor);
+        let in_force = in_force(&self.config, &self.groups, &self.supervisor);
         self.reload.handle_checked(now, plugin, found, &in_force);
         self.take_reload_steps(now);
     }
@@ -54,14 +54,14 @@ impl Loop {
             return self.handle_plugin_stopped(now, name);
         }
         self.reload
-            .handle_stopped(name, self.here.setup().plugin(name));
+            .handle_stopped(name, self.config.setup().plugin(name));
         self.take_reload_steps(now);
     }
 
     /// Ends a reload that is over.
     pub(super) fn go_on_reloading(&mut self, now: Instant) {
         if self.reload.is_over(now, self.supervisor.is_settled()) {
-            let in_force = in_force(&self.here, &self.groups, &self.supervisor);
+            let in_force = in_force(&self.config, &self.groups, &self.supervisor);
             self.reload.handle_over(&in_force);
             self.take_reload_steps(now);
         }
@@ -77,8 +77,8 @@ impl Loop {
         match step {
             Step::Read => {
                 self.service.reloading();
-                let files = Setup::read(&self.here.options().config());
-                let in_force = in_force(&self.here, &self.groups, &self.supervisor);
+                let files = Setup::read(&self.config.options().config());
+                let in_force = in_force(&self.config, &self.groups, &self.supervisor);
                 self.reload.handle_files(now, files, &in_force);
             }
             Step::Check(plugin, host) => {
@@ -87,7 +87,7 @@ impl Loop {
             Step::Take(setup) => self.take_setup(*setup),
             Step::ConfigureLink => {
                 self.configure_link(now);
-                self.pair.compare_files(&self.here);
+                self.pair.compare_files(&self.config);
             }
             Step::Add(plugin) => {
                 self.note_on_failure(&plugin);
@@ -111,10 +111,11 @@ impl Loop {
     fn take_setup(&mut self, setup: Setup) {
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
-        self.here.replace(setup);
-        self.files.set(self.here.setup());
-        self.supervisor.set_terms(self.here.terms());
-        let digest = &self.here.setup().digest;
+        self.config.replace(setup);
+        self.files.set(self.config.setup());
+        self.supervisor
+            .set_worker_settings(self.config.worker_settings());
+        let digest = &self.config.setup().digest;
         if let Err(why) = self.starter.borrow_mut().configure(digest) {
             log::warn!("processes start with the previous rights: {why}");
         }

@@ -8,13 +8,15 @@ use spared_contract::Cause;
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, Verdict};
 use spared_journal::Recorded;
-use spared_node::Look;
+use spared_node::StatusRows;
 use spared_pair::CauseKind;
 use spared_process::clock;
-use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
+use spared_requests::questions::{
+    Answered, Asker, Question, QuestionKind, STATUS_TIMEOUT, Unanswered,
+};
 use spared_requests::server::Asked;
 use spared_requests::watchers::with_verdict;
-use spared_requests::{Caller, words};
+use spared_requests::{Caller, verbs};
 
 use super::r#loop::Loop;
 
@@ -52,7 +54,7 @@ impl Loop {
                 verb.is_some_and(|it| it.changes)
             }
             Request::OwnReport { .. } => false,
-            request => !Caller::reads(request),
+            request => !Caller::is_read_only(request),
         }
     }
 
@@ -64,11 +66,13 @@ impl Loop {
             Request::OwnStatus => return self.ask_status(now, asker, false),
             Request::Why { group } => return self.ask_why(now, asker, group),
             Request::History => {
-                let question = Question::new(asker, Asking::History(None));
+                let question = Question::new(asker, QuestionKind::History(None));
                 return self.ask_both(now, question);
             }
             Request::OwnHistory => self.view().own_history(),
-            Request::OwnReport { from } => self.own_half.ask(now, self.here.options(), from),
+            Request::OwnReport { from } => {
+                self.report_for_peer.ask(now, self.config.options(), from)
+            }
             Request::Events { limit } => Answer::Events {
                 events: self.notices.newest(limit),
             },
@@ -121,7 +125,7 @@ impl Loop {
     pub(super) fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
         let until = now + STATUS_TIMEOUT;
         let there = whole.then(|| self.pair.ask(until, &Request::OwnStatus));
-        let question = Question::new(asker, Asking::Status(whole.then_some(None)));
+        let question = Question::new(asker, QuestionKind::Status(whole.then_some(None)));
         let question = question.asks_peer(there.flatten());
         let status = ["status".to_owned()];
         let plugins = self.supervisor.with_verb(&status);
@@ -138,14 +142,16 @@ impl Loop {
     ) {
         let descriptor = self.supervisor.descriptor(&name);
         let refused = match self.supervisor.settings(&name) {
-            None => Some(words::no_plugin(&name, self.here.has_library(&name))),
-            Some(_) if !self.supervisor.is_running(&name) => Some(words::not_running(&name)),
-            Some(_) => descriptor.and_then(|it| words::answer(it, caller, self.here.node(), &argv)),
+            None => Some(verbs::no_plugin(&name, self.config.has_library(&name))),
+            Some(_) if !self.supervisor.is_running(&name) => Some(verbs::not_running(&name)),
+            Some(_) => {
+                descriptor.and_then(|it| verbs::answer(it, caller, self.config.node(), &argv))
+            }
         };
         match refused {
             Some(answer) => self.reply(now, asker, &answer),
             None => {
-                let question = Question::new(asker, Asking::Plugin);
+                let question = Question::new(asker, QuestionKind::Plugin);
                 self.ask(now, question, BTreeSet::from([name]), &argv);
             }
         }
@@ -158,7 +164,7 @@ impl Loop {
         plugins: BTreeSet<String>,
         argv: &[String],
     ) {
-        let until = now + question.patience(argv);
+        let until = now + question.timeout(argv);
         let (queries, ended) = self.questions.begin_queries(question, plugins);
         for (id, plugin) in queries {
             self.supervisor
@@ -190,30 +196,30 @@ impl Loop {
     pub(super) fn end(&mut self, now: Instant, ended: Option<Question>) {
         let Some(mut question) = ended else { return };
         let asker = question.asker;
-        let kind = std::mem::replace(&mut question.kind, Asking::Plugin);
+        let kind = std::mem::replace(&mut question.kind, QuestionKind::Plugin);
         let answer = match kind {
-            Asking::Status(there) => {
+            QuestionKind::Status(there) => {
                 self.renew_missing();
-                let look = self.view().look(question.rows);
+                let status_rows = self.view().status_rows(question.rows);
                 if asker == Asker::Watchers {
-                    return self.tell_watchers(now, &look);
+                    return self.tell_watchers(now, &status_rows);
                 }
-                let mut status = self.view().status(&look);
+                let mut status = self.view().status(&status_rows);
                 if let Some(there) = there {
-                    status.verdict = self.verdict(&look);
-                    status.peer = self.view().peer_status(&look, there);
+                    status.verdict = self.verdict(&status_rows);
+                    status.peer = self.view().peer_status(&status_rows, there);
                 }
-                status.rows = look.rows;
+                status.rows = status_rows.rows;
                 Answer::Status(Box::new(status))
             }
-            Asking::History(there) => self.view().history(there),
-            Asking::Why(group, there) => self.view().why(group.as_deref(), there),
-            Asking::Plugin => question.into_rows(),
-            Asking::Node(answer) => {
+            QuestionKind::History(there) => self.view().history(there),
+            QuestionKind::Why(group, there) => self.view().why(group.as_deref(), there),
+            QuestionKind::Plugin => question.into_rows(),
+            QuestionKind::Node(answer) => {
                 answer.unwrap_or_else(|| self.view().for_requests().no_answer())
             }
-            Asking::Switch(switch) => switch.answer(),
-            Asking::Refused(answer) => answer,
+            QuestionKind::Switch(switch) => switch.answer(),
+            QuestionKind::Refused(answer) => answer,
         };
         self.reply(now, asker, &answer);
     }
@@ -221,7 +227,7 @@ impl Loop {
     fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {
         match self.view().for_requests().unknown_group(group.as_deref()) {
             Some(answer) => self.reply(now, asker, &answer),
-            None => self.ask_both(now, Question::new(asker, Asking::Why(group, None))),
+            None => self.ask_both(now, Question::new(asker, QuestionKind::Why(group, None))),
         }
     }
 
@@ -249,20 +255,21 @@ impl Loop {
         let now_ns = clock::monotonic_ns();
         let (begun, ended) = self.questions.begin_switch(asker, planned);
         self.end(now, ended);
-        for (wish, group) in begun {
+        for (client_request, group) in begun {
             let cause = Cause::new(CauseKind::Asked, format!("{by} switched it"));
-            self.groups.handle_wish(now_ns, wish, &group, cause, anyway);
+            self.groups
+                .handle_client_request(now_ns, client_request, &group, cause, anyway);
         }
     }
 
     /// Handles the end of a switchover that a client waits for.
-    pub(super) fn handle_wish_ended(
+    pub(super) fn handle_switched_over(
         &mut self,
         now: Instant,
-        wish: u64,
+        client_request: u64,
         result: Result<Vec<String>, String>,
     ) {
-        let ended = self.questions.handle_switched(wish, result);
+        let ended = self.questions.handle_switched(client_request, result);
         self.end(now, ended);
     }
 
@@ -273,19 +280,19 @@ impl Loop {
         if self.stop.is_some() {
             return;
         }
-        let is_wanted = self.notices.wants_look(now, is_doubtful);
+        let is_wanted = self.notices.needs_plugin_status(now, is_doubtful);
         if self.watchers.ask() || is_wanted {
             self.ask_status(now, Asker::Watchers, false);
         }
     }
 
-    fn verdict(&mut self, look: &Look) -> Verdict {
-        let verdict = self.view().verdict(look);
-        self.notices.date(verdict)
+    fn verdict(&mut self, status_rows: &StatusRows) -> Verdict {
+        let verdict = self.view().verdict(status_rows);
+        self.notices.set_start_times(verdict)
     }
 
-    fn tell_watchers(&mut self, now: Instant, look: &Look) {
-        let verdict = self.verdict(look);
+    fn tell_watchers(&mut self, now: Instant, status_rows: &StatusRows) {
+        let verdict = self.verdict(status_rows);
         let status = with_verdict(self.view().pair_status(), &verdict, &self.groups);
         for (plugin, message) in self.watchers.handle_status(&status) {
             self.supervisor.send(now, &plugin, &message, &[]);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use spared_group::stop::{PLUGINS_TIMEOUT, Step, Stop};
 use spared_message::notice::{Kind, Notice};
-use spared_node::remains;
+use spared_node::pending_for_stop;
 use spared_process::clock;
 use spared_supervisor::STOP_TIMEOUT;
 
@@ -14,7 +14,7 @@ impl Loop {
     /// Begins the stop, or hurries a stop that has begun.
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
-            return stop.hurry(now);
+            return stop.skip_waiting(now);
         }
         self.service.stopping();
         self.notices.record(Notice::new(Kind::Stop, "stopping"));
@@ -41,8 +41,8 @@ impl Loop {
 
     pub(super) fn go_on_stopping(&mut self, now: Instant) {
         while let Some(stop) = &mut self.stop {
-            let remains = remains(self.here.setup(), &self.groups, &self.supervisor);
-            if !stop.advance(now, &remains) {
+            let pending = pending_for_stop(self.config.setup(), &self.groups, &self.supervisor);
+            if !stop.advance(now, &pending) {
                 return;
             }
             self.take_stop_steps(now);

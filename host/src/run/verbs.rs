@@ -39,11 +39,11 @@ impl Loop {
             true => self.begin_maintenance(for_s, anyway, by),
             false => self
                 .orders
-                .end_maintenance(self.here.node(), by)
+                .end_maintenance(self.config.node(), by)
                 .map(|it| (it, Vec::new())),
         };
         match done {
-            Ok((notice, more)) => self.ordered(notice, more),
+            Ok((notice, more)) => self.record_and_answer(notice, more),
             Err(answer) => answer,
         }
     }
@@ -57,7 +57,7 @@ impl Loop {
     ) -> Result<(Notice, Vec<String>), Answer> {
         let lasts = maintenance_time(for_s)?;
         let leaving = self.view().for_requests().plan_maintenance(anyway)?;
-        let notice = self.orders.begin_maintenance(lasts, self.here.node(), by);
+        let notice = self.orders.begin_maintenance(lasts, self.config.node(), by);
         self.groups.set_maintenance_anyway(anyway);
         Ok((notice, leaving))
     }
@@ -76,7 +76,7 @@ impl Loop {
             true => self
                 .orders
                 .done([vec!["was not frozen".to_owned()], there].concat()),
-            false => self.ordered(notice, there),
+            false => self.record_and_answer(notice, there),
         }
     }
 
@@ -85,7 +85,7 @@ impl Loop {
     }
 
     fn freeze_there(&mut self, now: Instant, for_ms: u64, by: &str) -> Option<String> {
-        let (node, peer) = (self.here.node(), self.here.peer_name()?);
+        let (node, peer) = (self.config.node(), self.config.peer_name()?);
         let word = Word::Freeze {
             for_ms,
             by: format!("{by} on {node}"),
@@ -117,7 +117,7 @@ impl Loop {
     }
 
     // Records the event and composes the answer, whose first line is the text of the event.
-    fn ordered(&mut self, notice: Notice, more: Vec<String>) -> Answer {
+    fn record_and_answer(&mut self, notice: Notice, more: Vec<String>) -> Answer {
         self.pair.touch();
         let lines = [vec![notice.text.clone()], more].concat();
         self.notices.record(notice);

@@ -17,7 +17,7 @@ use spared_message::starter::{About, Answer, Answered, Asked, NotStarted, Reaped
 use spared_process::Child;
 use spared_process::child::SOCKET_FD;
 use spared_process::poller::is_readable;
-use spared_process::starter::{Started, Starts};
+use spared_process::starter::{ProcessStarter, Started};
 use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::Files;
@@ -29,7 +29,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause after a failed attempt to reach a starter.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Interval of the requests that check that it answers, and time without an answer after which it is silent.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(2);
 /// Time after which the host's own starter counts as hung. systemd ends a starter of its own after the same time.
 const HUNG: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ const END: Duration = Duration::from_secs(1);
 
 /// Place of the starter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum StarterAddress {
     /// A child of the host, which must be root for that.
     Own(Files),
     /// The starter that listens at this path.
@@ -49,8 +49,8 @@ pub enum Whose {
 
 /// Starter in a process of its own.
 #[derive(Debug)]
-pub struct Remote {
-    whose: Whose,
+pub struct StarterClient {
+    address: StarterAddress,
     /// Digest of the files that are in force.
     digest: String,
     connection: Option<Connection>,
@@ -59,8 +59,8 @@ pub struct Remote {
     /// Request that was not answered in time. No other request is sent before its answer comes.
     overdue: Option<Waiting>,
     /// Last request that checks that the starter answers. Nobody waits for its answer.
-    look: Option<Waiting>,
-    looked: Option<Instant>,
+    ping: Option<Waiting>,
+    last_ping: Option<Instant>,
     /// Start of the present silence, and the time at which it was last found.
     silence: Option<(Instant, Instant)>,
     /// Time of the last failed attempt to reach a starter, and the reason.
@@ -88,21 +88,21 @@ struct Connection {
 /// Answer to a request with its number, and the descriptors that came with it.
 type Received = (u64, Answered, Vec<OwnedFd>);
 
-impl Remote {
+impl StarterClient {
     /// Starts or finds the starter, and makes it read the configuration. `digest` identifies the configuration in
     /// force.
     ///
     /// # Errors
     /// The reason why there is none.
-    pub fn new(whose: Whose, digest: &str) -> Result<Self, String> {
-        let mut remote = Self {
-            whose,
+    pub fn new(address: StarterAddress, digest: &str) -> Result<Self, String> {
+        let mut client = Self {
+            address,
             digest: digest.to_owned(),
             connection: None,
             number: 0,
             overdue: None,
-            look: None,
-            looked: None,
+            ping: None,
+            last_ping: None,
             silence: None,
             failed: None,
             about: About {
@@ -111,8 +111,8 @@ impl Remote {
             },
             is_outdated: false,
         };
-        remote.connect()?;
-        Ok(remote)
+        client.connect()?;
+        Ok(client)
     }
 
     /// Finds a starter, if there is none.
@@ -127,14 +127,16 @@ impl Remote {
     }
 
     fn try_connect(&mut self) -> Result<(), String> {
-        let connection = match &self.whose {
-            Whose::Own(files) => own(files).map_err(|error| format!("cannot start: {error}")),
-            Whose::At(path) => {
+        let connection = match &self.address {
+            StarterAddress::Own(files) => {
+                own(files).map_err(|error| format!("cannot start: {error}"))
+            }
+            StarterAddress::At(path) => {
                 let todo = "systemctl start spared-starter.socket";
                 connected(path).map_err(|error| format!("{}: {error}: {todo}", path.display()))
             }
         };
-        (self.overdue, self.look) = (None, None);
+        (self.overdue, self.ping) = (None, None);
         self.connection = Some(connection.map_err(|why| format!("spared starter: {why}"))?);
         let fault = self.tell_configuration(FIRST_PATIENCE);
         let fault = fault.inspect_err(|_| self.connection = None)?;
@@ -159,7 +161,7 @@ impl Remote {
                     "spared starter is of version {own}, unlike this daemon"
                 ))
             }
-            _ => Err(self.lose("gave a wrong answer")),
+            _ => Err(self.drop_connection("gave a wrong answer")),
         }
     }
 
@@ -182,26 +184,26 @@ impl Remote {
         };
         let (_, answer, _) = self.receive(number, Instant::now())?;
         self.overdue = None;
-        self.forget(number, &answer);
+        self.handle_unawaited_answer(number, &answer);
         Ok(())
     }
 
     /// Handles an answer that nobody waits for: abandons a started process, and notes that the starter answers.
-    fn forget(&mut self, number: u64, answer: &Answered) {
+    fn handle_unawaited_answer(&mut self, number: u64, answer: &Answered) {
         if matches!(answer, Answered::Started { .. }) {
-            self.abandon(number);
+            self.kill_and_reap(number);
         }
-        self.look.take_if(|look| look.number == number);
+        self.ping.take_if(|ping| ping.number == number);
     }
 
     /// Takes answers that have come although nobody waits for them.
     fn take_late(&mut self) {
         let _ = self.take_overdue();
-        let Some(Waiting { number, .. }) = self.look else {
+        let Some(Waiting { number, .. }) = self.ping else {
             return;
         };
         if self.receive(number, Instant::now()).is_ok() {
-            self.look = None;
+            self.ping = None;
         }
     }
 
@@ -214,7 +216,7 @@ impl Remote {
         let number = self.number;
         match spared_records::send(connection.socket.as_fd(), &Request { number, what }, &[]) {
             Ok(()) => Ok(number),
-            Err(SendError::Closed) => Err(self.lose("has ended")),
+            Err(SendError::Closed) => Err(self.drop_connection("has ended")),
             Err(error) => Err(format!("spared starter cannot be reached: {error}")),
         }
     }
@@ -230,7 +232,7 @@ impl Remote {
                 Ok(Some((answer, descriptors))) if answer.number == number => {
                     return Ok((number, answer.what, descriptors));
                 }
-                Ok(Some((answer, _))) => self.forget(answer.number, &answer.what),
+                Ok(Some((answer, _))) => self.handle_unawaited_answer(answer.number, &answer.what),
                 Ok(None) if left.is_zero() => {
                     return Err("spared starter does not answer".to_owned());
                 }
@@ -240,18 +242,18 @@ impl Remote {
                 }
                 // the descriptors of the answer are closed, and nobody has the process
                 Err(ReceiveError::Malformed(_)) => {
-                    self.abandon(number);
+                    self.kill_and_reap(number);
                     let why = NotStarted::Failed(io::Error::from(Errno::MFILE).to_string());
                     return Ok((number, Answered::NotStarted(why), Vec::new()));
                 }
-                Err(error) => return Err(self.lose(&error.predicate())),
+                Err(error) => return Err(self.drop_connection(&error.predicate())),
             }
         }
     }
 
     /// Drops a starter that is of no use any more.
-    fn lose(&mut self, why: &str) -> String {
-        (self.overdue, self.look) = (None, None);
+    fn drop_connection(&mut self, why: &str) -> String {
+        (self.overdue, self.ping) = (None, None);
         if let Some(connection) = self.connection.take() {
             log::warn!("spared starter {why}, and all workers end with it");
             if let Some(own) = connection.own {
@@ -264,13 +266,13 @@ impl Remote {
     /// Checks regularly that the starter answers. Returns true if it has been silent for long.
     fn is_silent_at(&mut self, now: Instant) -> bool {
         self.take_late();
-        let is_due = self.looked.is_none_or(|it| now - it >= LOOK_INTERVAL);
-        if is_due && self.overdue.is_none() && self.look.is_none() {
-            self.looked = Some(now);
-            let asked = self.say(Asked::Look).ok();
-            self.look = asked.map(|number| Waiting { number, since: now });
+        let is_due = self.last_ping.is_none_or(|it| now - it >= PING_INTERVAL);
+        if is_due && self.overdue.is_none() && self.ping.is_none() {
+            self.last_ping = Some(now);
+            let asked = self.say(Asked::Ping).ok();
+            self.ping = asked.map(|number| Waiting { number, since: now });
         }
-        let mut waiting = self.overdue.iter().chain(&self.look);
+        let mut waiting = self.overdue.iter().chain(&self.ping);
         let is_silent = waiting.any(|it| now.saturating_duration_since(it.since) >= SILENCE);
         if !is_silent {
             self.silence = None;
@@ -290,7 +292,7 @@ impl Remote {
         let is_hung = own.is_some() && now - since >= HUNG - SILENCE;
         if is_hung {
             self.silence = None;
-            self.lose("has not answered for 10 s and is killed");
+            self.drop_connection("has not answered for 10 s and is killed");
         }
         is_hung
     }
@@ -308,7 +310,7 @@ impl Remote {
     }
 }
 
-impl Starts for Remote {
+impl ProcessStarter for StarterClient {
     fn configure(&mut self, digest: &str) -> Result<(), String> {
         digest.clone_into(&mut self.digest);
         if self.connection.is_none() {
@@ -333,7 +335,9 @@ impl Starts for Remote {
                 errors,
             }),
             (Answered::NotStarted(why), ..) => Err(why),
-            _ => Err(NotStarted::Failed(self.lose("gave a wrong answer"))),
+            _ => Err(NotStarted::Failed(
+                self.drop_connection("gave a wrong answer"),
+            )),
         }
     }
 
@@ -342,9 +346,9 @@ impl Starts for Remote {
         let _ = self.say(Asked::Kill { process });
     }
 
-    fn abandon(&mut self, process: u64) {
+    fn kill_and_reap(&mut self, process: u64) {
         // nobody waits for the answer, as in `kill`
-        let _ = self.say(Asked::Abandon { process });
+        let _ = self.say(Asked::KillAndReap { process });
     }
 
     fn reap(&mut self, process: u64) -> Reaped {
@@ -364,7 +368,7 @@ impl Starts for Remote {
     }
 }
 
-impl Drop for Remote {
+impl Drop for StarterClient {
     /// Closes the connection. The starter completes its last request, and then ends.
     fn drop(&mut self) {
         if let Some(Connection { socket, own, .. }) = self.connection.take() {

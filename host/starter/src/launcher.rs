@@ -18,7 +18,7 @@ use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_process::Child;
 use spared_process::account::{Account, Accounts};
 use spared_process::child::SOCKET_FD;
-use spared_process::starter::{Started, Starts};
+use spared_process::starter::{ProcessStarter, Started};
 use spared_worker::file::open_plugin;
 use spared_worker::process::Worker;
 
@@ -283,7 +283,7 @@ impl Launcher {
     }
 }
 
-impl Starts for Launcher {
+impl ProcessStarter for Launcher {
     fn configure(&mut self, digest: &str) -> Result<(), String> {
         let state_dir = self.files.state_dir.as_deref();
         let read = match Setup::read(&self.files.config) {
@@ -332,7 +332,7 @@ impl Starts for Launcher {
         }
     }
 
-    fn abandon(&mut self, process: u64) {
+    fn kill_and_reap(&mut self, process: u64) {
         if let Some(Process { child, .. }) = self.children.remove(&process) {
             child.kill();
             self.abandoned.push(child);

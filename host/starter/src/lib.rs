@@ -18,7 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Remote, Whose};
+pub use client::{StarterAddress, StarterClient};
 pub use launcher::{Files, Launcher};
 pub use rights::Rights;
 pub use serve::run;

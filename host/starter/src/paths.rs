@@ -27,7 +27,7 @@ impl<'p> Private<'p> {
     }
 
     /// Returns true if `path` is a private folder or contains one.
-    fn is_beneath(self, path: &Path) -> bool {
+    fn contains_private(self, path: &Path) -> bool {
         self.folders().any(|private| private.starts_with(path))
     }
 
@@ -60,7 +60,7 @@ impl Opened {
             .map(Path::to_owned)
             .collect();
         paths.extend(folders);
-        for path in paths.iter().filter(|path| !private.is_beneath(path)) {
+        for path in paths.iter().filter(|path| !private.contains_private(path)) {
             self.add(path, write && !private.is_around(path));
         }
     }
@@ -71,7 +71,7 @@ impl Opened {
             let path = asked.strip_prefix('+').unwrap_or(asked);
             let (is_plain, write) = (is_plain(path), path != asked);
             let path = Path::new(path);
-            if is_plain && !private.is_beneath(path) && !private.is_around(path) {
+            if is_plain && !private.contains_private(path) && !private.is_around(path) {
                 self.add(path, write);
             }
         }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use spared_message::starter::{Answer, Answered, Asked, Request};
 use spared_process::child::{self, SOCKET_FD};
 use spared_process::service::Service;
-use spared_process::starter::{Started, Starts};
+use spared_process::starter::{ProcessStarter, Started};
 use spared_records::{ReceiveError, Receiver, SendError};
 
 use crate::{Files, Launcher};
@@ -127,12 +127,12 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
             launcher.kill(process);
             Answered::Killed
         }
-        Asked::Abandon { process } => {
-            launcher.abandon(process);
+        Asked::KillAndReap { process } => {
+            launcher.kill_and_reap(process);
             Answered::Killed
         }
         Asked::Reap { process } => Answered::Reaped(launcher.reap(process)),
-        Asked::Look => Answered::Here,
+        Asked::Ping => Answered::Pong,
     };
     (answered, None)
 }

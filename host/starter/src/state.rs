@@ -44,13 +44,13 @@ pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
     let about = fstat(&folder)?;
     let (to_uid, to_gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     if about.st_uid != uid {
-        let mut gift = Gift {
+        let mut change = OwnershipChange {
             from: about.st_uid,
             to: (to_uid, to_gid),
             device: about.st_dev,
             left: ENTRIES_MAX,
         };
-        if let Err(error) = gift.give_below(&folder, 0) {
+        if let Err(error) = change.change_owners_below(&folder, 0) {
             let shown = path.display();
             eprintln!(
                 "spared starter: {shown}: cannot make user {uid} the owner of all files: {error}"
@@ -65,7 +65,7 @@ pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
 
 /// Change of the owner of files. The old owner may still have processes, which can move and link files. So each file is
 /// checked and given by one descriptor, and no file is given that may have another name elsewhere.
-struct Gift {
+struct OwnershipChange {
     from: u32,
     to: (Uid, Gid),
     device: u64,
@@ -73,8 +73,8 @@ struct Gift {
     left: u32,
 }
 
-impl Gift {
-    fn give_below(&mut self, folder: &OwnedFd, depth: u32) -> io::Result<()> {
+impl OwnershipChange {
+    fn change_owners_below(&mut self, folder: &OwnedFd, depth: u32) -> io::Result<()> {
         for entry in Dir::read_from(folder)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -85,12 +85,12 @@ impl Gift {
                 return Err(io::Error::other(format!("more than {ENTRIES_MAX} files")));
             }
             self.left -= 1;
-            self.give(folder, name, depth)?;
+            self.change_owner(folder, name, depth)?;
         }
         Ok(())
     }
 
-    fn give(&mut self, folder: &OwnedFd, name: &CStr, depth: u32) -> io::Result<()> {
+    fn change_owner(&mut self, folder: &OwnedFd, name: &CStr, depth: u32) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let entry = match openat(folder, name, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(()),
@@ -104,7 +104,7 @@ impl Gift {
             FileType::RegularFile if about.st_nlink == 1 => {}
             FileType::Directory if depth < DEPTH_MAX => {
                 let below = openat(&entry, c".", FOLDER, Mode::empty())?;
-                self.give_below(&below, depth + 1)?;
+                self.change_owners_below(&below, depth + 1)?;
             }
             _ => return Ok(()),
         }

@@ -8,7 +8,7 @@ use spared_config::{Setup, table_of};
 use spared_message::load::Asks;
 use spared_message::starter::{NotStarted, Reaped, Start};
 use spared_process::account::Accounts;
-use spared_process::starter::Starts;
+use spared_process::starter::ProcessStarter;
 
 use crate::control_groups::ControlGroups;
 use crate::rights::Rights;
@@ -290,7 +290,7 @@ fn what_the_host_cannot_take_up_does_not_use_up_the_starts() {
     let mut launcher = scratch.launcher();
     for _ in 0..300 {
         let started = launcher.start(&worker("on")).unwrap();
-        launcher.abandon(started.process);
+        launcher.kill_and_reap(started.process);
         assert_eq!(launcher.reap(started.process), Reaped::Unknown);
     }
 }

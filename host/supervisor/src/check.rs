@@ -6,7 +6,7 @@ use spared_config::Fault;
 use spared_contract::{Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
-use spared_process::{OwnTime, Usage};
+use spared_process::{TaskTimer, Usage};
 use spared_records::ReceiveError;
 use spared_worker::errors::Errors;
 use spared_worker::process::Worker;
@@ -24,7 +24,7 @@ pub(super) struct Check {
     settings: config::Plugin,
     surroundings: Surroundings,
     worker: Worker,
-    time: OwnTime,
+    time: TaskTimer,
     said: usize,
     output: Output,
 }
@@ -77,7 +77,7 @@ impl Supervisor {
         let check = Check {
             settings,
             surroundings: host.surroundings(),
-            time: OwnTime::new(now, Usage::of(worker.pid())),
+            time: TaskTimer::new(now, Usage::of(worker.pid())),
             worker,
             said: 0,
             output: Output::new(now),
@@ -133,7 +133,7 @@ impl Supervisor {
             let Some(check) = self.checks.get_mut(&serial) else {
                 continue;
             };
-            let why = check.time.look(now, Usage::of(check.worker.pid()));
+            let why = check.time.check(now, Usage::of(check.worker.pid()));
             let step = why.map(|why| check.fail(&format!("its check {why}")));
             if let Some(Step::End(faults)) = step {
                 self.end_check(now, serial, faults);

@@ -14,8 +14,8 @@ mod failure;
 mod memory;
 mod output;
 mod partners;
+mod pending_call;
 mod plugin;
-mod purpose;
 mod report;
 mod share;
 mod state;
@@ -32,7 +32,7 @@ use spared_group::Order;
 use spared_message::starter::About;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
-use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, beat};
+use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, nearest_tick};
 use spared_records::SendError;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::process::Worker;
@@ -40,8 +40,8 @@ use spared_worker::process::Worker;
 use calls::Calls;
 use check::Check;
 use partners::Partners;
+use pending_call::PendingCall;
 use plugin::{Plugin, State};
-use purpose::Purpose;
 pub use report::{Report, Returned};
 use spared_message::notice::{Kind, Notice};
 use worker::Running;
@@ -51,13 +51,13 @@ const BUDGET: usize = 16;
 const ELECTOR_BUDGET: usize = 128;
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Minimum time limit of a query to a worker that is silent. A shorter query is answered with an error at once.
-const HURRIED: Duration = Duration::from_millis(1_500);
+const SHORT_QUERY: Duration = Duration::from_millis(1_500);
 /// Maximum time for which a stop may be pending.
 const STOP_MAX: Duration = Duration::from_secs(3);
 
 /// Settings common to all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct WorkerSettings {
     pub surroundings: Surroundings,
     pub realtime: bool,
 }
@@ -65,7 +65,7 @@ pub struct Terms {
 /// All plugins.
 #[derive(Debug)]
 pub struct Supervisor {
-    terms: Terms,
+    worker_settings: WorkerSettings,
     starter: Starter,
     is_starter_silent: bool,
     about: About,
@@ -83,10 +83,10 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub fn new(terms: Terms, starter: Starter, now: Instant) -> Self {
+    pub fn new(worker_settings: WorkerSettings, starter: Starter, now: Instant) -> Self {
         let about = starter.borrow().about();
         Self {
-            terms,
+            worker_settings,
             starter,
             is_starter_silent: false,
             about,
@@ -103,12 +103,12 @@ impl Supervisor {
     }
 
     /// Sets new terms after a reload, for workers that start from now on.
-    pub fn set_terms(&mut self, terms: Terms) {
-        self.terms = terms;
+    pub fn set_worker_settings(&mut self, worker_settings: WorkerSettings) {
+        self.worker_settings = worker_settings;
     }
 
     /// Reason why workers have no control groups, if they have none.
-    pub fn without_groups(&self) -> Option<&str> {
+    pub fn control_groups_error(&self) -> Option<&str> {
         self.about.groups.as_ref().err().map(String::as_str)
     }
 
@@ -140,7 +140,7 @@ impl Supervisor {
     /// Forgets a plugin that was stopped.
     pub fn remove(&mut self, now: Instant, name: &str) {
         if let Some(mut plugin) = self.plugins.remove(name) {
-            self.retire(now, name, plugin.running.take());
+            self.kill_worker(now, name, plugin.running.take());
         }
         self.reports.push_back(Report::Removed {
             plugin: name.to_owned(),
@@ -161,7 +161,7 @@ impl Supervisor {
                 why,
             });
         }
-        self.retire(now, name, running);
+        self.kill_worker(now, name, running);
         self.begin(poller, now, name);
     }
 
@@ -234,7 +234,7 @@ impl Supervisor {
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             // One ping per turn, however long this process may have been stopped.
-            self.pinged_at = beat(self.pinged_at, PING_EVERY, now);
+            self.pinged_at = nearest_tick(self.pinged_at, PING_EVERY, now);
             self.ping_all(now);
             self.report_suppressed();
             self.is_starter_silent = self.starter.borrow_mut().is_silent();
@@ -299,23 +299,23 @@ impl Supervisor {
         epoch: u64,
         deadline_ns: u64,
     ) {
-        let purpose = Purpose::Settle { group, epoch };
-        self.ask(now, name, purpose, |token| ToPlugin::Settle {
+        let call = PendingCall::Settle { group, epoch };
+        self.ask(now, name, call, |token| ToPlugin::Settle {
             token,
             deadline_ns,
         });
     }
 
     pub fn drain(&mut self, now: Instant, name: &str, group: String, epoch: u64, deadline_ns: u64) {
-        let purpose = Purpose::Drain { group, epoch };
-        self.ask(now, name, purpose, |token| ToPlugin::Drain {
+        let call = PendingCall::Drain { group, epoch };
+        self.ask(now, name, call, |token| ToPlugin::Drain {
             token,
             deadline_ns,
         });
     }
 
     pub fn role(&mut self, now: Instant, name: &str, order: Order, why: String) {
-        let purpose = Purpose::Role {
+        let call = PendingCall::Role {
             group: order.group.clone(),
             epoch: order.epoch,
         };
@@ -330,16 +330,16 @@ impl Supervisor {
             epoch: order.epoch,
             cause: order.cause,
         };
-        self.ask(now, name, purpose, |token| ToPlugin::Role { token, event });
+        self.ask(now, name, call, |token| ToPlugin::Role { token, event });
     }
 
     /// Sends a query. [`Report::Answered`] with the same id follows in any case, at the latest at `until`.
     pub fn query(&mut self, now: Instant, until: Instant, name: &str, argv: Vec<String>, id: u64) {
-        let is_hurried = until.saturating_duration_since(now) < HURRIED;
-        let purpose = Purpose::Query { id, until };
-        let why = if is_hurried && self.is_silent(name, now) {
+        let is_short = until.saturating_duration_since(now) < SHORT_QUERY;
+        let call = PendingCall::Query { id, until };
+        let why = if is_short && self.is_silent(name, now) {
             "does not answer"
-        } else if self.ask(now, name, purpose, |token| ToPlugin::Query { token, argv }) {
+        } else if self.ask(now, name, call, |token| ToPlugin::Query { token, argv }) {
             return;
         } else {
             "is not running"
@@ -353,11 +353,11 @@ impl Supervisor {
 
     /// Asks a plugin to stop; [`Report::Stopped`] follows in any case.
     pub fn stop(&mut self, now: Instant, name: &str) {
-        let purpose = Purpose::Stop {
+        let call = PendingCall::Stop {
             until: now + STOP_TIMEOUT,
             longest: now + STOP_MAX,
         };
-        let asked = self.ask(now, name, purpose, |token| ToPlugin::Stop { token });
+        let asked = self.ask(now, name, call, |token| ToPlugin::Stop { token });
         match self.plugins.get_mut(name) {
             Some(plugin) if asked => plugin.state = State::Stopping,
             _ => self.reports.push_back(Report::Stopped {
@@ -372,7 +372,7 @@ impl Supervisor {
             return;
         };
         let message = self.configure_message(plugin);
-        if !self.ask(now, name, Purpose::Reconfigure, message) {
+        if !self.ask(now, name, PendingCall::Reconfigure, message) {
             let result = Err(vec![format!("{name} is not running")]);
             self.reports.push_back(Report::Reconfigured {
                 plugin: name.to_owned(),
@@ -385,7 +385,7 @@ impl Supervisor {
         &mut self,
         now: Instant,
         name: &str,
-        purpose: Purpose,
+        call: PendingCall,
         message: impl FnOnce(u64) -> ToPlugin,
     ) -> bool {
         self.token += 1;
@@ -397,7 +397,7 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.as_mut());
-        running.is_some_and(|running| running.add(token, purpose))
+        running.is_some_and(|running| running.add(token, call))
     }
 
     fn tell(&mut self, news: Notice) {
@@ -429,7 +429,7 @@ impl Supervisor {
     }
 
     /// Kills a worker, whose process is reaped when it has ended, and answers its queries with an error.
-    fn retire(&mut self, now: Instant, name: &str, running: Option<Running>) {
+    fn kill_worker(&mut self, now: Instant, name: &str, running: Option<Running>) {
         let Some(running) = running else {
             return;
         };
@@ -437,9 +437,9 @@ impl Supervisor {
             plugin.killed = Some(running.serial);
         }
         self.discard(now, running.serial, running.worker);
-        for purpose in running.pending.into_values() {
-            if matches!(purpose, Purpose::Query { .. }) {
-                self.give_up(name, purpose, "was stopped");
+        for call in running.pending.into_values() {
+            if matches!(call, PendingCall::Query { .. }) {
+                self.give_up(name, call, "was stopped");
             }
         }
     }

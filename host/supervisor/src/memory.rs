@@ -1,6 +1,6 @@
 //! Memory of workers: reports one that comes near its limit, and names the limit as the reason if a worker ended there.
 
-use spared_process::about;
+use spared_process::proc;
 
 use super::Supervisor;
 use super::worker::Running;
@@ -63,7 +63,7 @@ impl Memory {
     }
 
     /// Text that is added to the exit reason if the limit is the cause.
-    fn blame(&self, name: &str, peak: u64, kills: u64) -> Option<String> {
+    fn limit_reason(&self, name: &str, peak: u64, kills: u64) -> Option<String> {
         let limit = self.limit? / MIB;
         let is_full = self.was_refused || kills > self.kills || self.is_near(peak);
         is_full.then(|| {
@@ -78,7 +78,7 @@ pub(super) fn used_mib(pid: u32) -> u64 {
 }
 
 fn used(pid: u32) -> u64 {
-    about::text(pid, "status").map_or(0, |text| data_of(&text))
+    proc::text(pid, "status").map_or(0, |text| data_of(&text))
 }
 
 /// Bytes that only this process has and may write, to which the limit applies.
@@ -126,8 +126,8 @@ impl Supervisor {
     /// Exit reason of a worker, with its memory limit if that is the cause.
     pub(super) fn with_memory(&self, name: &str, running: &Running, why: String) -> String {
         let (peak, kills) = (running.worker.peak(), self.kills(name));
-        let blame = running.memory.blame(name, peak, kills);
-        why + &blame.unwrap_or_default()
+        let limit_reason = running.memory.limit_reason(name, peak, kills);
+        why + &limit_reason.unwrap_or_default()
     }
 }
 
@@ -138,14 +138,17 @@ mod tests {
     #[test]
     fn the_limit_is_blamed_where_it_was_reached_and_only_there() {
         let mut memory = Memory::new(Some(256 * MIB), 1);
-        assert_eq!(memory.blame("x", 200 * MIB, 1), None);
+        assert_eq!(memory.limit_reason("x", 200 * MIB, 1), None);
         let text = ": it reached its limit of 256 MiB of memory (memory_mib in x.toml)";
-        assert_eq!(memory.blame("x", 250 * MIB, 1).as_deref(), Some(text));
-        assert_eq!(memory.blame("x", 0, 2).as_deref(), Some(text));
+        assert_eq!(
+            memory.limit_reason("x", 250 * MIB, 1).as_deref(),
+            Some(text)
+        );
+        assert_eq!(memory.limit_reason("x", 0, 2).as_deref(), Some(text));
         memory.handle_line("memory allocation of 4096 bytes failed");
-        assert_eq!(memory.blame("x", 0, 1).as_deref(), Some(text));
+        assert_eq!(memory.limit_reason("x", 0, 1).as_deref(), Some(text));
         let root = Memory::new(None, 0);
-        assert_eq!(root.blame("x", u64::MAX, 1), None);
+        assert_eq!(root.limit_reason("x", u64::MAX, 1), None);
     }
 
     #[test]

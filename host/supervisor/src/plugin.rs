@@ -13,7 +13,7 @@ use spared_worker::group_names;
 use spared_worker::process::Worker;
 
 use super::memory::Memory;
-use super::purpose::Purpose;
+use super::pending_call::PendingCall;
 use super::worker::Running;
 use super::{Supervisor, config};
 
@@ -131,7 +131,7 @@ impl Plugin {
     pub(super) fn is_pending(&self) -> bool {
         let running = self.running.as_ref();
         let mut pending = running.iter().flat_map(|it| it.pending.values());
-        pending.any(|it| matches!(it, Purpose::Start { until: Some(_) }))
+        pending.any(|it| matches!(it, PendingCall::Start { until: Some(_) }))
     }
 
     /// Time of the plugin's next start, if it does not run.
@@ -148,7 +148,7 @@ impl Plugin {
             .running
             .iter()
             .flat_map(|running| running.pending.values());
-        let questions = questions.filter_map(Purpose::until);
+        let questions = questions.filter_map(PendingCall::until);
         let running = self.running.as_ref();
         let pause = running.and_then(|running| running.share.paused_until());
         let own = own.into_iter().chain([pause]);
@@ -171,7 +171,7 @@ impl Supervisor {
         let before = plugin.killed;
         if before.is_some_and(|serial| self.dying.is_lingering(now, serial)) {
             let why = format!("{name}: its killed worker does not end: it may wait for a disk");
-            return self.plan_restart(now, name, why, RestartBudget::handle_unstarted);
+            return self.plan_restart(now, name, why, RestartBudget::handle_failed_start);
         }
         plugin.restarts += 1;
         self.begin(poller, now, name);
@@ -208,7 +208,7 @@ impl Supervisor {
             // succeed.
             Err(NotStarted::Refused(why) | NotStarted::Failed(why)) => {
                 let why = format!("{name}: cannot start a worker: {why}");
-                return self.plan_restart(now, name, why, RestartBudget::handle_unstarted);
+                return self.plan_restart(now, name, why, RestartBudget::handle_failed_start);
             }
         };
         let Some(plugin) = self.plugins.get_mut(name) else {
@@ -268,14 +268,14 @@ impl Supervisor {
             State::Checking => {
                 plugin.descriptor = Some(descriptor);
                 let running = plugin.running.take();
-                self.retire(now, name, running);
+                self.kill_worker(now, name, running);
                 self.spawn(poller, now, name, false);
             }
             State::Loading => {
                 plugin.state = State::Configuring;
                 let message = self.configure_message_of(name);
                 if let Some(message) = message {
-                    self.ask(now, name, Purpose::Configure, message);
+                    self.ask(now, name, PendingCall::Configure, message);
                 }
             }
             // A second `Loaded` is ignored.
@@ -288,7 +288,7 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.take());
-        self.retire(now, name, running);
+        self.kill_worker(now, name, running);
         self.refuse(name, vec![why]);
     }
 
@@ -305,7 +305,7 @@ impl Supervisor {
         let folder = folder.and_then(|folder| folder.to_str().map(str::to_owned));
         let surroundings = Surroundings {
             state: folder,
-            ..self.terms.surroundings.clone()
+            ..self.worker_settings.surroundings.clone()
         };
         move |token| ToPlugin::Configure {
             token,
@@ -330,7 +330,7 @@ impl Supervisor {
             .collect();
         for name in names {
             self.set_state(&name, State::Starting);
-            self.ask(now, &name, Purpose::Start { until: None }, |token| {
+            self.ask(now, &name, PendingCall::Start { until: None }, |token| {
                 ToPlugin::Start { token }
             });
         }

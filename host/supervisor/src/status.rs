@@ -3,7 +3,7 @@
 use spared_control::PluginStatus;
 use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
-use spared_process::about::real_time_priority;
+use spared_process::proc::real_time_priority;
 use spared_worker::capabilities;
 
 use super::Supervisor;
@@ -97,7 +97,7 @@ impl Supervisor {
         let Some(pid) = pid else { return String::new() };
         match (
             wants,
-            self.terms.realtime,
+            self.worker_settings.realtime,
             real_time_priority(pid).is_some_and(|it| it > 0),
         ) {
             (_, _, true) => "real-time",

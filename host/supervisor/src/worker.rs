@@ -6,7 +6,7 @@ use std::time::Instant;
 use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
 use spared_process::poller::Poller;
-use spared_process::{Gauge, Next, Pings, RestartBudget, TRIAL};
+use spared_process::{Next, Pings, RestartBudget, TRIAL, UsageReader};
 use spared_records::ReceiveError;
 use spared_worker::errors::Errors;
 use spared_worker::process::Worker;
@@ -14,8 +14,8 @@ use spared_worker::process::Worker;
 use super::failure::faults;
 use super::memory::Memory;
 use super::output::Output;
+use super::pending_call::PendingCall;
 use super::plugin::State;
-use super::purpose::Purpose;
 use super::share::Share;
 use super::{Answered, Report, Supervisor};
 
@@ -32,9 +32,9 @@ pub(super) struct Running {
     pub(super) serial: u64,
     pub(super) worker: Worker,
     /// Unanswered questions, by token.
-    pub(super) pending: BTreeMap<u64, Purpose>,
+    pub(super) pending: BTreeMap<u64, PendingCall>,
     pub(super) pings: Pings,
-    gauge: Gauge,
+    usage_reader: UsageReader,
     /// True if the host was told that the worker does not answer.
     is_silent: bool,
     /// Faults of the newest file, which the plugin refused: it runs with the previous file.
@@ -53,7 +53,7 @@ impl Running {
         pings.begin_call();
         Self {
             serial,
-            gauge: Gauge::new(worker.pid()),
+            usage_reader: UsageReader::new(worker.pid()),
             worker,
             pending: BTreeMap::new(),
             pings,
@@ -67,20 +67,20 @@ impl Running {
     }
 
     /// Notes a question that was sent. Returns false if the token was in use.
-    pub(super) fn add(&mut self, token: u64, purpose: Purpose) -> bool {
-        if purpose.is_of_start() {
+    pub(super) fn add(&mut self, token: u64, pending_call: PendingCall) -> bool {
+        if pending_call.is_of_start() {
             self.pings.begin_call();
         }
-        self.pending.insert(token, purpose).is_none()
+        self.pending.insert(token, pending_call).is_none()
     }
 
     /// Removes a question that is answered.
-    pub(super) fn take(&mut self, token: u64) -> Option<Purpose> {
-        let purpose = self.pending.remove(&token)?;
-        if purpose.is_of_start() {
+    pub(super) fn take(&mut self, token: u64) -> Option<PendingCall> {
+        let pending_call = self.pending.remove(&token)?;
+        if pending_call.is_of_start() {
             self.pings.end_call();
         }
-        Some(purpose)
+        Some(pending_call)
     }
 }
 
@@ -257,7 +257,7 @@ impl Supervisor {
             let Some(running) = self.running(&name) else {
                 continue;
             };
-            let usage = running.gauge.look(running.pings.missed() > 0);
+            let usage = running.usage_reader.read(running.pings.missed() > 0);
             let number = match running.share.take_paused() {
                 true => running.pings.next_of_unread(usage),
                 false => running.pings.next(usage),
@@ -284,7 +284,7 @@ impl Supervisor {
             }
             self.reports.push_back(Report::Silence);
             if is_silent {
-                self.end_hurried(now, &name);
+                self.fail_short_queries(now, &name);
             }
         }
     }
@@ -302,8 +302,8 @@ impl Supervisor {
     }
 
     /// Ends a worker whose start failed because the machine is slow.
-    pub(super) fn handle_unstarted(&mut self, now: Instant, name: &str, why: String) {
-        self.end(now, name, Some(why), RestartBudget::handle_unstarted);
+    pub(super) fn handle_failed_start(&mut self, now: Instant, name: &str, why: String) {
+        self.end(now, name, Some(why), RestartBudget::handle_failed_start);
     }
 
     fn end(&mut self, now: Instant, name: &str, why: Option<String>, counted: Counted) {
@@ -324,14 +324,14 @@ impl Supervisor {
         };
         let pending = std::mem::take(&mut running.pending);
         let stopping = plugin.state == State::Stopping;
-        self.retire(now, name, Some(running));
+        self.kill_worker(now, name, Some(running));
         let sentence = format!("{name} {why}");
         self.reports.push_back(Report::Down {
             plugin: name.to_owned(),
             why: sentence.clone(),
         });
-        for purpose in pending.into_values() {
-            self.give_up(name, purpose, &why);
+        for pending_call in pending.into_values() {
+            self.give_up(name, pending_call, &why);
         }
         if !stopping {
             self.plan_restart(now, name, sentence, counted);
@@ -389,7 +389,7 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.take());
-        self.retire(now, name, running);
+        self.kill_worker(now, name, running);
         let why = format!("{name} has a wrong configuration");
         self.reports.push_back(Report::Down {
             plugin: name.to_owned(),

@@ -11,7 +11,7 @@ use spared_control::{Finding, Request};
 use spared_firewall_process::Firewall;
 use spared_message::firewall::Passage;
 use spared_message::link::LinkPath;
-use spared_process::Owner;
+use spared_process::MessageHandler;
 use spared_process::poller::{Key, Poller};
 use spared_starter::{Files, Launcher};
 use spared_tests::lab::signal_to;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use spared_control::{Answer, Request};
 use spared_pair::Id;
-use spared_process::about::account;
 use spared_process::account::Accounts;
+use spared_process::proc::account;
 use spared_tests::lab::{Daemon, is_alive, signal_to};
 
 use crate::lab::{Alone, Node, VRRP};

@@ -125,7 +125,7 @@ fn look(asked: &Asked) {
             Request::Node { request, .. } => request,
             request => request,
         };
-        assert!(Caller::reads(inner));
+        assert!(Caller::is_read_only(inner));
     }
     let line = to_string(&asked.request).expect("a request has a line");
     assert_eq!(

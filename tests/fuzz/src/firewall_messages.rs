@@ -12,7 +12,7 @@ use spared_contract::codec::Message;
 use spared_firewall::digests;
 use spared_firewall_process::Firewall;
 use spared_message::firewall::{FromFirewall, NodeNames, Passage, RuleState, RulesListed};
-use spared_process::Owner;
+use spared_process::MessageHandler;
 use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;
@@ -108,7 +108,7 @@ fn state(state: RuleState) -> FromFirewall {
 
 /// Every message of the firewall's process.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let kept = |text: &str| state(RuleState::Kept(text.to_owned()));
+    let kept = |text: &str| state(RuleState::Blocked(text.to_owned()));
     let messages = [
         state(RuleState::Passes),
         state(RuleState::PutBack),
@@ -124,8 +124,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FromFirewall::Ended { ours: false },
         FromFirewall::Pong,
         FromFirewall::Busy(true),
-        FromFirewall::Blind(Some("no nft\u{1b}]0;a\u{7}".to_owned())),
-        FromFirewall::Blind(None),
+        FromFirewall::Unreadable(Some("no nft\u{1b}]0;a\u{7}".to_owned())),
+        FromFirewall::Unreadable(None),
         FromFirewall::Rules(RulesListed {
             by: "nftables\u{1b}".to_owned(),
             digests: Some(digests(LISTING, &NodeNames::default())),

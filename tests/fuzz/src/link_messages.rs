@@ -14,7 +14,7 @@ use spared_contract::codec::Message;
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
 use spared_link_process::{Link, Report};
-use spared_process::Owner;
+use spared_process::MessageHandler;
 use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;

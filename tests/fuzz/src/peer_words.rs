@@ -190,14 +190,14 @@ impl Host {
             return;
         }
         let answer = match serde_json::from_str::<Request>(request) {
-            Ok(request) if Caller::reads(&request) => Answer::Events { events: Vec::new() },
+            Ok(request) if Caller::is_read_only(&request) => Answer::Events { events: Vec::new() },
             Ok(request) => refusal(
                 ErrorCode::Permission,
                 to_string(&request).unwrap_or_default(),
             ),
             Err(error) => refusal(ErrorCode::Usage, error.to_string()),
         };
-        assert!(!Caller::at("r2").may_change());
+        assert!(!Caller::over_link("r2").may_change());
         self.peer.answer(id, to_string(&answer).unwrap_or_default());
     }
 

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use spared_contract::codec::Message;
 use spared_message::load::Asks;
 use spared_message::starter::{Asked, Reaped, Request, Start};
-use spared_process::starter::Starts;
+use spared_process::starter::ProcessStarter;
 use spared_starter::{Files, Launcher};
 
 use crate::folder::Folder;
@@ -58,9 +58,9 @@ fn ask(launcher: &mut Launcher, asked: Asked) {
             assert!(started.is_err(), "{start:?} has started something");
         }
         Asked::Kill { process } => launcher.kill(process),
-        Asked::Abandon { process } => launcher.abandon(process),
+        Asked::KillAndReap { process } => launcher.kill_and_reap(process),
         Asked::Reap { process } => assert_eq!(launcher.reap(process), Reaped::Unknown),
-        Asked::Look => {}
+        Asked::Ping => {}
     }
 }
 
@@ -91,9 +91,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Asked::Start(check("../../../etc/passwd")),
         Asked::Start(worker),
         Asked::Kill { process: 1 },
-        Asked::Abandon { process: 1 },
+        Asked::KillAndReap { process: 1 },
         Asked::Reap { process: 1 },
-        Asked::Look,
+        Asked::Ping,
     ];
     let all = requests.into_iter().zip(1..).map(|(what, number)| {
         let request = Request { number, what };

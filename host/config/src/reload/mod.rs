@@ -59,21 +59,21 @@ pub enum Step {
 #[derive(Debug, Default)]
 pub struct Reload {
     stage: Stage,
-    wish: Wish,
+    request: ReloadRequest,
     /// Requests that arrived after the files were read.
-    next: Option<Wish>,
+    next: Option<ReloadRequest>,
     steps: VecDeque<Step>,
 }
 
 /// Clients that wait for a reload.
 #[derive(Debug, Default)]
-struct Wish {
+struct ReloadRequest {
     clients: Vec<u64>,
     /// True if one of them wants the reload even if an active group loses addresses.
     anyway: bool,
 }
 
-impl Wish {
+impl ReloadRequest {
     fn join(&mut self, client: Option<u64>, anyway: bool) {
         self.clients.extend(client);
         self.anyway |= anyway;
@@ -111,10 +111,10 @@ impl Reload {
     pub fn request(&mut self, client: Option<u64>, anyway: bool) {
         match self.stage {
             Stage::Idle => {
-                self.wish.join(client, anyway);
+                self.request.join(client, anyway);
                 self.begin();
             }
-            Stage::Reading => self.wish.join(client, anyway),
+            Stage::Reading => self.request.join(client, anyway),
             Stage::Checking { .. } | Stage::Applying(_) => {
                 self.next.get_or_insert_default().join(client, anyway);
             }
@@ -195,7 +195,7 @@ impl Reload {
             return self.refuse_faults(&faults);
         }
         let lost = in_force.lost_addresses(&setup);
-        match lost.is_empty() || self.wish.anyway {
+        match lost.is_empty() || self.request.anyway {
             true => self.apply(now, setup, in_force),
             false => self.refuse_loss(lost),
         }
@@ -322,11 +322,11 @@ impl Reload {
     fn end(&mut self, answer: &Answer) {
         self.stage = Stage::Idle;
         self.steps.push_back(Step::End);
-        for client in std::mem::take(&mut self.wish).clients {
+        for client in std::mem::take(&mut self.request).clients {
             self.steps.push_back(Step::Answer(client, answer.clone()));
         }
         if let Some(next) = self.next.take() {
-            self.wish = next;
+            self.request = next;
             self.begin();
         }
     }

@@ -19,7 +19,7 @@ use spared_message::starter::Start;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller, is_readable};
 use spared_process::starter::Starter;
-use spared_process::{Owner, Policy, Subprocess, beat};
+use spared_process::{MessageHandler, Policy, Subprocess, nearest_tick};
 
 use spared_message::notice::{Kind, Notice};
 
@@ -42,7 +42,7 @@ pub struct Firewall {
     wanted: Option<Option<Passage>>,
     /// Number of the last order. Answers to older orders are ignored.
     order: u64,
-    /// With the pings of all processes: see [`beat`].
+    /// With the pings of all processes: see [`nearest_tick`].
     began: Instant,
     pinged_at: Instant,
     is_pinged: bool,
@@ -51,9 +51,9 @@ pub struct Firewall {
     /// True if the process does not answer.
     is_silent: bool,
     /// Reason why the process cannot look at the rules.
-    blind: Option<String>,
+    unreadable_reason: Option<String>,
     /// Sentence about what filters the link, and what to do about it.
-    kept: Option<String>,
+    blocked_sentence: Option<String>,
     /// Reason why nobody keeps the rule.
     down: Option<String>,
     /// Names by which the rules of both nodes are compared, once they are known.
@@ -78,8 +78,8 @@ impl Firewall {
             is_pinged: false,
             is_busy: false,
             is_silent: false,
-            blind: None,
-            kept: None,
+            unreadable_reason: None,
+            blocked_sentence: None,
             down: None,
             names: None,
             listed: RulesListed::default(),
@@ -105,16 +105,16 @@ impl Firewall {
 
     /// Sentence about what filters the link, if anything does.
     pub fn filtered(&self) -> Option<String> {
-        self.kept.clone()
+        self.blocked_sentence.clone()
     }
 
     /// Reason why nobody keeps the rule or looks at the rules, if so.
     pub fn down(&self) -> Option<String> {
         let silent = || "the firewall process does not answer".to_owned();
-        let blind = |why: &String| format!("nobody can look at the rules of nftables: {why}");
+        let unreadable = |why: &String| format!("nobody can look at the rules of nftables: {why}");
         let down = self.down.clone();
         let down = down.or_else(|| self.is_silent.then(silent));
-        down.or_else(|| self.blind.as_ref().map(blind))
+        down.or_else(|| self.unreadable_reason.as_ref().map(unreadable))
     }
 
     /// Digests of the rules; empty if nobody lists them.
@@ -190,7 +190,7 @@ impl Firewall {
             return;
         }
         if !self.is_pinged {
-            self.pinged_at = beat(self.began, PING_EVERY, now);
+            self.pinged_at = nearest_tick(self.began, PING_EVERY, now);
             self.is_pinged = true;
             self.send(now, &ToFirewall::Ping);
         } else if self.may_be_silent() {
@@ -217,8 +217,8 @@ impl Firewall {
     }
 
     fn handle_state(&mut self, state: RuleState) {
-        let kept = match state {
-            RuleState::Kept(why) => Some(clean::text(&why)),
+        let blocked = match state {
+            RuleState::Blocked(why) => Some(clean::text(&why)),
             RuleState::PutBack => {
                 self.warn(
                     "the link's rule in the firewall was removed by another program; restored",
@@ -227,10 +227,13 @@ impl Firewall {
             }
             RuleState::Passes => None,
         };
-        if let Some(why) = kept.as_ref().filter(|_| kept != self.kept) {
+        if let Some(why) = blocked
+            .as_ref()
+            .filter(|_| blocked != self.blocked_sentence)
+        {
             self.warn(why);
         }
-        self.kept = kept;
+        self.blocked_sentence = blocked;
     }
 
     fn warn(&mut self, text: &str) {
@@ -259,9 +262,9 @@ impl Firewall {
         if let Err(error) = self.process.start(poller) {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
-        self.pinged_at = beat(self.began, PING_EVERY, now);
+        self.pinged_at = nearest_tick(self.began, PING_EVERY, now);
         self.is_pinged = false;
-        (self.is_busy, self.is_silent, self.blind) = (false, false, None);
+        (self.is_busy, self.is_silent, self.unreadable_reason) = (false, false, None);
         let ours = self.marker.exists();
         let begin = ToFirewall::Begin { ours };
         self.send(now, &begin);
@@ -309,8 +312,8 @@ impl Firewall {
     }
 }
 
-impl Owner for Firewall {
-    type Said = FromFirewall;
+impl MessageHandler for Firewall {
+    type Message = FromFirewall;
 
     fn process(&mut self) -> &mut Subprocess {
         &mut self.process
@@ -337,9 +340,9 @@ impl Owner for Firewall {
                 // the answer to what arrived meanwhile follows now
                 self.pinged_at = now;
             }
-            FromFirewall::Blind(why) => {
-                self.blind = why.map(|why| clean::text(&why));
-                if let Some(why) = self.down().filter(|_| self.blind.is_some()) {
+            FromFirewall::Unreadable(why) => {
+                self.unreadable_reason = why.map(|why| clean::text(&why));
+                if let Some(why) = self.down().filter(|_| self.unreadable_reason.is_some()) {
                     self.warn(&why);
                 }
             }

@@ -1,7 +1,7 @@
 //! Performs the stop of the host: switch over if there is a peer, resign, then stop plugins in reverse order. Each step
 //! has a time limit.
 //!
-//! [`Stop::advance`] gets the time and what [`Remains`]. [`Stop::handle_stopped`] gets each plugin that has stopped.
+//! [`Stop::advance`] gets the time and the [`PendingWork`]. [`Stop::handle_stopped`] gets each plugin that has stopped.
 //! [`Stop::poll_step`] returns what to do. There is no input or output, and no clock.
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ pub const LEAVING_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// State that decides if a stage is over.
 #[derive(Clone, Debug, Default)]
-pub struct Remains {
+pub struct PendingWork {
     pub is_switching_over: bool,
     /// Electors that have a worker.
     pub electors: BTreeSet<String>,
@@ -77,7 +77,7 @@ impl Stop {
     }
 
     /// Handles a second signal: then only the resignation is waited for, as it helps the peer.
-    pub fn hurry(&mut self, now: Instant) {
+    pub fn skip_waiting(&mut self, now: Instant) {
         match self.stage {
             Stage::SwitchingOver => (self.hurried, self.until) = (true, now),
             Stage::Resigning { .. } => self.hurried = true,
@@ -114,11 +114,11 @@ impl Stop {
 
     /// Enters the next stage if this one is over. Returns false if it is not. The caller performs the steps of a stage
     /// before it calls this again.
-    pub fn advance(&mut self, now: Instant, remains: &Remains) -> bool {
+    pub fn advance(&mut self, now: Instant, pending: &PendingWork) -> bool {
         let is_late = now >= self.until;
         match &self.stage {
-            Stage::SwitchingOver if is_late || !remains.is_switching_over => {
-                self.enter_resigning(now, &remains.electors);
+            Stage::SwitchingOver if is_late || !pending.is_switching_over => {
+                self.enter_resigning(now, &pending.electors);
                 return true;
             }
             Stage::Resigning { waiting } if is_late || waiting.is_empty() => {
@@ -129,8 +129,8 @@ impl Stop {
                 };
             }
             // a late follower is stopped nevertheless
-            Stage::Leaving if is_late || remains.is_quiet => {
-                self.enter_stopping(now, &remains.followers);
+            Stage::Leaving if is_late || pending.is_quiet => {
+                self.enter_stopping(now, &pending.followers);
             }
             Stage::Stopping { .. } if is_late => self.stage = Stage::Done,
             _ => return false,

@@ -5,7 +5,7 @@ use super::*;
 struct Fixture {
     stop: Stop,
     now: Instant,
-    remains: Remains,
+    pending: PendingWork,
 }
 
 impl Fixture {
@@ -15,7 +15,7 @@ impl Fixture {
         Self {
             stop: Stop::new(now),
             now,
-            remains: Remains {
+            pending: PendingWork {
                 is_switching_over: true,
                 electors: BTreeSet::from(["vrrp".to_owned()]),
                 is_quiet: false,
@@ -27,7 +27,7 @@ impl Fixture {
     /// Makes a stop whose groups have been switched over.
     fn resigning() -> Self {
         let mut fixture = Self::new();
-        fixture.remains.is_switching_over = false;
+        fixture.pending.is_switching_over = false;
         assert_eq!(fixture.go_on(), ["close", "vrrp"]);
         fixture
     }
@@ -36,14 +36,14 @@ impl Fixture {
     fn leaving() -> Self {
         let mut fixture = Self::resigning();
         fixture.stop.handle_stopped("vrrp");
-        fixture.remains.electors.clear();
+        fixture.pending.electors.clear();
         assert_eq!(fixture.go_on(), [""; 0]);
         fixture
     }
 
     /// Advances as far as possible. Returns the plugins that are asked to stop.
     fn go_on(&mut self) -> Vec<String> {
-        while self.stop.advance(self.now, &self.remains) {}
+        while self.stop.advance(self.now, &self.pending) {}
         let mut steps = Vec::new();
         while let Some(step) = self.stop.poll_step() {
             steps.push(match step {
@@ -72,10 +72,10 @@ impl Fixture {
 fn electors_resign_before_followers_stop_from_the_last_to_the_first() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.go_on(), [""; 0], "the peer takes over");
-    fixture.remains.is_switching_over = false;
+    fixture.pending.is_switching_over = false;
     assert_eq!(fixture.go_on(), ["close", "vrrp"]);
     assert_eq!(fixture.stopped("vrrp"), [""; 0], "followers become backup");
-    fixture.remains.is_quiet = true;
+    fixture.pending.is_quiet = true;
     assert_eq!(fixture.go_on(), ["service"]);
     assert_eq!(fixture.stopped("sets"), [""; 0], "it is not its turn");
     assert_eq!(fixture.stopped("service"), ["dhcp"]);
@@ -88,9 +88,9 @@ fn electors_resign_before_followers_stop_from_the_last_to_the_first() {
 #[test]
 fn a_host_without_plugins_stops_at_once() {
     let mut fixture = Fixture::new();
-    fixture.remains = Remains {
+    fixture.pending = PendingWork {
         is_quiet: true,
-        ..Remains::default()
+        ..PendingWork::default()
     };
     assert_eq!(fixture.go_on(), ["close"]);
     assert!(fixture.stop.is_done());
@@ -109,21 +109,21 @@ fn nobody_is_waited_for_longer_than_each_stage_lasts() {
 #[test]
 fn a_second_signal_waits_for_the_resignation_alone() {
     let mut fixture = Fixture::new();
-    fixture.stop.hurry(fixture.now);
+    fixture.stop.skip_waiting(fixture.now);
     assert_eq!(fixture.go_on(), ["close", "vrrp"]);
     assert!(!fixture.stop.is_done());
     fixture.stopped("vrrp");
     assert!(fixture.stop.is_done());
 
     let mut fixture = Fixture::resigning();
-    fixture.stop.hurry(fixture.now);
+    fixture.stop.skip_waiting(fixture.now);
     assert_eq!(fixture.go_on(), [""; 0]);
     assert!(!fixture.stop.is_done());
     fixture.stopped("vrrp");
     assert!(fixture.stop.is_done());
 
     let mut fixture = Fixture::leaving();
-    fixture.stop.hurry(fixture.now);
+    fixture.stop.skip_waiting(fixture.now);
     assert!(fixture.stop.is_done());
 }
 

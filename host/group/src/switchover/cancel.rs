@@ -47,7 +47,7 @@ impl Groups {
                 why: why.to_owned(),
             }));
         }
-        self.fulfil(offer.wishes, &Err(format!("{name}: {why}")));
+        self.report_result(offer.client_requests, &Err(format!("{name}: {why}")));
     }
 
     /// Handles a plugin that ended or lost its channel, so that its peer plugin may lack records.

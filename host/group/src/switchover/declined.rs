@@ -34,7 +34,7 @@ impl Group {
 
     /// Returns true if only the elector waits for this switchover, and its last one failed in the same way.
     pub(super) fn fails_again(&mut self, offer: &Offer, why: &str) -> bool {
-        let is_awaited = offer.requested || !offer.wishes.is_empty();
+        let is_awaited = offer.requested || !offer.client_requests.is_empty();
         let Some(kind) = offer.by_elector.filter(|_| !is_awaited) else {
             return false;
         };

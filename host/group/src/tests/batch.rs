@@ -43,7 +43,7 @@ fn publications(fixture: &mut Fixture, role: Role) -> Vec<(Ticket, String, Publi
 fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
     let mut steps = Vec::new();
     while let Some(action) = fixture.groups.poll_action() {
-        let alike = fixture.groups.poll_alike(action);
+        let alike = fixture.groups.poll_batch(action);
         let kind = match &alike[0] {
             Action::GrantLease { .. } => "grant",
             Action::RevokeLease { .. } => "revoke",
@@ -221,7 +221,7 @@ fn groups_that_are_offered_together_are_prepared_in_one_step() {
         };
         fixture.groups.handle_peer_word(fixture.now_ns, offer);
         // so the loop reads further words before it performs anything
-        assert!(fixture.groups.gathers());
+        assert!(fixture.groups.should_batch());
     }
     assert_eq!(steps(&mut fixture), [("prepare", 3)]);
 }

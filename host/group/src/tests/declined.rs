@@ -75,7 +75,7 @@ fn a_wish_is_told_what_the_elector_was_told_before() {
     let (now_ns, cause) = (pair.now_ns(), Cause::new(CauseKind::Asked, "root wants it"));
     pair.nodes[0]
         .groups
-        .handle_wish(now_ns, 7, "office", cause, false);
+        .handle_client_request(now_ns, 7, "office", cause, false);
     pair.perform_all(0);
     pair.run_for(100 * MS);
     assert_eq!(pair.nodes[0].told.len(), 2, "{:?}", pair.nodes[0].told);

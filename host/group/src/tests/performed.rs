@@ -109,7 +109,10 @@ impl Pair {
             }
             Action::Say(_) => {}
             Action::Directive { directive, .. } => self.directive(node, &directive),
-            Action::SwitchedOver { wish, result } => self.nodes[node].ended.push((wish, result)),
+            Action::SwitchedOver {
+                client_request,
+                result,
+            } => self.nodes[node].ended.push((client_request, result)),
             Action::Changed {
                 from, to, cause, ..
             } => {

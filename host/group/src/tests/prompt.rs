@@ -22,7 +22,7 @@ fn fails(after_ns: u64, fault: Fault) -> (Pair, String) {
     );
     pair.inject(fault);
     pair.run_for(5 * MS);
-    let (_, result) = pair.nodes[0].ended.pop().expect("the wish has ended");
+    let (_, result) = pair.nodes[0].ended.pop().expect("the request has ended");
     (pair, result.unwrap_err())
 }
 

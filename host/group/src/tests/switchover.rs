@@ -7,7 +7,7 @@ use super::faults::Fault;
 use super::pair::{Delays, Pair, offer};
 use super::*;
 
-const WISH: u64 = 7;
+const REQUEST: u64 = 7;
 
 fn cause() -> Cause {
     Cause::new(CauseKind::Asked, "an administrator wants it")
@@ -45,12 +45,12 @@ pub fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
             Begin::Switch => {
                 pair.nodes[0]
                     .groups
-                    .handle_wish(now_ns, WISH, name, cause(), false);
+                    .handle_client_request(now_ns, REQUEST, name, cause(), false);
             }
             Begin::Request => {
                 pair.nodes[1]
                     .groups
-                    .handle_wish(now_ns, WISH, name, cause(), false);
+                    .handle_client_request(now_ns, REQUEST, name, cause(), false);
             }
             Begin::Stop => {}
         }
@@ -144,8 +144,8 @@ fn a_wish_is_told_how_it_ended_on_the_node_that_was_asked() {
         let mut pair = Pair::new(&["office"], Delays::default());
         begin(&mut pair, how, &["office"]);
         pair.run_for(100 * MS);
-        let (wish, result) = pair.nodes[node].ended.pop().unwrap();
-        assert_eq!(wish, WISH);
+        let (client_request, result) = pair.nodes[node].ended.pop().unwrap();
+        assert_eq!(client_request, REQUEST);
         assert!(result.unwrap()[0].starts_with(line));
     }
 }
@@ -198,13 +198,13 @@ fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
     begin(&mut pair, Begin::Switch, &["office"]);
     pair.run_for(500 * MS);
     let why = "office: the peer declines: not ready: conntrack is not in sync";
-    assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
+    assert_eq!(pair.nodes[0].ended, [(REQUEST, Err(why.to_owned()))]);
     assert!(pair.answers(0, "office"));
 
     let now_ns = pair.now_ns();
     pair.nodes[0]
         .groups
-        .handle_wish(now_ns, WISH, "office", cause(), true);
+        .handle_client_request(now_ns, REQUEST, "office", cause(), true);
     pair.perform_all(0);
     pair.run_for(2_000 * MS);
     pair.assert_settled("anyway");
@@ -233,7 +233,7 @@ fn without_a_link_nothing_is_offered() {
     pair.inject(Fault::LinkDown);
     begin(&mut pair, Begin::Switch, &["office"]);
     let why = "office: there is no link to a peer";
-    assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
+    assert_eq!(pair.nodes[0].ended, [(REQUEST, Err(why.to_owned()))]);
     refuses_a_switchover(&mut pair, -libc::EHOSTUNREACH);
 }
 
@@ -462,7 +462,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     // node 1 confirms late that it is active, or switches the group back at once
     let mut pair = released();
     pair.inject(Fault::LinkDown);
-    let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].given;
+    let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].unconfirmed_release;
     let id = given(&pair).expect("not confirmed").id;
     let now_ns = pair.now_ns();
     let took = Word::Took { switchover: id };
@@ -476,7 +476,7 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     let now_ns = pair.now_ns();
     pair.nodes[0]
         .groups
-        .handle_wish(now_ns, WISH, "office", cause(), true);
+        .handle_client_request(now_ns, REQUEST, "office", cause(), true);
     pair.perform_all(0);
     pair.run_for(500 * MS);
     assert!(pair.answers(0, "office"), "{:?}", pair.nodes[0].told);
@@ -489,7 +489,7 @@ fn whoever_wished_a_switchover_of_a_group_that_is_withdrawn_is_told_its_end() {
         let now_ns = pair.now_ns();
         let groups = &mut pair.nodes[0].groups;
         if groups.groups["office"].offer.is_none() {
-            groups.handle_wish(now_ns, WISH, "office", cause(), false);
+            groups.handle_client_request(now_ns, REQUEST, "office", cause(), false);
         }
         let ticket = Ticket {
             plugin: "vrrp".to_owned(),
@@ -499,7 +499,7 @@ fn whoever_wished_a_switchover_of_a_group_that_is_withdrawn_is_told_its_end() {
         groups.handle_claim(ticket, "office".to_owned(), None);
         pair.perform_all(0);
         let ended = &pair.nodes[0].ended;
-        assert!(matches!(ended[..], [(WISH, Err(_))]), "{ended:?}");
+        assert!(matches!(ended[..], [(REQUEST, Err(_))]), "{ended:?}");
     }
 }
 
@@ -586,7 +586,7 @@ fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
         matches!(fault, Fault::Host(of) | Fault::Machine(of) | Fault::Terminate(of) if of == node);
     assert!(
         !wished || forgot || asked.ended.len() == 1,
-        "{what}: the wish ended {} times",
+        "{what}: the request ended {} times",
         asked.ended.len()
     );
     reached

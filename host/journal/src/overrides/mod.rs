@@ -40,7 +40,7 @@ pub struct Overrides {
     freeze: Option<Freeze>,
     /// Last end of a freeze by an administrator. It is kept as long as the other node may be frozen, as that node may
     /// not have heard of the end.
-    thaw: Option<Freeze>,
+    ended_freeze: Option<Freeze>,
 }
 
 /// Forced role, from `sparectl force active|backup`.
@@ -153,8 +153,8 @@ impl Overrides {
 
     /// Returns the last order about freezing, if the other node may still need it.
     pub fn freeze_order(&self, now: Now) -> Option<FreezeOrder<'_>> {
-        let (freeze, thaw) = (self.freeze.as_ref(), self.thaw.as_ref());
-        let last = freeze.or(thaw)?;
+        let (freeze, ended) = (self.freeze.as_ref(), self.ended_freeze.as_ref());
+        let last = freeze.or(ended)?;
         Some(FreezeOrder {
             left: freeze.map_or(Duration::ZERO, |freeze| freeze.term.left(now)),
             by: &last.by,
@@ -164,7 +164,7 @@ impl Overrides {
 
     /// Returns true if an order of the other node counts: it was given just now, or is newer than the last one here.
     /// Both nodes have the same order from the node that was asked, but with slightly different times.
-    pub fn is_news(&self, now: Now, left: Duration, age: Duration) -> bool {
+    pub fn is_newer_order(&self, now: Now, left: Duration, age: Duration) -> bool {
         const SAME: Duration = Duration::from_secs(1);
         match self.freeze_order(now) {
             _ if age.is_zero() => true,
@@ -177,7 +177,7 @@ impl Overrides {
     /// Sets or ends (None) the force of a group.
     pub fn force(&mut self, group: &str, forced: Option<Forced>) {
         match forced {
-            Some(forced) if self.forced.len() < FORCED_MAX && !is_odd(group) => {
+            Some(forced) if self.forced.len() < FORCED_MAX && !is_invalid_text(group) => {
                 let by = short(&forced.by);
                 self.forced
                     .insert(group.to_owned(), Forced { by, ..forced });
@@ -216,7 +216,7 @@ impl Overrides {
             })
         };
         self.freeze = order(lasts);
-        self.thaw = match self.freeze {
+        self.ended_freeze = match self.freeze {
             Some(_) => None,
             None => order(FREEZE_MAX.saturating_sub(age)),
         };
@@ -225,8 +225,8 @@ impl Overrides {
     pub fn next_timeout(&self) -> Option<u64> {
         let maintenance = self.maintenance.as_ref().and_then(|it| it.term);
         let freeze = self.freeze.as_ref().map(|freeze| freeze.term);
-        let thaw = self.thaw.as_ref().map(|thaw| thaw.term);
-        let terms = maintenance.into_iter().chain(freeze).chain(thaw);
+        let ended = self.ended_freeze.as_ref().map(|ended| ended.term);
+        let terms = maintenance.into_iter().chain(freeze).chain(ended);
         terms.map(|term| term.until_ns).min()
     }
 
@@ -242,7 +242,7 @@ impl Overrides {
             self.freeze = None;
             ended.push(Ended::Freeze);
         }
-        self.thaw.take_if(|it| over(&it.term));
+        self.ended_freeze.take_if(|it| over(&it.term));
         ended
     }
 
@@ -261,7 +261,7 @@ impl Overrides {
                 term: it.term.map(write),
             }),
             freeze: self.freeze.as_ref().map(order),
-            thaw: self.thaw.as_ref().map(order),
+            thaw: self.ended_freeze.as_ref().map(order),
         };
         serde_json::to_string_pretty(&written).unwrap_or_default()
     }
@@ -343,8 +343,8 @@ impl Written {
             .flat_map(|it| [&it.by, &it.since])
             .chain(self.freeze.iter().map(|freeze| &freeze.by))
             .chain(self.thaw.iter().map(|thaw| &thaw.by));
-        let odd = |text: &String| is_odd(text);
-        match texts.any(odd) || others.any(odd) || self.forced.len() > FORCED_MAX {
+        let is_invalid = |text: &String| is_invalid_text(text);
+        match texts.any(is_invalid) || others.any(is_invalid) || self.forced.len() > FORCED_MAX {
             true => Err("contains invalid names".to_owned()),
             false => Ok(()),
         }
@@ -372,13 +372,13 @@ impl Written {
             forced: self.forced,
             maintenance,
             freeze: self.freeze.and_then(order),
-            thaw: self.thaw.and_then(order),
+            ended_freeze: self.thaw.and_then(order),
         }
     }
 }
 
 // Returns true if the reader would refuse this text, so that it must not be written.
-fn is_odd(text: &str) -> bool {
+fn is_invalid_text(text: &str) -> bool {
     text.len() > TEXT_MAX || text.chars().any(char::is_control)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Now, Overrides};
-use crate::state_file::{self, Keeper};
+use crate::state_file::{self, BackgroundWriter};
 
 const NAME: &str = "overrides.json";
 /// Longest time that the loop waits for a write. A slower write still happens, unless the host is
@@ -16,21 +16,21 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// File of the overrides.
 #[derive(Debug)]
 pub struct Store {
-    keeper: Keeper,
+    writer: BackgroundWriter,
     boot: String,
 }
 
 impl Store {
     /// Makes a store in a folder. `boot` is the kernel's id of this boot; empty if unknown.
     pub fn new(folder: PathBuf, boot: String) -> Self {
-        let keeper = Keeper::new(folder.join(NAME));
-        Self { keeper, boot }
+        let writer = BackgroundWriter::new(folder.join(NAME));
+        Self { writer, boot }
     }
 
     /// Reads the overrides of earlier runs. An invalid file is logged and ignored: then nothing is
     /// overridden.
     pub fn read(&self, now: Now) -> Overrides {
-        let path = self.keeper.path();
+        let path = self.writer.path();
         let text = match state_file::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Overrides::default(),
@@ -43,13 +43,13 @@ impl Store {
     /// The system refused the write, and the previous file is still there. A slow disk is not an
     /// error.
     pub fn write(&mut self, overrides: &Overrides) -> Result<(), String> {
-        self.keeper.write(overrides.to_text(&self.boot));
-        self.keeper.flush(PATIENCE)
+        self.writer.write(overrides.to_text(&self.boot));
+        self.writer.flush(PATIENCE)
     }
 
     /// Returns the reason why the latest overrides are not on the disk.
     pub fn fault(&self) -> Option<String> {
-        self.keeper.fault()
+        self.writer.fault()
     }
 }
 

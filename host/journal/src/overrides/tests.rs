@@ -282,11 +282,14 @@ fn the_end_of_a_freeze_by_hand_is_remembered_for_as_long_as_the_peer_may_be_froz
     overrides.begin_freeze(START, Duration::ZERO, "root", Duration::ZERO);
     assert_eq!(overrides.freeze(), None);
     let restored = Overrides::from_text(&overrides.to_text("boot"), START, "boot");
-    assert_eq!(restored.as_ref().map(|it| &it.thaw), Ok(&overrides.thaw));
-    assert!(overrides.thaw.is_some());
+    assert_eq!(
+        restored.as_ref().map(|it| &it.ended_freeze),
+        Ok(&overrides.ended_freeze)
+    );
+    assert!(overrides.ended_freeze.is_some());
     let hour_ns = u64::try_from(FREEZE_MAX.as_nanos()).unwrap();
     assert_eq!(overrides.handle_timeout(START.monotonic_ns + hour_ns), []);
-    assert_eq!(overrides.thaw, None);
+    assert_eq!(overrides.ended_freeze, None);
 }
 
 #[test]
@@ -297,8 +300,11 @@ fn the_newer_of_two_orders_about_freezing_counts() {
         wall_ms: START.wall_ms + seconds * 1_000,
     };
     let none = Overrides::default();
-    assert!(none.is_news(START, s(60), s(5)));
-    assert!(!none.is_news(START, Duration::ZERO, s(5)), "nothing ends");
+    assert!(none.is_newer_order(START, s(60), s(5)));
+    assert!(
+        !none.is_newer_order(START, Duration::ZERO, s(5)),
+        "nothing ends"
+    );
     let mut frozen = Overrides::default();
     frozen.begin_freeze(START, s(600), "root", Duration::ZERO);
     let mut thawed = frozen.clone();
@@ -306,10 +312,10 @@ fn the_newer_of_two_orders_about_freezing_counts() {
     // the nodes connect after a minute, and exchange their orders
     let now = later(60);
     let [of_frozen, of_thawed] = [&frozen, &thawed].map(|it| it.freeze_order(now).unwrap());
-    assert!(frozen.is_news(now, of_thawed.left, of_thawed.age));
-    assert!(!thawed.is_news(now, of_frozen.left, of_frozen.age));
+    assert!(frozen.is_newer_order(now, of_thawed.left, of_thawed.age));
+    assert!(!thawed.is_newer_order(now, of_frozen.left, of_frozen.age));
     // the same order on both nodes is no news
-    assert!(!frozen.is_news(now, of_frozen.left, of_frozen.age));
+    assert!(!frozen.is_newer_order(now, of_frozen.left, of_frozen.age));
     // an order that is given just now always counts
-    assert!(thawed.is_news(now, s(60), Duration::ZERO));
+    assert!(thawed.is_newer_order(now, s(60), Duration::ZERO));
 }

@@ -1,4 +1,4 @@
-//! The last minutes of this node, one [`Second`] each, in a file that survives a crash of the daemon.
+//! The last minutes of this node, one [`SecondRecord`] each, in a file that survives a crash of the daemon.
 //!
 //! The file is in the runtime folder, which is in memory: one record each second would wear out a disk, and its content
 //! would be uncertain after a power failure. A separate thread writes, because swapped memory is on a disk too and the
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use frame::{Cursor, SIZE, frames};
-pub use second::{Second, table};
+pub use second::{SecondRecord, table};
 
 /// Name of the file in the runtime folder.
 pub const NAME: &str = "ring";
@@ -44,7 +44,7 @@ impl Writer {
     }
 
     /// Queues a record. Never waits.
-    pub fn write(&self, second: &Second) {
+    pub fn write(&self, second: &SecondRecord) {
         let _ = self.queue.try_send(second.to_text());
     }
 }
@@ -53,13 +53,13 @@ impl Writer {
 ///
 /// # Errors
 /// The system's.
-pub fn read(folder: &Path) -> io::Result<Vec<Second>> {
+pub fn read(folder: &Path) -> io::Result<Vec<SecondRecord>> {
     let mut bytes = Vec::new();
     let file = open(&folder.join(NAME), OpenOptions::new().read(true))?;
     file.take(SIZE as u64).read_to_end(&mut bytes)?;
     let texts = frames(&bytes).into_iter();
     Ok(texts
-        .filter_map(|frame| Second::parse(&frame.text))
+        .filter_map(|frame| SecondRecord::parse(&frame.text))
         .collect())
 }
 
@@ -118,14 +118,14 @@ mod tests {
 
     use super::*;
 
-    fn second(at: &str) -> Second {
-        Second {
+    fn second(at: &str) -> SecondRecord {
+        SecondRecord {
             at: at.to_owned(),
-            ..Second::default()
+            ..SecondRecord::default()
         }
     }
 
-    fn read_until(folder: &Path, count: usize) -> Vec<Second> {
+    fn read_until(folder: &Path, count: usize) -> Vec<SecondRecord> {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             let found = read(folder).unwrap_or_default();

@@ -15,7 +15,7 @@ const WORDS_MAX: usize = 80;
 /// Record of one second of this node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Second {
+pub struct SecondRecord {
     /// Wall time, with milliseconds.
     pub at: String,
     /// Process id of the daemon.
@@ -40,7 +40,7 @@ pub struct Second {
     pub elector_silent: String,
 }
 
-impl Second {
+impl SecondRecord {
     /// Sets the groups from their names and roles.
     pub fn set_groups(&mut self, roles: &[(&str, &str)]) {
         if roles.len() <= NAMED_MAX {
@@ -147,9 +147,9 @@ fn words(text: &str) -> String {
 }
 
 /// Text with a line for each second, and an empty line between two runs of the daemon.
-pub fn table(seconds: &[Second]) -> String {
+pub fn table(seconds: &[SecondRecord]) -> String {
     let mut text = String::new();
-    let mut before: Option<&Second> = None;
+    let mut before: Option<&SecondRecord> = None;
     for second in seconds {
         let same = before.filter(|before| before.pid == second.pid);
         if before.is_some() && same.is_none() {
@@ -166,8 +166,8 @@ pub fn table(seconds: &[Second]) -> String {
 mod tests {
     use super::*;
 
-    fn second(pid: u32, sent: u64) -> Second {
-        Second {
+    fn second(pid: u32, sent: u64) -> SecondRecord {
+        SecondRecord {
             at: "2026-11-22T09:00:00.000+00:00".to_owned(),
             pid,
             late_us: 1234,
@@ -178,7 +178,7 @@ mod tests {
             groups: BTreeMap::from([("office".to_owned(), "active".to_owned())]),
             links: BTreeMap::from([("lan9".to_owned(), "up 0.3 ms".to_owned())]),
             elector: BTreeMap::from([("adverts_sent".to_owned(), Value::Number(sent))]),
-            ..Second::default()
+            ..SecondRecord::default()
         }
     }
 
@@ -199,28 +199,28 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_is_never_too_long() {
         let one = second(1, 5);
-        assert_eq!(Second::parse(&one.to_text()), Some(one));
+        assert_eq!(SecondRecord::parse(&one.to_text()), Some(one));
         let names: Vec<String> = (0..300).map(|n| format!("group-{n}")).collect();
-        let mut many = Second {
+        let mut many = SecondRecord {
             failing: vec!["\"\u{1}".repeat(5000); 300],
             elector_silent: "\u{1}".repeat(5000),
-            ..Second::default()
+            ..SecondRecord::default()
         };
         let roles: Vec<(&str, &str)> = names.iter().map(|it| (it.as_str(), "backup")).collect();
         many.set_groups(&roles);
         assert_eq!(many.groups["300 groups"], "backup");
         assert!(many.to_text().len() <= TEXT_MAX);
-        assert!(Second::parse(&many.to_text()).is_some());
+        assert!(SecondRecord::parse(&many.to_text()).is_some());
     }
 
     #[test]
     fn what_is_no_record_is_none_and_draws_nothing() {
         for text in ["", "7", "{\"pid\":-1}", "\u{0}"] {
-            assert_eq!(Second::parse(text), None, "{text}");
+            assert_eq!(SecondRecord::parse(text), None, "{text}");
         }
-        let drawn = table(&[Second {
+        let drawn = table(&[SecondRecord {
             at: "\u{1b}[2J\n".to_owned(),
-            ..Second::default()
+            ..SecondRecord::default()
         }]);
         assert_eq!(drawn.matches(char::is_control).count(), 1);
     }

@@ -19,7 +19,7 @@ impl Link {
         let record = spared_records::encode(&ToLink::Say(word)).map(Zeroizing::new);
         let sent = record.and_then(|record| self.outbox.send_word(&self.process, record));
         let is_taken = matches!(sent, Ok(true));
-        self.settle(now, sent.map(|_| ())) && is_taken
+        self.handle_send_result(now, sent.map(|_| ())) && is_taken
     }
 
     /// Puts a mark into each of these channels, behind everything that their workers have queued so far.

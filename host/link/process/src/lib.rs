@@ -28,7 +28,7 @@ use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
-use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage, beat};
+use spared_process::{MessageHandler, PING_EVERY, Pings, Policy, Subprocess, Usage, nearest_tick};
 use spared_records::SendError;
 
 use outbox::Outbox;
@@ -78,7 +78,7 @@ pub struct Link {
     lines: Limit,
     /// Limit of events that strangers cause at the port, so that they do not use up the limit of others.
     refusals: Limit,
-    seen: LinkState,
+    link_state: LinkState,
     reports: VecDeque<Report>,
 }
 
@@ -96,7 +96,7 @@ impl Link {
             was_silent: false,
             lines: Limit::new(5, 50, now),
             refusals: Limit::new(1, 20, now),
-            seen: LinkState::default(),
+            link_state: LinkState::default(),
             reports: VecDeque::new(),
         }
     }
@@ -117,20 +117,20 @@ impl Link {
         let peer = |setup: &Option<config::Link>| setup.as_ref().map(|setup| setup.peer.clone());
         if !same_node || peer(&self.setup) != peer(&setup) {
             // The pair is another one: nothing that is queued concerns it.
-            self.retire(now, "the configuration names other nodes");
+            self.end_process(now, "the configuration names other nodes");
         }
         let is_linked =
             |setup: &Option<config::Link>| setup.as_ref().is_some_and(|it| !it.paths.is_empty());
         if is_linked(&self.setup) && !is_linked(&setup) {
             // Everything that the link told about the peer is invalid at once. Without paths a process still runs to
             // hold the keys.
-            self.retire(now, "there is no [[link]] any more");
+            self.end_process(now, "there is no [[link]] any more");
         }
         (self.setup, self.introduction) = (setup, introduction);
         if self.setup.is_none() {
             self.process.stay_ended();
-            self.retire(now, "the configuration names no keys any more");
-            self.seen.set_paths(Vec::new());
+            self.end_process(now, "the configuration names no keys any more");
+            self.link_state.set_paths(Vec::new());
         } else if self.process.is_up() {
             self.tell_setup(now);
         } else {
@@ -158,11 +158,11 @@ impl Link {
         }
         if self.flush_at.is_some_and(|at| now >= at) {
             let flushed = self.outbox.flush(&self.process);
-            self.settle(now, flushed);
+            self.handle_send_result(now, flushed);
         }
         self.was_silent = self.is_silent(now);
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
-            self.pinged_at = beat(self.pinged_at, PING_EVERY, now);
+            self.pinged_at = nearest_tick(self.pinged_at, PING_EVERY, now);
             self.ping(now);
             let limits = [&mut self.lines, &mut self.refusals];
             let suppressed: u64 = limits.map(Limit::take_suppressed_count).iter().sum();
@@ -185,13 +185,13 @@ impl Link {
     }
 
     fn handle_wire(&mut self, plugin: String, agreed: Result<u32, String>) {
-        if let Some(why) = self.seen.wire(&plugin, agreed) {
+        if let Some(why) = self.link_state.wire(&plugin, agreed) {
             self.tell(Notice::warn(Kind::Link, why).because("wire"));
         }
     }
 
     fn go_down(&mut self, why: String) {
-        if self.seen.down() {
+        if self.link_state.down() {
             let peer = self.setup.as_ref().map_or("the peer", |s| s.peer.as_str());
             let text = format!("{peer} is not heard on any link: {why}");
             self.tell(Notice::warn(Kind::Link, text).because("peer-down"));
@@ -206,7 +206,7 @@ impl Link {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
         self.pings = Pings::default();
-        self.pinged_at = beat(self.pinged_at, PING_EVERY, now);
+        self.pinged_at = nearest_tick(self.pinged_at, PING_EVERY, now);
         self.tell_setup(now);
         self.reports.push_back(Report::Started);
     }
@@ -216,21 +216,21 @@ impl Link {
             return;
         };
         let interfaces = setup.paths.iter().map(|path| path.interface.clone());
-        self.seen.set_paths(interfaces.collect());
+        self.link_state.set_paths(interfaces.collect());
         let record = message::setup(setup, &self.introduction);
         if self.send_record(now, record, &[]) {
             self.reports.push_back(Report::Configured);
         }
     }
 
-    fn retire(&mut self, now: Instant, why: &str) {
+    fn end_process(&mut self, now: Instant, why: &str) {
         if !self.process.kill(now) {
             return;
         }
         self.pings = Pings::default();
         (self.outbox, self.flush_at) = (Outbox::default(), None);
         self.go_down(why.to_owned());
-        self.seen.forget(why);
+        self.link_state.forget(why);
     }
 
     fn plan_start(&mut self, now: Instant, why: &str) {
@@ -261,12 +261,12 @@ impl Link {
         descriptors: &[BorrowedFd<'_>],
     ) -> bool {
         let sent = record.and_then(|it| self.outbox.send(&self.process, it, descriptors));
-        self.settle(now, sent)
+        self.handle_send_result(now, sent)
     }
 
     /// Handles the result of an attempt to send: a process that cannot be reached is restarted. Returns true if a
     /// process runs.
-    fn settle(&mut self, now: Instant, sent: Result<(), SendError>) -> bool {
+    fn handle_send_result(&mut self, now: Instant, sent: Result<(), SendError>) -> bool {
         if let Err(error) = sent {
             self.handle_ended(now, &error.predicate());
             return false;
@@ -293,53 +293,53 @@ impl Link {
 
     /// Returns true if there is a session with the peer.
     pub fn is_up(&self) -> bool {
-        self.seen.is_up
+        self.link_state.is_up
     }
 
     /// Returns the plugins whose peer plugins are connected.
     pub fn channels_up(&self) -> &BTreeSet<String> {
-        &self.seen.channels
+        &self.link_state.channels
     }
 
     /// Forgets the channel of a plugin whose worker is gone.
     pub fn forget_channel(&mut self, plugin: &str) {
-        self.seen.channels.remove(plugin);
-        self.seen.refusals.remove(plugin);
+        self.link_state.channels.remove(plugin);
+        self.link_state.refusals.remove(plugin);
     }
 
     /// Returns why the plugin and its peer plugin share no protocol version.
     pub fn wire_refusal(&self, plugin: &str) -> Option<&str> {
-        self.seen.refusals.get(plugin).map(String::as_str)
+        self.link_state.refusals.get(plugin).map(String::as_str)
     }
 
     /// Returns the time at which the peer was last heard over the link.
     pub fn last_heard(&self) -> Option<&str> {
-        self.seen.last_heard.as_deref()
+        self.link_state.last_heard.as_deref()
     }
 
     /// Returns the last state that the process reported.
     pub fn state(&self) -> &State {
-        &self.seen.state
+        &self.link_state.state
     }
 
     /// Sets why a path cannot be used, as detected by the host.
-    pub fn lacks(&mut self, index: usize, what: Option<&'static str>) {
-        self.seen.lacks(index, what);
+    pub fn set_obstacle(&mut self, index: usize, what: Option<&'static str>) {
+        self.link_state.set_obstacle(index, what);
     }
 
     /// Returns the status of every path, in the order of the file.
     pub fn status(&self) -> Vec<LinkStatus> {
-        self.seen.status()
+        self.link_state.status()
     }
 
     /// Returns the facts of every path that the verdict needs.
     pub fn facts(&self) -> Vec<LinkFacts> {
-        self.seen.facts(self.is_silent(Instant::now()))
+        self.link_state.facts(self.is_silent(Instant::now()))
     }
 
     /// Returns true if nothing arrives from the peer: no path answers, or the process does not.
-    pub fn is_mute(&self, now: Instant) -> bool {
-        self.is_silent(now) || self.seen.is_mute()
+    pub fn is_peer_unheard(&self, now: Instant) -> bool {
+        self.is_silent(now) || self.link_state.is_peer_unheard()
     }
 
     /// Returns true if the process does not answer, so that its last reports may be outdated.
@@ -348,8 +348,8 @@ impl Link {
     }
 }
 
-impl Owner for Link {
-    type Said = FromLink;
+impl MessageHandler for Link {
+    type Message = FromLink;
 
     fn process(&mut self) -> &mut Subprocess {
         &mut self.process
@@ -363,13 +363,13 @@ impl Owner for Link {
                     "{} is heard: spared {}",
                     introduction.node, introduction.version
                 );
-                self.seen.up();
+                self.link_state.up();
                 self.tell(Notice::new(Kind::Link, text).because("peer-up"));
                 self.reports.push_back(Report::Up);
             }
             FromLink::Down { why } => self.go_down(clean::line(&why)),
             FromLink::Heard(word) => {
-                self.seen.last_heard = Some(clock::now());
+                self.link_state.last_heard = Some(clock::now());
                 self.reports.push_back(Report::Heard(Box::new(word)));
             }
             FromLink::Wire { plugin, agreed } => self.handle_wire(plugin, agreed),
@@ -377,7 +377,7 @@ impl Owner for Link {
                 self.reports.push_back(Report::Marked { id, channel });
             }
             FromLink::State(state) => {
-                for news in self.seen.update(state) {
+                for news in self.link_state.update(state) {
                     self.tell(news);
                 }
             }
@@ -402,7 +402,7 @@ impl Owner for Link {
 
     fn handle_ended(&mut self, now: Instant, why: &str) {
         let why = self.process.exit_reason().unwrap_or_else(|| why.to_owned());
-        self.retire(now, &format!("the link's process {why}"));
+        self.end_process(now, &format!("the link's process {why}"));
         self.plan_start(now, &why);
     }
 }

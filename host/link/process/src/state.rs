@@ -30,7 +30,7 @@ struct Path {
     up: bool,
     since: String,
     /// Reason, detected by the host itself, why the path cannot be used.
-    lacks: Option<&'static str>,
+    obstacle: Option<&'static str>,
 }
 
 /// Reason why a path is down that still has a session.
@@ -53,15 +53,15 @@ impl LinkState {
                     interface,
                     up: false,
                     since: clock::now(),
-                    lacks: None,
+                    obstacle: None,
                 },
             });
         }
     }
 
-    pub(super) fn lacks(&mut self, index: usize, what: Option<&'static str>) {
+    pub(super) fn set_obstacle(&mut self, index: usize, what: Option<&'static str>) {
         if let Some(path) = self.paths.get_mut(index) {
-            path.lacks = what;
+            path.obstacle = what;
         }
     }
 
@@ -156,7 +156,9 @@ impl LinkState {
         let paths = self.paths.iter();
         let facts = paths.map(|path| {
             let said = self.said_of(path);
-            let narrow = said.narrow.filter(|_| !is_silent && path.lacks.is_none());
+            let narrow = said
+                .narrow
+                .filter(|_| !is_silent && path.obstacle.is_none());
             LinkFacts {
                 interface: path.interface.clone(),
                 up: path.up && !is_silent,
@@ -165,7 +167,7 @@ impl LinkState {
                     true => "the link's process does not answer".to_owned(),
                     false => path.why(&said),
                 },
-                is_local: path.lacks.is_some() || is_silent,
+                is_local: path.obstacle.is_some() || is_silent,
                 mtu: narrow.map(|(mtu, _)| mtu),
                 passes: narrow.map(|(_, passes)| passes),
             }
@@ -174,7 +176,7 @@ impl LinkState {
     }
 
     /// Returns true if there are paths, and the peer answers on none.
-    pub(super) fn is_mute(&self) -> bool {
+    pub(super) fn is_peer_unheard(&self) -> bool {
         !self.paths.is_empty() && !self.paths.iter().any(|path| path.up)
     }
 
@@ -204,9 +206,9 @@ impl LinkState {
 impl Path {
     /// Returns why the path is down; empty if it is up.
     fn why(&self, said: &PathState) -> String {
-        match (self.up, self.lacks) {
+        match (self.up, self.obstacle) {
             (true, _) => String::new(),
-            (false, Some(lacks)) => lacks.to_owned(),
+            (false, Some(obstacle)) => obstacle.to_owned(),
             (false, None) if said.silent => SILENT.to_owned(),
             (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
             (false, None) => clean::line(&said.why),

@@ -11,8 +11,8 @@ use spared_message::link::{FromLink, ToLink};
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_message::word::{Introduction, Word};
 use spared_process::poller::{Key, Poller};
-use spared_process::starter::{Started, Starter, Starts};
-use spared_process::{Owner, PING_EVERY};
+use spared_process::starter::{ProcessStarter, Started, Starter};
+use spared_process::{MessageHandler, PING_EVERY};
 use spared_records::Receiver;
 
 use crate::{FLUSH_EVERY, Link, Report};
@@ -26,7 +26,7 @@ struct Sleepers {
     asked: usize,
 }
 
-impl Starts for Sleepers {
+impl ProcessStarter for Sleepers {
     fn configure(&mut self, _digest: &str) -> Result<(), String> {
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Starts for Sleepers {
         self.children[process as usize].kill().unwrap();
     }
 
-    fn abandon(&mut self, process: u64) {
+    fn kill_and_reap(&mut self, process: u64) {
         self.kill(process);
     }
 

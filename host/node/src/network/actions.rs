@@ -64,7 +64,7 @@ impl Network {
             self.unprepare(&group);
             return Vec::new();
         }
-        let batch = Batch::new(groups.poll_alike(action));
+        let batch = Batch::new(groups.poll_batch(action));
         self.check(groups, batch.checks);
         self.claim(groups, batch.claims);
         self.grant(groups, batch.grants);

@@ -22,7 +22,7 @@ struct Follow {
 
 /// Part of an event that must be sent to a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parcel {
+pub enum EventPart {
     /// The plugin has this event already.
     Nothing,
     /// The plugin already has the descriptors of this generation.
@@ -82,15 +82,15 @@ impl Follows {
     }
 
     /// Returns the part of an event that must be sent. The event then counts as sent.
-    pub fn send(&mut self, interface: &str, plugin: &str, event: &InterfaceEvent) -> Parcel {
+    pub fn send(&mut self, interface: &str, plugin: &str, event: &InterfaceEvent) -> EventPart {
         let followers = self.interfaces.get_mut(interface);
         let Some(follow) = followers.and_then(|followers| followers.get_mut(plugin)) else {
-            return Parcel::Nothing;
+            return EventPart::Nothing;
         };
         match follow.sent.replace(event.clone()) {
-            Some(sent) if sent == *event => Parcel::Nothing,
-            Some(sent) if sent.generation == event.generation => Parcel::Event,
-            _ => Parcel::EventAndDescriptors,
+            Some(sent) if sent == *event => EventPart::Nothing,
+            Some(sent) if sent.generation == event.generation => EventPart::Event,
+            _ => EventPart::EventAndDescriptors,
         }
     }
 }
@@ -144,14 +144,14 @@ mod tests {
         };
         assert_eq!(
             follows.send("lan", "vrrp", &up),
-            Parcel::EventAndDescriptors
+            EventPart::EventAndDescriptors
         );
-        assert_eq!(follows.send("lan", "vrrp", &up), Parcel::Nothing);
-        assert_eq!(follows.send("lan", "vrrp", &down), Parcel::Event);
+        assert_eq!(follows.send("lan", "vrrp", &up), EventPart::Nothing);
+        assert_eq!(follows.send("lan", "vrrp", &down), EventPart::Event);
         assert_eq!(
             follows.send("lan", "vrrp", &reopened),
-            Parcel::EventAndDescriptors
+            EventPart::EventAndDescriptors
         );
-        assert_eq!(follows.send("lan", "stranger", &up), Parcel::Nothing);
+        assert_eq!(follows.send("lan", "stranger", &up), EventPart::Nothing);
     }
 }

@@ -13,7 +13,7 @@ use spared_process::clock;
 use spared_supervisor::Supervisor;
 
 use super::Network;
-use super::follows::Parcel;
+use super::follows::EventPart;
 
 /// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Network {
             // `Kernel::follow` counts callers, and this one was counted before.
             self.kernel.unfollow(interface);
         }
-        self.is_touched = true;
+        self.may_have_events = true;
         let notice = self.note_interface(interface);
         if supervisor.is_running(plugin) {
             self.send_interface(now, supervisor, plugin, interface);
@@ -147,9 +147,9 @@ impl Network {
             return;
         };
         match self.follows.send(interface, plugin, &event) {
-            Parcel::Nothing => return,
-            Parcel::Event => descriptors.clear(),
-            Parcel::EventAndDescriptors => {}
+            EventPart::Nothing => return,
+            EventPart::Event => descriptors.clear(),
+            EventPart::EventAndDescriptors => {}
         }
         let descriptors: &[BorrowedFd<'_>] = &descriptors;
         supervisor.send(now, plugin, &ToPlugin::Interface(event), descriptors);

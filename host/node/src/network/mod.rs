@@ -24,7 +24,7 @@ use paths::Paths;
 pub struct Network {
     kernel: Kernel,
     /// True if a call to the kernel may have left events that no descriptor announces.
-    is_touched: bool,
+    may_have_events: bool,
     follows: Follows,
     seen: BTreeMap<String, InterfaceState>,
     additions: Additions,
@@ -40,7 +40,7 @@ impl Network {
     pub fn new(kernel: Kernel) -> Self {
         Self {
             kernel,
-            is_touched: false,
+            may_have_events: false,
             follows: Follows::default(),
             seen: BTreeMap::new(),
             additions: Additions::default(),
@@ -57,7 +57,7 @@ impl Network {
 
     /// Returns the kernel for changes.
     pub fn kernel_mut(&mut self) -> &mut Kernel {
-        self.is_touched = true;
+        self.may_have_events = true;
         &mut self.kernel
     }
 
@@ -75,7 +75,7 @@ impl Network {
 
     /// Returns the events that a change left; None if nothing was changed.
     pub fn take_touched(&mut self, now: Instant) -> Option<Vec<KernelEvent>> {
-        std::mem::take(&mut self.is_touched).then(|| self.kernel.handle_timeout(now))
+        std::mem::take(&mut self.may_have_events).then(|| self.kernel.handle_timeout(now))
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {

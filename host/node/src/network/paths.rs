@@ -63,7 +63,7 @@ impl Network {
             let echo = kernel.echo_socket_on(path).filter(|_| usable);
             let echo: Vec<_> = echo.iter().map(AsFd::as_fd).collect();
             let message = ToLink::Path { index, usable, mtu };
-            link.lacks(index, kernel.link_lacks(path));
+            link.set_obstacle(index, kernel.link_lacks(path));
             if !link.send(now, &message, &echo) {
                 break;
             }

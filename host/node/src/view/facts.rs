@@ -10,8 +10,8 @@ use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_pair::{
-    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts, Loss,
-    LostIdentity, MachineDifference, Needs, NodeFacts, OtherActive, PairFacts, PeerLife,
+    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts,
+    LossKind, MachineDifference, Needs, NetworkLoss, NodeFacts, OtherActive, PairFacts, PeerLife,
     PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
@@ -19,21 +19,22 @@ use spared_records::monotonic::now_ns;
 use spared_requests::rows::Details;
 
 use super::NodeView;
-use super::look::Look;
+use super::status_rows::StatusRows;
 
 /// Maximum number of failing checks that are sent to the peer.
 const FAILING_MAX: usize = 8;
 
 impl NodeView<'_> {
-    pub fn verdict(&self, look: &Look) -> Verdict {
-        let own = self.node_facts(Some(look));
-        let pair = self.pair_facts(look);
+    pub fn verdict(&self, rows: &StatusRows) -> Verdict {
+        let own = self.node_facts(Some(rows));
+        let pair = self.pair_facts(rows);
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
     }
 
     /// Returns the findings without a look at the plugins' status rows. The flag is true if a look may find more.
     pub fn findings(&self) -> (Vec<Finding>, bool) {
-        let (own, pair) = (self.node_facts(None), self.pair_facts(&Look::default()));
+        let rows = StatusRows::default();
+        let (own, pair) = (self.node_facts(None), self.pair_facts(&rows));
         let found = spared_pair::findings(&own, pair.as_ref());
         let verdict = spared_pair::verdict_with(found.clone(), &clock::now(), &own, pair.as_ref());
         let is_doubtful = verdict.findings.iter().any(|it| !found.contains(it));
@@ -42,20 +43,20 @@ impl NodeView<'_> {
 
     /// Returns the facts about this node. Without a look, they have only the faults of what the elector alone knows.
     /// These are a second old if it answers in time; if not, `elector_silent` is set.
-    pub fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
+    pub fn node_facts(&self, rows: Option<&StatusRows>) -> NodeFacts {
         let groups = self.groups.iter();
-        let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
+        let groups = groups.map(|(name, group)| self.group_facts(name, group, rows));
         let mut failing = self.pair.quality().failing();
         failing.truncate(FAILING_MAX);
-        let link = self.here.host().link.as_ref();
+        let link = self.config.host().link.as_ref();
         NodeFacts {
-            node: self.here.node().to_owned(),
+            node: self.config.node().to_owned(),
             quality: self.pair.quality().number(),
             missing: self.pair.missing().to_vec(),
             failing,
             groups: groups.collect(),
             plugins: self.plugin_facts().collect(),
-            checks: self.pair.quality().unfit(),
+            checks: self.pair.quality().not_good(),
             interfaces: self.interface_facts(),
             links: self.link.facts(),
             maintenance: self.orders.maintenance(),
@@ -67,14 +68,14 @@ impl NodeView<'_> {
             firewall_down: self.firewall.down(),
             key_faults: self.key_faults(),
             next_key_faults: self.files.key_faults(),
-            not_in_force: self.here.not_in_force(),
-            unused_files: self.files.unused(Instant::now()),
+            not_in_force: self.config.not_in_force(),
+            unused_files: self.files.not_in_force(Instant::now()),
             not_forwarding: self.not_forwarding(),
             own_translations: self.own_translations(),
             needs: self.needs(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.unwritten(),
-            first_found: self.notices.first_found(self.here.node()),
+            first_found: self.notices.first_found(self.config.node()),
         }
     }
 
@@ -86,7 +87,7 @@ impl NodeView<'_> {
     }
 
     fn key_faults(&self) -> Vec<String> {
-        let faults = self.here.host().key_faults.iter();
+        let faults = self.config.host().key_faults.iter();
         faults.map(ToString::to_string).collect()
     }
 
@@ -102,24 +103,24 @@ impl NodeView<'_> {
     fn not_forwarding(&self) -> Vec<String> {
         let mut off = self.network.kernel().not_forwarding();
         if !off.is_empty() {
-            let by_role = self.here.by_role();
+            let by_role = self.config.by_role();
             off.retain(|setting| !by_role.contains(setting));
         }
         off
     }
 
     /// Returns the facts about the other node; None if none is configured.
-    pub fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
-        let link_up = self.is_peer_heard(look);
+    pub fn pair_facts(&self, rows: &StatusRows) -> Option<PairFacts> {
+        let link_up = self.is_peer_heard(rows);
         let silent = self.pair.facts_silent(Instant::now()).filter(|_| link_up);
         let is_told = link_up && silent.is_none();
         Some(PairFacts {
-            peer: self.here.pair_name()?.to_owned(),
-            has_link: self.here.host().has_link,
+            peer: self.config.pair_name()?.to_owned(),
+            has_link: self.config.host().has_link,
             link_up,
-            life: self.peer_life(look, link_up),
-            last_heard: self.peer_last_heard(look),
-            heard_on: self.peer_heard_on(look),
+            life: self.peer_life(rows, link_up),
+            last_heard: self.peer_last_heard(rows),
+            heard_on: self.peer_heard_on(rows),
             answers_ping: self.link.state().answers_ping.filter(|_| !link_up),
             facts: self.pair.facts().filter(|_| is_told).cloned(),
             facts_silent_s: silent.map(|it| it.as_secs()),
@@ -129,25 +130,25 @@ impl NodeView<'_> {
     }
 
     fn machine_differences(&self) -> Vec<MachineDifference> {
-        let equal = &self.here.host().equal;
+        let equal = &self.config.host().equal;
         self.pair.machine_differences(Instant::now(), equal)
     }
 
     // Returns true if the peer is heard over the link. A session outlives its last path by a second, in which another
     // path may continue it. In that second the peer's last facts may be outdated.
-    fn is_peer_heard(&self, look: &Look) -> bool {
-        let is_up = self.pair.is_peer_up() && !self.link.is_mute(Instant::now());
-        is_up && !self.is_peer_outlived(look)
+    fn is_peer_heard(&self, rows: &StatusRows) -> bool {
+        let is_up = self.pair.is_peer_up() && !self.link.is_peer_unheard(Instant::now());
+        is_up && !self.is_peer_outlived(rows)
     }
 
     // Returns true if the peer seems to have died although the session has not ended yet. This node's elector hears
     // nothing from it, has made a group active here, and the peer's last facts are older than that.
-    fn is_peer_outlived(&self, look: &Look) -> bool {
+    fn is_peer_outlived(&self, rows: &StatusRows) -> bool {
         let Some(age) = self.pair.facts_age(Instant::now()) else {
             return false;
         };
         let is_silent = |name: &str| {
-            let details = look.details(name);
+            let details = rows.details(name);
             details.and_then(|it| text_of(it, "peer_contact")) == Some("silent")
         };
         let mut groups = self.groups.iter();
@@ -160,15 +161,15 @@ impl NodeView<'_> {
 
     // Returns the life of the peer. A link that is up proves life. Heartbeats also do, but only with keys, which
     // authenticate them.
-    fn peer_life(&self, look: &Look, link_up: bool) -> PeerLife {
+    fn peer_life(&self, rows: &StatusRows, link_up: bool) -> PeerLife {
         if link_up {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
         // a group about which the elector did not answer proves nothing
         let groups = self.groups.iter();
-        let groups = groups.filter(|_| self.here.host().link.is_some());
-        for details in groups.filter_map(|(name, _)| look.details(name)) {
+        let groups = groups.filter(|_| self.config.host().link.is_some());
+        for details in groups.filter_map(|(name, _)| rows.details(name)) {
             match text_of(details, "peer_contact") {
                 Some(contact) if contact != "silent" => return PeerLife::Alive,
                 _ if details.contains_key("role") => life = PeerLife::Silent,
@@ -178,10 +179,10 @@ impl NodeView<'_> {
         life
     }
 
-    fn group_facts(&self, name: &str, group: &Group, look: Option<&Look>) -> GroupFacts {
+    fn group_facts(&self, name: &str, group: &Group, rows: Option<&StatusRows>) -> GroupFacts {
         let none = Details::new();
-        let details = match look {
-            Some(look) => look.details(name),
+        let details = match rows {
+            Some(rows) => rows.details(name),
             None => self.recorder.faults_of(name),
         };
         let details = details.unwrap_or(&none);
@@ -194,7 +195,7 @@ impl NodeView<'_> {
             forced: group.forced,
             forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
-            fence: self.fence_fact(name, look),
+            fence: self.fence_fact(name, rows),
             bare: self.bare_interfaces(group),
             ..GroupFacts::default()
         };
@@ -237,25 +238,26 @@ impl NodeView<'_> {
                     facts.adverts_alone.insert(interface.to_owned(), text);
                 }
                 Some((interface, "virtual_mac_dropped")) => {
-                    facts.lost.push(lost_identity(interface, &text, Loss::Mac));
+                    let lost = network_loss(interface, &text, LossKind::Mac);
+                    facts.lost.push(lost);
                 }
                 Some((interface, "virtual_mac_unanswered")) => {
-                    let lost = lost_identity(interface, &text, Loss::Unanswered);
+                    let lost = network_loss(interface, &text, LossKind::Unanswered);
                     facts.lost.push(lost);
                 }
                 Some((interface, "shared")) => {
                     facts
                         .lost
-                        .push(lost_identity(interface, &text, Loss::Shared));
+                        .push(network_loss(interface, &text, LossKind::Shared));
                 }
                 Some((interface, "virtual_mac_was_dropped")) => {
-                    let lost = lost_identity(interface, &text, Loss::MacBefore);
+                    let lost = network_loss(interface, &text, LossKind::MacBefore);
                     facts.lost.push(lost);
                 }
                 Some((interface, "adverts_lost")) => {
                     facts
                         .lost
-                        .push(lost_identity(interface, &text, Loss::Adverts));
+                        .push(network_loss(interface, &text, LossKind::Adverts));
                 }
                 Some((router, "signer")) => facts.signers.push(router_fault(router, text)),
                 Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
@@ -278,9 +280,9 @@ impl NodeView<'_> {
 
     // Returns the state of the fence. Leases are read from the kernel only once a second: without a look, `lapsed` is
     // used instead.
-    fn fence_fact(&self, group: &str, look: Option<&Look>) -> Fence {
+    fn fence_fact(&self, group: &str, rows: Option<&StatusRows>) -> Fence {
         let lapsed = self.network.has_lapsed(group);
-        match look.map(|look| look.fence(group)) {
+        match rows.map(|rows| rows.fence(group)) {
             _ if !self.network.kernel().is_fenced() => Fence::Off,
             Some(FenceState::Passing) => Fence::Passing,
             Some(FenceState::Blocking) => Fence::Blocking,
@@ -361,7 +363,7 @@ impl NodeView<'_> {
     /// Returns the facts about each enabled plugin.
     pub fn plugin_facts(&self) -> impl Iterator<Item = PluginFacts> + '_ {
         let plugins = self
-            .here
+            .config
             .setup()
             .plugins
             .iter()
@@ -395,7 +397,7 @@ impl NodeView<'_> {
     // Returns true if a plugin should replicate but has no link. An elector needs no link, and a node without a peer
     // replicates nothing.
     fn is_unlinked(&self, descriptor: &Descriptor) -> bool {
-        let host = self.here.host();
+        let host = self.config.host();
         let replicates = descriptor.has_peer && !descriptor.provides_groups;
         replicates && !host.has_link && !host.nodes.is_empty()
     }
@@ -435,9 +437,9 @@ fn duplicate(address: &str, text: &str, is_peer: bool) -> DuplicateAddress {
 }
 
 // Parses a row with the key "interface.lan" and the text "r1: 00:00:5e:00:01:33".
-fn lost_identity(interface: &str, text: &str, loss: Loss) -> LostIdentity {
+fn network_loss(interface: &str, text: &str, loss: LossKind) -> NetworkLoss {
     let (sender, what) = text.split_once(": ").unwrap_or(("", text));
-    LostIdentity {
+    NetworkLoss {
         interface: interface.trim_start_matches("interface.").to_owned(),
         sender: sender.to_owned(),
         what: what.to_owned(),

@@ -10,8 +10,8 @@ use spared_message::firewall::{NodeNames, OwnTranslation};
 use spared_pair::{MachineFacts, Role};
 
 use super::NodeView;
-use crate::machine::{Read, Wanted};
-use crate::needs::Asked;
+use crate::machine::{MachineState, ReadRequest};
+use crate::needs::CheckedObjects;
 use crate::recorder;
 
 /// Upper limit of the time for which a set must be unchanged before its elements are compared.
@@ -19,8 +19,8 @@ const CALM_MAX: Duration = Duration::from_secs(60);
 
 impl NodeView<'_> {
     /// Returns the objects that must be read from the machine.
-    pub fn machine_wanted(&self) -> Wanted {
-        let names = &self.here.by_node().interfaces;
+    pub fn machine_request(&self) -> ReadRequest {
+        let names = &self.config.by_node().interfaces;
         let claims = self.claims();
         let interfaces: BTreeMap<String, String> = claims
             .flat_map(interfaces_of)
@@ -35,17 +35,17 @@ impl NodeView<'_> {
         let kernel = self.network.kernel();
         let mtus = interfaces.keys().map(|own| (own.clone(), kernel.mtu(own)));
         let mtus = mtus.filter(|(_, mtu)| *mtu > 0).collect();
-        Wanted {
+        ReadRequest {
             interfaces,
             mtus,
-            by_role: self.here.by_role().to_vec(),
+            by_role: self.config.by_role().to_vec(),
             virtuals: self.virtuals().collect(),
             default_routes: defaults(routes).collect(),
-            asked: self.asked(),
+            objects: self.checked_objects(),
         }
     }
 
-    fn asked(&self) -> Asked {
+    fn checked_objects(&self) -> CheckedObjects {
         let groups = self.groups.iter().map(|(_, group)| group);
         let active = groups.filter(|group| group.role == Role::Active);
         let routes = active.flat_map(|group| &group.claims.routes);
@@ -54,18 +54,18 @@ impl NodeView<'_> {
             let pid = self.supervisor.pid(&name)?;
             Some((name, pid))
         });
-        Asked {
+        CheckedObjects {
             devices: self.network.kernel().answering(),
-            by_role: self.here.by_role().to_vec(),
+            by_role: self.config.by_role().to_vec(),
             active_defaults: defaults(routes).collect(),
             elector,
         }
     }
 
     /// Returns the names by which the rules of both nodes are compared.
-    pub fn node_names(&self, read: &Read) -> NodeNames {
-        let by_node = self.here.by_node();
-        let calm = self.here.host().equal.after.min(CALM_MAX);
+    pub fn node_names(&self, read: &MachineState) -> NodeNames {
+        let by_node = self.config.by_node();
+        let calm = self.config.host().equal.after.min(CALM_MAX);
         NodeNames {
             interfaces: by_node.interfaces.clone(),
             addresses: &read.addresses | &by_node.addresses,
@@ -76,7 +76,7 @@ impl NodeView<'_> {
     }
 
     /// Returns the values that must be equal.
-    pub fn machine_facts(&self, read: Read) -> MachineFacts {
+    pub fn machine_facts(&self, read: MachineState) -> MachineFacts {
         let listed = self.firewall.listed();
         MachineFacts {
             rules_by: listed.by.clone(),

@@ -1,9 +1,9 @@
 //! Reads what this node knows, and makes facts for the verdict, the status, and causes. Nothing here can change state.
 
 mod facts;
-mod look;
 mod machine;
 mod status;
+mod status_rows;
 mod why;
 
 use crate::network::Network;
@@ -16,17 +16,17 @@ use spared_requests::View;
 use spared_supervisor::Supervisor;
 
 use crate::files::Files;
-use crate::here::Here;
 use crate::machine::Machine;
+use crate::node_config::NodeConfig;
 use crate::orders::Orders;
 use crate::pair::Pair;
 use crate::recorder::Recorder;
-pub use look::Look;
+pub use status_rows::StatusRows;
 
 /// Read-only references to the owners of all state.
 #[derive(Clone, Copy)]
 pub struct NodeView<'v> {
-    pub here: &'v Here,
+    pub config: &'v NodeConfig,
     pub files: &'v Files,
     pub machine: &'v Machine,
     pub groups: &'v Groups,
@@ -45,8 +45,8 @@ impl<'v> NodeView<'v> {
     pub fn for_requests(&self) -> View<'v> {
         let forced = self.orders.forced().iter();
         View {
-            own: self.here.node(),
-            peer: self.here.peer_name(),
+            own: self.config.node(),
+            peer: self.config.peer_name(),
             is_peer_up: self.pair.is_peer_up(),
             there: self.pair.facts(),
             missing: self.pair.missing(),
@@ -64,15 +64,15 @@ impl<'v> NodeView<'v> {
             quality: self.pair.quality().number(),
             ready: self.pair.missing().is_empty(),
             link_up: self.link.is_up(),
-            node: self.here.node().to_owned(),
-            peer: self.here.pair_name().unwrap_or_default().to_owned(),
+            node: self.config.node().to_owned(),
+            peer: self.config.pair_name().unwrap_or_default().to_owned(),
             ..PairStatus::default()
         }
     }
 
     /// Returns the number of plugins that are not in sync; None without a peer.
     pub fn behind(&self) -> Option<usize> {
-        self.here.peer_name()?;
+        self.config.peer_name()?;
         let behind = self.plugin_facts().filter(|it| it.is_behind());
         Some(behind.count())
     }

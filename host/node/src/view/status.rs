@@ -12,24 +12,24 @@ use spared_requests::rows::Details;
 
 use super::NodeView;
 use super::facts::{interface_of, quality_of};
-use super::look::Look;
+use super::status_rows::StatusRows;
 
 impl NodeView<'_> {
     /// Returns the status of this node, without rows that concern no group.
-    pub fn status(&self, look: &Look) -> Status {
+    pub fn status(&self, rows: &StatusRows) -> Status {
         let groups: Vec<GroupStatus> = self
             .groups
             .iter()
-            .map(|(name, group)| self.group_status(name, group, look))
+            .map(|(name, group)| self.group_status(name, group, rows))
             .collect();
-        let linked = self.here.linked().is_some();
+        let linked = self.config.linked().is_some();
         Status {
             at: clock::now(),
-            node: self.here.node().to_owned(),
+            node: self.config.node().to_owned(),
             config: self.config_digest(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             booted: clock::booted(),
-            started: self.here.started().to_owned(),
+            started: self.config.started().to_owned(),
             verdict: Verdict::default(),
             groups,
             interfaces: self.interface_status(),
@@ -49,12 +49,16 @@ impl NodeView<'_> {
     // Returns a digest of the configuration: of the compared keys, or of the whole files if nothing is compared.
     fn config_digest(&self) -> String {
         let compared = self.pair.digest();
-        compared.unwrap_or_else(|| self.here.setup().digest.clone())
+        compared.unwrap_or_else(|| self.config.setup().digest.clone())
     }
 
     /// Returns the status of the peer. `there` is the peer's answer.
-    pub fn peer_status(&self, look: &Look, there: Option<Box<Status>>) -> Option<Box<PeerStatus>> {
-        let node = self.here.peer_name()?.to_owned();
+    pub fn peer_status(
+        &self,
+        rows: &StatusRows,
+        there: Option<Box<Status>>,
+    ) -> Option<Box<PeerStatus>> {
+        let node = self.config.peer_name()?.to_owned();
         let up = self.link.is_up();
         let status = there.map(|status| {
             // The peer's knowledge of this node is dropped.
@@ -68,8 +72,8 @@ impl NodeView<'_> {
         Some(Box::new(PeerStatus {
             node,
             up,
-            last_heard: self.peer_last_heard(look),
-            heard_on: self.peer_heard_on(look),
+            last_heard: self.peer_last_heard(rows),
+            heard_on: self.peer_heard_on(rows),
             answers_ping: self.link.state().answers_ping.filter(|_| !up),
             status,
             clock_ms: self.link.state().clock_ms.filter(|_| up),
@@ -78,9 +82,9 @@ impl NodeView<'_> {
     }
 
     // Returns the time at which the peer was last heard: on a link, or by the elector on any interface.
-    pub fn peer_last_heard(&self, look: &Look) -> Option<String> {
+    pub fn peer_last_heard(&self, rows: &StatusRows) -> Option<String> {
         let groups = self.groups.iter();
-        let groups = groups.filter_map(|(name, _)| look.details(name));
+        let groups = groups.filter_map(|(name, _)| rows.details(name));
         let on_networks = groups.filter_map(silence_ms).min().map(clock::before_ms);
         let link = self.link.last_heard().map(str::to_owned);
         // Both are local times in the same format, so the later one sorts last.
@@ -88,11 +92,11 @@ impl NodeView<'_> {
     }
 
     // Returns the links, then the interfaces on which the elector hears the peer.
-    pub fn peer_heard_on(&self, look: &Look) -> Vec<String> {
+    pub fn peer_heard_on(&self, rows: &StatusRows) -> Vec<String> {
         let mut heard = self.pair.heard_on().to_vec();
         let groups = self.groups.iter();
-        let groups = groups.filter_map(|(name, _)| look.details(name));
-        let peer = self.here.peer_name();
+        let groups = groups.filter_map(|(name, _)| rows.details(name));
+        let peer = self.config.peer_name();
         for interface in groups.flat_map(|details| networks_heard(details, peer)) {
             if !heard.iter().any(|known| known == interface) {
                 heard.push(interface.to_owned());
@@ -101,8 +105,8 @@ impl NodeView<'_> {
         heard
     }
 
-    fn group_status(&self, name: &str, group: &Group, look: &Look) -> GroupStatus {
-        let mut details = look.details(name).cloned().unwrap_or_default();
+    fn group_status(&self, name: &str, group: &Group, rows: &StatusRows) -> GroupStatus {
+        let mut details = rows.details(name).cloned().unwrap_or_default();
         let quality = quality_of(&details).unwrap_or(self.pair.quality().number());
         GroupStatus {
             name: name.to_owned(),
@@ -111,7 +115,7 @@ impl NodeView<'_> {
             why: self.sentence_of(group),
             forced: forced_word(group.forced).to_owned(),
             quality,
-            fence: fence_word(look.fence(name)).to_owned(),
+            fence: fence_word(rows.fence(name)).to_owned(),
             lease_ms: Duration::from_nanos(group.claims.lease_ns).as_secs_f64() * 1000.0,
             addresses: self.network.kernel().address_status(name),
             conflict: take_text(&mut details, "conflict"),
@@ -142,7 +146,7 @@ impl NodeView<'_> {
         let maintenance = self.orders.is_in_maintenance().then_some("in maintenance");
         match groups.is_empty() {
             true if !self
-                .here
+                .config
                 .setup()
                 .plugins
                 .iter()

@@ -5,7 +5,7 @@ use spared_control::{Answer, GroupWhy};
 use spared_group::Group;
 use spared_pair::Sentence as _;
 use spared_pair::{Fitness, history, undo};
-use spared_requests::questions::There;
+use spared_requests::questions::PeerHistory;
 
 use super::NodeView;
 
@@ -16,7 +16,7 @@ impl NodeView<'_> {
     /// Returns the fitness of this node.
     pub fn fitness(&self) -> Fitness {
         Fitness {
-            node: self.here.node().to_owned(),
+            node: self.config.node().to_owned(),
             quality: self.pair.quality().number(),
             failing: self.pair.quality().failing(),
             said: None,
@@ -25,7 +25,7 @@ impl NodeView<'_> {
 
     /// Returns the last reported fitness of the peer.
     pub fn peer_fitness(&self) -> Option<Fitness> {
-        self.notices.fitness_of(self.here.pair_name())
+        self.notices.fitness_of(self.config.pair_name())
     }
 
     /// Returns the history of this node alone, which the peer requests.
@@ -36,15 +36,15 @@ impl NodeView<'_> {
         }
     }
 
-    pub fn history(&self, there: There) -> Answer {
-        let peer = self.here.pair_name().filter(|_| there.is_none());
+    pub fn history(&self, there: PeerHistory) -> Answer {
+        let peer = self.config.pair_name().filter(|_| there.is_none());
         let silent = peer.map(str::to_owned);
         let own = self.notices.changes();
         let changes = history::merge(own, there.unwrap_or_default(), Some(SHOWN_MAX));
         Answer::History { changes, silent }
     }
 
-    pub fn why(&self, group: Option<&str>, there: There) -> Answer {
+    pub fn why(&self, group: Option<&str>, there: PeerHistory) -> Answer {
         let own = self.notices.changes();
         let changes = history::merge(own, there.unwrap_or_default(), None);
         let groups = self.groups.iter();

@@ -203,12 +203,12 @@ impl Quality {
     }
 
     /// Returns the checks of plugins that are not good, of any weight, worst first.
-    pub fn unfit(&self) -> Vec<CheckStatus> {
+    pub fn not_good(&self) -> Vec<CheckStatus> {
         let checks = self.checks.iter().filter(|(_, check)| check.state != 100);
-        let mut unfit: Vec<_> = checks.collect();
-        unfit.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
-        let unfit = unfit.into_iter().take(UNFIT_MAX);
-        unfit
+        let mut not_good: Vec<_> = checks.collect();
+        not_good.sort_by_key(|(_, check)| std::cmp::Reverse(check.cost()));
+        let not_good = not_good.into_iter().take(UNFIT_MAX);
+        not_good
             .map(|((plugin, _), check)| check.status(plugin))
             .collect()
     }

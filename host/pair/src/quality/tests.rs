@@ -218,15 +218,15 @@ fn what_is_not_known_yet_counts_as_good_and_is_listed() {
         "is being started",
     );
     assert_eq!(quality.number(), 50);
-    let unfit: Vec<u32> = quality.unfit().iter().map(|check| check.state).collect();
-    assert_eq!(unfit, [0, STATE_UNKNOWN]);
+    let not_good: Vec<u32> = quality.not_good().iter().map(|check| check.state).collect();
+    assert_eq!(not_good, [0, STATE_UNKNOWN]);
 }
 
 #[test]
 fn what_works_and_ends_with_the_node_counts_as_good_and_is_listed() {
     let mut quality = Quality::default();
     report(&mut quality, "translation", 100, STATE_LOSES, "12 of 40");
-    assert_eq!((quality.number(), quality.unfit().len()), (100, 1));
+    assert_eq!((quality.number(), quality.not_good().len()), (100, 1));
     assert_eq!(quality.failing(), [""; 0]);
 }
 
@@ -234,10 +234,10 @@ fn what_works_and_ends_with_the_node_counts_as_good_and_is_listed() {
 fn a_weight_of_0_hides_no_fault() {
     let mut quality = Quality::default();
     report(&mut quality, "squid", 0, 0, "no such unit");
-    assert_eq!((quality.number(), quality.unfit().len()), (100, 1));
+    assert_eq!((quality.number(), quality.not_good().len()), (100, 1));
     assert_eq!(quality.failing(), [""; 0]);
     report(&mut quality, "squid", 0, 100, "running");
-    assert_eq!(quality.unfit().len(), 0);
+    assert_eq!(quality.not_good().len(), 0);
 }
 
 #[test]

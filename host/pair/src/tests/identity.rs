@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn lost(sender: &str, what: &str, loss: Loss) -> LostIdentity {
-    LostIdentity {
+fn lost(sender: &str, what: &str, loss: LossKind) -> NetworkLoss {
+    NetworkLoss {
         interface: "lan".to_owned(),
         sender: sender.to_owned(),
         what: what.to_owned(),
@@ -17,14 +17,14 @@ fn lines(bed: &Bed) -> Vec<String> {
 }
 
 /// Adds a loss that both nodes report.
-fn both(bed: &mut Bed, lost: &LostIdentity) {
+fn both(bed: &mut Bed, lost: &NetworkLoss) {
     bed.own.groups[0].lost.push(lost.clone());
     bed.peer().groups[0].lost.push(lost.clone());
 }
 
 #[test]
 fn a_network_that_drops_a_virtual_mac_is_one_finding_of_both_nodes() {
-    let bed = Bed::with(|bed| both(bed, &lost("r1", "00:00:5e:00:01:0a", Loss::Mac)));
+    let bed = Bed::with(|bed| both(bed, &lost("r1", "00:00:5e:00:01:0a", LossKind::Mac)));
     let wanted = "r1: the network drops the virtual MAC 00:00:5e:00:01:0a of lan (a hypervisor's or switch's \
                   filter): heartbeats from r1's own MAC arrive, but nothing from the virtual MAC. Allow the virtual MAC there, or set vmac = false on both nodes, then run `sparectl reload`. (SP-0209)";
     assert_eq!(lines(&bed), [wanted]);
@@ -36,11 +36,11 @@ fn groups_of_one_network_are_one_finding_for_each_active_node() {
     let bed = Bed::with(|bed| {
         for number in 1..=9 {
             let mac = format!("00:00:5e:00:01:0{number}");
-            both(bed, &lost("r1", &mac, Loss::Mac));
+            both(bed, &lost("r1", &mac, LossKind::Mac));
         }
-        both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::Mac));
+        both(bed, &lost("r2", "00:00:5e:00:01:0a", LossKind::Mac));
         // a loss that follows from the dropped MAC address is no separate fault
-        both(bed, &lost("r2", "adverts", Loss::Adverts));
+        both(bed, &lost("r2", "adverts", LossKind::Adverts));
     });
     let ids = ["SP-0209 r1", "SP-0209 r2"];
     assert_eq!(said(&bed).1, ids);
@@ -50,7 +50,7 @@ fn groups_of_one_network_are_one_finding_for_each_active_node() {
 
 #[test]
 fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them() {
-    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "IPv6 adverts", Loss::Adverts)));
+    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "IPv6 adverts", LossKind::Adverts)));
     let wanted = "r2: heartbeats of r2 arrive on lan at r1, and its IPv6 adverts do not: protocol 112 is filtered. \
                   Let IP protocol 112 pass between the nodes there, as UDP port 3780 does. (SP-0210)";
     assert_eq!(lines(&bed), [wanted]);
@@ -66,11 +66,11 @@ fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them(
 #[test]
 fn a_virtual_mac_that_stations_do_not_answer_is_named_unless_it_is_dropped_both_ways() {
     let mac = "00:00:5e:00:01:0a";
-    let mut bed = Bed::with(|bed| both(bed, &lost("r1", mac, Loss::Unanswered)));
+    let mut bed = Bed::with(|bed| both(bed, &lost("r1", mac, LossKind::Unanswered)));
     let wanted = "r1: stations on lan answer r1's own MAC, but not its virtual MAC 00:00:5e:00:01:0a: the network drops \
                   frames to the virtual MAC (a hypervisor's or switch's filter). Allow the virtual MAC there, or set vmac = false on both nodes, then run `sparectl reload`. (SP-0212)";
     assert_eq!(lines(&bed), [wanted]);
-    both(&mut bed, &lost("r1", mac, Loss::Mac));
+    both(&mut bed, &lost("r1", mac, LossKind::Mac));
     assert_eq!(said(&bed).1, ["SP-0209 r1"]);
 }
 
@@ -85,14 +85,14 @@ fn a_group_without_a_network_that_is_proven_is_a_warning() {
 
 #[test]
 fn a_backup_whose_virtual_mac_was_dropped_is_named_with_what_to_do_and_once() {
-    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::MacBefore)));
+    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "00:00:5e:00:01:0a", LossKind::MacBefore)));
     let wanted = "r2: the network dropped the virtual MAC 00:00:5e:00:01:0a of lan when r2 was active last: after a \
                   failover nobody would reach it there. Allow the virtual MAC at the port of r2; then `sparectl switch --to r2` \
                   shows whether it passes, or `sparectl vrrp retry` on both nodes forgets it. (SP-0211)";
     assert_eq!(lines(&bed), [wanted]);
     assert!(said(&bed).0.starts_with("WARN"));
     // another group of that network is active there, and its virtual MAC address is dropped now
-    both(&mut bed, &lost("r2", "00:00:5e:00:01:0b", Loss::Mac));
+    both(&mut bed, &lost("r2", "00:00:5e:00:01:0b", LossKind::Mac));
     assert_eq!(said(&bed).1, ["SP-0209 r2"]);
 }
 
@@ -123,9 +123,9 @@ fn a_silent_node_whose_adverts_are_heard_is_active_too() {
 fn an_address_that_both_nodes_have_is_one_finding_and_the_reason_for_lost_adverts() {
     let what = "address 192.0.2.2";
     let bed = Bed::with(|bed| {
-        both(bed, &lost("r1", "adverts", Loss::Adverts));
+        both(bed, &lost("r1", "adverts", LossKind::Adverts));
         let theirs = &mut bed.peer().groups[0].lost;
-        theirs.push(lost("r1", what, Loss::Shared));
+        theirs.push(lost("r1", what, LossKind::Shared));
     });
     let wanted = "r2: r1 has the same address 192.0.2.2 on lan: stations reach either of both, and adverts of r1 are \
                   taken for r2's own. Give each node its own there: `ip address show dev lan` on both. (SP-0893)";

@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// Writes that the client's request has begun. Returns false if the client no longer reads, because it gave up.
-    pub(super) fn begin(&mut self, now: Instant) -> bool {
+    pub(super) fn write_begun(&mut self, now: Instant) -> bool {
         if self.output.is_empty() {
             self.unread_since = now;
         }
@@ -125,7 +125,7 @@ impl Client {
     }
 
     /// Closes the connection. Sends the reason, unless it would be in the middle of another answer.
-    pub(super) fn dismiss(mut self, now: Instant, why: &Answer) {
+    pub(super) fn close_with(mut self, now: Instant, why: &Answer) {
         if !self.has_output() {
             let _ = self.answer(now, why);
         }

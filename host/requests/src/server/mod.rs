@@ -39,7 +39,7 @@ pub struct Server {
     serial: u64,
     /// Spare descriptor, used to accept and refuse clients when no other descriptor is left. Otherwise they would keep
     /// the listener readable, and the loop busy.
-    spare: Option<File>,
+    reserve_fd: Option<File>,
 }
 
 /// A request to be answered by [`Server::answer`] under the same client number.
@@ -66,7 +66,7 @@ impl Server {
             path,
             clients: BTreeMap::new(),
             serial: 0,
-            spare: spare(),
+            reserve_fd: reserve_fd(),
         })
     }
 
@@ -89,7 +89,7 @@ impl Server {
     // Adds a client. At `CLIENTS_MAX` another client is dropped; if none may be, the new one is.
     fn admit(&mut self, poller: &Poller, now: Instant, client: Client) {
         if self.clients.len() >= CLIENTS_MAX {
-            let other = self.dispensable(&client.caller);
+            let other = self.client_to_evict(&client.caller);
             let other = other.and_then(|number| self.clients.remove(&number));
             let why = format!(
                 "{CLIENTS_MAX} programs use the control socket, which is the most: \
@@ -97,8 +97,8 @@ impl Server {
             );
             let why = refusal(ErrorCode::Refused, why);
             match other {
-                Some(other) => other.dismiss(now, &why),
-                None => return client.dismiss(now, &why),
+                Some(other) => other.close_with(now, &why),
+                None => return client.close_with(now, &why),
             }
         }
         self.serial += 1;
@@ -110,7 +110,7 @@ impl Server {
 
     // Client that is dropped for a new one. Nobody loses a place to a user with fewer rights. To root, users who may
     // only read lose their place even if they are busy; otherwise they could keep root out.
-    fn dispensable(&self, new: &Caller) -> Option<u64> {
+    fn client_to_evict(&self, new: &Caller) -> Option<u64> {
         let is_dispensable = |client: &Client| match (new.may_change(), client.caller.may_change())
         {
             (true, false) => true,
@@ -142,7 +142,7 @@ impl Server {
     /// Returns true if an order may be carried out; called directly before that. False if its client is gone or has
     /// given up: the order must not be carried out, because the client may have reported that nothing was done.
     pub fn begin(&mut self, now: Instant, number: u64) -> bool {
-        let is_there = |client: &mut Client| client.begin(now);
+        let is_there = |client: &mut Client| client.write_begun(now);
         let begun = self.clients.get_mut(&number).is_some_and(is_there);
         if !begun {
             self.clients.remove(&number);
@@ -163,7 +163,7 @@ impl Server {
 
     /// Listens again if somebody removed the socket or put something else in its place: otherwise nobody could give an
     /// order.
-    pub fn keep(&mut self, poller: &Poller) {
+    pub fn restore_socket(&mut self, poller: &Poller) {
         let there = place(&self.path);
         if there.is_some() && there == self.place {
             return;
@@ -209,15 +209,15 @@ impl Server {
             Err(error) => error,
         };
         let full = [libc::EMFILE, libc::ENFILE].map(Some);
-        if full.contains(&error.raw_os_error()) && self.spare.take().is_some() {
+        if full.contains(&error.raw_os_error()) && self.reserve_fd.take().is_some() {
             log::warn!("control socket: cannot accept sparectl: {error}");
             let why = format!("spared cannot accept the connection: {error}");
             let why = refusal(ErrorCode::Failed, why);
             let waiting = (0..CLIENTS_MAX).map_while(|_| self.listener.accept().ok());
             for client in waiting.filter_map(|(stream, _)| Client::new(stream, now)) {
-                client.dismiss(now, &why);
+                client.close_with(now, &why);
             }
-            self.spare = spare();
+            self.reserve_fd = reserve_fd();
         }
         None
     }
@@ -292,6 +292,6 @@ fn place(path: &Path) -> Option<[u64; 2]> {
     Some([found.dev(), found.ino()])
 }
 
-fn spare() -> Option<File> {
+fn reserve_fd() -> Option<File> {
     File::open("/dev/null").ok()
 }

@@ -358,7 +358,7 @@ fn strangers_may_read_and_not_change() {
     assert!(stranger.may(&plugin("status")));
     // rights for verbs of plugins are checked later
     assert!(stranger.may(&plugin("reset")) && !stranger.may_change());
-    assert!(own.may_change() && !Caller::at("r2").may_change());
+    assert!(own.may_change() && !Caller::over_link("r2").may_change());
     assert!(!stranger.may(&Request::Reload { anyway: false }));
     assert!(own.may(&Request::Reload { anyway: false }));
     let there = |request: Request| Request::Node {
@@ -377,19 +377,25 @@ fn strangers_may_read_and_not_change() {
 fn a_socket_that_somebody_removes_is_there_again() {
     let mut fixture = Fixture::new("removed");
     let path = fixture.dir.join(SOCKET_NAME);
-    let keep = |fixture: &mut Fixture| fixture.server.as_mut().unwrap().keep(&fixture.poller);
+    let restore_socket = |fixture: &mut Fixture| {
+        fixture
+            .server
+            .as_mut()
+            .unwrap()
+            .restore_socket(&fixture.poller)
+    };
     let before = path.metadata().unwrap().ino();
     let mut early = fixture.connect();
     assert_eq!(fixture.turns(2).len(), 0);
-    keep(&mut fixture);
+    restore_socket(&mut fixture);
     assert_eq!(path.metadata().unwrap().ino(), before, "it is not touched");
     std::fs::remove_file(&path).unwrap();
-    keep(&mut fixture);
+    restore_socket(&mut fixture);
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o660);
     // a file in place of the socket
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "").unwrap();
-    keep(&mut fixture);
+    restore_socket(&mut fixture);
     let mut late = fixture.connect();
     for stream in [&mut early, &mut late] {
         stream.write_all(b"{\"verb\":\"plugins\"}\n").unwrap();

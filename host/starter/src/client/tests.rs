@@ -66,7 +66,7 @@ fn hear(host: &OwnedFd, abandoned: &mut Vec<u64>) -> u64 {
         };
         match request.what {
             Asked::Kill { .. } => {}
-            Asked::Abandon { process } => abandoned.push(process),
+            Asked::KillAndReap { process } => abandoned.push(process),
             _ => return request.number,
         }
     }
@@ -103,9 +103,9 @@ fn why(started: Result<Started, NotStarted>) -> String {
 }
 
 /// Allows the starter's answer, and waits until it has arrived.
-fn tell_and_wait(tell: &Tell, remote: &Remote) {
+fn tell_and_wait(tell: &Tell, client: &StarterClient) {
     tell.send(()).unwrap();
-    let socket = &remote.connection.as_ref().unwrap().socket;
+    let socket = &client.connection.as_ref().unwrap().socket;
     assert!(is_readable(socket, Duration::from_secs(10)));
 }
 
@@ -114,12 +114,12 @@ fn a_starter_that_is_replaced_by_one_of_another_version_makes_the_host_give_way(
     let own = "0.0.1".to_owned();
     let second = vec![(AtOnce, Answered::Outdated { own })];
     let (path, starter, _) = says("version", vec![vec![configured()], second]);
-    let mut remote = Remote::new(Whose::At(path), "").unwrap();
-    assert!(!remote.is_outdated());
-    let why = why(remote.start(&Start::Link));
+    let mut client = StarterClient::new(StarterAddress::At(path), "").unwrap();
+    assert!(!client.is_outdated());
+    let why = why(client.start(&Start::Link));
     assert!(why.contains("version 0.0.1"), "{why}");
-    assert!(remote.is_outdated());
-    drop(remote);
+    assert!(client.is_outdated());
+    drop(client);
     starter.join().unwrap();
 }
 
@@ -128,18 +128,18 @@ fn an_answer_that_is_late_is_waited_for_once_and_its_process_is_nobodys() {
     let (one, other) = (Answered::Started { pid: 1 }, Answered::Started { pid: 1 });
     let answers = vec![configured(), (Told, one), (AtOnce, other)];
     let (path, starter, tell) = says("late", vec![answers]);
-    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    let mut client = StarterClient::new(StarterAddress::At(path), "").unwrap();
     let since = Instant::now();
     for _ in 0..20 {
-        let why = why(remote.start(&Start::Link));
+        let why = why(client.start(&Start::Link));
         assert!(why.contains("does not answer"), "{why}");
     }
     assert!(since.elapsed() < PATIENCE * 3, "{:?}", since.elapsed());
-    assert_eq!(remote.reap(7), Reaped::Running, "it may live");
-    tell_and_wait(&tell, &remote);
-    let started = remote.start(&Start::Link).unwrap();
-    assert_eq!(started.process, remote.number);
-    drop(remote);
+    assert_eq!(client.reap(7), Reaped::Running, "it may live");
+    tell_and_wait(&tell, &client);
+    let started = client.start(&Start::Link).unwrap();
+    assert_eq!(started.process, client.number);
+    drop(client);
     assert_eq!(starter.join().unwrap(), [2]);
 }
 
@@ -149,49 +149,49 @@ fn a_process_whose_descriptors_do_not_fit_is_nobodys() {
     let started = Answered::Started { pid: 1 };
     let answers = [Some(configured), None, Some(started)].map(|it| (AtOnce, it));
     let (path, starter, _) = says("unfit", vec![answers.to_vec()]);
-    let mut remote = Remote::new(Whose::At(path), "").unwrap();
-    let why = why(remote.start(&Start::Link));
+    let mut client = StarterClient::new(StarterAddress::At(path), "").unwrap();
+    let why = why(client.start(&Start::Link));
     assert!(why.contains("Too many open files"), "{why}");
-    assert!(remote.start(&Start::Link).is_ok());
-    drop(remote);
+    assert!(client.start(&Start::Link).is_ok());
+    drop(client);
     assert_eq!(starter.join().unwrap(), [2]);
 }
 
 #[test]
 fn without_a_starter_it_is_said_what_to_do_and_tried_no_more_often_than_once_a_second() {
-    let nowhere = Whose::At(PathBuf::from("/nowhere/starter.sock"));
-    let why = Remote::new(nowhere, "").unwrap_err();
+    let nowhere = StarterAddress::At(PathBuf::from("/nowhere/starter.sock"));
+    let why = StarterClient::new(nowhere, "").unwrap_err();
     assert!(
         why.contains("systemctl start spared-starter.socket"),
         "{why}"
     );
     let (path, starter, _) = says("gone", vec![vec![configured()]]);
-    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    let mut client = StarterClient::new(StarterAddress::At(path), "").unwrap();
     starter.join().unwrap();
     for _ in 0..3 {
-        let why = self::why(remote.start(&Start::Firewall));
+        let why = self::why(client.start(&Start::Firewall));
         assert!(why.contains("starter.socket"), "{why}");
     }
-    assert_eq!(remote.reap(1), Reaped::Unknown);
+    assert_eq!(client.reap(1), Reaped::Unknown);
 }
 
 #[test]
 fn a_starter_that_does_not_answer_a_look_is_silent_until_it_does_and_a_request_waits_for_no_look() {
     let answers = vec![
         configured(),
-        (Told, Answered::Here),
+        (Told, Answered::Pong),
         (AtOnce, Answered::Started { pid: 1 }),
     ];
     let (path, starter, tell) = says("silent", vec![answers]);
-    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    let mut client = StarterClient::new(StarterAddress::At(path), "").unwrap();
     let now = Instant::now();
-    assert!(!remote.is_silent_at(now), "it was asked this moment");
+    assert!(!client.is_silent_at(now), "it was asked this moment");
     let just_before = now + SILENCE - Duration::from_millis(1);
-    assert!(!remote.is_silent_at(just_before));
-    assert!(remote.is_silent_at(now + SILENCE));
-    tell_and_wait(&tell, &remote);
-    assert!(!remote.is_silent_at(now + SILENCE));
-    assert!(remote.start(&Start::Link).is_ok());
-    drop(remote);
+    assert!(!client.is_silent_at(just_before));
+    assert!(client.is_silent_at(now + SILENCE));
+    tell_and_wait(&tell, &client);
+    assert!(!client.is_silent_at(now + SILENCE));
+    assert!(client.start(&Start::Link).is_ok());
+    drop(client);
     starter.join().unwrap();
 }

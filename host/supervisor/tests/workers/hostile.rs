@@ -34,9 +34,9 @@ impl Fixture {
     }
 
     fn without_workers(name: &str, script: &str) -> (Self, Setup) {
-        let (folder, setup, terms, starter) = prepared(name, script, "");
+        let (folder, setup, worker_settings, starter) = prepared(name, script, "");
         let fixture = Self {
-            supervisor: Supervisor::new(terms, starter, Instant::now()),
+            supervisor: Supervisor::new(worker_settings, starter, Instant::now()),
             poller: Poller::new().unwrap(),
             folder,
             reports: Vec::new(),

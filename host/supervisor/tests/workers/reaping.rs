@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_process::poller::{Key, Poller};
-use spared_process::starter::{Started, Starter, Starts};
+use spared_process::starter::{ProcessStarter, Started, Starter};
 use spared_supervisor::Supervisor;
 
 use super::test_worker::prepared;
@@ -24,7 +24,7 @@ struct Hangs {
     reaps: bool,
 }
 
-impl Starts for Hangs {
+impl ProcessStarter for Hangs {
     fn configure(&mut self, digest: &str) -> Result<(), String> {
         self.starter.borrow_mut().configure(digest)
     }
@@ -44,8 +44,8 @@ impl Starts for Hangs {
         self.starter.borrow_mut().kill(process);
     }
 
-    fn abandon(&mut self, process: u64) {
-        self.starter.borrow_mut().abandon(process);
+    fn kill_and_reap(&mut self, process: u64) {
+        self.starter.borrow_mut().kill_and_reap(process);
     }
 
     fn reap(&mut self, process: u64) -> Reaped {
@@ -79,14 +79,14 @@ fn turn(supervisor: &mut Supervisor, poller: &Poller, time: Duration) -> usize {
 
 /// Creates a supervisor with one worker that sends nothing, and its starter.
 fn fixture(name: &str) -> (PathBuf, Poller, Supervisor, Rc<RefCell<Hangs>>) {
-    let (folder, setup, terms, starter) = prepared(name, "exec sleep 100", "");
+    let (folder, setup, worker_settings, starter) = prepared(name, "exec sleep 100", "");
     let starter = Rc::new(RefCell::new(Hangs {
         starter,
         hangs: false,
         reaps: true,
     }));
     let poller = Poller::new().unwrap();
-    let mut supervisor = Supervisor::new(terms, starter.clone(), Instant::now());
+    let mut supervisor = Supervisor::new(worker_settings, starter.clone(), Instant::now());
     for plugin in setup.plugins {
         supervisor.add(&poller, Instant::now(), plugin);
     }

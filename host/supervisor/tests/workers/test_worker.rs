@@ -20,10 +20,10 @@ use spared_pair::quality::{self, Quality};
 use spared_peer::keys::flatten;
 use spared_process::child::SOCKET_FD;
 use spared_process::poller::{Key, Poller};
-use spared_process::starter::{Starter, Starts};
+use spared_process::starter::{ProcessStarter, Starter};
 use spared_records::Receiver;
 use spared_starter::{Files, Launcher};
-use spared_supervisor::{Report, Supervisor, Terms};
+use spared_supervisor::{Report, Supervisor, WorkerSettings};
 
 use super::choices::Choices;
 
@@ -50,10 +50,10 @@ pub struct TestWorker {
 
 impl TestWorker {
     pub fn new(name: &str) -> Self {
-        let (folder, setup, terms, starter) = prepared(name, "exec sleep 1000", TEXT);
+        let (folder, setup, worker_settings, starter) = prepared(name, "exec sleep 1000", TEXT);
         let now = Instant::now();
         let mut worker = Self {
-            supervisor: Supervisor::new(terms, starter, now),
+            supervisor: Supervisor::new(worker_settings, starter, now),
             poller: Poller::new().unwrap(),
             folder,
             groups: Groups::new(200_000_000, String::new),
@@ -459,7 +459,7 @@ pub fn write_script(folder: &Path, script: &str) -> PathBuf {
 }
 
 /// Creates a folder with a plugin NAME, whose file is `text` and whose worker is the script.
-pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms, Starter) {
+pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, WorkerSettings, Starter) {
     let folder = format!("spared-test-worker-{name}-{}", std::process::id());
     let folder = std::env::temp_dir().join(folder);
     fs::create_dir_all(folder.join("plugins")).unwrap();
@@ -468,7 +468,7 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms,
     fs::write(folder.join(format!("{NAME}.so")), "").unwrap();
     fs::write(folder.join(format!("plugins/{NAME}.toml")), text).unwrap();
     let setup = Setup::read(&folder.join("spared.toml")).unwrap();
-    let terms = Terms {
+    let worker_settings = WorkerSettings {
         surroundings: Surroundings::default(),
         realtime: false,
     };
@@ -479,7 +479,12 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms,
     };
     let mut launcher = Launcher::with_program(exe, files);
     launcher.configure(&setup.digest).unwrap();
-    (folder, setup, terms, Rc::new(RefCell::new(launcher)))
+    (
+        folder,
+        setup,
+        worker_settings,
+        Rc::new(RefCell::new(launcher)),
+    )
 }
 
 pub fn returned(token: u64, status: i32) -> FromPlugin {

@@ -36,7 +36,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let ask = |id, request: &Request| Word::Ask {
         id,
         request: to_string(request).unwrap_or_default(),
-        is_order: !Caller::reads(request),
+        is_order: !Caller::is_read_only(request),
     };
     let mut words: Vec<Word> = control::requests()
         .iter()

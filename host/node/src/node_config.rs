@@ -3,11 +3,11 @@
 use spared_config::{ByNode, Host, Link, Options, Setup};
 use spared_message::word::Introduction;
 use spared_process::clock;
-use spared_supervisor::Terms;
+use spared_supervisor::WorkerSettings;
 
 /// Options and configuration. Only a reload replaces the configuration.
 #[derive(Debug)]
-pub struct Here {
+pub struct NodeConfig {
     options: Options,
     setup: Setup,
     /// Names in the files that differ by node.
@@ -19,7 +19,7 @@ pub struct Here {
     started: String,
 }
 
-impl Here {
+impl NodeConfig {
     pub fn new(options: Options, setup: Setup) -> Self {
         Self {
             options,
@@ -126,9 +126,9 @@ impl Here {
     }
 
     /// Returns the terms for workers, from the configuration.
-    pub fn terms(&self) -> Terms {
+    pub fn worker_settings(&self) -> WorkerSettings {
         let host = self.host();
-        Terms {
+        WorkerSettings {
             surroundings: host.surroundings(),
             realtime: host.realtime,
         }

@@ -25,7 +25,7 @@ type Gathered = Arc<Mutex<Option<Result<String, String>>>>;
 
 /// The report that the peer fetches.
 #[derive(Debug, Default)]
-pub enum OwnHalf {
+pub enum ReportForPeer {
     #[default]
     None,
     Gathering(Gathered),
@@ -37,7 +37,7 @@ pub enum OwnHalf {
     },
 }
 
-impl OwnHalf {
+impl ReportForPeer {
     /// Returns the part from offset `from`. The first request begins the report.
     pub fn ask(&mut self, now: Instant, options: &Options, from: usize) -> Answer {
         if from == 0
@@ -188,23 +188,23 @@ mod tests {
             starter: None,
         };
         let now = Instant::now();
-        let mut bundle = OwnHalf::None;
+        let mut bundle = ReportForPeer::None;
         let gone = bundle.ask(now, &options, 5);
         assert!(matches!(gone, Answer::Error { .. }), "{gone:?}");
         let gathered = Gathered::default();
-        bundle = OwnHalf::Gathering(Arc::clone(&gathered));
+        bundle = ReportForPeer::Gathering(Arc::clone(&gathered));
         let pending = bundle.ask(now, &options, 0);
         assert!(matches!(pending, Answer::Report { size: None, .. }));
         *gathered.lock().unwrap() = Some(Ok("abcd".to_owned()));
         assert_eq!(size_and_length(bundle.ask(now, &options, 0)), (4, 4));
         bundle.handle_timeout(now + KEPT / 2);
-        assert!(matches!(bundle, OwnHalf::Ready { .. }));
+        assert!(matches!(bundle, ReportForPeer::Ready { .. }));
         bundle.handle_timeout(now + KEPT);
-        assert!(matches!(bundle, OwnHalf::None));
+        assert!(matches!(bundle, ReportForPeer::None));
         // a request from offset 0 after the last part begins a new report, which may have failed by now
         let gathered = Gathered::default();
         *gathered.lock().unwrap() = Some(Ok("x".repeat(LINE * LINES + 1)));
-        bundle = OwnHalf::Gathering(gathered);
+        bundle = ReportForPeer::Gathering(gathered);
         for (from, expected) in [(0, LINE * LINES), (0, LINE * LINES), (LINE * LINES, 1)] {
             assert_eq!(size_and_length(bundle.ask(now, &options, from)).1, expected);
         }
@@ -212,9 +212,9 @@ mod tests {
         assert!(!matches!(again, Answer::Report { size: Some(_), .. }));
         let gathered = Gathered::default();
         *gathered.lock().unwrap() = Some(Err("no memory".to_owned()));
-        bundle = OwnHalf::Gathering(gathered);
+        bundle = ReportForPeer::Gathering(gathered);
         let failed = bundle.ask(now, &options, 0);
         assert!(matches!(failed, Answer::Error { .. }), "{failed:?}");
-        assert!(matches!(bundle, OwnHalf::None));
+        assert!(matches!(bundle, ReportForPeer::None));
     }
 }

@@ -10,7 +10,7 @@ use super::{Group, Groups};
 
 /// Orders about a group that do not wait for a ready node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Anyway {
+pub(super) struct UnreadyOrders {
     pub(super) force: bool,
     pub(super) maintenance: bool,
 }
@@ -33,7 +33,7 @@ impl Groups {
     }
 
     /// Returns true if an order makes this node leave the group to a peer that is not ready.
-    pub(super) fn leaves_anyway(&self, group: &Group, cause: &Cause) -> bool {
+    pub(super) fn may_leave_to_unready(&self, group: &Group, cause: &Cause) -> bool {
         let is_by_order = matches!(cause.kind, CauseKind::StandsAside | CauseKind::PeerForced);
         let is_forced = group.forced == Forced::Backup && group.anyway.force;
         is_by_order && (is_forced || (self.condition.maintenance && group.anyway.maintenance))

@@ -15,20 +15,20 @@ const LOOK_MIN: Duration = Duration::from_millis(50);
 
 /// Time that a process has taken for one task.
 #[derive(Debug)]
-pub struct OwnTime {
+pub struct TaskTimer {
     begun: Instant,
-    looked: Instant,
+    checked: Instant,
     /// Usage at the last look, if the kernel reports it.
     usage: Option<Usage>,
     own: Duration,
 }
 
-impl OwnTime {
+impl TaskTimer {
     /// Begins the task. `usage` is the present one.
     pub fn new(now: Instant, usage: Option<Usage>) -> Self {
         Self {
             begun: now,
-            looked: now,
+            checked: now,
             usage,
             own: Duration::ZERO,
         }
@@ -37,17 +37,17 @@ impl OwnTime {
     /// Time of the next look.
     pub fn next_look(&self) -> Instant {
         let left = OWN_MAX.saturating_sub(self.own);
-        let next = self.looked + left.clamp(LOOK_MIN, LOOK_MAX);
+        let next = self.checked + left.clamp(LOOK_MIN, LOOK_MAX);
         next.min(self.begun + LONGEST)
     }
 
     /// Looks at the process. Returns a sentence if it took too long.
-    pub fn look(&mut self, now: Instant, usage: Option<Usage>) -> Option<String> {
+    pub fn check(&mut self, now: Instant, usage: Option<Usage>) -> Option<String> {
         // this process may have been stopped itself
-        let passed = now.saturating_duration_since(self.looked).min(LOOK_MAX);
+        let passed = now.saturating_duration_since(self.checked).min(LOOK_MAX);
         let used = self.usage.zip(usage);
         self.own += used.map_or(passed, |(last, now)| now.own_since(last, passed));
-        (self.looked, self.usage) = (now, usage);
+        (self.checked, self.usage) = (now, usage);
         if self.own >= OWN_MAX {
             return Some(format!("took longer than {} s", OWN_MAX.as_secs()));
         }
@@ -68,12 +68,12 @@ mod tests {
     /// Seconds until the process takes too long, and the sentence, if it is looked at whenever it is due.
     fn spent(usage: impl Fn(u64) -> Option<Usage>) -> (u64, String) {
         let begun = Instant::now();
-        let mut time = OwnTime::new(begun, usage(0));
+        let mut time = TaskTimer::new(begun, usage(0));
         loop {
             let now = time.next_look();
             let passed = now - begun;
             let passed_ms = u64::try_from(passed.as_millis()).unwrap();
-            if let Some(why) = time.look(now, usage(passed_ms)) {
+            if let Some(why) = time.check(now, usage(passed_ms)) {
                 return (passed.as_secs(), why);
             }
         }
@@ -105,7 +105,7 @@ mod tests {
     fn while_nobody_looks_little_time_counts() {
         let begun = Instant::now();
         let usage = Some(Usage::new(5, 5, false));
-        let mut time = OwnTime::new(begun, usage);
-        assert_eq!(time.look(begun + Duration::from_secs(20), usage), None);
+        let mut time = TaskTimer::new(begun, usage);
+        assert_eq!(time.check(begun + Duration::from_secs(20), usage), None);
     }
 }

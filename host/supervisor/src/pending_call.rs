@@ -7,7 +7,7 @@ use spared_contract::Failure;
 
 use super::failure::{reason, status_of};
 use super::plugin::State;
-use super::{Answered, HURRIED, Report, Returned, Supervisor, Unanswered};
+use super::{Answered, Report, Returned, SHORT_QUERY, Supervisor, Unanswered};
 
 /// Maximum time for which a start may be pending.
 const START_MAX: Duration = Duration::from_secs(90);
@@ -17,7 +17,7 @@ const TIMED_OUT: i32 = -libc::ETIMEDOUT;
 
 /// Question that a token identifies.
 #[derive(Debug)]
-pub(super) enum Purpose {
+pub(super) enum PendingCall {
     Configure,
     Reconfigure,
     Start {
@@ -46,7 +46,7 @@ pub(super) enum Purpose {
     },
 }
 
-impl Purpose {
+impl PendingCall {
     /// Name of the callback.
     fn callback(&self) -> &'static str {
         match self {
@@ -86,22 +86,22 @@ impl Supervisor {
         answered: Answered,
     ) {
         // An unknown token is stale or forged, and is ignored.
-        let Some(purpose) = self.running(name).and_then(|running| running.take(token)) else {
+        let Some(call) = self.running(name).and_then(|running| running.take(token)) else {
             return;
         };
-        let status = status_of(name, purpose.callback(), status, &mut failures);
+        let status = status_of(name, call.callback(), status, &mut failures);
         let plugin = name.to_owned();
-        match purpose {
-            Purpose::Configure | Purpose::Start { .. } if status == TIMED_OUT => {
+        match call {
+            PendingCall::Configure | PendingCall::Start { .. } if status == TIMED_OUT => {
                 let why = format!("does not start: {}", reason(status, &failures));
-                self.handle_unstarted(now, name, why);
+                self.handle_failed_start(now, name, why);
             }
-            Purpose::Configure if status < 0 => {
+            PendingCall::Configure if status < 0 => {
                 let lines = self.fault_lines(name, status, &failures);
                 self.refuse_running(now, name, lines);
             }
-            Purpose::Configure => self.set_state(name, State::Configured),
-            Purpose::Reconfigure => {
+            PendingCall::Configure => self.set_state(name, State::Configured),
+            PendingCall::Reconfigure => {
                 let result = match status {
                     RESTART => Ok(Returned::Restart),
                     0.. => Ok(Returned::Live),
@@ -113,18 +113,18 @@ impl Supervisor {
                 self.reports
                     .push_back(Report::Reconfigured { plugin, result });
             }
-            Purpose::Start { .. } if status < 0 => {
+            PendingCall::Start { .. } if status < 0 => {
                 let why = format!("does not start: {}", reason(status, &failures));
                 self.handle_ended(now, name, Some(why));
             }
-            Purpose::Start { .. } => {
+            PendingCall::Start { .. } => {
                 if let Some(plugin) = self.plugins.get_mut(name) {
                     plugin.restart_budget.handle_started();
                 }
                 self.set_state(name, State::Running { since: now });
                 self.reports.push_back(Report::Up { plugin });
             }
-            Purpose::Drain { group, epoch } => {
+            PendingCall::Drain { group, epoch } => {
                 self.reports.push_back(Report::Drained {
                     plugin,
                     group,
@@ -132,7 +132,7 @@ impl Supervisor {
                     status,
                 });
             }
-            Purpose::Settle { group, epoch } => {
+            PendingCall::Settle { group, epoch } => {
                 if status < 0 {
                     let why = reason(status, &failures);
                     log::warn!("{plugin}: {group}: cannot apply all received records: {why}");
@@ -143,7 +143,7 @@ impl Supervisor {
                     epoch,
                 });
             }
-            Purpose::Role { group, epoch } => {
+            PendingCall::Role { group, epoch } => {
                 let result = match status < 0 {
                     true => Err(reason(status, &failures)),
                     false => Ok(()),
@@ -155,7 +155,7 @@ impl Supervisor {
                     result,
                 });
             }
-            Purpose::Query { id, .. } => {
+            PendingCall::Query { id, .. } => {
                 let result = if status < 0 {
                     Err(Unanswered {
                         unknown_words: status == -libc::EINVAL,
@@ -170,7 +170,7 @@ impl Supervisor {
                 };
                 self.reports.push_back(Report::Answered { id, result });
             }
-            Purpose::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
+            PendingCall::Stop { .. } => self.reports.push_back(Report::Stopped { plugin }),
         }
     }
 
@@ -181,11 +181,11 @@ impl Supervisor {
         };
         match running.pending.get_mut(&token) {
             // only the first extension counts, so that the wait is bounded
-            Some(Purpose::Start { until }) => {
+            Some(PendingCall::Start { until }) => {
                 *until = until.or(Some(now + START_MAX));
                 running.pings.end_call();
             }
-            Some(Purpose::Stop { until, longest }) => *until = *longest,
+            Some(PendingCall::Stop { until, longest }) => *until = *longest,
             _ => {}
         }
     }
@@ -196,7 +196,7 @@ impl Supervisor {
             let Some(running) = &mut plugin.running else {
                 continue;
             };
-            let due = |purpose: &Purpose| purpose.until().is_some_and(|until| now >= until);
+            let due = |call: &PendingCall| call.until().is_some_and(|until| now >= until);
             let tokens: Vec<u64> = running
                 .pending
                 .iter()
@@ -208,69 +208,69 @@ impl Supervisor {
                     running
                         .pending
                         .remove(&token)
-                        .map(|purpose| (name.clone(), purpose)),
+                        .map(|call| (name.clone(), call)),
                 );
             }
         }
-        for (name, purpose) in ended {
-            match purpose {
-                Purpose::Start { .. } => {
+        for (name, call) in ended {
+            match call {
+                PendingCall::Start { .. } => {
                     let why = format!(
                         "does not start: still pending after {} s",
                         START_MAX.as_secs()
                     );
                     self.handle_ended(now, &name, Some(why));
                 }
-                purpose => self.give_up(&name, purpose, "does not answer"),
+                call => self.give_up(&name, call, "does not answer"),
             }
         }
     }
 
     /// Ends the queries with a short time limit to a worker that has become silent.
-    pub(super) fn end_hurried(&mut self, now: Instant, name: &str) {
+    pub(super) fn fail_short_queries(&mut self, now: Instant, name: &str) {
         let Some(running) = self.running(name) else {
             return;
         };
-        let is_hurried = |purpose: &Purpose| match purpose {
-            Purpose::Query { until, .. } => until.saturating_duration_since(now) < HURRIED,
+        let is_short = |call: &PendingCall| match call {
+            PendingCall::Query { until, .. } => until.saturating_duration_since(now) < SHORT_QUERY,
             _ => false,
         };
         let pending = running.pending.iter();
-        let hurried = pending.filter(|(_, purpose)| is_hurried(purpose));
-        let tokens: Vec<u64> = hurried.map(|(token, _)| *token).collect();
+        let short = pending.filter(|(_, call)| is_short(call));
+        let tokens: Vec<u64> = short.map(|(token, _)| *token).collect();
         for token in tokens {
             let running = self.running(name);
-            if let Some(purpose) = running.and_then(|it| it.pending.remove(&token)) {
-                self.give_up(name, purpose, "does not answer");
+            if let Some(call) = running.and_then(|it| it.pending.remove(&token)) {
+                self.give_up(name, call, "does not answer");
             }
         }
     }
 
-    pub(super) fn give_up(&mut self, name: &str, purpose: Purpose, why: &str) {
+    pub(super) fn give_up(&mut self, name: &str, call: PendingCall, why: &str) {
         let plugin = name.to_owned();
-        match purpose {
-            Purpose::Query { id, .. } => {
+        match call {
+            PendingCall::Query { id, .. } => {
                 let result = Err(Unanswered {
                     unknown_words: false,
                     why: format!("{name} {why}"),
                 });
                 self.reports.push_back(Report::Answered { id, result });
             }
-            Purpose::Stop { .. } => {
+            PendingCall::Stop { .. } => {
                 log::warn!("{name} did not stop cleanly: {why}");
                 self.reports.push_back(Report::Stopped { plugin });
             }
-            Purpose::Reconfigure => {
+            PendingCall::Reconfigure => {
                 let result = Err(vec![format!("{name} {why}")]);
                 self.reports
                     .push_back(Report::Reconfigured { plugin, result });
             }
             // The end of the worker or the groups' own deadlines handle these.
-            Purpose::Configure
-            | Purpose::Start { .. }
-            | Purpose::Drain { .. }
-            | Purpose::Settle { .. }
-            | Purpose::Role { .. } => {}
+            PendingCall::Configure
+            | PendingCall::Start { .. }
+            | PendingCall::Drain { .. }
+            | PendingCall::Settle { .. }
+            | PendingCall::Role { .. } => {}
         }
     }
 }

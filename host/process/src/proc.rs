@@ -21,13 +21,13 @@ pub fn text(pid: u32, file: &str) -> Option<String> {
 
 /// File of a process that is read every second. It stays open: opening and closing it costs more than reading it.
 #[derive(Debug)]
-pub struct Reread {
+pub struct CachedProcFile {
     pid: u32,
     name: &'static str,
     file: Option<File>,
 }
 
-impl Reread {
+impl CachedProcFile {
     /// Creates it for a process that is not reaped yet.
     pub fn new(pid: u32, name: &'static str) -> Self {
         let file = None;

@@ -116,7 +116,7 @@ mod tests {
     fn who_may_only_read_may_say_what_asks_and_nothing_else() {
         let own = Caller::here(1000, 1000);
         let stranger = Caller::here(4_000_000, 1000);
-        for caller in [&own, &stranger, &Caller::at("r2")] {
+        for caller in [&own, &stranger, &Caller::over_link("r2")] {
             assert_eq!(said(&VERBS, caller, &[]), None);
             assert_eq!(said(&VERBS, caller, &["status"]), None);
         }
@@ -124,7 +124,7 @@ mod tests {
         for (caller, why) in [
             (&stranger, "only root may do this; you are user 4000000"),
             (
-                &Caller::at("r2"),
+                &Caller::over_link("r2"),
                 "not a read-only command: run it on r1 itself",
             ),
         ] {

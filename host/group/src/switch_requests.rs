@@ -1,4 +1,4 @@
-//! Handles requests for a switchover by clients (wishes) and by the peer, and the peer's words about switchovers.
+//! Handles requests for a switchover by clients and by the peer, and the peer's words about switchovers.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ pub const REQUEST_NS: u64 = 3_500_000_000;
 
 /// A group that the peer was asked to switch over.
 #[derive(Debug)]
-pub(super) struct Requested {
-    wishes: Vec<u64>,
+pub(super) struct PeerRequest {
+    client_requests: Vec<u64>,
     begun_ns: u64,
     pub(super) until_ns: u64,
 }
@@ -27,11 +27,18 @@ pub(super) struct Requested {
 impl Groups {
     /// Begins a switchover that a client asked for, in either direction. It ends with [`Action::SwitchedOver`] with the
     /// same number.
-    pub fn handle_wish(&mut self, now_ns: u64, wish: u64, name: &str, cause: Cause, anyway: bool) {
-        if let Err(why) = self.may_wish(name, anyway) {
-            return self.fulfil(vec![wish], &Err(format!("{name}: {why}")));
+    pub fn handle_client_request(
+        &mut self,
+        now_ns: u64,
+        client_request: u64,
+        name: &str,
+        cause: Cause,
+        anyway: bool,
+    ) {
+        if let Err(why) = self.check_client_request(name, anyway) {
+            return self.report_result(vec![client_request], &Err(format!("{name}: {why}")));
         }
-        if self.join_offer(name, anyway, Asker::Wish(wish)) {
+        if self.join_offer(name, anyway, Asker::Client(client_request)) {
             return;
         }
         let active = self
@@ -39,17 +46,17 @@ impl Groups {
             .get(name)
             .is_some_and(|group| group.role == Role::Active);
         if active {
-            return self.offer(now_ns, name, cause, anyway, Asker::Wish(wish));
+            return self.offer(now_ns, name, cause, anyway, Asker::Client(client_request));
         }
         let requested = self
-            .requests
+            .peer_requests
             .entry(name.to_owned())
-            .or_insert_with(|| Requested {
-                wishes: Vec::new(),
+            .or_insert_with(|| PeerRequest {
+                client_requests: Vec::new(),
                 begun_ns: now_ns,
                 until_ns: now_ns.saturating_add(REQUEST_NS),
             });
-        requested.wishes.push(wish);
+        requested.client_requests.push(client_request);
         self.actions.push_back(Action::Say(Word::Request {
             group: name.to_owned(),
             reason: cause.reason(Role::Backup).to_owned(),
@@ -58,7 +65,7 @@ impl Groups {
         }));
     }
 
-    fn may_wish(&self, name: &str, anyway: bool) -> Result<(), String> {
+    fn check_client_request(&self, name: &str, anyway: bool) -> Result<(), String> {
         let Some(group) = self.groups.get(name) else {
             return Err("there is no such group".to_owned());
         };
@@ -142,21 +149,21 @@ impl Groups {
 
     /// Ends the request of a group that became active here.
     pub(super) fn end_request_served(&mut self, now_ns: u64, name: &str) {
-        let begun_ns = self.requests.get(name).map_or(now_ns, |r| r.begun_ns);
+        let begun_ns = self.peer_requests.get(name).map_or(now_ns, |r| r.begun_ns);
         let took_ms = now_ns.saturating_sub(begun_ns) / 1_000_000;
         let line = format!("{name}: taken over within {took_ms} ms");
         self.end_request(name, &Ok(vec![line]));
     }
 
     fn end_request(&mut self, name: &str, result: &Result<Vec<String>, String>) {
-        if let Some(requested) = self.requests.remove(name) {
-            self.fulfil(requested.wishes, result);
+        if let Some(requested) = self.peer_requests.remove(name) {
+            self.report_result(requested.client_requests, result);
         }
     }
 
     pub(super) fn end_late_requests(&mut self, now_ns: u64) {
-        let requests = self.requests.iter();
-        let late: Vec<String> = requests
+        let peer_requests = self.peer_requests.iter();
+        let late: Vec<String> = peer_requests
             .filter(|(_, requested)| now_ns >= requested.until_ns)
             .map(|(name, _)| name.clone())
             .collect();
@@ -166,11 +173,17 @@ impl Groups {
         }
     }
 
-    pub(super) fn fulfil(&mut self, wishes: Vec<u64>, result: &Result<Vec<String>, String>) {
-        for wish in wishes {
+    pub(super) fn report_result(
+        &mut self,
+        client_requests: Vec<u64>,
+        result: &Result<Vec<String>, String>,
+    ) {
+        for client_request in client_requests {
             let result = result.clone();
-            self.actions
-                .push_back(Action::SwitchedOver { wish, result });
+            self.actions.push_back(Action::SwitchedOver {
+                client_request,
+                result,
+            });
         }
     }
 

@@ -1,9 +1,9 @@
 //! Tracks since when each finding exists. A finding that has lasted for a while is reported as an event, and so is its
 //! end.
 //!
-//! Once a second [`Lasting::update`] gets the findings that are known without asking the plugins. [`Lasting::date`]
-//! gets all findings of a verdict that is shown. Such a verdict also has what the plugins' status rows show: this is
-//! called a look.
+//! Once a second [`FindingTimes::update`] gets the findings that are known without asking the plugins.
+//! [`FindingTimes::set_begin`] gets all findings of a verdict that is shown. Such a verdict also has what the plugins'
+//! status rows show: this is called a look.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ type Key = [String; 3];
 
 /// Findings of the last second and of the last look, with the time at which each began.
 #[derive(Debug, Default)]
-pub struct Lasting {
+pub struct FindingTimes {
     seen: BTreeMap<Key, Seen>,
     /// Findings that only the last look found.
-    looked: BTreeMap<Key, Begin>,
+    found_by_look: BTreeMap<Key, Begin>,
     /// Time at which the next look is due.
     look_at: Option<Instant>,
 }
@@ -47,7 +47,7 @@ struct Begin {
     is_found: bool,
 }
 
-impl Lasting {
+impl FindingTimes {
     /// Takes the present findings and the time in readable form. Returns the findings that have lasted and were not
     /// reported yet, and the reported ones that have ended.
     pub fn update(
@@ -61,9 +61,9 @@ impl Lasting {
         for finding in found {
             let key = key(&finding);
             let known = old.remove(&key);
-            let looked = self.looked.remove(&key);
+            let found_by_look = self.found_by_look.remove(&key);
             let begin = known.as_ref().map(|known| &known.begin);
-            let begin = Begin::of(&finding, begin.or(looked.as_ref()), at);
+            let begin = Begin::of(&finding, begin.or(found_by_look.as_ref()), at);
             let since = known.as_ref().map_or(now, |known| known.since);
             let was_told = known.is_some_and(|known| known.is_told);
             let is_told = was_told || now.saturating_duration_since(since) >= LASTING;
@@ -83,28 +83,28 @@ impl Lasting {
     }
 
     /// Sets the begin of all findings of a verdict at the time `at`.
-    pub fn date(&mut self, at: &str, findings: &mut [Finding]) {
-        let mut looked = BTreeMap::new();
+    pub fn set_begin(&mut self, at: &str, findings: &mut [Finding]) {
+        let mut found_by_look = BTreeMap::new();
         for finding in findings {
             let key = key(finding);
             let begin = match self.seen.get(&key) {
                 Some(seen) => Begin::of(finding, Some(&seen.begin), at),
                 None => {
                     // between two looks the finding may have ended and begun again: a fact is then newer
-                    let known = self.looked.get(&key).filter(|it| it.is_found);
+                    let known = self.found_by_look.get(&key).filter(|it| it.is_found);
                     let begin = Begin::of(finding, known, at);
-                    looked.entry(key).or_insert(begin).clone()
+                    found_by_look.entry(key).or_insert(begin).clone()
                 }
             };
             finding.since = Some(begin.at);
         }
-        self.looked = looked;
+        self.found_by_look = found_by_look;
     }
 
     /// Returns true if a look is due. Looks are needed if the last one found something that only looks find, or if
     /// `is_doubtful`: without a look it is not known if something is wrong.
-    pub fn wants_look(&mut self, now: Instant, is_doubtful: bool) -> bool {
-        if !is_doubtful && self.looked.is_empty() {
+    pub fn is_look_due(&mut self, now: Instant, is_doubtful: bool) -> bool {
+        if !is_doubtful && self.found_by_look.is_empty() {
             self.look_at = None;
             return false;
         }
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_lasts_is_told_once_and_so_is_its_end() {
         let start = Instant::now();
-        let mut watched = Lasting::default();
+        let mut watched = FindingTimes::default();
         let mut look = |after: Duration, things: &[&str]| {
             let found = things.iter().map(|it| finding(it)).collect();
             let (begun, ended) = watched.update(start + after, "", found);
@@ -182,9 +182,9 @@ mod tests {
     }
 
     /// Returns the begin of the only finding.
-    fn shown(lasting: &mut Lasting, at: &str, finding: &Finding) -> String {
+    fn shown(times: &mut FindingTimes, at: &str, finding: &Finding) -> String {
         let mut found = vec![finding.clone()];
-        lasting.date(at, &mut found);
+        times.set_begin(at, &mut found);
         found.remove(0).since.unwrap_or_default()
     }
 
@@ -192,68 +192,68 @@ mod tests {
     fn a_finding_keeps_its_begin_until_it_ends() {
         let start = Instant::now();
         let fault = finding("a");
-        let mut lasting = Lasting::default();
-        lasting.update(start, "10:00:00", vec![fault.clone()]);
-        assert_eq!(shown(&mut lasting, "10:00:05", &fault), "10:00:00");
-        lasting.update(start, "10:00:06", vec![fault.clone()]);
-        assert_eq!(shown(&mut lasting, "10:00:07", &fault), "10:00:00");
-        lasting.update(start, "10:00:08", Vec::new());
-        lasting.update(start, "10:00:09", vec![fault.clone()]);
-        assert_eq!(shown(&mut lasting, "10:00:10", &fault), "10:00:09");
+        let mut times = FindingTimes::default();
+        times.update(start, "10:00:00", vec![fault.clone()]);
+        assert_eq!(shown(&mut times, "10:00:05", &fault), "10:00:00");
+        times.update(start, "10:00:06", vec![fault.clone()]);
+        assert_eq!(shown(&mut times, "10:00:07", &fault), "10:00:00");
+        times.update(start, "10:00:08", Vec::new());
+        times.update(start, "10:00:09", vec![fault.clone()]);
+        assert_eq!(shown(&mut times, "10:00:10", &fault), "10:00:09");
     }
 
     #[test]
     fn facts_know_a_begin_better_and_do_not_move_it() {
         let start = Instant::now();
         let at = |since: &str| finding("a").since(since);
-        let mut lasting = Lasting::default();
-        lasting.update(start, "10:00:00", vec![at("09:00:00")]);
+        let mut times = FindingTimes::default();
+        times.update(start, "10:00:00", vec![at("09:00:00")]);
         // a check that fails in another way
-        lasting.update(start, "10:00:01", vec![at("10:00:01")]);
-        assert_eq!(shown(&mut lasting, "10:00:02", &at("10:00:01")), "09:00:00");
-        assert_eq!(lasting.first_found("r1"), []);
+        times.update(start, "10:00:01", vec![at("10:00:01")]);
+        assert_eq!(shown(&mut times, "10:00:02", &at("10:00:01")), "09:00:00");
+        assert_eq!(times.first_found("r1"), []);
 
-        let mut lasting = Lasting::default();
-        lasting.update(start, "10:00:00", vec![finding("a")]);
-        let first = lasting.first_found("r1");
+        let mut times = FindingTimes::default();
+        times.update(start, "10:00:00", vec![finding("a")]);
+        let first = times.first_found("r1");
         assert_eq!((first.len(), first[0].since.as_str()), (1, "10:00:00"));
-        assert_eq!(lasting.first_found("r2"), []);
-        lasting.update(start, "10:00:01", vec![at("09:00:00")]);
-        assert_eq!(shown(&mut lasting, "10:00:02", &finding("a")), "09:00:00");
+        assert_eq!(times.first_found("r2"), []);
+        times.update(start, "10:00:01", vec![at("09:00:00")]);
+        assert_eq!(shown(&mut times, "10:00:02", &finding("a")), "09:00:00");
     }
 
     #[test]
     fn what_only_a_look_finds_is_looked_for_until_it_ends() {
         let start = Instant::now();
-        let mut lasting = Lasting::default();
-        assert!(!lasting.wants_look(start, false));
-        assert!(!lasting.wants_look(start, true), "it may pass");
-        assert!(lasting.wants_look(start + LASTING, true));
-        assert_eq!(shown(&mut lasting, "10:00:00", &finding("a")), "10:00:00");
-        lasting.update(start, "10:00:01", Vec::new());
-        assert!(!lasting.wants_look(start + LOOK_EVERY, false));
-        assert!(lasting.wants_look(start + LASTING + LOOK_EVERY, false));
-        assert_eq!(shown(&mut lasting, "10:00:10", &finding("a")), "10:00:00");
+        let mut times = FindingTimes::default();
+        assert!(!times.is_look_due(start, false));
+        assert!(!times.is_look_due(start, true), "it may pass");
+        assert!(times.is_look_due(start + LASTING, true));
+        assert_eq!(shown(&mut times, "10:00:00", &finding("a")), "10:00:00");
+        times.update(start, "10:00:01", Vec::new());
+        assert!(!times.is_look_due(start + LOOK_EVERY, false));
+        assert!(times.is_look_due(start + LASTING + LOOK_EVERY, false));
+        assert_eq!(shown(&mut times, "10:00:10", &finding("a")), "10:00:00");
         // in the meantime the object of the finding was heard
         let silent = |at: &str| finding("b").since(at);
         assert_eq!(
-            shown(&mut lasting, "10:00:11", &silent("10:00:01")),
+            shown(&mut times, "10:00:11", &silent("10:00:01")),
             "10:00:01"
         );
         assert_eq!(
-            shown(&mut lasting, "10:00:20", &silent("10:00:15")),
+            shown(&mut times, "10:00:20", &silent("10:00:15")),
             "10:00:15"
         );
-        lasting.date("10:00:21", &mut []);
-        assert!(!lasting.wants_look(start + LOOK_EVERY * 3, false));
+        times.set_begin("10:00:21", &mut []);
+        assert!(!times.is_look_due(start + LOOK_EVERY * 3, false));
     }
 
     #[test]
     fn what_a_look_found_first_keeps_its_begin_in_the_next_second() {
-        let mut lasting = Lasting::default();
-        shown(&mut lasting, "10:00:00", &finding("a"));
-        lasting.update(Instant::now(), "10:00:01", vec![finding("a")]);
-        assert_eq!(shown(&mut lasting, "10:00:02", &finding("a")), "10:00:00");
-        assert!(lasting.looked.is_empty());
+        let mut times = FindingTimes::default();
+        shown(&mut times, "10:00:00", &finding("a"));
+        times.update(Instant::now(), "10:00:01", vec![finding("a")]);
+        assert_eq!(shown(&mut times, "10:00:02", &finding("a")), "10:00:00");
+        assert!(times.found_by_look.is_empty());
     }
 }

@@ -7,16 +7,21 @@ use crate::View;
 
 impl View<'_> {
     /// Returns reasons against forcing these groups; empty if there are none.
-    pub(crate) fn against_force(&self, groups: &[String], to: Force, anyway: bool) -> Vec<String> {
-        let against = groups.iter().flat_map(|name| match to {
-            Force::Active => self.against_active(name, anyway),
-            Force::Backup if !anyway => self.against_backup(name),
+    pub(crate) fn objections_to_force(
+        &self,
+        groups: &[String],
+        to: Force,
+        anyway: bool,
+    ) -> Vec<String> {
+        let objections = groups.iter().flat_map(|name| match to {
+            Force::Active => self.objections_to_active(name, anyway),
+            Force::Backup if !anyway => self.objections_to_backup(name),
             Force::Backup | Force::Reset => Vec::new(),
         });
-        against.collect()
+        objections.collect()
     }
 
-    fn against_active(&self, group: &str, anyway: bool) -> Vec<String> {
+    fn objections_to_active(&self, group: &str, anyway: bool) -> Vec<String> {
         let Some(peer) = self.peer else {
             return Vec::new();
         };
@@ -40,7 +45,7 @@ impl View<'_> {
     }
 
     // Returns reasons against forcing a group backup. Without a peer there are none.
-    fn against_backup(&self, group: &str) -> Vec<String> {
+    fn objections_to_backup(&self, group: &str) -> Vec<String> {
         let Some(peer) = self.peer else {
             return Vec::new();
         };
@@ -50,11 +55,11 @@ impl View<'_> {
                 "use --anyway to override".to_owned(),
             ];
         }
-        self.against_leaving(group)
+        self.objections_to_leaving(group)
     }
 
     /// Returns reasons against leaving a group that is active here: the peer is not ready for it.
-    pub(crate) fn against_leaving(&self, group: &str) -> Vec<String> {
+    pub(crate) fn objections_to_leaving(&self, group: &str) -> Vec<String> {
         let Some(peer) = self.peer.filter(|_| self.is_active_here(group)) else {
             return Vec::new();
         };

@@ -4,13 +4,17 @@ use spared_config::reload::{ActiveGroup, InForce, KnownPlugin};
 use spared_config::{Setup, by_order};
 use spared_contract::Role;
 use spared_group::Groups;
-use spared_group::stop::Remains;
+use spared_group::stop::PendingWork;
 use spared_supervisor::Supervisor;
 
-use crate::here::Here;
+use crate::node_config::NodeConfig;
 
 /// Returns the state from which a reload starts: the configuration, the state of its plugins, and the active groups.
-pub fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervisor) -> InForce<'f> {
+pub fn in_force<'f>(
+    config: &'f NodeConfig,
+    groups: &'f Groups,
+    supervisor: &'f Supervisor,
+) -> InForce<'f> {
     let plugins = supervisor.names().into_iter().filter_map(|name| {
         let known = KnownPlugin {
             settings: supervisor.settings(&name)?,
@@ -28,14 +32,14 @@ pub fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervis
         addresses: group.claims.addresses.iter().map(|it| it.address).collect(),
     });
     InForce {
-        setup: here.setup(),
+        setup: config.setup(),
         plugins: plugins.collect(),
         active: active.collect(),
     }
 }
 
 /// Returns what a stop has to wait for: groups, electors, and followers in the order of `after`.
-pub fn remains(setup: &Setup, groups: &Groups, supervisor: &Supervisor) -> Remains {
+pub fn pending_for_stop(setup: &Setup, groups: &Groups, supervisor: &Supervisor) -> PendingWork {
     let names = supervisor.names().into_iter();
     let electors =
         names.filter(|name| supervisor.provides_groups(name) && supervisor.has_worker(name));
@@ -46,7 +50,7 @@ pub fn remains(setup: &Setup, groups: &Groups, supervisor: &Supervisor) -> Remai
     let followers = by_order(&plugins)
         .into_iter()
         .filter(|name| supervisor.is_running(name) && !supervisor.provides_groups(name));
-    Remains {
+    PendingWork {
         is_switching_over: groups.is_switching_over(),
         electors: electors.collect(),
         is_quiet: groups.is_quiet(),

@@ -13,7 +13,7 @@ pub type Rows = BTreeMap<String, Vec<Row>>;
 
 /// Rows of plugins, and the fence of each group.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct StatusRows {
     /// Rows of electors, by group; their keys are without the group's name.
     groups: BTreeMap<String, Details>,
     /// All other rows, by plugin.
@@ -21,7 +21,7 @@ pub struct Look {
     fences: FenceStates,
 }
 
-impl Look {
+impl StatusRows {
     /// Returns the elector's rows about a group.
     pub fn details(&self, group: &str) -> Option<&Details> {
         self.groups.get(group)
@@ -34,17 +34,17 @@ impl Look {
 }
 
 impl NodeView<'_> {
-    pub fn look(&self, rows: Rows) -> Look {
-        let mut look = Look {
+    pub fn status_rows(&self, rows: Rows) -> StatusRows {
+        let mut status_rows = StatusRows {
             fences: self.network.kernel().fence_states(),
-            ..Look::default()
+            ..StatusRows::default()
         };
         for (plugin, rows) in rows {
-            let rest = split_rows(self.groups, &plugin, rows, &mut look.groups);
+            let rest = split_rows(self.groups, &plugin, rows, &mut status_rows.groups);
             if !rest.is_empty() {
-                look.rows.insert(plugin, rest);
+                status_rows.rows.insert(plugin, rest);
             }
         }
-        look
+        status_rows
     }
 }
