@@ -3,7 +3,7 @@
 use spared_sdk::{Error, Interest, Sockets};
 
 use super::engine::{Action, Engine};
-use super::kernel::Heard;
+use super::kernel::ReadProgress;
 use super::{Conntrack, GO_ON, LISTEN, kernel};
 
 /// Longest time for which a dump is read in one turn of the loop.
@@ -25,7 +25,7 @@ impl Conntrack {
         if engine.is_congested() {
             return self.pause(Listening::Congested);
         }
-        if self.kernel.hear(now_ns, engine) == Heard::Some {
+        if self.kernel.read_notifications(now_ns, engine) == ReadProgress::Some {
             return;
         }
         engine.handle_heard_all();
@@ -78,11 +78,11 @@ impl Conntrack {
 
     /// Finds by which interfaces flows leave that are translated to an address of the other node:
     /// the fence drops them on some.
-    pub(super) fn look_for_ways(&self, engine: &mut Engine) {
+    pub(super) fn look_for_egress(&self, engine: &mut Engine) {
         let destinations = engine.take_destinations();
         if !destinations.is_empty() {
-            match kernel::ways(&destinations) {
-                Ok(ways) => engine.handle_ways(ways),
+            match kernel::egress(&destinations) {
+                Ok(found) => engine.handle_egress(found),
                 Err(error) => log::debug!("cannot read rules or routes: {error}"),
             }
         }

@@ -173,7 +173,7 @@ pub struct Filter {
     /// Addresses of the router, virtual ones included.
     pub own: HashSet<Address>,
     /// Addresses that the router had until a moment ago.
-    pub left: HashSet<Address>,
+    pub removed_addresses: HashSet<Address>,
     /// Original tuples of connections that transparent proxies here accepted without a translation.
     pub taken: HashSet<Tuple>,
 }
@@ -238,7 +238,7 @@ impl Filter {
 
     fn is_own(&self, flow: &Flow, address: &[u8; 16]) -> bool {
         let address = (flow.original.is_ipv6, *address);
-        self.own.contains(&address) || self.left.contains(&address)
+        self.own.contains(&address) || self.removed_addresses.contains(&address)
     }
 }
 

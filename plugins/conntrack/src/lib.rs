@@ -135,7 +135,7 @@ impl Io for Conntrack {
         }
         self.look_at_ns = now_ns.saturating_add(LOOK_NS);
         self.keep_events(engine);
-        self.look_for_ways(engine);
+        self.look_for_egress(engine);
         // an earlier read may have failed when they changed
         self.learn_addresses(engine);
         self.look_for_proxies(engine, now_ns);

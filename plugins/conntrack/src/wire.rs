@@ -134,7 +134,7 @@ pub enum Why {
     /// The flow was closed by both ends.
     Closed,
     /// The flow was deleted by a program or an administrator.
-    Hand,
+    Deleted,
 }
 
 impl Kind {

@@ -105,7 +105,7 @@ impl Node {
         let by = if bytes[1] & 4 == 0 {
             By::Traffic
         } else {
-            By::Hand
+            By::Request
         };
         match (is_event, bytes[1] & 3) {
             (false, _) if self.dumping == Some(Source::Flows) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Engine;
-use super::elsewhere::Elsewhere;
+use super::peer_translated::PeerTranslated;
 use super::restore;
 use super::roles::OFFERING_NS;
 use super::translated::Translated;
@@ -11,7 +11,7 @@ use crate::wire::Address;
 
 /// Time for which an address that has gone counts as the router's. Its group's role goes soon before or after it, and
 /// then this node still sends changes for a while.
-const LEFT_NS: u64 = 2 * OFFERING_NS;
+const REMOVED_NS: u64 = 2 * OFFERING_NS;
 
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
@@ -20,11 +20,11 @@ pub(super) struct Addresses {
     /// Addresses of the peer's interfaces in `dynamic_nat`, by its last report.
     dynamic_there: Vec<Address>,
     /// Time until which addresses that have gone count as the router's.
-    left_until_ns: u64,
+    removed_until_ns: u64,
     /// Flows that are translated to this node's own addresses.
     pub(super) translated: Translated,
     /// Flows that are translated to the other node's addresses.
-    pub(super) elsewhere: Elsewhere,
+    pub(super) peer_translated: PeerTranslated,
 }
 
 impl Addresses {
@@ -59,16 +59,16 @@ impl Engine {
     pub fn handle_own_addresses(&mut self, now_ns: u64, own: HashSet<Address>) {
         let before = std::mem::replace(&mut self.filter.own, own);
         let gone = before.difference(&self.filter.own);
-        self.filter.left.extend(gone);
-        self.addresses.left_until_ns = now_ns + LEFT_NS;
+        self.filter.removed_addresses.extend(gone);
+        self.addresses.removed_until_ns = now_ns + REMOVED_NS;
         self.tell_held_addresses();
     }
 
     /// Forgets addresses that have gone, when their time is over. Until then flows that ended at one are not sent: at
     /// the other node they would be connections of that node itself.
-    pub(super) fn forget_left(&mut self, now_ns: u64) {
-        if now_ns >= self.addresses.left_until_ns {
-            self.filter.left.clear();
+    pub(super) fn expire_removed_addresses(&mut self, now_ns: u64) {
+        if now_ns >= self.addresses.removed_until_ns {
+            self.filter.removed_addresses.clear();
         }
     }
 

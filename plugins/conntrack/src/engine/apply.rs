@@ -41,7 +41,7 @@ impl Engine {
             match change.how {
                 How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
                     self.drop_entry(hash);
-                    self.lose(now_ns, hash);
+                    self.request_missing(now_ns, hash);
                     self.session.synchrony.set_complete(false);
                 }
                 // the flow may be there still
@@ -68,7 +68,7 @@ impl Engine {
             return self.give_up(now_ns, &change, errno);
         }
         match (&change.how, errno) {
-            (How::Expect(true, _), ENOENT) => self.adopt_later(change),
+            (How::Expect(true, _), ENOENT) => self.queue_orphan(change),
             (How::Delete | How::DeleteReply | How::Refresh | How::Loosen | How::Expect(..), _) => {}
             // A later change of the batch has removed it.
             _ if self.table.find(self.table.hash(&change.flow)).is_none() => {}
@@ -82,7 +82,7 @@ impl Engine {
                 self.without(change, c::CTA_HELP);
             }
             (How::Create { .. }, ENOENT) if has(&change.flow, c::CTA_TUPLE_MASTER) => {
-                self.adopt_later(change);
+                self.queue_orphan(change);
             }
             (How::Create { .. } | How::Update { with_status: true }, EBUSY) => {
                 self.again(change, How::Update { with_status: false });
@@ -90,7 +90,7 @@ impl Engine {
             (How::Update { .. }, ENOENT) if change.whole => {
                 self.again(change, How::Create { exclusive: false });
             }
-            (How::Update { .. }, ENOENT) => self.miss(now_ns, &change),
+            (How::Update { .. }, ENOENT) => self.handle_missing(now_ns, &change),
             (How::Update { .. }, EPERM) => self.with_fixed_time(change),
             _ => self.give_up(now_ns, &change, errno),
         }
@@ -129,17 +129,17 @@ impl Engine {
     }
 
     /// Handles a flow that the kernel has dropped: a partial record is not enough to create it again.
-    pub(super) fn miss(&mut self, now_ns: u64, change: &Change) {
+    pub(super) fn handle_missing(&mut self, now_ns: u64, change: &Change) {
         let hash = self.table.hash(&change.flow);
         if self.table.find(hash).is_some() {
             self.drop_entry(hash);
             self.counters.lost += 1;
-            self.lose(now_ns, hash);
+            self.request_missing(now_ns, hash);
         }
     }
 
     /// Keeps a flow whose master is not there until later records bring it.
-    fn adopt_later(&mut self, change: Change) {
+    fn queue_orphan(&mut self, change: Change) {
         if self.session.orphans.len() < ORPHANS_MAX {
             self.session.orphans.push(change);
         } else {
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// Retries flows that wait for their master, once no resync is under way that may still bring it.
-    pub(super) fn adopt(&mut self) {
+    pub(super) fn retry_orphans(&mut self) {
         if self.peer.as_ref().is_some_and(|peer| peer.resync_begun) {
             return;
         }
@@ -178,19 +178,19 @@ impl Engine {
         let is_known = self.table.find(hash).is_some();
         self.drop_entry(hash);
         if errno == ENOMEM {
-            self.full.lack(now_ns, &change.flow);
+            self.full.note_refused(now_ns, &change.flow);
             self.session.missing.insert(hash);
-            return self.lack_until_resync(now_ns);
+            return self.wait_for_resync(now_ns);
         }
         log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
         if is_known && !self.session.missing.refuse(hash) {
-            self.lack_until_resync(now_ns);
+            self.wait_for_resync(now_ns);
         }
     }
 
     /// Waits until the next resync, since the kernel's table is full: each request for missing flows would cost the
     /// peer a resync.
-    fn lack_until_resync(&mut self, now_ns: u64) {
+    fn wait_for_resync(&mut self, now_ns: u64) {
         self.session.synchrony.set_complete(false);
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full.wait_until(now_ns.saturating_add(interval_ns));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::walks::{Due, Pass, Work};
+use super::walks::{Due, Walk, Work};
 use super::{Action, Engine};
 use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp};
@@ -128,14 +128,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn end_answer(&mut self, now_ns: u64, id: u32, pass: Pass, complete: bool) {
+    pub(super) fn end_answer(&mut self, now_ns: u64, id: u32, walk: Walk, complete: bool) {
         if !complete {
             // the sent part is right but incomplete: repeat, unless the peer has begun another pass
             self.walks.request_answer_again(id);
             return;
         }
-        if !pass.records.is_empty() {
-            self.push_bytes(now_ns, pass.records);
+        if !walk.records.is_empty() {
+            self.push_bytes(now_ns, walk.records);
         }
         self.push_message(now_ns, &Message::End { id });
     }
@@ -165,7 +165,7 @@ impl Engine {
             .as_ref()
             .is_some_and(is_large)
         {
-            self.stop_pass_if(|work| work == Work::Compare);
+            self.stop_walk_if(|work| work == Work::Compare);
             self.walks.cancel(Due::Compare);
             self.end_comparison(Err(Fault::TooMany));
         }

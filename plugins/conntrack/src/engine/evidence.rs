@@ -86,7 +86,7 @@ impl Engine {
         let entry = self.table.get(slot);
         let lives = match why {
             Why::Closed => !merge::is_closed(found) && (moved || entry.is_busy()),
-            Why::Ended | Why::Hand => entry.is_own(seconds(now_ns)),
+            Why::Ended | Why::Deleted => entry.is_own(seconds(now_ns)),
         };
         if lives {
             self.counters.kept += 1;
@@ -121,7 +121,8 @@ impl Engine {
         let is_untold = self.is_shared() && self.roles.has_all() && found.mark != before.mark;
         let rules = Rules {
             whole: change.whole,
-            keeps_own: is_untold || before.is_own(seconds(now_ns)) && self.keeps_own(before),
+            prefers_local: is_untold
+                || before.is_own(seconds(now_ns)) && self.prefers_local(before),
         };
         let Merged {
             mut flow,
@@ -185,8 +186,8 @@ impl Engine {
         self.observe(now_ns, slot, before, &found);
         let entry = self.table.get(slot);
         // of flows found in the first resync of a session it is unknown whether packets pass
-        let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
-        let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !is_met);
+        let has_resynced = self.peer.as_ref().is_some_and(|peer| peer.has_resynced);
+        let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !has_resynced);
         let is_greater = self.replica.replica().is_greater();
         if self.is_sole() || self.is_shared() && is_carried && is_greater {
             self.counters.merged += 1;
@@ -198,11 +199,11 @@ impl Engine {
 
     /// Returns true if mark and attributes here prevail: the peer carries nothing, or both nodes changed them at the
     /// same time and this node's key is the greater one.
-    fn keeps_own(&self, before: &Entry) -> bool {
+    fn prefers_local(&self, before: &Entry) -> bool {
         let Some(peer) = self.peer.as_ref() else {
             return true;
         };
-        let at_once = before.waiting() != NOT_WAITING || !peer.is_met;
+        let at_once = before.waiting() != NOT_WAITING || !peer.has_resynced;
         self.is_sole() || self.is_shared() && at_once && self.replica.replica().is_greater()
     }
 
@@ -218,7 +219,7 @@ impl Engine {
                 ..change
             }),
             _ => {
-                self.miss(now_ns, &change);
+                self.handle_missing(now_ns, &change);
                 None
             }
         }

@@ -32,8 +32,8 @@ impl FullTable {
     }
 
     /// Takes note that the kernel had no room for a flow.
-    pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) {
-        self.room.lack(now_ns, flow);
+    pub(super) fn note_refused(&mut self, now_ns: u64, flow: &Flow) {
+        self.room.note_refused(now_ns, flow);
         self.is_news = true;
     }
 
@@ -83,7 +83,7 @@ impl Room {
     const PAUSE_NS: u64 = 10 * SECOND_NS;
 
     /// Takes note of a refused flow. The newest one is tried next, since an older one may have ended.
-    fn lack(&mut self, now_ns: u64, flow: &Flow) {
+    fn note_refused(&mut self, now_ns: u64, flow: &Flow) {
         if self.is_tried && !self.is_of(flow) {
             return;
         }
@@ -128,7 +128,7 @@ impl Engine {
     pub(super) fn next_try_ns(&self, now_ns: u64) -> Option<u64> {
         let room = &self.full.room;
         let due_ns = room.next_ns.filter(|due_ns| *due_ns > now_ns);
-        due_ns.filter(|_| !room.is_there && self.lacks())
+        due_ns.filter(|_| !room.is_there && self.lacks_flows())
     }
 
     /// Tries one flow to learn if the kernel has room: a resync for that purpose would name all flows.
@@ -136,7 +136,7 @@ impl Engine {
         if self.session.synchrony.is_complete() && self.full.room.refused.is_some() {
             self.full.room = Room::default();
         }
-        if self.full.room.is_there && self.lacks() {
+        if self.full.room.is_there && self.lacks_flows() {
             return self.ask_for_the_rest(now_ns);
         }
         let is_due = self
@@ -144,7 +144,7 @@ impl Engine {
             .room
             .next_ns
             .is_some_and(|due_ns| now_ns >= due_ns);
-        if !is_due || !self.lacks() {
+        if !is_due || !self.lacks_flows() {
             return;
         }
         let Some(flow) = self.full.room.begin(now_ns) else {
@@ -158,7 +158,7 @@ impl Engine {
         }
     }
 
-    fn lacks(&self) -> bool {
+    fn lacks_flows(&self) -> bool {
         !self.session.synchrony.is_complete() && self.peer_is_active()
     }
 

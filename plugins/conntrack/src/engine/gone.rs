@@ -94,14 +94,14 @@ impl Engine {
         let is_known = entry.has(flag::SENT) && entry.is_own(seconds(now_ns));
         let may_return = has_time_left && by == By::Traffic && is_known && !is_refused(&flow);
         if may_return && !self.roles.is_active() {
-            return self.lack_dropped(now_ns, hash);
+            return self.request_dropped_flow(now_ns, hash);
         }
         if !self.speaks(now_ns) {
             // The peer assumes that the flow is here. If it still has it, it sends it again.
             self.drop_entry(hash);
             if self.peer_is_active() {
                 self.counters.lost += 1;
-                self.lose(now_ns, hash);
+                self.request_missing(now_ns, hash);
             }
             return;
         }
@@ -160,20 +160,20 @@ impl Engine {
     }
 
     /// Requests the flows that the kernel here dropped from the peer, when this node carries nothing any more.
-    pub(super) fn give_endings(&mut self, now_ns: u64) {
+    pub(super) fn request_dropped_flows(&mut self, now_ns: u64) {
         for hash in self.session.endings.take_hashes() {
             if self.ending_slot(hash).is_some() {
-                self.lack_dropped(now_ns, hash);
+                self.request_dropped_flow(now_ns, hash);
             }
         }
     }
 
     /// Requests a flow from the peer that this node carried and dropped, and that the peer now carries.
-    fn lack_dropped(&mut self, now_ns: u64, hash: u64) {
+    fn request_dropped_flow(&mut self, now_ns: u64, hash: u64) {
         self.drop_entry(hash);
         if self.peer.is_some() {
             self.counters.lost += 1;
-            self.lose(now_ns, hash);
+            self.request_missing(now_ns, hash);
             if self.session.synchrony.set_complete(false) {
                 self.tell_synchrony(now_ns);
             }
@@ -208,7 +208,7 @@ fn reason(entry: &Entry, flow: &Flow, by: By, now_s: u32) -> Why {
     let is_own = left_s > 0 && entry.is_own(now_s);
     let state = flow.state().unwrap_or(entry.state());
     match by {
-        By::Hand if is_own => Why::Hand,
+        By::Request if is_own => Why::Deleted,
         // if only the peer reports it as alive, the peer sends it again
         _ if !is_own && entry.is_peers(now_s) && !is_over(state) => Why::Ended,
         _ if flow.original.protocol == TCP && is_over(state) => Why::Closed,

@@ -169,7 +169,7 @@ impl Engine {
                 words.push("ends at a failover: translated to this node's own address".to_owned());
             }
             Translation::Dynamic => words.push("a failover drops it (dynamic_nat)".to_owned()),
-            Translation::Elsewhere => {
+            Translation::ToPeer => {
                 words.push("answers come to the other node, which has that address".to_owned());
             }
         }

@@ -29,7 +29,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     Traffic,
-    Hand,
+    Request,
 }
 
 impl Engine {
@@ -49,7 +49,7 @@ impl Engine {
     fn handle_meddling(&mut self, now_ns: u64, flow: Flow, by: By) {
         let slot = self.table.find(self.table.hash(&flow));
         let entry = slot.map(|slot| *self.table.get(slot));
-        let entry = entry.filter(|it| by == By::Hand && !it.has(flag::ENDING));
+        let entry = entry.filter(|it| by == By::Request && !it.has(flag::ENDING));
         let Some(entry) = entry.filter(|_| self.peer_is_active()) else {
             return;
         };
@@ -57,7 +57,7 @@ impl Engine {
             // a report takes no attribute away, so the copy is created again
             self.drop_entry(entry.hash);
             self.write(How::Delete, flow, 0);
-            self.lose(now_ns, entry.hash);
+            self.request_missing(now_ns, entry.hash);
         } else if differs_beside_attributes(&entry, &flow) {
             self.ask_for(now_ns, entry.hash);
         }
@@ -101,7 +101,7 @@ impl Engine {
         let packet = self.packet_of(now_ns, &flow, by);
         match self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
             Some(slot) => self.begin_again(now_ns, slot, flow),
-            None => self.insert_new(now_ns, hash, flow, self.has_youth()),
+            None => self.insert_new(now_ns, hash, flow, self.waits_for_min_age()),
         }
         if let Some(slot) = self.table.find(hash) {
             self.note_packet(slot, packet);
@@ -113,7 +113,7 @@ impl Engine {
         let entry = self.table.get_mut(slot);
         if entry.has(flag::ENDING) || is_ending(entry, flow.original.protocol) {
             entry.set_incarnation(entry.incarnation() + 1);
-            (entry.peer_s, entry.word) = (0, 0);
+            (entry.peer_s, entry.state_and_status) = (0, 0);
             entry.set(flag::ENDING, false);
         }
         self.witness(now_ns, slot, &flow);
@@ -139,7 +139,7 @@ impl Engine {
 
     /// Returns true if flows wait until they have the minimum age. With both nodes active they do not, since answers
     /// arrive at the other node earlier.
-    fn has_youth(&self) -> bool {
+    fn waits_for_min_age(&self) -> bool {
         self.settings.min_age_ns > 0 && !self.session.outbox.is_draining() && !self.is_shared()
     }
 
@@ -276,7 +276,7 @@ impl Engine {
 
     /// Adds a flow that a walk found. Those of the first resync count as old enough.
     pub(super) fn insert_found(&mut self, now_ns: u64, hash: u64, flow: Flow) {
-        let is_young = self.has_youth() && !self.session.resyncs.is_first();
+        let is_young = self.waits_for_min_age() && !self.session.resyncs.is_first();
         self.insert_new(now_ns, hash, flow, is_young);
         if let Some(slot) = self
             .table
@@ -305,8 +305,8 @@ impl Engine {
     }
 
     /// Queues young flows that have the minimum age, or all of them if none has to wait any more.
-    pub(super) fn ripen(&mut self, now_ns: u64) {
-        let min_age_ns = match self.has_youth() {
+    pub(super) fn queue_aged(&mut self, now_ns: u64) {
+        let min_age_ns = match self.waits_for_min_age() {
             true => self.settings.min_age_ns,
             false => 0,
         };

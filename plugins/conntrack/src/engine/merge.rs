@@ -20,27 +20,27 @@ const SYN_SENT2: u8 = 9;
 
 /// Relation of the incarnation in the peer's report to the one known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum IncarnationOrder {
     /// The reported incarnation is over here.
     Older,
     Same,
     Newer,
     /// Only the peer took a SYN for a new connection: packets of the one here still pass.
-    Standing,
+    InUse,
 }
 
-pub fn relate(entry: &Entry, kind: Kind, heard: &Flow) -> Life {
+pub fn relate(entry: &Entry, kind: Kind, heard: &Flow) -> IncarnationOrder {
     let ahead = heard.incarnation.wrapping_sub(entry.incarnation()) % INCARNATIONS;
     let state = heard.tcp.map(|tcp| tcp.state);
     let is_opening = matches!(state, Some(SYN_SENT | SYN_RECV | SYN_SENT2));
     match ahead {
-        0 if kind == Kind::Whole && is_opening && is_over(entry.state()) => Life::Newer,
-        0 => Life::Same,
-        _ if ahead >= INCARNATIONS / 2 => Life::Older,
+        0 if kind == Kind::Whole && is_opening && is_over(entry.state()) => IncarnationOrder::Newer,
+        0 => IncarnationOrder::Same,
+        _ if ahead >= INCARNATIONS / 2 => IncarnationOrder::Older,
         _ if state == Some(SYN_SENT) && entry.state() == ESTABLISHED && entry.is_busy() => {
-            Life::Standing
+            IncarnationOrder::InUse
         }
-        _ => Life::Newer,
+        _ => IncarnationOrder::Newer,
     }
 }
 
@@ -86,7 +86,7 @@ pub struct Rules {
     /// The report is complete.
     pub whole: bool,
     /// Mark and attributes stay as they are here.
-    pub keeps_own: bool,
+    pub prefers_local: bool,
 }
 
 /// Merges a report with the kernel's state, `here`.
@@ -94,7 +94,7 @@ pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
     let known = here.status & status::SHARED;
     let mut flow = heard.clone();
     flow.status |= known;
-    if rules.keeps_own {
+    if rules.prefers_local {
         flow.mark = here.mark;
         flow.extra = if rules.whole {
             here.extra.clone()
@@ -105,7 +105,7 @@ pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
     let mut is_closing = false;
     let mut knows_more = flow.status != heard.status
         || flow.mark != heard.mark
-        || rules.keeps_own && flow.extra != heard.extra;
+        || rules.prefers_local && flow.extra != heard.extra;
     if let (Some(tcp), Some(own)) = (&mut flow.tcp, here.tcp) {
         let is_later = (FIN_WAIT..=CLOSE).contains(&tcp.state);
         is_closing = is_later && rank(tcp.state) > rank(own.state);
@@ -151,7 +151,7 @@ mod tests {
 
     const PART: Rules = Rules {
         whole: false,
-        keeps_own: false,
+        prefers_local: false,
     };
 
     fn in_state(state: u8) -> Flow {
@@ -204,12 +204,22 @@ mod tests {
         let mut entry = Entry::default();
         entry.learn(&in_state(TIME_WAIT));
         let opening = in_state(SYN_SENT);
-        assert_eq!(relate(&entry, Kind::Whole, &opening), Life::Newer);
-        assert_eq!(relate(&entry, Kind::Part, &opening), Life::Same);
+        assert_eq!(
+            relate(&entry, Kind::Whole, &opening),
+            IncarnationOrder::Newer
+        );
+        assert_eq!(relate(&entry, Kind::Part, &opening), IncarnationOrder::Same);
         entry.set_incarnation(7);
-        assert_eq!(relate(&entry, Kind::Whole, &opening), Life::Newer, "7, 0");
+        assert_eq!(
+            relate(&entry, Kind::Whole, &opening),
+            IncarnationOrder::Newer,
+            "7, 0"
+        );
         entry.set_incarnation(1);
-        assert_eq!(relate(&entry, Kind::Whole, &opening), Life::Older);
+        assert_eq!(
+            relate(&entry, Kind::Whole, &opening),
+            IncarnationOrder::Older
+        );
     }
 
     #[test]
@@ -220,8 +230,8 @@ mod tests {
             incarnation: 1,
             ..in_state(SYN_SENT)
         };
-        assert_eq!(relate(&entry, Kind::Whole, &syn), Life::Newer);
+        assert_eq!(relate(&entry, Kind::Whole, &syn), IncarnationOrder::Newer);
         entry.set(super::super::table::flag::LATELY, true);
-        assert_eq!(relate(&entry, Kind::Whole, &syn), Life::Standing);
+        assert_eq!(relate(&entry, Kind::Whole, &syn), IncarnationOrder::InUse);
     }
 }

@@ -10,19 +10,17 @@
 //! [`next_timeout`](Engine::next_timeout).
 //!
 //! Both nodes identify a flow by a hash, and neither owns it. Each flow has two ends: one by the packets that passed
-//! here (`evidence.rs`), which is sent to the peer, and one by the peer's reports (`hear.rs`), which is never sent
-//! back. A flow is kept until both have passed. With one node active, its reports alone count on the other.
+//! here (`evidence.rs`), which is sent to the peer, and one by the peer's reports (`peer_reports.rs`), which is never
+//! sent back. A flow is kept until both have passed. With one node active, its reports alone count on the other.
 
 mod addresses;
 mod apply;
 mod compare;
 mod conflict;
 mod counters;
-mod elsewhere;
 mod evidence;
 mod full;
 mod gone;
-mod hear;
 mod keep;
 mod listing;
 pub mod local;
@@ -30,8 +28,9 @@ mod merge;
 mod missing;
 mod outbox;
 mod packet;
-mod pass;
 mod pause;
+mod peer_reports;
+mod peer_translated;
 pub mod queue;
 pub mod restore;
 mod resync;
@@ -46,15 +45,16 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 mod translated;
+mod walk;
 mod walks;
 
 use std::collections::{HashSet, VecDeque};
 
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
-pub use elsewhere::Ways;
 pub use evidence::Question;
 pub use listing::{ListKind, Listed};
+pub use peer_translated::EgressCounts;
 pub use restore::Timeouts;
 pub use translated::{NodeAddresses, Translation};
 
@@ -167,11 +167,11 @@ struct Peer {
     resync: u8,
     resync_begun: bool,
     /// A resync of the peer has ended.
-    is_met: bool,
+    has_resynced: bool,
     /// Serial of the peer's roles, and the serial of this node's roles that the peer had received when it began its
     /// resync.
     serial: u32,
-    answers: u32,
+    answered_serial: u32,
     /// Addresses of the peer's interfaces.
     holds: HashSet<Address>,
     lease_s: u32,
@@ -272,11 +272,11 @@ impl Engine {
     /// Applies new settings. A resync finds the flows that they include or exclude.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         let own = std::mem::take(&mut self.filter.own);
-        let left = std::mem::take(&mut self.filter.left);
+        let removed_addresses = std::mem::take(&mut self.filter.removed_addresses);
         let taken = std::mem::take(&mut self.filter.taken);
         self.filter = Filter {
             own,
-            left,
+            removed_addresses,
             taken,
             ..settings.filter.clone()
         };
@@ -306,9 +306,9 @@ impl Engine {
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.replica.handle_timeout(now_ns);
-        self.forget_left(now_ns);
+        self.expire_removed_addresses(now_ns);
         self.pulse(now_ns);
-        self.ripen(now_ns);
+        self.queue_aged(now_ns);
         self.end_endings(now_ns);
         self.keep_again(now_ns);
         self.try_for_room(now_ns);

@@ -68,7 +68,7 @@ impl Engine {
         };
         if let Some((to, destination)) = there {
             self.note_destination(destination);
-            self.set_translation(slot, Translation::Elsewhere, to);
+            self.set_translation(slot, Translation::ToPeer, to);
         }
         match given {
             Given::Usual => self.table.set_given(slot, 0),

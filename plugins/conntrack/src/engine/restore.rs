@@ -4,7 +4,7 @@
 use super::conflict::translated_to;
 use super::local::seconds;
 use super::table::{APART_S, flag};
-use super::walks::{Due, Pass};
+use super::walks::{Due, Walk};
 use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
 use crate::wire::Address;
@@ -200,12 +200,12 @@ impl Engine {
         translated_to(flow).is_some_and(is_lost)
     }
 
-    pub(super) fn end_restore(&mut self, pass: &Pass, complete: bool) {
+    pub(super) fn end_restore(&mut self, walk: &Walk, complete: bool) {
         if !complete {
             self.walks.request(Due::Restore);
             return;
         }
-        let dropped = match pass.dropped {
+        let dropped = match walk.dropped {
             0 => String::new(),
             dropped => {
                 format!(
@@ -213,7 +213,7 @@ impl Engine {
                 )
             }
         };
-        let text = format!("{} timeouts restored{dropped}", pass.restored);
+        let text = format!("{} timeouts restored{dropped}", walk.restored);
         self.actions.push_back(Action::Event(text));
     }
 }

@@ -3,7 +3,7 @@
 use super::local::{differs_as_a_whole, seconds};
 use super::queue::Change;
 use super::table::{Entry, NOT_WAITING, flag};
-use super::walks::{Due, Pass};
+use super::walks::{Due, Walk};
 use super::{Action, Engine, SECOND_NS, Source};
 use crate::flow::Flow;
 use crate::wire::{self, Kind, Message, Why};
@@ -161,37 +161,37 @@ impl Engine {
     }
 
     /// Ends the walk of a resync; a dump of expectations may follow.
-    pub(super) fn end_resync(&mut self, now_ns: u64, number: u8, pass: Pass, complete: bool) {
-        let first = pass.source == Source::Flows;
+    pub(super) fn end_resync(&mut self, now_ns: u64, number: u8, walk: Walk, complete: bool) {
+        let first = walk.source == Source::Flows;
         // after a failed dump of expectations the resync still counts; the next one retries them
         if !complete && first {
             // the sent part is right but incomplete: repeat
             self.walks.request(Due::Resync);
             return;
         }
-        self.walks.resume(pass);
+        self.walks.resume(walk);
         if first {
             self.tell_endings_alive(now_ns);
         }
         self.send_alive(now_ns);
-        let Some(mut pass) = self.walks.take_pass() else {
+        let Some(mut walk) = self.walks.take_walk() else {
             return;
         };
         if first && self.settings.expectations {
-            pass.source = Source::Expectations;
-            self.walks.resume(pass);
+            walk.source = Source::Expectations;
+            self.walks.resume(walk);
             self.actions.push_back(Action::Dump(Source::Expectations));
             return;
         }
-        let took_ns = now_ns.saturating_sub(pass.began_ns);
+        let took_ns = now_ns.saturating_sub(walk.began_ns);
         self.session.resyncs.handle_end(took_ns);
-        let next_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
+        let next_ns = walk.began_ns.saturating_add(self.resync_interval_ns());
         self.session.resyncs.schedule(Some(next_ns));
-        if pass.repeats {
+        if walk.repeats {
             self.resync_soon(now_ns);
         }
         self.drop_absent(now_ns, |_| false);
-        let is_unsettled = self.counters.overruns > pass.overruns;
+        let is_unsettled = self.counters.overruns > walk.overruns;
         self.session.resyncs.set_unsettled(is_unsettled);
         if is_unsettled {
             self.walks.request(Due::Resync);
@@ -200,7 +200,7 @@ impl Engine {
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
         self.table.forget_former();
-        self.note_walked(pass.began_ns);
+        self.note_walked(walk.began_ns);
         self.roles.note_told();
         self.end_offering(now_ns);
     }
@@ -216,7 +216,7 @@ impl Engine {
             self.drop_entry(entry.hash);
             if entry.is_peers(now_s) && !is_known(&entry) {
                 self.counters.lost += 1;
-                self.lose(now_ns, entry.hash);
+                self.request_missing(now_ns, entry.hash);
                 if !self.roles.is_active() {
                     self.session.synchrony.set_complete(false);
                 }
@@ -232,8 +232,8 @@ impl Engine {
         if number != peer.resync || !std::mem::take(&mut peer.resync_begun) {
             return; // it began before this node listened
         }
-        peer.is_met = true;
-        if Some(peer.answers) != self.replica.replica().serial() {
+        peer.has_resynced = true;
+        if Some(peer.answered_serial) != self.replica.replica().serial() {
             return; // or before the peer knew this node's present role: another one follows
         }
         self.send_lost(now_ns);

@@ -23,7 +23,7 @@ impl Engine {
         self.table.disconnect();
         self.session = self.session.next(now_ns, wire);
         self.roles.forget_offering();
-        self.stop_pass_if(Work::needs_peer);
+        self.stop_walk_if(Work::needs_peer);
         self.walks.keep_own();
         self.session.synchrony.set_complete(self.roles.is_active());
         self.replica.handle_up();
@@ -41,11 +41,11 @@ impl Engine {
         self.session = self.session.next(now_ns, wire::VERSION);
         self.walks.end_pause();
         match was_active {
-            true => self.inherit(now_ns),
+            true => self.handle_peer_lost(now_ns),
             false => self.keep_on(now_ns),
         }
         self.roles.note_alone();
-        self.stop_pass_if(Work::needs_peer);
+        self.stop_walk_if(Work::needs_peer);
         self.walks.cancel_comparisons();
         self.subscribe(now_ns);
     }
@@ -58,7 +58,7 @@ impl Engine {
         match change {
             Some(Move::First) => self.take_over(now_ns),
             Some(Move::Last) => self.step_down(now_ns),
-            Some(Move::More) => self.carry_all(now_ns),
+            Some(Move::More) => self.take_over_flows(now_ns),
             Some(Move::Fewer) => {
                 // its flows may return, and their windows will be outdated
                 self.roles.set_restored(false);
@@ -90,7 +90,7 @@ impl Engine {
 
     /// Takes over all flows that the peer carried, if this node alone is active. They get the full timeout of their
     /// protocol once, because packets that passed there since the last resync are not known here.
-    fn carry_all(&mut self, now_ns: u64) {
+    fn take_over_flows(&mut self, now_ns: u64) {
         if self.is_sole() {
             self.table.take_all(seconds(now_ns));
             // a switchover restores them once, although both the role and the peer's report arrive
@@ -103,9 +103,9 @@ impl Engine {
 
     /// Handles the loss of an active peer. If all groups are active here, their roles came before that; else the peer
     /// may still carry the flows that are kept here for a failover.
-    fn inherit(&mut self, now_ns: u64) {
+    fn handle_peer_lost(&mut self, now_ns: u64) {
         match self.roles.has_all() {
-            true => self.carry_all(now_ns),
+            true => self.take_over_flows(now_ns),
             false => self.keep_copies(now_ns),
         }
     }
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     fn take_over(&mut self, now_ns: u64) {
-        self.stop_pass();
+        self.stop_walk();
         self.walks.end_pause();
         for due in [Due::Loosen, Due::Prune, Due::Verify] {
             self.walks.cancel(due);
@@ -148,13 +148,13 @@ impl Engine {
             self.session.synchrony.set_complete(true);
         }
         self.roles.set_restored(self.roles.has_all());
-        self.carry_all(now_ns);
+        self.take_over_flows(now_ns);
         self.subscribe(now_ns);
         self.request_resync(now_ns);
     }
 
     fn step_down(&mut self, now_ns: u64) {
-        self.stop_pass();
+        self.stop_walk();
         self.walks.cancel(Due::Restore);
         self.roles.set_restored(false);
         // The other node carries all flows: those that it does not know do not exist any more.
@@ -166,7 +166,7 @@ impl Engine {
                 self.session.synchrony.set_complete(false);
             }
         }
-        self.give_endings(now_ns);
+        self.request_dropped_flows(now_ns);
         self.ask_for_kept(now_ns);
         if self.session.resyncs.set_unsettled(false) {
             // this kernel's flows are not those that the peer was informed of
@@ -190,7 +190,7 @@ impl Engine {
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
-        self.addresses.elsewhere.changed_ns = now_ns;
+        self.addresses.peer_translated.changed_ns = now_ns;
         if !active {
             self.keeping.end();
         }
@@ -210,7 +210,7 @@ impl Engine {
             self.tell_held_addresses();
         }
         if ended {
-            self.stop_pass_if(|work| matches!(work, Work::Resync { .. }));
+            self.stop_walk_if(|work| matches!(work, Work::Resync { .. }));
             // packets there set other ends than this node reported
             self.table.forget_told();
         }
@@ -218,7 +218,7 @@ impl Engine {
         // a peer only if it knows the peer's role.
         self.request_resync(now_ns);
         if first || ended {
-            self.carry_all(now_ns);
+            self.take_over_flows(now_ns);
         }
         self.subscribe(now_ns);
     }

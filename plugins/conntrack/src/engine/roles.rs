@@ -26,7 +26,7 @@ pub(super) struct Roles {
     groups: BTreeMap<String, bool>,
     is_active: bool,
     /// This node was active without a peer, and no resync has informed the peer of that.
-    owes: bool,
+    has_unreported_time: bool,
     offering_until_ns: u64,
     /// Something was sent while no group was active here.
     has_offered: bool,
@@ -68,17 +68,17 @@ impl Roles {
 
     /// Returns true if the peer is informed of changes here.
     pub(super) fn speaks(&self, now_ns: u64) -> bool {
-        self.is_active || self.owes || self.is_offering(now_ns)
+        self.is_active || self.has_unreported_time || self.is_offering(now_ns)
     }
 
     /// Takes note that an active node has no peer to inform.
     pub(super) fn note_alone(&mut self) {
-        self.owes |= self.is_active;
+        self.has_unreported_time |= self.is_active;
     }
 
     /// Takes note that a resync has informed the peer of everything.
     pub(super) fn note_told(&mut self) {
-        self.owes = false;
+        self.has_unreported_time = false;
     }
 
     pub(super) fn begin_offering(&mut self, now_ns: u64) {

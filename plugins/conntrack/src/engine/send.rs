@@ -181,7 +181,7 @@ impl Engine {
 
     /// Requests a flow that is missing here; one message requests many. If the channel is full, the next resync finds
     /// it missing again.
-    pub(super) fn lose(&mut self, now_ns: u64, hash: u64) {
+    pub(super) fn request_missing(&mut self, now_ns: u64, hash: u64) {
         self.session.missing.insert(hash);
         self.ask_for(now_ns, hash);
     }

@@ -84,7 +84,7 @@ impl Engine {
             return true;
         }
         self.session.outbox.start_drain();
-        self.ripen(now_ns);
+        self.queue_aged(now_ns);
         self.end_endings(now_ns);
         false
     }

@@ -29,7 +29,7 @@ impl Engine {
     /// Returns text about translated flows, to follow their number.
     fn translations(&self) -> String {
         let mut words = String::new();
-        let elsewhere = self.flows_elsewhere();
+        let elsewhere = self.peer_translated_flows();
         if elsewhere > 0 {
             words += &format!(", {elsewhere} translated to an address of the other node");
         }
@@ -58,7 +58,10 @@ impl Engine {
             ("in_sync", self.sync_word().into()),
             ("flows.local", (self.table.len() as u64 - remote).into()),
             ("flows.remote", remote.into()),
-            ("flows.elsewhere", (self.flows_elsewhere() as u64).into()),
+            (
+                "flows.elsewhere",
+                (self.peer_translated_flows() as u64).into(),
+            ),
             (
                 "flows.own_address",
                 (self.table.translated(Translation::Own) as u64).into(),
@@ -141,7 +144,7 @@ impl Engine {
             .is_blind()
             .then(|| Trouble::new("conntrack table", unread));
         let translated = self.translation_trouble();
-        let elsewhere = self.elsewhere_trouble();
+        let elsewhere = self.peer_translated_trouble();
         deaf.chain(blind)
             .chain(translated)
             .chain(elsewhere)
@@ -168,7 +171,7 @@ impl Engine {
     }
 
     fn sync_word(&self) -> String {
-        match self.session.synchrony.said() {
+        match self.session.synchrony.reported() {
             None => "no: its peer is not connected".to_owned(),
             Some(Ok(())) => "yes".to_owned(),
             Some(Err(why)) => format!("no: {why}"),

@@ -8,8 +8,8 @@ pub(super) struct Synchrony {
     is_complete: bool,
     /// Both nodes were active when the session began.
     is_split: bool,
-    said: Option<Result<(), String>>,
-    said_at_ns: u64,
+    reported: Option<Result<(), String>>,
+    reported_at_ns: u64,
 }
 
 impl Synchrony {
@@ -27,28 +27,28 @@ impl Synchrony {
     }
 
     /// Returns the last reported state; None at first.
-    pub(super) fn said(&self) -> Option<&Result<(), String>> {
-        self.said.as_ref()
+    pub(super) fn reported(&self) -> Option<&Result<(), String>> {
+        self.reported.as_ref()
     }
 
     /// Sets the reported state. A state that only changes a number is reported once a second: a full table would report
     /// one for each flow.
-    fn say(&mut self, now_ns: u64, word: Result<(), String>) {
-        let said = self.said.as_ref();
-        let is_same_answer = said.is_some_and(|said| said.is_ok() == word.is_ok());
-        let is_soon = now_ns < self.said_at_ns.saturating_add(SECOND_NS);
-        if said == Some(&word) || is_same_answer && is_soon {
+    fn report(&mut self, now_ns: u64, state: Result<(), String>) {
+        let reported = self.reported.as_ref();
+        let is_same_answer = reported.is_some_and(|reported| reported.is_ok() == state.is_ok());
+        let is_soon = now_ns < self.reported_at_ns.saturating_add(SECOND_NS);
+        if reported == Some(&state) || is_same_answer && is_soon {
             return;
         }
-        self.said = Some(word);
-        self.said_at_ns = now_ns;
+        self.reported = Some(state);
+        self.reported_at_ns = now_ns;
     }
 }
 
 impl Engine {
     pub(super) fn tell_synchrony(&mut self, now_ns: u64) {
-        if let Some(word) = self.word_of_synchrony() {
-            self.session.synchrony.say(now_ns, word);
+        if let Some(state) = self.sync_state() {
+            self.session.synchrony.report(now_ns, state);
         }
     }
 
@@ -56,12 +56,12 @@ impl Engine {
     pub fn in_sync(&self) -> Option<Result<(), String>> {
         self.session
             .synchrony
-            .said()
+            .reported()
             .cloned()
             .filter(|_| !self.has_actions())
     }
 
-    fn word_of_synchrony(&self) -> Option<Result<(), String>> {
+    fn sync_state(&self) -> Option<Result<(), String>> {
         let peer = self.peer.as_ref()?;
         let no = |why: &str| Err(why.to_owned());
         Some(match peer.active {

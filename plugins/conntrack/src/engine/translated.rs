@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
-use super::elsewhere::destination;
+use super::peer_translated::destination;
 use super::{Engine, SECOND_NS};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
@@ -25,8 +25,8 @@ pub enum Translation {
     Own,
     /// An own address of an interface in `dynamic_nat`: the flow ends with this node, as expected.
     Dynamic,
-    /// An address of the other node, while the flow's packets pass here (`elsewhere.rs`).
-    Elsewhere,
+    /// An address of the other node, while the flow's packets pass here (`peer_translated.rs`).
+    ToPeer,
 }
 
 impl Translation {
@@ -37,7 +37,7 @@ impl Translation {
         match bits % 4 {
             1 => Self::Own,
             2 => Self::Dynamic,
-            3 => Self::Elsewhere,
+            3 => Self::ToPeer,
             _ => Self::None,
         }
     }
@@ -90,7 +90,7 @@ impl Engine {
         let found = self.own_translation(flow);
         let found = found.or_else(|| self.translation_there(now_ns, slot, flow, moved));
         let (how, to) = found.unwrap_or_default();
-        if how == Translation::Elsewhere {
+        if how == Translation::ToPeer {
             self.note_destination(destination(flow));
         }
         self.set_translation(slot, how, to);
@@ -100,7 +100,7 @@ impl Engine {
         self.table.set_translation(slot, how);
         match how {
             Translation::Own => self.addresses.translated.report.last = Some(to),
-            Translation::Elsewhere => self.addresses.elsewhere.report.last = Some(to),
+            Translation::ToPeer => self.addresses.peer_translated.report.last = Some(to),
             Translation::None | Translation::Dynamic => {}
         }
     }
@@ -137,7 +137,7 @@ impl Engine {
     pub(super) fn tell_translated(&mut self, now_ns: u64) {
         let (flows, of) = (self.table.translated(Translation::Own), self.table.len());
         self.addresses.translated.report.update(now_ns, flows, of);
-        self.tell_elsewhere(now_ns);
+        self.report_peer_translated(now_ns);
     }
 
     /// Returns the fault to report, on the active node while there is a peer to fail over to.

@@ -57,7 +57,7 @@ impl Work {
 
 /// A walk through the table.
 #[derive(Clone, Debug)]
-pub(super) struct Pass {
+pub(super) struct Walk {
     pub(super) work: Work,
     pub(super) source: Source,
     pub(super) began_ns: u64,
@@ -78,7 +78,7 @@ pub(super) struct Pass {
     pub(super) repeats: bool,
 }
 
-impl Pass {
+impl Walk {
     fn new(now_ns: u64, work: Work, overruns: u64) -> Self {
         Self {
             work,
@@ -108,7 +108,7 @@ impl Pass {
 
 #[derive(Debug, Default)]
 pub(super) struct Walks {
-    pass: Option<Pass>,
+    walk: Option<Walk>,
     due: BTreeSet<Due>,
     /// Id of the peer's comparison that waits for an answer.
     answer: Option<u32>,
@@ -167,7 +167,7 @@ impl Walks {
 
     /// Returns the walk to begin now, if none is under way.
     pub(super) fn next(&mut self, now_ns: u64, speaks: bool) -> Option<Work> {
-        if self.pass.is_some() || self.pause.is_on(now_ns) {
+        if self.walk.is_some() || self.pause.is_on(now_ns) {
             return None;
         }
         let simple = [
@@ -205,25 +205,25 @@ impl Walks {
     // ---- the walk under way
 
     pub(super) fn begin(&mut self, now_ns: u64, work: Work, overruns: u64) {
-        self.pass = Some(Pass::new(now_ns, work, overruns));
+        self.walk = Some(Walk::new(now_ns, work, overruns));
     }
 
     /// Resumes the walk, with another table of the kernel.
-    pub(super) fn resume(&mut self, pass: Pass) {
-        self.pass = Some(pass);
+    pub(super) fn resume(&mut self, walk: Walk) {
+        self.walk = Some(walk);
     }
 
-    pub(super) fn take_pass(&mut self) -> Option<Pass> {
-        self.pass.take()
+    pub(super) fn take_walk(&mut self) -> Option<Walk> {
+        self.walk.take()
     }
 
     /// Stops the walk, and requests it again if its result is needed. Returns false if none was
     /// stopped.
     pub(super) fn stop_if(&mut self, ends: impl Fn(Work) -> bool) -> bool {
-        let Some(pass) = self.pass.take_if(|pass| ends(pass.work)) else {
+        let Some(walk) = self.walk.take_if(|walk| ends(walk.work)) else {
             return false;
         };
-        match pass.work {
+        match walk.work {
             Work::Compare => self.request(Due::Compare),
             Work::List => self.request(Due::List),
             Work::Answer { id } => self.request_answer_again(id),
@@ -236,23 +236,23 @@ impl Walks {
     }
 
     /// Ends the walk with its dump. A walk that could not be read to its end delays the next one.
-    pub(super) fn end(&mut self, now_ns: u64, complete: bool) -> Option<Pass> {
-        let pass = self.pass.take()?;
+    pub(super) fn end(&mut self, now_ns: u64, complete: bool) -> Option<Walk> {
+        let walk = self.walk.take()?;
         self.destroyed.clear();
         // a resync has reported all flows even if expectations failed
-        match complete || pass.source == Source::Expectations {
+        match complete || walk.source == Source::Expectations {
             true => self.pause = Pause::default(),
             false => self.pause.lengthen(now_ns),
         }
-        Some(pass)
+        Some(walk)
     }
 
     fn work(&self) -> Option<Work> {
-        self.pass.as_ref().map(|pass| pass.work)
+        self.walk.as_ref().map(|walk| walk.work)
     }
 
     pub(super) fn is_on(&self) -> bool {
-        self.pass.is_some()
+        self.walk.is_some()
     }
 
     pub(super) fn is_resync(&self) -> bool {
@@ -274,13 +274,13 @@ impl Walks {
 
     /// Returns true if notifications were lost since the resync under way began.
     pub(super) fn is_resync_overrun(&self, overruns: u64) -> bool {
-        self.is_resync() && self.pass.as_ref().is_some_and(|it| overruns > it.overruns)
+        self.is_resync() && self.walk.as_ref().is_some_and(|it| overruns > it.overruns)
     }
 
     /// Schedules another resync soon after the one under way.
     pub(super) fn repeat_resync(&mut self) {
         if self.is_resync() {
-            self.pass.iter_mut().for_each(|pass| pass.repeats = true);
+            self.walk.iter_mut().for_each(|walk| walk.repeats = true);
         }
     }
 
@@ -288,19 +288,19 @@ impl Walks {
 
     /// Returns one flow of the dump with its present time: its times are as old as the piece.
     pub(super) fn read(&mut self, now_ns: u64, flow: Flow) -> Option<(Work, Flow)> {
-        let pass = self.pass.as_mut()?;
+        let walk = self.walk.as_mut()?;
         if flow.status & status::DYING != 0 {
             return None;
         }
-        pass.read_ns = now_ns;
-        Some((pass.work, pass.aged(now_ns, flow)))
+        walk.read_ns = now_ns;
+        Some((walk.work, walk.aged(now_ns, flow)))
     }
 
     /// Handles a new piece: a flow destroyed before it was filled is in no later piece.
     pub(super) fn handle_piece(&mut self) {
         self.destroyed.clear();
-        if let Some(pass) = &mut self.pass {
-            pass.filled_ns = pass.read_ns;
+        if let Some(walk) = &mut self.walk {
+            walk.filled_ns = walk.read_ns;
         }
     }
 
@@ -320,38 +320,38 @@ impl Walks {
     }
 
     pub(super) fn count_restored(&mut self) {
-        self.pass.iter_mut().for_each(|pass| pass.restored += 1);
+        self.walk.iter_mut().for_each(|walk| walk.restored += 1);
     }
 
     pub(super) fn count_dropped(&mut self) {
-        self.pass.iter_mut().for_each(|pass| pass.dropped += 1);
+        self.walk.iter_mut().for_each(|walk| walk.dropped += 1);
     }
 
     /// Returns the records of the answer to the peer's comparison.
     pub(super) fn records_mut(&mut self) -> Option<&mut Vec<u8>> {
-        self.pass.as_mut().map(|pass| &mut pass.records)
+        self.walk.as_mut().map(|walk| &mut walk.records)
     }
 
     /// Adds a flow to be reported as alive. Returns true if there are as many as a message holds.
     pub(super) fn push_alive(&mut self, hash: u64) -> bool {
-        let Some(pass) = &mut self.pass else {
+        let Some(walk) = &mut self.walk else {
             return false;
         };
-        pass.alive.extend(hash.to_be_bytes());
-        pass.alive.len() >= HASHES_MAX * 8
+        walk.alive.extend(hash.to_be_bytes());
+        walk.alive.len() >= HASHES_MAX * 8
     }
 
     /// Takes note that a flow has gone which may be among those.
     pub(super) fn note_gone(&mut self) {
-        self.pass.iter_mut().for_each(|pass| pass.has_gone = true);
+        self.walk.iter_mut().for_each(|walk| walk.has_gone = true);
     }
 
     /// Removes the hashes of flows that are alive; also returns whether one of them has gone
     /// meanwhile.
     pub(super) fn take_alive(&mut self) -> (Vec<u8>, bool) {
-        self.pass.as_mut().map_or((Vec::new(), false), |pass| {
-            let alive = std::mem::take(&mut pass.alive);
-            (alive, std::mem::take(&mut pass.has_gone))
+        self.walk.as_mut().map_or((Vec::new(), false), |walk| {
+            let alive = std::mem::take(&mut walk.alive);
+            (alive, std::mem::take(&mut walk.has_gone))
         })
     }
 
@@ -364,7 +364,7 @@ impl Walks {
 
     /// Returns the time at which a walk that waits for the pause may begin.
     pub(super) fn next_ns(&self, now_ns: u64) -> Option<u64> {
-        let waits = self.pass.is_none() && self.is_any_due();
+        let waits = self.walk.is_none() && self.is_any_due();
         self.pause.end_ns(now_ns).filter(|_| waits)
     }
 

@@ -1,11 +1,11 @@
 //! The kernel's notifications, tables and settings.
 
 mod addresses;
+mod egress;
 mod hiding;
 mod proxies;
 mod settings;
 mod table;
-mod ways;
 
 use std::collections::HashSet;
 use std::io;
@@ -21,8 +21,8 @@ use crate::flow::{Flow, Tuple};
 use addresses::{Addresses, Held};
 
 pub use addresses::bytes_of;
+pub use egress::egress;
 pub use settings::{enable_events, timeouts};
-pub use ways::ways;
 
 /// Number of reads of notifications in one turn: a few milliseconds.
 const READS_AT_ONCE: usize = 16;
@@ -53,7 +53,7 @@ pub struct Kernel {
 
 /// Result of reading notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum ReadProgress {
     All,
     /// More notifications wait.
     Some,
@@ -106,28 +106,28 @@ impl Kernel {
     }
 
     /// Passes pending notifications to the engine.
-    pub fn hear(&mut self, now_ns: u64, engine: &mut Engine) -> Heard {
+    pub fn read_notifications(&mut self, now_ns: u64, engine: &mut Engine) -> ReadProgress {
         for _ in 0..READS_AT_ONCE {
             let read = self.notifications.read(|header, payload| {
                 if let Some(event) = event(header.kind, header.flags, payload) {
                     let by = match header.port {
                         0 => By::Traffic,
-                        _ => By::Hand,
+                        _ => By::Request,
                     };
                     engine.handle_event(now_ns, event, by);
                 }
             });
             match read {
                 Ok(read) if read.overrun => engine.handle_overrun(now_ns),
-                Ok(read) if read.empty => return Heard::All,
+                Ok(read) if read.empty => return ReadProgress::All,
                 Ok(_) => {}
                 Err(error) => {
                     log::error!("cannot receive events of connections: {error}");
-                    return Heard::All;
+                    return ReadProgress::All;
                 }
             }
         }
-        Heard::Some
+        ReadProgress::Some
     }
 
     /// Returns the router's own addresses if they have changed.

@@ -155,7 +155,7 @@ fn why_of(code: u8) -> Result<Why, Malformed> {
     match code {
         0 => Ok(Why::Ended),
         1 => Ok(Why::Closed),
-        2 => Ok(Why::Hand),
+        2 => Ok(Why::Deleted),
         _ => Err(Malformed::Field("end of a flow")),
     }
 }

@@ -233,7 +233,7 @@ fn each_kind_of_record_is_these_bytes() {
             "01 01  c0000202 c6336402  0800 7af4  06  1f".to_owned(),
         ),
         (
-            Kind::Gone(Why::Hand),
+            Kind::Gone(Why::Deleted),
             in_zone,
             "12 06  c0000202 c6336402  9c41 0050  00 0007  02".to_owned(),
         ),
@@ -478,7 +478,7 @@ fn more_attributes_than_a_record_may_have_are_refused() {
 // ---- any
 
 fn any_why() -> impl Strategy<Value = Why> {
-    prop_oneof![Just(Why::Ended), Just(Why::Closed), Just(Why::Hand)]
+    prop_oneof![Just(Why::Ended), Just(Why::Closed), Just(Why::Deleted)]
 }
 
 proptest! {

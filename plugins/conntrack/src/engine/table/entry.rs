@@ -53,7 +53,7 @@ pub struct Entry {
     /// End by the peer's report, as it was written to the kernel here.
     pub peer_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
-    pub word: u8,
+    pub state_and_status: u8,
     /// [`digest`] of the last whole record.
     pub extra: u8,
     /// Incarnation (three bits), round of the peer's resync that named it last (three), [`Translation`] (two).
@@ -73,18 +73,18 @@ impl Entry {
 
     /// Returns the state of TCP, SCTP or DCCP.
     pub fn state(&self) -> u8 {
-        self.word & 15
+        self.state_and_status & 15
     }
 
     /// Returns the status as [`status_byte`].
     pub fn status(&self) -> u8 {
-        self.word >> 4
+        self.state_and_status >> 4
     }
 
     /// Stores the contents of a record; a partial one omits unchanged attributes.
     pub fn learn(&mut self, flow: &Flow) {
         let state = flow.state().unwrap_or(self.state());
-        self.word = status_byte(flow.status) << 4 | state & 15;
+        self.state_and_status = status_byte(flow.status) << 4 | state & 15;
         self.mark = flow.mark;
     }
 

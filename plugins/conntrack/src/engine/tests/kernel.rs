@@ -134,7 +134,7 @@ impl Kernel {
 
     /// Deletes a flow, as an administrator does.
     pub(super) fn end(&mut self, now_s: u64, flow: &Flow) {
-        self.destroy(Some(now_s), flow, By::Hand);
+        self.destroy(Some(now_s), flow, By::Request);
     }
 
     /// Destroys a flow, now or at its end.

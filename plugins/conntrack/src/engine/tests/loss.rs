@@ -116,7 +116,7 @@ fn what_somebody_changes_on_the_backup_is_put_right() {
         let kernel = &mut pair.nodes[1].kernel;
         let (there, _) = kernel.flows.get_mut(&name(&flow)).expect("a copy");
         *there = flow.clone();
-        kernel.tell(Event::Changed(flow), By::Hand);
+        kernel.tell(Event::Changed(flow), By::Request);
     }
     assert_eq!(pair.differences().len(), 6);
     pair.settle();

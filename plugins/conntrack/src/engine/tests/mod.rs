@@ -1,13 +1,13 @@
 //! Test bed: two nodes with a simulated kernel each, a channel between them, and a clock that only
 //! tests advance.
 
-mod elsewhere;
 mod follow;
 mod groups;
 mod kernel;
 mod listing;
 mod loss;
 mod packet;
+mod peer_translated;
 mod random;
 mod random_both;
 mod roles;
@@ -19,7 +19,9 @@ mod translated;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::local::By;
-use super::{Action, Change, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subscription, Ways};
+use super::{
+    Action, Change, EgressCounts, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subscription,
+};
 use crate::config::Settings;
 use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};

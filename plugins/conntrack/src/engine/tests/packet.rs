@@ -87,7 +87,7 @@ fn what_a_hand_made_and_what_was_found_says_nothing_of_a_policy() {
     let now_ns = pair.now_ns;
     pair.nodes[0]
         .engine
-        .handle_event(now_ns, Event::New(by_policy(2)), By::Hand);
+        .handle_event(now_ns, Event::New(by_policy(2)), By::Request);
     pair.pass_ms(1000);
     let table = &pair.nodes[0].engine.table;
     let given = [by_policy(1), by_policy(2)].map(|flow| table.given(table.hash(&flow)));

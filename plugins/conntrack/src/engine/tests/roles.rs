@@ -474,7 +474,7 @@ fn mark(pair: &mut Pair, at: usize, mark: u32) {
         let kernel = &mut pair.nodes[at].kernel;
         let ends_s = kernel.flows[&name(&flow)].1;
         kernel.update(&flow, ends_s, false).expect("it is there");
-        kernel.tell(Event::Changed(flow), By::Hand);
+        kernel.tell(Event::Changed(flow), By::Request);
     }
     pair.step();
 }

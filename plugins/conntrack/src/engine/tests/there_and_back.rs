@@ -270,7 +270,7 @@ fn a_flow_that_is_missing_counts_once_and_only_until_it_comes() {
     let engine = &mut pair.nodes[1].engine;
     for hash in [0, 0, 1].map(|number| tcp(number).hash(key)) {
         engine.drop_entry(hash);
-        engine.lose(now_ns, hash);
+        engine.request_missing(now_ns, hash);
     }
     assert_eq!(engine.session.missing.count(), 2);
     engine.take_new(now_ns, tcp(0).hash(key), tcp(0));

@@ -418,7 +418,9 @@ fn flows_that_are_answered_on_the_other_node_are_counted_and_told_once() {
     (1..4).for_each(|number| pair.traffic(0, &translated(number)));
     let unfenced = pair.nodes[0].engine.take_destinations().len();
     let fenced = 0;
-    pair.nodes[0].engine.handle_ways(Ways { fenced, unfenced });
+    pair.nodes[0]
+        .engine
+        .handle_egress(EgressCounts { fenced, unfenced });
     pair.pass_ms(200_000);
     let [here, there] = &pair.nodes;
     let told = |node: &Node| {

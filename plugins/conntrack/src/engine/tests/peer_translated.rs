@@ -34,7 +34,7 @@ fn look(pair: &mut Pair, seconds: u64, some_only: bool) {
         let fenced = destinations.iter().filter(is_fenced).count();
         let unfenced = destinations.len() - fenced;
         if !destinations.is_empty() {
-            engine.handle_ways(Ways { fenced, unfenced });
+            engine.handle_egress(EgressCounts { fenced, unfenced });
         }
         pair.pass_ms(1000);
     }
@@ -151,5 +151,5 @@ fn they_are_no_fault_where_they_leave_by_an_interface_without_virtual_addresses(
     pair.end(0, &towards(2, 8));
     look(&mut pair, 130, true);
     assert_fine("conntrack", &reports(&pair));
-    assert_eq!(pair.nodes[0].engine.flows_elsewhere(), 1);
+    assert_eq!(pair.nodes[0].engine.peer_translated_flows(), 1);
 }

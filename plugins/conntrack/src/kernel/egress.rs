@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use spared_netlink::{Requests, constants as c, text};
 
 use super::hiding::{HEADER, all, nested};
-use crate::engine::Ways;
+use crate::engine::EgressCounts;
 use crate::flow;
 use crate::wire::Address;
 
@@ -22,22 +22,22 @@ const GUARDS: &str = "egress";
 ///
 /// # Errors
 /// The kernel's rules or routes cannot be read.
-pub fn ways(destinations: &HashSet<Address>) -> io::Result<Ways> {
+pub fn egress(destinations: &HashSet<Address>) -> io::Result<EgressCounts> {
     let fenced = fenced()?;
     let mut requests = Requests::open()?;
-    let mut ways = Ways::default();
+    let mut found = EgressCounts::default();
     for (is_ipv6, bytes) in destinations {
         let any: IpAddr = match is_ipv6 {
             true => Ipv6Addr::UNSPECIFIED.into(),
             false => Ipv4Addr::UNSPECIFIED.into(),
         };
         match requests.way_to(flow::address(*is_ipv6, bytes), any)? {
-            Some((_, index)) if fenced.contains(&index) => ways.fenced += 1,
-            Some(_) => ways.unfenced += 1,
+            Some((_, index)) if fenced.contains(&index) => found.fenced += 1,
+            Some(_) => found.unfenced += 1,
             None => {}
         }
     }
-    Ok(ways)
+    Ok(found)
 }
 
 /// Returns indices of the interfaces on which the fence guards addresses; empty without a fence.

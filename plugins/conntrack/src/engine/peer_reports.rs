@@ -3,7 +3,7 @@
 use spared_replica::Malformed;
 
 use super::local::seconds;
-use super::merge::{self, Life};
+use super::merge::{self, IncarnationOrder};
 use super::table::{APART_S, Entry, digest, flag};
 use super::walks::Due;
 use super::{Action, Change, Engine, How};
@@ -26,7 +26,7 @@ impl Engine {
                     let (kind, flow) = record?;
                     self.take_record(now_ns, kind, flow);
                 }
-                self.adopt();
+                self.retry_orphans();
             }
             Message::Resync {
                 number,
@@ -36,12 +36,14 @@ impl Engine {
                 self.session.missing.clear();
                 self.table.begin_round();
                 peer.resync = number;
-                peer.answers = serial;
+                peer.answered_serial = serial;
                 peer.resync_begun = true;
                 peer.lease_s = lease_s;
                 self.keeping.set_lease_s(lease_s);
             }
-            Message::Alive(hashes) => wire::hashes(hashes).for_each(|hash| self.see(now_ns, hash)),
+            Message::Alive(hashes) => {
+                wire::hashes(hashes).for_each(|hash| self.handle_unchanged(now_ns, hash))
+            }
             Message::Resynced { number, .. } => self.handle_resynced(now_ns, number),
             Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::Expect { yes, request } => self.expect_here(yes, request),
@@ -53,7 +55,7 @@ impl Engine {
                 if unsettled {
                     self.session.synchrony.set_complete(false);
                 }
-                self.adopt();
+                self.retry_orphans();
             }
             Message::Compare { id } => self.walks.request_answer(id),
             Message::Compared { id, records } => self.handle_compared(id, records),
@@ -90,14 +92,14 @@ impl Engine {
         match kind {
             Kind::Whole => self.take_new(now_ns, hash, flow),
             _ if self.session.missing.is_refused(hash) => {}
-            _ => self.lose(now_ns, hash),
+            _ => self.request_missing(now_ns, hash),
         }
     }
 
     pub(super) fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
         self.session.missing.remove(hash);
         let slot = self.table.insert(Entry::new(hash, 0));
-        self.know(now_ns, slot, &flow);
+        self.store_report(now_ns, slot, &flow);
         self.table.get_mut(slot).extra = digest(&flow);
         let timeout_s = self.lease_of(&flow);
         let exclusive = self.roles.is_active();
@@ -107,17 +109,17 @@ impl Engine {
     fn take_known(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
         let before = *self.table.get(slot);
         match merge::relate(&before, kind, &flow) {
-            Life::Same => {}
+            IncarnationOrder::Same => {}
             // only the peer reports it, or its incarnation count began again after a restart
-            Life::Older if !before.is_own(seconds(now_ns)) => {}
-            Life::Older => return self.insist(slot, flow),
-            Life::Standing => {
+            IncarnationOrder::Older if !before.is_own(seconds(now_ns)) => {}
+            IncarnationOrder::Older => return self.resend_whole(slot, flow),
+            IncarnationOrder::InUse => {
                 self.table.get_mut(slot).set_incarnation(flow.incarnation);
-                return self.insist(slot, flow);
+                return self.resend_whole(slot, flow);
             }
             // a peer that carries nothing sees no new connection
-            Life::Newer if self.is_sole() => return self.insist(slot, flow),
-            Life::Newer => return self.begin_anew(now_ns, slot, kind, flow),
+            IncarnationOrder::Newer if self.is_sole() => return self.resend_whole(slot, flow),
+            IncarnationOrder::Newer => return self.begin_anew(now_ns, slot, kind, flow),
         }
         let whole = kind == Kind::Whole;
         if self.speaks(now_ns) {
@@ -125,7 +127,7 @@ impl Engine {
             let change = self.change(How::Update { with_status: true }, flow, whole);
             return self.question(change, before, None);
         }
-        self.know(now_ns, slot, &flow);
+        self.store_report(now_ns, slot, &flow);
         let change = self.change(How::Update { with_status: true }, flow, whole);
         if whole && self.may_be_another(&before, &change.flow) {
             self.table.get_mut(slot).extra = digest(&change.flow);
@@ -136,12 +138,12 @@ impl Engine {
 
     /// Returns true if the flow may have ended and begun again with another translation, unreported.
     fn may_be_another(&self, before: &Entry, flow: &Flow) -> bool {
-        let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
-        before.extra != digest(flow) || !is_met && !flow.is_plain()
+        let has_resynced = self.peer.as_ref().is_some_and(|peer| peer.has_resynced);
+        before.extra != digest(flow) || !has_resynced && !flow.is_plain()
     }
 
     /// Sends the whole flow to the peer, which knows less of it.
-    fn insist(&mut self, slot: u32, flow: Flow) {
+    fn resend_whole(&mut self, slot: u32, flow: Flow) {
         self.counters.merged += 1;
         self.table.set_flag(slot, flag::SENT, false);
         self.look_up(flow);
@@ -152,7 +154,7 @@ impl Engine {
         let hash = self.table.get(slot).hash;
         self.drop_entry(hash);
         if kind != Kind::Whole {
-            return self.lose(now_ns, hash);
+            return self.request_missing(now_ns, hash);
         }
         self.write(How::Delete, flow.clone(), 0);
         self.take_new(now_ns, hash, flow);
@@ -160,14 +162,14 @@ impl Engine {
 
     fn take_gone(&mut self, slot: u32, why: Why, flow: Flow) {
         let before = *self.table.get(slot);
-        if merge::relate(&before, Kind::Gone(why), &flow) == Life::Older {
+        if merge::relate(&before, Kind::Gone(why), &flow) == IncarnationOrder::Older {
             return; // the flow here has begun since
         }
         let is_ending = before.has(flag::ENDING);
         if self.is_sole() && !is_ending {
-            return self.insist(slot, flow); // a peer that carries nothing cannot end a flow
+            return self.resend_whole(slot, flow); // a peer that carries nothing cannot end a flow
         }
-        if !self.roles.is_active() || why == Why::Hand || is_ending {
+        if !self.roles.is_active() || why == Why::Deleted || is_ending {
             self.drop_entry(before.hash);
             return match is_ending {
                 true => {}
@@ -193,7 +195,7 @@ impl Engine {
     }
 
     /// Stores the peer's report unchanged, since the peer alone decides.
-    fn know(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
+    fn store_report(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         self.hear_times(now_ns, slot, flow);
         let entry = self.table.get_mut(slot);
         entry.set_incarnation(flow.incarnation);
@@ -249,7 +251,7 @@ impl Engine {
     }
 
     /// Handles a hash in the peer's resync: the flow has not changed.
-    fn see(&mut self, now_ns: u64, hash: u64) {
+    fn handle_unchanged(&mut self, now_ns: u64, hash: u64) {
         let (round, peer_carries) = (self.table.round(), self.peer_is_active());
         let looks = self.roles.is_active() || self.walks.is_tidying();
         let slot = self.table.find(hash);
@@ -276,7 +278,7 @@ impl Engine {
                     self.ask_for(now_ns, hash);
                 }
             }
-            None => self.lose(now_ns, hash),
+            None => self.request_missing(now_ns, hash),
         }
     }
 

@@ -12,7 +12,7 @@ impl Engine {
         self.send_lost(now_ns);
         if self.is_resync_futile(now_ns) {
             self.session.resyncs.handle_stop();
-            self.stop_pass();
+            self.stop_walk();
         }
         if !self.session.unknown.is_empty() {
             let unknown = std::mem::take(&mut self.session.unknown);
@@ -47,11 +47,11 @@ impl Engine {
     }
 
     /// Stops the walk. A walk whose result is needed starts again.
-    pub(super) fn stop_pass(&mut self) {
-        self.stop_pass_if(|_| true);
+    pub(super) fn stop_walk(&mut self) {
+        self.stop_walk_if(|_| true);
     }
 
-    pub(super) fn stop_pass_if(&mut self, ends: impl Fn(Work) -> bool) {
+    pub(super) fn stop_walk_if(&mut self, ends: impl Fn(Work) -> bool) {
         if self.walks.stop_if(ends) {
             self.actions.push_back(Action::StopDump);
         }
@@ -93,12 +93,12 @@ impl Engine {
 
     /// Handles the end of a dump. `complete` is false if the dump failed or may have holes.
     pub fn handle_dump_end(&mut self, now_ns: u64, complete: bool) {
-        let Some(pass) = self.walks.end(now_ns, complete) else {
+        let Some(walk) = self.walks.end(now_ns, complete) else {
             return;
         };
-        match pass.work {
-            Work::Resync { number } => self.end_resync(now_ns, number, pass, complete),
-            Work::Restore => self.end_restore(&pass, complete),
+        match walk.work {
+            Work::Resync { number } => self.end_resync(now_ns, number, walk, complete),
+            Work::Restore => self.end_restore(&walk, complete),
             Work::Keep if !complete => self.walks.request(Due::Keep),
             Work::Keep => {}
             Work::Loosen => self.end_loosen(now_ns, complete),
@@ -116,7 +116,7 @@ impl Engine {
                 again.for_each(|(due, _)| self.walks.request(due));
             }
             Work::Tidy { prune, verify, .. } => self.end_tidy(now_ns, prune, verify),
-            Work::Answer { id } => self.end_answer(now_ns, id, pass, complete),
+            Work::Answer { id } => self.end_answer(now_ns, id, walk, complete),
             Work::Compare => self.end_own(now_ns, complete),
             Work::List => self.end_list(complete),
         }

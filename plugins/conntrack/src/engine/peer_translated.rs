@@ -23,14 +23,14 @@ const SAMPLE_MAX: usize = 64;
 
 /// Numbers of such flows by the way on which they leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ways {
+pub struct EgressCounts {
     /// Flows that leave by an interface with the fence: they end there.
     pub fenced: usize,
     pub unfenced: usize,
 }
 
 #[derive(Debug, Default)]
-pub struct Elsewhere {
+pub struct PeerTranslated {
     pub(super) report: Report,
     /// Time of the last change of either node's roles, or of the other node's addresses.
     pub(super) changed_ns: u64,
@@ -39,7 +39,7 @@ pub struct Elsewhere {
     /// Destinations of such flows that were seen since the last lookup.
     destinations: HashSet<Address>,
     /// Sum of all lookups since the last walk, which sees all such flows; None before the first lookup.
-    ways: Option<Ways>,
+    egress: Option<EgressCounts>,
     /// True if the next lookup replaces the sum.
     renews: bool,
     /// The present flows have been logged.
@@ -48,11 +48,11 @@ pub struct Elsewhere {
 
 impl Engine {
     /// Adds the result of a lookup.
-    pub fn handle_ways(&mut self, found: Ways) {
-        let renews = std::mem::take(&mut self.addresses.elsewhere.renews);
-        let known = self.addresses.elsewhere.ways.filter(|_| !renews);
+    pub fn handle_egress(&mut self, found: EgressCounts) {
+        let renews = std::mem::take(&mut self.addresses.peer_translated.renews);
+        let known = self.addresses.peer_translated.egress.filter(|_| !renews);
         let known = known.unwrap_or_default();
-        self.addresses.elsewhere.ways = Some(Ways {
+        self.addresses.peer_translated.egress = Some(EgressCounts {
             fenced: known.fenced + found.fenced,
             unfenced: known.unfenced + found.unfenced,
         });
@@ -60,37 +60,40 @@ impl Engine {
 
     /// Returns the destinations of flows that were seen since the last call; empty if there are none or nothing is new.
     pub fn take_destinations(&mut self) -> HashSet<Address> {
-        std::mem::take(&mut self.addresses.elsewhere.destinations)
+        std::mem::take(&mut self.addresses.peer_translated.destinations)
     }
 
     /// Adds the destination of such a flow to the next lookup.
     pub(super) fn note_destination(&mut self, destination: Address) {
-        if self.addresses.elsewhere.destinations.len() < SAMPLE_MAX {
-            self.addresses.elsewhere.destinations.insert(destination);
+        if self.addresses.peer_translated.destinations.len() < SAMPLE_MAX {
+            self.addresses
+                .peer_translated
+                .destinations
+                .insert(destination);
         }
     }
 
     /// Returns the number of flows whose packets pass here and whose answers arrive at the other node.
-    pub(super) fn flows_elsewhere(&self) -> usize {
+    pub(super) fn peer_translated_flows(&self) -> usize {
         match self.is_shared() {
-            true => self.table.translated(Translation::Elsewhere),
+            true => self.table.translated(Translation::ToPeer),
             false => 0,
         }
     }
 
     /// Takes note that roles or addresses of a node have changed.
     pub(super) fn note_move(&mut self, now_ns: u64) {
-        self.addresses.elsewhere.changed_ns = now_ns;
+        self.addresses.peer_translated.changed_ns = now_ns;
         // flows that were counted may no longer be in that state
-        if self.table.translated(Translation::Elsewhere) > 0 {
+        if self.table.translated(Translation::ToPeer) > 0 {
             self.request_resync(now_ns);
         }
     }
 
     /// Takes note that a resync has ended.
     pub(super) fn note_walked(&mut self, began_ns: u64) {
-        self.addresses.elsewhere.walked_ns = began_ns;
-        self.addresses.elsewhere.renews = true;
+        self.addresses.peer_translated.walked_ns = began_ns;
+        self.addresses.peer_translated.renews = true;
     }
 
     /// Returns the other node's address with which a packet has just left, and its destination. `flow` is from the
@@ -99,7 +102,7 @@ impl Engine {
         let is_settled = now_ns
             >= self
                 .addresses
-                .elsewhere
+                .peer_translated
                 .changed_ns
                 .saturating_add(SETTLED_NS);
         let to = self.answered_there(flow).filter(|_| is_settled)?;
@@ -118,13 +121,13 @@ impl Engine {
         let entry = self.table.get(slot);
         let settled_ns = self
             .addresses
-            .elsewhere
+            .peer_translated
             .changed_ns
             .saturating_add(SETTLED_NS);
-        let is_seen = moved && self.addresses.elsewhere.walked_ns >= settled_ns;
-        let counts = is_seen || entry.translation() == Translation::Elsewhere;
+        let is_seen = moved && self.addresses.peer_translated.walked_ns >= settled_ns;
+        let counts = is_seen || entry.translation() == Translation::ToPeer;
         let to = self.answered_there(flow)?;
-        (counts && entry.is_own(seconds(now_ns))).then_some((Translation::Elsewhere, to))
+        (counts && entry.is_own(seconds(now_ns))).then_some((Translation::ToPeer, to))
     }
 
     /// Returns the other node's address that a flow is translated to: answers arrive there.
@@ -136,22 +139,25 @@ impl Engine {
 
     /// Decides what is reported of these flows. If the fence does not drop them they work, as long as the other node
     /// receives its copy in time.
-    pub(super) fn tell_elsewhere(&mut self, now_ns: u64) {
-        let (flows, of) = (self.flows_elsewhere(), self.table.len());
+    pub(super) fn report_peer_translated(&mut self, now_ns: u64) {
+        let (flows, of) = (self.peer_translated_flows(), self.table.len());
         if flows == 0 {
             // the next ones may leave on other ways
             (
-                self.addresses.elsewhere.ways,
-                self.addresses.elsewhere.is_warned,
+                self.addresses.peer_translated.egress,
+                self.addresses.peer_translated.is_warned,
             ) = (None, false);
         }
-        self.addresses.elsewhere.report.update(now_ns, flows, of);
+        self.addresses
+            .peer_translated
+            .report
+            .update(now_ns, flows, of);
         let passes = self
             .addresses
-            .elsewhere
-            .ways
+            .peer_translated
+            .egress
             .is_some_and(|it| it.fenced == 0);
-        if passes && !std::mem::replace(&mut self.addresses.elsewhere.is_warned, true) {
+        if passes && !std::mem::replace(&mut self.addresses.peer_translated.is_warned, true) {
             let text = format!(
                 "{flows} flows that pass here are translated to an address of the other node, where \
                  their answers go: give each group an address of its own to translate to"
@@ -160,12 +166,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn elsewhere_trouble(&self) -> Option<Trouble> {
-        let ways = self.addresses.elsewhere.ways.filter(|it| it.fenced > 0)?;
-        let told = self.addresses.elsewhere.report.told.as_ref();
+    pub(super) fn peer_translated_trouble(&self) -> Option<Trouble> {
+        let egress = self
+            .addresses
+            .peer_translated
+            .egress
+            .filter(|it| it.fenced > 0)?;
+        let told = self.addresses.peer_translated.report.told.as_ref();
         let Told { flows, of, to } = told.filter(|_| self.is_shared())?;
         let verb = if *flows == 1 { "is" } else { "are" };
-        let they = match (ways.unfenced, flows) {
+        let they = match (egress.unfenced, flows) {
             (0, 1) => "it carries",
             (0, _) => "they carry",
             _ => "those that leave by an interface with virtual addresses carry",
