@@ -121,7 +121,7 @@ impl Io for Servers {
             }
             Action::Done { ticket } => self.host.done(ticket.into(), Ok(())),
             Action::Answer(found) => self.end_answers(&found),
-            Action::Lineage { server, lineage } => self.memory.remember(server, lineage),
+            Action::RememberCopy { server, copy } => self.memory.remember(server, copy),
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => self.host.event(&text),
         }

@@ -1,4 +1,4 @@
-//! State that outlives the process: the lineage of each server, the active node whose leases are all here.
+//! State that outlives the process: for each server, which node's leases are all here and in its file.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use spared_file::remove;
 
 use crate::config::Settings;
-use crate::engine::Lineage;
+use crate::engine::CompleteCopy;
 use crate::server::Stamp;
 
 /// Longest delay of a role by a disk.
@@ -33,7 +33,7 @@ pub struct Memory {
     thread: Option<JoinHandle<()>>,
 }
 
-type Job = (PathBuf, Option<Lineage>);
+type Job = (PathBuf, Option<CompleteCopy>);
 
 impl Memory {
     /// # Errors
@@ -45,8 +45,8 @@ impl Memory {
         let (jobs, to_do) = channel::<Job>();
         let (tell, done) = channel();
         let work = move || {
-            for (file, lineage) in to_do {
-                write_down(&file, lineage);
+            for (file, copy) in to_do {
+                write_down(&file, copy);
                 // the receiver may be gone
                 let _ = tell.send(());
             }
@@ -65,21 +65,22 @@ impl Memory {
         })
     }
 
-    /// Reads the lineage of each server; None if there is none.
-    pub fn recall(&self) -> Vec<Option<Lineage>> {
+    /// Reads which complete copy each server has; None if it has none.
+    pub fn recall(&self) -> Vec<Option<CompleteCopy>> {
         let read = |file: &Option<PathBuf>| parse(&fs::read_to_string(file.as_ref()?).ok()?);
         self.files.iter().map(read).collect()
     }
 
-    /// Saves a lineage. A deletion (None) is on the disk when this returns, unless the disk hangs.
-    pub fn remember(&mut self, server: usize, lineage: Option<Lineage>) {
+    /// Saves which complete copy a server has. A deletion (None) is on the disk when this returns, unless the disk
+    /// hangs.
+    pub fn remember(&mut self, server: usize, copy: Option<CompleteCopy>) {
         let (Some(Some(file)), Some(jobs)) = (self.files.get(server), &self.jobs) else {
             return;
         };
         // its thread ends only with this object
-        let _ = jobs.send((file.clone(), lineage));
+        let _ = jobs.send((file.clone(), copy));
         self.pending += 1;
-        if lineage.is_none() {
+        if copy.is_none() {
             self.wait();
         }
     }
@@ -114,10 +115,11 @@ impl Drop for Memory {
     }
 }
 
-fn write_down(file: &Path, lineage: Option<Lineage>) {
-    let done = match lineage {
-        Some(lineage) => write(file, lineage)
-            .map_err(|error| format!("cannot write {}: {error}", file.display())),
+fn write_down(file: &Path, copy: Option<CompleteCopy>) {
+    let done = match copy {
+        Some(copy) => {
+            write(file, copy).map_err(|error| format!("cannot write {}: {error}", file.display()))
+        }
         // durable before anything else happens: a node that was active must not read after a crash that it was not
         None => remove(&[file]),
     };
@@ -128,26 +130,26 @@ fn write_down(file: &Path, lineage: Option<Lineage>) {
 
 /// Writes at once and without a flush, as a role may wait for the next write. If a power cut damages the file, it reads
 /// as empty, and leases are only offered once more than needed.
-fn write(file: &Path, lineage: Lineage) -> io::Result<()> {
+fn write(file: &Path, copy: CompleteCopy) -> io::Result<()> {
     let new = file.with_extension("new");
-    let Lineage { life, stamp } = lineage;
+    let CompleteCopy { incarnation, stamp } = copy;
     let (inode, size, written_ns) = (stamp.inode, stamp.size, stamp.written_ns);
-    fs::write(&new, format!("{life} {inode} {size} {written_ns}\n"))?;
+    fs::write(&new, format!("{incarnation} {inode} {size} {written_ns}\n"))?;
     fs::rename(&new, file)
 }
 
 /// Parses a note; None if it was truncated, or is of a version that noted less.
-fn parse(text: &str) -> Option<Lineage> {
+fn parse(text: &str) -> Option<CompleteCopy> {
     let mut words = text.strip_suffix('\n')?.split(' ');
-    let lineage = Lineage {
-        life: words.next()?.parse().ok()?,
+    let copy = CompleteCopy {
+        incarnation: words.next()?.parse().ok()?,
         stamp: Stamp {
             inode: words.next()?.parse().ok()?,
             size: words.next()?.parse().ok()?,
             written_ns: words.next()?.parse().ok()?,
         },
     };
-    words.next().is_none().then_some(lineage)
+    words.next().is_none().then_some(copy)
 }
 
 #[cfg(test)]
@@ -161,13 +163,13 @@ mod tests {
         crate::config::read(&config).expect("no fault")
     }
 
-    fn of(life: u64) -> Lineage {
+    fn of(incarnation: u64) -> CompleteCopy {
         let stamp = Stamp {
             inode: 12,
             size: 3456,
             written_ns: -7,
         };
-        Lineage { life, stamp }
+        CompleteCopy { incarnation, stamp }
     }
 
     #[test]

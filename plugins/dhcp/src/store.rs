@@ -27,9 +27,9 @@ pub struct Tables {
     /// Monotonic time of the present call.
     pub now_ns: u64,
     /// This node's servers grant leases.
-    pub acts: bool,
+    pub grants_leases: bool,
     /// The peer's servers grant leases.
-    pub peer_acts: bool,
+    pub peer_grants_leases: bool,
     /// Incarnation of the books.
     run: u64,
 }
@@ -39,8 +39,8 @@ impl Tables {
         Self {
             servers,
             now_ns,
-            acts: false,
-            peer_acts: false,
+            grants_leases: false,
+            peer_grants_leases: false,
             run,
         }
     }
@@ -122,14 +122,14 @@ impl Store for Tables {
         value: &[u8],
         _token: Token,
     ) -> Result<Applied, Malformed> {
-        let (now_ns, acts) = (self.now_ns, self.acts);
+        let (now_ns, grants_leases) = (self.now_ns, self.grants_leases);
         let server = self.servers.get_mut(table);
         let server = server.ok_or(Malformed::Field("server"))?;
         match key {
             RecordKey::Identity => Ok(server.take_identity(value)),
             RecordKey::Lease(key) => {
                 let (lease, given) = wire::read_lease(now_ns, *key, value)?;
-                Ok(server.take(now_ns, lease, given, acts))
+                Ok(server.take(now_ns, lease, given, grants_leases))
             }
         }
     }
@@ -227,7 +227,7 @@ impl Store for Tables {
     /// Decides which node's record wins. Clients know the identity of a server that grants leases: only another server
     /// takes over an identity.
     fn authority(&self, table: Table, key: &RecordKey) -> Authority {
-        let is_own = self.acts || !self.peer_acts;
+        let is_own = self.grants_leases || !self.peer_grants_leases;
         match key {
             RecordKey::Identity if is_own && self.identity(table).is_some() => Authority::Ours,
             RecordKey::Identity | RecordKey::Lease(_) => Authority::Both,

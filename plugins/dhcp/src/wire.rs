@@ -22,8 +22,8 @@
 //! messages beside the replica's
 //!   128 ASK      id 32                                          tell all that you have
 //!   129 LISTED   id 32, n 8 server ..., (n 8 key ..., n 16 value ...) ...
-//!   130 TOLD     id 32                                          that was all
-//!   131 UNTOLD   n 8 server ..., n 8 why ...                    leases of it may be unknown here; "": no
+//!   130 END      id 32                                          that was all
+//!   131 NOT_REPLICABLE  n 8 server ..., n 8 why ...             leases of it may be unknown here; "": no
 //!   132 POOLS    n 8 server ..., digest 64, n 16 pools ...      its pools, a line each; from version 2
 //! ```
 

@@ -24,9 +24,9 @@ pub struct Book {
     /// Tag of the identity for the replica.
     pub identity_tag: Tag,
     /// Keys of leases that differ from the server's file.
-    pub unfiled: BTreeSet<Key>,
+    pub not_in_file: BTreeSet<Key>,
     /// The identity differs from the server's.
-    pub identity_unfiled: bool,
+    pub identity_not_in_file: bool,
 }
 
 #[derive(Debug)]

@@ -59,8 +59,8 @@ impl Engine {
                 server,
                 records,
             } => return self.handle_listed(now_ns, id, server, &records),
-            Message::Told { id } => self.handle_told(now_ns, id),
-            Message::Untold { server, why } => self.handle_untold(server, why),
+            Message::End { id } => self.handle_end_of_list(now_ns, id),
+            Message::NotReplicable { server, why } => self.handle_not_replicable(server, why),
             Message::Pools {
                 server,
                 digest,
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// Stores whether the peer can replicate its server.
-    fn handle_untold(&mut self, server: &str, why: &str) {
+    fn handle_not_replicable(&mut self, server: &str, why: &str) {
         let mut servers = self.tables.servers.iter_mut();
         if let Some(leases) = servers.find(|leases| leases.name() == server) {
             leases.facts.at_peer = Some(why.to_owned()).filter(|why| !why.is_empty());
@@ -79,13 +79,13 @@ impl Engine {
     }
 
     /// Returns the next report to the peer about servers here that cannot be replicated.
-    fn next_untold(&mut self) -> Option<Vec<u8>> {
+    fn next_not_replicable(&mut self) -> Option<Vec<u8>> {
         let is_active = self.roles.is_active();
         let servers = self.tables.servers.iter();
         for (leases, told) in servers.zip(&mut self.told) {
-            let why = leases.untold().filter(|_| is_active);
+            let why = leases.not_replicable().filter(|_| is_active);
             if *told != why {
-                let message = Message::untold(leases.name(), why.as_deref());
+                let message = Message::not_replicable(leases.name(), why.as_deref());
                 *told = why;
                 return Some(message);
             }
@@ -97,7 +97,7 @@ impl Engine {
     pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         self.tables.now_ns = now_ns;
         // a full channel must not delay it
-        self.own = self.own.take().or_else(|| self.next_untold());
+        self.own = self.own.take().or_else(|| self.next_not_replicable());
         self.own = self.own.take().or_else(|| self.next_pools());
         let replica = &mut self.replica;
         if self.own.is_none() && replica.poll_message(now_ns, &mut self.tables).is_none() {
@@ -137,8 +137,8 @@ impl Engine {
 
     /// Updates the state of this node's copies, if only the peer's servers grant leases.
     pub(super) fn observe_replica(&mut self, now_ns: u64) {
-        self.tables.peer_acts = self.peer_acts();
-        let follows = !self.acts() && self.peer_acts();
+        self.tables.peer_grants_leases = self.peer_grants_leases();
+        let follows = !self.grants_leases() && self.peer_grants_leases();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
             let copy = self.replica.copy(server).filter(|_| follows);
             leases.is_receiving = copy == Some(CopyState::Received);
@@ -152,11 +152,12 @@ impl Engine {
                 leases.handle_whole();
             }
             leases.is_whole = is_whole;
-            let life = self.replica.equal_to(server).filter(|_| is_whole);
-            leases.lineage = life.or(leases.lineage);
-            let lineage = leases.take_note(now_ns);
-            if lineage.is_some() {
-                self.actions.push_back(Action::Lineage { server, lineage });
+            let incarnation = self.replica.equal_to(server).filter(|_| is_whole);
+            leases.copied_incarnation = incarnation.or(leases.copied_incarnation);
+            let note = leases.take_note(now_ns);
+            if note.is_some() {
+                self.actions
+                    .push_back(Action::RememberCopy { server, copy: note });
             }
         }
     }

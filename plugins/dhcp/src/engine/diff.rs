@@ -105,7 +105,7 @@ impl Engine {
         }
         let mut asked = self.diff.asked.take()?;
         let Some(leases) = self.tables.servers.get(asked.server) else {
-            return Some(Message::told(asked.id));
+            return Some(Message::end(asked.id));
         };
         let mut listed = Listed::new(asked.id, leases.name());
         let mut is_last = true;
@@ -148,7 +148,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn handle_told(&mut self, now_ns: u64, id: u32) {
+    pub(super) fn handle_end_of_list(&mut self, now_ns: u64, id: u32) {
         if !self.diff.is_asked || id != self.diff.id {
             return;
         }

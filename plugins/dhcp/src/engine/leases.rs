@@ -19,11 +19,12 @@ use crate::{MS, SECOND};
 /// Shortest time between two notes about a file that its server also writes on a backup.
 const NOTE_NS: u64 = SECOND;
 
-/// The active node whose leases are all here, and the state of the file that holds or will hold them.
+/// Complete copy of the active node's leases: their incarnation, and the state of the file that holds or will hold
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lineage {
+pub struct CompleteCopy {
     /// Incarnation of the active node's leases.
-    pub life: u64,
+    pub incarnation: u64,
     pub stamp: Stamp,
 }
 
@@ -39,14 +40,14 @@ pub struct Leases {
     /// The book has the peer's leases, not those of the server here.
     pub of_peer: bool,
     /// Incarnation of the active peer's leases, if all of them were here and this node has not been active since.
-    pub lineage: Option<u64>,
-    /// Lineage that was last noted for the next process, and the earliest time of the next note.
-    noted: Option<Lineage>,
+    pub copied_incarnation: Option<u64>,
+    /// Copy that was last noted for the next process, and the earliest time of the next note.
+    noted: Option<CompleteCopy>,
     note_ns: u64,
     /// The process ends.
     is_ending: bool,
     /// The file is not the one that was noted, so that what was noted about the peer does not apply to it.
-    pub is_disowned: bool,
+    pub is_file_replaced: bool,
     /// The leases that the file had at the start are assumed to be on both nodes, and no peer has confirmed it.
     pub is_recalled: bool,
     /// All leases of the active peer are here.
@@ -54,7 +55,7 @@ pub struct Leases {
     /// A part of the peer's leases is here.
     pub is_receiving: bool,
     /// Leases that the server here granted, and that are invalid for such a server or exceed the limit.
-    pub untaken: BTreeSet<Key>,
+    pub rejected: BTreeSet<Key>,
     /// Changes by this node's server that the replica has not received.
     pub changed: Vec<(RecordKey, Changed)>,
     pub conflicts: Conflicts,
@@ -75,9 +76,9 @@ pub struct ServerState {
     /// Stamp of that file when it was last read or written here.
     pub stamp: Option<Stamp>,
     /// The server continues in a file that has lost its name.
-    pub is_astray: bool,
+    pub has_unnamed_file: bool,
     /// The server has closed that file, and the file with the name has not been read yet.
-    pub was_astray: bool,
+    pub had_unnamed_file: bool,
     /// Unreadable part of the file.
     pub unread: Unread,
     /// The contents of the file are known, or known to be unavailable.
@@ -106,7 +107,7 @@ pub struct Counters {
 }
 
 impl Leases {
-    pub fn new(settings: Server, lineage: Option<Lineage>) -> Self {
+    pub fn new(settings: Server, copy: Option<CompleteCopy>) -> Self {
         Self {
             settings,
             book: Book::default(),
@@ -115,15 +116,15 @@ impl Leases {
             setup: Setup::default(),
             is_filled: false,
             of_peer: false,
-            lineage: lineage.map(|it| it.life),
-            noted: lineage,
+            copied_incarnation: copy.map(|it| it.incarnation),
+            noted: copy,
             note_ns: 0,
             is_ending: false,
-            is_disowned: false,
+            is_file_replaced: false,
             is_recalled: false,
             is_whole: false,
             is_receiving: false,
-            untaken: BTreeSet::new(),
+            rejected: BTreeSet::new(),
             changed: Vec::new(),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
@@ -143,14 +144,14 @@ impl Leases {
             Event::Place(file) => self.facts.file = file,
             Event::Stamp(stamp) => self.facts.stamp = Some(stamp),
             Event::Unread(unread) => self.handle_unread(unread),
-            Event::Astray(is_astray) => self.handle_astray(is_astray),
+            Event::UnnamedFile(has_unnamed_file) => self.handle_unnamed_file(has_unnamed_file),
             Event::Reading { set, broken } => {
                 // an earlier fault has begun the replica's table
                 let is_begun = self.facts.known;
                 let is_first = !std::mem::replace(&mut self.is_filled, true);
                 self.handle_reading(now_ns, set, broken);
                 if is_first {
-                    self.begin_life(is_begun);
+                    self.begin_table(is_begun);
                 }
             }
             Event::Changes(changes) => {
@@ -184,12 +185,12 @@ impl Leases {
 
     /// Begins the table with the first reading. The file's leases are older than the replica and are no changes. If
     /// this node was backup and nobody wrote the file meanwhile, they are the peer's.
-    fn begin_life(&mut self, is_begun: bool) {
+    fn begin_table(&mut self, is_begun: bool) {
         let is_same_file = self.noted.map(|it| it.stamp) == self.facts.stamp;
-        if self.lineage.is_some() && !is_same_file {
-            (self.lineage, self.noted, self.is_disowned) = (None, None, true);
+        if self.copied_incarnation.is_some() && !is_same_file {
+            (self.copied_incarnation, self.noted, self.is_file_replaced) = (None, None, true);
         }
-        let follows = self.lineage.is_some();
+        let follows = self.copied_incarnation.is_some();
         if follows || !is_begun {
             self.changed.clear();
         }
@@ -200,11 +201,13 @@ impl Leases {
         }
     }
 
-    /// Returns the lineage to note for the next process, if it is not noted yet and it is time.
-    pub(super) fn take_note(&mut self, now_ns: u64) -> Option<Lineage> {
-        let lineage = self.unnoted()?;
-        let is_life_noted = self.noted.is_some_and(|it| it.life == lineage.life);
-        if is_life_noted && now_ns < self.note_ns {
+    /// Returns the copy to note for the next process, if it is not noted yet and it is time.
+    pub(super) fn take_note(&mut self, now_ns: u64) -> Option<CompleteCopy> {
+        let copy = self.unnoted()?;
+        let is_incarnation_noted = self
+            .noted
+            .is_some_and(|it| it.incarnation == copy.incarnation);
+        if is_incarnation_noted && now_ns < self.note_ns {
             return None;
         }
         let pause_ns = if self.facts.runs && !self.is_ending {
@@ -212,7 +215,7 @@ impl Leases {
         } else {
             0
         };
-        (self.noted, self.note_ns) = (Some(lineage), now_ns.saturating_add(pause_ns));
+        (self.noted, self.note_ns) = (Some(copy), now_ns.saturating_add(pause_ns));
         self.noted
     }
 
@@ -221,11 +224,11 @@ impl Leases {
         self.unnoted().map_or(u64::MAX, |_| self.note_ns)
     }
 
-    fn unnoted(&self) -> Option<Lineage> {
-        let (life, stamp) = (self.lineage?, self.facts.stamp?);
-        let lineage = Lineage { life, stamp };
+    fn unnoted(&self) -> Option<CompleteCopy> {
+        let (incarnation, stamp) = (self.copied_incarnation?, self.facts.stamp?);
+        let copy = CompleteCopy { incarnation, stamp };
         // before the file was read, it is unknown whether it is still the same
-        (self.is_filled && self.noted != Some(lineage)).then_some(lineage)
+        (self.is_filled && self.noted != Some(copy)).then_some(copy)
     }
 
     /// Lets pending notes be written at once.
@@ -233,14 +236,14 @@ impl Leases {
         (self.is_ending, self.note_ns) = (true, 0);
     }
 
-    pub(super) fn forget_lineage(&mut self) {
-        (self.lineage, self.noted) = (None, None);
+    pub(super) fn forget_copy(&mut self) {
+        (self.copied_incarnation, self.noted) = (None, None);
     }
 
     /// Marks the book as a copy of the peer's.
     pub(super) fn follow(&mut self) {
         if !std::mem::replace(&mut self.of_peer, true) {
-            self.untaken.clear();
+            self.rejected.clear();
         }
     }
 
@@ -270,10 +273,10 @@ impl Leases {
     pub(super) fn learn(&mut self, lease: Lease) {
         let key = lease.key;
         if !self.admits(&lease) {
-            return self.note_untaken(key);
+            return self.note_rejected(key);
         }
-        self.untaken.remove(&key);
-        self.note_filed(key);
+        self.rejected.remove(&key);
+        self.note_in_file(key);
         match self.book.get(&key) {
             Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ns),
             _ => {
@@ -283,15 +286,15 @@ impl Leases {
         }
     }
 
-    fn note_untaken(&mut self, key: Key) {
-        if self.untaken.len() < LEASES_MAX {
-            self.untaken.insert(key);
+    fn note_rejected(&mut self, key: Key) {
+        if self.rejected.len() < LEASES_MAX {
+            self.rejected.insert(key);
         }
     }
 
     pub(super) fn lose(&mut self, key: Key, gone_ns: i64) {
-        self.untaken.remove(&key);
-        self.note_filed(key);
+        self.rejected.remove(&key);
+        self.note_in_file(key);
         if self.book.get(&key).is_some() {
             self.book.remove(&key, gone_ns);
             self.note_changed(RecordKey::Lease(key), Changed::Deleted);
@@ -299,22 +302,22 @@ impl Leases {
     }
 
     /// Takes note that the server has the present lease; a file that is being replaced will lose it.
-    fn note_filed(&mut self, key: Key) {
+    fn note_in_file(&mut self, key: Key) {
         match self.save.is_replacing() {
-            true => drop(self.book.unfiled.insert(key)),
-            false => drop(self.book.unfiled.remove(&key)),
+            true => drop(self.book.not_in_file.insert(key)),
+            false => drop(self.book.not_in_file.remove(&key)),
         }
     }
 
     pub fn drop_lease(&mut self, key: &Key, gone_ns: i64) {
         if self.book.remove(key, gone_ns) {
-            self.unfile(*key);
+            self.mark_not_in_file(*key);
         }
     }
 
-    pub(super) fn unfile(&mut self, key: Key) {
-        self.save.aside.remove(&key);
-        self.book.unfiled.insert(key);
+    pub(super) fn mark_not_in_file(&mut self, key: Key) {
+        self.save.deferred.remove(&key);
+        self.book.not_in_file.insert(key);
     }
 
     /// Returns true if the lease is valid for the server and within the limit.
@@ -332,14 +335,14 @@ impl Leases {
     }
 
     pub(super) fn handle_identity(&mut self, identity: Option<Vec<u8>>) {
-        let waits = self.book.identity_unfiled && !self.facts.runs;
+        let waits = self.book.identity_not_in_file && !self.facts.runs;
         if self.of_peer || waits {
-            self.book.identity_unfiled = self.book.identity() != identity.as_ref();
+            self.book.identity_not_in_file = self.book.identity() != identity.as_ref();
         } else if self.book.set_identity(identity) {
             self.note_changed(RecordKey::Identity, Changed::Put);
-            self.book.identity_unfiled = false;
+            self.book.identity_not_in_file = false;
         } else {
-            self.book.identity_unfiled = false;
+            self.book.identity_not_in_file = false;
         }
     }
 
@@ -356,18 +359,18 @@ impl Leases {
             Change::Gone { .. } => living,
         };
         if !differs {
-            self.book.unfiled.remove(&key);
+            self.book.not_in_file.remove(&key);
         } else if self.facts.live {
             // writing at once would lead to an endless dispute with the server
-            self.save.aside.entry(key).or_insert(None);
+            self.save.deferred.entry(key).or_insert(None);
         } else {
-            self.book.unfiled.insert(key);
+            self.book.not_in_file.insert(key);
         }
     }
 
     /// Returns true if the file differs, or will only be right when a command is done.
-    pub(super) fn is_unfiled(&self, key: &Key) -> bool {
-        self.book.unfiled.contains(key) || self.save.is_writing(key)
+    pub(super) fn is_not_in_file(&self, key: &Key) -> bool {
+        self.book.not_in_file.contains(key) || self.save.is_writing(key)
     }
 
     /// Takes note that all leases of the active node are here.
@@ -375,8 +378,8 @@ impl Leases {
         self.is_filled = true;
         // a server may refuse to start without its file
         self.save.rewrite |= self.facts.fault.is_some();
-        self.save.hurry = self.has_unwritten();
-        self.save.owed = self.save.hurry;
+        self.save.write_now = self.has_unwritten();
+        self.save.blocks_sync = self.save.write_now;
     }
 
     /// Requests a missing file to be written: some servers refuse to start without it and no other program creates it,

@@ -36,7 +36,7 @@ use role::Roles;
 use save::Purpose;
 
 pub use diff::Difference;
-pub use leases::{Leases, Lineage};
+pub use leases::{CompleteCopy, Leases};
 
 /// Interval at which old deletions are forgotten.
 const TIDY_NS: u64 = 60 * SECOND;
@@ -56,9 +56,9 @@ pub enum Action {
     /// Answer to all requests for a comparison.
     Answer(Result<Difference, String>),
     /// Note that outlives a restart; None deletes it.
-    Lineage {
+    RememberCopy {
         server: usize,
-        lineage: Option<Lineage>,
+        copy: Option<CompleteCopy>,
     },
     Warn(String),
     /// Event, which is kept for a long time.
@@ -85,24 +85,24 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Creates the engine. The tables of `config` are the servers, in their order; `lineage` is what
-    /// [`Action::Lineage`] saved for each.
+    /// Creates the engine. The tables of `config` are the servers, in their order; `copies` is what
+    /// [`Action::RememberCopy`] saved for each.
     pub fn new(
         now_ns: u64,
         settings: Settings,
         config: Config,
-        lineage: &[Option<Lineage>],
+        copies: &[Option<CompleteCopy>],
     ) -> Self {
         let save_interval_ns = spared_sdk::nanoseconds(settings.save_interval);
         let run = config.run;
         let mut replica = Replica::new(config);
         let mut servers = Vec::new();
-        let lineage = lineage.iter().copied().chain(std::iter::repeat(None));
-        for (index, (server, lineage)) in settings.servers.into_iter().zip(lineage).enumerate() {
-            if let Some(lineage) = lineage {
-                replica.recall(index, lineage.life);
+        let copies = copies.iter().copied().chain(std::iter::repeat(None));
+        for (index, (server, copy)) in settings.servers.into_iter().zip(copies).enumerate() {
+            if let Some(copy) = copy {
+                replica.recall(index, copy.incarnation);
             }
-            servers.push(Leases::new(server, lineage));
+            servers.push(Leases::new(server, copy));
         }
         Self {
             tables: Tables::new(now_ns, run, servers),
@@ -128,7 +128,7 @@ impl Engine {
 
     /// Handles a report of a server's thread.
     pub fn handle_event(&mut self, now_ns: u64, server: usize, event: Event) {
-        let active = self.acts();
+        let active = self.grants_leases();
         let Some(leases) = self.tables.servers.get_mut(server) else {
             return;
         };
@@ -145,7 +145,7 @@ impl Engine {
             } => leases.handle_done(now_ns, serial, result, refused, active),
             event => leases.handle_event(now_ns, event),
         }
-        if std::mem::take(&mut leases.is_disowned) {
+        if std::mem::take(&mut leases.is_file_replaced) {
             self.replica.forget(server);
         }
         self.tell_replica(now_ns);
@@ -191,7 +191,7 @@ impl Engine {
     pub fn handle_stop(&mut self, now_ns: u64) {
         for leases in &mut self.tables.servers {
             leases.handle_end();
-            leases.save.hurry = leases.has_unwritten() && !leases.is_receiving;
+            leases.save.write_now = leases.has_unwritten() && !leases.is_receiving;
         }
         self.proceed(now_ns);
     }
@@ -209,7 +209,7 @@ impl Engine {
 
     fn purpose(&self) -> Purpose {
         Purpose {
-            active: self.acts(),
+            active: self.grants_leases(),
             answers: self.answers(),
             entering: self.roles.is_entering(),
             told: self.roles.is_told(),
@@ -248,7 +248,7 @@ impl Engine {
 
     /// Returns whether this node has what a failover needs, or the reason why not.
     fn readiness(&self) -> Result<(), String> {
-        if self.acts() {
+        if self.grants_leases() {
             return Ok(());
         }
         let mut servers = 0..self.tables.servers.len();

@@ -15,9 +15,9 @@ impl Leases {
         if set.identity.is_some() {
             self.handle_identity(set.identity.clone());
         }
-        let astray = || "its server writes to another file".to_owned();
-        let was_astray = std::mem::take(&mut self.facts.was_astray);
-        let broken = broken.or_else(|| was_astray.then(astray));
+        let why = || "its server writes to another file".to_owned();
+        let had_unnamed_file = std::mem::take(&mut self.facts.had_unnamed_file);
+        let broken = broken.or_else(|| had_unnamed_file.then(why));
         let whole = broken.is_none();
         self.facts.broken.clone_from(&broken);
         if self.of_peer {
@@ -36,13 +36,13 @@ impl Leases {
         let missing = self.missing(&set).into_iter();
         let (kept, gone): (Vec<Key>, Vec<Key>) = missing.partition(|key| is_served && living(key));
         for key in gone {
-            if !self.is_unfiled(&key) {
+            if !self.is_not_in_file(&key) {
                 self.lose(key, signed(now_ns));
             }
         }
         self.keep(kept, "its file was replaced while its server runs");
         if !is_served {
-            self.untaken.clear();
+            self.rejected.clear();
         }
         for lease in set.leases.into_values() {
             self.read(lease);
@@ -55,7 +55,7 @@ impl Leases {
         self.keep(self.missing(&set), broken);
         for lease in set.leases.into_values() {
             if self.is_known_better(&lease) {
-                self.book.unfiled.insert(lease.key);
+                self.book.not_in_file.insert(lease.key);
             } else {
                 self.learn(lease);
             }
@@ -67,14 +67,14 @@ impl Leases {
 
     /// Keeps leases that are missing in the file.
     fn keep(&mut self, missing: Vec<Key>, why: &str) {
-        let is_new = !missing.iter().all(|key| self.is_unfiled(key));
+        let is_new = !missing.iter().all(|key| self.is_not_in_file(key));
         if is_new {
             let (name, leases) = (&self.settings.name, counted(missing.len(), "lease"));
             self.news.push(format!(
                 "{name}: {why}; {leases} missing from it are kept, and are written when the server stops"
             ));
         }
-        self.book.unfiled.extend(missing);
+        self.book.not_in_file.extend(missing);
     }
 
     fn missing(&self, set: &Set) -> Vec<Key> {
@@ -96,18 +96,18 @@ impl Leases {
 
     /// Handles a server that continues in a file without its name (true) or has left it: the file with the name lacks
     /// what the server knows, and the server reads it at its next start.
-    pub(super) fn handle_astray(&mut self, is_astray: bool) {
-        self.facts.is_astray = is_astray;
-        if is_astray {
+    pub(super) fn handle_unnamed_file(&mut self, has_unnamed_file: bool) {
+        self.facts.has_unnamed_file = has_unnamed_file;
+        if has_unnamed_file {
             self.news.push(format!(
                 "{}: its server writes to a file that was moved away or removed, and its leases are read there; \
                  before restarting the server, switch over, or stop the server for a second",
                 self.settings.name
             ));
         } else if !self.of_peer {
-            self.facts.was_astray = true;
+            self.facts.had_unnamed_file = true;
             let keys: Vec<Key> = self.book.keys().copied().collect();
-            self.book.unfiled.extend(keys);
+            self.book.not_in_file.extend(keys);
         }
     }
 
@@ -118,7 +118,7 @@ impl Leases {
 
     /// Handles a lease of the file, which may be older than the known one.
     fn read(&mut self, lease: Lease) {
-        if !self.is_unfiled(&lease.key) || !self.is_known_better(&lease) {
+        if !self.is_not_in_file(&lease.key) || !self.is_known_better(&lease) {
             self.learn(lease);
         }
     }
@@ -138,7 +138,7 @@ impl Leases {
             (Some(known), Some(filed)) => !is_same(known, filed),
             _ => true,
         };
-        self.book.unfiled = self.book.keys().filter(differs).copied().collect();
+        self.book.not_in_file = self.book.keys().filter(differs).copied().collect();
         // an empty book must not replace a file that is not empty
         if self.book.len() == 0 && !self.settings.allow_empty {
             return;
@@ -146,7 +146,7 @@ impl Leases {
         self.save.rewrite |= !whole;
         for (key, lease) in &set.leases {
             if self.book.get(key).is_none() && is_living(now_ns, lease) {
-                self.book.unfiled.insert(*key);
+                self.book.not_in_file.insert(*key);
             }
         }
     }

@@ -50,7 +50,7 @@ impl Leases {
         }
         match self.book.set_identity(Some(identity.to_vec())) {
             true => {
-                self.book.identity_unfiled = true;
+                self.book.identity_not_in_file = true;
                 Applied::Done
             }
             false => Applied::Same,
@@ -64,7 +64,7 @@ impl Leases {
             return Applied::Refused;
         }
         self.book.put(lease, false);
-        self.unfile(key);
+        self.mark_not_in_file(key);
         Applied::Done
     }
 

@@ -14,7 +14,7 @@ use super::{Action, Engine};
 use crate::SECOND;
 
 /// Time after the peer's request for a drain within which its role is expected to go.
-const HANDING_NS: u64 = 10 * SECOND;
+const ROLE_EXPECTED_NS: u64 = 10 * SECOND;
 const LAST_NS: u64 = 5 * SECOND;
 /// Time limit for reading the tail of a file.
 const LEAVING_NS: u64 = 3 * SECOND;
@@ -83,7 +83,7 @@ impl Roles {
 
 impl Engine {
     /// Returns true if the servers here grant leases.
-    pub(super) fn acts(&self) -> bool {
+    pub(super) fn grants_leases(&self) -> bool {
         let phase = self.roles.phase;
         matches!(
             phase,
@@ -94,20 +94,20 @@ impl Engine {
     /// Returns true if the servers should answer clients. They do not once the role goes, as the peer's servers answer
     /// when this node has sent everything.
     pub(super) fn answers(&self) -> bool {
-        self.acts() && !matches!(self.roles.phase, Phase::Leaving { .. })
+        self.grants_leases() && !matches!(self.roles.phase, Phase::Leaving { .. })
     }
 
     /// Returns true if the peer's servers grant leases; false if it is unknown.
-    pub(super) fn peer_acts(&self) -> bool {
+    pub(super) fn peer_grants_leases(&self) -> bool {
         let groups = self.replica.peer_groups();
         groups.is_some_and(|groups| !groups.is_empty())
     }
 
     /// Returns true if the peer requested a drain a short while ago: its role is about to go.
-    fn is_handing(&self, now_ns: u64) -> bool {
-        let since_ns = now_ns.saturating_sub(HANDING_NS);
+    fn expects_role(&self, now_ns: u64) -> bool {
+        let since_ns = now_ns.saturating_sub(ROLE_EXPECTED_NS);
         let heard = self.replica.drain_heard();
-        self.peer_acts() && heard.is_some_and(|heard_ns| heard_ns > since_ns)
+        self.peer_grants_leases() && heard.is_some_and(|heard_ns| heard_ns > since_ns)
     }
 
     /// Handles a group's role; [`Action::Done`] follows.
@@ -121,7 +121,7 @@ impl Engine {
         self.roles.tickets.push(ticket);
         match (self.roles.phase, wanted) {
             (Phase::Backup, true) => {
-                if self.is_handing(now_ns) {
+                if self.expects_role(now_ns) {
                     let until_ns = now_ns.saturating_add(LAST_NS);
                     self.roles.phase = Phase::Awaiting { until_ns };
                 } else {
@@ -139,7 +139,10 @@ impl Engine {
     /// Begins a drain before a switchover: the peer receives everything in the files, and is informed of the
     /// switchover.
     pub fn start_drain(&mut self, now_ns: u64) {
-        if !self.acts() || self.replica.peer_groups().is_none() || self.peer_acts() {
+        if !self.grants_leases()
+            || self.replica.peer_groups().is_none()
+            || self.peer_grants_leases()
+        {
             return;
         }
         // the peer is informed at once
@@ -167,8 +170,9 @@ impl Engine {
                 self.replica.forget(server);
             }
             leases.handle_active();
-            let lineage = None;
-            self.actions.push_back(Action::Lineage { server, lineage });
+            let copy = None;
+            self.actions
+                .push_back(Action::RememberCopy { server, copy });
         }
         self.tell_role();
     }
@@ -186,8 +190,8 @@ impl Engine {
 
     /// Informs the replica which node's servers grant leases.
     fn tell_role(&mut self) {
-        self.tables.acts = self.acts();
-        let groups = self.acts().then(|| ACTIVE.to_owned());
+        self.tables.grants_leases = self.grants_leases();
+        let groups = self.grants_leases().then(|| ACTIVE.to_owned());
         self.replica.handle_groups(groups.into_iter().collect());
     }
 
@@ -253,7 +257,7 @@ impl Engine {
             self.roles.drain_until_ns = None;
         }
         match self.roles.phase {
-            Phase::Awaiting { until_ns } if !self.peer_acts() => {
+            Phase::Awaiting { until_ns } if !self.peer_grants_leases() => {
                 self.enter_late(until_ns);
                 self.proceed(now_ns);
             }
@@ -293,8 +297,8 @@ impl Engine {
         self.forget_reads();
         for leases in &mut self.tables.servers {
             // leases that waited for the server to stop
-            leases.save.hurry = leases.has_unwritten();
-            leases.save.owed = leases.save.hurry;
+            leases.save.write_now = leases.has_unwritten();
+            leases.save.blocks_sync = leases.save.write_now;
         }
         self.tell_role();
         self.end_tickets();
@@ -312,13 +316,13 @@ impl Leases {
     /// Makes the server here the one that grants leases.
     fn handle_active(&mut self) {
         self.of_peer = false;
-        self.forget_lineage();
+        self.forget_copy();
         self.save.try_now();
     }
 
     /// Reports leases that a running server lacks: it will not be restarted, so it continues without them.
     fn tell_late(&mut self) {
-        let waiting = self.book.unfiled.len();
+        let waiting = self.book.not_in_file.len();
         if self.facts.runs && !self.facts.live && waiting > 0 {
             let name = &self.settings.name;
             let verb = if waiting == 1 { "waits" } else { "wait" };

@@ -17,7 +17,7 @@ const RETRY_BACKUP_NS: u64 = 10 * SECOND;
 /// of its leases for each.
 const RETRY_ANSWER_NS: u64 = 60 * SECOND;
 /// Time after which refused leases, and leases with other values in the server, are retried.
-const ASIDE_NS: u64 = 60 * SECOND;
+const RETRY_DEFERRED_NS: u64 = 60 * SECOND;
 /// Interval between checks of free disk space, on an active node and on a backup that has something to write.
 const PROBE_NS: u64 = SECOND;
 /// Largest number of changes in one command.
@@ -31,9 +31,9 @@ pub struct Save {
     /// The whole file has to be written.
     pub rewrite: bool,
     /// A backup writes now instead of later.
-    pub hurry: bool,
+    pub write_now: bool,
     /// The node is not in sync before that is written.
-    pub owed: bool,
+    pub blocks_sync: bool,
     pub failed: Option<String>,
     /// Reason why waiting leases could not be written.
     pub no_room: Option<String>,
@@ -51,8 +51,8 @@ pub struct Save {
     /// The tail of the file was read for the next write.
     looked: bool,
     /// Leases that the server refused, with the reason, or has with other values (None).
-    pub aside: BTreeMap<Key, Option<String>>,
-    aside_ns: u64,
+    pub deferred: BTreeMap<Key, Option<String>>,
+    deferred_ns: u64,
 }
 
 #[derive(Debug)]
@@ -88,8 +88,8 @@ impl Save {
         (self.silent, self.unsilenced) = (None, None);
         self.looked = false;
         self.try_now();
-        book.unfiled
-            .extend(std::mem::take(&mut self.aside).into_keys());
+        book.not_in_file
+            .extend(std::mem::take(&mut self.deferred).into_keys());
     }
 
     pub fn try_now(&mut self) {
@@ -163,12 +163,12 @@ impl Save {
 
 impl Leases {
     pub fn has_unwritten(&self) -> bool {
-        !self.book.unfiled.is_empty() || self.book.identity_unfiled || self.save.rewrite
+        !self.book.not_in_file.is_empty() || self.book.identity_not_in_file || self.save.rewrite
     }
 
     /// Returns the number of leases that wait for the server to stop or to accept them.
     pub fn waiting(&self) -> usize {
-        self.book.unfiled.len() + self.save.aside.len() + self.save.in_flight()
+        self.book.not_in_file.len() + self.save.deferred.len() + self.save.in_flight()
     }
 
     /// Returns the time of the next work.
@@ -213,11 +213,11 @@ impl Leases {
             true => self.save.silence_retry_ns,
             false => u64::MAX,
         };
-        let aside_ns = match !self.save.aside.is_empty() && self.save.doing.is_none() {
-            true => self.save.aside_ns.saturating_add(ASIDE_NS),
+        let deferred_ns = match !self.save.deferred.is_empty() && self.save.doing.is_none() {
+            true => self.save.deferred_ns.saturating_add(RETRY_DEFERRED_NS),
             false => u64::MAX,
         };
-        write_ns.min(silence_ns).min(aside_ns)
+        write_ns.min(silence_ns).min(deferred_ns)
     }
 
     /// Returns the time of the next write; None if it is not possible in the present state.
@@ -227,9 +227,9 @@ impl Leases {
         }
         if self.facts.runs {
             let takes = self.facts.live && (purpose.active || self.settings.warm);
-            return (takes && !self.book.unfiled.is_empty()).then_some(self.save.retry_ns);
+            return (takes && !self.book.not_in_file.is_empty()).then_some(self.save.retry_ns);
         }
-        if purpose.active || self.save.hurry {
+        if purpose.active || self.save.write_now {
             return Some(self.save.retry_ns);
         }
         if self.is_receiving {
@@ -276,18 +276,20 @@ impl Leases {
         if self.save.doing.is_some() {
             return None;
         }
-        if self.book.unfiled.is_empty() && (self.facts.runs || !self.has_unwritten()) {
-            self.save.owed = false;
+        if self.book.not_in_file.is_empty() && (self.facts.runs || !self.has_unwritten()) {
+            self.save.blocks_sync = false;
             self.save.failed = None;
         }
         let is_probed = self.is_probed(purpose);
         if !is_probed {
             self.save.no_room = None;
         }
-        if !self.save.aside.is_empty() && now_ns >= self.save.aside_ns.saturating_add(ASIDE_NS) {
-            self.save.aside_ns = now_ns;
-            let aside = std::mem::take(&mut self.save.aside);
-            self.book.unfiled.extend(aside.into_keys());
+        if !self.save.deferred.is_empty()
+            && now_ns >= self.save.deferred_ns.saturating_add(RETRY_DEFERRED_NS)
+        {
+            self.save.deferred_ns = now_ns;
+            let deferred = std::mem::take(&mut self.save.deferred);
+            self.book.not_in_file.extend(deferred.into_keys());
         }
         let silence = self.silence(purpose);
         let silence = silence.filter(|_| now_ns >= self.save.silence_retry_ns);
@@ -318,9 +320,9 @@ impl Leases {
     }
 
     fn apply(&mut self) -> Command {
-        let mut keys = std::mem::take(&mut self.book.unfiled);
+        let mut keys = std::mem::take(&mut self.book.not_in_file);
         if let Some(rest) = keys.iter().nth(CHANGES_MAX).copied() {
-            self.book.unfiled = keys.split_off(&rest);
+            self.book.not_in_file = keys.split_off(&rest);
         }
         let changes = keys.iter().map(|key| match self.book.get(key) {
             Some(lease) => Change::Put(lease.clone()),
@@ -342,10 +344,10 @@ impl Leases {
             return Command::Read { serial };
         }
         self.save.looked = false;
-        self.save.hurry = false;
+        self.save.write_now = false;
         let rewrite = std::mem::take(&mut self.save.rewrite);
-        let keys = std::mem::take(&mut self.book.unfiled);
-        let identity = std::mem::take(&mut self.book.identity_unfiled);
+        let keys = std::mem::take(&mut self.book.not_in_file);
+        let identity = std::mem::take(&mut self.book.identity_not_in_file);
         let serial = self.save.command(Doing::Replacing {
             keys,
             identity,
@@ -399,20 +401,20 @@ impl Leases {
             }
             (Doing::Applying(_), Ok(())) => {
                 self.save.failed = None;
-                self.save.owed &= !self.book.unfiled.is_empty();
+                self.save.blocks_sync &= !self.book.not_in_file.is_empty();
                 self.put_aside(now_ns, refused);
             }
             (Doing::Applying(keys), Err(why)) => {
-                self.book.unfiled.extend(keys);
+                self.book.not_in_file.extend(keys);
                 self.save.failed = Some(why);
                 self.save.retry_ns = retry_ns;
             }
             (Doing::Replacing { leases, .. }, Ok(())) => {
                 self.save.failed = None;
-                self.save.owed = false;
+                self.save.blocks_sync = false;
                 self.save.saved_ns = Some(now_ns);
-                self.save.aside.clear();
-                self.untaken.clear();
+                self.save.deferred.clear();
+                self.rejected.clear();
                 self.facts.broken = None;
                 if active {
                     let leases = counted(leases, "lease");
@@ -429,8 +431,8 @@ impl Leases {
                 },
                 Err(why),
             ) => {
-                self.book.unfiled.extend(keys);
-                self.book.identity_unfiled |= identity;
+                self.book.not_in_file.extend(keys);
+                self.book.identity_not_in_file |= identity;
                 self.save.rewrite |= rewrite;
                 self.save.failed = Some(why);
                 self.save.retry_ns = retry_ns;
@@ -439,13 +441,13 @@ impl Leases {
     }
 
     fn put_aside(&mut self, now_ns: u64, refused: Vec<(Key, String)>) {
-        if self.save.aside.is_empty() {
-            self.save.aside_ns = now_ns;
+        if self.save.deferred.is_empty() {
+            self.save.deferred_ns = now_ns;
         }
         for (key, why) in refused {
             // a newer change of it may wait already
-            if !self.book.unfiled.contains(&key) {
-                self.save.aside.insert(key, Some(why));
+            if !self.book.not_in_file.contains(&key) {
+                self.save.deferred.insert(key, Some(why));
             }
         }
     }

@@ -15,18 +15,15 @@ impl Engine {
     /// Returns the rows of every server, in the order of dhcp.toml.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        for (server, status) in self.statuses(now_ns).into_iter().enumerate() {
-            let Some(leases) = self.tables.servers.get(server) else {
-                break;
-            };
+        for (leases, status) in self.tables.servers.iter().zip(self.statuses(now_ns)) {
             rows.extend(replicated::rows(&status));
             leases.rows(&mut rows);
         }
         let word = |active| if active { "active" } else { "backup" };
         let peer = self.replica.peer_groups();
-        let peer = peer.map_or("not there", |_| word(self.peer_acts()));
+        let peer = peer.map_or("not there", |_| word(self.peer_grants_leases()));
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
-        put("role", Value::Text(word(self.acts()).to_owned()));
+        put("role", Value::Text(word(self.grants_leases()).to_owned()));
         put("peer", Value::Text(peer.to_owned()));
         put("malformed", Value::Counter(self.malformed));
         let strangers = self.replica.strangers();
@@ -39,13 +36,14 @@ impl Engine {
     /// Returns the replica's rows, corrected by what this plugin knows better: whether the server could take over.
     fn statuses(&self, now_ns: u64) -> Vec<TableStatus> {
         let mut statuses = self.replica.status(now_ns, &self.tables);
-        for (server, status) in statuses.iter_mut().enumerate() {
-            let Some(leases) = self.tables.servers.get(server) else {
-                break;
-            };
+        let servers = self.tables.servers.iter().zip(&mut statuses);
+        for (server, (leases, status)) in servers.enumerate() {
             status.conflicts = leases.conflicts.count;
-            status.lack = match self.acts() {
-                true => leases.untold().or(leases.trouble()).or(status.lack.take()),
+            status.lack = match self.grants_leases() {
+                true => leases
+                    .not_replicable()
+                    .or(leases.trouble())
+                    .or(status.lack.take()),
                 false => self.lack(server),
             };
         }
@@ -58,13 +56,13 @@ impl Engine {
         let servers = self.tables.servers.iter().zip(statuses).enumerate();
         let line = |(server, (leases, status)): (usize, (&Leases, TableStatus))| {
             let mut line = counted(leases.book.len(), "lease");
-            if !self.acts() && self.lack(server).is_some() {
+            if !self.grants_leases() && self.lack(server).is_some() {
                 line += ", not in sync";
             }
-            if self.acts() && leases.untold().is_some() {
+            if self.grants_leases() && leases.not_replicable().is_some() {
                 line += ", cannot be replicated";
             }
-            if self.acts() && status.behind_ms > LATE_MS {
+            if self.grants_leases() && status.behind_ms > LATE_MS {
                 line += &format!(", the peer {} ms behind", status.behind_ms);
             }
             if leases.conflicts.count > 0 {
@@ -113,22 +111,23 @@ impl Engine {
     /// Returns the faults of the servers of an active node. Those of a backup are in its sync state, including what it
     /// cannot replicate.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
-        if !self.acts() {
+        if !self.grants_leases() {
             return Vec::new();
         }
         let servers = self.tables.servers.iter();
         let troubles = servers.filter_map(|leases| {
             let name = leases.name();
             if let Some(why) = leases.trouble() {
-                let is_followed = self.replica.peer_groups().is_some() && !self.peer_acts();
-                let is_told = is_followed && leases.untold().is_some();
-                return (!is_told).then(|| Trouble::new(name, why));
+                let is_followed =
+                    self.replica.peer_groups().is_some() && !self.peer_grants_leases();
+                let is_reported = is_followed && leases.not_replicable().is_some();
+                return (!is_reported).then(|| Trouble::new(name, why));
             }
             if !leases.facts.known {
                 return Some(Trouble::unknown(name, "its leases are not read yet"));
             }
-            if leases.facts.is_astray {
-                return Some(Trouble::new(name, leases.astray()));
+            if leases.facts.has_unnamed_file {
+                return Some(Trouble::new(name, leases.describe_unnamed_file()));
             }
             if let Some(why) = leases.facts.hidden.as_ref().filter(|_| leases.facts.runs) {
                 return Some(Trouble::unknown(name, why.clone()));
@@ -151,24 +150,29 @@ impl Engine {
             return Some(format!("{name} {trouble}"));
         }
         let delay = || leases.delay().map(|why| format!("{name} {why}"));
-        let known = leases.lineage.is_some() && leases.is_filled;
+        let known = leases.copied_incarnation.is_some() && leases.is_filled;
         match self.replica.peer_groups() {
             None if known => return delay(),
             None => return Some(format!("{name}: the peer is not connected")),
             Some(_) => {}
         }
         let lack = self.replica.lack(&self.tables, server);
-        if let Some(why) = leases.facts.at_peer.as_ref().filter(|_| self.peer_acts()) {
+        if let Some(why) = leases
+            .facts
+            .at_peer
+            .as_ref()
+            .filter(|_| self.peer_grants_leases())
+        {
             return Some(format!("{name} {why} on the active node"));
         }
-        if let Some(why) = leases.other_pools().filter(|_| self.peer_acts()) {
+        if let Some(why) = leases.other_pools().filter(|_| self.peer_grants_leases()) {
             return Some(format!("{name} {why}"));
         }
         let is_common = self.replica.is_common(server);
-        if let Some(lack) = lack.filter(|_| !is_common || self.peer_acts()) {
+        if let Some(lack) = lack.filter(|_| !is_common || self.peer_grants_leases()) {
             return Some(format!("{name}: {lack}"));
         }
-        if !self.peer_acts() && !known {
+        if !self.peer_grants_leases() && !known {
             return Some(format!("{name}: no node is active"));
         }
         delay()
@@ -180,7 +184,7 @@ impl Leases {
     fn rows(&self, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name()), value));
         put("waiting", Value::Number(self.waiting() as u64));
-        let refused = self.save.aside.values().flatten().count() + self.untaken.len();
+        let refused = self.save.deferred.values().flatten().count() + self.rejected.len();
         put("refused", Value::Number(refused as u64));
         put("commits", Value::Counter(self.counters.commits));
         put("received", Value::Counter(self.counters.received));
@@ -195,13 +199,13 @@ impl Leases {
         put("runs", Value::Text(runs.to_owned()));
         if let Some(file) = &self.facts.file {
             let mut file = file.display().to_string();
-            if self.facts.is_astray {
+            if self.facts.has_unnamed_file {
                 file += " (the server writes to a file that was moved away or removed)";
             }
             put("file", Value::Text(file));
         }
         put("unread", Value::Number(self.facts.unread.count.into()));
-        let refusal = self.save.aside.iter().find_map(|(key, why)| {
+        let refusal = self.save.deferred.iter().find_map(|(key, why)| {
             let why = why.as_ref()?;
             Some(format!("{key}: {why}"))
         });
@@ -224,7 +228,7 @@ impl Leases {
     }
 
     /// Returns the reason why leases of the active server may be unknown here, and so on the peer.
-    pub fn untold(&self) -> Option<String> {
+    pub fn not_replicable(&self) -> Option<String> {
         let facts = &self.facts;
         // a file that never existed is created by writing
         let fault = facts.fault.as_ref().filter(|_| !self.is_to_be_written());
@@ -232,7 +236,7 @@ impl Leases {
             return Some(format!("cannot be replicated: {why}"));
         }
         let Some(why) = facts.unread.why.as_ref() else {
-            return self.untaken_in_words();
+            return self.describe_rejected();
         };
         Some(match facts.unread.count {
             0 => format!("cannot be replicated as a whole: {why}"),
@@ -246,13 +250,13 @@ impl Leases {
 
     /// Describes the refused leases without naming them: the names change with each renewal and are not sent to the
     /// peer.
-    fn untaken_in_words(&self) -> Option<String> {
-        let (verb, other) = match self.untaken.len() {
+    fn describe_rejected(&self) -> Option<String> {
+        let (verb, other) = match self.rejected.len() {
             0 => return None,
             1 => ("finds", "fits"),
             _ => ("find", "fit"),
         };
-        let leases = counted(self.untaken.len(), "lease");
+        let leases = counted(self.rejected.len(), "lease");
         Some(format!(
             "cannot be replicated as a whole: {leases} {verb} no room here, or {other} no server of this kind"
         ))
@@ -274,7 +278,7 @@ impl Leases {
         if let Some(why) = &self.save.unsilenced {
             return Some(format!("cannot be silenced or told to answer: {why}"));
         }
-        let refused = self.save.aside.values().flatten().count();
+        let refused = self.save.deferred.values().flatten().count();
         if refused > 0 {
             return Some(format!("does not take {}", counted(refused, "lease")));
         }
@@ -292,7 +296,7 @@ impl Leases {
     }
 
     /// Text for a server whose next start would read a file without its leases.
-    fn astray(&self) -> String {
+    fn describe_unnamed_file(&self) -> String {
         let service = &self.settings.service;
         format!(
             "writes to a file that was moved away or removed, and would start without its leases: stop {service} and \
@@ -308,10 +312,10 @@ impl Leases {
         if self.facts.runs && !self.facts.live {
             return Some("takes no leases while it runs".to_owned());
         }
-        if self.facts.runs && self.book.identity_unfiled {
+        if self.facts.runs && self.book.identity_not_in_file {
             return Some("answers with a DUID of its own: stop it and start it".to_owned());
         }
-        if self.save.owed {
+        if self.save.blocks_sync {
             return Some("is being written".to_owned());
         }
         None

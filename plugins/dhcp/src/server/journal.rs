@@ -35,7 +35,7 @@ pub struct Journal {
     end: End,
     current: Option<(Opened, Reader)>,
     /// The server has it open, and its name leads to another file.
-    is_astray: bool,
+    has_unnamed_file: bool,
     unread: Unread,
     absent_since: Option<Instant>,
 }
@@ -47,7 +47,7 @@ impl Journal {
             path: path.to_owned(),
             end,
             current: None,
-            is_astray: false,
+            has_unnamed_file: false,
             unread: Unread::default(),
             absent_since: None,
         }
@@ -55,7 +55,7 @@ impl Journal {
 
     pub fn look(&mut self, mut look: Look) -> Result<FileChanges, String> {
         // the file with the name is then no continuation
-        look.replaced |= mem::take(&mut self.is_astray);
+        look.replaced |= mem::take(&mut self.has_unnamed_file);
         let looked = match self.current.take() {
             None => self.whole(),
             Some((opened, reader)) => self.more(look, opened, reader),
@@ -72,7 +72,7 @@ impl Journal {
         reader.feed(bytes, clock());
         opened.skip(bytes);
         self.current = Some((opened, reader));
-        self.is_astray = false;
+        self.has_unnamed_file = false;
         self.unread = Unread::default();
         self.absent_since = None;
         Ok(())
@@ -82,8 +82,8 @@ impl Journal {
         self.current.as_ref().map(|(opened, _)| &opened.file)
     }
 
-    pub fn is_astray(&self) -> bool {
-        self.is_astray
+    pub fn has_unnamed_file(&self) -> bool {
+        self.has_unnamed_file
     }
 
     /// Reads data appended since the last look.
@@ -96,8 +96,8 @@ impl Journal {
         let id = id_of(&self.path)?;
         let has_name = id == Some(opened.id);
         let is_intact = opened.is_intact()?;
-        self.is_astray = !has_name && self.is_served(&opened);
-        if !is_intact && (self.is_astray || has_name && opened.is_written()) {
+        self.has_unnamed_file = !has_name && self.is_served(&opened);
+        if !is_intact && (self.has_unnamed_file || has_name && opened.is_written()) {
             return self.cut(opened, reader);
         }
         if !is_intact {
@@ -106,7 +106,7 @@ impl Journal {
         let mut news = FileChanges::default();
         self.append(&mut opened, &mut reader, &mut news)?;
         match id {
-            _ if has_name || self.is_astray => {
+            _ if has_name || self.has_unnamed_file => {
                 self.absent_since = None;
                 self.current = Some((opened, reader));
                 Ok(news)

@@ -79,7 +79,7 @@ pub enum Event {
     Unread(Unread),
     /// The server continues in a file that has lost its name (true), which is read: the file with the name lacks its
     /// leases. It has left that file (false).
-    Astray(bool),
+    UnnamedFile(bool),
     /// Commits of the server, or of somebody who edits its leases; never the effects of a [`Command`].
     Changes(Vec<Change>),
     /// Identity of the server, if it changed.

@@ -33,7 +33,7 @@ pub struct Rewritten {
     end: End,
     opened: Option<Opened>,
     /// The server has it open, and its name leads to another file.
-    is_astray: bool,
+    has_unnamed_file: bool,
     /// Reported contents; None before the first report.
     known: Option<Set>,
     /// Length in bytes when it was last complete.
@@ -47,7 +47,7 @@ impl Rewritten {
             path: path.to_owned(),
             end,
             opened: None,
-            is_astray: false,
+            has_unnamed_file: false,
             known: None,
             length: 0,
         }
@@ -57,7 +57,7 @@ impl Rewritten {
         let looked = self.try_look(look);
         if looked.is_err() {
             self.opened = None;
-            self.is_astray = false;
+            self.has_unnamed_file = false;
             self.known = None;
         }
         looked.map_err(|error| format!("{}: {error}", self.path.display()))
@@ -70,7 +70,7 @@ impl Rewritten {
         self.known = Some(collect(found).0);
         self.length = bytes.len() as u64;
         self.opened = Some(opened);
-        self.is_astray = false;
+        self.has_unnamed_file = false;
         Ok(())
     }
 
@@ -78,8 +78,8 @@ impl Rewritten {
         self.opened.as_ref().map(|opened| &opened.file)
     }
 
-    pub fn is_astray(&self) -> bool {
-        self.is_astray
+    pub fn has_unnamed_file(&self) -> bool {
+        self.has_unnamed_file
     }
 
     pub fn known(&self) -> Option<&Set> {
@@ -91,9 +91,9 @@ impl Rewritten {
         let id = id_of(&self.path)?;
         let opened = self.opened.as_ref();
         let opened = opened.filter(|opened| id != Some(opened.id));
-        self.is_astray = opened.is_some_and(Opened::is_written);
+        self.has_unnamed_file = opened.is_some_and(Opened::is_written);
         let is_there = opened.is_none() && self.opened.is_some();
-        if !self.is_astray && !is_there {
+        if !self.has_unnamed_file && !is_there {
             self.opened = Some(Opened::open(&self.path)?);
             self.known = None;
             self.length = 0;

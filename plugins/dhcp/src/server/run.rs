@@ -50,7 +50,7 @@ pub struct Thread {
     site: Option<Site>,
     fault: Option<String>,
     unread: Unread,
-    is_astray: bool,
+    has_unnamed_file: bool,
     /// The watched folder has gone.
     is_unwatched: bool,
     server: Presence,
@@ -96,7 +96,7 @@ impl Thread {
             site: None,
             fault: None,
             unread: Unread::default(),
-            is_astray: false,
+            has_unnamed_file: false,
             is_unwatched: false,
             server: Presence::default(),
             identity: None,
@@ -258,7 +258,7 @@ impl Thread {
                 self.see_server(true);
             }
             // the folder has gone, and the server continues in its file
-            Err(_) if before.as_ref().is_some_and(Site::goes_on) => {
+            Err(_) if before.as_ref().is_some_and(Site::is_still_written) => {
                 self.site = before;
                 self.look(false, false);
                 self.see_server(true);
@@ -269,8 +269,8 @@ impl Thread {
                 if places(&self.settings).is_err() {
                     self.emit(Event::Place(None));
                 }
-                if mem::take(&mut self.is_astray) {
-                    self.emit(Event::Astray(false));
+                if mem::take(&mut self.has_unnamed_file) {
+                    self.emit(Event::UnnamedFile(false));
                 }
                 self.fail(why);
             }
@@ -300,7 +300,7 @@ impl Thread {
             return false;
         };
         let places = places(&self.settings);
-        places.is_ok_and(|places| places.leases != site.places.leases) && site.goes_on()
+        places.is_ok_and(|places| places.leases != site.places.leases) && site.is_still_written()
     }
 
     fn look(&mut self, replaced: bool, quiet: bool) {
@@ -328,12 +328,12 @@ impl Thread {
                     self.due.look_at(now + after, true);
                 }
                 self.recover();
-                self.tell_astray();
+                self.report_unnamed_file();
                 self.tell_stamp(stamp);
                 self.tell(news);
             }
             Err(why) => {
-                self.tell_astray();
+                self.report_unnamed_file();
                 self.fail(why);
             }
         }
@@ -341,19 +341,19 @@ impl Thread {
 
     /// Reports whether the server continues in a file that has lost its name, and watches that file
     /// itself.
-    fn tell_astray(&mut self) {
+    fn report_unnamed_file(&mut self) {
         let Some(site) = &mut self.site else {
             return;
         };
-        match site.watch_astray() {
+        match site.watch_unnamed_file() {
             // data written until now
             Ok(true) => self.due.look_at(Instant::now(), false),
             Ok(false) => {}
             Err(why) => return self.fail(why),
         }
-        let is_astray = site.tail.astray().is_some();
-        if mem::replace(&mut self.is_astray, is_astray) != is_astray {
-            self.emit(Event::Astray(is_astray));
+        let has_unnamed_file = site.tail.unnamed_file().is_some();
+        if mem::replace(&mut self.has_unnamed_file, has_unnamed_file) != has_unnamed_file {
+            self.emit(Event::UnnamedFile(has_unnamed_file));
         }
     }
 

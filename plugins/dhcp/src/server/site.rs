@@ -81,14 +81,14 @@ impl Site {
     }
 
     /// Returns true if a process writes the file that is read, whatever its name.
-    pub fn goes_on(&self) -> bool {
+    pub fn is_still_written(&self) -> bool {
         let file = self.tail.file();
         file.is_some_and(|file| has_writer(file).unwrap_or(false))
     }
 
     /// Watches the file in which the server continues without a name. Returns true if that is new.
-    pub fn watch_astray(&mut self) -> Result<bool, String> {
-        let watched = self.watch.follow(self.tail.astray());
+    pub fn watch_unnamed_file(&mut self) -> Result<bool, String> {
+        let watched = self.watch.follow(self.tail.unnamed_file());
         watched.map_err(|error| {
             let path = self.places.leases.display();
             format!("{path}: its server writes to a file that no longer has this name, and that file cannot be watched: {error}")

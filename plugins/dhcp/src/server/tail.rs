@@ -45,7 +45,7 @@ pub struct Tail {
     way: Way,
     /// Last file that could be read. If the file system does not tell which process writes, its
     /// server may still have it when it cannot be opened any more.
-    held: Option<Arc<File>>,
+    last_readable: Option<Arc<File>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,10 @@ impl Tail {
         } else {
             Way::Rewritten(Rewritten::new(format, path, end))
         };
-        Self { way, held: None }
+        Self {
+            way,
+            last_readable: None,
+        }
     }
 
     /// # Errors
@@ -87,16 +90,16 @@ impl Tail {
 
     /// Returns the file that is read, or was last read.
     pub fn file(&self) -> Option<&File> {
-        self.held.as_deref()
+        self.last_readable.as_deref()
     }
 
     /// Returns the file, if its server continues in it while its name belongs to another file.
-    pub fn astray(&self) -> Option<&File> {
-        let is_astray = match &self.way {
-            Way::Journal(journal) => journal.is_astray(),
-            Way::Rewritten(rewritten) => rewritten.is_astray(),
+    pub fn unnamed_file(&self) -> Option<&File> {
+        let has_unnamed_file = match &self.way {
+            Way::Journal(journal) => journal.has_unnamed_file(),
+            Way::Rewritten(rewritten) => rewritten.has_unnamed_file(),
         };
-        self.file().filter(|_| is_astray)
+        self.file().filter(|_| has_unnamed_file)
     }
 
     /// Returns the file's contents, if they are kept.
@@ -112,7 +115,7 @@ impl Tail {
             Way::Journal(journal) => journal.file(),
             Way::Rewritten(rewritten) => rewritten.file(),
         };
-        self.held = file.cloned().or(self.held.take());
+        self.last_readable = file.cloned().or(self.last_readable.take());
     }
 }
 

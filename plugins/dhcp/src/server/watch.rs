@@ -27,7 +27,7 @@ pub struct Watch {
     inotify: OwnedFd,
     files: Vec<(i32, OsString, Which)>,
     /// Watch of a single file, whatever its name.
-    astray: Option<i32>,
+    unnamed: Option<i32>,
 }
 
 /// Events since the last call.
@@ -53,7 +53,7 @@ impl Watch {
         Ok(Self {
             inotify,
             files: Vec::new(),
-            astray: None,
+            unnamed: None,
         })
     }
 
@@ -67,7 +67,7 @@ impl Watch {
             }
             None => None,
         };
-        let before = std::mem::replace(&mut self.astray, id);
+        let before = std::mem::replace(&mut self.unnamed, id);
         let is_new = id != before;
         if let Some(before) = before.filter(|_| is_new) {
             // the watch has gone with its file
@@ -105,7 +105,7 @@ impl Watch {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
-                    match self.astray == Some(event.wd()) {
+                    match self.unnamed == Some(event.wd()) {
                         true => seen.note_leases(event.events()),
                         false => seen.note(&self.files, event.wd(), name, event.events()),
                     }

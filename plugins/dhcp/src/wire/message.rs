@@ -8,8 +8,8 @@ use super::{ID_MAX, RecordKey, put_long, put_short};
 
 const ASK: u8 = OWN;
 const LISTED: u8 = OWN + 1;
-const TOLD: u8 = OWN + 2;
-const UNTOLD: u8 = OWN + 3;
+const END: u8 = OWN + 2;
+const NOT_REPLICABLE: u8 = OWN + 3;
 const POOLS: u8 = OWN + 4;
 /// Limit of the pools that are named, in bytes; the digest covers all.
 const POOLS_MAX: usize = 8 * 1024;
@@ -36,12 +36,12 @@ pub enum Message<'b> {
         records: Vec<(RecordKey, &'b [u8])>,
     },
     /// End of the answer.
-    Told {
+    End {
         /// Number of the question.
         id: u32,
     },
     /// Report that a server grants leases that the sender may not know.
-    Untold {
+    NotReplicable {
         /// Name of the server.
         server: &'b str,
         /// Reason; empty if it knows them again.
@@ -72,14 +72,14 @@ impl<'b> Message<'b> {
         let mut reader = Reader(bytes);
         let kind = reader.u8()?;
         match kind {
-            UNTOLD => return read_untold(reader),
+            NOT_REPLICABLE => return read_not_replicable(reader),
             POOLS => return read_pools(reader),
             _ => {}
         }
         let id = reader.u32()?;
         let message = match kind {
             ASK => Self::Ask { id },
-            TOLD => Self::Told { id },
+            END => Self::End { id },
             LISTED => {
                 let server = read_text(&mut reader)?;
                 let mut records = Vec::new();
@@ -106,13 +106,13 @@ impl<'b> Message<'b> {
     }
 
     /// Returns the end of the answer.
-    pub fn told(id: u32) -> Vec<u8> {
-        head(TOLD, id)
+    pub fn end(id: u32) -> Vec<u8> {
+        head(END, id)
     }
 
     /// Returns the report why the leases of a server may be unknown; None if they are known.
-    pub fn untold(server: &str, why: Option<&str>) -> Vec<u8> {
-        let mut bytes = vec![UNTOLD];
+    pub fn not_replicable(server: &str, why: Option<&str>) -> Vec<u8> {
+        let mut bytes = vec![NOT_REPLICABLE];
         put_short(&mut bytes, server.as_bytes());
         let why = why.unwrap_or_default();
         let end = (0..=why.len().min(WHY_MAX)).rfind(|end| why.is_char_boundary(*end));
@@ -162,10 +162,10 @@ fn read_pools(mut reader: Reader<'_>) -> Result<Message<'_>, Malformed> {
     }
 }
 
-fn read_untold(mut reader: Reader<'_>) -> Result<Message<'_>, Malformed> {
+fn read_not_replicable(mut reader: Reader<'_>) -> Result<Message<'_>, Malformed> {
     let (server, why) = (read_text(&mut reader)?, read_text(&mut reader)?);
     match reader.0 {
-        [] => Ok(Message::Untold { server, why }),
+        [] => Ok(Message::NotReplicable { server, why }),
         _ => Err(Malformed::Long),
     }
 }

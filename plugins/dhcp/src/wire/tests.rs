@@ -140,8 +140,8 @@ fn a_question_and_its_answer_are_read_as_they_are_written() {
     assert_eq!(Message::ask(7), [128, 0, 0, 0, 7]);
     let ask = Message::ask(7);
     assert_eq!(Message::parse(&ask), Ok(Message::Ask { id: 7 }));
-    let told = Message::told(7);
-    assert_eq!(Message::parse(&told), Ok(Message::Told { id: 7 }));
+    let end = Message::end(7);
+    assert_eq!(Message::parse(&end), Ok(Message::End { id: 7 }));
     let key = RecordKey::Lease(lease(5).key);
     let mut listed = Listed::new(7, "kea4");
     listed.put(key, b"value");
@@ -164,9 +164,12 @@ fn a_question_and_its_answer_are_read_as_they_are_written() {
 fn why_a_server_is_not_followed_is_read_as_it_is_written() {
     let long = "é".repeat(200);
     for (why, read) in [(None, ""), (Some("no"), "no"), (Some(&long), &long[..254])] {
-        let bytes = Message::untold("kea4", why);
+        let bytes = Message::not_replicable("kea4", why);
         let (server, why) = ("kea4", read);
-        assert_eq!(Message::parse(&bytes), Ok(Message::Untold { server, why }));
+        assert_eq!(
+            Message::parse(&bytes),
+            Ok(Message::NotReplicable { server, why })
+        );
         for end in 0..bytes.len() {
             assert!(Message::parse(&bytes[..end]).is_err(), "{end} bytes");
         }

@@ -272,9 +272,9 @@ fn a_server_without_a_channel_takes_nothing_while_it_runs() {
 }
 
 /// Waits until the server is known to use a file without its name, or no longer to.
-fn astray(fixture: &Fixture, wanted: bool) {
+fn wait_for_unnamed_file(fixture: &Fixture, wanted: bool) {
     fixture.until(|event| match event {
-        Event::Astray(is) => (is == wanted).then_some(()),
+        Event::UnnamedFile(has) => (has == wanted).then_some(()),
         Event::Fault(Some(why)) => panic!("{why}"),
         _ => None,
     });
@@ -314,7 +314,7 @@ fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
         let mut server = File::options().append(true).open(&path).unwrap();
         fixture.runs((true, false));
         lose_name(&path, way);
-        astray(&fixture, true);
+        wait_for_unnamed_file(&fixture, true);
         server.write_all(row(2, 100).as_bytes()).unwrap();
         assert_eq!(signs(&fixture.changes()), [2], "way {way}");
         // another file takes its place once more
@@ -326,7 +326,7 @@ fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
         // it is restarted, and reads the file with the name
         drop(server);
         let mut server = File::options().append(true).open(&path).unwrap();
-        astray(&fixture, false);
+        wait_for_unnamed_file(&fixture, false);
         // Kea reads the other one, too
         let expected: &[u8] = if way == 3 { &[1, 2, 3, 98] } else { &[98] };
         assert_eq!(hosts(&fixture.reading().0), expected, "way {way}");
@@ -426,7 +426,7 @@ fn a_server_whose_folder_is_gone_is_followed() {
     let mut server = File::options().append(true).open(&path).unwrap();
     fixture.runs((true, false));
     fs::remove_dir_all(&inner).unwrap();
-    astray(&fixture, true);
+    wait_for_unnamed_file(&fixture, true);
     server.write_all(row(2, 100).as_bytes()).unwrap();
     assert_eq!(signs(&fixture.changes()), [2]);
     drop(server);

@@ -232,7 +232,7 @@ fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
                 fs::rename(away, &path).unwrap();
             }
         }
-        fixture.until(|event| (event == Event::Astray(true)).then_some(()));
+        fixture.until(|event| (event == Event::UnnamedFile(true)).then_some(()));
         let text = dnsmasq.text(2..=6);
         dnsmasq.cut();
         dnsmasq.write(&text);
@@ -240,7 +240,7 @@ fn a_server_whose_file_has_lost_its_name_is_followed_until_it_leaves_that() {
         assert_eq!(signs(&fixture.changes()), [-1], "way {way}");
         drop(dnsmasq.file);
         fs::write(&path, line(7, dnsmasq.end)).unwrap();
-        fixture.until(|event| (event == Event::Astray(false)).then_some(()));
+        fixture.until(|event| (event == Event::UnnamedFile(false)).then_some(()));
         assert_eq!(hosts(&fixture.reading().0), [7], "way {way}");
     }
 }

@@ -77,7 +77,7 @@ fn a_server_whose_file_has_lost_its_name_keeps_all_leases_when_it_stops() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
     let events = &mut lab.nodes[0].servers[0].events;
-    events.push_back(Event::Astray(true));
+    events.push_back(Event::UnnamedFile(true));
     lab.commit(0, 6, 2);
     assert_eq!(says(&lab, 0, "moved away or removed"), 1);
     assert!(lab.nodes[1].in_sync.0, "it is followed");
@@ -86,7 +86,7 @@ fn a_server_whose_file_has_lost_its_name_keeps_all_leases_when_it_stops() {
     lab.stop(0, 0);
     let clock = lab.nodes[0].at(lab.now_ns());
     let fake = &mut lab.nodes[0].servers[0];
-    fake.events.push_back(Event::Astray(false));
+    fake.events.push_back(Event::UnnamedFile(false));
     fake.tell_all(clock);
     lab.settle();
     assert_eq!(lab.clients(1).len(), 2);

@@ -13,7 +13,7 @@ pub struct Fake {
     /// Contents of the file with the name, if they are less than the server knows.
     pub named: Option<BTreeMap<Key, (Lease, i64, i64)>>,
     /// The server writes to another file.
-    pub is_astray: bool,
+    pub has_unnamed_file: bool,
     /// Path of the file, if it is known.
     pub place: Option<std::path::PathBuf>,
     pub runs: bool,
@@ -24,7 +24,7 @@ pub struct Fake {
     /// Number of commands to answer or to be silent.
     pub orders: usize,
     /// The server obeys these commands, but its answer is lost.
-    pub mumbles: bool,
+    pub loses_answers: bool,
     /// Reason why the file cannot be written.
     pub broken: Option<String>,
     pub refuses: bool,
@@ -50,14 +50,14 @@ impl Fake {
             identity: None,
             writes: 0,
             named: None,
-            is_astray: false,
+            has_unnamed_file: false,
             place: Some("/leases".into()),
             runs: false,
             live: false,
             silent: false,
             was_silenced: false,
             orders: 0,
-            mumbles: false,
+            loses_answers: false,
             broken: None,
             refuses: false,
             no_room: None,
@@ -89,7 +89,7 @@ impl Fake {
         let committed_s = clock.unix_s(lease.committed_ns);
         self.changed_s = self.changed_s.map(|_| clock.unix_s(clock.monotonic_ns));
         let entry = (lease.clone(), ends_s, committed_s);
-        if let Some(named) = self.named.as_mut().filter(|_| !self.is_astray) {
+        if let Some(named) = self.named.as_mut().filter(|_| !self.has_unnamed_file) {
             named.insert(lease.key, entry.clone());
         }
         self.file().insert(lease.key, entry);
@@ -97,7 +97,7 @@ impl Fake {
 
     pub fn remove(&mut self, key: &Key) {
         self.writes += 1;
-        if let Some(named) = self.named.as_mut().filter(|_| !self.is_astray) {
+        if let Some(named) = self.named.as_mut().filter(|_| !self.has_unnamed_file) {
             named.remove(key);
         }
         self.file().remove(key);
@@ -106,8 +106,8 @@ impl Fake {
     /// Moves the file of a running server away, and copies it back.
     pub fn lose_name(&mut self) {
         self.named = Some(self.file().clone());
-        self.is_astray = true;
-        self.events.push_back(Event::Astray(true));
+        self.has_unnamed_file = true;
+        self.events.push_back(Event::UnnamedFile(true));
     }
 
     /// Truncates the file of a running server.
@@ -125,8 +125,8 @@ impl Fake {
             return;
         };
         self.file = Some(named);
-        if std::mem::take(&mut self.is_astray) {
-            self.events.push_back(Event::Astray(false));
+        if std::mem::take(&mut self.has_unnamed_file) {
+            self.events.push_back(Event::UnnamedFile(false));
             let (leases, identity) = (self.leases(clock), self.identity.clone());
             let set = Set { leases, identity };
             self.events.push_back(Event::Reading { set, broken: None });
@@ -185,7 +185,7 @@ impl Fake {
                 self.silent = silent;
                 self.orders += 1;
                 self.was_silenced |= silent;
-                let heard = !self.mumbles;
+                let heard = !self.loses_answers;
                 (serial, heard.then_some(()).ok_or("no answer".to_owned()))
             }
         };

@@ -55,8 +55,8 @@ fn people_are_told_where_the_file_is_or_why_nobody_knows() {
     };
     let file = Value::Text("/leases".to_owned());
     assert_eq!(row(&lab), Some(file));
-    let astray = Event::Astray(true);
-    lab.nodes[0].servers[0].events.push_back(astray);
+    let unnamed = Event::UnnamedFile(true);
+    lab.nodes[0].servers[0].events.push_back(unnamed);
     lab.settle();
     let file = "/leases (the server writes to a file that was moved away or removed)";
     assert_eq!(row(&lab), Some(Value::Text(file.to_owned())));
@@ -127,14 +127,14 @@ fn a_switchover_waits_until_the_old_warm_server_is_silent() {
     let mut lab = warm_pair();
     lab.drain(0);
     let coming = lab.tell_role(1, true);
-    lab.nodes[0].servers[0].mumbles = true;
+    lab.nodes[0].servers[0].loses_answers = true;
     let going = lab.tell_role(0, false);
     lab.run(S / 2);
     assert!(!lab.nodes[0].is_done(going) && !lab.nodes[1].is_done(coming));
     assert!(lab.nodes[1].servers[0].silent, "both would answer");
     // it is not known yet that it no longer grants leases
     lab.commit(0, 6, 2);
-    lab.nodes[0].servers[0].mumbles = false;
+    lab.nodes[0].servers[0].loses_answers = false;
     lab.run(S);
     assert!(lab.nodes[0].is_done(going) && lab.nodes[1].is_done(coming));
     assert!(lab.nodes[0].servers[0].silent && !lab.nodes[1].servers[0].silent);
@@ -144,7 +144,7 @@ fn a_switchover_waits_until_the_old_warm_server_is_silent() {
 #[test]
 fn a_warm_server_that_does_not_fall_silent_delays_a_switchover_by_a_bound() {
     let mut lab = warm_pair();
-    lab.nodes[0].servers[0].mumbles = true;
+    lab.nodes[0].servers[0].loses_answers = true;
     lab.drain(0);
     let coming = lab.tell_role(1, true);
     lab.tell_role(0, false);
@@ -160,10 +160,10 @@ fn a_warm_server_that_does_not_fall_silent_delays_a_switchover_by_a_bound() {
 #[test]
 fn a_warm_server_whose_role_comes_back_while_it_goes_answers_again() {
     let mut lab = warm_pair();
-    lab.nodes[0].servers[0].mumbles = true;
+    lab.nodes[0].servers[0].loses_answers = true;
     lab.tell_role(0, false);
     assert!(lab.nodes[0].servers[0].silent);
-    lab.nodes[0].servers[0].mumbles = false;
+    lab.nodes[0].servers[0].loses_answers = false;
     lab.tell_role(0, true);
     lab.run(2 * S);
     assert!(!lab.nodes[0].servers[0].silent);
@@ -172,14 +172,14 @@ fn a_warm_server_whose_role_comes_back_while_it_goes_answers_again() {
 #[test]
 fn a_warm_server_that_cannot_answer_is_told_less_and_less_often() {
     let mut lab = warm_pair();
-    lab.nodes[0].servers[0].mumbles = true;
+    lab.nodes[0].servers[0].loses_answers = true;
     lab.stop(0, 0);
     lab.start(0, 0);
     let before = lab.nodes[0].servers[0].orders;
     lab.run(10 * 60 * S);
     let orders = lab.nodes[0].servers[0].orders - before;
     assert!((10..20).contains(&orders), "{orders}");
-    lab.nodes[0].servers[0].mumbles = false;
+    lab.nodes[0].servers[0].loses_answers = false;
     lab.run(60 * S);
     let before = lab.nodes[0].servers[0].orders;
     lab.run(10 * 60 * S);
@@ -541,7 +541,7 @@ fn what_the_peer_offered_before_the_file_was_read_waits_for_nothing() {
     let book = &mut lab.nodes[0].engine.tables.servers[0].book;
     // the same lease, whose age differs by a moment in transit
     book.touch(&key(5), clock.monotonic_ns + signed(5 * MS));
-    book.unfiled.insert(key(5));
+    book.not_in_file.insert(key(5));
     assert_eq!(lab.number(0, "kea4.waiting"), 1);
     lab.nodes[0].servers[0].tell_all(clock);
     lab.settle();

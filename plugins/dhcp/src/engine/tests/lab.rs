@@ -237,8 +237,8 @@ impl Lab {
             it.engine.handle_stop(clock.now_ns());
             while it.act(now_ns) {}
         }
-        let (settings, lineage) = (it.settings.clone(), it.lineage.clone());
-        it.engine = machine::engine(clock.now_ns(), &settings, self.runs, &lineage);
+        let (settings, copies) = (it.settings.clone(), it.copies.clone());
+        it.engine = machine::engine(clock.now_ns(), &settings, self.runs, &copies);
         it.in_sync = (false, String::new());
         for fake in &mut it.servers {
             fake.events.clear();

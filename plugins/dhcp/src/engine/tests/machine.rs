@@ -8,7 +8,7 @@ pub struct Machine {
     pub servers: Vec<Fake>,
     /// Monotonic time and time of day at the lab's time zero.
     pub clock: Clock,
-    pub lineage: Vec<Option<Lineage>>,
+    pub copies: Vec<Option<CompleteCopy>>,
     /// Messages that it has sent.
     pub messages: Vec<Vec<u8>>,
     pub done: Vec<u64>,
@@ -21,11 +21,16 @@ pub struct Machine {
 
 /// Creates the engine of a run. Its key for the replica is scrambled, so that either of two runs
 /// may have the greater one.
-pub fn engine(now_ns: u64, settings: &Settings, run: u64, lineage: &[Option<Lineage>]) -> Engine {
+pub fn engine(
+    now_ns: u64,
+    settings: &Settings,
+    run: u64,
+    copies: &[Option<CompleteCopy>],
+) -> Engine {
     let node = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let names = settings.servers.iter().map(|server| server.name.as_str());
     let config = Config::new(run, node, names);
-    Engine::new(now_ns, settings.clone(), config, lineage)
+    Engine::new(now_ns, settings.clone(), config, copies)
 }
 
 impl Machine {
@@ -41,7 +46,7 @@ impl Machine {
         }
         Self {
             engine: engine(begun.now_ns(), &settings, run, &[]),
-            lineage: vec![None; settings.servers.len()],
+            copies: vec![None; settings.servers.len()],
             settings,
             servers,
             clock,
@@ -76,7 +81,7 @@ impl Machine {
                 Action::Command { server, command } => self.servers[server].obey(clock, command),
                 Action::Done { ticket } => self.done.push(ticket),
                 Action::Answer(found) => self.answers.push(found),
-                Action::Lineage { server, lineage } => self.lineage[server] = lineage,
+                Action::RememberCopy { server, copy } => self.copies[server] = copy,
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
             }

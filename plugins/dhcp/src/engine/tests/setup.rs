@@ -127,10 +127,10 @@ fn a_peer_of_the_first_version_is_not_told_of_pools() {
 #[test]
 fn a_server_that_writes_to_a_lost_file_is_a_trouble_until_it_has_left_that() {
     let mut lab = Lab::settled();
-    tell(&mut lab, 0, Event::Astray(true));
+    tell(&mut lab, 0, Event::UnnamedFile(true));
     let why = "kea4 writes to a file that was moved away or removed, and would start without its leases: \
                stop kea-dhcp4-server and start it a second later (of a unit: run `systemctl stop kea-dhcp4-server; sleep 1; systemctl start kea-dhcp4-server`)";
     assert_eq!(troubles(&lab, 0), [why]);
-    tell(&mut lab, 0, Event::Astray(false));
+    tell(&mut lab, 0, Event::UnnamedFile(false));
     assert_eq!(troubles(&lab, 0), [""; 0]);
 }

@@ -30,7 +30,7 @@ impl Thread {
     /// ended.
     pub(super) fn see_server(&mut self, is_sure: bool) {
         // it may have left a file without a name for the one with the name
-        if self.is_astray {
+        if self.has_unnamed_file {
             self.look(false, false);
         }
         let Some(site) = &self.site else {
