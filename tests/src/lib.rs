@@ -12,6 +12,7 @@ pub mod conntrackd;
 pub mod dhcp;
 pub mod elements;
 pub mod flows;
+pub mod foreign_network;
 pub mod forger;
 pub mod guard;
 pub mod ipsec;
@@ -31,7 +32,6 @@ pub mod rtnl;
 pub mod say;
 pub mod soak;
 pub mod steady;
-pub mod strangers;
 pub mod synced;
 #[allow(unsafe_code)]
 mod sys;

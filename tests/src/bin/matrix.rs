@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use spared_tests::truth::{BEDS, Says, State};
+use spared_tests::truth::{BEDS, ExpectedReport, State};
 
 fn main() -> ExitCode {
     spared_tests::say!(
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
 }
 
 fn print(state: &State, struck: usize) {
-    let [first, second] = [0, 1].map(|site| cell(state.says(struck, site), struck, site));
+    let [first, second] =
+        [0, 1].map(|site| cell(state.expected_report(struck, site), struck, site));
     let mended = state.mended.map_or("", |_| " (+)");
     let long = if state.is_quick { "" } else { " (*)" };
     let name = format!("  {}{mended}{long}", state.name);
@@ -39,8 +40,8 @@ fn print(state: &State, struck: usize) {
     spared_tests::say!("{name:<58} {on:<7} {first:<34} {second:<34}");
 }
 
-fn cell(says: Says, struck: usize, site: usize) -> String {
-    let Some((word, found)) = says else {
+fn cell(report: ExpectedReport, struck: usize, site: usize) -> String {
+    let Some((word, found)) = report else {
         return "(not asked)".to_owned();
     };
     let mut cell = format!("{} {}", word.word(), word.exit_code());

@@ -133,7 +133,7 @@ impl<'l> Course<'l> {
             }
             thread::sleep(*pause);
         }
-        let unsaid = self.unsaid(struck);
+        let unreported = self.unreported(struck);
         for site in [0, 1] {
             self.nodes[site].put_right(&self.addresses)?;
             let _ = self.start_daemon(site);
@@ -141,7 +141,7 @@ impl<'l> Course<'l> {
         let unrecovered = self.served().err();
         let addresses: Vec<_> = self.addresses.iter().map(|it| it.address).collect();
         let mut wrong = judge::frames(&self.pair.watch, began, &addresses);
-        wrong.extend(unsaid.map(Wrong::Unsaid));
+        wrong.extend(unreported.map(Wrong::UnreportedOutage));
         wrong.extend(unrecovered.map(Wrong::Unrecovered));
         Ok(wrong)
     }
@@ -194,7 +194,7 @@ impl<'l> Course<'l> {
     }
 
     /// Rule 3: describes what an active node does not serve without reporting it.
-    fn unsaid(&self, struck: Stamp) -> Option<String> {
+    fn unreported(&self, struck: Stamp) -> Option<String> {
         let mut what = None;
         let limit = (IN_PLACE + TOLD).saturating_sub(Stamp::now().since(struck));
         poll(limit, STEP, || {

@@ -18,14 +18,14 @@ const GRANTED: Duration = Duration::from_millis(50);
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    Two {
+    BothAnswered {
         address: IpAddr,
         /// Time in which both answered.
         lasted: Duration,
         /// Answers of r1 and r2 meanwhile.
         answers: [usize; 2],
     },
-    Stale {
+    AnsweredWithoutAdvert {
         address: IpAddr,
         site: usize,
         answers: usize,
@@ -33,14 +33,14 @@ pub enum Wrong {
         worst: Duration,
     },
     /// An active node does not serve, and its status does not say why.
-    Unsaid(String),
+    UnreportedOutage(String),
     Unrecovered(String),
 }
 
 impl fmt::Display for Wrong {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Two {
+            Self::BothAnswered {
                 address,
                 lasted,
                 answers: [first, second],
@@ -48,7 +48,7 @@ impl fmt::Display for Wrong {
                 out,
                 "two answer for {address}: for {lasted:.1?} r1 {first} and r2 {second} times"
             ),
-            Self::Stale {
+            Self::AnsweredWithoutAdvert {
                 address,
                 site,
                 answers,
@@ -58,7 +58,9 @@ impl fmt::Display for Wrong {
                 "r{} answers for {address} {answers} times without an advert, up to {worst:.1?} after its last",
                 site + 1
             ),
-            Self::Unsaid(what) => write!(out, "not served, and status does not say why: {what}"),
+            Self::UnreportedOutage(what) => {
+                write!(out, "not served, and status does not say why: {what}")
+            }
             Self::Unrecovered(what) => write!(out, "not well again: {what}"),
         }
     }
@@ -102,7 +104,7 @@ pub fn two_within(address: IpAddr, runs: &[Run], together: Duration) -> Option<W
             *count += if is_whole { run.answers } else { 1 };
         }
     }
-    Some(Wrong::Two {
+    Some(Wrong::BothAnswered {
         address,
         lasted,
         answers,
@@ -126,7 +128,7 @@ fn stale(watch: &Watch, from: Stamp, address: IpAddr, site: usize) -> Option<Wro
             worst = worst.max(age);
         }
     }
-    (answers > 0).then_some(Wrong::Stale {
+    (answers > 0).then_some(Wrong::AnsweredWithoutAdvert {
         address,
         site,
         answers,
@@ -181,7 +183,7 @@ mod tests {
             run(0, 140, 200),
         ];
         let wrong = two_within([10, 1, 0, 1].into(), &runs, TOGETHER);
-        let Some(Wrong::Two {
+        let Some(Wrong::BothAnswered {
             lasted, answers, ..
         }) = wrong
         else {

@@ -12,7 +12,7 @@ use crate::lab::{VIRTUAL, Wire, signal_to};
 use crate::truth::{Bed, plain};
 
 /// Makes a fault on a node (0: r1, 1: r2), or undoes it.
-type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
+type Action = fn(&mut Bed<'_>, usize) -> Result<()>;
 
 /// Part of a node that has at most one fault at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub struct Kind {
     pub ids: &'static [&'static str],
     /// The kind is an order, which a node may refuse in its present state.
     pub may_be_refused: bool,
-    pub make: Deed,
-    pub undo: Deed,
+    pub make: Action,
+    pub undo: Action,
 }
 
 /// A fault on a node.
@@ -95,7 +95,7 @@ impl Fault {
 }
 
 impl Kind {
-    const fn new(name: &'static str, place: Place, must: Must, make: Deed, undo: Deed) -> Self {
+    const fn new(name: &'static str, place: Place, must: Must, make: Action, undo: Action) -> Self {
         Self {
             name,
             place,
@@ -112,7 +112,7 @@ impl Kind {
     }
 
     /// Returns a kind that is an order of `sparectl`.
-    const fn order(name: &'static str, must: Must, make: Deed, undo: Deed) -> Self {
+    const fn order(name: &'static str, must: Must, make: Action, undo: Action) -> Self {
         Self {
             may_be_refused: true,
             ..Self::new(name, Place::Orders, must, make, undo)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use spared_control::Status;
 use spared_pair::Word;
 
-use super::{Says, State};
+use super::{ExpectedReport, State};
 use crate::Result;
 use crate::clock::poll;
 use crate::dhcp::Server;
@@ -87,8 +87,8 @@ impl<'l> Bed<'l> {
         (text.lines().next().unwrap_or_default().to_owned(), code)
     }
 
-    fn is_said(&self, site: usize, struck: usize, says: Says) -> bool {
-        let Some((word, found)) = says else {
+    fn is_said(&self, site: usize, struck: usize, report: ExpectedReport) -> bool {
+        let Some((word, found)) = report else {
             // such a node is not queried, as that may take long: so no daemon may run there that can answer
             return !(self.lives(site) && self.can_answer(site));
         };
@@ -98,8 +98,8 @@ impl<'l> Bed<'l> {
     }
 
     /// Checks the first line of the status, which is composed separately from the report of `probe`.
-    fn is_shown(&self, site: usize, says: Says, part: &str) -> bool {
-        let Some((word, _)) = says else { return true };
+    fn is_shown(&self, site: usize, report: ExpectedReport, part: &str) -> bool {
+        let Some((word, _)) = report else { return true };
         let (line, code) = self.headline(site);
         let first = line.split(' ').next().unwrap_or_default();
         first == word.word() && code == i32::from(word.exit_code()) && line.contains(part)
@@ -126,8 +126,8 @@ impl<'l> Bed<'l> {
 
     fn is_as_expected(&self, state: &State, struck: usize) -> bool {
         let is_right = |site| {
-            let says = state.says(struck, site);
-            self.is_said(site, struck, says) && self.is_shown(site, says, state.headline)
+            let report = state.expected_report(struck, site);
+            self.is_said(site, struck, report) && self.is_shown(site, report, state.headline)
         };
         (0..2).all(is_right) && state.mended.is_none_or(|is_mended| is_mended(self, struck))
     }
@@ -186,7 +186,7 @@ impl<'l> Bed<'l> {
                 let mended = state.mended.map(|is_mended| is_mended(self, struck));
                 Err(format!("not as expected (mended: {mended:?}):\n{}", self.both()).into())
             }
-            Ok(()) if state.says(struck, 1).is_none() => Ok(()),
+            Ok(()) if state.expected_report(struck, 1).is_none() => Ok(()),
             Ok(()) => self.same_from_afar(),
             Err(why) => Err(why),
         };

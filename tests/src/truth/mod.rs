@@ -14,4 +14,4 @@ mod tests;
 pub use bed::Bed;
 pub(crate) use beds::plain;
 pub use beds::{BEDS, Kind};
-pub use state::{Found, Look, On, Says, State};
+pub use state::{ExpectedReport, Found, Look, On, State};

@@ -7,7 +7,7 @@ use super::Bed;
 use crate::Result;
 
 /// Makes a state on a node (0: r1, 1: r2), or repairs it.
-pub type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
+pub type Action = fn(&mut Bed<'_>, usize) -> Result<()>;
 
 /// Returns true if something is right, by kernels and files, without the daemons' reports.
 pub type Look = fn(&Bed<'_>, usize) -> bool;
@@ -49,7 +49,7 @@ pub enum Found {
     /// The node with the state.
     Struck(&'static str),
     /// The node without the state.
-    Spared(&'static str),
+    OtherNode(&'static str),
     /// The reporting node.
     Own(&'static str),
     /// The peer of the reporting node.
@@ -62,7 +62,7 @@ impl Found {
     pub fn id(self) -> &'static str {
         match self {
             Self::Struck(id)
-            | Self::Spared(id)
+            | Self::OtherNode(id)
             | Self::Own(id)
             | Self::Peer(id)
             | Self::R1(id)
@@ -74,7 +74,7 @@ impl Found {
     pub fn of(self, struck: usize, site: usize) -> String {
         let node = match self {
             Self::Struck(_) => struck,
-            Self::Spared(_) => 1 - struck,
+            Self::OtherNode(_) => 1 - struck,
             Self::Own(_) => site,
             Self::Peer(_) => 1 - site,
             Self::R1(_) => 0,
@@ -85,7 +85,7 @@ impl Found {
 }
 
 /// Report of a node; the exit code follows from the word. None: its daemon is dead or stopped, and is not queried.
-pub type Says = Option<(Word, &'static [Found])>;
+pub type ExpectedReport = Option<(Word, &'static [Found])>;
 
 /// A broken state.
 #[derive(Clone, Copy)]
@@ -93,11 +93,11 @@ pub struct State {
     pub name: &'static str,
     pub on: On,
     /// Report of the node with the state.
-    pub here: Says,
+    pub here: ExpectedReport,
     /// Report of the other node.
-    pub there: Says,
-    pub make: Deed,
-    pub fix: Deed,
+    pub there: ExpectedReport,
+    pub make: Action,
+    pub fix: Action,
     /// Check of what the nodes repair by themselves, during which the report must hold.
     pub mended: Option<Look>,
     /// Part of the headline of both nodes.
@@ -113,8 +113,8 @@ impl State {
         on: On,
         word: Word,
         found: &'static [Found],
-        make: Deed,
-        fix: Deed,
+        make: Action,
+        fix: Action,
     ) -> Self {
         Self {
             name,
@@ -134,14 +134,14 @@ impl State {
         name: &'static str,
         on: On,
         found: &'static [Found],
-        make: Deed,
-        fix: Deed,
+        make: Action,
+        fix: Action,
     ) -> Self {
         Self::new(name, on, Word::Warn, found, make, fix)
     }
 
     /// A state without a fault: a report of one would be a false alarm.
-    pub const fn is_fine(name: &'static str, on: On, make: Deed, fix: Deed) -> Self {
+    pub const fn is_fine(name: &'static str, on: On, make: Action, fix: Action) -> Self {
         Self::new(name, on, Word::Ok, &[], make, fix)
     }
 
@@ -149,9 +149,9 @@ impl State {
     pub const fn is_mended(
         name: &'static str,
         on: On,
-        make: Deed,
+        make: Action,
         mended: Look,
-        fix: Deed,
+        fix: Action,
     ) -> Self {
         Self {
             mended: Some(mended),
@@ -163,10 +163,10 @@ impl State {
     pub const fn differs(
         name: &'static str,
         on: On,
-        here: Says,
-        there: Says,
-        make: Deed,
-        fix: Deed,
+        here: ExpectedReport,
+        there: ExpectedReport,
+        make: Action,
+        fix: Action,
     ) -> Self {
         Self {
             here,
@@ -189,7 +189,7 @@ impl State {
     }
 
     /// Report of the node `site` if the state is made on `struck`.
-    pub fn says(&self, struck: usize, site: usize) -> Says {
+    pub fn expected_report(&self, struck: usize, site: usize) -> ExpectedReport {
         match site == struck {
             true => self.here,
             false => self.there,

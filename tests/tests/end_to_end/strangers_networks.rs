@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults of strangers' networks at random: what stations see, and what both nodes say, is compared with what was
-//! broken. `tests/src/strangers/` has the faults and the rules. A few sequences here, as many as one likes by
+//! broken. `tests/src/foreign_network/` has the faults and the rules. A few sequences here, as many as one likes by
 //! `SPARED_SEED=7 SPARED_ROUNDS=40 make soak-strangers`.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use spared_tests::Result;
+use spared_tests::foreign_network::{Course, FORMS, Kind, Outcome, Sequence};
 use spared_tests::lab::{disturbed, scenario};
 use spared_tests::random::number;
-use spared_tests::strangers::{Course, FORMS, Kind, Outcome, Sequence};
 
 /// Attempts of a sequence that failed while the machine was late.
 const ATTEMPTS: usize = 3;

@@ -12,9 +12,9 @@ use crate::Result;
 use crate::lab::{Direction, Lab, Traffic, VIRTUAL, Wire, build_dir};
 use crate::linked::{INTERVAL, Linked};
 use crate::router::{Clock, Kind, Plan, Router};
-use crate::truth::{Bed, Found::*, On, Says, State};
+use crate::truth::{Bed, ExpectedReport, Found::*, On, State};
 
-const ALONE: Says = Some((Word::Alone, &[Peer("SP-0101")]));
+const ALONE: ExpectedReport = Some((Word::Alone, &[Peer("SP-0101")]));
 
 pub(super) const STATES: &[State] = &[
     State::differs(

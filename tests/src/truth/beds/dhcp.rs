@@ -356,8 +356,8 @@ const fn served_full<const SERVER: usize>(name: &'static str) -> State {
 /// them.
 const fn served_unwritten<const SERVER: usize>(name: &'static str) -> State {
     State {
-        here: Some((Word::Warn, &[Spared("SP-0304")])),
-        there: Some((Word::Warn, &[Spared("SP-0304")])),
+        here: Some((Word::Warn, &[OtherNode("SP-0304")])),
+        there: Some((Word::Warn, &[OtherNode("SP-0304")])),
         ..served_full::<SERVER>(name)
     }
 }

@@ -67,7 +67,7 @@ pub(super) const STATES: &[State] = &[
     State::warns(
         "a plugin is configured on one node alone",
         On::Either,
-        &[Spared("SP-0303")],
+        &[OtherNode("SP-0303")],
         |bed, at| {
             let path = bed.etc(at).join("plugins/messenger.toml");
             bed.put_aside(path.clone())?;

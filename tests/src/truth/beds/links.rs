@@ -123,7 +123,7 @@ pub(super) const STATES: &[State] = &[
     State::warns(
         "heartbeats from a node are lost on one of two links",
         On::Either,
-        &[Spared("SP-0506")],
+        &[OtherNode("SP-0506")],
         |bed, at| {
             let lab = bed.pair.lab;
             lab.filter(

@@ -136,7 +136,7 @@ pub(super) const STATES: &[State] = &[
         "a node has the other one's own address as well",
         On::Backup,
         // as the other node receives adverts from it
-        &[Spared("SP-0893")],
+        &[OtherNode("SP-0893")],
         |bed, at| {
             bed.ip(
                 at,

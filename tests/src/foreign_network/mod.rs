@@ -4,7 +4,7 @@
 //!
 //! A [`Sequence`] is the faults of a seed, each with its begin and its end. Stations on both networks ask for every
 //! virtual address every 20 ms, and both nodes are queried for their status twice a second. `judge` decides which rule
-//! was broken, and `known` has the expectations for each fault:
+//! was broken, and `expected` has the expectations for each fault:
 //!
 //! 1. **No request is answered twice**, by both nodes, unless no heartbeat passes in one direction on any path (E5).
 //!    The number of a request is in the MAC address to which it is answered.
@@ -17,11 +17,11 @@
 //! Each sequence has a lab and a pair of its own, so that a seed repeats it.
 
 mod course;
-mod deed;
+mod expected;
 mod fault;
 mod judge;
 mod kind;
-mod known;
+mod make;
 mod sequence;
 
 pub use course::{Course, Outcome};

@@ -21,7 +21,7 @@ const TWO_LOOKS: Duration = Duration::from_secs(3);
 const UNANSWERED: u32 = 5;
 
 /// Circumstances of a fault.
-pub struct Beside<'a> {
+pub struct Circumstances<'a> {
     pub kind: Kind,
     /// The only active node, if there is one.
     pub active: Option<usize>,
@@ -32,9 +32,9 @@ pub struct Beside<'a> {
 }
 
 /// Returns the time within which OK ends during a fault; None if no node can know it, or need report it.
-pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
+pub fn named_within(fault: &Fault, circumstances: &Circumstances) -> Option<Duration> {
     let is_sent = |way: Direction| {
-        let active = beside.active?;
+        let active = circumstances.active?;
         let from_active = if active == fault.site {
             Direction::From
         } else {
@@ -47,27 +47,29 @@ pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
             Frames::All | Frames::Multicast if way == Direction::Both => Some(NOTICED),
             // a new run does not know whether heartbeats passed there before
             Frames::All | Frames::Multicast | Frames::Heartbeats => {
-                (!beside.is_restarted).then_some(NOTICED)
+                (!circumstances.is_restarted).then_some(NOTICED)
             }
             Frames::Adverts => {
                 is_sent(way)?;
-                is_alone(fault, beside).then_some(ASKED_FOR)
+                is_alone(fault, circumstances).then_some(ASKED_FOR)
             }
             Frames::VirtualMacs => {
                 is_sent(way)?;
-                let is_used = beside.kind.serves == Serves::Vmac;
-                (is_used && is_alone(fault, beside)).then_some(ASKED_FOR)
+                let is_used = circumstances.kind.serves == Serves::Vmac;
+                (is_used && is_alone(fault, circumstances)).then_some(ASKED_FOR)
             }
             // only questions of stations are lost: heartbeats and adverts pass
             Frames::Broadcast => None,
         },
-        What::Muted(_) if beside.active != Some(fault.site) => None,
+        What::Muted(_) if circumstances.active != Some(fault.site) => None,
         // the filter is not on the virtual device, where the fence is: the other node misses the adverts
-        What::Muted(_) if beside.kind.serves == Serves::Vmac => {
-            is_alone(fault, beside).then_some(ASKED_FOR)
+        What::Muted(_) if circumstances.kind.serves == Serves::Vmac => {
+            is_alone(fault, circumstances).then_some(ASKED_FOR)
         }
         What::Muted(_) => Some(NOTICED),
-        What::Third(_) => is_alone(fault, beside).then(|| named_third(fault, beside.kind)),
+        What::Third(_) => {
+            is_alone(fault, circumstances).then(|| named_third(fault, circumstances.kind))
+        }
         What::LinkNarrow => Some(NARROW),
         What::Renumbered(_) | What::OutputChain | What::Flushed => None,
         What::Carrier(_)
@@ -119,8 +121,11 @@ fn named_third(fault: &Fault, kind: Kind) -> Duration {
 }
 
 /// Returns true if no other fault hides it: none affects the same network, and no daemon is down.
-fn is_alone(fault: &Fault, beside: &Beside) -> bool {
-    let others = beside.standing.iter().filter(|other| *other != fault);
+fn is_alone(fault: &Fault, circumstances: &Circumstances) -> bool {
+    let others = circumstances
+        .standing
+        .iter()
+        .filter(|other| *other != fault);
     let hides = |other: &Fault| {
         let mut wires = other.wires().iter();
         other.is_of_daemon() || wires.any(|wire| fault.wires().contains(wire))
@@ -133,7 +138,7 @@ pub fn longest(fault: &Fault, kind: Kind) -> Duration {
     let on_each = [0, 1].map(|active| {
         named_within(
             fault,
-            &Beside {
+            &Circumstances {
                 kind,
                 active: Some(active),
                 standing: &[*fault],
@@ -246,13 +251,13 @@ mod tests {
 
     fn within(fault: Fault, active: usize, others: &[Fault], kind: Kind) -> Option<Duration> {
         let standing: Vec<Fault> = [&[fault][..], others].concat();
-        let beside = Beside {
+        let circumstances = Circumstances {
             kind,
             active: Some(active),
             standing: &standing,
             is_restarted: false,
         };
-        named_within(&fault, &beside)
+        named_within(&fault, &circumstances)
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::env;
 use std::fmt;
 use std::time::Duration;
 
+use super::expected;
 use super::fault::{FORMS, Fault, What};
 use super::kind::Kind;
-use super::known;
 use crate::random::Random;
 
 /// Limits of faults in a sequence, and of simultaneous ones.
@@ -147,7 +147,7 @@ fn lasts(random: &mut Random, fault: &Fault, kind: Kind) -> Duration {
     let short = random.below(SHORT_MS.len());
     match random.below(2) {
         0 => Duration::from_millis(SHORT_MS[short]),
-        _ => known::longest(fault, kind) + BEYOND,
+        _ => expected::longest(fault, kind) + BEYOND,
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use spared_control::Status;
 use spared_pair::Word;
 
-use super::deed::RULES;
+use super::expected::{self, Circumstances};
 use super::fault::Fault;
 use super::judge::{self, Answer, Due, Oks, Struck, Wrong};
 use super::kind::Kind;
-use super::known::{self, Beside};
+use super::make::RULES;
 use super::sequence::Sequence;
 use crate::Result;
 use crate::clock::Stamp;
@@ -175,7 +175,7 @@ impl<'l> Course<'l> {
         // without the link only heartbeats inform the other node
         let is_told = self.kind.is_linked && !faults.iter().any(Fault::is_of_link);
         let due = standing.iter().filter_map(|(place, fault)| {
-            let beside = Beside {
+            let circumstances = Circumstances {
                 kind: self.kind,
                 active,
                 standing: &faults,
@@ -184,8 +184,8 @@ impl<'l> Course<'l> {
             Some(Due {
                 place: *place,
                 fault: *fault,
-                within: known::named_within(fault, &beside)?,
-                by_each: is_told || fault.is_of_link() || known::is_in_heartbeats(fault),
+                within: expected::named_within(fault, &circumstances)?,
+                by_each: is_told || fault.is_of_link() || expected::is_in_heartbeats(fault),
             })
         });
         due.collect()
@@ -199,7 +199,7 @@ impl<'l> Course<'l> {
         let takes = run
             .struck
             .iter()
-            .map(|it| known::mend_takes(&it.fault, self.kind));
+            .map(|it| expected::mend_takes(&it.fault, self.kind));
         let limit = WELL + self.hold(run) + takes.max().unwrap_or_default();
         match self.wait_well(mended + limit) {
             Ok(()) => {

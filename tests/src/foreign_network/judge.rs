@@ -6,9 +6,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::expected::may_split;
 use super::fault::Fault;
 use super::kind::Kind;
-use super::known::may_split;
 use crate::clock::Stamp;
 
 /// Times by which a split is extended, before and after: nodes that hear each other agree on keys, and one gives way.

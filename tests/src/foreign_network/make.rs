@@ -128,8 +128,8 @@ impl Frames {
     }
 }
 
-fn each(on: &[Wire], deed: impl Fn(Wire) -> Result<()>) -> Result<()> {
-    on.iter().copied().try_for_each(deed)
+fn each(on: &[Wire], action: impl Fn(Wire) -> Result<()>) -> Result<()> {
+    on.iter().copied().try_for_each(action)
 }
 
 /// Returns the source address of adverts for this kind of pair.
