@@ -7,7 +7,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use spared_ipsec::codec::hold::Ways;
+use spared_ipsec::codec::hold::HeldTraffic;
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
 use spared_ipsec::kernel::{Found, Hold, Kernel, Silence};
@@ -91,7 +91,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         }
     };
     let net = |text: &str| text.parse().expect("a network");
-    let ways = Ways {
+    let traffic = HeldTraffic {
         forwarded: vec![
             (net("10.1.0.0/24"), net("10.2.0.0/24")),
             (net("fd01::/64"), net("::/0")),
@@ -122,7 +122,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         send(0..1);
         assert_eq!(arriving(&far), [0], "nothing waits without a switchover");
 
-        hold.begin(&ways)?;
+        hold.begin(&traffic)?;
         println!("{}", passage.router.shell("nft list ruleset")?);
         send(1..COUNT);
         assert_eq!(arriving(&far), Vec::<u32>::new(), "all wait");
@@ -145,7 +145,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         for silent in ["10.2.0.1", "10.2.0.7"] {
             silence.set(BTreeSet::from([silent.parse()?]))?;
         }
-        hold.let_go();
+        hold.release_forwarded();
         let numbers = arriving(&far);
         println!("kept: {}", numbers.len() + 1);
         assert_eq!(numbers, Vec::from_iter(1..COUNT));
@@ -161,7 +161,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         assert_eq!(std::fs::read_to_string(DROPS)?.trim(), "1");
 
         // a switchover, and an end in the midst of it
-        hold.begin(&ways)?;
+        hold.begin(&traffic)?;
         send(0..COUNT);
         hold.close()?;
         assert_eq!(arriving(&far).len(), COUNT as usize);
@@ -169,7 +169,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         assert_eq!(passage.router.shell("nft list ruleset")?, "");
 
         // a run that is killed: nobody has its queue
-        hold.begin(&ways)?;
+        hold.begin(&traffic)?;
         drop(hold);
         send(0..1);
         assert_eq!(arriving(&far), [0]);
@@ -189,10 +189,10 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
                 "{room}"
             );
             assert!(room.contains("xfrm_larval_drop"), "{room}");
-            assert!(hold.begin(&ways).is_err(), "it was written");
+            assert!(hold.begin(&traffic).is_err(), "it was written");
             send(0..COUNT);
             assert_eq!(arriving(&far), Vec::<u32>::new(), "all wait");
-            hold.let_go();
+            hold.release_forwarded();
             assert_eq!(arriving(&far), Vec::from_iter(0..COUNT));
             while !hold.end()? {}
         }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use page::assert_page_names;
 use spared_ipsec::connections::{
-    Connection, Finding, Listed, Place, Pool, Told, differences, findings, left_running,
+    Connection, Finding, Listed, PeerConnections, Place, Pool, differences, findings, left_running,
     shared_pools, unseen_mobike,
 };
 use spared_sdk::config::Config;
@@ -86,9 +86,9 @@ fn the_manual_has_five_steps_at_most_and_the_check_names_what_each_lacks() {
         moved: BTreeSet::from([IpAddr::from([203, 0, 113, 1])]),
         ..Place::default()
     };
-    let other = Told {
+    let other = PeerConnections {
         is_whole: true,
-        ..Told::default()
+        ..PeerConnections::default()
     };
     let mut unseen = listed.clone();
     unseen.connections[0].mobike = None;

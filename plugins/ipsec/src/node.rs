@@ -122,8 +122,8 @@ impl Node {
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
             Action::CountForwarded => engine.handle_forwarded(now_ns, self.forwarded()),
-            Action::Hold(ways) => tell_unheld(self.hold.begin(&ways)),
-            Action::LetGo => self.hold.let_go(),
+            Action::Hold(traffic) => tell_unheld(self.hold.begin(&traffic)),
+            Action::LetGo => self.hold.release_forwarded(),
             Action::EndHold => match self.hold.end() {
                 Ok(true) => {}
                 Ok(false) => engine.handle_still_held(now_ns),

@@ -10,15 +10,15 @@ mod ended;
 mod ends;
 mod held;
 mod index;
+mod installed_policies;
 mod lane;
 mod local;
 mod proofs;
-mod put;
 mod rate;
 mod records;
-mod rooms;
+mod records_to_update;
+mod reserved_memory;
 mod run;
-mod unsorted;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -34,12 +34,12 @@ pub use ended::Ended;
 pub use ends::Ends;
 pub use held::{Held, HeldSa};
 pub use index::{Index, Record, policy_digest, sa_digest};
+pub use installed_policies::InstalledPolicies;
 use lane::{Lane, PeerNumbers};
 pub use local::{LocalPolicy, LocalSa};
 pub use proofs::{AGAIN_NS, EKEYREJECTED, GOOD_FOR_NS, ProofState, Proofs};
-pub use put::Put;
 pub use rate::{THRESHOLD_FIRST, threshold_of};
-pub use rooms::Room;
+pub use reserved_memory::ReservedMemory;
 use run::Run;
 
 /// Limit of each table; further SAs or policies are refused.
@@ -76,7 +76,7 @@ pub struct Tunnels {
     pub policies: BTreeMap<PolicyId, LocalPolicy>,
     /// SAs and policies of the peer's kernel, for a failover.
     pub held: Held,
-    pub put: Put,
+    pub installed_policies: InstalledPolicies,
     pub proofs: Proofs,
     pub index: Index,
     pub ended: Ended,
@@ -96,7 +96,7 @@ impl Tunnels {
             sas: BTreeMap::new(),
             policies: BTreeMap::new(),
             held: Held::default(),
-            put: Put::default(),
+            installed_policies: InstalledPolicies::default(),
             proofs: Proofs::default(),
             index: Index::default(),
             ended: Ended::default(),
@@ -216,7 +216,7 @@ impl Tunnels {
             return Ok(Applied::Refused);
         }
         let is_same = before == Some(&policy);
-        if is_same && self.put.has(&id) && !self.put.is_refused(&id) {
+        if is_same && self.installed_policies.has(&id) && !self.installed_policies.is_refused(&id) {
             return Ok(Applied::Same);
         }
         self.held.policies.insert(id, policy);
@@ -224,7 +224,7 @@ impl Tunnels {
         if let Some(record) = self.present_policy(&id) {
             self.index.policies.put(id, record);
         }
-        self.put.wait(id, token);
+        self.installed_policies.wait(id, token);
         self.effects.push_back(Effect::PolicyHeld(id));
         Ok(Applied::Later)
     }

@@ -34,7 +34,7 @@ use std::net::IpAddr;
 use spared_replica::{Key, Reader, Table, Value};
 
 use crate::MS;
-use crate::codec::body::{self, around_reqid, selector_ends};
+use crate::codec::body::{self, selector_ends, split_at_reqid};
 use crate::error::Malformed;
 use crate::sa::{
     ChildName, Direction, Life, Mark, Pace, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
@@ -210,7 +210,7 @@ pub fn put_preface(out: &mut Value<'_>) {
 pub fn put_sa(out: &mut Value<'_>, numbers: &Numbers, sa: &Sa, name: Option<&ChildName>) {
     put_numbers(out, numbers);
     out.u16(sa.body.bytes().len() as u16);
-    let (head, tail) = around_reqid(&sa.body);
+    let (head, tail) = split_at_reqid(&sa.body);
     out.put(head);
     out.put(&sa.reqid.to_ne_bytes());
     out.put(tail);

@@ -88,7 +88,9 @@ fn rows() -> Vec<String> {
 #[test]
 fn every_finding_is_reached() {
     let reports = BEDS.iter().flat_map(|bed| bed.states);
-    let reports = reports.flat_map(|state| [state.here, state.there]).flatten();
+    let reports = reports
+        .flat_map(|state| [state.here, state.there])
+        .flatten();
     let real: BTreeSet<&str> = reports
         .flat_map(|(_, found)| found)
         .map(|it| it.id())
@@ -113,7 +115,9 @@ fn each_node_that_lives_is_judged() {
 #[test]
 fn each_word_of_a_headline_is_reached() {
     let reports = BEDS.iter().flat_map(|bed| bed.states);
-    let reports = reports.flat_map(|state| [state.here, state.there]).flatten();
+    let reports = reports
+        .flat_map(|state| [state.here, state.there])
+        .flatten();
     let words: BTreeSet<&str> = reports.map(|(word, _)| word.word()).collect();
     let all = ["OK", "WARN", "UNKNOWN", "ALONE", "NONE", "CONFLICT"];
     assert_eq!(words, BTreeSet::from(all));

@@ -131,7 +131,7 @@ pub fn algorithms(body: &Body) -> String {
 }
 
 /// Returns the bytes before and after an SA's reqid.
-pub fn around_reqid(body: &Body) -> (&[u8], &[u8]) {
+pub fn split_at_reqid(body: &Body) -> (&[u8], &[u8]) {
     let bytes = body.bytes();
     let tail = bytes.get(REQID.end..).unwrap_or_default();
     (bytes.get(..REQID.start).unwrap_or_default(), tail)
@@ -164,12 +164,12 @@ pub fn policy_with_reqids(policy: &Policy, other: impl Fn(u32) -> u32) -> Policy
 // ---- reqids of SAs installed for the peer: outside of the range of an IKE daemon, which counts from 1
 
 /// First reqid of the plugin's range.
-pub const OURS: u32 = 0x4000_0000;
+pub const FIRST_OWN_REQID: u32 = 0x4000_0000;
 
 pub fn shifted(reqid: u32) -> u32 {
     match reqid {
         0 => 0,
-        reqid if reqid < OURS => reqid | OURS,
+        reqid if reqid < FIRST_OWN_REQID => reqid | FIRST_OWN_REQID,
         reqid => reqid,
     }
 }

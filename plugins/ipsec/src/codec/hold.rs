@@ -65,15 +65,15 @@ const AH: u8 = 51;
 pub type Changes = Vec<(u16, Vec<u8>)>;
 
 /// Source and destination network whose packets go into tunnels.
-pub type Way = (IpNet, IpNet);
+pub type NetworkPair = (IpNet, IpNet);
 
 /// Packets that wait for SAs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ways {
+pub struct HeldTraffic {
     /// Packets that this node forwards.
-    pub forwarded: Vec<Way>,
+    pub forwarded: Vec<NetworkPair>,
     /// Packets that this node sends itself.
-    pub sent: Vec<Way>,
+    pub sent: Vec<NetworkPair>,
 }
 
 /// Part of the table for one family.
@@ -104,7 +104,7 @@ const IPV6: Family = Family {
 };
 
 /// Changes that create the table for waiting packets, and replace an earlier one.
-pub fn hold(ways: &Ways) -> Changes {
+pub fn hold(traffic: &HeldTraffic) -> Changes {
     let mut changes = remove();
     changes.push((NFT_MSG_NEWTABLE, named(&[(NFTA_TABLE_NAME, TABLE)])));
     for (chain, hook, priority) in [
@@ -123,10 +123,10 @@ pub fn hold(ways: &Ways) -> Changes {
         changes.push((NFT_MSG_NEWRULE, passes));
     }
     for family in [IPV4, IPV6] {
-        if family.add_sets(&mut changes, family.forwarded, &ways.forwarded) {
+        if family.add_sets(&mut changes, family.forwarded, &traffic.forwarded) {
             changes.push((NFT_MSG_NEWRULE, family.forwarded_rule()));
         }
-        if family.add_sets(&mut changes, family.sent, &ways.sent) {
+        if family.add_sets(&mut changes, family.sent, &traffic.sent) {
             changes.push((NFT_MSG_NEWRULE, family.sent_rule()));
         }
     }
@@ -167,10 +167,10 @@ fn pass_port(port: u16) -> Vec<u8> {
 
 impl Family {
     /// Adds the sets of sources and destinations of this family. Returns false if there are none.
-    fn add_sets(&self, changes: &mut Changes, names: [&str; 2], ways: &[Way]) -> bool {
+    fn add_sets(&self, changes: &mut Changes, names: [&str; 2], pairs: &[NetworkPair]) -> bool {
         let is_of = |net: &IpNet| matches!(net, IpNet::V4(_)) == (self.protocol == NFPROTO_IPV4);
-        let ways = ways.iter().filter(|(from, to)| is_of(from) && is_of(to));
-        let (from, to): (Vec<IpNet>, Vec<IpNet>) = ways.copied().unzip();
+        let pairs = pairs.iter().filter(|(from, to)| is_of(from) && is_of(to));
+        let (from, to): (Vec<IpNet>, Vec<IpNet>) = pairs.copied().unzip();
         let any = !from.is_empty();
         if any {
             add_set(changes, names[0], self.key, &from);

@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use zeroize::Zeroize;
 
 use super::{AF_INET, AF_INET6, append, sa_field};
-use crate::codec::body::{SA_LEN, around_reqid};
+use crate::codec::body::{SA_LEN, split_at_reqid};
 use crate::engine::Change;
 use crate::sa::{Life, Mark, Policy, PolicyId, Replay, ReplayForm, Sa, SaId};
 
@@ -92,7 +92,7 @@ fn add(sa: &Sa, place: &mut impl Place) -> Vec<u8> {
     const MORE: usize = 1024;
     // the vector never grows, which would leave keys in freed memory
     let mut bytes = Vec::with_capacity(sa.body.bytes().len() + MORE);
-    let (head, tail) = around_reqid(&sa.body);
+    let (head, tail) = split_at_reqid(&sa.body);
     bytes.extend_from_slice(head);
     bytes.extend(sa.reqid.to_ne_bytes());
     bytes.extend_from_slice(tail);

@@ -1,7 +1,7 @@
 //! Checks an IKE daemon's configuration: faults for a pair, and differences between the daemons of both nodes.
 //!
-//! It does no I/O. [`Listed`] holds charon's lists, [`Told`] the peer's report about its own; [`findings`] and
-//! [`differences`] name faults, with the line to write.
+//! It does no I/O. [`Listed`] holds charon's lists, [`PeerConnections`] the peer's report about its own; [`findings`]
+//! and [`differences`] name faults, with the line to write.
 
 mod pool;
 mod wire;
@@ -25,9 +25,9 @@ pub struct Connection {
     pub digest: u64,
     pub local: Vec<String>,
     /// Only the other end can initiate it.
-    pub waits: bool,
+    pub responds_only: bool,
     /// The connection uses IKEv1, which has no MOBIKE.
-    pub is_first: bool,
+    pub is_ikev1: bool,
     /// Uniqueness policy as charon writes it: "UNIQUE_NO".
     pub unique: String,
     /// MOBIKE is in use, as its IKE SAs show; None if none shows it.
@@ -43,7 +43,7 @@ pub struct Listed {
 
 /// Report of the peer about its daemon's connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct PeerConnections {
     /// Digests of all connections by name, or of those that had room.
     pub digests: BTreeMap<String, u64>,
     pub is_whole: bool,
@@ -136,7 +136,7 @@ fn unique(connection: &Connection) -> Option<Finding> {
     let sentence = format!(
         "unique is {word}: after a failover charon says that it has no tunnels, and the far end drops the replicated ones"
     );
-    let is_wrong = word != "never" && !connection.waits;
+    let is_wrong = word != "never" && !connection.responds_only;
     is_wrong.then(|| Finding::new(&connection.name, "unique", sentence).write("unique = never"))
 }
 
@@ -151,7 +151,7 @@ fn ends(connection: &Connection, place: &Place) -> Option<Finding> {
         Some(finding.write(format!("local_addrs = {moved}")))
     };
     // a responder answers from the address that was called
-    let begins = !connection.waits;
+    let begins = !connection.responds_only;
     if begins && connection.local.is_empty() {
         return finding("local_addrs is missing: charon takes any address of this node".to_owned());
     }
@@ -194,7 +194,7 @@ pub fn left_running(listed: &Listed, place: &Place) -> Option<Finding> {
 pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
     let connections = listed.connections.iter();
     let unseen = connections.filter(|it| {
-        let has_mobike = !it.waits && !it.is_first && !stays(it, place);
+        let has_mobike = !it.responds_only && !it.is_ikev1 && !stays(it, place);
         has_mobike && it.mobike.is_none()
     });
     let unseen: Vec<&str> = unseen.map(|it| it.name.as_str()).collect();
@@ -207,7 +207,7 @@ pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
 }
 
 /// Returns the differences between the connections of both nodes' daemons.
-pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
+pub fn differences(here: &Listed, there: &PeerConnections) -> Vec<Finding> {
     let (ours, is_whole) = wire::digests(here);
     let mut found = Vec::new();
     let mut differs = |name: &str, sentence: &str| found.push(Finding::new(name, "peer", sentence));

@@ -59,7 +59,7 @@ fn mobike_and_unique_are_named_with_their_lines() {
     assert_eq!(wrong(distributed.clone()), lines);
     // a responder sends no INITIAL_CONTACT
     let called = Connection {
-        waits: true,
+        responds_only: true,
         mobike: None,
         ..distributed
     };
@@ -131,7 +131,7 @@ fn mobike_that_nobody_sees_is_said_to_be_unseen() {
     assert!(said.starts_with("not known yet for far: "), "{said}");
     let first = Connection {
         mobike: None,
-        is_first: true,
+        is_ikev1: true,
         ..good()
     };
     assert_eq!(unseen_mobike(&listed(&[first]), &place()), None);
@@ -166,11 +166,11 @@ fn what_the_peers_daemon_has_otherwise_is_named() {
     };
     let here = listed(&[good(), other("old", 1), other("same", 2)]);
     let there = listed(&[other("far", 8), other("new", 1), other("same", 2)]);
-    let told = Told::parse(&there.message()).expect("a message");
+    let told = PeerConnections::parse(&there.message()).expect("a message");
     let found = differences(&here, &told);
     let named: Vec<&str> = found.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(named, ["far", "old", "new"]);
-    let same = Told::parse(&here.message()).expect("a message");
+    let same = PeerConnections::parse(&here.message()).expect("a message");
     assert_eq!(differences(&here, &same), []);
 }
 
@@ -184,7 +184,7 @@ fn more_than_a_message_holds_are_compared_as_far_as_they_go() {
     let many = listed(&many.collect::<Vec<_>>());
     let message = many.message();
     assert!(message.len() <= spared_replica::wire::MESSAGE_MAX);
-    let told = Told::parse(&message).expect("a message");
+    let told = PeerConnections::parse(&message).expect("a message");
     assert!(!told.is_whole);
     assert_eq!(differences(&many, &told), []);
 }
@@ -200,13 +200,13 @@ fn no_bytes_of_a_peer_panic_and_each_message_is_read_as_it_was_written() {
         }],
     };
     let message = here.message();
-    let told = Told::parse(&message).expect("a message");
+    let told = PeerConnections::parse(&message).expect("a message");
     assert_eq!(told.pools, here.pools);
     assert_eq!(told.digests, BTreeMap::from([("far".to_owned(), 7)]));
     for end in 0..message.len() {
-        let _ = Told::parse(&message[..end]);
+        let _ = PeerConnections::parse(&message[..end]);
         let mut other = message.clone();
         other[end] ^= 0xff;
-        let _ = Told::parse(&other);
+        let _ = PeerConnections::parse(&other);
     }
 }

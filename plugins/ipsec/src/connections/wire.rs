@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use spared_replica::Reader;
 use spared_replica::wire::{MESSAGE_MAX, OWN};
 
-use super::{Listed, Pool, Told};
+use super::{Listed, PeerConnections, Pool};
 use crate::error::Malformed;
 
 /// Kind of this message, its first byte.
@@ -61,7 +61,7 @@ impl Listed {
     }
 }
 
-impl Told {
+impl PeerConnections {
     /// Parses a message of the peer.
     ///
     /// # Errors

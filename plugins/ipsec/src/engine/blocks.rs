@@ -16,13 +16,13 @@ impl Engine {
     pub(super) fn block_below(&mut self, policy: &Policy) {
         let end = policy.end.filter(|_| policy.id.is_outbound());
         let is_held = self.store.held.policies.contains_key(&policy.id);
-        let moves = end.is_some_and(|end| is_held || self.store.ends.has(&end));
-        if !moves || self.store.put.blocks.has(&policy.id) {
+        let moves = end.is_some_and(|end| is_held || self.store.ends.owns(&end));
+        if !moves || self.store.installed_policies.blocks.has(&policy.id) {
             return;
         }
         if let Some(block) = block_of(policy) {
             let reading = self.reads.generation();
-            self.store.put.blocks.put(policy.id, reading);
+            self.store.installed_policies.blocks.put(policy.id, reading);
             self.change(Change::PutPolicy(block));
         }
     }
@@ -30,7 +30,7 @@ impl Engine {
     /// Deletes the blocking policy below a policy whose deletion counts.
     pub(super) fn unblock(&mut self, id: &PolicyId) {
         let is_held = self.store.held.policies.contains_key(id);
-        if !is_held && self.store.put.blocks.remove(id) {
+        if !is_held && self.store.installed_policies.blocks.remove(id) {
             if let Some(block) = blocked_by(id) {
                 self.change(Change::DeletePolicy(block));
             }
@@ -40,17 +40,17 @@ impl Engine {
     /// Notes that the kernel has a blocking policy below this one.
     pub(super) fn see_block(&mut self, below: PolicyId) {
         let reading = self.reads.generation();
-        self.store.put.blocks.put(below, reading);
+        self.store.installed_policies.blocks.put(below, reading);
     }
 
     /// Forgets a blocking policy that the kernel refused: the next reading tries again.
     pub(super) fn miss_block(&mut self, below: &PolicyId) {
-        self.store.put.blocks.remove(below);
+        self.store.installed_policies.blocks.remove(below);
     }
 
     /// Puts a blocking policy back that another program deleted.
     pub(super) fn lose_block(&mut self, below: &PolicyId) {
-        self.store.put.blocks.remove(below);
+        self.store.installed_policies.blocks.remove(below);
         self.block_again(below);
     }
 
@@ -58,7 +58,7 @@ impl Engine {
     /// node.
     pub(super) fn complete_blocks(&mut self) {
         let reading = self.reads.generation();
-        self.store.put.blocks.keep_read(reading);
+        self.store.installed_policies.blocks.keep_read(reading);
         let policies = self.store.policies.keys();
         for id in policies.copied().collect::<Vec<_>>() {
             self.block_again(&id);
@@ -73,12 +73,12 @@ impl Engine {
 
     /// Policies that are gone while the blocking one below them is still there.
     pub(super) fn blocks_below_nothing(&self) -> impl Iterator<Item = PolicyId> + '_ {
-        let below = self.store.put.blocks.below().copied();
+        let below = self.store.installed_policies.blocks.below().copied();
         below.filter(|id| !self.store.policies.contains_key(id))
     }
 
     pub(super) fn block_again(&mut self, id: &PolicyId) {
-        if self.store.put.blocks.has(id) || !id.is_outbound() {
+        if self.store.installed_policies.blocks.has(id) || !id.is_outbound() {
             return;
         }
         if let Some(known) = self.store.policies.get(id) {

@@ -8,8 +8,8 @@ use spared_sdk::Value;
 use super::Engine;
 use crate::SECOND;
 use crate::connections::{
-    CONNECTIONS, Finding, Listed, Place, SERVICE, Told, differences, findings, left_running,
-    shared_pools, unseen_mobike,
+    CONNECTIONS, Finding, Listed, PeerConnections, Place, SERVICE, differences, findings,
+    left_running, shared_pools, unseen_mobike,
 };
 use crate::error::Malformed;
 
@@ -26,7 +26,7 @@ pub struct Connections {
     /// Last known connections of the daemon here.
     here: Option<Listed>,
     /// Connections of the peer's daemon, from its last report.
-    there: Option<Told>,
+    there: Option<PeerConnections>,
     /// Addresses of this node that do not move.
     own: BTreeSet<IpAddr>,
     /// Findings by name and kind, each with the time since which it lasts.
@@ -138,7 +138,7 @@ impl Engine {
         now_ns: u64,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
-        self.ike.connections.there = Some(Told::parse(bytes)?);
+        self.ike.connections.there = Some(PeerConnections::parse(bytes)?);
         self.report_connections(now_ns);
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Engine {
     fn place(&self) -> Place {
         let ends = &self.store.ends;
         let own = self.ike.connections.own.iter();
-        let own = own.filter(|ip| !ends.has(ip));
+        let own = own.filter(|ip| !ends.owns(ip));
         Place {
             moved: ends.all().collect(),
             own: own.copied().collect(),

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use super::{Change, Engine};
 use crate::SECOND;
-use crate::codec::body::{OURS, shifted_policy};
+use crate::codec::body::{FIRST_OWN_REQID, shifted_policy};
 use crate::config::Settings;
 use crate::sa::{Policy, PolicyId, SaId};
 
@@ -170,7 +170,7 @@ impl Engine {
     /// Verdict on a deletion. If the tunnel is replicated or its address has left, the peer has it, even if that was
     /// not reported yet.
     fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
-        let is_away = end.is_some_and(|it| self.store.ends.is_lost(&it));
+        let is_away = end.is_some_and(|it| self.store.ends.is_lingering(&it));
         match self.is_active() {
             true => self.ike.presence.verdict(now_ns, by, followed || is_away),
             false => Verdict::Counts,
@@ -180,12 +180,12 @@ impl Engine {
     /// True if this plugin installed an SA, also in an earlier run.
     fn has_followed(&self, id: &SaId) -> bool {
         let known = self.store.sas.get(id);
-        self.installed.has(id) || known.is_some_and(|it| it.sa.reqid >= OURS)
+        self.installed.has(id) || known.is_some_and(|it| it.sa.reqid >= FIRST_OWN_REQID)
     }
 
     fn policy_has_followed(&self, id: &PolicyId) -> bool {
         let known = self.store.policies.get(id);
-        self.store.put.has(id) || known.is_some_and(|it| leads_to_ours(&it.policy))
+        self.store.installed_policies.has(id) || known.is_some_and(|it| leads_to_ours(&it.policy))
     }
 
     /// Keeps an SA that is no longer in the kernel: puts it back, or remembers it until the daemon has answered.
@@ -282,19 +282,22 @@ impl Engine {
         let is_own = policy
             .templates
             .iter()
-            .any(|it| (1..OURS).contains(&it.reqid));
+            .any(|it| (1..FIRST_OWN_REQID).contains(&it.reqid));
         self.is_active() && followed && is_own && !is_held
     }
 
     /// Ends the doubt about a policy, which is the daemon's own again, whichever of the two the kernel has.
     pub(super) fn end_doubt(&mut self, policy: &Policy) {
         if self.ike.doubts.trust_policy(&policy.id) {
-            self.store.put.forget(&policy.id);
+            self.store.installed_policies.forget(&policy.id);
             self.change(Change::PutPolicy(policy.clone()));
         }
     }
 }
 
 fn leads_to_ours(policy: &Policy) -> bool {
-    policy.templates.iter().any(|it| it.reqid >= OURS)
+    policy
+        .templates
+        .iter()
+        .any(|it| it.reqid >= FIRST_OWN_REQID)
 }

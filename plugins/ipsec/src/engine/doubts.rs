@@ -143,7 +143,7 @@ impl Engine {
             self.drop_sa(now_ns, &id);
         }
         for id in policies {
-            self.store.put.forget(&id);
+            self.store.installed_policies.forget(&id);
             self.change(Change::DeletePolicy(id));
         }
         self.ask();

@@ -12,9 +12,9 @@ impl Engine {
             return false;
         };
         let end = held.local_end();
-        self.store.held.want_room(self.store.now_ns, id);
+        self.store.held.reserve_later(self.store.now_ns, id);
         let is_other_end = self.store.held.ends.insert(end);
-        let is_ours = self.is_active() && self.store.ends.has(&end);
+        let is_ours = self.is_active() && self.store.ends.owns(&end);
         if !self.is_complete() || !self.is_peer_active() {
             // if both are active, both would send with it
             return is_ours && !self.is_peer_active();
@@ -75,7 +75,7 @@ impl Engine {
         let left = left.filter(|(id, _)| !store.held.policies.contains_key(id));
         let left = left.filter(|(_, it)| it.policy.end.as_ref().is_some_and(is_there));
         for id in left.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.store.put.forget(&id);
+            self.store.installed_policies.forget(&id);
             self.change(Change::DeletePolicy(id));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Engine;
 use super::installed::InstalledSa;
 use super::reqids::Tunnel;
-use crate::codec::body::OURS;
+use crate::codec::body::FIRST_OWN_REQID;
 use crate::sa::{ChildName, Direction, PolicyId, SaId};
 use crate::store::LocalSa;
 
@@ -34,7 +34,11 @@ impl Engine {
         if !self.is_active() {
             return;
         }
-        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let followed = self
+            .store
+            .sas
+            .iter()
+            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
         let new = followed.filter(|(id, _)| !self.installed.has(id));
         let new = new.filter_map(|(id, known)| Some((*id, InstalledSa::found(known)?)));
         let new: Vec<_> = new.collect();
@@ -53,7 +57,11 @@ impl Engine {
     /// Replicated SAs to which no policy leads.
     fn unled(&self) -> Vec<SaId> {
         let led = self.led();
-        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let followed = self
+            .store
+            .sas
+            .iter()
+            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
         let unled = followed.filter(|(_, it)| {
             let side = it.side.map(|side| (side, it.sa.reqid));
             side.is_some_and(|it| !led.contains(&it))
@@ -68,7 +76,7 @@ impl Engine {
             let templates = known.policy.templates.iter();
             templates.map(|it| (side_of(id), it.reqid))
         });
-        led.filter(|(_, reqid)| *reqid >= OURS).collect()
+        led.filter(|(_, reqid)| *reqid >= FIRST_OWN_REQID).collect()
     }
 
     /// Leads the daemon's own policies to the SAs whose policies they replaced; returns true if these policies are
@@ -97,13 +105,18 @@ impl Engine {
         let mut own = Own::default();
         for (id, known) in &self.store.policies {
             let templates = known.policy.templates.iter();
-            for template in templates.filter(|it| (1..OURS).contains(&it.reqid)) {
+            for template in templates.filter(|it| (1..FIRST_OWN_REQID).contains(&it.reqid)) {
                 let key = (Tunnel::of_template(id, template), side_of(id));
                 let policies = own.policies.entry(key).or_default();
                 policies.push((*id, template.reqid));
             }
         }
-        for known in self.store.sas.values().filter(|it| it.sa.reqid < OURS) {
+        for known in self
+            .store
+            .sas
+            .values()
+            .filter(|it| it.sa.reqid < FIRST_OWN_REQID)
+        {
             if let (Some(tunnel), Some(side), Some(name)) =
                 (Tunnel::of(known), known.side, &known.name)
             {

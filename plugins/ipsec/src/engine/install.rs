@@ -139,7 +139,7 @@ impl Engine {
         let store = &mut self.store;
         store.take_sas(|id| refused.contains_key(id));
         self.failover.taken.push(store.take_policies());
-        store.put.keep_missing(&store.held.policies);
+        store.installed_policies.keep_missing(&store.held.policies);
         if is_first || self.is_putting() {
             self.failover.active_ns = now_ns;
         }
@@ -216,10 +216,10 @@ impl Engine {
 
     /// Orders the SAs that are to be installed: the busiest first, and of these the outbound ones.
     fn plan(&mut self, now_ns: u64, all: bool) {
-        self.put_back_all(now_ns);
+        self.restore_all_policies(now_ns);
         let switchover = &self.switchover;
         let planned = self.store.held.by_urgency(|id, held| {
-            let is_ours = all || self.store.ends.has(&held.local_end());
+            let is_ours = all || self.store.ends.owns(&held.local_end());
             // its last number has yet to come
             let is_out = held.side == Direction::Out;
             let waits = is_out && !switchover.resume.is_none() && !held.is_own;
@@ -262,7 +262,7 @@ impl Engine {
     /// True if an SA is still to be installed: the peer's records and the addresses here may have changed.
     fn is_to_be_installed(&self, id: &SaId) -> bool {
         let held = self.store.held.sas.get(id);
-        let is_ours = |held: &HeldSa| self.store.ends.has(&held.local_end());
+        let is_ours = |held: &HeldSa| self.store.ends.owns(&held.local_end());
         let held = held.filter(|it| self.failover.is_settling() || is_ours(it));
         held.is_some_and(|it| !self.is_tried(id, it))
     }
@@ -282,7 +282,7 @@ impl Engine {
         let Some(held) = self.store.held.sas.get_mut(id) else {
             return false;
         };
-        held.room.free();
+        held.reserved.free();
         let apart_ns = self
             .apart
             .since_ns()
@@ -384,7 +384,7 @@ impl Engine {
         }
         self.installed.remove(&sa.id);
         let held = self.store.held.sas.get(&sa.id);
-        let is_ours = held.is_some_and(|it| self.store.ends.has(&it.local_end()));
+        let is_ours = held.is_some_and(|it| self.store.ends.owns(&it.local_end()));
         if self.is_active() && is_ours {
             self.store.held.sas.remove(&sa.id);
             self.sort_sa(now_ns, &sa.id);
@@ -401,7 +401,7 @@ impl Engine {
         let store = &self.store;
         self.failover.forget_vain(|id| {
             let held = store.held.sas.get(id);
-            held.is_some_and(|it| store.ends.stays(&it.local_end()))
+            held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
     }
 
@@ -455,7 +455,7 @@ impl Engine {
     fn foreign_installed(&self) -> Vec<(bool, SaId)> {
         let store = &self.store;
         let is_foreign = |id: &SaId| match store.held.sas.get(id) {
-            Some(held) => !store.is_active || !store.ends.has(&held.local_end()),
+            Some(held) => !store.is_active || !store.ends.owns(&held.local_end()),
             None => !store.is_active,
         };
         let foreign = self.installed.iter().filter(|(id, _)| is_foreign(id));

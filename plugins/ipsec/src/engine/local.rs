@@ -135,7 +135,7 @@ impl Engine {
             self.installed.served.lead(&policy);
         }
         self.handle_replaced(now_ns, &policy);
-        let ours = self.store.ends.has_policy(&policy) || self.store.put.has(&id);
+        let ours = self.store.ends.owns_policy(&policy) || self.store.installed_policies.has(&id);
         let reading = self.reads.generation();
         if let Some(known) = self.store.policies.get_mut(&id) {
             known.reading = reading;

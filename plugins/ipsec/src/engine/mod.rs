@@ -61,7 +61,7 @@ use std::net::IpAddr;
 use spared_replica::{Config, Replica};
 
 use crate::SECOND;
-use crate::codec::hold::Ways;
+use crate::codec::hold::HeldTraffic;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
@@ -158,7 +158,7 @@ pub enum Action {
     CountForwarded,
     /// Hold packets whose policy finds no SA until there is one: up to 100 for each policy, and many more on these
     /// ways.
-    Hold(Ways),
+    Hold(HeldTraffic),
     /// Release the held packets that are forwarded, and hold later ones.
     LetGo,
     /// Drop packets whose policy finds no SA again, once all held ones have been released; call `handle_still_held`
@@ -276,7 +276,7 @@ impl Engine {
                 let (id, takes_place) = (policy.id, self.takes_place(&policy));
                 self.see_policy(now_ns, policy);
                 if takes_place {
-                    self.store.put.forget(&id);
+                    self.store.installed_policies.forget(&id);
                 }
             }
             XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ns, &id, by),
@@ -325,7 +325,7 @@ impl Engine {
 
     pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
-        let has_tunnels = !is_empty || !self.store.put.blocks.is_empty();
+        let has_tunnels = !is_empty || !self.store.installed_policies.blocks.is_empty();
         let has_work = has_tunnels || self.ike.has_orders();
         let tick = match self.is_active() && has_work {
             true => self.tick_ns,
@@ -339,7 +339,7 @@ impl Engine {
             self.apart.next_ns(),
             self.store.held.next_ns(),
             self.switchover.next_ns(),
-            self.store.put.next_ns(),
+            self.store.installed_policies.next_ns(),
             self.store.proofs.next_ns(),
             self.ike.next_ns(),
             self.next_wrong_ns(),
@@ -362,8 +362,8 @@ impl Engine {
         self.time_resume(now_ns);
         self.time_stop(now_ns);
         self.time_doubts(now_ns);
-        self.put_back(now_ns);
-        self.make_room(now_ns);
+        self.restore_policies(now_ns);
+        self.reserve_due(now_ns);
         self.prove_again(now_ns);
         self.time_silence(now_ns);
         self.time_apart(now_ns);
@@ -377,10 +377,10 @@ impl Engine {
     }
 
     /// Touches memory for a failover, while no snapshot of the peer is under way.
-    fn make_room(&mut self, now_ns: u64) {
+    fn reserve_due(&mut self, now_ns: u64) {
         let waits = self.is_up() && !self.is_complete();
         let is_put = |id: &SaId| self.installed.has(id);
-        self.store.held.make_room(now_ns, waits, is_put);
+        self.store.held.reserve_due(now_ns, waits, is_put);
     }
 
     fn tick(&mut self, now_ns: u64) {

@@ -13,7 +13,7 @@ impl Engine {
             return self.answer_policy(now_ns, &id, true);
         };
         let there = self.store.policies.get(&id).map(|it| &it.policy);
-        if !self.store.put.has(&id) {
+        if !self.store.installed_policies.has(&id) {
             self.put_policy(now_ns, Change::AddPolicy(policy));
         } else if there != Some(&policy) {
             self.put_policy(now_ns, Change::PutPolicy(policy));
@@ -24,7 +24,7 @@ impl Engine {
 
     /// Answers the peer, which waits for the kernel's answer.
     fn answer_policy(&mut self, now_ns: u64, id: &PolicyId, is_applied: bool) {
-        if let Some(tokens) = self.store.put.take_tokens(id) {
+        if let Some(tokens) = self.store.installed_policies.take_tokens(id) {
             self.give_verdicts(now_ns, tokens, is_applied);
         }
         self.mark_dirty();
@@ -34,14 +34,14 @@ impl Engine {
         if let Change::AddPolicy(policy) | Change::PutPolicy(policy) = &change {
             let id = policy.id;
             self.block_below(policy);
-            self.store.put.begin(now_ns, id);
+            self.store.installed_policies.begin(now_ns, id);
             self.change(change);
         }
     }
 
     pub(super) fn release_policy(&mut self, now_ns: u64, id: &PolicyId) {
         self.answer_policy(now_ns, id, true);
-        if self.store.put.forget(id) {
+        if self.store.installed_policies.forget(id) {
             self.change(Change::DeletePolicy(*id));
         }
     }
@@ -54,13 +54,13 @@ impl Engine {
             return;
         }
         self.drop_policy(now_ns, id);
-        if !self.store.put.has(id) {
+        if !self.store.installed_policies.has(id) {
             return;
         }
         if self.store.held.policies.contains_key(id) {
-            self.store.put.miss(now_ns, *id);
+            self.store.installed_policies.miss(now_ns, *id);
         } else if self.is_active() {
-            self.store.put.forget(id);
+            self.store.installed_policies.forget(id);
         }
     }
 
@@ -68,32 +68,32 @@ impl Engine {
     /// not serve it.
     pub(super) fn handle_replaced(&mut self, now_ns: u64, policy: &Policy) {
         let id = policy.id;
-        if !self.store.put.has(&id) {
+        if !self.store.installed_policies.has(&id) {
             return;
         }
         let Some(held) = self.store.held.policies.get(&id) else {
             return;
         };
         if held.templates == policy.templates {
-            self.store.put.find(&id);
+            self.store.installed_policies.find(&id);
         } else {
-            self.store.put.miss(now_ns, id);
+            self.store.installed_policies.miss(now_ns, id);
         }
     }
 
-    pub(super) fn put_back(&mut self, now_ns: u64) {
-        if self.store.put.next_ns() <= now_ns {
-            self.put_missing(now_ns, now_ns);
+    pub(super) fn restore_policies(&mut self, now_ns: u64) {
+        if self.store.installed_policies.next_ns() <= now_ns {
+            self.restore_missing(now_ns, now_ns);
         }
     }
 
     /// Puts all missing policies back at once: the SAs of a failover serve them.
-    pub(super) fn put_back_all(&mut self, now_ns: u64) {
-        self.put_missing(now_ns, u64::MAX);
+    pub(super) fn restore_all_policies(&mut self, now_ns: u64) {
+        self.restore_missing(now_ns, u64::MAX);
     }
 
-    fn put_missing(&mut self, now_ns: u64, due_until_ns: u64) {
-        for id in self.store.put.take_missing(due_until_ns) {
+    fn restore_missing(&mut self, now_ns: u64, due_until_ns: u64) {
+        for id in self.store.installed_policies.take_missing(due_until_ns) {
             let held = self.store.held.policies.get(&id);
             if let Some(policy) = held.cloned() {
                 // it may be there: the report of its end may be older than its replacement
@@ -110,7 +110,7 @@ impl Engine {
             let policy = || held.clone();
             match there {
                 None => changes.push(Change::AddPolicy(policy())),
-                Some(there) if self.store.put.has(id) => {
+                Some(there) if self.store.installed_policies.has(id) => {
                     if there.policy.templates != held.templates {
                         changes.push(Change::PutPolicy(policy()));
                     }
@@ -133,7 +133,7 @@ impl Engine {
             return self.miss_block(&below);
         }
         if errno != EEXIST {
-            self.store.put.handle_refused(id, errno);
+            self.store.installed_policies.handle_refused(id, errno);
             return self.answer_policy(now_ns, &id, false);
         }
         let there = self.store.policies.get(&id);
@@ -141,14 +141,14 @@ impl Engine {
             self.put_policy(now_ns, Change::PutPolicy(policy.clone()));
         } else {
             // the policy belongs to another program: a reading may show more
-            self.store.put.forget(&id);
+            self.store.installed_policies.forget(&id);
             self.answer_policy(now_ns, &id, true);
         }
     }
 
     pub(super) fn handle_put_policy(&mut self, now_ns: u64, policy: &Policy) {
-        self.store.put.handle_put(&policy.id);
-        if self.store.put.has(&policy.id) {
+        self.store.installed_policies.handle_put(&policy.id);
+        if self.store.installed_policies.has(&policy.id) {
             self.see_policy(now_ns, policy.clone());
         }
         self.answer_policy(now_ns, &policy.id, true);

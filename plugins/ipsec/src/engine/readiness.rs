@@ -153,7 +153,7 @@ impl Engine {
             }
             return Some(format!("{why}: {reason}"));
         }
-        let (count, errno) = self.store.put.refused()?;
+        let (count, errno) = self.store.installed_policies.refused()?;
         let policies = match count {
             1 => "a policy".to_owned(),
             count => format!("{count} policies"),

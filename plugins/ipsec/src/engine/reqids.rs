@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use super::status::counted;
 use super::{Change, Engine};
 use crate::SECOND;
-use crate::codec::body::OURS;
+use crate::codec::body::FIRST_OWN_REQID;
 use crate::codec::body::sa_with_reqid;
 use crate::sa::{Direction, Policy, PolicyId, SaId, Template};
 use crate::store::LocalSa;
@@ -35,7 +35,11 @@ pub struct Served {
 impl Served {
     /// Notes whether a policy of the kernel leads to installed SAs.
     pub fn lead(&mut self, policy: &Policy) {
-        for template in policy.templates.iter().filter(|it| it.reqid >= OURS) {
+        for template in policy
+            .templates
+            .iter()
+            .filter(|it| it.reqid >= FIRST_OWN_REQID)
+        {
             self.note(template.reqid, policy.id);
         }
     }

@@ -13,7 +13,7 @@ use super::installed::InstalledSa;
 use super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::networks;
-use crate::codec::hold::{Way, Ways};
+use crate::codec::hold::{HeldTraffic, NetworkPair};
 use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
@@ -143,7 +143,7 @@ impl Engine {
         self.end_resume(now_ns);
         if self.is_up() && self.is_planned(now_ns) {
             self.switchover.resume.prepare();
-            self.act(Action::Hold(self.held_ways()));
+            self.act(Action::Hold(self.held_traffic()));
         }
     }
 
@@ -153,7 +153,7 @@ impl Engine {
             return;
         }
         let asked = self.store.held.by_urgency(|id, held| {
-            let is_ours = self.store.ends.has(&held.local_end());
+            let is_ours = self.store.ends.owns(&held.local_end());
             is_ours && held.side == Direction::Out && !held.is_own && !self.is_tried(id, held)
         });
         let keys = asked.map(|(_, held)| TunnelKey::sa(&held.sa, held.side));
@@ -285,29 +285,30 @@ impl Engine {
 
     /// Networks between which packets enter tunnels that are kept. A policy from anywhere to anywhere is left out:
     /// tunnel interfaces have such policies, and other packets would wait as well.
-    fn held_ways(&self) -> Ways {
-        let mut ways = Ways::default();
+    fn held_traffic(&self) -> HeldTraffic {
+        let mut traffic = HeldTraffic::default();
         let policies = self.store.held.policies.values();
         for policy in policies.filter(|it| it.id.is_outbound()) {
-            let (Some(way), Some(inner)) = (way_of(&policy.id), policy.templates.first()) else {
+            let (Some(pair), Some(inner)) = (network_pair_of(&policy.id), policy.templates.first())
+            else {
                 continue;
             };
             match inner.mode == TRANSPORT {
-                true => ways.sent.push(way),
-                false => ways.forwarded.push(way),
+                true => traffic.sent.push(pair),
+                false => traffic.forwarded.push(pair),
             }
         }
-        ways
+        traffic
     }
 }
 
-fn way_of(id: &PolicyId) -> Option<Way> {
+fn network_pair_of(id: &PolicyId) -> Option<NetworkPair> {
     let ((from, from_len), (to, to_len)) = networks(&id.selector)?;
-    let way = (
+    let pair = (
         IpNet::new(from, from_len).ok()?,
         IpNet::new(to, to_len).ok()?,
     );
-    ((from_len, to_len) != (0, 0)).then_some(way)
+    ((from_len, to_len) != (0, 0)).then_some(pair)
 }
 
 #[cfg(test)]
@@ -316,9 +317,9 @@ mod tests {
     use crate::sa::{InterfaceName, Mark};
 
     #[test]
-    fn a_way_is_between_networks_that_are_not_everything() {
+    fn a_pair_is_of_networks_that_are_not_everything() {
         const AF_INET6: u16 = 10;
-        let way = |from: u8, to: u8| {
+        let pair = |from: u8, to: u8| {
             let mut selector = [0; 56];
             selector[40..42].copy_from_slice(&AF_INET6.to_ne_bytes());
             (selector[42], selector[43]) = (to, from);
@@ -330,12 +331,12 @@ mod tests {
                 mark: Mark::default(),
                 if_id: 0,
             };
-            way_of(&id).map(|(from, to)| (from.prefix_len(), to.prefix_len()))
+            network_pair_of(&id).map(|(from, to)| (from.prefix_len(), to.prefix_len()))
         };
-        assert_eq!(way(128, 128), Some((128, 128)));
-        assert_eq!(way(0, 64), Some((0, 64)));
-        assert_eq!(way(64, 0), Some((64, 0)));
-        assert_eq!(way(0, 0), None);
-        assert_eq!(way(129, 0), None);
+        assert_eq!(pair(128, 128), Some((128, 128)));
+        assert_eq!(pair(0, 64), Some((0, 64)));
+        assert_eq!(pair(64, 0), Some((64, 0)));
+        assert_eq!(pair(0, 0), None);
+        assert_eq!(pair(129, 0), None);
     }
 }

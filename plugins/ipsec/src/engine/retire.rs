@@ -11,7 +11,7 @@ use super::{Change, Engine};
 use crate::SECOND;
 use crate::codec::body::shifted_policy;
 use crate::sa::{Direction, PolicyId, Replay, SaId};
-use crate::store::{HeldSa, Room};
+use crate::store::{HeldSa, ReservedMemory};
 use crate::wire::{Numbers, Origin};
 
 /// Longest time to wait for a reading.
@@ -68,10 +68,10 @@ impl Engine {
     pub(super) fn retire(&mut self, now_ns: u64, all: bool) {
         self.note_all_added(now_ns);
         let store = &mut self.store;
-        store.ended.retain(|end| !all && store.ends.stays(end));
+        store.ended.retain(|end| !all && store.ends.is_kept(end));
         self.switchover.stopping.retain(|id| {
             let held = store.held.sas.get(id);
-            held.is_some_and(|it| store.ends.stays(&it.local_end()))
+            held.is_some_and(|it| store.ends.is_kept(&it.local_end()))
         });
         self.forget_vain();
         let gone = self.leaving_sas(all);
@@ -103,7 +103,7 @@ impl Engine {
         }
         self.store.held.sort_ends();
         self.keep_policies(policies);
-        self.store.ends.forget_lost();
+        self.store.ends.forget_lingering();
         let wanted = self.read_fresh();
         self.switchover.last_words.retiring = Some(Retiring {
             inbound,
@@ -120,7 +120,7 @@ impl Engine {
         let carried = store.sas.iter().filter_map(|(id, known)| {
             let side = known.side?;
             let is_carried = store.index.sas.get(id).is_some_and(|it| it.is_local);
-            let is_gone = is_carried && !store.ends.stays(&known.sa.local_end(side));
+            let is_gone = is_carried && !store.ends.is_kept(&known.sa.local_end(side));
             (all || is_gone).then_some((*id, side))
         });
         carried.collect()
@@ -131,7 +131,7 @@ impl Engine {
         let carried = store.policies.iter().filter(|(id, known)| {
             let is_carried = store.index.policies.get(id).is_some_and(|it| it.is_local);
             let end = known.policy.end;
-            let is_gone = is_carried && end.is_some_and(|end| !store.ends.stays(&end));
+            let is_gone = is_carried && end.is_some_and(|end| !store.ends.is_kept(&end));
             known.ours && (all || is_gone)
         });
         carried.map(|(id, _)| *id).collect()
@@ -155,10 +155,10 @@ impl Engine {
             life_ns: known.life_ns,
             is_own: true,
             proof: None,
-            room: Room::default(),
+            reserved: ReservedMemory::default(),
         };
         self.store.held.sas.insert(id, held);
-        self.store.held.want_room(self.store.now_ns, id);
+        self.store.held.reserve_later(self.store.now_ns, id);
     }
 
     /// Keeps policies: without them packets would leave in clear text.
@@ -169,11 +169,11 @@ impl Engine {
             };
             let mut policy = known.policy.clone();
             if policy.end.is_some() {
-                self.store.put.claim(id);
+                self.store.installed_policies.claim(id);
                 // after a failover the policy leads to installed SAs
                 policy = shifted_policy(&policy);
                 if policy.templates != known.policy.templates {
-                    self.store.put.want(id);
+                    self.store.installed_policies.want(id);
                 }
             }
             self.store.held.policies.insert(id, policy);

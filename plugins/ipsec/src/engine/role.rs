@@ -84,7 +84,7 @@ impl Engine {
     /// peer. Tunnels that are negotiated there are to be replicated here, even before the host reports the role.
     pub(super) fn give_lost(&mut self, now_ns: u64) {
         if self.is_moving() {
-            self.store.ends.hurry(now_ns + GIVEN_NS);
+            self.store.ends.shorten_lingering(now_ns + GIVEN_NS);
         }
     }
 
@@ -120,17 +120,18 @@ impl Engine {
             }
         }
         for (id, known) in &mut self.store.policies {
-            known.ours = self.store.ends.has_policy(&known.policy) || self.store.put.has(id);
+            known.ours =
+                self.store.ends.owns_policy(&known.policy) || self.store.installed_policies.has(id);
         }
         self.mark_dirty();
     }
 
     fn sort_records(&mut self, now_ns: u64) {
         self.enter(now_ns);
-        for id in self.store.unsorted_policies() {
+        for id in self.store.policies_to_update() {
             self.sort_policy(now_ns, &id);
         }
-        for id in self.store.unsorted_sas() {
+        for id in self.store.sas_to_update() {
             self.sort_sa(now_ns, &id);
         }
     }

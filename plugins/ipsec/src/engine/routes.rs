@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Action, Engine};
-use crate::codec::body::{OURS, selected};
+use crate::codec::body::{FIRST_OWN_REQID, selected};
 use crate::sa::Policy;
 
 const MAIN: u8 = 0;
@@ -73,10 +73,10 @@ impl Engine {
         let id = &policy.id;
         let is_plain = id.is_outbound() && id.kind == MAIN && id.if_id == 0;
         let template = policy.templates.last().filter(|_| is_plain)?;
-        let has_followed = template.reqid >= OURS && template.mode == TUNNEL;
+        let has_followed = template.reqid >= FIRST_OWN_REQID && template.mode == TUNNEL;
         let near = policy
             .end
-            .filter(|end| has_followed && self.store.ends.has(end))?;
+            .filter(|end| has_followed && self.store.ends.owns(end))?;
         let (from, to) = selected(&id.selector)?;
         Some(TunnelRoute {
             to,

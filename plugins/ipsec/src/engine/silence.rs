@@ -48,7 +48,7 @@ impl Engine {
         let kept = store.held.sas.values().map(|it| it.local_end());
         let carried = store.sas.values();
         let carried = carried.filter_map(|it| Some(it.sa.local_end(it.side?)));
-        let lost = carried.filter(|end| store.ends.is_lost(end));
+        let lost = carried.filter(|end| store.ends.is_lingering(end));
         let ends = kept.chain(lost).chain(self.ike.connections.roaming());
         let ends = ends.chain(self.ike.silence.ends.iter().copied());
         self.silence_for(now_ns, ends.collect());

@@ -317,7 +317,7 @@ impl Engine {
         let store = &self.store;
         let stopped = self.switchover.stopping.stopped.iter();
         let mut held = stopped.filter_map(|id| store.held.sas.get(id));
-        held.any(|it| store.ends.is_lost(&it.local_end()))
+        held.any(|it| store.ends.is_lingering(&it.local_end()))
     }
 
     /// Puts stopped SAs back, ahead of what the peer may have sent since: the peer is not active after all, and no

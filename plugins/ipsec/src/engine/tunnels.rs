@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use super::status::counted;
-use crate::codec::body::OURS;
+use crate::codec::body::FIRST_OWN_REQID;
 use crate::sa::{ChildName, Direction, Policy};
 
 impl Engine {
@@ -65,11 +65,11 @@ impl Engine {
         let policies = store.policies.iter();
         let policies = policies.filter(|(id, _)| !store.held.policies.contains_key(id));
         let policies = policies.map(|(_, it)| &it.policy);
-        let is_here = |end| store.ends.has(&end);
+        let is_here = |end| store.ends.owns(&end);
         let policies = policies.filter(|it| it.id.is_outbound() && it.end.is_some_and(is_here));
         let blocks = |it: &&Policy| {
             let mut templates = it.templates.iter();
-            templates.any(|it| it.reqid >= OURS && !reqids.contains(&it.reqid))
+            templates.any(|it| it.reqid >= FIRST_OWN_REQID && !reqids.contains(&it.reqid))
         };
         policies.filter(blocks).count()
     }

@@ -8,7 +8,7 @@ use spared_replica::{Reader, Value};
 
 use super::{Action, Engine};
 use crate::SECOND;
-use crate::codec::body::OURS;
+use crate::codec::body::FIRST_OWN_REQID;
 use crate::error::Malformed;
 use crate::sa::ChildName;
 use crate::wire;
@@ -83,7 +83,7 @@ impl Engine {
         self.ike.left.note();
         let ends = &self.store.ends;
         let found = std::mem::take(&mut self.ike.left.found);
-        let here = found.iter().filter(|it| !is_over && ends.has(&it.end));
+        let here = found.iter().filter(|it| !is_over && ends.owns(&it.end));
         self.ike.wanted.add(here.map(|it| (&it.name, it.end)));
         self.order_adoption();
     }
@@ -103,7 +103,11 @@ impl Engine {
     fn unadopted(&self) -> Vec<u8> {
         let mut spis: BTreeMap<&ChildName, BTreeSet<u32>> = BTreeMap::new();
         let installed = self.installed.iter().map(|(id, it)| (id.spi, it.name()));
-        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let followed = self
+            .store
+            .sas
+            .iter()
+            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
         let followed = followed.map(|(id, it)| (id.spi, it.name.as_ref()));
         for (spi, name) in installed.chain(followed) {
             if let Some(name) = name {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::{Action, Engine};
-use crate::codec::body::OURS;
+use crate::codec::body::FIRST_OWN_REQID;
 use crate::sa::ChildName;
 use crate::vici::WAITS;
 
@@ -73,7 +73,7 @@ impl Engine {
     pub(super) fn want_held(&mut self) {
         let store = &self.store;
         let held = store.held.sas.values();
-        let ours = held.filter(|it| store.ends.has(&it.local_end()));
+        let ours = held.filter(|it| store.ends.owns(&it.local_end()));
         let names = ours.filter_map(|it| Some((it.name.as_ref()?, it.local_end())));
         self.ike.wanted.add(names);
         self.ike.left.note();
@@ -86,7 +86,11 @@ impl Engine {
         }
         let installed = self.installed.iter().map(|(id, _)| id.spi);
         // SAs of an earlier run as well
-        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let followed = self
+            .store
+            .sas
+            .iter()
+            .filter(|(_, it)| it.sa.reqid >= FIRST_OWN_REQID);
         let known = installed.chain(followed.map(|(id, _)| id.spi));
         let known = known.chain(self.ike.wanted.ended.iter().copied()).collect();
         let names = self.ike.wanted.all().into_iter();
@@ -103,7 +107,7 @@ impl Engine {
         let ours = || store.sas.iter().filter(|(_, it)| it.side.is_some());
         let named =
             ours().filter_map(|(_, it)| Some((it.name.as_ref()?, it.sa.local_end(it.side?))));
-        let names = named.filter(|(_, end)| store.ends.has(end));
+        let names = named.filter(|(_, end)| store.ends.owns(end));
         let ended = ours().map(|(id, _)| id.spi).collect();
         self.ike.wanted.add(names);
         self.ike.left.note();
@@ -116,7 +120,7 @@ impl Engine {
     pub(super) fn end_adoption(&mut self, all: bool) {
         let (ends, wanted) = (&self.store.ends, &mut self.ike.wanted);
         let before = wanted.names.len();
-        wanted.names.retain(|_, end| !all && ends.stays(end));
+        wanted.names.retain(|_, end| !all && ends.is_kept(end));
         self.ike.left.note();
         if wanted.names.len() < before && std::mem::take(&mut wanted.is_ordered) {
             match wanted.is_empty() {

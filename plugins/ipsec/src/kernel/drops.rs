@@ -81,7 +81,7 @@ impl Drops {
     ///
     /// # Errors
     /// The setting cannot be written.
-    pub fn put_back(&mut self) -> io::Result<()> {
+    pub fn restore(&mut self) -> io::Result<()> {
         if let Some(before) = self.before.take() {
             fs::write(&self.file, before)?;
             self.memory.write(&[]);
@@ -180,7 +180,7 @@ mod tests {
             let mut drops = setting.open();
             drops.keep().unwrap();
             assert_eq!(setting.value(), "0");
-            drops.put_back().unwrap();
+            drops.restore().unwrap();
             assert_eq!(setting.value(), value);
             setting.set("0");
             setting.open();

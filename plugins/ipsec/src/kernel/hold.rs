@@ -7,7 +7,7 @@ use std::path::Path;
 use spared_netlink::{PacketQueue, Transactions};
 
 use super::drops::Drops;
-use crate::codec::hold::{self, Changes, Ways};
+use crate::codec::hold::{self, Changes, HeldTraffic};
 
 /// Size of the queue in packets: 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
 const PACKETS_MAX: u32 = 16_384;
@@ -52,7 +52,7 @@ fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<u32> {
 }
 
 /// Releases all packets that wait now.
-fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
+fn release_waiting(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
     let waiting = queue.waiting()?;
     for count in (STEP..waiting.count + STEP).step_by(STEP as usize) {
         queue.release(waiting, count, mark)?;
@@ -173,44 +173,44 @@ impl Hold {
     ///
     /// # Errors
     /// The setting of the kernel cannot be read or written.
-    pub fn begin(&mut self, ways: &Ways) -> io::Result<()> {
+    pub fn begin(&mut self, traffic: &HeldTraffic) -> io::Result<()> {
         self.ending = None;
         // replacing the table drops the packets in the queues
-        self.let_all_go();
+        self.release_all();
         let kept = self.drops.keep();
         self.note_policies(&kept);
-        if *ways != Ways::default() {
-            let queued = self.queue(ways);
+        if *traffic != HeldTraffic::default() {
+            let queued = self.queue(traffic);
             self.note_queues(&queued);
         }
         kept
     }
 
-    fn queue(&mut self, ways: &Ways) -> io::Result<()> {
+    fn queue(&mut self, traffic: &HeldTraffic) -> io::Result<()> {
         // before the rules, which let packets pass that no program reads
         if self.queues.is_none() {
             self.queues = Some(Queues::open()?);
         }
-        self.commit(hold::hold(ways))
+        self.commit(hold::hold(traffic))
             .inspect_err(|_| self.queues = None)
     }
 
     /// Releases the waiting packets to forward. Sent packets stay: they could not wait again if their SA is still
     /// missing.
-    pub fn let_go(&mut self) {
-        self.say(|queues| let_all_go(&mut queues.forwarded, None));
+    pub fn release_forwarded(&mut self) {
+        self.with_queues(|queues| release_waiting(&mut queues.forwarded, None));
     }
 
-    fn let_all_go(&mut self) {
-        self.say(|queues| {
-            let_all_go(&mut queues.sent, Some(hold::MARK))?;
-            let_all_go(&mut queues.forwarded, None)
+    fn release_all(&mut self) {
+        self.with_queues(|queues| {
+            release_waiting(&mut queues.sent, Some(hold::MARK))?;
+            release_waiting(&mut queues.forwarded, None)
         });
     }
 
-    fn say<T: Default>(&mut self, word: impl FnOnce(&mut Queues) -> io::Result<T>) -> T {
-        let said = self.queues.as_mut().map_or_else(|| Ok(T::default()), word);
-        said.unwrap_or_else(|error| {
+    fn with_queues<T: Default>(&mut self, step: impl FnOnce(&mut Queues) -> io::Result<T>) -> T {
+        let done = self.queues.as_mut().map_or_else(|| Ok(T::default()), step);
+        done.unwrap_or_else(|error| {
             log::warn!("packets that waited for their tunnels are lost: {error}");
             self.queues = None;
             T::default()
@@ -223,7 +223,7 @@ impl Hold {
     /// # Errors
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
-        let left = self.say(Queues::step);
+        let left = self.with_queues(Queues::step);
         if self.ending.get_or_insert(Ending::NEW).goes_on(left) {
             return Ok(false);
         }
@@ -237,10 +237,10 @@ impl Hold {
                 log::debug!("the table of a switchover is gone: {error}");
             }
             // packets that have arrived meanwhile
-            self.let_all_go();
+            self.release_all();
             self.queues = None;
         }
-        self.drops.put_back()
+        self.drops.restore()
     }
 
     /// Ends the holding when the plugin ends.

@@ -20,7 +20,7 @@ pub struct Ends {
     /// Addresses that are here for a prepared switchover, while the peer still carries their tunnels.
     prepared: BTreeSet<IpAddr>,
     /// Lost addresses, and the time until which they count.
-    lost: BTreeMap<IpAddr, u64>,
+    lingering: BTreeMap<IpAddr, u64>,
 }
 
 impl Ends {
@@ -37,10 +37,11 @@ impl Ends {
     /// Sets the addresses that are here now. With `preparing`, new ones do not count before the role; with `linger`,
     /// lost ones count for a while.
     pub fn set(&mut self, now_ns: u64, here: BTreeSet<IpAddr>, preparing: bool, linger: bool) {
-        self.lost.retain(|end, _| !here.contains(end));
+        self.lingering.retain(|end, _| !here.contains(end));
         if linger {
             let lost = self.moved.difference(&here);
-            self.lost.extend(lost.map(|end| (*end, now_ns + LINGER_NS)));
+            self.lingering
+                .extend(lost.map(|end| (*end, now_ns + LINGER_NS)));
         }
         let held_back = |end: &&IpAddr| {
             let waits = preparing || self.prepared.contains(*end);
@@ -60,26 +61,28 @@ impl Ends {
 
     /// Removes lost addresses whose time is over. Returns true if there were any.
     pub fn expire(&mut self, now_ns: u64) -> bool {
-        let before = self.lost.len();
-        self.lost.retain(|_, until_ns| *until_ns > now_ns);
-        self.lost.len() != before
+        let before = self.lingering.len();
+        self.lingering.retain(|_, until_ns| *until_ns > now_ns);
+        self.lingering.len() != before
     }
 
     /// Shortens the time of lost addresses.
-    pub fn hurry(&mut self, until_ns: u64) {
-        for lost_ns in self.lost.values_mut() {
-            *lost_ns = until_ns.min(*lost_ns);
+    pub fn shorten_lingering(&mut self, until_ns: u64) {
+        for lingers_until_ns in self.lingering.values_mut() {
+            *lingers_until_ns = until_ns.min(*lingers_until_ns);
         }
     }
 
     pub fn next_ns(&self) -> u64 {
-        self.lost.values().copied().min().unwrap_or(u64::MAX)
+        self.lingering.values().copied().min().unwrap_or(u64::MAX)
     }
 
     /// Returns all addresses that are here or were until a moment ago, and those of the configuration.
     pub fn all(&self) -> impl Iterator<Item = IpAddr> {
         let here = self.moved.iter().chain(&self.prepared);
-        here.chain(self.lost.keys()).chain(&self.fixed).copied()
+        here.chain(self.lingering.keys())
+            .chain(&self.fixed)
+            .copied()
     }
 
     /// Returns true if spared has set the address here.
@@ -88,23 +91,23 @@ impl Ends {
     }
 
     /// Returns true if the address was here until a moment ago.
-    pub fn is_lost(&self, end: &IpAddr) -> bool {
-        self.lost.contains_key(end)
+    pub fn is_lingering(&self, end: &IpAddr) -> bool {
+        self.lingering.contains_key(end)
     }
 
-    pub fn forget_lost(&mut self) {
-        self.lost.clear();
+    pub fn forget_lingering(&mut self) {
+        self.lingering.clear();
     }
 
     /// Returns true if tunnels of this end belong to this node, if it is active.
-    pub fn has(&self, end: &IpAddr) -> bool {
-        self.moved.contains(end) || self.fixed.contains(end) || self.lost.contains_key(end)
+    pub fn owns(&self, end: &IpAddr) -> bool {
+        self.moved.contains(end) || self.fixed.contains(end) || self.lingering.contains_key(end)
     }
 
     /// Returns the side of this node in an SA; None if its local end is not replicated.
     pub fn side(&self, sa: &Sa) -> Option<Direction> {
-        let into = self.has(&sa.id.destination);
-        let out = self.has(&sa.source);
+        let into = self.owns(&sa.id.destination);
+        let out = self.owns(&sa.source);
         match sa.direction {
             Some(Direction::In) => into.then_some(Direction::In),
             Some(Direction::Out) => out.then_some(Direction::Out),
@@ -114,16 +117,16 @@ impl Ends {
     }
 
     /// Returns true if an active node keeps the address for now; a lost one does not count.
-    pub fn stays(&self, end: &IpAddr) -> bool {
+    pub fn is_kept(&self, end: &IpAddr) -> bool {
         self.moved.contains(end) || self.fixed.contains(end)
     }
 
     /// Returns true if the address itself is here, or was until a moment ago, so that the peer does not have it.
     pub fn has_address(&self, end: &IpAddr) -> bool {
-        self.moved.contains(end) || self.lost.contains_key(end)
+        self.moved.contains(end) || self.lingering.contains_key(end)
     }
 
-    pub fn has_policy(&self, policy: &Policy) -> bool {
-        policy.end.is_none_or(|end| self.has(&end))
+    pub fn owns_policy(&self, policy: &Policy) -> bool {
+        policy.end.is_none_or(|end| self.owns(&end))
     }
 }

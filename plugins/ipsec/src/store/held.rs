@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::rooms::{Room, Rooms};
+use super::reserved_memory::{PendingReservations, ReservedMemory};
 use crate::ms_between;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, PolicyId, Sa, SaId};
 use crate::wire::{Numbers, Origin, ToldSa};
@@ -16,7 +16,7 @@ pub struct Held {
     pub policies: BTreeMap<PolicyId, Policy>,
     /// Local ends of these on the other node.
     pub ends: BTreeSet<IpAddr>,
-    rooms: Rooms,
+    pending_reservations: PendingReservations,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct HeldSa {
     pub is_own: bool,
     /// Number of the proof that the kernel here supports it.
     pub proof: Option<u64>,
-    pub room: Room,
+    pub reserved: ReservedMemory,
 }
 
 impl HeldSa {
@@ -48,7 +48,7 @@ impl HeldSa {
             side: told.side,
             name: told.name,
             proof: None,
-            room: Room::default(),
+            reserved: ReservedMemory::default(),
         }
     }
 
@@ -97,23 +97,25 @@ impl HeldSa {
 
 impl Held {
     /// Requests memory for a failover for an SA that is held from now on.
-    pub fn want_room(&mut self, now_ns: u64, id: SaId) {
-        self.rooms.want(now_ns, id);
+    pub fn reserve_later(&mut self, now_ns: u64, id: SaId) {
+        self.pending_reservations.want(now_ns, id);
     }
 
     /// Touches memory for a failover, if that is due; waits for a snapshot in progress.
-    pub fn make_room(&mut self, now_ns: u64, waits: bool, is_put: impl Fn(&SaId) -> bool) {
-        if self.rooms.next_ns() > now_ns {
+    pub fn reserve_due(&mut self, now_ns: u64, waits: bool, is_put: impl Fn(&SaId) -> bool) {
+        if self.pending_reservations.next_ns() > now_ns {
             return;
         }
         match waits {
-            true => self.rooms.wait(now_ns),
-            false => self.rooms.touch_next(now_ns, &mut self.sas, is_put),
+            true => self.pending_reservations.wait(now_ns),
+            false => self
+                .pending_reservations
+                .touch_next(now_ns, &mut self.sas, is_put),
         }
     }
 
     pub fn next_ns(&self) -> u64 {
-        self.rooms.next_ns()
+        self.pending_reservations.next_ns()
     }
 
     /// Returns the wanted SAs, the busiest first; among equally busy ones the outbound first.

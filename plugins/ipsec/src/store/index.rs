@@ -7,7 +7,7 @@ use std::ops::Bound;
 use siphasher::sip::SipHasher13;
 use spared_replica::{Mark, Tag};
 
-use crate::codec::body::{around_reqid, shifted, shifted_policy};
+use crate::codec::body::{shifted, shifted_policy, split_at_reqid};
 use crate::sa::{ChildName, Policy, PolicyId, Sa, SaId};
 use crate::wire::TunnelKey;
 
@@ -101,7 +101,7 @@ impl<Id: Ord + Copy> Records<Id> {
 /// is no change.
 pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
     let mut hash = SipHasher13::new();
-    let (head, tail) = around_reqid(&sa.body);
+    let (head, tail) = split_at_reqid(&sa.body);
     hash.write(head);
     hash.write(&shifted(sa.reqid).to_ne_bytes());
     hash.write(tail);

@@ -87,7 +87,7 @@ impl Proofs {
             false => ProofState::Asked,
         };
         if state == ProofState::Refused(ENOSPC) {
-            return (self.full(), false);
+            return (self.overflow_proof(), false);
         }
         self.last += 1;
         self.suites.insert(suite, self.last);
@@ -102,7 +102,7 @@ impl Proofs {
     }
 
     /// Returns the common proof of all SAs beyond the limit.
-    fn full(&mut self) -> u64 {
+    fn overflow_proof(&mut self) -> u64 {
         self.list.entry(0).or_insert(Proof {
             esp: false,
             state: ProofState::Refused(ENOSPC),

@@ -82,7 +82,7 @@ impl Adoption {
             let connection = connections.get(&wanted.name.ike);
             let connection = connection.filter(|it| it.children.contains(&wanted.name.child));
             wanted.loaded = connection.map(|_| wanted.loaded.unwrap_or(now));
-            let result = match connection.is_some_and(|it| it.waits) {
+            let result = match connection.is_some_and(|it| it.responds_only) {
                 true => Err(WAITS.to_owned()),
                 false if sas.is_fresh(&wanted.name, known) => Ok(()),
                 false => return true,
@@ -187,10 +187,10 @@ mod tests {
         }
     }
 
-    fn loaded(waits: bool) -> Connections {
+    fn loaded(responds_only: bool) -> Connections {
         let connection = Connection {
             children: ["net".to_owned()].into(),
-            waits,
+            responds_only,
             ..Connection::default()
         };
         [("far".to_owned(), connection)].into()

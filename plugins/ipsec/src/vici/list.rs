@@ -22,10 +22,10 @@ pub type Connections = BTreeMap<String, Connection>;
 pub struct Connection {
     pub children: BTreeSet<String>,
     /// The connection can only respond: no address of the far end is known.
-    pub waits: bool,
+    pub responds_only: bool,
     pub local: Vec<String>,
     /// The connection uses IKEv1 only.
-    pub is_first: bool,
+    pub is_ikev1: bool,
     /// Uniqueness policy as charon writes it: "UNIQUE_NO".
     pub unique: String,
     /// Digest of all that charon reports of it.
@@ -88,8 +88,8 @@ pub fn all(client: &mut Client) -> Result<Listed, Fault> {
         name,
         digest: it.digest,
         local: it.local,
-        waits: it.waits,
-        is_first: it.is_first,
+        responds_only: it.responds_only,
+        is_ikev1: it.is_ikev1,
         unique: it.unique,
     });
     Ok(Listed {
@@ -151,9 +151,9 @@ fn connection(section: &Section) -> Connection {
     let local = section.texts("local_addrs").map(str::to_owned);
     Connection {
         children: children.map(str::to_owned).collect(),
-        waits: remotes.peek().is_some() && remotes.all(connections::is_open),
+        responds_only: remotes.peek().is_some() && remotes.all(connections::is_open),
         local: local.collect(),
-        is_first: section.text("version") == Some("IKEv1"),
+        is_ikev1: section.text("version") == Some("IKEv1"),
         unique: section.text("unique").unwrap_or_default().to_owned(),
         digest: digest(section),
     }
@@ -319,15 +319,16 @@ mod tests {
 
     #[test]
     fn a_connection_waits_where_nobody_is_known_to_call() {
-        let waits =
-            |remotes: &[&str]| connection(&Section::new().list("remote_addrs", remotes)).waits;
+        let responds_only = |remotes: &[&str]| {
+            connection(&Section::new().list("remote_addrs", remotes)).responds_only
+        };
         for remotes in [
             &["%any"][..],
             &["%any4", "%any6"],
             &["0.0.0.0/0", "::/0"],
             &["192.0.2.1-192.0.2.9"],
         ] {
-            assert!(waits(remotes), "{remotes:?}");
+            assert!(responds_only(remotes), "{remotes:?}");
         }
         for remotes in [
             &["192.0.2.9"][..],
@@ -335,7 +336,7 @@ mod tests {
             &["%any", "::1"],
             &[],
         ] {
-            assert!(!waits(remotes), "{remotes:?}");
+            assert!(!responds_only(remotes), "{remotes:?}");
         }
     }
 }

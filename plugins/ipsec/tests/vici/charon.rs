@@ -198,12 +198,19 @@ fn a_charon_tells_its_connections() {
     };
     assert_eq!(far.name, "far");
     assert_eq!(far.local, ["192.0.2.1"]);
-    assert_eq!((far.unique.as_str(), far.waits), ("UNIQUE_NO", false));
+    assert_eq!(
+        (far.unique.as_str(), far.responds_only),
+        ("UNIQUE_NO", false)
+    );
     // the list does not change as long as the configuration does not
     assert_eq!(here.listed().unwrap_or_default().connections, first);
     near.load_with("%any", "aes128-sha256");
     let other = here.listed().unwrap_or_default().connections;
-    assert!(other.iter().all(|it| it.waits && it.digest != far.digest));
+    assert!(
+        other
+            .iter()
+            .all(|it| it.responds_only && it.digest != far.digest)
+    );
     near.kill();
 }
 

@@ -344,11 +344,11 @@ fn what_is_forwarded_and_what_is_sent_wait_apart_and_between_all_networks_nothin
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     pair.activate(1);
-    let ways = Ways {
+    let traffic = HeldTraffic {
         forwarded: vec![(net("10.0.0.1/32"), net("0.0.0.0/32"))],
         sent: vec![(net("10.0.0.1/32"), net("0.0.0.1/32"))],
     };
-    assert_eq!(pair.nodes[1].holds, Some(ways));
+    assert_eq!(pair.nodes[1].holds, Some(traffic));
     pair.pass(12 * MS);
     assert_eq!(pair.nodes[1].holds, None);
 }

@@ -25,12 +25,12 @@ mod last;
 mod orders;
 mod queue;
 mod random;
+mod records_to_update;
 mod reqid;
 mod roles;
 mod routes;
 mod states;
 mod unadopted;
-mod unsorted;
 mod withheld;
 
 const S: u64 = SECOND;
@@ -165,8 +165,8 @@ struct Node {
     /// Fault of the daemons' connections.
     wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
-    /// Ways on which packets without an SA wait for it in queues.
-    holds: Option<Ways>,
+    /// HeldTraffic on which packets without an SA wait for it in queues.
+    holds: Option<HeldTraffic>,
     /// Number of times that waiting packets were released.
     let_go: usize,
     /// Number of times that the daemon was asked whether it still answers.
@@ -260,7 +260,7 @@ impl Node {
                     let forwarded = Some(self.kernel.forwarded);
                     self.engine.handle_forwarded(now_ns, forwarded);
                 }
-                Action::Hold(ways) => self.holds = Some(ways),
+                Action::Hold(traffic) => self.holds = Some(traffic),
                 Action::LetGo => self.let_go += 1,
                 Action::EndHold => self.holds = None,
                 Action::Routes(routes) => self.routes = routes,

@@ -139,7 +139,7 @@ fn memory_for_an_sa_is_touched_before_the_failover_and_free_when_it_is_put() {
     let (mut put, mut kept) = (0, 0);
     for (id, held) in &engine.store.held.sas {
         let is_put = engine.installed.has(id);
-        assert_eq!(held.room.is_free(), is_put);
+        assert_eq!(held.reserved.is_free(), is_put);
         (put, kept) = (put + usize::from(is_put), kept + usize::from(!is_put));
     }
     assert!(put > 0 && kept > 0, "{put} put, {kept} kept");

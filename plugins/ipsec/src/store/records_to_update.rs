@@ -13,9 +13,9 @@ use crate::sa::{Policy, PolicyId, SaId};
 use crate::wire::TunnelKey;
 
 /// Iterator over a map's entries in the order of ids, in parallel with other maps.
-struct Along<I: Iterator>(Peekable<I>);
+struct ParallelIter<I: Iterator>(Peekable<I>);
 
-impl<'a, Id, V, I> Along<I>
+impl<'a, Id, V, I> ParallelIter<I>
 where
     Id: Ord + 'a,
     I: Iterator<Item = (&'a Id, V)>,
@@ -44,39 +44,39 @@ impl Tunnels {
     /// Returns the key of an SA in the kernel, if this node carries it.
     pub fn carried_sa(&self, known: &LocalSa) -> Option<TunnelKey> {
         let side = known.side.filter(|_| self.is_active)?;
-        let is_here = self.ends.has(&known.sa.local_end(side));
+        let is_here = self.ends.owns(&known.sa.local_end(side));
         is_here.then(|| TunnelKey::sa(&known.sa, side))
     }
 
     /// Returns the key of a policy in the kernel, if this node carries it.
     pub fn carried_policy(&self, known: &LocalPolicy) -> Option<TunnelKey> {
-        let is_here = self.is_active && self.ends.has_policy(&known.policy);
+        let is_here = self.is_active && self.ends.owns_policy(&known.policy);
         is_here.then(|| TunnelKey::policy(&known.policy))
     }
 
     /// Returns the SAs whose record differs from its source.
-    pub fn unsorted_sas(&self) -> Vec<SaId> {
+    pub fn sas_to_update(&self) -> Vec<SaId> {
         let (known, held) = (&self.sas, &self.held.sas);
-        unsorted(&self.index.sas, known, held, |it| self.carried_sa(it))
+        to_update(&self.index.sas, known, held, |it| self.carried_sa(it))
     }
 
     /// Returns the policies whose record differs from its source.
-    pub fn unsorted_policies(&self) -> Vec<PolicyId> {
+    pub fn policies_to_update(&self) -> Vec<PolicyId> {
         let (known, held) = (&self.policies, &self.held.policies);
         let carried = |it: &LocalPolicy| self.carried_policy(it);
-        unsorted(&self.index.policies, known, held, carried)
+        to_update(&self.index.policies, known, held, carried)
     }
 
     /// Releases held SAs of this node's ends that the kernel has or refused. If the kernel has one as it was held, its
     /// record stays, and now belongs to this node.
     pub fn take_sas(&mut self, is_refused: impl Fn(&SaId) -> bool) {
         let Self { ends, sas, .. } = self;
-        let mut records = Along::new(self.index.sas.after(None));
-        let mut known = Along::new(&*sas);
+        let mut records = ParallelIter::new(self.index.sas.after(None));
+        let mut known = ParallelIter::new(&*sas);
         self.held.sas.retain(|id, kept| {
             let known = known.at(id);
             let is_done = known.is_some() || is_refused(id);
-            let stays = !is_done || !ends.has(&kept.local_end());
+            let stays = !is_done || !ends.owns(&kept.local_end());
             if let (Some(known), false) = (known, stays) {
                 let key = known.side.map(|side| TunnelKey::sa(&known.sa, side));
                 let kept = (&kept.sa, kept.name.as_ref());
@@ -90,11 +90,11 @@ impl Tunnels {
     /// Releases held policies of this node's ends, whether the kernel has them or not; returns the released ones.
     pub fn take_policies(&mut self) -> BTreeMap<PolicyId, Policy> {
         let Self { ends, policies, .. } = self;
-        let mut records = Along::new(self.index.policies.after(None));
-        let mut known = Along::new(&*policies);
+        let mut records = ParallelIter::new(self.index.policies.after(None));
+        let mut known = ParallelIter::new(&*policies);
         let (mut goes_any, mut stays_any) = (false, false);
         for (id, kept) in &self.held.policies {
-            let goes = ends.has_policy(kept);
+            let goes = ends.owns_policy(kept);
             (goes_any, stays_any) = (goes_any | goes, stays_any | !goes);
             // all of a policy except its id is parsed from its body
             let body = known.at(id).map(|it| &it.policy.body);
@@ -109,7 +109,7 @@ impl Tunnels {
         if !stays_any {
             return held;
         }
-        let (gone, kept) = held.into_iter().partition(|(_, it)| ends.has_policy(it));
+        let (gone, kept) = held.into_iter().partition(|(_, it)| ends.owns_policy(it));
         self.held.policies = kept;
         gone
     }
@@ -122,18 +122,18 @@ fn take(record: Option<&mut Record>) {
 }
 
 /// Returns the ids whose record has another source or key than the present one, has no source, or is missing.
-fn unsorted<Id: Ord + Copy, L, H>(
+fn to_update<Id: Ord + Copy, L, H>(
     records: &Records<Id>,
     known: &BTreeMap<Id, L>,
     held: &BTreeMap<Id, H>,
     carried: impl Fn(&L) -> Option<TunnelKey>,
 ) -> Vec<Id> {
     let (mut records, mut known, mut held) = (
-        Along::new(records.records()),
-        Along::new(known),
-        Along::new(held),
+        ParallelIter::new(records.records()),
+        ParallelIter::new(known),
+        ParallelIter::new(held),
     );
-    let mut unsorted = Vec::new();
+    let mut to_update = Vec::new();
     while let Some(id) = [records.id(), known.id(), held.id()]
         .into_iter()
         .flatten()
@@ -142,14 +142,14 @@ fn unsorted<Id: Ord + Copy, L, H>(
         let record = records.at(id);
         let carried = known.at(id).and_then(&carried);
         let is_held = held.at(id).is_some();
-        let is_sorted = match (record, carried) {
+        let is_current = match (record, carried) {
             (Some(record), Some(key)) => record.is_local && record.key == key,
             (Some(record), None) => !record.is_local && is_held,
             (None, carried) => carried.is_none() && !is_held,
         };
-        if !is_sorted {
-            unsorted.push(*id);
+        if !is_current {
+            to_update.push(*id);
         }
     }
-    unsorted
+    to_update
 }

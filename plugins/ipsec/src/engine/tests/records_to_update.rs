@@ -53,8 +53,8 @@ fn a_failover_makes_no_record_anew() {
     engine.take_over(pair.now_ns, true);
     assert_eq!(engine.store.held.sas.len(), 0);
     assert_eq!(engine.store.held.policies.len(), 0);
-    assert_eq!(engine.store.unsorted_sas(), []);
-    assert_eq!(engine.store.unsorted_policies(), []);
+    assert_eq!(engine.store.sas_to_update(), []);
+    assert_eq!(engine.store.policies_to_update(), []);
     engine.check_records();
     let mut policies = engine.store.index.policies.records();
     assert!(policies.all(|(_, it)| it.is_local));

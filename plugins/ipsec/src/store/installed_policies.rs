@@ -9,14 +9,14 @@ use crate::SECOND;
 use crate::sa::{Policy, PolicyId};
 
 /// Shortest time between two restorations of a policy that others delete.
-const PUT_BACK_NS: u64 = SECOND;
+const RESTORE_NS: u64 = SECOND;
 
 /// Policies in the kernel that this plugin installed.
 #[derive(Debug, Default)]
-pub struct Put {
-    there: BTreeSet<PolicyId>,
+pub struct InstalledPolicies {
+    installed: BTreeSet<PolicyId>,
     /// Time of each installation.
-    put_ns: BTreeMap<PolicyId, u64>,
+    installed_ns: BTreeMap<PolicyId, u64>,
     /// Policies that others deleted or replaced, and the time to restore each.
     missing: BTreeMap<PolicyId, u64>,
     /// Policies that the kernel refused, with the errno.
@@ -26,9 +26,9 @@ pub struct Put {
     pub blocks: Blocks,
 }
 
-impl Put {
+impl InstalledPolicies {
     pub fn has(&self, id: &PolicyId) -> bool {
-        self.there.contains(id)
+        self.installed.contains(id)
     }
 
     pub fn next_ns(&self) -> u64 {
@@ -37,8 +37,8 @@ impl Put {
 
     /// A policy is on its way to the kernel.
     pub fn begin(&mut self, now_ns: u64, id: PolicyId) {
-        self.there.insert(id);
-        self.put_ns.insert(id, now_ns);
+        self.installed.insert(id);
+        self.installed_ns.insert(id, now_ns);
         self.missing.remove(&id);
     }
 
@@ -48,7 +48,7 @@ impl Put {
     }
 
     pub fn handle_refused(&mut self, id: PolicyId, errno: i32) {
-        self.there.remove(&id);
+        self.installed.remove(&id);
         self.refused.insert(id, errno);
     }
 
@@ -73,12 +73,12 @@ impl Put {
     }
 
     pub fn claim(&mut self, id: PolicyId) {
-        self.there.insert(id);
+        self.installed.insert(id);
     }
 
     pub fn miss(&mut self, now_ns: u64, id: PolicyId) {
-        let put_ns = self.put_ns.get(&id).copied().unwrap_or(0);
-        let due_ns = now_ns.max(put_ns + PUT_BACK_NS);
+        let installed_ns = self.installed_ns.get(&id).copied().unwrap_or(0);
+        let due_ns = now_ns.max(installed_ns + RESTORE_NS);
         self.missing.insert(id, due_ns);
     }
 
@@ -105,19 +105,19 @@ impl Put {
     pub fn keep_missing(&mut self, held: &BTreeMap<PolicyId, Policy>) {
         if held.is_empty() {
             self.missing.clear();
-            self.put_ns.clear();
+            self.installed_ns.clear();
             self.refused.clear();
             return;
         }
         self.missing.retain(|id, _| held.contains_key(id));
-        self.put_ns.retain(|id, _| held.contains_key(id));
+        self.installed_ns.retain(|id, _| held.contains_key(id));
         self.refused.retain(|id, _| held.contains_key(id));
     }
 
     pub fn forget(&mut self, id: &PolicyId) -> bool {
-        self.put_ns.remove(id);
+        self.installed_ns.remove(id);
         self.missing.remove(id);
         self.refused.remove(id);
-        self.there.remove(id)
+        self.installed.remove(id)
     }
 }

@@ -15,9 +15,9 @@ const STEP: usize = 100;
 /// Memory that installing an SA takes: written to while there is time for it, and free for that when the SA is
 /// installed. A page costs most when it is touched first, and thousands of SAs take hundreds of pages.
 #[derive(Debug, Default)]
-pub struct Room(Vec<u8>);
+pub struct ReservedMemory(Vec<u8>);
 
-impl Room {
+impl ReservedMemory {
     /// An SA, and its entries in the lists of what was put.
     const BYTES: usize = size_of::<Sa>() + 384;
 
@@ -37,14 +37,14 @@ impl Room {
     }
 }
 
-/// SAs that are kept and have no room yet.
+/// SAs that are kept and have no memory reserved yet.
 #[derive(Debug, Default)]
-pub struct Rooms {
+pub struct PendingReservations {
     ids: Vec<SaId>,
     due_ns: u64,
 }
 
-impl Rooms {
+impl PendingReservations {
     pub fn want(&mut self, now_ns: u64, id: SaId) {
         if self.ids.is_empty() {
             self.due_ns = now_ns + WAIT_NS;
@@ -68,7 +68,7 @@ impl Rooms {
         for id in self.ids.drain(rest..) {
             let held = sas.get_mut(&id);
             if let Some(held) = held.filter(|_| !is_put(&id)) {
-                held.room.touch();
+                held.reserved.touch();
             }
         }
         self.due_ns = now_ns + STEP_NS;
