@@ -47,15 +47,16 @@ fn without_ethernet(link: &Link, interface: &Interface) -> Option<Finding> {
         return None;
     }
     let name = &link.name;
-    let (what, fix) = match is_vrf {
-        true => (
+    let (what, fix) = if is_vrf {
+        (
             "is a VRF, which is not connected to a network".to_owned(),
             format!("ip link show vrf {name}, and name one of these interfaces"),
-        ),
-        false => (
+        )
+    } else {
+        (
             "has no Ethernet address".to_owned(),
             format!("[[group.address]] for addresses on {name}"),
-        ),
+        )
     };
     let sentence = format!("{name} {what}: it cannot carry a virtual router");
     Some(Finding::new("interface-kind", Severity::Error, sentence).fix(fix))

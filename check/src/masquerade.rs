@@ -210,15 +210,13 @@ impl<'r> Rule<'r> {
         let is_one = instead.iter().all(|(other, _)| other == name);
         let is_named = outgoing(self.rule).is_some_and(|names| names == [*name]);
         let is_exact = is_one && (is_named || source(self.rule).is_some());
-        match is_exact && !self.printed.is_empty() && instead.len() == lost.len() {
-            true => self.command(&instead, self.kept(lost)),
-            false => {
-                let each = instead.iter();
-                let each =
-                    each.map(|(name, to)| format!("`oifname \"{name}\" {}`", self.snat(*to)));
-                let each = each.collect::<Vec<String>>().join(" and ");
-                format!("in place of it, for each outgoing interface, {each}")
-            }
+        if is_exact && !self.printed.is_empty() && instead.len() == lost.len() {
+            self.command(&instead, self.kept(lost))
+        } else {
+            let each = instead.iter();
+            let each = each.map(|(name, to)| format!("`oifname \"{name}\" {}`", self.snat(*to)));
+            let each = each.collect::<Vec<String>>().join(" and ");
+            format!("in place of it, for each outgoing interface, {each}")
         }
     }
 

@@ -99,9 +99,10 @@ fn absence(system: &System, setup: &Setup, what: &str, name: &str) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let there = match there.is_empty() {
-        true => "none".to_owned(),
-        false => there[..there.len().min(LISTED_MAX)].join(", "),
+    let there = if there.is_empty() {
+        "none".to_owned()
+    } else {
+        there[..there.len().min(LISTED_MAX)].join(", ")
     };
     format!(
         "{place}{what} {name} is absent, and is used as soon as it appears; this machine has {there}{more}{meant}"

@@ -99,9 +99,10 @@ mod tests {
         let bare = found.iter().filter(|it| it.id == "no-own-address");
         bare.map(|finding| {
             assert!(finding.sentence.starts_with("lan has no "), "{finding}");
-            match finding.sentence.contains("IPv4") {
-                true => "IPv4",
-                false => "IPv6",
+            if finding.sentence.contains("IPv4") {
+                "IPv4"
+            } else {
+                "IPv6"
             }
         })
         .collect()

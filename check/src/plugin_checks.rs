@@ -63,9 +63,10 @@ fn found(plugin: &str, answer: Answer) -> Vec<Finding> {
 
 fn row(plugin: &str, key: &str, value: &Value, attention: bool) -> Finding {
     let is_about_all = key.starts_with(ALL);
-    let severity = match attention && !is_about_all {
-        true => Severity::Warning,
-        false => Severity::Note,
+    let severity = if attention && !is_about_all {
+        Severity::Warning
+    } else {
+        Severity::Note
     };
     let value = match value {
         Value::Number(number) => number.to_string(),

@@ -84,23 +84,24 @@ fn finding(chain: &Value, is_own: bool, dropped: &[&str]) -> Finding {
     );
     let place = format!("{family} {table} {name}");
     let interfaces = dropped.join(", ");
-    let finding = match is_own {
-        false => Finding::new(
-            "ruleset-input",
-            Severity::Note,
-            format!(
-                "nftables chain {place} drops protocol 112 on {interfaces}: spared still hears adverts \
-                 (packet sockets), other VRRP programs here do not"
-            ),
-        ),
-        true => Finding::new(
+    let finding = if is_own {
+        Finding::new(
             "ruleset-output",
             Severity::Error,
             format!(
                 "nftables chain {place} drops protocol 112 on {interfaces}: no unicast peer there hears \
                  this node"
             ),
-        ),
+        )
+    } else {
+        Finding::new(
+            "ruleset-input",
+            Severity::Note,
+            format!(
+                "nftables chain {place} drops protocol 112 on {interfaces}: spared still hears adverts \
+                 (packet sockets), other VRRP programs here do not"
+            ),
+        )
     };
     finding.fix(format!("nft insert rule {place} meta l4proto 112 accept"))
 }
@@ -135,9 +136,10 @@ fn adverts(name: &str, interface: &Interface, is_own: bool) -> impl Iterator<Ite
         };
         let peers = interface.peers.iter().filter(|it| it.is_ipv4() == is_ipv4);
         let of_peers: Vec<Advert> = peers.map(|peer| advert(Some(*peer))).collect();
-        match of_peers.is_empty() {
-            true => vec![advert(None)],
-            false => of_peers,
+        if of_peers.is_empty() {
+            vec![advert(None)]
+        } else {
+            of_peers
         }
     })
 }

@@ -61,9 +61,10 @@ fn finding(set: &Value) -> Option<Finding> {
     );
     let finding = Finding::new("set-cannot-follow", Severity::Error, sentence);
     let remove = format!("remove the table of \"{name}\" from the plugin's file");
-    Some(finding.fix(match has_indices {
-        true => format!("use names (ifname, as iifname), or {remove}"),
-        false => remove,
+    Some(finding.fix(if has_indices {
+        format!("use names (ifname, as iifname), or {remove}")
+    } else {
+        remove
     }))
 }
 

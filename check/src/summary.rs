@@ -14,12 +14,13 @@ pub fn by_place(config: &Path, of_host: Vec<Fault>, of_plugins: Vec<Fault>) -> V
     let in_folder = |fault: Fault| {
         // the folder itself may be unreadable as well
         let is_below = fault.file != "plugins" && own.as_deref() != Some(fault.file.as_str());
-        match is_below {
-            true => Fault {
+        if is_below {
+            Fault {
                 file: format!("plugins/{}", fault.file),
                 ..fault
-            },
-            false => fault,
+            }
+        } else {
+            fault
         }
     };
     let all = of_host.into_iter().chain(of_plugins);

@@ -65,13 +65,15 @@ pub fn cells(loss: &Loss) -> [String; 7] {
             Lease::Lost => "lost",
         }
         .to_owned(),
-        match loss.ban_gone {
-            true => "gone".to_owned(),
-            false => short(loss.banned),
+        if loss.ban_gone {
+            "gone".to_owned()
+        } else {
+            short(loss.banned)
         },
-        match loss.two_servers > loss.without_server {
-            true => format!("2x {}", short(loss.two_servers)),
-            false => short(loss.without_server),
+        if loss.two_servers > loss.without_server {
+            format!("2x {}", short(loss.two_servers))
+        } else {
+            short(loss.without_server)
         },
     ];
     for (cell, shown) in cells.iter_mut().zip(shown) {
@@ -94,13 +96,14 @@ pub fn short(time: Duration) -> String {
 /// What the columns say. Without root keepalived has no conntrackd and no scripts beside it.
 pub fn legend(is_root: bool) -> String {
     let fresh = FRESH.as_secs();
-    let usual = match is_root {
-        true => format!(
+    let usual = if is_root {
+        format!(
             " keepalived runs with conntrackd, its script
 primary-backup.sh, notify scripts, and a copy of leases and bans every {INTERVAL_S} s
 (cron: every minute); its files are in tests/demo/usual."
-        ),
-        false => String::new(),
+        )
+    } else {
+        String::new()
     };
     format!(
         "packets   time without forwarding, of 2000 packets a second through NAT

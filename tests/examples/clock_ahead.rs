@@ -38,10 +38,11 @@ extern "C" fn map_offset() {
 
 fn ahead_s() -> time_t {
     let mapped = OFFSET.load(Ordering::Relaxed);
-    match mapped.is_null() {
-        true => AHEAD_S,
+    if mapped.is_null() {
+        AHEAD_S
+    } else {
         // SAFETY: mapped for the life of the program; a number that is written at once is read whole.
-        false => unsafe { mapped.read_volatile() },
+        unsafe { mapped.read_volatile() }
     }
 }
 

@@ -103,10 +103,11 @@ fn configuration(site: &Site, dir: &Path, options: Options) -> String {
     let [own, peer] = [own, peer].map(|host| Wire::Hot.ipv4(host));
     let external = if options.external_cache { "Off" } else { "On" };
     let (buckets, limit) = (options.flows.next_power_of_two(), options.flows * 4);
-    let buffer = match options.default_buffer {
-        true => "NetlinkOverrunResync 5",
+    let buffer = if options.default_buffer {
+        "NetlinkOverrunResync 5"
+    } else {
         // Room for every event of a burst.
-        false => "NetlinkBufferSize 268435456\n\tNetlinkBufferSizeMaxGrowth 536870912",
+        "NetlinkBufferSize 268435456\n\tNetlinkBufferSizeMaxGrowth 536870912"
     };
     let mut ignored = "\t\t\tIPv4_address 127.0.0.1\n".to_owned();
     for wire in [Wire::Lan, Wire::Wan, Wire::Hot] {

@@ -159,9 +159,10 @@ impl<'l> Linked<'l> {
             return Ok(());
         }
         let what = format!("{silence:?} silent, {bound:?} allowed, control {late:?} late");
-        match late > PUNCTUAL {
-            true => Err(disturbed(what)),
-            false => Err(what.into()),
+        if late > PUNCTUAL {
+            Err(disturbed(what))
+        } else {
+            Err(what.into())
         }
     }
 

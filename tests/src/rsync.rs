@@ -103,9 +103,10 @@ impl<'l> Rsync<'l> {
         command.arg(&self.target).stdin(Stdio::null());
         let begun = Instant::now();
         let ended = command.output()?;
-        match ended.status.success() {
-            true => Ok(begun.elapsed()),
-            false => Err(format!("rsync: {}", String::from_utf8_lossy(&ended.stderr)).into()),
+        if ended.status.success() {
+            Ok(begun.elapsed())
+        } else {
+            Err(format!("rsync: {}", String::from_utf8_lossy(&ended.stderr)).into())
         }
     }
 }
@@ -157,8 +158,9 @@ fn make_key(keys: &Path, name: &str) -> Result<String> {
     let mut command = Command::new("ssh-keygen");
     command.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]);
     let ended = command.arg(&path).stdin(Stdio::null()).output()?;
-    match ended.status.success() {
-        true => Ok(fs::read_to_string(path.with_extension("pub"))?),
-        false => Err(format!("ssh-keygen: {}", String::from_utf8_lossy(&ended.stderr)).into()),
+    if ended.status.success() {
+        Ok(fs::read_to_string(path.with_extension("pub"))?)
+    } else {
+        Err(format!("ssh-keygen: {}", String::from_utf8_lossy(&ended.stderr)).into())
     }
 }

@@ -70,9 +70,10 @@ impl<'l> Synced<'l> {
             // the node with the fault may differ from the one that was active before
             let mut new = 0;
             for struck in [true, false] {
-                match struck {
-                    true => new = self.strike(*fault)?,
-                    false => self.repair(*fault, 1 - new)?,
+                if struck {
+                    new = self.strike(*fault)?
+                } else {
+                    self.repair(*fault, 1 - new)?
                 }
                 transfer.wait_moves(RECOVERY).map_err(|error| {
                     let what = if struck { "struck" } else { "repaired" };

@@ -97,9 +97,10 @@ pub fn wait_traced(pid: i32) -> io::Result<i32> {
     let mut status = 0;
     // SAFETY: the pointer is to a live integer.
     check(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) })?;
-    match libc::WIFSTOPPED(status) {
-        true => Ok(libc::WSTOPSIG(status)),
-        false => Err(io::Error::other("the traced process ended")),
+    if libc::WIFSTOPPED(status) {
+        Ok(libc::WSTOPSIG(status))
+    } else {
+        Err(io::Error::other("the traced process ended"))
     }
 }
 

@@ -70,12 +70,13 @@ impl Bench {
             && counts.starts_with(last)
             && lines[..lines.len() - 1] == says[..says.len() - 1]
             && output.status.code() == Some(78);
-        match is_same {
-            true => String::new(),
-            false => format!(
+        if is_same {
+            String::new()
+        } else {
+            format!(
                 "{name}: {}\nwanted: {says:#?}\nfound: {lines:#?}\n",
                 output.status
-            ),
+            )
         }
     }
 }

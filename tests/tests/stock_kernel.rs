@@ -107,13 +107,14 @@ fn probe(lab: &Lab) -> Result<PluginFile> {
     command.arg(format!("-DPROBE_NAME=\"{PROBE}\""));
     command.arg("-o").arg(&file);
     command.arg(repository.join("host/worker/tests/plugins/probe.c"));
-    match command.arg("-lpthread").status()?.success() {
-        true => Ok(PluginFile {
+    if command.arg("-lpthread").status()?.success() {
+        Ok(PluginFile {
             name: PROBE.to_owned(),
             toml: String::new(),
             file: file.display().to_string(),
-        }),
-        false => Err("probe.c does not compile".into()),
+        })
+    } else {
+        Err("probe.c does not compile".into())
     }
 }
 

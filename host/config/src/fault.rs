@@ -156,9 +156,10 @@ fn find(text: &str, document: &DeTable<'_>, key: &str) -> (Option<usize>, String
         found = step.as_ref().map(|(start, _)| *start).or(found);
         place = step.map(|(_, below)| below);
     }
-    let between = match words.is_empty() || path.is_empty() {
-        true => "",
-        false => ": ",
+    let between = if words.is_empty() || path.is_empty() {
+        ""
+    } else {
+        ": "
     };
     let line = found.map(|start| line_at(text, start));
     (line, format!("{words}{between}{path}"))

@@ -61,9 +61,10 @@ pub(super) fn read(
     let is_pair = other_of(config).is_some();
     let Some(file) = root.text("secret_file") else {
         let complete = is_pair && known.iter().filter(|known| !known.keys.is_empty()).count() == 2;
-        return match linked || complete {
-            true => pinned(&root, config, folder, &known),
-            false => Ok(None),
+        return if linked || complete {
+            pinned(&root, config, folder, &known)
+        } else {
+            Ok(None)
         };
     };
     if known.iter().any(|known| !known.keys.is_empty()) {
@@ -195,9 +196,10 @@ fn pinned(
 
 // Without faults of the keys, the fault is in the file's form.
 fn no_keys(faults: Vec<Failure>) -> Result<Option<LinkKeys>, Vec<Failure>> {
-    match faults.is_empty() {
-        true => Ok(None),
-        false => Err(faults),
+    if faults.is_empty() {
+        Ok(None)
+    } else {
+        Err(faults)
     }
 }
 

@@ -87,12 +87,13 @@ impl std::error::Error for Unread {}
 /// second host, a trial) the state is kept in that runtime folder, apart from the installed host's.
 pub fn state_dir(options: &Options) -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    given.unwrap_or_else(
-        || match options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
-            true => PathBuf::from(DEFAULT_STATE_DIR),
-            false => options.runtime_dir.clone(),
-        },
-    )
+    given.unwrap_or_else(|| {
+        if options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
+            PathBuf::from(DEFAULT_STATE_DIR)
+        } else {
+            options.runtime_dir.clone()
+        }
+    })
 }
 
 /// Path of the file [`LOADED`]. The installed starter's folder contains the folder of the host.

@@ -46,9 +46,10 @@ impl fmt::Display for FenceError {
             self.what,
             spared_netlink::reason(&self.source)
         )?;
-        match self.is_unsupported() {
-            true => f.write_str(UNSUPPORTED),
-            false => Ok(()),
+        if self.is_unsupported() {
+            f.write_str(UNSUPPORTED)
+        } else {
+            Ok(())
         }
     }
 }

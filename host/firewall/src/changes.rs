@@ -130,9 +130,10 @@ impl Noted {
         if is_of_ours(payload) {
             return;
         }
-        match self.changed_sets.sets.len() < SETS_MAX {
-            true => self.changed_sets.sets.extend(SetName::of(payload)),
-            false => self.changed_sets.is_uncertain = true,
+        if self.changed_sets.sets.len() < SETS_MAX {
+            self.changed_sets.sets.extend(SetName::of(payload))
+        } else {
+            self.changed_sets.is_uncertain = true
         }
     }
 }

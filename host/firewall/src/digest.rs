@@ -108,15 +108,17 @@ impl Part<'_> {
     fn counted(&self) -> Vec<&str> {
         let lines = self.lines.iter().copied();
         let lines = lines.filter(|line| !line.is_empty());
-        let lines: Vec<&str> = match self.is_chain() {
-            true => lines.filter(|line| !is_foreign_rule(line)).collect(),
-            false => lines.collect(),
+        let lines: Vec<&str> = if self.is_chain() {
+            lines.filter(|line| !is_foreign_rule(line)).collect()
+        } else {
+            lines.collect()
         };
         let mut rules = lines.iter().filter(|line| !is_of_hook(line));
         let drops = lines.iter().any(|line| line.ends_with("policy drop;"));
-        match self.is_chain() && rules.next().is_none() && !drops {
-            true => Vec::new(),
-            false => lines,
+        if self.is_chain() && rules.next().is_none() && !drops {
+            Vec::new()
+        } else {
+            lines
         }
     }
 }

@@ -253,9 +253,12 @@ impl Keeper {
         self.tried_at = Instant::now();
         let is_missing = !rules::is_installed();
         let unreadable = self.rules.unreadable_reason().or(self.unlisted.as_ref());
-        let unreadable = unreadable.map(|why| match is_missing {
-            true => "there is no nft: install the package nftables".to_owned(),
-            false => why.clone(),
+        let unreadable = unreadable.map(|why| {
+            if is_missing {
+                "there is no nft: install the package nftables".to_owned()
+            } else {
+                why.clone()
+            }
         });
         if unreadable == self.unreadable_reason {
             return Ok(());

@@ -300,9 +300,10 @@ fn of_netdev() -> Result<Vec<u8>, String> {
     let names = tables.lines().filter_map(|it| it.strip_prefix("table "));
     let others = names.filter(|it| !is_foreign_table(it) && it.chars().all(is_name));
     let listings: Vec<String> = others.map(|it| format!("list table {it}")).collect();
-    match listings.is_empty() {
-        true => Ok(Vec::new()),
-        false => nft(&["-s", "-t", &listings.join("; ")], "", true),
+    if listings.is_empty() {
+        Ok(Vec::new())
+    } else {
+        nft(&["-s", "-t", &listings.join("; ")], "", true)
     }
 }
 

@@ -149,9 +149,10 @@ impl Groups {
                 "it has not left the group yet: still active: {names}"
             ));
         }
-        match self.condition.missing.is_empty() {
-            true => Ok(()),
-            false => Err(format!("not ready: {}", self.condition.missing.join("; "))),
+        if self.condition.missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not ready: {}", self.condition.missing.join("; ")))
         }
     }
 
@@ -427,8 +428,9 @@ fn late(marks: &BTreeSet<String>, settling: &BTreeSet<String>) -> String {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         names.join(", ")
     };
-    match settling.is_empty() {
-        true => format!("the last records of {} did not arrive in time", list(marks)),
-        false => format!("{} did not apply all records in time", list(settling)),
+    if settling.is_empty() {
+        format!("the last records of {} did not arrive in time", list(marks))
+    } else {
+        format!("{} did not apply all records in time", list(settling))
     }
 }

@@ -44,9 +44,10 @@ fn check_writable(folder: &Path) -> Result<(), Errno> {
     let is_full = disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM;
     // btrfs does not count files
     let has_no_name = disk.f_files > 0 && disk.f_favail == 0;
-    match is_full || has_no_name {
-        true => Err(Errno::NOSPC),
-        false => Ok(()),
+    if is_full || has_no_name {
+        Err(Errno::NOSPC)
+    } else {
+        Ok(())
     }
 }
 
@@ -119,9 +120,10 @@ impl BackgroundWriter {
 
     /// Begins to write a content. An earlier one that is not written yet is dropped.
     pub fn write(&mut self, text: String) {
-        let began = match self.has_thread {
-            true => Ok(()),
-            false => begin(self.path.clone(), Arc::clone(&self.shared)),
+        let began = if self.has_thread {
+            Ok(())
+        } else {
+            begin(self.path.clone(), Arc::clone(&self.shared))
         };
         self.has_thread |= began.is_ok();
         let mut slot = self.shared.lock();
@@ -167,17 +169,14 @@ impl Shared {
     fn take(&self) -> String {
         let mut slot = self.lock();
         loop {
-            slot = match slot.is_retry {
-                true => {
-                    let is_retry = |slot: &mut Slot| slot.is_retry;
-                    let waited = self.changed.wait_timeout_while(slot, RETRY, is_retry);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                false => {
-                    let is_idle = |slot: &mut Slot| slot.pending.is_none();
-                    let waited = self.changed.wait_while(slot, is_idle);
-                    waited.unwrap_or_else(PoisonError::into_inner)
-                }
+            slot = if slot.is_retry {
+                let is_retry = |slot: &mut Slot| slot.is_retry;
+                let waited = self.changed.wait_timeout_while(slot, RETRY, is_retry);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                let is_idle = |slot: &mut Slot| slot.pending.is_none();
+                let waited = self.changed.wait_while(slot, is_idle);
+                waited.unwrap_or_else(PoisonError::into_inner)
             };
             if let Some(text) = slot.pending.take() {
                 slot.is_retry = false;

@@ -65,9 +65,10 @@ impl Kernel {
             .map(|claim| format!("{}/{} on {}", claim.address, claim.prefix, claim.interface))
             .collect();
         let refresh_s = claims.refresh_s;
-        let failures = match state.prepared {
-            true => Vec::new(),
-            false => self.prepare_devices(group, set),
+        let failures = if state.prepared {
+            Vec::new()
+        } else {
+            self.prepare_devices(group, set)
         };
         if let Some(group) = self.groups.get_mut(group) {
             (group.installed, group.prepared) = (true, false);

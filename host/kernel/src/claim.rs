@@ -77,9 +77,10 @@ impl Kernel {
         let is_change = |(_, change): &(String, Result<Option<Change>, String>)| {
             change.as_ref().is_ok_and(Option::is_some)
         };
-        let synced = match changes.iter().any(is_change) {
-            true => self.sync_claims().map_err(|error| error.to_string()),
-            false => Ok(()),
+        let synced = if changes.iter().any(is_change) {
+            self.sync_claims().map_err(|error| error.to_string())
+        } else {
+            Ok(())
         };
         let results = changes.into_iter().map(|(name, change)| {
             let result = change.and_then(|change| match change {
@@ -196,9 +197,10 @@ impl Kernel {
         let now = Instant::now();
         if let Some(group) = self.groups.get_mut(name) {
             let refresh_s = group.claims.refresh_s;
-            match added.is_empty() {
-                true => group.schedule.refresh_every(refresh_s),
-                false => group.schedule.installed(now, refresh_s),
+            if added.is_empty() {
+                group.schedule.refresh_every(refresh_s)
+            } else {
+                group.schedule.installed(now, refresh_s)
             }
         }
         self.announce_due(now);

@@ -274,9 +274,10 @@ impl Kernel {
                 "another device already has the name of its virtual-MAC device, {name}"
             );
         }
-        match self.recent_creations.is_contested(key, now) {
-            true => format!("another program keeps deleting its virtual-MAC device {name}"),
-            false => String::new(),
+        if self.recent_creations.is_contested(key, now) {
+            format!("another program keeps deleting its virtual-MAC device {name}")
+        } else {
+            String::new()
         }
     }
 

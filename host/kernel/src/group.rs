@@ -262,9 +262,10 @@ impl Group {
         {
             recent.pop_front();
         }
-        match recent.len() > CONTEST_MAX {
-            true => Deletion::OneTooMany,
-            false => Deletion::First,
+        if recent.len() > CONTEST_MAX {
+            Deletion::OneTooMany
+        } else {
+            Deletion::First
         }
     }
 

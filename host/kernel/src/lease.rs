@@ -30,9 +30,10 @@ impl Kernel {
             .collect();
         let leases = plans.iter().flatten().flat_map(|plan| &plan.leases);
         let leases: Vec<_> = leases.copied().collect();
-        let granted = match leases.is_empty() {
-            true => Ok(()),
-            false => self.change_leases(|fence| fence.grant(&leases)),
+        let granted = if leases.is_empty() {
+            Ok(())
+        } else {
+            self.change_leases(|fence| fence.grant(&leases))
         };
         let granted = granted.map_err(|error| error.to_string());
         let results = wanted.iter().zip(plans).map(|((name, _), plan)| {

@@ -113,9 +113,10 @@ impl FenceStates {
 
     /// Returns the state of a group's fence.
     pub fn of(&self, group: &str) -> FenceState {
-        match self.passing.contains(group) {
-            true => FenceState::Passing,
-            false => self.others,
+        if self.passing.contains(group) {
+            FenceState::Passing
+        } else {
+            self.others
         }
     }
 }

@@ -94,9 +94,10 @@ impl Kernel {
 
 /// Key by which an address is unique: a link-local address differs on every device.
 pub fn address_key(address: IpAddr, index: u32) -> (IpAddr, u32) {
-    match spared_fence::is_link_local(address) {
-        true => (address, index),
-        false => (address, 0),
+    if spared_fence::is_link_local(address) {
+        (address, index)
+    } else {
+        (address, 0)
     }
 }
 

@@ -116,9 +116,10 @@ impl Kernel {
     /// Stops passing the packets of [`Kernel::carry_leases`], in one transaction.
     pub fn end_carries(&mut self, names: &[&str]) -> Result<(), KernelError> {
         let keys = self.keys_of(names, |group| std::mem::take(&mut group.carried));
-        match keys.is_empty() {
-            true => Ok(()),
-            false => self.change_leases(|fence| fence.end_carry(&keys)),
+        if keys.is_empty() {
+            Ok(())
+        } else {
+            self.change_leases(|fence| fence.end_carry(&keys))
         }
     }
 

@@ -75,10 +75,7 @@ impl Kernel {
         self.interfaces
             .forget_address(it.index, it.address, it.prefix);
         for verdict in verdicts {
-            verdict.or_else(|error| match is_gone(&error) {
-                true => Ok(()),
-                false => Err(error),
-            })?;
+            verdict.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })?;
         }
         self.note(it);
         Ok(())

@@ -68,9 +68,10 @@ pub fn set_ipv4(requests: &mut Requests, on: On<'_>, key: &str, value: &str) -> 
 
 /// Sets an IPv6 setting, if its value differs.
 pub fn set_ipv6(interface: &str, key: &str, value: &str) -> io::Result<()> {
-    match read("ipv6", interface, key)? == value {
-        true => Ok(()),
-        false => std::fs::write(path("ipv6", interface, key), value),
+    if read("ipv6", interface, key)? == value {
+        Ok(())
+    } else {
+        std::fs::write(path("ipv6", interface, key), value)
     }
 }
 

@@ -67,11 +67,10 @@ impl Asks {
     /// The plugin needs other rights: its file was replaced after it had been read, or the message comes from a host
     /// that was broken into.
     pub fn permit(&self, descriptor: &Descriptor) -> Result<(), String> {
-        match *self == Self::of(descriptor) {
-            true => Ok(()),
-            false => Err(
-                "asks for other rights than it was started with: its file was replaced".to_owned(),
-            ),
+        if *self == Self::of(descriptor) {
+            Ok(())
+        } else {
+            Err("asks for other rights than it was started with: its file was replaced".to_owned())
         }
     }
 }

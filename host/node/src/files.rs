@@ -215,12 +215,13 @@ impl Watch {
             .not_in_force
             .iter()
             .flat_map(|it| &it.not_in_force.files);
-        self.seen.keys = match edited.into_iter().any(|file| *file == self.path) {
-            true => Vec::new(),
-            false => key_faults(&self.path)
+        self.seen.keys = if edited.into_iter().any(|file| *file == self.path) {
+            Vec::new()
+        } else {
+            key_faults(&self.path)
                 .iter()
                 .map(ToString::to_string)
-                .collect(),
+                .collect()
         };
         self.seen.clone()
     }

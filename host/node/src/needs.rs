@@ -194,9 +194,10 @@ fn unwritable(
     let silent = silent.map(|(device, _)| setting_of("ipv6", device, "disable_ipv6"));
     let by_role = objects.by_role.iter().filter(|it| it.starts_with("net."));
     let needed: Vec<String> = silent.chain(by_role.cloned()).collect();
-    match needed.is_empty() || !is_read_only() {
-        true => Vec::new(),
-        false => needed,
+    if needed.is_empty() || !is_read_only() {
+        Vec::new()
+    } else {
+        needed
     }
 }
 

@@ -117,15 +117,14 @@ impl Orders {
     /// Returns the event, whose text is the answer.
     pub fn freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Notice {
         self.overrides.begin_freeze(clock_now(), lasts, by, age);
-        let (text, reason) = match lasts.is_zero() {
-            true => (format!("no longer frozen: ended by {by}"), "off"),
-            false => {
-                let until = clock::brief(&clock::after(lasts));
-                let text = format!(
-                    "frozen until {until}, by {by}: no change of role for quality or preference"
-                );
-                (text, "on")
-            }
+        let (text, reason) = if lasts.is_zero() {
+            (format!("no longer frozen: ended by {by}"), "off")
+        } else {
+            let until = clock::brief(&clock::after(lasts));
+            let text = format!(
+                "frozen until {until}, by {by}: no change of role for quality or preference"
+            );
+            (text, "on")
         };
         Notice::new(Kind::Freeze, text).because(reason)
     }
@@ -157,9 +156,10 @@ impl Orders {
     /// Passes the orders to the groups. A group that was claimed just now is forced from the start.
     pub fn apply(&self, groups: &mut Groups) {
         for (group, forced) in self.overrides.forced() {
-            let to = match forced.active {
-                true => Forced::Active,
-                false => Forced::Backup,
+            let to = if forced.active {
+                Forced::Active
+            } else {
+                Forced::Backup
             };
             if groups.get(group).is_some_and(|it| it.forced != to) {
                 let (by, at) = (&forced.by, clock::brief(&forced.since));
@@ -244,12 +244,11 @@ impl Orders {
 /// The duration is too short or too long.
 pub fn maintenance_time(for_s: Option<u64>) -> Result<Option<Duration>, Answer> {
     let lasts = for_s.map(Duration::from_secs);
-    match lasts.is_some_and(|lasts| lasts.is_zero() || lasts > MAINTENANCE_MAX) {
-        true => {
-            let why = "allowed times: 1 second to 366 days";
-            Err(refusal(ErrorCode::Usage, why))
-        }
-        false => Ok(lasts),
+    if lasts.is_some_and(|lasts| lasts.is_zero() || lasts > MAINTENANCE_MAX) {
+        let why = "allowed times: 1 second to 366 days";
+        Err(refusal(ErrorCode::Usage, why))
+    } else {
+        Ok(lasts)
     }
 }
 
@@ -259,9 +258,10 @@ pub fn maintenance_time(for_s: Option<u64>) -> Result<Option<Duration>, Answer> 
 /// The duration is too long.
 pub fn freeze_time(for_ms: u64) -> Result<Duration, Answer> {
     let lasts = Duration::from_millis(for_ms);
-    match lasts > FREEZE_MAX {
-        true => Err(refusal(ErrorCode::Usage, "allowed: up to 1 hour, or off")),
-        false => Ok(lasts),
+    if lasts > FREEZE_MAX {
+        Err(refusal(ErrorCode::Usage, "allowed: up to 1 hour, or off"))
+    } else {
+        Ok(lasts)
     }
 }
 

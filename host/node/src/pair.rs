@@ -358,9 +358,10 @@ impl Pair {
         self.is_touched = true;
         let Change { from, to, why } = change?;
         let text = format!("quality {from} -> {to}: {why}");
-        Some(match to < from {
-            true => Notice::warn(Kind::Quality, text).because("lower"),
-            false => Notice::new(Kind::Quality, text).because("higher"),
+        Some(if to < from {
+            Notice::warn(Kind::Quality, text).because("lower")
+        } else {
+            Notice::new(Kind::Quality, text).because("higher")
         })
     }
 
@@ -505,9 +506,10 @@ impl Pair {
         self.is_touched |= self.failing.handle_timeout(now);
         let joining = self.joining.next_timeout();
         self.is_touched |= joining.is_some_and(|due| now >= due);
-        let patience = match is_unheard {
-            true => STATUS_TIMEOUT,
-            false => Duration::ZERO,
+        let patience = if is_unheard {
+            STATUS_TIMEOUT
+        } else {
+            Duration::ZERO
         };
         (notice, self.peer.handle_timeout(now + patience))
     }

@@ -99,9 +99,10 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
         format!("{address} there is a virtual address of group {group}")
     });
     let copies: Vec<String> = copies.collect();
-    let but = match copies.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", copies.join(", ")),
+    let but = if copies.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", copies.join(", "))
     };
     let text = format!(
         "{node}: {group}: {interface} has no {family} address of its own{but}: no advert is sent there, \
@@ -132,17 +133,18 @@ fn duplicate(node: &str, group: &str, duplicate: &DuplicateAddress, peer: &str) 
         by,
         is_peer,
     } = duplicate;
-    let (who, todo) = match is_peer {
-        true => (
+    let (who, todo) = if *is_peer {
+        (
             format!("{peer} ({by}) is not active and"),
             format!(
                 "On {peer}: see where it has {address} (`ip address show to {address}`) and delete it there, or start spared."
             ),
-        ),
-        false => (
+        )
+    } else {
+        (
             format!("another machine ({by})"),
             format!("The switch's table of MAC addresses shows its port. Take {address} from it."),
-        ),
+        )
     };
     let text = format!(
         "{node}: {group}: {who} answers for {address} on {interface}: it gets a part of the packets"

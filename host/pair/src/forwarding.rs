@@ -37,9 +37,10 @@ impl Need {
 pub fn off_ipv4(everywhere: bool, interfaces: &BTreeMap<String, bool>) -> Vec<String> {
     let off = interfaces.iter().filter(|(_, is_on)| !**is_on);
     let off: Vec<String> = off.map(|(name, _)| of_interface(name)).collect();
-    match !everywhere && off.len() == interfaces.len() {
-        true => vec![IPV4.to_owned()],
-        false => off,
+    if !everywhere && off.len() == interfaces.len() {
+        vec![IPV4.to_owned()]
+    } else {
+        off
     }
 }
 

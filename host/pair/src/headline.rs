@@ -155,9 +155,10 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> HeadlineWithFinding {
         Role::Active if !here.1.adverts_alone.is_empty() => adverts_without_heartbeats(here),
         Role::Active if here.1.conflict.is_none() => active_without_facts(here, pair),
         Role::Backup if is_heard && pair.has_link => {
-            let what = match pair.link_up {
-                true => format!("{}.", unreported(pair)),
-                false => "No link is up: its records may be stale.".to_owned(),
+            let what = if pair.link_up {
+                format!("{}.", unreported(pair))
+            } else {
+                "No link is up: its records may be stale.".to_owned()
             };
             let active = active_name(here.1, pair);
             HeadlineWithFinding::new(

@@ -174,12 +174,11 @@ fn ignorable(object: &str) -> String {
 
 /// Returns which value of a setting is right, if that does not depend on the network.
 fn right_value(setting: &str) -> &'static str {
-    match setting.ends_with(".rp_filter") {
-        true => {
-            " The value 1 drops what arrives on another interface than answers leave by, as with `vmac = true`: 2 is \
+    if setting.ends_with(".rp_filter") {
+        " The value 1 drops what arrives on another interface than answers leave by, as with `vmac = true`: 2 is \
              right there."
-        }
-        false => "",
+    } else {
+        ""
     }
 }
 

@@ -37,15 +37,16 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         // the finding about the key is the cause, and says more
         PeerLife::Unknown if !own.key_faults.is_empty() => None,
         PeerLife::Unknown => {
-            let (why, todo) = match pair.has_link {
-                true => (
+            let (why, todo) = if pair.has_link {
+                (
                     "no link is up, and the vrrp plugin does not answer",
                     "Check the links, and `sparectl plugins`.",
-                ),
-                false => (
+                )
+            } else {
+                (
                     "there is neither a link nor a key that could prove it",
                     "`sparectl keygen` on both nodes prints the keys for [nodes].",
-                ),
+                )
             };
             let text = format!("it is not known whether {peer} is alive: {why}");
             of(Id::PeerUnknown, text).map(|found| found.todo(todo))

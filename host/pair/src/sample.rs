@@ -33,9 +33,10 @@ impl Report {
     /// Returns the reports of r1 and r2: this one is that of the active node (r1) or of the backup, and the other node
     /// has nothing to report.
     pub fn on(self, is_active: bool) -> [Self; 2] {
-        match is_active {
-            true => [self, Self::default()],
-            false => [Self::default(), self],
+        if is_active {
+            [self, Self::default()]
+        } else {
+            [Self::default(), self]
         }
     }
 }

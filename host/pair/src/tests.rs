@@ -890,10 +890,7 @@ fn one_fault_is_one_finding() {
             &["SP-0106 r1"],
             |bed| {
                 for is_own in [true, false] {
-                    let node = match is_own {
-                        true => &mut bed.own,
-                        false => bed.peer(),
-                    };
+                    let node = if is_own { &mut bed.own } else { bed.peer() };
                     node.groups[0].strangers.push(RouterFault {
                         why: "10.0.0.9 (priority 254)".to_owned(),
                         ..muted("lan")

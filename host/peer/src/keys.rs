@@ -74,9 +74,10 @@ pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
         if is_entry(&here) || is_entry(&there) {
             absent.push(key);
         }
-        let kind = match own.or(other).is_some_and(|it| it.is_of_group) {
-            true => DifferenceKind::Group,
-            false => DifferenceKind::Key,
+        let kind = if own.or(other).is_some_and(|it| it.is_of_group) {
+            DifferenceKind::Group
+        } else {
+            DifferenceKind::Key
         };
         found.push(difference(file, kind, key.clone(), (here, there)));
     }
@@ -86,9 +87,10 @@ pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
 /// Makes the difference of a file that only one node has.
 pub fn one_sided_file(file: &str, is_here: bool) -> Difference {
     let present = Some(PRESENT.to_owned());
-    let (here, there) = match is_here {
-        true => (present, None),
-        false => (None, present),
+    let (here, there) = if is_here {
+        (present, None)
+    } else {
+        (None, present)
     };
     difference(
         file,
@@ -240,9 +242,10 @@ impl Flat<'_> {
 }
 
 fn join(above: &str, key: &str, between: &str) -> String {
-    match above.is_empty() {
-        true => key.to_owned(),
-        false => format!("{above}{between}{key}"),
+    if above.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{above}{between}{key}")
     }
 }
 

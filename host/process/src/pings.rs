@@ -17,8 +17,8 @@ const MISSED_MAX: u32 = 60;
 /// [`PING_EVERY`] comes before it: a process that stops is silent after 2.5 s.
 const SILENT: Duration = Duration::from_millis(1_500);
 
-/// Tick that is nearest to `now`, counted from `last`: all that begins with the same one and happens as often is one wake-up of the host,
-/// and what it does meanwhile is the time in which all processes answer, so that their answers are another one.
+/// Tick that is nearest to `now`, counted from `last`. Work with the same interval and the same ticks is one wake-up of the
+/// daemon. The processes answer while it does that work, so that their answers are one more wake-up.
 pub fn nearest_tick(last: Instant, every: Duration, now: Instant) -> Instant {
     let since = now.saturating_duration_since(last) + every / 2;
     let ticks = since.as_nanos().checked_div(every.as_nanos());

@@ -151,9 +151,10 @@ impl RestartBudget {
         self.recent.push_back(now);
         if self.recent.len() >= BUDGET {
             self.is_given_up = self.policy.gives_up;
-            return match self.policy.gives_up {
-                true => Next::GiveUp(self.policy.longest),
-                false => Next::Restart(self.policy.longest),
+            return if self.policy.gives_up {
+                Next::GiveUp(self.policy.longest)
+            } else {
+                Next::Restart(self.policy.longest)
             };
         }
         let before = self.pause.filter(|_| !calm);

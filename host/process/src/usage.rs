@@ -53,9 +53,10 @@ impl Usage {
     /// Part of `passed`, the time since `before`, that the process could use. The kernel counts a wait only when it
     /// ends, so for a process that waits now only its running time is certain.
     pub fn own_since(self, before: Self, passed: Duration) -> Duration {
-        let own = match self.is_busy {
-            true => self.ran.saturating_sub(before.ran),
-            false => passed.saturating_sub(self.waited.saturating_sub(before.waited)),
+        let own = if self.is_busy {
+            self.ran.saturating_sub(before.ran)
+        } else {
+            passed.saturating_sub(self.waited.saturating_sub(before.waited))
         };
         own.min(passed)
     }
@@ -78,9 +79,10 @@ impl UsageReader {
     /// `is_late`.
     pub fn read(&mut self, is_late: bool) -> Option<Usage> {
         let times = self.times.text()?;
-        match is_late {
-            true => Usage::parse(&proc::text(self.pid, "stat")?, &times),
-            false => Usage::times(&times),
+        if is_late {
+            Usage::parse(&proc::text(self.pid, "stat")?, &times)
+        } else {
+            Usage::times(&times)
         }
     }
 }

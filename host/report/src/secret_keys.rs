@@ -33,9 +33,10 @@ impl SecretKeys {
         of: &[(String, Scope)],
         runtime_dir: &Path,
     ) -> io::Result<()> {
-        match self.set(plugin, of) {
-            true => self.write(runtime_dir),
-            false => Ok(()),
+        if self.set(plugin, of) {
+            self.write(runtime_dir)
+        } else {
+            Ok(())
         }
     }
 

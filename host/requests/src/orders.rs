@@ -63,8 +63,9 @@ impl View<'_> {
 
 fn refuse(lines: Vec<String>) -> Result<(), Answer> {
     let code = ErrorCode::Refused;
-    match lines.is_empty() {
-        true => Ok(()),
-        false => Err(Answer::Error { code, lines }),
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(Answer::Error { code, lines })
     }
 }

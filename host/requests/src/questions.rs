@@ -217,9 +217,10 @@ impl Questions {
         let number = *number;
         let plugin = question.waiting.remove(&id)?;
         if let (QuestionKind::Plugin, Err(unanswered)) = (&question.kind, &result) {
-            let code = match unanswered.unknown_words {
-                true => ErrorCode::Usage,
-                false => ErrorCode::Failed,
+            let code = if unanswered.unknown_words {
+                ErrorCode::Usage
+            } else {
+                ErrorCode::Failed
             };
             question.kind = QuestionKind::Refused(refusal(code, unanswered.why.clone()));
             return self.open.remove(&number);

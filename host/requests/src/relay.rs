@@ -45,12 +45,13 @@ impl View<'_> {
     /// Returns the answer if the peer is silent.
     pub fn no_answer(&self) -> Answer {
         let peer = self.peer.unwrap_or("the peer");
-        match self.is_peer_up {
-            true => refusal(ErrorCode::Failed, format!("{peer} does not answer")),
-            false => refusal(
+        if self.is_peer_up {
+            refusal(ErrorCode::Failed, format!("{peer} does not answer"))
+        } else {
+            refusal(
                 ErrorCode::Refused,
                 format!("{peer} is not heard: no link is up"),
-            ),
+            )
         }
     }
 

@@ -176,9 +176,10 @@ impl View<'_> {
         let Move { group, from, to } = &step;
         let forced_there = self.forced_there(group);
         let forced_here = self.forced_here(group);
-        let (giver, taker) = match from == peer {
-            true => (forced_there, forced_here),
-            false => (forced_here, forced_there),
+        let (giver, taker) = if from == peer {
+            (forced_there, forced_here)
+        } else {
+            (forced_here, forced_there)
         };
         for (node, forced, word) in [(from, giver, "active"), (to, taker, "backup")] {
             if forced == Some(word) {
@@ -211,9 +212,10 @@ impl View<'_> {
     fn goes_back(&self, step: &Move) -> Option<String> {
         let own = self.quality;
         let there = self.there?.quality;
-        let (from, to) = match step.to == self.own {
-            true => (there, own),
-            false => (own, there),
+        let (from, to) = if step.to == self.own {
+            (there, own)
+        } else {
+            (own, there)
         };
         let Move { group, .. } = step;
         (u32::from(from) >= u32::from(to) + spared_abi::QUALITY_STEP).then(|| {

@@ -12,9 +12,10 @@ const HELP: &str = "help";
 /// Returns the answer for a name that no enabled plugin has. An installed plugin lacks only its
 /// file.
 pub fn no_plugin(name: &str, is_installed: bool) -> Answer {
-    let why = match is_installed {
-        true => format!("{name} is not enabled: there is no plugins/{name}.toml"),
-        false => format!("there is no plugin \"{name}\""),
+    let why = if is_installed {
+        format!("{name} is not enabled: there is no plugins/{name}.toml")
+    } else {
+        format!("there is no plugin \"{name}\"")
     };
     refusal(ErrorCode::Usage, why)
 }
@@ -39,9 +40,10 @@ pub fn answer(
     match descriptor.verb(argv) {
         Some(verb) if !verb.changes || caller.may_change() => None,
         Some(_) => {
-            let why = match caller.is_here() {
-                true => format!("only root may do this; you are user {}", caller.uid),
-                false => format!("not a read-only command: run it on {node} itself"),
+            let why = if caller.is_here() {
+                format!("only root may do this; you are user {}", caller.uid)
+            } else {
+                format!("not a read-only command: run it on {node} itself")
             };
             Some(refusal(ErrorCode::Permission, why))
         }

@@ -88,9 +88,10 @@ impl View<'_> {
 
     /// Returns true if the node is in maintenance, as far as this node knows.
     pub fn is_in_maintenance(&self, node: &str, peer: &str) -> bool {
-        match node == peer {
-            true => self.there.is_some_and(|facts| facts.maintenance.is_some()),
-            false => self.groups.is_in_maintenance(),
+        if node == peer {
+            self.there.is_some_and(|facts| facts.maintenance.is_some())
+        } else {
+            self.groups.is_in_maintenance()
         }
     }
 

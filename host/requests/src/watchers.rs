@@ -73,9 +73,10 @@ impl Watchers {
         level: log::Level,
         event: &Event,
     ) -> Vec<(String, ToPlugin)> {
-        match self.want_events() {
-            true => self.event(now, &event_of(level, event)),
-            false => Vec::new(),
+        if self.want_events() {
+            self.event(now, &event_of(level, event))
+        } else {
+            Vec::new()
         }
     }
 

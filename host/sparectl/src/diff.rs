@@ -230,9 +230,10 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), Hidden> {
     let mut bytes = Vec::new();
     let read = file.take(SHOWN_MAX + 1).read_to_end(&mut bytes);
     read.map_err(Hidden::Kernel)?;
-    match bytes.len() as u64 > SHOWN_MAX {
-        true => Err(Hidden::Why("is too large to be shown")),
-        false => Ok((bytes, about.mode())),
+    if bytes.len() as u64 > SHOWN_MAX {
+        Err(Hidden::Why("is too large to be shown"))
+    } else {
+        Ok((bytes, about.mode()))
     }
 }
 

@@ -86,10 +86,11 @@ fn node(file: &Path) -> String {
 /// Line of the node for `[nodes]`. A name that is not a bare key of TOML is quoted.
 fn line(node: &str, key: &PrivateKey) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let node = match node.chars().all(is_bare) {
-        true => node.to_owned(),
+    let node = if node.chars().all(is_bare) {
+        node.to_owned()
+    } else {
         // a JSON string is also a TOML string
-        false => serde_json::Value::from(node).to_string(),
+        serde_json::Value::from(node).to_string()
     };
     format!("{node}.public_key = \"{}\"", public_text(&key.public()))
 }

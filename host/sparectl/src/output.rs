@@ -31,13 +31,14 @@ pub fn columns() -> Option<usize> {
 pub fn verdict(status: &str) {
     let shown = without_controls(status);
     let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
-    let shown = match has_colour(
+    let shown = if has_colour(
         io::stdout().is_terminal(),
         no_color.as_deref(),
         term.as_deref(),
     ) {
-        true => coloured(&shown),
-        false => shown,
+        coloured(&shown)
+    } else {
+        shown
     };
     let _ = io::stdout().write_all(shown.as_bytes());
 }
@@ -58,9 +59,10 @@ fn coloured(status: &str) -> String {
         }
     };
     let head: String = head.lines().map(line).collect();
-    match rest.is_empty() {
-        true => head,
-        false => format!("{head}\n{rest}"),
+    if rest.is_empty() {
+        head
+    } else {
+        format!("{head}\n{rest}")
     }
 }
 

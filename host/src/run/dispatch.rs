@@ -242,13 +242,12 @@ impl Loop {
     fn handle_group_call(&mut self, now: Instant, plugin: &str, number: u64, call: Call) {
         let count = count_of(&call);
         self.supervisor.begin_call(plugin, number, count);
-        let status = match self.supervisor.provides_groups(plugin) {
-            true => {
-                let now_ns = clock::monotonic_ns();
-                self.groups.handle_call(now_ns, plugin, number, call)
-            }
+        let status = if self.supervisor.provides_groups(plugin) {
+            let now_ns = clock::monotonic_ns();
+            self.groups.handle_call(now_ns, plugin, number, call)
+        } else {
             // The extension is offered to all plugins; only electors may call it.
-            false => Some(-libc::EPERM),
+            Some(-libc::EPERM)
         };
         if let Some(status) = status {
             self.supervisor.end_call(now, plugin, number, count, status);
@@ -259,9 +258,10 @@ impl Loop {
 
     fn handle_check(&mut self, plugin: &str, said: CheckReport<'_>) {
         let check = said.name;
-        let kind = match self.network.interfaces().contains_key(check) {
-            true => quality::Kind::Interface,
-            false => quality::Kind::Other,
+        let kind = if self.network.interfaces().contains_key(check) {
+            quality::Kind::Interface
+        } else {
+            quality::Kind::Other
         };
         match self.pair.handle_check(plugin, kind, said) {
             Ok(notice) => self.record(notice),

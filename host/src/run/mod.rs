@@ -37,9 +37,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let _claim = Claim::take(&options.runtime_dir).map_err(Failure::Unavailable)?;
     let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
     lock_down(&setup.host);
-    let opened = match setup.host.fenced {
-        true => Kernel::open(),
-        false => Kernel::open_without_fence(),
+    let opened = if setup.host.fenced {
+        Kernel::open()
+    } else {
+        Kernel::open_without_fence()
     };
     let mut kernel = opened.map_err(|error| Failure::Unavailable(error.to_string()))?;
     let leftovers = kernel

@@ -22,9 +22,10 @@ impl Loop {
         match self.view().for_requests().relay(node, &request) {
             Relay::Here => self.serve(now, asker, caller, request),
             Relay::ToPeer(timeout) => {
-                let there = match self.is_order(&request) {
-                    true => self.pair.order(now, timeout, &request),
-                    false => self.pair.ask(now + timeout, &request),
+                let there = if self.is_order(&request) {
+                    self.pair.order(now, timeout, &request)
+                } else {
+                    self.pair.ask(now + timeout, &request)
                 };
                 let question = Question::new(asker, QuestionKind::Node(None));
                 self.await_answers(now, question.asks_peer(there));

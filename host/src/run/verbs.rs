@@ -35,12 +35,12 @@ impl Loop {
         anyway: bool,
         by: &str,
     ) -> Answer {
-        let done = match on {
-            true => self.begin_maintenance(for_s, anyway, by),
-            false => self
-                .orders
+        let done = if on {
+            self.begin_maintenance(for_s, anyway, by)
+        } else {
+            self.orders
                 .end_maintenance(self.config.node(), by)
-                .map(|it| (it, Vec::new())),
+                .map(|it| (it, Vec::new()))
         };
         match done {
             Ok((notice, more)) => self.record_and_answer(notice, more),
@@ -72,11 +72,11 @@ impl Loop {
         // the peer is told even if no freeze is known here: it may have missed the end
         let there = self.freeze_there(now, for_ms, by);
         let there: Vec<String> = there.into_iter().collect();
-        match ends_none {
-            true => self
-                .orders
-                .done([vec!["was not frozen".to_owned()], there].concat()),
-            false => self.record_and_answer(notice, there),
+        if ends_none {
+            self.orders
+                .done([vec!["was not frozen".to_owned()], there].concat())
+        } else {
+            self.record_and_answer(notice, there)
         }
     }
 

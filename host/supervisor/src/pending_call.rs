@@ -144,9 +144,10 @@ impl Supervisor {
                 });
             }
             PendingCall::Role { group, epoch } => {
-                let result = match status < 0 {
-                    true => Err(reason(status, &failures)),
-                    false => Ok(()),
+                let result = if status < 0 {
+                    Err(reason(status, &failures))
+                } else {
+                    Ok(())
                 };
                 self.reports.push_back(Report::RoleDone {
                     plugin,

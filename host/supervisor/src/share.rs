@@ -80,9 +80,10 @@ impl Share {
         self.paused_until = Some(now + debt.min(PAUSE_MAX));
         self.pauses += 1;
         self.was_paused = true;
-        Some(match bytes >= time {
-            true => "sends more than 2 MiB a second",
-            false => "takes more than a tenth of the daemon's time",
+        Some(if bytes >= time {
+            "sends more than 2 MiB a second"
+        } else {
+            "takes more than a tenth of the daemon's time"
         })
     }
 }

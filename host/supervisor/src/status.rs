@@ -47,15 +47,16 @@ impl Supervisor {
 
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {
         let descriptor = plugin.descriptor.as_ref();
-        let (capabilities, rights) = match plugin.is_root() {
-            true => (
+        let (capabilities, rights) = if plugin.is_root() {
+            (
                 vec!["root".to_owned()],
                 vec!["does whatever root may".to_owned()],
-            ),
-            false => (
+            )
+        } else {
+            (
                 capabilities::names(plugin.capabilities()),
                 capabilities::words(plugin.capabilities()),
-            ),
+            )
         };
         let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
         let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);

@@ -258,9 +258,10 @@ impl Supervisor {
                 continue;
             };
             let usage = running.usage_reader.read(running.pings.missed() > 0);
-            let number = match running.share.take_paused() {
-                true => running.pings.next_of_unread(usage),
-                false => running.pings.next(usage),
+            let number = if running.share.take_paused() {
+                running.pings.next_of_unread(usage)
+            } else {
+                running.pings.next(usage)
             };
             let Some(number) = number else {
                 let why = format!("did not answer for {} s", running.pings.missed());

@@ -239,9 +239,10 @@ impl Notes {
 
 /// Key as a part of a path, with its dots and backslashes escaped.
 pub(crate) fn escape(key: &str) -> Cow<'_, str> {
-    match key.contains(['.', '\\']) {
-        true => Cow::Owned(key.replace('\\', "\\\\").replace('.', "\\.")),
-        false => Cow::Borrowed(key),
+    if key.contains(['.', '\\']) {
+        Cow::Owned(key.replace('\\', "\\\\").replace('.', "\\."))
+    } else {
+        Cow::Borrowed(key)
     }
 }
 
@@ -264,9 +265,10 @@ fn without_positions(path: &str) -> String {
 pub(crate) fn bracketed(path: &str) -> String {
     let name = without_positions(path);
     let last = path.rsplit('.').next().unwrap_or(path);
-    match last.parse::<u32>().is_ok() {
-        true => format!("[[{name}]]"),
-        false => format!("[{name}]"),
+    if last.parse::<u32>().is_ok() {
+        format!("[[{name}]]")
+    } else {
+        format!("[{name}]")
     }
 }
 

@@ -67,9 +67,10 @@ impl FromStr for Network {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let written = match text.contains('/') {
-            true => text.parse::<Cidr>()?.0,
-            false => text.parse::<IpAddr>().map_err(drop)?.into(),
+        let written = if text.contains('/') {
+            text.parse::<Cidr>()?.0
+        } else {
+            text.parse::<IpAddr>().map_err(drop)?.into()
         };
         Ok(Self { written })
     }

@@ -354,9 +354,10 @@ impl<'c> Section<'c> {
     }
 
     fn wrong<T>(&self, key: &str, found: &Value, allowed: &str) -> Option<T> {
-        let found = match self.is_secret(key) {
-            true => "a value that is not shown".to_owned(),
-            false => shown(found),
+        let found = if self.is_secret(key) {
+            "a value that is not shown".to_owned()
+        } else {
+            shown(found)
         };
         self.fault(key, format!("found {found}, allowed {allowed}"));
         None

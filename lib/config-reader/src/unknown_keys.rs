@@ -64,9 +64,10 @@ impl Notes {
     fn place_of(&self, path: &str, key: &str) -> Option<String> {
         let mut places = self.known.iter();
         let (place, _) = places.find(|(place, keys)| *place != path && keys.contains_key(key))?;
-        Some(match place.is_empty() {
-            true => "at the top of the file, above the first [table]".to_owned(),
-            false => format!("in {}", bracketed(place)),
+        Some(if place.is_empty() {
+            "at the top of the file, above the first [table]".to_owned()
+        } else {
+            format!("in {}", bracketed(place))
         })
     }
 }

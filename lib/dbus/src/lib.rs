@@ -54,14 +54,16 @@ pub fn greeting(uid: u32) -> Vec<u8> {
 /// The bus refuses the user, or the other end is not a bus; the reason.
 pub fn welcome(bytes: &[u8]) -> Result<Option<usize>, String> {
     let Some(length) = bytes.windows(2).position(|it| it == b"\r\n") else {
-        return match bytes.len() > LINE_MAX {
-            true => Err(NotDbus.to_string()),
-            false => Ok(None),
+        return if bytes.len() > LINE_MAX {
+            Err(NotDbus.to_string())
+        } else {
+            Ok(None)
         };
     };
-    match bytes.starts_with(b"OK ") {
-        true => Ok(Some(length.saturating_add(2))),
-        false => Err("it does not accept this user".to_owned()),
+    if bytes.starts_with(b"OK ") {
+        Ok(Some(length.saturating_add(2)))
+    } else {
+        Err("it does not accept this user".to_owned())
     }
 }
 

@@ -164,9 +164,10 @@ impl<'b> Reader<'b> {
 
     fn number(&mut self) -> Option<u32> {
         let bytes = self.take(4, 4)?.try_into().ok()?;
-        Some(match self.is_big {
-            true => u32::from_be_bytes(bytes),
-            false => u32::from_le_bytes(bytes),
+        Some(if self.is_big {
+            u32::from_be_bytes(bytes)
+        } else {
+            u32::from_le_bytes(bytes)
         })
     }
 

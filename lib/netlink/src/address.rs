@@ -126,9 +126,12 @@ impl Message {
 /// Dumps both families. A kernel without IPv6 has no IPv6 entries; any other failure leaves a part of the table unread.
 pub(crate) fn each_family(mut dump: impl FnMut(RtAddrFamily) -> io::Result<()>) -> io::Result<()> {
     dump(RtAddrFamily::Inet)?;
-    dump(RtAddrFamily::Inet6).or_else(|error| match is_unknown_family(&error) {
-        true => Ok(()),
-        false => Err(error),
+    dump(RtAddrFamily::Inet6).or_else(|error| {
+        if is_unknown_family(&error) {
+            Ok(())
+        } else {
+            Err(error)
+        }
     })
 }
 
@@ -215,10 +218,7 @@ mod tests {
             (libc::EINTR, false),
         ] {
             for family in [RtAddrFamily::Inet, RtAddrFamily::Inet6] {
-                let failing = |it| match it == family {
-                    true => Err(of(errno)),
-                    false => Ok(()),
-                };
+                let failing = |it| if it == family { Err(of(errno)) } else { Ok(()) };
                 let is_fine = is_unknown && family == RtAddrFamily::Inet6;
                 assert_eq!(each_family(failing).is_ok(), is_fine, "{errno}, {family:?}");
             }

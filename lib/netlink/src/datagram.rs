@@ -53,9 +53,10 @@ fn endpoint(index: u32, address: IpAddr, port: u16) -> SocketAddr {
 /// Opens a raw ICMP or ICMPv6 socket that receives echo replies and errors (unreachable, time exceeded); bound to an
 /// interface if one is given.
 pub fn echo_socket(v6: bool, interface: Option<&str>) -> io::Result<OwnedFd> {
-    let (family, protocol): (_, Protocol) = match v6 {
-        true => (AddressFamily::INET6, ipproto::ICMPV6),
-        false => (AddressFamily::INET, ipproto::ICMP),
+    let (family, protocol): (_, Protocol) = if v6 {
+        (AddressFamily::INET6, ipproto::ICMPV6)
+    } else {
+        (AddressFamily::INET, ipproto::ICMP)
     };
     let socket = rustix::net::socket_with(family, SocketType::RAW, FLAGS, Some(protocol))?;
     if v6 {

@@ -123,9 +123,10 @@ fn step(family: u8) -> [Instruction; 22] {
         u32::from(u16::from_be_bytes(kind.to_ne_bytes()))
     };
     // the lower half of nlmsg_len: no message is longer
-    let [low, high] = match cfg!(target_endian = "little") {
-        true => [0, 1],
-        false => [3, 2],
+    let [low, high] = if cfg!(target_endian = "little") {
+        [0, 1]
+    } else {
+        [3, 2]
     };
     [
         (LOAD_HALF_AT_X, 0, 0, 4),

@@ -8,7 +8,7 @@ use inside::{feed, is_inside};
 use spared_netlink::Monitor;
 use spared_netlink::constants::*;
 
-/// That of kernels from 6.7 on.
+/// `net.core.optmem_max` in bytes of kernels from 6.7 on.
 const ROOM: u32 = 131_072;
 
 /// Kinds of the messages that came, with their families.

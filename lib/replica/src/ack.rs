@@ -113,12 +113,13 @@ impl<S: Store> TableState<S> {
         ordinal: u64,
         is_refused: bool,
     ) {
-        let is_last = match self.changes.pending.is_empty() {
-            true => true,
-            false => match self.changes.pending.get(key) {
+        let is_last = if self.changes.pending.is_empty() {
+            true
+        } else {
+            match self.changes.pending.get(key) {
                 None => true,
                 Some(it) => !it.dirty && it.ordinal == ordinal,
-            },
+            }
         };
         if is_last {
             self.changes.remove(key);

@@ -1,4 +1,4 @@
-//! What happened to keys while the nodes were apart, until both have the same.
+//! Changes of keys while the nodes were apart, until both have the same.
 
 use std::collections::{HashMap, HashSet};
 
@@ -58,9 +58,10 @@ impl<K: Key> Apart<K> {
     }
 
     pub fn note_ended(&mut self, key: K) {
-        match self.ended.len() < REMEMBERED {
-            true => drop(self.ended.insert(key)),
-            false => self.is_full = true,
+        if self.ended.len() < REMEMBERED {
+            self.ended.insert(key);
+        } else {
+            self.is_full = true
         }
     }
 
@@ -92,7 +93,7 @@ impl<K: Key> Apart<K> {
         self.deleted.iter()
     }
 
-    /// Whether the absence of that key means that it was deleted.
+    /// True if the absence of this key means that it was deleted.
     pub fn is_deletion(&self, key: &K) -> bool {
         !self.has_strays && !self.is_full && !self.ended.contains(key)
     }

@@ -164,9 +164,10 @@ impl Value<'_> {
 
     /// Appends bytes.
     pub fn put(&mut self, bytes: &[u8]) {
-        match self.bytes.len() + bytes.len() <= self.limit {
-            true => self.bytes.extend_from_slice(bytes),
-            false => self.over = true,
+        if self.bytes.len() + bytes.len() <= self.limit {
+            self.bytes.extend_from_slice(bytes)
+        } else {
+            self.over = true
         }
     }
 

@@ -263,9 +263,10 @@ impl<S: Store> Replica<S> {
         // this node has just changed single records: the decider may not have had them yet
         let has_changes = !table.changes.pending.is_empty();
         let has_changes = has_changes && !transfer.has_list(self.outbox.acked);
-        match !table.role.is_decider && (has_changes || !is_known) {
-            true => Verdict::Wait,
-            false => Verdict::Drop,
+        if !table.role.is_decider && (has_changes || !is_known) {
+            Verdict::Wait
+        } else {
+            Verdict::Drop
         }
     }
 
@@ -400,9 +401,10 @@ impl<S: Store> TableState<S> {
         }
         self.pair.wants.clear();
         self.transfer.awaited = Awaited::Asked;
-        match pauses {
-            true => self.retry.arm(now_ns),
-            false => self.pair.wants.all = true,
+        if pauses {
+            self.retry.arm(now_ns)
+        } else {
+            self.pair.wants.all = true
         }
     }
 

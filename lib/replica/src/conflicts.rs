@@ -10,7 +10,7 @@ const NAMED: usize = 64;
 pub struct Conflict {
     /// The key, as people read it.
     pub key: String,
-    /// Whether the peer's value, or its deletion, won.
+    /// True if the peer's value, or its deletion, won.
     pub peer_won: bool,
 }
 

@@ -110,9 +110,10 @@ impl<K: Key + Ord, V: Datum> Map<K, V> {
         if back.as_ref() != Some(&value) {
             return Err(Unfit::Value);
         }
-        match self.fits(&key) {
-            true => self.write(key, value),
-            false => return Err(Unfit::Full(self.limit)),
+        if self.fits(&key) {
+            self.write(key, value)
+        } else {
+            return Err(Unfit::Full(self.limit));
         }
         Ok(())
     }
@@ -306,9 +307,10 @@ impl Key for String {
     /// Reads the key, without control characters: printed text must not control terminals.
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let text = text(reader).ok_or(Malformed::Field("key"))?;
-        match text.chars().any(char::is_control) {
-            true => Err(Malformed::Field("key")),
-            false => Ok(text),
+        if text.chars().any(char::is_control) {
+            Err(Malformed::Field("key"))
+        } else {
+            Ok(text)
         }
     }
 }

@@ -51,10 +51,13 @@ pub(crate) fn decide(
         (false, true) => (Verdict::Take, !here.tag.is_shared()),
         (true, false) => (Verdict::Keep, !shared),
         (false, false) => (Verdict::Keep, true),
-        (true, true) => match is_younger(offered.age_ms.map(u64::from), here.age_ms) {
-            true => (Verdict::Take, true),
-            false => (Verdict::Keep, true),
-        },
+        (true, true) => {
+            if is_younger(offered.age_ms.map(u64::from), here.age_ms) {
+                (Verdict::Take, true)
+            } else {
+                (Verdict::Keep, true)
+            }
+        }
     }
 }
 

@@ -140,9 +140,10 @@ impl<S: Store> Replica<S> {
             return Ok(Slot::Done);
         }
         if store.authority(index, key) == Authority::Ours {
-            let same = match record.has(flag::GONE) {
-                true => store.tag(index, key).is_none(),
-                false => store.holds(index, key, record.value),
+            let same = if record.has(flag::GONE) {
+                store.tag(index, key).is_none()
+            } else {
+                store.holds(index, key, record.value)
             };
             if !same {
                 table.counters.denied += 1;
@@ -204,9 +205,10 @@ impl<S: Store> Replica<S> {
                 }
                 let key = key.clone();
                 table.pair.open.entry(key.clone()).or_insert((0, false)).0 += 1;
-                Ok(match store.is_whole(index) {
-                    true => Slot::Staged { table: index, key },
-                    false => Slot::Open { table: index, key },
+                Ok(if store.is_whole(index) {
+                    Slot::Staged { table: index, key }
+                } else {
+                    Slot::Open { table: index, key }
                 })
             }
             Applied::Refused => {
@@ -233,9 +235,10 @@ impl<S: Store> Replica<S> {
             Slot::Commit { table } => return self.end_commit(*table, token.ordinal),
             _ => return,
         };
-        let verdict = match is_applied {
-            true => Slot::Done,
-            false => Slot::Refused,
+        let verdict = if is_applied {
+            Slot::Done
+        } else {
+            Slot::Refused
         };
         self.inbox.resolve(token.ordinal, verdict);
         let table = &mut self.tables[index];
@@ -349,9 +352,10 @@ impl<S: Store> TableState<S> {
         match self.pair.phase {
             Phase::Serving => self.pair.phase = Phase::Due,
             Phase::Walking(_) | Phase::EndDue | Phase::Due => {
-                self.pair.again = match Fault::SnapshotsQueue.is_planted() {
-                    true => self.pair.again + 1,
-                    false => 1,
+                self.pair.again = if Fault::SnapshotsQueue.is_planted() {
+                    self.pair.again + 1
+                } else {
+                    1
                 };
             }
             _ => {}

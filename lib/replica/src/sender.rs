@@ -94,9 +94,10 @@ impl<S: Store> Replica<S> {
             self.out.put(&incarnation.to_be_bytes());
             self.out.put_short(table.config.name.as_bytes());
             let fits = self.out.put_body(|out| store.preface(index, out));
-            match fits {
-                true => self.out.count(),
-                false => self.out.truncate(mark),
+            if fits {
+                self.out.count()
+            } else {
+                self.out.truncate(mark)
             }
         }
     }
@@ -394,9 +395,10 @@ impl<S: Store> Replica<S> {
                 fits &= self
                     .out
                     .put_body(|out| known = store.encode_latest(index, &key, out));
-                match fits && known {
-                    true => self.out.count(),
-                    false => self.out.truncate(mark),
+                if fits && known {
+                    self.out.count()
+                } else {
+                    self.out.truncate(mark)
                 }
             }
             if !self.out.is_bare() {

@@ -364,9 +364,10 @@ impl<S: Store> Replica<S> {
                 // the decider's list holds, and none of this node's single records is added to it
                 table.changes.clear();
             }
-            table.pair.phase = match is_decider {
-                true => Phase::Awaiting,
-                false => Phase::Offering(S::Cursor::default()),
+            table.pair.phase = if is_decider {
+                Phase::Awaiting
+            } else {
+                Phase::Offering(S::Cursor::default())
             };
         }
     }

@@ -35,9 +35,10 @@ impl<S: Store> Replica<S> {
         if table.transfer.awaited == Awaited::Asked {
             table.transfer.awaited = Awaited::Begun;
         }
-        match Fault::MarkFromSender.is_planted() {
-            true => table.mark = number as u8,
-            false => table.next_mark(),
+        if Fault::MarkFromSender.is_planted() {
+            table.mark = number as u8
+        } else {
+            table.next_mark()
         }
         table.stamp_own(store, index);
         table.counters.resyncs += 1;

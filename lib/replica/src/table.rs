@@ -71,7 +71,7 @@ pub(crate) struct TableState<S: Store> {
     pub conflicts: Conflicts,
 }
 
-/// What a node is for a table in the last pair of roles.
+/// Role of a node for a table in the last pair of roles.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TableRole {
     /// This node decides which records are right.
@@ -121,12 +121,12 @@ impl<S: Store> PairState<S> {
     }
 }
 
-/// What the SHARED flags of records refer to.
+/// Meaning of the SHARED flags of records.
 #[derive(Debug)]
 pub(crate) struct Flags {
     /// The peer's incarnation to which all of them refer.
     pub shared_under: Option<u64>,
-    /// Whether they refer to another incarnation until a walk has passed them.
+    /// True if they refer to another incarnation until a walk has passed them.
     pub is_void: bool,
 }
 
@@ -313,7 +313,7 @@ impl<S: Store> TableState<S> {
         self.mark = self.mark.checked_add(1).unwrap_or(1);
     }
 
-    /// Whether a record that the follower offers was deleted here since both had it. A follower that
+    /// True if a record that the follower offers was deleted here since both had it. A follower that
     /// was started again does not know what the decider has acknowledged.
     pub fn was_deleted(&self, key: &KeyOf<S>) -> bool {
         !self.flags.is_void && self.apart.has_deleted(key)

@@ -58,9 +58,10 @@ impl<S: Store> Replica<S> {
         let Some(table) = self.tables.get_mut(table).filter(|_| is_paired) else {
             return;
         };
-        match table.role.is_decider {
-            true => table.snapshot_again(),
-            false => table.pair.wants.all = true,
+        if table.role.is_decider {
+            table.snapshot_again()
+        } else {
+            table.pair.wants.all = true
         }
     }
 }

@@ -299,11 +299,12 @@ impl Store for Toy {
 
     fn accept(&mut self, _table: Table, preface: &[u8]) -> Result<(), String> {
         let (ours, matters) = self.preface;
-        match matters && preface != [ours] {
-            true => Err(format!(
+        if matters && preface != [ours] {
+            Err(format!(
                 "the peer's table is of type {preface:?}, ours of {ours}"
-            )),
-            false => Ok(()),
+            ))
+        } else {
+            Ok(())
         }
     }
 

@@ -39,9 +39,10 @@ pub fn shrink<T: Clone>(steps: &[T], fails: impl Fn(&[T]) -> bool) -> Vec<T> {
         while at < steps.len() {
             let mut shorter = steps.clone();
             shorter.drain(at..(at + part).min(steps.len()));
-            match fails(&shorter) {
-                true => steps = shorter,
-                false => at += part,
+            if fails(&shorter) {
+                steps = shorter
+            } else {
+                at += part
             }
         }
         part /= 2;

@@ -38,9 +38,12 @@ pub fn is_list(xattr: &str) -> bool {
 /// # Errors
 /// The name of an account could not be looked up.
 pub fn by_name(xattrs: Vec<Xattr>, accounts: &mut Accounts) -> io::Result<Vec<Xattr>> {
-    let named = |(name, value): Xattr| match is_list(&name) {
-        true => Ok((name, named(&value, accounts)?)),
-        false => Ok((name, value)),
+    let named = |(name, value): Xattr| {
+        if is_list(&name) {
+            Ok((name, named(&value, accounts)?))
+        } else {
+            Ok((name, value))
+        }
     };
     xattrs.into_iter().map(named).collect()
 }
@@ -50,9 +53,12 @@ pub fn by_name(xattrs: Vec<Xattr>, accounts: &mut Accounts) -> io::Result<Vec<Xa
 /// # Errors
 /// This machine lacks an account, or the list is malformed.
 pub fn by_number(xattrs: &[Xattr]) -> Result<Vec<Xattr>, String> {
-    let numbered = |(name, value): &Xattr| match is_list(name) {
-        true => Ok((name.clone(), numbered(value)?)),
-        false => Ok((name.clone(), value.clone())),
+    let numbered = |(name, value): &Xattr| {
+        if is_list(name) {
+            Ok((name.clone(), numbered(value)?))
+        } else {
+            Ok((name.clone(), value.clone()))
+        }
     };
     xattrs.iter().map(numbered).collect()
 }
@@ -78,12 +84,13 @@ pub fn check(value: &[u8], is_name: impl Fn(&str) -> bool) -> Result<(), String>
         USER | GROUP => is_name(line.name),
         _ => line.name.is_empty(),
     };
-    match lines
+    if lines
         .iter()
         .all(|line| is_fine(line) && line.permissions <= PERMISSIONS_MAX)
     {
-        true => Ok(()),
-        false => Err("has a malformed access list".to_owned()),
+        Ok(())
+    } else {
+        Err("has a malformed access list".to_owned())
     }
 }
 

@@ -89,9 +89,10 @@ impl RootFolder {
     /// # Errors
     /// The kernel's error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        match name.contains('/') {
-            true => Err(io::ErrorKind::InvalidInput.into()),
-            false => Ok(unlinkat(&self.root, name, AtFlags::empty())?),
+        if name.contains('/') {
+            Err(io::ErrorKind::InvalidInput.into())
+        } else {
+            Ok(unlinkat(&self.root, name, AtFlags::empty())?)
         }
     }
 

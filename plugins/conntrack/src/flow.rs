@@ -102,9 +102,10 @@ impl Tuple {
 
 pub fn address(is_ipv6: bool, bytes: &[u8; 16]) -> IpAddr {
     let [a, b, c, d, ..] = *bytes;
-    match is_ipv6 {
-        true => Ipv6Addr::from(*bytes).into(),
-        false => Ipv4Addr::new(a, b, c, d).into(),
+    if is_ipv6 {
+        Ipv6Addr::from(*bytes).into()
+    } else {
+        Ipv4Addr::new(a, b, c, d).into()
     }
 }
 
@@ -251,9 +252,10 @@ impl Flow {
     fn translated_end(&self, place: usize) -> bool {
         let plain = self.original.inverse();
         let end = |tuple: &Tuple, place: usize| [tuple.ends[2 * place], tuple.ends[2 * place + 1]];
-        match plain.is_icmp() {
-            true => place == 1 && end(&plain, 1) != end(&self.reply, 1),
-            false => end(&plain, place) != end(&self.reply, place),
+        if plain.is_icmp() {
+            place == 1 && end(&plain, 1) != end(&self.reply, 1)
+        } else {
+            end(&plain, place) != end(&self.reply, place)
         }
     }
 

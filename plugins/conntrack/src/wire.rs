@@ -231,9 +231,10 @@ impl Message<'_> {
             LOST => Message::Lost(reader::hashes(&mut read)?),
             EXPECT => {
                 let (yes, request) = (read.flag("flag")?, read.rest());
-                match expectation::is_valid(request) {
-                    true => Message::Expect { yes, request },
-                    false => return Err(Malformed::Field("expectation")),
+                if expectation::is_valid(request) {
+                    Message::Expect { yes, request }
+                } else {
+                    return Err(Malformed::Field("expectation"));
                 }
             }
             ADDRESSES => Message::Addresses(reader::addresses(&mut read)?),

@@ -205,12 +205,11 @@ impl Store for Tables {
     fn accept(&mut self, table: Table, preface: &[u8]) -> Result<(), String> {
         let server = self.servers.get(table);
         let here = server.map_or("", |it| config::kind(it.settings.format));
-        match preface == here.as_bytes() {
-            true => Ok(()),
-            false => {
-                let there = String::from_utf8_lossy(preface).escape_debug().to_string();
-                Err(format!("the server is {here} here and {there} on the peer"))
-            }
+        if preface == here.as_bytes() {
+            Ok(())
+        } else {
+            let there = String::from_utf8_lossy(preface).escape_debug().to_string();
+            Err(format!("the server is {here} here and {there} on the peer"))
         }
     }
 

@@ -70,9 +70,10 @@ impl Jobs<'_> {
         // a deadline first, so that a tree that fails again and again delays no other
         let (tree, cause, done) = match self.due(now) {
             Some(due) => {
-                let cause = match due.is_set_aside() {
-                    true => Cause::Interrupted,
-                    false => Cause::Unconfirmed,
+                let cause = if due.is_set_aside() {
+                    Cause::Interrupted
+                } else {
+                    Cause::Unconfirmed
                 };
                 let done = self.end_unconfirmed(&due);
                 (due.tree, cause, done)

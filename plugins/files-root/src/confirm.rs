@@ -78,9 +78,10 @@ impl Jobs<'_> {
         let mut all = self.store.unconfirmed()?;
         let count = all.len();
         all.retain(|it| !which(it));
-        match all.len() == count {
-            true => Ok(()),
-            false => self.store.set_unconfirmed(&all),
+        if all.len() == count {
+            Ok(())
+        } else {
+            self.store.set_unconfirmed(&all)
         }
     }
 

@@ -230,8 +230,9 @@ fn read(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = MANIFEST_MAX as u64;
     file.take(limit + 1).read_to_end(&mut bytes)?;
-    match bytes.len() > MANIFEST_MAX {
-        true => Err(io::Error::other("is too long")),
-        false => Ok(bytes),
+    if bytes.len() > MANIFEST_MAX {
+        Err(io::Error::other("is too long"))
+    } else {
+        Ok(bytes)
     }
 }

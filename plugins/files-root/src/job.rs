@@ -197,9 +197,10 @@ impl<'j> Jobs<'j> {
                 };
                 let kept = |it: &mut Self, tree: &Tree| {
                     let state = it.store.state(&tree.name, *state)?;
-                    match state.is_of(tree) {
-                        true => Ok((state.manifest, state.own)),
-                        false => Err(of_another_scope(&state, tree)),
+                    if state.is_of(tree) {
+                        Ok((state.manifest, state.own))
+                    } else {
+                        Err(of_another_scope(&state, tree))
                     }
                 };
                 (*ticket, self.change(tree, change, kept))
@@ -329,9 +330,12 @@ impl<'j> Jobs<'j> {
     /// Checks that this process may write the tree: spared's unit has a read-only view of most folders.
     fn writable(&self, tree: &Tree) -> Result<(), String> {
         // for a link, the folder that contains it
-        let folder = |top: &str| match tree.by_link {
-            true => Err(io::ErrorKind::NotADirectory.into()),
-            false => self.root.folder(top),
+        let folder = |top: &str| {
+            if tree.by_link {
+                Err(io::ErrorKind::NotADirectory.into())
+            } else {
+                self.root.folder(top)
+            }
         };
         for top in &tree.paths {
             let parent = top.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -355,11 +359,12 @@ impl<'j> Jobs<'j> {
     /// Opens the place where the files of a tree are.
     pub(crate) fn files_of(&self, tree: &Tree) -> Result<RootFolder, String> {
         let shown = |error: io::Error| format!("tree \"{}\": {error}", tree.name);
-        match tree.by_link {
-            true => Sides::of(&self.root, tree)?
+        if tree.by_link {
+            Sides::of(&self.root, tree)?
                 .present(&self.root)
-                .map_err(shown),
-            false => self.root.try_clone().map_err(shown),
+                .map_err(shown)
+        } else {
+            self.root.try_clone().map_err(shown)
         }
     }
 
@@ -434,9 +439,10 @@ impl<'j> Jobs<'j> {
     /// other side.
     fn holding(&self, tree: &Tree) -> Answer {
         let mut left = HOLDING_MAX;
-        let mut folders = match tree.by_link {
-            true => Vec::new(),
-            false => self.scanner.holding(tree),
+        let mut folders = if tree.by_link {
+            Vec::new()
+        } else {
+            self.scanner.holding(tree)
         };
         folders.retain(|(folder, name)| {
             let bytes = folder.len() + name.len();

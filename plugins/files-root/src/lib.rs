@@ -101,9 +101,10 @@ impl Io for Root {
     }
 
     fn poll(&mut self, _engine: &mut NoEngine, _now_ns: u64) -> bool {
-        let answer = match self.waiting.is_empty() {
-            true => self.worker.as_ref().and_then(Worker::poll_answer),
-            false => None,
+        let answer = if self.waiting.is_empty() {
+            self.worker.as_ref().and_then(Worker::poll_answer)
+        } else {
+            None
         };
         if let Some(Answer::Event { tree, text }) = &answer {
             self.host.event(&format!("tree \"{tree}\": {text}"));

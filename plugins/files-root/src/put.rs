@@ -71,12 +71,13 @@ impl Put<'_> {
         self.set_folders(&changes, new)?;
         self.flush(&changes)?;
         let is = self.scan(scanner)?.digest();
-        match is == new.digest() {
-            true => Ok(changes.len()),
-            false => Err(format!(
+        if is == new.digest() {
+            Ok(changes.len())
+        } else {
+            Err(format!(
                 "tree \"{}\" was changed by others meanwhile",
                 self.tree.name
-            )),
+            ))
         }
     }
 
@@ -180,10 +181,7 @@ impl Put<'_> {
                 if is_moved && is_roots(&entry.access) {
                     scanner.wrote(&entry.path, &file, *hash)?;
                 }
-                match is_flushed {
-                    true => file.sync_all(),
-                    false => Ok(()),
-                }
+                if is_flushed { file.sync_all() } else { Ok(()) }
             }
         }
     }
@@ -199,9 +197,10 @@ impl Put<'_> {
         let own = self.own.get(path).map_or(&[][..], Vec::as_slice);
         let joined = self.store.with_own(hash, own).map_err(io::Error::other)?;
         let may_move = joined.is_none() && self.movable.contains(&hash);
-        let moved = match may_move {
-            true => self.store.move_out(hash, &place.folder, name)?,
-            false => None,
+        let moved = if may_move {
+            self.store.move_out(hash, &place.folder, name)?
+        } else {
+            None
         };
         if let Some(file) = moved {
             (self.step)("moved");
@@ -233,9 +232,10 @@ impl Put<'_> {
     fn remove(&self, path: &str, is_folder: bool) -> io::Result<()> {
         let Place { folder, name } = self.root.place(path)?;
         (self.step)("remove");
-        let flags = match is_folder {
-            true => AtFlags::REMOVEDIR,
-            false => AtFlags::empty(),
+        let flags = if is_folder {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
         };
         match unlinkat(&folder, name, flags) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -291,17 +291,19 @@ impl Put<'_> {
         };
         fsync(&place.folder)?;
         let stat = place.stat()?;
-        match stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory) {
-            true => Ok(fsync(self.root.folder(path)?)?),
-            false => Ok(()),
+        if stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory) {
+            Ok(fsync(self.root.folder(path)?)?)
+        } else {
+            Ok(())
         }
     }
 }
 
 fn flush_once(folder: &OwnedFd, flushed: &mut BTreeSet<u64>) -> io::Result<()> {
-    match flushed.insert(fstat(folder)?.st_dev) {
-        true => Ok(syncfs(folder)?),
-        false => Ok(()),
+    if flushed.insert(fstat(folder)?.st_dev) {
+        Ok(syncfs(folder)?)
+    } else {
+        Ok(())
     }
 }
 

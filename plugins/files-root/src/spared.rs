@@ -32,13 +32,14 @@ type Texts = BTreeMap<String, String>;
 impl Jobs<'_> {
     /// Checks that this node takes the tree from the peer.
     pub(crate) fn may_take(&self, tree: &Tree) -> Result<(), String> {
-        match tree.is_builtin() && !self.places.config_from_peer {
-            true => Err(
+        if tree.is_builtin() && !self.places.config_from_peer {
+            Err(
                 "this node does not take its configuration from the peer, as that would give the peer's root control of this node: \
                  set `config_from_peer = true` in /etc/spared/plugins/files-root.toml here, and `sparectl reload`"
                     .to_owned(),
-            ),
-            false => Ok(()),
+            )
+        } else {
+            Ok(())
         }
     }
 
@@ -105,9 +106,10 @@ impl Jobs<'_> {
         let ended = match applied {
             Ok(()) => {
                 (self.step)("end of the journal");
-                let (outcome, text) = match is_same {
-                    true => (ChangeOutcome::Same, "is in force already"),
-                    false => (ChangeOutcome::Changed, "is in force"),
+                let (outcome, text) = if is_same {
+                    (ChangeOutcome::Same, "is in force already")
+                } else {
+                    (ChangeOutcome::Changed, "is in force")
                 };
                 let text = format!("the configuration of this node {text}");
                 self.store.end().map(|()| outcome.with(text))

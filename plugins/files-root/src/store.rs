@@ -196,9 +196,12 @@ impl Store {
         }
         let part = path.with_extension("part");
         let copied = open().and_then(|from| copy(from, &part, size));
-        let copied = copied.and_then(|found| match found == hash {
-            true => fs::rename(&part, &path),
-            false => Err(io::Error::other("is not what was announced")),
+        let copied = copied.and_then(|found| {
+            if found == hash {
+                fs::rename(&part, &path)
+            } else {
+                Err(io::Error::other("is not what was announced"))
+            }
         });
         copied.map(|()| true).map_err(|error| {
             let _ = fs::remove_file(&part);

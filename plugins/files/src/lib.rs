@@ -80,9 +80,10 @@ impl Io for Files {
         old: &Settings,
         new: &Settings,
     ) -> Result<Applied, Error> {
-        Ok(match old == new {
-            true => Applied::Live,
-            false => Applied::Restart,
+        Ok(if old == new {
+            Applied::Live
+        } else {
+            Applied::Restart
         })
     }
 

@@ -58,9 +58,10 @@ impl Memory {
         let Some(file) = &self.file else {
             return;
         };
-        let done = match bytes.is_empty() {
-            true => remove(file),
-            false => replace(file, &[&self.boot, bytes].concat()),
+        let done = if bytes.is_empty() {
+            remove(file)
+        } else {
+            replace(file, &[&self.boot, bytes].concat())
         };
         if let Err(error) = done {
             log::warn!(

@@ -127,9 +127,12 @@ impl Ord for Bytes {
             // behind a short key are zeros: of two with the same beginning the longer one is greater
             (Self::Short(length, bytes), Self::Short(other, others)) => {
                 let is_all = usize::from(*length.max(other)) <= HEAD;
-                let rest = || match is_all {
-                    true => Ordering::Equal,
-                    false => bytes.cmp(others),
+                let rest = || {
+                    if is_all {
+                        Ordering::Equal
+                    } else {
+                        bytes.cmp(others)
+                    }
                 };
                 let first = head(bytes).cmp(&head(others));
                 first.then_with(rest).then(length.cmp(other))

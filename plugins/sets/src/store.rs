@@ -146,9 +146,10 @@ impl Store for Sets {
         if !set.shape().is_some_and(|shape| shape.fits(key)) {
             return Err(Malformed::Field("key"));
         }
-        Ok(match set.take(now_ns, element, token) {
-            true => Applied::Later,
-            false => Applied::Same,
+        Ok(if set.take(now_ns, element, token) {
+            Applied::Later
+        } else {
+            Applied::Same
         })
     }
 
@@ -227,9 +228,10 @@ impl Store for Sets {
     }
 
     fn strays(&self, table: usize) -> Strays {
-        match self.all.get(table).is_some_and(|set| set.is_offering) {
-            true => Strays::Offer,
-            false => Strays::Undo,
+        if self.all.get(table).is_some_and(|set| set.is_offering) {
+            Strays::Offer
+        } else {
+            Strays::Undo
         }
     }
 

@@ -199,9 +199,10 @@ impl Bed {
         let file = format!("/proc/sys/{EVENTS}");
         self.ns(1).run(|| {
             let asked = || fs::read_to_string(&file).is_ok_and(|text| text.trim() == "1");
-            match poll(LIMIT, Duration::from_millis(1), asked) {
-                true => Ok(fs::write(&file, "0")?),
-                false => Err("spared's conntrack does not start on the backup".into()),
+            if poll(LIMIT, Duration::from_millis(1), asked) {
+                Ok(fs::write(&file, "0")?)
+            } else {
+                Err("spared's conntrack does not start on the backup".into())
             }
         })
     }

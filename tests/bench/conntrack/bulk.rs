@@ -150,8 +150,9 @@ fn wait_seen(bed: &Bed, make: Make, flows: u32) -> Result<()> {
 
 /// When it was so.
 fn wait(what: &str, done: impl FnMut() -> bool) -> Result<Instant> {
-    match poll(LIMIT, Duration::from_millis(20), done) {
-        true => Ok(Instant::now()),
-        false => Err(format!("not {what} after {LIMIT:?}").into()),
+    if poll(LIMIT, Duration::from_millis(20), done) {
+        Ok(Instant::now())
+    } else {
+        Err(format!("not {what} after {LIMIT:?}").into())
     }
 }

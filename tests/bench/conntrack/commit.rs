@@ -125,9 +125,10 @@ fn wait_cached(bed: &Bed) -> Result<()> {
         let cached = bed.daemon(1).and_then(|daemon| daemon.cached("external"));
         cached.is_ok_and(|cached| cached >= u64::from(FLOWS))
     };
-    match poll(LIMIT, Duration::from_millis(100), all) {
-        true => Ok(()),
-        false => Err("conntrackd's external cache does not fill".into()),
+    if poll(LIMIT, Duration::from_millis(100), all) {
+        Ok(())
+    } else {
+        Err("conntrackd's external cache does not fill".into())
     }
 }
 

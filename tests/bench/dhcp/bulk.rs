@@ -94,8 +94,9 @@ fn copy(server: &Server) -> Result<Duration> {
         .status()?;
     let took = begun.elapsed();
     fs::remove_file(&to)?;
-    match status.success() {
-        true => Ok(took),
-        false => Err(format!("rsync: {status}").into()),
+    if status.success() {
+        Ok(took)
+    } else {
+        Err(format!("rsync: {status}").into())
     }
 }

@@ -61,9 +61,10 @@ fn assert_run(plan: &Plan) -> Result<()> {
         let text = pair.done(pair.at().unwrap_or(0), &["status"]);
         text.unwrap_or_default().contains("10 of 10 running")
     };
-    match poll(LIMIT, Duration::from_millis(50), summary) {
-        true => Ok(()),
-        false => Err(format!("no ten services run:\n{}", lab.logs()).into()),
+    if poll(LIMIT, Duration::from_millis(50), summary) {
+        Ok(())
+    } else {
+        Err(format!("no ten services run:\n{}", lab.logs()).into())
     }
 }
 

@@ -15,9 +15,10 @@ use spared_bench::{Bench, PRIORITIES, Row, plan};
 pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let span = Duration::from_secs(if bench.runs > 3 { 10 } else { 3 });
     let ours = cost(Kind::Spared, interval, span)?;
-    let theirs = match bench.measures(Kind::Keepalived) {
-        true => cost(Kind::Keepalived, interval, span)?,
-        false => (f64::NAN, f64::NAN, 0),
+    let theirs = if bench.measures(Kind::Keepalived) {
+        cost(Kind::Keepalived, interval, span)?
+    } else {
+        (f64::NAN, f64::NAN, 0)
     };
     let row = |what, [ours, keepalived]: [f64; 2], note| Row {
         what,

@@ -161,9 +161,10 @@ fn push(pair: &Linked<'_>, times: &mut Times) -> Result<()> {
     let begun = Instant::now();
     let said = pair.done(0, &push)?;
     times[1].push(ms(begun.elapsed()));
-    match said.contains("both nodes have the same files") {
-        true => Ok(()),
-        false => Err(said.into()),
+    if said.contains("both nodes have the same files") {
+        Ok(())
+    } else {
+        Err(said.into())
     }
 }
 

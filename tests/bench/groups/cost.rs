@@ -29,9 +29,10 @@ pub fn idle(bench: &Bench, many: Many) -> Result<Vec<Row>> {
     let workers: Vec<u32> = of_workers.into_iter().flatten().collect();
     let worker = cost(&workers, span);
     drop(pair);
-    let theirs = match bench.measures(Kind::Keepalived) {
-        true => keepalived(many, span)?,
-        false => f64::NAN,
+    let theirs = if bench.measures(Kind::Keepalived) {
+        keepalived(many, span)?
+    } else {
+        f64::NAN
     };
     Ok(vec![Row {
         what: "processor ms per s of both nodes, beside keepalived",

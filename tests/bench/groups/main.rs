@@ -63,12 +63,11 @@ fn moves(bench: &Bench, many: Many) -> Result<Vec<Row>> {
         }
     };
     let measured;
-    let times = match many == groups(1) {
-        true => one,
-        false => {
-            measured = bed::measure(bench, many)?;
-            &measured
-        }
+    let times = if many == groups(1) {
+        one
+    } else {
+        measured = bed::measure(bench, many)?;
+        &measured
     };
     let rows = STEPS.iter().enumerate().map(|(step, what)| {
         let alone = one.median(step);

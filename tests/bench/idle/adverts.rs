@@ -25,9 +25,10 @@ pub fn adverts(bench: &Bench) -> Result<Vec<Row>> {
     let begun = Stamp::now();
     let ours = ours(span)?;
     let worst = ms(bench.control.worst_since(begun));
-    let theirs = match bench.measures(Kind::Keepalived) {
-        true => theirs(span)?,
-        false => Lateness(Vec::new()),
+    let theirs = if bench.measures(Kind::Keepalived) {
+        theirs(span)?
+    } else {
+        Lateness(Vec::new())
     };
     let row = |what, share: f64| Row {
         what,

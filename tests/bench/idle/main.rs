@@ -53,9 +53,10 @@ fn usual(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     for process in ours.iter().filter(|it| it.site == 0) {
         println!("  r1 {process}");
     }
-    let theirs = match bench.alone {
-        true => Vec::new(),
-        false => theirs(interval, span)?,
+    let theirs = if bench.alone {
+        Vec::new()
+    } else {
+        theirs(interval, span)?
     };
     for process in theirs.iter().filter(|it| it.site == 0) {
         println!("  r1 {process}");

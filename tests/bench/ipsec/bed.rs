@@ -159,12 +159,11 @@ impl<'l> Bed<'l> {
         }
         let backup = self.nodes()[1 - self.at];
         let held = || number(backup, "all.held_sas");
-        match poll(LIMIT, STEP, || held() == Some(u64::from(self.sas))) {
-            true => self.wait_at(),
-            false => {
-                let status = backup.sparectl("status")?.1;
-                Err(format!("the backup has {:?} SAs:\n{status}", held()).into())
-            }
+        if poll(LIMIT, STEP, || held() == Some(u64::from(self.sas))) {
+            self.wait_at()
+        } else {
+            let status = backup.sparectl("status")?.1;
+            Err(format!("the backup has {:?} SAs:\n{status}", held()).into())
         }
     }
 
@@ -214,9 +213,10 @@ impl<'l> Bed<'l> {
     pub fn pings(&self) -> Result<Pings> {
         let to: IpAddr = Family::V4.inner();
         let pings = Pings::start(&self.tunnelled.lab.lan, to, SPACING)?;
-        match poll(LIMIT, STEP, || pings.is_steady(Duration::from_secs(2))) {
-            true => Ok(pings),
-            false => Err(format!("{to} does not answer all pings").into()),
+        if poll(LIMIT, STEP, || pings.is_steady(Duration::from_secs(2))) {
+            Ok(pings)
+        } else {
+            Err(format!("{to} does not answer all pings").into())
         }
     }
 

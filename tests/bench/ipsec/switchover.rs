@@ -79,8 +79,9 @@ fn switch(bed: &mut Bed) -> Result<f64> {
         said.0 == 0
     });
     bed.at = 1 - bed.at;
-    match done {
-        true => Ok(took),
-        false => Err(format!("sparectl switch: {}", said.1).into()),
+    if done {
+        Ok(took)
+    } else {
+        Err(format!("sparectl switch: {}", said.1).into())
     }
 }

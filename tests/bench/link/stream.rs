@@ -105,9 +105,10 @@ fn flood(pair: &Pair, messages: usize) -> Result<(Duration, Duration)> {
             return Err(format!("the flood arrived with {key}").into());
         }
     }
-    match arrived {
-        true => Ok((took, cost)),
-        false => Err("the flood does not arrive".into()),
+    if arrived {
+        Ok((took, cost))
+    } else {
+        Err("the flood does not arrive".into())
     }
 }
 
@@ -252,8 +253,9 @@ fn switch_under(pair: &Pair, at: &mut usize, bulk: Option<&[&str]>) -> Result<Sw
     let arrived = poll(LIMIT, Duration::from_millis(25), || {
         number(pair, target, "received").is_ok_and(|received| received >= wanted)
     });
-    match arrived {
-        true => Ok(busy),
-        false => Err("the flood does not arrive after a switch".into()),
+    if arrived {
+        Ok(busy)
+    } else {
+        Err("the flood does not arrive after a switch".into())
     }
 }

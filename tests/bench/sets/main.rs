@@ -77,9 +77,10 @@ impl<'l> Bed<'l> {
         let active = pair.at()?;
         // a list holds that is loaded on the active node
         let forced = Spared(&pair.routers[1 - active]).sparectl(&["force", "backup"])?;
-        match forced.status.success() {
-            true => Ok(Self { pair, active }),
-            false => Err("the other node cannot be forced backup".into()),
+        if forced.status.success() {
+            Ok(Self { pair, active })
+        } else {
+            Err("the other node cannot be forced backup".into())
         }
     }
 
@@ -107,9 +108,10 @@ impl<'l> Bed<'l> {
         let begun = Instant::now();
         self.ns(self.active).nft(text)?;
         let loaded = begun.elapsed();
-        match wait_for_element(self.ns(1 - self.active), last, LIMIT, PAUSE)? {
-            true => Ok((begun.elapsed(), loaded)),
-            false => Err(format!("{last} does not follow:\n{}", self.said()).into()),
+        if wait_for_element(self.ns(1 - self.active), last, LIMIT, PAUSE)? {
+            Ok((begun.elapsed(), loaded))
+        } else {
+            Err(format!("{last} does not follow:\n{}", self.said()).into())
         }
     }
 
@@ -120,9 +122,10 @@ impl<'l> Bed<'l> {
     }
 
     fn wait_in_sync(&self, count: usize) -> Result<()> {
-        match poll(LIMIT, 20 * PAUSE, || self.is_in_sync(count)) {
-            true => Ok(()),
-            false => Err(format!("{count} elements are not in sync:\n{}", self.said()).into()),
+        if poll(LIMIT, 20 * PAUSE, || self.is_in_sync(count)) {
+            Ok(())
+        } else {
+            Err(format!("{count} elements are not in sync:\n{}", self.said()).into())
         }
     }
 

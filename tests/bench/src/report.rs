@@ -81,9 +81,10 @@ impl Report {
                 format!("{allowed:>9.1} MISSED")
             }
         };
-        let beside = match row.beside.is_nan() {
-            true => "-".to_owned(),
-            false => format!("{:.1}", row.beside),
+        let beside = if row.beside.is_nan() {
+            "-".to_owned()
+        } else {
+            format!("{:.1}", row.beside)
         };
         spared_tests::say!(
             "{case:<44}{interval:>9}{:>10.1}{beside:>12}{shown:>8}{verdict}  {}",

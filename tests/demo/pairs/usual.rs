@@ -152,9 +152,10 @@ impl<'l> Node<'l> {
                 return Err(skipped(format!("{program} is not installed")));
             }
         }
-        let server = match maps_one_user()? {
-            true => None,
-            false => Some(Server::install(lab, site, setup)?),
+        let server = if maps_one_user()? {
+            None
+        } else {
+            Some(Server::install(lab, site, setup)?)
         };
         let dir = lab.dir.join(format!("{}-usual", site.name));
         for folder in ["state", "copied"] {

@@ -123,9 +123,10 @@ impl Client {
                 self.daemon.signal(Signal::USR2)?;
                 let before = |got: &Got| got.event == "deconfig";
                 let gone = || self.events().last().is_some_and(before);
-                match poll(LIMIT, STEP, gone) {
-                    true => self.daemon.kill_all(),
-                    false => return Err(self.failed("no end of its lease").into()),
+                if poll(LIMIT, STEP, gone) {
+                    self.daemon.kill_all()
+                } else {
+                    return Err(self.failed("no end of its lease").into());
                 }
             }
             Program::Dhcp6c => drop(self.daemon.terminate(LIMIT)?),

@@ -71,12 +71,13 @@ impl<'l> Duo<'l> {
     pub fn plan(servers: &[Vec<Server<'l>>; 2], options: Options) -> Result<Plan> {
         let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
         plan.without_preference();
-        let plugins = match servers[0].is_empty() {
-            true => Vec::new(),
-            false => vec![
+        let plugins = if servers[0].is_empty() {
+            Vec::new()
+        } else {
+            vec![
                 ("dhcp", dhcp_toml(servers, options)?),
                 ("service", service_toml(servers, options)?),
-            ],
+            ]
         };
         for (name, toml) in plugins {
             plan.plugins.push(PluginFile {

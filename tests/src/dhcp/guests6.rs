@@ -118,9 +118,10 @@ impl Guests6 {
         let mut association = host.iaid.to_be_bytes().to_vec();
         association.extend([0; 8]);
         if let Some(lease) = lease {
-            let inner = vec![match host.prefix {
-                true => (dhcp::IA_PREFIX, prefix(lease)),
-                false => (dhcp::IA_ADDR, address(lease)),
+            let inner = vec![if host.prefix {
+                (dhcp::IA_PREFIX, prefix(lease))
+            } else {
+                (dhcp::IA_ADDR, address(lease))
             }];
             association.extend(dhcp::encode(&inner));
         }
@@ -204,20 +205,17 @@ fn granted(host: &Host6, answer: &Message) -> Result<Lease6> {
             let octets = <[u8; 16]>::try_from(bytes.get(at..at + 16)?).ok()?;
             Some(Ipv6Addr::from(octets))
         };
-        let (address, length, times) = match host.prefix {
-            true => {
-                let option = dhcp::find(&inner, dhcp::IA_PREFIX)?;
-                let times = (word(option, 0)?, word(option, 4)?);
-                (whole(option, 9)?, *option.get(8)?, times)
-            }
-            false => {
-                let option = dhcp::find(&inner, dhcp::IA_ADDR)?;
-                (
-                    whole(option, 0)?,
-                    128,
-                    (word(option, 16)?, word(option, 20)?),
-                )
-            }
+        let (address, length, times) = if host.prefix {
+            let option = dhcp::find(&inner, dhcp::IA_PREFIX)?;
+            let times = (word(option, 0)?, word(option, 4)?);
+            (whole(option, 9)?, *option.get(8)?, times)
+        } else {
+            let option = dhcp::find(&inner, dhcp::IA_ADDR)?;
+            (
+                whole(option, 0)?,
+                128,
+                (word(option, 16)?, word(option, 20)?),
+            )
         };
         (times.1 > 0).then(|| Lease6 {
             host: host.clone(),

@@ -44,13 +44,15 @@ impl Script {
         }
         let words: Vec<String> = self.command.iter().map(|word| quoted(word)).collect();
         let command = words.join(" ");
-        let start = match self.daemon {
-            true => format!("{command} >>\"$log\" 2>&1 </dev/null || exit 1\n\t\tchild="),
-            false => format!("setsid {command} >>\"$log\" 2>&1 </dev/null &\n\t\tchild=$!"),
+        let start = if self.daemon {
+            format!("{command} >>\"$log\" 2>&1 </dev/null || exit 1\n\t\tchild=")
+        } else {
+            format!("setsid {command} >>\"$log\" 2>&1 </dev/null &\n\t\tchild=$!")
         };
-        let reload = match self.reload {
-            true => "runs && kill -HUP \"$pid\"",
-            false => "exit 3",
+        let reload = if self.reload {
+            "runs && kill -HUP \"$pid\""
+        } else {
+            "exit 3"
         };
         let test: Vec<String> = self.test.iter().map(|word| quoted(word)).collect();
         let test = test.join(" ");

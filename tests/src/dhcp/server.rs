@@ -213,11 +213,12 @@ impl<'l> Server<'l> {
     pub fn kill(&self) -> Result<()> {
         let pid = self.pid().ok_or_else(|| self.failed("is not running"))?;
         signal_to(pid, Signal::KILL)?;
-        match poll(Duration::from_secs(2), Duration::from_millis(2), || {
+        if poll(Duration::from_secs(2), Duration::from_millis(2), || {
             !is_alive(pid)
         }) {
-            true => Ok(()),
-            false => Err(self.failed("survives SIGKILL").into()),
+            Ok(())
+        } else {
+            Err(self.failed("survives SIGKILL").into())
         }
     }
 
@@ -279,9 +280,10 @@ impl<'l> Server<'l> {
     /// Waits until its file contains an address: servers may answer before they write.
     pub fn wait_lease(&self, address: &str) -> Result<()> {
         let named = || self.leases().contains(address);
-        match poll(Duration::from_secs(2), Duration::from_millis(2), named) {
-            true => Ok(()),
-            false => Err(self.failed(&format!("wrote no lease of {address}")).into()),
+        if poll(Duration::from_secs(2), Duration::from_millis(2), named) {
+            Ok(())
+        } else {
+            Err(self.failed(&format!("wrote no lease of {address}")).into())
         }
     }
 
@@ -405,11 +407,12 @@ pub(super) fn refuse_confined(program: &str) -> Result<()> {
         let profile = line.strip_suffix(" (enforce)").unwrap_or_default();
         profile.rsplit('/').next() == Some(program)
     });
-    match enforced {
-        true => Err(skipped(format!(
+    if enforced {
+        Err(skipped(format!(
             "AppArmor confines {program} on this machine"
-        ))),
-        false => Ok(()),
+        )))
+    } else {
+        Ok(())
     }
 }
 
@@ -464,10 +467,11 @@ fn start_bus(site: &Site, paths: &Paths) -> Result<(Daemon, String)> {
     command.args(["dbus-daemon", "--nofork", "--nopidfile", "--nosyslog"]);
     command.arg("--config-file").arg(&config);
     let daemon = Daemon::start(&format!("{} bus", site.name), command, &paths.log)?;
-    match poll(Duration::from_secs(5), Duration::from_millis(5), || {
+    if poll(Duration::from_secs(5), Duration::from_millis(5), || {
         socket.exists()
     }) {
-        true => Ok((daemon, address)),
-        false => Err(format!("no bus: {}", daemon.log()).into()),
+        Ok((daemon, address))
+    } else {
+        Err(format!("no bus: {}", daemon.log()).into())
     }
 }

@@ -153,17 +153,19 @@ fn frames(crowd: &Crowd, step: &Step, host: u8) -> Vec<u8> {
 
 fn frame(crowd: &Crowd, step: &Step, host: u8, number: u32) -> Vec<u8> {
     let original = crowd.tuple(number);
-    let (tuple, wire) = match step.is_answer {
-        false => (original, Wire::Lan),
-        true => (original.inverse(), Wire::Wan),
+    let (tuple, wire) = if step.is_answer {
+        (original.inverse(), Wire::Wan)
+    } else {
+        (original, Wire::Lan)
     };
     let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.source, tuple.destination) else {
         return Vec::new();
     };
     let (client, server) = (CLIENT_FIRST + step.client, SERVER_FIRST + step.server);
-    let (sequence, acknowledged) = match step.is_answer {
-        false => (client, server),
-        true => (server, client),
+    let (sequence, acknowledged) = if step.is_answer {
+        (server, client)
+    } else {
+        (client, server)
     };
     let mut segment = [0; 20];
     segment[..2].copy_from_slice(&tuple.source_port.to_be_bytes());

@@ -153,9 +153,10 @@ impl<'l> Course<'l> {
         let said = [0, 1].map(|site| {
             // a stopped daemon would delay the look
             let is_away = |it: &Fault| it.is_of_daemon() && it.site == site;
-            match standing.iter().any(|(_, it)| is_away(it)) {
-                true => None,
-                false => self.pair.status(site).ok(),
+            if standing.iter().any(|(_, it)| is_away(it)) {
+                None
+            } else {
+                self.pair.status(site).ok()
             }
         });
         for (site, status) in said.iter().enumerate() {

@@ -167,9 +167,10 @@ impl Oks {
         let mut beside = Vec::new();
         for it in due {
             let sites = [0, 1].into_iter().filter(|site| is_ok[*site] == Some(true));
-            match it.by_each {
-                true => beside.extend(sites.map(|site| (it, Some(site)))),
-                false => beside.extend(is_each.then_some((it, None))),
+            if it.by_each {
+                beside.extend(sites.map(|site| (it, Some(site))))
+            } else {
+                beside.extend(is_each.then_some((it, None)))
             }
         }
         let now: Vec<_> = beside.iter().map(|(it, site)| (it.place, *site)).collect();

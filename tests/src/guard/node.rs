@@ -99,15 +99,15 @@ impl<'l> Node<'l> {
 
     fn rename(&self, wire: Wire, live: bool) -> Result<()> {
         let (device, name) = (self.device(wire)?, wire.name());
-        let new = match device == name {
-            true => format!("x-{name}"),
-            false => name.to_owned(),
+        let new = if device == name {
+            format!("x-{name}")
+        } else {
+            name.to_owned()
         };
-        let lines = match live {
-            true => format!("link set {device} name {new}\n"),
-            false => {
-                format!("link set {device} down\nlink set {device} name {new}\nlink set {new} up\n")
-            }
+        let lines = if live {
+            format!("link set {device} name {new}\n")
+        } else {
+            format!("link set {device} down\nlink set {device} name {new}\nlink set {new} up\n")
         };
         self.site.ns.ip(&lines)
     }
@@ -165,9 +165,10 @@ impl<'l> Node<'l> {
         };
         let dad = if of.address.is_ipv6() { "nodad" } else { "" };
         // the kernel sets the scope of IPv6 addresses by itself
-        let rest = match of.address.is_ipv6() && rest.starts_with("scope") {
-            true => "",
-            false => rest,
+        let rest = if of.address.is_ipv6() && rest.starts_with("scope") {
+            ""
+        } else {
+            rest
         };
         let device = self.name_on(on, of.wire)?;
         let is_local = matches!(of.address, IpAddr::V6(it) if it.is_unicast_link_local());
@@ -198,9 +199,10 @@ impl<'l> Node<'l> {
     fn renumber(&self, wire: Wire, order: Order) -> Result<()> {
         let device = self.device(wire)?;
         let (host, other) = (self.site.host(), self.site.host() + OTHER);
-        let (old, new) = match self.site.ns.holds(&wire.ipv4(other).to_string()) {
-            true => (other, host),
-            false => (host, other),
+        let (old, new) = if self.site.ns.holds(&wire.ipv4(other).to_string()) {
+            (other, host)
+        } else {
+            (host, other)
         };
         let add = own_lines("add", wire, new, &device);
         let delete = own_lines("del", wire, old, &device);

@@ -121,9 +121,10 @@ impl Tunnelled<'_> {
                 Err(_) => false,
             }
         });
-        match switched {
-            true => node.wait_role("active", LIMIT),
-            false => Err(format!("no switch to {}: {answer}", node.0.name).into()),
+        if switched {
+            node.wait_role("active", LIMIT)
+        } else {
+            Err(format!("no switch to {}: {answer}", node.0.name).into())
         }
     }
 }

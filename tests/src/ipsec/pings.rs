@@ -37,9 +37,10 @@ impl<'m> OwnPings<'m> {
             log: machine.log_of(&program),
             pid: machine.spawn(&program, &line)?,
         };
-        match pings.wait_answers(1, Duration::from_secs(10)) {
-            true => Ok(pings),
-            false => Err(format!("{}: {to} does not answer", machine.name).into()),
+        if pings.wait_answers(1, Duration::from_secs(10)) {
+            Ok(pings)
+        } else {
+            Err(format!("{}: {to} does not answer", machine.name).into())
         }
     }
 

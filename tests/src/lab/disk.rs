@@ -69,8 +69,9 @@ pub(super) fn unmount_below(folder: &Path) {
 
 fn run(program: &str, words: &[&str], path: &Path) -> Result<()> {
     let status = Command::new(program).args(words).arg(path).status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("{program} {}: {status}", words.join(" ")).into()),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{program} {}: {status}", words.join(" ")).into())
     }
 }

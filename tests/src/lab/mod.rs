@@ -260,9 +260,10 @@ pub fn own_dir() -> Result<PathBuf> {
 fn labs_dir() -> Result<PathBuf> {
     let build = build_dir()?;
     let target = build.parent().unwrap_or(&build);
-    match is_roots(target) || !is_roots(Path::new("/var/cache")) {
-        true => Ok(target.join("lab")),
-        false => Ok("/var/cache/spared-tests/lab".into()),
+    if is_roots(target) || !is_roots(Path::new("/var/cache")) {
+        Ok(target.join("lab"))
+    } else {
+        Ok("/var/cache/spared-tests/lab".into())
     }
 }
 

@@ -234,9 +234,10 @@ impl Machine {
             let running = self.daemon().is_running();
             printed.read(&self.daemon().log());
             let has_init = printed.text.contains(INIT_SPEAKS);
-            let silence = match has_init {
-                true => patience.init_silence,
-                false => self.kernel_silence,
+            let silence = if has_init {
+                patience.init_silence
+            } else {
+                self.kernel_silence
             };
             let limit = patience.limit;
             let (kind, what): (fn(String) -> NotUp, _) = if !running {
@@ -445,9 +446,10 @@ fn require(parts: &Parts) -> Result<()> {
             "machines have the files of this one's root for theirs",
         ));
     }
-    match parts.init == Init::Systemd && !Path::new(SYSTEMD).exists() {
-        true => Err(skipped("systemd is not installed")),
-        false => Ok(()),
+    if parts.init == Init::Systemd && !Path::new(SYSTEMD).exists() {
+        Err(skipped("systemd is not installed"))
+    } else {
+        Ok(())
     }
 }
 

@@ -61,9 +61,10 @@ pub fn latest(command: &str, printed: &str) -> String {
     let lines: Vec<&str> = printed.lines().map(str::trim).collect();
     let mut lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
     let end = lines.split_off(lines.len().saturating_sub(LINES));
-    match end.is_empty() {
-        true => format!("{command}; its kernel printed nothing"),
-        false => format!("{command}; its kernel printed last: {}", end.join(" | ")),
+    if end.is_empty() {
+        format!("{command}; its kernel printed nothing")
+    } else {
+        format!("{command}; its kernel printed last: {}", end.join(" | "))
     }
 }
 

@@ -131,9 +131,10 @@ impl Kind {
 
     /// Number in a reply to one of our requests.
     fn number(self, packet: &[u8]) -> Option<u64> {
-        let header = match self.headed {
-            true => usize::from(packet.first()? & 0xf) * 4,
-            false => 0,
+        let header = if self.headed {
+            usize::from(packet.first()? & 0xf) * 4
+        } else {
+            0
         };
         let icmp = packet.get(header..)?;
         let ours = icmp.first() == Some(&self.reply) && icmp.get(4..6)? == IDENTIFIER;

@@ -68,9 +68,10 @@ fn instance(
         writeln!(text, "  use_vmac vrrp.{}", router.vrid)?;
     }
     if let Some(peer) = router.peer {
-        let own = match peer.is_ipv4() {
-            true => router.wire.ipv4(site.host()).to_string(),
-            false => router.wire.ipv6(site.host()),
+        let own = if peer.is_ipv4() {
+            router.wire.ipv4(site.host()).to_string()
+        } else {
+            router.wire.ipv6(site.host())
         };
         writeln!(
             text,

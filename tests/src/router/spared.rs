@@ -243,11 +243,11 @@ pub fn vrrp_toml(plan: &Plan) -> Result<String> {
         router_toml(&mut text, router)?;
     }
     text += &plan.sections;
-    Ok(match has_older_words(&build_of(plan)?)? {
-        true => text
-            .replace("[[group.interface]]", "[[group.router]]")
-            .replace("failback_delay", "fallback_delay"),
-        false => text,
+    Ok(if has_older_words(&build_of(plan)?)? {
+        text.replace("[[group.interface]]", "[[group.router]]")
+            .replace("failback_delay", "fallback_delay")
+    } else {
+        text
     })
 }
 

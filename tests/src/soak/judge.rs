@@ -138,9 +138,12 @@ impl Judge {
                 .iter()
                 .any(|it| it.kind.place == Place::Daemon && it.site == site)
         };
-        let said = [0, 1].map(|site| match is_mute(site) {
-            true => None,
-            false => Some(ask(world, site)),
+        let said = [0, 1].map(|site| {
+            if is_mute(site) {
+                None
+            } else {
+                Some(ask(world, site))
+            }
         });
         if spacing > STALL || now.elapsed() > STALL {
             self.stalls += 1;

@@ -135,9 +135,10 @@ impl<'l> Bed<'l> {
     /// Waits until both nodes report OK and r1 is active.
     pub fn wait_ok(&self) -> Result<()> {
         let is_ok = || (0..2).all(|site| self.is_said(site, 0, Some((Word::Ok, &[]))));
-        match poll(LIMIT * 2, STEP, || is_ok() && self.pair.active() == [0]) {
-            true => Ok(()),
-            false => Err(format!("not OK:\n{}", self.both()).into()),
+        if poll(LIMIT * 2, STEP, || is_ok() && self.pair.active() == [0]) {
+            Ok(())
+        } else {
+            Err(format!("not OK:\n{}", self.both()).into())
         }
     }
 
@@ -198,14 +199,16 @@ impl<'l> Bed<'l> {
     /// Waits until the expected report holds for a while: a role that moves because of the state may be seen meanwhile.
     fn settles(&self, state: &State, struck: usize) -> bool {
         let mut since = None;
-        let holds = match state.is_quick && state.mended.is_none() {
-            true => HOLDS,
-            false => HOLDS * 5,
+        let holds = if state.is_quick && state.mended.is_none() {
+            HOLDS
+        } else {
+            HOLDS * 5
         };
         poll(LIMIT, STEP, || {
-            since = match self.is_as_expected(state, struck) {
-                true => since.or_else(|| Some(Instant::now())),
-                false => None,
+            since = if self.is_as_expected(state, struck) {
+                since.or_else(|| Some(Instant::now()))
+            } else {
+                None
             };
             since.is_some_and(|since| since.elapsed() >= holds)
         })
@@ -226,9 +229,10 @@ impl<'l> Bed<'l> {
         let own = || said(self.status(1));
         // a link that was cut silently is up until its session ends
         let is_same = || !is_up() || afar().is_ok_and(|afar| afar == own());
-        match poll(LIMIT, STEP, is_same) {
-            true => Ok(()),
-            false => Err(format!("from afar {:?}, itself {:?}", afar()?, own()).into()),
+        if poll(LIMIT, STEP, is_same) {
+            Ok(())
+        } else {
+            Err(format!("from afar {:?}, itself {:?}", afar()?, own()).into())
         }
     }
 

@@ -190,9 +190,10 @@ impl State {
 
     /// Report of the node `site` if the state is made on `struck`.
     pub fn expected_report(&self, struck: usize, site: usize) -> ExpectedReport {
-        match site == struck {
-            true => self.here,
-            false => self.there,
+        if site == struck {
+            self.here
+        } else {
+            self.there
         }
     }
 }

@@ -198,9 +198,10 @@ fn survive(path: Path, is_translated: bool) {
     };
     scenario(2, |lab| {
         let lost = case.under_spared(lab, &Fault::ALL)?;
-        match lost.is_empty() {
-            true => Ok(()),
-            false => Err(lost.join("\n").into()),
+        if lost.is_empty() {
+            Ok(())
+        } else {
+            Err(lost.join("\n").into())
         }
     });
 }
@@ -289,9 +290,10 @@ fn outlive_the_links(lab: &Lab, times: Times, seconds: u64) -> Result<()> {
     assert!((0..2).all(is_apart), "{}", bed.said());
     bed.strike(Fault::CarrierLost, 0)?;
     crowd.talk_for(5, "after the carrier was lost");
-    match crowd.lost.is_empty() {
-        true => Ok(()),
-        false => Err(format!("{bed}: {}\n{}", crowd.lost.join("\n"), bed.said()).into()),
+    if crowd.lost.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{bed}: {}\n{}", crowd.lost.join("\n"), bed.said()).into())
     }
 }
 
@@ -321,9 +323,12 @@ fn the_whole_matrix() {
         let theirs = lost_in(|lab| {
             let lost = case.under_conntrackd(lab, &[fault]);
             // none of which may live before any fault
-            lost.or_else(|why| match is_disturbed(&why) {
-                true => Err(why),
-                false => Ok(why.to_string().lines().map(str::to_owned).collect()),
+            lost.or_else(|why| {
+                if is_disturbed(&why) {
+                    Err(why)
+                } else {
+                    Ok(why.to_string().lines().map(str::to_owned).collect())
+                }
             })
         });
         let ours = lost_in(|lab| case.under_spared(lab, &[fault]));

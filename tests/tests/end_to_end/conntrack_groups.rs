@@ -58,9 +58,10 @@ fn move_to(pair: &Synced<'_>, group: &str, site: usize) -> Result<()> {
         }
         at(pair, group) == Some(site)
     });
-    match moved {
-        true => Ok(()),
-        false => Err(format!("{group} does not move to {node}: {answer}").into()),
+    if moved {
+        Ok(())
+    } else {
+        Err(format!("{group} does not move to {node}: {answer}").into())
     }
 }
 

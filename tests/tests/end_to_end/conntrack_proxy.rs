@@ -69,9 +69,10 @@ fn connect(
 
 /// Where roles moved by themselves before the proxy was seen, its flows belong to the new active node.
 fn assure_active(pair: &Synced<'_>, site: usize) -> Result<()> {
-    match pair.at()? == site {
-        true => Ok(()),
-        false => Err(disturbed("roles moved")),
+    if pair.at()? == site {
+        Ok(())
+    } else {
+        Err(disturbed("roles moved"))
     }
 }
 

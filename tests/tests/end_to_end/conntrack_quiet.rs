@@ -200,9 +200,10 @@ fn histories(kind: Kind, seed: u64, rounds: u64, span: Duration) {
             }
             course.pair.wait_equal()?;
         }
-        match wrong.is_empty() {
-            true => Ok(()),
-            false => Err(wrong.join("\n").into()),
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("\n").into())
         }
     });
 }

@@ -22,9 +22,10 @@ fn ends(duo: &Duo, site: usize, make: Make, addresses: &[String]) -> Result<Vec<
         ends = found.collect();
         ends.len() == addresses.len()
     });
-    match ends.len() == addresses.len() {
-        true => Ok(ends),
-        false => Err(format!("r{} lacks leases:\n{}", site + 1, server.leases()).into()),
+    if ends.len() == addresses.len() {
+        Ok(ends)
+    } else {
+        Err(format!("r{} lacks leases:\n{}", site + 1, server.leases()).into())
     }
 }
 

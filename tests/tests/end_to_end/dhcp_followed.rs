@@ -115,9 +115,10 @@ fn follow(makes: [Make; 2]) {
                 assert!(followed, "{way:?}, {make:?}: {:?} of {count}", there());
             }
             duo.wait_settled()?;
-            match last {
-                false => duo.switch_over()?,
-                true => duo.lose_power()?,
+            if last {
+                duo.lose_power()?
+            } else {
+                duo.switch_over()?
             };
             clients.stay()?;
         }
@@ -147,9 +148,10 @@ fn wait_told(duo: &Duo, site: usize, why: &str) -> Result<()> {
         said = duo.said(site, &["status"]).unwrap_or_default();
         said.0 == 1 && said.1.contains(why)
     });
-    match told {
-        true => Ok(()),
-        false => Err(format!("r{} does not say {why:?}: {said:?}", site + 1).into()),
+    if told {
+        Ok(())
+    } else {
+        Err(format!("r{} does not say {why:?}: {said:?}", site + 1).into())
     }
 }
 

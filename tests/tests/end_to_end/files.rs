@@ -116,16 +116,18 @@ fn refused(firewalls: &Firewalls<'_>, site: usize, words: &[&str]) -> Result<Str
 }
 
 pub fn expect(text: &str, part: &str) -> Result<()> {
-    match text.contains(part) {
-        true => Ok(()),
-        false => Err(format!("{part:?} is not in {text}").into()),
+    if text.contains(part) {
+        Ok(())
+    } else {
+        Err(format!("{part:?} is not in {text}").into())
     }
 }
 
 pub fn lacks(text: &str, part: &str) -> Result<()> {
-    match text.contains(part) {
-        false => Ok(()),
-        true => Err(format!("{part:?} is in {text}").into()),
+    if text.contains(part) {
+        Err(format!("{part:?} is in {text}").into())
+    } else {
+        Ok(())
     }
 }
 

@@ -105,12 +105,11 @@ impl Nodes<'_> {
             let is_meant = states.iter().any(|it| state.starts_with(it));
             is_meant && !self.has_row(site, "goes_back_in")
         };
-        match poll(BACK, INTERVAL, || rests(0) && rests(1)) {
-            true => self.pair.wait_settled(),
-            false => {
-                let found = [0, 1].map(|site| self.pair.said(site, &["files"]));
-                Err(format!("{what}: {found:?}").into())
-            }
+        if poll(BACK, INTERVAL, || rests(0) && rests(1)) {
+            self.pair.wait_settled()
+        } else {
+            let found = [0, 1].map(|site| self.pair.said(site, &["files"]));
+            Err(format!("{what}: {found:?}").into())
         }
     }
 
@@ -118,9 +117,10 @@ impl Nodes<'_> {
     fn wait_one(&self, what: &str) -> Result<()> {
         self.wait_rested(&["synchronized"], what)?;
         let lines = [0, 1].map(|site| settling(&self.read(site, "spared.toml")));
-        match lines[0] == lines[1] {
-            true => Ok(()),
-            false => Err(format!("{what}: {lines:?}").into()),
+        if lines[0] == lines[1] {
+            Ok(())
+        } else {
+            Err(format!("{what}: {lines:?}").into())
         }
     }
 

@@ -66,9 +66,10 @@ fn shell(folder: &Path, script: &str) -> Result<()> {
         .args(["-ec", script])
         .current_dir(folder)
         .output()?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
     }
 }
 

@@ -27,9 +27,10 @@ fn sequences(lab: &Lab, kind: Kind, seeds: Range<u64>, shrink: bool) -> Result<V
         }
         wrong.iter().for_each(|it| println!("    {it}"));
         let is_lost = |it: &Wrong| matches!(it, Wrong::Unrecovered(_));
-        let least = match shrink && !wrong.iter().any(is_lost) {
-            true => least(&mut course, sequence)?,
-            false => sequence,
+        let least = if shrink && !wrong.iter().any(is_lost) {
+            least(&mut course, sequence)?
+        } else {
+            sequence
         };
         println!("FAILED {kind:?} {}", least.name());
         least
@@ -65,9 +66,10 @@ fn least(course: &mut Course, mut sequence: Sequence) -> Result<Sequence> {
 fn none_fails(kind: Kind, seeds: Range<u64>) {
     scenario(2, |lab| {
         let failed = sequences(lab, kind, seeds.clone(), false)?;
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(failed.join("\n").into()),
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("\n").into())
         }
     });
 }

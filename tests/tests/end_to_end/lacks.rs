@@ -69,9 +69,10 @@ fn prlimit(pid: u32, limit: &str) -> Result<()> {
     let status = Command::new("prlimit")
         .args(["--pid", &pid, limit])
         .status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("prlimit {limit}: {status}").into()),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("prlimit {limit}: {status}").into())
     }
 }
 

@@ -198,9 +198,10 @@ fn wait_ok(pair: &Linked) -> Result<()> {
             said == (0, "ok\n".to_owned())
         })
     };
-    match poll(QUIET, STEP, is_ok) {
-        true => Ok(()),
-        false => pair.wait("OK on both", is_ok),
+    if poll(QUIET, STEP, is_ok) {
+        Ok(())
+    } else {
+        pair.wait("OK on both", is_ok)
     }
 }
 

@@ -55,12 +55,11 @@ impl Bed {
             };
             held >= HOLDS
         });
-        match holds {
-            true => Ok(()),
-            false => {
-                let said = [0, 1].map(|at| self.node(at).sparectl("status").unwrap_or_default().1);
-                Err(format!("{what}: not {word:?} {found:?}:\n{}\n{}", said[0], said[1]).into())
-            }
+        if holds {
+            Ok(())
+        } else {
+            let said = [0, 1].map(|at| self.node(at).sparectl("status").unwrap_or_default().1);
+            Err(format!("{what}: not {word:?} {found:?}:\n{}\n{}", said[0], said[1]).into())
         }
     }
 

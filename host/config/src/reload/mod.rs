@@ -195,9 +195,10 @@ impl Reload {
             return self.refuse_faults(&faults);
         }
         let lost = in_force.lost_addresses(&setup);
-        match lost.is_empty() || self.request.anyway {
-            true => self.apply(now, setup, in_force),
-            false => self.refuse_loss(lost),
+        if lost.is_empty() || self.request.anyway {
+            self.apply(now, setup, in_force)
+        } else {
+            self.refuse_loss(lost)
         }
     }
 

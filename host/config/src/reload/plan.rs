@@ -36,9 +36,10 @@ impl Plan {
         let renamed = old.host.surroundings() != new.host.surroundings();
         for plugin in &new.plugins {
             let known = in_force.plugins.get(&plugin.name);
-            match plugin.enabled {
-                true => plan.run(plugin, known, renamed),
-                false => plan.list(plugin, known),
+            if plugin.enabled {
+                plan.run(plugin, known, renamed)
+            } else {
+                plan.list(plugin, known)
             }
         }
         plan
@@ -46,9 +47,10 @@ impl Plan {
 
     /// Ends a plugin that must not run any longer.
     fn end(&mut self, name: &str, known: &KnownPlugin<'_>) {
-        match known.has_worker {
-            true => self.stop(name),
-            false => self.steps.push(Step::Remove(name.to_owned())),
+        if known.has_worker {
+            self.stop(name)
+        } else {
+            self.steps.push(Step::Remove(name.to_owned()))
         }
     }
 
@@ -70,9 +72,10 @@ impl Plan {
             // The worker is still starting, or will start once it has stopped: with this file.
             Some(known) if known.has_worker && !renamed && known.runs_with(plugin) => {}
             Some(known) if known.has_worker => {
-                let said = match known.runs_with(plugin) {
-                    true => "started again",
-                    false => "started again with its new file",
+                let said = if known.runs_with(plugin) {
+                    "started again"
+                } else {
+                    "started again with its new file"
                 };
                 self.started.push((name.clone(), said));
                 self.steps.push(Step::Set(Box::new(plugin.clone())));
@@ -108,8 +111,9 @@ impl Plan {
 
 /// Change of the file that needs a restart of the plugin: its process gets these settings when it starts.
 pub(crate) fn needs_restart(old: &Plugin, new: &Plugin) -> Option<&'static str> {
-    match new.allow == old.allow {
-        false => Some("changed capabilities"),
-        true => (new.memory_mib != old.memory_mib).then_some("a changed memory limit"),
+    if new.allow == old.allow {
+        (new.memory_mib != old.memory_mib).then_some("a changed memory limit")
+    } else {
+        Some("changed capabilities")
     }
 }

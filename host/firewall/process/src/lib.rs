@@ -244,9 +244,10 @@ impl Firewall {
     }
 
     fn mark(&self, ours: bool) {
-        let marked = match ours {
-            true => fs::write(&self.marker, ""),
-            false => fs::remove_file(&self.marker),
+        let marked = if ours {
+            fs::write(&self.marker, "")
+        } else {
+            fs::remove_file(&self.marker)
         };
         match marked {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -123,9 +123,10 @@ impl Stop {
             }
             Stage::Resigning { waiting } if is_late || waiting.is_empty() => {
                 self.until = now + LEAVING_TIMEOUT;
-                self.stage = match self.hurried {
-                    true => Stage::Done,
-                    false => Stage::Leaving,
+                self.stage = if self.hurried {
+                    Stage::Done
+                } else {
+                    Stage::Leaving
                 };
             }
             // a late follower is stopped nevertheless

@@ -34,9 +34,10 @@ impl Groups {
             self.send_directive(name);
         }
         if !is_known {
-            let text = match active {
-                true => format!("not switched over, stays active: {why}"),
-                false => format!("not switched over: {why}"),
+            let text = if active {
+                format!("not switched over, stays active: {why}")
+            } else {
+                format!("not switched over: {why}")
             };
             let notice = Notice::warn(Kind::Switchover, text).of_group(name);
             self.tell(notice.because("not-switched-over"));

@@ -122,9 +122,10 @@ impl Term {
         const SECOND_MS: u64 = 1_000;
         let left_ms = u64::try_from(self.left(now).as_millis()).unwrap_or(u64::MAX);
         let end_ms = now.wall_ms.saturating_add(left_ms);
-        match end_ms.abs_diff(self.until_wall_ms) < 2 * SECOND_MS {
-            true => self.until_wall_ms,
-            false => end_ms - end_ms % SECOND_MS,
+        if end_ms.abs_diff(self.until_wall_ms) < 2 * SECOND_MS {
+            self.until_wall_ms
+        } else {
+            end_ms - end_ms % SECOND_MS
         }
     }
 
@@ -326,9 +327,10 @@ impl WrittenTerm {
     /// Returns the term; None if it is over.
     fn restore(self, now: Now, boot: &str, at_most: Duration) -> Option<Term> {
         let lasts = Duration::from_millis(self.lasts_ms).min(at_most);
-        let left = match !boot.is_empty() && self.boot == boot {
-            true => Duration::from_nanos(self.until_monotonic_ns.saturating_sub(now.monotonic_ns)),
-            false => Duration::from_millis(self.until_ms.saturating_sub(now.wall_ms)),
+        let left = if !boot.is_empty() && self.boot == boot {
+            Duration::from_nanos(self.until_monotonic_ns.saturating_sub(now.monotonic_ns))
+        } else {
+            Duration::from_millis(self.until_ms.saturating_sub(now.wall_ms))
         };
         Term::of(now, left, lasts)
     }
@@ -344,9 +346,10 @@ impl Written {
             .chain(self.freeze.iter().map(|freeze| &freeze.by))
             .chain(self.thaw.iter().map(|thaw| &thaw.by));
         let is_invalid = |text: &String| is_invalid_text(text);
-        match texts.any(is_invalid) || others.any(is_invalid) || self.forced.len() > FORCED_MAX {
-            true => Err("contains invalid names".to_owned()),
-            false => Ok(()),
+        if texts.any(is_invalid) || others.any(is_invalid) || self.forced.len() > FORCED_MAX {
+            Err("contains invalid names".to_owned())
+        } else {
+            Ok(())
         }
     }
 

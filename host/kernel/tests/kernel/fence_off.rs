@@ -33,9 +33,10 @@ fn addresses_answer_from_installing_to_resigning_without_any_table() {
         assert_eq!(kernel.fence_status("office"), FenceState::Off);
         assert!(net.pings("10.0.0.1"));
         assert!(!net.output("nft", "list ruleset").contains("spared"));
-        match carries {
-            true => kernel.carry_lease("office").unwrap(),
-            false => kernel.revoke_lease("office").unwrap(),
+        if carries {
+            kernel.carry_lease("office").unwrap()
+        } else {
+            kernel.revoke_lease("office").unwrap()
         }
         assert!(net.ignores("10.0.0.1"), "carries {carries}");
         kernel.end_carry("office").unwrap();

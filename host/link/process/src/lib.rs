@@ -382,9 +382,10 @@ impl MessageHandler for Link {
                 }
             }
             FromLink::Event { reason, text } => {
-                let limit = match reason == "refused" {
-                    true => &mut self.refusals,
-                    false => &mut self.lines,
+                let limit = if reason == "refused" {
+                    &mut self.refusals
+                } else {
+                    &mut self.lines
                 };
                 if limit.take(now) {
                     let news = Notice::warn(Kind::Link, clean::line(&text));

@@ -91,9 +91,10 @@ impl Outbox {
 
     /// Returns the number of dropped words, once the queue is empty.
     pub(super) fn take_lost(&mut self) -> u64 {
-        match self.is_empty() {
-            true => std::mem::take(&mut self.lost),
-            false => 0,
+        if self.is_empty() {
+            std::mem::take(&mut self.lost)
+        } else {
+            0
         }
     }
 }

@@ -126,9 +126,10 @@ impl LinkState {
             news.push(if path.up {
                 Notice::new(Kind::Link, format!("link {interface}: up")).because("up")
             } else {
-                let why = match said.silent {
-                    true => SILENT.to_owned(),
-                    false => clean::line(&said.why),
+                let why = if said.silent {
+                    SILENT.to_owned()
+                } else {
+                    clean::line(&said.why)
                 };
                 let text = format!("link {interface}: down: {why}");
                 Notice::warn(Kind::Link, text).because("down")
@@ -163,9 +164,10 @@ impl LinkState {
                 interface: path.interface.clone(),
                 up: path.up && !is_silent,
                 since: path.since.clone(),
-                why: match path.up && is_silent {
-                    true => "the link's process does not answer".to_owned(),
-                    false => path.why(&said),
+                why: if path.up && is_silent {
+                    "the link's process does not answer".to_owned()
+                } else {
+                    path.why(&said)
                 },
                 is_local: path.obstacle.is_some() || is_silent,
                 mtu: narrow.map(|(mtu, _)| mtu),

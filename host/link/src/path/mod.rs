@@ -204,9 +204,10 @@ impl Path {
             !is_late
         });
         for connected in late {
-            let (kind, why) = match connected {
-                true => (Kind::Late, "did not prove a key within 5 s"),
-                false => (Kind::Network, "no answer"),
+            let (kind, why) = if connected {
+                (Kind::Late, "did not prove a key within 5 s")
+            } else {
+                (Kind::Network, "no answer")
             };
             self.refuse(now, Refusal::new(kind, why));
         }
@@ -376,9 +377,10 @@ impl Path {
         }
         if stream.is_open() {
             let stream = self.pending.remove(at);
-            let why = match self.listens {
-                true => "the peer reconnected",
-                false => "it was silent, and a second connection is not",
+            let why = if self.listens {
+                "the peer reconnected"
+            } else {
+                "it was silent, and a second connection is not"
             };
             self.drop_current(session, now, why);
             self.current = Some(stream);

@@ -150,12 +150,11 @@ impl Stream {
     fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> Result<(), Refusal> {
         let written = self.tls.writer().write_vectored(parts);
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
-        match written.map_err(|error| say(&error))? == wanted {
-            true => Ok(()),
-            false => {
-                let why = "TLS accepted only a part of the data";
-                Err(Refusal::new(Kind::Tls, why))
-            }
+        if written.map_err(|error| say(&error))? == wanted {
+            Ok(())
+        } else {
+            let why = "TLS accepted only a part of the data";
+            Err(Refusal::new(Kind::Tls, why))
         }
     }
 

@@ -68,9 +68,10 @@ impl Liveness {
         if now_ns < self.next_ping_ns {
             return None;
         }
-        let after_ns = match std::mem::take(&mut self.next_ping_with_pong) {
-            true => AFTER_NS,
-            false => 0,
+        let after_ns = if std::mem::take(&mut self.next_ping_with_pong) {
+            AFTER_NS
+        } else {
+            0
         };
         self.next_ping_ns = now_ns + PING_NS + after_ns;
         self.number = self.number.wrapping_add(1);

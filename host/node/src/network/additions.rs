@@ -69,9 +69,10 @@ fn check(claims: &Claims) -> Result<(), String> {
     if !claims.routers.is_empty() || claims.addresses.iter().any(|it| it.router.is_some()) {
         return Err("only the vrrp plugin claims virtual routers".to_owned());
     }
-    match claims.addresses.len() > most || claims.routes.len() > most {
-        true => Err(format!("more than {most} addresses or routes")),
-        false => Ok(()),
+    if claims.addresses.len() > most || claims.routes.len() > most {
+        Err(format!("more than {most} addresses or routes"))
+    } else {
+        Ok(())
     }
 }
 

@@ -31,9 +31,10 @@ impl Network {
             log::warn!("{plugin}: denied sockets on {interface} that only the vrrp plugin may use");
             return -libc::EPERM;
         }
-        match self.follows.has_room(interface, plugin) {
-            true => 0,
-            false => -libc::ENOSPC,
+        if self.follows.has_room(interface, plugin) {
+            0
+        } else {
+            -libc::ENOSPC
         }
     }
 }

@@ -60,9 +60,10 @@ impl NodeView<'_> {
     }
 
     pub fn word_on_fence(&self) -> &'static str {
-        match self.network.kernel().is_fenced() {
-            true => "",
-            false => ". The fence is off: a hung daemon keeps its addresses",
+        if self.network.kernel().is_fenced() {
+            ""
+        } else {
+            ". The fence is off: a hung daemon keeps its addresses"
         }
     }
 

@@ -118,9 +118,10 @@ impl Steps<'_> {
         let changed = self.change(&words, |it| it.waits_here);
         let is_new = changed.map_err(|Refusal { why, code }| {
             let why = format!("{}: {why}", self.node);
-            let why = match is_new_there {
-                true => format!("{why}\n{}", self.revert_peer()),
-                false => why,
+            let why = if is_new_there {
+                format!("{why}\n{}", self.revert_peer())
+            } else {
+                why
             };
             Refusal { why, code }
         })?;
@@ -195,9 +196,10 @@ impl Steps<'_> {
                 Err(refusal) => vec![refusal.why],
             };
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
-            let worse = match worse.is_empty() && !tree.is_same() {
-                true => vec![format!("{} does not have the same files", self.peer)],
-                false => worse,
+            let worse = if worse.is_empty() && !tree.is_same() {
+                vec![format!("{} does not have the same files", self.peer)]
+            } else {
+                worse
             };
             if worse.is_empty() || begun.elapsed() > LOST {
                 return worse;

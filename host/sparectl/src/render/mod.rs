@@ -53,9 +53,10 @@ fn event_text(event: &Event) -> String {
         return event.text.clone();
     };
     let named = event.text.strip_prefix(group.as_str());
-    match named.is_some_and(|rest| rest.starts_with(':')) {
-        true => event.text.clone(),
-        false => format!("{group}: {}", event.text),
+    if named.is_some_and(|rest| rest.starts_with(':')) {
+        event.text.clone()
+    } else {
+        format!("{group}: {}", event.text)
     }
 }
 
@@ -203,9 +204,10 @@ fn with_unit(value: &Value, unit: Option<Unit>) -> String {
     };
     let step = steps.iter().find(|(least, _)| number.abs() >= *least);
     let (least, name) = step.or(steps.last()).copied().unwrap_or((1.0, ""));
-    match least > 1.0 {
-        true => format!("{:.1} {name}", number / least),
-        false => format!("{number} {name}"),
+    if least > 1.0 {
+        format!("{:.1} {name}", number / least)
+    } else {
+        format!("{number} {name}")
     }
 }
 

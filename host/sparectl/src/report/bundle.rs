@@ -90,9 +90,10 @@ impl Bundle {
 
     // Name of a node's folder. A wrong configuration may contain any name.
     fn folder(node: &str) -> &str {
-        match is_name(node) && !node.contains('/') {
-            true => node,
-            false => "node",
+        if is_name(node) && !node.contains('/') {
+            node
+        } else {
+            "node"
         }
     }
 
@@ -125,9 +126,10 @@ impl Bundle {
             .iter()
             .map(|why| format!("- {why}\n"))
             .collect();
-        match lacks.is_empty() {
-            true => format!("{README}Nothing is missing.\n"),
-            false => format!("{README}Missing:\n\n{lacks}"),
+        if lacks.is_empty() {
+            format!("{README}Nothing is missing.\n")
+        } else {
+            format!("{README}Missing:\n\n{lacks}")
         }
     }
 }

@@ -34,9 +34,10 @@ impl ProcessStarter for Hangs {
     }
 
     fn start(&mut self, start: &Start) -> Result<Started, NotStarted> {
-        match self.hangs {
-            true => Err(NotStarted::Failed("does not answer".to_owned())),
-            false => self.starter.borrow_mut().start(start),
+        if self.hangs {
+            Err(NotStarted::Failed("does not answer".to_owned()))
+        } else {
+            self.starter.borrow_mut().start(start)
         }
     }
 
@@ -49,9 +50,10 @@ impl ProcessStarter for Hangs {
     }
 
     fn reap(&mut self, process: u64) -> Reaped {
-        match self.reaps && !self.hangs {
-            true => self.starter.borrow_mut().reap(process),
-            false => Reaped::Running,
+        if self.reaps && !self.hangs {
+            self.starter.borrow_mut().reap(process)
+        } else {
+            Reaped::Running
         }
     }
 }

@@ -157,9 +157,10 @@ impl Watch {
                     let place = (table, number(record.key));
                     let gone = record.has(flag::GONE);
                     puts += u64::from(!gone);
-                    let known = match gone {
-                        true => self.gone_reasons[node].contains(&place),
-                        false => walks || self.reasons[node].contains(&place),
+                    let known = if gone {
+                        self.gone_reasons[node].contains(&place)
+                    } else {
+                        walks || self.reasons[node].contains(&place)
                     };
                     let what = if gone { "deletion" } else { "value" };
                     assert!(known, "R5: node {node} sends a {what} of {place:?} unasked");

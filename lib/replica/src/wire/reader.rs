@@ -107,9 +107,10 @@ impl<'b> Reader<'b> {
 
     fn text(&mut self) -> Result<&'b str, Malformed> {
         let text = std::str::from_utf8(self.short()?).map_err(|_| Malformed::Field("name"))?;
-        match text.is_empty() || text.chars().any(char::is_control) {
-            true => Err(Malformed::Field("name")),
-            false => Ok(text),
+        if text.is_empty() || text.chars().any(char::is_control) {
+            Err(Malformed::Field("name"))
+        } else {
+            Ok(text)
         }
     }
 

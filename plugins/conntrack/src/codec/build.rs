@@ -146,9 +146,10 @@ fn tuple(out: &mut Vec<u8>, kind: u16, tuple: &Tuple, zone: Option<u16>) {
 }
 
 fn addresses(out: &mut Vec<u8>, tuple: &Tuple) {
-    let (source, destination) = match tuple.is_ipv6 {
-        false => (c::CTA_IP_V4_SRC, c::CTA_IP_V4_DST),
-        true => (c::CTA_IP_V6_SRC, c::CTA_IP_V6_DST),
+    let (source, destination) = if tuple.is_ipv6 {
+        (c::CTA_IP_V6_SRC, c::CTA_IP_V6_DST)
+    } else {
+        (c::CTA_IP_V4_SRC, c::CTA_IP_V4_DST)
     };
     put(out, source, &tuple.source[..tuple.width()]);
     put(out, destination, &tuple.destination[..tuple.width()]);
@@ -205,9 +206,10 @@ fn tcp(out: &mut Vec<u8>, tcp: Option<Tcp>) {
 fn translation(out: &mut Vec<u8>, kind: u16, reply: &Tuple, address: [u8; 16], place: usize) {
     let place = if reply.is_icmp() { 1 } else { place };
     let port = [reply.ends[2 * place], reply.ends[2 * place + 1]];
-    let (least, most) = match reply.is_ipv6 {
-        false => (c::CTA_NAT_V4_MINIP, c::CTA_NAT_V4_MAXIP),
-        true => (c::CTA_NAT_V6_MINIP, c::CTA_NAT_V6_MAXIP),
+    let (least, most) = if reply.is_ipv6 {
+        (c::CTA_NAT_V6_MINIP, c::CTA_NAT_V6_MAXIP)
+    } else {
+        (c::CTA_NAT_V4_MINIP, c::CTA_NAT_V4_MAXIP)
     };
     nest(out, kind, |out| {
         put(out, least, &address[..reply.width()]);

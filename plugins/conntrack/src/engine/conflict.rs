@@ -63,10 +63,13 @@ pub(super) fn translated_to(flow: &Flow) -> Option<Address> {
 
 /// Returns the addresses by which others reach this node, sorted.
 fn held(own: &HashSet<Address>) -> Vec<Address> {
-    let is_held = |(is_ipv6, bytes): &&Address| match is_ipv6 {
-        // without loopback and link-local addresses
-        true => bytes[..2] != [0xfe, 0x80] && bytes[..15] != [0; 15],
-        false => bytes[0] != 127,
+    let is_held = |(is_ipv6, bytes): &&Address| {
+        if *is_ipv6 {
+            // without loopback and link-local addresses
+            bytes[..2] != [0xfe, 0x80] && bytes[..15] != [0; 15]
+        } else {
+            bytes[0] != 127
+        }
     };
     let mut held: Vec<Address> = own.iter().filter(is_held).copied().collect();
     held.sort_unstable();

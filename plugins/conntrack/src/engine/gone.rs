@@ -106,9 +106,10 @@ impl Engine {
             return;
         }
         let why = reason(&entry, &flow, by, seconds(now_ns));
-        match may_return {
-            true => self.wait_for_another(now_ns, slot, flow, why),
-            false => self.forget_flow(now_ns, slot, flow, why),
+        if may_return {
+            self.wait_for_another(now_ns, slot, flow, why)
+        } else {
+            self.forget_flow(now_ns, slot, flow, why)
         }
     }
 

@@ -209,16 +209,14 @@ impl Listing {
         };
         let row = (format!("{}{zone}", flow.original), words());
         let bytes = row.0.len() + row.1.len();
-        match self.bytes + bytes <= BYTES_MAX {
-            true => {
-                self.bytes += bytes;
-                self.rows.push(row);
-            }
+        if self.bytes + bytes <= BYTES_MAX {
+            self.bytes += bytes;
+            self.rows.push(row);
+        } else {
             // no later row either, or a short one would appear to be the next
-            false => {
-                self.bytes = BYTES_MAX;
-                self.more += 1;
-            }
+
+            self.bytes = BYTES_MAX;
+            self.more += 1;
         }
     }
 

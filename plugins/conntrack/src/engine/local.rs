@@ -130,9 +130,10 @@ impl Engine {
             flow,
             since_ns: now_ns,
         };
-        let number = match is_young {
-            true => self.session.outbox.push_young(&mut self.table, change),
-            false => self.push_ready(now_ns, change),
+        let number = if is_young {
+            self.session.outbox.push_young(&mut self.table, change)
+        } else {
+            self.push_ready(now_ns, change)
         };
         self.table.get_mut(slot).wait(number);
     }
@@ -306,9 +307,10 @@ impl Engine {
 
     /// Queues young flows that have the minimum age, or all of them if none has to wait any more.
     pub(super) fn queue_aged(&mut self, now_ns: u64) {
-        let min_age_ns = match self.waits_for_min_age() {
-            true => self.settings.min_age_ns,
-            false => 0,
+        let min_age_ns = if self.waits_for_min_age() {
+            self.settings.min_age_ns
+        } else {
+            0
         };
         while let Some(change) = self.session.outbox.pop_ripe(now_ns, min_age_ns) {
             let hash = change.hash;

@@ -122,9 +122,10 @@ pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
         || flow.mark != here.mark
         || state.is_some_and(|state| Some(state) != here.state())
         || flow.tcp.is_some() && here.tcp.is_some_and(|tcp| !tcp.is_liberal())
-        || match rules.whole {
-            true => !holds_all(&here.extra, &flow.extra),
-            false => !flow.extra.is_empty(),
+        || if rules.whole {
+            !holds_all(&here.extra, &flow.extra)
+        } else {
+            !flow.extra.is_empty()
         };
     Merged {
         flow,

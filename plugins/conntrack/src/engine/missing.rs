@@ -19,9 +19,10 @@ pub(super) struct Missing {
 
 impl Missing {
     pub(super) fn insert(&mut self, hash: u64) {
-        match self.known.len() < KNOWN_MAX {
-            true => drop(self.known.insert(hash)),
-            false => self.more += u64::from(!self.known.contains(&hash)),
+        if self.known.len() < KNOWN_MAX {
+            self.known.insert(hash);
+        } else {
+            self.more += u64::from(!self.known.contains(&hash))
         }
     }
 
@@ -39,9 +40,10 @@ impl Missing {
     /// as missing.
     pub(super) fn refuse(&mut self, hash: u64) -> bool {
         let has_room = self.refused.len() < REFUSED_MAX;
-        match has_room {
-            true => drop(self.refused.insert(hash)),
-            false => self.insert(hash),
+        if has_room {
+            self.refused.insert(hash);
+        } else {
+            self.insert(hash)
         }
         has_room
     }

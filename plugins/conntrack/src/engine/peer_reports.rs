@@ -171,9 +171,8 @@ impl Engine {
         }
         if !self.roles.is_active() || why == Why::Deleted || is_ending {
             self.drop_entry(before.hash);
-            return match is_ending {
-                true => {}
-                false => self.write(How::Delete, flow, 0),
+            return if !is_ending {
+                self.write(How::Delete, flow, 0)
             };
         }
         let entry = self.table.get_mut(slot);
@@ -206,9 +205,10 @@ impl Engine {
     /// Stores the time at which the flow ends at the peer.
     fn hear_times(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         // a walk may have passed its place before the flow is written, or may find its earlier state
-        let read = match self.walks.is_resync() || self.walks.is_restoring() {
-            true => flag::FRESH,
-            false => 0,
+        let read = if self.walks.is_resync() || self.walks.is_restoring() {
+            flag::FRESH
+        } else {
+            0
         };
         let (now_s, lease_s, round) = (seconds(now_ns), self.lease_of(flow), self.table.round());
         let entry = self.table.get_mut(slot);

@@ -75,9 +75,10 @@ impl Engine {
 
     /// Returns the number of flows whose packets pass here and whose answers arrive at the other node.
     pub(super) fn peer_translated_flows(&self) -> usize {
-        match self.is_shared() {
-            true => self.table.translated(Translation::ToPeer),
-            false => 0,
+        if self.is_shared() {
+            self.table.translated(Translation::ToPeer)
+        } else {
+            0
         }
     }
 
@@ -192,9 +193,10 @@ impl Engine {
 
 /// Returns the destination of packets that leave with the router's address as their source.
 pub(super) fn destination(flow: &Flow) -> Address {
-    let destination = match flow.is_source_translated() {
-        true => flow.reply.source,
-        false => flow.original.source,
+    let destination = if flow.is_source_translated() {
+        flow.reply.source
+    } else {
+        flow.original.source
     };
     (flow.original.is_ipv6, destination)
 }

@@ -144,9 +144,10 @@ impl Engine {
         }
         let wanted_s = self.full_s(&flow);
         // A time longer than the lease comes from a rule of the administrator, and stays.
-        let wanted_s = match left_s > self.keeping.lease_s() {
-            true => left_s.max(wanted_s),
-            false => wanted_s,
+        let wanted_s = if left_s > self.keeping.lease_s() {
+            left_s.max(wanted_s)
+        } else {
+            wanted_s
         };
         // A copy for which another active node is responsible keeps its lease.
         let wanted_s = match self.is_shared() && !self.roles.has_all() {

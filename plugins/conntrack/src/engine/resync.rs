@@ -87,9 +87,10 @@ impl Engine {
             self.counters.excluded += 1;
             return;
         }
-        match self.reports.hides {
-            true => self.actions.push_back(Action::Probe(flow)),
-            false => self.insert_found(now_ns, hash, flow),
+        if self.reports.hides {
+            self.actions.push_back(Action::Probe(flow))
+        } else {
+            self.insert_found(now_ns, hash, flow)
         }
     }
 

@@ -40,9 +40,10 @@ impl Engine {
         self.peer = None;
         self.session = self.session.next(now_ns, wire::VERSION);
         self.walks.end_pause();
-        match was_active {
-            true => self.handle_peer_lost(now_ns),
-            false => self.keep_on(now_ns),
+        if was_active {
+            self.handle_peer_lost(now_ns)
+        } else {
+            self.keep_on(now_ns)
         }
         self.roles.note_alone();
         self.stop_walk_if(Work::needs_peer);
@@ -104,9 +105,10 @@ impl Engine {
     /// Handles the loss of an active peer. If all groups are active here, their roles came before that; else the peer
     /// may still carry the flows that are kept here for a failover.
     fn handle_peer_lost(&mut self, now_ns: u64) {
-        match self.roles.has_all() {
-            true => self.take_over_flows(now_ns),
-            false => self.keep_copies(now_ns),
+        if self.roles.has_all() {
+            self.take_over_flows(now_ns)
+        } else {
+            self.keep_copies(now_ns)
         }
     }
 

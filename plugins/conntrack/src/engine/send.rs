@@ -83,9 +83,10 @@ impl Engine {
             change.flow.incarnation = entry.incarnation();
             let left_s = entry.own_s.saturating_sub(seconds(now_ns));
             change.flow.timeout_s = Some(left_s);
-            change.flow.given_s = match self.session.outbox.wire() >= wire::WITH_GIVEN {
-                true => self.table.given(change.hash),
-                false => 0,
+            change.flow.given_s = if self.session.outbox.wire() >= wire::WITH_GIVEN {
+                self.table.given(change.hash)
+            } else {
+                0
             };
         }
         wire::record(message, change.kind, &change.flow);
@@ -104,10 +105,11 @@ impl Engine {
         entry.learn(&change.flow);
         let left_s = change.flow.timeout_s.unwrap_or(0).max(lease_s);
         let fixed = change.flow.status & status::FIXED_TIMEOUT != 0;
-        entry.tell(match fixed {
+        entry.tell(if fixed {
             // it expires there when it expires here
-            true => u32::MAX,
-            false => seconds(now_ns).saturating_add(left_s),
+            u32::MAX
+        } else {
+            seconds(now_ns).saturating_add(left_s)
         });
     }
 
@@ -127,9 +129,10 @@ impl Engine {
     }
 
     fn flush_soon(&mut self, now_ns: u64) {
-        let batch_ns = match self.gathers() {
-            true => self.settings.batch_ns,
-            false => 0,
+        let batch_ns = if self.gathers() {
+            self.settings.batch_ns
+        } else {
+            0
         };
         self.session.outbox.flush_soon(now_ns, batch_ns);
     }

@@ -146,9 +146,10 @@ impl Table {
 
     /// Returns the time that packets give a flow, if it is not its protocol's; else 0.
     pub fn given(&self, hash: u64) -> u32 {
-        match self.given.is_empty() {
-            true => 0,
-            false => self.given.get(&hash).copied().unwrap_or(0),
+        if self.given.is_empty() {
+            0
+        } else {
+            self.given.get(&hash).copied().unwrap_or(0)
         }
     }
 

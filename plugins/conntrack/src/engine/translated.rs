@@ -114,9 +114,10 @@ impl Engine {
         let source = (flow.original.is_ipv6, flow.original.source);
         let to = translated_to(flow).filter(|_| !self.filter.own.contains(&source))?;
         let is_expected = self.addresses.dynamic().any(|known| known == to);
-        let how = match is_expected {
-            true => Translation::Dynamic,
-            false => Translation::Own,
+        let how = if is_expected {
+            Translation::Dynamic
+        } else {
+            Translation::Own
         };
         self.addresses
             .translated
@@ -127,9 +128,10 @@ impl Engine {
 
     /// Returns the number of flows that a failover from this node ends, as expected.
     pub(super) fn dynamic_flows(&self) -> usize {
-        match self.roles.is_active() {
-            true => self.table.translated(Translation::Dynamic),
-            false => 0,
+        if self.roles.is_active() {
+            self.table.translated(Translation::Dynamic)
+        } else {
+            0
         }
     }
 

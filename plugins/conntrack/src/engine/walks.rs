@@ -240,9 +240,10 @@ impl Walks {
         let walk = self.walk.take()?;
         self.destroyed.clear();
         // a resync has reported all flows even if expectations failed
-        match complete || walk.source == Source::Expectations {
-            true => self.pause = Pause::default(),
-            false => self.pause.lengthen(now_ns),
+        if complete || walk.source == Source::Expectations {
+            self.pause = Pause::default()
+        } else {
+            self.pause.lengthen(now_ns)
         }
         Some(walk)
     }

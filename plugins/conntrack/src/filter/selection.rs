@@ -46,11 +46,10 @@ impl Selection {
     /// As for [`parse`](Self::parse), and if a state or a mark is given.
     pub fn parse_ends(words: &[&str]) -> Result<Self, String> {
         let selection = Self::parse(words)?;
-        match selection.rule.states.is_empty() && selection.rule.mark.is_none() {
-            true => Ok(selection),
-            false => Err(
-                "diff compares states and marks: --state and --mark cannot be filters".to_owned(),
-            ),
+        if selection.rule.states.is_empty() && selection.rule.mark.is_none() {
+            Ok(selection)
+        } else {
+            Err("diff compares states and marks: --state and --mark cannot be filters".to_owned())
         }
     }
 

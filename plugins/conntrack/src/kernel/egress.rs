@@ -27,9 +27,10 @@ pub fn egress(destinations: &HashSet<Address>) -> io::Result<EgressCounts> {
     let mut requests = Requests::open()?;
     let mut found = EgressCounts::default();
     for (is_ipv6, bytes) in destinations {
-        let any: IpAddr = match is_ipv6 {
-            true => Ipv6Addr::UNSPECIFIED.into(),
-            false => Ipv4Addr::UNSPECIFIED.into(),
+        let any: IpAddr = if *is_ipv6 {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
         };
         match requests.way_to(flow::address(*is_ipv6, bytes), any)? {
             Some((_, index)) if fenced.contains(&index) => found.fenced += 1,

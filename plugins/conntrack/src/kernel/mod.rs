@@ -245,9 +245,10 @@ impl Kernel {
             return;
         }
         for flow in flows {
-            match told.contains(&flow.hash([0, 0])) {
-                true => engine.handle_found(now_ns, flow),
-                false => engine.handle_silent(),
+            if told.contains(&flow.hash([0, 0])) {
+                engine.handle_found(now_ns, flow)
+            } else {
+                engine.handle_silent()
             }
         }
     }

@@ -100,9 +100,10 @@ pub(super) fn record(read: &mut Reader<'_>) -> Result<(Kind, Flow), Malformed> {
         flow.incarnation = incarnation;
         return Ok((Kind::Gone(why_of(why)?), flow));
     }
-    flow.reply = match has(head::TRANSLATED) {
-        true => tuple(read, protocol, has(head::IPV6))?,
-        false => flow.original.inverse(),
+    flow.reply = if has(head::TRANSLATED) {
+        tuple(read, protocol, has(head::IPV6))?
+    } else {
+        flow.original.inverse()
     };
     state(read, head, &mut flow)?;
     // the kernel would accept a TCP flow without a state, and drop its packets

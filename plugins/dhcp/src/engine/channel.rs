@@ -37,12 +37,11 @@ impl Engine {
     /// The bytes are no message; both nodes compare all records again.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         self.tables.now_ns = now_ns;
-        let heard = match Message::is_own(bytes) {
-            true => Message::parse(bytes).and_then(|message| self.handle_own(now_ns, message)),
-            false => {
-                let tables = &mut self.tables;
-                self.replica.handle_message(now_ns, tables, bytes)
-            }
+        let heard = if Message::is_own(bytes) {
+            Message::parse(bytes).and_then(|message| self.handle_own(now_ns, message))
+        } else {
+            let tables = &mut self.tables;
+            self.replica.handle_message(now_ns, tables, bytes)
         };
         if heard.is_err() {
             self.malformed += 1;

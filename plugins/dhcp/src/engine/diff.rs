@@ -63,9 +63,10 @@ impl Diff {
     }
 
     pub fn next_ns(&self) -> u64 {
-        match self.is_asked {
-            true => self.until_ns,
-            false => u64::MAX,
+        if self.is_asked {
+            self.until_ns
+        } else {
+            u64::MAX
         }
     }
 }

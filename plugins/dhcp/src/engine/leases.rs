@@ -156,9 +156,10 @@ impl Leases {
             }
             Event::Changes(changes) => {
                 for change in changes {
-                    match self.of_peer {
-                        true => self.compare(now_ns, change),
-                        false => self.commit(now_ns, change),
+                    if self.of_peer {
+                        self.compare(now_ns, change)
+                    } else {
+                        self.commit(now_ns, change)
                     }
                 }
             }
@@ -303,9 +304,10 @@ impl Leases {
 
     /// Takes note that the server has the present lease; a file that is being replaced will lose it.
     fn note_in_file(&mut self, key: Key) {
-        match self.save.is_replacing() {
-            true => drop(self.book.not_in_file.insert(key)),
-            false => drop(self.book.not_in_file.remove(&key)),
+        if self.save.is_replacing() {
+            self.book.not_in_file.insert(key);
+        } else {
+            self.book.not_in_file.remove(&key);
         }
     }
 

@@ -48,12 +48,11 @@ impl Leases {
             self.counters.last_refused = Some("an invalid identity of a server".to_owned());
             return Applied::Refused;
         }
-        match self.book.set_identity(Some(identity.to_vec())) {
-            true => {
-                self.book.identity_not_in_file = true;
-                Applied::Done
-            }
-            false => Applied::Same,
+        if self.book.set_identity(Some(identity.to_vec())) {
+            self.book.identity_not_in_file = true;
+            Applied::Done
+        } else {
+            Applied::Same
         }
     }
 

@@ -112,9 +112,10 @@ impl Engine {
 
     /// Handles a group's role; [`Action::Done`] follows.
     pub fn handle_role(&mut self, now_ns: u64, ticket: u64, group: &str, active: bool) {
-        match active {
-            true => drop(self.roles.groups.insert(group.to_owned())),
-            false => drop(self.roles.groups.remove(group)),
+        if active {
+            self.roles.groups.insert(group.to_owned());
+        } else {
+            self.roles.groups.remove(group);
         }
         self.roles.told = true;
         let wanted = !self.roles.groups.is_empty();

@@ -173,9 +173,10 @@ impl Leases {
 
     /// Returns the time of the next work.
     pub fn due_ns(&self, purpose: Purpose) -> u64 {
-        let probe_ns = match self.is_probed(purpose) && self.save.doing.is_none() {
-            true => self.probe_ns(),
-            false => u64::MAX,
+        let probe_ns = if self.is_probed(purpose) && self.save.doing.is_none() {
+            self.probe_ns()
+        } else {
+            u64::MAX
         };
         self.save_ns(purpose).min(probe_ns)
     }
@@ -186,9 +187,10 @@ impl Leases {
     fn is_probed(&self, purpose: Purpose) -> bool {
         let is_found = self.facts.known && self.facts.file.is_some();
         is_found
-            && match purpose.active {
-                true => self.facts.runs,
-                false => !self.facts.runs && self.has_unwritten(),
+            && if purpose.active {
+                self.facts.runs
+            } else {
+                !self.facts.runs && self.has_unwritten()
             }
     }
 
@@ -205,17 +207,20 @@ impl Leases {
 
     /// Returns the time of the next possible write.
     pub fn save_ns(&self, purpose: Purpose) -> u64 {
-        let write_ns = match self.has_unwritten() && self.save.doing.is_none() {
-            true => self.write_ns(purpose).unwrap_or(u64::MAX),
-            false => u64::MAX,
+        let write_ns = if self.has_unwritten() && self.save.doing.is_none() {
+            self.write_ns(purpose).unwrap_or(u64::MAX)
+        } else {
+            u64::MAX
         };
-        let silence_ns = match self.silence(purpose).is_some() && self.save.doing.is_none() {
-            true => self.save.silence_retry_ns,
-            false => u64::MAX,
+        let silence_ns = if self.silence(purpose).is_some() && self.save.doing.is_none() {
+            self.save.silence_retry_ns
+        } else {
+            u64::MAX
         };
-        let deferred_ns = match !self.save.deferred.is_empty() && self.save.doing.is_none() {
-            true => self.save.deferred_ns.saturating_add(RETRY_DEFERRED_NS),
-            false => u64::MAX,
+        let deferred_ns = if !self.save.deferred.is_empty() && self.save.doing.is_none() {
+            self.save.deferred_ns.saturating_add(RETRY_DEFERRED_NS)
+        } else {
+            u64::MAX
         };
         write_ns.min(silence_ns).min(deferred_ns)
     }
@@ -373,9 +378,10 @@ impl Leases {
         let Some((_, doing)) = self.save.doing.take_if(|(doing, _)| *doing == serial) else {
             return;
         };
-        let retry_ns = now_ns.saturating_add(match active {
-            true => RETRY_ACTIVE_NS,
-            false => RETRY_BACKUP_NS,
+        let retry_ns = now_ns.saturating_add(if active {
+            RETRY_ACTIVE_NS
+        } else {
+            RETRY_BACKUP_NS
         });
         match (doing, result) {
             (Doing::Looking, _) => self.save.looked = true,
@@ -394,9 +400,10 @@ impl Leases {
                 // the server may have obeyed, and its answer was lost
                 self.save.silent = None;
                 self.save.unsilenced = Some(why);
-                self.save.silence_retry_ns = match silent {
-                    true => retry_ns,
-                    false => now_ns.saturating_add(self.save.next_wait_ns()),
+                self.save.silence_retry_ns = if silent {
+                    retry_ns
+                } else {
+                    now_ns.saturating_add(self.save.next_wait_ns())
                 };
             }
             (Doing::Applying(_), Ok(())) => {

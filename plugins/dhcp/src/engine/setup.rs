@@ -70,13 +70,13 @@ impl Leases {
         let here = only(ours, &theirs.named).map(|it| format!("only here {it}"));
         let there = only(&theirs.named, ours).map(|it| format!("only there {it}"));
         let differ: Vec<String> = here.into_iter().chain(there).collect();
-        Some(match differ.is_empty() {
-            true => "has pools that differ from the active node's: make its configurations equal"
-                .to_owned(),
-            false => format!(
+        Some(if differ.is_empty() {
+            "has pools that differ from the active node's: make its configurations equal".to_owned()
+        } else {
+            format!(
                 "has pools that differ from the active node's, {}: make its configurations equal",
                 differ.join(", ")
-            ),
+            )
         })
     }
 }

@@ -39,12 +39,13 @@ impl Engine {
         let servers = self.tables.servers.iter().zip(&mut statuses);
         for (server, (leases, status)) in servers.enumerate() {
             status.conflicts = leases.conflicts.count;
-            status.lack = match self.grants_leases() {
-                true => leases
+            status.lack = if self.grants_leases() {
+                leases
                     .not_replicable()
                     .or(leases.trouble())
-                    .or(status.lack.take()),
-                false => self.lack(server),
+                    .or(status.lack.take())
+            } else {
+                self.lack(server)
             };
         }
         statuses
@@ -325,9 +326,10 @@ impl Leases {
 /// Describes the client in a few words.
 pub fn client(lease: &Lease) -> String {
     let client = &lease.client;
-    let bytes = match client.hardware.is_empty() {
-        true => &client.id,
-        false => &client.hardware,
+    let bytes = if client.hardware.is_empty() {
+        &client.id
+    } else {
+        &client.hardware
     };
     let first = hex::text(bytes.get(..20).unwrap_or(bytes), ":");
     let text = match bytes.len() {
@@ -335,12 +337,11 @@ pub fn client(lease: &Lease) -> String {
         1..=20 => first,
         _ => format!("{first}:..."),
     };
-    match lease.hostname.is_empty() {
-        true => text,
-        false => {
-            let name = String::from_utf8_lossy(&lease.hostname);
-            format!("{text} ({})", name.escape_debug())
-        }
+    if lease.hostname.is_empty() {
+        text
+    } else {
+        let name = String::from_utf8_lossy(&lease.hostname);
+        format!("{text} ({})", name.escape_debug())
     }
 }
 

@@ -157,9 +157,10 @@ fn add(lease: &Lease) -> Result<Body, String> {
 
 /// Returns the name with a final NUL: dnsmasq copies up to a NUL and ignores the length.
 fn hostname(lease: &Lease) -> Vec<u8> {
-    match is_name(&lease.hostname) {
-        true => [lease.hostname.as_slice(), &[0]].concat(),
-        false => Vec::new(),
+    if is_name(&lease.hostname) {
+        [lease.hostname.as_slice(), &[0]].concat()
+    } else {
+        Vec::new()
     }
 }
 

@@ -45,11 +45,12 @@ impl Ports {
         now_ns: u64,
         runs: impl Fn(usize) -> Option<bool>,
     ) -> Vec<(usize, Option<String>)> {
-        match now_ns < self.due_ns {
-            true => Vec::new(),
-            false => self.look_at(now_ns, runs, |table| {
+        if now_ns < self.due_ns {
+            Vec::new()
+        } else {
+            self.look_at(now_ns, runs, |table| {
                 fs::read_to_string(format!("{TABLES}/{table}")).ok()
-            }),
+            })
         }
     }
 
@@ -73,9 +74,10 @@ impl Ports {
             let Some(table) = read(port.table()) else {
                 continue;
             };
-            let found = match runs {
-                true => port.look(&table),
-                false => port.look_before(&table),
+            let found = if runs {
+                port.look(&table)
+            } else {
+                port.look_before(&table)
             };
             self.is_urgent |= runs || !port.others.is_empty();
             if *told != found {

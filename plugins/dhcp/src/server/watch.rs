@@ -105,9 +105,10 @@ impl Watch {
             match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map_or(&b""[..], |name| name.to_bytes());
-                    match self.unnamed == Some(event.wd()) {
-                        true => seen.note_leases(event.events()),
-                        false => seen.note(&self.files, event.wd(), name, event.events()),
+                    if self.unnamed == Some(event.wd()) {
+                        seen.note_leases(event.events())
+                    } else {
+                        seen.note(&self.files, event.wd(), name, event.events())
                     }
                 }
                 Err(Errno::INTR) => {}

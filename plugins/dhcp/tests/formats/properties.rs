@@ -209,17 +209,18 @@ fn many(format: Format) -> Set {
     let mut set = Set::default();
     for index in 0..20_000_u32 {
         let v4 = matches!(format, Format::Kea4 | Format::Dhcpd4 | Format::Dnsmasq);
-        let key = match v4 {
-            true => Key {
+        let key = if v4 {
+            Key {
                 kind: Kind::V4,
                 address: IpAddr::V4((0x0a00_0000 + index).into()),
                 prefix: 32,
-            },
-            false => Key {
+            }
+        } else {
+            Key {
                 kind: Kind::Na,
                 address: IpAddr::V6(((0x2001_0db8_u128 << 96) + u128::from(index)).into()),
                 prefix: 128,
-            },
+            }
         };
         let hardware = [&[2, 0], &index.to_be_bytes()[..]].concat();
         let client = Client {

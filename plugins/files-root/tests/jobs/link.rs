@@ -76,24 +76,23 @@ pub fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
             .path
             .replace(&prefix, &node.folder.display().to_string());
     }
-    let expected = match link(node).exists() {
-        true => {
-            let present = node.folder.join("present/etc/app");
-            let _ = fs::remove_dir_all(&present);
-            fs::create_dir_all(present.parent().unwrap()).unwrap();
-            let real = fs::canonicalize(link(node)).unwrap();
-            let copied = std::process::Command::new("cp")
-                .arg("-a")
-                .args([&real, &present])
-                .status();
-            assert!(copied.unwrap().success());
-            let mut manifest = scan(&node.folder.join("present"), "");
-            for entry in &mut manifest.entries {
-                entry.path = entry.path.replace("/present/", "/");
-            }
-            manifest.digest()
+    let expected = if link(node).exists() {
+        let present = node.folder.join("present/etc/app");
+        let _ = fs::remove_dir_all(&present);
+        fs::create_dir_all(present.parent().unwrap()).unwrap();
+        let real = fs::canonicalize(link(node)).unwrap();
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .args([&real, &present])
+            .status();
+        assert!(copied.unwrap().success());
+        let mut manifest = scan(&node.folder.join("present"), "");
+        for entry in &mut manifest.entries {
+            entry.path = entry.path.replace("/present/", "/");
         }
-        false => Manifest::default().digest(),
+        manifest.digest()
+    } else {
+        Manifest::default().digest()
     };
     match node.stage_manifest(&manifest) {
         Request::Install { manifest, .. } => Request::Install {

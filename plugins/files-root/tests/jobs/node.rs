@@ -29,9 +29,10 @@ impl Node {
         let name = format!("spared-files-{test}-{}", std::process::id());
         // in memory if possible: flushing a disk that others use takes time
         let memory = Path::new("/dev/shm");
-        let folder = match memory.is_dir() {
-            true => memory.join(name),
-            false => std::env::temp_dir().join(name),
+        let folder = if memory.is_dir() {
+            memory.join(name)
+        } else {
+            std::env::temp_dir().join(name)
         };
         let _ = fs::remove_dir_all(&folder);
         for part in ["etc", "state", "stage"] {

@@ -115,9 +115,10 @@ impl Engine {
         let mut pending = self.pending.values();
         // a peer that asks repeatedly must not fill the memory
         let is_asked = pending.any(|it| matches!(it, Pending::Confirm { .. }));
-        match self.waits_here(tree.as_deref()) && !is_asked {
-            true => self.ask_root_to_confirm(by, tree),
-            false => self.end_confirm(by, Err(NOTHING_WAITS.to_owned())),
+        if self.waits_here(tree.as_deref()) && !is_asked {
+            self.ask_root_to_confirm(by, tree)
+        } else {
+            self.end_confirm(by, Err(NOTHING_WAITS.to_owned()))
         }
     }
 

@@ -238,10 +238,13 @@ impl Engine {
                     }
                 }
             }
-            Message::Ask { ticket, tree } => match self.tree(&tree).is_some() {
-                true => self.after_scan(&tree, AfterScan::Asked { ticket }),
-                false => self.refuse_peer(ticket, &tree),
-            },
+            Message::Ask { ticket, tree } => {
+                if self.tree(&tree).is_some() {
+                    self.after_scan(&tree, AfterScan::Asked { ticket })
+                } else {
+                    self.refuse_peer(ticket, &tree)
+                }
+            }
             Message::Fetch { ticket, hash } => {
                 if let Err(why) = self.serving.fetch(ticket, hash) {
                     self.send(&Message::Refuse { ticket, why });

@@ -443,21 +443,23 @@ impl Engine {
 /// and is for this node's root: the peer decides over those files. Whoever may change spared's own configuration is
 /// root here anyway.
 pub(super) fn reason_for_peer<'w>(tree: &str, why: &'w str) -> &'w str {
-    match tree == builtin::NAME {
-        true => why,
-        false => without_output(why),
+    if tree == builtin::NAME {
+        why
+    } else {
+        without_output(why)
     }
 }
 
 /// Reason in the form that the peer may read, with the place where the rest is shown.
 fn for_peer(tree: &str, why: &str) -> String {
     let reason = reason_for_peer(tree, why);
-    match reason.len() < why.len() {
-        true => format!(
+    if reason.len() < why.len() {
+        format!(
             "{reason} (on that node `sparectl files pull {tree} --check` shows what a check says, and `sparectl files pull \
              {tree} --confirm 2m` what applying does)"
-        ),
-        false => why.to_owned(),
+        )
+    } else {
+        why.to_owned()
     }
 }
 

@@ -122,9 +122,10 @@ impl Engine {
         let age =
             |began_ns: u64| Value::Time(Duration::from_nanos(now_ns.saturating_sub(began_ns)));
         if let Some(it) = &self.transfer {
-            let what = match it.is_installing() {
-                true => "being put in place",
-                false => "being received",
+            let what = if it.is_installing() {
+                "being put in place"
+            } else {
+                "being received"
             };
             return vec![
                 row("tree", Value::Text(it.tree.clone())),
@@ -243,13 +244,14 @@ impl Engine {
     /// configuration.
     fn unconfirmed_here(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
-        match self.is_up {
-            true => "not confirmed: the old files come back unless you run sparectl files confirm"
-                .to_owned(),
-            false => format!(
+        if self.is_up {
+            "not confirmed: the old files come back unless you run sparectl files confirm"
+                .to_owned()
+        } else {
+            format!(
                 "not confirmed, and {peer} is not connected: the old files come back by themselves, at once by \
                  sparectl files back {name}"
-            ),
+            )
         }
     }
 

@@ -37,9 +37,10 @@ pub(super) fn pressure(root: &Root, pressure: Pressure) -> Result<Option<Finding
 }
 
 fn held(is_held: bool, words: String, max: u64) -> Finding {
-    match is_held {
-        true => Finding::good(words),
-        false => Finding::failed(format!("{words}, the limit is {max} %")),
+    if is_held {
+        Finding::good(words)
+    } else {
+        Finding::failed(format!("{words}, the limit is {max} %"))
     }
 }
 

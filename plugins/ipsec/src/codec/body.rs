@@ -180,9 +180,10 @@ pub fn shifted_sa(sa: &Sa) -> Sa {
 
 pub fn shifted_policy(policy: &Policy) -> Policy {
     let mut reqids = policy.templates.iter().map(|it| it.reqid);
-    match reqids.all(|it| shifted(it) == it) {
-        true => policy.clone(),
-        false => policy_with_reqids(policy, shifted),
+    if reqids.all(|it| shifted(it) == it) {
+        policy.clone()
+    } else {
+        policy_with_reqids(policy, shifted)
     }
 }
 
@@ -272,9 +273,12 @@ pub fn selected(selector: &[u8; 56]) -> Option<(Network, Network)> {
 
 /// Returns the local end of a policy's tunnels, on the node that carries it. In transport mode it is in the selector.
 fn local_end(id: &PolicyId, templates: &[Template]) -> Option<IpAddr> {
-    let near = |source, destination| match id.is_outbound() {
-        true => source,
-        false => destination,
+    let near = |source, destination| {
+        if id.is_outbound() {
+            source
+        } else {
+            destination
+        }
     };
     let outer = templates.last()?;
     let end = near(outer.source, outer.destination);

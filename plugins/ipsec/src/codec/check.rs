@@ -108,9 +108,10 @@ fn selector(bytes: &[u8]) -> Result<(), Malformed> {
         _ => return Err(Malformed::Field("selector")),
     };
     let prefixes = bytes.get(PREFIXES..PREFIXES + 2).unwrap_or_default();
-    match prefixes.iter().all(|prefix| *prefix <= longest) {
-        true => Ok(()),
-        false => Err(Malformed::Field("selector")),
+    if prefixes.iter().all(|prefix| *prefix <= longest) {
+        Ok(())
+    } else {
+        Err(Malformed::Field("selector"))
     }
 }
 
@@ -125,9 +126,10 @@ fn each(attrs: &[u8], fits: impl Fn(u16, &[u8]) -> bool) -> Result<(), Malformed
         seen |= bit;
         length += (4 + value.len()).next_multiple_of(4);
     }
-    match length == attrs.len() {
-        true => Ok(()),
-        false => Err(Malformed::Long),
+    if length == attrs.len() {
+        Ok(())
+    } else {
+        Err(Malformed::Long)
     }
 }
 

@@ -49,9 +49,10 @@ impl Pool {
         let last = number(self.base) + u128::from(self.size) - 1;
         let [from, to] = [first, last].map(|it| address(self.base, it));
         let (from, to) = (from?, to?);
-        let mut taken = match from <= to {
-            true => taken.range(from..=to).copied().map(number),
-            false => return None,
+        let mut taken = if from <= to {
+            taken.range(from..=to).copied().map(number)
+        } else {
+            return None;
         };
         let (mut start, mut largest) = (first, None);
         loop {

@@ -110,9 +110,10 @@ fn read_pool(reader: &mut Reader<'_>) -> Result<Pool, Malformed> {
 /// Reads a name without control characters, since it is printed on terminals and in logs.
 fn read_name(reader: &mut Reader<'_>) -> Result<String, Malformed> {
     let name = std::str::from_utf8(reader.short()?).map_err(|_| Malformed::Field("name"))?;
-    match name.is_empty() || name.chars().any(char::is_control) {
-        true => Err(Malformed::Field("name")),
-        false => Ok(name.to_owned()),
+    if name.is_empty() || name.chars().any(char::is_control) {
+        Err(Malformed::Field("name"))
+    } else {
+        Ok(name.to_owned())
     }
 }
 

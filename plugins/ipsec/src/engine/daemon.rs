@@ -171,9 +171,10 @@ impl Engine {
     /// not reported yet.
     fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
         let is_away = end.is_some_and(|it| self.store.ends.is_lingering(&it));
-        match self.is_active() {
-            true => self.ike.presence.verdict(now_ns, by, followed || is_away),
-            false => Verdict::Counts,
+        if self.is_active() {
+            self.ike.presence.verdict(now_ns, by, followed || is_away)
+        } else {
+            Verdict::Counts
         }
     }
 

@@ -76,9 +76,10 @@ impl Doubts {
 
     /// Time at which a missing answer is reported.
     pub fn next_ns(&self) -> u64 {
-        match self.is_empty() || self.is_told {
-            true => u64::MAX,
-            false => self.since_ns.saturating_add(SILENT_NS),
+        if self.is_empty() || self.is_told {
+            u64::MAX
+        } else {
+            self.since_ns.saturating_add(SILENT_NS)
         }
     }
 

@@ -145,8 +145,9 @@ impl Own<'_> {
 }
 
 fn side_of(policy: &PolicyId) -> Direction {
-    match policy.is_outbound() {
-        true => Direction::Out,
-        false => Direction::In,
+    if policy.is_outbound() {
+        Direction::Out
+    } else {
+        Direction::In
     }
 }

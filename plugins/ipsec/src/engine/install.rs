@@ -234,9 +234,10 @@ impl Engine {
     /// Installs the next SAs if the kernel is about to have nothing to do.
     pub(super) fn install_next(&mut self, now_ns: u64) {
         if self.outbox.is_short() {
-            let most = match self.is_awaited(now_ns) {
-                true => AWAITED_MAX,
-                false => BATCH_MAX,
+            let most = if self.is_awaited(now_ns) {
+                AWAITED_MAX
+            } else {
+                BATCH_MAX
             };
             self.install_planned(now_ns, most);
         }

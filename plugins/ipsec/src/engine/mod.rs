@@ -327,9 +327,10 @@ impl Engine {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
         let has_tunnels = !is_empty || !self.store.installed_policies.blocks.is_empty();
         let has_work = has_tunnels || self.ike.has_orders();
-        let tick = match self.is_active() && has_work {
-            true => self.tick_ns,
-            false => u64::MAX,
+        let tick = if self.is_active() && has_work {
+            self.tick_ns
+        } else {
+            u64::MAX
         };
         let times = [
             tick,

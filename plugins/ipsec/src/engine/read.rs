@@ -47,10 +47,7 @@ impl Reads {
     }
 
     pub fn next_ns(&self) -> u64 {
-        match self.running {
-            true => u64::MAX,
-            false => self.due_ns,
-        }
+        if self.running { u64::MAX } else { self.due_ns }
     }
 
     /// Requests another reading, after the one that runs, if any.

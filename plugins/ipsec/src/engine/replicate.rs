@@ -81,9 +81,10 @@ impl Engine {
         let waits = self.replica.poll_message(now_ns, &mut self.store).is_some();
         self.leave(now_ns);
         let session = self.session.as_mut()?;
-        match waits && !session.connections().is_offered() {
-            true => self.replica.poll_message(now_ns, &mut self.store),
-            false => session.connections_mut().poll_message(),
+        if waits && !session.connections().is_offered() {
+            self.replica.poll_message(now_ns, &mut self.store)
+        } else {
+            session.connections_mut().poll_message()
         }
     }
 
@@ -312,9 +313,10 @@ fn changes(before: Option<Record>, present: Option<Record>) -> Vec<(TunnelKey, T
         (Some(before), None) => vec![gone(&before)],
         (None, Some(present)) => vec![put(&present)],
         (Some(before), Some(present)) if before.key == present.key => {
-            match before.digest == present.digest {
-                true => Vec::new(),
-                false => vec![put(&present)],
+            if before.digest == present.digest {
+                Vec::new()
+            } else {
+                vec![put(&present)]
             }
         }
         (Some(before), Some(present)) => vec![gone(&before), put(&present)],

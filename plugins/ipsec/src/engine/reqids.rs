@@ -91,9 +91,10 @@ impl Tunnel {
     }
 
     pub fn of_template(id: &PolicyId, template: &Template) -> Self {
-        let (local, remote) = match id.is_outbound() {
-            true => (template.source, template.destination),
-            false => (template.destination, template.source),
+        let (local, remote) = if id.is_outbound() {
+            (template.source, template.destination)
+        } else {
+            (template.destination, template.source)
         };
         Self {
             local,

@@ -293,9 +293,10 @@ impl Engine {
             else {
                 continue;
             };
-            match inner.mode == TRANSPORT {
-                true => traffic.sent.push(pair),
-                false => traffic.forwarded.push(pair),
+            if inner.mode == TRANSPORT {
+                traffic.sent.push(pair)
+            } else {
+                traffic.forwarded.push(pair)
             }
         }
         traffic

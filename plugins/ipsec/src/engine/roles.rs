@@ -23,9 +23,10 @@ impl Roles {
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) -> bool {
         self.are_told = true;
         let was_active = self.is_active();
-        let is_other = match active {
-            true => self.active.insert(group.to_owned()),
-            false => self.active.remove(group),
+        let is_other = if active {
+            self.active.insert(group.to_owned())
+        } else {
+            self.active.remove(group)
         };
         if was_active != self.is_active() {
             self.is_shared = false;

@@ -51,9 +51,10 @@ impl Engine {
         }
         let settings = &self.settings;
         let makes = settings.adopt.socket.is_some() && settings.routing_table != 0;
-        let wanted = match self.is_active() && makes {
-            true => self.routes_wanted(),
-            false => BTreeSet::new(),
+        let wanted = if self.is_active() && makes {
+            self.routes_wanted()
+        } else {
+            BTreeSet::new()
         };
         let is_same = self.ike.routes.wanted.as_ref() == Some(&wanted);
         if is_same && wanted.is_empty() {

@@ -108,16 +108,13 @@ impl Engine {
     /// One line for both nodes' table.
     pub fn summary(&self) -> String {
         let store = &self.store;
-        let tunnels = match self.is_active() {
-            true => {
-                let carried = store.sas.values();
-                let out = carried.filter(|it| it.side == Some(Direction::Out));
-                out.count()
-            }
-            false => {
-                let held = store.held.sas.values();
-                held.filter(|it| it.side == Direction::Out).count()
-            }
+        let tunnels = if self.is_active() {
+            let carried = store.sas.values();
+            let out = carried.filter(|it| it.side == Some(Direction::Out));
+            out.count()
+        } else {
+            let held = store.held.sas.values();
+            held.filter(|it| it.side == Direction::Out).count()
         };
         let mut summary = counted(tunnels, "tunnel");
         let lack = self.lack().or_else(|| self.readiness.tunnels().cloned());

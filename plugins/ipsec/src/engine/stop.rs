@@ -93,9 +93,10 @@ impl Stopping {
     }
 
     fn returns_ns(&self) -> u64 {
-        match self.has_stopped() {
-            true => self.look_ns,
-            false => u64::MAX,
+        if self.has_stopped() {
+            self.look_ns
+        } else {
+            u64::MAX
         }
     }
 
@@ -114,9 +115,10 @@ impl Stopping {
     }
 
     fn next_batch(&mut self) -> Vec<TunnelKey> {
-        let from = match self.keys.is_empty() {
-            true => &mut self.answering,
-            false => &mut self.keys,
+        let from = if self.keys.is_empty() {
+            &mut self.answering
+        } else {
+            &mut self.keys
         };
         let count = from.len().min(BATCH_MAX);
         from.drain(..count).collect()
@@ -143,9 +145,10 @@ impl Stopping {
     /// Notes whether there is a link. Without one the peer may be active without a report of it; one that is back has
     /// time to report.
     fn handle_link(&mut self, now_ns: u64, is_up: bool) {
-        self.look_ns = match is_up {
-            true => self.look_ns.max(now_ns + AGREED_NS),
-            false => self.carried_ns.max(now_ns),
+        self.look_ns = if is_up {
+            self.look_ns.max(now_ns + AGREED_NS)
+        } else {
+            self.carried_ns.max(now_ns)
         };
     }
 

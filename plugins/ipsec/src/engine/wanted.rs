@@ -123,9 +123,10 @@ impl Engine {
         wanted.names.retain(|_, end| !all && ends.is_kept(end));
         self.ike.left.note();
         if wanted.names.len() < before && std::mem::take(&mut wanted.is_ordered) {
-            match wanted.is_empty() {
-                true => self.act(Action::Forget),
-                false => self.order_adoption(),
+            if wanted.is_empty() {
+                self.act(Action::Forget)
+            } else {
+                self.order_adoption()
             }
         }
         self.look_for_tunnels();

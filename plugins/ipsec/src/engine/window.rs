@@ -59,11 +59,11 @@ fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Op
     let later_ns = u64::from(knowledge.own) * LATER_NS;
     let turns = knowledge.apart_ns.saturating_add(later_ns) / APART_NS;
     let turns = if esn { turns } else { turns.min(APART_MAX_32) };
-    let jump = match knowledge.stopped {
-        true => 0,
-        false => once
-            .saturating_mul(1 + u64::from(knowledge.own))
-            .saturating_add(settings.jump.saturating_mul(turns)),
+    let jump = if knowledge.stopped {
+        0
+    } else {
+        once.saturating_mul(1 + u64::from(knowledge.own))
+            .saturating_add(settings.jump.saturating_mul(turns))
     };
     if !esn {
         let end = LAST_32 + 1 - RESERVE;

@@ -36,9 +36,10 @@ impl Engine {
 
     /// Has the daemon withhold the addresses that clients have now.
     pub(super) fn withhold(&mut self) {
-        let addresses = match self.is_active() {
-            true => self.assigned_by_others(),
-            false => BTreeSet::new(),
+        let addresses = if self.is_active() {
+            self.assigned_by_others()
+        } else {
+            BTreeSet::new()
         };
         if self.ike.withheld.addresses != addresses {
             if self.ike.withheld.is_empty() {

@@ -78,9 +78,10 @@ impl Silence {
         let read = monitor.read_raw(|header, payload| {
             is_deleted |= silence::is_deletion(header.kind, payload);
         })?;
-        match is_deleted || read.is_err() {
-            true => self.put(),
-            false => Ok(()),
+        if is_deleted || read.is_err() {
+            self.put()
+        } else {
+            Ok(())
         }
     }
 

@@ -106,11 +106,11 @@ impl Held {
         if self.pending_reservations.next_ns() > now_ns {
             return;
         }
-        match waits {
-            true => self.pending_reservations.wait(now_ns),
-            false => self
-                .pending_reservations
-                .touch_next(now_ns, &mut self.sas, is_put),
+        if waits {
+            self.pending_reservations.wait(now_ns)
+        } else {
+            self.pending_reservations
+                .touch_next(now_ns, &mut self.sas, is_put)
         }
     }
 

@@ -75,9 +75,10 @@ impl PendingReservations {
     }
 
     pub fn next_ns(&self) -> u64 {
-        match self.ids.is_empty() {
-            true => u64::MAX,
-            false => self.due_ns,
+        if self.ids.is_empty() {
+            u64::MAX
+        } else {
+            self.due_ns
         }
     }
 }

@@ -120,9 +120,10 @@ impl Adoption {
 
     /// Returns the time until the next read of charon's lists without an event.
     pub fn look_after(&self, now: Instant) -> Duration {
-        match now < self.began + LOADED_WITHIN {
-            true => LOOK_FIRST,
-            false => LOOK_LATER,
+        if now < self.began + LOADED_WITHIN {
+            LOOK_FIRST
+        } else {
+            LOOK_LATER
         }
     }
 
@@ -155,9 +156,10 @@ impl Adoption {
         let mut missing = self.open.iter().filter(is_missing);
         let ChildName { ike, child } = &missing.next()?.name;
         self.noted = true;
-        let why = match is_there {
-            true => "charon has not loaded",
-            false => "there is no charon to establish",
+        let why = if is_there {
+            "charon has not loaded"
+        } else {
+            "there is no charon to establish"
         };
         Some(match missing.count() {
             0 => format!("{why} {ike}/{child}"),

@@ -355,10 +355,7 @@ impl Thread {
 
     /// Handles the absence of charon.
     fn go(&mut self) {
-        let again = match self.socket.exists() {
-            true => RETRY,
-            false => LOOK,
-        };
+        let again = if self.socket.exists() { RETRY } else { LOOK };
         self.disconnect(again);
         if self.presence.handle_absent() {
             self.say(ViciEvent::Daemon(DaemonWord::Absent));

@@ -79,9 +79,10 @@ impl Withholding {
 
     /// Returns the time until the next try to connect, if something depends on it.
     pub fn connect_after(&self, now: Instant) -> Option<Duration> {
-        let again = match now < self.expected_until {
-            true => CONNECT_FIRST,
-            false => CONNECT_LATER,
+        let again = if now < self.expected_until {
+            CONNECT_FIRST
+        } else {
+            CONNECT_LATER
         };
         (!self.addresses.is_empty()).then_some(again)
     }
@@ -98,9 +99,12 @@ impl Withholding {
 
     fn taken<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a IpAddr> {
         let is_part = self.parts.get(&pool.name).is_some_and(|(_, it)| it == pool);
-        let gives = move |ip: &&IpAddr| match is_part {
-            true => pool.covers(ip),
-            false => pool.gives(ip),
+        let gives = move |ip: &&IpAddr| {
+            if is_part {
+                pool.covers(ip)
+            } else {
+                pool.gives(ip)
+            }
         };
         self.addresses.iter().filter(gives)
     }
@@ -142,9 +146,10 @@ impl Withholding {
 
     /// Handles the end of a read of all pools; returns the first fault if it is new.
     pub fn handle_looked(&mut self, now: Instant, fault: Option<String>) -> Option<Option<String>> {
-        self.at = match now < self.loading_until {
-            true => now + LOOK_LOADING,
-            false => now + LOOK_LATER,
+        self.at = if now < self.loading_until {
+            now + LOOK_LOADING
+        } else {
+            now + LOOK_LATER
         };
         let is_news = self.told != fault;
         self.told.clone_from(&fault);

@@ -105,9 +105,10 @@ pub fn read_policy(key: &TunnelKey, value: &[u8]) -> Result<Policy, Malformed> {
     check_policy(body.bytes())?;
     let mut policy = parse_policy(body)?;
     policy.id.interface = id.interface;
-    match TunnelKey::policy(&policy) == *key {
-        true => Ok(policy),
-        false => Err(Malformed::Field("key")),
+    if TunnelKey::policy(&policy) == *key {
+        Ok(policy)
+    } else {
+        Err(Malformed::Field("key"))
     }
 }
 
@@ -140,9 +141,10 @@ fn finish(reader: &Reader<'_>) -> Result<(), Malformed> {
 }
 
 fn body_of(bytes: &[u8]) -> Result<Body, Malformed> {
-    match bytes.len() <= BODY_MAX {
-        true => Ok(Body::new(bytes.to_vec())),
-        false => Err(Malformed::Field("body")),
+    if bytes.len() <= BODY_MAX {
+        Ok(Body::new(bytes.to_vec()))
+    } else {
+        Err(Malformed::Field("body"))
     }
 }
 
@@ -160,9 +162,10 @@ fn numbers(reader: &mut Reader<'_>) -> Result<Numbers, Malformed> {
             bytes: reader.u64()?,
             packets: reader.u64()?,
             age_s: reader.u64()?,
-            used_s: match reader.flag("life")? {
-                true => Some(reader.u64()?),
-                false => None,
+            used_s: if reader.flag("life")? {
+                Some(reader.u64()?)
+            } else {
+                None
             },
         },
         pace: Pace {

@@ -128,9 +128,10 @@ where
     let backup = value("while_backup");
     ByRole {
         active: value("while_active"),
-        fault: match section.has(node("while_fault")) {
-            true => value("while_fault"),
-            false => backup.clone(),
+        fault: if section.has(node("while_fault")) {
+            value("while_fault")
+        } else {
+            backup.clone()
         },
         backup,
     }

@@ -66,9 +66,10 @@ impl Engine {
     /// Drops the services that are back in the file.
     pub(super) fn take_back(&mut self) {
         for left in std::mem::take(&mut self.left) {
-            match self.is_in_file(&left.name, &left.service) {
-                true => self.end_left(&left),
-                false => self.left.push(left),
+            if self.is_in_file(&left.name, &left.service) {
+                self.end_left(&left)
+            } else {
+                self.left.push(left)
             }
         }
     }

@@ -107,9 +107,10 @@ impl Engine {
 
     /// Waits for the roles of further groups; longer if an earlier worker recorded one as active.
     fn gather(&mut self, now_ns: u64) {
-        let wait_ns = match self.active_before().is_empty() {
-            true => GATHER_NS,
-            false => STRANGERS_NS,
+        let wait_ns = if self.active_before().is_empty() {
+            GATHER_NS
+        } else {
+            STRANGERS_NS
         };
         self.gathering.extend(now_ns.saturating_add(wait_ns));
     }
@@ -172,9 +173,10 @@ impl Engine {
         // a kept service keeps its state until the node is active again or the maintenance ends
         let is_held = item.spec.keep && self.maintenance && found != Some(Role::Active);
         let before = || role_named(self.memory.get(&key)?);
-        let role = match is_held {
-            true => item.membership.role().or_else(before),
-            false => found,
+        let role = if is_held {
+            item.membership.role().or_else(before)
+        } else {
+            found
         };
         let group = item.spec.group.as_ref();
         let is_group_known = group.is_none_or(|group| self.groups.contains_key(group));

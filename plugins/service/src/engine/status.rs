@@ -28,9 +28,10 @@ impl Engine {
             .iter()
             .filter(|item| item.pursuit.fault().is_some());
         let others = faults.filter(|item| item.service.is_none()).count();
-        let mut text = match parts.is_empty() {
-            true => "no service".to_owned(),
-            false => parts.join(", "),
+        let mut text = if parts.is_empty() {
+            "no service".to_owned()
+        } else {
+            parts.join(", ")
         };
         let tested = self.items.iter().filter(|it| it.foreseen().is_some());
         let tested = tested.count();

@@ -139,11 +139,10 @@ pub fn object(unit: &str) -> String {
     let mut path = format!("{MANAGER}/unit/");
     for (at, byte) in unit.bytes().enumerate() {
         let is_plain = byte.is_ascii_alphabetic() || at > 0 && byte.is_ascii_digit();
-        match is_plain {
-            true => path.push(char::from(byte)),
-            false => {
-                let _ = write!(path, "_{byte:02x}");
-            }
+        if is_plain {
+            path.push(char::from(byte))
+        } else {
+            let _ = write!(path, "_{byte:02x}");
         }
     }
     path

@@ -179,9 +179,10 @@ pub fn loaded(question: &Question, code: Option<i32>, output: &str) -> Vec<Loade
         let manager = Manager::Systemd;
         matches!(service, Service::Unit { manager: it, .. } if *it == manager)
     };
-    match code == Some(0) && question.services.iter().any(is_unit) {
-        true => systemd::loaded(output),
-        false => Vec::new(),
+    if code == Some(0) && question.services.iter().any(is_unit) {
+        systemd::loaded(output)
+    } else {
+        Vec::new()
     }
 }
 

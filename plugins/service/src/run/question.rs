@@ -96,9 +96,10 @@ impl Runs {
 
     fn answer_time_ns(&self, question: &Question) -> u64 {
         let mut services = question.services.iter();
-        match services.all(|service| self.overran.contains(service)) {
-            true => ANSWER_AGAIN_NS,
-            false => ANSWER_NS,
+        if services.all(|service| self.overran.contains(service)) {
+            ANSWER_AGAIN_NS
+        } else {
+            ANSWER_NS
         }
     }
 

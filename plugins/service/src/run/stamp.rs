@@ -27,9 +27,10 @@ pub(super) fn stamp(root: &Path, files: &[String]) -> u64 {
 }
 
 fn units(root: &Path, unit: &str) -> impl Iterator<Item = PathBuf> {
-    let name = match unit.contains('.') {
-        true => unit.to_owned(),
-        false => format!("{unit}.service"),
+    let name = if unit.contains('.') {
+        unit.to_owned()
+    } else {
+        format!("{unit}.service")
     };
     let folders = UNITS.map(|folder| root.join(folder));
     folders

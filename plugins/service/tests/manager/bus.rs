@@ -7,9 +7,10 @@ use spared_service::manager::bus::{Bus, Heard, MANAGER, object};
 fn message(kind: u8, fields: &[(u8, Field<'_>)], body: usize, is_big: bool) -> Vec<u8> {
     let number = |number: usize| {
         let number = u32::try_from(number).expect("short");
-        match is_big {
-            true => number.to_be_bytes(),
-            false => number.to_le_bytes(),
+        if is_big {
+            number.to_be_bytes()
+        } else {
+            number.to_le_bytes()
         }
     };
     let mut bytes = Vec::new();

@@ -150,10 +150,11 @@ pub fn table_handle(payload: &[u8]) -> u64 {
 pub fn is_about(payload: &[u8], set: &SetName, of_set: bool) -> bool {
     let says = |kind, wanted: &str| find(payload, kind).is_some_and(|name| is_text(name, wanted));
     let family = payload.first() == Some(&set.family.number());
-    match of_set {
+    if of_set {
         // the name of the table is the first attribute of both
-        true => family && says(NFTA_SET_TABLE, &set.table) && says(NFTA_SET_NAME, &set.name),
-        false => family && says(NFTA_TABLE_NAME, &set.table),
+        family && says(NFTA_SET_TABLE, &set.table) && says(NFTA_SET_NAME, &set.name)
+    } else {
+        family && says(NFTA_TABLE_NAME, &set.table)
     }
 }
 

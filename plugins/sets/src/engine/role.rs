@@ -144,9 +144,10 @@ impl Engine {
         while let Some(text) = self.replica.poll_event() {
             self.actions.push_back(Action::Warn(text));
         }
-        let found = match self.is_active_alone() {
-            true => Ok(()),
-            false => self.replica.ready(&self.store),
+        let found = if self.is_active_alone() {
+            Ok(())
+        } else {
+            self.replica.ready(&self.store)
         };
         self.synchrony.judge(now_ns, found);
     }

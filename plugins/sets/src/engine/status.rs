@@ -46,9 +46,12 @@ impl Engine {
         let tables = self.tables(now_ns);
         let is_alone = self.is_active() && self.replica.peer_groups().is_none();
         let sets = self.store.all.iter().zip(&tables);
-        let lacks = |(set, table): &(&Set, &TableStatus)| match is_alone {
-            true => set.hindrance.is_some(),
-            false => table.lack.is_some(),
+        let lacks = |(set, table): &(&Set, &TableStatus)| {
+            if is_alone {
+                set.hindrance.is_some()
+            } else {
+                table.lack.is_some()
+            }
         };
         let lacking = sets.filter(lacks).count();
         if lacking > 0 {

@@ -112,9 +112,10 @@ fn try_all(
             Ok(false) => attempts += 1,
             Err(error) => {
                 last = error.raw_os_error().unwrap_or(EIO);
-                match last == OUTDATED && outrun < OUTRUN_MAX {
-                    true => outrun += 1,
-                    false => attempts += 1,
+                if last == OUTDATED && outrun < OUTRUN_MAX {
+                    outrun += 1
+                } else {
+                    attempts += 1
                 }
             }
         }
@@ -241,9 +242,10 @@ impl<'p> Work<'p> {
         }
         let (mut some, mut bytes) = (Vec::new(), 0);
         for edit in &self.edits {
-            let is_due = match deletes {
-                true => edit.delete && !self.over.contains(&edit.key),
-                false => edit.add.is_some(),
+            let is_due = if deletes {
+                edit.delete && !self.over.contains(&edit.key)
+            } else {
+                edit.add.is_some()
             };
             if !is_due {
                 continue;
@@ -267,10 +269,7 @@ impl<'p> Work<'p> {
     fn message(&self, work: usize, kind: u16, edits: Vec<&'p Edit>) -> Encoded<'p> {
         let deletes = kind == NFT_MSG_DELSETELEM;
         let add = |edit: &'p Edit| -> Option<&'p Element> {
-            match deletes {
-                true => None,
-                false => edit.add.as_ref(),
-            }
+            if deletes { None } else { edit.add.as_ref() }
         };
         let changes = edits.iter().map(|edit| (&edit.key, add(edit)));
         let payload = codec::change(self.place.name, self.place.info, changes);

@@ -178,7 +178,7 @@ impl Set {
         self.open.is_more() || kept.is_some_and(Changes::is_more)
     }
 
-    /// Whether others changed anything that the table has not taken.
+    /// True if others changed anything that the table has not taken.
     pub(super) fn has_others(&self) -> bool {
         !self.open.is_empty() || self.kept.is_some()
     }

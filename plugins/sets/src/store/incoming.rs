@@ -21,16 +21,18 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub fn get(&self, key: &Key) -> Option<&Option<Entry>> {
-        match self.records.is_empty() {
-            true => None,
-            false => self.records.get(key),
+        if self.records.is_empty() {
+            None
+        } else {
+            self.records.get(key)
         }
     }
 
     pub fn get_mut(&mut self, key: &Key) -> Option<&mut Option<Entry>> {
-        match self.records.is_empty() {
-            true => None,
-            false => self.records.get_mut(key),
+        if self.records.is_empty() {
+            None
+        } else {
+            self.records.get_mut(key)
         }
     }
 
@@ -84,9 +86,10 @@ impl Set {
 
     /// Takes a deletion of the peer.
     pub(super) fn let_go(&mut self, key: &Key) {
-        match self.table.get(key).is_some() {
-            true => drop(self.incoming.records.insert(key.clone(), None)),
-            false => drop(self.incoming.records.remove(key)),
+        if self.table.get(key).is_some() {
+            drop(self.incoming.records.insert(key.clone(), None))
+        } else {
+            drop(self.incoming.records.remove(key))
         }
     }
 

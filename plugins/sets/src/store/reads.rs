@@ -134,9 +134,10 @@ impl Reads {
         let dirty = std::mem::take(&mut self.dirty);
         let touched = std::mem::take(&mut self.touched);
         let is_calm = !dirty && !touched;
-        self.doubted = match is_calm {
-            true => 0,
-            false => self.doubted.saturating_sub(1),
+        self.doubted = if is_calm {
+            0
+        } else {
+            self.doubted.saturating_sub(1)
         };
         self.was_urgent = false;
         // a reading that may have skipped elements is not the last one

@@ -338,9 +338,10 @@ impl Set {
         if self.life.is_none() {
             return;
         }
-        let change = match entry.is_over(now_ns.saturating_add(TICKS_NS)) {
-            true => Change::Ended,
-            false => Change::Deleted,
+        let change = if entry.is_over(now_ns.saturating_add(TICKS_NS)) {
+            Change::Ended
+        } else {
+            Change::Deleted
         };
         if change == Change::Deleted {
             self.counters.deleted += 1;
@@ -424,9 +425,10 @@ impl Set {
             self.is_missing = true;
             self.reads.touch(now_ns, false);
         }
-        match cursor.done {
-            true => self.end_scan(reading, news),
-            false => self.reads.scan = Some((reading, cursor)),
+        if cursor.done {
+            self.end_scan(reading, news)
+        } else {
+            self.reads.scan = Some((reading, cursor))
         }
     }
 

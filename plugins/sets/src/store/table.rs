@@ -17,7 +17,7 @@ pub enum Observed {
     Same,
 }
 
-/// Of more than one entry in so many, all are walked through rather than each looked up.
+/// Share of the entries, as one in `SHARE`, above which all are walked through instead of each being looked up.
 const SHARE: usize = 8;
 
 #[derive(Debug, Default)]
@@ -122,9 +122,10 @@ impl Table {
 
     /// For so many keys.
     pub fn finder(&mut self, count: usize) -> Finder<'_> {
-        match self.is_share(count) {
-            true => Finder::InOrder(self.entries.iter_mut().peekable()),
-            false => Finder::Each(&mut self.entries),
+        if self.is_share(count) {
+            Finder::InOrder(self.entries.iter_mut().peekable())
+        } else {
+            Finder::Each(&mut self.entries)
         }
     }
 
@@ -141,9 +142,10 @@ impl Table {
         let is_share = self.is_share(count);
         let mut entries = self.entries.iter().peekable();
         records.fold(self.sum, |sum, (key, entry)| {
-            let old = match is_share {
-                true => find(&mut entries, key),
-                false => self.entries.get(key),
+            let old = if is_share {
+                find(&mut entries, key)
+            } else {
+                self.entries.get(key)
             };
             let weight = |entry: &Entry| entry.weight(key);
             let (old, new) = (old.map_or(0, weight), entry.as_ref().map_or(0, weight));
@@ -181,13 +183,12 @@ impl Table {
         }
         let key = std::mem::take(&mut element.key);
         let before = entry.weight(&key);
-        match entry.see(now_ns, element) {
-            true => {
-                let gain = entry.weight(&key).wrapping_sub(before);
-                self.sum = self.sum.wrapping_add(gain);
-                Observed::Changed
-            }
-            false => Observed::Same,
+        if entry.see(now_ns, element) {
+            let gain = entry.weight(&key).wrapping_sub(before);
+            self.sum = self.sum.wrapping_add(gain);
+            Observed::Changed
+        } else {
+            Observed::Same
         }
     }
 
@@ -211,7 +212,7 @@ impl Table {
         old
     }
 
-    /// The same of an entry that is still to be written: the kernel has what it has.
+    /// Puts an entry that is still to be written: the kernel has what it has.
     pub fn put(&mut self, key: Key, mut entry: Entry) -> Option<Entry> {
         if !self.gone.is_empty() {
             self.gone.remove(&key);

@@ -185,7 +185,7 @@ impl Set {
         Some(part)
     }
 
-    /// Whether nothing stays of what the set has, as far as anybody knows.
+    /// True if nothing stays of what the set has, as far as is known.
     fn is_whole(&self, edits: &[Edit]) -> bool {
         let added = edits.iter().filter(|it| it.add.is_some()).count();
         added == self.table.len() && edits.len() > added && self.is_exact() && !self.has_others()
@@ -285,9 +285,10 @@ impl Set {
             }
         }
         if let Some(refill) = part.refill.take() {
-            self.refill = match outcome.is_away {
-                true => Some(Refill::default()),
-                false => refill.go_on(now_ns),
+            self.refill = if outcome.is_away {
+                Some(Refill::default())
+            } else {
+                refill.go_on(now_ns)
             };
         } else if !outcome.is_away {
             self.refusal = None;

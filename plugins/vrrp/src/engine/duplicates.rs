@@ -189,9 +189,10 @@ impl Engine {
         let is_open = self.ask_for_identities();
         let is_unsure = is_open || known.iter().any(|it| !it.is_confirmed);
         let duplicates = &mut self.duplicates;
-        (duplicates.soon, duplicates.next_ns) = match is_unsure && duplicates.soon < SOON_MAX {
-            true => (duplicates.soon + 1, now_ns.saturating_add(SOON_NS)),
-            false => (0, now_ns.saturating_add(PAUSE_NS)),
+        (duplicates.soon, duplicates.next_ns) = if is_unsure && duplicates.soon < SOON_MAX {
+            (duplicates.soon + 1, now_ns.saturating_add(SOON_NS))
+        } else {
+            (0, now_ns.saturating_add(PAUSE_NS))
         };
         duplicates.known = known;
     }
@@ -242,18 +243,20 @@ impl Engine {
         }
         let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
         if ports.any(|port| port.hearing.is_mac(mac)) {
-            return match group.is_peer_out(now_ns) {
-                true => Claimant::Peer,
-                false => Claimant::Pair,
+            return if group.is_peer_out(now_ns) {
+                Claimant::Peer
+            } else {
+                Claimant::Pair
             };
         }
         let mut routers = self
             .groups
             .iter()
             .flat_map(|group| group.networks.routers());
-        match routers.any(|router| router.senders.is_strangers_mac(now_ns, mac)) {
-            true => Claimant::Known,
-            false => Claimant::Other,
+        if routers.any(|router| router.senders.is_strangers_mac(now_ns, mac)) {
+            Claimant::Known
+        } else {
+            Claimant::Other
         }
     }
 
@@ -275,9 +278,10 @@ impl Engine {
             it.unanswered = 0;
             self.take_answer(now_ns, it, is_active);
         }
-        let most = match it.is_confirmed {
-            true => UNANSWERED_MAX,
-            false => UNCONFIRMED_MAX,
+        let most = if it.is_confirmed {
+            UNANSWERED_MAX
+        } else {
+            UNCONFIRMED_MAX
         };
         let is_gone = is_pairs || it.unanswered >= most || it.is_peer && !is_peer_out;
         if is_gone && it.is_told {

@@ -105,13 +105,15 @@ impl Group {
             .mutual_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
         let active = |own| self.active_passages(now_ns, port, index, own);
-        let here = match self.is_active() {
-            true => active(own),
-            false => remembered(now_ns, port.virtual_here),
+        let here = if self.is_active() {
+            active(own)
+        } else {
+            remembered(now_ns, port.virtual_here)
         };
-        let there = match is_peer_active && !self.is_active() {
-            true => active(theirs),
-            false => remembered(now_ns, port.virtual_there),
+        let there = if is_peer_active && !self.is_active() {
+            active(theirs)
+        } else {
+            remembered(now_ns, port.virtual_there)
         };
         let of = |own, group| Identities { own, group };
         [of(own, here), of(theirs, there)]
@@ -176,9 +178,10 @@ impl Group {
     fn active_passages(&self, now_ns: u64, port: &Port, index: usize, own: Passages) -> Passages {
         let (is_own, heard) = self.identity_heard(now_ns, index);
         let (_, asked) = self.identity_asked(now_ns, index);
-        let memory = match is_own {
-            true => port.virtual_here,
-            false => port.virtual_there,
+        let memory = if is_own {
+            port.virtual_here
+        } else {
+            port.virtual_there
         };
         let mut routers = self.networks.routers_on(index);
         let has_mac = routers.any(|router| router.config.vmac);

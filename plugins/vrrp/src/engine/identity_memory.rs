@@ -80,9 +80,10 @@ impl Group {
             if is_own && is_unusable_there {
                 port.virtual_there = IdentityMemory::default();
             }
-            let memory = match is_own {
-                true => &mut port.virtual_here,
-                false => &mut port.virtual_there,
+            let memory = if is_own {
+                &mut port.virtual_here
+            } else {
+                &mut port.virtual_there
             };
             memory.note(now_ns, seen);
         }

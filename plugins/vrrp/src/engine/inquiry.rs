@@ -116,9 +116,10 @@ impl Inquiry {
         if self.unanswered >= unanswered_max && self.own_answered >= own_min {
             return Outcome::Lost;
         }
-        match self.unanswered >= unanswered_max + LOSSY {
-            true => Outcome::Lossy,
-            false => Outcome::Open,
+        if self.unanswered >= unanswered_max + LOSSY {
+            Outcome::Lossy
+        } else {
+            Outcome::Open
         }
     }
 }

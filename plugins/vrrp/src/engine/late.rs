@@ -31,9 +31,10 @@ impl Engine {
     /// whether the session uses that link.
     pub(super) fn deaf_links(&self, now_ns: u64) -> impl Iterator<Item = &str> {
         let mut groups = self.groups.iter();
-        let patience_ns = match groups.any(|group| group.living_peer(now_ns).is_some()) {
-            true => UNHEARD_NS.max(self.longest_silence_ns()),
-            false => SILENT_NS,
+        let patience_ns = if groups.any(|group| group.living_peer(now_ns).is_some()) {
+            UNHEARD_NS.max(self.longest_silence_ns())
+        } else {
+            SILENT_NS
         };
         let since_ns = self.session_since_ns.filter(|_| self.keys);
         let is_deaf = move |hearing: &LinkHearing| {

@@ -162,9 +162,10 @@ impl Senders {
 
     /// Sender of adverts from an address while the peer is not heard: a stranger if that is known, otherwise the peer.
     pub fn sender(&self, source: IpAddr) -> Sender {
-        match self.foreign == Some(source) {
-            true => Sender::Stranger,
-            false => Sender::Peer,
+        if self.foreign == Some(source) {
+            Sender::Stranger
+        } else {
+            Sender::Peer
         }
     }
 

@@ -262,9 +262,10 @@ impl Group {
     fn heartbeat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> HeartbeatPort {
         let rating = port.unheard.rating().unwrap_or(Rating::Unknown);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
-        let identity = match self.is_active() {
-            true => self.identity_asked(cx.now_ns, index).1,
-            false => self.identity_on(cx.now_ns, port),
+        let identity = if self.is_active() {
+            self.identity_asked(cx.now_ns, index).1
+        } else {
+            self.identity_on(cx.now_ns, port)
         };
         HeartbeatPort {
             port: port.heartbeat_id,

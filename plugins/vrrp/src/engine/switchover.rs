@@ -212,9 +212,10 @@ impl Group {
         }
         let is_dropped = self.is_dropped_here(now_ns, &own, &other, by_priority)
             && !self.is_proven_here_alone(&own, &other);
-        match is_dropped {
-            true => Some((SwitchoverCause::Dropped, election::hold_ns(&rules))),
-            false => found,
+        if is_dropped {
+            Some((SwitchoverCause::Dropped, election::hold_ns(&rules)))
+        } else {
+            found
         }
     }
 

@@ -98,10 +98,13 @@ impl Group {
                 None if self.quiet_at_ns(index, port).is_some_and(is_due) => {
                     self.begin_unheard(cx, index);
                 }
-                Some(unheard) if is_due(unheard.next_ns()) => match port.unheard.is_asking() {
-                    true => self.end_window(cx, index),
-                    false => self.ask(cx, index),
-                },
+                Some(unheard) if is_due(unheard.next_ns()) => {
+                    if port.unheard.is_asking() {
+                        self.end_window(cx, index)
+                    } else {
+                        self.ask(cx, index)
+                    }
+                }
                 _ => {}
             }
         }

@@ -86,9 +86,10 @@ impl HeardIdentity {
     /// Begins a review of the port; the verdicts on its virtual routers follow.
     fn begin_review(&mut self, now_ns: u64, is_proven: bool, patience_ns: u64) {
         self.own.review(now_ns, is_proven, patience_ns);
-        self.heard = match is_proven {
-            true => Identity::Heard,
-            false => Identity::Unknown,
+        self.heard = if is_proven {
+            Identity::Heard
+        } else {
+            Identity::Unknown
         };
     }
 }

@@ -221,9 +221,10 @@ impl Receiver {
             named |= is_named;
             is_named && trusted.opens.verify(packet.signed(), packet.tag())
         });
-        let reason = match named {
-            true => HeartbeatDiscard::Forged,
-            false => HeartbeatDiscard::UnknownKey,
+        let reason = if named {
+            HeartbeatDiscard::Forged
+        } else {
+            HeartbeatDiscard::UnknownKey
         };
         let place = place.ok_or(reason)?;
         let trusted = self.keys.get_mut(place).ok_or(reason)?;

@@ -136,18 +136,20 @@ fn git(root: &Path) -> Command {
 
 fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(|error| shown(command, error))?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(shown(command, status).into()),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(shown(command, status).into())
     }
 }
 
 fn output(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| shown(command, error))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout)?.trim_end().to_owned()),
-        false => Err(shown(command, output.status).into()),
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    } else {
+        Err(shown(command, output.status).into())
     }
 }
 

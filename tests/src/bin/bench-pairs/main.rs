@@ -61,9 +61,10 @@ fn run(words: &[String]) -> Result<()> {
     let (base_bench, bench) = bench.split_once(':').unwrap_or((bench, bench));
     let (by_here, options): (Vec<_>, Vec<_>) = options.iter().partition(|it| *it == BY_HERE);
     let here = sides[1].bench(bench)?;
-    let benches = match by_here.is_empty() {
-        true => [sides[0].bench(base_bench)?, here],
-        false => [here.of(&sides[0]), here],
+    let benches = if by_here.is_empty() {
+        [sides[0].bench(base_bench)?, here]
+    } else {
+        [here.of(&sides[0]), here]
     };
     let mut runs: [Vec<Vec<Row>>; 2] = [Vec::new(), Vec::new()];
     for pair in 0..count {

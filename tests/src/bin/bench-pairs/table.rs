@@ -54,15 +54,17 @@ fn verdict(judgment: &Judgment) -> String {
 }
 
 fn signed(value: f64) -> String {
-    match value.is_finite() {
-        true => format!("{value:+.1} %"),
-        false => "from 0".to_owned(),
+    if value.is_finite() {
+        format!("{value:+.1} %")
+    } else {
+        "from 0".to_owned()
     }
 }
 
 fn percent(value: f64) -> String {
-    match value.is_finite() {
-        true => format!("{value:.1} %"),
-        false => "of 0".to_owned(),
+    if value.is_finite() {
+        format!("{value:.1} %")
+    } else {
+        "of 0".to_owned()
     }
 }

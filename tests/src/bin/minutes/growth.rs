@@ -44,9 +44,10 @@ impl Minutes {
             .collect();
         grown.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(b.2)));
         let run = &earlier.run;
-        let mut text = match grown.is_empty() {
-            true => format!("no test file grew by {LEAST_MIN} minutes since {run}\n"),
-            false => format!("test files that grew most since {run}, in minutes\n"),
+        let mut text = if grown.is_empty() {
+            format!("no test file grew by {LEAST_MIN} minutes since {run}\n")
+        } else {
+            format!("test files that grew most since {run}, in minutes\n")
         };
         for (more, now, file) in grown.into_iter().take(NAMED) {
             let _ = writeln!(text, "{more:>+9.2}  to{now:>6.2}  {file}");

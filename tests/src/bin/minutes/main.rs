@@ -74,9 +74,10 @@ fn run(words: &[OsString]) -> Result<ExitCode> {
     let machines = Tally::read(&fs::read_to_string(&machines).unwrap_or_default());
     let remarks = table::remarks(&cases, &machines);
     spared_tests::say::put(&(table::of(&costs) + &growth + &remarks));
-    match status.success() && table::is_too_long(&cases) {
-        true => Ok(ExitCode::FAILURE),
-        false => Ok(code(status)),
+    if status.success() && table::is_too_long(&cases) {
+        Ok(ExitCode::FAILURE)
+    } else {
+        Ok(code(status))
     }
 }
 

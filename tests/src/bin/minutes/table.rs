@@ -142,13 +142,14 @@ fn standstills(text: &mut String, machines: &Tally) {
 }
 
 fn limit(text: &mut String, minutes: f64) {
-    let _ = match minutes > LIMIT_MIN {
-        false => writeln!(text, "tests took {minutes:.1} min of at most {LIMIT_MIN}"),
-        true => writeln!(
+    let _ = if minutes > LIMIT_MIN {
+        writeln!(
             text,
             "FAILED: tests took {minutes:.1} min of at most {LIMIT_MIN}: make the slowest of the files above, or those \
              that grew, faster"
-        ),
+        )
+    } else {
+        writeln!(text, "tests took {minutes:.1} min of at most {LIMIT_MIN}")
     };
 }
 
@@ -182,9 +183,10 @@ fn shares(cases: &[Case]) -> Vec<f64> {
             shares[*running] += share;
         }
         last = time;
-        match begins {
-            true => running.push(at),
-            false => running.retain(|running| *running != at),
+        if begins {
+            running.push(at)
+        } else {
+            running.retain(|running| *running != at)
         }
     }
     shares

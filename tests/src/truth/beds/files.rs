@@ -175,9 +175,10 @@ fn leave(bed: &mut Bed<'_>, at: usize, file: &str, text: &str) -> Result<()> {
         let findings = bed.status(at).verdict.findings;
         findings.iter().any(|it| it.id == "SP-0604")
     };
-    match poll(Duration::from_secs(80), Duration::from_millis(500), is_told) {
-        true => Ok(()),
-        false => Err("it was not told within 80 s".into()),
+    if poll(Duration::from_secs(80), Duration::from_millis(500), is_told) {
+        Ok(())
+    } else {
+        Err("it was not told within 80 s".into())
     }
 }
 

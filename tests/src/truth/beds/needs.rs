@@ -114,9 +114,10 @@ fn is_set(bed: &Bed<'_>, at: usize, wanted: &str) -> bool {
 
 fn done(command: &mut Command) -> Result<()> {
     let output = command.output()?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into()),
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
     }
 }
 

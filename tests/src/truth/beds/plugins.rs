@@ -249,9 +249,10 @@ pub(super) const STATES: &[State] = &[
                 let _ = kill(bed, at);
                 is_failed(bed)
             });
-            match given_up {
-                true => Ok(()),
-                false => Err("it is started for ever".into()),
+            if given_up {
+                Ok(())
+            } else {
+                Err("it is started for ever".into())
             }
         },
         |bed, at| bed.tell(at, &["reload"]),
@@ -297,8 +298,9 @@ fn kill(bed: &Bed<'_>, at: usize) -> Result<()> {
 }
 
 fn wait(done: impl FnMut() -> bool) -> Result<()> {
-    match poll(Duration::from_secs(20), STEP, done) {
-        true => Ok(()),
-        false => Err("the plugin was not started again".into()),
+    if poll(Duration::from_secs(20), STEP, done) {
+        Ok(())
+    } else {
+        Err("the plugin was not started again".into())
     }
 }

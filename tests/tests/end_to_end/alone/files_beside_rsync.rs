@@ -36,9 +36,10 @@ fn an_unchanged_tree_takes_less_than_a_third_of_the_time_of_rsync_over_ssh() {
         rsync.copy(&tree)?;
         let ours = shortest(|| expect(&pair.done(0, &push)?, "both nodes have the same files"))?;
         let theirs = shortest(|| rsync.copy(&tree).map(drop))?;
-        match ours <= theirs.mul_f64(SHARE) {
-            true => Ok(()),
-            false => Err(format!("spared {ours:?}, rsync over ssh {theirs:?}").into()),
+        if ours <= theirs.mul_f64(SHARE) {
+            Ok(())
+        } else {
+            Err(format!("spared {ours:?}, rsync over ssh {theirs:?}").into())
         }
     });
 }

@@ -142,9 +142,10 @@ fn meet_all(lab: &Lab) -> Result<()> {
             .iter()
             .all(|name| met.iter().any(|it| it == name))
     });
-    match all {
-        true => Ok(()),
-        false => Err(format!("channels of {met:?}, wanted {SPOKEN_WITH:?}").into()),
+    if all {
+        Ok(())
+    } else {
+        Err(format!("channels of {met:?}, wanted {SPOKEN_WITH:?}").into())
     }
 }
 
@@ -171,9 +172,10 @@ fn endure(lab: &Lab, steady: &Steady, router: &Router, attack: &Attack) -> Resul
     });
     println!("{what}: {:?}", Stamp::now().since(begun));
     steady.hold(begun, what)?;
-    match is_said {
-        true => Ok(()),
-        false => Err(format!("{what}: the journal does not say {words:?}").into()),
+    if is_said {
+        Ok(())
+    } else {
+        Err(format!("{what}: the journal does not say {words:?}").into())
     }
 }
 

@@ -212,9 +212,10 @@ fn whatever_a_plugin_does_no_advert_is_late_and_no_role_moves() {
         errors.extend(part(&steady, &guests).err());
         errors.extend(steady.is_unchanged().err());
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        match texts.is_empty() {
-            true => Ok(()),
-            false => Err(texts.join("\n").into()),
+        if texts.is_empty() {
+            Ok(())
+        } else {
+            Err(texts.join("\n").into())
         }
     });
 }

@@ -137,13 +137,10 @@ impl Pair {
     fn boot(lab: &Lab, kinds: Vec<Kind>, families: Families) -> Result<Self> {
         let parts = |name, host| Parts::new(name, host, &[Wire::Lan, Wire::Wan, Wire::Hot]);
         let machines = Machine::boot(lab, [parts("r1", HOSTS[0]), parts("r2", HOSTS[1])])?;
-        let links = match families.ipv4 {
-            true => {
-                "[[link]]\ninterface = \"hot\"\naddress = { r1 = \"10.3.0.11/24\", r2 = \"10.3.0.12/24\" }\n"
-            }
-            false => {
-                "[[link]]\ninterface = \"hot\"\naddress = { r1 = \"fd03::11/64\", r2 = \"fd03::12/64\" }\n"
-            }
+        let links = if families.ipv4 {
+            "[[link]]\ninterface = \"hot\"\naddress = { r1 = \"10.3.0.11/24\", r2 = \"10.3.0.12/24\" }\n"
+        } else {
+            "[[link]]\ninterface = \"hot\"\naddress = { r1 = \"fd03::11/64\", r2 = \"fd03::12/64\" }\n"
         };
         let (plan, served) = plan(&kinds, families, links)?;
         for (machine, host) in machines.iter().zip(HOSTS) {
@@ -302,12 +299,11 @@ impl Pair {
         let [lost, found] = [false, true].map(|carrier| lines(&|kind| kind.carrier(carrier)));
         wrong.extend(self.phase("carrier", &lost, &found)?);
         wrong.extend(self.fail_over());
-        match wrong.is_empty() {
-            true => Ok(()),
-            false => {
-                let said = Node(&self.machines[1]).sparectl("status")?.1;
-                Err(format!("{}\n{said}", wrong.join("\n")).into())
-            }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            let said = Node(&self.machines[1]).sparectl("status")?.1;
+            Err(format!("{}\n{said}", wrong.join("\n")).into())
         }
     }
 }

@@ -63,9 +63,10 @@ impl<'l> Bed<'l> {
     }
 
     fn wait_at(&self, group: &str, site: usize) -> Result<()> {
-        match poll(LIMIT, STEP, || self.at(group) == Some(site)) {
-            true => Ok(()),
-            false => Err(format!("{self}: {group} is not active on r{}", site + 1).into()),
+        if poll(LIMIT, STEP, || self.at(group) == Some(site)) {
+            Ok(())
+        } else {
+            Err(format!("{self}: {group} is not active on r{}", site + 1).into())
         }
     }
 
@@ -80,18 +81,20 @@ impl<'l> Bed<'l> {
             answer = said.map_or_else(|error| error.to_string(), |(_, text)| text);
             self.at(group) == Some(site)
         });
-        match moved {
-            true => Ok(()),
-            false => Err(format!("{self}: {group} does not move to {node}: {answer}").into()),
+        if moved {
+            Ok(())
+        } else {
+            Err(format!("{self}: {group} does not move to {node}: {answer}").into())
         }
     }
 
     /// Both plugins have told each other all.
     fn wait_ready(&self) -> Result<()> {
         let ready = || (0..2).all(|site| self.pair.text(site, "in_sync") == "yes");
-        match poll(LIMIT, STEP, ready) {
-            true => Ok(()),
-            false => Err(format!("{self}: not in sync\n{}", self.said()).into()),
+        if poll(LIMIT, STEP, ready) {
+            Ok(())
+        } else {
+            Err(format!("{self}: not in sync\n{}", self.said()).into())
         }
     }
 
@@ -108,9 +111,10 @@ impl<'l> Bed<'l> {
                 .unwrap_or_default();
             status.groups.iter().all(|group| group.role == "active")
         };
-        match poll(LIMIT, STEP, alone) {
-            true => Ok(()),
-            false => Err(format!("{self}: r{} does not take all groups", site + 1).into()),
+        if poll(LIMIT, STEP, alone) {
+            Ok(())
+        } else {
+            Err(format!("{self}: r{} does not take all groups", site + 1).into())
         }
     }
 

@@ -112,8 +112,9 @@ fn wait_answered(lab: &Lab) -> Result<()> {
             table.iter().filter(seen).count() >= usize::from(QUESTIONS)
         })
     };
-    match poll(LIMIT, STEP, answered) {
-        true => Ok(()),
-        false => Err("questions are new ones to a node".into()),
+    if poll(LIMIT, STEP, answered) {
+        Ok(())
+    } else {
+        Err("questions are new ones to a node".into())
     }
 }

@@ -51,9 +51,10 @@ fn place(nodes: [Node; 2], group: &str, at: usize) -> Result<()> {
     let placed = poll(LIMIT, STEP, || {
         is_there() || nodes[1 - at].sparectl(&words).is_err() || is_there()
     });
-    match placed && is_there() {
-        true => Ok(()),
-        false => Err(format!("{group} is not active on {}", nodes[at].0.name).into()),
+    if placed && is_there() {
+        Ok(())
+    } else {
+        Err(format!("{group} is not active on {}", nodes[at].0.name).into())
     }
 }
 

@@ -93,9 +93,10 @@ impl Pair {
             said = self.said(tree).unwrap_or_else(|why| (-1, why.to_string()));
             said.0 == 0
         });
-        match done {
-            true => Ok(()),
-            false => Err(format!("{tree}: {}", said.1).into()),
+        if done {
+            Ok(())
+        } else {
+            Err(format!("{tree}: {}", said.1).into())
         }
     }
 

@@ -302,9 +302,10 @@ fn check(disk: &Disk) -> Result<()> {
     // and the change goes on to be possible
     let request = disk.stage()?;
     disk.ask(&|_| (), &request)?;
-    match disk.read() == new {
-        true => Ok(()),
-        false => Err(format!("afterwards: {:?}", disk.read()).into()),
+    if disk.read() == new {
+        Ok(())
+    } else {
+        Err(format!("afterwards: {:?}", disk.read()).into())
     }
 }
 

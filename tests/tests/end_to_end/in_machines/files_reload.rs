@@ -135,13 +135,12 @@ impl Program {
     fn reload(&self, pair: &Pair) -> Result<()> {
         let there = &pair.machines[1];
         let wait = |what: &str| -> Result<()> {
-            match poll(LIMIT, STEP, || self.answers(pair, what)) {
-                true => Ok(()),
-                false => {
-                    let said = there.run(self.ask)?.1;
-                    let log = there.run(&format!("tail -n 20 /run/{}*.log", self.tree))?.1;
-                    Err(format!("{}: no {what} in {said}\n{log}", self.tree).into())
-                }
+            if poll(LIMIT, STEP, || self.answers(pair, what)) {
+                Ok(())
+            } else {
+                let said = there.run(self.ask)?.1;
+                let log = there.run(&format!("tail -n 20 /run/{}*.log", self.tree))?.1;
+                Err(format!("{}: no {what} in {said}\n{log}", self.tree).into())
             }
         };
         let [old, new] = ["70001", "70002"].map(|it| self.content.replace("NEW", it));

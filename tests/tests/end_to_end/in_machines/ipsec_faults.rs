@@ -237,9 +237,10 @@ fn marks_and_interface_numbers_keep_sas_of_one_spi_apart() {
                 .next()
                 .ok_or_else(|| format!("none like {}", sa.text))?;
             let jump = same.sent - sa.sent;
-            let expected = match sa.source == Some(gateway(&sa)) {
-                true => 65_536..500_000,
-                false => 0..1,
+            let expected = if sa.source == Some(gateway(&sa)) {
+                65_536..500_000
+            } else {
+                0..1
             };
             assert!(expected.contains(&jump), "{}", same.text);
         }
@@ -427,9 +428,12 @@ fn shown_keys(text: &[u8], tunnels: &[Tunnel]) -> Vec<String> {
 fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
-    let all = paths.flat_map(|path| match path.is_dir() {
-        true => files(&path),
-        false => vec![path],
+    let all = paths.flat_map(|path| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
     });
     all.collect()
 }

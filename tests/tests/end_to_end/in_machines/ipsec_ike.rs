@@ -97,9 +97,10 @@ fn wait_native(router: &Machine, count: usize, before: &[Sa]) -> Result<Vec<Sa>>
         let is_native = |sa: &Sa| sa.reqid < OURS && !old.contains(&sa.spi);
         sas.len() == count && sas.iter().all(is_native)
     };
-    match poll(LIMIT, STEP, native) {
-        true => Ok(sas),
-        false => Err(format!("not {count} native SAs: {sas:#?}").into()),
+    if poll(LIMIT, STEP, native) {
+        Ok(sas)
+    } else {
+        Err(format!("not {count} native SAs: {sas:#?}").into())
     }
 }
 
@@ -318,9 +319,10 @@ fn wait_left(router: &Machine) -> Result<()> {
         let addresses = router.run("ip -4 -br addr show to 10.2.0.1");
         addresses.is_ok_and(|(code, text)| code == 0 && text.trim().is_empty())
     };
-    match poll(LIMIT, STEP, has_none) {
-        true => Ok(()),
-        false => Err("the addresses stay".into()),
+    if poll(LIMIT, STEP, has_none) {
+        Ok(())
+    } else {
+        Err("the addresses stay".into())
     }
 }
 

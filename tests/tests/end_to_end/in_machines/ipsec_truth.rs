@@ -68,14 +68,13 @@ impl Soak<'_> {
         let oks: Vec<bool> = asked.iter().map(|at| self.says_ok(*at)).collect();
         let carries = self.pings.counts(since).1 > 0;
         self.looks += 1;
-        match !carries && oks.contains(&true) {
-            true => {
-                let begun = self
-                    .false_since
-                    .get_or_insert_with(|| Instant::now() - LOOK);
-                self.worst = self.worst.max(begun.elapsed());
-            }
-            false => self.false_since = None,
+        if !carries && oks.contains(&true) {
+            let begun = self
+                .false_since
+                .get_or_insert_with(|| Instant::now() - LOOK);
+            self.worst = self.worst.max(begun.elapsed());
+        } else {
+            self.false_since = None
         }
         carries && oks.iter().all(|ok| *ok)
     }
@@ -144,13 +143,12 @@ impl Soak<'_> {
                 );
             }
         }
-        match self.worst > FALSE_OK {
-            true => {
-                let worst = self.worst;
-                let said = self.said();
-                Err(format!("{fault:?}: OK for {worst:?} while nothing got through: {said}").into())
-            }
-            false => Ok(repaired.elapsed()),
+        if self.worst > FALSE_OK {
+            let worst = self.worst;
+            let said = self.said();
+            Err(format!("{fault:?}: OK for {worst:?} while nothing got through: {said}").into())
+        } else {
+            Ok(repaired.elapsed())
         }
     }
 

@@ -13,9 +13,10 @@ fn load(ns: &Namespace, names: bool) -> Result<()> {
 }
 
 fn named(names: bool) -> String {
-    match names {
-        true => format!("add element inet filter bans {{ {FILE} }}\n"),
-        false => String::new(),
+    if names {
+        format!("add element inet filter bans {{ {FILE} }}\n")
+    } else {
+        String::new()
     }
 }
 

@@ -209,9 +209,10 @@ impl Host {
     fn add(&mut self, settings: Plugin) {
         let name = settings.name.clone();
         let runs = settings.enabled && !self.fails;
-        self.done.push(match settings.enabled {
-            true => format!("add {name}"),
-            false => format!("list {name}"),
+        self.done.push(if settings.enabled {
+            format!("add {name}")
+        } else {
+            format!("list {name}")
         });
         let known = Known {
             settings,

@@ -208,9 +208,12 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
         table.gap();
     }
     process_rows(table, nodes, verbose);
-    let config = |node: &&Status| match node.node != status.node && node.config == status.config {
-        true => "same".to_owned(),
-        false => node.config.clone(),
+    let config = |node: &&Status| {
+        if node.node != status.node && node.config == status.config {
+            "same".to_owned()
+        } else {
+            node.config.clone()
+        }
     };
     let all = |value: fn(&Status) -> String| nodes.iter().map(|node| value(node)).collect();
     table.row(0, "config", nodes.iter().map(config).collect());

@@ -136,9 +136,10 @@ impl Entry {
     }
 
     pub fn set(&mut self, flag: u8, on: bool) {
-        match on {
-            true => self.flags |= flag,
-            false => self.flags &= !flag,
+        if on {
+            self.flags |= flag
+        } else {
+            self.flags &= !flag
         }
     }
 

@@ -602,10 +602,7 @@ fn begin_anew(pair: &mut Pair, number: u32) {
 #[test]
 fn a_flow_that_began_again_unheard_gets_its_new_translation() {
     for is_shared in [false, true] {
-        let start = || match is_shared {
-            true => shared(),
-            false => Pair::started(),
-        };
+        let start = || if is_shared { shared() } else { Pair::started() };
         let mut pair = start();
         (0..8).for_each(|number| pair.traffic(0, &translated(number)));
         pair.settle();

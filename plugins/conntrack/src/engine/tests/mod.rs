@@ -334,10 +334,13 @@ impl Node {
                         change.into_iter().for_each(|it| self.write(now_ns, it));
                     }
                 }
-                Action::Probe(flow) => match self.kernel.hidden.contains(&name(&flow)) {
-                    true => self.engine.handle_silent(),
-                    false => self.engine.handle_found(now_ns, flow),
-                },
+                Action::Probe(flow) => {
+                    if self.kernel.hidden.contains(&name(&flow)) {
+                        self.engine.handle_silent()
+                    } else {
+                        self.engine.handle_found(now_ns, flow)
+                    }
+                }
                 Action::Dump(Source::Flows) if self.kernel.is_unreadable => {
                     self.kernel.dumps += 1;
                     self.engine.handle_dump_end(now_ns, false);

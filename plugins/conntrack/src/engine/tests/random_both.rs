@@ -170,9 +170,10 @@ impl World {
             for at in [0, 1] {
                 // the peer does not report flows that this node carries, and a backup carried none
                 let is_peers = self.at.contains(&(1 - at)) && span.until_s[at] == 0;
-                span.kept_s[at] = match is_peers && span.told_s[at] > now_s {
-                    true => now_s + KEPT_S,
-                    false => span.told_s[at],
+                span.kept_s[at] = if is_peers && span.told_s[at] > now_s {
+                    now_s + KEPT_S
+                } else {
+                    span.told_s[at]
                 };
             }
         }

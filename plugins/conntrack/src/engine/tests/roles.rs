@@ -368,9 +368,10 @@ fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
             .engine
             .handle_role(pair.now_ns, "office", true);
         pair.nodes[1].perform(pair.now_ns);
-        match switchover {
-            true => pair.role(0, false),
-            false => pair.cut(),
+        if switchover {
+            pair.role(0, false)
+        } else {
+            pair.cut()
         }
         pair.settle();
         assert!(
@@ -502,12 +503,11 @@ fn assert_marks(pair: &Pair, mark: u32) {
 #[test]
 fn after_a_cut_marks_are_those_of_the_node_that_stays_active() {
     for role_first in [false, true] {
-        let mut pair = marked_on_both(|pair| match role_first {
-            true => {
+        let mut pair = marked_on_both(|pair| {
+            if role_first {
                 pair.role(1, true);
                 pair.cut();
-            }
-            false => {
+            } else {
                 pair.cut();
                 pair.role(1, true);
             }

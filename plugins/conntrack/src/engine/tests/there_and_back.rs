@@ -179,9 +179,10 @@ impl World {
             } => {
                 let old = self.active;
                 self.active = 1 - old;
-                let order = match is_release_first {
-                    true => [old, 1 - old],
-                    false => [1 - old, old],
+                let order = if *is_release_first {
+                    [old, 1 - old]
+                } else {
+                    [1 - old, old]
                 };
                 self.role(order[0], *address_after);
                 for at in turns {

@@ -283,10 +283,7 @@ fn a_stray_syn_does_not_set_back_a_connection_that_carries_packets() {
 #[test]
 fn ten_minutes_without_a_link_and_then_a_death_lose_nothing() {
     for is_shared in [false, true] {
-        let mut pair = match is_shared {
-            true => shared(),
-            false => Pair::started(),
-        };
+        let mut pair = if is_shared { shared() } else { Pair::started() };
         let kinds = [udp(1), brief(2), tcp(3), translated(4)];
         let unanswered = Flow {
             status: 0,

@@ -174,9 +174,10 @@ impl Node {
                     folders: self.holding.clone(),
                 };
                 let mut answers = vec![Answer::Waits { tree, left_s }, holding];
-                match known == Some(manifest.digest()) {
-                    true => answers.push(Answer::Unchanged { ticket }),
-                    false => answers.extend(pieces(ticket, &manifest.encode())),
+                if known == Some(manifest.digest()) {
+                    answers.push(Answer::Unchanged { ticket })
+                } else {
+                    answers.extend(pieces(ticket, &manifest.encode()))
                 }
                 answers
             }

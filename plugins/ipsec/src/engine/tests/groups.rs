@@ -147,9 +147,10 @@ impl Groups {
             let kernel = it.kernel.sas();
             let held: Vec<SaId> = it.engine.store.held.sas.keys().copied().collect();
             for (group, count) in tunnels.into_iter().enumerate() {
-                let (carried, kept) = match self.at[group] == node {
-                    true => (2 * count, 0),
-                    false => (0, 2 * count),
+                let (carried, kept) = if self.at[group] == node {
+                    (2 * count, 0)
+                } else {
+                    (0, 2 * count)
                 };
                 let what = format!("group {group} at node {node}");
                 assert_eq!(self.sas_of(group, &kernel), carried, "carried of {what}");

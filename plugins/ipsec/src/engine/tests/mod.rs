@@ -86,9 +86,10 @@ impl Sample {
         let mut sa = parse_sa(self.body()).expect("an SA");
         sa.replay = Replay {
             window: 32,
-            form: match self.esn {
-                true => ReplayForm::Extended(vec![0]),
-                false => ReplayForm::Legacy(0),
+            form: if self.esn {
+                ReplayForm::Extended(vec![0])
+            } else {
+                ReplayForm::Legacy(0)
             },
             ..Replay::default()
         };

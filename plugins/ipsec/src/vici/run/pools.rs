@@ -48,9 +48,10 @@ impl Thread {
         let Some(Talk { client, .. }) = &mut self.talk else {
             return Ok(None);
         };
-        let given = match leases <= LEASES_MAX {
-            true => Some(list::given(client, &pool.name)?),
-            false => None,
+        let given = if leases <= LEASES_MAX {
+            Some(list::given(client, &pool.name)?)
+        } else {
+            None
         };
         let part = match self.withholding.handle_pool(pool, given.as_ref()) {
             None => return Ok(None),

@@ -46,9 +46,10 @@ impl CharonPresence {
         // one that ends hangs up: the next try tells whether it has
         let is_news = self.fault.as_ref() != Some(&why);
         let was_there = mem::take(&mut self.is_there);
-        let note = match was_there {
-            true => Some(format!("lost charon: {why}")),
-            false => is_news.then(|| format!("cannot talk to charon: {why}")),
+        let note = if was_there {
+            Some(format!("lost charon: {why}"))
+        } else {
+            is_news.then(|| format!("cannot talk to charon: {why}"))
         };
         // one that was being stopped when this plugin began is told, too
         let is_end = was_there || !mem::replace(&mut self.is_told, true);

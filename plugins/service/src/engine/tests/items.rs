@@ -112,9 +112,10 @@ fn a_port_is_bounced_when_the_node_stops_being_active_and_only_then() {
 #[test]
 fn a_role_that_comes_back_ends_a_bounce() {
     for keys in ["", "while_active = \"leave\"\n", "while_backup = \"up\"\n"] {
-        let keys = match keys.contains("backup") {
-            true => keys.to_owned(),
-            false => format!("while_backup = \"leave\"\n{keys}"),
+        let keys = if keys.contains("backup") {
+            keys.to_owned()
+        } else {
+            format!("while_backup = \"leave\"\n{keys}")
         };
         let text = format!("[[interface]]\nname = \"lan\"\n{keys}bounce = \"5s\"\n");
         let mut lab = Lab::new(&text).rested();

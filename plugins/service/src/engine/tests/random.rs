@@ -143,9 +143,10 @@ impl World {
             }
             Event::Reload(with) => {
                 self.with_any2 = *with;
-                let text = match with {
-                    true => FILE.to_owned(),
-                    false => FILE.replace("\"any2\", ", ""),
+                let text = if *with {
+                    FILE.to_owned()
+                } else {
+                    FILE.replace("\"any2\", ", "")
                 };
                 self.lab.configure(&text);
             }

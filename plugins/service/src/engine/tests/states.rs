@@ -141,9 +141,10 @@ fn a_service_of_whose_state_nobody_tells_any_more_is_not_ok() {
         let mut lab = Lab::new(text);
         lab.role(
             "office",
-            match is_active {
-                true => Role::Active,
-                false => Role::Backup,
+            if is_active {
+                Role::Active
+            } else {
+                Role::Backup
             },
         );
         lab.pass(20 * S);

@@ -254,9 +254,10 @@ impl Kernel {
                 }
                 continue;
             }
-            let was = match edit.delete {
-                true => self.elements.remove(&edit.key),
-                false => None,
+            let was = if edit.delete {
+                self.elements.remove(&edit.key)
+            } else {
+                None
             };
             let Some(element) = &edit.add else {
                 self.written += 1;
@@ -697,8 +698,5 @@ fn puts(message: &[u8]) -> u64 {
 }
 
 pub fn role_of(active: bool) -> Role {
-    match active {
-        true => Role::Active,
-        false => Role::Backup,
-    }
+    if active { Role::Active } else { Role::Backup }
 }

@@ -105,9 +105,10 @@ fn a_peer_that_took_over_meanwhile_stays_and_nobody_answers_beside_it() {
         let group = if preempt { "" } else { "preempt = false" };
         let text = by_priority(&[200, 100], group, SECOND_ROUTER);
         for late_ms in (250..=700).step_by(5).chain([1000, 10_000]) {
-            let mut lab = match links {
-                true => Lab::linked(&text, &LINKS),
-                false => Lab::settled(&text, 2),
+            let mut lab = if links {
+                Lab::linked(&text, &LINKS)
+            } else {
+                Lab::settled(&text, 2)
             };
             lab.run(37 * MS);
             pause(&mut lab, 0, late_ms * MS);
@@ -281,9 +282,10 @@ fn no_heartbeat_calls_an_interface_usable_whose_fence_blocks() {
 fn two_nodes_whose_adverts_did_not_leave_serve_again_within_seconds() {
     for links in [true, false] {
         let text = by_priority(&[200, 100], "", "");
-        let mut lab = match links {
-            true => Lab::linked(&text, &LINKS),
-            false => Lab::settled(&text, 2),
+        let mut lab = if links {
+            Lab::linked(&text, &LINKS)
+        } else {
+            Lab::settled(&text, 2)
         };
         for node in &mut lab.nodes {
             node.swallows = true;

@@ -175,10 +175,7 @@ impl Families {
     }
 
     fn and(self, other: Families) -> Families {
-        match self == other {
-            true => self,
-            false => Families::Both,
-        }
+        if self == other { self } else { Families::Both }
     }
 }
 

@@ -161,9 +161,10 @@ impl Speaker {
 
     /// A message of the peer plugin.
     pub fn message(&mut self, channel: &Channel, message: &[u8]) {
-        let pieces: Vec<&[u8]> = match message.is_empty() {
-            true => vec![&[]],
-            false => message.chunks(frame::FRAGMENT_MAX).collect(),
+        let pieces: Vec<&[u8]> = if message.is_empty() {
+            vec![&[]]
+        } else {
+            message.chunks(frame::FRAGMENT_MAX).collect()
         };
         let count = pieces.len();
         for (at, piece) in pieces.into_iter().enumerate() {

@@ -201,9 +201,10 @@ impl Lab {
         }
         let other = 1 - index;
         let asks_as_virtual = virtual_router(asker(frame)).is_some();
-        let outwards: &[Kind] = match asks_as_virtual {
-            true => &[Kind::Broadcast, Kind::Virtual],
-            false => &[Kind::Broadcast],
+        let outwards: &[Kind] = if asks_as_virtual {
+            &[Kind::Broadcast, Kind::Virtual]
+        } else {
+            &[Kind::Broadcast]
         };
         let crosses = carriage.carries(index, outwards);
         let heard_ns = self.clock.now_ns() + self.latency_ns;
@@ -249,9 +250,10 @@ impl Lab {
         let router = routers.find(has)?;
         let key: Key = (wire.to_owned(), router.family, router.vrid);
         let until_ns = node.leases.get(&key).copied().unwrap_or(0);
-        let mac = match router.vmac {
-            true => virtual_mac(router.family, router.vrid),
-            false => facts.mac,
+        let mac = if router.vmac {
+            virtual_mac(router.family, router.vrid)
+        } else {
+            facts.mac
         };
         (until_ns > self.clock.now_ns()).then_some(mac)
     }

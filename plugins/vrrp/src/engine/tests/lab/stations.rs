@@ -141,21 +141,22 @@ pub(super) fn target(frame: &[u8]) -> IpAddr {
 /// Answer of the machine that has the address.
 pub(super) fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
     let asker = &question[6..12];
-    let parts: [&[u8]; 5] = match is_arp(question) {
-        true => [
+    let parts: [&[u8]; 5] = if is_arp(question) {
+        [
             b"\x08\x06\0\x01\x08\0\x06\x04\0\x02",
             &mac,
             &question[38..42],
             asker,
             &question[28..32],
-        ],
-        false => [
+        ]
+    } else {
+        [
             b"\x86\xdd\x60\0\0\0\0\x20\x3a\xff",
             &question[62..78],
             &question[22..38],
             b"\x88\0\0\0\x60\0\0\0",
             &question[62..78],
-        ],
+        ]
     };
     let mut frame = [asker, &mac].concat();
     frame.extend(parts.concat());

@@ -124,11 +124,12 @@ fn is_said(bed: &Bed, group: usize) -> bool {
 
 fn moved_to(bed: &Bed, group: usize, first: usize, expected: usize) -> Result<(), String> {
     let (active, moves) = (bed.active(group), bed.moves(group));
-    match active == [expected] && moves == usize::from(expected != first) {
-        true => Ok(()),
-        false => Err(format!(
+    if active == [expected] && moves == usize::from(expected != first) {
+        Ok(())
+    } else {
+        Err(format!(
             "{group}: {active:?} is active, not {expected}, after {moves} moves"
-        )),
+        ))
     }
 }
 
@@ -215,9 +216,10 @@ fn is_mended(bed: &mut Bed, fault: Fault) -> Result<(), String> {
 
 fn never_two_answer(bed: &Bed) -> Result<(), String> {
     let overlap_ns = bed.lab.longest_overlap_ns();
-    match overlap_ns > 2 * bed.lab.latency_ns {
-        true => Err(format!("two nodes answer for {} ms", overlap_ns / MS)),
-        false => Ok(()),
+    if overlap_ns > 2 * bed.lab.latency_ns {
+        Err(format!("two nodes answer for {} ms", overlap_ns / MS))
+    } else {
+        Ok(())
     }
 }
 

@@ -102,9 +102,10 @@ impl Fault {
             _ => Said::No,
         };
         let was_lost = matches!(self.answers(first, first), Answers::No | Answers::Either);
-        let before = match self.moves_for_life(first) && self.vmac && was_lost {
-            true => Said::Maybe,
-            false => self.moves_for_identity(first).into(),
+        let before = if self.moves_for_life(first) && self.vmac && was_lost {
+            Said::Maybe
+        } else {
+            self.moves_for_identity(first).into()
         };
         Told {
             unheard: (!self.hear_each_other()).into(),
