@@ -6,7 +6,9 @@
  * round of the loop descriptors come first, then timers, then records of channels, then messages of the
  * daemon: a plugin that was stopped reads what others sent before it acts on their silence.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "spared_plugin.h"
 
 #include <inttypes.h>
@@ -125,10 +127,35 @@ static void put_signed(struct writer *writer, int64_t number)
 		put_head(writer, 0, (uint64_t)number);
 }
 
+/* Length of the character that begins there; 0 if it is none of UTF-8. */
+static size_t character(const uint8_t *at, size_t left)
+{
+	size_t length = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+
+	if (length > left)
+		return 0;
+	for (size_t next = 1; next < length; next++)
+		if ((at[next] & 0xc0) != 0x80)
+			return 0;
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90))
+		return 0;
+	return length;
+}
+
+/* What is no UTF-8 becomes question marks: it would be no message. */
 static void put_text(struct writer *writer, struct spared_str text)
 {
+	const uint8_t *at = (const uint8_t *)text.ptr;
+
 	put_head(writer, 3, text.len);
-	put_bytes(writer, text.ptr, text.len);
+	for (size_t left = text.len; left;) {
+		size_t length = character(at, left);
+
+		put_bytes(writer, length ? (const void *)at : "?", length ? length : 1);
+		at += length ? length : 1;
+		left -= length ? length : 1;
+	}
 }
 
 static void put_true(struct writer *writer)
@@ -376,7 +403,8 @@ static struct {
 	const struct spared_plugin *plugin;
 	const char *note;
 	void *self;
-	int is_created, is_started, is_begun, is_gone, is_served, is_congested, only_checks;
+	pthread_t thread;
+	int is_created, is_started, is_begun, is_gone, is_served, is_congested, only_checks, is_configuring;
 	int end; /* -1: it goes on; else the exit status */
 	int epoll, timer;
 	uint64_t armed_ns;
@@ -398,7 +426,7 @@ static struct {
 	uint64_t scope_count;
 	char *lent[64]; /* numbers of the configuration as texts, until the callback returns */
 	unsigned lent_count;
-	uint64_t calls, slow_calls, slow_told_ns;
+	uint64_t calls, slow_calls, slow_told_ns, begun_ns;
 	uint8_t buffer[RECORD_MAX];
 } loop = { .end = -1, .epoll = -1, .timer = -1, .peer = { .socket = -1, .successor = -1 } };
 
@@ -608,12 +636,42 @@ static int take_woken(void)
 	return was_woken;
 }
 
+/* Refuses a call of the plugin, and says why. */
+__attribute__((format(printf, 2, 3)))
+static spared_status refuse(const char *function, const char *format, ...)
+{
+	char why[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(why, sizeof(why), format, arguments);
+	va_end(arguments);
+	spared_logf(SPARED_ERROR, "%s(): %s", function, why);
+	return -EINVAL;
+}
+
+static int is_other_thread(const char *function)
+{
+	if (pthread_equal(pthread_self(), loop.thread))
+		return 0;
+	spared_logf(SPARED_ERROR, "called %s() from a thread other than the loop's", function);
+	return 1;
+}
+
+/* Most functions are for the loop's thread. */
+#define LOOP_ONLY(function) \
+	do \
+		if (is_other_thread(function)) \
+			return -EPERM; \
+	while (0)
+
 /* ---- failures and pending callbacks -------------------------------------------------- */
 
 spared_status spared_fail(const char *key, struct spared_str why)
 {
 	struct spared_str of = cut(spared_text(key), FAILURE_TEXT_MAX);
 
+	LOOP_ONLY("fail");
 	why = cut(why, FAILURE_TEXT_MAX);
 	if (loop.failure_count < FAILURES_MAX) {
 		struct failure *failure = &loop.failures[loop.failure_count++];
@@ -750,6 +808,7 @@ static spared_status checked(const char *callback, spared_status status)
 {
 	static const char *const waiting[] = { "start", "stop", "drain", "settle", "role", "query" };
 	int is_valid = status <= 0 && status >= -4095;
+	char why[96];
 
 	for (unsigned at = 0; at < sizeof(waiting) / sizeof(waiting[0]); at++)
 		is_valid |= status == SPARED_PENDING && strcmp(callback, waiting[at]) == 0;
@@ -757,20 +816,23 @@ static spared_status checked(const char *callback, spared_status status)
 	is_valid |= status == SPARED_RESTART && strcmp(callback, "configure") == 0;
 	if (is_valid)
 		return status;
-	spared_logf(SPARED_ERROR, "%s returned %d, which is no status of it", callback, (int)status);
-	spared_fail(NULL, spared_text("returned a number that is no status"));
+	snprintf(why, sizeof(why), "%s returned %d, not a valid status: treated as -EPROTO", callback, (int)status);
+	spared_log(SPARED_ERROR, spared_text(why));
+	spared_fail(NULL, spared_text(why));
 	return -EPROTO;
 }
 
 spared_status spared_done(uint64_t token, spared_status status)
 {
-	struct pending *it = *find(token);
+	struct pending *it;
 
+	LOOP_ONLY("done");
+	it = *find(token);
 	if (!it) {
 		forget_failures(); /* what was said of a call that ended before is not of the next one */
 		return 0;
 	}
-	status = status == SPARED_PENDING ? -EPROTO : checked(it->callback, status);
+	status = checked(status == SPARED_PENDING ? "done" : it->callback, status);
 	if (it->ends == ENDS_STOP) { /* nothing ends within a callback */
 		loop.stopped.token = token;
 		loop.stopped.status = status;
@@ -812,7 +874,10 @@ static struct pending *row_of(uint64_t token, const char *key, size_t length, ui
 spared_status spared_put_text(uint64_t token, const char *key, struct spared_str value)
 {
 	spared_status status;
-	struct pending *it = row_of(token, key, value.len, 0, &status);
+	struct pending *it;
+
+	LOOP_ONLY("put_text");
+	it = row_of(token, key, value.len, 0, &status);
 
 	if (it)
 		put_text(&it->rows, value);
@@ -846,8 +911,10 @@ spared_status spared_put_u64(uint64_t token, const char *key, uint32_t kind, uin
 {
 	uint64_t entries = kind_entries(kind);
 	spared_status status;
-	struct pending *it = row_of(token, key, 8, entries, &status);
+	struct pending *it;
 
+	LOOP_ONLY("put_u64");
+	it = row_of(token, key, 8, entries, &status);
 	if (!it)
 		return status;
 	if ((kind & 0xff) == SPARED_ROW_BOOL)
@@ -862,8 +929,10 @@ spared_status spared_put_i64(uint64_t token, const char *key, uint32_t kind, int
 {
 	uint64_t entries = 1 + kind_entries(kind);
 	spared_status status;
-	struct pending *it = row_of(token, key, 8, entries, &status);
+	struct pending *it;
 
+	LOOP_ONLY("put_i64");
+	it = row_of(token, key, 8, entries, &status);
 	if (!it)
 		return status;
 	put_signed(&it->rows, value);
@@ -1014,6 +1083,16 @@ static double float_in(unsigned code, uint64_t bits)
 	return code == 27 ? wide.number : narrow.number;
 }
 
+/* As TOML writes it: with a fraction or an exponent. */
+static void print_float(char *text, size_t size, double number)
+{
+	snprintf(text, size, "%.15g", number);
+	if (strtod(text, NULL) < number || strtod(text, NULL) > number)
+		snprintf(text, size, "%.17g", number);
+	if (!strpbrk(text, ".en") && strlen(text) + 2 < size)
+		strcat(text, ".0");
+}
+
 /* A text that lives until the callback returns. */
 static struct spared_str lend(const char *text)
 {
@@ -1033,11 +1112,13 @@ static void take_back(void)
 
 spared_status spared_config_get(const char *key, struct spared_str *given)
 {
-	struct span value = look_up(key);
+	struct span value;
 	unsigned major, code;
 	uint64_t number;
 	char text[40];
 
+	LOOP_ONLY("config_get");
+	value = look_up(key);
 	if (!is_there(value) || major_of(value) == 3)
 		*given = text_in(value);
 	if (!is_there(value))
@@ -1049,7 +1130,7 @@ spared_status spared_config_get(const char *key, struct spared_str *given)
 	if (major == 7 && code <= 21)
 		snprintf(text, sizeof(text), "%s", code == 21 ? "true" : "false");
 	else if (major == 7)
-		snprintf(text, sizeof(text), "%.15g", float_in(code, number));
+		print_float(text, sizeof(text), float_in(code, number));
 	else if (major == 1)
 		snprintf(text, sizeof(text), "%" PRId64, -1 - (int64_t)number);
 	else
@@ -1060,8 +1141,10 @@ spared_status spared_config_get(const char *key, struct spared_str *given)
 
 spared_status spared_config_type(const char *key, uint32_t *type)
 {
-	struct span value = look_up(key);
+	struct span value;
 
+	LOOP_ONLY("config_type");
+	value = look_up(key);
 	switch (major_of(value)) {
 	case 0:
 	case 1:
@@ -1089,9 +1172,11 @@ spared_status spared_config_type(const char *key, uint32_t *type)
 
 spared_status spared_config_len(const char *key, uint32_t *length)
 {
-	struct span value = look_up(key), list;
+	struct span value, list;
 	uint64_t count = 0;
 
+	LOOP_ONLY("config_len");
+	value = look_up(key);
 	if (!is_there(value) && !is_array_of_daemon(key, &list))
 		return -ENOENT;
 	if (is_there(value) && !open_value(&value, 4, &count))
@@ -1149,9 +1234,11 @@ static struct spared_str escaped(struct spared_str name)
 
 spared_status spared_config_keys(const char *key, uint32_t index, struct spared_str *name)
 {
-	struct span table = *key ? value_of(key) : entry_of(body_of(loop.config), 1), all;
+	struct span table, all;
 	uint64_t count;
 
+	LOOP_ONLY("config_keys");
+	table = *key ? value_of(key) : entry_of(body_of(loop.config), 1);
 	if (!is_there(table))
 		return -ENOENT;
 	if (!open_value(&table, 5, &count))
@@ -1173,8 +1260,13 @@ spared_status spared_config_keys(const char *key, uint32_t index, struct spared_
 
 spared_status spared_declare(const char *key, uint32_t scope)
 {
-	if (!*key || scope < SPARED_SCOPE_PAIR || scope > SPARED_SCOPE_SECRET)
-		return -EINVAL;
+	LOOP_ONLY("declare");
+	if (!loop.is_configuring)
+		return refuse("declare", "may only be called in configure");
+	if (!*key)
+		return refuse("declare", "a key of 0 bytes");
+	if (scope < SPARED_SCOPE_PAIR || scope > SPARED_SCOPE_SECRET)
+		return refuse("declare", "unknown scope %" PRIu32, scope);
 	loop.scope_count++;
 	put_head(&loop.scopes, 5, 2);
 	entry_text(&loop.scopes, 0, spared_text(key));
@@ -1222,10 +1314,12 @@ static void unwatch(int fd)
 
 spared_status spared_watch_fd(int fd, uint32_t events)
 {
-	struct watch *watch = watched(fd);
+	struct watch *watch;
 
+	LOOP_ONLY("watch_fd");
 	if (fd < 0)
 		return -EBADF;
+	watch = watched(fd);
 	events &= SPARED_FD_READ | SPARED_FD_WRITE;
 	if (!events) {
 		unwatch(fd);
@@ -1245,8 +1339,10 @@ spared_status spared_watch_fd(int fd, uint32_t events)
 
 spared_status spared_timer(uint32_t id, uint64_t at_ns)
 {
-	struct timer *timer = loop.timers, *end = loop.timers + loop.timer_count;
+	struct timer *timer = loop.timers, *end;
 
+	LOOP_ONLY("timer");
+	end = loop.timers + loop.timer_count;
 	while (timer < end && timer->id != id)
 		timer++;
 	if (!at_ns) {
@@ -1297,15 +1393,10 @@ static void arm(void)
 
 /* ---- calls of the plugin --------------------------------------------------------------- */
 
-static uint64_t begin_call(void)
-{
-	return monotonic_ns();
-}
-
 /* Counts a callback that took long, and tells of it once an hour. */
-static spared_status end_call(const char *callback, uint64_t begun_ns, spared_status status)
+static spared_status end_call(const char *callback, spared_status status)
 {
-	uint64_t now_ns = monotonic_ns();
+	uint64_t now_ns = monotonic_ns(), begun_ns = loop.begun_ns;
 
 	take_back();
 	if (now_ns - begun_ns > CALLBACK_NS) {
@@ -1323,7 +1414,7 @@ static spared_status end_call(const char *callback, uint64_t begun_ns, spared_st
 
 /* Calls a callback of the plugin; 0 if it has none. */
 #define CALL(callback, ...) \
-	(loop.plugin->callback ? end_call(#callback, begin_call(), loop.plugin->callback(__VA_ARGS__)) : 0)
+	(loop.plugin->callback ? (loop.begun_ns = monotonic_ns(), end_call(#callback, loop.plugin->callback(__VA_ARGS__))) : 0)
 
 /* A callback that nobody waits for. */
 #define TELL(callback, ...) heed(#callback, loop.is_created && loop.end < 0 ? CALL(callback, __VA_ARGS__) : 0)
@@ -1356,8 +1447,7 @@ static void heed(const char *callback, spared_status status)
 {
 	struct writer message;
 
-	if (status > 0)
-		status = checked("fd", status);
+	status = checked(callback, status);
 	if (status < 0 && !loop.failure_count)
 		spared_fail(NULL, spared_text(strerror(-status)));
 	if (is_news(callback, status < 0)) {
@@ -1417,6 +1507,7 @@ spared_status spared_send(struct spared_bytes message)
 {
 	uint8_t kind = (uint8_t)(MESSAGE | ((loop.peer.ups - 1) & 15) << 4);
 
+	LOOP_ONLY("send");
 	if (message.len <= SPARED_MESSAGE_MAX && !loop.peer.is_up)
 		return -ENOTCONN;
 	return transmit_to(&loop.peer, OWN | OWN_PEER, kind, message);
@@ -1424,15 +1515,19 @@ spared_status spared_send(struct spared_bytes message)
 
 spared_status spared_send_partner(size_t partner, struct spared_bytes message)
 {
+	LOOP_ONLY("send_partner");
 	if (partner >= loop.partner_count)
-		return -EINVAL;
+		return refuse("send_partner", "partner %zu, and it has %u", partner, loop.partner_count);
 	return transmit_to(&loop.partners[partner], OWN | (OWN_PARTNER + partner), MESSAGE, message);
 }
 
 void spared_in_sync(int yes, struct spared_str why)
 {
-	struct writer message = message_of(FROM_IN_SYNC, yes ? 2 : 1);
+	struct writer message;
 
+	if (loop.only_checks || is_other_thread("in_sync"))
+		return;
+	message = message_of(FROM_IN_SYNC, yes ? 2 : 1);
 	if (yes) {
 		put_head(&message, 0, 0);
 		put_true(&message);
@@ -1690,11 +1785,15 @@ static void close_sockets(struct spared_socket *sockets, unsigned count)
 
 spared_status spared_follow(const char *interface, uint32_t sockets)
 {
-	struct followed **at = followed_as(spared_text(interface));
+	struct followed **at;
 	struct writer call;
 
+	LOOP_ONLY("follow");
 	if (valid_interface(interface))
-		return -EINVAL;
+		return refuse("follow", "an interface's name has 1-15 bytes");
+	if (loop.only_checks)
+		return 0;
+	at = followed_as(spared_text(interface));
 	if (!*at) {
 		struct followed *new = room(NULL, sizeof(*new));
 
@@ -1711,9 +1810,12 @@ spared_status spared_follow(const char *interface, uint32_t sockets)
 
 spared_status spared_unfollow(const char *interface)
 {
-	struct followed **at = followed_as(spared_text(interface)), *it = *at;
+	struct followed **at, *it;
 	struct writer call;
 
+	LOOP_ONLY("unfollow");
+	at = followed_as(spared_text(interface));
+	it = *at;
 	if (!it)
 		return -ENOENT;
 	*at = it->next;
@@ -1728,20 +1830,42 @@ spared_status spared_unfollow(const char *interface)
 
 spared_status spared_watch(uint32_t what)
 {
-	struct writer call = call_of(CALL_WATCH, 1);
+	struct writer call;
 
+	LOOP_ONLY("watch");
+	if (loop.only_checks)
+		return 0;
+	call = call_of(CALL_WATCH, 1);
 	entry_number(&call, 1, what);
 	tell(call, 1);
 	return 0;
 }
 
-spared_status spared_report(const char *name, uint32_t weight, uint32_t state, struct spared_str why)
+static spared_status valid_check(const char *function, const char *name)
 {
 	size_t length = strlen(name);
+
+	if (!length || length > 64)
+		return refuse(function, "a check's name has 1-64 bytes");
+	for (const char *at = name; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 127)
+			return refuse(function, "a check's name is printable");
+	return 0;
+}
+
+spared_status spared_report(const char *name, uint32_t weight, uint32_t state, struct spared_str why)
+{
 	struct writer message;
 
-	if (!length || length > 64 || weight > 9999 || (state > 100 && state < SPARED_CHECK_LOSES))
+	LOOP_ONLY("report");
+	if (valid_check("report", name))
 		return -EINVAL;
+	if (weight > 9999)
+		return refuse("report", "check %s: weight %" PRIu32 ", allowed 0-9999", name, weight);
+	if (state > 100 && state < SPARED_CHECK_LOSES)
+		return refuse("report", "check %s: state %" PRIu32 ", allowed 0-100", name, state);
+	if (loop.only_checks)
+		return 0;
 	message = message_of(FROM_CHECK, 4);
 	entry_text(&message, 0, spared_text(name));
 	entry_number(&message, 1, weight);
@@ -1753,8 +1877,14 @@ spared_status spared_report(const char *name, uint32_t weight, uint32_t state, s
 
 spared_status spared_forget(const char *name)
 {
-	struct writer message = message_of(FROM_FORGET, 1);
+	struct writer message;
 
+	LOOP_ONLY("forget");
+	if (valid_check("forget", name))
+		return -EINVAL;
+	if (loop.only_checks)
+		return 0;
+	message = message_of(FROM_FORGET, 1);
 	entry_text(&message, 0, spared_text(name));
 	tell(message, 0);
 	return 0;
@@ -1780,8 +1910,11 @@ spared_status spared_add(const char *group, const struct spared_address_claim *a
 {
 	struct writer call;
 
+	LOOP_ONLY("add");
 	if (!*group)
-		return -EINVAL;
+		return refuse("add", "empty group name");
+	if (loop.only_checks)
+		return 0;
 	call = call_of(CALL_ADD, count ? 2 : 1);
 	entry_text(&call, 1, spared_text(group));
 	if (count) {
@@ -1938,9 +2071,11 @@ static int handle_configure(uint64_t token, struct span body, struct record *rec
 	loop.scopes.length = 0;
 	loop.scope_count = 0;
 	loop.config = record;
+	loop.is_configuring = 1;
 	status = permitted ? permitted : created();
 	if (status == 0)
 		status = checked("configure", CALL(configure, loop.self, check));
+	loop.is_configuring = 0;
 	is_kept = !permitted && !check && status >= 0;
 	if (is_kept) {
 		tell_scopes();
@@ -1949,8 +2084,12 @@ static int handle_configure(uint64_t token, struct span body, struct record *rec
 		loop.config = old;
 	}
 	finish(token, status);
-	if (loop.only_checks)
+	if (loop.only_checks) {
+		if (loop.is_created && loop.end < 0 && loop.plugin->destroy)
+			loop.plugin->destroy(loop.self);
+		loop.is_created = 0;
 		end_with(0);
+	}
 	return is_kept;
 }
 
@@ -2438,6 +2577,7 @@ int spared_run(int socket, const char *note, const struct spared_plugin *plugin)
 {
 	uint64_t until_ns;
 
+	loop.thread = pthread_self();
 	loop.plugin = plugin;
 	loop.note = note;
 	read_partners(note);

@@ -36,7 +36,8 @@
  *  - What a callback gets is valid until it returns; what a function gets is copied.
  *  - A callback that is NULL is not called. Only callbacks of a part that the note names are called:
  *    SPARED_ROLES, SPARED_TRANSFER, SPARED_QUERY, SPARED_INTERFACES, SPARED_PEER, SPARED_LOCAL, SPARED_WATCH.
- *  - No function waits for the daemon. What it refuses is logged.
+ *  - No function waits for the daemon. What it refuses is logged, and so is why a function returns -EINVAL,
+ *    or -EPERM on another thread.
  *  - Unknown roles are backup, unknown verdicts a warning.
  *
  * abi/RULES.md has the rules of order and time. Election and signatures are not here: no vendor needs them.
@@ -48,6 +49,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* 0: done; negative: -errno, down to -4095; positive: one of these, from callbacks that may return it. */
 typedef int32_t spared_status;
@@ -222,6 +227,11 @@ struct spared_plugin {
 int spared_run(int socket, const char *note, const struct spared_plugin *plugin);
 
 #define SPARED_EXPORT __attribute__((visibility("default")))
+#ifdef __cplusplus
+#define SPARED_C extern "C"
+#else
+#define SPARED_C
+#endif
 #if defined(__has_attribute)
 #if __has_attribute(retain)
 #define SPARED_KEPT used, retain
@@ -241,7 +251,7 @@ int spared_run(int socket, const char *note, const struct spared_plugin *plugin)
 	__attribute__((section(".note.spared"), aligned(4), SPARED_KEPT)) \
 	const struct spared_note spared_plugin_note = { \
 		7, sizeof("contract = 1\n" note_text) - 1, 1, "spared", "contract = 1\n" note_text }; \
-	SPARED_EXPORT int spared_plugin_main(int socket); \
+	SPARED_C SPARED_EXPORT int spared_plugin_main(int socket); \
 	int spared_plugin_main(int socket) \
 	{ \
 		static const struct spared_plugin plugin = { __VA_ARGS__ }; \
@@ -340,5 +350,9 @@ struct spared_address_claim {
 
 /* Addresses that only the active node of a group has, in place of those before; needs net_admin. */
 spared_status spared_add(const char *group, const struct spared_address_claim *addresses, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,15 +1,27 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * Does what a test tells it by queries, and says what came of it in rows: probe.c with the library of abi/c.
+ * Does what a test tells it by queries, and says what came of it in rows.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "spared_plugin.h"
+
+#ifndef PROBE_NAME
+#define PROBE_NAME "probe"
+#endif
 
 static uint64_t slow_token, pending_token;
 static unsigned timers_seen, woken_seen, fds_seen, changes_seen, writables_seen, nap_us;
@@ -44,6 +56,60 @@ static uint64_t number_of(struct spared_str value)
 	return strtoull(text, NULL, 10);
 }
 
+static uint64_t number_in(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return UINT64_MAX;
+	close(fd);
+	return strtoull(text, NULL, 10);
+}
+
+/* errno of making a child in a user namespace of its own, 0 where there is one. */
+static uint64_t of_new_user(void)
+{
+	long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+
+	if (child == 0)
+		_exit(0);
+	if (child < 0)
+		return (uint64_t)errno;
+	waitpid((pid_t)child, NULL, 0);
+	return 0;
+}
+
+/* CPU time of this thread. */
+static int64_t cpu_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+static uint64_t status_of(const char *field)
+{
+	char line[256];
+	uint64_t value = 0;
+	size_t length = strlen(field);
+	FILE *status = fopen("/proc/self/status", "r");
+
+	while (status && fgets(line, sizeof(line), status))
+		if (strncmp(line, field, length) == 0 && line[length] == ':')
+			value = strtoull(line + length + 1, NULL, field[0] == 'C' ? 16 : 10);
+	if (status)
+		fclose(status);
+	return value;
+}
+
+static void hang(void)
+{
+	for (;;)
+		pause();
+}
+
 static spared_status configure(void *self, int check)
 {
 	struct spared_str value;
@@ -62,7 +128,10 @@ static spared_status configure(void *self, int check)
 		spared_declare("server.secret", SPARED_SCOPE_LOCAL);
 		if (spared_declare("server", 9) != -EINVAL || spared_declare("", SPARED_SCOPE_PAIR) != -EINVAL)
 			return -EIO;
+		spared_report("early", 100, 100, spared_text(""));
 	}
+	if (spared_config_get("hang_in_check", &value) == 0)
+		hang();
 	if (!check && spared_config_get("state_dir", &value) == 0)
 		snprintf(state_dir, sizeof(state_dir), "%.*s", (int)value.len, value.ptr);
 	if (check || spared_config_get("follow", &value))
@@ -93,8 +162,12 @@ static spared_status start(void *self, uint64_t token)
 
 static spared_status stop(void *self, uint64_t token)
 {
+	struct spared_str value;
+
 	(void)self;
 	touch("stopped");
+	if (spared_config_get("hang_in_stop", &value) == 0)
+		hang();
 	return later("slow_stop", token);
 }
 
@@ -141,8 +214,16 @@ static spared_status timer(void *self, uint32_t id)
 	switch (id) {
 	case 555:
 		return spared_done(slow_token, 0);
+	case 666:
+		for (volatile int spin = 1; spin;)
+			;
+		return 0;
 	case 667:
-		usleep(60000);
+		while (cpu_ms() < 500)
+			;
+		return 0;
+	case 777:
+		hang();
 		return 0;
 	case 888:
 		return -EIO;
@@ -244,6 +325,8 @@ static spared_status status(void *self, const struct spared_pair *pair)
 static void *other_thread(void *argument)
 {
 	spared_logf(SPARED_INFO, "from another thread");
+	if (spared_timer(1, 1) == -EPERM)
+		spared_logf(SPARED_INFO, "was refused");
 	for (int i = 0; i < 1000; i++)
 		spared_wake();
 	return argument;
@@ -314,6 +397,78 @@ static spared_status leak(void)
 	return 0;
 }
 
+static uint64_t errno_of(int failed)
+{
+	return failed ? (uint64_t)errno : 0;
+}
+
+static spared_status show_confinement(uint64_t token)
+{
+	struct rlimit processes;
+
+	put(token, "uid", getuid());
+	put(token, "permitted", status_of("CapPrm"));
+	put(token, "effective", status_of("CapEff"));
+	put(token, "bounding", status_of("CapBnd"));
+	put(token, "ambient", status_of("CapAmb"));
+	put(token, "no_new_privs", status_of("NoNewPrivs"));
+	put(token, "seccomp", status_of("Seccomp"));
+	put(token, "locked_kb", status_of("VmLck"));
+	put(token, "policy", (uint64_t)sched_getscheduler(0) & 0xff);
+	/* nothing is there: a worker that may mount hides no file of this machine by trying */
+	put(token, "mount", errno_of(mount("none", "/nonexistent", "tmpfs", 0, NULL)));
+	put(token, "secret", errno_of(open("/etc/shadow", O_RDONLY) < 0));
+	put(token, "tmp", errno_of(open("/tmp/spared-probe", O_CREAT | O_RDWR, 0600) < 0));
+	put(token, "library", errno_of(open("/usr/lib/os-release", O_RDONLY) < 0));
+	put(token, "inherited", errno_of(fcntl(100, F_GETFD) < 0));
+	getrlimit(RLIMIT_NPROC, &processes);
+	put(token, "processes", processes.rlim_max);
+	put(token, "out_of_memory_score", number_in("/proc/self/oom_score_adj"));
+	put(token, "new_user", of_new_user());
+	put(token, "clone3", errno_of(syscall(SYS_clone3, NULL, 0) < 0));
+	touch("written");
+	return 0;
+}
+
+static spared_status reach_sibling(uint64_t token, pid_t pid)
+{
+	cpu_set_t cpus;
+	struct rlimit limit;
+
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	getrlimit(RLIMIT_CORE, &limit);
+	put(token, "signal", errno_of(kill(pid, 0)));
+	put(token, "affinity", errno_of(sched_setaffinity(pid, sizeof(cpus), &cpus)));
+	put(token, "limit", errno_of(prlimit(pid, RLIMIT_CORE, &limit, NULL)));
+	return 0;
+}
+
+static spared_status replace(uint64_t token, const char *path)
+{
+	char beside[512];
+	int fd;
+
+	snprintf(beside, sizeof(beside), "%s.new", path);
+	fd = open(beside, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+	put(token, "errno", errno_of(fd < 0 || write(fd, "new", 3) != 3 || rename(beside, path)));
+	return 0;
+}
+
+static spared_status close_all(void)
+{
+	for (int other = 3; other < 100; other++)
+		close(other);
+	return 0;
+}
+
+static spared_status run_child(char *script)
+{
+	char shell[] = "/bin/sh", option[] = "-c", *argv[] = { shell, option, script, NULL };
+	pid_t pid;
+
+	return posix_spawn(&pid, shell, NULL, NULL, argv, environ);
+}
+
 static spared_status query(void *self, uint64_t token, const struct spared_str *argv, size_t argc)
 {
 	static uint8_t long_message[SPARED_MESSAGE_MAX + 1];
@@ -382,6 +537,27 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 		return spared_forget(words[1]);
 	} else if (IS("messenger")) {
 		return show_messages(token);
+	} else if (IS("latin")) {
+		spared_log(SPARED_INFO, spared_text("gr\xfc\xdf" "e"));
+		return 0;
+	} else if (IS("declare")) {
+		return spared_declare(words[1], SPARED_SCOPE_NODE);
+	} else if (IS("close")) {
+		return close_all();
+	} else if (IS("confinement")) {
+		return show_confinement(token);
+	} else if (IS("sibling")) {
+		return reach_sibling(token, atoi(words[1]));
+	} else if (IS("open")) {
+		put(token, "errno", errno_of(open(words[1], O_RDONLY) < 0));
+		return 0;
+	} else if (IS("open-to-write")) {
+		put(token, "errno", errno_of(open(words[1], O_WRONLY | O_TRUNC) < 0));
+		return 0;
+	} else if (IS("replace")) {
+		return replace(token, words[1]);
+	} else if (IS("child")) {
+		return run_child(words[1]);
 	} else if (IS("flood")) {
 		return flood();
 	} else if (IS("leak")) {
@@ -394,9 +570,10 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 }
 
 SPARED_PLUGIN(
-	SPARED_NAME("probe") SPARED_VERSION("0.1") SPARED_VENDOR("tests") SPARED_SUMMARY("does what it is told")
-	SPARED_WIRE("1-2") SPARED_ROLES SPARED_TRANSFER SPARED_QUERY SPARED_INTERFACES SPARED_PEER SPARED_WATCH
+	SPARED_NAME(PROBE_NAME) SPARED_VERSION("0.1") SPARED_VENDOR("tests") SPARED_SUMMARY("does what it is told")
+	SPARED_REALTIME SPARED_CAPABILITY("net_bind_service") SPARED_WIRE("1-2") SPARED_ROLES SPARED_TRANSFER SPARED_QUERY SPARED_INTERFACES SPARED_PEER SPARED_WATCH
 	SPARED_ASKS("in-sync", "YES WHY", "reports that the peer is in sync, or not")
+	SPARED_ASKS("open", "FILE", "opens a file to read")
 	SPARED_ASKS("state", "", "shows what it has seen"),
 	.destroy = destroy,
 	.configure = configure,

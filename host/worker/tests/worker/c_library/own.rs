@@ -114,6 +114,26 @@ fn scopes_are_told_once_the_configuration_is_taken() {
         ("server.secret".to_owned(), Scope::Local),
     ];
     assert_eq!(told, [expected]);
+    host.log("declare(): unknown scope 9");
+    host.log("declare(): a key of 0 bytes");
+    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
+    assert_eq!(host.query("declare later").status, EINVAL);
+    host.log("declare(): may only be called in configure");
+}
+
+#[test]
+fn in_a_check_worker_the_extensions_are_there_and_do_nothing() {
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.check_only = true;
+    let mut host = Host::spawn(&super::probe(&lab), &load);
+    host.loaded().unwrap();
+    // declares scopes, and reports a check
+    assert_eq!(host.configure("scope = 1", true).status, 0);
+    assert_eq!(host.ended(), 0);
+    let is_effect =
+        |it: &FromPlugin| matches!(it, FromPlugin::Check { .. } | FromPlugin::Scopes { .. });
+    assert!(!host.received.iter().any(is_effect));
 }
 
 #[test]
@@ -121,7 +141,7 @@ fn a_callback_that_fails_is_a_state_that_ends() {
     let lab = Lab::new();
     let mut host = started(&lab, "");
     host.query("timer 888 0");
-    host.log("timer failed: Input/output error");
+    assert_eq!(host.log("timer failed"), "timer failed: Input/output error");
     host.query("timer 1 0");
     for fails in [true, false] {
         let why = host.wait(|message| match message {
@@ -132,6 +152,14 @@ fn a_callback_that_fails_is_a_state_that_ends() {
     }
     host.query("timer 999 0");
     assert_eq!(host.ended(), BROKEN, "nothing is called again");
+}
+
+#[test]
+fn a_text_that_is_no_utf8_is_told_with_question_marks() {
+    let lab = Lab::new();
+    let mut host = started(&lab, "");
+    host.query("latin");
+    assert_eq!(host.log("gr"), "gr??e");
 }
 
 #[test]
@@ -172,6 +200,8 @@ fn other_threads_wake_and_log_and_a_flood_of_lines_is_cut() {
     let mut host = started(&lab, "");
     host.query("thread");
     host.log("from another thread");
+    host.log("called timer() from a thread other than the loop's");
+    host.log("was refused");
     host.query("join");
     while host.query("state").number("woken") == 0 {}
     host.query("flood");
