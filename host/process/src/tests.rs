@@ -280,7 +280,7 @@ fn who_does_not_answer_is_silent_after_a_second_and_a_half() {
 }
 
 #[test]
-fn beats_stay_in_step_however_late_each_is_and_none_follows_at_once() {
+fn ticks_stay_in_step_however_late_each_is_and_none_follows_at_once() {
     let began = Instant::now();
     let at = |ms: u64| began + Duration::from_millis(ms);
     let every = Duration::from_secs(1);

@@ -32,6 +32,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum wait for the removal of the rules at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Pings of the process, with those of all others: see [`nearest_tick`].
+#[derive(Debug)]
+struct Ping {
+    /// Start of the daemon, from which the ticks are counted.
+    began: Instant,
+    sent_at: Instant,
+    /// True while a ping waits for its answer.
+    is_pending: bool,
+}
+
+impl Ping {
+    fn begin(&mut self, now: Instant) {
+        self.sent_at = nearest_tick(self.began, PING_EVERY, now);
+        self.is_pending = false;
+    }
+}
+
 /// The firewall process, which may not be running.
 #[derive(Debug)]
 pub struct Firewall {
@@ -42,10 +59,7 @@ pub struct Firewall {
     wanted: Option<Option<Passage>>,
     /// Number of the last order. Answers to older orders are ignored.
     order: u64,
-    /// With the pings of all processes: see [`nearest_tick`].
-    began: Instant,
-    pinged_at: Instant,
-    is_pinged: bool,
+    ping: Ping,
     /// True while the process runs `nft`.
     is_busy: bool,
     /// True if the process does not answer.
@@ -73,9 +87,11 @@ impl Firewall {
             marker,
             wanted: None,
             order: 0,
-            began: now,
-            pinged_at: now,
-            is_pinged: false,
+            ping: Ping {
+                began: now,
+                sent_at: now,
+                is_pending: false,
+            },
             is_busy: false,
             is_silent: false,
             unreadable_reason: None,
@@ -189,9 +205,9 @@ impl Firewall {
         if !self.process.is_up() || now < self.due_at() {
             return;
         }
-        if !self.is_pinged {
-            self.pinged_at = nearest_tick(self.began, PING_EVERY, now);
-            self.is_pinged = true;
+        if !self.ping.is_pending {
+            self.ping.begin(now);
+            self.ping.is_pending = true;
             self.send(now, &ToFirewall::Ping);
         } else if self.may_be_silent() {
             let why = format!("did not answer for {} s", ANSWER_TIMEOUT.as_secs());
@@ -203,12 +219,12 @@ impl Firewall {
 
     /// Time of the next ping or, if a ping waits for its answer, the time at which the answer is late or overdue.
     fn due_at(&self) -> Instant {
-        let pause = match self.is_pinged {
+        let pause = match self.ping.is_pending {
             false => PING_EVERY,
             true if self.may_be_silent() => ANSWER_TIMEOUT,
             true => SILENT,
         };
-        self.pinged_at + pause
+        self.ping.sent_at + pause
     }
 
     /// Returns true if it is known already that the process does not answer, or if `nft` is the reason.
@@ -263,8 +279,7 @@ impl Firewall {
         if let Err(error) = self.process.start(poller) {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
-        self.pinged_at = nearest_tick(self.began, PING_EVERY, now);
-        self.is_pinged = false;
+        self.ping.begin(now);
         (self.is_busy, self.is_silent, self.unreadable_reason) = (false, false, None);
         let ours = self.marker.exists();
         let begin = ToFirewall::Begin { ours };
@@ -335,11 +350,11 @@ impl MessageHandler for Firewall {
                     log::warn!("{}", clean::text(&text));
                 }
             }
-            FromFirewall::Pong => self.is_pinged = false,
+            FromFirewall::Pong => self.ping.is_pending = false,
             FromFirewall::Busy(is_busy) => {
                 self.is_busy = is_busy;
                 // the answer to what arrived meanwhile follows now
-                self.pinged_at = now;
+                self.ping.sent_at = now;
             }
             FromFirewall::Unreadable(why) => {
                 self.unreadable_reason = why.map(|why| clean::text(&why));

@@ -127,7 +127,7 @@ fn an_advert_behind_a_slow_host_has_a_heartbeat_of_its_own() {
     for step in 0..20 {
         let mut lab = settled.clone();
         lab.kill(1);
-        // due at once: adverts, and takeovers of groups that nobody serves any more
+        // due at once: adverts, and failovers of groups that nobody serves any more
         lab.run(120 * MS + step * 5 * MS);
         lab.stop(0);
         lab.run(100 * MS);
