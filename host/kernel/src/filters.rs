@@ -3,33 +3,19 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use spared_netlink::{Ends, Instruction};
+use spared_netlink::Ends;
+use spared_netlink::bpf::*;
 
-const LOAD_WORD: u16 = 0x20;
-const LOAD_BYTE: u16 = 0x30;
-const LOAD_HALF: u16 = 0x28;
-/// Load of a half-word behind the header whose length [`LOAD_HEADER_LENGTH`] loaded.
-const LOAD_HALF_BEHIND: u16 = 0x48;
-const LOAD_BYTE_BEHIND: u16 = 0x50;
-const LOAD_HEADER_LENGTH: u16 = 0xb1;
-const JUMP_ANY_BIT: u16 = 0x45;
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_AT_LEAST: u16 = 0x35;
-const JUMP: u16 = 0x05;
-const RETURN: u16 = 0x06;
 const ANCILLARY: u32 = (-0x1000i32) as u32;
 const PROTOCOL: u32 = ANCILLARY;
 const PACKET_TYPE: u32 = ANCILLARY + 4;
 const VLAN_TAG_PRESENT: u32 = ANCILLARY + 48;
 const OTHER_HOST: u32 = 3;
-const ALL: u32 = u32::MAX;
 const UDP: u32 = 17;
 /// Mask of the flag "more fragments" and the fragment offset.
 const FRAGMENT: u32 = 0x3fff;
 /// Source and destination port of a heartbeat: 3780.
 const HEARTBEAT_PORTS: u32 = 0x0ec4_0ec4;
-const PASS: Instruction = (RETURN, 0, 0, ALL);
-const DROP: Instruction = (RETURN, 0, 0, 0);
 
 /// A virtual router whose adverts are accepted on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +59,7 @@ pub fn vrrp_filter(own_mac: [u8; 6], admitted: &[Admitted]) -> Vec<Instruction> 
 
 fn ipv4_adverts(admitted: &[Admitted]) -> Vec<Instruction> {
     const FRAGMENT_OFFSET: u32 = 0x1fff;
-    let vrid = (LOAD_BYTE_BEHIND, 0, 0, 15);
+    let vrid = (LOAD_BYTE_AT_X, 0, 0, 15);
     let mut program = vec![
         (LOAD_BYTE, 0, 0, 23),
         (JUMP_EQUAL, 1, 0, 112),
@@ -81,13 +67,13 @@ fn ipv4_adverts(admitted: &[Admitted]) -> Vec<Instruction> {
         // version 4 and a header of 20 bytes or more
         (LOAD_BYTE, 0, 0, 14),
         (JUMP_AT_LEAST, 1, 0, 0x45),
-        PASS,
+        ACCEPT,
         (JUMP_AT_LEAST, 0, 1, 0x50),
-        PASS,
+        ACCEPT,
         (LOAD_HALF, 0, 0, 20),
         (JUMP_ANY_BIT, 0, 1, FRAGMENT_OFFSET),
-        PASS,
-        (LOAD_HEADER_LENGTH, 0, 0, 14),
+        ACCEPT,
+        (LOAD_X_HEADER_LENGTH, 0, 0, 14),
         (LOAD_BYTE, 0, 0, 22),
     ];
     program.extend(by_hops(vrid, admitted.iter().filter(|one| !one.ipv6)));
@@ -102,9 +88,9 @@ fn ipv6_adverts(admitted: &[Admitted]) -> Vec<Instruction> {
         DROP,
         (LOAD_BYTE, 0, 0, 14),
         (JUMP_AT_LEAST, 1, 0, 0x60),
-        PASS,
+        ACCEPT,
         (JUMP_AT_LEAST, 0, 1, 0x70),
-        PASS,
+        ACCEPT,
         (LOAD_BYTE, 0, 0, 21),
     ];
     program.extend(by_hops(vrid, admitted.iter().filter(|one| one.ipv6)));
@@ -138,7 +124,7 @@ fn among<'a>(vrid: Instruction, admitted: impl Iterator<Item = &'a Admitted>) ->
         program.extend([
             (JUMP_AT_LEAST, 0, 2, first),
             (JUMP_AT_LEAST, 1, 0, end),
-            PASS,
+            ACCEPT,
         ]);
     }
     program.push(DROP);
@@ -172,8 +158,8 @@ pub const NETWORK_HEARTBEAT_FILTER: [Instruction; 21] = [
     (JUMP_EQUAL, 0, 3, UDP),
     (LOAD_WORD, 0, 0, 54),
     (JUMP_EQUAL, 0, 1, HEARTBEAT_PORTS),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
+    ACCEPT,
+    DROP,
 ];
 
 // Filter that accepts ARP, and ICMPv6 types 133 (router solicitation) to 137 (redirect); not
@@ -189,8 +175,8 @@ pub const STATION_FILTER: [Instruction; 12] = [
     (LOAD_BYTE, 0, 0, 54),
     (JUMP_AT_LEAST, 2, 0, 138),
     (JUMP_AT_LEAST, 0, 1, 133),
-    (RETURN, 0, 0, ALL),
-    (RETURN, 0, 0, 0),
+    ACCEPT,
+    DROP,
 ];
 
 /// Condition that a packet must meet.
@@ -222,10 +208,10 @@ pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
                 equal(LOAD_WORD, 12, peer.into()),
                 equal(LOAD_WORD, 16, own.into()),
                 Step {
-                    load: vec![(LOAD_HEADER_LENGTH, 0, 0, 0), (LOAD_HALF_BEHIND, 0, 0, 0)],
+                    load: vec![(LOAD_X_HEADER_LENGTH, 0, 0, 0), (LOAD_HALF_AT_X, 0, 0, 0)],
                     test: (JUMP_EQUAL, ends.port.into(), true),
                 },
-                equal(LOAD_HALF_BEHIND, 2, ends.port.into()),
+                equal(LOAD_HALF_AT_X, 2, ends.port.into()),
             ]);
         }
         (IpAddr::V6(peer), IpAddr::V6(own)) => {
@@ -239,7 +225,7 @@ pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
             ]);
         }
         // No configuration has a link with two families.
-        _ => return vec![(RETURN, 0, 0, 0)],
+        _ => return vec![DROP],
     }
     assemble(&steps)
 }
@@ -272,7 +258,7 @@ fn assemble(steps: &[Step]) -> Vec<Instruction> {
         let (taken, missed) = if goes_on { (0, away) } else { (away, 0) };
         program.push((code, taken, missed, operand));
     }
-    program.extend([(RETURN, 0, 0, ALL), (RETURN, 0, 0, 0)]);
+    program.extend([ACCEPT, DROP]);
     program
 }
 
@@ -303,13 +289,13 @@ mod tests {
                 LOAD_WORD => load(place, 4),
                 LOAD_HALF => load(place, 2),
                 LOAD_BYTE => load(place, 1),
-                LOAD_BYTE_BEHIND => load(x + place, 1),
+                LOAD_BYTE_AT_X => load(x + place, 1),
                 _ => Some(a),
             };
             let Some(value) = loaded else { return false };
             a = value;
             let holds = match code {
-                LOAD_HEADER_LENGTH => {
+                LOAD_X_HEADER_LENGTH => {
                     x = usize::from(frame[place] & 0x0f) * 4;
                     continue;
                 }

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_contract::SocketKind;
+use spared_netlink::bpf::Instruction;
 use spared_netlink::{
-    Ends, Instruction, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
+    Ends, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
 };
 
 use super::filters::{

@@ -3,15 +3,13 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
+use crate::bpf::{self, *};
 use crate::constants::{
     NFNL_SUBSYS_NFTABLES, NFT_MSG_DELSETELEM, NFT_MSG_NEWGEN, NFT_MSG_NEWSETELEM,
 };
 
-/// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
-pub type Instruction = (u16, u8, u8, u32);
-
 /// Filter that drops everything.
-pub(crate) const NOTHING: [Instruction; 1] = [(0x06, 0, 0, 0)];
+pub(crate) const NOTHING: [Instruction; 1] = [DROP];
 
 /// Attaches a filter. A locked filter cannot be changed or removed.
 pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool) -> io::Result<()> {
@@ -69,18 +67,14 @@ pub(crate) fn attach_filter_of_others(
     own: u32,
     kind: u16,
 ) -> io::Result<()> {
-    const LOAD_WORD: u16 = 0x20;
-    const LOAD_HALF: u16 = 0x28;
-    const JUMP_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
     // the program loads in network byte order a number that the kernel wrote in host order
     let program = [
         (LOAD_HALF, 0, 0, 4),
-        (JUMP_EQUAL, 3, 0, u32::from(kind.to_be())),
+        (JUMP_EQUAL, 3, 0, bpf::half_of(kind)),
         (LOAD_WORD, 0, 0, 12),
         (JUMP_EQUAL, 0, 1, own.to_be()),
-        (RETURN, 0, 0, 0),
-        (RETURN, 0, 0, u32::MAX),
+        DROP,
+        ACCEPT,
     ];
     attach_filter(socket, &program, false)
 }
@@ -99,29 +93,10 @@ pub(crate) fn attach_filter_of_elements(socket: &impl AsRawFd, family: u8) -> io
     attach_filter(socket, &program, false)
 }
 
-const ACCEPT: Instruction = (0x06, 0, 0, u32::MAX);
-
 /// Looks at the message that begins at X: accepts, drops behind the last one, or sets X to the next one. A jump reaches
 /// 255 instructions, so that each step ends the program itself.
 fn step(family: u8) -> [Instruction; 22] {
-    const LOAD_HALF_AT_X: u16 = 0x48;
-    const LOAD_BYTE_AT_X: u16 = 0x50;
-    const LOAD_LENGTH: u16 = 0x80;
-    const LOAD_X: u16 = 0x61;
-    const STORE: u16 = 0x02;
-    const STORE_X: u16 = 0x03;
-    const COPY_TO_X: u16 = 0x07;
-    const ADD: u16 = 0x04;
-    const ADD_X: u16 = 0x0c;
-    const AND: u16 = 0x54;
-    const SHIFT_LEFT: u16 = 0x64;
-    const JUMP_EQUAL: u16 = 0x15;
-    const JUMP_GREATER_X: u16 = 0x2d;
-    // a load takes the network's byte order
-    let kind = |of: u16| {
-        let kind = NFNL_SUBSYS_NFTABLES << 8 | of;
-        u32::from(u16::from_be_bytes(kind.to_ne_bytes()))
-    };
+    let kind = |of: u16| bpf::half_of(NFNL_SUBSYS_NFTABLES << 8 | of);
     // the lower half of nlmsg_len: no message is longer
     let [low, high] = if cfg!(target_endian = "little") {
         [0, 1]
@@ -151,7 +126,7 @@ fn step(family: u8) -> [Instruction; 22] {
         (COPY_TO_X, 0, 0, 0),
         (LOAD_LENGTH, 0, 0, 0),
         (JUMP_GREATER_X, 1, 0, 0),
-        NOTHING[0],
+        DROP,
     ]
 }
 

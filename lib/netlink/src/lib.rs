@@ -5,6 +5,7 @@
 
 mod address;
 mod attribute;
+pub mod bpf;
 mod bulk;
 mod datagram;
 mod filter;
@@ -29,7 +30,7 @@ pub use attribute::{
 };
 pub use bulk::{BATCH_MAX, Dump, Notifications, Progress, Read, Verdict, Writer};
 pub use datagram::{Ends, datagram_sender, echo_socket};
-pub use filter::{Instruction, attach_filter, namespace_cookie, set_send_buffer};
+pub use filter::{attach_filter, namespace_cookie, set_send_buffer};
 pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};

@@ -7,11 +7,11 @@ use neli::consts::socket::NlFamily;
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 
+use crate::bpf::{self, *};
 use crate::constants::{
     NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES, NFT_MSG_NEWGEN, ROUTE_PROTOCOL, RTM_DELNETCONF,
     RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
-use crate::filter::Instruction;
 use crate::route::{RT_TABLE_LOCAL, RTM_DELROUTE, RTN_LOCAL};
 use crate::socket::{Header, borrow, messages, receive_from, set_receive_buffer};
 use crate::{Address, Forwarding, Link, LocalRoute, Route};
@@ -92,28 +92,21 @@ impl Monitor {
     /// there may be a million, are dropped before they reach the socket's buffer.
     pub fn own_routes() -> io::Result<Self> {
         let monitor = Self::open(NlFamily::Route, &[RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE])?;
-        const LOAD_BYTE: u16 = 0x30;
-        const LOAD_HALF: u16 = 0x28;
-        const LOAD_WORD: u16 = 0x20;
-        const JUMP_EQUAL: u16 = 0x15;
-        const RETURN: u16 = 0x06;
-        // a load uses network byte order
-        let deletion = u32::from(u16::from_be_bytes(RTM_DELROUTE.to_ne_bytes()));
         // nlmsg_type and nlmsg_pid are at 4 and 12 (struct nlmsghdr), rtm_table, rtm_protocol and rtm_type at 16 + 4, 5
         // and 7. When an address is deleted, the kernel itself deletes its route, and the notification names no port.
         let program: [Instruction; 12] = [
             (LOAD_BYTE, 0, 0, 21),
             (JUMP_EQUAL, 8, 0, u32::from(ROUTE_PROTOCOL)),
             (LOAD_HALF, 0, 0, 4),
-            (JUMP_EQUAL, 0, 7, deletion),
+            (JUMP_EQUAL, 0, 7, bpf::half_of(RTM_DELROUTE)),
             (LOAD_BYTE, 0, 0, 20),
             (JUMP_EQUAL, 0, 5, RT_TABLE_LOCAL),
             (LOAD_BYTE, 0, 0, 23),
             (JUMP_EQUAL, 0, 3, u32::from(RTN_LOCAL)),
             (LOAD_WORD, 0, 0, 12),
             (JUMP_EQUAL, 1, 0, 0),
-            (RETURN, 0, 0, u32::MAX),
-            (RETURN, 0, 0, 0),
+            ACCEPT,
+            DROP,
         ];
         crate::attach_filter(&monitor.socket, &program, false)?;
         Ok(monitor)

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 
+use crate::attach_filter;
+use crate::bpf::Instruction;
 use crate::filter::set_option;
-use crate::{Instruction, attach_filter};
 
 /// AF_PACKET socket for whole frames, non-blocking.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use zeroize::Zeroizing;
 
-use crate::filter::{Instruction, attach_filter};
+use crate::bpf::{ACCEPT, DROP, Instruction, JUMP_EQUAL, LOAD_WORD};
+use crate::filter::attach_filter;
 use crate::socket::{Header, borrow, messages, open, set_receive_buffer};
 
 /// Maximum number of datagrams per system call.
@@ -63,7 +64,7 @@ impl Notifications {
         let socket = open(family)?;
         socket.nonblock()?;
         let receive_buffer = set_receive_buffer(&socket, buffer_bytes);
-        attach_filter(&socket, &from_port(own, 0, u32::MAX), false)?;
+        attach_filter(&socket, &from_port(own, DROP, ACCEPT), false)?;
         Ok(Self {
             socket,
             buffer: Zeroizing::new(vec![0; DATAGRAMS * datagram_bytes]),
@@ -84,7 +85,7 @@ impl Notifications {
     }
 
     fn echo(self, own: u32) -> io::Result<Self> {
-        attach_filter(&self.socket, &from_port(own, u32::MAX, 0), false)?;
+        attach_filter(&self.socket, &from_port(own, ACCEPT, DROP), false)?;
         Ok(self)
     }
 
@@ -183,16 +184,13 @@ impl AsFd for Notifications {
     }
 }
 
-/// Filter by `nlmsg_pid`, at offset 12: number of bytes to accept of messages caused by `port`, and of others.
-fn from_port(port: u32, own: u32, others: u32) -> [Instruction; 4] {
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
+/// Filter by `nlmsg_pid`, at offset 12: verdict on messages caused by `port`, and on others.
+fn from_port(port: u32, own: Instruction, others: Instruction) -> [Instruction; 4] {
     // the program loads in network byte order a number that the kernel wrote in host order
     [
         (LOAD_WORD, 0, 0, 12),
         (JUMP_EQUAL, 0, 1, port.to_be()),
-        (RETURN, 0, 0, own),
-        (RETURN, 0, 0, others),
+        own,
+        others,
     ]
 }
