@@ -60,7 +60,7 @@ enum channel { UP = 1, DOWN, MESSAGE };
 
 /* ---- memory ------------------------------------------------------------------------ */
 
-/* There is no way on without memory: the daemon starts the process anew. */
+/* There is no way on without memory: the daemon restarts the process. */
 static void *room(void *old, size_t size)
 {
 	void *new = realloc(old, size ? size : 1);

@@ -59,7 +59,7 @@ typedef int32_t spared_status;
 #define SPARED_PENDING 1   /* start, stop, drain, settle, role, query: spared_done() follows */
 #define SPARED_RESTART 2   /* configure: valid, but only a new process can use it */
 #define SPARED_ATTENTION 3 /* query, and its spared_done(): sparectl exits with 1 */
-#define SPARED_BROKEN (-ENOTRECOVERABLE) /* any: nothing is called again, and the process starts anew */
+#define SPARED_BROKEN (-ENOTRECOVERABLE) /* any: nothing is called again, and the process is restarted */
 
 /* Text: UTF-8, not NUL-terminated. */
 struct spared_str {

@@ -9,15 +9,15 @@ const REMEMBERED: usize = 65_536;
 
 #[derive(Debug)]
 pub(crate) struct Apart<K> {
-    /// Times of changes of keys.
+    /// Times of changes made while the nodes were apart, by key.
     ages: HashMap<K, u64>,
     /// Keys that this node deleted.
     deleted: HashSet<K>,
-    /// Keys that are not there although nobody deleted them.
+    /// Keys whose records are absent although nobody deleted them.
     ended: HashSet<K>,
-    /// More ended than can be remembered.
+    /// True if more records ended than can be remembered.
     is_full: bool,
-    /// A backup deleted something, which does not count.
+    /// True if a backup deleted something, which does not count.
     has_strays: bool,
 }
 
@@ -50,7 +50,7 @@ impl<K: Key> Apart<K> {
         }
     }
 
-    /// The record is there again.
+    /// Forgets the deletion of a record that exists again.
     pub fn forget_deletion(&mut self, key: &K) {
         if !self.deleted.is_empty() {
             self.deleted.remove(key);
@@ -71,7 +71,7 @@ impl<K: Key> Apart<K> {
         }
     }
 
-    /// A backup deleted something.
+    /// Notes that a backup deleted something.
     pub fn note_stray(&mut self) {
         self.has_strays = true;
     }

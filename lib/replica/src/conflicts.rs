@@ -2,13 +2,13 @@
 
 use std::fmt::Display;
 
-/// Conflicts kept by name.
+/// Maximum number of conflicts kept with their keys.
 const NAMED: usize = 64;
 
 /// A decision by which a node lost its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The key, as people read it.
+    /// Key as people read it.
     pub key: String,
     /// True if the peer's value, or its deletion, won.
     pub peer_won: bool,
@@ -18,7 +18,7 @@ pub struct Conflict {
 pub(crate) struct Conflicts {
     count: u64,
     named: Vec<Conflict>,
-    /// Number of them that were reported to the owner.
+    /// Number of conflicts that were reported to the owner.
     told: u64,
 }
 
@@ -31,12 +31,12 @@ impl Conflicts {
         }
     }
 
-    /// One of which no name is kept.
+    /// Counts a conflict without keeping its key.
     pub fn count(&mut self) {
         self.count += 1;
     }
 
-    /// How many there are, if there are more than were reported.
+    /// Number of conflicts, if there are more than were reported.
     pub fn take_news(&mut self) -> Option<u64> {
         let told = std::mem::replace(&mut self.told, self.count);
         (self.count > told).then_some(self.count)

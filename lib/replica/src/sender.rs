@@ -291,7 +291,7 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         let number = table.number;
         table.pair.phase = Phase::Serving;
-        // the peer deletes what was not named
+        // the peer deletes the records that were not named
         table.transfer.uncommitted = true;
         if table.pair.again > 0 {
             table.pair.again -= 1;

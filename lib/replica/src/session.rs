@@ -38,12 +38,12 @@ pub struct Replica<S: Store> {
     pub(crate) events: VecDeque<String>,
 }
 
-/// The channel to the peer, and what was said of this node in it.
+/// Channel to the peer, and what this node has sent in it.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
     pub is_up: bool,
     pub hello_due: bool,
-    /// The pair of the last sent ROLE.
+    /// Pair of serials in the last sent ROLE.
     pub role_told: Option<(u32, u32)>,
 }
 
@@ -180,7 +180,7 @@ impl<S: Store> Replica<S> {
         let is_news = |it: &TableState<S>| it.transfer.is_list && !it.transfer.is_list_told;
         self.channel.hello_due |= self.channel.is_up && self.tables.iter().any(is_news);
         match self.out.bytes().first() {
-            // it was not sent, and belongs to no pair
+            // the message was not sent, and belongs to no pair
             Some(&kind::HELLO) => self.channel.hello_due = self.channel.is_up,
             Some(&kind::ROLE) => self.channel.role_told = None,
             Some(&kind::AGAIN) => self.garbage.set_again_due(self.channel.is_up),

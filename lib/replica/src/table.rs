@@ -74,9 +74,9 @@ pub(crate) struct TableState<S: Store> {
 /// Role of a node for a table in the last pair of roles.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TableRole {
-    /// This node decides which records are right.
+    /// True if this node decides which records are right.
     pub is_decider: bool,
-    /// One node alone is active.
+    /// True if one node alone is active.
     pub one_active: bool,
 }
 
@@ -84,13 +84,13 @@ pub(crate) struct TableRole {
 pub(crate) struct PairState<S: Store> {
     pub phase: Phase<S::Cursor>,
     pub wants: Wants<KeyOf<S>>,
-    /// The next snapshot is sent by value: the peer does not have what flags say.
+    /// True if the next snapshot is sent by value, because the peer lacks what the flags say.
     pub is_void_next: bool,
     /// Keys with pending verdicts: number of verdicts, and whether this node changed the record meanwhile.
     pub open: HashMap<KeyOf<S>, (u32, bool)>,
     /// Ordinal of the last record offered by the peer.
     pub offered: u64,
-    /// Snapshots that wait behind the present one; never more than one.
+    /// Number of snapshots that wait behind the present one; at most one.
     pub again: u32,
     /// True if the peer has the complete last snapshot.
     pub is_acked: bool,
@@ -113,7 +113,7 @@ impl<S: Store> PairState<S> {
         }
     }
 
-    /// The store here has a new incarnation.
+    /// Handles a new incarnation of the store here.
     fn renew(&mut self) {
         self.phase = Phase::Idle;
         self.wants.clear();

@@ -20,10 +20,10 @@ impl<S: Store> Replica<S> {
                 table.retry.arm(now_ns);
             }
             if table.retry.fire(now_ns) && self.pairing.is_on() && table.is_common() {
-                // records that the decider refused go to it in a new offer
+                // a new offer sends the records that the decider refused
                 bump |= table.role.is_decider;
                 if !table.role.is_decider {
-                    // the snapshot names what was asked for and never answered
+                    // the snapshot names records that were requested and never answered
                     table.pair.wants.clear();
                     table.pair.wants.all = true;
                 }

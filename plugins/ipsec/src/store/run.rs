@@ -1,13 +1,13 @@
-//! One run of this plugin, as far as its records are concerned.
+//! State of the store that lives as long as one run of this plugin.
 
-/// The records of the peer are in this process's memory, so an incarnation ends with the process: with the boot's
-/// alone, what a restart forgot would count as deleted.
+/// One run. The peer's records are in this process's memory, so the incarnation ends with the process: if it lasted until
+/// the next boot, a restart's forgotten records would count as deleted.
 #[derive(Debug)]
 pub struct Run {
     incarnation: u64,
-    /// Until then this run may not know of its own what the peer keeps for it.
+    /// Time until which this run may not know its own records that the peer keeps.
     fresh_until_ns: u64,
-    /// All that the kernel has was seen once.
+    /// True if the kernel's tables were read completely once.
     is_read: bool,
 }
 
@@ -24,12 +24,12 @@ impl Run {
         self.fresh_until_ns = fresh_until_ns;
     }
 
-    /// Both nodes have the same records.
+    /// Handles that both nodes have the same records.
     pub fn end_fresh(&mut self) {
         self.fresh_until_ns = 0;
     }
 
-    /// A reading has seen all; whether it is the first of this run.
+    /// Notes a complete reading; returns true if it is the first of this run.
     pub fn note_read(&mut self) -> bool {
         !std::mem::replace(&mut self.is_read, true)
     }

@@ -16,12 +16,12 @@ const BLAME_NS: u64 = 300_000_000_000;
 /// Maximum length of a check's name in bytes.
 const NAME_MAX: usize = 64;
 
-/// The check of one item, and what its last term as active tells.
+/// Check of one item, with the failure of its last term as active.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// As it was last reported: weight, state and reason.
+    /// Weight, state and reason of the last report.
     last: Option<(u32, Option<u8>, String)>,
-    /// A check that failed while active stays so for a while.
+    /// Time in ns until which a check that failed while active counts as failed.
     blamed_until_ns: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Report {
         self.blamed_until_ns.take_if(|until_ns| now_ns >= *until_ns);
     }
 
-    /// The role changes: a failure while active is remembered.
+    /// Handles a change of the role: a failure while active is remembered.
     fn handle_role(&mut self, now_ns: u64, was_active: bool, is_active: bool) {
         let failed = self
             .last
@@ -43,7 +43,7 @@ impl Report {
         }
     }
 
-    /// Somebody says that it is repaired; returns whether a failure was remembered.
+    /// Handles that somebody declares it repaired; returns true if a failure was remembered.
     pub(super) fn forgive(&mut self) -> bool {
         self.blamed_until_ns.take().is_some()
     }
@@ -119,7 +119,7 @@ impl Item {
             return (needed, Some(0), why.clone());
         }
         if let Some(fault) = self.pursuit.fault() {
-            // what another node's work needs is not at stake where this one is not active
+            // a backup's fault does not reduce its quality: the active node needs the service, this one does not
             let weight = if active { needed } else { 0 };
             return (weight, Some(0), self.with_end(fault));
         }
@@ -129,7 +129,7 @@ impl Item {
             return (weight, Some(0), why);
         }
         if let Some(why) = self.observation.unanswered() {
-            // whether it is as its role wants is not known; as far as anybody knows, it is
+            // its state is unknown; as far as is known, it is as the role wants it
             return (
                 0,
                 Some(0),

@@ -16,7 +16,7 @@ use crate::config::{self, Kind};
 use crate::job::{Manager, Service, Status};
 
 const S: u64 = 1_000_000_000;
-/// Running time after which a start was successful.
+/// Running time in ns after which a start counts as successful.
 pub(super) const STEADY_NS: u64 = 60 * S;
 const KILL_NS: u64 = 10 * S;
 
@@ -182,7 +182,7 @@ impl Item {
                     self.pursuit.end_pause();
                 }
                 if self.pursuit.is_for(&Goal::Stopped) {
-                    // half of it may run
+                    // a part of it may run
                     self.set_status(now_ns, Status::Unknown(why));
                 }
             }
@@ -203,7 +203,7 @@ impl Item {
                 self.fail_for(now_ns, deed, &why, wanted);
             }
             (deed, Err(why)) => {
-                // what cannot be seen is not tried again by itself
+                // a goal that cannot be observed is not retried automatically
                 let is_to_do = self.pursuit.is_to_do();
                 let wanted = *deed == Deed::Bounce || self.is_for(deed) && !is_to_do;
                 let is_reached = self.is_reached();
@@ -350,7 +350,7 @@ impl Item {
         }
     }
 
-    /// Counts a failure of a deed that is not retried by itself.
+    /// Counts a failure of a deed that is not retried automatically.
     fn fail_once(&mut self, now_ns: u64, deed: &Deed, why: &str) {
         let is_first = self.pursuit.fault().is_none();
         let fault = format!("{}: {why}", deed.word());
@@ -372,7 +372,7 @@ impl Item {
         self.tell(now_ns, Topic::Failed, text);
     }
 
-    /// Counts a failure; how long until the next try.
+    /// Counts a failure; returns the time in ns until the next try.
     pub(super) fn fail(&mut self, now_ns: u64, why: String) -> u64 {
         self.record.note_failure(why.clone());
         self.pursuit.handle_failure(now_ns, why)

@@ -1,4 +1,4 @@
-//! The role that counts for an item, by its group or by all of them.
+//! Role that counts for an item: that of its group, or of all groups.
 
 use spared_sdk::Role;
 
@@ -6,9 +6,9 @@ use spared_sdk::Role;
 pub(super) struct Membership {
     role: Option<Role>,
     previous: Option<Role>,
-    /// Somebody has told the role of its group, or it has none.
+    /// True if the role of its group was reported, or it belongs to no group.
     is_group_known: bool,
-    /// The item keeps its role while this node is in maintenance.
+    /// True if the item keeps its role while this node is in maintenance.
     is_held: bool,
 }
 
@@ -24,7 +24,7 @@ impl Default for Membership {
 }
 
 impl Membership {
-    /// Another role counts, or none; returns whether the item leaves the active role.
+    /// Takes another role, or none; returns true if the item leaves the active role.
     pub(super) fn handle_role(&mut self, role: Option<Role>) -> bool {
         self.previous = std::mem::replace(&mut self.role, role);
         self.previous == Some(Role::Active)

@@ -1,29 +1,29 @@
-//! How one item is, as far as looks at its service tell.
+//! Observed state of one item, from looks at its service.
 
 use crate::job::Status;
 
 const S: u64 = 1_000_000_000;
-/// Time limit for an answer of the service manager.
+/// Time limit in ns for an answer of the service manager.
 pub(super) const LOOK_NS: u64 = 20 * S;
-/// Time between looks at a service of which nobody could tell how it is.
+/// Time in ns between looks at a service whose state is unknown.
 const UNANSWERED_NS: u64 = 2 * S;
 
 #[derive(Debug)]
 pub(super) struct Observation {
     status: Option<Status>,
     changed_ns: u64,
-    /// At the last look nobody could tell how it is; `status` is what was done, or seen before.
+    /// True if the last look gave no state; `status` is then the result of the last job, or an earlier observation.
     is_unseen: bool,
     unanswered: Unanswered,
     look: Look,
 }
 
-/// Looks in a row that told nothing of a service that can be asked for its state, and why the last one did not.
+/// Number of looks in a row that gave no state of a service that can be asked, with the reason of the last one.
 #[derive(Debug, Default)]
 struct Unanswered {
     looks: u32,
     why: String,
-    /// Time of the next look, which does not wait for the poll: the repair is to be seen soon.
+    /// Time of the next look, which comes before the next poll, so that a repair is noticed soon.
     again_ns: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ struct Unanswered {
 struct Look {
     is_wanted: bool,
     asked_ns: Option<u64>,
-    /// An answer that was asked for before this time is old.
+    /// Time before which a requested answer is outdated.
     valid_from_ns: u64,
 }
 
@@ -52,17 +52,17 @@ impl Observation {
 
     // ---- looks -----------------------------------------------------------------------------
 
-    /// A look is wanted soon, if `is_wanted`.
+    /// Requests a look soon, if `is_wanted`.
     pub(super) fn want(&mut self, is_wanted: bool) {
         self.look.is_wanted |= is_wanted;
     }
 
-    /// A look is wanted soon, or no longer.
+    /// Requests a look soon, or cancels it.
     pub(super) fn set_wanted(&mut self, is_wanted: bool) {
         self.look.is_wanted = is_wanted;
     }
 
-    /// Returns whether a look begins now.
+    /// Returns true if a look begins now.
     pub(super) fn begin_look(&mut self, now_ns: u64) -> bool {
         let begins = self.look.is_wanted && self.look.asked_ns.is_none();
         if begins {
@@ -71,12 +71,12 @@ impl Observation {
         begins
     }
 
-    /// The service is another one: nobody waits for the answer.
+    /// Handles that the service is another one: an answer does not count.
     pub(super) fn forget_look(&mut self) {
         self.look.asked_ns = None;
     }
 
-    /// An answer has come; returns whether it counts. `is_busy`: a job is under way.
+    /// Handles an answer; returns true if it counts. `is_busy` is true while a job is in progress.
     pub(super) fn end_look(&mut self, is_busy: bool) -> bool {
         let Some(asked_ns) = self.look.asked_ns.take() else {
             return false;
@@ -86,13 +86,13 @@ impl Observation {
         !is_old
     }
 
-    /// A job has ended: answers to earlier questions are old.
+    /// Handles the end of a job: answers to earlier queries are outdated.
     pub(super) fn handle_job_end(&mut self, now_ns: u64, is_looked_at: bool) {
         self.look.valid_from_ns = now_ns;
         self.look.is_wanted = is_looked_at;
     }
 
-    /// The look that is due because nobody answered is wanted, if there is a service.
+    /// Requests the look that is due after one without an answer, if there is a service.
     pub(super) fn handle_timeout(&mut self, now_ns: u64, is_looked_at: bool) {
         let again_ns = &mut self.unanswered.again_ns;
         if again_ns.take_if(|at_ns| now_ns >= *at_ns).is_some() {
@@ -105,7 +105,7 @@ impl Observation {
         late_ns.is_some_and(|at_ns| now_ns >= at_ns)
     }
 
-    /// Times of what is next.
+    /// Times of the next looks and limits.
     pub(super) fn timeouts(&self) -> [Option<u64>; 2] {
         [self.late_ns(), self.unanswered.again_ns]
     }
@@ -133,7 +133,7 @@ impl Observation {
         !(self.is_unseen && self.status.is_some())
     }
 
-    /// Nobody answered.
+    /// Handles a look without an answer.
     pub(super) fn handle_no_answer(&mut self, now_ns: u64, why: &str) {
         self.look.asked_ns = None;
         self.unanswered.note(now_ns, why);
@@ -142,7 +142,7 @@ impl Observation {
         }
     }
 
-    /// How it is, as it was seen or as a job has left it.
+    /// State as it was observed, or as a job left it.
     pub(super) fn set(&mut self, now_ns: u64, status: Status) {
         if self.status.as_ref() != Some(&status) {
             self.changed_ns = now_ns;
@@ -150,7 +150,7 @@ impl Observation {
         }
     }
 
-    /// How it is on the way from a job that was left alone.
+    /// State after a job that was abandoned.
     pub(super) fn assume(&mut self, status: Status) {
         self.status = Some(status);
     }
@@ -167,7 +167,7 @@ impl Observation {
         self.is_unseen
     }
 
-    /// Why nobody can tell for some time.
+    /// Reason why the state has been unknown for some time.
     pub(super) fn unanswered(&self) -> Option<&str> {
         let is_lasting = self.unanswered.looks > Unanswered::TOLERATED;
         is_lasting.then_some(&self.unanswered.why)
@@ -175,7 +175,7 @@ impl Observation {
 }
 
 impl Unanswered {
-    /// One look may come in a bad moment.
+    /// Number of looks without an answer that are tolerated: one may come at a bad moment.
     const TOLERATED: u32 = 1;
 
     fn note(&mut self, now_ns: u64, why: &str) {

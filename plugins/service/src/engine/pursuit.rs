@@ -1,39 +1,39 @@
-//! Pursuit of one goal: what is still to be tried, and how the tries went. A new goal begins another one.
+//! Pursuit of one goal: tries that are due, and results of earlier ones. A new goal begins another pursuit.
 
 use super::goal::{Deed, Goal};
 
 const S: u64 = 1_000_000_000;
 const BACKOFF_MAX_NS: u64 = 60 * S;
-/// Failures in a row that lengthen the pause.
+/// Limit of failures in a row that lengthen the pause.
 const FAILURES_MAX: u32 = 32;
 
 #[derive(Debug)]
 pub(super) struct Pursuit {
     goal: Goal,
     since_ns: u64,
-    /// The goal is new, or was lost, and its first try has not ended: others wait for it.
+    /// True if the goal is new, or was lost, and its first try has not ended: others wait for it.
     is_open: bool,
-    /// A goal that cannot be observed is still to be done.
+    /// True if a goal that cannot be observed is still to be reached.
     is_to_do: bool,
-    /// The last job for this goal ended well; counts where nobody can tell how the item is.
+    /// True if the last job for this goal succeeded; it counts if the state cannot be observed.
     is_done: bool,
     retry_ns: Option<u64>,
     failures_in_a_row: u32,
-    /// The service ended soon after a start: a running state counts only after a while.
+    /// True if the service ended soon after a start: a running state counts only after a while.
     is_unsteady: bool,
-    /// The present fault.
+    /// Present fault.
     fault: Option<String>,
-    /// Time when somebody last said that it is repaired.
+    /// Time when somebody last declared it repaired.
     repaired_ns: Option<u64>,
 }
 
 impl Pursuit {
-    /// An item that is left as it is.
+    /// Pursuit of no goal: the item is left as it is.
     pub(super) fn idle(now_ns: u64) -> Self {
         Self::of(now_ns, Goal::Leave)
     }
 
-    /// `is_known`: the goal was reached before this worker was born.
+    /// Begins a pursuit; `is_known` is true if an earlier worker has reached the goal.
     pub(super) fn new(now_ns: u64, goal: Goal, is_known: bool) -> Self {
         Self {
             is_open: !matches!(goal, Goal::Leave),
@@ -60,7 +60,7 @@ impl Pursuit {
 
     // ---- jobs ------------------------------------------------------------------------------
 
-    /// A job begins.
+    /// Handles that a job begins.
     pub(super) fn handle_begun(&mut self, deed: &Deed) {
         if matches!(deed, Deed::Task(_) | Deed::Keep(_)) {
             self.is_to_do = false;
@@ -68,7 +68,7 @@ impl Pursuit {
         self.retry_ns = None;
     }
 
-    /// A job has led to the goal; `is_open`: there is more to do.
+    /// Handles a job that led to the goal; `is_open` is true if there is more to do.
     pub(super) fn handle_success(&mut self, is_open: bool) {
         (self.is_done, self.is_open) = (true, is_open);
         if self.goal != Goal::Running {
@@ -76,7 +76,7 @@ impl Pursuit {
         }
     }
 
-    /// A job has failed, or what it started has ended soon; returns the time until the next try.
+    /// Handles a job that failed, or whose service ended soon; returns the time until the next try.
     pub(super) fn handle_failure(&mut self, now_ns: u64, why: String) -> u64 {
         let wait_ns = 2u64
             .checked_shl(self.failures_in_a_row)
@@ -88,7 +88,7 @@ impl Pursuit {
         wait_ns
     }
 
-    /// Notes a failure of a deed that is not retried by itself: the retry, and whether others wait, stay as before it.
+    /// Notes a failure of a deed that is not retried automatically: the retry, and whether others wait, stay as before it.
     pub(super) fn handle_failure_once(&mut self, now_ns: u64, why: String) -> u64 {
         let (is_open, retry_ns) = (self.is_open, self.retry_ns);
         let wait_ns = self.handle_failure(now_ns, why);
@@ -96,30 +96,30 @@ impl Pursuit {
         wait_ns
     }
 
-    /// The service does not stay as it was started, though its manager goes on.
+    /// Handles a service that does not keep running, although its manager continues.
     pub(super) fn handle_unsteady(&mut self, fault: Option<String>) {
         self.is_unsteady = true;
         self.fault = fault.or(self.fault.take());
     }
 
-    /// A start has failed: nothing runs that might prove itself.
+    /// Handles a start that failed: nothing runs that could prove itself.
     pub(super) fn handle_failed_start(&mut self) {
         self.is_unsteady = false;
     }
 
-    /// Has a goal that cannot be observed, or was not reached, pursued again.
+    /// Pursues a goal again that cannot be observed, or was not reached.
     pub(super) fn do_again(&mut self) {
         self.is_to_do = true;
     }
 
-    /// The goal cannot be reached for now.
+    /// Notes that the goal cannot be reached for now.
     pub(super) fn give_up(&mut self, why: String) {
         (self.fault, self.is_open) = (Some(why), false);
     }
 
     // ---- observations ----------------------------------------------------------------------
 
-    /// The goal is reached; `is_proven`: for so long that failures before do not count.
+    /// Handles that the goal is reached; `is_proven` is true if earlier failures do not count any more.
     pub(super) fn handle_reached(&mut self, is_proven: bool) {
         if is_proven {
             (self.failures_in_a_row, self.is_unsteady) = (0, false);
@@ -127,22 +127,22 @@ impl Pursuit {
         self.retry_ns = None;
     }
 
-    /// The goal was reached and is lost: others wait for the next try.
+    /// Handles that a reached goal is lost: others wait for the next try.
     pub(super) fn open(&mut self) {
         self.is_open = true;
     }
 
-    /// Another program has led away from the goal.
+    /// Handles that another program has led away from the goal.
     pub(super) fn handle_undone(&mut self) {
         (self.is_open, self.retry_ns, self.is_done) = (true, None, false);
     }
 
-    /// The first try has ended.
+    /// Handles the end of the first try.
     pub(super) fn close(&mut self) {
         self.is_open = false;
     }
 
-    /// Returns whether there was a fault that is over.
+    /// Returns true if there was a fault that is over.
     pub(super) fn end_fault(&mut self) -> bool {
         !self.is_unsteady && self.fault.take().is_some()
     }
@@ -154,19 +154,19 @@ impl Pursuit {
         self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
     }
 
-    /// Somebody says that it is repaired.
+    /// Handles that somebody declares it repaired.
     pub(super) fn handle_repaired(&mut self, now_ns: u64) {
         self.repaired_ns = Some(now_ns);
     }
 
-    /// Returns whether the last try, which began then, was before the repair, and so proves nothing against it; once for
+    /// Returns true if the last try, which began then, was before the repair, and so proves nothing against it; once for
     /// each repair.
     pub(super) fn take_repaired(&mut self, begun_ns: Option<u64>) -> bool {
         let repaired_ns = self.repaired_ns.take();
         repaired_ns.is_some_and(|at_ns| begun_ns.is_some_and(|begun_ns| begun_ns < at_ns))
     }
 
-    /// Tries again at once, as if nothing had failed; the fault stays until it is over.
+    /// Retries at once, as if nothing had failed; the fault stays until it is over.
     pub(super) fn retry(&mut self) {
         (self.retry_ns, self.failures_in_a_row) = (None, 0);
         self.is_unsteady = false;
@@ -191,7 +191,7 @@ impl Pursuit {
         self.since_ns
     }
 
-    /// Others wait for the first try.
+    /// True if others wait for the first try.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
     }
@@ -221,7 +221,7 @@ impl Pursuit {
     }
 }
 
-/// Nobody can see whether the goal is reached.
+/// True if the goal cannot be observed.
 fn is_unobserved(goal: &Goal) -> bool {
     matches!(goal, Goal::Once(_) | Goal::Kept(_))
 }

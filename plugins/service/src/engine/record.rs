@@ -12,13 +12,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A failure, counted.
+    /// Counts a failure.
     pub(super) fn note_failure(&mut self, why: String) {
         self.failures = self.failures.saturating_add(1);
         self.last_fault = Some(why);
     }
 
-    /// A fault that is no failure of a job.
+    /// Notes a fault that is no failure of a job.
     pub(super) fn note_fault(&mut self, why: String) {
         self.last_fault = Some(why);
     }
@@ -27,7 +27,7 @@ impl Record {
         self.started_by_others = self.started_by_others.saturating_add(1);
     }
 
-    /// An event, unless the same was told a moment ago.
+    /// Queues an event, unless the same was queued a moment ago.
     pub(super) fn tell(&mut self, now_ns: u64, topic: Topic, text: String) {
         let text = self.tellings.tell(now_ns, topic, text);
         self.events.extend(text);

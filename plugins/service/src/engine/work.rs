@@ -1,13 +1,13 @@
-//! The job of one item that is under way, and what earlier ones have left.
+//! Job of one item that is in progress, and state that earlier jobs left.
 
 use super::goal::Deed;
 
 #[derive(Debug, Default)]
 pub(super) struct Work {
     job: Option<Running>,
-    /// The interface is to be set down for a while.
+    /// True if the interface is to be set down for a while.
     is_bounce_due: bool,
-    /// A bounce was cut short, and the interface is still down.
+    /// True if a bounce was cut short, and the interface is still down.
     is_lowered: bool,
     /// Time when the last start succeeded, or when the service was last seen not to stay.
     started_ns: Option<u64>,
@@ -41,12 +41,12 @@ impl Work {
         self.job.take_if(|job| is_it(job))
     }
 
-    /// The role has changed; whether the interface is to be set down for a while.
+    /// Handles a change of the role: notes whether the interface is to be set down for a while.
     pub(super) fn handle_role(&mut self, is_bounce_due: bool) {
         self.is_bounce_due = is_bounce_due;
     }
 
-    /// A bounce was cut short.
+    /// Handles that a bounce was cut short.
     pub(super) fn handle_lowered(&mut self) {
         self.is_lowered = true;
     }

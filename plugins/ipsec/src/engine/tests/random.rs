@@ -274,7 +274,7 @@ impl World {
         };
         assert_eq!(policies(a), policies(b));
         assert!(a.holds.is_none() && b.holds.is_none());
-        // in calm times no message is sent, except for thresholds that change with time
+        // when nothing happens no message is sent, except for thresholds that change with time
         self.pair.run(5 * S);
         let before = [0, 1].map(|node| self.pair.nodes[node].kinds.len());
         let done = [0, 1].map(|node| self.pair.nodes[node].kernel.done.len());
