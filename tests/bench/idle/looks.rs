@@ -105,7 +105,7 @@ fn everything(span: Duration) -> Result<Costs> {
     let servers = Duo::install(&lab, &[Setup::new(Make::Kea4)])?;
     let options = Options {
         service: "[[service]]\nname = \"web\"\nstart = [\"/usr/bin/true\"]\nstop = [\"/usr/bin/true\"]\n\
-                  status = { r1 = [\"/usr/bin/true\"], r2 = [\"/usr/bin/false\"] }\ntest = [\"/usr/bin/true\"]\n",
+                  status = { r1 = [\"/usr/bin/true\"], r2 = [\"/bin/sh\", \"-c\", \"exit 3\"] }\ntest = [\"/usr/bin/true\"]\n",
         ..Options::default()
     };
     let base = Duo::plan(&servers, options)?;
