@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use spared_sdk::child::{self, Child, Program};
+use spared_sdk::child::{Child, Program};
 
 use super::outside::Outside;
 
@@ -78,13 +78,10 @@ impl Starter {
             Step::Outside(argv, environment) => (argv, environment),
         };
         let name = argv.first().ok_or("names no program")?;
-        if let Some(why) = self.outside.refused(name) {
-            return Err(why);
-        }
+        let path = self.outside.trusted(name)?;
         if let Some((words, unit)) = self.outside.wrap(argv, environment, !outlived) {
             return Ok((self.start_system(&words, program)?, Some(unit)));
         }
-        let path = child::trusted(Path::new(name)).map_err(|it| it.to_string())?;
         let pairs = environment.iter();
         let env: Vec<(&str, &str)> = pairs.map(|(key, it)| (key.as_str(), it.as_str())).collect();
         let program = Program {
