@@ -8,6 +8,7 @@ pub const LOAD_WORD: u16 = 0x20;
 pub const LOAD_HALF: u16 = 0x28;
 pub const LOAD_BYTE: u16 = 0x30;
 /// Loads from the operand's offset behind X.
+pub const LOAD_WORD_AT_X: u16 = 0x40;
 pub const LOAD_HALF_AT_X: u16 = 0x48;
 pub const LOAD_BYTE_AT_X: u16 = 0x50;
 /// Load of the length of the packet.

@@ -51,15 +51,15 @@ impl Io for Health {
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
         let files = settings.files().into_iter();
+        let mut engine = Engine::new(&RandomState::new());
         let health = Self {
             host,
             interfaces: host.interfaces(),
             checks: host.checks(),
             runs: Runs::new(host, &settings.node),
-            sockets: AllSockets::new(host),
+            sockets: AllSockets::new(host, engine.echo_prefix()),
             files: files.map(ToOwned::to_owned).collect(),
         };
-        let mut engine = Engine::new(&RandomState::new());
         engine.configure(host.now(), settings);
         Ok((health, engine))
     }

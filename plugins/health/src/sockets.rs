@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, recvfrom, sendto};
+use spared_netlink::attach_filter;
 use spared_sdk::{Host, Interest, OpenSockets, SocketKind};
 
-use crate::wire::icmp::{Heard, parse_ipv4, parse_ipv6};
+use crate::wire::icmp::{Heard, Prefix, filter_ipv4, filter_ipv6, parse_ipv4, parse_ipv6};
 
 /// Maximum length of a packet that is read, in bytes: echoes are much shorter.
 const PACKET_MAX: usize = 9216;
@@ -24,13 +25,16 @@ pub struct AllSockets {
     host: Host,
     /// Sockets by interface, or [`ANY_INTERFACE`](crate::engine::ANY_INTERFACE).
     sockets: BTreeMap<String, Sockets>,
+    /// First bytes of the tokens of this process's echoes.
+    prefix: Prefix,
     buffer: Vec<u8>,
 }
 
 impl AllSockets {
-    pub fn new(host: Host) -> Self {
+    pub fn new(host: Host, prefix: Prefix) -> Self {
         Self {
             host,
+            prefix,
             sockets: BTreeMap::new(),
             buffer: vec![0; PACKET_MAX],
         }
@@ -39,7 +43,7 @@ impl AllSockets {
     /// Takes the sockets of the event, and closes those that it leaves out.
     pub fn update(&mut self, interface: &str, offered: &OpenSockets<'_>) {
         let sockets = self.sockets.entry(interface.to_owned());
-        let (gone, new) = sockets.or_default().update(offered);
+        let (gone, new) = sockets.or_default().update(offered, self.prefix);
         for fd in gone {
             self.host.unwatch_fd(fd.as_raw_fd());
         }
@@ -110,7 +114,7 @@ struct Sockets {
 
 impl Sockets {
     /// Takes the sockets of the event; returns those that are gone, to be unwatched, and the new ones.
-    fn update(&mut self, offered: &OpenSockets<'_>) -> (Vec<OwnedFd>, Vec<RawFd>) {
+    fn update(&mut self, offered: &OpenSockets<'_>, prefix: Prefix) -> (Vec<OwnedFd>, Vec<RawFd>) {
         let mut gone = Vec::new();
         let mut new = Vec::new();
         for (place, kind) in [
@@ -122,6 +126,9 @@ impl Sockets {
                 continue;
             }
             let ours = theirs.and_then(|fd| fd.try_clone_to_owned().ok());
+            if let Some(socket) = &ours {
+                drop_answers_to_others(socket, kind, prefix);
+            }
             new.extend(ours.as_ref().map(AsRawFd::as_raw_fd));
             gone.extend(std::mem::replace(place, ours));
         }
@@ -180,6 +187,17 @@ impl Sockets {
         let (length, _, from) = recvfrom(socket, &mut *buffer, RecvFlags::DONTWAIT).ok()?;
         let from = from.and_then(|from| SocketAddrV6::try_from(from).ok());
         Some(from.and_then(|from| parse_ipv6(*from.ip(), buffer.get(..length)?)))
+    }
+}
+
+/// Has the kernel drop the answers to echoes of other processes, such as the daemon's own: each would wake this one.
+fn drop_answers_to_others(socket: &OwnedFd, kind: SocketKind, prefix: Prefix) {
+    let attached = match kind {
+        SocketKind::PingIpv4 => attach_filter(socket, &filter_ipv4(prefix), false),
+        _ => attach_filter(socket, &filter_ipv6(prefix), false),
+    };
+    if let Err(error) = attached {
+        log::info!("answers to echoes of other processes are read as well: {error}");
     }
 }
 

@@ -22,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use spared_sdk::{Engine as _, Role};
 
 use crate::config::{Check, Kind, Settings};
-use crate::wire::icmp::Heard;
+use crate::wire::icmp::{Heard, Prefix};
 use item::Item;
 use ping::Echoes;
 use turns::Turns;
@@ -172,6 +172,11 @@ impl Engine {
             actions: VecDeque::new(),
             last_run: 0,
         }
+    }
+
+    /// First bytes of the token of every echo.
+    pub fn echo_prefix(&self) -> Prefix {
+        self.echoes.prefix()
     }
 
     /// Takes a configuration; unchanged checks keep their results.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::{ANY_INTERFACE, Action, Finding};
 use crate::config::{Need, Ping};
-use crate::wire::icmp::{Echo, Heard, request};
+use crate::wire::icmp::{Echo, Heard, Prefix, request};
 
 /// Maximum number of pending echoes: more than 256 checks of 16 targets have.
 const SENT_MAX: usize = 8192;
@@ -17,6 +17,8 @@ const NAMED_MAX: usize = 3;
 #[derive(Debug)]
 pub(super) struct Echoes {
     secret: RandomState,
+    /// First bytes of every token.
+    prefix: Prefix,
     /// Identifier of the next echoes. It changes after echoes without an answer, because connection tracking would
     /// treat further ones by the rules in force when it saw the first.
     identifier: u16,
@@ -44,12 +46,18 @@ pub(super) enum Answer {
 impl Echoes {
     pub(super) fn new(secret: RandomState, identifier: u64) -> Self {
         let [a, b, ..] = identifier.to_be_bytes();
+        let [.., c, d, e, f] = secret.hash_one("prefix").to_be_bytes();
         Self {
             secret,
+            prefix: [c, d, e, f],
             identifier: u16::from_be_bytes([a, b]),
             count: 0,
             sent: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn prefix(&self) -> Prefix {
+        self.prefix
     }
 
     /// Sends one echo to each target.
@@ -60,7 +68,7 @@ impl Echoes {
             let echo = Echo {
                 identifier: self.identifier,
                 sequence,
-                token: self.secret.hash_one(self.count).to_be_bytes(),
+                token: self.next_token(),
             };
             let sent = Sent {
                 run,
@@ -92,6 +100,12 @@ impl Echoes {
                 return sequence;
             }
         }
+    }
+
+    fn next_token(&self) -> [u8; 8] {
+        let [.., c, d, e, f] = self.secret.hash_one(self.count).to_be_bytes();
+        let [g, h, i, j] = self.prefix;
+        [g, h, i, j, c, d, e, f]
     }
 
     /// Handles a packet, if it answers one of these echoes.

@@ -6,9 +6,18 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use spared_netlink::bpf::{
+    ACCEPT, DROP, Instruction, JUMP_EQUAL, LOAD_BYTE, LOAD_BYTE_AT_X, LOAD_WORD, LOAD_WORD_AT_X,
+    LOAD_X_HEADER_LENGTH,
+};
 use spared_packet::{icmp, ipv4, ipv6};
 
 const TOKEN: usize = 8;
+/// Offset of the token from the start of the ICMP header.
+const TOKEN_AT: u32 = icmp::HEADER_LEN as u32;
+
+/// First bytes of the token of every echo of this process: the kernel drops the answers to others by them.
+pub type Prefix = [u8; 4];
 
 /// Echo as it was sent: the values by which its answer is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +65,31 @@ pub fn request(to: IpAddr, echo: Echo, size: usize) -> Vec<u8> {
         IpAddr::V6(_) => message.emit_unsummed(&mut bytes),
     }
     bytes
+}
+
+/// Filter for a raw socket of ICMP, whose packets begin with the IP header: drops the answers to echoes of others.
+pub fn filter_ipv4(prefix: Prefix) -> [Instruction; 7] {
+    [
+        (LOAD_X_HEADER_LENGTH, 0, 0, 0),
+        (LOAD_BYTE_AT_X, 0, 0, 0),
+        (JUMP_EQUAL, 0, 2, icmp::V4_ECHO_REPLY.into()),
+        (LOAD_WORD_AT_X, 0, 0, TOKEN_AT),
+        (JUMP_EQUAL, 0, 1, u32::from_be_bytes(prefix)),
+        ACCEPT,
+        DROP,
+    ]
+}
+
+/// Filter for a raw socket of ICMPv6, whose packets have no IP header: drops the answers to echoes of others.
+pub fn filter_ipv6(prefix: Prefix) -> [Instruction; 6] {
+    [
+        (LOAD_BYTE, 0, 0, 0),
+        (JUMP_EQUAL, 0, 2, icmp::V6_ECHO_REPLY.into()),
+        (LOAD_WORD, 0, 0, TOKEN_AT),
+        (JUMP_EQUAL, 0, 1, u32::from_be_bytes(prefix)),
+        ACCEPT,
+        DROP,
+    ]
 }
 
 /// Parses data from a raw ICMP socket: a whole IPv4 packet.
