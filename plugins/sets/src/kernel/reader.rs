@@ -1,7 +1,7 @@
 //! Reads sets on a thread of its own: in a set of a million elements the kernel needs up to 100 ms to find the place of
 //! a piece.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
@@ -155,6 +155,8 @@ struct Work {
     sets: Vec<SetName>,
     requests: Requests,
     dump: Dump,
+    /// Descriptions of sets, each with the generation before which it was read: they hold until the next one.
+    described: BTreeMap<usize, (u32, SetInfo)>,
 }
 
 /// Reading in progress.
@@ -175,6 +177,7 @@ impl Work {
             sets,
             requests: Requests::open_netfilter()?,
             dump: Dump::open()?,
+            described: BTreeMap::new(),
         })
     }
 
@@ -211,9 +214,10 @@ impl Work {
                 Ok(Ok(elements)) => tell(Found::Elements(set, elements))?,
                 Ok(Err(mut end)) => {
                     // read after the dump, whose elements are not younger
-                    end.generation = generation(&mut self.requests).unwrap_or(0);
+                    let generation = generation(&mut self.requests);
+                    end.generation = generation.unwrap_or(0);
                     // the dump of another set with that name is useless
-                    let info = self.info(set).ok();
+                    let info = self.info(set, generation).ok();
                     let same = info.is_some_and(|it| it.handles == reading.info.handles);
                     return tell(Found::End(set, same.then_some(end)));
                 }
@@ -222,15 +226,23 @@ impl Work {
         }
     }
 
-    fn info(&mut self, set: usize) -> Result<SetInfo, Hindrance> {
-        match self.sets.get(set) {
-            Some(name) => info(&mut self.requests, name),
-            None => Err(Hindrance::Missing),
-        }
+    /// Description of a set in this generation, or in a later one.
+    fn info(&mut self, set: usize, generation: Option<u32>) -> Result<SetInfo, Hindrance> {
+        let known = self.described.remove(&set);
+        let known = known.filter(|(of, _)| Some(*of) == generation);
+        let info = match (known, self.sets.get(set)) {
+            (Some((_, info)), _) => info,
+            (None, Some(name)) => info(&mut self.requests, name)?,
+            (None, None) => return Err(Hindrance::Missing),
+        };
+        let described = generation.map(|it| (set, (it, info)));
+        self.described.extend(described);
+        Ok(info)
     }
 
     fn begin(&mut self, set: usize) -> Result<Piecewise, Hindrance> {
-        let info = self.info(set)?;
+        let generation = generation(&mut self.requests);
+        let info = self.info(set, generation)?;
         let Some(name) = self.sets.get(set) else {
             return Err(Hindrance::Missing);
         };
