@@ -47,8 +47,8 @@ impl Conntrack {
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
         if let Some((flows, limit)) = self.kernel.counts(now_ns, engine) {
-            engine.counters.kernel_flows = Some(flows);
-            engine.counters.kernel_limit = limit;
+            engine.counters.kernel.flows = Some(flows);
+            engine.counters.kernel.limit = limit;
         }
         match argv {
             ["status"] => answer.text("summary", &engine.summary())?,
@@ -61,7 +61,7 @@ impl Conntrack {
                     return Err(Error::Plugin(NO_RESYNC.to_owned()));
                 }
                 engine.handle_timeout(now_ns);
-                let flows = engine.counters.kernel_flows.unwrap_or(0);
+                let flows = engine.counters.kernel.flows.unwrap_or(0);
                 answer.text(
                     "resync",
                     &format!("started: {flows} flows in the kernel's table"),

@@ -25,10 +25,10 @@ impl Engine {
         self.full.see_written(change);
         let counters = &mut self.counters;
         match change.how {
-            How::Create { .. } => counters.created += 1,
-            How::Update { .. } => counters.updated += 1,
-            How::Delete | How::DeleteReply => counters.deleted += 1,
-            How::Refresh => counters.restored += 1,
+            How::Create { .. } => counters.applied.created += 1,
+            How::Update { .. } => counters.applied.updated += 1,
+            How::Delete | How::DeleteReply => counters.applied.deleted += 1,
+            How::Refresh => counters.applied.restored += 1,
             How::Loosen | How::Expect(..) => {}
         }
     }
@@ -78,7 +78,7 @@ impl Engine {
                 self.replace(change, How::Delete);
             }
             (How::Create { .. }, EOPNOTSUPP) if has(&change.flow, c::CTA_HELP) => {
-                self.counters.refused_helper += 1;
+                self.counters.refused.helper += 1;
                 self.without(change, c::CTA_HELP);
             }
             (How::Create { .. }, ENOENT) if has(&change.flow, c::CTA_TUPLE_MASTER) => {
@@ -169,10 +169,10 @@ impl Engine {
     fn give_up(&mut self, now_ns: u64, change: &Change, errno: i32) {
         let counters = &mut self.counters;
         match errno {
-            ENOMEM => counters.refused_full += 1,
-            EEXIST => counters.refused_exists += 1,
-            EINVAL => counters.refused_invalid += 1,
-            _ => counters.refused_other += 1,
+            ENOMEM => counters.refused.full += 1,
+            EEXIST => counters.refused.exists += 1,
+            EINVAL => counters.refused.invalid += 1,
+            _ => counters.refused.other += 1,
         }
         let hash = self.table.hash(&change.flow);
         let is_known = self.table.find(hash).is_some();

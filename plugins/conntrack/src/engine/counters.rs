@@ -4,40 +4,72 @@ use super::SECOND_NS;
 
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    pub events: u64,
-    pub overruns: u64,
+    pub local: Local,
+    pub sent: Sent,
+    pub applied: Applied,
+    pub refused: Refused,
+    pub kernel: Kernel,
     pub resyncs: u64,
-    pub excluded: u64,
-    pub hidden: u64,
-    pub sent_flows: u64,
-    pub sent_deletes: u64,
-    pub sent_alive: u64,
-    pub sent_bytes: u64,
-    /// Bytes sent in messages with flows.
-    pub sent_flow_bytes: u64,
-    pub created: u64,
-    pub updated: u64,
-    pub deleted: u64,
-    pub merged: u64,
+    /// Expectations that were sent or received.
+    pub expectations: u64,
     /// Flows of the peer whose translated ends belong to another flow here.
     pub conflicts: u64,
-    /// Flows that ended at the peer and continue here.
-    pub kept: u64,
     /// Flows that the peer assumes to be here, but the kernel dropped.
     pub lost: u64,
     /// Flows that the peer's kernel dropped, by its reports.
     pub lost_there: u64,
-    pub refused_full: u64,
-    pub refused_exists: u64,
-    pub refused_helper: u64,
-    pub refused_invalid: u64,
-    pub refused_other: u64,
+    rate: Rate,
+}
+
+/// Events of the kernel here, and flows that are not replicated.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    pub events: u64,
+    pub overruns: u64,
+    pub excluded: u64,
+    pub hidden: u64,
+}
+
+/// Messages to the peer.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    pub flows: u64,
+    pub deletes: u64,
+    pub alive: u64,
+    pub bytes: u64,
+    /// Bytes sent in messages with flows.
+    pub flow_bytes: u64,
+}
+
+/// Changes of the kernel's table that this node made.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    pub created: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    pub merged: u64,
+    /// Flows that ended at the peer and continue here.
+    pub kept: u64,
     pub restored: u64,
     pub dropped: u64,
-    pub expectations: u64,
-    pub kernel_flows: Option<u32>,
-    pub kernel_limit: u32,
-    rate: Rate,
+}
+
+/// Refusals by the kernel, by reason.
+#[derive(Clone, Debug, Default)]
+pub struct Refused {
+    pub full: u64,
+    pub exists: u64,
+    pub helper: u64,
+    pub invalid: u64,
+    pub other: u64,
+}
+
+/// Fill of the kernel's table.
+#[derive(Clone, Debug, Default)]
+pub struct Kernel {
+    /// Number of flows; None: not read yet.
+    pub flows: Option<u32>,
+    pub limit: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,11 +80,19 @@ struct Rate {
     per_s: (u64, u64),
 }
 
-impl Counters {
-    pub fn applied(&self) -> u64 {
+impl Sent {
+    fn total(&self) -> u64 {
+        self.flows + self.deletes
+    }
+}
+
+impl Applied {
+    fn total(&self) -> u64 {
         self.created + self.updated + self.deleted + self.merged
     }
+}
 
+impl Counters {
     /// Returns the numbers of sent flows and deletions, and of applied changes, per second.
     pub fn rates(&self) -> (u64, u64) {
         self.rate.per_s
@@ -64,7 +104,7 @@ impl Counters {
         if passed_ns < SECOND_NS / 2 {
             return;
         }
-        let (sent, applied) = (self.sent_flows + self.sent_deletes, self.applied());
+        let (sent, applied) = (self.sent.total(), self.applied.total());
         let per_s = |more: u64| (u128::from(more) * 1_000_000_000 / u128::from(passed_ns)) as u64;
         self.rate = Rate {
             at_ns: now_ns,

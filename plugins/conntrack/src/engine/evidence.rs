@@ -89,7 +89,7 @@ impl Engine {
             Why::Ended | Why::Deleted => entry.is_own(seconds(now_ns)),
         };
         if lives {
-            self.counters.kept += 1;
+            self.counters.applied.kept += 1;
             self.tell_again(now_ns, slot, found.clone(), Kind::Whole);
             return None;
         }
@@ -156,7 +156,7 @@ impl Engine {
             entry.extra = super::table::digest(&flow);
         }
         self.settle_times(slot);
-        self.counters.merged += 1;
+        self.counters.applied.merged += 1;
         // a peer that carries nothing applies the last report that it receives: it must be this one
         if knows_more || differs && self.is_sole() {
             let told = Flow {
@@ -190,7 +190,7 @@ impl Engine {
         let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !has_resynced);
         let is_greater = self.replica.replica().is_greater();
         if self.is_sole() || self.is_shared() && is_carried && is_greater {
-            self.counters.merged += 1;
+            self.counters.applied.merged += 1;
             self.settle_times(slot);
             return self.tell_again(now_ns, slot, found, Kind::Whole);
         }

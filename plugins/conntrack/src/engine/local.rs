@@ -34,7 +34,7 @@ pub enum By {
 
 impl Engine {
     pub fn handle_event(&mut self, now_ns: u64, event: Event, by: By) {
-        self.counters.events += 1;
+        self.counters.local.events += 1;
         match event {
             Event::Gone(flow) => self.handle_gone(now_ns, flow, by),
             Event::Changed(flow) if !self.speaks(now_ns) => self.handle_meddling(now_ns, flow, by),
@@ -74,7 +74,7 @@ impl Engine {
 
     /// Handles lost notifications: a resync finds the changes.
     pub fn handle_overrun(&mut self, now_ns: u64) {
-        self.counters.overruns += 1;
+        self.counters.local.overruns += 1;
         self.session.resyncs.handle_overrun(now_ns);
         if self.speaks(now_ns) {
             self.walks.request(Due::Resync);
@@ -93,7 +93,7 @@ impl Engine {
             return self.look_up(flow);
         }
         if !self.filter.admits(&flow) {
-            self.counters.excluded += 1;
+            self.counters.local.excluded += 1;
             return;
         }
         let hash = self.table.hash(&flow);
@@ -215,7 +215,7 @@ impl Engine {
             return;
         };
         let flow = waiting.flow.clone();
-        self.counters.excluded += 1;
+        self.counters.local.excluded += 1;
         self.forget_flow(now_ns, slot, flow, Why::Ended);
     }
 
@@ -241,7 +241,7 @@ impl Engine {
     pub(super) fn exclude(&mut self, now_ns: u64, flow: Flow) {
         let slot = self.table.find(self.table.hash(&flow));
         if let Some(slot) = slot.filter(|slot| self.table.get(*slot).is_own(seconds(now_ns))) {
-            self.counters.excluded += 1;
+            self.counters.local.excluded += 1;
             self.forget_flow(now_ns, slot, flow, Why::Ended);
         }
     }
@@ -261,7 +261,7 @@ impl Engine {
             return;
         }
         if !self.filter.admits(&flow) {
-            self.counters.excluded += 1;
+            self.counters.local.excluded += 1;
             return;
         }
         let hash = self.table.hash(&flow);
@@ -291,7 +291,7 @@ impl Engine {
 
     /// Counts a flow for which the kernel sends no events.
     pub fn handle_silent(&mut self) {
-        self.counters.hidden += 1;
+        self.counters.local.hidden += 1;
     }
 
     /// Removes a waiting change.

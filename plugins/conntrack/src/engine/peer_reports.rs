@@ -144,7 +144,7 @@ impl Engine {
 
     /// Sends the whole flow to the peer, which knows less of it.
     fn resend_whole(&mut self, slot: u32, flow: Flow) {
-        self.counters.merged += 1;
+        self.counters.applied.merged += 1;
         self.table.set_flag(slot, flag::SENT, false);
         self.look_up(flow);
     }

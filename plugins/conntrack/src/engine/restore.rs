@@ -134,7 +134,7 @@ impl Engine {
             return;
         }
         if self.is_translated_elsewhere(&flow) {
-            self.counters.dropped += 1;
+            self.counters.applied.dropped += 1;
             self.walks.count_dropped();
             return self.write(How::Delete, flow, 0);
         }

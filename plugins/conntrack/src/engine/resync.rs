@@ -45,7 +45,7 @@ impl Engine {
         let admitted = is_fresh || self.filter.admits(&flow);
         if entry.waiting() != NOT_WAITING {
             if !admitted {
-                self.counters.excluded += 1;
+                self.counters.local.excluded += 1;
                 return self.forget_flow(now_ns, slot, flow, Why::Ended);
             }
             // its record goes first; a young flow has no record yet
@@ -84,7 +84,7 @@ impl Engine {
             return;
         }
         if !self.filter.admits(&flow) {
-            self.counters.excluded += 1;
+            self.counters.local.excluded += 1;
             return;
         }
         if self.reports.hides {
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     pub(super) fn tell_alive(&mut self, now_ns: u64, hash: u64) {
-        self.counters.sent_alive += 1;
+        self.counters.sent.alive += 1;
         if self.walks.push_alive(hash) {
             self.send_alive(now_ns);
         }
@@ -192,7 +192,7 @@ impl Engine {
             self.resync_soon(now_ns);
         }
         self.drop_absent(now_ns, |_| false);
-        let is_unsettled = self.counters.overruns > walk.overruns;
+        let is_unsettled = self.counters.local.overruns > walk.overruns;
         self.session.resyncs.set_unsettled(is_unsettled);
         if is_unsettled {
             self.walks.request(Due::Resync);
@@ -275,7 +275,7 @@ impl Engine {
         if self.speaks(now_ns) {
             self.observe(now_ns, slot, &before, &flow);
             if self.table.get(slot).is_own(seconds(now_ns)) {
-                self.counters.kept += 1;
+                self.counters.applied.kept += 1;
                 self.table.set_flag(slot, flag::SENT, false);
                 return self.tell_again(now_ns, slot, flow, Kind::Whole);
             }

@@ -35,7 +35,7 @@ impl Engine {
     pub fn message_sent(&mut self, now_ns: u64) {
         match self.session.outbox.take_outgoing() {
             Some(message) => {
-                self.counters.sent_bytes += message.len() as u64;
+                self.counters.sent.bytes += message.len() as u64;
                 self.session.outbox.put_pulse_off(now_ns);
             }
             None => self.replica.message_sent(),
@@ -66,14 +66,14 @@ impl Engine {
             }
             self.encode(&mut message, now_ns, change);
         }
-        self.counters.sent_flow_bytes += message.len() as u64;
+        self.counters.sent.flow_bytes += message.len() as u64;
         Some(message).filter(|message| !message.is_empty())
     }
 
     fn encode(&mut self, message: &mut Vec<u8>, now_ns: u64, change: Change) {
         if let Kind::Gone(_) = change.kind {
             wire::record(message, change.kind, &change.flow);
-            self.counters.sent_deletes += 1;
+            self.counters.sent.deletes += 1;
             return;
         }
         let slot = self.table.find(change.hash);
@@ -90,7 +90,7 @@ impl Engine {
             };
         }
         wire::record(message, change.kind, &change.flow);
-        self.counters.sent_flows += 1;
+        self.counters.sent.flows += 1;
         let Some(slot) = slot else { return };
         let lease_s = self.lease_s();
         let entry = self.table.get_mut(slot);

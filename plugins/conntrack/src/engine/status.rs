@@ -20,7 +20,7 @@ impl Engine {
             }
             Some(_) => counted(flows) + &self.translations(),
             None => {
-                let flows = self.counters.kernel_flows.unwrap_or(0);
+                let flows = self.counters.kernel.flows.unwrap_or(0);
                 counted(usize::try_from(flows).unwrap_or(usize::MAX))
             }
         }
@@ -51,7 +51,7 @@ impl Engine {
             .map_or(0, |since| now_ns.saturating_sub(since));
         let remote = self.table.copies(seconds(now_ns)) as u64;
         let (sent, applied) = counters.rates();
-        let per_flow = counters.sent_flow_bytes.checked_div(counters.sent_flows);
+        let per_flow = counters.sent.flow_bytes.checked_div(counters.sent.flows);
         vec![
             ("role", self.role().into()),
             ("peer", self.peer_word().into()),
@@ -69,46 +69,49 @@ impl Engine {
             ("flows.dynamic", (self.dynamic_flows() as u64).into()),
             (
                 "flows.kernel",
-                u64::from(counters.kernel_flows.unwrap_or(0)).into(),
+                u64::from(counters.kernel.flows.unwrap_or(0)).into(),
             ),
             (
                 "flows.kernel_limit",
-                u64::from(counters.kernel_limit).into(),
+                u64::from(counters.kernel.limit).into(),
             ),
             ("backlog", (self.session.outbox.len() as u64).into()),
             ("lag_ms", (waiting_ns / 1_000_000).into()),
             ("rate.sent", sent.into()),
             ("rate.applied", applied.into()),
             ("bytes_per_flow", per_flow.unwrap_or(0).into()),
-            ("events", Value::Counter(counters.events)),
-            ("overruns", Value::Counter(counters.overruns)),
-            ("excluded", Value::Counter(counters.excluded)),
-            ("hidden", Value::Counter(counters.hidden)),
+            ("events", Value::Counter(counters.local.events)),
+            ("overruns", Value::Counter(counters.local.overruns)),
+            ("excluded", Value::Counter(counters.local.excluded)),
+            ("hidden", Value::Counter(counters.local.hidden)),
             ("expectations", Value::Counter(counters.expectations)),
             ("resyncs", Value::Counter(counters.resyncs)),
             (
                 "resync.last_ms",
                 (self.session.resyncs.took_ns() / 1_000_000).into(),
             ),
-            ("sent.flows", Value::Counter(counters.sent_flows)),
-            ("sent.deletes", Value::Counter(counters.sent_deletes)),
-            ("sent.unchanged", Value::Counter(counters.sent_alive)),
-            ("sent.bytes", Value::ByteCounter(counters.sent_bytes)),
-            ("applied.created", Value::Counter(counters.created)),
-            ("applied.updated", Value::Counter(counters.updated)),
-            ("applied.deleted", Value::Counter(counters.deleted)),
-            ("applied.merged", Value::Counter(counters.merged)),
-            ("applied.kept", Value::Counter(counters.kept)),
+            ("sent.flows", Value::Counter(counters.sent.flows)),
+            ("sent.deletes", Value::Counter(counters.sent.deletes)),
+            ("sent.unchanged", Value::Counter(counters.sent.alive)),
+            ("sent.bytes", Value::ByteCounter(counters.sent.bytes)),
+            ("applied.created", Value::Counter(counters.applied.created)),
+            ("applied.updated", Value::Counter(counters.applied.updated)),
+            ("applied.deleted", Value::Counter(counters.applied.deleted)),
+            ("applied.merged", Value::Counter(counters.applied.merged)),
+            ("applied.kept", Value::Counter(counters.applied.kept)),
             ("conflicts", Value::Counter(counters.conflicts)),
-            ("applied.restored", Value::Counter(counters.restored)),
-            ("applied.dropped", Value::Counter(counters.dropped)),
+            (
+                "applied.restored",
+                Value::Counter(counters.applied.restored),
+            ),
+            ("applied.dropped", Value::Counter(counters.applied.dropped)),
             ("lost", Value::Counter(counters.lost)),
             ("lost.there", Value::Counter(counters.lost_there)),
-            ("refused.full", Value::Counter(counters.refused_full)),
-            ("refused.exists", Value::Counter(counters.refused_exists)),
-            ("refused.helper", Value::Counter(counters.refused_helper)),
-            ("refused.invalid", Value::Counter(counters.refused_invalid)),
-            ("refused.other", Value::Counter(counters.refused_other)),
+            ("refused.full", Value::Counter(counters.refused.full)),
+            ("refused.exists", Value::Counter(counters.refused.exists)),
+            ("refused.helper", Value::Counter(counters.refused.helper)),
+            ("refused.invalid", Value::Counter(counters.refused.invalid)),
+            ("refused.other", Value::Counter(counters.refused.other)),
             (
                 "malformed",
                 Value::Counter(self.replica.replica().garbage().0.into()),

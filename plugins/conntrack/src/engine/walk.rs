@@ -35,14 +35,14 @@ impl Engine {
             Work::List => self.begin_list(),
             _ => {}
         }
-        self.walks.begin(now_ns, work, self.counters.overruns);
+        self.walks.begin(now_ns, work, self.counters.local.overruns);
         self.actions.push_back(Action::Dump(Source::Flows));
     }
 
     /// Returns true if notifications were lost during a resync: it must be repeated, and better now
     /// than at its end.
     fn is_resync_futile(&self, now_ns: u64) -> bool {
-        self.walks.is_resync_overrun(self.counters.overruns)
+        self.walks.is_resync_overrun(self.counters.local.overruns)
             && self.session.resyncs.may_stop(now_ns)
     }
 

@@ -33,8 +33,8 @@ fn a_query_between_two_slices_takes_no_answer_from_the_changes_that_wait() {
     let _ = kernel.counts(0, &mut engine);
     assert!(kernel.batch.is_empty());
     let counters = &engine.counters;
-    assert_eq!(counters.refused_other + counters.refused_invalid, 3);
-    assert_eq!(counters.updated, 0);
+    assert_eq!(counters.refused.other + counters.refused.invalid, 3);
+    assert_eq!(counters.applied.updated, 0);
 }
 
 const INSIDE: &str = "SPARED_TEST_CONNTRACK";
@@ -83,7 +83,13 @@ fn a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes() {
         kernel.write(0, change(create, flow.clone()), &mut engine);
     }
     kernel.probe(0, vec![visible.clone()], &mut engine);
-    assert_eq!((engine.counters.created, engine.counters.hidden), (2, 0));
+    assert_eq!(
+        (
+            engine.counters.applied.created,
+            engine.counters.local.hidden
+        ),
+        (2, 0)
+    );
     // more than the buffer of an echo holds
     for mark in 1..10_000 {
         let update = How::Update { with_status: false };
@@ -95,7 +101,10 @@ fn a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes() {
     }
     kernel.probe(0, vec![visible], &mut engine);
     assert_eq!(
-        (engine.counters.updated, engine.counters.hidden),
+        (
+            engine.counters.applied.updated,
+            engine.counters.local.hidden
+        ),
         (9_999, 0)
     );
 }

@@ -30,7 +30,7 @@ fn flows_come_change_and_go_on_the_backup() {
 #[test]
 fn what_lives_and_dies_within_a_batch_costs_nothing() {
     let mut pair = Pair::started();
-    let before = pair.nodes[0].engine.counters.sent_bytes;
+    let before = pair.nodes[0].engine.counters.sent.bytes;
     pair.nodes[0]
         .engine
         .session
@@ -40,7 +40,7 @@ fn what_lives_and_dies_within_a_batch_costs_nothing() {
     pair.step();
     pair.end(0, &tcp(1));
     pair.settle();
-    assert_eq!(pair.nodes[0].engine.counters.sent_bytes, before);
+    assert_eq!(pair.nodes[0].engine.counters.sent.bytes, before);
     assert_eq!(pair.nodes[1].kernel.creates, 0);
     pair.assert_equal();
 }
@@ -105,7 +105,7 @@ fn only_flows_that_are_old_enough_follow() {
     assert!(pair.nodes[1].kernel.flows.is_empty());
     pair.pass_ms(1000);
     pair.assert_equal();
-    assert_eq!(pair.nodes[0].engine.counters.sent_deletes, 0);
+    assert_eq!(pair.nodes[0].engine.counters.sent.deletes, 0);
     // a switchover does not wait for the minimum age
     pair.traffic(0, &tcp(3));
     pair.step();
@@ -153,7 +153,7 @@ fn what_rules_hide_does_not_follow_by_a_resync_either() {
     pair.traffic(0, &udp(2));
     pair.pass_ms(50_000);
     assert_eq!(pair.nodes[1].kernel.flows.len(), 1);
-    assert!(pair.nodes[0].engine.counters.hidden > 0);
+    assert!(pair.nodes[0].engine.counters.local.hidden > 0);
 }
 
 #[test]
@@ -274,11 +274,11 @@ fn an_idle_pair_says_little() {
     pair.pass_ms(120_000);
     let after = &pair.nodes[0].engine.counters;
     assert_eq!(
-        after.sent_flows, before.sent_flows,
+        after.sent.flows, before.sent.flows,
         "a resync repeats nothing"
     );
     assert_eq!(after.resyncs - before.resyncs, 3);
-    assert!(after.sent_bytes - before.sent_bytes < 8000);
+    assert!(after.sent.bytes - before.sent.bytes < 8000);
     assert_eq!(pair.nodes[1].kernel.deletes, 0);
 }
 

@@ -161,7 +161,7 @@ fn what_ends_at_the_peer_ends_here_where_no_packet_passed() {
     theirs[4..].iter().for_each(|flow| pair.expire(1, flow));
     pair.settle();
     assert_eq!(alive(&pair, 0, &theirs), 0);
-    assert_eq!(pair.nodes[0].engine.counters.kept, 0);
+    assert_eq!(pair.nodes[0].engine.counters.applied.kept, 0);
     assert_eq!(pair.nodes[0].asked, asked + 4);
 }
 

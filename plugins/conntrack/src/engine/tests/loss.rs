@@ -18,7 +18,7 @@ fn an_overrun_is_made_good_by_a_resync() {
     pair.settle();
     pair.assert_equal();
     assert_eq!(pair.nodes[1].kernel.flows.len(), 200);
-    assert_eq!(pair.nodes[0].engine.counters.overruns, 1);
+    assert_eq!(pair.nodes[0].engine.counters.local.overruns, 1);
     assert_eq!(pair.nodes[0].engine.table.len(), 200);
     assert_eq!(pair.nodes[1].engine.table.len(), 200);
 }
@@ -173,7 +173,7 @@ fn a_full_table_is_said_and_filled_when_there_is_room() {
     (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     assert_eq!(pair.nodes[1].kernel.flows.len(), 10);
-    assert_eq!(pair.nodes[1].engine.counters.refused_full, 20);
+    assert_eq!(pair.nodes[1].engine.counters.refused.full, 20);
     assert_eq!(pair.nodes[1].in_sync, Some(false));
     pair.pass_ms(1000);
     assert!(pair.nodes[1].warnings[0].contains("nf_conntrack_max"));
@@ -232,7 +232,7 @@ fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
     // one every 40 s, and one for each time that they are retried
     let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
     assert!((15..=17).contains(&resyncs), "{resyncs}");
-    assert!(pair.nodes[1].engine.counters.refused_invalid >= 4);
+    assert!(pair.nodes[1].engine.counters.refused.invalid >= 4);
     pair.nodes[1].kernel.refused.clear();
     pair.pass_ms(400_000);
     pair.assert_equal();
@@ -651,6 +651,6 @@ fn a_flow_that_only_the_kernel_here_knew_gets_what_the_peer_knows_more() {
     pair.nodes[1].kernel.events.clear();
     pair.traffic(0, &closing);
     pair.settle();
-    assert_eq!(pair.nodes[1].engine.counters.refused_exists, 0);
+    assert_eq!(pair.nodes[1].engine.counters.refused.exists, 0);
     pair.assert_equal();
 }

@@ -79,7 +79,7 @@ fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     let mut pair = Pair::started();
     (0..100).for_each(|number| pair.traffic(0, &translated(number)));
     pair.settle();
-    let sent = |pair: &Pair, at: usize| pair.nodes[at].engine.counters.sent_flows;
+    let sent = |pair: &Pair, at: usize| pair.nodes[at].engine.counters.sent.flows;
     let before = sent(&pair, 1);
     assert!(!pair.nodes[0].engine.drain(pair.now_ns));
     pair.step();
@@ -322,7 +322,7 @@ fn what_changes_before_the_old_one_has_stepped_down_is_told_again() {
     pair.settle();
     pair.assert_equal();
     assert!(
-        pair.nodes[0].engine.counters.merged > 0,
+        pair.nodes[0].engine.counters.applied.merged > 0,
         "it was passed over"
     );
 }

@@ -102,14 +102,14 @@ fn both_nodes_make_a_shared_connection_liberal() {
 fn a_copy_is_not_told_back() {
     let mut pair = shared();
     let flows: Vec<Flow> = (0..8).map(udp).collect();
-    let sent = pair.nodes[1].engine.counters.sent_flows;
+    let sent = pair.nodes[1].engine.counters.sent.flows;
     for _ in 0..30 {
         carry(&mut pair, 0, &flows, 1);
         pair.pass_ms(20_000);
     }
     assert_eq!(alive(&pair, 1, &flows), 8);
     let counters = &pair.nodes[1].engine.counters;
-    assert_eq!((counters.sent_flows - sent, counters.sent_alive), (0, 0));
+    assert_eq!((counters.sent.flows - sent, counters.sent.alive), (0, 0));
     // so it expires on both when its packets end
     pair.pass_ms(125_000);
     assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [0, 0]);
@@ -151,7 +151,7 @@ fn what_expires_where_no_packet_passes_any_more_lives_where_they_pass() {
     flows.iter().for_each(|flow| pair.expire(0, flow));
     pair.settle();
     assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [8, 8]);
-    assert_eq!(pair.nodes[1].engine.counters.kept, 8);
+    assert_eq!(pair.nodes[1].engine.counters.applied.kept, 8);
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn a_full_table_is_told_with_the_number_of_flows_that_are_missing() {
     // one of them is retried every ten seconds
     pair.pass_ms(75_000);
     let (told, engine) = (&pair.nodes[1].warnings, &pair.nodes[1].engine);
-    assert!(engine.counters.refused_full > 25);
+    assert!(engine.counters.refused.full > 25);
     assert_eq!((told.len(), engine.session.missing.count()), (2, 20));
     let names = |text: &String| text.contains("20 flows of the other node are not here");
     assert!(told.iter().all(names), "{told:?}");
