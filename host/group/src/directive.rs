@@ -4,6 +4,7 @@ use spared_contract::{Cause, Directive, Forced, Role};
 use spared_message::notice::{Kind, Notice};
 use spared_pair::CauseKind;
 
+use super::refusal::StandingOrder;
 use super::successor::Successor;
 use super::{Action, Groups, Phase};
 
@@ -151,7 +152,8 @@ impl Groups {
         self.tell(Notice::new(Kind::Force, text).of_group(name));
         self.cancel_forced(name, forced);
         if forced == Forced::Backup {
-            self.drop_succession(name, Some("it is forced backup"));
+            let why = StandingOrder::ForcedBackup.sentence("it");
+            self.drop_succession(name, Some(&why));
         }
         self.send_directive(name);
         lines

@@ -9,7 +9,8 @@
 //!
 //! A failover (`activate.rs`): publish ACTIVE, grant the lease, answer, settle the followers, install, roles.
 //! A resignation (`leaving.rs`): publish BACKUP, revoke the lease, answer, roles in reverse, remove.
-//! A switchover: `switchover.rs` on the active node, `successor.rs` on the successor.
+//! A switchover: `refusal.rs` judges it, `switchover.rs` performs it on the active node, `successor.rs` on the
+//! successor.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ mod calls;
 mod directive;
 mod follow;
 mod leaving;
+mod refusal;
 mod state;
 pub mod stop;
 mod successor;
@@ -37,6 +39,7 @@ use spared_message::notice::Notice;
 pub use actions::{Action, Order, Ticket};
 pub use batch::count_of;
 pub use follow::Follower;
+pub use refusal::{Candidate, Giver, Insistence, Refusal, StandingOrder, judge};
 
 use directive::Condition;
 use follow::Delivery;

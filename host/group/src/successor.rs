@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use spared_contract::{Cause, Forced, Role};
+use spared_contract::Cause;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_pair::Sentence as _;
 
+use super::refusal::Insistence;
 use super::switchover::plugins_ns;
-use super::{Action, Groups, Phase};
+use super::{Action, Groups};
 
 /// Time in ns that a prepared node waits for the peer to release the group or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;
@@ -29,8 +29,7 @@ const EARLY_MAX: usize = 256;
 pub(super) struct Successor {
     id: u64,
     epoch: u64,
-    /// True if the switchover continues even if this node is not ready.
-    anyway: bool,
+    insistence: Insistence,
     stage: Stage,
     until_ns: u64,
     /// Time at which this process was last known to run.
@@ -53,7 +52,7 @@ enum Stage {
 pub(super) struct Offered {
     pub(super) id: u64,
     pub(super) group: String,
-    pub(super) anyway: bool,
+    pub(super) insistence: Insistence,
     pub(super) within_ms: u64,
     pub(super) channels: Vec<String>,
 }
@@ -69,11 +68,12 @@ impl Groups {
 
     fn begin_succession(&mut self, now_ns: u64, offered: Offered) {
         let (id, name) = (offered.id, offered.group.clone());
-        let group = self.groups.get(&name);
-        let anyway = offered.anyway || group.is_some_and(|group| self.takes_anyway(group));
-        if let Err(why) = self.may_succeed(&name, anyway) {
-            return self.decline(id, why);
+        if let Err(refusal) = self.may_succeed(&name, offered.insistence) {
+            return self.decline(id, refusal.to_string());
         }
+        let group = self.groups.get(&name);
+        let takes_anyway = group.is_some_and(|group| self.takes_anyway(group));
+        let insistence = offered.insistence.max(Insistence::of_order(takes_anyway));
         // The new offer replaces an older one.
         self.drop_succession(&name, None);
         self.epoch += 1;
@@ -94,7 +94,7 @@ impl Groups {
         group.successor = Some(Successor {
             id,
             epoch,
-            anyway,
+            insistence,
             stage: Stage::Applying {
                 marks,
                 settling: settling.clone(),
@@ -106,54 +106,6 @@ impl Groups {
             self.settle_for(&name, plugin, epoch, until_ns);
         }
         self.end_applying(&name);
-    }
-
-    // Checks if this node may take the group. The error is a sentence for the peer.
-    pub(super) fn may_succeed(&self, name: &str, anyway: bool) -> Result<(), String> {
-        let group = self.groups.get(name);
-        let Some(group) = group.filter(|group| !group.stale) else {
-            return Err(format!("it has no group \"{name}\""));
-        };
-        if self.closing || self.leaving {
-            return Err("it is being stopped".to_owned());
-        }
-        if group.role == Role::Fault {
-            return Err(format!(
-                "it cannot be active: {}",
-                group.cause.clause(group.role)
-            ));
-        }
-        if group.role == Role::Active {
-            return Err("it is active too".to_owned());
-        }
-        if group.phase != Phase::Idle {
-            return Err("it has not left the group yet".to_owned());
-        }
-        if let Some(why) = self.reason_not_active(name) {
-            return Err(why);
-        }
-        if anyway || self.takes_anyway(group) {
-            return Ok(());
-        }
-        if group.forced == Forced::Backup {
-            return Err("it is forced backup".to_owned());
-        }
-        if let Some((_, why)) = &group.deferred_until {
-            return Err(why.clone());
-        }
-        // An active follower does not apply the peer's records.
-        let still_active = self.still_active(name);
-        if !still_active.is_empty() {
-            let names = still_active.join(", ");
-            return Err(format!(
-                "it has not left the group yet: still active: {names}"
-            ));
-        }
-        if self.condition.missing.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("not ready: {}", self.condition.missing.join("; ")))
-        }
     }
 
     /// Handles the peer's mark in a channel: everything sent before it is in the plugin's socket.
@@ -294,7 +246,7 @@ impl Groups {
             let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
                 continue;
             };
-            if matters && !successor.anyway {
+            if matters && !successor.insistence.overrules_lacks() {
                 self.drop_succession(&name, Some(why));
             } else if let Stage::Applying { marks, settling } = &mut successor.stage {
                 marks.remove(plugin);
@@ -332,11 +284,11 @@ impl Groups {
         if now_ns < successor.until_ns {
             return;
         }
-        let anyway = successor.anyway;
+        let goes_on = successor.insistence.overrules_lacks();
         let why = match &mut successor.stage {
             Stage::Applying { marks, settling } => {
                 let text = late(marks, settling);
-                if anyway {
+                if goes_on {
                     marks.clear();
                     settling.clear();
                     let text = format!("continuing anyway: {text}");

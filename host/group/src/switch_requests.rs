@@ -9,9 +9,10 @@ use spared_message::word::Word;
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 
+use super::refusal::{Candidate, Insistence, judge};
 use super::successor::Offered;
 use super::switchover::Asker;
-use super::{Action, Groups, Phase};
+use super::{Action, Groups};
 
 /// Time in ns that this node waits for the peer to switch over a requested group.
 pub const REQUEST_NS: u64 = 3_500_000_000;
@@ -35,10 +36,11 @@ impl Groups {
         cause: Cause,
         anyway: bool,
     ) {
-        if let Err(why) = self.check_client_request(name, anyway) {
+        let insistence = Insistence::of_order(anyway);
+        if let Err(why) = self.check_client_request(name, insistence) {
             return self.report_result(vec![client_request], &Err(format!("{name}: {why}")));
         }
-        if self.join_offer(name, anyway, Asker::Client(client_request)) {
+        if self.join_offer(name, insistence, Asker::Client(client_request)) {
             return;
         }
         let active = self
@@ -46,7 +48,8 @@ impl Groups {
             .get(name)
             .is_some_and(|group| group.role == Role::Active);
         if active {
-            return self.offer(now_ns, name, cause, anyway, Asker::Client(client_request));
+            let asker = Asker::Client(client_request);
+            return self.offer(now_ns, name, cause, insistence, asker);
         }
         let requested = self
             .peer_requests
@@ -65,22 +68,23 @@ impl Groups {
         }));
     }
 
-    fn check_client_request(&self, name: &str, anyway: bool) -> Result<(), String> {
+    // Judges the half of a switchover that this node knows best: itself.
+    fn check_client_request(&self, name: &str, insistence: Insistence) -> Result<(), String> {
         let Some(group) = self.groups.get(name) else {
             return Err("there is no such group".to_owned());
         };
         if !self.linked {
             return Err("there is no link to a peer".to_owned());
         }
-        match (group.role, &group.phase) {
-            (Role::Active, Phase::Installed) => Ok(()),
-            (Role::Active, _) => Err("this node has not yet finished taking it over".to_owned()),
+        let judged = match group.role {
+            Role::Active => judge(&self.giver(name), &Candidate::default(), insistence),
             // It is refused at once, as the succession would fail here later for the same reasons.
-            (Role::Backup | Role::Fault, _) if group.offer.is_none() => {
-                self.may_succeed(name, anyway)
+            Role::Backup | Role::Fault if group.offer.is_none() => {
+                self.may_succeed(name, insistence)
             }
-            _ => Ok(()),
-        }
+            Role::Backup | Role::Fault => Ok(()),
+        };
+        judged.map_err(|refusal| refusal.to_string())
     }
 
     /// Handles a word of the peer about switchovers. Other words are ignored.
@@ -90,6 +94,7 @@ impl Groups {
                 switchover,
                 group,
                 anyway,
+                unserved,
                 within_ms,
                 channels,
                 ..
@@ -97,7 +102,7 @@ impl Groups {
                 let offered = Offered {
                     id: switchover,
                     group,
-                    anyway,
+                    insistence: Insistence::of_offer(anyway, unserved),
                     within_ms,
                     channels,
                 };
@@ -115,7 +120,8 @@ impl Groups {
                 group, why, anyway, ..
             } => {
                 let cause = Cause::new(CauseKind::Asked, clean::text(&why));
-                self.handle_request(now_ns, &group, cause, anyway);
+                let insistence = Insistence::of_order(anyway);
+                self.handle_request(now_ns, &group, cause, insistence);
             }
             Word::Refused { group, why } => {
                 let why = clean::text(&why);
@@ -125,25 +131,16 @@ impl Groups {
         }
     }
 
-    fn handle_request(&mut self, now_ns: u64, name: &str, cause: Cause, anyway: bool) {
-        let refusal = match self.groups.get(name) {
-            None => Some("it has no such group"),
-            Some(_) if self.closing => Some("it is being stopped"),
-            Some(group) if group.offer.is_some() => None,
-            Some(group) if group.role != Role::Active => Some("it is not active"),
-            Some(group) if group.phase != Phase::Installed => {
-                Some("it has not yet finished taking over")
-            }
-            Some(_) => None,
-        };
-        if let Some(why) = refusal {
+    fn handle_request(&mut self, now_ns: u64, name: &str, cause: Cause, insistence: Insistence) {
+        let judged = judge(&self.giver(name), &Candidate::default(), insistence);
+        if let Err(refusal) = judged {
             return self.actions.push_back(Action::Say(Word::Refused {
                 group: name.to_owned(),
-                why: why.to_owned(),
+                why: refusal.to_string(),
             }));
         }
-        if !self.join_offer(name, anyway, Asker::Peer) {
-            self.offer(now_ns, name, cause, anyway, Asker::Peer);
+        if !self.join_offer(name, insistence, Asker::Peer) {
+            self.offer(now_ns, name, cause, insistence, Asker::Peer);
         }
     }
 

@@ -17,6 +17,7 @@ use spared_pair::Sentence as _;
 
 pub(super) use declined::Declined;
 
+use super::refusal::Insistence;
 use super::successor::PREPARED_NS;
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
 
@@ -55,7 +56,7 @@ pub(super) struct Offer {
     pub(super) id: u64,
     /// Sentence that names who or what asked for the switchover.
     pub(super) why: String,
-    anyway: bool,
+    insistence: Insistence,
     /// Numbers of the clients' requests that are told the result.
     client_requests: Vec<u64>,
     /// True if the peer asked for the switchover. It is told if the switchover fails.
@@ -116,12 +117,17 @@ impl Groups {
         };
         self.answer(ticket, status);
         if status == 0 {
-            // E13: this node serves nobody, so a peer must even if it is in maintenance, forced backup or not ready
-            let group = self.groups.get(name);
-            let is_ordered = group.is_some_and(|group| self.may_leave_to_unready(group, &cause));
-            let anyway = is_ordered || cause.kind == CauseKind::Isolated;
-            self.offer(now_ns, name, cause, anyway, Asker::Elector);
+            let insistence = self.elector_insistence(name, &cause);
+            self.offer(now_ns, name, cause, insistence, Asker::Elector);
         }
+    }
+
+    fn elector_insistence(&self, name: &str, cause: &Cause) -> Insistence {
+        if cause.kind == CauseKind::Isolated {
+            return Insistence::Unserved;
+        }
+        let group = self.groups.get(name);
+        Insistence::of_order(group.is_some_and(|it| self.may_leave_to_unready(it, cause)))
     }
 
     /// Offers every active group to the peer, ready or not, because this node stops.
@@ -134,9 +140,10 @@ impl Groups {
         for name in self.names() {
             let group = self.groups.get(&name);
             let active = group.is_some_and(|group| group.phase == Phase::Installed);
-            if active && !self.join_offer(&name, true, Asker::Stop) {
+            let insistence = Insistence::Unserved;
+            if active && !self.join_offer(&name, insistence, Asker::Stop) {
                 let cause = Cause::new(CauseKind::Asked, "spared is being stopped there");
-                self.offer(now_ns, &name, cause, true, Asker::Stop);
+                self.offer(now_ns, &name, cause, insistence, Asker::Stop);
             }
         }
     }
@@ -151,7 +158,7 @@ impl Groups {
         now_ns: u64,
         name: &str,
         cause: Cause,
-        anyway: bool,
+        insistence: Insistence,
         asker: Asker,
     ) {
         let channels = self.channels_of(name);
@@ -168,8 +175,8 @@ impl Groups {
             return;
         };
         let deadline_ns = now_ns.saturating_add(within_ns);
-        // With `anyway`, a follower that does not drain must leave time for the remaining steps.
-        let drain_ns = if anyway {
+        // If the switchover goes on without a follower that does not drain, the remaining steps need time.
+        let drain_ns = if insistence.overrules_lacks() {
             within_ns / 2
         } else {
             plugins_ns(within_ns)
@@ -180,7 +187,7 @@ impl Groups {
         let offer = group.offer.insert(Offer {
             id,
             why: why.clone(),
-            anyway,
+            insistence,
             client_requests: Vec::new(),
             requested: false,
             by_elector,
@@ -198,7 +205,8 @@ impl Groups {
             group: name.to_owned(),
             reason: cause.reason(Role::Backup).to_owned(),
             why: why.clone(),
-            anyway,
+            anyway: insistence.overrules_lacks(),
+            unserved: insistence.overrules_orders(),
             within_ms: within_ns / 1_000_000,
             channels: channels.into_iter().collect(),
         }));
@@ -219,12 +227,12 @@ impl Groups {
     }
 
     /// Adds an origin to a switchover in progress. Returns false if there is none.
-    pub(super) fn join_offer(&mut self, name: &str, anyway: bool, asker: Asker) -> bool {
+    pub(super) fn join_offer(&mut self, name: &str, insistence: Insistence, asker: Asker) -> bool {
         let group = self.groups.get_mut(name);
         let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
             return false;
         };
-        offer.anyway |= anyway;
+        offer.insistence = offer.insistence.max(insistence);
         offer.join(asker);
         true
     }
@@ -235,14 +243,14 @@ impl Groups {
         let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
             return;
         };
-        let anyway = offer.anyway;
+        let goes_on = offer.insistence.overrules_lacks();
         let Stage::Draining { epoch, waiting } = &mut offer.stage else {
             return;
         };
         if *epoch != asked || !waiting.remove(plugin) {
             return;
         }
-        if status < 0 && !anyway {
+        if status < 0 && !goes_on {
             let why = format!(
                 "{plugin} could not send its records: errno {}",
                 status.unsigned_abs()
@@ -357,12 +365,12 @@ impl Groups {
         if now_ns < offer.until_ns {
             return;
         }
-        let anyway = offer.anyway;
+        let goes_on = offer.insistence.overrules_lacks();
         let why = match &mut offer.stage {
             Stage::Draining { waiting, .. } => {
                 let late: Vec<String> = std::mem::take(waiting).into_iter().collect();
                 let text = format!("{} did not send all records in time", late.join(", "));
-                if anyway {
+                if goes_on {
                     let text = format!("continuing anyway: {text}");
                     self.tell(
                         Notice::warn(Kind::Switchover, text)

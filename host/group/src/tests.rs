@@ -416,11 +416,13 @@ fn nothing_is_switched_to_a_node_whose_followers_have_not_heard_that_its_role_we
     fixture.groups.set_missing(Vec::new());
     fixture.publish(Role::Backup);
     fixture.pass(200 * MS);
-    let declined = "it has not left the group yet: still active: ipsec".to_owned();
-    assert_eq!(fixture.groups.may_succeed("office", false), Err(declined));
-    assert_eq!(fixture.groups.may_succeed("office", true), Ok(()));
+    let declined = vec!["it has not left the group yet: still active: ipsec".to_owned()];
+    let judged = |fixture: &Fixture, insistence| fixture.groups.may_succeed("office", insistence);
+    let refused = judged(&fixture, Insistence::IfReady);
+    assert_eq!(refused, Err(Refusal::NotReady(declined)));
+    assert_eq!(judged(&fixture, Insistence::Anyway), Ok(()));
     fixture.role_done("service");
-    assert_eq!(fixture.groups.may_succeed("office", false), Ok(()));
+    assert_eq!(judged(&fixture, Insistence::IfReady), Ok(()));
 }
 
 #[test]

@@ -48,6 +48,10 @@ pub enum Word {
         why: String,
         /// True to switch over even if the receiver is not ready.
         anyway: bool,
+        /// True if the sender serves nobody or is being stopped (E13): not even a forced role or maintenance of the
+        /// receiver counts. Absent in earlier versions.
+        #[serde(default, skip_serializing_if = "is_default")]
+        unserved: bool,
         /// Time limit of the switchover in ms.
         within_ms: u64,
         /// Channels in which a mark with the id `switchover` follows.

@@ -1,5 +1,7 @@
 //! Lists what a node lacks for a failover to it without loss, one sentence each.
 
+use std::collections::BTreeSet;
+
 use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
@@ -39,6 +41,25 @@ pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Op
     Some((Id::NotInSync, text))
 }
 
+/// Returns the reasons of [`missing`] that forced groups give.
+fn forced_sentences(own: &NodeFacts) -> impl Iterator<Item = String> {
+    let forced = own.groups.iter().filter(|it| it.forced != Forced::No);
+    forced.map(|it| format!("{} is forced {} on it", it.name, it.forced.word()))
+}
+
+impl NodeFacts {
+    /// Returns the reported reasons why the node is not ready, without those that forced groups give: in a switchover
+    /// the force of the group itself is an order, and that of another group does not count.
+    pub fn missing_unforced(&self) -> Vec<String> {
+        let forced: BTreeSet<String> = forced_sentences(self).collect();
+        let missing = self.missing.iter();
+        missing
+            .filter(|it| !forced.contains(*it))
+            .cloned()
+            .collect()
+    }
+}
+
 /// Returns what a node lacks, one sentence each; empty if it is ready. `link_down` is the reason if no link is up. Only
 /// those `differences` count that concern groups, VRIDs and addresses.
 pub fn missing(
@@ -49,8 +70,7 @@ pub fn missing(
 ) -> Vec<String> {
     let maintenance = own.maintenance.as_ref();
     let maintenance = maintenance.map(|_| "it is in maintenance".to_owned());
-    let forced = own.groups.iter().filter(|it| it.forced != Forced::No);
-    let forced = forced.map(|it| format!("{} is forced {} on it", it.name, it.forced.word()));
+    let forced = forced_sentences(own);
     let quality = (own.quality == 0).then(|| "its quality is 0".to_owned());
     let link = link_down.map(|why| match why {
         "" => format!("no link to {peer} is up"),

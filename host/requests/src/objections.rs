@@ -2,8 +2,10 @@
 //! be active as well.
 
 use spared_control::Force;
+use spared_pair::Forced;
 
 use crate::View;
+use crate::switch::unless_anyway;
 
 impl View<'_> {
     /// Returns reasons against forcing these groups; empty if there are none.
@@ -25,7 +27,7 @@ impl View<'_> {
         let Some(peer) = self.peer else {
             return Vec::new();
         };
-        if self.forced_there(group) == Some("active") {
+        if self.forced_there(group) == Some(Forced::Active) {
             return vec![format!(
                 "{group}: {peer} is forced active, and both nodes cannot be: \
                  run `sparectl force reset` there first"
@@ -36,12 +38,8 @@ impl View<'_> {
         if anyway || !is_there || self.missing.is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![format!(
-            "{group}: {own} is not ready to take over from {peer}:"
-        )];
-        lines.extend(self.missing.iter().cloned());
-        lines.push("use --anyway to override".to_owned());
-        lines
+        let line = format!("{group}: {own} is not ready to take over from {peer}:");
+        unless_anyway(line, self.missing.to_vec())
     }
 
     // Returns reasons against forcing a group backup. Without a peer there are none.
@@ -49,11 +47,9 @@ impl View<'_> {
         let Some(peer) = self.peer else {
             return Vec::new();
         };
-        if self.forced_there(group) == Some("backup") {
-            return vec![
-                format!("{group}: {peer} is forced backup: no node would be active"),
-                "use --anyway to override".to_owned(),
-            ];
+        if self.forced_there(group) == Some(Forced::Backup) {
+            let line = format!("{group}: {peer} is forced backup: no node would be active");
+            return unless_anyway(line, Vec::new());
         }
         self.objections_to_leaving(group)
     }
@@ -63,13 +59,16 @@ impl View<'_> {
         let Some(peer) = self.peer.filter(|_| self.is_active_here(group)) else {
             return Vec::new();
         };
-        let missing = self.missing_of(peer, peer);
+        let missing = match self.there {
+            Some(facts) => facts.missing.clone(),
+            None => vec![format!("{peer} is not heard")],
+        };
         if missing.is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![format!("{group}: {peer} is not ready to take over:")];
-        lines.extend(missing);
-        lines.push("use --anyway to override".to_owned());
-        lines
+        unless_anyway(
+            format!("{group}: {peer} is not ready to take over:"),
+            missing,
+        )
     }
 }

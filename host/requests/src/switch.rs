@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use spared_control::{Answer, ErrorCode, refusal};
+use spared_group::{Insistence, Refusal, StandingOrder, judge};
 
 use crate::View;
 
@@ -99,6 +100,35 @@ impl Switch {
     }
 }
 
+impl Move {
+    // Returns the answer to a refused switchover.
+    fn refused(&self, refusal: Refusal) -> Vec<String> {
+        let Self { group, from, to } = self;
+        match refusal {
+            Refusal::GiverUnable(why) => {
+                vec![format!("{group}: {from} cannot switch it over: {why}")]
+            }
+            Refusal::CandidateUnable(why) => vec![format!("{group}: {to} cannot take over: {why}")],
+            Refusal::Ordered(order) => {
+                let node = match order {
+                    StandingOrder::ForcedActive => from,
+                    StandingOrder::ForcedBackup | StandingOrder::Maintenance => to,
+                };
+                vec![format!("{group}: {}", order.sentence(node))]
+            }
+            Refusal::NotReady(lacks) => {
+                unless_anyway(format!("{group}: {to} is not ready to take over:"), lacks)
+            }
+        }
+    }
+}
+
+/// Returns the lines of a refusal that `--anyway` overrides.
+pub(crate) fn unless_anyway(line: String, lacks: Vec<String>) -> Vec<String> {
+    let hint = "use --anyway to override".to_owned();
+    [vec![line], lacks, vec![hint]].concat()
+}
+
 impl View<'_> {
     /// Plans the switchover of a group, or of all. If one group is refused, none is switched over.
     ///
@@ -122,9 +152,10 @@ impl View<'_> {
             let why = format!("{peer} is not heard: no link is up");
             return Err(refusal(ErrorCode::Refused, why));
         }
+        let insistence = Insistence::of_order(anyway);
         let plans = names.iter().map(|name| self.plan_move(name, to, peer));
         let (mut planned, mut objections) = (Planned::default(), Vec::new());
-        for plan in plans.map(|plan| self.look_at(plan, peer, anyway)) {
+        for plan in plans.map(|plan| self.judge(plan, insistence)) {
             match plan {
                 Plan::Move(step) => {
                     planned.hints.extend(self.goes_back(&step));
@@ -169,42 +200,15 @@ impl View<'_> {
         }
     }
 
-    // Refuses a move if a force or maintenance forbids it. Also refuses it if the successor is not ready and --anyway
-    // is not given.
-    fn look_at(&self, plan: Plan, peer: &str, anyway: bool) -> Plan {
+    // Refuses a move by the same rules as both nodes when they perform it.
+    fn judge(&self, plan: Plan, insistence: Insistence) -> Plan {
         let Plan::Move(step) = plan else { return plan };
-        let Move { group, from, to } = &step;
-        let forced_there = self.forced_there(group);
-        let forced_here = self.forced_here(group);
-        let (giver, taker) = if from == peer {
-            (forced_there, forced_here)
-        } else {
-            (forced_here, forced_there)
-        };
-        for (node, forced, word) in [(from, giver, "active"), (to, taker, "backup")] {
-            if forced == Some(word) {
-                return Plan::Refused(vec![format!(
-                    "{group}: forced {word} on {node}: run `sparectl force reset` there first"
-                )]);
-            }
+        let giver = self.giver(&step.group, &step.from);
+        let candidate = self.candidate(&step.group, &step.to);
+        match judge(&giver, &candidate, insistence) {
+            Ok(()) => Plan::Move(step),
+            Err(refusal) => Plan::Refused(step.refused(refusal)),
         }
-        // the elector of this node would switch the group back at once
-        if self.is_in_maintenance(to, peer) {
-            return Plan::Refused(vec![format!(
-                "{group}: {to} is in maintenance: run `sparectl maintenance off` there first"
-            )]);
-        }
-        if anyway {
-            return Plan::Move(step);
-        }
-        let missing = self.missing_of(to, peer);
-        if missing.is_empty() {
-            return Plan::Move(step);
-        }
-        let mut lines = vec![format!("{group}: {to} is not ready to take over:")];
-        lines.extend(missing);
-        lines.push("use --anyway to override".to_owned());
-        Plan::Refused(lines)
     }
 
     /// Returns a line if the election will reverse the switchover.

@@ -1,3 +1,5 @@
+mod refusals;
+
 use std::collections::BTreeMap;
 
 use spared_contract::{Cause, Claims, Publication};
@@ -11,31 +13,30 @@ use super::{Caller, ForcePlan, Relay, View};
 /// Makes the groups of r1: the group "office", which is backup.
 fn groups() -> Groups {
     let mut groups = Groups::new(0, String::new);
-    let ticket = Ticket {
-        plugin: "vrrp".to_owned(),
-        number: 1,
-        part: 0,
-    };
     groups.handle_plugin_up(0, "vrrp", Follower::default());
-    groups.handle_checked(ticket, "office", Claims::default(), Ok(()));
+    groups.handle_checked(ticket(), "office", Claims::default(), Ok(()));
     groups.handle_claimed(0, "office", Ok(()));
+    groups.set_missing(Vec::new());
     groups
 }
 
-/// Makes "office" active on r1.
-fn become_active(groups: &mut Groups) {
-    let ticket = Ticket {
+fn ticket() -> Ticket {
+    Ticket {
         plugin: "vrrp".to_owned(),
-        number: 2,
+        number: 1,
         part: 0,
-    };
+    }
+}
+
+/// Makes a group active on r1.
+fn become_active(groups: &mut Groups, name: &str) {
     let publication = Publication {
         role: spared_contract::Role::Active,
         reopens: false,
         cause: Cause::default(),
         sent_ns: 0,
     };
-    groups.handle_lease(0, ticket, "office", publication, Ok(()));
+    groups.handle_lease(0, ticket(), name, publication, Ok(()));
 }
 
 /// Returns the facts that r2 reports: it is active in "office".
@@ -92,12 +93,10 @@ fn a_group_that_is_active_there_moves_here() {
 
 #[test]
 fn what_the_successor_lacks_refuses_a_switch_unless_it_is_wanted_anyway() {
-    let (groups, there) = (groups(), r2());
-    let missing = ["conntrack is not in sync".to_owned()];
-    let asked = View {
-        missing: &missing,
-        ..view(&groups, &there)
-    };
+    let (mut groups, there) = (groups(), r2());
+    let missing = vec!["conntrack is not in sync".to_owned()];
+    groups.set_missing(missing.clone());
+    let asked = view(&groups, &there);
     let said = refusal(&asked, None, false);
     assert!(
         said.contains("r1 is not ready") && said.contains(&missing[0]),
@@ -108,16 +107,20 @@ fn what_the_successor_lacks_refuses_a_switch_unless_it_is_wanted_anyway() {
 
 #[test]
 fn a_force_refuses_a_switch_against_it_always() {
-    let (groups, mut there) = (groups(), r2());
-    let asked = View {
-        forced: BTreeMap::from([("office", false)]),
-        ..view(&groups, &there)
+    let (mut groups, mut there) = (groups(), r2());
+    let force = |groups: &mut Groups, forced| {
+        let forced = groups.handle_force(None, forced, "root", "noon");
+        forced.expect("there is a group");
     };
-    let said = refusal(&asked, None, true);
-    assert!(said.contains("forced backup on r1"), "{said}");
+    force(&mut groups, Forced::Backup);
+    let said = refusal(&view(&groups, &there), None, true);
+    let why = "is forced backup: run `sparectl force reset` there first";
+    assert_eq!(said, format!("office: r1 {why}"));
+    force(&mut groups, Forced::No);
     there.groups[0].forced = Forced::Active;
     let said = refusal(&view(&groups, &there), None, true);
-    assert!(said.contains("forced active on r2"), "{said}");
+    let why = "is forced active: run `sparectl force reset` there first";
+    assert_eq!(said, format!("office: r2 {why}"));
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn maintenance_refuses_a_switch_to_its_node_always() {
         assert_eq!(refusal(&view(&groups, &there), None, anyway), why("r1"));
     }
     // the node that leaves may be in maintenance
-    become_active(&mut groups);
+    become_active(&mut groups, "office");
     there.groups[0].role = Role::Backup;
     assert!(view(&groups, &there).plan_switch(None, None, true).is_ok());
     there.maintenance = Some(Maintenance::default());
@@ -223,7 +226,7 @@ fn a_node_leaves_for_maintenance_what_it_is_active_for_if_the_peer_is_ready() {
     let (mut groups, mut there) = (groups(), r2());
     let lines = view(&groups, &there).plan_maintenance(false);
     assert_eq!(lines, Ok(Vec::new()), "r2 is active");
-    become_active(&mut groups);
+    become_active(&mut groups, "office");
     there.groups[0].role = Role::Backup;
     let line = "office: r1 switches it over to r2".to_owned();
     let lines = view(&groups, &there).plan_maintenance(false);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use spared_contract::Role;
 use spared_control::{Answer, ErrorCode, refusal};
-use spared_group::Groups;
+use spared_group::{Candidate, Giver, Groups};
 use spared_pair::{Forced, NodeFacts};
 
 /// Knowledge of this node about both nodes.
@@ -75,34 +75,36 @@ impl View<'_> {
         }
     }
 
-    /// Returns the reasons why a node is not ready, as it reports them.
-    pub fn missing_of(&self, node: &str, peer: &str) -> Vec<String> {
-        if node != peer {
-            return self.missing.to_vec();
+    /// Returns a node as the active one of a switchover. The peer is known by its last report.
+    pub(crate) fn giver(&self, group: &str, node: &str) -> Giver {
+        if node == self.own {
+            return self.groups.giver(group);
         }
-        match self.there {
-            Some(facts) => facts.missing.clone(),
-            None => vec![format!("{peer} is not heard")],
-        }
-    }
-
-    /// Returns true if the node is in maintenance, as far as this node knows.
-    pub fn is_in_maintenance(&self, node: &str, peer: &str) -> bool {
-        if node == peer {
-            self.there.is_some_and(|facts| facts.maintenance.is_some())
-        } else {
-            self.groups.is_in_maintenance()
+        Giver {
+            unable: None,
+            is_forced_active: self.forced_there(group) == Some(Forced::Active),
         }
     }
 
-    pub fn forced_there(&self, group: &str) -> Option<&'static str> {
-        let forced = self.there?.group(group)?.forced;
-        (forced != Forced::No).then(|| forced.word())
+    /// Returns a node as the successor of a switchover. The peer is known by its last report.
+    pub(crate) fn candidate(&self, group: &str, node: &str) -> Candidate {
+        if node == self.own {
+            return self.groups.candidate(group);
+        }
+        let lacks = match self.there {
+            Some(facts) => facts.missing_unforced(),
+            None => vec![format!("{node} is not heard")],
+        };
+        Candidate {
+            unable: None,
+            is_forced_backup: self.forced_there(group) == Some(Forced::Backup),
+            is_in_maintenance: self.there.is_some_and(|it| it.maintenance.is_some()),
+            lacks,
+        }
     }
 
-    pub fn forced_here(&self, group: &str) -> Option<&'static str> {
-        let active = *self.forced.get(group)?;
-        Some(if active { "active" } else { "backup" })
+    pub(crate) fn forced_there(&self, group: &str) -> Option<Forced> {
+        Some(self.there?.group(group)?.forced)
     }
 
     /// Returns true if the group is active on the peer, by its last report.

@@ -367,6 +367,13 @@ impl Loop {
         }
     }
 
+    /// Computes what this node lacks, if that may have changed, for the groups as well: they judge a switchover.
+    pub(super) fn renew_readiness(&mut self, now: Instant) {
+        if self.pair.is_outdated() {
+            self.refresh_readiness(now);
+        }
+    }
+
     // ---- time
 
     fn handle_timeouts(&mut self) {

@@ -90,7 +90,7 @@ impl Loop {
                 self.force(group.as_deref(), to, anyway, &by)
             }
             Request::Switch { group, to, anyway } => {
-                self.renew_missing();
+                self.renew_readiness(now);
                 return self.switch(now, asker, group.as_deref(), to.as_deref(), anyway, &by);
             }
             Request::Maintenance { on, for_s, anyway } => {

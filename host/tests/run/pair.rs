@@ -476,7 +476,7 @@ fn both_nodes_are_not_forced_active() {
         }
     });
     let lines = pair.r2.refused(&switch(Some("r2"), true));
-    assert!(lines[0].contains("forced active on r1"), "{lines:?}");
+    assert!(lines[0].contains("r1 is forced active"), "{lines:?}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Groups {
             let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
                 continue;
             };
-            if speaks && !offer.anyway {
+            if speaks && !offer.insistence.overrules_lacks() {
                 self.cancel(&name, why);
             } else if let Stage::Draining { waiting, .. } = &mut offer.stage {
                 waiting.remove(plugin);

@@ -216,6 +216,7 @@ fn groups_that_are_offered_together_are_prepared_in_one_step() {
             reason: "asked".to_owned(),
             why: "a test says so".to_owned(),
             anyway: true,
+            unserved: false,
             within_ms: 2_000,
             channels: Vec::new(),
         };

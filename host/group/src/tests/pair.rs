@@ -34,6 +34,7 @@ pub fn offer(switchover: u64) -> Word {
         reason: String::new(),
         why: String::new(),
         anyway: false,
+        unserved: false,
         within_ms: 1_000,
         channels: vec!["ct".to_owned()],
     }

@@ -66,7 +66,7 @@ fn what_fails_before_the_peer_let_go_is_told_at_once() {
         (
             applying,
             Fault::ForceBackup(1),
-            "office: the peer declines: it is forced backup",
+            "office: the peer declines: it is forced backup: run `sparectl force reset` there first",
         ),
     ] {
         let (pair, told) = fails(after_ns, fault);

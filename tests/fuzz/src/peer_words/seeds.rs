@@ -20,6 +20,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         reason: text("asked"),
         why: why.clone(),
         anyway: false,
+        unserved: true,
         within_ms: 2000,
         channels: vec![text("conntrack")],
     };
