@@ -3,6 +3,7 @@
 mod echo;
 mod mtu_probe;
 mod refusal;
+mod retry;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -18,16 +19,14 @@ use crate::session::{Now, Session, Transmit};
 use crate::tls::Tls;
 use echo::Echo;
 use mtu_probe::MtuProbe;
-use refusal::{EventLimiter, Kind, Refusal};
+use refusal::{Kind, Refusal, RefusalEvents};
+use retry::Retry;
 use stream::Stream;
 
 /// Time limit for the peer to connect and to prove its key.
 const HANDSHAKE_NS: u64 = 5_000_000_000;
 /// Maximum number of connections that have not proved a key yet.
 const PENDING_MAX: usize = 4;
-/// Pause between attempts to connect, doubled from the first to the second value.
-const RETRY_FIRST_NS: u64 = 100_000_000;
-const RETRY_LAST_NS: u64 = 2_000_000_000;
 /// Silence after which a second connection is tried in addition to the silent one: a firewall that has lost the state
 /// of the old connection accepts a new one. It is shorter than the silence after which the path no longer counts as up.
 const SECOND_NS: u64 = 1_200_000_000;
@@ -59,9 +58,8 @@ pub struct Path {
     pending: Vec<Stream>,
     /// Connection that the session knows.
     current: Option<Stream>,
-    /// Time of the next attempt to connect or listen.
-    again_ns: u64,
-    pause_ns: u64,
+    /// Next attempt to connect or listen.
+    retry: Retry,
     echo: Option<Echo>,
     /// Sizes of packets that pass.
     mtu_probe: MtuProbe,
@@ -69,9 +67,7 @@ pub struct Path {
     /// Counters of closed connections.
     sent_bytes: u64,
     received_bytes: u64,
-    /// Events for the host: reason and sentence.
-    news: Vec<(&'static str, String)>,
-    event_limiter: EventLimiter,
+    refusals: RefusalEvents,
 }
 
 impl Path {
@@ -90,15 +86,13 @@ impl Path {
             listener: None,
             pending: Vec::new(),
             current: None,
-            again_ns: 0,
-            pause_ns: RETRY_FIRST_NS,
+            retry: Retry::new(),
             echo: None,
             mtu_probe: MtuProbe::new(),
             state,
             sent_bytes: 0,
             received_bytes: 0,
-            news: Vec::new(),
-            event_limiter: EventLimiter::default(),
+            refusals: RefusalEvents::default(),
         }
     }
 
@@ -112,7 +106,7 @@ impl Path {
     }
 
     pub fn poll_news(&mut self) -> Vec<(&'static str, String)> {
-        std::mem::take(&mut self.news)
+        self.refusals.take()
     }
 
     /// Returns the part of the state that the session does not know.
@@ -154,8 +148,7 @@ impl Path {
         }
         self.usable = usable;
         if usable {
-            self.again_ns = now.ns;
-            self.pause_ns = RETRY_FIRST_NS;
+            self.retry.begin(now.ns);
         } else {
             self.listener = None;
             self.pending.clear();
@@ -173,7 +166,7 @@ impl Path {
 
     pub fn next_timeout(&self, session_up: bool) -> Option<u64> {
         let waits = self.listener.is_none() && self.current.is_none() && self.pending.is_empty();
-        let again = (self.usable && waits).then_some(self.again_ns);
+        let again = (self.usable && waits).then_some(self.retry.at_ns());
         let pending = self.pending.iter().map(|stream| stream.deadline_ns);
         let echo = self
             .echo
@@ -211,7 +204,7 @@ impl Path {
             };
             self.refuse(now, Refusal::new(kind, why));
         }
-        if self.usable && now.ns >= self.again_ns {
+        if self.usable && self.retry.is_due(now.ns) {
             if self.listens {
                 self.listen(now);
             } else if self.pending.is_empty() && self.is_needed(session, now) {
@@ -235,7 +228,7 @@ impl Path {
                 self.state.why = "the peer has not connected".to_owned();
             }
             Err(error) => {
-                self.again_ns = now.ns + LISTEN_NS;
+                self.retry.wait(now.ns, LISTEN_NS);
                 self.state.why = format!(
                     "cannot listen on {} port {}: {error}",
                     self.setup.own, self.port
@@ -258,8 +251,7 @@ impl Path {
     }
 
     fn retry_later(&mut self, now: Now, why: &str) {
-        self.again_ns = now.ns + self.pause_ns;
-        self.pause_ns = (self.pause_ns * 2).min(RETRY_LAST_NS);
+        self.retry.handle_failure(now.ns);
         if self.current.is_none() {
             why.clone_into(&mut self.state.why);
         }
@@ -467,7 +459,7 @@ impl Path {
             self.pending.retain(Stream::is_connected);
         }
         // The retry is early enough for the session to continue, and a peer that breaks each connection costs little.
-        self.again_ns = now.ns + RETRY_FIRST_NS;
+        self.retry.wait(now.ns, retry::FIRST_NS);
     }
 
     fn refuse(&mut self, now: Now, refusal: Refusal) {
@@ -483,10 +475,8 @@ impl Path {
         if self.current.is_none() {
             why.clone_into(&mut self.state.why);
         }
-        if self.event_limiter.is_event(now.ns, kind) {
-            let text = format!("link {}: {why}", self.setup.interface);
-            self.news.push(("refused", text));
-        }
+        let text = || format!("link {}: {why}", self.setup.interface);
+        self.refusals.note(now.ns, kind, text);
     }
 
     /// Handles that the session has greeted over this path.
@@ -494,7 +484,7 @@ impl Path {
         self.mtu_probe.probe_now(now.ns);
         self.state.sessions += 1;
         self.state.why.clear();
-        self.pause_ns = RETRY_FIRST_NS;
-        self.event_limiter = EventLimiter::default();
+        self.retry.handle_success();
+        self.refusals.forget();
     }
 }

@@ -47,18 +47,31 @@ impl From<String> for Refusal {
     }
 }
 
-/// Time of the last event of each kind.
+/// Events about refusals, for the host. A kind is an event once within [`QUIET_NS`].
 #[derive(Debug, Default)]
-pub struct EventLimiter(BTreeMap<Kind, u64>);
+pub struct RefusalEvents {
+    /// Time of the last event of each kind.
+    last_ns: BTreeMap<Kind, u64>,
+    /// Reason and sentence of each event that was not taken yet.
+    events: Vec<(&'static str, String)>,
+}
 
-impl EventLimiter {
-    /// Returns true if the refusal is an event.
-    pub fn is_event(&mut self, now_ns: u64, kind: Kind) -> bool {
-        let told_ns = self.0.get(&kind);
-        let is_event = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(*told_ns) >= QUIET_NS);
-        if is_event {
-            self.0.insert(kind, now_ns);
+impl RefusalEvents {
+    /// Adds a refusal, if it is an event.
+    pub fn note(&mut self, now_ns: u64, kind: Kind, text: impl FnOnce() -> String) {
+        let last_ns = self.last_ns.get(&kind);
+        if last_ns.is_none_or(|last_ns| now_ns.saturating_sub(*last_ns) >= QUIET_NS) {
+            self.last_ns.insert(kind, now_ns);
+            self.events.push(("refused", text()));
         }
-        is_event
+    }
+
+    /// Makes the next refusal of each kind an event again.
+    pub fn forget(&mut self) {
+        self.last_ns.clear();
+    }
+
+    pub fn take(&mut self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.events)
     }
 }

@@ -8,6 +8,7 @@
 //! only, and the other side would take the next association for the old one.
 
 mod channel;
+mod feedback;
 mod liveness;
 mod path;
 mod receive;
@@ -22,6 +23,7 @@ use std::rc::Rc;
 
 use channel::Channel;
 pub use channel::{Delivery, WINDOW, Wire};
+use feedback::Feedback;
 pub use liveness::{PING_NS, SILENCE_NS};
 use path::Path;
 pub use sequence::Outgoing;
@@ -35,10 +37,6 @@ use crate::word::{Introduction, Word};
 
 /// Time for which an association outlives its last path.
 pub const GRACE_NS: u64 = 1_000_000_000;
-/// Time for which acknowledgements and credits wait for a frame to go with.
-const FEEDBACK_NS: u64 = 10_000_000;
-/// Received bytes after which acknowledgements and credits no longer wait.
-const FEEDBACK_BYTES: usize = 128 << 10;
 /// Bytes that a channel may send before the next channel's turn.
 const TURN_BYTES: usize = 16 << 10;
 /// Maximum number of remembered runs of the peer. After so many this node takes a new run itself.
@@ -99,12 +97,9 @@ pub struct Session {
     ended: BTreeSet<u64>,
     association: Option<Association>,
     paths: Vec<Path>,
-    carrier: Option<usize>,
     channels: BTreeMap<String, Channel>,
-    words: Words,
     turn: usize,
-    feedback_at_ns: Option<u64>,
-    feedback_bytes: usize,
+    feedback: Feedback,
     events: VecDeque<Event>,
     path_changes: u64,
     sent_again: u64,
@@ -115,6 +110,9 @@ pub struct Session {
 struct Association {
     peer_run: u64,
     sequence: Sequence,
+    words: Words,
+    /// Path for data.
+    carrier: Option<usize>,
     /// Names of the peer's channels, by its numbers.
     names: BTreeMap<u16, String>,
     /// Time at which the association ends if there is no path.
@@ -132,12 +130,9 @@ impl Session {
             ended: BTreeSet::new(),
             association: None,
             paths: (0..paths).map(|_| Path::default()).collect(),
-            carrier: None,
             channels: BTreeMap::new(),
-            words: Words::default(),
             turn: 0,
-            feedback_at_ns: None,
-            feedback_bytes: 0,
+            feedback: Feedback::default(),
             events: VecDeque::new(),
             path_changes: 0,
             sent_again: 0,
@@ -154,7 +149,9 @@ impl Session {
         });
         self.paths = paths.collect();
         let place = |old: usize| order.iter().position(|from| *from == Some(old));
-        self.carrier = self.carrier.and_then(place);
+        if let Some(association) = &mut self.association {
+            association.carrier = association.carrier.and_then(place);
+        }
         let events = std::mem::take(&mut self.events).into_iter();
         self.events = events
             .filter_map(|event| match event {
@@ -229,10 +226,10 @@ impl Session {
 
     /// Sends a word to the peer's host. Without an association it is lost.
     pub fn say(&mut self, word: &Word) {
-        if self.association.is_none() {
+        let Some(association) = &mut self.association else {
             return;
-        }
-        if let Err(why) = self.words.push(word) {
+        };
+        if let Err(why) = association.words.push(word) {
             self.events.push_back(Event::Lost(why));
         }
     }
@@ -292,7 +289,7 @@ impl Session {
     pub fn handle_delivered(&mut self, now: Now, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {
             let soon = channel.handle_delivered();
-            self.schedule_feedback(now, soon);
+            self.feedback.schedule(now.ns, soon);
         }
     }
 
@@ -301,7 +298,7 @@ impl Session {
     pub fn next_timeout(&self, now: Now) -> Option<u64> {
         let ends = self.association.as_ref().and_then(|a| a.ends_at_ns);
         let paths = self.paths.iter().filter_map(|path| path.next_ns(now.ns));
-        let carries = self.carrier.and(self.feedback_at_ns);
+        let carries = self.carrier().and(self.feedback.next_ns());
         paths.chain(ends).chain(carries).min()
     }
 
@@ -328,14 +325,15 @@ impl Session {
         let Some(association) = &mut self.association else {
             return;
         };
+        let carrier = association.carrier;
         let alive = |index: usize| self.paths.get(index).filter(|path| path.is_joined());
-        let current = self.carrier.and_then(alive);
+        let current = carrier.and_then(alive);
         let silent = current.is_some_and(|path| path.is_suspect(now.ns));
         if current.is_some() && !silent {
             association.ends_at_ns = None;
             return;
         }
-        let others = (0..self.paths.len()).filter(|index| Some(*index) != self.carrier);
+        let others = (0..self.paths.len()).filter(|index| Some(*index) != carrier);
         let better = others
             .filter_map(|index| alive(index).map(|path| (index, path)))
             .filter(|(_, path)| !silent || path.liveness.answers(now.ns))
@@ -344,7 +342,7 @@ impl Session {
             Some(to) => {
                 association.ends_at_ns = None;
                 association.sequence.rewind();
-                if let Some(from) = self.carrier.replace(to) {
+                if let Some(from) = association.carrier.replace(to) {
                     self.path_changes += 1;
                     let why = if silent { "it is silent" } else { why };
                     self.events.push_back(Event::Moved {
@@ -359,19 +357,19 @@ impl Session {
                 if let Some(path) = self.paths.get_mut(to) {
                     path.resend_credits = true;
                 }
-                self.schedule_feedback(now, true);
+                self.feedback.schedule(now.ns, true);
             }
             None if current.is_none() => {
-                self.carrier = None;
+                association.carrier = None;
                 association.ends_at_ns.get_or_insert(now.ns + GRACE_NS);
             }
             None => {}
         }
     }
 
-    fn schedule_feedback(&mut self, now: Now, soon: bool) {
-        let at = if soon { now.ns } else { now.ns + FEEDBACK_NS };
-        self.feedback_at_ns = Some(self.feedback_at_ns.map_or(at, |before| before.min(at)));
+    /// Returns the path for data.
+    fn carrier(&self) -> Option<usize> {
+        self.association.as_ref()?.carrier
     }
 
     // ---- status
@@ -381,7 +379,7 @@ impl Session {
         for (index, path) in self.paths.iter().enumerate() {
             if let Some(told) = state.paths.get_mut(index) {
                 told.up = path.is_joined();
-                told.carries = told.up && self.carrier == Some(index);
+                told.carries = told.up && self.carrier() == Some(index);
                 told.round_trip_us = path.liveness.round_trip_us();
             }
         }
@@ -392,11 +390,13 @@ impl Session {
         state.channels = offered
             .map(|(plugin, channel)| (plugin.clone(), channel.state()))
             .collect();
-        let heard = self.carrier.and_then(|index| self.paths.get(index));
+        let heard = self.carrier().and_then(|index| self.paths.get(index));
         state.clock_ms = heard.and_then(|path| path.liveness.clock_ms());
-        let sequence = self.association.as_ref().map(|a| &a.sequence);
+        let association = self.association.as_ref();
+        let sequence = association.map(|a| &a.sequence);
+        let words = association.map_or(0, |a| a.words.queued_bytes());
         let queued: usize = self.channels.values().map(Channel::queued_bytes).sum();
-        let waiting = queued + self.words.queued_bytes() + sequence.map_or(0, Sequence::backlog);
+        let waiting = queued + words + sequence.map_or(0, Sequence::backlog);
         state.backlog = waiting as u64;
         state.sent_again = self.sent_again + sequence.map_or(0, |s| s.sent_again);
         state.path_changes = self.path_changes;

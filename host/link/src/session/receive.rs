@@ -4,8 +4,7 @@ use super::channel::{Channel, Flow, Peer, Wire};
 use super::liveness::Pong;
 use super::path::Path;
 use super::sequence::Disposition;
-use super::words::Words;
-use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, FEEDBACK_BYTES, Now, Session};
+use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, Now, Session};
 use crate::frame::{self, Frame, Hello, Numbered, plain};
 
 impl Session {
@@ -153,7 +152,7 @@ impl Session {
             path.join(now.ns);
             self.events.push_back(Event::Joined { path: index });
         }
-        self.schedule_feedback(now, true);
+        self.feedback.schedule(now.ns, true);
         self.choose(now, "");
         Ok(())
     }
@@ -189,8 +188,6 @@ impl Session {
             return;
         };
         self.sent_again += association.sequence.sent_again;
-        self.carrier = None;
-        self.words = Words::default();
         for channel in self.channels.values_mut() {
             channel.go_down();
             channel.peer = None;
@@ -227,9 +224,7 @@ impl Session {
             Disposition::Gap => return Err("the peer skips data that was not received".to_owned()),
             Disposition::Take => {}
         }
-        self.feedback_bytes += bytes;
-        let soon = self.feedback_bytes >= FEEDBACK_BYTES;
-        self.schedule_feedback(now, soon);
+        self.feedback.handle_received(now.ns, bytes);
         match *frame {
             Numbered::Offer {
                 channel,
@@ -270,7 +265,7 @@ impl Session {
                     channel.handle_mark(epoch, id)?;
                 }
             }
-            Numbered::Word { last, piece } => match self.words.handle_piece(last, piece) {
+            Numbered::Word { last, piece } => match association.words.handle_piece(last, piece) {
                 Ok(Some(word)) => self.events.push_back(Event::Heard(word)),
                 Ok(None) => {}
                 Err(why) => self

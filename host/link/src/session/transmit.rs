@@ -7,7 +7,7 @@ use super::channel::Channel;
 use super::path::Stage;
 use super::sequence::{Outgoing, Piece, Sequence};
 use super::words::Words;
-use super::{Now, Session, TURN_BYTES};
+use super::{Association, Now, Session, TURN_BYTES};
 use crate::frame::{self, Frame, Hello};
 use crate::word::Introduction;
 
@@ -38,7 +38,7 @@ impl Session {
             };
             frame::append(out.control(), &pong);
         }
-        if self.carrier == Some(index) {
+        if self.carrier() == Some(index) {
             self.transmit_feedback(now, index, out);
             self.transmit_numbered(bytes, out);
         }
@@ -60,11 +60,9 @@ impl Session {
     }
 
     fn transmit_feedback(&mut self, now: Now, index: usize, out: &mut Transmit) {
-        if self.feedback_at_ns.is_none_or(|at| now.ns < at) {
+        if !self.feedback.poll(now.ns) {
             return;
         }
-        self.feedback_at_ns = None;
-        self.feedback_bytes = 0;
         let again = self
             .paths
             .get_mut(index)
@@ -91,11 +89,13 @@ impl Session {
         let Some(association) = &mut self.association else {
             return;
         };
-        let sequence = &mut association.sequence;
+        let Association {
+            sequence, words, ..
+        } = association;
         while out.len() < bytes {
             if !sequence.has_unsent() {
                 self.turn = self.turn.wrapping_add(1);
-                if !take_turn(self.turn, &mut self.channels, &mut self.words, sequence) {
+                if !take_turn(self.turn, &mut self.channels, words, sequence) {
                     return;
                 }
             }
