@@ -5,9 +5,10 @@
 
 #![forbid(unsafe_code)]
 
-pub mod for_peer;
+mod for_peer;
 mod mask;
-pub mod secret_keys;
+mod reports;
+mod secret_keys;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +22,8 @@ use spared_config::{Options, exit, loaded, state_dir};
 use spared_control::NodeReport;
 use spared_firewall::LISTING;
 use spared_process::clock;
+
+pub use reports::Reports;
 
 use mask::{Declared, Secrets, configuration};
 use secret_keys::SecretKeys;

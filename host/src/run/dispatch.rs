@@ -32,7 +32,7 @@ impl Loop {
                 self.link.disconnect(now, &plugin, descriptor);
                 self.supervisor.disconnect_partners(&plugin);
                 self.supervisor.forget_calls(&plugin);
-                self.watchers.forget(&plugin);
+                self.clients.watchers.forget(&plugin);
                 self.pair.handle_plugin_down(&plugin);
                 self.network.handle_plugin_down(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -152,8 +152,8 @@ impl Loop {
 
     fn note_secret_keys(&mut self, plugin: &str) {
         let (scopes, options) = (self.pair.scopes_of(plugin), self.config.options());
-        let noted = self.secret_keys.note(plugin, scopes, &options.runtime_dir);
-        if let Err(error) = noted {
+        let reports = &mut self.clients.reports;
+        if let Err(error) = reports.note_secret_keys(plugin, scopes, options) {
             log::warn!("{plugin}: its secret keys are not noted for a report: {error}");
         }
     }
@@ -214,7 +214,7 @@ impl Loop {
             }
             Call::Watch { what } => {
                 self.supervisor.answer_call(now, &ticket, 0);
-                self.watchers.set(now, &plugin, what);
+                self.clients.watchers.set(now, &plugin, what);
             }
             Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
                 self.handle_group_call(now, &plugin, number, call);

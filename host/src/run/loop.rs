@@ -8,7 +8,6 @@ use spared_config::{Options, Setup, state_dir};
 use spared_contract::nanoseconds;
 use spared_firewall_process::Firewall;
 use spared_group::Groups;
-use spared_group::stop::Stop;
 use spared_journal::Notices;
 use spared_journal::memory::Memory;
 use spared_journal::ring::Writer;
@@ -20,42 +19,31 @@ use spared_node::NodeConfig;
 use spared_node::NodeView;
 use spared_node::Orders;
 use spared_node::Pair;
-use spared_node::files::Files;
-use spared_node::machine::Machine;
 use spared_node::network::Network;
 use spared_node::recorder::{self, Recorder};
+use spared_process::MessageHandler;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
-use spared_process::service::Service;
 use spared_process::signals::Signals;
 use spared_process::starter::Starter;
-use spared_process::{MessageHandler, nearest_tick};
-use spared_report::for_peer::ReportForPeer;
-use spared_report::secret_keys::SecretKeys;
-use spared_requests::questions::Questions;
 use spared_requests::server::Server;
-use spared_requests::watchers::Watchers;
 use spared_supervisor::Supervisor;
 
 use super::Failure;
-
-/// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
-const TICK: Duration = Duration::from_secs(1);
+use super::clients::Clients;
+use super::process::Process;
+use super::readers::Readers;
 
 /// Owners of all state. The loop and the files next to it pass events from one owner to another; no owner reaches into
 /// another.
 pub struct Loop {
     pub(super) poller: Poller,
-    signals: Signals,
-    ticked_at: Instant,
+    pub(super) process: Process,
     pub(super) config: NodeConfig,
-    pub(super) files: Files,
-    pub(super) machine: Machine,
-    pub(super) service: Service,
-    pub(super) control: Server,
+    pub(super) readers: Readers,
+    pub(super) clients: Clients,
     pub(super) network: Network,
     pub(super) groups: Groups,
-    pub(super) starter: Starter,
     pub(super) supervisor: Supervisor,
     pub(super) link: Link,
     pub(super) firewall: Firewall,
@@ -63,12 +51,7 @@ pub struct Loop {
     pub(super) orders: Orders,
     pub(super) notices: Notices,
     pub(super) recorder: Recorder,
-    pub(super) questions: Questions,
-    pub(super) watchers: Watchers,
-    pub(super) report_for_peer: ReportForPeer,
-    pub(super) secret_keys: SecretKeys,
     pub(super) reload: Reload,
-    pub(super) stop: Option<Stop>,
 }
 
 impl Loop {
@@ -84,11 +67,11 @@ impl Loop {
         let poller = watch(&signals, &control, &kernel).map_err(Failure::System)?;
         let state = state_dir(&options);
         let config = NodeConfig::new(options, setup);
-        let files = Files::start(config.options(), state.clone(), config.setup());
+        let readers = Readers::start(&config, state.clone());
         let supervisor = Supervisor::new(config.worker_settings(), starter.clone(), now);
         let link = Link::new(starter.clone(), now);
         let marker = config.options().runtime_dir.join("firewall");
-        let firewall = Firewall::new(starter.clone(), marker, now);
+        let firewall = Firewall::new(starter, marker, now);
         let mut groups = Groups::new(nanoseconds(config.host().settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let history = history::Store::new(state.clone());
@@ -102,13 +85,10 @@ impl Loop {
         groups.set_inherited(history.take_inherited());
         Ok(Self {
             poller,
-            signals,
-            ticked_at: now,
-            service: Service::from_environment(),
-            control,
+            process: Process::new(signals, now),
+            clients: Clients::new(control, &config.options().runtime_dir),
             network: Network::new(kernel),
             groups,
-            starter,
             supervisor,
             link,
             firewall,
@@ -116,14 +96,8 @@ impl Loop {
             orders: Orders::new(overrides::Store::new(state, clock::boot_id())),
             notices: Notices::new(now, history),
             recorder: Recorder::new(Writer::start(&config.options().runtime_dir)),
-            questions: Questions::default(),
-            watchers: Watchers::default(),
-            report_for_peer: ReportForPeer::default(),
-            secret_keys: SecretKeys::read(&config.options().runtime_dir),
             reload: Reload::default(),
-            stop: None,
-            files,
-            machine: Machine::start(),
+            readers,
             config,
         })
     }
@@ -163,11 +137,11 @@ impl Loop {
             self.network.kernel_mut().claim_nothing();
         }
         self.run_until_idle();
-        self.service.ready(&self.view().summary());
+        self.process.tell_ready(&self.view().summary());
     }
 
     pub fn turn_until_stopped(&mut self) -> io::Result<()> {
-        while !self.is_stopped() {
+        while !self.process.is_stopped() {
             let mut ready = self.poller.wait(self.time_to_timeout())?;
             let began = Instant::now();
             // The elector first, the kernel next, control clients last.
@@ -189,22 +163,25 @@ impl Loop {
         Ok(())
     }
 
-    /// Closes everything in reverse order. Workers end first, so no address is left without an elector.
+    /// Closes everything in reverse order. Workers end first, so no address is left without an elector. The starter ends
+    /// last.
     pub fn close(self) {
+        let starter = self.supervisor.starter().clone();
         drop(self.supervisor);
         drop(self.link);
         self.firewall.end();
         self.network.close();
-        self.control.close();
+        self.clients.control.close();
         self.notices.close();
+        drop(starter);
     }
 
     /// Read access to all that this node knows.
     pub(super) fn view(&self) -> NodeView<'_> {
         NodeView {
             config: &self.config,
-            files: &self.files,
-            machine: &self.machine,
+            files: self.readers.files(),
+            machine: self.readers.machine(),
             groups: &self.groups,
             network: &self.network,
             supervisor: &self.supervisor,
@@ -263,20 +240,23 @@ impl Loop {
             Key::LinkExit(serial) => self.link.handle_exit(now, serial),
             Key::Firewall(serial) => self.firewall.handle_readable(now, serial),
             Key::FirewallExit(serial) => self.firewall.handle_exit(now, serial),
-            Key::Listener => self.control.handle_listener(&self.poller, now),
+            Key::Listener => self.clients.control.handle_listener(&self.poller, now),
             Key::Client(number) => {
-                let asked = self.control.handle_client(&self.poller, now, number);
+                let asked = self
+                    .clients
+                    .control
+                    .handle_client(&self.poller, now, number);
                 self.handle_asked(now, asked);
             }
         }
     }
 
     fn handle_signals(&mut self, now: Instant) {
-        self.signals.acknowledge();
-        if self.signals.take_terminate() {
+        let signals = self.process.take_signals();
+        if signals.terminate {
             self.begin_stop(now);
         }
-        if self.signals.take_hangup() {
+        if signals.hangup {
             self.request_reload(now, None, false);
         }
     }
@@ -418,11 +398,9 @@ impl Loop {
     }
 
     fn tick(&mut self, now: Instant) {
-        let since = now.saturating_duration_since(self.ticked_at);
-        let Some(late) = since.checked_sub(self.tick_interval()) else {
+        let Some(late) = self.process.poll_tick(now) else {
             return;
         };
-        self.ticked_at = nearest_tick(self.ticked_at, self.tick_interval(), now);
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
         self.compare_machines(now);
@@ -430,21 +408,21 @@ impl Loop {
         let is_doubtful = self.tell_findings();
         self.ask_for_watchers(now, is_doubtful);
         self.run_until_idle();
-        self.control.handle_timeout(now);
-        self.report_for_peer.handle_timeout(now);
-        self.control.restore_socket(&self.poller);
-        self.service.alive();
+        self.clients.control.handle_timeout(now);
+        self.clients.reports.handle_timeout(now);
+        self.clients.control.restore_socket(&self.poller);
+        self.process.tell_alive();
         self.stop_if_starter_outdated();
-        if self.stop.is_none() {
+        if !self.process.is_stopping() {
             let line = self.view().summary();
-            self.service.status(line);
+            self.process.tell_status(line);
         }
     }
 
     // Ends this process if the package was replaced and the old version's starter is gone. Whoever started this process
     // starts the new version.
     fn stop_if_starter_outdated(&mut self) {
-        if self.stop.is_none() && self.starter.borrow().is_outdated() {
+        if !self.process.is_stopping() && self.supervisor.starter().borrow().is_outdated() {
             self.begin_stop(Instant::now());
         }
     }
@@ -452,7 +430,7 @@ impl Loop {
     fn write_second(&mut self, now: Instant, late: Duration) {
         let second = recorder::second(self.view(), late);
         let elector = recorder::elector(&self.supervisor);
-        let query = elector.map(|plugin| (self.questions.next_number(), plugin));
+        let query = elector.map(|plugin| (self.clients.questions.next_number(), plugin));
         self.recorder.record(now, second, query.clone());
         if let Some((id, plugin)) = query {
             let (until, words) = (now + recorder::ANSWER_TIMEOUT, recorder::totals());
@@ -462,16 +440,12 @@ impl Loop {
 
     // Records the findings. Returns true if there may be more, which only the rows of the plugins show.
     fn tell_findings(&mut self) -> bool {
-        if self.stop.is_some() {
+        if self.process.is_stopping() {
             return false;
         }
         let (found, is_doubtful) = self.view().findings();
         self.notices.handle_findings(Instant::now(), found);
         is_doubtful
-    }
-
-    fn tick_interval(&self) -> Duration {
-        self.service.watchdog().map_or(TICK, |it| it.min(TICK))
     }
 
     /// Time until the next timeout.
@@ -483,11 +457,10 @@ impl Loop {
             self.firewall.next_timeout(),
             self.network.next_timeout(),
             self.reload.next_timeout(),
-            self.stop.as_ref().map(Stop::next_timeout),
             self.pair.next_timeout(),
             self.orders.next_timeout(),
             self.notices.next_timeout(),
-            Some(self.ticked_at + self.tick_interval()),
+            Some(self.process.next_timeout()),
         ];
         let due = due.into_iter().flatten().min();
         let due = due.map(|due| due.saturating_duration_since(now));

@@ -7,22 +7,22 @@ use super::r#loop::Loop;
 impl Loop {
     /// Compares the machines if this machine's settings were read again.
     pub(super) fn compare_machines(&mut self, now: Instant) {
-        let is_due = self.machine.is_due(now);
+        let is_due = self.readers.is_machine_due(now);
         if is_due {
             let wanted = self.view().machine_request();
-            self.machine.set(wanted);
+            self.readers.read_machine(wanted);
         }
         if self.config.linked().is_none() {
             return;
         }
         self.pair.set_ignored(now, &self.config);
-        let is_read = self.machine.take_is_new();
+        let is_read = self.readers.take_is_machine_new();
         let is_new = self.firewall.take_is_listed() || is_read;
         // even if nothing new was read, a reload may have changed the names
         if !(is_new || is_due) {
             return;
         }
-        let Some(read) = self.machine.read() else {
+        let Some(read) = self.readers.machine_state() else {
             return;
         };
         let names = self.view().node_names(&read);

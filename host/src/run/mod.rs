@@ -1,9 +1,12 @@
 //! `spared run`: opens everything, runs one loop, closes everything in reverse order.
 
+mod clients;
 mod dispatch;
 mod r#loop;
 mod machine;
 mod perform;
+mod process;
+mod readers;
 mod relay;
 mod reload;
 mod serve;

@@ -36,14 +36,14 @@ impl Loop {
 
     pub(super) fn handle_peer_answer(&mut self, now: Instant, id: u64, answer: &str) {
         if let Some(answer) = self.pair.handle_answer(id, answer) {
-            let ended = self.questions.handle_there(id, Some(answer));
+            let ended = self.clients.questions.handle_there(id, Some(answer));
             self.end(now, ended);
         }
     }
 
     /// Handles that the peer did not answer a question in time.
     pub(super) fn handle_peer_silent(&mut self, now: Instant, id: u64) {
-        let ended = self.questions.handle_there(id, None);
+        let ended = self.clients.questions.handle_there(id, None);
         self.end(now, ended);
     }
 

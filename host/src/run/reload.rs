@@ -15,7 +15,7 @@ use super::r#loop::Loop;
 impl Loop {
     /// Requests a reload, for SIGHUP or for a client that waits for the result.
     pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>, anyway: bool) {
-        if self.stop.is_some() {
+        if self.process.is_stopping() {
             let answer = spared_control::refusal(ErrorCode::Refused, "spared is stopping");
             return client.map_or((), |client| self.answer(now, client, &answer));
         }
@@ -50,7 +50,7 @@ impl Loop {
 
     /// Handles a plugin that has stopped, for a reload or because the host stops.
     pub(super) fn handle_stopped(&mut self, now: Instant, name: &str) {
-        if self.stop.is_some() {
+        if self.process.is_stopping() {
             return self.handle_plugin_stopped(now, name);
         }
         self.reload
@@ -76,7 +76,7 @@ impl Loop {
     fn take_reload_step(&mut self, now: Instant, step: Step) {
         match step {
             Step::Read => {
-                self.service.reloading();
+                self.process.tell_reloading();
                 let files = Setup::read(&self.config.options().config());
                 let in_force = in_force(&self.config, &self.groups, &self.supervisor);
                 self.reload.handle_files(now, files, &in_force);
@@ -103,7 +103,7 @@ impl Loop {
             Step::Stop(name) => self.supervisor.stop(now, &name),
             Step::Remove(name) => self.supervisor.remove(now, &name),
             Step::Tell(notice) => self.notices.record(notice),
-            Step::End => self.service.ready(&self.view().summary()),
+            Step::End => self.process.tell_ready(&self.view().summary()),
             Step::Answer(client, answer) => self.answer(now, client, &answer),
         }
     }
@@ -112,11 +112,11 @@ impl Loop {
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
         self.config.replace(setup);
-        self.files.set(self.config.setup());
+        self.readers.set_in_force(self.config.setup());
         self.supervisor
             .set_worker_settings(self.config.worker_settings());
         let digest = &self.config.setup().digest;
-        if let Err(why) = self.starter.borrow_mut().configure(digest) {
+        if let Err(why) = self.supervisor.starter().borrow_mut().configure(digest) {
             log::warn!("processes start with the previous rights: {why}");
         }
     }

@@ -35,7 +35,7 @@ impl Loop {
     // carried out.
     fn is_still_asked(&mut self, now: Instant, asked: &Asked) -> bool {
         let is_order = asked.caller.may_change() && self.is_order(&asked.request);
-        if !is_order || self.control.begin(now, asked.client) {
+        if !is_order || self.clients.control.begin(now, asked.client) {
             return true;
         }
         let (command, by) = (asked.request.command(), asked.caller.name());
@@ -71,7 +71,7 @@ impl Loop {
             }
             Request::OwnHistory => self.view().own_history(),
             Request::OwnReport { from } => {
-                self.report_for_peer.ask(now, self.config.options(), from)
+                self.clients.reports.ask(now, self.config.options(), from)
             }
             Request::Events { limit } => Answer::Events {
                 events: self.notices.newest(limit),
@@ -118,7 +118,9 @@ impl Loop {
     }
 
     pub(super) fn answer(&mut self, now: Instant, client: u64, answer: &Answer) {
-        self.control.answer(&self.poller, now, client, answer);
+        self.clients
+            .control
+            .answer(&self.poller, now, client, answer);
     }
 
     /// Asks the plugins for rows and, if `whole`, the peer for its half.
@@ -165,7 +167,7 @@ impl Loop {
         argv: &[String],
     ) {
         let until = now + question.timeout(argv);
-        let (queries, ended) = self.questions.begin_queries(question, plugins);
+        let (queries, ended) = self.clients.questions.begin_queries(question, plugins);
         for (id, plugin) in queries {
             self.supervisor
                 .query(now, until, &plugin, argv.to_vec(), id);
@@ -175,7 +177,7 @@ impl Loop {
 
     /// Keeps a question until it is complete.
     pub(super) fn await_answers(&mut self, now: Instant, question: Question) {
-        let ended = self.questions.begin(question);
+        let ended = self.clients.questions.begin(question);
         self.end(now, ended);
     }
 
@@ -188,7 +190,7 @@ impl Loop {
         if self.recorder.awaits(id) {
             return self.recorder.handle_totals(now, &self.groups, result);
         }
-        let ended = self.questions.handle_answered(id, result);
+        let ended = self.clients.questions.handle_answered(id, result);
         self.end(now, ended);
     }
 
@@ -253,7 +255,7 @@ impl Loop {
             Err(answer) => return self.reply(now, asker, &answer),
         };
         let now_ns = clock::monotonic_ns();
-        let (begun, ended) = self.questions.begin_switch(asker, planned);
+        let (begun, ended) = self.clients.questions.begin_switch(asker, planned);
         self.end(now, ended);
         for (client_request, group) in begun {
             let cause = Cause::new(CauseKind::Asked, format!("{by} switched it"));
@@ -269,7 +271,10 @@ impl Loop {
         client_request: u64,
         result: Result<Vec<String>, String>,
     ) {
-        let ended = self.questions.handle_switched(client_request, result);
+        let ended = self
+            .clients
+            .questions
+            .handle_switched(client_request, result);
         self.end(now, ended);
     }
 
@@ -277,11 +282,11 @@ impl Loop {
 
     /// Asks for the status, once a second, if a plugin watches it or if a finding needs it (`is_doubtful`).
     pub(super) fn ask_for_watchers(&mut self, now: Instant, is_doubtful: bool) {
-        if self.stop.is_some() {
+        if self.process.is_stopping() {
             return;
         }
         let is_wanted = self.notices.needs_plugin_status(now, is_doubtful);
-        if self.watchers.ask() || is_wanted {
+        if self.clients.watchers.ask() || is_wanted {
             self.ask_status(now, Asker::Watchers, false);
         }
     }
@@ -294,7 +299,7 @@ impl Loop {
     fn tell_watchers(&mut self, now: Instant, status_rows: &StatusRows) {
         let verdict = self.verdict(status_rows);
         let status = with_verdict(self.view().pair_status(), &verdict, &self.groups);
-        for (plugin, message) in self.watchers.handle_status(&status) {
+        for (plugin, message) in self.clients.watchers.handle_status(&status) {
             self.supervisor.send(now, &plugin, &message, &[]);
         }
     }
@@ -302,7 +307,7 @@ impl Loop {
     /// Sends the events that were recorded since the last call to the plugins that watch.
     pub(super) fn tell_events(&mut self, now: Instant) {
         for Recorded { level, event } in self.notices.take_new() {
-            for (plugin, message) in self.watchers.handle_event(now, level, &event) {
+            for (plugin, message) in self.clients.watchers.handle_event(now, level, &event) {
                 self.supervisor.send(now, &plugin, &message, &[]);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use spared_group::stop::{PLUGINS_TIMEOUT, Step, Stop};
+use spared_group::stop::{PLUGINS_TIMEOUT, Step};
 use spared_message::notice::{Kind, Notice};
 use spared_node::pending_for_stop;
 use spared_process::clock;
@@ -13,17 +13,10 @@ use super::r#loop::Loop;
 impl Loop {
     /// Begins the stop, or hurries a stop that has begun.
     pub(super) fn begin_stop(&mut self, now: Instant) {
-        if let Some(stop) = &mut self.stop {
-            return stop.skip_waiting(now);
+        if self.process.begin_stop(now) {
+            self.notices.record(Notice::new(Kind::Stop, "stopping"));
+            self.groups.handle_leave(clock::monotonic_ns());
         }
-        self.service.stopping();
-        self.notices.record(Notice::new(Kind::Stop, "stopping"));
-        self.stop = Some(Stop::new(now));
-        self.groups.handle_leave(clock::monotonic_ns());
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stop.as_ref().is_some_and(Stop::is_done)
     }
 
     /// Handles a plugin that has stopped, died, or not answered in time.
@@ -33,16 +26,14 @@ impl Loop {
             self.groups
                 .handle_elector_stopped(clock::monotonic_ns(), name);
         }
-        if let Some(stop) = &mut self.stop {
-            stop.handle_stopped(name);
-        }
+        self.process.handle_plugin_stopped(name);
         self.take_stop_steps(now);
     }
 
     pub(super) fn go_on_stopping(&mut self, now: Instant) {
-        while let Some(stop) = &mut self.stop {
+        while self.process.is_stopping() {
             let pending = pending_for_stop(self.config.setup(), &self.groups, &self.supervisor);
-            if !stop.advance(now, &pending) {
+            if !self.process.advance_stop(now, &pending) {
                 return;
             }
             self.take_stop_steps(now);
@@ -50,7 +41,7 @@ impl Loop {
     }
 
     fn take_stop_steps(&mut self, now: Instant) {
-        while let Some(step) = self.stop.as_mut().and_then(Stop::poll_step) {
+        while let Some(step) = self.process.poll_stop_step() {
             match step {
                 Step::Close => {
                     self.groups.cancel_switchovers("spared is being stopped");

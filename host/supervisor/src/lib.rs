@@ -112,6 +112,10 @@ impl Supervisor {
         self.about.groups.as_ref().err().map(String::as_str)
     }
 
+    pub fn starter(&self) -> &Starter {
+        &self.starter
+    }
+
     /// Returns true if the starter does not answer.
     pub fn is_starter_silent(&self) -> bool {
         self.is_starter_silent

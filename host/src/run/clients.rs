@@ -1,0 +1,27 @@
+//! Owners of what others ask of this node: clients of the control socket, the peer, and plugins that watch the pair.
+
+use std::path::Path;
+
+use spared_report::Reports;
+use spared_requests::questions::Questions;
+use spared_requests::server::Server;
+use spared_requests::watchers::Watchers;
+
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) control: Server,
+    pub(super) questions: Questions,
+    pub(super) watchers: Watchers,
+    pub(super) reports: Reports,
+}
+
+impl Clients {
+    pub(super) fn new(control: Server, runtime_dir: &Path) -> Self {
+        Self {
+            control,
+            questions: Questions::default(),
+            watchers: Watchers::default(),
+            reports: Reports::new(runtime_dir),
+        }
+    }
+}
