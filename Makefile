@@ -337,7 +337,7 @@ install-files:
 	install -D -m 644 target/completions/bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sparectl
 	install -D -m 644 target/completions/zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_sparectl
 	install -D -m 644 target/completions/fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sparectl.fish
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/spared abi/include/spared/plugin.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/spared abi/c/spared_plugin.h abi/c/spared_plugin.c
 	for plugin in $(PLUGINS); do install -D -m 644 target/release/libspared_$$(echo $$plugin | tr - _).so \
 		$(DESTDIR)$(PREFIX)/lib/spared/plugins/$$plugin.so || exit; done
 	for section in 1 5 8; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section \
@@ -354,7 +354,7 @@ uninstall: ## what `make install` has installed, without /etc/spared and /var/li
 		$(DESTDIR)/usr/lib/sysusers.d/spared.conf \
 		$(addprefix $(DESTDIR)$(PREFIX)/,sbin/spared bin/sparectl bin/spared-plugin-check \
 			share/bash-completion/completions/sparectl share/fish/vendor_completions.d/sparectl.fish \
-			include/spared/plugin.h share/dbus-1/system.d/spared.conf share/doc/spared/THIRD-PARTY) \
+			include/spared/spared_plugin.h include/spared/spared_plugin.c share/dbus-1/system.d/spared.conf share/doc/spared/THIRD-PARTY) \
 		$(DESTDIR)$(ZSH_COMPLETIONS)/_sparectl \
 		$(patsubst %,$(DESTDIR)$(PREFIX)/lib/spared/plugins/%.so,$(PLUGINS))
 	for page in docs/man/*.scd; do page=$$(basename $$page .scd); \

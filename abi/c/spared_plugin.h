@@ -18,7 +18,7 @@
  *     SPARED_PLUGIN(
  *         SPARED_NAME("acme-smallest") SPARED_VERSION("1.0") SPARED_VENDOR("acme")
  *         SPARED_SUMMARY("logs the roles of groups") SPARED_ROLES,
- *         .role = role)
+ *         .role = role);
  *
  *     cc -shared -fPIC -fvisibility=hidden -Iabi/c -o acme-smallest.so smallest.c abi/c/spared_plugin.c
  *

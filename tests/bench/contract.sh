@@ -28,10 +28,9 @@ code() {
 
 count() { wc -l | tr -d ' '; }
 unsafe() { code "$@" | grep -ow unsafe | count; }
-# of Rust and of the header
 directives() {
-	{ code "$1" abi host lib plugins && text "$1" abi/include/spared/plugin.h; } |
-		grep -cE '^[ ]*(pub |pub\([a-z]*\) )?struct (spared_d|D)irective\b.*\{'
+	code "$1" abi host lib plugins |
+		grep -cE '^[ ]*(pub |pub\([a-z]*\) )?struct Directive\b.*\{'
 }
 
 row() { printf '%-52s%12s%12s\n' "$@"; }
@@ -43,7 +42,7 @@ both() {
 lines() { code "$@" | count; }
 
 row measure "$base" here
-both 'definitions of Directive, that of C included' directives
+both 'definitions of Directive' directives
 both 'unsafe in abi, sdk, check, worker' unsafe abi/src abi/contract/src abi/sdk/src abi/check/src host/worker/src
 both 'lines of code: worker' lines host/worker/src
 both 'lines of code: abi, contract, sdk, check, hostile' lines abi/src abi/contract/src abi/sdk/src abi/check/src abi/examples/hostile/src

@@ -15,6 +15,7 @@ pub mod flows;
 pub mod foreign_network;
 pub mod forger;
 pub mod guard;
+pub mod hostile;
 pub mod ipsec;
 pub mod kinds;
 pub mod lab;

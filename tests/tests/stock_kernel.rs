@@ -103,10 +103,12 @@ fn probe(lab: &Lab) -> Result<PluginFile> {
     let file: PathBuf = lab.dir.join("probe.so");
     let mut command = Command::new("cc");
     command.args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"]);
-    command.arg(repository.join("abi/include"));
+    command.arg(repository.join("abi/c"));
     command.arg(format!("-DPROBE_NAME=\"{PROBE}\""));
     command.arg("-o").arg(&file);
-    command.arg(repository.join("host/worker/tests/plugins/probe.c"));
+    for source in ["host/worker/tests/plugins/probe.c", "abi/c/spared_plugin.c"] {
+        command.arg(repository.join(source));
+    }
     if command.arg("-lpthread").status()?.success() {
         Ok(PluginFile {
             name: PROBE.to_owned(),

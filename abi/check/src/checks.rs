@@ -3,19 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use spared_abi as abi;
+use spared_contract::{ConfigTable, ConfigValue, Role, ToPlugin, Verb};
 
-use spared_contract::{ConfigTable, ConfigValue, Verb};
-
-use crate::confined;
-use crate::descriptor;
-use crate::finding::{Finding, Level};
-use crate::footprint::Footprint;
-use crate::trial::{Mode, Trial, load};
-use crate::{partner, peer, watch};
+use crate::finding::Finding;
+use crate::footprint::{children, still_running};
+use crate::host::{Host, change, configure, reason};
+use crate::{descriptor, peer, watch};
 
 /// A key that no plugin has.
-pub const UNKNOWN_KEY: &str = "no_plugin_has_this_key";
+const UNKNOWN_KEY: &str = "no_plugin_has_this_key";
 
 /// One check.
 pub struct Check {
@@ -27,30 +23,24 @@ pub struct Check {
     pub run: fn(&Path, &ConfigTable) -> Vec<Finding>,
 }
 
-pub const ALL: [Check; 13] = [
+pub const ALL: [Check; 10] = [
     Check {
         name: "descriptor",
-        passed: "loads with every symbol bound, and describes itself",
+        passed: "describes itself in a note of its file",
         needed: true,
         run: descriptor::check,
     },
     Check {
         name: "symbols",
-        passed: "exports spared_plugin_v0 and nothing else",
+        passed: "exports spared_plugin_main, its note, and nothing else",
         needed: false,
         run: descriptor::symbols,
-    },
-    Check {
-        name: "life",
-        passed: "created and destroyed 100 instances without a trace",
-        needed: true,
-        run: life,
     },
     Check {
         name: "configure",
         passed: "accepts its configuration, and a check of it has no effect",
         needed: true,
-        run: configure,
+        run: accept,
     },
     Check {
         name: "refusal",
@@ -74,7 +64,7 @@ pub const ALL: [Check; 13] = [
         name: "partner",
         passed: "survives whatever other plugins of its node send, and their coming and going",
         needed: false,
-        run: partner::check,
+        run: peer::check_partners,
     },
     Check {
         name: "watch",
@@ -83,335 +73,181 @@ pub const ALL: [Check; 13] = [
         run: watch::check,
     },
     Check {
-        name: "stop",
-        passed: "leaves no descriptor, thread or child behind",
+        name: "query",
+        passed: "answers its verbs, and words that are none",
         needed: false,
-        run: stop,
+        run: questions,
     },
     Check {
         name: "worker",
-        passed: "runs in a worker, confined as by the host, and stops when told",
+        passed: "runs in a worker, confined as by the host, and leaves no program behind",
         needed: false,
-        run: confined::check,
-    },
-    Check {
-        name: "old-host",
-        passed: "reads nothing beyond the table of the oldest host",
-        needed: false,
-        run: old_host,
-    },
-    Check {
-        name: "borrow",
-        passed: "uses no argument after its callback returned",
-        needed: false,
-        run: borrow,
+        run: life,
     },
 ];
 
-const INSTANCES: usize = 100;
-const ROLES: u32 = 300;
+const ROLES: u64 = 300;
 /// How long a role may be pending.
 const ROLE_MAX: Duration = Duration::from_secs(5);
-/// The same in the checks that are not about roles.
-const ROLE_USUAL: Duration = Duration::from_secs(1);
 /// How long `sparectl status` waits.
 const STATUS_MAX: Duration = Duration::from_secs(1);
-/// Growth of resident memory that 100 instances may leave, as the allocator keeps some.
-const GROWTH_KB_MAX: u64 = 1024;
+/// How long a stop may be pending.
+const STOP_MAX: Duration = Duration::from_secs(3);
 
-fn life(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
-    let plugin = match load(path) {
-        Ok(plugin) => plugin,
+/// Runs a check on a worker; what ends it early is the plugin's fault.
+pub fn with_worker(
+    path: &Path,
+    check: impl FnOnce(&mut Host) -> Result<(), String>,
+) -> Vec<Finding> {
+    let mut host = match Host::spawn(path) {
+        Ok(host) => host,
         Err(why) => return vec![Finding::fail(why)],
     };
-    let table = plugin.table;
-    let mut findings = Vec::new();
-    let mut before = None;
-    for round in 0..INSTANCES {
-        let again = spared_worker::Loaded {
-            table,
-            descriptor: plugin.descriptor.clone(),
-            interface: plugin.interface,
-            group: plugin.group,
-            peer: plugin.peer,
-            identity: plugin.identity,
-            local: plugin.local,
-            watch: plugin.watch,
-        };
-        match Trial::of(again, Mode::Plain) {
-            Ok(trial) => findings.extend(trial.destroy()),
-            Err(why) => return vec![why],
-        }
-        // The first ones may set up things that stay.
-        if round == 9 {
-            before = Some(Footprint::now());
-        }
+    if let Err(why) = check(&mut host) {
+        let fault = host.fault(why);
+        host.findings.push(fault);
     }
-    let after = Footprint::now();
-    if let Some(before) = before {
-        findings.extend(after.left_since(&before, "create and destroy"));
-        let growth_kb = after.resident_kb.saturating_sub(before.resident_kb);
-        if growth_kb > GROWTH_KB_MAX {
-            findings.push(Finding::fail(format!(
-                "{} instances left {growth_kb} kB of memory behind",
-                INSTANCES - 10
-            )));
-        }
-    }
-    findings
+    host.findings
 }
 
-fn configure(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    let mut trial = match Trial::create(path, Mode::Plain) {
-        Ok(trial) => trial,
-        Err(why) => return vec![why],
-    };
-    let before = Footprint::now();
-    let status = trial.configure(config, abi::CONFIGURE_CHECK);
-    if status < 0 {
-        let said = !trial.record.failures.borrow().is_empty();
-        let why = trial.why(status);
-        return vec![Finding::fail(match (said, config.0.is_empty()) {
-            (false, _) => format!("refuses its configuration without fail(): {why}"),
-            (true, true) => format!("needs a configuration, give one with --config: {why}"),
-            (true, false) => format!("refuses its configuration: {why}"),
-        })];
-    }
-    let mut findings = Footprint::now().left_since(&before, "checking a configuration");
-    let record = trial.record;
-    if !record.timers.borrow().is_empty()
-        || !record.watches.borrow().is_empty()
-        || record.requests.get() > 0
-    {
-        findings.push(Finding::fail(
-            "checking a configuration set timers, watches, or called the host",
-        ));
-    }
-    for round in ["configure", "configuring again"] {
-        let status = trial.configure(config, 0);
+fn accept(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    with_worker(path, |host| {
+        let before = host.effects;
+        let (status, why) = host.call("configure", configure(config, true))?;
         if status < 0 {
-            let why = trial.why(status);
-            findings.push(Finding::fail(format!(
-                "{round} failed after its check passed: {why}"
-            )));
+            return Err(match (why.as_str(), config.0.is_empty()) {
+                ("", _) => format!(
+                    "refuses its configuration without fail(): {}",
+                    reason(status, "")
+                ),
+                (why, true) => format!("needs a configuration, give one with --config: {why}"),
+                (why, false) => format!("refuses its configuration: {why}"),
+            });
         }
-    }
-    findings.extend(trial.destroy());
-    findings
+        if host.effects > before {
+            let what = "checking a configuration reported something, or called the host";
+            host.findings.push(Finding::fail(what));
+        }
+        for round in ["configure", "configuring again"] {
+            let (status, why) = host.call(round, configure(config, false))?;
+            if status < 0 {
+                let why = reason(status, &why);
+                return Err(format!("{round} failed after its check passed: {why}"));
+            }
+        }
+        Ok(())
+    })
 }
 
 fn refusal(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    let mut trial = match Trial::create(path, Mode::Plain) {
-        Ok(trial) => trial,
-        Err(why) => return vec![why],
-    };
-    let status = trial.configure(&with_unknown_key(config), abi::CONFIGURE_CHECK);
-    let failures = trial.record.failures.take();
-    let mut findings = trial.destroy();
-    if status >= 0 {
-        findings.push(Finding::warn(
-            "accepts a key that it does not know: a mistyped key would go unnoticed",
-        ));
-    } else if !failures.iter().any(|failure| failure.contains(UNKNOWN_KEY)) {
-        findings.push(Finding::fail(format!(
-            "refuses a key that it does not know without naming it in fail(): {failures:?}"
-        )));
-    }
-    findings
-}
-
-/// A configuration with one key more, which no plugin has.
-pub fn with_unknown_key(config: &ConfigTable) -> ConfigTable {
-    let mut config = config.clone();
-    let value = ConfigValue::Integer(1);
-    config.0.insert(UNKNOWN_KEY.to_owned(), value);
-    config
-}
-
-pub fn started(path: &Path, config: &ConfigTable, mode: Mode) -> Result<Trial, Vec<Finding>> {
-    let mut trial = Trial::create(path, mode).map_err(|why| vec![why])?;
-    for (what, status) in [
-        ("configure", trial.configure(config, 0)),
-        ("start", trial.start()),
-    ] {
-        if status < 0 {
-            let why = trial.why(status);
-            return Err(vec![Finding::fail(format!("{what} failed: {why}"))]);
+    with_worker(path, |host| {
+        let mut config = config.clone();
+        let value = ConfigValue::Integer(1);
+        config.0.insert(UNKNOWN_KEY.to_owned(), value);
+        match host.call("configure", configure(&config, true))? {
+            (0.., _) => host.findings.push(Finding::warn(
+                "accepts a key that it does not know: a mistyped key would go unnoticed",
+            )),
+            (_, why) if why.contains(UNKNOWN_KEY) => {}
+            (_, why) => host.findings.push(Finding::fail(format!(
+                "refuses a key that it does not know without naming it: {why}"
+            ))),
         }
-    }
-    Ok(trial)
+        Ok(())
+    })
 }
 
 fn roles(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    let mut trial = match started(path, config, Mode::Plain) {
-        Ok(trial) => trial,
-        Err(findings) => return findings,
-    };
-    let mut last = (0, 0);
-    let mut pending = 0;
-    for number in 0..ROLES {
-        // Repeated, changing and unknown roles; time passes after every sixteenth.
-        let role = [abi::ROLE_ACTIVE, abi::ROLE_BACKUP, abi::ROLE_FAULT, 77]
-            [(number * 7 % 11 % 4) as usize];
-        last = trial.role("group", role);
-        pending += u32::from(last.1 == abi::PENDING);
-        if number % 16 == 0 {
-            trial.serve(Duration::from_millis(3), |_| false);
+    with_worker(path, |host| {
+        host.begin(config)?;
+        for number in 0..ROLES {
+            // repeated and changing ones
+            let role = [Role::Active, Role::Backup, Role::Fault][(number * 7 % 11 % 3) as usize];
+            host.say("role", |token| change(token, role))?;
         }
-    }
-    if last.1 == abi::PENDING {
-        let token = last.0;
-        if !trial.serve(ROLE_MAX, |record| record.done.borrow().contains_key(&token)) {
-            trial.findings.push(Finding::fail(format!(
-                "done() for the newest role did not come within {} s ({pending} were pending)",
-                ROLE_MAX.as_secs()
-            )));
+        let last = host.call_within("role", ROLE_MAX, |token| change(token, Role::Backup))?;
+        if last.is_none() {
+            let seconds = ROLE_MAX.as_secs();
+            return Err(format!(
+                "done() for the newest role did not come within {seconds} s"
+            ));
         }
-    }
-    let late: Vec<u64> = trial
-        .record
-        .done
-        .borrow()
-        .keys()
-        .filter(|token| **token > last.0)
-        .copied()
-        .collect();
-    if !late.is_empty() {
-        trial.findings.push(Finding::fail(format!(
-            "done() for tokens that were never given: {late:?}"
-        )));
-    }
-    trial.stop();
-    let trespasses = trespasses(&trial);
-    let misuses = trial.record.misuses.take();
-    let mut findings = trial.destroy();
-    findings.extend(trespasses);
-    findings.extend(misuses.into_iter().map(Finding::fail));
-    findings
+        stop(host)
+    })
 }
 
-fn trespasses(trial: &Trial) -> Option<Finding> {
-    let called = trial
-        .record
-        .trespasses
-        .lock()
-        .map(|called| called.clone())
-        .unwrap_or_default();
-    let first = called.first()?;
-    Some(Finding::fail(format!(
-        "called {first}() from a thread other than the loop's: only log and wake are for any thread"
-    )))
-}
-
-fn stop(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    // A first instance may set up things that stay.
-    for round in 0..2 {
-        let before = Footprint::now();
-        let mut trial = match started(path, config, Mode::Plain) {
-            Ok(trial) => trial,
-            Err(findings) => return findings,
-        };
-        let (token, status) = trial.role("group", abi::ROLE_ACTIVE);
-        if status == abi::PENDING {
-            trial.serve(ROLE_USUAL, |record| {
-                record.done.borrow().contains_key(&token)
-            });
-        }
-        trial.query(&["status"]);
-        trial.serve(Duration::from_millis(100), |_| false);
-        let status = trial.stop();
-        if status < 0 {
-            let why = trial.why(status);
-            trial
-                .findings
-                .push(Finding::warn(format!("stop failed: {why}")));
-        }
-        let threads = Footprint::now().threads.saturating_sub(before.threads);
-        if threads > 0 {
-            trial.findings.push(Finding::fail(format!(
-                "stop left {threads} threads running"
-            )));
-        }
-        let mut findings = trial.destroy();
-        findings.extend(Footprint::now().left_since(&before, "stop and destroy"));
-        if round == 1
-            || findings
-                .iter()
-                .any(|finding| finding.level == Level::Fail && finding.text.contains("threads"))
-        {
-            return findings;
-        }
-    }
-    Vec::new()
-}
-
-/// The oldest host has minor 0, whose table is the whole of today's. With later minors the table must
-/// be cut at each.
-fn old_host(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    through(path, config, Mode::OldHost)
-}
-
-fn borrow(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    through(path, config, Mode::Borrow)
-}
-
-fn questions(verb: &Verb) -> Vec<Vec<&str>> {
+fn words_of(verb: &Verb) -> Vec<Vec<String>> {
+    let argv = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect();
     match verb.word.as_str() {
-        "" => vec![vec![]],
-        word => vec![vec![word], vec![word, "no", "such", "words"]],
+        "" => vec![Vec::new()],
+        word => vec![argv(&[word]), argv(&[word, "no", "such", "words"])],
     }
 }
 
-/// Calls every callback once or twice.
-fn through(path: &Path, config: &ConfigTable, mode: Mode) -> Vec<Finding> {
-    let mut trial = match started(path, config, mode) {
-        Ok(trial) => trial,
-        Err(findings) => return findings,
+fn questions(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    with_worker(path, |host| {
+        host.begin(config)?;
+        let verbs = host.descriptor.verbs.clone();
+        let asks = verbs.iter().filter(|verb| !verb.changes);
+        let nonsense = Verb {
+            word: "no".to_owned(),
+            ..Verb::default()
+        };
+        for argv in asks.clone().chain([&nonsense]).flat_map(words_of) {
+            host.say("query", |token| ToPlugin::Query { token, argv })?;
+        }
+        if asks.clone().any(|verb| verb.word == "status") {
+            ask_status(host)?;
+        }
+        stop(host)
+    })
+}
+
+/// As `sparectl status` asks.
+fn ask_status(host: &mut Host) -> Result<(), String> {
+    let argv = vec!["status".to_owned()];
+    let query = |token| ToPlugin::Query { token, argv };
+    let text = match host.call_within("query", STATUS_MAX, query)? {
+        Some((0.., _)) => return Ok(()),
+        Some((status, why)) => format!(
+            "query \"status\" failed, which sparectl status needs: {}",
+            reason(status, &why)
+        ),
+        None => "query \"status\" takes more than 1 s: sparectl status omits its rows".to_owned(),
     };
-    for role in [abi::ROLE_ACTIVE, abi::ROLE_BACKUP] {
-        let (token, status) = trial.role("group", role);
-        if status == abi::PENDING {
-            trial.serve(ROLE_USUAL, |record| {
-                record.done.borrow().contains_key(&token)
-            });
+    host.findings.push(Finding::warn(text));
+    Ok(())
+}
+
+/// A short life, after which nothing is left.
+fn life(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    with_worker(path, |host| {
+        host.begin(config)?;
+        for role in [Role::Active, Role::Backup] {
+            host.say("role", |token| change(token, role))?;
+        }
+        let programs = children(host.pid());
+        stop(host)?;
+        for program in programs.into_iter().filter_map(still_running) {
+            let text = format!("stop and destroy left {program}");
+            host.findings.push(Finding::fail(text));
+        }
+        Ok(())
+    })
+}
+
+/// Stops the plugin, and waits for the end of its process.
+pub fn stop(host: &mut Host) -> Result<(), String> {
+    match host.call_within("stop", STOP_MAX, |token| ToPlugin::Stop { token })? {
+        Some((0.., _)) => {}
+        Some((status, why)) => {
+            let text = format!("stop failed: {}", reason(status, &why));
+            host.findings.push(Finding::warn(text));
+        }
+        None => {
+            let seconds = STOP_MAX.as_secs();
+            return Err(format!("stop is pending for more than {seconds} s"));
         }
     }
-    // The words that it lists as asking, alone and with arguments.
-    let verbs = trial.plugin.descriptor.verbs.clone();
-    let asks = verbs.iter().filter(|verb| !verb.changes);
-    let mut questions: Vec<Vec<&str>> = asks.flat_map(questions).collect();
-    questions.push(vec!["no", "such", "words"]);
-    for words in questions {
-        let (token, mut status) = trial.query(&words);
-        if mode != Mode::OldHost || words != ["status"] {
-            continue;
-        }
-        if status == abi::PENDING {
-            trial.serve(STATUS_MAX, |record| {
-                record.done.borrow().contains_key(&token)
-            });
-            let done = trial.record.done.borrow().get(&token).copied();
-            status = done.unwrap_or(abi::PENDING);
-        }
-        if status == abi::PENDING {
-            let text = "query \"status\" takes more than 1 s: sparectl status omits its rows";
-            trial.findings.push(Finding::warn(text.to_owned()));
-        }
-        if status < 0 {
-            let why = trial.why(status);
-            let text = format!("query \"status\" failed, which sparectl status needs: {why}");
-            trial.findings.push(Finding::warn(text));
-        }
-    }
-    trial.configure(config, 0);
-    if mode == Mode::Borrow {
-        trial.up(trial.plugin.descriptor.wire_max);
-        trial.message(b"not what a peer says");
-    }
-    trial.serve(Duration::from_millis(200), |_| false);
-    if mode == Mode::Borrow {
-        trial.down();
-    }
-    trial.stop();
-    trial.destroy()
+    host.exit()
 }

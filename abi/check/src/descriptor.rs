@@ -1,53 +1,20 @@
 //! Checks of the library and of its descriptor, which start nothing.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use spared_abi as abi;
-
 use spared_contract::{ConfigTable, Descriptor};
 
-use crate::confined::describe;
 use crate::elf;
 use crate::finding::Finding;
-use crate::trial::load;
-
-const LOAD_MAX: Duration = Duration::from_millis(100);
+use crate::host::describe;
 
 /// What the plugin says of itself.
 pub fn check(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     match describe(path) {
-        Ok(Some(descriptor)) => return described(&descriptor),
-        Ok(None) => {}
-        Err(why) => return vec![Finding::fail(why)],
+        Ok(descriptor) => described(&descriptor),
+        Err(why) => vec![Finding::fail(why)],
     }
-    let begin = Instant::now();
-    let plugin = match load(path) {
-        Ok(plugin) => plugin,
-        Err(why) => return vec![Finding::fail(why)],
-    };
-    let took = begin.elapsed();
-    let mut findings = Vec::new();
-    if took > LOAD_MAX {
-        let text = format!("loading took {} ms, limit is 100 ms", took.as_millis());
-        findings.push(Finding::warn(text));
-    }
-    findings.extend(described(&plugin.descriptor));
-    if plugin.table.query.is_some() && plugin.descriptor.verbs.is_empty() {
-        findings.push(Finding::fail(
-            "has a query, but no verbs: sparectl cannot ask it",
-        ));
-    }
-    let least = size_of::<abi::Plugin>();
-    if plugin.table.minor == abi::MINOR && (plugin.table.size as usize) < least {
-        let text = format!(
-            "says {} bytes for minor {}, which has {least}",
-            plugin.table.size,
-            abi::MINOR
-        );
-        findings.push(Finding::fail(text));
-    }
-    findings
 }
 
 /// What of its descriptor is unusual, or wrong.
@@ -67,13 +34,13 @@ fn described(descriptor: &Descriptor) -> Vec<Finding> {
     }
     if descriptor.has_peer && descriptor.wire_max == 0 {
         findings.push(Finding::warn(
-            "has a peer, but no versions of its messages (wire_min, wire_max)",
+            "has a peer, but no versions of its messages (wire)",
         ));
     }
     let flags = descriptor.flags;
     if flags & abi::PLUGIN_WRITE != 0 && flags & abi::PLUGIN_FILES == 0 {
         findings.push(Finding::warn(
-            "SPARED_PLUGIN_WRITE has no effect without SPARED_PLUGIN_FILES",
+            "the flag write has no effect without the flag files",
         ));
     }
     findings.extend(names(descriptor));
@@ -93,11 +60,6 @@ fn names(descriptor: &Descriptor) -> Option<Finding> {
 
 /// What its library exports.
 pub fn symbols(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
-    exports(path, |name| name.starts_with("spared_plugin_v"), 1)
-}
-
-/// The same of a plugin that runs in a loop of its own.
-pub fn symbols_of_loop(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     let is_ours = |name: &str| ["spared_plugin_main", "spared_plugin_note"].contains(&name);
     exports(path, is_ours, 2)
 }

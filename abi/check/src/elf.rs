@@ -64,20 +64,20 @@ mod tests {
         ]);
         // STB_GLOBAL, STT_FUNC, STV_DEFAULT, in section 1
         put(&[0, 0, 0, 0, 1, 0x10, 4, 0x1200_0001]);
-        file.extend(b"\0spared_plugin_v0\0\0\0");
+        file.extend(b"\0spared_plugin_main\0");
         let mut put = |words: [u32; 10]| {
             file.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         };
         put([0; 10]);
         put([0, 11, 2, 0, SYMBOLS, 32, 2, 1, 4, 16]);
-        put([0, 3, 2, 0, NAMES, 18, 0, 0, 1, 0]);
+        put([0, 3, 2, 0, NAMES, 20, 0, 0, 1, 0]);
         file
     }
 
     #[test]
     fn a_library_for_another_kind_of_processor_is_read() {
         let names = exported(&library_of_32_bits_and_big_endian());
-        assert_eq!(names, Some(vec!["spared_plugin_v0".to_owned()]));
+        assert_eq!(names, Some(vec!["spared_plugin_main".to_owned()]));
     }
 
     #[test]

@@ -1,479 +1,401 @@
-//! Functions of the host for a plugin under trial: they do little and record everything.
+//! The host's side of a worker with the plugin, confined as by the host.
 
-mod groups;
-mod messages;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread::ThreadId;
-
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
-use spared_contract::Scope;
-use spared_contract::check::{NAME_MAX, WEIGHT_MAX, is_state};
-use spared_records::monotonic::now_ns;
-use spared_worker::settings::Settings;
+use spared_contract::{
+    Call, ConfigTable, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, Surroundings, ToPlugin,
+};
+use spared_message::load::Load;
+use spared_process::account::CHECK_ACCOUNT;
+use spared_worker::capabilities;
+use spared_worker::errors::Errors;
+use spared_worker::is_refusal;
+use spared_worker::process::Worker;
 
-use messages::{send, send_local, sign, verify};
+use crate::finding::Finding;
 
-const EPERM: abi::Status = -1;
-const EINVAL: abi::Status = -22;
-
-/// Lines of log that a check shows: a plugin that logs each role would hide the findings.
+/// How long each answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Lines of its log that are shown.
 const LINES_MAX: u32 = 20;
-static LINES: AtomicU32 = AtomicU32::new(0);
 
-/// Record of what a plugin did.
-pub struct Record {
-    thread: ThreadId,
-    pub woken: AtomicBool,
-    /// Functions marked `[loop]` that were called from another thread.
-    pub trespasses: Mutex<Vec<String>>,
-    pub settings: RefCell<Settings>,
-    lent: RefCell<Vec<Box<str>>>,
-    /// Calls of fail(), as "key: why".
-    pub failures: RefCell<Vec<String>>,
-    pub timers: RefCell<BTreeMap<u32, u64>>,
-    pub watches: RefCell<BTreeMap<c_int, u32>>,
-    pub done: RefCell<BTreeMap<u64, abi::Status>>,
-    /// Number of calls of extensions: follow, claim, publish, report.
-    pub requests: Cell<u32>,
-    /// The peer plugin is connected.
-    pub is_up: Cell<bool>,
-    /// Number of messages to the peer.
-    pub sent: Cell<u64>,
-    /// A message was refused: writable() is due.
-    pub is_full: Cell<bool>,
-    pub partners_up: RefCell<BTreeSet<u32>>,
-    /// Partners to whom a message was refused: writable() is due.
-    pub partners_full: RefCell<BTreeSet<u32>>,
-    /// Tickets of requests to sign or verify.
-    pub tickets: RefCell<Vec<u64>>,
-    /// Messages refused within this callback.
-    refused: Cell<u32>,
-    pub is_configuring: Cell<bool>,
-    /// Calls that a host would refuse.
-    pub misuses: RefCell<BTreeSet<String>>,
+/// Lines that the loops of plugins log at level ERROR about misuse: a call from another thread, or of what is not the
+/// plugin's own.
+const WRONG_THREAD: &str = "() from a thread other than the loop's";
+const CLOSED_DESCRIPTOR: &str = "closed a descriptor of its worker (";
+/// The end of a line at level DEBUG about a callback that took long.
+const SLOW: &str = ", limit is 50 ms";
+
+/// The plugin's name, which is its file's.
+pub fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
 }
 
-impl Record {
-    pub fn new() -> Self {
-        Self {
-            thread: std::thread::current().id(),
-            woken: AtomicBool::new(false),
-            trespasses: Mutex::default(),
-            settings: RefCell::default(),
-            lent: RefCell::default(),
-            failures: RefCell::default(),
-            timers: RefCell::default(),
-            watches: RefCell::default(),
-            done: RefCell::default(),
-            requests: Cell::new(0),
-            is_up: Cell::new(false),
-            sent: Cell::new(0),
-            is_full: Cell::new(false),
-            partners_up: RefCell::default(),
-            partners_full: RefCell::default(),
-            tickets: RefCell::default(),
-            refused: Cell::new(0),
-            is_configuring: Cell::new(false),
-            misuses: RefCell::default(),
-        }
-    }
-
-    /// Ends the loans to the callback that returned.
-    pub fn callback_returned(&self) {
-        self.lent.borrow_mut().clear();
-        self.refused.set(0);
-    }
-
-    pub fn table(&self) -> abi::Host {
-        abi::Host {
-            size: size::<abi::Host>(),
-            minor: abi::MINOR,
-            ctx: ptr_of(self),
-            brand: abi::BRAND.as_ptr(),
-            log: Some(log),
-            wake: Some(wake),
-            fail: Some(fail),
-            config_get: Some(config_get),
-            config_type: Some(config_type),
-            config_keys: Some(config_keys),
-            config_len: Some(config_len),
-            watch_fd: Some(watch_fd),
-            timer: Some(timer),
-            now: Some(now),
-            done: Some(done),
-            put_text: Some(put_text),
-            put_u64: Some(put_u64),
-            put_i64: Some(put_i64),
-            extension: Some(extension),
-        }
-    }
-}
-
-pub const fn size<T>() -> u32 {
-    size_of::<T>() as u32
-}
-
-fn ptr_of(record: &Record) -> *mut c_void {
-    std::ptr::from_ref(record).cast_mut().cast()
-}
-
-/// The record behind `ctx` if this is the plugin's thread; otherwise the call of `function` is noted.
+/// The descriptor in the file's note.
 ///
-/// # Safety
-/// `ctx` is that of [`Record::table`], whose record lives.
-unsafe fn record<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Record> {
-    let record = ctx.cast::<Record>();
-    // SAFETY: the caller's promise; another thread uses only `thread` and `trespasses`.
-    unsafe {
-        if (*record).thread == std::thread::current().id() {
-            return Some(&*record);
+/// # Errors
+/// The file is no plugin, or what is wrong with the note.
+pub fn describe(path: &Path) -> Result<Descriptor, String> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    spared_worker::describe(&name_of(path), file.as_fd())
+}
+
+/// A worker that is asked and told by a check.
+pub struct Host {
+    worker: Worker,
+    pub descriptor: Descriptor,
+    pub findings: Vec<Finding>,
+    /// Number of messages that have an effect on the host.
+    pub effects: u32,
+    token: u64,
+    lines: u32,
+}
+
+impl Host {
+    /// Starts a worker, which loads the plugin.
+    ///
+    /// # Errors
+    /// No worker, or why the plugin is not loaded.
+    pub fn spawn(path: &Path) -> Result<Self, String> {
+        let words = |error: std::io::Error| format!("cannot start a worker: {error}");
+        let descriptor = describe(path)?;
+        let exe = std::env::current_exe().map_err(words)?;
+        let file = File::open(path).map_err(words)?;
+        let load = load(path, &descriptor);
+        let worker = Worker::spawn_heard(&exe, &load, file.as_fd()).map_err(words)?;
+        let mut host = Self {
+            worker,
+            descriptor,
+            findings: Vec::new(),
+            effects: 0,
+            token: 0,
+            lines: 0,
+        };
+        host.hear_of("load", |message| match message {
+            FromPlugin::Loaded(loaded) => Some(loaded),
+            _ => None,
+        })??;
+        Ok(host)
+    }
+
+    /// Configures and starts the plugin.
+    pub fn begin(&mut self, config: &ConfigTable) -> Result<(), String> {
+        self.ask("configure", configure(config, false))?;
+        self.ask("start", |token| ToPlugin::Start { token })
+    }
+
+    /// Makes a call that must succeed.
+    fn ask(&mut self, callback: &str, message: impl FnOnce(u64) -> ToPlugin) -> Result<(), String> {
+        match self.call(callback, message)? {
+            (0.., _) => Ok(()),
+            (status, why) => Err(format!("{callback} failed: {}", reason(status, &why))),
         }
-        if let Ok(mut trespasses) = (*record).trespasses.lock() {
-            trespasses.push(function.to_owned());
+    }
+
+    /// Makes a call that may fail or stay pending, as it may need something that is not here. It must
+    /// not end the worker or block it.
+    pub fn say(
+        &mut self,
+        callback: &str,
+        message: impl FnOnce(u64) -> ToPlugin,
+    ) -> Result<(), String> {
+        self.token += 1;
+        self.send(&message(self.token));
+        self.pass(callback)
+    }
+
+    /// Waits until the plugin has heard all that was said.
+    pub fn pass(&mut self, callback: &str) -> Result<(), String> {
+        self.token += 1;
+        let wanted = self.token;
+        self.send(&ToPlugin::Ping { number: wanted });
+        self.hear_of(callback, |message| {
+            matches!(message, FromPlugin::Pong { number, .. } if number == wanted).then_some(())
+        })
+    }
+
+    /// Makes a call; the status, and the reasons given by fail().
+    pub fn call(
+        &mut self,
+        callback: &str,
+        message: impl FnOnce(u64) -> ToPlugin,
+    ) -> Result<(abi::Status, String), String> {
+        let ended = self.call_within(callback, PATIENCE, message)?;
+        ended.ok_or_else(|| unanswered(callback))
+    }
+
+    /// The same; None if it is not through in time.
+    pub fn call_within(
+        &mut self,
+        callback: &str,
+        limit: Duration,
+        message: impl FnOnce(u64) -> ToPlugin,
+    ) -> Result<Option<(abi::Status, String)>, String> {
+        self.token += 1;
+        let wanted = self.token;
+        self.send(&message(wanted));
+        self.wait(callback, limit, |message| match message {
+            FromPlugin::Returned {
+                token,
+                status,
+                failures,
+                ..
+            } if token == wanted => {
+                let said = failures.into_iter().map(|it| match it.key.as_str() {
+                    "" => it.why,
+                    key => format!("{key}: {}", it.why),
+                });
+                Some((status, said.collect::<Vec<_>>().join("; ")))
+            }
+            // A start may be pending for 90 s; that is not waited for here.
+            FromPlugin::Pending { token } if token == wanted && callback == "start" => {
+                Some((0, String::new()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Sends a message; reading notices a worker that is gone.
+    pub fn send(&self, message: &ToPlugin) {
+        self.hand(message, &[]);
+    }
+
+    /// The same with descriptors beside it.
+    pub fn hand(&self, message: &ToPlugin, descriptors: &[BorrowedFd<'_>]) {
+        let _ = self.worker.send(message, descriptors);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.worker.pid()
+    }
+
+    /// Waits for the end of the process.
+    pub fn exit(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            self.hear();
+            match self.worker.exit() {
+                Some(status) if status.success() => return Ok(()),
+                Some(_) => return Err(format!("its worker ended in destroy: {}", self.reason())),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        Err("its worker still runs after stop and destroy".to_owned())
+    }
+
+    /// What a check found that ended early. Only root can give a plugin the rights that it asks for.
+    pub fn fault(&self, why: String) -> Finding {
+        let wants_rights = self.descriptor.capabilities != 0 || self.descriptor.flags != 0;
+        match wants_rights && !is_root() {
+            true => Finding::warn(format!(
+                "{why}; it requests rights that only root can give: run this check as root"
+            )),
+            false => Finding::fail(why),
         }
     }
-    None
-}
 
-macro_rules! enter {
-    ($ctx:ident, $function:literal) => {
-        // SAFETY: the contract: the plugin passes the ctx that it was given.
-        match unsafe { record($ctx, $function) } {
-            Some(record) => record,
-            None => return EPERM,
+    fn hear_of<T>(
+        &mut self,
+        step: &str,
+        pick: impl FnMut(FromPlugin) -> Option<T>,
+    ) -> Result<T, String> {
+        let picked = self.wait(step, PATIENCE, pick)?;
+        picked.ok_or_else(|| unanswered(step))
+    }
+
+    fn wait<T>(
+        &mut self,
+        step: &str,
+        limit: Duration,
+        mut pick: impl FnMut(FromPlugin) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            self.hear();
+            match self.worker.receive() {
+                Ok(None) => self.nap(),
+                Ok(Some(message)) => {
+                    self.take(&message);
+                    if let Some(picked) = pick(message) {
+                        return Ok(Some(picked));
+                    }
+                }
+                Err(_) => return Err(format!("its worker ended in {step}: {}", self.reason())),
+            }
         }
-    };
-}
-use enter;
-
-/// # Safety
-/// `text` is NULL or NUL-terminated.
-unsafe fn c_text<'a>(text: *const c_char) -> &'a str {
-    if text.is_null() {
-        return "";
+        Ok(None)
     }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_str()
-        .unwrap_or("(not UTF-8)")
-}
 
-/// # Safety
-/// `text` is empty or points to its bytes.
-unsafe fn text(text: abi::Str) -> String {
-    if text.ptr.is_null() || text.len == 0 {
-        return String::new();
-    }
-    // SAFETY: the caller's promise.
-    let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) };
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-unsafe extern "C" fn log(_ctx: *mut c_void, level: u32, line: abi::Str) {
-    match LINES.fetch_add(1, Ordering::Relaxed) {
-        // SAFETY: the contract: the text is lent.
-        0..LINES_MAX => eprintln!("      log {level}: {}", unsafe { text(line) }),
-        LINES_MAX => eprintln!("      more lines of its log are not shown"),
-        _ => {}
-    }
-}
-
-unsafe extern "C" fn wake(ctx: *mut c_void) {
-    // SAFETY: the contract; this field is for any thread.
-    unsafe { &(*ctx.cast::<Record>()).woken }.store(true, Ordering::Release);
-}
-
-unsafe extern "C" fn fail(ctx: *mut c_void, key: *const c_char, why: abi::Str) -> abi::Status {
-    let record = enter!(ctx, "fail");
-    // SAFETY: the contract: both are lent.
-    let failure = unsafe { format!("{}: {}", c_text(key), text(why)) };
-    record.failures.borrow_mut().push(failure);
-    0
-}
-
-unsafe extern "C" fn config_get(
-    ctx: *mut c_void,
-    key: *const c_char,
-    out: *mut abi::Str,
-) -> abi::Status {
-    let record = enter!(ctx, "config_get");
-    // SAFETY: the contract: key is lent.
-    let found = record.settings.borrow().get(unsafe { c_text(key) });
-    // SAFETY: the contract: out is writable.
-    found.map_or_else(
-        |errno| -errno.raw_os_error(),
-        |found| unsafe { lend(record, found, out) },
-    )
-}
-
-/// Keeps a text until the callback returns.
-///
-/// # Safety
-/// `out` is writable.
-unsafe fn lend(record: &Record, text: String, out: *mut abi::Str) -> abi::Status {
-    let text = text.into_boxed_str();
-    // SAFETY: the caller's promise.
-    unsafe { *out = abi::Str::of(&text) };
-    record.lent.borrow_mut().push(text);
-    0
-}
-
-unsafe extern "C" fn config_type(
-    ctx: *mut c_void,
-    key: *const c_char,
-    kind: *mut u32,
-) -> abi::Status {
-    let record = enter!(ctx, "config_type");
-    // SAFETY: the contract: key is lent.
-    match record.settings.borrow().kind(unsafe { c_text(key) }) {
-        Ok(found) => {
-            // SAFETY: the contract: kind is writable.
-            unsafe { *kind = found };
-            0
+    /// Notes what everybody has to know of a message, and answers a call with success.
+    fn take(&mut self, message: &FromPlugin) {
+        match message {
+            FromPlugin::Log { level, text } => self.note(*level, text),
+            FromPlugin::Call { number, call } => {
+                self.effects += 1;
+                let count = match call {
+                    Call::Claim { groups } => groups.len(),
+                    Call::Publish { groups } => groups.len(),
+                    Call::Announce { groups } => groups.len(),
+                    _ => 1,
+                };
+                let (number, statuses) = (*number, vec![0; count]);
+                self.send(&ToPlugin::Answer { number, statuses });
+            }
+            FromPlugin::Check { .. }
+            | FromPlugin::ForgetCheck { .. }
+            | FromPlugin::InSync { .. }
+            | FromPlugin::Scopes { .. } => self.effects += 1,
+            _ => {}
         }
-        Err(errno) => -errno.raw_os_error(),
     }
-}
 
-unsafe extern "C" fn config_keys(
-    ctx: *mut c_void,
-    key: *const c_char,
-    index: u32,
-    name: *mut abi::Str,
-) -> abi::Status {
-    let record = enter!(ctx, "config_keys");
-    // SAFETY: the contract: key is lent.
-    let found = record.settings.borrow().key(unsafe { c_text(key) }, index);
-    // SAFETY: the contract: name is writable.
-    found.map_or_else(
-        |errno| -errno.raw_os_error(),
-        |found| unsafe { lend(record, found, name) },
-    )
-}
-
-unsafe extern "C" fn config_len(
-    ctx: *mut c_void,
-    key: *const c_char,
-    length: *mut u32,
-) -> abi::Status {
-    let record = enter!(ctx, "config_len");
-    // SAFETY: the contract: key is lent.
-    match record.settings.borrow().len(unsafe { c_text(key) }) {
-        Ok(found) => {
-            // SAFETY: the contract: length is writable.
-            unsafe { *length = found };
-            0
+    fn note(&mut self, level: LogLevel, text: &str) {
+        if text.ends_with(SLOW) {
+            self.findings.push(Finding::warn(text));
+        } else if level == LogLevel::Error && is_misuse(text) {
+            self.findings.push(Finding::fail(text));
         }
-        Err(errno) => -errno.raw_os_error(),
+        self.lines += 1;
+        match self.lines {
+            ..=LINES_MAX => eprintln!("      log {}: {text}", level.to_raw()),
+            lines if lines == LINES_MAX + 1 => {
+                eprintln!("      more lines of its log are not shown");
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows its error output; a system call that was refused is the plugin's fault.
+    fn hear(&mut self) {
+        while let Some((_, lines)) = self.worker.errors().and_then(Errors::read) {
+            if lines.is_empty() {
+                return;
+            }
+            for line in lines {
+                eprintln!("      {line}");
+                if is_refusal(&line) {
+                    self.findings.push(Finding::fail(line));
+                }
+            }
+        }
+    }
+
+    fn nap(&self) {
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: 20_000_000,
+        };
+        let _ = poll(&mut [PollFd::new(&self.worker, PollFlags::IN)], Some(&tick));
+    }
+
+    fn reason(&mut self) -> String {
+        let until = Instant::now() + Duration::from_millis(500);
+        while self.worker.exit().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.hear();
+        let reason = self.worker.exit_reason();
+        reason.unwrap_or_else(|| "it closed its socket".to_owned())
     }
 }
 
-unsafe extern "C" fn watch_fd(ctx: *mut c_void, fd: c_int, events: u32) -> abi::Status {
-    let record = enter!(ctx, "watch_fd");
-    if events == 0 {
-        record.watches.borrow_mut().remove(&fd);
-    } else {
-        record.watches.borrow_mut().insert(fd, events);
+/// The reasons of a failed call, or its errno in words.
+pub fn reason(status: abi::Status, why: &str) -> String {
+    match why {
+        "" => std::io::Error::from_raw_os_error(status.saturating_neg()).to_string(),
+        why => why.to_owned(),
     }
-    0
 }
 
-unsafe extern "C" fn timer(ctx: *mut c_void, id: u32, at_ns: u64) -> abi::Status {
-    let record = enter!(ctx, "timer");
-    if at_ns == 0 {
-        record.timers.borrow_mut().remove(&id);
-    } else {
-        record.timers.borrow_mut().insert(id, at_ns);
+/// Whether a line at level ERROR is of a function that the plugin called wrongly.
+fn is_misuse(line: &str) -> bool {
+    let function = line.split_once("(): ").map(|(function, _)| function);
+    let is_call = function.is_some_and(|it| {
+        it.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    });
+    is_call || line.ends_with(WRONG_THREAD) || line.starts_with(CLOSED_DESCRIPTOR)
+}
+
+fn unanswered(step: &str) -> String {
+    format!("{step} is not answered within {} s", PATIENCE.as_secs())
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The host's confinement, as far as this process may set it up.
+fn load(path: &Path, descriptor: &Descriptor) -> Load {
+    let paths = descriptor.paths.iter().cloned();
+    let (writable, files): (Vec<String>, Vec<String>) =
+        paths.partition(|path| path.starts_with('+'));
+    let bare = |path: &String| path.trim_start_matches('+').to_owned();
+    Load {
+        name: name_of(path),
+        capabilities: match is_root() {
+            true => capabilities::grantable(descriptor.capabilities),
+            false => 0,
+        },
+        uid_gid: is_root().then_some((CHECK_ACCOUNT, CHECK_ACCOUNT)),
+        files,
+        writable: writable.iter().map(bare).collect(),
+        calls: descriptor.calls,
+        ..Load::default()
     }
-    0
 }
 
-unsafe extern "C" fn now(_ctx: *mut c_void) -> u64 {
-    now_ns()
-}
-
-unsafe extern "C" fn done(ctx: *mut c_void, token: u64, status: abi::Status) -> abi::Status {
-    enter!(ctx, "done").done.borrow_mut().insert(token, status);
-    0
-}
-
-unsafe extern "C" fn put_text(
-    ctx: *mut c_void,
-    _token: u64,
-    _key: *const c_char,
-    _value: abi::Str,
-) -> abi::Status {
-    enter!(ctx, "put_text");
-    0
-}
-
-unsafe extern "C" fn put_u64(
-    ctx: *mut c_void,
-    _token: u64,
-    _key: *const c_char,
-    _kind: u32,
-    _value: u64,
-) -> abi::Status {
-    enter!(ctx, "put_u64");
-    0
-}
-
-unsafe extern "C" fn put_i64(
-    ctx: *mut c_void,
-    _token: u64,
-    _key: *const c_char,
-    _kind: u32,
-    _value: i64,
-) -> abi::Status {
-    enter!(ctx, "put_i64");
-    0
-}
-
-unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c_void {
-    static INTERFACE: abi::Interface = abi::Interface {
-        size: size::<abi::Interface>(),
-        reserved: 0,
-        follow: Some(follow),
-        unfollow: Some(unfollow),
+/// A configuration, or only a check of it.
+pub fn configure(config: &ConfigTable, check: bool) -> impl FnOnce(u64) -> ToPlugin {
+    let table = config.clone();
+    let surroundings = Surroundings {
+        node: "r1".to_owned(),
+        nodes: vec!["r1".to_owned(), "r2".to_owned()],
+        links: Vec::new(),
+        peer: Some("r2".to_owned()),
+        state: None,
     };
-    static PEER: abi::Peer = abi::Peer {
-        size: size::<abi::Peer>(),
-        reserved: 0,
-        send: Some(send),
-        in_sync: Some(in_sync),
-    };
-    static IDENTITY: abi::Identity = abi::Identity {
-        size: size::<abi::Identity>(),
-        reserved: 0,
-        sign: Some(sign),
-        verify: Some(verify),
-    };
-    static LOCAL: abi::Local = abi::Local {
-        size: size::<abi::Local>(),
-        reserved: 0,
-        send: Some(send_local),
-    };
-    static WATCH: abi::Watch = abi::Watch {
-        size: size::<abi::Watch>(),
-        reserved: 0,
-        watch: Some(watch),
-    };
-    static ADDITION: abi::Addition = abi::Addition {
-        size: size::<abi::Addition>(),
-        reserved: 0,
-        add: Some(add),
-    };
-    static CHECK: abi::Check = abi::Check {
-        size: size::<abi::Check>(),
-        reserved: 0,
-        report: Some(report),
-        forget: Some(forget),
-    };
-    static SCOPE: abi::Scope = abi::Scope {
-        size: size::<abi::Scope>(),
-        reserved: 0,
-        declare: Some(declare),
-    };
-    // SAFETY: the contract: id is a C string.
-    match unsafe { c_text(id) } {
-        "spared.interface/1" => (&raw const INTERFACE).cast(),
-        "spared.group/1" => (&raw const groups::GROUP).cast(),
-        "spared.peer/1" => (&raw const PEER).cast(),
-        "spared.identity/1" => (&raw const IDENTITY).cast(),
-        "spared.local/1" => (&raw const LOCAL).cast(),
-        "spared.status/1" => (&raw const WATCH).cast(),
-        "spared.claim/1" => (&raw const ADDITION).cast(),
-        "spared.check/1" => (&raw const CHECK).cast(),
-        "spared.scope/1" => (&raw const SCOPE).cast(),
-        _ => std::ptr::null(),
+    move |token| ToPlugin::Configure {
+        token,
+        table,
+        check,
+        surroundings,
     }
 }
 
-fn request(record: &Record) -> abi::Status {
-    record.requests.set(record.requests.get() + 1);
-    0
+pub fn change(token: u64, role: Role) -> ToPlugin {
+    let event = RoleEvent {
+        group: "group".to_owned(),
+        role,
+        epoch: token,
+        why: "because of a test".to_owned(),
+        deadline_ns: u64::MAX,
+        ..RoleEvent::default()
+    };
+    ToPlugin::Role { token, event }
 }
 
-unsafe extern "C" fn follow(ctx: *mut c_void, name: *const c_char, _sockets: u32) -> abi::Status {
-    if name.is_null() {
-        return EINVAL;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_about_misuse_are_found_among_others() {
+        for line in [
+            "called timer() from a thread other than the loop's",
+            "closed a descriptor of its worker (Bad file descriptor)",
+            "report(): check lan1: state 101, allowed 0-100",
+        ] {
+            assert!(is_misuse(line), "{line}");
+        }
+        for line in ["cannot start: exec(): no such file", "start failed: x"] {
+            assert!(!is_misuse(line), "{line}");
+        }
     }
-    request(enter!(ctx, "follow"))
-}
-
-unsafe extern "C" fn unfollow(ctx: *mut c_void, _name: *const c_char) -> abi::Status {
-    request(enter!(ctx, "unfollow"))
-}
-
-fn misuse(record: &Record, what: String) -> abi::Status {
-    record.misuses.borrow_mut().insert(what);
-    EINVAL
-}
-
-unsafe extern "C" fn in_sync(ctx: *mut c_void, _yes: u32, _why: abi::Str) -> abi::Status {
-    request(enter!(ctx, "in_sync"))
-}
-
-unsafe extern "C" fn report(
-    ctx: *mut c_void,
-    name: *const c_char,
-    weight: u32,
-    state: u32,
-    _why: abi::Str,
-) -> abi::Status {
-    let record = enter!(ctx, "report");
-    // SAFETY: the contract: name is lent.
-    let name = unsafe { c_text(name) };
-    if !(1..=NAME_MAX).contains(&name.len()) || weight > WEIGHT_MAX || !is_state(state) {
-        let what = format!(
-            "reports the check {name:?} with weight {weight} and state {state}: \
-             a name has 1-64 bytes, a weight is 0-9999, a state 0-100"
-        );
-        return misuse(record, what);
-    }
-    request(record)
-}
-
-unsafe extern "C" fn watch(ctx: *mut c_void, _what: u32) -> abi::Status {
-    request(enter!(ctx, "watch"))
-}
-
-unsafe extern "C" fn add(
-    ctx: *mut c_void,
-    group: *const c_char,
-    claims: *const abi::Claims,
-) -> abi::Status {
-    let record = enter!(ctx, "add");
-    // SAFETY: the contract: both are lent.
-    let (group, claims) = unsafe { (c_text(group), claims.as_ref()) };
-    if group.is_empty() || claims.is_some_and(|claims| claims.virtual_router_count > 0) {
-        return misuse(
-            record,
-            "adds a virtual router, or names no group".to_owned(),
-        );
-    }
-    request(record)
-}
-
-unsafe extern "C" fn forget(ctx: *mut c_void, _name: *const c_char) -> abi::Status {
-    request(enter!(ctx, "forget"))
-}
-
-unsafe extern "C" fn declare(ctx: *mut c_void, key: *const c_char, scope: u32) -> abi::Status {
-    let record = enter!(ctx, "declare");
-    // SAFETY: the contract: key is lent.
-    let key = unsafe { c_text(key) };
-    if key.is_empty() || Scope::from_raw(scope).is_none() {
-        return misuse(record, format!("declares the key {key:?} of scope {scope}"));
-    }
-    if !record.is_configuring.get() {
-        let what = format!("declares the key {key:?} outside configure");
-        return misuse(record, what);
-    }
-    0
 }

@@ -4,18 +4,12 @@
 //! check alone. Exit codes: 0 passed (perhaps with warnings), 1 failed, 64 wrong arguments.
 
 mod checks;
-mod confined;
 mod descriptor;
 mod elf;
 mod finding;
 mod footprint;
-mod guarded;
 mod host;
-mod lent;
-mod own_loop;
-mod partner;
 mod peer;
-mod trial;
 mod watch;
 
 use std::fmt::Display;
@@ -48,7 +42,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    // As the host starts a worker, for the check `worker`.
+    // As the host starts a worker.
     if std::env::args().nth(1).is_some_and(|word| word == "worker") {
         return spared_worker::run();
     }
@@ -94,8 +88,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
 
 /// In the child: one check, a line per finding.
 fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
-    let all = checks_for(&arguments.plugin);
-    let Some(check) = all.iter().find(|check| check.name == name) else {
+    let Some(check) = checks::ALL.iter().find(|check| check.name == name) else {
         eprintln!("spared-plugin-check: there is no check {name:?}");
         return ExitCode::from(EXIT_USAGE);
     };
@@ -139,17 +132,9 @@ fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// The checks of a plugin, by the kind of its file. A file that cannot be read has those of a table, whose first says why.
-fn checks_for(plugin: &Path) -> &'static [checks::Check] {
-    match confined::describe(plugin) {
-        Ok(Some(_)) => &own_loop::ALL,
-        Ok(None) | Err(_) => &checks::ALL,
-    }
-}
-
 fn run_all(arguments: &Arguments) -> ExitCode {
     let mut worst = Level::Ok;
-    for check in checks_for(&arguments.plugin) {
+    for check in &checks::ALL {
         let findings = run_in_child(arguments, check.name);
         let level = findings
             .iter()
@@ -226,23 +211,14 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
     let text = reader.join().unwrap_or_default();
     let mut findings: Vec<Finding> = text.lines().filter_map(Finding::parse).collect();
     if status.success() && text.lines().last() != Some(THE_END) {
-        let what = "ends its process: a plugin must not call exit(), directly or indirectly";
-        findings.push(Finding::fail(what));
+        findings.push(Finding::fail("the check itself ended early"));
     }
     if !status.success() {
-        findings.push(Finding::fail(format!("crashed ({status}){}", hint(name))));
+        findings.push(Finding::fail(format!(
+            "the check itself crashed ({status})"
+        )));
     }
     Ok(findings)
-}
-
-/// The most likely reason for a crash in a check.
-fn hint(name: &str) -> &'static str {
-    match name {
-        "peer" => ": what the peer says is untrusted bytes",
-        "old-host" => ": it reads beyond the size of the host's table, SPARED_HAS is missing",
-        "borrow" => ": it uses an argument after its callback returned",
-        _ => "",
-    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, String> {

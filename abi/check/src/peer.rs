@@ -1,163 +1,206 @@
-//! The peer plugin at its worst: it comes and goes, and sends messages that no peer sends.
+//! The peer plugin and partners at their worst: they come and go, and send messages that none sends.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use spared_abi as abi;
-use spared_contract::ConfigTable;
+use rustix::net::{SendFlags, send};
+use spared_contract::channel::{
+    DOWN, MESSAGE, RECORD_MAX, SIGN, SIGNATURE_SIZE, SIGNED, UP, VERIFIED, VERIFY,
+};
+use spared_contract::{ConfigTable, ToPlugin};
+use spared_records::bytes;
 
-use crate::checks::started;
+use crate::checks::{stop, with_worker};
 use crate::finding::Finding;
 use crate::footprint::Footprint;
-use crate::trial::{Mode, Trial};
+use crate::host::Host;
 
-const MESSAGE_MAX: usize = abi::PEER_MESSAGE_MAX as usize;
-const ROUNDS: u32 = 5;
+const MESSAGE_MAX: usize = RECORD_MAX - 1;
+const ROUNDS: usize = 5;
 /// Messages in a round: some of chosen lengths, the rest at random.
-const MESSAGES: u32 = 400;
-/// Growth of memory that all rounds but the first may leave, as the allocator keeps some.
-const GROWTH_KB_MAX: u64 = 1024;
-/// Requests to sign or verify that are answered in a round.
-const STATEMENTS_MAX: usize = 100;
+const MESSAGES: usize = 400;
+const LENGTHS: [usize; 13] = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    9,
+    16,
+    255,
+    4096,
+    MESSAGE_MAX - 1,
+    MESSAGE_MAX,
+];
+/// Messages between two looks at whether the plugin lives.
+const BURST: usize = 16;
 /// How long drain and settle may be pending.
 const TRANSFER_MAX: Duration = Duration::from_secs(2);
 
 pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    let mut trial = match started(path, config, Mode::Plain) {
-        Ok(trial) => trial,
-        Err(findings) => return findings,
-    };
-    if trial.plugin.descriptor.has_peer {
-        converse(&mut trial);
-    }
-    if trial.plugin.descriptor.has_identity {
-        prove(&mut trial);
-    }
-    // Also without a peer: then there is nothing to send, and nothing was received.
-    transfer(&mut trial, "without its peer");
-    trial.stop();
-    let misuses = trial.record.misuses.take();
-    let mut findings = trial.destroy();
-    findings.extend(misuses.into_iter().map(Finding::fail));
-    findings
+    with_worker(path, |host| {
+        host.begin(config)?;
+        let has_channel = host.descriptor.has_peer || host.descriptor.has_identity;
+        if has_channel {
+            let conversed = converse(host);
+            conversed.map_err(|why| format!("{why}: what the peer says is untrusted bytes"))?;
+        }
+        // Also without a peer: then there is nothing to send, and nothing was received.
+        transfer(host, "without its peer")?;
+        stop(host)
+    })
 }
 
-fn converse(trial: &mut Trial) {
+fn converse(host: &mut Host) -> Result<(), String> {
+    let (link, theirs) = pair()?;
+    host.hand(&ToPlugin::Channel, &[theirs.as_fd()]);
+    drop(theirs);
     let mut chance = Chance(1);
     let mut before = None;
-    let wires = [
-        trial.plugin.descriptor.wire_max,
-        trial.plugin.descriptor.wire_min,
-    ];
+    let wires = [host.descriptor.wire_max, host.descriptor.wire_min];
     for (round, wire) in (0..ROUNDS).zip(wires.into_iter().cycle()) {
-        trial.up(wire);
-        garbage(trial, &mut chance);
-        trial.serve(Duration::from_millis(50), |_| false);
-        let is_through = transfer(trial, "with its peer");
-        trial.down();
-        if !is_through {
-            return;
+        put(&link, &[&[UP][..], &wire.to_be_bytes()].concat());
+        for number in 0..MESSAGES {
+            put(&link, &message(number, &mut chance));
+            if number % BURST == 0 {
+                host.pass("message")?;
+                answer(&link, &mut chance);
+            }
         }
+        transfer(host, "with its peer")?;
+        put(&link, &[DOWN]);
+        host.pass("down")?;
         // The first round may set up things that stay.
         if round == 0 {
-            before = Some(Footprint::now());
+            before = Some(Footprint::of(host.pid()));
         }
     }
-    let after = Footprint::now();
     if let Some(before) = before {
-        let left = after.left_since(&before, "what the peer said");
-        trial.findings.extend(left);
-        let growth_kb = after.resident_kb.saturating_sub(before.resident_kb);
-        if growth_kb > GROWTH_KB_MAX {
-            trial.findings.push(Finding::fail(format!(
-                "{} messages that are no peer's left {growth_kb} kB of memory behind",
-                (ROUNDS - 1) * MESSAGES
-            )));
-        }
+        let left = Footprint::left_since(&before, host.pid(), "what the peer said");
+        host.findings.extend(left);
     }
+    Ok(())
 }
 
 /// Messages of no bytes to the greatest size, of zeros, ones and random bytes.
-fn garbage(trial: &mut Trial, chance: &mut Chance) {
-    let lengths = [
-        0,
-        1,
-        2,
-        3,
-        4,
-        7,
-        8,
-        9,
-        16,
-        255,
-        4096,
-        MESSAGE_MAX - 1,
-        MESSAGE_MAX,
+fn message(number: usize, chance: &mut Chance) -> Vec<u8> {
+    let (chosen, fill) = (LENGTHS.get(number % LENGTHS.len()), number / LENGTHS.len());
+    let length = match fill {
+        0..=2 => chosen.copied().unwrap_or(0),
+        _ => chance.next() as usize % 2048,
+    };
+    let mut record = vec![MESSAGE];
+    record.extend((0..length).map(|_| match fill {
+        0 => 0,
+        1 => 0xff,
+        _ => chance.next() as u8,
+    }));
+    record
+}
+
+/// Reads what the plugin says. Requests to sign and to verify get answers that mean nothing, and so does nobody.
+fn answer(link: &OwnedFd, chance: &mut Chance) {
+    let mut buffer = vec![0; RECORD_MAX];
+    let mut tickets = Vec::new();
+    while let Ok(Some(length @ 1..)) = bytes::receive(link, &mut buffer) {
+        match buffer.get(..length) {
+            Some([SIGN | VERIFY, rest @ ..]) => tickets.extend(rest.get(..8).map(<[u8]>::to_vec)),
+            _ => continue,
+        }
+    }
+    if tickets.is_empty() {
+        return;
+    }
+    tickets.push(vec![0xff; 8]);
+    for ticket in tickets {
+        let signature: Vec<u8> = (0..SIGNATURE_SIZE).map(|_| chance.next() as u8).collect();
+        put(link, &[&[SIGNED][..], &ticket, &signature].concat());
+        for yes in [0, 1] {
+            put(link, &[&[VERIFIED][..], &ticket, &[yes]].concat());
+        }
+    }
+}
+
+/// # Errors
+/// Drain or settle did not complete.
+fn transfer(host: &mut Host, when: &str) -> Result<(), String> {
+    let deadline_ns = u64::MAX;
+    let calls: [(&str, fn(u64, u64) -> ToPlugin); 2] = [
+        ("drain", |token, deadline_ns| ToPlugin::Drain {
+            token,
+            deadline_ns,
+        }),
+        ("settle", |token, deadline_ns| ToPlugin::Settle {
+            token,
+            deadline_ns,
+        }),
     ];
-    let mut bytes = vec![0; MESSAGE_MAX];
-    for fill in [Some(0), Some(0xff), None] {
-        for byte in &mut bytes {
-            *byte = fill.unwrap_or_else(|| chance.next() as u8);
-        }
-        for length in lengths {
-            say(trial, bytes.get(..length).unwrap_or_default());
-        }
-    }
-    for _ in 0..MESSAGES - 3 * lengths.len() as u32 {
-        let length = chance.next() as usize % 2048;
-        let begin = chance.next() as usize % (MESSAGE_MAX - 2048);
-        say(trial, bytes.get(begin..begin + length).unwrap_or_default());
-    }
-}
-
-/// Meaningless answers to requests to sign and verify, and answers that were never requested.
-fn prove(trial: &mut Trial) {
-    let mut chance = Chance(2);
-    for _ in 0..ROUNDS {
-        let asked = trial.record.tickets.take().into_iter();
-        let strange = [0, u64::MAX, chance.next().into()];
-        for ticket in asked.take(STATEMENTS_MAX).chain(strange) {
-            let mut bytes = [0; abi::IDENTITY_SIGNATURE_SIZE as usize];
-            for byte in &mut bytes {
-                *byte = chance.next() as u8;
-            }
-            trial.signature(ticket, &bytes);
-            for yes in [0, 1, 77] {
-                trial.verified(ticket, yes);
-            }
-            trial.record.failures.take();
-        }
-        trial.serve(Duration::from_millis(50), |_| false);
-    }
-}
-
-/// The plugin may fail; the trial itself notes what it must not do.
-fn say(trial: &mut Trial, bytes: &[u8]) {
-    trial.message(bytes);
-    trial.record.failures.take();
-}
-
-/// Whether drain and settle both completed.
-fn transfer(trial: &mut Trial, when: &str) -> bool {
-    for callback in ["drain", "settle"] {
-        let (token, status) = trial.transfer(callback, TRANSFER_MAX);
-        let is_done = |record: &crate::host::Record| record.done.borrow().contains_key(&token);
-        if status == abi::PENDING && !trial.serve(TRANSFER_MAX, is_done) {
-            trial.findings.push(Finding::fail(format!(
-                "done() for {callback} {when} did not come within {} s",
-                TRANSFER_MAX.as_secs()
+    for (callback, message) in calls {
+        let call = |token| message(token, deadline_ns);
+        if host.call_within(callback, TRANSFER_MAX, call)?.is_none() {
+            let seconds = TRANSFER_MAX.as_secs();
+            host.findings.push(Finding::fail(format!(
+                "done() for {callback} {when} did not come within {seconds} s"
             )));
-            return false;
         }
     }
-    true
+    Ok(())
+}
+
+pub fn check_partners(path: &Path, config: &ConfigTable) -> Vec<Finding> {
+    with_worker(path, |host| {
+        host.begin(config)?;
+        let partners = host.descriptor.partners.clone();
+        let (mut chance, mut before) = (Chance(3), None);
+        for round in 0..ROUNDS {
+            for partner in &partners {
+                talk(host, partner, &mut chance)?;
+            }
+            if round == 0 {
+                before = Some(Footprint::of(host.pid()));
+            }
+        }
+        if let Some(before) = before.filter(|_| !partners.is_empty()) {
+            let left = Footprint::left_since(&before, host.pid(), "what a partner said");
+            host.findings.extend(left);
+        }
+        stop(host)
+    })
+}
+
+fn talk(host: &mut Host, partner: &str, chance: &mut Chance) -> Result<(), String> {
+    let (ours, theirs) = pair()?;
+    let plugin = partner.to_owned();
+    host.hand(&ToPlugin::Partner { plugin }, &[theirs.as_fd()]);
+    drop(theirs);
+    host.pass("partner_up")?;
+    for number in 0..4 * LENGTHS.len() {
+        put(&ours, &message(number, chance));
+        host.pass("partner_message")?;
+        let mut buffer = vec![0; RECORD_MAX];
+        while let Ok(Some(1..)) = bytes::receive(&ours, &mut buffer) {}
+    }
+    drop(ours);
+    host.pass("partner_down")
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), String> {
+    spared_records::pair().map_err(|error| error.to_string())
+}
+
+/// A channel that is full, or that the plugin has closed, takes nothing.
+fn put(channel: &OwnedFd, record: &[u8]) {
+    let _ = send(channel, record, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
 /// Random numbers, the same in each run, so that a finding can be reproduced.
-pub struct Chance(pub u64);
+struct Chance(u64);
 
 impl Chance {
-    pub fn next(&mut self) -> u32 {
+    fn next(&mut self) -> u32 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

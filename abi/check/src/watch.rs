@@ -2,95 +2,67 @@
 
 use std::path::Path;
 
-use spared_abi as abi;
-use spared_contract::ConfigTable;
+use spared_contract::{
+    ConfigTable, EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, Role, ToPlugin,
+    VerdictWord,
+};
 
-use crate::checks::started;
+use crate::checks::{stop, with_worker};
 use crate::finding::Finding;
-use crate::host::size;
-use crate::trial::{Mode, Trial};
 
 const COUNTS: [usize; 3] = [0, 1, 300];
-const VERDICT_MAX: u32 = 9;
+const TEXT: &str = "it is so because of a test";
 
 pub fn check(path: &Path, config: &ConfigTable) -> Vec<Finding> {
-    let mut trial = match started(path, config, Mode::Plain) {
-        Ok(trial) => trial,
-        Err(findings) => return findings,
-    };
-    for count in COUNTS {
-        (0..=VERDICT_MAX).for_each(|verdict| tell_status(&mut trial, verdict, count));
-    }
-    for lost in [0, u64::MAX] {
-        tell_event(&mut trial, lost);
-    }
-    trial.stop();
-    trial.destroy()
+    with_worker(path, |host| {
+        host.begin(config)?;
+        for count in COUNTS {
+            for verdict in VerdictWord::ALL {
+                host.send(&ToPlugin::Status(status(*verdict, count)));
+            }
+            host.pass("status")?;
+        }
+        for lost in [0, u64::MAX] {
+            host.send(&ToPlugin::Event(event(lost)));
+        }
+        host.pass("event")?;
+        stop(host)
+    })
 }
 
-fn tell_status(trial: &mut Trial, verdict: u32, count: usize) {
-    let Some(status) = trial.plugin.watch.status else {
-        return;
-    };
-    let text = abi::Str::of("it is so because of a test");
-    let group = abi::GroupStatus {
-        size: size::<abi::GroupStatus>(),
+fn status(verdict: VerdictWord, count: usize) -> PairStatus {
+    let group = GroupHeadline {
         verdict,
-        group: abi::Str::of(if count == 1 { "" } else { "office" }),
-        headline: text,
-        role: verdict,
-        reserved: 0,
+        group: if count == 1 { "" } else { "office" }.to_owned(),
+        headline: TEXT.to_owned(),
+        role: (count > 1).then_some(Role::Fault),
     };
-    let finding = abi::Finding {
-        size: size::<abi::Finding>(),
-        flags: 0,
-        id: abi::Str::of("SP-0000"),
-        node: text,
-        thing: text,
-        text,
-        todo: abi::Str::EMPTY,
-        since: abi::Str::EMPTY,
+    let finding = FindingRecord {
+        id: "SP-0000".to_owned(),
+        node: TEXT.to_owned(),
+        thing: TEXT.to_owned(),
+        text: TEXT.to_owned(),
+        todo: String::new(),
+        since: String::new(),
     };
-    let (groups, findings) = (vec![group; count], vec![finding; count]);
-    let raw = abi::PairStatus {
-        size: size::<abi::PairStatus>(),
-        // and flags that no plugin can know yet
-        flags: verdict,
+    PairStatus {
         verdict,
-        quality: verdict * 100,
-        node: text,
-        peer: abi::Str::EMPTY,
-        groups: groups.as_ptr(),
-        findings: findings.as_ptr(),
-        group_count: count as u32,
-        finding_count: count as u32,
-        left_out: verdict,
-        reserved: 0,
-    };
-    // SAFETY: the plugin's contract for a created instance; all of it lives through the call.
-    trial.call("status", |instance| unsafe {
-        status(instance, &raw const raw)
-    });
-    trial.record.failures.take();
+        node: TEXT.to_owned(),
+        groups: vec![group; count],
+        findings: vec![finding; count],
+        left_out: count as u32,
+        ..PairStatus::default()
+    }
 }
 
-fn tell_event(trial: &mut Trial, lost: u64) {
-    let Some(event) = trial.plugin.watch.event else {
-        return;
-    };
-    let raw = abi::Event {
-        size: size::<abi::Event>(),
-        level: abi::LOG_TRACE,
+fn event(lost: u64) -> EventRecord {
+    EventRecord {
+        level: LogLevel::Trace,
         lost,
-        at: abi::Str::of("2026-11-22T18:00:00.123+01:00"),
-        kind: abi::Str::of("later"),
-        group: abi::Str::EMPTY,
-        reason: abi::Str::EMPTY,
-        text: abi::Str::of("something happened"),
-    };
-    // SAFETY: as above.
-    trial.call("event", |instance| unsafe {
-        event(instance, &raw const raw)
-    });
-    trial.record.failures.take();
+        at: "2026-11-22T18:00:00.123+01:00".to_owned(),
+        kind: "later".to_owned(),
+        group: String::new(),
+        reason: String::new(),
+        text: "something happened".to_owned(),
+    }
 }

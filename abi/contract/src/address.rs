@@ -1,6 +1,4 @@
-//! Addresses in the form of the C interface: family, and octets in network order.
-
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+//! Families of addresses, as 4 and 6.
 
 use crate::Family;
 use crate::cbor::{Reader, Wire, Writer};
@@ -53,27 +51,4 @@ impl Wire for Family {
             is_closed: true,
         }
     }
-}
-
-/// Family and octets of an address. IPv4 uses the first four octets.
-pub fn to_raw(address: IpAddr) -> (u32, [u8; 16]) {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            let octets = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            (Family::V4.to_raw(), octets)
-        }
-        IpAddr::V6(address) => (Family::V6.to_raw(), address.octets()),
-    }
-}
-
-/// Address with this family and these octets; None if the family is unknown.
-pub fn from_raw(family: u32, octets: [u8; 16]) -> Option<IpAddr> {
-    Some(match Family::from_raw(family)? {
-        Family::V4 => {
-            let [a, b, c, d, ..] = octets;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        Family::V6 => IpAddr::V6(Ipv6Addr::from(octets)),
-    })
 }

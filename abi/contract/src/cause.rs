@@ -13,55 +13,55 @@ named! {
     pub enum CauseKind {
         /// None of the other kinds: see the text.
         Other = CAUSE_OTHER,
-        /// No router was heard since this node started to listen.
+        /// No router was heard since this node started to listen: `interface`, `for_ns`.
         NobodyHeard = CAUSE_NOBODY_HEARD,
-        /// The peer fell silent.
+        /// The peer fell silent: `peer`, `interface`, `for_ns`.
         PeerSilent = CAUSE_PEER_SILENT,
-        /// The peer resigned.
+        /// The peer resigned: `peer`.
         PeerResigned = CAUSE_PEER_RESIGNED,
-        /// Another router is active; the numbers are priorities.
+        /// Another router is active: `peer`; `own` and `theirs` are priorities.
         PeerActive = CAUSE_PEER_ACTIVE,
-        /// The peer cannot be active.
+        /// The peer cannot be active: `peer`.
         PeerUnable = CAUSE_PEER_UNABLE,
-        /// The peer is forced backup, or in maintenance.
+        /// The peer is forced backup, or in maintenance: `peer`.
         PeerAside = CAUSE_PEER_ASIDE,
-        /// The peer is not in sync.
+        /// The peer is not in sync: `peer`.
         PeerJoining = CAUSE_PEER_JOINING,
-        /// The peer is forced active.
+        /// The peer is forced active: `peer`.
         PeerForced = CAUSE_PEER_FORCED,
-        /// Both nodes' qualities, compared.
+        /// Both nodes' qualities, compared: `own`, `theirs`, `peer`; `text` has faults of interfaces here.
         Quality = CAUSE_QUALITY,
-        /// Both nodes' priorities, compared.
+        /// Both nodes' priorities, compared: `own`, `theirs`, `peer`.
         Priority = CAUSE_PRIORITY,
-        /// This node is preferred, and the peer is not fitter.
+        /// This node is preferred, and the peer is not fitter: `peer`.
         Preferred = CAUSE_PREFERRED,
-        /// This node is preferred but backup.
+        /// This node is preferred but backup: `peer`; `for_ns` is the delay, `text` what this node lacks.
         Failback = CAUSE_FAILBACK,
         /// This node owns the addresses.
         Owner = CAUSE_OWNER,
-        /// Forced active.
+        /// Forced active: `text`; with `peer`, `own` and `theirs` are the qualities by which the peer would be.
         Forced = CAUSE_FORCED,
-        /// Forced backup, or in maintenance.
+        /// Forced backup, or in maintenance: `text`.
         StandsAside = CAUSE_STANDS_ASIDE,
-        /// The host does not allow it to be active.
+        /// The host does not allow it to be active: `text`.
         Barred = CAUSE_BARRED,
-        /// An interface on which one node does not hear the other.
+        /// An interface on which one node does not hear the other: `interface`, `peer`.
         UnheardInterface = CAUSE_UNHEARD_INTERFACE,
-        /// An interface that does not carry the group.
+        /// An interface that does not carry the group: `text`, as "lan1 is down".
         InterfaceHurt = CAUSE_INTERFACE_HURT,
-        /// No interface is usable.
+        /// No interface is usable: `text`, as "lan1 is down, lan2 is down".
         Isolated = CAUSE_ISOLATED,
-        /// Adverts cannot leave an interface.
+        /// Adverts cannot leave an interface: `interface`.
         AdvertsUnsent = CAUSE_ADVERTS_UNSENT,
-        /// The peer switched over.
+        /// The peer switched over: `peer`.
         Switchover = CAUSE_SWITCHOVER,
-        /// An administrator or the host asked for a switchover.
+        /// An administrator or the host asked for a switchover: `text`.
         Asked = CAUSE_ASKED,
         /// This node is not in sync.
         NotInSync = CAUSE_NOT_IN_SYNC,
-        /// This node has just started to listen.
+        /// This node has just started to listen: `for_ns`.
         Listening = CAUSE_LISTENING,
-        /// An advert, or a decision to become active, came too late.
+        /// An advert, or a decision to become active, came too late: `for_ns`.
         Late = CAUSE_LATE,
         /// The host did not let the fence pass.
         FenceBlocking = CAUSE_FENCE_BLOCKING,
@@ -73,7 +73,7 @@ named! {
         Withdrawn = CAUSE_WITHDRAWN,
         /// The plugin ends.
         Shutdown = CAUSE_SHUTDOWN,
-        /// The peer was active, too, and has given way.
+        /// The peer was active, too, and has given way: `peer`, `for_ns`.
         Conflict = CAUSE_CONFLICT,
         /// Nothing was published yet.
         Claimed = CAUSE_CLAIMED,
@@ -91,8 +91,7 @@ named! {
 }
 
 record! {
-    /// Why a group has its role, according to the elector or the host. plugin.h lists the fields of
-    /// each kind.
+    /// Why a group has its role, according to the elector or the host. Its kind says which fields it has.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(default)]
     pub struct Cause {
@@ -121,36 +120,6 @@ impl Cause {
         Self {
             kind,
             ..Self::default()
-        }
-    }
-
-    /// Converts to the form of the C interface, which points to the texts of this value.
-    pub fn to_raw(&self) -> abi::Cause {
-        abi::Cause {
-            size: size_of::<abi::Cause>() as u32,
-            kind: self.kind.into(),
-            flags: self.flags,
-            own: self.own,
-            theirs: self.theirs,
-            reserved: 0,
-            for_ns: self.for_ns,
-            peer: abi::Str::of(&self.peer),
-            interface: abi::Str::of(&self.interface),
-            text: abi::Str::of(&self.text),
-        }
-    }
-
-    /// Converts from the form of the C interface, whose texts were read before.
-    pub fn from_raw(raw: &abi::Cause, peer: String, interface: String, text: String) -> Self {
-        Self {
-            kind: raw.kind.into(),
-            flags: raw.flags,
-            own: raw.own,
-            theirs: raw.theirs,
-            for_ns: raw.for_ns,
-            peer,
-            interface,
-            text,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Limits of a check, which plugin.h describes in words.
+//! Limits of a check.
 
 /// Maximum bytes of a check's name.
 pub const NAME_MAX: usize = 64;

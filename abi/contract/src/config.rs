@@ -39,7 +39,7 @@ record! {
     pub struct RootsFile {
         /// Where its configuration is.
         pub path: String = 0,
-        /// What was in there when it was read for a start or a reload: that may be in force.
+        /// Contents when the file was read for a start or a reload, each of which may be in force.
         pub tables: Vec<ConfigTable> = 1,
         /// The plugin's own folder, in place of that of [`Surroundings`].
         pub state: Option<String> = 2,
@@ -71,7 +71,7 @@ record! {
     pub struct Failure {
         /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file, and for what concerns no key.
         pub key: String = 0,
-        /// What was found and what is allowed, as "found 300, allowed 1-255".
+        /// Value that was found and those that are allowed, as "found 300, allowed 1-255".
         pub why: String = 1,
     }
 }

@@ -8,19 +8,17 @@ use crate::record::record;
 use crate::schema::Shape;
 
 record! {
-    /// The plain-data half of `struct spared_plugin`.
+    /// Descriptor of a plugin, in the note of its file.
     #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
     pub struct Descriptor {
         /// `[a-z][a-z0-9-]*`.
         pub name: String = 0,
         /// Version of the plugin.
         pub version: String = 1,
-        /// Who made it.
+        /// Its maker.
         pub vendor: String = 2,
         /// One line.
         pub summary: String = 3,
-        /// Minor version of the interface that it was compiled for.
-        pub minor: u32 = 4,
         /// `PLUGIN_*`.
         pub flags: u32 = 5,
         /// Lowest version of its messages to the peer plugin.
@@ -41,13 +39,13 @@ record! {
         pub has_role: bool = 13,
         /// The verbs of its query.
         pub verbs: Vec<Verb> = 14,
-        /// It answers the extension `spared.group/1`: it decides roles.
+        /// It has the part `groups`: it decides roles.
         pub provides_groups: bool = 15,
-        /// It answers the extension `spared.peer/1`: it has a channel to its peer.
+        /// It has the part `peer`: it has a channel to its peer.
         pub has_peer: bool = 16,
-        /// It answers the extension `spared.identity/1`: it has statements signed and verified.
+        /// It has the part `identity`: it has statements signed and verified.
         pub has_identity: bool = 17,
-        /// Plugins of this node with which it exchanges messages, by `spared.local/1`, if they name it
+        /// Plugins of this node with which it exchanges messages, if they name it
         /// as well.
         pub partners: Vec<String> = 18,
     }

@@ -1,10 +1,8 @@
 //! The daemon's directive for a group.
 
 use serde::{Deserialize, Serialize};
-use spared_abi as abi;
 
 use crate::Forced;
-use crate::named::flags;
 use crate::record::record;
 
 record! {
@@ -65,55 +63,7 @@ impl Default for Directive {
     }
 }
 
-flags! {
-    Directive {
-        eligible = DIRECTIVE_ELIGIBLE,
-        maintenance = DIRECTIVE_MAINTENANCE,
-        resign = DIRECTIVE_RESIGN,
-        joining = DIRECTIVE_JOINING,
-        ready = DIRECTIVE_READY,
-        frozen = DIRECTIVE_FROZEN,
-        release = DIRECTIVE_RELEASE,
-        prepared = DIRECTIVE_PREPARED,
-        held = DIRECTIVE_HELD,
-    }
-}
-
 impl Directive {
-    /// Converts to the form of the C interface, which points to the texts of this value.
-    pub fn to_raw(&self) -> abi::Directive {
-        let of_peer = match self.peer_quality {
-            Some(_) => abi::DIRECTIVE_PEER,
-            None => 0,
-        };
-        abi::Directive {
-            size: size_of::<abi::Directive>() as u32,
-            flags: self.to_flags() | of_peer,
-            group: abi::Str::of(&self.group),
-            quality: self.quality.into(),
-            peer_quality: self.peer_quality.unwrap_or(0).into(),
-            forced: self.forced.to_raw(),
-            reserved: 0,
-            why: abi::Str::of(&self.why),
-        }
-    }
-
-    /// Converts from the form of the C interface, whose texts were read before.
-    pub fn from_raw(raw: &abi::Directive, group: String, why: String) -> Self {
-        let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
-        let is_of_peer = raw.flags & abi::DIRECTIVE_PEER != 0;
-        let mut directive = Self {
-            group,
-            quality: quality(raw.quality),
-            peer_quality: is_of_peer.then(|| quality(raw.peer_quality)),
-            forced: Forced::from_raw(raw.forced).unwrap_or_default(),
-            why,
-            ..Self::default()
-        };
-        directive.set_flags(raw.flags);
-        directive
-    }
-
     /// Returns true if the node is forced active and not in maintenance, which overrules that.
     pub fn is_forced_active(&self) -> bool {
         self.forced == Forced::Active && !self.stands_aside()

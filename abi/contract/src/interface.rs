@@ -3,10 +3,8 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use spared_abi as abi;
 
-use crate::address;
-use crate::named::{flags, named};
+use crate::named::named;
 use crate::record::record;
 
 record! {
@@ -37,102 +35,35 @@ record! {
     }
 }
 
-flags! {
-    InterfaceEvent {
-        present = INTERFACE_PRESENT,
-        up = INTERFACE_UP,
-        carrier = INTERFACE_CARRIER,
-    }
-}
-
 named! {
-    /// Purpose of a socket; `plugin.h` says how each is bound.
+    /// Purpose of a socket.
     #[serde(from = "u32", into = "u32")]
     pub enum SocketKind non_exhaustive {
-        /// Whole frames of VRRP, both ways.
+        /// Whole frames of VRRP, both ways: AF_PACKET, SOCK_RAW, bound to the interface, before any firewall. Its
+        /// multicast groups are joined.
         VrrpLink = SOCKET_VRRP_LINK,
-        /// Unicast adverts over IPv4, sending only.
+        /// Unicast adverts over IPv4, sending only: AF_INET, raw, IP_HDRINCL, bound to the interface.
         VrrpIpv4 = SOCKET_VRRP_IPV4,
-        /// Unicast adverts over IPv6, sending only.
+        /// Unicast adverts over IPv6, sending only: AF_INET6, raw, IPV6_HDRINCL, bound to the interface.
         VrrpIpv6 = SOCKET_VRRP_IPV6,
-        /// ARP and neighbour discovery of other stations.
+        /// ARP and neighbour discovery of other stations, and probes to them: AF_PACKET, SOCK_RAW.
         Stations = SOCKET_STATIONS,
-        /// UDP packets of the peer's heartbeats, receiving only.
+        /// Whole IP packets of the peer's heartbeats, receiving only: AF_PACKET, SOCK_DGRAM, on an interface of a
+        /// link, before any firewall.
         HeartbeatIn = SOCKET_HEARTBEAT_IN,
-        /// Connected to the peer's port for heartbeats, sending only.
+        /// Heartbeats to the peer, sending only: UDP, bound to the interface, connected to the peer's port.
         HeartbeatOut = SOCKET_HEARTBEAT_OUT,
-        /// ICMP.
+        /// Echo replies and unreachables, with the IP header: AF_INET, raw, bound to the interface, or to none if the
+        /// name "@any" was followed.
         PingIpv4 = SOCKET_PING_IPV4,
-        /// ICMPv6.
+        /// Echo replies and unreachables of ICMPv6, without the IP header: AF_INET6, raw, bound in the same way.
         PingIpv6 = SOCKET_PING_IPV6,
-        /// Whole frames of heartbeats beside the adverts, receiving only.
+        /// Whole frames of heartbeats beside the adverts, receiving only: AF_PACKET, SOCK_RAW, UDP from and to port
+        /// 3780, before any firewall. They are sent by the sockets of adverts.
         VrrpHeartbeat = SOCKET_VRRP_HEARTBEAT,
         else
         /// A kind that this SDK does not know.
         Other
-    }
-}
-
-impl InterfaceEvent {
-    /// Converts the addresses to the form of the C interface.
-    pub fn raw_addresses(&self) -> Vec<abi::OwnAddress> {
-        let raw = |(address, prefix): &(IpAddr, u8)| {
-            let (family, octets) = address::to_raw(*address);
-            abi::OwnAddress {
-                size: size_of::<abi::OwnAddress>() as u32,
-                family,
-                prefix: (*prefix).into(),
-                flags: 0,
-                octets,
-            }
-        };
-        self.addresses.iter().map(raw).collect()
-    }
-
-    /// Converts to the form of the C interface, which points to the name of this value and to these arrays.
-    pub fn to_raw(
-        &self,
-        addresses: &[abi::OwnAddress],
-        sockets: &[abi::Socket],
-    ) -> abi::InterfaceEvent {
-        let [a, b, c, d, e, f] = self.mac;
-        abi::InterfaceEvent {
-            size: size_of::<abi::InterfaceEvent>() as u32,
-            flags: self.to_flags(),
-            name: abi::Str::of(&self.name),
-            index: self.index,
-            mtu: self.mtu,
-            mac: [a, b, c, d, e, f, 0, 0],
-            addresses: addresses.as_ptr(),
-            address_count: u32::try_from(addresses.len()).unwrap_or(0),
-            socket_count: u32::try_from(sockets.len()).unwrap_or(0),
-            sockets: sockets.as_ptr(),
-        }
-    }
-
-    /// Converts from the form of the C interface, whose name and arrays were read before.
-    pub fn from_raw<'a>(
-        raw: &abi::InterfaceEvent,
-        name: String,
-        addresses: impl Iterator<Item = &'a abi::OwnAddress>,
-        sockets: Vec<SocketKind>,
-    ) -> Self {
-        let own = |raw: &abi::OwnAddress| {
-            let address = address::from_raw(raw.family, raw.octets)?;
-            Some((address, u8::try_from(raw.prefix).ok()?))
-        };
-        let [a, b, c, d, e, f, ..] = raw.mac;
-        let mut event = Self {
-            name,
-            index: raw.index,
-            mtu: raw.mtu,
-            mac: [a, b, c, d, e, f],
-            addresses: addresses.filter_map(own).collect(),
-            sockets,
-            ..Self::default()
-        };
-        event.set_flags(raw.flags);
-        event
     }
 }
 

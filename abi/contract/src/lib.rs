@@ -1,13 +1,12 @@
 //! Messages between the daemon and its plugins. Each type in them is defined here and nowhere else.
 //!
 //! The daemon, the SDK and plugins use these types as they are. [`ToPlugin`] and [`FromPlugin`] are the messages, and
-//! [`codec`] is their encoding. The C interface has its own form of the types, `plugin.h`: `to_raw` and `from_raw`
-//! convert where a type is defined, and numbers and bits are the constants of the header.
+//! [`codec`] is their encoding. Numbers and bits are the constants of `spared-abi`.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub mod address;
+mod address;
 mod cause;
 pub mod cbor;
 pub mod channel;

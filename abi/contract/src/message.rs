@@ -96,8 +96,8 @@ messages! {
             /// Number of the ping.
             number: u64 = 0,
         } = 15,
-        /// What a plugin that runs as root may be configured with, whatever the daemon says. Whoever starts it
-        /// sends this before the daemon has the socket: it counts as the first message only.
+        /// Configuration that a plugin which runs as root may have, whatever the daemon says. Its starter sends
+        /// this before the daemon has the socket: it counts as the first message only.
         RootsFile(file: RootsFile) = 16,
         /// The process is for checks: whatever the daemon says, the plugin only checks a configuration, and ends then.
         /// Sent as [`ToPlugin::RootsFile`] is.
@@ -123,7 +123,7 @@ messages! {
         Loaded(loaded: Result<Descriptor, String>) = 1,
         /// A callback has ended, at once or by done().
         Returned {
-            /// That of the message.
+            /// Token of the message.
             token: u64 = 0,
             /// 0, a status of this callback, or -errno.
             status: i32 = 1,
@@ -136,7 +136,7 @@ messages! {
         } = 2,
         /// A start or a stop is pending; [`FromPlugin::Returned`] follows.
         Pending {
-            /// That of the message.
+            /// Token of the message.
             token: u64 = 0,
         } = 3,
         /// A line for the log, or an event.
@@ -146,7 +146,7 @@ messages! {
             /// The line.
             text: String = 1,
         } = 4,
-        /// A check of `spared.check/1`, within the bounds of [`check`](crate::check).
+        /// A check, within the bounds of [`check`](crate::check).
         Check {
             /// Name, unique within the plugin.
             name: String = 0,
@@ -162,9 +162,9 @@ messages! {
             /// Its name.
             name: String = 0,
         } = 6,
-        /// Whether the plugin is in sync, by `spared.peer/1`.
+        /// The plugin is in sync, or is not.
         InSync {
-            /// It is.
+            /// True if it is.
             yes: bool = 0,
             /// Why not.
             why: String = 1,
@@ -176,7 +176,7 @@ messages! {
             /// Why it fails.
             why: Option<String> = 1,
         } = 8,
-        /// Scopes of keys, by `spared.scope/1`. Sent before the [`FromPlugin::Returned`] of a
+        /// Scopes of keys. Sent before the [`FromPlugin::Returned`] of a
         /// `configure` that succeeded.
         Scopes {
             /// Keys with their scopes.
@@ -241,7 +241,7 @@ messages! {
             /// Why.
             cause: Cause = 2,
         } = 0x105,
-        /// What a plugin that does not elect adds to a group.
+        /// Add addresses and routes to a group, as a plugin that does not elect.
         Add {
             /// The group.
             group: String = 1,

@@ -45,10 +45,7 @@ pub fn parse(text: &[u8], capability: impl Fn(&str) -> Option<u8>) -> Result<Des
     }
     let text = std::str::from_utf8(text).map_err(|_| "its descriptor is not UTF-8".to_owned())?;
     let mut read = Reader {
-        descriptor: Descriptor {
-            minor: spared_abi::MINOR,
-            ..Descriptor::default()
-        },
+        descriptor: Descriptor::default(),
         contract: None,
     };
     for line in text.lines() {
@@ -86,7 +83,7 @@ impl Reader {
             "version" => once(&mut it.version, value)?,
             "summary" => once(&mut it.summary, value)?,
             "vendor" => value.clone_into(&mut it.vendor),
-            "brand" if value.as_bytes() == spared_abi::BRAND.to_bytes() => {}
+            "brand" if value == spared_abi::BRAND => {}
             "brand" => {
                 return Err(format!(
                     "{value} is a fork of spared: install the plugin's version for spared"

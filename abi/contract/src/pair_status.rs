@@ -3,9 +3,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use spared_abi as abi;
 
-use crate::named::{flags, named};
+use crate::named::named;
 use crate::record::record;
 use crate::{LogLevel, Role};
 
@@ -100,13 +99,6 @@ record! {
     }
 }
 
-flags! {
-    PairStatus {
-        ready = PAIR_READY,
-        link_up = PAIR_LINK_UP,
-    }
-}
-
 record! {
     /// State of a group.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,75 +151,5 @@ record! {
         pub reason: String = 5,
         /// The event.
         pub text: String = 6,
-    }
-}
-
-impl PairStatus {
-    /// Converts to the form of the C interface, which points to the texts of this value and to these arrays.
-    pub fn to_raw(
-        &self,
-        groups: &[abi::GroupStatus],
-        findings: &[abi::Finding],
-    ) -> abi::PairStatus {
-        abi::PairStatus {
-            size: size_of::<abi::PairStatus>() as u32,
-            flags: self.to_flags(),
-            verdict: self.verdict.to_raw(),
-            quality: self.quality.into(),
-            node: abi::Str::of(&self.node),
-            peer: abi::Str::of(&self.peer),
-            groups: groups.as_ptr(),
-            findings: findings.as_ptr(),
-            group_count: groups.len() as u32,
-            finding_count: findings.len() as u32,
-            left_out: self.left_out,
-            reserved: 0,
-        }
-    }
-}
-
-impl GroupHeadline {
-    /// Converts to the form of the C interface, which points to the texts of this value.
-    pub fn to_raw(&self) -> abi::GroupStatus {
-        abi::GroupStatus {
-            size: size_of::<abi::GroupStatus>() as u32,
-            verdict: self.verdict.to_raw(),
-            group: abi::Str::of(&self.group),
-            headline: abi::Str::of(&self.headline),
-            role: self.role.map_or(0, Role::to_raw),
-            reserved: 0,
-        }
-    }
-}
-
-impl FindingRecord {
-    /// Converts to the form of the C interface, which points to the texts of this value.
-    pub fn to_raw(&self) -> abi::Finding {
-        abi::Finding {
-            size: size_of::<abi::Finding>() as u32,
-            flags: 0,
-            id: abi::Str::of(&self.id),
-            node: abi::Str::of(&self.node),
-            thing: abi::Str::of(&self.thing),
-            text: abi::Str::of(&self.text),
-            todo: abi::Str::of(&self.todo),
-            since: abi::Str::of(&self.since),
-        }
-    }
-}
-
-impl EventRecord {
-    /// Converts to the form of the C interface, which points to the texts of this value.
-    pub fn to_raw(&self) -> abi::Event {
-        abi::Event {
-            size: size_of::<abi::Event>() as u32,
-            level: self.level.to_raw(),
-            lost: self.lost,
-            at: abi::Str::of(&self.at),
-            kind: abi::Str::of(&self.kind),
-            group: abi::Str::of(&self.group),
-            reason: abi::Str::of(&self.reason),
-            text: abi::Str::of(&self.text),
-        }
     }
 }

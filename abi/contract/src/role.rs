@@ -37,7 +37,7 @@ impl fmt::Display for Role {
 }
 
 named! {
-    /// What an administrator forced.
+    /// Role that an administrator forced.
     #[serde(rename_all = "kebab-case")]
     pub enum Forced {
         /// Nothing, or something that the SDK of a plugin does not know.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use spared_abi as abi;
 
 use crate::named::named;
 
@@ -60,40 +59,6 @@ named! {
 }
 
 impl Value {
-    /// Converts a number of the C interface, with its kind `ROW_*`.
-    pub fn of_raw(kind: u32, number: u64) -> Self {
-        let is_counter = kind & abi::ROW_COUNTER != 0;
-        if kind & !abi::ROW_COUNTER == abi::ROW_BOOL {
-            return Self::Flag(number != 0);
-        }
-        match (unit_of(kind), is_counter) {
-            (None, false) => Self::Number(number),
-            (None, true) => Self::Counter(number),
-            (Some(Unit::Ns), false) => Self::Time(Duration::from_nanos(number)),
-            (Some(Unit::Ns), true) => Self::TimeCounter(Duration::from_nanos(number)),
-            (Some(Unit::Bytes), false) => Self::Bytes(number),
-            (Some(Unit::Bytes), true) => Self::ByteCounter(number),
-        }
-    }
-
-    /// Converts a number of the C interface that may be negative, with its kind `ROW_*`.
-    pub fn of_raw_signed(kind: u32, number: i64) -> Self {
-        Self::Signed {
-            number,
-            unit: unit_of(kind),
-            counter: kind & abi::ROW_COUNTER != 0,
-        }
-    }
-
-    /// Kind of a number in the C interface, `ROW_*`.
-    pub fn to_raw_kind(&self) -> u32 {
-        let unit = match self {
-            Self::Flag(_) => abi::ROW_BOOL,
-            _ => self.unit().map_or(abi::ROW_NUMBER, Unit::to_raw),
-        };
-        unit | (u32::from(self.is_counter()) * abi::ROW_COUNTER)
-    }
-
     /// Unit of a number; None if the key names it.
     pub fn unit(&self) -> Option<Unit> {
         match self {
@@ -116,12 +81,7 @@ impl Value {
     }
 }
 
-// Unit of a kind. An unknown unit is shown as a plain number.
-fn unit_of(kind: u32) -> Option<Unit> {
-    Unit::from_raw(kind & !abi::ROW_COUNTER)
-}
-
-/// Duration in nanoseconds, as in messages and in the C interface; the largest number if it is longer.
+/// Duration in nanoseconds, as in messages; the largest number if it is longer.
 pub fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -135,31 +95,5 @@ impl From<u64> for Value {
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Self::Text(text)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_of_any_kind_comes_back_as_it_was() {
-        for unit in [abi::ROW_NUMBER, abi::ROW_NS, abi::ROW_BYTES] {
-            for kind in [unit, unit | abi::ROW_COUNTER] {
-                assert_eq!(Value::of_raw(kind, u64::MAX).to_raw_kind(), kind);
-                let signed = Value::of_raw_signed(kind, -1);
-                assert_eq!(signed.to_raw_kind(), kind, "{signed:?}");
-            }
-        }
-        let time = Value::of_raw(abi::ROW_NS, u64::MAX);
-        assert!(matches!(time, Value::Time(time) if nanoseconds(time) == u64::MAX));
-        assert_eq!(Value::of_raw(abi::ROW_BOOL, 7), Value::Flag(true));
-        assert_eq!(Value::Flag(true).to_raw_kind(), abi::ROW_BOOL);
-    }
-
-    #[test]
-    fn an_unknown_unit_is_a_plain_number() {
-        assert_eq!(Value::of_raw(0x4, 7), Value::Number(7));
-        assert_eq!(Value::of_raw(u32::MAX, 7), Value::Counter(7));
     }
 }

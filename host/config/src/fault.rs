@@ -138,7 +138,7 @@ fn find(text: &str, document: &DeTable<'_>, key: &str) -> (Option<usize>, String
     let mut found = None;
     let mut place = Some(Place::Table(document));
     let (mut words, mut path) = (String::new(), String::new());
-    for part in spared_worker::settings::steps(key) {
+    for part in steps(key) {
         let step = place.as_ref().and_then(|place| place.step(&part));
         let entry = step
             .as_ref()
@@ -220,4 +220,25 @@ pub(super) fn name_of(path: &Path) -> String {
     path.file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_else(|| path.display().to_string())
+}
+
+/// Splits a key into its parts: "a.0.b\\.c" has three.
+fn steps(key: &str) -> Vec<String> {
+    let mut steps = vec![String::new()];
+    let mut characters = key.chars();
+    while let Some(character) = characters.next() {
+        let literal = match character {
+            '.' => {
+                steps.push(String::new());
+                continue;
+            }
+            // a backslash at the end stands for itself
+            '\\' => characters.next().unwrap_or(character),
+            character => character,
+        };
+        if let Some(step) = steps.last_mut() {
+            step.push(literal);
+        }
+    }
+    steps
 }

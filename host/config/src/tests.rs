@@ -353,15 +353,6 @@ proptest::proptest! {
 }
 
 #[test]
-fn the_worker_hides_the_same_keys_of_a_file_as_the_sdk() {
-    let lines = spared_config_reader::HOST_KEYS.map(|key| format!("{key} = 1\n"));
-    let around = spared_contract::Surroundings::default();
-    let table = spared_config_reader::table(&lines.concat()).unwrap();
-    let settings = spared_worker::settings::Settings::new(&table, &around);
-    assert_eq!(settings.key("", 0), Err(rustix::io::Errno::NOENT));
-}
-
-#[test]
 fn a_date_in_a_plugins_file_is_refused_by_its_line() {
     let plugin = plugin("acme", "a = 1\n[[b]]\nc = 2026-11-22\n");
     assert_eq!(

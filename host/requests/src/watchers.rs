@@ -1,4 +1,4 @@
-//! Sends the state of the pair and its events to plugins that watch it by `spared.status/1`. The state is sent once a
+//! Sends the state of the pair and its events to plugins that watch it. The state is sent once a
 //! second if it changed. Both are limited, and no plugin is waited for.
 
 use std::collections::BTreeMap;

@@ -367,10 +367,7 @@ impl ProcessStarter for Launcher {
 /// Otherwise a plugin that runs as root would lose its state folder to another account, and services of the machine
 /// would be killed.
 fn permit(plugin: &str, asks: &Asks, file: &OwnedFd) -> Result<(), String> {
-    match spared_worker::describe(plugin, file.as_fd())? {
-        Some(descriptor) => asks.permit(&descriptor),
-        None => Ok(()),
-    }
+    asks.permit(&spared_worker::describe(plugin, file.as_fd())?)
 }
 
 /// Returns true if the programs that a plugin starts end with it. A plugin that asks to be root starts services of the

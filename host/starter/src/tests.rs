@@ -1,3 +1,5 @@
+mod library;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -34,9 +36,14 @@ impl Scratch {
 
     /// Adds a plugin with this file.
     fn plugin(self, name: &str, text: &str) -> Self {
-        self.write(&format!("{name}.so"), "");
+        self.library(name, "");
         self.write(&format!("plugins/{name}.toml"), text);
         self
+    }
+
+    /// Its library, with these lines in its descriptor.
+    fn library(&self, name: &str, lines: &str) {
+        fs::write(self.0.join(format!("{name}.so")), library::of(name, lines)).unwrap();
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -137,8 +144,7 @@ fn only_what_the_configuration_enables_is_started() {
 #[test]
 fn nothing_is_done_for_a_plugin_that_its_file_does_not_confirm() {
     let scratch = Scratch::new("word").plugin("acme", "");
-    let text = "contract = 1\nname = acme\nversion = 1\nsummary = mends\nflag = root\n";
-    fs::write(scratch.0.join("acme.so"), with_descriptor(text)).unwrap();
+    scratch.library("acme", "flag = root\n");
     let (state, group) = (scratch.0.join("state/acme"), scratch.0.join("worker-acme"));
     fs::create_dir(&group).unwrap();
     let mut launcher = scratch.launcher();
@@ -156,37 +162,6 @@ fn nothing_is_done_for_a_plugin_that_its_file_does_not_confirm() {
     };
     launcher.start(&root).unwrap();
     assert!(state.exists());
-}
-
-/// A shared object that has nothing but a descriptor.
-fn with_descriptor(text: &str) -> Vec<u8> {
-    let mut note = [7, text.len() as u32, 1].map(u32::to_le_bytes).concat();
-    note.extend(b"spared\0\0");
-    note.extend(text.as_bytes());
-    let size = note.len() as u64;
-    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-    file.resize(16, 0);
-    for half in [3u16, 62] {
-        file.extend(half.to_le_bytes());
-    }
-    file.extend(1u32.to_le_bytes());
-    // the program header follows
-    for word in [0u64, 64, 0] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(0u32.to_le_bytes());
-    for half in [64u16, 56, 1, 64, 0, 0] {
-        file.extend(half.to_le_bytes());
-    }
-    // PT_NOTE, readable
-    for word in [4u32, 4] {
-        file.extend(word.to_le_bytes());
-    }
-    for word in [120u64, 0, 0, size, size, 4] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(note);
-    file
 }
 
 #[test]
@@ -266,6 +241,7 @@ fn programs_of_a_worker_are_killed_when_it_has_ended_and_before_the_next_one() {
 #[test]
 fn programs_of_a_plugin_for_services_of_the_machine_outlive_it() {
     let scratch = Scratch::new("services").plugin("on", "allow = []");
+    scratch.library("on", "flag = root\n");
     let mut launcher = scratch.launcher();
     launcher.groups = Ok(ControlGroups::pretended(scratch.0.clone()));
     let services = Start::Worker {

@@ -73,7 +73,7 @@ pub enum Report {
         plugin: String,
         faults: Vec<Fault>,
     },
-    /// Result of a check, by `spared.check/1`.
+    /// Result of a check.
     Check {
         plugin: String,
         check: String,
@@ -85,7 +85,7 @@ pub enum Report {
         plugin: String,
         check: String,
     },
-    /// The plugin is in sync or not, by `spared.peer/1`.
+    /// The plugin is in sync or not.
     InSync {
         plugin: String,
         yes: bool,
@@ -97,7 +97,7 @@ pub enum Report {
         callback: String,
         why: Option<String>,
     },
-    /// Scopes of the keys in the plugin's file, by `spared.scope/1`.
+    /// Scopes of the keys in the plugin's file.
     Scopes {
         plugin: String,
         scopes: Vec<(String, Scope)>,

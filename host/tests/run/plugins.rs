@@ -521,7 +521,7 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable_c(
         "rooted",
-        ".flags = SPARED_PLUGIN_ROOT | SPARED_PLUGIN_REALTIME, .capabilities = 1 << 13",
+        "SPARED_ROOT SPARED_REALTIME SPARED_CAPABILITY(\"net_raw\")",
         "",
     );
     lab.start();

@@ -4,7 +4,7 @@ use rustix::thread::CapabilitySet;
 use spared_abi::{FLAGS_REQUIRED, PLUGIN_ROOT};
 
 /// Capabilities by which a worker could become root or act as root. A plugin that needs one asks
-/// for `SPARED_PLUGIN_ROOT`, which the administrator sees.
+/// for the flag `root`, which the administrator sees.
 const NEVER: CapabilitySet = CapabilitySet::AUDIT_CONTROL
     .union(CapabilitySet::BPF)
     .union(CapabilitySet::CHECKPOINT_RESTORE)
@@ -106,7 +106,7 @@ pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
     } else {
         Err(format!(
             "asks for {}, with which it could do what root does: its author must do without, or set \
-             SPARED_PLUGIN_ROOT",
+             the flag root",
             never.join(", ")
         ))
     }

@@ -7,14 +7,12 @@
 pub mod capabilities;
 mod confine;
 mod descriptor;
-mod driver;
 pub mod errors;
 pub mod file;
 mod loader;
 mod note;
 pub mod process;
 mod run;
-pub mod settings;
 pub mod status;
 
 use spared_contract::Descriptor;
@@ -54,24 +52,20 @@ pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     confine::for_firewall(account)
 }
 
-/// Reads the descriptor of the plugin `name` from the note in its file; None if there is no note. No code of the file
-/// runs.
+/// Reads the descriptor of the plugin `name` from the note in its file. No code of the file runs.
 ///
 /// # Errors
-/// The fault in the descriptor.
-pub fn describe(
-    name: &str,
-    file: std::os::fd::BorrowedFd<'_>,
-) -> Result<Option<Descriptor>, String> {
-    let descriptor = note::read(file).map_err(|why| format!("{name}.so: {why}"))?;
-    descriptor
-        .iter()
-        .try_for_each(|it| descriptor::check(name, it))?;
+/// The file is no plugin, or the fault in the descriptor.
+pub fn describe(name: &str, file: std::os::fd::BorrowedFd<'_>) -> Result<Descriptor, String> {
+    let descriptor = note::read(file).map_err(|why| match why {
+        note::Fault::File(why) => format!("{name}.so {why}"),
+        note::Fault::Note(why) => format!("{name}.so: {why}"),
+    })?;
+    let descriptor = descriptor.ok_or_else(|| loader::refusal(name, file))?;
+    descriptor::check(name, &descriptor)?;
     Ok(descriptor)
 }
 
 pub use confine::{group_names, is_refusal};
 pub use descriptor::is_name;
-pub use driver::{is_misbehaviour, sized_array};
-pub use loader::{Loaded, load};
 pub use run::run;

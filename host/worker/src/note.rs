@@ -15,12 +15,19 @@ const HEADERS_MAX: usize = 64;
 /// Maximum bytes of all notes that are read.
 const NOTES_MAX: u64 = 64 * 1024;
 
-/// Reads the descriptor; None if the file has no such note, like a plugin in C.
+/// Fault of a file, or of its note.
+pub(crate) enum Fault {
+    File(String),
+    Note(String),
+}
+
+/// Reads the descriptor; None if the file has no such note.
 ///
 /// # Errors
-/// The fault in the note.
-pub(crate) fn read(file: BorrowedFd<'_>) -> Result<Option<Descriptor>, String> {
-    let file = file.try_clone_to_owned().map_err(|it| it.to_string())?;
+/// The fault.
+pub(crate) fn read(file: BorrowedFd<'_>) -> Result<Option<Descriptor>, Fault> {
+    let unread = |error: std::io::Error| Fault::File(format!("cannot be read: {error}"));
+    let file = file.try_clone_to_owned().map_err(unread)?;
     let cache = ReadCache::new(File::from(file));
     let text = match FileKind::parse(&cache) {
         Ok(FileKind::Elf64) => text::<FileHeader64<Endianness>>(&cache),
@@ -28,11 +35,13 @@ pub(crate) fn read(file: BorrowedFd<'_>) -> Result<Option<Descriptor>, String> {
         // the loader reports what else the file is
         _ => return Ok(None),
     };
-    // a file that is cut off has no note, and the loader reports its fault
-    let Ok(Some(text)) = text else {
-        return Ok(None);
-    };
-    note::parse(&text, capabilities::number).map(Some)
+    let text = text.map_err(|error| {
+        Fault::File(format!(
+            "is damaged ({error}): reinstall the package that it came from"
+        ))
+    })?;
+    let parsed = text.map(|text| note::parse(&text, capabilities::number));
+    parsed.transpose().map_err(Fault::Note)
 }
 
 /// Text of the note, with the NUL bytes at its end.

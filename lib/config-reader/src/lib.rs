@@ -39,7 +39,7 @@ pub use nearest::nearest;
 pub use network::{Cidr, Network};
 pub use section::Section;
 pub use spared_contract::{ConfigTable, Failure, HOST_KEYS, Scope};
-pub use table::{table, text};
+pub use table::table;
 
 /// Configuration file, with the keys asked for and the faults found so far.
 #[derive(Debug)]

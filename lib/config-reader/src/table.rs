@@ -15,12 +15,6 @@ pub fn table(text: &str) -> Result<ConfigTable, Failure> {
     table_of(&table, "", 1)
 }
 
-/// Converts a table to TOML, for a plugin that reads it.
-pub fn text(table: &ConfigTable) -> String {
-    // TOML can express every value of such a table
-    toml::to_string(&toml_of(table)).unwrap_or_default()
-}
-
 fn table_of(table: &toml::Table, path: &str, depth: u32) -> Result<ConfigTable, Failure> {
     let entry = |(name, value): (&String, &Value)| {
         let value = value_of(value, &join(path, &escape(name)), depth + 1)?;
@@ -92,7 +86,7 @@ mod tests {
             f = [1, \"x\", [true], { g = 1 }]\npriority = { r1 = 200, r2 = 100 }\n\"x.y \\\\\" = ''\n\
             [empty]\n[[group]]\nname = \"office\"\n[[group.interface]]\nvrid = 50\n[[group.interface]]\n[[group]]\n";
         let tree = table(file).unwrap();
-        assert_eq!(table(&text(&tree)), Ok(tree.clone()));
+        assert_eq!(table(&toml_of(&tree).to_string()), Ok(tree.clone()));
         assert_eq!(
             toml_of(&tree).to_string(),
             file.parse::<toml::Table>().unwrap().to_string()

@@ -1,5 +1,5 @@
 //! The settings of a plugin as its worker gets them from the host, in a record: whatever their text, each
-//! plugin reads settings or notes a fault, and every key that is listed is found.
+//! plugin reads settings or notes a fault.
 //!
 //! Input: one byte (bits 0-2: the plugin; bit 7: a whole record follows, else the text of the file), then
 //! bytes.
@@ -9,11 +9,8 @@ use std::time::Duration;
 use spared_contract::codec::Message;
 use spared_contract::{Surroundings, ToPlugin};
 use spared_sdk::config::{self, Config, ConfigTable, Scope};
-use spared_worker::settings::Settings;
 
 const TICK: Duration = Duration::from_millis(4);
-/// Keys that are asked for.
-const KEYS_MAX: u32 = 256;
 
 pub fn run(input: &[u8]) {
     let Some((flags, bytes)) = input.split_first() else {
@@ -58,11 +55,7 @@ fn table_of(toml: &str) -> Option<ConfigTable> {
 }
 
 fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
-    // a plugin in C gets it as TOML
-    assert_eq!(config::table(&config::text(table)).as_ref(), Ok(table));
     let config = Config::of(table, &around.node, &around.nodes);
-    let settings = Settings::new(table, around);
-    ask(&settings, "", &mut 0);
     let is_read = match plugin {
         0 => spared_vrrp::config::read(&config, TICK).is_some(),
         1 => spared_health::config::read(&config).is_some(),
@@ -81,28 +74,6 @@ fn read(plugin: u8, table: &ConfigTable, around: &Surroundings) {
     assert!(faults.iter().all(|fault| !fault.why.is_empty()));
     let known = |(_, scope): &(String, Scope)| matches!(scope, Scope::Pair | Scope::Secret);
     let _ = config.scopes().iter().filter(|key| known(key)).count();
-}
-
-/// As a plugin without a parser of its own asks, key by key.
-fn ask(settings: &Settings, table: &str, asked: &mut u32) {
-    for position in 0..KEYS_MAX {
-        *asked += 1;
-        let Ok(name) = settings.key(table, position) else {
-            return;
-        };
-        let key = match table {
-            "" => name,
-            table => format!("{table}.{name}"),
-        };
-        if *asked > KEYS_MAX {
-            return;
-        }
-        // a key of a table by node names the value of this node
-        let _ = (settings.get(&key), settings.len(&key));
-        if settings.kind(&key) == Ok(spared_sdk::abi::CONFIG_TABLE) {
-            ask(settings, &key, asked);
-        }
-    }
 }
 
 /// The examples of the manual, each for the plugin that reads it, and as whole records.

@@ -108,7 +108,6 @@ fn descriptor() -> Descriptor {
     Descriptor {
         name: test_worker::NAME.to_owned(),
         version: "\u{7}1".to_owned(),
-        minor: 77,
         flags: u32::MAX,
         wire_min: 3,
         wire_max: 1,

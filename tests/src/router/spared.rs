@@ -14,6 +14,7 @@ use spared_control::Status;
 use super::{Clock, Plan, Router, VirtualRouter, link};
 use crate::Result;
 use crate::clock::poll;
+use crate::hostile;
 use crate::lab::{Daemon, Site, build_dir, own_dir};
 
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
@@ -107,6 +108,9 @@ impl Files<'_> {
                 from.display()
             )
         })?;
+        if from.ends_with(hostile::LIBRARY) {
+            hostile::write_note(&to, name)?;
+        }
         Ok(fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?)
     }
 

@@ -29,7 +29,7 @@ pub fn bus() -> Status {
 
 /// # Safety
 /// As mmap(2).
-pub unsafe fn map(length: usize, protection: c_int, flags: c_int, file: c_int) -> *mut c_void {
+unsafe fn map(length: usize, protection: c_int, flags: c_int, file: c_int) -> *mut c_void {
     // SAFETY: the caller's promise.
     unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, file, 0) }
 }

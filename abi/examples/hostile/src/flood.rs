@@ -1,30 +1,31 @@
 //! Floods: as much as possible, as fast as possible.
 
-use std::ffi::CString;
 use std::io::Write;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use spared_abi::{self as abi, Bytes, Status, Str};
-use spared_contract::{FromPlugin, LogLevel};
+use spared_abi::Status;
+use spared_contract::channel::{MESSAGE, SIGN};
+use spared_contract::{Call, FromPlugin, LogLevel};
 use spared_process::child::SOCKET_FD;
 
-use crate::host::call;
-use crate::host::{again, ctx, half};
-use crate::{behaviour, lie, records};
+use crate::host::{again, call};
+use crate::{behaviour, records, run};
 
-pub fn log() -> Status {
-    for _ in 0..1000 {
-        crate::host::say("a line of a flood");
-    }
+/// Lines until there is no room for more.
+fn lines(level: LogLevel, text: &str) -> Status {
+    let text = text.to_owned();
+    let line = FromPlugin::Log { level, text };
+    let _ = (0..1000).all(|_| records::send(&line));
     again()
 }
 
+pub fn log() -> Status {
+    lines(LogLevel::Info, "a line of a flood")
+}
+
 pub fn events() -> Status {
-    for _ in 0..1000 {
-        crate::host::log(abi::LOG_CONFLICT, Str::of("office: a flood"));
-    }
-    again()
+    lines(LogLevel::Conflict, "office: a flood")
 }
 
 pub fn errors() -> Status {
@@ -41,10 +42,17 @@ pub fn errors_endless() -> Status {
     0
 }
 
+fn follow_one(interface: String) {
+    call(Call::Follow {
+        interface,
+        sockets: 0,
+    });
+}
+
 /// Calls that wait for the host.
 pub fn calls() -> Status {
     for _ in 0..100 {
-        lie::follow(c"lan".as_ptr(), abi::SOCKETS_NONE);
+        follow_one("lan".to_owned());
     }
     again()
 }
@@ -52,35 +60,40 @@ pub fn calls() -> Status {
 /// Follows interfaces that do not exist.
 pub fn follow() -> Status {
     for number in 0..1000 {
-        let name = CString::new(format!("no{number}")).unwrap_or_default();
-        lie::follow(name.as_ptr(), abi::SOCKETS_PING);
+        follow_one(format!("no{number}"));
     }
     again()
 }
 
+fn report(name: String, number: u32) -> bool {
+    records::send(&FromPlugin::Check {
+        name,
+        weight: 0,
+        state: number % 101,
+        why: "of a flood".to_owned(),
+    })
+}
+
 pub fn checks() -> Status {
-    for number in 0..3000 {
-        let name = CString::new(format!("check {number}")).unwrap_or_default();
-        lie::check(name.as_ptr(), 0, number % 101, Str::of("of a flood"));
-    }
+    let _ = (0..3000).all(|number| report(format!("check {number}"), number));
     again()
 }
 
 /// Reports one check again and again.
 pub fn check() -> Status {
-    for number in 0..3000 {
-        lie::check(c"one".as_ptr(), 0, number % 101, Str::of("of a flood"));
-    }
+    let _ = (0..3000).all(|number| report("one".to_owned(), number));
     again()
 }
 
 pub fn sync() -> Status {
-    let in_sync = half::<abi::Peer>(abi::PEER).and_then(|half| half.in_sync);
     let why = "not in sync ".repeat(5000);
-    for number in 0..1000 {
-        // SAFETY: the contract.
-        in_sync.map(|in_sync| unsafe { in_sync(ctx(), number % 2, Str::of(&why)) });
-    }
+    let report = |number| {
+        records::send(&FromPlugin::InSync {
+            yes: number % 2 == 1,
+            why: why.clone(),
+        })
+    };
+    let _ = (0..1000).all(report);
     again()
 }
 
@@ -94,12 +107,11 @@ pub fn begin_messages() {
     }
 }
 
-pub fn send() -> Status {
-    let send = half::<abi::Peer>(abi::PEER).and_then(|half| half.send);
-    let message = [0xa5; 65_536];
-    for _ in 0..100 {
-        // SAFETY: the contract.
-        send.map(|send| unsafe { send(ctx(), Bytes::of(&message)) });
+fn flood_channel(record: &[u8]) -> Status {
+    if let Some(channel) = run::channel() {
+        for _ in 0..100 {
+            records::transmit(channel, record);
+        }
     }
     match IS_UP.load(Ordering::Relaxed) {
         true => again(),
@@ -107,23 +119,13 @@ pub fn send() -> Status {
     }
 }
 
+pub fn send() -> Status {
+    flood_channel(&[MESSAGE; 65_537])
+}
+
 pub fn sign() -> Status {
-    for _ in 0..1000 {
-        lie::sign(Bytes::of(b"a statement of a flood"));
-    }
-    again()
-}
-
-pub fn wake() -> Status {
-    call!(wake);
-    0
-}
-
-pub fn timer() -> Status {
-    for id in 2..4000 {
-        call!(timer, id, 1);
-    }
-    again()
+    let statement = [&[SIGN][..], &7u64.to_be_bytes(), b"a statement of a flood"];
+    flood_channel(&statement.concat())
 }
 
 /// Datagrams to both nodes' ports of links and heartbeats, where everybody may send.
@@ -140,15 +142,13 @@ pub fn udp() -> Status {
     again()
 }
 
-/// Lines of log that bypass the worker's own limit.
+/// The same, many at once.
 pub fn records() -> Status {
     let line = FromPlugin::Log {
         level: LogLevel::Info,
         text: "a line of a flood".to_owned(),
     };
-    for _ in 0..20_000 {
-        records::send(&line);
-    }
+    let _ = (0..20_000).all(|_| records::send(&line));
     again()
 }
 

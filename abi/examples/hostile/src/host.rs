@@ -1,59 +1,33 @@
-//! Functions of the host, as the behaviours call them.
+//! What the behaviours tell the daemon, and ask of it.
 
-use std::ffi::{CStr, c_void};
 use std::io;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use spared_abi::{self as abi, Status, Str};
+use spared_abi::Status;
+use spared_contract::{Call, FromPlugin, LogLevel};
+use spared_records::monotonic::now_ns;
 
-static HOST: AtomicPtr<abi::Host> = AtomicPtr::new(ptr::null_mut());
+use crate::{records, run};
 
-pub fn keep(host: *const abi::Host) {
-    HOST.store(host.cast_mut(), Ordering::Release);
-}
+/// When [`Place::Timer`](crate::place::Place::Timer) is due; 0: never.
+pub static TIMER_NS: AtomicU64 = AtomicU64::new(0);
 
-/// None before the instance is created.
-pub fn host() -> Option<&'static abi::Host> {
-    // SAFETY: it outlives the instance.
-    unsafe { HOST.load(Ordering::Acquire).as_ref() }
-}
-
-pub fn ctx() -> *mut c_void {
-    host().map_or(ptr::null_mut(), |host| host.ctx)
-}
-
-/// Calls a function of the host's table; 0 if it is not there.
-macro_rules! call {
-    ($function:ident $(, $argument:expr)* $(,)?) => {
-        match $crate::host::host().and_then(|host| host.$function) {
-            // SAFETY: none, on purpose.
-            Some(function) => unsafe { function($crate::host::ctx() $(, $argument)*) },
-            None => Default::default(),
-        }
-    };
-}
-
-pub(crate) use call;
-
-pub fn log(level: u32, text: Str) {
-    if let Some(log) = host().and_then(|host| host.log) {
-        // SAFETY: none, on purpose: the text may be invalid.
-        unsafe { log(ctx(), level, text) };
-    }
+pub fn log(level: LogLevel, text: &str) {
+    let text = text.to_owned();
+    records::send_surely(&FromPlugin::Log { level, text });
 }
 
 pub fn say(text: &str) {
-    log(abi::LOG_INFO, Str::of(text));
+    log(LogLevel::Info, text);
 }
 
-/// Logs the status that a host function returned.
+/// Logs the status that the daemon answered.
 pub fn say_status(what: &str, status: Status) -> Status {
     match status {
         0.. => say(&format!("{what}: answered {status}")),
         _ => say(&format!(
             "{what}: refused: {}",
-            io::Error::from_raw_os_error(-status)
+            io::Error::from_raw_os_error(status.saturating_neg())
         )),
     }
     0
@@ -76,17 +50,19 @@ pub fn again() -> Status {
 }
 
 pub fn after_ns(delay_ns: u64) -> Status {
-    let Some(now) = host().and_then(|host| host.now) else {
-        return 0;
-    };
-    // SAFETY: the contract: ctx is the host's.
-    let at_ns = unsafe { now(ctx()) } + delay_ns;
-    call!(timer, 1, at_ns)
+    TIMER_NS.store(now_ns() + delay_ns, Ordering::Relaxed);
+    0
 }
 
-/// The host's half of an extension.
-pub fn half<T>(id: &CStr) -> Option<&'static T> {
-    let extension = host()?.extension?;
-    // SAFETY: the contract: valid until destroy, and of the type of the id.
-    unsafe { extension(ctx(), id.as_ptr()).cast::<T>().as_ref() }
+/// Ends a callback, whatever has become of it.
+pub fn done(token: u64, status: Status) {
+    records::send_surely(&run::returned(token, status));
+}
+
+/// Asks the daemon and waits for its answer.
+pub fn call(call: Call) -> Status {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
+    records::send_surely(&FromPlugin::Call { number, call });
+    run::answer(number)
 }

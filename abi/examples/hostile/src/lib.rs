@@ -2,15 +2,14 @@
 //!
 //! Each copy of this library behaves as its file's name says: `segv-in-role.so` writes to an
 //! unmapped address when it is told a role. Without `-in-PLACE` the behaviour begins 200 ms after
-//! start. The names are in `act::ACTS`, `act::STATUSES` and `descriptor::LIES`, the places in
-//! `place::NAMES`. An attempt that the kernel or the host refuses is logged as "denied: ..."; one
-//! that succeeds although it must not, as "ALLOWED: ...".
+//! start. The names are in `act::ACTS` and `act::STATUSES`, the places in `place::NAMES`. An attempt
+//! that the kernel or the daemon refuses is logged as "denied: ..."; one that succeeds although it must
+//! not, as "ALLOWED: ...".
 //!
-//! It uses the plain ABI, as the SDK would prevent most of this.
+//! Its note is room for another: whoever makes a copy writes there what the copy says of itself
+//! (`spared_tests::hostile`). It speaks the contract by itself, as every loop would prevent most of this.
 
 mod act;
-mod callbacks;
-mod descriptor;
 mod end;
 mod exhaust;
 mod flood;
@@ -21,27 +20,38 @@ mod partner;
 mod place;
 mod reach;
 mod records;
+mod run;
 
-use std::cell::UnsafeCell;
-use std::ffi::CString;
+use std::ffi::c_int;
 use std::sync::OnceLock;
-
-use spared_abi as abi;
 
 use act::Behaviour;
 use place::Place;
 
-/// The descriptor, writable: its name is the file's, which is known only when it is loaded.
-#[repr(transparent)]
-pub struct Table(UnsafeCell<abi::Plugin>);
+/// Bytes of the note's text, more than a note may have.
+const ROOM: usize = 6000;
 
-// SAFETY: it is written once, before anybody reads it.
-unsafe impl Sync for Table {}
+/// The note of a copy, as the contract has it.
+#[repr(C, align(4))]
+pub struct Note {
+    name_size: u32,
+    text_size: u32,
+    kind: u32,
+    name: [u8; 8],
+    text: [u8; ROOM],
+}
 
-/// The symbol that the host looks for.
+/// What is looked for to be written over.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".note.spared")]
 #[allow(non_upper_case_globals)]
-pub static spared_plugin_v0: Table = Table(UnsafeCell::new(callbacks::TABLE));
+pub static spared_plugin_note: Note = Note {
+    name_size: 7,
+    text_size: ROOM as u32,
+    kind: 1,
+    name: *b"spared\0\0",
+    text: [b'#'; ROOM],
+};
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -54,16 +64,14 @@ fn behaviour() -> Option<&'static Behaviour> {
 }
 
 extern "C" fn on_load() {
-    let name = own_name();
-    let behaviour = BEHAVIOUR.get_or_init(|| Behaviour::named(&name));
-    let name = CString::new(name).unwrap_or_default().into_raw();
-    // SAFETY: nobody else has seen it yet.
-    let table = unsafe { &mut *spared_plugin_v0.0.get() };
-    table.name = name;
-    if let Some(lie) = behaviour.lie {
-        lie(table);
-    }
+    BEHAVIOUR.get_or_init(|| Behaviour::named(&own_name()));
     act::at(Place::Load);
+}
+
+/// Runs until the daemon ends it. A panic ends the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn spared_plugin_main(_socket: c_int) -> c_int {
+    run::run()
 }
 
 /// The plugin's name, from the command line of its worker: `spared worker NAME`.

@@ -5,8 +5,7 @@
 pub enum Place {
     /// While the library is loaded, before the descriptor is read.
     Load,
-    /// When asked for its half of an extension.
-    Describe,
+    /// With the first configuration.
     Create,
     /// When a configuration is only checked.
     Check,
@@ -25,14 +24,12 @@ pub enum Place {
     Up,
     Down,
     Message,
-    Writable,
     Stop,
     Destroy,
 }
 
-const NAMES: [(&str, Place); 20] = [
+const NAMES: [(&str, Place); 18] = [
     ("load", Place::Load),
-    ("describe", Place::Describe),
     ("create", Place::Create),
     ("check", Place::Check),
     ("configure", Place::Configure),
@@ -48,7 +45,6 @@ const NAMES: [(&str, Place); 20] = [
     ("up", Place::Up),
     ("down", Place::Down),
     ("message", Place::Message),
-    ("writable", Place::Writable),
     ("stop", Place::Stop),
     ("destroy", Place::Destroy),
 ];
@@ -59,8 +55,8 @@ impl Place {
         found.map(|(_, place)| *place)
     }
 
-    /// Whether it needs a peer.
-    pub fn is_of_peer(self) -> bool {
-        matches!(self, Self::Up | Self::Down | Self::Message | Self::Writable)
+    /// Whether its callback may be through later.
+    pub fn may_wait(self) -> bool {
+        matches!(self, Self::Drain | Self::Settle | Self::Role | Self::Query)
     }
 }

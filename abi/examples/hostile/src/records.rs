@@ -1,6 +1,6 @@
 //! Its own records on the host's socket, and misuse of that socket.
 
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,33 @@ use spared_process::child::SOCKET_FD;
 use crate::end;
 use crate::host::{again, say};
 
-fn socket() -> BorrowedFd<'static> {
-    // SAFETY: the host put it there; if it is closed, sending fails.
-    unsafe { BorrowedFd::borrow_raw(SOCKET_FD) }
-}
+/// How long what must arrive waits for room.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends one record; false if there is no room.
 pub fn transmit(socket: RawFd, record: &[u8]) -> bool {
     // SAFETY: the record lives through the call.
-    unsafe { libc::send(socket, record.as_ptr().cast(), record.len(), 0) >= 0 }
+    unsafe {
+        libc::send(
+            socket,
+            record.as_ptr().cast(),
+            record.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        ) >= 0
+    }
 }
 
-pub fn send(message: &FromPlugin) {
-    if let Ok(record) = spared_records::encode(message) {
-        let _ = spared_records::transmit(socket(), &record, &[]);
+/// Sends a message; false if there is no room.
+pub fn send(message: &FromPlugin) -> bool {
+    let record = spared_records::encode(message).unwrap_or_default();
+    transmit(SOCKET_FD, &record)
+}
+
+/// The same, after a while if there is no room.
+pub fn send_surely(message: &FromPlugin) {
+    let until = Instant::now() + PATIENCE;
+    while !send(message) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -118,7 +131,6 @@ pub fn loaded() -> Status {
         version: "\x1b[2J".to_owned(),
         vendor: "v".repeat(60_000),
         summary: String::new(),
-        minor: u32::MAX,
         flags: u32::MAX,
         wire_min: u32::MAX,
         wire_max: 0,

@@ -231,6 +231,12 @@ impl Query for Probe {
     }
 }
 
+/// Flags as a number, the first as its lowest bit.
+fn bits(flags: &[bool]) -> u32 {
+    let bits = flags.iter().zip(0..).map(|(it, at)| u32::from(*it) << at);
+    bits.sum()
+}
+
 impl Interfaces for Probe {
     fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>) {
         self.seen.note("changed");
@@ -238,7 +244,7 @@ impl Interfaces for Probe {
         self.seen.event = format!(
             "{} flags {} index {} mtu {} mac {:02x} addresses {} sockets {}",
             event.name,
-            event.to_flags(),
+            bits(&[event.present, event.up, event.carrier]),
             event.index,
             event.mtu,
             event.mac[5],
@@ -254,10 +260,26 @@ impl Interfaces for Probe {
 impl Groups for Probe {
     fn directive(&mut self, directive: &Directive) {
         self.seen.directives += 1;
-        let raw = directive.to_raw();
+        let it = directive;
+        let flags = bits(&[
+            it.eligible,
+            it.maintenance,
+            it.resign,
+            it.peer_quality.is_some(),
+            it.joining,
+            it.ready,
+            it.frozen,
+            it.release,
+            it.prepared,
+            it.held,
+        ]);
         self.seen.directive = format!(
-            "{} {} {} {} {} {}",
-            directive.group, raw.flags, raw.quality, raw.peer_quality, raw.forced, directive.why
+            "{} {flags} {} {} {} {}",
+            it.group,
+            it.quality,
+            it.peer_quality.unwrap_or(0),
+            it.forced.to_raw(),
+            it.why
         );
     }
 }

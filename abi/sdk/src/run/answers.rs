@@ -8,8 +8,8 @@ use super::core::{Core, errno};
 use super::pending::To;
 
 impl Core {
-    pub(super) fn expect(&self, token: u64, callback: &'static str, to: To) {
-        self.pending.borrow_mut().expect(token, callback, to);
+    pub(super) fn expect(&self, token: u64, to: To) {
+        self.pending.borrow_mut().expect(token, to);
     }
 
     /// Ends a pending role of the group because a newer one replaces it.

@@ -307,12 +307,9 @@ impl Core {
 }
 
 /// Log line about a plugin that has closed a descriptor of its worker. `spared-plugin-check` looks for it.
-pub fn closed_descriptor(errno: Errno) -> String {
-    format!("{CLOSED_DESCRIPTOR}{errno})")
+fn closed_descriptor(errno: Errno) -> String {
+    format!("closed a descriptor of its worker ({errno})")
 }
-
-/// Beginning of that line.
-pub const CLOSED_DESCRIPTOR: &str = "closed a descriptor of its worker (";
 
 /// Converts a time to the kernel's form.
 pub(super) fn timespec(at_ns: u64) -> Timespec {

@@ -94,7 +94,7 @@ impl<T: Plugin> Driver<T> {
         check: bool,
         mut surroundings: Surroundings,
     ) {
-        self.core.expect(token, "configure", To::Other);
+        self.core.expect(token, To::Other);
         let roots = self.roots.as_ref();
         let permitted = roots.map_or(Ok(()), |it| it.permit(table, &mut surroundings));
         let status = match permitted {
@@ -161,7 +161,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     fn start(&mut self, token: u64) {
-        self.core.expect(token, "start", To::Start);
+        self.core.expect(token, To::Start);
         self.core.begun.set(true);
         let called = self.enter("start", |plugin| plugin.start(Token(token)));
         match self.status(called) {
@@ -172,7 +172,7 @@ impl<T: Plugin> Driver<T> {
     }
 
     fn stop(&mut self, token: u64) {
-        self.core.expect(token, "stop", To::Stop);
+        self.core.expect(token, To::Stop);
         self.core.started.set(false);
         let status = match self.core.begun.replace(false) {
             true => {
@@ -233,7 +233,7 @@ impl<T: Plugin> Driver<T> {
 
     fn query(&mut self, token: u64, argv: &[String]) {
         self.core.limit_queries();
-        self.core.expect(token, "query", To::Query);
+        self.core.expect(token, To::Query);
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         let mut answer = Answer {
             host: self.host,
@@ -260,7 +260,7 @@ impl<T: Plugin> Driver<T> {
         to: To,
         call: impl FnOnce(&mut T) -> Result<Progress, Error>,
     ) {
-        self.core.expect(token, callback, to);
+        self.core.expect(token, to);
         let called = self.enter(callback, call);
         let status = self.status(called);
         self.end_call(token, callback, status);

@@ -24,18 +24,12 @@ mod slow;
 mod timers;
 mod watches;
 
-pub use self::core::{CLOSED_DESCRIPTOR, closed_descriptor};
 pub(crate) use self::core::{Core, End};
 pub use self::note::{Note, Writer, calls, flag, part};
-pub use self::outbound::Outbound;
+pub(crate) use self::outbound::Outbound;
 pub use self::parts::Parts;
-pub use self::pending::{Answer, Failures, Pending, To};
-pub use self::roots::Roots;
-pub use self::slow::Slow;
 #[cfg(test)]
 pub(crate) use self::timers::TIMERS_MAX;
-pub use self::timers::Timers;
-pub use self::watches::{Source, Watches};
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +42,9 @@ use spared_records::ReceiveError;
 
 use self::clock::now_ns;
 use self::core::{CHANNEL, PARTNER, SOCKET, WAKE};
+use self::roots::Roots;
+use self::slow::Slow;
+use self::watches::{Source, Watches};
 use crate::host::Host;
 use crate::ready::Ready;
 use crate::{Plugin, logger};

@@ -18,8 +18,6 @@ const FAILURE_CHARS_MAX: usize = 1024;
 /// Callback that has not ended yet.
 #[derive(Debug)]
 pub struct Answer {
-    /// Name of the callback.
-    pub callback: &'static str,
     /// Kind of the callback: what can end it, and what follows.
     pub to: To,
     /// Rows of the answer.
@@ -50,9 +48,8 @@ pub struct Pending(HashMap<u64, Answer>);
 
 impl Pending {
     /// Notes a callback that begins.
-    pub fn expect(&mut self, token: u64, callback: &'static str, to: To) {
+    pub fn expect(&mut self, token: u64, to: To) {
         let answer = Answer {
-            callback,
             to,
             rows: Vec::new(),
             missing: false,
@@ -132,11 +129,6 @@ impl Failures {
                 why: cut(why),
             });
         }
-    }
-
-    /// Returns the faults so far.
-    pub fn all(&self) -> &[Failure] {
-        &self.0
     }
 
     /// Takes the faults for an answer.

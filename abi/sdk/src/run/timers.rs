@@ -80,11 +80,6 @@ impl Timers {
         self.heap.len()
     }
 
-    /// Returns true if no timer is set.
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
-
     /// Moves the entry at `place` up or down to its position.
     fn settle(&mut self, mut place: usize) {
         while place > 0 && self.earlier(place, (place - 1) / 2) {

@@ -1,4 +1,4 @@
-//! Manages addresses and routes that plugins add to the elector's groups, by `spared.claim/1`.
+//! Manages addresses and routes that plugins add to the elector's groups.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

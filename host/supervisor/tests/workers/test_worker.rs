@@ -3,6 +3,9 @@
 //!
 //! Used by the tests of this folder and by the fuzz target `worker_messages`.
 
+#[path = "../../../starter/src/tests/library.rs"]
+mod library;
+
 use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -465,7 +468,7 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Worker
     fs::create_dir_all(folder.join("plugins")).unwrap();
     let exe = write_script(&folder, script);
     fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
-    fs::write(folder.join(format!("{NAME}.so")), "").unwrap();
+    fs::write(folder.join(format!("{NAME}.so")), library::of(NAME, "")).unwrap();
     fs::write(folder.join(format!("plugins/{NAME}.toml")), text).unwrap();
     let setup = Setup::read(&folder.join("spared.toml")).unwrap();
     let worker_settings = WorkerSettings {
@@ -530,7 +533,6 @@ pub fn descriptor() -> Descriptor {
         version: "1".to_owned(),
         vendor: String::new(),
         summary: String::new(),
-        minor: 0,
         flags: 0,
         wire_min: 1,
         wire_max: 1,

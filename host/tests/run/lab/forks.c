@@ -1,20 +1,9 @@
 /* Runs a program that goes on, as a check's script that hangs. */
 #include <spawn.h>
 
-#include <spared/plugin.h>
+#include "spared_plugin.h"
 
 extern char **environ;
-
-static spared_status create(const struct spared_host *given, void **self)
-{
-	(void)given, (void)self;
-	return 0;
-}
-
-static void destroy(void *self)
-{
-	(void)self;
-}
 
 static spared_status start(void *self, uint64_t token)
 {
@@ -25,5 +14,6 @@ static spared_status start(void *self, uint64_t token)
 	return -posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
 }
 
-SPARED_PLUGIN(.name = TEST_NAME, .version = "1", .vendor = "spared", .summary = "runs a program",
-              .create = create, .destroy = destroy, .start = start);
+SPARED_PLUGIN(
+	SPARED_NAME(TEST_NAME) SPARED_VERSION("1") SPARED_VENDOR("spared") SPARED_SUMMARY("runs a program"),
+	.start = start);

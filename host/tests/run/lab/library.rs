@@ -16,15 +16,15 @@ pub fn install(plugin: &str, folder: &Path) {
     }
 }
 
-/// Installs the smallest plugin in C under another name, with `fields` in its descriptor.
-pub fn install_c(plugin: &str, fields: &str, folder: &Path) {
+/// Installs the smallest plugin in C under another name, with `lines` in its note.
+pub fn install_c(plugin: &str, lines: &str, folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let smallest = fs::read_to_string(root.join("abi/examples/smallest/smallest.c")).unwrap();
+    let smallest = fs::read_to_string(root.join("abi/c/examples/smallest.c")).unwrap();
     let named = smallest.replace("\"smallest\"", &format!("\"{plugin}\""));
     let source = folder.join(format!("{plugin}.c"));
     fs::write(
         &source,
-        named.replace(".create = create,", &format!(".create = create, {fields},")),
+        named.replace("SPARED_ROLES,", &format!("SPARED_ROLES {lines},")),
     )
     .unwrap();
     compile(plugin, &source, folder);
@@ -57,8 +57,10 @@ fn compile(plugin: &str, source: &Path, folder: &Path) {
         "-fvisibility=hidden",
     ]);
     compiler.arg(format!("-DTEST_NAME=\"{plugin}\""));
-    compiler.arg("-I").arg(root.join("abi/include"));
+    compiler.arg("-I").arg(root.join("abi/c"));
     compiler.arg("-o").arg(&library).arg(source);
+    compiler.arg(root.join("abi/c/spared_plugin.c"));
+    compiler.arg("-lpthread");
     assert!(
         compiler.status().unwrap().success(),
         "{plugin} does not compile"

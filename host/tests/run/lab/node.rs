@@ -76,9 +76,9 @@ impl Node {
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 
-    /// Installs a plugin in C that does nothing, with these fields in its descriptor, and its file.
-    pub fn enable_c(&self, plugin: &str, fields: &str, text: &str) {
-        library::install_c(plugin, fields, &self.path("lib"));
+    /// Installs a plugin in C that does nothing, with these lines in its note, and its file.
+    pub fn enable_c(&self, plugin: &str, lines: &str, text: &str) {
+        library::install_c(plugin, lines, &self.path("lib"));
         self.write(&format!("plugins/{plugin}.toml"), text);
     }
 

@@ -1,44 +1,34 @@
 /* Its start is pending for two seconds; says what it is told, and when it is done. */
-#include <spared/plugin.h>
+#include "spared_plugin.h"
 
 #define SECOND_NS 1000000000u
 
-static const struct spared_host *host;
 static uint64_t pending;
-
-static spared_status create(const struct spared_host *given, void **self)
-{
-	(void)self;
-	host = given;
-	return 0;
-}
-
-static void destroy(void *self)
-{
-	(void)self;
-}
 
 static spared_status start(void *self, uint64_t token)
 {
 	(void)self;
 	pending = token;
-	host->timer(host->ctx, 1, host->now(host->ctx) + 2 * SECOND_NS);
+	spared_timer(1, spared_now() + 2 * SECOND_NS);
 	return SPARED_PENDING;
 }
 
 static spared_status timer(void *self, uint32_t id)
 {
 	(void)self, (void)id;
-	spared_logf(host, SPARED_LOG_INFO, "has started");
-	return host->done(host->ctx, pending, 0);
+	spared_logf(SPARED_INFO, "has started");
+	return spared_done(pending, 0);
 }
 
 static spared_status role(void *self, uint64_t token, const struct spared_role *event)
 {
 	(void)self, (void)token;
-	spared_logf(host, SPARED_LOG_INFO, "is told the role %u", event->role);
+	spared_logf(SPARED_INFO, "is told the role %u", event->role);
 	return 0;
 }
 
-SPARED_PLUGIN(.name = TEST_NAME, .version = "1", .vendor = "spared", .summary = "starts slowly",
-              .create = create, .destroy = destroy, .start = start, .role = role, .timer = timer);
+SPARED_PLUGIN(
+	SPARED_NAME(TEST_NAME) SPARED_VERSION("1") SPARED_VENDOR("spared") SPARED_SUMMARY("starts slowly") SPARED_ROLES,
+	.start = start,
+	.role = role,
+	.timer = timer);

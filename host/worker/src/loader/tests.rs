@@ -43,20 +43,3 @@ fn the_loaders_words_become_what_to_do() {
         assert_eq!(explain("p", path, error), sentence);
     }
 }
-
-#[test]
-fn a_copy_is_never_longer_than_either_says_and_zero_beyond() {
-    #[repr(C)]
-    struct Three([u32; 3]);
-    let source = [1u32, 2, 3, 4];
-    for (size, copied) in [
-        (4, [1, 0, 0]),
-        (8, [1, 2, 0]),
-        (12, [1, 2, 3]),
-        (16, [1, 2, 3]),
-    ] {
-        // SAFETY: source is 16 bytes long, and zero is a value of Three.
-        let copy: Three = unsafe { copy_sized(source.as_ptr().cast(), size) };
-        assert_eq!(copy.0, copied);
-    }
-}

@@ -56,18 +56,22 @@ fn a_plugin_that_hangs_in_the_check_is_given_up() {
 fn a_constructor_that_crashes_or_hangs_costs_only_the_check() {
     let lab = Lab::new();
     let constructor = |body: &str| {
-        format!(
-            "#include <stdlib.h>\n#include <unistd.h>\n\
-             __attribute__((constructor)) static void begin(void) {{ {body} }}\n"
-        )
+        let source = lab.dir.join("vendor.c");
+        let text = format!(
+            "#include <stdlib.h>\n#include <unistd.h>\n#include \"spared_plugin.h\"\n\
+             __attribute__((constructor)) static void begin(void) {{ {body} }}\n\
+             SPARED_PLUGIN(SPARED_NAME(\"vendor\"), .create = 0);\n"
+        );
+        std::fs::write(&source, text).unwrap();
+        lab.compile("vendor", source.to_str().unwrap(), &["-D_GNU_SOURCE"])
     };
-    let path = lab.compile_text("vendor", &constructor("abort();"), &[]);
+    let path = constructor("abort();");
     let why = run(&path, "vendor", None).unwrap_err().to_string();
     assert!(
         why.starts_with("loading ended the process (signal: 6"),
         "{why}"
     );
-    let path = lab.compile_text("vendor", &constructor("for (;;) pause();"), &[]);
+    let path = constructor("for (;;) pause();");
     assert!(matches!(
         run(&path, "vendor", None),
         Err(CheckError::Hung(_))

@@ -3,15 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 
 use spared_abi::PLUGIN_ROOT;
-use spared_contract::{FromPlugin, RootsFile, ToPlugin};
+use spared_contract::{FromPlugin, ToPlugin};
 use spared_message::load::Asks;
 
-use crate::lab::{Host, Lab, load, table};
+use crate::lab::{Host, Lab, load};
 
 const EPERM: u64 = 1;
 const EBADF: u64 = 9;
 const EACCES: u64 = 13;
-const EINVAL: i32 = -22;
 const ENOSYS: u64 = 38;
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
@@ -102,7 +101,7 @@ fn a_vendors_plugin_goes_first_when_memory_ends() {
         load.name = name.to_owned();
         let named = format!("-DPROBE_NAME=\"{name}\"");
         let probe = "host/worker/tests/plugins/probe.c";
-        let plugin = lab.compile(name, probe, &["-lpthread", &named]);
+        let plugin = lab.compile(name, probe, &[&named]);
         let mut host = Host::started(&plugin, &load, "");
         let found = host.query("confinement");
         assert_eq!(found.number("out_of_memory_score"), score, "{name}");
@@ -362,34 +361,6 @@ fn root_keeps_what_the_host_has() {
         ("inherited", EBADF),
     ] {
         assert_eq!(found.number(key), value, "{key}");
-    }
-}
-
-#[test]
-fn a_plugin_that_runs_as_root_takes_what_roots_file_says_and_nothing_else() {
-    if !is_root() {
-        return;
-    }
-    let lab = Lab::new();
-    let file = lab.dir.join("probe.toml");
-    let mut load = load("probe");
-    load.root = true;
-    load.roots = Some(RootsFile {
-        path: file.display().to_string(),
-        tables: vec![table("text = \"at its start\"")],
-        node: "r1".to_owned(),
-        nodes: vec!["r1".to_owned(), "r2".to_owned()],
-        ..RootsFile::default()
-    });
-    let mut host = Host::started(&lab.probe(), &load, "text = \"at its start\"");
-    let refused = host.configure("text = \"of somebody\"", false);
-    assert_eq!(refused.status, EINVAL);
-    let why = &refused.failures[0].why;
-    assert!(why.contains("probe.toml: reload"), "{why}");
-    std::fs::write(&file, "text = \"since\"").unwrap();
-    for (text, status) in [("since", 0), ("at its start", 0), ("of somebody", EINVAL)] {
-        let returned = host.configure(&format!("text = \"{text}\""), false);
-        assert_eq!(returned.status, status, "{text}");
     }
 }
 

@@ -1,11 +1,8 @@
 //! Reports of a plugin about itself: checks, and the scopes of its keys.
 
-use std::os::fd::AsFd;
+use spared_contract::FromPlugin;
 
-use spared_contract::{FromPlugin, Scope, ToPlugin};
-use spared_worker::process::{self, Configuration};
-
-use crate::lab::{Host, Lab, executable, load};
+use crate::lab::{Host, Lab, load};
 
 const EINVAL: i32 = -22;
 
@@ -35,7 +32,7 @@ fn check(name: &str, weight: u32, state: u32) -> FromPlugin {
 #[test]
 fn checks_within_their_bounds_arrive_in_order() {
     let lab = Lab::new();
-    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let mut host = Host::started(&super::probe(&lab), &load("probe"), "");
     let longest = "n".repeat(64);
     for words in ["report lan1 100 0", "report äö 9999 100", "forget lan1"] {
         assert_eq!(host.query(words).status, 0, "{words}");
@@ -58,7 +55,7 @@ fn checks_within_their_bounds_arrive_in_order() {
 #[test]
 fn a_check_beyond_its_bounds_is_refused_and_the_log_says_why() {
     let lab = Lab::new();
-    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let mut host = Host::started(&super::probe(&lab), &load("probe"), "");
     let long = format!("report {} 1 1", "n".repeat(65));
     for (words, why) in [
         (
@@ -81,60 +78,4 @@ fn a_check_beyond_its_bounds_is_refused_and_the_log_says_why() {
         host.log(why);
     }
     assert_eq!(checks(&mut host), []);
-}
-
-#[test]
-fn scopes_are_told_once_the_configuration_is_taken() {
-    let lab = Lab::new();
-    let mut host = Host::spawn(&lab.probe(), &load("probe"));
-    host.loaded().unwrap();
-    assert_eq!(host.configure("scope = 1", true).status, 0);
-    let is_scopes = |message: &FromPlugin| matches!(message, FromPlugin::Scopes { .. });
-    assert!(
-        !host.received.iter().any(is_scopes),
-        "a check has no effect"
-    );
-    assert_eq!(host.configure("scope = 1\nwrong = 1", false).status, EINVAL);
-    assert!(!host.received.iter().any(is_scopes), "it was refused");
-    assert_eq!(host.configure("scope = 1", false).status, 0);
-    // The scopes came before configure returned.
-    let scopes = host.received.iter().find_map(|message| match message {
-        FromPlugin::Scopes { scopes } => Some(scopes.clone()),
-        _ => None,
-    });
-    let key = |key: &str, scope| (key.to_owned(), scope);
-    assert_eq!(
-        scopes.unwrap(),
-        [
-            key("server.interface", Scope::Node),
-            key("server.secret", Scope::Local)
-        ]
-    );
-    host.log("declare(): unknown scope 9");
-    host.log("declare(): a key of 0 bytes");
-    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
-    assert_eq!(host.query("declare later").status, EINVAL);
-    host.log("declare(): may only be called in configure");
-}
-
-#[test]
-fn in_a_check_worker_the_extensions_are_there_and_do_nothing() {
-    let lab = Lab::new();
-    let plugin = std::fs::File::open(lab.probe()).unwrap();
-    let configuration = Configuration {
-        // This text declares scopes, and makes configure report a check.
-        table: crate::lab::table("scope = 1"),
-        ..Configuration::default()
-    };
-    let checked = process::check(
-        &executable("worker"),
-        "probe",
-        plugin.as_fd(),
-        None,
-        1 << 30,
-        Some(&configuration),
-    );
-    let (descriptor, failures) = checked.unwrap();
-    assert!(descriptor.has_peer && descriptor.has_settle);
-    assert_eq!(failures, []);
 }

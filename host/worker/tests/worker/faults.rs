@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use spared_contract::{FromPlugin, ToPlugin};
 
-use crate::lab::{Host, Lab, PATIENCE, directive, eventually, executable, load};
+use crate::lab::{Host, Lab, PATIENCE, eventually, executable, load};
 
 const SIGSEGV: i32 = 11;
 const SIGXCPU: i32 = 24;
@@ -214,14 +214,14 @@ fn sigterm_alone_gives_a_plugin_time_and_no_more() {
 /// A started plugin whose `callback` returns `status`.
 fn invalid(callback: &str, status: i32) -> (Lab, Host) {
     let lab = Lab::new();
-    let name = "-DTEST_NAME=\"elector\"";
+    let name = "-DTEST_NAME=\"invalid\"";
     let path = lab.compile(
-        "elector",
+        "invalid",
         "host/tests/run/lab/invalid_status.c",
         &["-D_GNU_SOURCE", name],
     );
     let toml = format!("callback = \"{callback}\"\nstatus = \"{status}\"\n");
-    let host = Host::started(&path, &load("elector"), &toml);
+    let host = Host::started(&path, &load("invalid"), &toml);
     (lab, host)
 }
 
@@ -242,10 +242,9 @@ fn a_number_that_is_no_status_is_eproto_to_whoever_waits() {
 #[test]
 fn a_number_that_is_no_status_is_logged_where_nobody_waits() {
     for status in [i32::MIN, -5000, 1] {
-        let (_lab, mut host) = invalid("directive", status);
-        host.send(&ToPlugin::Directive(directive()), &[]);
+        let (_lab, mut host) = invalid("timer", status);
         host.log(&format!(
-            "directive returned {status}, not a valid status: treated as -EPROTO"
+            "timer returned {status}, not a valid status: treated as -EPROTO"
         ));
     }
 }

@@ -37,20 +37,15 @@ impl Lab {
         self.dir.join("state")
     }
 
-    /// Compiles `source` (a path in the repository) to NAME.so.
+    /// Compiles a plugin in C, `source` (a path in the repository), and the library to NAME.so.
     pub fn compile(&self, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
-        let include = repository().join("abi/include");
-        self.compile_with(&include, name, source, arguments)
+        let library = repository().join("abi/c/spared_plugin.c");
+        let library = [library.to_str().unwrap(), "-lpthread"];
+        self.compile_alone(name, source, &[arguments, &library].concat())
     }
 
-    /// Compiles `source` to NAME.so with another header.
-    pub fn compile_with(
-        &self,
-        include: &Path,
-        name: &str,
-        source: &str,
-        arguments: &[&str],
-    ) -> PathBuf {
+    /// The same without the library.
+    fn compile_alone(&self, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
         let path = self.dir.join(format!("{name}.so"));
         let root = repository();
         let output = Command::new("cc")
@@ -64,7 +59,7 @@ impl Lab {
                 "-fvisibility=hidden",
             ])
             .arg("-I")
-            .arg(include)
+            .arg(root.join("abi/c"))
             .arg("-o")
             .arg(&path)
             .arg(root.join(source))
@@ -79,15 +74,15 @@ impl Lab {
         path
     }
 
-    /// Compiles C text to NAME.so.
+    /// Compiles C text to NAME.so, without the library.
     pub fn compile_text(&self, name: &str, text: &str, arguments: &[&str]) -> PathBuf {
         let source = self.dir.join(format!("{name}.c"));
         std::fs::write(&source, text).unwrap();
-        self.compile(name, source.to_str().unwrap(), arguments)
+        self.compile_alone(name, source.to_str().unwrap(), arguments)
     }
 
     pub fn probe(&self) -> PathBuf {
-        self.compile("probe", "host/worker/tests/plugins/probe.c", &["-lpthread"])
+        self.compile("probe", "host/worker/tests/plugins/probe.c", &[])
     }
 
     /// Builds an example plugin in Rust and copies it to NAME.so.

@@ -2,16 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(
     clippy::duplicate_mod,
-    reason = "the tests of both forms of a plugin are the same files"
+    reason = "the tests of both loops are the same files"
 )]
 
 mod c_library;
 mod checks;
 mod confinement;
-mod facts;
 mod faults;
-mod frozen;
-mod in_c;
 mod lab;
 mod life;
 mod loading;
@@ -19,4 +16,3 @@ mod messenger;
 mod own_loop;
 mod records;
 mod sessions;
-mod table;

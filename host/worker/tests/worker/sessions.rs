@@ -9,7 +9,7 @@ use crate::life::role;
 use crate::messenger::tie;
 
 fn library(lab: &Lab) -> PathBuf {
-    lab.compile("sessions", "abi/examples/sessions/sessions.c", &[])
+    lab.compile("sessions", "abi/c/examples/sessions.c", &[])
 }
 
 fn started(plugin: &Path, of: Role) -> Host {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
+use spared_tests::hostile;
 use spared_tests::lab::{Lab, Wire, build_dir, is_disturbed, maps_one_user, scenario, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::probe::Watch;
@@ -33,7 +34,7 @@ const LOADED: Duration = Duration::from_secs(3);
 /// Percents of a CPU by which two measurements of the same may differ, and the answers' own cost.
 const MARGIN: u64 = 8;
 
-/// One library under many names, which its behaviours go by.
+/// Copies of one library, which behave by their names.
 struct Guests<'p, 'l> {
     pair: &'p Linked<'l>,
 }
@@ -46,15 +47,13 @@ impl Guests<'_, '_> {
     /// These, and no others, in the files of a node.
     fn invite(&self, site: usize, rows: &[Row]) -> Result<()> {
         self.dismiss(site)?;
-        let library = self.pair.lab.dir.join("hostile.so");
-        if !library.exists() {
-            fs::copy(build_dir()?.join("libspared_example_hostile.so"), &library)?;
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            fs::set_permissions(&library, mode)?;
-        }
+        let library = build_dir()?.join(hostile::LIBRARY);
         for (name, _) in rows {
             let here = self.folder(site, "plugins").join(format!("{name}.so"));
-            fs::hard_link(&library, here)?;
+            fs::copy(&library, &here)?;
+            hostile::write_note(&here, name)?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(&here, mode)?;
             let keys = if name.starts_with("exhaust-memory") {
                 "memory_mib = 64\n"
             } else {
@@ -198,7 +197,7 @@ fn whatever_a_plugin_does_no_advert_is_late_and_no_role_moves() {
             ("ends", table::ENDS),
             ("standstills", table::STANDSTILLS),
             ("statuses", table::STATUSES),
-            ("pointers", table::POINTERS),
+            ("lies", table::LIES),
             ("records", table::RECORDS),
             ("floods", table::FLOODS),
             ("partners", table::PARTNERS),
@@ -242,7 +241,7 @@ fn plugins_that_hang_while_they_are_loaded_keep_nobody_from_the_start() {
         "hang-in-load",
         "pong-for-ever-in-load",
         "pong-for-ever-in-configure",
-        "hang-in-describe",
+        "spin-in-load",
         "spin-in-create",
         "hang-in-configure",
         "segv-in-configure",
@@ -253,7 +252,7 @@ fn plugins_that_hang_while_they_are_loaded_keep_nobody_from_the_start() {
         plan.plugins.extend(HANGING.map(|name| PluginFile {
             name: name.to_owned(),
             toml: String::new(),
-            file: "libspared_example_hostile.so".to_owned(),
+            file: hostile::LIBRARY.to_owned(),
         }));
         let watch = Watch::start(lab)?;
         let begun = Stamp::now();

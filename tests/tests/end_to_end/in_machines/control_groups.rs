@@ -29,7 +29,7 @@ fn plan(guest: &str) -> Plan {
     plan.plugins.push(PluginFile {
         name: guest.to_owned(),
         toml: "memory_mib = 64\n".to_owned(),
-        file: "libspared_example_hostile.so".to_owned(),
+        file: spared_tests::hostile::LIBRARY.to_owned(),
     });
     plan
 }

@@ -351,10 +351,10 @@ pub(super) fn name(number: libc::c_long) -> Option<&'static str> {
 pub(super) fn group(number: libc::c_long) -> &'static str {
     let has = |group: &[Call]| group.iter().any(|(_, call)| *call == number);
     match number {
-        libc::SYS_clone => " (SPARED_CALLS_PROGRAMS has it)",
-        _ if has(FILES) => " (SPARED_CALLS_FILES has it)",
-        _ if has(SOCKETS) => " (SPARED_CALLS_SOCKETS has it)",
-        _ if has(PROGRAMS) => " (SPARED_CALLS_PROGRAMS has it)",
+        libc::SYS_clone => " (the group programs has it)",
+        _ if has(FILES) => " (the group files has it)",
+        _ if has(SOCKETS) => " (the group sockets has it)",
+        _ if has(PROGRAMS) => " (the group programs has it)",
         _ => "",
     }
 }

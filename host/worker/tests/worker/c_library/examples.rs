@@ -6,7 +6,6 @@ use spared_contract::{FromPlugin, Role, ToPlugin};
 
 use crate::lab::{Host, Lab, eventually, load};
 use crate::life::role;
-use crate::messenger::tie;
 
 fn example(lab: &Lab, name: &str) -> PathBuf {
     super::compiled(lab, name, &format!("abi/c/examples/{name}.c"))
@@ -35,22 +34,4 @@ fn a_host_that_died_ends_it() {
     let host = Host::started(&example(&lab, "smallest"), &load("smallest"), "");
     let mut child = host.hang_up();
     eventually("its end", || child.exit().is_some());
-}
-
-#[test]
-fn sessions_of_the_active_node_are_at_the_other_one() {
-    let lab = Lab::new();
-    let plugin = example(&lab, "sessions");
-    let [mut active, mut backup] = [Role::Active, Role::Backup].map(|of| {
-        let mut host = Host::started(&plugin, &load("sessions"), "");
-        assert_eq!(host.ask(role("office", of)).status, 0);
-        host
-    });
-    assert_eq!(active.query("start 1 anna").status, 0);
-    tie(&active, &backup);
-    assert_eq!(active.query("start 2 bert").status, 0);
-    eventually("the sessions", || {
-        backup.query("status").number("sessions") == 2
-    });
-    assert!(backup.query("start 4 emil").status < 0, "a backup");
 }

@@ -1,5 +1,4 @@
-//! Plugins in C whose loop is compiled into them, `abi/c/spared_plugin.c`: the same tests as far as they elect nothing, and
-//! what is theirs alone.
+//! Plugins in C, `abi/c/spared_plugin.c`: the same tests as far as they elect nothing, and what is theirs alone.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,15 +14,11 @@ const STRICT: [&str; 4] = [
 ];
 
 fn compiled(lab: &Lab, name: &str, source: &str) -> PathBuf {
-    let folder = repository().join("abi/c");
-    let library = folder.join("spared_plugin.c");
-    let arguments = [&STRICT[..], &[library.to_str().unwrap(), "-lpthread"]].concat();
-    lab.compile_with(&folder, name, source, &arguments)
+    lab.compile(name, source, &STRICT)
 }
 
 pub fn probe(lab: &Lab) -> PathBuf {
-    let source = "host/worker/tests/plugins/probe_library.c";
-    compiled(lab, "probe", source)
+    compiled(lab, "probe", "host/worker/tests/plugins/probe.c")
 }
 
 /// The probe as a program, without a worker: addresses and undefined behaviour are checked.
@@ -34,7 +29,7 @@ fn sanitized(lab: &Lab) -> PathBuf {
     cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
     cc.args(["-Iabi/c", "abi/c/spared_plugin.c", "-o"])
         .arg(&program);
-    for source in ["probe_library.c", "bare.c"] {
+    for source in ["probe.c", "bare.c"] {
         cc.arg(format!("host/worker/tests/plugins/{source}"));
     }
     let output = cc.arg("-lpthread").current_dir(repository()).output();
@@ -47,6 +42,8 @@ fn sanitized(lab: &Lab) -> PathBuf {
 #[path = "../callbacks.rs"]
 mod callbacks;
 mod examples;
+#[path = "../facts.rs"]
+mod facts;
 mod history;
 mod own;
 #[path = "../peer.rs"]

@@ -3,7 +3,9 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use spared_contract::{Call, FromPlugin, InterfaceEvent, RootsFile, Scope, SocketKind, ToPlugin};
+use spared_contract::{
+    Call, FromPlugin, HOST_KEYS, InterfaceEvent, RootsFile, Scope, SocketKind, ToPlugin,
+};
 
 use crate::lab::{Host, Lab, code, eventually, load, table};
 
@@ -59,6 +61,15 @@ fn a_configuration_is_read_key_by_key_and_a_wrong_one_changes_nothing() {
     assert_eq!(wrong.failures[1].key, "group.0.name");
     assert_eq!(host.configure("restart = 1", true).status, RESTART);
     assert_eq!(host.query("get name").text("value"), "office");
+}
+
+#[test]
+fn the_library_hides_the_same_keys_of_a_file_as_the_sdk() {
+    let lab = Lab::new();
+    let lines = HOST_KEYS.map(|key| format!("{key} = 1\n"));
+    let mut host = started(&lab, &format!("{}zone = 1\n", lines.concat()));
+    assert_eq!(host.query("key  0").text("value"), "zone");
+    assert_eq!(host.query("key  1").status, ENOENT);
 }
 
 /// It has no reader of TOML, and so cannot look into the file after a reload.

@@ -1,11 +1,8 @@
-//! Plugins that have a loop of their own: the tests of both forms, and tests of this form alone.
+//! Plugins with the loop of the SDK: the tests of both loops, and tests of this one alone.
 
 use std::path::PathBuf;
 
 use crate::lab::Lab;
-
-/// Exit status of a plugin that hangs when the daemon is gone: SIGABRT.
-pub const HUNG: i32 = -6;
 
 pub fn probe(lab: &Lab) -> PathBuf {
     lab.example("probe")
@@ -15,6 +12,8 @@ pub fn probe(lab: &Lab) -> PathBuf {
 mod callbacks;
 #[path = "../calls.rs"]
 mod calls;
+#[path = "../facts.rs"]
+mod facts;
 #[path = "../identity.rs"]
 mod identity;
 mod own;
