@@ -9,7 +9,7 @@ use crate::elf;
 use crate::finding::Finding;
 use crate::host::describe;
 
-/// What the plugin says of itself.
+/// Checks the descriptor.
 pub fn check(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     match describe(path) {
         Ok(descriptor) => described(&descriptor),
@@ -17,7 +17,7 @@ pub fn check(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     }
 }
 
-/// What of its descriptor is unusual, or wrong.
+/// Findings about a descriptor that is unusual, or wrong.
 fn described(descriptor: &Descriptor) -> Vec<Finding> {
     let mut findings = Vec::new();
     let known = [
@@ -58,7 +58,7 @@ fn names(descriptor: &Descriptor) -> Option<Finding> {
     })
 }
 
-/// What its library exports.
+/// Checks what the library exports.
 pub fn symbols(path: &Path, _config: &ConfigTable) -> Vec<Finding> {
     let is_ours = |name: &str| ["spared_plugin_main", "spared_plugin_note"].contains(&name);
     exports(path, is_ours, 2)

@@ -57,7 +57,7 @@ impl Footprint {
     }
 }
 
-/// What there is after a while; None if there is nothing.
+/// Looks until there is something; None if there is nothing after a while.
 fn eventually<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     (0..GRACE).find_map(|at| {
         if at > 0 {

@@ -166,7 +166,7 @@ impl Host {
         self.hand(message, &[]);
     }
 
-    /// The same with descriptors beside it.
+    /// Sends a message with descriptors beside it.
     pub fn hand(&self, message: &ToPlugin, descriptors: &[BorrowedFd<'_>]) {
         let _ = self.worker.send(message, descriptors);
     }
@@ -189,14 +189,15 @@ impl Host {
         Err("its worker still runs after stop and destroy".to_owned())
     }
 
-    /// What a check found that ended early. Only root can give a plugin the rights that it asks for.
+    /// Finding of a check that ended early. Only root can give a plugin the rights that it asks for.
     pub fn fault(&self, why: String) -> Finding {
         let wants_rights = self.descriptor.capabilities != 0 || self.descriptor.flags != 0;
-        match wants_rights && !is_root() {
-            true => Finding::warn(format!(
+        if wants_rights && !is_root() {
+            Finding::warn(format!(
                 "{why}; it requests rights that only root can give: run this check as root"
-            )),
-            false => Finding::fail(why),
+            ))
+        } else {
+            Finding::fail(why)
         }
     }
 
@@ -313,7 +314,7 @@ pub fn reason(status: abi::Status, why: &str) -> String {
     }
 }
 
-/// Whether a line at level ERROR is of a function that the plugin called wrongly.
+/// Returns true if a line at level ERROR is about a function that the plugin called wrongly.
 fn is_misuse(line: &str) -> bool {
     let function = line.split_once("(): ").map(|(function, _)| function);
     let is_call = function.is_some_and(|it| {
@@ -339,9 +340,10 @@ fn load(path: &Path, descriptor: &Descriptor) -> Load {
     let bare = |path: &String| path.trim_start_matches('+').to_owned();
     Load {
         name: name_of(path),
-        capabilities: match is_root() {
-            true => capabilities::grantable(descriptor.capabilities),
-            false => 0,
+        capabilities: if is_root() {
+            capabilities::grantable(descriptor.capabilities)
+        } else {
+            0
         },
         uid_gid: is_root().then_some((CHECK_ACCOUNT, CHECK_ACCOUNT)),
         files,

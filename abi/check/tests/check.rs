@@ -89,7 +89,7 @@ fn check(path: &Path, arguments: &[&str]) -> (i32, String) {
     )
 }
 
-/// That `path` fails with a line that holds `what`.
+/// Asserts that `path` fails with a line that holds `what`.
 fn fails(path: &Path, what: &str) {
     let (code, said) = check(path, &[]);
     let line = said.lines().find(|line| line.contains(what));
@@ -99,8 +99,8 @@ fn fails(path: &Path, what: &str) {
     );
 }
 
-/// That `path` fails the check `name` with a line that holds `what`. The other checks, which would wait for the same thing,
-/// are not run.
+/// Asserts that `path` fails the check `name` with a line that holds `what`. The other checks, which would wait for the same
+/// thing, are not run.
 fn fails_alone(path: &Path, name: &str, what: &str) {
     let (_, said) = check(path, &["--only", name]);
     let is_told = |line: &str| line.starts_with("finding fail ") && line.contains(what);
@@ -313,7 +313,7 @@ fn a_plugin_that_exits_is_found_with_whatever_code() {
             assert!(line.is_some_and(|it| it.contains(code)), "{said}");
         }
     }
-    // What only the confinement shows: a file of somebody else.
+    // a file of somebody else: the confinement alone shows this
     let body = "return open(\"/etc/shadow-\", O_RDWR) < 0 && errno == EACCES ? -EACCES : 0;";
     let path = with_call(&lab, "start", body, "");
     if rustix::process::geteuid().is_root() && Path::new("/etc/shadow-").exists() {

@@ -128,10 +128,10 @@ fn number(all: &[(&str, u32)], name: &str) -> Result<u32, String> {
 }
 
 fn once(field: &mut String, value: &str) -> Result<(), String> {
-    match field.is_empty() {
-        true => value.clone_into(field),
-        false => return Err("it stands there twice".to_owned()),
+    if !field.is_empty() {
+        return Err("it stands there twice".to_owned());
     }
+    value.clone_into(field);
     Ok(())
 }
 
@@ -148,9 +148,10 @@ fn wire(value: &str) -> Result<(u32, u32), String> {
     let versions =
         versions.and_then(|(least, most)| Some((least.parse().ok()?, most.parse().ok()?)));
     let (least, most): (u32, u32) = versions.ok_or("no two versions, as 1-2")?;
-    match least <= most {
-        true => Ok((least, most)),
-        false => Err("the lower version comes first".to_owned()),
+    if least <= most {
+        Ok((least, most))
+    } else {
+        Err("the lower version comes first".to_owned())
     }
 }
 

@@ -235,9 +235,10 @@ pub trait Io: Sized {
         new: &Self::Settings,
     ) -> Result<Applied, Error> {
         let _ = (engine, now_ns);
-        Ok(match old == new {
-            true => Applied::Live,
-            false => Applied::Restart,
+        Ok(if old == new {
+            Applied::Live
+        } else {
+            Applied::Restart
         })
     }
 

@@ -271,9 +271,10 @@ impl<I: Io> Running<I> {
     /// Works for a slice of time. Returns true if something is left to do.
     fn work(&mut self) -> bool {
         let mut now_ns = self.host.now();
-        let slice_ns = match self.settling.is_empty() {
-            true => SLICE_NS,
-            false => SETTLING_SLICE_NS,
+        let slice_ns = if self.settling.is_empty() {
+            SLICE_NS
+        } else {
+            SETTLING_SLICE_NS
         };
         let until_ns = now_ns.saturating_add(slice_ns);
         let mut is_busy = true;

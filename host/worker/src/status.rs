@@ -40,12 +40,13 @@ pub fn ended(callback: &str, status: abi::Status) -> Result<abi::Status, Invalid
         abi::ATTENTION => callback == "query",
         status => (-ERRNO_MAX..=0).contains(&status),
     };
-    match is_one {
-        true => Ok(status),
-        false => Err(Invalid {
+    if is_one {
+        Ok(status)
+    } else {
+        Err(Invalid {
             callback: callback.to_owned(),
             status,
-        }),
+        })
     }
 }
 

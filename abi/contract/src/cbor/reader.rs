@@ -297,9 +297,9 @@ impl<'b> Reader<'b> {
         read: impl FnOnce(&mut Decoder<'b>) -> Result<T, Error>,
     ) -> Result<T, Malformed> {
         let at = self.decoder.position();
-        read(&mut self.decoder).map_err(|error| match error.is_end_of_input() {
-            true => Malformed::at(at, "is cut off"),
-            false => Malformed::at(at, what),
+        read(&mut self.decoder).map_err(|error| {
+            let is_cut = error.is_end_of_input();
+            Malformed::at(at, if is_cut { "is cut off" } else { what })
         })
     }
 }

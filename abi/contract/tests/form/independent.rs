@@ -47,9 +47,10 @@ fn golden() -> Vec<(String, &'static str, Vec<u8>)> {
     let text = fs::read_to_string(file).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let record = |lines: &[&str]| {
-        let rule = match lines[0].starts_with("to the plugin") {
-            true => "to-plugin",
-            false => "from-plugin",
+        let rule = if lines[0].starts_with("to the plugin") {
+            "to-plugin"
+        } else {
+            "from-plugin"
         };
         (lines[0].to_owned(), rule, hexadecimal(lines[2].trim()))
     };

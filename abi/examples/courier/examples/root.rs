@@ -15,7 +15,7 @@ struct CourierRoot {
     ups: u64,
     /// Numbered messages since the last `partner_up`.
     received: u64,
-    /// Of them, those with another number than the next.
+    /// Number of records among them with another number than the next.
     gaps: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Messages between the halves: a kind, then a notice or a number.
 
 pub const NOTICE: u8 = 1;
-/// Of a flood: a number follows, little-endian, and bytes that mean nothing.
+/// Message of a flood: a number follows, little-endian, and bytes that mean nothing.
 pub const NUMBERED: u8 = 2;
 
 const NOTICE_MAX: usize = 200;

@@ -40,7 +40,7 @@ enum Fault {
     LateDone,
     /// Refuses a role, with a sentence.
     RefuseRole,
-    /// The same with done(), after `after_ms`.
+    /// Refuses a role with done(), after `after_ms`.
     RefuseRoleLate,
     /// Sleeps in stop for ever.
     HangInStop,

@@ -31,7 +31,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether its name begins with `family`.
+    /// Returns true if its name begins with `family`.
     pub fn is_of(&self, family: &str) -> bool {
         self.name.starts_with(family)
     }
@@ -53,7 +53,7 @@ pub fn at(place: Place) -> Status {
     }
 }
 
-/// The same in a callback with a token.
+/// Called in each callback with a token: does what is due there.
 pub fn at_token(place: Place, token: u64) -> Status {
     TOKEN.store(token, Ordering::Relaxed);
     at(place)

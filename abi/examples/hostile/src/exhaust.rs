@@ -76,7 +76,7 @@ pub fn memory() -> Status {
     0
 }
 
-/// The same by children, each within the limit of a process.
+/// Memory of children, each within the limit of a process.
 pub fn memory_of_children() -> Status {
     const CHILDREN: usize = 20;
     let Ok((mut full, mut tell)) = UnixStream::pair() else {
@@ -104,7 +104,7 @@ pub fn memory_of_children() -> Status {
     0
 }
 
-/// The same in one piece, which is never used.
+/// Memory in one piece, which is never used.
 pub fn memory_at_once() -> Status {
     let piece = Vec::<u8>::with_capacity(2000 * PIECE);
     std::mem::forget(std::hint::black_box(piece));

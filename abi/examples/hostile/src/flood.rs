@@ -113,9 +113,10 @@ fn flood_channel(record: &[u8]) -> Status {
             records::transmit(channel, record);
         }
     }
-    match IS_UP.load(Ordering::Relaxed) {
-        true => again(),
-        false => crate::host::after_ns(100_000_000),
+    if IS_UP.load(Ordering::Relaxed) {
+        again()
+    } else {
+        crate::host::after_ns(100_000_000)
     }
 }
 
@@ -142,7 +143,7 @@ pub fn udp() -> Status {
     again()
 }
 
-/// The same, many at once.
+/// Lines of log, many at once.
 pub fn records() -> Status {
     let line = FromPlugin::Log {
         level: LogLevel::Info,
@@ -160,7 +161,7 @@ pub fn large() -> Status {
     })
 }
 
-/// The same without an end: it never returns.
+/// Large messages without an end: it never returns.
 pub fn endless() -> Status {
     loop {
         large();

@@ -1,4 +1,4 @@
-//! What the behaviours tell the daemon, and ask of it.
+//! Messages and calls of the behaviours to the daemon.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,13 +35,11 @@ pub fn say_status(what: &str, status: Status) -> Status {
 
 /// Logs an attempt that succeeded although it must not; true if it failed.
 pub fn must_fail(what: &str, result: i64) -> bool {
-    match result < 0 {
-        true => true,
-        false => {
-            say(&format!("ALLOWED: {what}"));
-            false
-        }
+    let has_failed = result < 0;
+    if !has_failed {
+        say(&format!("ALLOWED: {what}"));
     }
+    has_failed
 }
 
 /// Sets the timer to be called again at once.

@@ -41,7 +41,7 @@ pub struct Note {
     text: [u8; ROOM],
 }
 
-/// What is looked for to be written over.
+/// Room for a note, which is looked for and written over.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".note.spared")]
 #[allow(non_upper_case_globals)]

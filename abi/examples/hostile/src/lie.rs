@@ -27,7 +27,7 @@ pub fn log_forged() -> Status {
     0
 }
 
-/// Of level 77.
+/// A line of the level 77, which is none.
 pub fn log_level() -> Status {
     let head = b"\xa2\x00\x04\x01\xa2\x00\x18\x4d\x01\x77";
     let record = [&head[..], b"of a level that is none"].concat();

@@ -63,9 +63,10 @@ pub fn descriptors() -> Status {
 /// Called with each message.
 pub fn received() {
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    match open > DESCRIPTORS_MAX {
-        true => say("ALLOWED: descriptors came with a message"),
-        false => say("a message, and nothing with it"),
+    if open > DESCRIPTORS_MAX {
+        say("ALLOWED: descriptors came with a message");
+    } else {
+        say("a message, and nothing with it");
     }
 }
 

@@ -55,7 +55,7 @@ impl Place {
         found.map(|(_, place)| *place)
     }
 
-    /// Whether its callback may be through later.
+    /// Returns true if its callback may end later.
     pub fn may_wait(self) -> bool {
         matches!(self, Self::Drain | Self::Settle | Self::Role | Self::Query)
     }

@@ -84,10 +84,7 @@ pub fn memory() -> Status {
         let opened = ["mem", "environ", "fd/3", "maps"]
             .iter()
             .any(|file| File::open(format!("/proc/{pid}/{file}")).is_ok());
-        match opened {
-            true => 0,
-            false => copied as c_long,
-        }
+        if opened { 0 } else { copied as c_long }
     })
 }
 
@@ -315,7 +312,7 @@ pub fn socket() -> Status {
     tell("a socket", socket.map(drop))
 }
 
-/// The same for a process, on whose list are sockets.
+/// A process, by a plugin on whose list are sockets.
 pub fn fork() -> Status {
     let made = UdpSocket::bind("127.0.0.1:0");
     if made.is_err() {

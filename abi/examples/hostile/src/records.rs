@@ -34,7 +34,7 @@ pub fn send(message: &FromPlugin) -> bool {
     transmit(SOCKET_FD, &record)
 }
 
-/// The same, after a while if there is no room.
+/// Sends a message, after a while if there is no room.
 pub fn send_surely(message: &FromPlugin) {
     let until = Instant::now() + PATIENCE;
     while !send(message) && Instant::now() < until {

@@ -30,7 +30,7 @@ thread_local! {
     static SOCKETS: RefCell<Sockets> = RefCell::default();
 }
 
-/// What came from the daemon.
+/// Sockets and messages that came from the daemon.
 #[derive(Default)]
 struct Sockets {
     receiver: Receiver,
@@ -202,10 +202,11 @@ fn configure(check: bool) -> Status {
             return status;
         }
     }
-    match check {
-        false => at(Place::Configure),
-        true => at(Place::Check),
-    }
+    at(if check {
+        Place::Check
+    } else {
+        Place::Configure
+    })
 }
 
 fn start(token: u64) -> Status {
@@ -226,7 +227,7 @@ fn start(token: u64) -> Status {
     }
 }
 
-/// Whether the process is to end.
+/// Serves a wake; returns true if the process is to end.
 fn serve_woken() -> bool {
     let mut count = [0; 8];
     let is_woken = WOKEN
@@ -244,7 +245,7 @@ fn record(of: impl Fn(&Sockets) -> Option<&OwnedFd>, buffer: &mut [u8]) -> Optio
     SOCKETS.with_borrow(|it| bytes::receive(of(it)?.as_fd(), buffer).unwrap_or(Some(0)))
 }
 
-/// Whether the process is to end.
+/// Serves the channel to the peer; returns true if the process is to end.
 fn serve_channel() -> bool {
     let mut buffer = vec![0; LOCAL_RECORD_MAX];
     while let Some(length) = record(|it| it.channel.as_ref(), &mut buffer) {

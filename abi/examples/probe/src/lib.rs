@@ -15,7 +15,7 @@ use spared_sdk::{
     Token, Transfer, Verb,
 };
 
-/// What the file says.
+/// Keys of the file.
 pub struct Settings {
     state_dir: Option<String>,
     follow: Option<String>,
@@ -25,7 +25,7 @@ pub struct Settings {
     restarts: bool,
 }
 
-/// What it has seen.
+/// Calls that it has seen.
 #[derive(Default)]
 struct Seen {
     timers: u64,

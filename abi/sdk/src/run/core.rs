@@ -142,9 +142,10 @@ impl Core {
 
     /// Sets a timer of the plugin.
     pub(crate) fn timer(&self, id: u32, at_ns: u64) -> abi::Status {
-        match self.timers.borrow_mut().set(id, at_ns) {
-            true => 0,
-            false => errno(Errno::NOSPC),
+        if self.timers.borrow_mut().set(id, at_ns) {
+            0
+        } else {
+            errno(Errno::NOSPC)
         }
     }
 

@@ -174,12 +174,11 @@ impl<T: Plugin> Driver<T> {
     fn stop(&mut self, token: u64) {
         self.core.expect(token, To::Stop);
         self.core.started.set(false);
-        let status = match self.core.begun.replace(false) {
-            true => {
-                let called = self.enter("stop", |plugin| plugin.stop(Token(token)));
-                self.status(called)
-            }
-            false => 0,
+        let status = if self.core.begun.replace(false) {
+            let called = self.enter("stop", |plugin| plugin.stop(Token(token)));
+            self.status(called)
+        } else {
+            0
         };
         match status {
             abi::PENDING => self.core.wait_longer(token),

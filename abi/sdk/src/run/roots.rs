@@ -12,7 +12,7 @@ use crate::config::{self, ConfigTable};
 /// Bits of a file's mode by which others than its owner may write it.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// What whoever started this process says of the plugin's configuration.
+/// Configuration of the plugin, according to the starter of this process.
 #[derive(Clone, Debug)]
 pub struct Roots(pub RootsFile);
 
@@ -60,7 +60,7 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether a file of root's has these values: all of them, and no other.
+/// Returns true if a file of root's has these values: all of them, and no other.
 fn says(text: &str, table: &ConfigTable) -> bool {
     config::table(text).as_ref() == Ok(table)
 }

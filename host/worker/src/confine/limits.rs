@@ -74,11 +74,11 @@ pub fn set_processes() -> Result<(), String> {
 /// The kernel's.
 pub fn be_killed_before_the_host(name: &str, realtime: bool) -> Result<(), String> {
     const FILE: &str = "/proc/self/oom_score_adj";
-    let least = match name.contains('-') {
-        true => 200,
-        false if realtime => return Ok(()),
-        false => 0,
-    };
+    let is_vendors = name.contains('-');
+    if realtime && !is_vendors {
+        return Ok(());
+    }
+    let least = if is_vendors { 200 } else { 0 };
     let now = std::fs::read_to_string(FILE).map_err(|error| error.to_string())?;
     // a lower score than the inherited one would need a privilege, and is not wanted
     match now.trim().parse::<i32>() {

@@ -290,7 +290,7 @@ fn an_interface_event_arrives_whole_with_its_sockets() {
     );
     rustix::io::write(&ours, b"12345").unwrap();
     while host.query("state").number("bytes") != 5 {}
-    // The same opening again: the descriptor is not sent again, and the worker keeps its own.
+    // This opening again: the descriptor is not sent again, and the worker keeps its own.
     host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[]);
     rustix::io::write(&ours, b"123").unwrap();
     while host.query("state").number("bytes") != 8 {}

@@ -44,7 +44,7 @@ impl Lab {
         self.compile_alone(name, source, &[arguments, &library].concat())
     }
 
-    /// The same without the library.
+    /// Compiles `source` to NAME.so without the library.
     fn compile_alone(&self, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
         let path = self.dir.join(format!("{name}.so"));
         let root = repository();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::lab::{Host, Lab, load};
 
-/// What every note has.
+/// Lines of every note.
 const NOTE: &str =
     "SPARED_NAME(\"vendor\") SPARED_VERSION(\"1\") SPARED_VENDOR(\"v\") SPARED_SUMMARY(\"s\")";
 
