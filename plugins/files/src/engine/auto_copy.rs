@@ -213,7 +213,7 @@ impl Engine {
 
     /// Offers a tree that is due.
     pub(super) fn offer_due_tree(&mut self, now_ns: u64) {
-        if !self.is_up || !self.has_root() || self.is_busy().is_some() {
+        if !self.is_up() || !self.has_root() || self.is_busy().is_some() {
             return;
         }
         let is_due = |it: &&mut TreeInfo| {

@@ -5,7 +5,7 @@ use spared_sdk::config::parse_duration;
 use spared_tree::builtin;
 use spared_tree::local::{Finished, Request};
 
-use super::root::{Asker, Pending};
+use super::root_half::{Asker, Pending};
 use super::transfer::Purpose;
 use super::{Action, AfterScan, Engine, Reply};
 use crate::wire::{How, Message};
@@ -149,7 +149,7 @@ impl Engine {
             }
             Command::Log(_) => {
                 let ticket = self.ticket();
-                self.pending.insert(ticket, Pending::Log { token });
+                self.root.ask(ticket, Pending::Log { token });
                 let request = Request::Log { ticket, tree };
                 self.actions.push_back(Action::Request(request));
             }
@@ -188,7 +188,7 @@ impl Engine {
             tree: tree.to_owned(),
             began_ns: now_ns,
         };
-        self.pending.insert(ticket, change);
+        self.root.ask(ticket, change);
         ticket
     }
 

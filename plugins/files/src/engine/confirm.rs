@@ -2,7 +2,7 @@
 
 use spared_tree::local::{Finished, Request};
 
-use super::root::{Asker, Pending};
+use super::root_half::{Asker, Pending};
 use super::{ANSWER_NS, Action, Engine, TreeInfo};
 use crate::wire::Message;
 
@@ -51,17 +51,17 @@ impl Engine {
     }
 
     fn ask_peer(&mut self, now_ns: u64, token: u64, is_back: bool, what: &Message, ticket: u64) {
-        if self.confirming.is_some() {
+        if self.people.confirming().is_some() {
             return self.refuse(
                 token,
                 "the peer has already been asked to confirm or to go back",
             );
         }
-        if !self.is_up {
+        if !self.is_up() {
             let why = format!("{} is not connected", self.peer);
             return self.refuse(token, why);
         }
-        self.confirming = Some(Confirming {
+        self.people.begin_confirming(Confirming {
             token,
             is_back,
             ticket,
@@ -72,15 +72,14 @@ impl Engine {
 
     /// Handles the peer's answer, or its absence.
     pub(super) fn end_confirming(&mut self, result: Result<Finished, String>) {
-        let Some(Confirming { token, .. }) = self.confirming.take() else {
+        let Some(Confirming { token, .. }) = self.people.take_confirming() else {
             return;
         };
         self.end_asked(Asker::Token(token), result);
     }
 
     pub(super) fn check_confirming(&mut self, now_ns: u64) {
-        let due = self.confirming.take_if(|it| it.until_ns <= now_ns);
-        match due {
+        match self.people.take_late_confirming(now_ns) {
             // the peer's apply command may take longer
             Some(it) if it.is_back => self.answer_later(it.token),
             Some(it) => {
@@ -93,8 +92,7 @@ impl Engine {
 
     pub(super) fn handle_peer_back(&mut self, now_ns: u64, ticket: u64, name: &str) {
         let by = Asker::Ticket(ticket);
-        let mut pending = self.pending.values();
-        let is_asked = pending.any(|it| matches!(it, Pending::Back { .. }));
+        let is_asked = self.root.changed().is_some();
         let refusal = match (self.tree(name), is_asked) {
             (None, _) => Some("there is no such tree"),
             (_, true) => Some("a change is under way"),
@@ -112,9 +110,8 @@ impl Engine {
 
     pub(super) fn handle_peer_confirm(&mut self, ticket: u64, tree: Option<String>) {
         let by = Asker::Ticket(ticket);
-        let mut pending = self.pending.values();
         // a peer that asks repeatedly must not fill the memory
-        let is_asked = pending.any(|it| matches!(it, Pending::Confirm { .. }));
+        let is_asked = self.root.is_confirming();
         if self.waits_here(tree.as_deref()) && !is_asked {
             self.ask_root_to_confirm(by, tree)
         } else {
@@ -128,7 +125,7 @@ impl Engine {
             return self.end_confirm(by, Err(why.to_owned()));
         }
         let ticket = self.ticket();
-        self.pending.insert(ticket, Pending::Confirm { by });
+        self.root.ask(ticket, Pending::Confirm { by });
         let request = Request::Confirm { ticket, tree };
         self.actions.push_back(Action::Request(request));
     }

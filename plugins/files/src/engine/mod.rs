@@ -11,12 +11,16 @@
 mod auto_copy;
 mod command;
 mod confirm;
+mod people;
 mod receive;
 mod root;
+mod root_half;
 mod scan;
 mod serve;
+mod session;
 mod show;
 mod status;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -31,27 +35,25 @@ use spared_tree::local::{Request, with_output};
 use spared_tree::{Hash, Manifest};
 
 pub use command::{Command, USAGE, parse};
-use root::Pending;
+use people::People;
+use root_half::RootHalf;
 use scan::AfterScan;
 use serve::Serving;
+use session::Session;
 use status::LastResult;
+use steps::Steps;
 pub use transfer::Piece;
 use transfer::Transfer;
 use tree::{Digested, Relation, TreeInfo};
 
-use crate::wire::{Message, decode, encode};
+use crate::wire::{Message, decode};
 
 /// Maximum silence of the peer within a transfer, in ns.
 const SILENCE_NS: u64 = 30_000_000_000;
 /// Time in ns after which a waiting command is answered that it continues; the daemon waits 12 s.
 const ANSWER_NS: u64 = 10_000_000_000;
-/// Time that the root half has to start, in ns.
-const START_NS: u64 = 10_000_000_000;
-/// Time that each node has for the first scan of its trees, in ns.
+/// Time that this node has for the first scan of its trees, in ns.
 const KNOWN_NS: u64 = 30_000_000_000;
-/// Number of waiting messages beyond which no more is read for the peer.
-const OUTBOX_MAX: usize = 4;
-const OUTBOX_LIMIT: usize = 512;
 
 pub enum Action {
     /// Request to the root half.
@@ -113,29 +115,15 @@ pub struct Engine {
     peer: String,
     trees: Vec<TreeInfo>,
     roles: auto_copy::Roles,
-    is_up: bool,
-    root_since_ns: Option<u64>,
-    /// Time at which the root half should be running; None: that time is over.
-    root_due_ns: Option<u64>,
-    /// Time until which a connected peer should have sent the state of its trees; None: that time is over.
-    told_due_ns: Option<u64>,
+    session: Option<Session>,
+    root: RootHalf,
+    /// Number of the last ticket.
     tickets: u64,
-    /// Requests to the root half, by ticket.
-    pending: BTreeMap<u64, Pending>,
-    /// Steps that wait for a scan: name of the tree, true if the scan has begun, and the step.
-    waiting: Vec<(String, bool, AfterScan)>,
+    steps: Steps,
     transfer: Option<Transfer>,
     offer: Option<Offer>,
-    /// Ticket and tree of an offer that the peer announced, once the tree has been scanned since.
-    scanned_ahead: Option<(u64, String)>,
-    /// Token of the command that waits for the end of the transfer or the offer, and the time until which it waits.
-    asker: Option<(u64, u64)>,
-    /// Time until which contents stay in the stage for a command that compares.
-    shown_until_ns: Option<u64>,
-    /// Command that waits for the peer to confirm.
-    confirming: Option<confirm::Confirming>,
+    people: People,
     serving: Serving,
-    outbox: VecDeque<Vec<u8>>,
     actions: VecDeque<Action>,
     /// Result of the last change of each tree, with its time.
     results: BTreeMap<String, LastResult>,
@@ -158,21 +146,14 @@ impl Engine {
             peer,
             trees: trees.collect(),
             roles: auto_copy::Roles::new(),
-            is_up: false,
-            root_since_ns: None,
-            root_due_ns: Some(now_ns.saturating_add(START_NS)),
-            told_due_ns: None,
+            session: None,
+            root: RootHalf::new(now_ns),
             tickets: seed,
-            pending: BTreeMap::new(),
-            waiting: Vec::new(),
+            steps: Steps::default(),
             transfer: None,
             offer: None,
-            scanned_ahead: None,
-            asker: None,
-            shown_until_ns: None,
-            confirming: None,
+            people: People::default(),
             serving: Serving::default(),
-            outbox: VecDeque::new(),
             actions: VecDeque::new(),
             results: BTreeMap::new(),
         }
@@ -184,9 +165,8 @@ impl Engine {
     }
 
     fn send(&mut self, message: &Message) {
-        // a peer that requests without reading gets no further answers
-        if self.is_up && self.outbox.len() < OUTBOX_LIMIT {
-            self.outbox.push_back(encode(message));
+        if let Some(session) = &mut self.session {
+            session.send(message);
         }
     }
 
@@ -301,7 +281,11 @@ impl Engine {
 
     /// True if the root half runs; without it nothing can be done.
     fn has_root(&self) -> bool {
-        self.root_since_ns.is_some()
+        self.root.is_running()
+    }
+
+    fn is_up(&self) -> bool {
+        self.session.is_some()
     }
 }
 
@@ -316,14 +300,14 @@ impl spared_sdk::Engine for Engine {
         self.check_confirming(now_ns);
         self.answer_late_commands(now_ns);
         self.check_show(now_ns);
-        let is_ahead = |it: &u64| *it > now_ns;
-        self.root_due_ns = self.root_due_ns.filter(is_ahead);
-        self.told_due_ns = self.told_due_ns.filter(is_ahead);
-        for tree in &mut self.trees {
-            tree.own_due_ns = tree.own_due_ns.filter(is_ahead);
+        self.root.handle_timeout(now_ns);
+        if let Some(session) = &mut self.session {
+            session.handle_timeout(now_ns);
         }
-        if let Some((token, _)) = self.asker.filter(|(_, until_ns)| *until_ns <= now_ns) {
-            self.asker = None;
+        for tree in &mut self.trees {
+            tree.own_due_ns = tree.own_due_ns.filter(|it| *it > now_ns);
+        }
+        if let Some(token) = self.people.take_late_asker(now_ns) {
             self.answer_later(token);
         }
     }
@@ -333,16 +317,13 @@ impl spared_sdk::Engine for Engine {
         let scans = scans.filter(|_| self.has_root()).map(|it| it.scan.due_ns);
         let transfer = self.transfer.as_ref().filter(|it| !it.is_installing());
         let silence = transfer.map(|it| it.moved_ns.saturating_add(SILENCE_NS));
-        let asker = self.asker.map(|(_, until_ns)| until_ns);
-        let root = self.root_due_ns.filter(|_| !self.has_root());
         let unread = self.trees.iter().filter_map(|it| it.own_due_ns);
-        let unknown = unread.chain(self.told_due_ns);
-        let confirming = self.confirming.as_ref().map(|it| it.until_ns);
-        let people = asker.into_iter().chain(confirming);
-        let people = people.chain(self.answer_due_ns());
-        let people = people.chain(self.shown_until_ns);
+        let told = self.session.as_ref().and_then(Session::told_due_ns);
+        let unknown = unread.chain(told);
+        let people = self.people.due_ns().into_iter();
+        let people = people.chain(self.root.answer_due_ns());
         let waits = scans.chain(silence).chain(people);
-        waits.chain(root).chain(unknown).min()
+        waits.chain(self.root.due_ns()).chain(unknown).min()
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
@@ -352,7 +333,7 @@ impl spared_sdk::Engine for Engine {
         if let Some(action) = self.poll_unconfirmed() {
             return Some(action);
         }
-        if self.outbox.len() < OUTBOX_MAX {
+        if self.session.as_ref().is_none_or(Session::has_room) {
             if let Some(message) = self.serving.poll_manifest() {
                 self.send(&message);
             } else if let Some(wanted) = self.serving.poll_wanted() {
@@ -368,22 +349,16 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_up(&mut self, now_ns: u64, _wire: u32) {
-        self.is_up = true;
-        self.told_due_ns = Some(now_ns.saturating_add(KNOWN_NS));
-        self.outbox.clear();
+        self.session = Some(Session::new(now_ns));
         let names: Vec<String> = self.trees.iter().map(|it| it.name().to_owned()).collect();
         names.iter().for_each(|name| self.tell(name));
     }
 
     fn handle_down(&mut self, now_ns: u64) {
-        (self.is_up, self.told_due_ns) = (false, None);
-        self.outbox.clear();
+        self.session = None;
         self.serving.clear();
-        self.scanned_ahead = None;
         self.trees.iter_mut().for_each(|it| it.peer = None);
-        self.waiting.retain(|(.., then)| {
-            matches!(then, AfterScan::Receive { .. } | AfterScan::Push { .. })
-        });
+        self.steps.handle_down();
         let lost = format!("the connection to {} was lost", self.peer);
         if self.transfer.as_ref().is_some_and(|it| !it.is_installing()) {
             self.end_transfer(now_ns, Err(lost.clone()));
@@ -404,11 +379,13 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn poll_message(&mut self, _now_ns: u64) -> Option<&[u8]> {
-        self.outbox.front().map(Vec::as_slice)
+        self.session.as_ref()?.next_message()
     }
 
     fn message_sent(&mut self, _now_ns: u64) {
-        self.outbox.pop_front();
+        if let Some(session) = &mut self.session {
+            session.handle_sent();
+        }
     }
 
     fn in_sync(&self) -> Option<Result<(), String>> {

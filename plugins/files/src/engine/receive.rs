@@ -4,7 +4,7 @@ use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
 use spared_tree::{Change, Hash, Manifest, builtin};
 
 use super::command::rows_of;
-use super::root::Pending;
+use super::root_half::Pending;
 use super::scan::ACTIVE_AS_WELL;
 use super::show::Shown;
 use super::status::LastResult;
@@ -29,7 +29,7 @@ impl Engine {
         let refusal = match (self.is_busy(), self.relation_of(name)) {
             (Some(why), _) => Some(why),
             (None, Some(Relation::ConfigDiffers)) => Some(config_differs(name)),
-            (None, _) if !self.is_up => Some(format!("{} is not connected", self.peer)),
+            (None, _) if !self.is_up() => Some(format!("{} is not connected", self.peer)),
             (None, _) => None,
         };
         let transfer = Transfer::new(now_ns, ticket, name, purpose);
@@ -49,7 +49,7 @@ impl Engine {
         }
         match self.relation_of(name) {
             Some(Relation::ConfigDiffers) => return self.refuse(token, config_differs(name)),
-            _ if !self.is_up => {
+            _ if !self.is_up() => {
                 let why = format!("{} is not connected", self.peer);
                 return self.refuse(token, why);
             }
@@ -72,7 +72,7 @@ impl Engine {
             is_change,
             unconfirmed,
         });
-        self.asker = Some((token, now_ns.saturating_add(super::ANSWER_NS)));
+        self.people.handle_asked(now_ns, token);
         self.offer_now(ticket, name, how);
     }
 
@@ -91,9 +91,7 @@ impl Engine {
     /// Scans a tree that the peer is about to offer, while the peer scans its own.
     pub(super) fn handle_announced(&mut self, ticket: u64, name: &str) {
         // one at a time, so that a peer that announces without end does not fill the memory
-        self.waiting
-            .retain(|(.., then)| !matches!(then, AfterScan::Announced { .. }));
-        self.scanned_ahead = None;
+        self.steps.forget_announced();
         if self.tree(name).is_some() && self.is_busy().is_none() {
             self.after_scan(name, AfterScan::Announced { ticket });
         }
@@ -133,19 +131,11 @@ impl Engine {
 
     /// Continues with a tree that was scanned since its offer was announced; otherwise scans it.
     fn after_announced(&mut self, now_ns: u64, ticket: u64, name: &str, then: AfterScan) {
-        if self
-            .scanned_ahead
-            .take_if(|(of, tree)| *of == ticket && tree == name)
-            .is_some()
-        {
+        if self.steps.take_ahead(ticket, name) {
             return self.go_on(now_ns, name, then);
         }
-        let is_it = |(tree, _, waits): &&mut (String, bool, AfterScan)| {
-            tree == name && matches!(waits, AfterScan::Announced { ticket: of } if *of == ticket)
-        };
-        match self.waiting.iter_mut().find(is_it) {
-            Some((.., waits)) => *waits = then,
-            None => self.after_scan(name, then),
+        if !self.steps.replace_announced(ticket, name, then) {
+            self.after_scan(name, then);
         }
     }
 
@@ -259,7 +249,7 @@ impl Engine {
         let Some(transfer) = &mut self.transfer else {
             return;
         };
-        let (Some(expected), true) = (transfer.expected, self.root_since_ns.is_some()) else {
+        let (Some(expected), true) = (transfer.expected, self.root.is_running()) else {
             let why = "the plugin files-root does not run".to_owned();
             return self.end_transfer(now_ns, Err(why));
         };
@@ -274,7 +264,7 @@ impl Engine {
             only_check: transfer.how().only_check,
             insists: transfer.how().anyway,
         };
-        self.pending.insert(ticket, Pending::Install);
+        self.root.ask(ticket, Pending::Install);
         self.actions.push_back(Action::Request(request));
     }
 
@@ -320,8 +310,8 @@ impl Engine {
 
     /// Ends a comparison. Its exit code also says whether there are differences.
     fn end_diff(&mut self, result: Result<Finished, String>) {
-        match (self.asker.take(), result) {
-            (Some((token, _)), Ok(finished)) => {
+        match (self.people.take_asker(), result) {
+            (Some(token), Ok(finished)) => {
                 let answer = Reply {
                     rows: rows_of(Some(finished.outcome.word()), &finished.lines),
                     attention: finished.outcome == ChangeOutcome::Listed,
@@ -329,13 +319,13 @@ impl Engine {
                 };
                 self.actions.push_back(Action::Answer { token, answer });
             }
-            (Some((token, _)), Err(why)) => self.refuse(token, why),
+            (Some(token), Err(why)) => self.refuse(token, why),
             (None, _) => {}
         }
     }
 
     fn end_asker(&mut self, _now_ns: u64, result: Result<Finished, String>) {
-        let Some((token, _)) = self.asker.take() else {
+        let Some(token) = self.people.take_asker() else {
             return;
         };
         match result {
@@ -353,11 +343,7 @@ impl Engine {
         if self.offer.as_ref().is_some_and(|it| it.ticket == ticket) {
             let shown = |why| format!("{}: {why}", self.peer);
             self.end_offer(now_ns, result.map_err(shown));
-        } else if self
-            .confirming
-            .as_ref()
-            .is_some_and(|it| it.ticket == ticket)
-        {
+        } else if self.people.confirming() == Some(ticket) {
             self.end_confirming(result);
         }
     }
@@ -369,7 +355,7 @@ impl Engine {
             Some(offer) if offer.is_automatic => self.end_auto_copy(now_ns, &offer.tree, result),
             Some(offer) => {
                 // only the waiting command gets a list
-                if offer.is_change || self.asker.is_none() {
+                if offer.is_change || !self.people.has_asker() {
                     self.note_push(now_ns, offer.tree, result.clone());
                 }
                 self.end_asker(now_ns, result);
@@ -401,7 +387,7 @@ impl Engine {
     fn note_unconfirmed(&mut self, offer: Option<&Offer>, result: &Result<Finished, String>) {
         let is_there = match result {
             Ok(finished) => finished.outcome == ChangeOutcome::Changed,
-            Err(_) => !self.is_up,
+            Err(_) => !self.is_up(),
         };
         let offer = offer.filter(|_| is_there);
         let noted = offer.and_then(|it| Some((it.unconfirmed?, self.tree_mut(&it.tree)?)));

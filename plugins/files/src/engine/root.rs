@@ -7,49 +7,17 @@ use spared_tree::local::{Answer, Finished, Request, StateInfo};
 use spared_tree::{MANIFEST_MAX, Manifest};
 
 use super::receive::reason_for_peer;
-use super::serve::{Read, Wanted};
+use super::root_half::{Asker, Pending};
+use super::serve::Wanted;
 use super::status::LastResult;
 use super::tree::Digested;
-use super::{ANSWER_NS, Action, Engine, KNOWN_NS, Reply};
-
-/// Purpose of a ticket.
-#[derive(Debug)]
-pub(super) enum Pending {
-    Scan {
-        tree: String,
-        bytes: Vec<u8>,
-    },
-    /// Piece for the peer.
-    Read(Read),
-    Install,
-    Confirm {
-        by: Asker,
-    },
-    /// List of states for a command here.
-    Log {
-        token: u64,
-    },
-    /// Change by the root half alone.
-    Back {
-        /// Recipient of the answer; None: the command was already answered that it continues.
-        by: Option<Asker>,
-        tree: String,
-        began_ns: u64,
-    },
-}
-
-/// Recipient of an answer: a command here, or the peer by its ticket.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asker {
-    Token(u64),
-    Ticket(u64),
-}
+use super::{Action, Engine, KNOWN_NS, Reply};
 
 const GONE: &str = "the plugin files-root has ended: see `sparectl events`";
 
 impl Engine {
     pub fn handle_root_up(&mut self, now_ns: u64) {
-        self.root_since_ns = Some(now_ns);
+        self.root.handle_up();
         for tree in &mut self.trees {
             tree.scan.due_ns = now_ns;
             tree.own_due_ns = Some(now_ns.saturating_add(KNOWN_NS));
@@ -57,15 +25,12 @@ impl Engine {
     }
 
     pub fn handle_root_down(&mut self, now_ns: u64) {
-        self.root_since_ns = None;
-        self.scanned_ahead = None;
-        self.root_due_ns = Some(now_ns.saturating_add(super::START_NS));
-        for (_, _, then) in std::mem::take(&mut self.waiting) {
+        let pending = self.root.handle_down(now_ns);
+        for then in std::mem::take(&mut self.steps).into_all() {
             self.give_up(then, GONE);
         }
         self.trees.iter_mut().for_each(|it| it.scan.ticket = None);
-        let pending = std::mem::take(&mut self.pending);
-        for pending in pending.into_values() {
+        for pending in pending {
             match pending {
                 Pending::Scan { .. } => {}
                 Pending::Read(read) => {
@@ -92,7 +57,7 @@ impl Engine {
                 is_last,
             } => self.handle_root_piece(now_ns, ticket, bytes, is_last),
             Answer::Unchanged { ticket } => {
-                let Some(Pending::Scan { tree, .. }) = self.pending.remove(&ticket) else {
+                let Some(Pending::Scan { tree, .. }) = self.root.take(ticket) else {
                     return;
                 };
                 let own = self.tree(&tree).and_then(|it| it.own.clone());
@@ -101,7 +66,7 @@ impl Engine {
             }
             Answer::Done { ticket, result } => self.handle_done(now_ns, ticket, result),
             Answer::States { ticket, states } => {
-                if let Some(Pending::Log { token }) = self.pending.remove(&ticket) {
+                if let Some(Pending::Log { token }) = self.root.take(ticket) {
                     let rows = states.iter().map(row).collect();
                     let answer = Reply {
                         rows,
@@ -125,7 +90,7 @@ impl Engine {
     }
 
     fn handle_root_piece(&mut self, now_ns: u64, ticket: u64, bytes: Vec<u8>, is_last: bool) {
-        match self.pending.get_mut(&ticket) {
+        match self.root.get_mut(ticket) {
             Some(Pending::Scan { bytes: all, .. }) => {
                 all.extend_from_slice(&bytes);
                 if all.len() > MANIFEST_MAX {
@@ -138,20 +103,20 @@ impl Engine {
             }
             Some(Pending::Read(read)) => {
                 let piece = self.serving.handle_read(*read, Ok((bytes, is_last)));
-                self.pending.remove(&ticket);
+                self.root.take(ticket);
                 piece.iter().for_each(|it| self.send(it));
                 return;
             }
             _ => return,
         }
-        if let Some(Pending::Scan { tree, bytes }) = self.pending.remove(&ticket) {
+        if let Some(Pending::Scan { tree, bytes }) = self.root.take(ticket) {
             let own = Manifest::decode(&bytes).map(Arc::new).map(Digested::new);
             self.handle_scanned(now_ns, &tree, own);
         }
     }
 
     fn handle_done(&mut self, now_ns: u64, ticket: u64, result: Result<Finished, String>) {
-        let Some(pending) = self.pending.remove(&ticket) else {
+        let Some(pending) = self.root.take(ticket) else {
             return;
         };
         match pending {
@@ -185,7 +150,7 @@ impl Engine {
     /// Requests a piece of a content from the root half, for the peer.
     pub(super) fn read(&mut self, wanted: Wanted) -> Action {
         let ticket = self.ticket();
-        self.pending.insert(ticket, Pending::Read(wanted.read));
+        self.root.ask(ticket, Pending::Read(wanted.read));
         Action::Request(Request::Read {
             ticket,
             tree: wanted.tree,
@@ -197,41 +162,9 @@ impl Engine {
     /// Answers commands that wait too long for the root half that they continue. Otherwise the daemon would report that
     /// the plugin does not answer.
     pub(super) fn answer_late_commands(&mut self, now_ns: u64) {
-        let is_due = |it: &Pending| {
-            matches!(it, Pending::Back { began_ns, by: Some(Asker::Token(_)), .. }
-            if began_ns.saturating_add(ANSWER_NS) <= now_ns)
-        };
-        let mut told = Vec::new();
-        for pending in self.pending.values_mut().filter(|it| is_due(it)) {
-            if let Pending::Back { by, .. } = pending {
-                told.extend(by.take());
-            }
+        for token in self.root.take_late_commands(now_ns) {
+            self.answer_later(token);
         }
-        for by in told {
-            if let Asker::Token(token) = by {
-                self.answer_later(token);
-            }
-        }
-    }
-
-    pub(super) fn answer_due_ns(&self) -> Option<u64> {
-        let ends = self.pending.values().filter_map(|it| match it {
-            Pending::Back {
-                began_ns,
-                by: Some(Asker::Token(_)),
-                ..
-            } => Some(began_ns.saturating_add(ANSWER_NS)),
-            _ => None,
-        });
-        ends.min()
-    }
-
-    /// Tree that the root half alone is changing, and the time since when.
-    pub(super) fn changed_by_root(&self) -> Option<(&str, u64)> {
-        self.pending.values().find_map(|it| match it {
-            Pending::Back { tree, began_ns, .. } => Some((tree.as_str(), *began_ns)),
-            _ => None,
-        })
     }
 
     /// Notes how a change of a tree ended, and makes an event of it.

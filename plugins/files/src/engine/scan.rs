@@ -4,17 +4,15 @@ use spared_tree::Hash;
 use spared_tree::config::Sync;
 use spared_tree::local::Request;
 
-use super::root::Pending;
+use super::root_half::Pending;
 use super::tree::Digested;
-use super::{ANSWER_NS, Action, Engine, auto_copy, receive, transfer};
+use super::{Action, Engine, auto_copy, receive, transfer};
 use crate::wire::{How, Message};
 
 /// Interval between two scans of a tree, in ns.
 const SCAN_NS: u64 = 10_000_000_000;
 /// Time in ns within which a tree is read again. The commands of a change in progress may take most of it.
 const FRESH_NS: u64 = 300_000_000_000;
-/// Maximum number of steps that wait for a scan.
-pub(super) const WAITING_MAX: usize = 16;
 
 /// Step that continues after a tree was scanned.
 #[derive(Clone, Copy, Debug)]
@@ -57,17 +55,17 @@ impl Engine {
         if !self.has_root() {
             return self.give_up(then, "the plugin files-root does not run");
         }
-        if self.waiting.len() >= WAITING_MAX {
+        if self.steps.is_full() {
             return self.give_up(then, "too many requests are waiting already");
         }
         let is_read = self.tree(name).is_some_and(|it| it.scan.ticket.is_none());
-        self.waiting.push((name.to_owned(), is_read, then));
+        self.steps.push(name, is_read, then);
         self.scan(name);
     }
 
     /// Scans a tree, unless a scan is in progress.
     pub(super) fn scan(&mut self, name: &str) {
-        if self.root_since_ns.is_none() {
+        if !self.has_root() {
             return;
         }
         let ticket = self.ticket();
@@ -87,7 +85,7 @@ impl Engine {
             tree: name.to_owned(),
             bytes: Vec::new(),
         };
-        self.pending.insert(ticket, scan);
+        self.root.ask(ticket, scan);
         self.actions.push_back(Action::Request(request));
     }
 
@@ -117,19 +115,10 @@ impl Engine {
             self.tell(name);
         }
         self.note_common(name);
-        let mut ready = Vec::new();
-        self.waiting.retain_mut(|(of, is_read, then)| {
-            let is_ready = of == name && *is_read;
-            if is_ready {
-                ready.push(*then);
-            }
-            *is_read |= of == name;
-            !is_ready
-        });
-        for then in ready {
+        for then in self.steps.handle_scanned(name) {
             self.go_on(now_ns, name, then);
         }
-        if self.waiting.iter().any(|(of, ..)| of == name) {
+        if self.steps.wait_for(name) {
             self.scan(name);
         }
         self.offer_due_tree(now_ns);
@@ -137,12 +126,9 @@ impl Engine {
 
     /// Ends steps that wait for a scan; true if there were any.
     pub(super) fn stop_waiting(&mut self, which: impl Fn(&AfterScan) -> bool) -> bool {
-        let waiting = std::mem::take(&mut self.waiting);
-        let (stopped, left): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(.., then)| which(then));
-        self.waiting = left;
+        let stopped = self.steps.take(which);
         let is_any = !stopped.is_empty();
-        for (.., then) in stopped {
+        for then in stopped {
             self.give_up(then, "stopped");
         }
         is_any
@@ -173,14 +159,14 @@ impl Engine {
                 if let Some(why) = self.is_busy() {
                     return self.refuse(token, why);
                 }
-                self.asker = Some((token, now_ns.saturating_add(ANSWER_NS)));
+                self.people.handle_asked(now_ns, token);
                 self.receive(now_ns, name, purpose);
             }
             (AfterScan::Push { token, ticket, how }, Ok(_)) => {
                 self.push(now_ns, name, token, ticket, how);
             }
             (AfterScan::Announced { ticket }, Ok(_)) => {
-                self.scanned_ahead = Some((ticket, name.to_owned()))
+                self.steps.handle_ahead(ticket, name);
             }
             (AfterScan::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
                 let result = Ok(receive::nothing());

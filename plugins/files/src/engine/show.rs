@@ -9,8 +9,6 @@ use super::command::rows_of;
 use super::receive::listed;
 use super::{Action, Engine, Reply};
 
-/// Time that a reader has, in ns.
-const SHOWN_NS: u64 = 30_000_000_000;
 /// Maximum number of files that are shown; their rows have to fit an answer.
 const FILES_MAX: usize = 50;
 const EACH_MAX: u64 = spared_tree::SHOWN_MAX;
@@ -78,11 +76,11 @@ impl Engine {
     /// Answers the reader that all contents are in the stage, and starts its time.
     pub(super) fn show(&mut self, now_ns: u64) {
         let shown = self.transfer.take().and_then(|it| it.shown);
-        let (Some(shown), Some((token, _))) = (shown, self.asker.take()) else {
+        let (Some(shown), Some(token)) = (shown, self.people.take_asker()) else {
             // nobody waits any more
             return self.actions.push_back(Action::Unstage);
         };
-        self.shown_until_ns = Some(now_ns.saturating_add(SHOWN_NS));
+        self.people.begin_show(now_ns);
         let answer = Reply {
             rows: shown.rows(),
             is_staged: true,
@@ -94,19 +92,19 @@ impl Engine {
 
     /// True if contents are in the stage for a reader.
     pub fn is_showing(&self) -> bool {
-        self.shown_until_ns.is_some()
+        self.people.is_showing()
     }
 
     /// Removes the shown contents, if there are any.
     pub(super) fn end_show(&mut self) {
-        if self.shown_until_ns.take().is_some() {
+        if self.people.end_show() {
             self.actions.push_back(Action::Unstage);
         }
     }
 
     /// Removes the shown contents if the reader's time is over.
     pub(super) fn check_show(&mut self, now_ns: u64) {
-        if self.shown_until_ns.is_some_and(|it| it <= now_ns) {
+        if self.people.is_show_over(now_ns) {
             self.end_show();
         }
     }

@@ -6,6 +6,7 @@ use spared_sdk::{Trouble, Value};
 use spared_tree::config::Sync;
 use spared_tree::local::{ChangeOutcome, Finished, without_output};
 
+use super::session::Session;
 use super::tree::{Relation, TreeInfo};
 use super::{Engine, short};
 
@@ -143,7 +144,7 @@ impl Engine {
                 row("state", Value::Text(format!("{} receives it", self.peer))),
                 row("time", age(it.began_ns)),
             ],
-            None => match self.changed_by_root() {
+            None => match self.root.changed() {
                 Some((tree, began_ns)) => vec![
                     row("tree", Value::Text(tree.to_owned())),
                     row("state", Value::Text("being put in place".to_owned())),
@@ -163,7 +164,7 @@ impl Engine {
                 None => "not known: not read yet".to_owned(),
                 Some(_) => "not known: files-root has not read it for minutes".to_owned(),
             },
-            Relation::Untold if self.is_up => {
+            Relation::Untold if self.is_up() => {
                 format!("not known: {peer} has not reported its files")
             }
             Relation::Untold => format!("not known: {peer} is not connected"),
@@ -244,7 +245,7 @@ impl Engine {
     /// configuration.
     fn unconfirmed_here(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
-        if self.is_up {
+        if self.is_up() {
             "not confirmed: the old files come back unless you run sparectl files confirm"
                 .to_owned()
         } else {
@@ -270,9 +271,9 @@ impl Engine {
 /// Findings about trees. A change on the peer alone is the peer's to report.
 pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     let mut troubles = Vec::new();
-    if engine.root_since_ns.is_none() {
+    if !engine.has_root() {
         let why = "the plugin files-root does not run: see `sparectl plugins`, and whether files-root.toml is next to files.toml";
-        let is_known = engine.root_due_ns.is_none();
+        let is_known = engine.root.is_due();
         let trouble = Trouble::new("files-root", why);
         troubles.push(Trouble {
             is_known,
@@ -283,7 +284,7 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
         let is_ours = match tree.relation() {
             Relation::Fault(_) => true,
             Relation::Unread => engine.has_root() && tree.own_due_ns.is_none(),
-            Relation::Untold => engine.is_up && engine.told_due_ns.is_none(),
+            Relation::Untold => engine.session.as_ref().is_some_and(Session::is_told_due),
             _ if tree.settings.is_builtin() => false,
             Relation::ConfigDiffers => true,
             // both nodes know of it: the first one reports it
@@ -294,7 +295,7 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
         };
         let missing = engine.group_is_missing(tree);
         let is_unconfirmed = tree.own_waits_s.is_some();
-        let is_alone = tree.settings.is_builtin() || !engine.is_up;
+        let is_alone = tree.settings.is_builtin() || !engine.is_up();
         if is_unconfirmed && (is_alone || tree.relation() == Relation::Same) {
             // without the seconds, which would make it another finding at each scan
             troubles.push(Trouble::new(tree.name(), engine.unconfirmed_here(tree)));

@@ -395,8 +395,13 @@ fn questions_without_end_do_not_fill_the_memory() {
             .handle_message(S, &encode(&fetch))
             .expect("a message");
     }
-    assert!(engine.outbox.len() <= super::OUTBOX_LIMIT);
-    assert!(engine.waiting.len() <= super::scan::WAITING_MAX);
+    assert!(
+        engine
+            .session
+            .as_ref()
+            .is_some_and(|it| it.waiting() <= super::session::OUTBOX_LIMIT)
+    );
+    assert!(engine.steps.waiting() <= super::steps::WAITING_MAX);
     lab.settle();
     assert_eq!(relations(&lab)[0], Relation::Same);
 }
