@@ -43,7 +43,7 @@ use crate::lease::{Change, Key, Set};
 
 pub use opened::Stamp;
 pub use port::Ports;
-use run::Thread;
+use run::{Channel, Thread};
 
 /// Number of events beyond which the thread waits for [`Server::poll`].
 const EVENTS_MAX: usize = 1024;
@@ -151,9 +151,16 @@ impl Server {
         let (tell, events) = sync_channel(EVENTS_MAX);
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let end = End::new()?;
-        let clock = clock::Steps::new()?;
         let name = format!("dhcp {}", settings.name);
-        let thread = Thread::new(settings, to_do, tell, &bell, &end, clock, Box::new(wake));
+        let channel = Channel {
+            commands: to_do,
+            events: tell,
+            wake: Box::new(wake),
+            bell: Arc::clone(&bell),
+            end: end.clone(),
+            clock: clock::Steps::new()?,
+        };
+        let thread = Thread::new(settings, channel);
         Ok(Self {
             commands,
             events: Some(events),

@@ -1,31 +1,31 @@
 //! Thread of one server: it sleeps until a file changes or the engine sends a command.
 
+mod channel;
 mod due;
 mod presence;
 mod setup;
+mod told;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config;
 use crate::lease::{Change, Key, Set};
 
 use due::{Due, take_due};
 use presence::Presence;
-use setup::Setup;
+use told::Told;
 
 use super::echo::Echoes;
 use super::hang::Process;
 use super::site::{Site, places};
 use super::tail::{FileChanges, Look};
 use super::watch::FileEvents;
-use super::{Command, End, Event, Stamp, Unread, clock};
+use super::{Command, Event, Stamp, Unread};
+
+pub use channel::Channel;
 
 /// Interval between retries.
 const RETRY: Duration = Duration::from_secs(3);
@@ -40,25 +40,14 @@ const REST: u32 = 4;
 
 pub struct Thread {
     settings: config::Server,
-    commands: Receiver<Command>,
-    events: SyncSender<Event>,
-    wake: Box<dyn Fn() + Send>,
-    bell: Arc<OwnedFd>,
-    end: End,
-    clock: clock::Steps,
+    channel: Channel,
     /// Open files of the server; None if its configuration or folder cannot be read.
     site: Option<Site>,
-    fault: Option<String>,
-    unread: Unread,
-    has_unnamed_file: bool,
     /// The watched folder has gone.
     is_unwatched: bool,
     server: Presence,
     process: Process,
-    /// Contents of its configuration, as last reported.
-    setup: Option<Setup>,
-    identity: Option<Vec<u8>>,
-    stamp: Option<Stamp>,
+    told: Told,
     echoes: Echoes,
     job: Option<Job>,
     due: Due,
@@ -74,33 +63,15 @@ struct Job {
 }
 
 impl Thread {
-    pub fn new(
-        settings: config::Server,
-        commands: Receiver<Command>,
-        events: SyncSender<Event>,
-        bell: &Arc<OwnedFd>,
-        end: &End,
-        clock: clock::Steps,
-        wake: Box<dyn Fn() + Send>,
-    ) -> Self {
+    pub fn new(settings: config::Server, channel: Channel) -> Self {
         Self {
             process: Process::new(&settings),
-            setup: None,
             settings,
-            commands,
-            events,
-            wake,
-            bell: Arc::clone(bell),
-            end: end.clone(),
-            clock,
+            channel,
             site: None,
-            fault: None,
-            unread: Unread::default(),
-            has_unnamed_file: false,
             is_unwatched: false,
             server: Presence::default(),
-            identity: None,
-            stamp: None,
+            told: Told::default(),
             echoes: Echoes::default(),
             job: None,
             due: Due::default(),
@@ -110,17 +81,17 @@ impl Thread {
 
     pub fn run(mut self) {
         self.open();
-        while !self.end.is_said() {
-            if self.clock.take() {
+        while !self.channel.is_ended() {
+            if self.channel.is_clock_set() {
                 self.emit(Event::ClockSet);
             }
             self.handle_files();
             self.handle_due(Instant::now());
             self.work();
-            while self.job.is_none() && !self.end.is_said() {
-                match self.commands.try_recv() {
-                    Ok(command) => self.handle_command(command),
-                    Err(_) => break,
+            while self.job.is_none() && !self.channel.is_ended() {
+                match self.channel.poll_command() {
+                    Some(command) => self.handle_command(command),
+                    None => break,
                 }
             }
             self.wait();
@@ -133,17 +104,8 @@ impl Thread {
             (Some(_), _) => Some(Duration::ZERO),
             (None, first) => first.map(|first| first.saturating_duration_since(now)),
         };
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut descriptors = vec![
-            PollFd::new(&self.bell, PollFlags::IN),
-            PollFd::new(&self.end.descriptor, PollFlags::IN),
-            PollFd::new(&self.clock, PollFlags::IN),
-        ];
-        if let Some(site) = &self.site {
-            descriptors.push(PollFd::new(&site.watch, PollFlags::IN));
-        }
-        let _ = poll(&mut descriptors, left.as_ref());
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        let files = self.site.as_ref().map(|site| site.watch.as_fd());
+        self.channel.wait(files, left);
     }
 
     fn handle_files(&mut self) {
@@ -206,7 +168,7 @@ impl Thread {
             Command::Read { serial } => {
                 self.look(false, false);
                 self.see_server(true);
-                let result = self.fault.clone().map_or(Ok(()), Err);
+                let result = self.told.fault().cloned().map_or(Ok(()), Err);
                 self.done(serial, result, Vec::new());
             }
             Command::Probe { serial, leases } => {
@@ -247,7 +209,7 @@ impl Thread {
         }
         self.due = Due::default();
         let mut before = self.site.take();
-        match Site::open(&self.settings, &self.end, &mut before) {
+        match Site::open(&self.settings, self.channel.end(), &mut before) {
             Ok(site) => {
                 let leases = site.places.leases.clone();
                 self.site = Some(site);
@@ -269,9 +231,8 @@ impl Thread {
                 if places(&self.settings).is_err() {
                     self.emit(Event::Place(None));
                 }
-                if mem::take(&mut self.has_unnamed_file) {
-                    self.emit(Event::UnnamedFile(false));
-                }
+                let event = self.told.handle_unnamed_file(false);
+                self.emit_if(event);
                 self.fail(why);
             }
         }
@@ -352,23 +313,18 @@ impl Thread {
             Err(why) => return self.fail(why),
         }
         let has_unnamed_file = site.tail.unnamed_file().is_some();
-        if mem::replace(&mut self.has_unnamed_file, has_unnamed_file) != has_unnamed_file {
-            self.emit(Event::UnnamedFile(has_unnamed_file));
-        }
+        let event = self.told.handle_unnamed_file(has_unnamed_file);
+        self.emit_if(event);
     }
 
     fn tell_stamp(&mut self, stamp: Option<Stamp>) {
-        if let Some(stamp) = stamp.filter(|_| self.stamp != stamp) {
-            self.stamp = Some(stamp);
-            self.emit(Event::Stamp(stamp));
-        }
+        let event = self.told.handle_stamp(stamp);
+        self.emit_if(event);
     }
 
     fn tell_unread(&mut self, unread: Unread) {
-        if self.unread != unread {
-            self.unread = unread.clone();
-            self.emit(Event::Unread(unread));
-        }
+        let event = self.told.handle_unread(unread);
+        self.emit_if(event);
     }
 
     fn tell(&mut self, news: FileChanges) {
@@ -377,7 +333,7 @@ impl Thread {
         }
         if let Some((mut set, broken)) = news.whole {
             set.identity = self.read_identity().or(set.identity);
-            self.identity.clone_from(&set.identity);
+            self.told.note_identity(set.identity.clone());
             return self.emit(Event::Reading { set, broken });
         }
         let mut changes = news.changes;
@@ -385,18 +341,14 @@ impl Thread {
         if !changes.is_empty() {
             self.emit(Event::Changes(changes));
         }
-        if news.identity.is_some() && news.identity != self.identity {
-            self.identity.clone_from(&news.identity);
-            self.emit(Event::Identity(news.identity.unwrap_or_default()));
-        }
+        let event = self.told.handle_identity(news.identity);
+        self.emit_if(event);
     }
 
     fn tell_identity(&mut self) {
         let identity = self.read_identity();
-        if let Some(new) = identity.filter(|new| self.identity.as_ref() != Some(new)) {
-            self.identity = Some(new.clone());
-            self.emit(Event::Identity(new));
-        }
+        let event = self.told.handle_identity(identity);
+        self.emit_if(event);
     }
 
     fn read_identity(&self) -> Option<Vec<u8>> {
@@ -411,13 +363,15 @@ impl Thread {
         // unreported leases must not be overwritten
         self.look(false, false);
         let Some(site) = &mut self.site else {
-            return Err(self.fault.clone().unwrap_or_default());
+            return Err(self.told.fault().cloned().unwrap_or_default());
         };
         site.replace(set)?;
         let stamp = Stamp::of(&site.places.leases);
         self.tell_stamp(stamp);
         self.tell_unread(Unread::default());
-        self.identity = set.identity.clone().or(self.identity.take());
+        if set.identity.is_some() {
+            self.told.note_identity(set.identity.clone());
+        }
         self.recover();
         self.see_server(true);
         Ok(())
@@ -452,16 +406,14 @@ impl Thread {
 
     fn fail(&mut self, why: String) {
         self.due.open = Some(Instant::now() + RETRY);
-        if self.fault.as_ref() != Some(&why) {
-            self.fault = Some(why.clone());
-            self.emit(Event::Fault(Some(why)));
-        }
+        let event = self.told.handle_fault(Some(why));
+        self.emit_if(event);
     }
 
     fn recover(&mut self) {
-        if self.fault.take().is_some() {
+        if let Some(event) = self.told.handle_fault(None) {
             self.due.open = None;
-            self.emit(Event::Fault(None));
+            self.emit(event);
         }
     }
 
@@ -473,10 +425,14 @@ impl Thread {
         });
     }
 
-    fn emit(&mut self, event: Event) {
-        // the receiver may be gone: the end was requested as well
-        let _ = self.events.send(event);
-        (self.wake)();
+    fn emit_if(&self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.emit(event);
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        self.channel.emit(event);
     }
 }
 

@@ -30,7 +30,7 @@ impl Thread {
     /// ended.
     pub(super) fn see_server(&mut self, is_sure: bool) {
         // it may have left a file without a name for the one with the name
-        if self.has_unnamed_file {
+        if self.told.has_unnamed_file() {
             self.look(false, false);
         }
         let Some(site) = &self.site else {
@@ -149,7 +149,7 @@ impl Thread {
             _ if self.server.runs != Some(true) && !silent => Ok(()),
             _ if self.server.runs != Some(true) => Err("the server does not run".to_owned()),
             Some(site) => site.control.silence(silent),
-            None => Err(self.fault.clone().unwrap_or_default()),
+            None => Err(self.told.fault().cloned().unwrap_or_default()),
         }
     }
 }

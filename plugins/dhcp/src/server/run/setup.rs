@@ -30,18 +30,20 @@ impl Setup {
             },
         }
     }
+
+    pub fn into_event(self) -> Event {
+        let Self { fault, pools, .. } = self;
+        Event::Setup { fault, pools }
+    }
 }
 
 impl Thread {
     /// Reports whether the server could be started with its configuration, as far as this plugin reads it.
     pub(super) fn tell_setup(&mut self) {
-        let was_known = self.setup.as_ref().is_some_and(|setup| setup.is_known);
+        let was_known = self.told.setup().is_some_and(|setup| setup.is_known);
         let setup = Setup::read(&self.settings, was_known);
-        if self.setup.as_ref() != Some(&setup) {
-            self.setup = Some(setup.clone());
-            let Setup { fault, pools, .. } = setup;
-            self.emit(Event::Setup { fault, pools });
-        }
+        let event = self.told.handle_setup(setup);
+        self.emit_if(event);
     }
 }
 
