@@ -124,7 +124,7 @@ impl Engine {
         self.tables.now_ns = now_ns;
         for server in 0..self.tables.servers.len() {
             let changed = match self.tables.servers.get_mut(server) {
-                Some(leases) => std::mem::take(&mut leases.changed),
+                Some(leases) => leases.take_changed(),
                 None => Vec::new(),
             };
             for (key, change) in changed {
@@ -140,19 +140,11 @@ impl Engine {
         let follows = !self.grants_leases() && self.peer_grants_leases();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
             let copy = self.replica.copy(server).filter(|_| follows);
-            leases.is_receiving = copy == Some(CopyState::Received);
-            let is_whole = copy == Some(CopyState::Whole);
-            // until then, leases that this node's server granted are in transit to the peer
-            if is_whole || leases.is_receiving {
-                leases.follow();
+            leases.handle_copy(copy);
+            let incarnation = self.replica.equal_to(server);
+            if let Some(it) = incarnation.filter(|_| copy == Some(CopyState::Whole)) {
+                leases.copy.handle_whole(it);
             }
-            leases.is_recalled &= !is_whole;
-            if is_whole && !std::mem::replace(&mut leases.is_whole, is_whole) {
-                leases.handle_whole();
-            }
-            leases.is_whole = is_whole;
-            let incarnation = self.replica.equal_to(server).filter(|_| is_whole);
-            leases.copied_incarnation = incarnation.or(leases.copied_incarnation);
             let note = leases.take_note(now_ns);
             if note.is_some() {
                 self.actions

@@ -1,32 +1,23 @@
 //! Leases of one server of this node: what its files report, and what becomes of it.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use spared_replica::Change as Changed;
+use spared_replica::{Change as Changed, CopyState};
 
-use super::book::{Book, LEASES_MAX, is_living, is_same};
+use super::book::{Book, is_living, is_same};
 use super::conflict::Conflicts;
+use super::copy::{CompleteCopy, CopyNote};
+use super::following::Following;
+use super::news::News;
+use super::refusals::Refusals;
 use super::save::Save;
 use super::setup::Setup;
+use crate::MS;
 use crate::codec::{self, Format};
 use crate::config::Server;
 use crate::lease::{Change, Key, Lease, signed};
 use crate::server::{Event, Stamp, Unread};
 use crate::wire::{self, RecordKey};
-use crate::{MS, SECOND};
-
-/// Shortest time between two notes about a file that its server also writes on a backup.
-const NOTE_NS: u64 = SECOND;
-
-/// Complete copy of the active node's leases: their incarnation, and the state of the file that holds or will hold
-/// them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompleteCopy {
-    /// Incarnation of the active node's leases.
-    pub incarnation: u64,
-    pub stamp: Stamp,
-}
 
 #[derive(Debug)]
 pub struct Leases {
@@ -37,33 +28,14 @@ pub struct Leases {
     pub setup: Setup,
     /// The book has the leases of the file or of the peer, and not only changes since a fault.
     pub is_filled: bool,
-    /// The book has the peer's leases, not those of the server here.
-    pub of_peer: bool,
-    /// Incarnation of the active peer's leases, if all of them were here and this node has not been active since.
-    pub copied_incarnation: Option<u64>,
-    /// Copy that was last noted for the next process, and the earliest time of the next note.
-    noted: Option<CompleteCopy>,
-    note_ns: u64,
-    /// The process ends.
-    is_ending: bool,
-    /// The file is not the one that was noted, so that what was noted about the peer does not apply to it.
-    pub is_file_replaced: bool,
-    /// The leases that the file had at the start are assumed to be on both nodes, and no peer has confirmed it.
-    pub is_recalled: bool,
-    /// All leases of the active peer are here.
-    pub is_whole: bool,
-    /// A part of the peer's leases is here.
-    pub is_receiving: bool,
-    /// Leases that the server here granted, and that are invalid for such a server or exceed the limit.
-    pub rejected: BTreeSet<Key>,
-    /// Changes by this node's server that the replica has not received.
-    pub changed: Vec<(RecordKey, Changed)>,
+    pub following: Following,
+    pub copy: CopyNote,
+    pub refusals: Refusals,
     pub conflicts: Conflicts,
     pub counters: Counters,
-    /// Messages for the log.
-    pub news: Vec<String>,
-    /// Messages for the log, one for each address that was granted twice.
-    pub twice: Vec<String>,
+    pub news: News,
+    /// Changes by this node's server that the replica has not received.
+    changed: Vec<(RecordKey, Changed)>,
     /// Key of the peer's lease that is about to be put, since it is the later one.
     pub(super) preferred: Option<Key>,
 }
@@ -100,9 +72,9 @@ pub struct ServerState {
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Last lease that was refused as invalid or beyond the limit, with the reason.
-    pub last_refused: Option<String>,
+    /// Number of commits by the server here.
     pub commits: u64,
+    /// Number of leases that the peer sent.
     pub received: u64,
 }
 
@@ -115,21 +87,13 @@ impl Leases {
             facts: ServerState::default(),
             setup: Setup::default(),
             is_filled: false,
-            of_peer: false,
-            copied_incarnation: copy.map(|it| it.incarnation),
-            noted: copy,
-            note_ns: 0,
-            is_ending: false,
-            is_file_replaced: false,
-            is_recalled: false,
-            is_whole: false,
-            is_receiving: false,
-            rejected: BTreeSet::new(),
-            changed: Vec::new(),
+            following: Following::default(),
+            copy: CopyNote::new(copy),
+            refusals: Refusals::default(),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
-            news: Vec::new(),
-            twice: Vec::new(),
+            news: News::default(),
+            changed: Vec::new(),
             preferred: None,
         }
     }
@@ -138,8 +102,9 @@ impl Leases {
         &self.settings.name
     }
 
-    /// Handles reports of the server's thread, except results of commands.
-    pub fn handle_event(&mut self, now_ns: u64, event: Event) {
+    /// Handles reports of the server's thread, except results of commands. Returns true if what was noted about the
+    /// peer does not apply to the file.
+    pub fn handle_event(&mut self, now_ns: u64, event: Event) -> bool {
         match event {
             Event::Place(file) => self.facts.file = file,
             Event::Stamp(stamp) => self.facts.stamp = Some(stamp),
@@ -150,13 +115,11 @@ impl Leases {
                 let is_begun = self.facts.known;
                 let is_first = !std::mem::replace(&mut self.is_filled, true);
                 self.handle_reading(now_ns, set, broken);
-                if is_first {
-                    self.begin_table(is_begun);
-                }
+                return is_first && self.begin_table(is_begun);
             }
             Event::Changes(changes) => {
                 for change in changes {
-                    if self.of_peer {
+                    if self.following.is_of_peer() {
                         self.compare(now_ns, change)
                     } else {
                         self.commit(now_ns, change)
@@ -178,74 +141,75 @@ impl Leases {
             }
             // files written here are wrong by the step; the server's own writing is its affair
             Event::ClockSet => {
-                self.save.rewrite |= self.of_peer && !self.facts.runs && self.book.len() > 0;
+                let is_copy = self.following.is_of_peer() && self.book.len() > 0;
+                if is_copy && !self.facts.runs {
+                    self.save.request_rewrite();
+                }
             }
             Event::Done { .. } => {}
         }
+        false
     }
 
     /// Begins the table with the first reading. The file's leases are older than the replica and are no changes. If
-    /// this node was backup and nobody wrote the file meanwhile, they are the peer's.
-    fn begin_table(&mut self, is_begun: bool) {
-        let is_same_file = self.noted.map(|it| it.stamp) == self.facts.stamp;
-        if self.copied_incarnation.is_some() && !is_same_file {
-            (self.copied_incarnation, self.noted, self.is_file_replaced) = (None, None, true);
-        }
-        let follows = self.copied_incarnation.is_some();
+    /// this node was backup and nobody wrote the file meanwhile, they are the peer's. Returns true if somebody did.
+    fn begin_table(&mut self, is_begun: bool) -> bool {
+        let is_replaced = self.copy.handle_first_reading(self.facts.stamp);
+        let follows = self.copy.is_complete();
         if follows || !is_begun {
             self.changed.clear();
         }
-        if follows && !self.of_peer {
+        if follows && !self.following.is_of_peer() {
             self.book.recall();
-            self.is_recalled = true;
+            self.following.handle_recalled();
             self.follow();
+        }
+        is_replaced
+    }
+
+    /// Handles the state of the copy of the active peer's leases; None: none is wanted, or nothing is here.
+    pub(super) fn handle_copy(&mut self, copy: Option<CopyState>) {
+        // until then, leases that this node's server granted are in transit to the peer
+        if matches!(copy, Some(CopyState::Received | CopyState::Whole)) {
+            self.follow();
+        }
+        if self.following.handle_copy(copy) {
+            self.handle_whole();
         }
     }
 
     /// Returns the copy to note for the next process, if it is not noted yet and it is time.
     pub(super) fn take_note(&mut self, now_ns: u64) -> Option<CompleteCopy> {
-        let copy = self.unnoted()?;
-        let is_incarnation_noted = self
-            .noted
-            .is_some_and(|it| it.incarnation == copy.incarnation);
-        if is_incarnation_noted && now_ns < self.note_ns {
-            return None;
-        }
-        let pause_ns = if self.facts.runs && !self.is_ending {
-            NOTE_NS
-        } else {
-            0
-        };
-        (self.noted, self.note_ns) = (Some(copy), now_ns.saturating_add(pause_ns));
-        self.noted
+        self.copy.take(now_ns, self.read_stamp(), self.facts.runs)
     }
 
     /// Returns the time of the next note.
     pub(super) fn note_due_ns(&self) -> u64 {
-        self.unnoted().map_or(u64::MAX, |_| self.note_ns)
+        self.copy.due_ns(self.read_stamp())
     }
 
-    fn unnoted(&self) -> Option<CompleteCopy> {
-        let (incarnation, stamp) = (self.copied_incarnation?, self.facts.stamp?);
-        let copy = CompleteCopy { incarnation, stamp };
-        // before the file was read, it is unknown whether it is still the same
-        (self.is_filled && self.noted != Some(copy)).then_some(copy)
+    /// Stamp of the file; None before it was read, as it is unknown whether it is still the same.
+    fn read_stamp(&self) -> Option<Stamp> {
+        self.facts.stamp.filter(|_| self.is_filled)
     }
 
-    /// Lets pending notes be written at once.
+    /// Prepares the end of the process: pending notes are written at once, and so are leases.
     pub(super) fn handle_end(&mut self) {
-        (self.is_ending, self.note_ns) = (true, 0);
-    }
-
-    pub(super) fn forget_copy(&mut self) {
-        (self.copied_incarnation, self.noted) = (None, None);
+        self.copy.handle_end();
+        let is_due = self.has_unwritten() && !self.following.is_receiving();
+        self.save.handle_end(is_due);
     }
 
     /// Marks the book as a copy of the peer's.
-    pub(super) fn follow(&mut self) {
-        if !std::mem::replace(&mut self.of_peer, true) {
-            self.rejected.clear();
+    fn follow(&mut self) {
+        if self.following.handle_peer() {
+            self.refusals.clear_granted();
         }
+    }
+
+    /// Returns the changes for the replica since the last call.
+    pub(super) fn take_changed(&mut self) -> Vec<(RecordKey, Changed)> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Handles a commit that the server has just made: it counts as later than all known ones.
@@ -267,16 +231,16 @@ impl Leases {
         }
     }
 
-    fn note_changed(&mut self, key: RecordKey, change: Changed) {
+    pub(super) fn note_changed(&mut self, key: RecordKey, change: Changed) {
         self.changed.push((key, change));
     }
 
     pub(super) fn learn(&mut self, lease: Lease) {
         let key = lease.key;
         if !self.admits(&lease) {
-            return self.note_rejected(key);
+            return self.refusals.note_granted(key);
         }
-        self.rejected.remove(&key);
+        self.refusals.end(&key);
         self.note_in_file(key);
         match self.book.get(&key) {
             Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ns),
@@ -287,14 +251,8 @@ impl Leases {
         }
     }
 
-    fn note_rejected(&mut self, key: Key) {
-        if self.rejected.len() < LEASES_MAX {
-            self.rejected.insert(key);
-        }
-    }
-
     pub(super) fn lose(&mut self, key: Key, gone_ns: i64) {
-        self.rejected.remove(&key);
+        self.refusals.end(&key);
         self.note_in_file(key);
         if self.book.get(&key).is_some() {
             self.book.remove(&key, gone_ns);
@@ -318,7 +276,7 @@ impl Leases {
     }
 
     pub(super) fn mark_not_in_file(&mut self, key: Key) {
-        self.save.deferred.remove(&key);
+        self.save.handle_replaced(&key);
         self.book.not_in_file.insert(key);
     }
 
@@ -332,13 +290,13 @@ impl Leases {
             }
             Ok(()) => return true,
         };
-        self.counters.last_refused = Some(why);
+        self.refusals.note(why);
         false
     }
 
     pub(super) fn handle_identity(&mut self, identity: Option<Vec<u8>>) {
         let waits = self.book.identity_not_in_file && !self.facts.runs;
-        if self.of_peer || waits {
+        if self.following.is_of_peer() || waits {
             self.book.identity_not_in_file = self.book.identity() != identity.as_ref();
         } else if self.book.set_identity(identity) {
             self.note_changed(RecordKey::Identity, Changed::Put);
@@ -364,7 +322,7 @@ impl Leases {
             self.book.not_in_file.remove(&key);
         } else if self.facts.live {
             // writing at once would lead to an endless dispute with the server
-            self.save.deferred.entry(key).or_insert(None);
+            self.save.handle_other(key);
         } else {
             self.book.not_in_file.insert(key);
         }
@@ -376,37 +334,24 @@ impl Leases {
     }
 
     /// Takes note that all leases of the active node are here.
-    pub fn handle_whole(&mut self) {
+    fn handle_whole(&mut self) {
         self.is_filled = true;
         // a server may refuse to start without its file
-        self.save.rewrite |= self.facts.fault.is_some();
-        self.save.write_now = self.has_unwritten();
-        self.save.blocks_sync = self.save.write_now;
+        if self.facts.fault.is_some() {
+            self.save.request_rewrite();
+        }
+        self.save.handle_whole(self.has_unwritten());
     }
 
     /// Requests a missing file to be written: some servers refuse to start without it and no other program creates it,
     /// and a backup's copies belong in it.
     pub fn make_missing_file(&mut self) {
         let is_dhcpd = matches!(self.settings.format, Format::Dhcpd4 | Format::Dhcpd6);
-        let is_wanted = is_dhcpd || self.of_peer && self.book.len() > 0;
+        let is_wanted = is_dhcpd || self.following.is_of_peer() && self.book.len() > 0;
         let is_missing = self.facts.fault.is_some() && self.facts.file.is_some();
         let is_idle = !self.facts.runs && !self.save.is_replacing();
-        self.save.rewrite |= is_wanted && is_missing && is_idle;
-    }
-
-    /// Returns the messages since the last call, shortened if they are many, so that they do not hide others.
-    pub fn take_news(&mut self) -> Vec<String> {
-        let mut news = std::mem::take(&mut self.news);
-        let mut twice = std::mem::take(&mut self.twice);
-        if twice.len() > 3 {
-            let more = twice.len() - 2;
-            twice.truncate(2);
-            twice.push(format!(
-                "{}: {more} more addresses were given twice; see sparectl dhcp conflicts",
-                self.settings.name
-            ));
+        if is_wanted && is_missing && is_idle {
+            self.save.request_rewrite();
         }
-        news.extend(twice);
-        news
     }
 }

@@ -10,15 +10,23 @@
 
 mod book;
 mod channel;
+mod commands;
 mod conflict;
+mod copy;
+mod deferred;
 mod diff;
+mod disk;
 mod driven;
+mod following;
 mod leases;
+mod news;
 mod reading;
 mod receive;
+mod refusals;
 mod role;
 mod save;
 mod setup;
+mod silence;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -35,8 +43,9 @@ use diff::Diff;
 use role::Roles;
 use save::Purpose;
 
+pub use copy::CompleteCopy;
 pub use diff::Difference;
-pub use leases::{CompleteCopy, Leases};
+pub use leases::Leases;
 
 /// Interval at which old deletions are forgotten.
 const TIDY_NS: u64 = 60 * SECOND;
@@ -132,7 +141,7 @@ impl Engine {
         let Some(leases) = self.tables.servers.get_mut(server) else {
             return;
         };
-        match event {
+        let is_replaced = match event {
             // the server of an active node writes with each commit
             Event::Stamp(stamp) if active => {
                 leases.facts.stamp = Some(stamp);
@@ -142,10 +151,13 @@ impl Engine {
                 serial,
                 result,
                 refused,
-            } => leases.handle_done(now_ns, serial, result, refused, active),
+            } => {
+                leases.handle_done(now_ns, serial, result, refused, active);
+                false
+            }
             event => leases.handle_event(now_ns, event),
-        }
-        if std::mem::take(&mut leases.is_file_replaced) {
+        };
+        if is_replaced {
             self.replica.forget(server);
         }
         self.tell_replica(now_ns);
@@ -191,7 +203,6 @@ impl Engine {
     pub fn handle_stop(&mut self, now_ns: u64) {
         for leases in &mut self.tables.servers {
             leases.handle_end();
-            leases.save.write_now = leases.has_unwritten() && !leases.is_receiving;
         }
         self.proceed(now_ns);
     }
@@ -241,7 +252,7 @@ impl Engine {
                 self.actions
                     .push_back(Action::Event(format!("{name} cannot be written: {why}")));
             }
-            let news = leases.take_news().into_iter();
+            let news = leases.news.take(&name).into_iter();
             self.actions.extend(news.map(Action::Event));
         }
     }

@@ -20,7 +20,7 @@ impl Leases {
         let broken = broken.or_else(|| had_unnamed_file.then(why));
         let whole = broken.is_none();
         self.facts.broken.clone_from(&broken);
-        if self.of_peer {
+        if self.following.is_of_peer() {
             return self.compare_all(now_ns, set, whole);
         }
         if let Some(broken) = broken {
@@ -42,7 +42,7 @@ impl Leases {
         }
         self.keep(kept, "its file was replaced while its server runs");
         if !is_served {
-            self.rejected.clear();
+            self.refusals.clear_granted();
         }
         for lease in set.leases.into_values() {
             self.read(lease);
@@ -62,7 +62,9 @@ impl Leases {
         }
         // a torn line would damage the next one; unreadable entries are not for this plugin to delete
         let is_torn = self.facts.unread.count == 0 && self.book.has_room();
-        self.save.rewrite |= is_torn && self.book.len() > 0;
+        if is_torn && self.book.len() > 0 {
+            self.save.request_rewrite();
+        }
     }
 
     /// Keeps leases that are missing in the file.
@@ -83,7 +85,7 @@ impl Leases {
     }
 
     pub(super) fn handle_unread(&mut self, unread: Unread) {
-        if let Some(why) = unread.why.as_ref().filter(|_| !self.of_peer) {
+        if let Some(why) = unread.why.as_ref().filter(|_| !self.following.is_of_peer()) {
             if unread.count > self.facts.unread.count {
                 let (name, entries) = (&self.settings.name, entries(unread.count));
                 self.news.push(format!(
@@ -104,7 +106,7 @@ impl Leases {
                  before restarting the server, switch over, or stop the server for a second",
                 self.settings.name
             ));
-        } else if !self.of_peer {
+        } else if !self.following.is_of_peer() {
             self.facts.had_unnamed_file = true;
             let keys: Vec<Key> = self.book.keys().copied().collect();
             self.book.not_in_file.extend(keys);
@@ -143,7 +145,9 @@ impl Leases {
         if self.book.len() == 0 && !self.settings.allow_empty {
             return;
         }
-        self.save.rewrite |= !whole;
+        if !whole {
+            self.save.request_rewrite();
+        }
         for (key, lease) in &set.leases {
             if self.book.get(key).is_none() && is_living(now_ns, lease) {
                 self.book.not_in_file.insert(*key);

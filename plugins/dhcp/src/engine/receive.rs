@@ -45,7 +45,8 @@ impl Leases {
 
     pub fn take_identity(&mut self, identity: &[u8]) -> Applied {
         if !codec::is_identity(identity) {
-            self.counters.last_refused = Some("an invalid identity of a server".to_owned());
+            let why = "an invalid identity of a server".to_owned();
+            self.refusals.note(why);
             return Applied::Refused;
         }
         if self.book.set_identity(Some(identity.to_vec())) {
@@ -76,7 +77,7 @@ impl Leases {
         } else {
             (ours, theirs)
         };
-        self.twice.push(format!(
+        self.news.push_twice(format!(
             "{}: {} was given twice: {} keeps it, {} has lost it",
             self.settings.name,
             ours.key,

@@ -167,7 +167,7 @@ impl Engine {
         self.roles.phase = Phase::Entering { until_ns };
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
             // the role may have come while the plugin was away: its server granted leases that no peer knows
-            if std::mem::take(&mut leases.is_recalled) {
+            if leases.following.take_recalled() {
                 self.replica.forget(server);
             }
             leases.handle_active();
@@ -298,8 +298,8 @@ impl Engine {
         self.forget_reads();
         for leases in &mut self.tables.servers {
             // leases that waited for the server to stop
-            leases.save.write_now = leases.has_unwritten();
-            leases.save.blocks_sync = leases.save.write_now;
+            let has_unwritten = leases.has_unwritten();
+            leases.save.handle_whole(has_unwritten);
         }
         self.tell_role();
         self.end_tickets();
@@ -316,8 +316,8 @@ impl Engine {
 impl Leases {
     /// Makes the server here the one that grants leases.
     fn handle_active(&mut self) {
-        self.of_peer = false;
-        self.forget_copy();
+        self.following.handle_active();
+        self.copy.forget();
         self.save.try_now();
     }
 

@@ -1,9 +1,11 @@
 //! Writes leases to the server: its whole file if it does not run, the control channel if it runs and supports that.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::book::Book;
+use super::commands::{Commands, Doing};
+use super::deferred::Deferred;
+use super::disk::Disk;
 use super::leases::Leases;
+use super::silence::Silence;
 use super::status::counted;
 use crate::SECOND;
 use crate::codec::Format;
@@ -13,60 +15,29 @@ use crate::server::Command;
 /// Intervals between retries of a write: on the active node, on a backup.
 const RETRY_ACTIVE_NS: u64 = SECOND;
 const RETRY_BACKUP_NS: u64 = 10 * SECOND;
-/// Longest interval, doubled each time, between retries of the command to answer: Kea reads its configuration and all
-/// of its leases for each.
-const RETRY_ANSWER_NS: u64 = 60 * SECOND;
-/// Time after which refused leases, and leases with other values in the server, are retried.
-const RETRY_DEFERRED_NS: u64 = 60 * SECOND;
-/// Interval between checks of free disk space, on an active node and on a backup that has something to write.
-const PROBE_NS: u64 = SECOND;
 /// Largest number of changes in one command.
 const CHANGES_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub struct Save {
-    serial: u64,
-    doing: Option<(u64, Doing)>,
-    reads: BTreeSet<u64>,
+    commands: Commands,
+    silence: Silence,
+    disk: Disk,
+    deferred: Deferred,
     /// The whole file has to be written.
-    pub rewrite: bool,
+    rewrite: bool,
     /// A backup writes now instead of later.
-    pub write_now: bool,
+    write_now: bool,
     /// The node is not in sync before that is written.
-    pub blocks_sync: bool,
-    pub failed: Option<String>,
-    /// Reason why waiting leases could not be written.
-    pub no_room: Option<String>,
-    probed_ns: Option<u64>,
-    said: Option<String>,
-    /// Reason why the command to answer or to be silent could not be given.
-    pub unsilenced: Option<String>,
-    saved_ns: Option<u64>,
-    retry_ns: u64,
-    silence_retry_ns: u64,
-    /// Number of failed commands to answer in a row.
-    silence_failures: u32,
-    /// Last command to the server: true to be silent.
-    silent: Option<bool>,
+    blocks_sync: bool,
     /// The tail of the file was read for the next write.
     looked: bool,
-    /// Leases that the server refused, with the reason, or has with other values (None).
-    pub deferred: BTreeMap<Key, Option<String>>,
-    deferred_ns: u64,
-}
-
-#[derive(Debug)]
-enum Doing {
-    Looking,
-    Probing,
-    Replacing {
-        keys: BTreeSet<Key>,
-        identity: bool,
-        rewrite: bool,
-        leases: usize,
-    },
-    Applying(BTreeSet<Key>),
-    Silencing(bool),
+    /// Reason why the last write failed.
+    failed: Option<String>,
+    /// Failure that was last reported.
+    said: Option<String>,
+    saved_ns: Option<u64>,
+    retry_ns: u64,
 }
 
 /// Circumstances of a write.
@@ -85,79 +56,111 @@ pub struct Purpose {
 impl Save {
     /// Handles the start or stop of a server: it has received no command, and may accept refused leases.
     pub fn handle_runs(&mut self, book: &mut Book) {
-        (self.silent, self.unsilenced) = (None, None);
+        self.silence = Silence::default();
         self.looked = false;
         self.try_now();
-        book.not_in_file
-            .extend(std::mem::take(&mut self.deferred).into_keys());
+        book.not_in_file.extend(self.deferred.take());
     }
 
     pub fn try_now(&mut self) {
-        (self.retry_ns, self.silence_retry_ns, self.silence_failures) = (0, 0, 0);
+        self.retry_ns = 0;
+        self.silence.try_now();
     }
 
-    /// Returns the wait until the next retry of the command to answer.
-    fn next_wait_ns(&mut self) -> u64 {
-        let factor = 1_u64.checked_shl(self.silence_failures).unwrap_or(u64::MAX);
-        self.silence_failures = self.silence_failures.saturating_add(1);
-        RETRY_ACTIVE_NS.saturating_mul(factor).min(RETRY_ANSWER_NS)
+    /// Requests the whole file to be written.
+    pub fn request_rewrite(&mut self) {
+        self.rewrite = true;
+    }
+
+    /// Handles that all leases of the active node are here, or that this node is backup again: a backup with something
+    /// to write writes at once, and is not in sync before.
+    pub fn handle_whole(&mut self, has_unwritten: bool) {
+        (self.write_now, self.blocks_sync) = (has_unwritten, has_unwritten);
+    }
+
+    /// Handles the end of the process: a backup with something to write writes at once.
+    pub fn handle_end(&mut self, has_unwritten: bool) {
+        self.write_now = has_unwritten;
+    }
+
+    /// Handles a lease that the running server has with other values.
+    pub fn handle_other(&mut self, key: Key) {
+        self.deferred.handle_other(key);
+    }
+
+    /// Handles a lease of the peer: what the server refused is replaced.
+    pub fn handle_replaced(&mut self, key: &Key) {
+        self.deferred.remove(key);
     }
 
     pub fn is_writing(&self, key: &Key) -> bool {
-        match &self.doing {
-            Some((_, Doing::Replacing { keys, .. } | Doing::Applying(keys))) => keys.contains(key),
-            _ => false,
-        }
+        let keys = self.commands.keys();
+        keys.is_some_and(|keys| keys.contains(key))
     }
 
     #[cfg(test)]
     pub fn serial(&self) -> u64 {
-        self.serial
+        self.commands.serial()
     }
 
     pub fn is_replacing(&self) -> bool {
-        matches!(self.doing, Some((_, Doing::Replacing { .. })))
+        self.commands.is_replacing()
     }
 
     pub fn is_reading(&self) -> bool {
-        !self.reads.is_empty()
+        self.commands.is_reading()
     }
 
     pub fn forget_reads(&mut self) {
-        self.reads.clear();
+        self.commands.forget_readings();
     }
 
     pub fn is_silent(&self) -> bool {
-        self.silent == Some(true)
+        self.silence.silent() == Some(true)
+    }
+
+    /// True if the node is not in sync before it has written.
+    pub fn blocks_sync(&self) -> bool {
+        self.blocks_sync
     }
 
     pub fn in_flight(&self) -> usize {
-        match &self.doing {
-            Some((_, Doing::Replacing { keys, .. } | Doing::Applying(keys))) => keys.len(),
-            _ => 0,
-        }
+        self.commands.keys().map_or(0, |keys| keys.len())
+    }
+
+    /// Number of leases that the server refused.
+    pub fn refused(&self) -> usize {
+        self.deferred.refused()
     }
 
     pub fn read(&mut self) -> Command {
-        self.serial += 1;
-        self.reads.insert(self.serial);
-        Command::Read {
-            serial: self.serial,
-        }
+        let serial = self.commands.begin_reading();
+        Command::Read { serial }
+    }
+
+    /// Reason why leases cannot be written.
+    pub fn fault(&self) -> Option<&String> {
+        self.failed.as_ref().or(self.disk.fault())
+    }
+
+    /// Reason why the command to answer or to be silent could not be given.
+    pub fn silence_fault(&self) -> Option<&String> {
+        self.silence.fault()
+    }
+
+    /// The first refusal of a lease, as a sentence.
+    pub fn refusal(&self) -> Option<String> {
+        self.deferred.refusal()
     }
 
     /// Returns a failure that was not reported yet.
     pub fn take_failure(&mut self) -> Option<String> {
-        let failure = self.failed.as_ref().or(self.no_room.as_ref());
-        let news = failure.filter(|_| failure != self.said.as_ref()).cloned();
+        let failure = self.failed.as_ref().or(self.disk.fault());
+        if failure == self.said.as_ref() {
+            return None;
+        }
         self.said = failure.cloned();
-        news
-    }
-
-    fn command(&mut self, doing: Doing) -> u64 {
-        self.serial += 1;
-        self.doing = Some((self.serial, doing));
-        self.serial
+        self.said.clone()
     }
 }
 
@@ -173,8 +176,8 @@ impl Leases {
 
     /// Returns the time of the next work.
     pub fn due_ns(&self, purpose: Purpose) -> u64 {
-        let probe_ns = if self.is_probed(purpose) && self.save.doing.is_none() {
-            self.probe_ns()
+        let probe_ns = if self.is_probed(purpose) && self.save.commands.is_idle() {
+            self.save.disk.due_ns()
         } else {
             u64::MAX
         };
@@ -197,32 +200,20 @@ impl Leases {
     /// Returns the reason why leases that the active server granted are in no file. Only dnsmasq grants such leases.
     pub fn unwritten_by_server(&self) -> Option<&String> {
         let is_dnsmasq = self.settings.format == Format::Dnsmasq;
-        self.save.no_room.as_ref().filter(|_| is_dnsmasq)
-    }
-
-    fn probe_ns(&self) -> u64 {
-        let probed_ns = self.save.probed_ns;
-        probed_ns.map_or(0, |it| it.saturating_add(PROBE_NS))
+        self.save.disk.fault().filter(|_| is_dnsmasq)
     }
 
     /// Returns the time of the next possible write.
     pub fn save_ns(&self, purpose: Purpose) -> u64 {
-        let write_ns = if self.has_unwritten() && self.save.doing.is_none() {
-            self.write_ns(purpose).unwrap_or(u64::MAX)
-        } else {
-            u64::MAX
-        };
-        let silence_ns = if self.silence(purpose).is_some() && self.save.doing.is_none() {
-            self.save.silence_retry_ns
-        } else {
-            u64::MAX
-        };
-        let deferred_ns = if !self.save.deferred.is_empty() && self.save.doing.is_none() {
-            self.save.deferred_ns.saturating_add(RETRY_DEFERRED_NS)
-        } else {
-            u64::MAX
-        };
-        write_ns.min(silence_ns).min(deferred_ns)
+        if !self.save.commands.is_idle() {
+            return u64::MAX;
+        }
+        let write_ns = self.has_unwritten().then(|| self.write_ns(purpose));
+        let silence = self.silence(purpose);
+        let silence_ns = silence.map(|_| self.save.silence.retry_ns());
+        let deferred_ns = self.save.deferred.due_ns();
+        let due = [write_ns.flatten(), silence_ns, deferred_ns];
+        due.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     /// Returns the time of the next write; None if it is not possible in the present state.
@@ -237,7 +228,7 @@ impl Leases {
         if purpose.active || self.save.write_now {
             return Some(self.save.retry_ns);
         }
-        if self.is_receiving {
+        if self.following.is_receiving() {
             return None;
         }
         let next_ns = |saved_ns: u64| saved_ns.saturating_add(purpose.interval_ns);
@@ -253,7 +244,7 @@ impl Leases {
     /// Returns the next command to the server: true to be silent, false to answer.
     fn silence(&self, purpose: Purpose) -> Option<bool> {
         let wanted = !purpose.answers;
-        let told = self.save.silent == Some(wanted);
+        let told = self.save.silence.silent() == Some(wanted);
         let is_kea = matches!(self.settings.format, Format::Kea4 | Format::Kea6);
         let hears = is_kea && self.settings.warm && self.facts.runs && self.facts.live;
         (hears && !told && purpose.told).then_some(wanted)
@@ -261,8 +252,7 @@ impl Leases {
 
     /// Returns true if the server has received the command, or cannot receive one.
     pub fn has_heard(&self, purpose: Purpose) -> bool {
-        let hears_now = matches!(self.save.doing, Some((_, Doing::Silencing(_))));
-        !hears_now && self.silence(purpose).is_none()
+        !self.save.commands.is_silencing() && self.silence(purpose).is_none()
     }
 
     /// Returns true if nothing more can be done before the server may answer.
@@ -272,13 +262,13 @@ impl Leases {
 
     /// Returns true if a command is pending or due. A check of the disk does not count, since it may hang.
     pub fn is_busy(&self, now_ns: u64, purpose: Purpose) -> bool {
-        let doing = self.save.doing.as_ref();
-        let does = doing.is_some_and(|(_, doing)| !matches!(doing, Doing::Probing));
+        let doing = self.save.commands.doing();
+        let does = doing.is_some_and(|doing| !matches!(doing, Doing::Probing));
         does || self.save.is_reading() || self.save_ns(purpose) <= now_ns
     }
 
     pub fn next_command(&mut self, now_ns: u64, purpose: Purpose) -> Option<Command> {
-        if self.save.doing.is_some() {
+        if !self.save.commands.is_idle() {
             return None;
         }
         if self.book.not_in_file.is_empty() && (self.facts.runs || !self.has_unwritten()) {
@@ -287,39 +277,39 @@ impl Leases {
         }
         let is_probed = self.is_probed(purpose);
         if !is_probed {
-            self.save.no_room = None;
+            self.save.disk.handle_unneeded();
         }
-        if !self.save.deferred.is_empty()
-            && now_ns >= self.save.deferred_ns.saturating_add(RETRY_DEFERRED_NS)
-        {
-            self.save.deferred_ns = now_ns;
-            let deferred = std::mem::take(&mut self.save.deferred);
-            self.book.not_in_file.extend(deferred.into_keys());
-        }
+        let retried = self.save.deferred.take_due(now_ns);
+        self.book.not_in_file.extend(retried);
         let silence = self.silence(purpose);
-        let silence = silence.filter(|_| now_ns >= self.save.silence_retry_ns);
+        let silence = silence.filter(|_| now_ns >= self.save.silence.retry_ns());
         // on a backup before everything else, on the active node once it has all leases
         if silence == Some(true) {
             return Some(self.say_silence(true));
         }
         let writes = self.has_unwritten() && self.write_ns(purpose).is_some_and(|it| now_ns >= it);
-        match writes {
-            true if self.facts.runs => Some(self.apply()),
-            true => Some(self.replace(purpose)),
-            // a client waits for the server, and nothing waits for the disk check
-            false if silence.is_some() => silence.map(|silent| self.say_silence(silent)),
-            false => (is_probed && now_ns >= self.probe_ns()).then(|| self.probe(now_ns)),
+        if writes && self.facts.runs {
+            return Some(self.apply());
         }
+        if writes {
+            return Some(self.replace(purpose));
+        }
+        // a client waits for the server, and nothing waits for the disk check
+        if let Some(silent) = silence {
+            return Some(self.say_silence(silent));
+        }
+        let is_due = is_probed && now_ns >= self.save.disk.due_ns();
+        is_due.then(|| self.probe(now_ns))
     }
 
     fn say_silence(&mut self, silent: bool) -> Command {
-        let serial = self.save.command(Doing::Silencing(silent));
+        let serial = self.save.commands.begin(Doing::Silencing(silent));
         Command::Silence { serial, silent }
     }
 
     fn probe(&mut self, now_ns: u64) -> Command {
-        self.save.probed_ns = Some(now_ns);
-        let serial = self.save.command(Doing::Probing);
+        self.save.disk.handle_begun(now_ns);
+        let serial = self.save.commands.begin(Doing::Probing);
         let leases = self.book.len();
         Command::Probe { serial, leases }
     }
@@ -337,7 +327,7 @@ impl Leases {
             },
         });
         let changes = changes.collect();
-        let serial = self.save.command(Doing::Applying(keys));
+        let serial = self.save.commands.begin(Doing::Applying(keys));
         Command::Apply { serial, changes }
     }
 
@@ -345,7 +335,7 @@ impl Leases {
         // the server may have granted a lease just before it stopped
         let look = purpose.active && !purpose.entering && !self.save.looked;
         if look {
-            let serial = self.save.command(Doing::Looking);
+            let serial = self.save.commands.begin(Doing::Looking);
             return Command::Read { serial };
         }
         self.save.looked = false;
@@ -353,7 +343,7 @@ impl Leases {
         let rewrite = std::mem::take(&mut self.save.rewrite);
         let keys = std::mem::take(&mut self.book.not_in_file);
         let identity = std::mem::take(&mut self.book.identity_not_in_file);
-        let serial = self.save.command(Doing::Replacing {
+        let serial = self.save.commands.begin(Doing::Replacing {
             keys,
             identity,
             rewrite,
@@ -372,10 +362,7 @@ impl Leases {
         refused: Vec<(Key, String)>,
         active: bool,
     ) {
-        if self.save.reads.remove(&serial) {
-            return;
-        }
-        let Some((_, doing)) = self.save.doing.take_if(|(doing, _)| *doing == serial) else {
+        let Some(doing) = self.save.commands.end(serial) else {
             return;
         };
         let retry_ns = now_ns.saturating_add(if active {
@@ -385,26 +372,15 @@ impl Leases {
         });
         match (doing, result) {
             (Doing::Looking, _) => self.save.looked = true,
-            (Doing::Probing, Ok(())) => {
-                if self.save.no_room.take().is_some() {
+            (Doing::Probing, result) => {
+                if self.save.disk.handle_checked(result) {
                     self.save.try_now();
                 }
             }
-            (Doing::Probing, Err(why)) => self.save.no_room = Some(why),
-            (Doing::Silencing(silent), Ok(())) => {
-                self.save.silent = Some(silent);
-                self.save.unsilenced = None;
-                self.save.silence_failures = 0;
-            }
+            (Doing::Silencing(silent), Ok(())) => self.save.silence.handle_done(silent),
             (Doing::Silencing(silent), Err(why)) => {
-                // the server may have obeyed, and its answer was lost
-                self.save.silent = None;
-                self.save.unsilenced = Some(why);
-                self.save.silence_retry_ns = if silent {
-                    retry_ns
-                } else {
-                    now_ns.saturating_add(self.save.next_wait_ns())
-                };
+                let silence = &mut self.save.silence;
+                silence.handle_failure(now_ns, silent, why, retry_ns);
             }
             (Doing::Applying(_), Ok(())) => {
                 self.save.failed = None;
@@ -421,7 +397,7 @@ impl Leases {
                 self.save.blocks_sync = false;
                 self.save.saved_ns = Some(now_ns);
                 self.save.deferred.clear();
-                self.rejected.clear();
+                self.refusals.clear_granted();
                 self.facts.broken = None;
                 if active {
                     let leases = counted(leases, "lease");
@@ -448,14 +424,9 @@ impl Leases {
     }
 
     fn put_aside(&mut self, now_ns: u64, refused: Vec<(Key, String)>) {
-        if self.save.deferred.is_empty() {
-            self.save.deferred_ns = now_ns;
-        }
-        for (key, why) in refused {
-            // a newer change of it may wait already
-            if !self.book.not_in_file.contains(&key) {
-                self.save.deferred.insert(key, Some(why));
-            }
-        }
+        // a newer change of it may wait already
+        let waits = |key: &Key| self.book.not_in_file.contains(key);
+        let refused = refused.into_iter().filter(|(key, _)| !waits(key));
+        self.save.deferred.handle_refused(now_ns, refused);
     }
 }

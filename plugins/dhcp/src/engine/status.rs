@@ -151,7 +151,7 @@ impl Engine {
             return Some(format!("{name} {trouble}"));
         }
         let delay = || leases.delay().map(|why| format!("{name} {why}"));
-        let known = leases.copied_incarnation.is_some() && leases.is_filled;
+        let known = leases.copy.is_complete() && leases.is_filled;
         match self.replica.peer_groups() {
             None if known => return delay(),
             None => return Some(format!("{name}: the peer is not connected")),
@@ -185,7 +185,7 @@ impl Leases {
     fn rows(&self, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name()), value));
         put("waiting", Value::Number(self.waiting() as u64));
-        let refused = self.save.deferred.values().flatten().count() + self.rejected.len();
+        let refused = self.save.refused() + self.refusals.granted();
         put("refused", Value::Number(refused as u64));
         put("commits", Value::Counter(self.counters.commits));
         put("received", Value::Counter(self.counters.received));
@@ -206,22 +206,17 @@ impl Leases {
             put("file", Value::Text(file));
         }
         put("unread", Value::Number(self.facts.unread.count.into()));
-        let refusal = self.save.deferred.iter().find_map(|(key, why)| {
-            let why = why.as_ref()?;
-            Some(format!("{key}: {why}"))
-        });
         let faults = [
             self.facts.fault.clone(),
-            self.save.failed.clone(),
-            self.save.no_room.clone(),
-            self.save.unsilenced.clone(),
+            self.save.fault().cloned(),
+            self.save.silence_fault().cloned(),
             self.facts.hangs.clone(),
             self.facts.port.clone(),
             self.setup.fault.clone(),
             self.facts.broken.clone(),
             self.facts.unread.why.clone(),
-            refusal,
-            self.counters.last_refused.clone(),
+            self.save.refusal(),
+            self.refusals.last().cloned(),
         ];
         if let Some(fault) = faults.into_iter().flatten().next() {
             put("last_fault", Value::Text(fault));
@@ -252,12 +247,12 @@ impl Leases {
     /// Describes the refused leases without naming them: the names change with each renewal and are not sent to the
     /// peer.
     fn describe_rejected(&self) -> Option<String> {
-        let (verb, other) = match self.rejected.len() {
+        let (verb, other) = match self.refusals.granted() {
             0 => return None,
             1 => ("finds", "fits"),
             _ => ("find", "fit"),
         };
-        let leases = counted(self.rejected.len(), "lease");
+        let leases = counted(self.refusals.granted(), "lease");
         Some(format!(
             "cannot be replicated as a whole: {leases} {verb} no room here, or {other} no server of this kind"
         ))
@@ -269,17 +264,17 @@ impl Leases {
 
     /// Returns the fault of the server here, in any role.
     fn trouble(&self) -> Option<String> {
-        if let Some(why) = self.save.failed.as_ref().or(self.save.no_room.as_ref()) {
+        if let Some(why) = self.save.fault() {
             return Some(format!("cannot be written: {why}"));
         }
         let fault = self.facts.fault.as_ref();
         if let Some(why) = fault.filter(|_| !self.is_to_be_written()) {
             return Some(format!("cannot be replicated: {why}"));
         }
-        if let Some(why) = &self.save.unsilenced {
+        if let Some(why) = self.save.silence_fault() {
             return Some(format!("cannot be silenced or told to answer: {why}"));
         }
-        let refused = self.save.deferred.values().flatten().count();
+        let refused = self.save.refused();
         if refused > 0 {
             return Some(format!("does not take {}", counted(refused, "lease")));
         }
@@ -316,7 +311,7 @@ impl Leases {
         if self.facts.runs && self.book.identity_not_in_file {
             return Some("answers with a DUID of its own: stop it and start it".to_owned());
         }
-        if self.save.blocks_sync {
+        if self.save.blocks_sync() {
             return Some("is being written".to_owned());
         }
         None

@@ -57,7 +57,7 @@ fn believe(lab: &mut Lab, node: usize, change: impl FnOnce(&mut Lease)) {
     let leases = &mut engine.tables.servers[0];
     let key = RecordKey::Lease(lease.key);
     leases.book.put(lease, true);
-    leases.changed.push((key, Changed::Put));
+    leases.note_changed(key, Changed::Put);
     engine.tell_replica(clock.now_ns());
     lab.settle();
 }
