@@ -3,12 +3,27 @@
 //! One table of the replica is one set. A record of the peer is in the store at once and in the kernel with the next
 //! batch ([`Sets::poll_batch`]), whose result is the verdict ([`Sets::finish`]).
 
+mod certainty;
 mod changes;
+mod condition;
+mod counters;
+mod doubt;
 mod entry;
+mod incarnation;
 mod incoming;
+mod mark;
+mod metered;
+mod notes;
+mod pending;
+mod presence;
 mod reads;
+mod refill;
+mod schedule;
 mod set;
+mod states;
 mod table;
+mod transactions;
+mod verdicts;
 mod writes;
 
 use spared_replica::wire::RECORDS_MAX;
@@ -21,8 +36,9 @@ use crate::element::Shape;
 use entry::Entry;
 
 pub use entry::{decode, digest};
+pub use notes::Note;
 pub use reads::Reading;
-pub use set::{News, Note, Set};
+pub use set::{News, Set};
 pub use writes::{Batch, Edit, Outcome, Part, Written};
 
 /// Maximum number of entries of one set that are examined in one call.
@@ -43,13 +59,40 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Sets {
     pub all: Vec<Set>,
+    origin: Origin,
     /// Time of the present call.
     pub now_ns: u64,
     /// Generation of the kernel up to which the sets have all changes.
     pub generation: u32,
+    /// Set whose changes are offered, on a backup.
+    offered: Option<usize>,
 }
 
 impl Sets {
+    pub fn new(now_ns: u64, all: Vec<Set>, origin: Origin) -> Self {
+        Self {
+            all,
+            origin,
+            now_ns,
+            generation: 0,
+            offered: None,
+        }
+    }
+
+    /// Continues the search for elements that a reading of a set lacked.
+    pub fn scan(&mut self, index: usize) -> Vec<News> {
+        let mut news = Vec::new();
+        if let Some(set) = self.all.get_mut(index) {
+            set.scan(self.now_ns, self.origin, &mut news);
+        }
+        news
+    }
+
+    /// Lets the replica offer the changes of this set, or of none, to the peer.
+    pub fn offer(&mut self, set: Option<usize>) {
+        self.offered = set;
+    }
+
     /// Next batch for the kernel: the pending changes of all sets, or a portion of the elements that a set created
     /// again lacks.
     pub fn poll_batch(&mut self) -> Option<Batch> {
@@ -212,9 +255,9 @@ impl Store for Sets {
 
     fn accept(&mut self, table: usize, preface: &[u8]) -> Result<(), String> {
         let is_list = preface.last().is_some_and(|flags| flags & 8 != 0);
-        if let Some(set) = self.all.get_mut(table) {
+        if let Some(set) = self.all.get_mut(table).filter(|_| is_list) {
             // a restarted worker does not know this yet
-            set.is_list |= is_list;
+            set.take_list();
         }
         let here = self.all.get(table).and_then(Set::shape);
         let there = read_shape(preface).ok();
@@ -228,7 +271,7 @@ impl Store for Sets {
     }
 
     fn strays(&self, table: usize) -> Strays {
-        if self.all.get(table).is_some_and(|set| set.is_offering) {
+        if self.offered == Some(table) {
             Strays::Offer
         } else {
             Strays::Undo
@@ -260,12 +303,12 @@ impl Store for Sets {
     }
 
     fn is_list(&self, table: usize) -> bool {
-        self.all.get(table).is_some_and(|set| set.is_list)
+        self.all.get(table).is_some_and(Set::is_list)
     }
 
     fn take_list(&mut self, table: usize) {
         if let Some(set) = self.all.get_mut(table) {
-            set.is_list = true;
+            set.take_list();
         }
     }
 
@@ -283,7 +326,7 @@ impl Store for Sets {
     }
 
     fn room(&self) -> usize {
-        let waiting: usize = self.all.iter().map(|set| set.queue.len()).sum();
+        let waiting: usize = self.all.iter().map(|set| set.pending.waiting()).sum();
         WAITING_MAX.saturating_sub(waiting)
     }
 
@@ -293,14 +336,9 @@ impl Store for Sets {
 
     fn shortage(&self, table: usize) -> Option<String> {
         let set = self.all.get(table)?;
-        if let Some(hindrance) = &set.hindrance {
-            return Some(hindrance.to_string());
-        }
-        if let Some(trouble) = set.trouble() {
-            return Some(trouble);
-        }
         let refills = set.is_refilling();
-        refills.then(|| "was created again: its elements are put back".to_owned())
+        let refill = refills.then(|| "was created again: its elements are put back".to_owned());
+        set.condition.reason().or(refill)
     }
 }
 

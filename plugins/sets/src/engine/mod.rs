@@ -90,14 +90,9 @@ impl Engine {
             run: config.run,
         };
         let sets = settings.sets.iter();
-        let sets = sets.map(|it| Set::new(it.name.clone(), it.reload, origin, now_ns));
-        let all = sets.collect();
+        let sets = sets.map(|it| Set::new(it.name.clone(), it.reload, now_ns));
         Self {
-            store: Sets {
-                all,
-                now_ns,
-                generation: 0,
-            },
+            store: Sets::new(now_ns, sets.collect(), origin),
             replica: Replica::new(config),
             active_groups: BTreeSet::new(),
             up: false,
@@ -117,7 +112,7 @@ impl Engine {
         let poll_due_ns = now_ns.saturating_add(settings.poll_ns);
         for (set, wanted) in self.store.all.iter_mut().zip(&settings.sets) {
             set.reload = wanted.reload;
-            set.reads.due_ns = set.reads.due_ns.min(poll_due_ns);
+            set.reads.hasten(poll_due_ns);
         }
         let resync_due_ns = now_ns.saturating_add(settings.resync_ns);
         self.resync_due_ns = self.resync_due_ns.min(resync_due_ns);
@@ -219,7 +214,7 @@ impl Engine {
             if set.has_kept() && !(is_busy && set.is_kept()) {
                 let mut news = Vec::new();
                 let is_list = set.take_kept(now_ns, &mut news);
-                let outdated = std::mem::take(&mut set.outdated);
+                let outdated = set.take_outdated();
                 if !outdated.is_empty() {
                     let store = &mut self.store;
                     self.replica.outdated(now_ns, store, index, &outdated);
@@ -240,7 +235,7 @@ impl Engine {
     /// Gives verdicts on states of the peer that change nothing.
     fn settle(&mut self, now_ns: u64) {
         let sets = self.store.all.iter_mut();
-        let tokens: Vec<_> = sets.flat_map(|set| set.settled.drain(..)).collect();
+        let tokens: Vec<_> = sets.flat_map(Set::take_settled).collect();
         for token in tokens {
             self.replica.verdict(now_ns, &mut self.store, token, true);
         }
@@ -265,24 +260,18 @@ impl Engine {
     /// Reports to the replica what this node's kernel changed.
     fn tell(&mut self, now_ns: u64, index: usize, news: Vec<News>) {
         for news in news.chunk_by(|one, next| one.is_offered == next.is_offered) {
-            if let Some(set) = self.store.all.get_mut(index) {
-                set.is_offering = news.iter().any(|one| one.is_offered);
-            }
+            let is_offered = news.iter().any(|one| one.is_offered);
+            self.store.offer(is_offered.then_some(index));
             let changes = news.iter().map(|one| (&one.key, one.change));
             let store = &mut self.store;
             self.replica.changed_together(now_ns, store, index, changes);
         }
-        if let Some(set) = self.store.all.get_mut(index) {
-            set.is_offering = false;
-        }
+        self.store.offer(None);
     }
 
     fn scan(&mut self, now_ns: u64) {
         for index in 0..self.store.all.len() {
-            let mut news = Vec::new();
-            if let Some(set) = self.store.all.get_mut(index) {
-                set.scan(now_ns, &mut news);
-            }
+            let news = self.store.scan(index);
             self.tell(now_ns, index, news);
         }
         self.release(now_ns);
@@ -311,7 +300,7 @@ impl Engine {
                 .verdict(now_ns, &mut self.store, token, is_applied);
         }
         if let (Some(set), Some(errno)) = (self.store.all.get_mut(index), outcome.refused) {
-            set.trouble = Some(errno);
+            set.condition.handle_refusal(errno);
         }
     }
 
@@ -330,7 +319,7 @@ impl Engine {
         let status = self.replica.status(now_ns, &self.store);
         for (set, table) in self.store.all.iter_mut().zip(status) {
             if table.refused.0 == 0 && !set.is_refilling() {
-                set.trouble = None;
+                set.condition.handle_accepted();
             }
         }
     }
@@ -366,13 +355,14 @@ impl spared_sdk::Engine for Engine {
             if reads.is_scanning() || set.table.is_untidy() {
                 return Some(now_ns);
             }
-            (!reads.running).then_some(reads.due_ns)
+            (!reads.is_running()).then(|| reads.due_ns())
         };
         let sets = self.store.all.iter().filter_map(of_set);
         let retries = self.store.all.iter().filter_map(Set::retry_due);
         let replica = self.replica.next_timeout(now_ns);
         // only a set with a refusal needs this check
-        let is_refused = self.store.all.iter().any(|set| set.trouble.is_some());
+        let is_refused = |set: &Set| set.condition.is_refused();
+        let is_refused = self.store.all.iter().any(is_refused);
         let look = is_refused.then_some(self.look_due_ns);
         let own = look.into_iter().chain([self.resync_due_ns]);
         let due = self.synchrony.due();

@@ -81,16 +81,15 @@ impl Engine {
         self.at(now_ns);
         let left_ns = deadline_ns.saturating_sub(now_ns);
         let sets = self.store.all.iter();
-        let running = sets.filter(|set| set.reads.running);
+        let running = sets.filter(|set| set.reads.is_running());
         let running_ns: Option<u64> = running.map(|set| set.reads.known_cost()).sum();
         let mut room_ns = running_ns.map_or(0, |ns| (left_ns / 2).saturating_sub(ns));
         for set in self.store.all.iter_mut().filter(|_| self.up) {
-            let cost_ns = set.reads.cost_ns;
+            let cost_ns = set.reads.cost_ns();
             let is_quick = cost_ns < room_ns.min(left_ns / 8);
             if is_quick && set.is_ready() && !set.is_away() {
                 room_ns -= cost_ns;
-                set.reads.drains = true;
-                set.reads.due_ns = now_ns;
+                set.reads.begin_drain(now_ns);
             }
         }
         self.draining = Draining::Reading(now_ns.saturating_add(left_ns / 2));
@@ -102,12 +101,12 @@ impl Engine {
         let Draining::Reading(until_ns) = self.draining else {
             return;
         };
-        let reads = |set: &Set| set.reads.drains;
+        let reads = |set: &Set| set.reads.is_awaited();
         if until_ns <= now_ns || !self.store.all.iter().any(reads) {
             self.store
                 .all
                 .iter_mut()
-                .for_each(|set| set.reads.drains = false);
+                .for_each(|set| set.reads.end_drain());
             self.replica.start_drain();
             self.draining = Draining::Asked;
         }
@@ -123,20 +122,20 @@ impl Engine {
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let sets = self.store.all.iter().filter(|_| self.is_active_alone());
         let troubles =
-            sets.filter_map(|set| Some(Trouble::new(set.name.to_string(), set.said.clone()?)));
+            sets.filter_map(|set| Some(Trouble::new(set.name.to_string(), set.condition.said()?)));
         troubles.collect()
     }
 
     /// Reports changes to the daemon and to people.
     pub(super) fn review(&mut self, now_ns: u64) {
         for (index, set) in self.store.all.iter_mut().enumerate() {
-            if set.untold_list.is_some() && self.replica.is_told(index) {
-                set.untold_list = None;
+            if set.notes.has_untold_list() && self.replica.is_told(index) {
+                set.notes.handle_told();
             }
             self.actions.extend(say_hindrance(set));
             self.actions.extend(say_left_out(set));
             self.actions
-                .extend(set.notes.drain(..).map(|note| match note {
+                .extend(set.notes.drain().map(|note| match note {
                     Note::Warn(text) => Action::Warn(text),
                     Note::Event(text) => Action::Event(text),
                 }));
@@ -165,14 +164,8 @@ fn say_left_out(set: &mut Set) -> Option<Action> {
 
 /// Sentence about a new hindrance, or about the end of one; None if nothing has changed.
 fn say_hindrance(set: &mut Set) -> Option<Action> {
-    let why = set.hindrance.as_ref().map(ToString::to_string);
-    let why = why.or_else(|| set.trouble());
-    if why == set.said {
-        return None;
-    }
-    set.said.clone_from(&why);
     let name = &set.name;
-    Some(match why {
+    Some(match set.condition.poll_change()? {
         Some(why) => Action::Warn(format!("set {name} {why}")),
         None => Action::Event(format!("set {name}: recovered")),
     })

@@ -48,7 +48,7 @@ impl Engine {
         let sets = self.store.all.iter().zip(&tables);
         let lacks = |(set, table): &(&Set, &TableStatus)| {
             if is_alone {
-                set.hindrance.is_some()
+                set.condition.is_hindered()
             } else {
                 table.lack.is_some()
             }
@@ -84,14 +84,14 @@ fn set_rows(set: &Set, table: &TableStatus, now_ns: u64, rows: &mut Vec<(String,
     rows.extend(replicated::rows(table));
     let name = &set.name;
     let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-    put("added", Value::Counter(set.counters.added));
-    put("deleted", Value::Counter(set.counters.deleted));
-    if let Some(changed_ns) = set.counters.changed_ns {
+    put("added", Value::Counter(set.counters.added()));
+    put("deleted", Value::Counter(set.counters.deleted()));
+    if let Some(changed_ns) = set.counters.changed_ns() {
         let age_s = now_ns.saturating_sub(changed_ns) / SECOND;
         put("changed_s_ago", Value::Number(age_s));
     }
     put("left_out", Value::Number(set.left_out() as u64));
-    put("read_ms", Value::Number(set.reads.cost_ns / MS));
+    put("read_ms", Value::Number(set.reads.cost_ns() / MS));
 }
 
 fn counted(count: usize, word: &str) -> String {

@@ -1,17 +1,11 @@
-//! Schedule of reading a set, which limits the processor time of readings.
+//! Readings of a set: when the next one is due, what has to be read, and the search for elements that one lacked.
 
+use super::doubt::Doubt;
+use super::mark::Mark;
+use super::schedule::Schedule;
 use super::table::Cursor;
 use crate::MS;
 
-/// Factor of the pause after a reading: readings take at most a tenth of the processor, however large the set is.
-const COST: u64 = 10;
-/// Factor of the pause while a change is known: at most a third of the processor.
-const COST_TOUCHED: u64 = 2;
-/// Maximum number of readings after lost notifications while others keep changing the set: each one finds most of the
-/// elements that the last one skipped, and an element that two readings lack was deleted.
-const DOUBTED_MAX: u8 = 3;
-/// Minimum processor time of a reading for each element, in ns.
-const ELEMENT_NS: u64 = 3_000;
 /// Interval in ns between looks for a set that is about to be created again.
 const AWAY_NS: u64 = 50 * MS;
 
@@ -30,184 +24,231 @@ pub struct Reading {
 
 #[derive(Debug)]
 pub struct Reads {
-    pub due_ns: u64,
-    pub running: bool,
-    /// True if a change since its start is only visible in another reading.
-    touched: bool,
-    /// True if others changed elements since it began: a dump then skips some elements.
-    pub dirty: bool,
-    /// Number of readings that are due because notifications were lost; one without changes by others is enough.
-    doubted: u8,
-    /// True if the set was created again: a reading in progress may contain elements of either set.
-    urgent: bool,
-    was_urgent: bool,
-    /// True if this node has become backup: elements found from now on may be from before.
-    late: bool,
-    was_late: bool,
-    /// True if intervals were added or deleted, and no later reading has ended.
-    unread: bool,
-    was_unread: bool,
-    pub scan: Option<(Reading, Cursor)>,
-    /// Number of readings that have ended since the set is known.
-    pub count: u32,
-    /// Processor time of one reading in ns.
-    pub cost_ns: u64,
+    schedule: Schedule,
+    is_running: bool,
+    doubt: Doubt,
+    /// Mark of a set that was created again: a reading in progress may contain elements of either set.
+    urgent: Mark,
+    /// Mark of this node's turn to backup: elements found from now on may be from before.
+    late: Mark,
+    /// Mark of intervals that were added or deleted.
+    unread: Mark,
+    /// Search for the elements that the last reading lacked.
+    scan: Option<(Reading, Cursor)>,
     /// True if a switchover waits for the next reading.
-    pub drains: bool,
-    /// Time from which the pause before the next reading counts.
-    planned_ns: u64,
+    is_awaited: bool,
 }
 
 impl Reads {
     pub fn new(now_ns: u64) -> Self {
         Self {
-            due_ns: now_ns,
-            running: false,
-            touched: false,
-            dirty: false,
-            doubted: 0,
-            urgent: false,
-            was_urgent: false,
-            late: false,
-            was_late: false,
-            unread: false,
-            was_unread: false,
+            schedule: Schedule::new(now_ns),
+            is_running: false,
+            doubt: Doubt::default(),
+            urgent: Mark::default(),
+            late: Mark::default(),
+            unread: Mark::default(),
             scan: None,
-            count: 0,
-            cost_ns: 0,
-            drains: false,
-            planned_ns: now_ns,
+            is_awaited: false,
         }
+    }
+
+    // ---- readings --------------------------------------------------------------------------
+
+    pub fn begin(&mut self) {
+        self.is_running = true;
+        self.doubt.begin_reading();
+        self.urgent.begin_reading();
+        self.late.begin_reading();
+        self.unread.begin_reading();
+    }
+
+    pub fn end(&mut self, reading: Option<Reading>) {
+        self.is_running = false;
+        match reading {
+            Some(reading) => {
+                self.schedule.handle_read(reading.spent_ns);
+                self.unread.end_reading();
+                self.scan = Some((reading, Cursor::default()));
+            }
+            None => self.is_awaited = false,
+        }
+    }
+
+    /// Takes the search for missing elements; [`go_on`](Self::go_on) puts it back.
+    pub fn take_scan(&mut self) -> Option<(Reading, Cursor)> {
+        self.scan.take()
+    }
+
+    /// Goes on with the search at the next call.
+    pub fn go_on(&mut self, reading: Reading, cursor: Cursor) {
+        self.scan = Some((reading, cursor));
+    }
+
+    /// Drops the search, because the set is missing.
+    pub fn stop_scan(&mut self) {
+        self.scan = None;
+    }
+
+    /// Handles that nothing is known of the set any more.
+    pub fn handle_forgotten(&mut self) {
+        self.scan = None;
+        self.schedule.handle_forgotten();
+    }
+
+    // ---- reasons to read -------------------------------------------------------------------
+
+    /// Handles a change of elements by others: a dump then skips some elements.
+    pub fn handle_change(&mut self) {
+        self.doubt.handle_change();
+    }
+
+    /// Plans a reading after a change that only a reading shows, or after a loss of notifications.
+    pub fn touch(&mut self, now_ns: u64, is_lost: bool) {
+        if is_lost {
+            self.doubt.handle_loss(self.is_running);
+        }
+        self.doubt.handle_touched(self.is_running);
+        let pause_ns = self.schedule.short_pause_ns();
+        self.schedule.hasten(now_ns.saturating_add(pause_ns));
+    }
+
+    /// Notes that intervals were added or deleted.
+    pub fn touch_unread(&mut self, now_ns: u64) {
+        self.unread.set();
+        self.touch(now_ns, false);
+    }
+
+    /// Plans a reading because this node has become backup: it finds the elements added before.
+    pub fn retire(&mut self, now_ns: u64) {
+        self.late.set();
+        self.touch(now_ns, false);
+    }
+
+    /// Plans a reading at once, because the set may be another one.
+    pub fn hurry(&mut self, now_ns: u64) {
+        self.urgent.set();
+        self.schedule.set_due(now_ns);
+    }
+
+    /// Plans a reading at once, because a switchover waits for it.
+    pub fn begin_drain(&mut self, now_ns: u64) {
+        self.is_awaited = true;
+        self.schedule.set_due(now_ns);
+    }
+
+    /// Handles that no switchover waits any more.
+    pub fn end_drain(&mut self) {
+        self.is_awaited = false;
+    }
+
+    /// Plans the next reading for this time at the latest.
+    pub fn hasten(&mut self, due_ns: u64) {
+        self.schedule.hasten(due_ns);
+    }
+
+    /// Plans the next reading to follow at once.
+    pub fn repeat(&mut self) {
+        self.schedule.set_due(0);
+    }
+
+    /// Sets the time of the next reading.
+    pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_away: bool) {
+        let is_wanted = self.doubt.end_reading();
+        self.urgent.end_reading();
+        // a reading that may have skipped elements is not the last one
+        if self.late.end_reading() && is_wanted {
+            self.late.set();
+        }
+        let pause_ns = if self.urgent.is_waiting() {
+            0
+        } else if is_away {
+            AWAY_NS
+        } else if is_wanted {
+            self.schedule.short_pause_ns()
+        } else {
+            self.schedule.pause_ns(poll_ns)
+        };
+        self.schedule.plan(now_ns, pause_ns);
+    }
+
+    /// Plans the next reading later for a set that has grown to `length` elements, all of which were reported, because
+    /// it costs more than the last one.
+    pub fn expect(&mut self, length: usize) {
+        let is_wanted = self.doubt.is_touched()
+            || self.doubt.is_doubted()
+            || self.urgent.is_waiting()
+            || self.late.is_waiting()
+            || self.unread.is_set()
+            || self.is_awaited;
+        if let Some(cost_ns) = self.schedule.growth(length).filter(|_| !is_wanted) {
+            self.schedule.delay(cost_ns);
+        }
+    }
+
+    // ---- state -----------------------------------------------------------------------------
+
+    pub fn due_ns(&self) -> u64 {
+        self.schedule.due_ns()
+    }
+
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.due_ns() <= now_ns && !self.is_running && !self.is_scanning()
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.is_running
     }
 
     pub fn is_scanning(&self) -> bool {
         self.scan.is_some()
     }
 
+    /// True if a switchover waits for the next reading.
+    pub fn is_awaited(&self) -> bool {
+        self.is_awaited
+    }
+
     /// True if elements that are found now may be those that a ruleset names.
     pub fn is_urgent(&self) -> bool {
-        self.urgent || self.was_urgent
+        self.urgent.is_set()
     }
 
     /// True if elements that are found now may have been added while this node was active.
     pub fn is_late(&self) -> bool {
-        self.late || self.was_late
-    }
-
-    /// True if notifications were lost, and their changes may not be known yet.
-    pub fn is_doubted(&self) -> bool {
-        self.doubted > 0
-    }
-
-    pub fn is_due(&self, now_ns: u64) -> bool {
-        self.due_ns <= now_ns && !self.running && !self.is_scanning()
-    }
-
-    pub fn begin(&mut self) {
-        self.running = true;
-        self.dirty = false;
-        self.was_urgent = std::mem::take(&mut self.urgent);
-        self.was_late = std::mem::take(&mut self.late);
-        self.was_unread |= std::mem::take(&mut self.unread);
-    }
-
-    pub fn end(&mut self, reading: Option<Reading>) {
-        self.running = false;
-        match reading {
-            Some(reading) => {
-                self.count = self.count.saturating_add(1);
-                self.cost_ns = reading.spent_ns;
-                self.was_unread = false;
-                self.scan = Some((reading, Cursor::default()));
-            }
-            None => self.drains = false,
-        }
-    }
-
-    /// Processor time of a reading in ns; None before the first one has ended.
-    pub fn known_cost(&self) -> Option<u64> {
-        (self.count > 0).then_some(self.cost_ns)
-    }
-
-    /// Sets the time of the next reading.
-    pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_away: bool) {
-        let dirty = std::mem::take(&mut self.dirty);
-        let touched = std::mem::take(&mut self.touched);
-        let is_calm = !dirty && !touched;
-        self.doubted = if is_calm {
-            0
-        } else {
-            self.doubted.saturating_sub(1)
-        };
-        self.was_urgent = false;
-        // a reading that may have skipped elements is not the last one
-        self.late |= std::mem::take(&mut self.was_late) && (touched || self.is_doubted());
-        let pause_ns = match touched || self.is_doubted() {
-            _ if self.urgent => 0,
-            _ if is_away => AWAY_NS,
-            true => self.cost_ns.saturating_mul(COST_TOUCHED),
-            false => poll_ns.max(self.cost_ns.saturating_mul(COST)),
-        };
-        self.planned_ns = now_ns;
-        self.due_ns = now_ns.saturating_add(pause_ns);
-    }
-
-    /// Plans the next reading later for a set that has grown to `length` elements, all of which were reported, because
-    /// it costs more than the last one.
-    pub fn expect(&mut self, length: usize) {
-        let cost_ns = (length as u64).saturating_mul(ELEMENT_NS);
-        let is_wanted = self.touched || self.urgent || self.drains || self.is_doubted();
-        if self.count == 0 || cost_ns <= self.cost_ns || is_wanted || self.is_unread() || self.late
-        {
-            return;
-        }
-        self.cost_ns = cost_ns;
-        let due_ns = self.planned_ns.saturating_add(cost_ns.saturating_mul(COST));
-        self.due_ns = self.due_ns.max(due_ns);
-    }
-
-    /// Plans a reading after a change that only a reading shows, or after a loss of notifications.
-    pub fn touch(&mut self, now_ns: u64, is_lost: bool) {
-        if is_lost {
-            // the reading in progress may have passed the changed elements
-            self.doubted = DOUBTED_MAX + u8::from(self.running);
-        }
-        self.touched |= self.running;
-        let pause_ns = self.cost_ns.saturating_mul(COST_TOUCHED);
-        self.due_ns = self.due_ns.min(now_ns.saturating_add(pause_ns));
-    }
-
-    /// Notes that intervals were added or deleted.
-    pub fn touch_unread(&mut self, now_ns: u64) {
-        self.unread = true;
-        self.touch(now_ns, false);
+        self.late.is_set()
     }
 
     /// True if something changed that only a reading shows.
     pub fn is_unread(&self) -> bool {
-        self.unread || self.was_unread
+        self.unread.is_set()
     }
 
-    /// Plans a reading because this node has become backup: it finds the elements added before.
-    pub fn retire(&mut self, now_ns: u64) {
-        self.late = true;
-        self.touch(now_ns, false);
+    /// True if notifications were lost, and their changes may not be known yet.
+    pub fn is_doubted(&self) -> bool {
+        self.doubt.is_doubted()
     }
 
-    /// Plans a reading at once, because the set may be another one.
-    pub fn hurry(&mut self, now_ns: u64) {
-        self.urgent = true;
-        self.due_ns = now_ns;
+    /// Number of readings that have ended since the set is known.
+    pub fn count(&self) -> u32 {
+        self.schedule.count()
     }
 
-    /// Plans the next reading to follow at once.
-    pub fn repeat(&mut self) {
-        self.due_ns = 0;
+    /// Processor time of one reading in ns.
+    pub fn cost_ns(&self) -> u64 {
+        self.schedule.cost_ns()
+    }
+
+    /// Processor time of a reading in ns; None before the first one has ended.
+    pub fn known_cost(&self) -> Option<u64> {
+        (self.count() > 0).then(|| self.cost_ns())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::doubt::READINGS_MAX;
+    use super::super::schedule::{COST, COST_TOUCHED, ELEMENT_NS};
     use super::*;
     use crate::SECOND;
 
@@ -216,21 +257,23 @@ mod tests {
     fn read(reads: &mut Reads, is_dirty: bool) -> u64 {
         let spent_ns = COST_NS;
         reads.begin();
-        reads.dirty = is_dirty;
+        if is_dirty {
+            reads.handle_change();
+        }
         reads.end(Some(Reading {
             certain: false,
             spent_ns,
             generation: 0,
         }));
         reads.plan(0, SECOND, false);
-        reads.due_ns
+        reads.due_ns()
     }
 
     #[test]
     fn a_set_that_never_rests_is_doubted_for_a_few_readings_and_not_for_ever() {
         let mut reads = Reads::new(0);
         reads.touch(0, true);
-        for _ in 1..DOUBTED_MAX {
+        for _ in 1..READINGS_MAX {
             assert_eq!(read(&mut reads, true), COST_NS * COST_TOUCHED);
             assert!(reads.is_doubted());
         }
@@ -248,16 +291,16 @@ mod tests {
             generation: 0,
         }));
         reads.plan(SECOND, SECOND, false);
-        assert_eq!(reads.due_ns, 2 * SECOND);
+        assert_eq!(reads.due_ns(), 2 * SECOND);
         reads.expect(100_000);
         let due_ns = SECOND + 100_000 * ELEMENT_NS * COST;
-        assert_eq!(reads.due_ns, due_ns);
+        assert_eq!(reads.due_ns(), due_ns);
         reads.expect(100_001);
-        assert_eq!(reads.due_ns, due_ns + ELEMENT_NS * COST);
+        assert_eq!(reads.due_ns(), due_ns + ELEMENT_NS * COST);
         reads.touch(SECOND, true);
         reads.expect(1_000_000);
         assert!(
-            reads.due_ns < due_ns,
+            reads.due_ns() < due_ns,
             "a reading that is needed waits for nothing"
         );
     }

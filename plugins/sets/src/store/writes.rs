@@ -3,28 +3,21 @@
 //! Keys are queued, not values: the present value is written. All pending changes of all sets are one batch, which the
 //! kernel takes in one transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use spared_replica::Token;
 
 use super::entry::Entry;
-use super::set::{Note, Set};
-use super::table::Cursor;
-use crate::SECOND;
+use super::notes::Note;
+use super::refill::Refill;
+use super::set::Set;
+use super::verdicts::Tokens;
 use crate::element::{Element, Key};
 use crate::error::Trouble;
-
-/// Maximum number of keys in a batch for a set that was created again.
-const BATCH: usize = 1_000;
-/// Number of entries that are examined for such a batch.
-const LOOKS: usize = 10;
 
 const ENOENT: i32 = 2;
 const EBUSY: i32 = 16;
 const EEXIST: i32 = 17;
-/// Pause in ns before refused elements are written again; doubled each time.
-const PAUSE_NS: u64 = SECOND;
-const PAUSE_MAX_NS: u64 = 60 * SECOND;
 
 /// Change of one key of a set. A deletion and an addition happen at once: there is no moment without the element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +44,8 @@ pub struct Part {
     pub is_whole: bool,
     /// True if others have changed the set since: a list is then not written.
     pub is_outdated: bool,
-    tokens: Vec<(Key, Token)>,
-    ends: Vec<Token>,
-    before: Vec<(Key, Option<Entry>)>,
+    tokens: Tokens,
+    before: BTreeMap<Key, Option<Entry>>,
     /// Keys that disappeared although the peer did not delete them, for records that contain them.
     lost: BTreeSet<Key>,
     refill: Option<Refill>,
@@ -68,9 +60,8 @@ impl Part {
             is_list,
             is_whole: false,
             is_outdated: false,
-            tokens: Vec::new(),
-            ends: Vec::new(),
-            before: Vec::new(),
+            tokens: Tokens::default(),
+            before: BTreeMap::new(),
             lost: BTreeSet::new(),
             refill: None,
         }
@@ -88,47 +79,6 @@ pub struct Written {
     pub outdated: Vec<usize>,
 }
 
-/// Passes through the elements that a set created again lacks. Refused elements stay known and are tried again: there
-/// may be no peer that has them.
-#[derive(Debug)]
-pub(super) struct Refill {
-    cursor: Cursor,
-    due_ns: u64,
-    pause_ns: u64,
-    /// Numbers of elements refused in this pass, and in the one before.
-    refused: u32,
-    before: u32,
-}
-
-impl Default for Refill {
-    fn default() -> Self {
-        Self {
-            cursor: Cursor::default(),
-            due_ns: 0,
-            pause_ns: PAUSE_NS,
-            refused: 0,
-            before: 0,
-        }
-    }
-}
-
-impl Refill {
-    /// Returns the refill, with another pass if elements have to be tried again; None if it is complete.
-    fn go_on(mut self, now_ns: u64) -> Option<Self> {
-        if !self.cursor.done {
-            return Some(self);
-        }
-        let again = Self {
-            cursor: Cursor::default(),
-            due_ns: now_ns.saturating_add(self.pause_ns),
-            pause_ns: (self.pause_ns * 2).min(PAUSE_MAX_NS),
-            refused: 0,
-            before: std::mem::take(&mut self.refused),
-        };
-        (again.before > 0).then_some(again)
-    }
-}
-
 /// Result of a part of a batch.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -144,43 +94,37 @@ pub struct Outcome {
 impl Set {
     /// True if something can be written now.
     pub fn has_writes(&self) -> bool {
-        !self.is_away() && (self.has_queue() || self.refill.is_some())
-    }
-
-    fn has_queue(&self) -> bool {
-        !self.queue.is_empty() || !self.tokens.is_empty() || !self.ends.is_empty()
+        !self.is_away() && (!self.pending.is_empty() || self.incarnation.refill().is_some())
     }
 
     /// Time when refused elements are written again.
     pub fn retry_due(&self) -> Option<u64> {
-        let refill = self.refill.as_ref().filter(|_| !self.is_away());
-        refill.map(|refill| refill.due_ns)
+        let refill = self.incarnation.refill().filter(|_| !self.is_away());
+        refill.map(Refill::due_ns)
     }
 
     /// Number of known elements that the kernel refused.
     pub(super) fn refused(&self) -> u32 {
-        let refill = self.refill.as_ref();
-        refill.map_or(0, |refill| refill.refused.max(refill.before))
+        self.incarnation.refill().map_or(0, Refill::refused)
     }
 
     /// Part with all pending changes of the set.
     pub(super) fn poll_part(&mut self, now_ns: u64, set: usize) -> Option<Part> {
-        if self.is_away() || !self.has_queue() {
+        if self.is_away() || self.pending.is_empty() {
             return None;
         }
-        let edits = Vec::with_capacity(self.queue.len());
-        let is_list = std::mem::take(&mut self.writes_list);
+        let write = self.pending.take();
+        let edits = Vec::with_capacity(write.keys.len());
         let mut part = Part {
-            tokens: std::mem::take(&mut self.tokens),
-            ends: std::mem::take(&mut self.ends),
-            before: std::mem::take(&mut self.before).into_iter().collect(),
-            ..Part::new(set, edits, is_list)
+            tokens: write.tokens,
+            before: write.before,
+            ..Part::new(set, edits, write.is_list)
         };
-        let mut gone = self.compose(now_ns, &mut part.edits);
-        let withdrawn = std::mem::take(&mut self.withdrawn);
-        gone.retain(|key| !withdrawn.contains(key));
+        let mut gone = self.compose(now_ns, write.keys, &mut part.edits);
+        gone.retain(|key| !write.withdrawn.contains(key));
         part.lost = gone;
-        part.is_outdated = part.is_list && (self.is_overtaken() || !self.is_known());
+        let is_overtaken = self.transactions.has_several();
+        part.is_outdated = part.is_list && (is_overtaken || !self.is_known());
         part.is_whole = part.is_list && self.is_whole(&part.edits);
         Some(part)
     }
@@ -188,7 +132,8 @@ impl Set {
     /// True if nothing stays of what the set has, as far as is known.
     fn is_whole(&self, edits: &[Edit]) -> bool {
         let added = edits.iter().filter(|it| it.add.is_some()).count();
-        added == self.table.len() && edits.len() > added && self.is_exact() && !self.has_others()
+        let is_all = added == self.table.len() && edits.len() > added;
+        is_all && self.is_exact() && !self.transactions.has_changes()
     }
 
     /// Part with a portion of the elements that the set had before it was created again and lacks now.
@@ -196,16 +141,8 @@ impl Set {
         if self.is_away() {
             return None;
         }
-        let mut refill = self.refill.take_if(|it| it.due_ns <= now_ns)?;
-        let number = self.table.number;
-        let lacks = |it: &mut Entry| it.written != number && !it.waits && !it.is_over(now_ns);
-        let mut keys = Vec::new();
-        for _ in 0..LOOKS {
-            keys = self.table.scan(&mut refill.cursor, BATCH, lacks);
-            if !keys.is_empty() || refill.cursor.done {
-                break;
-            }
-        }
+        let mut refill = self.incarnation.take_refill(now_ns)?;
+        let keys = refill.poll_keys(now_ns, &mut self.table);
         let edits = keys.into_iter().map(|key| {
             let entry = self.table.get(&key);
             let add = entry.map(|entry| entry.element(now_ns, &key));
@@ -217,14 +154,18 @@ impl Set {
         Some(Part { refill, ..part })
     }
 
-    /// Makes edits of the keys that wait, in their order; returns those that are gone.
-    fn compose(&mut self, now_ns: u64, edits: &mut Vec<Edit>) -> BTreeSet<Key> {
+    /// Makes edits of keys, in their order; returns those that are gone.
+    fn compose(
+        &mut self,
+        now_ns: u64,
+        keys: BTreeSet<Key>,
+        edits: &mut Vec<Edit>,
+    ) -> BTreeSet<Key> {
         let number = self.table.number;
-        let queue = std::mem::take(&mut self.queue);
-        let mut entries = self.table.finder(queue.len());
+        let mut entries = self.table.finder(keys.len());
         let mut gone = Vec::new();
-        for key in queue {
-            let was_there = !self.deleting.is_empty() && self.deleting.remove(&key);
+        for key in keys {
+            let was_there = self.pending.end_deletion(&key);
             let Some(entry) = entries.find(&key) else {
                 gone.push(key.clone());
                 if was_there {
@@ -247,26 +188,19 @@ impl Set {
     pub(super) fn finish(&mut self, now_ns: u64, mut part: Part, written: &Written) -> Outcome {
         let is_here = |it: &&(usize, Key, i32)| it.0 == part.set;
         if let Some((_, key, errno)) = written.rejected.iter().find(is_here) {
-            return self.finish_rejected(part, key.clone(), *errno);
+            return self.finish_rejected(part, key, *errno);
         }
         if written.outdated.contains(&part.set) {
             return self.finish_outdated(part);
         }
-        let mut outcome = Outcome::default();
-        let (number, round) = (self.table.number, self.table.round);
         let refused = written.refused.iter().filter(is_here);
         let refused: HashMap<&Key, i32> = refused.map(|(_, key, errno)| (key, *errno)).collect();
         if !part.edits.is_empty() {
-            self.counters.changed_ns = Some(now_ns);
+            self.counters.note_changed(now_ns);
             self.reads.expect(self.table.len());
         }
-        let mut entries = self.table.finder(part.edits.len());
-        for edit in &part.edits {
-            let is_refused = !refused.is_empty() && refused.contains_key(&edit.key);
-            if let Some(entry) = entries.find(&edit.key).filter(|_| !is_refused) {
-                (entry.written, entry.seen, entry.misses) = (number, round, 0);
-            }
-        }
+        self.note_written(&part.edits, &refused);
+        let mut outcome = Outcome::default();
         for edit in part.edits.iter().filter(|_| !refused.is_empty()) {
             match refused.get(&edit.key).copied() {
                 None => {}
@@ -278,47 +212,56 @@ impl Set {
                 Some(errno) => {
                     outcome.refused = Some(errno);
                     match &mut part.refill {
-                        Some(refill) => refill.refused = refill.refused.saturating_add(1),
+                        Some(refill) => refill.handle_refused(),
                         None => drop(self.table.remove(&edit.key)),
                     }
                 }
             }
         }
         if let Some(refill) = part.refill.take() {
-            self.refill = if outcome.is_away {
+            self.incarnation.set_refill(if outcome.is_away {
                 Some(Refill::default())
             } else {
                 refill.go_on(now_ns)
-            };
+            });
         } else if !outcome.is_away {
-            self.refusal = None;
+            self.notes.handle_accepted();
         }
         if outcome.is_away {
             self.set_away(now_ns);
-            self.ends.append(&mut part.ends);
-            self.before.extend(part.before);
-            self.writes_list |= part.is_list;
+            let states = part.tokens.take_states();
+            self.pending
+                .put_back_state(states, part.before, part.is_list);
         }
-        self.settle(outcome, part.tokens, part.ends, &part.lost, &refused)
+        self.settle(outcome, part.tokens, &part.lost, &refused)
+    }
+
+    /// Notes the entries that the kernel has now.
+    fn note_written(&mut self, edits: &[Edit], refused: &HashMap<&Key, i32>) {
+        let (number, round) = (self.table.number, self.table.round);
+        let mut entries = self.table.finder(edits.len());
+        for edit in edits {
+            let is_refused = !refused.is_empty() && refused.contains_key(&edit.key);
+            if let Some(entry) = entries.find(&edit.key).filter(|_| !is_refused) {
+                (entry.written, entry.seen, entry.misses) = (number, round, 0);
+            }
+        }
     }
 
     /// Handles a list that the kernel refused: the one before it stays.
-    fn finish_rejected(&mut self, part: Part, key: Key, errno: i32) -> Outcome {
+    fn finish_rejected(&mut self, part: Part, key: &Key, errno: i32) -> Outcome {
         self.revert(part.before);
-        let refusal = Some((key.clone(), errno));
-        if self.refusal != refusal {
+        if self.notes.handle_rejected(key, errno) {
             self.notes.push(Note::Warn(format!(
                 "set {}: the peer's list is not in force here, because the set {} (element {key}): the list before it stays, with {} elements",
                 self.name,
                 Trouble(errno),
                 self.table.len()
             )));
-            self.refusal = refusal;
         }
-        let tokens = part.tokens.into_iter().map(|(_, token)| (token, false));
-        let ends = part.ends.into_iter().map(|token| (token, false));
+        let tokens = part.tokens.into_all().map(|token| (token, false));
         Outcome {
-            verdicts: tokens.chain(ends).collect(),
+            verdicts: tokens.collect(),
             refused: Some(errno),
             ..Outcome::default()
         }
@@ -327,19 +270,15 @@ impl Set {
     /// Handles a list that is outdated, because others have changed the set: it refers to a replaced state.
     fn finish_outdated(&mut self, part: Part) -> Outcome {
         self.revert(part.before);
-        let tokens = part.tokens.into_iter().map(|(_, token)| token);
         Outcome {
-            outdated: tokens.chain(part.ends).collect(),
+            outdated: part.tokens.into_all().collect(),
             ..Outcome::default()
         }
     }
 
     /// Queues an edit that was not written again, until the set is back.
     fn restore(&mut self, edit: &Edit) {
-        self.queue.insert(edit.key.clone());
-        if edit.add.is_none() {
-            self.deleting.insert(edit.key.clone());
-        }
+        self.pending.put_back(&edit.key, edit.add.is_none());
         if let Some(entry) = self.table.get_mut(&edit.key) {
             (entry.written, entry.waits) = (0, true);
         }
@@ -348,23 +287,22 @@ impl Set {
     fn settle(
         &mut self,
         mut outcome: Outcome,
-        tokens: Vec<(Key, Token)>,
-        ends: Vec<Token>,
+        tokens: Tokens,
         lost: &BTreeSet<Key>,
         refused: &HashMap<&Key, i32>,
     ) -> Outcome {
-        for (key, token) in tokens {
+        let (records, states) = tokens.into_parts();
+        for (key, token) in records {
             match refused.get(&key) {
-                Some(&ENOENT) => self.tokens.push((key, token)),
+                Some(&ENOENT) => self.pending.put_back_record(key, token),
                 found => {
                     let is_applied = found.is_none() && !lost.contains(&key);
                     outcome.verdicts.push((token, is_applied));
                 }
             }
         }
-        outcome
-            .verdicts
-            .extend(ends.into_iter().map(|token| (token, true)));
+        let states = states.into_iter().map(|token| (token, true));
+        outcome.verdicts.extend(states);
         outcome
     }
 }
