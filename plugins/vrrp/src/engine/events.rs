@@ -68,6 +68,8 @@ impl Group {
                     return self.become_active(cx);
                 }
                 self.counters.publish_failed += 1;
+                // a role that lapsed is over with its conflicts
+                self.conflicts.end_term();
                 self.drop_claim(cx);
                 self.back_to_backup(cx);
                 self.publication.handle_failed();

@@ -100,6 +100,32 @@ fn where_the_host_cannot_grant_the_leases_anew_the_role_is_gone() {
 }
 
 #[test]
+fn a_refused_lease_ends_the_conflict_with_the_role() {
+    let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
+    let in_conflict = |lab: &Lab| {
+        let group = &lab.nodes[0].engine.groups[0];
+        group.conflicts.current().is_some()
+    };
+    // r2 does not hear r1, so that it takes over and does not give way
+    lab.cut_one_way("lan1", 0, 1);
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [0, 1]);
+    assert!(in_conflict(&lab));
+    lab.cut("lan1", 0, 1);
+    lab.nodes[0].host_fails = true;
+    pause(&mut lab, 0, 300 * MS);
+    assert_eq!(lab.nodes[0].engine.groups[0].counters.lapses, 1);
+    assert_eq!(lab.active(), [1]);
+    assert!(!in_conflict(&lab), "it ended with the role");
+    lab.nodes[0].host_fails = false;
+    lab.forget();
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [0, 1]);
+    let events = lab.nodes[0].events.join("\n");
+    assert!(!events.contains("conflict"), "{events}");
+}
+
+#[test]
 fn a_peer_that_took_over_meanwhile_stays_and_nobody_answers_beside_it() {
     for (links, preempt) in [(true, true), (true, false), (false, false)] {
         let group = if preempt { "" } else { "preempt = false" };
