@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use spared_sdk::{Error, Interest, Publication, Role};
 
 use crate::Vrrp;
-use crate::engine::{Action, Begun, Engine};
+use crate::engine::{Action, Engine, SwitchoverAnswer};
 use crate::links::Links;
 use crate::sockets::{Sockets, neighbours};
 
@@ -15,38 +15,38 @@ const EALREADY: i32 = Errno::ALREADY.raw_os_error();
 const EHOSTUNREACH: i32 = Errno::HOSTUNREACH.raw_os_error();
 
 impl Vrrp {
-    pub(crate) fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
-        self.follow_directives();
+    pub(crate) fn with_engine(&mut self, call: impl FnOnce(&mut Engine, u64)) {
+        self.execute_directives();
         if let Some(engine) = &mut self.engine {
             call(engine, self.host.now());
         }
-        self.act();
+        self.execute_actions();
     }
 
     /// Executes the actions that directives caused, before the engine gets any other input.
-    pub(crate) fn follow_directives(&mut self) {
+    pub(crate) fn execute_directives(&mut self) {
         if !self.directed.is_empty() {
-            self.act();
+            self.execute_actions();
         }
     }
 
     /// Executes the engine's actions, then sets the timer.
-    pub(crate) fn act(&mut self) {
+    pub(crate) fn execute_actions(&mut self) {
         self.directed.clear();
-        self.perform_all();
-        self.agree();
-        self.perform_all();
+        self.execute_all();
+        self.execute_agreement();
+        self.execute_all();
         let engine = self.engine.as_ref().and_then(Engine::next_timeout);
         let links = self.links.as_ref().and_then(Links::next_timeout);
-        let look = self.engine.as_ref().and_then(Engine::look_timeout);
+        let look = self.engine.as_ref().and_then(Engine::address_check_timeout);
         let others = [links, look, self.second_machine.next_timeout()];
         let times = engine.into_iter().chain(others.into_iter().flatten());
         self.alarm.set(times.min());
     }
 
-    pub(crate) fn perform_all(&mut self) {
+    pub(crate) fn execute_all(&mut self) {
         while let Some(action) = self.next_action() {
-            self.perform(action);
+            self.execute(action);
         }
     }
 
@@ -54,12 +54,12 @@ impl Vrrp {
     fn next_action(&mut self) -> Option<Action> {
         let engine = self.engine.as_ref()?;
         if engine.asks_to_be_active() {
-            self.hear_all();
+            self.read_sockets();
         }
         self.engine.as_mut()?.poll_action()
     }
 
-    fn perform(&mut self, action: Action) {
+    fn execute(&mut self, action: Action) {
         let Some(engine) = &mut self.engine else {
             return;
         };
@@ -90,7 +90,7 @@ impl Vrrp {
             }
             Action::Reopen { group, cause } => {
                 // messages of a node that became active meanwhile wait in the sockets
-                self.hear_all();
+                self.read_sockets();
                 let engine = self.engine.as_ref();
                 if !engine.is_some_and(|engine| engine.wants_active(&group)) {
                     return;
@@ -99,10 +99,10 @@ impl Vrrp {
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }
-                self.hear_all();
-                self.take_answer(&group, Role::Active, done.is_ok());
+                self.read_sockets();
+                self.handle_answer(&group, Role::Active, done.is_ok());
             }
-            Action::Farewell {
+            Action::LastAdvert {
                 interface,
                 to,
                 bytes,
@@ -116,9 +116,9 @@ impl Vrrp {
             Action::Heartbeat => {
                 if let Some(links) = &mut self.links {
                     let now_ns = self.host.now();
-                    let (heartbeats, ways) = engine.heartbeat(now_ns);
+                    let (heartbeats, targets) = engine.heartbeat(now_ns);
                     let sockets = &self.sockets;
-                    links.send(now_ns, heartbeats, ways, |interface, to, bytes| {
+                    links.send(now_ns, heartbeats, targets, |interface, to, bytes| {
                         let sockets = sockets.get(interface);
                         sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
                     });
@@ -141,16 +141,18 @@ impl Vrrp {
             }
             Action::SwitchOver { group, cause } => {
                 let answer = match self.groups.switch_over(&group, &cause) {
-                    Ok(()) => Begun::Yes,
-                    Err(Error::Host { errno, .. }) if errno == EALREADY => Begun::Before,
+                    Ok(()) => SwitchoverAnswer::Begun,
+                    Err(Error::Host { errno, .. }) if errno == EALREADY => {
+                        SwitchoverAnswer::AlreadyBegun
+                    }
                     // the findings about the links report it as long as no link is up
                     Err(Error::Host { errno, .. }) if errno == EHOSTUNREACH => {
                         log::debug!("{group}: not switched over: no link is up");
-                        Begun::No
+                        SwitchoverAnswer::Refused
                     }
                     Err(error) => {
                         log::info!("{group}: {error}");
-                        Begun::No
+                        SwitchoverAnswer::Refused
                     }
                 };
                 engine.handle_switch_over_answer(self.host.now(), &group, answer);
@@ -187,19 +189,19 @@ impl Vrrp {
         let wanted = roles.iter().map(|(group, wanted)| (&**group, wanted));
         let results = self.groups.publish_all(&wanted.collect::<Vec<_>>());
         if roles.iter().any(|(_, it)| it.role == Role::Active) {
-            self.hear_all();
+            self.read_sockets();
         }
         for ((group, it), done) in roles.iter().zip(results) {
             if let Err(error) = &done {
                 log::warn!("{group}: {error}");
             }
-            self.take_answer(group, it.role, done.is_ok());
+            self.handle_answer(group, it.role, done.is_ok());
         }
     }
 
     // Passes the host's answer to the engine. The answer may have taken long: adverts of a router that became active
     // meanwhile were read from the sockets before.
-    fn take_answer(&mut self, group: &str, role: Role, done: bool) {
+    fn handle_answer(&mut self, group: &str, role: Role, done: bool) {
         if let Some(engine) = &mut self.engine {
             engine.handle_published(self.host.now(), group, role, done);
         }

@@ -35,12 +35,12 @@ pub(crate) fn claims(group: &Group) -> Claims {
                 own,
             })
         });
-    let followers = group.addresses.iter().map(|follower| AddressClaim {
-        interface: follower.interface.clone(),
+    let group_addresses = group.addresses.iter().map(|group_address| AddressClaim {
+        interface: group_address.interface.clone(),
         router: None,
-        address: follower.address.address,
-        prefix: follower.address.prefix,
-        source: follower.address.source,
+        address: group_address.address.address,
+        prefix: group_address.address.prefix,
+        source: group_address.address.source,
         own,
     });
     let routes = group.routes.iter().map(|route| RouteClaim {
@@ -54,7 +54,7 @@ pub(crate) fn claims(group: &Group) -> Claims {
     });
     Claims {
         routers: routers.collect(),
-        addresses: of_routers.chain(followers).collect(),
+        addresses: of_routers.chain(group_addresses).collect(),
         routes: routes.collect(),
         refresh_s: group.refresh_s,
         lease_ns: group.lease_ns,

@@ -3,7 +3,7 @@
 //! The rules E0 to E13 are in docs/election.md. With heartbeats, scores are compared; without them, the rules act by
 //! the priority of adverts.
 
-mod why;
+mod reason;
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use spared_sdk::Directive;
 
 use crate::config::Election;
 
-pub use why::{Aside, Tie, Who, Why, quality_of};
+pub use reason::{OtherRouter, PeerObstacle, RoleReason, TieBreaker, quality_of};
 
 /// Priority of the router that owns the addresses (RFC 9568).
 pub const OWNER: u8 = 255;
@@ -111,13 +111,13 @@ pub fn preempts_after_ns(
 }
 
 /// Returns true if `own` wins by RFC 9568 section 6.4.3: the higher priority, then the greater address.
-pub fn wins(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
+pub fn wins_over(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
     own > other
 }
 
 /// Rules between two nodes that hear each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct ElectionRules {
     pub election: Election,
     /// Both nodes elect by priority, since one of them is configured so.
     pub by_priority: bool,
@@ -211,7 +211,11 @@ impl SwitchoverCause {
 
 /// Returns, for the active node, the cause for which the other node should get the group, and the time after which (E1,
 /// E9).
-pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
+pub fn switches_over(
+    own: &Rank,
+    other: &Rank,
+    rules: &ElectionRules,
+) -> Option<(SwitchoverCause, u64)> {
     if !other.able {
         return None;
     }
@@ -236,7 +240,7 @@ pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Switcho
     }
 }
 
-fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
+fn by_quality(own: &Rank, other: &Rank, rules: &ElectionRules) -> Option<(SwitchoverCause, u64)> {
     let points = other.quality.saturating_sub(own.quality);
     let calm = !(rules.frozen || rules.unheard);
     if points > 0 && own.hurt > other.hurt {
@@ -256,7 +260,7 @@ fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCaus
     (preferred && calm).then_some((SwitchoverCause::Preferred, failback_delay_ns))
 }
 
-fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
+fn by_priority(own: &Rank, other: &Rank, rules: &ElectionRules) -> Option<(SwitchoverCause, u64)> {
     if other.priority <= own.priority {
         return None;
     }
@@ -281,7 +285,7 @@ fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCau
 }
 
 /// Returns the hold time in ns, doubled with each change within five minutes (E9).
-pub fn hold_ns(rules: &Rules) -> u64 {
+pub fn hold_ns(rules: &ElectionRules) -> u64 {
     let Election::Quality { hold_ns, .. } = rules.election else {
         return 0;
     };

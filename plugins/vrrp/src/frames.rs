@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use crate::Vrrp;
 use crate::engine::Engine;
 use crate::links::Links;
-use crate::sockets::{FRAMES_WAITING, Kind};
+use crate::sockets::{FRAMES_WAITING, FrameSource};
 use crate::wire::neighbour::claim;
 
 /// Limit of frames read from one socket in one turn: a flood must not delay the adverts.
@@ -14,7 +14,7 @@ const FRAMES_AT_ONCE: usize = 64;
 impl Vrrp {
     /// Reads from a socket that is ready.
     pub(crate) fn receive_from(&mut self, fd: RawFd) {
-        self.follow_directives();
+        self.execute_directives();
         let link = self.links.as_ref().and_then(|links| links.find(fd));
         if let Some(link) = link {
             return self.receive_heartbeats(link);
@@ -32,17 +32,17 @@ impl Vrrp {
 
     // Reads waiting frames. With hundreds of groups, most adverts come in bursts and change nothing: the timers of all
     // groups are checked once, after a burst.
-    fn receive(&mut self, index: usize, kind: Kind) {
+    fn receive(&mut self, index: usize, kind: FrameSource) {
         for _ in 0..FRAMES_AT_ONCE {
             if !self.receive_one(index, kind) {
                 break;
             }
             match kind {
-                Kind::Heartbeats => self.act(),
-                Kind::Link | Kind::Stations => self.perform_all(),
+                FrameSource::Heartbeats => self.execute_actions(),
+                FrameSource::Link | FrameSource::Stations => self.execute_all(),
             }
         }
-        self.act();
+        self.execute_actions();
     }
 
     fn receive_heartbeats(&mut self, link: usize) {
@@ -50,12 +50,12 @@ impl Vrrp {
             if !self.receive_heartbeat(link) {
                 return;
             }
-            self.act();
+            self.execute_actions();
         }
     }
 
     /// Passes all waiting frames to the engine, without executing its actions.
-    pub(crate) fn hear_all(&mut self) {
+    pub(crate) fn read_sockets(&mut self) {
         for link in 0..self.links.as_ref().map_or(0, Links::count) {
             for _ in 0..FRAMES_WAITING {
                 if !self.receive_heartbeat(link) {
@@ -63,7 +63,7 @@ impl Vrrp {
                 }
             }
         }
-        for kind in [Kind::Heartbeats, Kind::Link] {
+        for kind in [FrameSource::Heartbeats, FrameSource::Link] {
             for index in 0..self.sockets.len() {
                 for _ in 0..FRAMES_WAITING {
                     if !self.receive_one(index, kind) {
@@ -75,9 +75,9 @@ impl Vrrp {
     }
 
     /// Checks if another machine answers for a virtual address, when it is due.
-    pub(crate) fn look_at_addresses(&mut self) {
+    pub(crate) fn check_addresses(&mut self) {
         let now_ns = self.host.now();
-        let due_ns = self.engine.as_ref().and_then(Engine::look_timeout);
+        let due_ns = self.engine.as_ref().and_then(Engine::address_check_timeout);
         if due_ns.is_none_or(|due_ns| now_ns < due_ns) {
             return;
         }
@@ -88,7 +88,7 @@ impl Vrrp {
                 self.read_claims(index);
             }
         }
-        self.tell(Engine::look_at_addresses);
+        self.with_engine(Engine::check_addresses);
     }
 
     /// Reads frames that stations sent while the engine did not listen; only their claims of addresses count.
@@ -97,14 +97,14 @@ impl Vrrp {
             return;
         };
         let now_ns = self.host.now();
-        sockets.read_waiting(Kind::Stations, &mut self.buffer, |frame| {
+        sockets.read_waiting(FrameSource::Stations, &mut self.buffer, |frame| {
             if let Some(claim) = claim(frame) {
                 engine.handle_claim(now_ns, index, claim);
             }
         });
     }
 
-    fn receive_one(&mut self, index: usize, kind: Kind) -> bool {
+    fn receive_one(&mut self, index: usize, kind: FrameSource) -> bool {
         let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
             return false;
         };
@@ -113,13 +113,13 @@ impl Vrrp {
         };
         let now_ns = self.host.now();
         match kind {
-            Kind::Link => engine.handle_frame(now_ns, index, frame),
-            Kind::Stations => engine.handle_station(now_ns, index, frame),
-            Kind::Heartbeats => {
+            FrameSource::Link => engine.handle_frame(now_ns, index, frame),
+            FrameSource::Stations => engine.handle_station(now_ns, index, frame),
+            FrameSource::Heartbeats => {
                 let Some(links) = &mut self.links else {
                     return true;
                 };
-                links.hear_on_network(now_ns, index, frame, engine);
+                links.handle_network_frame(now_ns, index, frame, engine);
             }
         }
         true
@@ -133,7 +133,7 @@ impl Vrrp {
             return false;
         };
         let now_ns = self.host.now();
-        links.hear_on_link(now_ns, link, packet, engine);
+        links.handle_link_packet(now_ns, link, packet, engine);
         true
     }
 }

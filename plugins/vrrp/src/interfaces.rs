@@ -22,14 +22,14 @@ impl Interfaces for Vrrp {
 }
 
 /// Interfaces of which the host tells, each with the sockets that it opens there.
-pub(crate) struct Followed {
+pub(crate) struct FollowedInterfaces {
     handle: InterfaceHandle,
     sockets: BTreeMap<String, Wanted>,
 }
 
-impl Followed {
-    pub(crate) fn new(handle: InterfaceHandle) -> Followed {
-        Followed {
+impl FollowedInterfaces {
+    pub(crate) fn new(handle: InterfaceHandle) -> FollowedInterfaces {
+        FollowedInterfaces {
             handle,
             sockets: BTreeMap::new(),
         }
@@ -53,7 +53,7 @@ impl Followed {
 }
 
 impl Vrrp {
-    pub(crate) fn follow(&mut self, settings: &Settings) -> Result<(), Error> {
+    pub(crate) fn follow_interfaces(&mut self, settings: &Settings) -> Result<(), Error> {
         let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
         let routers = settings.groups.iter().flat_map(|group| &group.routers);
         for router in routers {
@@ -101,7 +101,7 @@ impl Vrrp {
         self.unwatch(gone);
         if let Some(fd) = new {
             self.watch(interface, fd);
-            self.greet();
+            self.request_hello();
         }
     }
 
@@ -146,9 +146,9 @@ impl Vrrp {
             link_socket: link.is_some(),
         };
         let is_new = link.is_some() && before[0] != watched[0];
-        self.tell(|engine, now_ns| engine.handle_interface(now_ns, &event.name, &facts));
+        self.with_engine(|engine, now_ns| engine.handle_interface(now_ns, &event.name, &facts));
         if is_new {
-            self.greet();
+            self.request_hello();
         }
     }
 }

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod actions;
-mod agreeing;
 mod claims;
 pub mod config;
 pub mod election;
@@ -15,6 +14,7 @@ pub mod error;
 mod frames;
 pub mod heartbeats;
 mod interfaces;
+mod key_agreement;
 mod limit;
 mod links;
 mod networks;
@@ -35,10 +35,10 @@ use spared_sdk::{
 
 use config::Settings;
 use engine::Engine;
-use interfaces::Followed;
+use interfaces::FollowedInterfaces;
 use links::Links;
 use second_machine::SecondMachine;
-use settings::Read;
+use settings::NodeSettings;
 use sockets::{FRAME_MAX, Sockets};
 
 const TIMER: u32 = 1;
@@ -46,7 +46,7 @@ const TIMER: u32 = 1;
 /// The plugin.
 pub struct Vrrp {
     host: Host,
-    followed: Followed,
+    followed: FollowedInterfaces,
     groups: GroupHandle,
     /// Channel to the peer; None if the host has no link.
     peer: PeerHandle,
@@ -70,12 +70,12 @@ pub struct Vrrp {
 }
 
 impl Plugin for Vrrp {
-    type Settings = Read;
+    type Settings = NodeSettings;
 
     fn create(host: Host) -> Result<Self, Error> {
         Ok(Vrrp {
             host,
-            followed: Followed::new(host.interfaces()),
+            followed: FollowedInterfaces::new(host.interfaces()),
             groups: host.groups(),
             peer: host.peer(),
             identity: host.identity(),
@@ -92,15 +92,15 @@ impl Plugin for Vrrp {
         })
     }
 
-    fn read(config: &Config) -> Result<Read, Error> {
+    fn read(config: &Config) -> Result<NodeSettings, Error> {
         let settings = config::read(config, settings::tick()).ok_or(Error::Config(Vec::new()))?;
-        Ok(Read {
+        Ok(NodeSettings {
             settings,
             node: config.node().to_owned(),
         })
     }
 
-    fn configure(&mut self, read: Read) -> Result<Applied, Error> {
+    fn configure(&mut self, read: NodeSettings) -> Result<Applied, Error> {
         if self.engine.is_some() && read.node != self.node {
             return Ok(Applied::Restart);
         }
@@ -123,7 +123,7 @@ impl Plugin for Vrrp {
     }
 
     fn stop(&mut self, _token: Token) -> Result<Progress, Error> {
-        self.tell(Engine::shut_down);
+        self.with_engine(Engine::shut_down);
         self.engine = None;
         for index in 0..self.sockets.len() {
             self.close(index);
@@ -140,7 +140,7 @@ impl Plugin for Vrrp {
 
     fn timer(&mut self, _id: u32) {
         self.alarm.fired();
-        self.follow_directives();
+        self.execute_directives();
         // heartbeats that have arrived count, however late this timer is
         let now_ns = self.host.now();
         if let Some(links) = &mut self.links {
@@ -151,11 +151,11 @@ impl Plugin for Vrrp {
             .as_ref()
             .is_some_and(|engine| engine.takes_over(now_ns))
         {
-            self.hear_all();
-            self.act();
+            self.read_sockets();
+            self.execute_actions();
         }
-        self.tell(Engine::handle_timeout);
-        self.look_at_addresses();
+        self.with_engine(Engine::handle_timeout);
+        self.check_addresses();
     }
 }
 
@@ -165,7 +165,7 @@ impl Groups for Vrrp {
     fn directive(&mut self, directive: &Directive) {
         let group = directive.group.as_str();
         if self.directed.iter().any(|directed| directed == group) {
-            self.follow_directives();
+            self.execute_directives();
         }
         let now_ns = self.host.now();
         if let Some(engine) = &mut self.engine {

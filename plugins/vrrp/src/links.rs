@@ -8,14 +8,14 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_sdk::{OpenSockets, SocketKind, Value};
 
-use crate::engine::{Engine, Neighbour, Path, Table, Way, totals};
+use crate::engine::{Engine, HeartbeatTarget, Neighbour, Path, Table, totals};
 use crate::error::HeartbeatDiscard;
 use crate::heartbeats::{
-    Class, Counters, Heard, LINKS_MAX, NoRandomness, Pairing, PairingNews, Received, Request,
+    Counters, Heard, LINKS_MAX, NoRandomness, Pairing, PairingEvents, PathClass, Received, Request,
 };
 use crate::limit::Limit;
 use crate::networks::Networks;
-use crate::sockets::Kept;
+use crate::sockets::HostSocket;
 use crate::wire::datagram;
 use crate::wire::heartbeat::Heartbeat;
 
@@ -32,8 +32,8 @@ pub(crate) struct Links {
 struct Link {
     interface: String,
     /// Receiving socket; this and the next are None if the host could not open them.
-    receives: Option<Kept>,
-    sends: Option<Kept>,
+    receives: Option<HostSocket>,
+    sends: Option<HostSocket>,
     counters: Counters,
     limit: Limit,
 }
@@ -116,8 +116,8 @@ impl Links {
         };
         let before = link.watched();
         let gone = [
-            Kept::update(&mut link.receives, offered.get(SocketKind::HeartbeatIn)),
-            Kept::update(&mut link.sends, offered.get(SocketKind::HeartbeatOut)),
+            HostSocket::update(&mut link.receives, offered.get(SocketKind::HeartbeatIn)),
+            HostSocket::update(&mut link.sends, offered.get(SocketKind::HeartbeatOut)),
         ];
         let new = link.watched().filter(|fd| Some(*fd) != before);
         (gone.into_iter().flatten().collect(), new)
@@ -138,7 +138,13 @@ impl Links {
     }
 
     /// Passes a heartbeat of the peer that arrived on a link to the engine.
-    pub fn hear_on_link(&mut self, now_ns: u64, link: usize, packet: &[u8], engine: &mut Engine) {
+    pub fn handle_link_packet(
+        &mut self,
+        now_ns: u64,
+        link: usize,
+        packet: &[u8],
+        engine: &mut Engine,
+    ) {
         let own = self.pairing.run();
         self.open(now_ns, link, packet, |heard| {
             engine.handle_heartbeat(now_ns, Path::Link(link), heard, own);
@@ -154,7 +160,7 @@ impl Links {
             return;
         };
         let received = match datagram::payload(packet) {
-            Some(payload) => self.pairing.receive(now_ns, Class::Link, path, payload),
+            Some(payload) => self.pairing.receive(now_ns, PathClass::Link, path, payload),
             None => Err(HeartbeatDiscard::Datagram),
         };
         match received {
@@ -165,7 +171,7 @@ impl Links {
     }
 
     /// Passes a heartbeat of the peer that arrived on a network for this node to the engine.
-    pub fn hear_on_network(
+    pub fn handle_network_frame(
         &mut self,
         now_ns: u64,
         index: usize,
@@ -187,7 +193,7 @@ impl Links {
         let payload = received.payload;
         let received = self
             .pairing
-            .receive(now_ns, Class::Network, network.path, payload);
+            .receive(now_ns, PathClass::Network, network.path, payload);
         match received {
             Ok(Received::Heartbeat(opened)) => {
                 network.counters.take(now_ns, opened, &mut |heard| {
@@ -205,8 +211,8 @@ impl Links {
         &mut self,
         now_ns: u64,
         heartbeats: impl Iterator<Item = &'h Heartbeat>,
-        ways: &[Way],
-        mut carry: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
+        targets: &[HeartbeatTarget],
+        mut transmit_on: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
     ) {
         let Links {
             links,
@@ -214,11 +220,11 @@ impl Links {
             pairing,
             ..
         } = self;
-        for part in 0..pairing.compose(heartbeats) {
-            for way in ways {
-                pairing.seal(now_ns, way.path, part, |sealed| {
-                    let done = networks.send(way, sealed, &mut carry);
-                    networks.count_sent(way, done);
+        for part in 0..pairing.begin_heartbeat(heartbeats) {
+            for target in targets {
+                pairing.seal(now_ns, target.path, part, |sealed| {
+                    let done = networks.send(target, sealed, &mut transmit_on);
+                    networks.count_sent(target, done);
                 });
             }
             for (link, number) in links.iter_mut().zip(0..) {
@@ -234,19 +240,19 @@ impl Links {
     // ---- keys ------------------------------------------------------------------------------------
 
     /// Sends a hello when another path is up, unless the peer is heard.
-    pub fn greet(&mut self, now_ns: u64) {
-        self.pairing.greet(now_ns);
+    pub fn request_hello(&mut self, now_ns: u64) {
+        self.pairing.request_hello(now_ns);
     }
 
     /// Sends frames of the agreement over every link and every network, uncounted: lost ones are repeated.
     pub fn send_offers(
         &mut self,
-        ways: impl Fn() -> Vec<Way>,
-        mut carry: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
+        targets: impl Fn() -> Vec<HeartbeatTarget>,
+        mut transmit_on: impl FnMut(usize, Option<IpAddr>, &[u8]) -> bool,
     ) {
         while let Some(frame) = self.pairing.poll_frame() {
-            for way in &ways() {
-                self.networks.send(way, &frame, &mut carry);
+            for target in &targets() {
+                self.networks.send(target, &frame, &mut transmit_on);
             }
             for link in &self.links {
                 link.send(&frame);
@@ -276,16 +282,16 @@ impl Links {
     }
 
     /// Returns the consequences of received frames.
-    pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
-        let news = self.pairing.take_news(now_ns);
-        if news.is_forged {
-            if let Some(more) = self.forged.pass(now_ns) {
+    pub fn take_events(&mut self, now_ns: u64) -> PairingEvents {
+        let events = self.pairing.take_events(now_ns);
+        if events.is_forged {
+            if let Some(more) = self.forged.allow(now_ns) {
                 log::warn!(
                     "dropped an offer of a key for heartbeats: not the peer's signature{more}"
                 );
             }
         }
-        news
+        events
     }
 
     /// Returns the other node's name, if keys of both are configured.
@@ -323,10 +329,10 @@ impl Links {
             rows.push(("heartbeats.key".to_owned(), value));
             return rows;
         }
-        let (left_out, counters) = (self.pairing.left_out(), self.pairing.counters());
+        let (omitted, counters) = (self.pairing.omitted(), self.pairing.counters());
         for (key, value) in [
-            ("heartbeats.groups_left_out", left_out.groups),
-            ("heartbeats.ports_left_out", left_out.ports),
+            ("heartbeats.groups_left_out", omitted.groups),
+            ("heartbeats.ports_left_out", omitted.ports),
             ("keys.agreed", counters.agreed),
             ("keys.requests", counters.requests),
             ("keys.received", counters.received),
@@ -365,7 +371,7 @@ impl Link {
         if !reason.is_hostile() {
             return;
         }
-        if let Some(more) = self.limit.pass(now_ns) {
+        if let Some(more) = self.limit.allow(now_ns) {
             log::warn!(
                 "link {}: dropped a heartbeat: {reason}{more}",
                 self.interface
@@ -374,7 +380,7 @@ impl Link {
     }
 }
 
-fn transmit(kept: &Kept, frame: &[u8]) -> io::Result<()> {
+fn transmit(kept: &HostSocket, frame: &[u8]) -> io::Result<()> {
     send(&kept.fd, frame, SendFlags::DONTWAIT)?;
     Ok(())
 }

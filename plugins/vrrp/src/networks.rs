@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use spared_sdk::Value;
 
-use crate::engine::{Table, Way};
+use crate::engine::{HeartbeatTarget, Table};
 use crate::error::HeartbeatDiscard;
 use crate::heartbeats::Counters;
 use crate::limit::Limit;
@@ -58,16 +58,22 @@ impl Networks {
     /// Sends a payload on the network's sockets. Returns true if they accepted it.
     pub fn send(
         &mut self,
-        way: &Way,
+        target: &HeartbeatTarget,
         payload: &[u8],
-        carry: impl FnOnce(usize, Option<IpAddr>, &[u8]) -> bool,
+        transmit_on: impl FnOnce(usize, Option<IpAddr>, &[u8]) -> bool,
     ) -> bool {
-        datagram::emit(way.mac, way.source, way.to, payload, &mut self.bytes);
-        carry(way.interface, way.to, &self.bytes)
+        datagram::emit(
+            target.mac,
+            target.source,
+            target.to,
+            payload,
+            &mut self.bytes,
+        );
+        transmit_on(target.interface, target.to, &self.bytes)
     }
 
-    pub fn count_sent(&mut self, way: &Way, done: bool) {
-        if let Some(network) = self.all.get_mut(way.interface) {
+    pub fn count_sent(&mut self, target: &HeartbeatTarget, done: bool) {
+        if let Some(network) = self.all.get_mut(target.interface) {
             network.counters.count_sent(done);
         }
     }
@@ -103,7 +109,7 @@ impl Network {
         if harmless {
             return;
         }
-        if let Some(more) = self.limit.pass(now_ns) {
+        if let Some(more) = self.limit.allow(now_ns) {
             let interface = &self.interface;
             log::warn!("{interface}: dropped a heartbeat: {reason}{more}");
         }

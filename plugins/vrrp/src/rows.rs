@@ -26,7 +26,7 @@ impl Vrrp {
     pub(super) fn answer(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
         if argv == ["retry"] {
             let mut tried = 0;
-            self.tell(|engine, now_ns| tried = engine.retry(now_ns));
+            self.with_engine(|engine, now_ns| tried = engine.retry(now_ns));
             answer.number("tried_again", tried)?;
             return Ok(Progress::Done);
         }

@@ -3,21 +3,21 @@
 use crate::limit::Limit;
 
 /// Time for which it counts as present after both were last heard.
-const STANDS_NS: u64 = 60_000_000_000;
+const PRESENT_NS: u64 = 60_000_000_000;
 
 /// State of that report.
 #[derive(Default)]
 pub(crate) struct SecondMachine {
     until_ns: Option<u64>,
-    is_told: bool,
+    is_reported: bool,
     limit: Limit,
 }
 
 impl SecondMachine {
     /// Takes note that both were heard; returns the event if it is due.
     pub fn handle_heard(&mut self, now_ns: u64, peer: &str) -> Option<String> {
-        self.until_ns = Some(now_ns.saturating_add(STANDS_NS));
-        let more = self.limit.pass(now_ns)?;
+        self.until_ns = Some(now_ns.saturating_add(PRESENT_NS));
+        let more = self.limit.allow(now_ns)?;
         let text = format!("two machines have the key of {peer}: both are heard{more}");
         Some(text)
     }
@@ -26,8 +26,8 @@ impl SecondMachine {
     pub fn poll_check(&mut self, now_ns: u64) -> Option<bool> {
         self.until_ns = self.until_ns.filter(|until_ns| now_ns < *until_ns);
         let is_there = self.until_ns.is_some();
-        (is_there != self.is_told).then(|| {
-            self.is_told = is_there;
+        (is_there != self.is_reported).then(|| {
+            self.is_reported = is_there;
             is_there
         })
     }

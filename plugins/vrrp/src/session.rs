@@ -7,7 +7,7 @@ use crate::Vrrp;
 impl Peer for Vrrp {
     fn up(&mut self, _wire: u32) {
         self.set_session(true);
-        self.greet();
+        self.request_hello();
         // there is nothing to load first: heartbeats contain all state of vrrp
         if let Err(error) = self.peer.in_sync(true, "") {
             log::warn!("{error}");
@@ -33,11 +33,11 @@ impl Vrrp {
     }
 
     /// Sends a hello when another path is up, unless the peer is heard: earlier ones may not have been received.
-    pub(crate) fn greet(&mut self) {
+    pub(crate) fn request_hello(&mut self) {
         let now_ns = self.host.now();
         if let Some(links) = &mut self.links {
-            links.greet(now_ns);
+            links.request_hello(now_ns);
         }
-        self.act();
+        self.execute_actions();
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::wire::heartbeat::group_id;
 
 /// Settings of the file, and the name of the node for which it was read.
-pub struct Read {
+pub struct NodeSettings {
     pub(crate) settings: Settings,
     pub(crate) node: String,
 }
@@ -21,12 +21,12 @@ impl Vrrp {
     /// Applies a new configuration to claims, interfaces and engine; only differences are passed on.
     pub(crate) fn apply(&mut self, settings: Settings) -> Result<(), Error> {
         // the host may take long for the claims: that must not delay an advert
-        self.tell(Engine::advertise_now);
+        self.with_engine(Engine::advertise_now);
         let old = self.settings.clone();
         let withdrawn = self.withdraw_gone(&settings);
         let left = std::mem::replace(&mut self.settings, settings);
         if let Err(error) = withdrawn.and_then(|()| self.claim(&left)) {
-            self.claim_again(old);
+            self.restore_claims(old);
             return Err(error);
         }
         let settings = self.settings.clone();
@@ -35,13 +35,13 @@ impl Vrrp {
         if let Some(engine) = &mut self.engine {
             engine.set_keys(peer.is_some());
         }
-        self.tell(|engine, now_ns| engine.configure(now_ns, &settings));
+        self.with_engine(|engine, now_ns| engine.configure(now_ns, &settings));
         if let (Some(links), Some(engine)) = (&mut self.links, &self.engine) {
             links.configure_networks(engine.networks());
             links.set_peer(peer.as_deref());
         }
-        self.act();
-        self.follow(&settings)
+        self.execute_actions();
+        self.follow_interfaces(&settings)
     }
 
     /// Withdraws groups that are no longer configured before other groups claim their addresses, as a renamed group
@@ -55,7 +55,7 @@ impl Vrrp {
             return Ok(());
         }
         let remaining = self.settings.clone();
-        self.tell(|engine, now_ns| engine.configure(now_ns, &remaining));
+        self.with_engine(|engine, now_ns| engine.configure(now_ns, &remaining));
         let gone: Vec<_> = gone.iter().map(|was| (&*was.name, None)).collect();
         let results = self.groups.claim_all(&gone);
         results.into_iter().collect()
@@ -63,7 +63,7 @@ impl Vrrp {
 
     /// Restores the old claims after a refusal: the engine continues with all its earlier groups. The host may have
     /// accepted other groups meanwhile, whose leases would not match the adverts that continue.
-    fn claim_again(&mut self, old: Settings) {
+    fn restore_claims(&mut self, old: Settings) {
         let refused = std::mem::replace(&mut self.settings, old);
         let groups = &self.settings.groups;
         let is_new = |new: &&Group| !groups.iter().any(|old| old.name == new.name);
@@ -77,7 +77,7 @@ impl Vrrp {
         // it may execute late what it was too slow to answer
         self.are_claims_unsure = true;
         let old = self.settings.clone();
-        self.tell(|engine, now_ns| engine.configure(now_ns, &old));
+        self.with_engine(|engine, now_ns| engine.configure(now_ns, &old));
     }
 
     /// Claims what is new or has changed; after a refusal, everything.
@@ -106,7 +106,7 @@ impl Vrrp {
         let gone = links.configure(&interfaces, groups.map(|group| group_id(&group.name)));
         self.unwatch(gone);
         if is_new {
-            self.tell(|engine, now_ns| engine.set_links(now_ns, &interfaces));
+            self.with_engine(|engine, now_ns| engine.set_links(now_ns, &interfaces));
         }
     }
 }

@@ -15,11 +15,11 @@ pub(crate) const FRAME_MAX: usize = 9216;
 #[derive(Default)]
 pub(crate) struct Sockets {
     index: u32,
-    link: Option<Kept>,
-    ipv4: Option<Kept>,
-    ipv6: Option<Kept>,
-    stations: Option<Kept>,
-    heartbeats: Option<Kept>,
+    link: Option<HostSocket>,
+    ipv4: Option<HostSocket>,
+    ipv6: Option<HostSocket>,
+    stations: Option<HostSocket>,
+    heartbeats: Option<HostSocket>,
 }
 
 /// Limit of frames, more than a socket's buffer holds, so that reading all waiting frames ends in a
@@ -27,22 +27,25 @@ pub(crate) struct Sockets {
 pub(crate) const FRAMES_WAITING: usize = 512;
 
 /// A duplicate of the host's descriptor, which the host may close at any time.
-pub(crate) struct Kept {
+pub(crate) struct HostSocket {
     pub fd: OwnedFd,
     /// Inode of the socket, which identifies it, as descriptor numbers are reused.
     inode: u64,
 }
 
-impl Kept {
+impl HostSocket {
     /// Updates `kept` to the offered socket; returns the descriptor that is no longer valid.
-    pub fn update(kept: &mut Option<Kept>, offered: Option<BorrowedFd<'_>>) -> Option<OwnedFd> {
+    pub fn update(
+        kept: &mut Option<HostSocket>,
+        offered: Option<BorrowedFd<'_>>,
+    ) -> Option<OwnedFd> {
         let inode = offered.and_then(inode);
         if kept.as_ref().map(|kept| kept.inode) == inode {
             return None;
         }
         let new = offered.zip(inode).and_then(|(fd, inode)| {
             let fd = fd.try_clone_to_owned().ok()?;
-            Some(Kept { fd, inode })
+            Some(HostSocket { fd, inode })
         });
         std::mem::replace(kept, new).map(|kept| kept.fd)
     }
@@ -50,7 +53,7 @@ impl Kept {
 
 /// Socket of an interface from which frames are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FrameSource {
     Link,
     Stations,
     Heartbeats,
@@ -69,7 +72,7 @@ impl Sockets {
             (SocketKind::Stations, &mut self.stations),
             (SocketKind::VrrpHeartbeat, &mut self.heartbeats),
         ] {
-            gone.extend(Kept::update(kept, offered.get(kind)));
+            gone.extend(HostSocket::update(kept, offered.get(kind)));
         }
         gone
     }
@@ -95,21 +98,21 @@ impl Sockets {
         [heartbeats.map(|kept| kept.fd.as_raw_fd()), self.link()]
     }
 
-    pub fn kind_of(&self, fd: RawFd) -> Option<Kind> {
+    pub fn kind_of(&self, fd: RawFd) -> Option<FrameSource> {
         match self.watched() {
-            [_, Some(link)] if link == fd => return Some(Kind::Link),
-            [Some(heartbeats), _] if heartbeats == fd => return Some(Kind::Heartbeats),
+            [_, Some(link)] if link == fd => return Some(FrameSource::Link),
+            [Some(heartbeats), _] if heartbeats == fd => return Some(FrameSource::Heartbeats),
             _ => {}
         }
-        (self.stations() == Some(fd)).then_some(Kind::Stations)
+        (self.stations() == Some(fd)).then_some(FrameSource::Stations)
     }
 
     /// Reads one frame; None if none waits.
-    pub fn receive<'b>(&self, kind: Kind, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    pub fn receive<'b>(&self, kind: FrameSource, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
         let kept = match kind {
-            Kind::Link => self.link.as_ref(),
-            Kind::Stations => self.stations.as_ref(),
-            Kind::Heartbeats => self.heartbeats.as_ref(),
+            FrameSource::Link => self.link.as_ref(),
+            FrameSource::Stations => self.stations.as_ref(),
+            FrameSource::Heartbeats => self.heartbeats.as_ref(),
         }?;
         // an error, such as ENETDOWN after a carrier loss, comes once, and an event reports it
         let (length, _) = recv(&kept.fd, &mut *buffer, RecvFlags::DONTWAIT).ok()?;
@@ -117,7 +120,7 @@ impl Sockets {
     }
 
     /// Reads waiting frames, a limited number of them, so that a flood does not prolong it.
-    pub fn read_waiting(&self, kind: Kind, buffer: &mut [u8], mut each: impl FnMut(&[u8])) {
+    pub fn read_waiting(&self, kind: FrameSource, buffer: &mut [u8], mut each: impl FnMut(&[u8])) {
         for _ in 0..FRAMES_WAITING {
             match self.receive(kind, buffer) {
                 Some(frame) => each(frame),
@@ -196,7 +199,7 @@ mod tests {
         use std::io::Write;
         // each byte is one frame
         let (mut flood, socket) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let stations = Some(Kept {
+        let stations = Some(HostSocket {
             fd: socket.into(),
             inode: 0,
         });
@@ -205,9 +208,9 @@ mod tests {
             ..Sockets::default()
         };
         flood.write_all(&[0; FRAMES_WAITING + 9]).expect("room");
-        sockets.read_waiting(Kind::Stations, &mut [0], |_| {});
+        sockets.read_waiting(FrameSource::Stations, &mut [0], |_| {});
         let rest = sockets
-            .receive(Kind::Stations, &mut [0; 99])
+            .receive(FrameSource::Stations, &mut [0; 99])
             .map(<[u8]>::len);
         assert_eq!(rest, Some(9));
     }

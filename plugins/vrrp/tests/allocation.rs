@@ -8,7 +8,7 @@ use std::time::Duration;
 use spared_sdk::config::Config;
 use spared_vrrp::config::read;
 use spared_vrrp::engine::{Action, Engine, InterfaceFacts, Neighbour, Path};
-use spared_vrrp::heartbeats::{Class, Pairing, Received, Request};
+use spared_vrrp::heartbeats::{Pairing, PathClass, Received, Request};
 use spared_vrrp::wire::datagram;
 use spared_vrrp::wire::heartbeat::{FRAME_MAX, group_id};
 
@@ -182,9 +182,9 @@ impl Node {
     }
 
     /// Sends frames of the key agreement; every signature is valid.
-    fn talk(&mut self, now_ns: u64, other: &mut Node) {
+    fn exchange_agreement(&mut self, now_ns: u64, other: &mut Node) {
         self.pairing.handle_timeout(now_ns);
-        self.pairing.take_news(now_ns);
+        self.pairing.take_events(now_ns);
         while let Some(request) = self.pairing.poll_request() {
             match request {
                 Request::Sign { ticket, .. } => {
@@ -196,11 +196,11 @@ impl Node {
             }
         }
         while let Some(frame) = self.pairing.poll_frame() {
-            other.hear(now_ns, PATH, &frame);
+            other.receive(now_ns, PATH, &frame);
         }
     }
 
-    fn hear(&mut self, now_ns: u64, path: u32, frame: &[u8]) {
+    fn receive(&mut self, now_ns: u64, path: u32, frame: &[u8]) {
         let mut packet = [0; 48 + FRAME_MAX];
         let length = 48 + frame.len();
         let udp_len = u16::try_from(8 + frame.len()).expect("short").to_be_bytes();
@@ -213,7 +213,9 @@ impl Node {
         packet[48..length].copy_from_slice(frame);
         let frame = datagram::payload(&packet[..length]).expect("a whole packet");
         let own = self.pairing.run();
-        let received = self.pairing.receive(now_ns, Class::Network, path, frame);
+        let received = self
+            .pairing
+            .receive(now_ns, PathClass::Network, path, frame);
         let Ok(Received::Heartbeat(mut opened)) = received else {
             return;
         };
@@ -221,13 +223,13 @@ impl Node {
             mac: [2; 6],
             address: self.peer,
         };
-        let way = match path {
+        let path = match path {
             0 | 1 => Path::Link(path as usize),
             _ => Path::Network(0, neighbour),
         };
         while let Some(heard) = opened.next_group() {
-            self.heard += u64::from(heard.is_news);
-            self.engine.handle_heartbeat(now_ns, way, &heard, own);
+            self.heard += u64::from(heard.is_new);
+            self.engine.handle_heartbeat(now_ns, path, &heard, own);
         }
     }
 
@@ -247,12 +249,12 @@ impl Node {
                     }
                 }
                 Action::Heartbeat => {
-                    let (heartbeats, ways) = self.engine.heartbeat(now_ns);
-                    assert_eq!(ways.len(), 1);
-                    let parts = self.pairing.compose(heartbeats);
+                    let (heartbeats, targets) = self.engine.heartbeat(now_ns);
+                    assert_eq!(targets.len(), 1);
+                    let parts = self.pairing.begin_heartbeat(heartbeats);
                     self.parts += parts;
                     for (path, part) in (0..parts).flat_map(|part| PATHS.map(|path| (path, part))) {
-                        let mut hear = |sealed: &[u8]| other.hear(now_ns, path, sealed);
+                        let mut hear = |sealed: &[u8]| other.receive(now_ns, path, sealed);
                         self.pairing.seal(now_ns, path, part, &mut hear);
                     }
                 }
@@ -269,8 +271,8 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
     let mut active = Node::start("r1", 2, now_ns);
     let mut backup = Node::start("r2", 3, now_ns);
     for _ in 0..4 {
-        active.talk(now_ns, &mut backup);
-        backup.talk(now_ns, &mut active);
+        active.exchange_agreement(now_ns, &mut backup);
+        backup.exchange_agreement(now_ns, &mut active);
     }
     let mut before = (0, 0, 0, 0);
     for round in 0..2000 {
@@ -292,7 +294,7 @@ fn neither_saying_nor_hearing_heartbeats_allocates() {
         }
         while active.act(now_ns, &mut backup) | backup.act(now_ns, &mut active) {}
         for node in [&mut active, &mut backup] {
-            node.pairing.take_news(now_ns);
+            node.pairing.take_events(now_ns);
         }
         // both are settled, and all buffers have their final size
         if round == 1000 {

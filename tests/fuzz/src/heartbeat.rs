@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use spared_vrrp::heartbeats::{Agreed, Class, Key, Pairing, Receiver, Request, SECRET_LEN};
+use spared_vrrp::heartbeats::{AgreedKeys, Key, Pairing, PathClass, Receiver, Request, SECRET_LEN};
 use spared_vrrp::wire::datagram;
 use spared_vrrp::wire::heartbeat::{Packet, TAG_LEN};
 use spared_vrrp::wire::offer::{self, Offer};
@@ -21,11 +21,11 @@ fn key(run: u64) -> Key {
     Key::new(run, &[run as u8; SECRET_LEN])
 }
 
-fn agreed(run: u64) -> Agreed {
-    Agreed {
+fn agreed(run: u64) -> AgreedKeys {
+    AgreedKeys {
         run,
-        seals: key(OWN),
-        opens: key(run),
+        send_key: key(OWN),
+        receive_key: key(run),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
     let mut receiver = Receiver::new(OWN);
     receiver.set_groups([0, 1].into_iter());
     receiver.set_paths(0..2);
-    receiver.trust(0, agreed(PEERS[0]));
+    receiver.add_keys(0, agreed(PEERS[0]));
     let mut newest = BTreeMap::new();
     let mut now_ns = 0;
     let mut rest = input;
@@ -53,9 +53,9 @@ pub fn run(input: &[u8]) {
             }
             1 => {
                 let class = if path == 0 {
-                    Class::Link
+                    PathClass::Link
                 } else {
-                    Class::Network
+                    PathClass::Network
                 };
                 for pairing in &mut pairings {
                     let _ = pairing.receive(now_ns, class, path, bytes);
@@ -63,7 +63,7 @@ pub fn run(input: &[u8]) {
                     settle(pairing, now_ns, what >> 3 & 1 == 0);
                 }
             }
-            2 => receiver.trust(now_ns, agreed(PEERS[1])),
+            2 => receiver.add_keys(now_ns, agreed(PEERS[1])),
             _ => {
                 let _ = receiver.open(now_ns, path, bytes, u64::MAX);
                 let frame = sealed(bytes);
@@ -73,9 +73,9 @@ pub fn run(input: &[u8]) {
                 let Ok(packet) = Packet::new_checked(&frame) else {
                     unreachable!()
                 };
-                assert_eq!((packet.path(), packet.echo().run), (path, OWN));
+                assert_eq!((packet.path(), packet.ack().run), (path, OWN));
                 while let Some(heard) = opened.next_group() {
-                    if !heard.is_news {
+                    if !heard.is_new {
                         continue;
                     }
                     let group = (packet.run(), heard.heartbeat.group);
@@ -99,7 +99,7 @@ fn settle(pairing: &mut Pairing, now_ns: u64, genuine: bool) {
         }
     }
     assert!(requests <= 40);
-    pairing.take_news(now_ns);
+    pairing.take_events(now_ns);
     while pairing.poll_frame().is_some() {}
     assert!(pairing.next_timeout().is_some_and(|at_ns| at_ns > now_ns));
 }
@@ -119,10 +119,10 @@ fn outlined(bytes: &[u8]) -> Vec<u8> {
 
 /// The frame to the own run, its tag made right for the run that it names.
 fn sealed(bytes: &[u8]) -> Vec<u8> {
-    const ECHO_RUN: usize = 28;
+    const ACK_RUN: usize = 28;
     let mut frame = bytes.to_vec();
-    if let Some(echo) = frame.get_mut(ECHO_RUN..ECHO_RUN + 8) {
-        echo.copy_from_slice(&OWN.to_be_bytes());
+    if let Some(ack) = frame.get_mut(ACK_RUN..ACK_RUN + 8) {
+        ack.copy_from_slice(&OWN.to_be_bytes());
     }
     let Ok(packet) = Packet::new_checked(&frame) else {
         return frame;

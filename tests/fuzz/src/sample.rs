@@ -7,10 +7,10 @@ use spared_packet::checksum::checksum;
 use spared_vrrp::wire::Family;
 use spared_vrrp::wire::frame::{emit_frame, emit_packet};
 use spared_vrrp::wire::heartbeat::{
-    Echo, Heartbeat, HeartbeatPort, Identity, Rating, Speaks, TAG_LEN, emit_group, emit_header,
-    group_id, port_id, set_echo, set_parts,
+    Ack, Heartbeat, HeartbeatPort, HeartbeatRole, Identity, Rating, TAG_LEN, emit_group,
+    emit_header, group_id, port_id, set_ack, set_parts,
 };
-use spared_vrrp::wire::vrrp::{Form, Repr, Version};
+use spared_vrrp::wire::vrrp::{ChecksumForm, Repr, Version};
 
 /// Adverts of keepalived 2.2.7: version 3 by multicast, by unicast, over IPv6, and version 2.
 pub(crate) const KEEPALIVED: [&str; 4] = [
@@ -76,7 +76,7 @@ pub(crate) fn adverts() -> Vec<Vec<u8>> {
                 priority,
                 interval_ns: 1_000_000_000,
                 addresses,
-                form: Form::PseudoHeader,
+                form: ChecksumForm::PseudoHeader,
             };
             let source = match addresses[0] {
                 IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 3).into(),
@@ -104,7 +104,7 @@ pub(crate) fn part(run: u64, group: &str, ports: &[&str]) -> Vec<u8> {
     };
     let heartbeat = Heartbeat {
         group: group_id(group),
-        role: Speaks::Active,
+        role: HeartbeatRole::Active,
         class: 2,
         quality: 63,
         priority: 176,
@@ -119,9 +119,9 @@ pub(crate) fn part(run: u64, group: &str, ports: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     emit_header(run, 42, 0, &mut out);
     set_parts(&mut out, 1);
-    set_echo(
+    set_ack(
         &mut out,
-        Echo {
+        Ack {
             run: 1,
             number: 7,
             is_second: false,

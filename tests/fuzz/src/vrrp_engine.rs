@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use spared_sdk::config::Config;
 use spared_vrrp::config::read;
-use spared_vrrp::engine::{Action, Begun, Engine, InterfaceFacts, Neighbour, Path};
+use spared_vrrp::engine::{Action, Engine, InterfaceFacts, Neighbour, Path, SwitchoverAnswer};
 use spared_vrrp::heartbeats::Heard;
-use spared_vrrp::wire::heartbeat::{Echo, Heartbeat, Packet, TAG_LEN, group_id, next_group};
+use spared_vrrp::wire::heartbeat::{Ack, Heartbeat, Packet, TAG_LEN, group_id, next_group};
 
 use crate::sample::{KEEPALIVED, adverts, hex, part};
 
@@ -67,23 +67,23 @@ pub fn run(input: &[u8]) {
             settle(&mut engine, now_ns);
         }
         match heartbeat(frame) {
-            Some((heartbeat, echo)) => {
+            Some((heartbeat, ack)) => {
                 // over the link, a network, or as a copy, as the echo has it
                 let neighbour = Neighbour {
                     mac: [4; 6],
                     address: [192, 0, 2, 3].into(),
                 };
-                let path = match echo.number % 3 {
+                let path = match ack.number % 3 {
                     0 => Path::Link(0),
                     _ => Path::Network(usize::from(*pause % 2), neighbour),
                 };
                 let heard = Heard {
                     run: 1,
-                    echo,
+                    ack,
                     heartbeat: &heartbeat,
-                    is_timely: echo.number % 5 != 0,
-                    is_news: echo.number % 3 != 2,
-                    counts: echo.number % 7 != 0,
+                    is_timely: ack.number % 5 != 0,
+                    is_new: ack.number % 3 != 2,
+                    counts: ack.number % 7 != 0,
                 };
                 engine.handle_heartbeat(now_ns, path, &heard, 0);
             }
@@ -107,7 +107,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
             Action::Transmit(id) => assert!(engine.packet(id).is_some()),
             Action::Heartbeat => assert!(engine.heartbeat(now_ns).0.count() <= 1),
             Action::SwitchOver { group, .. } => {
-                engine.handle_switch_over_answer(now_ns, &group, Begun::No)
+                engine.handle_switch_over_answer(now_ns, &group, SwitchoverAnswer::Refused)
             }
             Action::FindNeighbours { interface } => {
                 engine.handle_neighbours(now_ns, interface, &[[192, 0, 2, 9].into()]);
@@ -118,7 +118,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
 }
 
 /// What begins as a heartbeat does, and is as long as one of some ports.
-fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Echo)> {
+fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Ack)> {
     const HEADER_LEN: usize = 44;
     const GROUP_LEN: usize = 22;
     const PORT_LEN: usize = 5;
@@ -136,7 +136,7 @@ fn heartbeat(frame: &[u8]) -> Option<(Heartbeat, Echo)> {
     let packet = Packet::new_checked(&bytes).ok()?;
     next_group(packet.groups(), &mut heartbeat)?;
     heartbeat.group = group_id("g");
-    Some((heartbeat, packet.echo()))
+    Some((heartbeat, packet.ack()))
 }
 
 /// The frame with right IPv4 header and message checksums, where there are such.

@@ -6,7 +6,8 @@ use spared_sdk::config::{IpNet, Section, node};
 
 use super::read::byte;
 use super::{
-    ADVERTISED_IPV6_MAX, Address, Follower, Route, VirtualRouter, derived_link_local, is_link_local,
+    ADVERTISED_IPV6_MAX, Address, GroupAddress, Route, VirtualRouter, derived_link_local,
+    is_link_local,
 };
 use crate::wire::Family;
 use crate::wire::heartbeat::network_path;
@@ -17,8 +18,8 @@ const WEIGHT_MAX: u64 = 9999;
 const ADDRESS: &str = "an IPv4 or IPv6 address";
 
 /// Returns the virtual routers of one `[[group.interface]]`: one for each family of its addresses.
-pub(super) fn pair(
-    entry: usize,
+pub(super) fn virtual_routers(
+    section_index: usize,
     section: &Section<'_>,
     group_vrid: Option<u64>,
     version: Version,
@@ -44,36 +45,13 @@ pub(super) fn pair(
     if advertised.is_empty() {
         section.fault("addresses", "found none, allowed are one or more");
     }
-    usable(section, "addresses", &advertised);
-    usable(section, "unadvertised", &unadvertised);
-    if unicast && peers.is_empty() {
-        section.fault("unicast", "needs peers");
-    }
-    if min_ttl != 255 && !unicast {
-        section.fault(
-            "min_ttl",
-            "only with unicast = true: on a link it is always 255",
-        );
-    }
-    let families: Vec<Family> = [Family::V4, Family::V6]
-        .into_iter()
-        .filter(|family| {
-            advertised
-                .iter()
-                .any(|prefix| Family::of(prefix.addr()) == *family)
-        })
-        .collect();
+    check_addresses(section, "addresses", &advertised);
+    check_addresses(section, "unadvertised", &unadvertised);
+    check_unicast(section, unicast, &peers, min_ttl);
+    let families = families_of(&advertised);
     if version == Version::V2 && families.contains(&Family::V6) {
         section.fault("addresses", "IPv6 addresses need version = 3");
     }
-    // an address of a family without adverts belongs to the first router
-    let home = |family: Family| {
-        if families.contains(&family) {
-            Some(family)
-        } else {
-            families.first().copied()
-        }
-    };
     let routers = families.iter().map(|family| {
         let of_family = |address: &IpAddr| Family::of(*address) == *family;
         let mut advertised: Vec<IpNet> = advertised
@@ -82,10 +60,10 @@ pub(super) fn pair(
             .copied()
             .collect();
         link_local_first(*family, vrid, &mut advertised);
-        let kept_out = unadvertised
+        let not_advertised = unadvertised
             .iter()
-            .filter(|prefix| home(Family::of(prefix.addr())) == Some(*family));
-        let claimed = advertised.iter().chain(kept_out);
+            .filter(|prefix| owning_family(prefix, &families) == Some(*family));
+        let claimed = advertised.iter().chain(not_advertised);
         let mut addresses: Vec<Address> = claimed.map(|prefix| without_source(*prefix)).collect();
         if source {
             mark_source(&mut addresses);
@@ -99,7 +77,7 @@ pub(super) fn pair(
             _ => vmac_name.clone(),
         };
         VirtualRouter {
-            entry,
+            section_index,
             interface: interface.clone(),
             family: *family,
             vrid,
@@ -119,6 +97,37 @@ pub(super) fn pair(
         }
     });
     Some(routers.collect())
+}
+
+fn check_unicast(section: &Section<'_>, unicast: bool, peers: &[IpAddr], min_ttl: u64) {
+    if unicast && peers.is_empty() {
+        section.fault("unicast", "needs peers");
+    }
+    if min_ttl != 255 && !unicast {
+        section.fault(
+            "min_ttl",
+            "only with unicast = true: on a link it is always 255",
+        );
+    }
+}
+
+/// Families of the advertised addresses: each has a virtual router of its own.
+fn families_of(advertised: &[IpNet]) -> Vec<Family> {
+    let has = |family: &Family| {
+        let mut families = advertised.iter().map(|prefix| Family::of(prefix.addr()));
+        families.any(|it| it == *family)
+    };
+    [Family::V4, Family::V6].into_iter().filter(has).collect()
+}
+
+/// Family of the router to which an address belongs. One of a family without adverts belongs to the first router.
+fn owning_family(prefix: &IpNet, families: &[Family]) -> Option<Family> {
+    let family = Family::of(prefix.addr());
+    if families.contains(&family) {
+        Some(family)
+    } else {
+        families.first().copied()
+    }
 }
 
 fn weight(section: &Section<'_>) -> u32 {
@@ -141,8 +150,8 @@ fn device_name(section: &Section<'_>, vmac: bool) -> Option<String> {
 }
 
 fn is_interface(name: &str, letters_max: usize) -> bool {
-    let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
-    !name.is_empty() && name.len() <= letters_max && name.chars().all(fits)
+    let is_allowed = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
+    !name.is_empty() && name.len() <= letters_max && name.chars().all(is_allowed)
 }
 
 fn interface(section: &Section<'_>) -> Option<String> {
@@ -164,7 +173,7 @@ fn sources(section: &Section<'_>) -> Option<Vec<IpAddr>> {
         .map(|address| vec![address])
 }
 
-fn usable(section: &Section<'_>, key: &str, prefixes: &[IpNet]) {
+fn check_addresses(section: &Section<'_>, key: &str, prefixes: &[IpNet]) {
     for (position, prefix) in prefixes.iter().enumerate() {
         let address = prefix.addr();
         let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
@@ -219,7 +228,9 @@ fn mark_source(addresses: &mut [Address]) {
     }
 }
 
-pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<Follower>> {
+pub(super) fn group_addresses(
+    (section_index, section): (usize, &Section<'_>),
+) -> Option<Vec<GroupAddress>> {
     let interface = section.required(node("interface"), interface(section));
     let prefixes: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
     let source = section.flag("source").unwrap_or(false);
@@ -228,18 +239,18 @@ pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<F
     if prefixes.is_empty() {
         section.fault("addresses", "found none, allowed are one or more");
     }
-    usable(section, "addresses", &prefixes);
+    check_addresses(section, "addresses", &prefixes);
     let mut addresses: Vec<Address> = prefixes.into_iter().map(without_source).collect();
     if source {
         mark_source(&mut addresses);
     }
-    let follower = |address| Follower {
-        entry,
+    let group_address = |address| GroupAddress {
+        section_index,
         interface: interface.clone(),
         address,
         weight,
     };
-    Some(addresses.into_iter().map(follower).collect())
+    Some(addresses.into_iter().map(group_address).collect())
 }
 
 /// Reads a network; the kernel refuses a route to an address with host bits.

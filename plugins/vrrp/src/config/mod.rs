@@ -2,7 +2,7 @@
 //!
 //! [`read`] reads every key; `README.md` describes all of them.
 
-mod cross;
+mod consistency;
 mod members;
 mod mode;
 mod read;
@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use spared_sdk::config::IpNet;
 
 use crate::election::OWNER;
-use crate::wire::vrrp::{Form, Version};
+use crate::wire::vrrp::{ChecksumForm, Version};
 use crate::wire::{Family, virtual_mac};
 
 pub use read::read;
@@ -44,7 +44,7 @@ pub struct Group {
     pub any_router: bool,
     pub version: Version,
     /// Form of the checksum to send until a peer shows its own.
-    pub form: Form,
+    pub form: ChecksumForm,
     pub interval_ns: u64,
     /// Longest interval accepted from an advert, in ns.
     pub interval_max_ns: u64,
@@ -54,7 +54,7 @@ pub struct Group {
     pub lease_ns: u64,
     pub refresh_s: u32,
     pub routers: Vec<VirtualRouter>,
-    pub addresses: Vec<Follower>,
+    pub addresses: Vec<GroupAddress>,
     pub routes: Vec<Route>,
 }
 
@@ -70,18 +70,20 @@ impl Group {
             let addresses = router.addresses.iter();
             addresses.map(|it| (router.interface.as_str(), it.address))
         });
-        let followers = self.addresses.iter();
-        of_routers.chain(followers.map(|it| (it.interface.as_str(), it.address.address)))
+        let group_addresses = self.addresses.iter();
+        of_routers.chain(group_addresses.map(|it| (it.interface.as_str(), it.address.address)))
     }
 
     /// Returns interfaces of `[[group.address]]` and `[[group.route]]` that count in the node's quality, with their
     /// weights.
     pub fn tracked(&self) -> impl Iterator<Item = (&str, u32)> {
-        let followers = self.addresses.iter();
-        let followers = followers.map(|it| (it.interface.as_str(), it.weight));
+        let group_addresses = self.addresses.iter();
+        let group_addresses = group_addresses.map(|it| (it.interface.as_str(), it.weight));
         let routes = self.routes.iter();
         let routes = routes.filter_map(|it| Some((it.interface.as_deref()?, it.weight)));
-        followers.chain(routes).filter(|(_, weight)| *weight > 0)
+        group_addresses
+            .chain(routes)
+            .filter(|(_, weight)| *weight > 0)
     }
 }
 
@@ -106,7 +108,7 @@ pub enum Election {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualRouter {
     /// Index of its `[[group.interface]]`, for messages.
-    pub entry: usize,
+    pub section_index: usize,
     pub interface: String,
     pub family: Family,
     pub vrid: u8,
@@ -147,7 +149,7 @@ pub struct Address {
 
 impl Address {
     /// Returns true if a station is in the address's network.
-    pub fn is_near(&self, station: IpAddr) -> bool {
+    pub fn is_in_network(&self, station: IpAddr) -> bool {
         let (own, other) = match (self.address, station) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 let wide = |it: u32| u128::from(it) << 96;
@@ -163,9 +165,9 @@ impl Address {
 
 /// An address that belongs to the group without VRRP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Follower {
+pub struct GroupAddress {
     /// Index of its `[[group.address]]`, for messages.
-    pub entry: usize,
+    pub section_index: usize,
     pub interface: String,
     pub address: Address,
     /// Weight of the interface in this node's quality: 0-9999; with 0 it is no check.

@@ -33,7 +33,7 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
     let preempt_delay = section.duration("preempt_delay", ZERO..=24 * HOUR);
     match mode {
         Mode::Quality => {
-            refuse(
+            refuse_other_mode(
                 section,
                 &["priority", "preempt", "preempt_delay"],
                 "priority",
@@ -45,7 +45,7 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
             })
         }
         Mode::Priority => {
-            refuse(section, &["prefer", "failback_delay", "hold"], "quality");
+            refuse_other_mode(section, &["prefer", "failback_delay", "hold"], "quality");
             let priority = byte(section.required(node("priority"), priority)?);
             if priority == 254 {
                 section.fault(
@@ -65,7 +65,7 @@ pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Electio
     }
 }
 
-fn refuse(section: &Section<'_>, keys: &[&str], mode: &str) {
+fn refuse_other_mode(section: &Section<'_>, keys: &[&str], mode: &str) {
     for key in keys.iter().filter(|key| section.has(**key)) {
         section.fault(key, format!("only with election = \"{mode}\""));
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use spared_sdk::config::{Config, Section, format_duration};
 use spared_sdk::nanoseconds;
 
-use super::members::{followers, pair, route};
+use super::members::{group_addresses, route, virtual_routers};
 use super::mode::election;
-use super::{Group, Settings, cross, lease_ns};
-use crate::wire::vrrp::{Form, Version};
+use super::{Group, Settings, VirtualRouter, consistency, lease_ns};
+use crate::wire::vrrp::{ChecksumForm, Version};
 
 pub(super) const ZERO: Duration = Duration::ZERO;
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -34,7 +34,7 @@ pub fn read(config: &Config, tick: Duration) -> Option<Settings> {
         groups: groups.into_iter().collect::<Option<_>>()?,
         peer: peer(config),
     };
-    cross::check(&settings, &sections);
+    consistency::check(&settings, &sections);
     Some(settings)
 }
 
@@ -52,12 +52,12 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
         .choice_of_numbers("version", &[(2, Version::V2), (3, Version::V3)])
         .unwrap_or(Version::V3);
     let forms = [
-        ("pseudo-header", Form::PseudoHeader),
-        ("message", Form::Message),
+        ("pseudo-header", ChecksumForm::PseudoHeader),
+        ("message", ChecksumForm::Message),
     ];
     let form = section
         .choice("checksum", &forms)
-        .unwrap_or(Form::PseudoHeader);
+        .unwrap_or(ChecksumForm::PseudoHeader);
     let any_router = section
         .choice("routers", &[("peer", false), ("any", true)])
         .unwrap_or(false);
@@ -86,28 +86,12 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     }
     let vrid = section.integer("vrid", 1..=255);
 
-    let routers = section.sections("interface");
-    if routers.is_empty() && !section.has("interface") {
-        section.fault(
-            "interface",
-            "missing: a group needs at least one [[group.interface]]",
-        );
-    }
-    let routers: Vec<_> = routers
-        .iter()
-        .enumerate()
-        .map(|(n, router)| {
-            if !section.has("vrid") && !router.has("vrid") {
-                router.fault("vrid", "missing: give it to the interface or to its group");
-            }
-            pair(n, router, vrid, version)
-        })
-        .collect();
+    let routers = group_routers(section, vrid, version);
     let addresses: Vec<_> = section
         .sections("address")
         .iter()
         .enumerate()
-        .map(followers)
+        .map(group_addresses)
         .collect();
     let routes: Vec<_> = section.sections("route").iter().map(route).collect();
     Some(Group {
@@ -129,10 +113,32 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     })
 }
 
+/// Virtual routers of a group's interfaces; None for one with a fault.
+fn group_routers(
+    section: &Section<'_>,
+    vrid: Option<u64>,
+    version: Version,
+) -> Vec<Option<Vec<VirtualRouter>>> {
+    let interfaces = section.sections("interface");
+    if interfaces.is_empty() && !section.has("interface") {
+        section.fault(
+            "interface",
+            "missing: a group needs at least one [[group.interface]]",
+        );
+    }
+    let routers = interfaces.iter().enumerate().map(|(index, interface)| {
+        if !section.has("vrid") && !interface.has("vrid") {
+            interface.fault("vrid", "missing: give it to the interface or to its group");
+        }
+        virtual_routers(index, interface, vrid, version)
+    });
+    routers.collect()
+}
+
 fn group_name(section: &Section<'_>) -> Option<String> {
     let name = section.text("name")?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if name.is_empty() || name.len() > 32 || !name.chars().all(fits) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 32 || !name.chars().all(is_allowed) {
         section.fault(
             "name",
             format!("found {name:?}, allowed up to 32 of a-z, A-Z, 0-9, \"-\", \"_\""),

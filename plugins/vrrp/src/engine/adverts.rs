@@ -1,27 +1,29 @@
 //! Adverts of others: RFC 9568 sections 6.4.2 and 6.4.3.
 
+use std::net::IpAddr;
+
 use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::peer::Peer;
 use super::router::VirtualRouter;
 use super::{Action, Context};
-use crate::election::{self, Why};
+use crate::election::{self, RoleReason};
 use crate::wire::frame::Advert;
 
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
-        self.note_identity(cx.now_ns, router, advert);
+        self.note_identity_advert(cx.now_ns, router, advert);
         if let Some(router) = self.networks.router_mut(router) {
             router.note_signed(cx.now_ns, advert);
         }
-        if self.decides_nothing(cx.now_ns, router, advert.source) {
-            return self.note_ignored(cx, router, advert);
+        if self.ignores_adverts_of(cx.now_ns, router, advert.source) {
+            return self.note_ignored_advert(cx, router, advert);
         }
         if !self.note_advert(cx, router, advert) {
             return;
         }
-        self.note_unproven(cx, router);
+        self.note_advert_without_heartbeat(cx, router);
         let advert = &Advert {
             interval_ns: self.believed_interval_ns(advert),
             ..*advert
@@ -50,22 +52,7 @@ impl Group {
     ) {
         let now_ns = cx.now_ns;
         if advert.priority == 0 {
-            if self.heartbeats_decide(now_ns, router, advert.source) {
-                return;
-            }
-            let stranger = self.is_a_strangers(router, advert.source);
-            if self.candidacy.directive().prepared && !stranger {
-                return self.peer_let_go(cx);
-            }
-            // a router that lost to the active one also sends priority 0, which is no reason to take over
-            let loss = self.config.advert_loss;
-            let router = self.networks.router(router);
-            if router.is_some_and(|r| !r.senders.others_talk(now_ns, advert.source, loss)) {
-                self.watch.handle_resignation();
-                let skew_ns = self.skew_ns();
-                self.rearm_down(now_ns.saturating_add(skew_ns));
-            }
-            return;
+            return self.resignation_while_backup(cx, router, advert.source);
         }
         let decided = self.gives_way_to_all(cx) || self.peer_decides(now_ns, router, advert.source);
         let preempts = !decided && self.preempts(cx, router, advert);
@@ -73,7 +60,7 @@ impl Group {
         if preempts {
             // that router lives, so it blocks its fence when it hears this node
             if self.watch.end_readiness() {
-                let why = self.preempt_sentence(cx, advert);
+                let why = self.preempt_reason(cx, advert);
                 self.promote(cx, why);
             }
             return;
@@ -92,24 +79,44 @@ impl Group {
         self.republish_backup(cx);
     }
 
+    /// Handles an advert with priority 0: its sender has resigned.
+    fn resignation_while_backup(&mut self, cx: &mut Context<'_>, router: usize, source: IpAddr) {
+        let now_ns = cx.now_ns;
+        if self.heartbeats_decide(now_ns, router, source) {
+            return;
+        }
+        let stranger = self.is_stranger_address(router, source);
+        if self.candidacy.directive().prepared && !stranger {
+            return self.handle_peer_release(cx);
+        }
+        // a router that lost to the active one also sends priority 0, which is no reason to take over
+        let loss = self.config.advert_loss;
+        let router = self.networks.router(router);
+        if router.is_some_and(|r| !r.senders.others_advertise(now_ns, source, loss)) {
+            self.watch.handle_resignation();
+            let skew_ns = self.skew_ns();
+            self.rearm_down(now_ns.saturating_add(skew_ns));
+        }
+    }
+
     fn advert_while_active(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
         if self.heartbeats_decide(now_ns, index, advert.source) {
             let rival = self.mutual_peer(now_ns).is_some_and(Peer::is_active);
             if advert.priority == 0 || !rival {
-                return self.note_beside_heartbeats(cx, index, advert);
+                return self.note_contradicting_advert(cx, index, advert);
             }
         }
         if advert.priority == 0 {
             self.rival_resigned(cx, index, advert);
-            return self.answer(cx);
+            return self.answer_losing_advert(cx);
         }
         let Some(own) = self.networks.router(index).and_then(|router| router.source) else {
             return;
         };
         let ours = (self.candidacy.priority(), own);
         let theirs = (advert.priority, advert.source);
-        let peers = !self.is_a_strangers(index, advert.source);
+        let peers = !self.is_stranger_address(index, advert.source);
         let wins = match self.peer_outscores(cx).filter(|_| peers) {
             Some(outscores) => !outscores,
             None => {
@@ -117,7 +124,7 @@ impl Group {
                 if !(differ || self.tie_decides(now_ns, index)) {
                     return;
                 }
-                election::wins(ours, theirs)
+                election::wins_over(ours, theirs)
             }
         };
         if wins {
@@ -126,20 +133,20 @@ impl Group {
             }
             self.note_rival(cx, index, advert);
             if !self.gives_way_after_telling(cx) {
-                return self.answer(cx);
+                return self.answer_losing_advert(cx);
             }
         }
-        self.lose(cx, index, advert);
+        self.give_way_to_advert(cx, index, advert);
     }
 
     /// Answers a losing advert with one of this node's at once, but only a few times in an interval under a flood.
-    pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn answer_losing_advert(&mut self, cx: &mut Context<'_>) {
         if self.lease.begin_answer() {
             self.advertise_now(cx);
         }
     }
 
-    fn lose(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
+    fn give_way_to_advert(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let own = self.candidacy.priority();
         if advert.priority == election::CLAIM && own < election::CLAIM {
             let here = self.networks.router(index).map(|router| router.port);
@@ -149,8 +156,8 @@ impl Group {
         }
         if advert.priority == own {
             self.counters.conflicts += 1;
-            if let Some(more) = self.conflicts.pass_tie(cx.now_ns) {
-                let rival = self.who_speaks(cx, advert.source);
+            if let Some(more) = self.conflicts.allow_tie_event(cx.now_ns) {
+                let rival = self.router_at(cx, advert.source);
                 let (node, name) = (cx.node, &self.name);
                 let text = format!(
                     "{name}: conflict: {rival} is active too, at the same priority {own}; {node} \
@@ -161,8 +168,8 @@ impl Group {
         }
         self.watch.learn_interval(advert.interval_ns);
         self.note_active_router(cx, advert);
-        let why = Why::PeerActive {
-            peer: self.who_speaks(cx, advert.source),
+        let why = RoleReason::PeerActive {
+            peer: self.router_at(cx, advert.source),
             theirs: advert.priority,
             own,
         };
@@ -206,7 +213,7 @@ impl Group {
             .networks
             .ports()
             .iter()
-            .any(|port| port.unheard.gave_way())
+            .any(|port| port.unheard.has_given_way())
             && !forced
         {
             return false;
@@ -221,7 +228,7 @@ impl Group {
             return false;
         };
         let changes = self.history.changes(now_ns);
-        let facts = self.facts();
+        let facts = self.priority_inputs();
         let delay = election::preempts_after_ns(
             &facts,
             self.candidacy.priority(),
@@ -246,7 +253,7 @@ impl Group {
         advert: &Advert<'_>,
     ) -> Option<u64> {
         let patience_ns = self.active_down_ns().saturating_mul(2);
-        let stranger = self.config.any_router && self.is_a_strangers(router, advert.source);
+        let stranger = self.config.any_router && self.is_stranger_address(router, advert.source);
         if self.candidacy.claims() {
             // E3: this node has probed the stations there, and the peer hears it on another network
             return Some(0);

@@ -15,7 +15,7 @@ const GOOD: u32 = 100;
 
 impl Engine {
     /// Reports the checks that have changed.
-    pub(super) fn tell_checks(&mut self) {
+    pub(super) fn report_checks(&mut self) {
         for index in 0..self.interfaces.len() {
             let now = self.check(index);
             let Some(interface) = self.interfaces.get_mut(index) else {
@@ -46,7 +46,7 @@ impl Engine {
         for group in &self.groups {
             let port = group.networks.port_on(index);
             let Some(port) = port else { continue };
-            why = why.or(interface.fault()).or(interface.narrowness());
+            why = why.or(interface.fault()).or(interface.mtu_fault());
             let routers = || group.networks.routers_on(port);
             weight = weight.max(routers().map(|router| router.config.weight).max());
             if why.is_none() && routers().any(|router| router.source.is_none()) {
@@ -67,13 +67,13 @@ impl Engine {
         Some(Check {
             weight: weight?,
             state: if why.is_none() { GOOD } else { 0 },
-            why: why.map_or("", short),
+            why: why.map_or("", without_verb),
         })
     }
 }
 
 /// Shortens "has no carrier" to "no carrier".
-fn short(fault: &'static str) -> &'static str {
+fn without_verb(fault: &'static str) -> &'static str {
     let fault = fault.strip_prefix("has ").unwrap_or(fault);
     fault.strip_prefix("is ").unwrap_or(fault)
 }

@@ -6,14 +6,14 @@ use super::group::{Group, State};
 use super::peer::Peer;
 use super::switchover::LATENCY_NS;
 use super::{Action, Context};
-use crate::election::{Who, Why};
-use crate::limit::{Limit, More};
+use crate::election::{OtherRouter, RoleReason};
+use crate::limit::{Limit, Suppressed};
 use crate::wire::frame::Advert;
 
 /// Conflicts with other active routers, and limits of their reports.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conflicts {
-    rivalry: Rivalry,
+    term: TermConflicts,
     ended_ns: Option<u64>,
     announcements: Announcements,
     /// Limit of events about conflicts that this node wins; `tie_limit`: about ties that it loses.
@@ -23,17 +23,17 @@ pub(super) struct Conflicts {
 
 /// Conflicts in this node's present active role.
 #[derive(Clone, Debug, Default)]
-struct Rivalry {
+struct TermConflicts {
     conflict: Option<Conflict>,
     /// Time since which an equal rival is heard only on routers that do not decide.
     tie_since_ns: Option<u64>,
-    victories: Victories,
+    won: WonConflicts,
 }
 
 /// A rival that has not given way yet.
 #[derive(Clone, Debug)]
 pub(super) struct Conflict {
-    pub rival: Who,
+    pub rival: OtherRouter,
     pub priority: u8,
     /// Interface on which the rival was heard first; None: it is known by its heartbeats.
     pub interface: Option<usize>,
@@ -41,14 +41,14 @@ pub(super) struct Conflict {
     last_ns: u64,
     interval_ns: u64,
     /// The conflict was counted: it is more than two adverts that crossed at a failover.
-    reported: bool,
+    is_counted: bool,
     /// The event of its beginning was not suppressed, so its end is an event as well.
-    told: bool,
+    is_event_sent: bool,
 }
 
 /// Another active router, as one advert or heartbeat shows it.
 struct Rival {
-    who: Who,
+    who: OtherRouter,
     priority: u8,
     /// Interface on which the rival was heard; None: by its heartbeats.
     interface: Option<usize>,
@@ -59,26 +59,26 @@ struct Rival {
 #[derive(Clone, Debug, Default)]
 struct Announcements {
     next_ns: u64,
-    owed: bool,
+    is_pending: bool,
 }
 
 /// Limit of the reports of conflicts that this node won. Followers act again on each, so a forged rival must not be
 /// able to end many.
 #[derive(Clone, Debug, Default)]
-struct Victories {
+struct WonConflicts {
     next_ns: u64,
     /// Cause of the last won conflict, not published yet.
-    owed: Option<Why>,
+    pending: Option<RoleReason>,
 }
 
 impl Conflicts {
     /// The role is given up.
     pub fn end_term(&mut self) {
-        self.rivalry = Rivalry::default();
+        self.term = TermConflicts::default();
     }
 
     pub fn current(&self) -> Option<&Conflict> {
-        self.rivalry.conflict.as_ref()
+        self.term.conflict.as_ref()
     }
 
     pub fn ended_ns(&self) -> Option<u64> {
@@ -88,43 +88,43 @@ impl Conflicts {
     /// Notes that an equal rival is heard only on routers that do not decide; returns true if that has lasted for
     /// `patience_ns`.
     pub fn is_tie_lasting(&mut self, now_ns: u64, patience_ns: u64) -> bool {
-        let since_ns = *self.rivalry.tie_since_ns.get_or_insert(now_ns);
+        let since_ns = *self.term.tie_since_ns.get_or_insert(now_ns);
         now_ns.saturating_sub(since_ns) >= patience_ns
     }
 
     pub fn end_tie(&mut self) {
-        self.rivalry.tie_since_ns = None;
+        self.term.tie_since_ns = None;
     }
 
     /// Returns the number of suppressed events if the event of a tie may be sent now.
-    pub fn pass_tie(&mut self, now_ns: u64) -> Option<More> {
-        self.tie_limit.pass(now_ns)
+    pub fn allow_tie_event(&mut self, now_ns: u64) -> Option<Suppressed> {
+        self.tie_limit.allow(now_ns)
     }
 
     /// Notes a rival; returns true if it is to be reported.
     fn handle_rival(&mut self, now_ns: u64, rival: Rival, is_settled: bool) -> bool {
         let interval_ns = rival.interval_ns;
         let new = || Conflict::new(now_ns, rival);
-        let conflict = self.rivalry.conflict.get_or_insert_with(new);
+        let conflict = self.term.conflict.get_or_insert_with(new);
         conflict.last_ns = now_ns;
         conflict.interval_ns = interval_ns;
         // at a failover the old active router's last advert may cross the new one's first
         let is_lasting = conflict.age_ns(now_ns) >= interval_ns / 2;
-        let is_new = !conflict.reported && (is_settled || is_lasting);
-        conflict.reported |= is_new;
+        let is_new = !conflict.is_counted && (is_settled || is_lasting);
+        conflict.is_counted |= is_new;
         is_new
     }
 
     /// Conflict whose event may be sent now, with the number of suppressed events.
-    fn pass(&mut self, now_ns: u64) -> Option<(&Conflict, More)> {
-        let more = self.limit.pass(now_ns)?;
-        let conflict = self.rivalry.conflict.as_mut()?;
-        conflict.told = true;
+    fn allow_event(&mut self, now_ns: u64) -> Option<(&Conflict, Suppressed)> {
+        let more = self.limit.allow(now_ns)?;
+        let conflict = self.term.conflict.as_mut()?;
+        conflict.is_event_sent = true;
         Some((conflict, more))
     }
 
     fn take(&mut self, now_ns: u64) -> Option<Conflict> {
-        let conflict = self.rivalry.conflict.take()?;
+        let conflict = self.term.conflict.take()?;
         self.ended_ns = Some(now_ns);
         Some(conflict)
     }
@@ -134,24 +134,24 @@ impl Announcements {
     const PAUSE_NS: u64 = 1_000_000_000;
 
     /// True if an announcement may be sent now; otherwise it is sent later.
-    fn pass(&mut self, now_ns: u64) -> bool {
-        self.owed = now_ns < self.next_ns;
-        if !self.owed {
+    fn allow(&mut self, now_ns: u64) -> bool {
+        self.is_pending = now_ns < self.next_ns;
+        if !self.is_pending {
             self.next_ns = now_ns.saturating_add(Announcements::PAUSE_NS);
         }
-        !self.owed
+        !self.is_pending
     }
 }
 
-impl Victories {
+impl WonConflicts {
     const PAUSE_NS: u64 = 10_000_000_000;
 
-    fn take(&mut self, now_ns: u64) -> Option<Why> {
+    fn take(&mut self, now_ns: u64) -> Option<RoleReason> {
         if now_ns < self.next_ns {
             return None;
         }
-        let why = self.owed.take()?;
-        self.next_ns = now_ns.saturating_add(Victories::PAUSE_NS);
+        let why = self.pending.take()?;
+        self.next_ns = now_ns.saturating_add(WonConflicts::PAUSE_NS);
         Some(why)
     }
 }
@@ -160,27 +160,27 @@ impl Group {
     pub(super) fn heartbeat_while_active(&mut self, cx: &mut Context<'_>) {
         let Some(peer) = self.peer.last() else { return };
         if !peer.is_active() {
-            let with_peer = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
+            let with_peer = |conflict: &Conflict| matches!(conflict.rival, OtherRouter::Node(_));
             if self.conflicts.current().is_some_and(with_peer) {
                 self.end_conflict(cx);
             }
-            self.note_unheard_there(cx);
-            return self.weigh(cx);
+            self.update_unheard_ports(cx);
+            return self.consider_switchover(cx);
         }
-        self.rival_heartbeats(cx);
+        self.handle_rival_heartbeat(cx);
     }
 
     /// E7: the score decides; a peer that hears nothing cannot give way.
-    fn rival_heartbeats(&mut self, cx: &mut Context<'_>) {
+    fn handle_rival_heartbeat(&mut self, cx: &mut Context<'_>) {
         // the heartbeat was sent before the peer released the group, and its priority 0 has overtaken it
-        let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
-        if self.peer.let_go_ns().is_some_and(stale) {
+        let is_crossing = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
+        if self.peer.released_ns().is_some_and(is_crossing) {
             return;
         }
         let Some(peer) = self.peer.last() else { return };
         let (priority, interval_ns) = (peer.heartbeat.priority, peer.heartbeat.advert_interval_ns);
-        let wins = self.wins_over(cx, peer);
-        let who = self.who_is_peer(cx);
+        let wins = self.outranks_peer(cx, peer);
+        let who = self.peer_name(cx);
         let mutual = self.peer.was_mutual();
         if mutual && !wins {
             return self.give_way(cx, who, priority);
@@ -192,15 +192,15 @@ impl Group {
             interval_ns,
         };
         self.note_conflict(cx, rival);
-        let deaf_ns = 2 * self.active_down_ns();
-        let lasts = |conflict: &Conflict| conflict.age_ns(cx.now_ns) >= deaf_ns;
+        let patience_ns = 2 * self.active_down_ns();
+        let lasts = |conflict: &Conflict| conflict.age_ns(cx.now_ns) >= patience_ns;
         if !mutual && self.conflicts.current().is_some_and(lasts) {
             return self.give_way(cx, who, priority);
         }
-        self.answer(cx);
+        self.answer_losing_advert(cx);
     }
 
-    fn give_way(&mut self, cx: &mut Context<'_>, peer: Who, theirs: u8) {
+    fn give_way(&mut self, cx: &mut Context<'_>, peer: OtherRouter, theirs: u8) {
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         let state = State::Backup {
             down_ns,
@@ -210,25 +210,25 @@ impl Group {
         self.step_down(
             cx,
             Role::Backup,
-            Why::PeerActive { peer, theirs, own },
+            RoleReason::PeerActive { peer, theirs, own },
             state,
         );
-        self.speaking.end_release();
+        self.own_heartbeat.end_release();
     }
 
     /// E7: true if the peer's score is at least this node's, which then decides instead of RFC 9568's rule; None unless
     /// each node hears the other.
     pub(super) fn peer_outscores(&self, cx: &Context<'_>) -> Option<bool> {
         let peer = self.mutual_peer(cx.now_ns)?;
-        Some(!self.wins_over(cx, peer))
+        Some(!self.outranks_peer(cx, peer))
     }
 
     /// E7: true if this node stays active, of two nodes that are active.
-    fn wins_over(&self, cx: &Context<'_>, peer: &Peer) -> bool {
+    fn outranks_peer(&self, cx: &Context<'_>, peer: &Peer) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.peer.is_none_or(|name| cx.node < &**name);
-        let own = self.standing(cx.now_ns).rival_score(by_priority, first);
-        own > peer.standing().rival_score(by_priority, !first)
+        let own = self.rank(cx.now_ns).rival_score(by_priority, first);
+        own > peer.rank().rival_score(by_priority, !first)
     }
 
     /// Handles an advert that loses against this node's.
@@ -239,7 +239,7 @@ impl Group {
         };
         let rival = Rival {
             interface: Some(port.interface),
-            who: self.who_speaks(cx, advert.source),
+            who: self.router_at(cx, advert.source),
             priority: advert.priority,
             interval_ns: advert.interval_ns,
         };
@@ -253,7 +253,7 @@ impl Group {
         }
         self.announce(cx);
         self.counters.conflicts += 1;
-        let Some((conflict, more)) = self.conflicts.pass(cx.now_ns) else {
+        let Some((conflict, more)) = self.conflicts.allow_event(cx.now_ns) else {
             return;
         };
         let (rival, interface) = (conflict.rival.clone(), conflict.interface);
@@ -281,7 +281,7 @@ impl Group {
     }
 
     fn announce(&mut self, cx: &mut Context<'_>) {
-        if self.conflicts.announcements.pass(cx.now_ns) {
+        if self.conflicts.announcements.allow(cx.now_ns) {
             cx.push(Action::Announce {
                 group: self.name.clone(),
             });
@@ -290,14 +290,14 @@ impl Group {
 
     /// Sends the announcement that came too soon after the previous one.
     pub(super) fn announce_late(&mut self, cx: &mut Context<'_>) {
-        if self.conflicts.announcements.owed {
+        if self.conflicts.announcements.is_pending {
             self.announce(cx);
         }
     }
 
     /// Reports an advert in the peer's name that contradicts the peer's heartbeats: it says active although they do
     /// not, or priority 0 although they continue. It comes from the peer or from a forger, and decides nothing.
-    pub(super) fn note_beside_heartbeats(
+    pub(super) fn note_contradicting_advert(
         &mut self,
         cx: &mut Context<'_>,
         index: usize,
@@ -314,7 +314,7 @@ impl Group {
         let Some(router) = self.networks.router_mut(index) else {
             return;
         };
-        let Some(more) = router.limits.beside_heartbeats.pass(now_ns) else {
+        let Some(more) = router.limits.contradicting.allow(now_ns) else {
             return;
         };
         let who = router.sender_of(advert);
@@ -322,7 +322,7 @@ impl Group {
             "{}: {who} advertises, and {} says by heartbeats that it is not active: the advert \
              is ignored{more}",
             self.name,
-            self.who_is_peer(cx),
+            self.peer_name(cx),
         );
         cx.push(Action::Event(text));
     }
@@ -334,7 +334,7 @@ impl Group {
         router: usize,
         advert: &Advert<'_>,
     ) {
-        let who = self.who_speaks(cx, advert.source);
+        let who = self.router_at(cx, advert.source);
         match self.conflicts.current() {
             Some(conflict) if conflict.rival == who => self.end_conflict(cx),
             Some(_) => {}
@@ -368,11 +368,11 @@ impl Group {
         // neighbours that asked meanwhile may have learned the rival's MAC address
         self.announce(cx);
         let for_ns = conflict.age_ns(cx.now_ns);
-        if conflict.reported {
+        if conflict.is_counted {
             let peer = conflict.rival.clone();
-            self.win(cx, Why::Won { peer, for_ns });
+            self.note_won_conflict(cx, RoleReason::Won { peer, for_ns });
         }
-        if conflict.told {
+        if conflict.is_event_sent {
             let text = format!(
                 "{}: conflict between {} and {} ended after {}",
                 self.name,
@@ -386,25 +386,25 @@ impl Group {
 
     /// Handles a conflict that was not heard: the peer became active and gave way, and none of its heartbeats of that
     /// time arrived.
-    pub(super) fn win_unheard(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn handle_unheard_conflict(&mut self, cx: &mut Context<'_>) {
         self.announce(cx);
         self.counters.conflicts += 1;
-        let peer = self.who_is_peer(cx);
-        self.win(cx, Why::Won { peer, for_ns: 0 });
+        let peer = self.peer_name(cx);
+        self.note_won_conflict(cx, RoleReason::Won { peer, for_ns: 0 });
     }
 
-    fn win(&mut self, cx: &mut Context<'_>, why: Why) {
-        self.conflicts.rivalry.victories.owed = Some(why);
-        self.tell_victory(cx);
+    fn note_won_conflict(&mut self, cx: &mut Context<'_>, why: RoleReason) {
+        self.conflicts.term.won.pending = Some(why);
+        self.publish_won_conflict(cx);
     }
 
     /// Publishes a won conflict, so that this node's followers act again: the rival's may have acted after them, as on
     /// a cloud address.
-    pub(super) fn tell_victory(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn publish_won_conflict(&mut self, cx: &mut Context<'_>) {
         if !self.is_active() {
             return;
         }
-        if let Some(why) = self.conflicts.rivalry.victories.take(cx.now_ns) {
+        if let Some(why) = self.conflicts.term.won.take(cx.now_ns) {
             self.publication.forget_comparison();
             self.explain(cx, Role::Active, why);
         }
@@ -428,8 +428,8 @@ impl Conflict {
             since_ns: now_ns,
             last_ns: now_ns,
             interval_ns: rival.interval_ns,
-            reported: false,
-            told: false,
+            is_counted: false,
+            is_event_sent: false,
         }
     }
 

@@ -20,11 +20,11 @@ pub(super) struct PeerContact {
     /// Last heartbeat; None until one was heard.
     peer: Option<Peer>,
     /// Contact at the last look.
-    seen: Contact,
+    last_contact: Contact,
     /// Time when both nodes last heard each other.
     mutual_ns: Option<u64>,
     /// Time when the peer last blocked its fence for this node.
-    let_go_ns: Option<u64>,
+    released_ns: Option<u64>,
     /// One node elects by priority, the other one by quality.
     modes_differ: bool,
 }
@@ -44,20 +44,20 @@ impl PeerContact {
     /// the failover time before.
     pub fn handle_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat, is_alive: bool) -> bool {
         let peer = self.peer.get_or_insert_with(|| Peer::new(now_ns));
-        let lets_go = heartbeat.go && !(is_alive && peer.heartbeat.go);
+        let releases = heartbeat.is_release && !(is_alive && peer.heartbeat.is_release);
         if !is_alive {
             (peer.idle_since_ns, peer.active_since_ns) = (now_ns, now_ns);
         }
-        peer.take(now_ns, heartbeat);
-        lets_go
+        peer.update(now_ns, heartbeat);
+        releases
     }
 
     /// Stores the contact; returns true if it has changed since the last look.
-    pub fn handle_look(&mut self, now_ns: u64, contact: Contact) -> bool {
+    pub fn handle_contact(&mut self, now_ns: u64, contact: Contact) -> bool {
         if contact == Contact::Mutual {
             self.mutual_ns = Some(now_ns);
         }
-        std::mem::replace(&mut self.seen, contact) != contact
+        std::mem::replace(&mut self.last_contact, contact) != contact
     }
 
     /// This node begins another run, which the peer has not heard yet.
@@ -66,8 +66,8 @@ impl PeerContact {
     }
 
     /// The peer has blocked its fence for this node.
-    pub fn handle_let_go(&mut self, now_ns: u64) {
-        self.let_go_ns = Some(now_ns);
+    pub fn handle_release(&mut self, now_ns: u64) {
+        self.released_ns = Some(now_ns);
     }
 
     /// Stores whether the nodes elect by different modes; returns true if they have just begun to.
@@ -82,19 +82,19 @@ impl PeerContact {
     }
 
     /// Contact at the last look.
-    pub fn seen(&self) -> Contact {
-        self.seen
+    pub fn last_contact(&self) -> Contact {
+        self.last_contact
     }
 
     pub fn was_mutual(&self) -> bool {
-        self.seen == Contact::Mutual
+        self.last_contact == Contact::Mutual
     }
 
     pub fn mutual_ns(&self) -> Option<u64> {
         self.mutual_ns
     }
 
-    pub fn let_go_ns(&self) -> Option<u64> {
-        self.let_go_ns
+    pub fn released_ns(&self) -> Option<u64> {
+        self.released_ns
     }
 }

@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::group::{Group, State};
-use super::virtual_identity::question;
+use super::virtual_identity::address_probe;
 use super::{Action, Engine};
-use crate::limit::{Limit, More};
+use crate::limit::{Limit, Suppressed};
 use crate::wire::neighbour::{self, Claim};
 use crate::wire::{Mac, virtual_mac, virtual_router};
 
@@ -40,7 +40,7 @@ const KNOWN_MAX: usize = 64;
 pub(super) struct Duplicates {
     next_ns: u64,
     /// Short looks since the last one after a full second.
-    soon: u32,
+    short_looks: u32,
     known: Vec<Duplicate>,
     /// Addresses for which a node of the pair was heard since the last look, each with its interface.
     answered: Vec<(usize, IpAddr)>,
@@ -53,7 +53,7 @@ struct Network {
     /// Index of the next address to ask for.
     turn: usize,
     /// Address that is asked for out of turn.
-    first: Option<IpAddr>,
+    next_out_of_turn: Option<IpAddr>,
     /// Times of the last defences.
     defended: Vec<(IpAddr, u64)>,
     limit: Limit,
@@ -82,7 +82,7 @@ struct Duplicate {
 }
 
 /// Machines that answer for one address, for a row of the status.
-pub(super) struct Named<'e> {
+pub(super) struct NamedDuplicate<'e> {
     pub address: IpAddr,
     pub interface: &'e str,
     /// MAC addresses, as "02:00:00:00:00:99, 02:00:00:00:00:98".
@@ -147,8 +147,8 @@ impl Engine {
         }
     }
 
-    /// Time of the next [`Engine::look_at_addresses`].
-    pub fn look_timeout(&self) -> Option<u64> {
+    /// Time of the next [`Engine::check_addresses`].
+    pub fn address_check_timeout(&self) -> Option<u64> {
         (!self.groups.is_empty()).then_some(self.duplicates.next_ns)
     }
 
@@ -159,60 +159,61 @@ impl Engine {
     }
 
     /// E15: brings the next look forward to now.
-    pub(super) fn look_soon(&mut self, now_ns: u64) {
+    pub(super) fn check_addresses_soon(&mut self, now_ns: u64) {
         let duplicates = &mut self.duplicates;
-        (duplicates.soon, duplicates.next_ns) = (0, duplicates.next_ns.min(now_ns));
+        (duplicates.short_looks, duplicates.next_ns) = (0, duplicates.next_ns.min(now_ns));
     }
 
     /// E15: asks for a virtual address out of turn: stations that do not answer in its name may have it themselves.
-    pub(super) fn ask_who_has(&mut self, now_ns: u64, interface: usize, address: IpAddr) {
+    pub(super) fn probe_who_has(&mut self, now_ns: u64, interface: usize, address: IpAddr) {
         let count = self.interfaces.len();
         self.duplicates.networks.resize(count, Network::default());
         if let Some(network) = self.duplicates.networks.get_mut(interface) {
-            network.first = Some(address);
-            self.look_soon(now_ns);
+            network.next_out_of_turn = Some(address);
+            self.check_addresses_soon(now_ns);
         }
     }
 
     /// Judges the claims since the last look, and asks again. Pass in the frames that wait in the stations' sockets
     /// before. If somebody listens on an interface, its frames are passed in anyway.
-    pub fn look_at_addresses(&mut self, now_ns: u64) {
+    pub fn check_addresses(&mut self, now_ns: u64) {
         let count = self.interfaces.len();
         self.duplicates.networks.resize(count, Network::default());
         let mut known = std::mem::take(&mut self.duplicates.known);
-        known.retain_mut(|it| self.judge(now_ns, it));
+        known.retain_mut(|it| self.update_duplicate(now_ns, it));
         self.duplicates.answered.clear();
-        let has_turn = self.duplicates.soon == 0;
+        let has_turn = self.duplicates.short_looks == 0;
         for interface in 0..count {
             self.ask_for_addresses(now_ns, interface, has_turn, &mut known);
         }
-        let is_open = self.ask_for_identities();
-        let is_unsure = is_open || known.iter().any(|it| !it.is_confirmed);
+        let is_undecided = self.probe_doubted_routers();
+        let is_unsure = is_undecided || known.iter().any(|it| !it.is_confirmed);
         let duplicates = &mut self.duplicates;
-        (duplicates.soon, duplicates.next_ns) = if is_unsure && duplicates.soon < SOON_MAX {
-            (duplicates.soon + 1, now_ns.saturating_add(SOON_NS))
-        } else {
-            (0, now_ns.saturating_add(PAUSE_NS))
-        };
+        (duplicates.short_looks, duplicates.next_ns) =
+            if is_unsure && duplicates.short_looks < SOON_MAX {
+                (duplicates.short_looks + 1, now_ns.saturating_add(SOON_NS))
+            } else {
+                (0, now_ns.saturating_add(PAUSE_NS))
+            };
         duplicates.known = known;
     }
 
     /// Machines that answer for addresses of a group: for each address, their MAC addresses.
-    pub(super) fn duplicates_of(&self, group: &Group) -> Vec<Named<'_>> {
+    pub(super) fn duplicates_of(&self, group: &Group) -> Vec<NamedDuplicate<'_>> {
         let known = self.duplicates.known.iter();
-        let mut named: Vec<Named<'_>> = Vec::new();
+        let mut named: Vec<NamedDuplicate<'_>> = Vec::new();
         for it in known.filter(|it| it.is_confirmed && it.group == group.name) {
             let Some(interface) = self.interfaces.get(it.interface) else {
                 continue;
             };
-            let mac = text_of(it.mac);
-            let same = |known: &&mut Named<'_>| {
+            let mac = mac_text(it.mac);
+            let same = |known: &&mut NamedDuplicate<'_>| {
                 known.interface == interface.name
                     && (known.address, known.is_peer) == (it.address, it.is_peer)
             };
             match named.iter_mut().find(same) {
                 Some(known) => known.macs += &format!(", {mac}"),
-                None => named.push(Named {
+                None => named.push(NamedDuplicate {
                     address: it.address,
                     interface: &interface.name,
                     macs: mac,
@@ -236,14 +237,14 @@ impl Engine {
         let Some(group) = self.groups.get(group).filter(|_| !is_own) else {
             return Claimant::Known;
         };
-        let is_pairs = virtual_router(mac)
+        let is_of_pair = virtual_router(mac)
             .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
-        if is_pairs {
+        if is_of_pair {
             return Claimant::Pair;
         }
         let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
-        if ports.any(|port| port.hearing.is_mac(mac)) {
-            return if group.is_peer_out(now_ns) {
+        if ports.any(|port| port.reception.is_mac(mac)) {
+            return if group.has_peer_withdrawn(now_ns) {
                 Claimant::Peer
             } else {
                 Claimant::Pair
@@ -261,37 +262,37 @@ impl Engine {
     }
 
     /// Judges a machine; returns false if it is gone.
-    fn judge(&mut self, now_ns: u64, it: &mut Duplicate) -> bool {
+    fn update_duplicate(&mut self, now_ns: u64, it: &mut Duplicate) -> bool {
         let place = self.group_of(it.interface, it.address);
         let group = place.and_then(|place| self.groups.get(place));
         let Some(group) = group.filter(|group| group.name == it.group) else {
             return false;
         };
-        let (is_active, is_peer_out) = (group.is_active(), group.is_peer_out(now_ns));
+        let (is_active, has_peer_withdrawn) = (group.is_active(), group.has_peer_withdrawn(now_ns));
         // the claim may have come before it was known whose MAC address that is
         let claimant = place.map(|place| self.claimant(now_ns, it.interface, place, it.mac));
-        let is_pairs = !it.is_peer && matches!(claimant, Some(Claimant::Pair | Claimant::Peer));
+        let is_of_pair = !it.is_peer && matches!(claimant, Some(Claimant::Pair | Claimant::Peer));
         let is_asked = std::mem::take(&mut it.is_asked);
-        if is_pairs || !std::mem::take(&mut it.is_heard) {
+        if is_of_pair || !std::mem::take(&mut it.is_heard) {
             it.unanswered += u32::from(is_asked);
         } else {
             it.unanswered = 0;
-            self.take_answer(now_ns, it, is_active);
+            self.handle_duplicate_heard(now_ns, it, is_active);
         }
         let most = if it.is_confirmed {
             UNANSWERED_MAX
         } else {
             UNCONFIRMED_MAX
         };
-        let is_gone = is_pairs || it.unanswered >= most || it.is_peer && !is_peer_out;
+        let is_gone = is_of_pair || it.unanswered >= most || it.is_peer && !has_peer_withdrawn;
         if is_gone && it.is_told {
-            let text = self.sentence(it, "no longer answers", More::default());
+            let text = self.event_text(it, "no longer answers", Suppressed::default());
             self.actions.push(Action::Event(text));
         }
         !is_gone
     }
 
-    fn take_answer(&mut self, now_ns: u64, it: &mut Duplicate, is_active: bool) {
+    fn handle_duplicate_heard(&mut self, now_ns: u64, it: &mut Duplicate, is_active: bool) {
         if is_active {
             self.defend(now_ns, it);
         }
@@ -301,25 +302,25 @@ impl Engine {
         let counts = is_active || self.duplicates.answered.contains(&here);
         if it.was_heard && counts && !it.is_confirmed {
             it.is_confirmed = true;
-            self.tell_begin(now_ns, it);
+            self.report_duplicate(now_ns, it);
         }
         it.was_heard = true;
     }
 
-    fn tell_begin(&mut self, now_ns: u64, it: &mut Duplicate) {
+    fn report_duplicate(&mut self, now_ns: u64, it: &mut Duplicate) {
         let network = self.duplicates.networks.get_mut(it.interface);
-        let Some(more) = network.and_then(|network| network.limit.pass(now_ns)) else {
+        let Some(more) = network.and_then(|network| network.limit.allow(now_ns)) else {
             return;
         };
         it.is_told = true;
-        let text = self.sentence(it, "answers", more);
+        let text = self.event_text(it, "answers", more);
         self.actions.push(Action::Event(text));
     }
 
-    fn sentence(&self, it: &Duplicate, answers: &str, more: More) -> String {
+    fn event_text(&self, it: &Duplicate, answers: &str, more: Suppressed) -> String {
         let interface = self.interfaces.get(it.interface);
         let interface = interface.map_or("?", |interface| interface.name.as_str());
-        let (group, mac, address) = (&it.group, text_of(it.mac), it.address);
+        let (group, mac, address) = (&it.group, mac_text(it.mac), it.address);
         let who = match self.peer.as_ref().filter(|_| it.is_peer) {
             Some(peer) => format!("{peer} ({mac}) is not active and"),
             None => format!("another machine ({mac})"),
@@ -388,8 +389,8 @@ impl Engine {
         let count = all().count();
         let network = self.duplicates.networks.get_mut(interface);
         let turn = network.filter(|_| has_turn).and_then(|network| {
-            if let Some(first) = network.first.take() {
-                return Some(first);
+            if let Some(next_out_of_turn) = network.next_out_of_turn.take() {
+                return Some(next_out_of_turn);
             }
             network.turn = network.turn.wrapping_add(1).checked_rem(count).unwrap_or(0);
             all().nth(network.turn)
@@ -399,7 +400,7 @@ impl Engine {
             let here = |it: &&mut Duplicate| (it.interface, it.address) == (interface, address);
             let asked = known.iter_mut().filter(here);
             asked.for_each(|it| (it.is_asked, it.asked_ns) = (true, now_ns));
-            let frame = question(there, address);
+            let frame = address_probe(there, address);
             self.actions
                 .extend(frame.map(|frame| Action::Probe { interface, frame }));
         }
@@ -409,7 +410,7 @@ impl Engine {
 impl Group {
     /// True if this node has been active for so long that the peer, which is not, no longer answers for any of the
     /// addresses.
-    fn is_peer_out(&self, now_ns: u64) -> bool {
+    fn has_peer_withdrawn(&self, now_ns: u64) -> bool {
         let State::Active { since_ns, .. } = self.state else {
             return false;
         };
@@ -435,7 +436,7 @@ impl Group {
 }
 
 /// MAC address as "02:00:00:00:00:99".
-pub(super) fn text_of(mac: Mac) -> String {
+pub(super) fn mac_text(mac: Mac) -> String {
     let [a, b, c, d, e, f] = mac;
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }

@@ -6,12 +6,12 @@ use super::Context;
 use super::group::{Group, State};
 use spared_sdk::Directive;
 
-use crate::election::Why;
+use crate::election::RoleReason;
 
 impl Group {
     /// Begins a lapse if the advert of an active node would go out later than its lease: it must not be sent, since the
     /// peer may be active already, and the fence is blocking.
-    pub fn check_late(&mut self, cx: &mut Context<'_>) {
+    pub fn check_lapse(&mut self, cx: &mut Context<'_>) {
         let State::Active { advert_ns, .. } = self.state else {
             return;
         };
@@ -45,14 +45,14 @@ impl Group {
             return self.become_successor(cx);
         }
         if beside_peer && self.is_active() {
-            return self.weigh(cx);
+            return self.consider_switchover(cx);
         }
         let why = directive.why.clone();
         if aside && was_active && self.is_active() {
-            self.listen_again(cx, Why::StandsAside { why });
+            self.listen_again(cx, RoleReason::StandsAside { why });
         } else if forced && !beside_peer {
-            let why = self.forced_sentence(cx);
-            self.hurry(cx, why);
+            let why = self.forced_reason(cx);
+            self.promote_soon(cx, why);
         }
     }
 
@@ -78,15 +78,15 @@ impl Group {
             // does
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
                 let lapsed = self.lease.end_lapse().is_some();
-                self.speaking.handle_given_up();
+                self.own_heartbeat.handle_given_up();
                 self.counters.late_step_downs += u64::from(lapsed);
                 self.transmit(cx, true);
-                let why = self.backup_sentence(cx);
+                let why = self.backup_reason(cx);
                 self.publish(cx, Role::Backup, why);
             }
             (State::Active { .. }, Role::Active) if !done => {
                 self.counters.publish_failed += 1;
-                self.listen_again(cx, Why::PublishFailed);
+                self.listen_again(cx, RoleReason::PublishFailed);
             }
             (State::Active { .. }, Role::Active) => self.end_lapses(),
             _ => {}
@@ -101,22 +101,22 @@ impl Group {
             State::Initialize {
                 wait_until_ns: Some(at),
             } if cx.now_ns >= at => self.refresh(cx),
-            State::Initialize { .. } => self.meet(cx),
+            State::Initialize { .. } => self.update_contact(cx),
             // one group at a time: the host's answer must not keep another one's adverts waiting
             State::Backup { down_ns, .. } if cx.now_ns >= down_ns && !cx.actions.publishes() => {
                 self.take_over(cx);
             }
             State::Backup { .. } => {
-                self.forgive_muted(cx);
+                self.expire_mutings(cx);
                 self.check_unheard(cx);
-                self.meet(cx);
+                self.update_contact(cx);
             }
             State::Active { advert_ns, .. } if cx.now_ns >= advert_ns => {
                 self.counters.lateness.record(cx.now_ns - advert_ns);
                 self.lease.end_interval();
                 self.expire_conflict(cx);
                 self.announce_late(cx);
-                self.tell_victory(cx);
+                self.publish_won_conflict(cx);
                 self.expire_claim(cx);
                 self.retry_muted(cx);
                 self.advertise(cx);
@@ -125,35 +125,35 @@ impl Group {
                 let missed = (cx.now_ns - advert_ns) / interval_ns.max(1);
                 let later_ns = interval_ns.saturating_mul(missed.saturating_add(1));
                 self.rearm_advert(advert_ns.saturating_add(later_ns));
-                self.look_at_peer(cx);
+                self.check_peer_and_networks(cx);
             }
-            State::Active { .. } => self.look_at_peer(cx),
-            State::Lapsed { opens_ns } if cx.now_ns >= opens_ns && !cx.actions.publishes() => {
+            State::Active { .. } => self.check_peer_and_networks(cx),
+            State::Lapsed { reopen_ns } if cx.now_ns >= reopen_ns && !cx.actions.publishes() => {
                 self.reopen(cx);
             }
-            State::Lapsed { .. } => self.meet(cx),
+            State::Lapsed { .. } => self.update_contact(cx),
             State::Promoting { .. } => {}
         }
     }
 
     /// Checks the peer and the networks, while active.
-    fn look_at_peer(&mut self, cx: &mut Context<'_>) {
-        self.meet(cx);
+    fn check_peer_and_networks(&mut self, cx: &mut Context<'_>) {
+        self.update_contact(cx);
         if self.is_active() {
             self.check_unheard(cx);
-            self.weigh(cx);
-            self.retell(cx);
+            self.consider_switchover(cx);
+            self.update_active_cause(cx);
         }
     }
 
     pub fn shut_down(&mut self, cx: &mut Context<'_>) {
-        self.speaking.leave();
+        self.own_heartbeat.announce_leaving();
         let wants = matches!(self.state, State::Promoting { .. } | State::Lapsed { .. });
         if self.is_active() || wants {
             let wait = State::Initialize {
                 wait_until_ns: None,
             };
-            self.step_down(cx, Role::Backup, Why::ShutsDown, wait);
+            self.step_down(cx, Role::Backup, RoleReason::ShutsDown, wait);
         }
         self.state = State::Initialize {
             wait_until_ns: None,

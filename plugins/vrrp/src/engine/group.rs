@@ -14,17 +14,17 @@ use super::counters::GroupCounters;
 use super::lease::Lease;
 use super::muting::MUTE_SOON_NS;
 use super::networks::Networks;
+use super::own_heartbeat::GroupHeartbeat;
 use super::port::Port;
 use super::publication::Publication;
 use super::router::VirtualRouter;
-use super::speaking::Speaking;
 use super::start::Start;
 use super::switchover::Switchover;
 use super::term::RoleHistory;
 use super::timers::{active_down_ns, skew_ns};
-use super::watch::Watch;
+use super::watch::ActiveRouterWatch;
 use crate::config;
-use crate::election::{OWNER, Why};
+use crate::election::{OWNER, RoleReason};
 
 /// Time for which a start waits for source addresses: duplicate address detection takes a second or
 /// two.
@@ -43,7 +43,7 @@ pub(super) enum State {
     /// Waiting for the host to let the fence pass.
     Promoting {
         asked_ns: u64,
-        why: Why,
+        why: RoleReason,
     },
     Active {
         advert_ns: u64,
@@ -51,7 +51,7 @@ pub(super) enum State {
     },
     /// The role is active and the fence is blocking; see `lapse`.
     Lapsed {
-        opens_ns: u64,
+        reopen_ns: u64,
     },
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Group {
     pub state: State,
     pub candidacy: Candidacy,
     pub start: Start,
-    pub watch: Watch,
+    pub watch: ActiveRouterWatch,
     /// Other routers that are active too (E7).
     pub conflicts: Conflicts,
     pub lease: Lease,
@@ -71,7 +71,7 @@ pub(super) struct Group {
     pub publication: Publication,
     pub counters: GroupCounters,
     pub peer: PeerContact,
-    pub speaking: Speaking,
+    pub own_heartbeat: GroupHeartbeat,
     /// Switchover to a fitter peer (E1, E6).
     pub switchover: Switchover,
 }
@@ -79,7 +79,7 @@ pub(super) struct Group {
 impl Group {
     pub fn new(config: config::Group, now_ns: u64) -> Group {
         let interval_ns = config.interval_ns;
-        let speaking = Speaking::new(&config.name);
+        let own_heartbeat = GroupHeartbeat::new(&config.name);
         Group {
             name: config.name.as_str().into(),
             start: Start::new(now_ns.saturating_add(config.start_delay_ns)),
@@ -89,14 +89,14 @@ impl Group {
                 wait_until_ns: None,
             },
             candidacy: Candidacy::default(),
-            watch: Watch::new(interval_ns),
+            watch: ActiveRouterWatch::new(interval_ns),
             conflicts: Conflicts::default(),
             lease: Lease::new(interval_ns),
             history: RoleHistory::new(),
             publication: Publication::default(),
             counters: GroupCounters::default(),
             peer: PeerContact::default(),
-            speaking,
+            own_heartbeat,
             switchover: Switchover::default(),
         }
     }
@@ -122,13 +122,13 @@ impl Group {
     pub fn takes_over(&self, now_ns: u64) -> bool {
         match self.state {
             State::Backup { down_ns, .. } => now_ns >= down_ns,
-            State::Lapsed { opens_ns } => now_ns >= opens_ns,
+            State::Lapsed { reopen_ns } => now_ns >= reopen_ns,
             _ => false,
         }
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
-        let others_ns = self.meet_timeout();
+        let others_ns = self.contact_timeout();
         match self.state {
             State::Initialize { wait_until_ns } => {
                 earliest([wait_until_ns, others_ns, self.source_timeout()])
@@ -139,12 +139,12 @@ impl Group {
                     Some(down_ns),
                     unheard_timeout_ns,
                     others_ns,
-                    self.forgive_timeout(),
+                    self.muting_timeout(),
                     self.source_timeout(),
                 ])
             }
             State::Promoting { .. } => None,
-            State::Lapsed { opens_ns } => earliest([Some(opens_ns), self.source_timeout()]),
+            State::Lapsed { reopen_ns } => earliest([Some(reopen_ns), self.source_timeout()]),
             State::Active { advert_ns, .. } => {
                 let unheard_timeout_ns = self.unheard_timeout();
                 earliest([
@@ -165,11 +165,11 @@ impl Group {
         self.watch.forget_before(horizon_ns);
         self.begin_link_wait(cx);
         if self.candidacy.priority() == OWNER && cx.now_ns >= self.not_before_ns() {
-            return self.promote(cx, Why::Owner);
+            return self.promote(cx, RoleReason::Owner);
         }
         self.back_to_backup(cx);
-        self.greet_peers(cx);
-        let why = self.backup_sentence(cx);
+        self.probe_unicast_peers(cx);
+        let why = self.backup_reason(cx);
         self.publish(cx, Role::Backup, why);
     }
 
@@ -196,20 +196,20 @@ impl Group {
             self.watch.begin_readiness();
             return self.rearm_down(silent_ns);
         }
-        if self.leaves_it_to_the_peer(cx) {
+        if self.waits_for_fitter_peer(cx) {
             return;
         }
-        self.meet(cx);
+        self.update_contact(cx);
         if !matches!(self.state, State::Backup { .. }) {
             return;
         }
         self.drop_claim(cx);
-        let why = self.failover_sentence(cx);
+        let why = self.failover_reason(cx);
         self.promote(cx, why);
     }
 
     /// Takes over from a lower router with its next advert, or at once if nobody is heard.
-    pub(super) fn hurry(&mut self, cx: &mut Context<'_>, why: Why) {
+    pub(super) fn promote_soon(&mut self, cx: &mut Context<'_>, why: RoleReason) {
         let backup = matches!(self.state, State::Backup { .. });
         if !backup || cx.now_ns < self.not_before_ns() {
             return;
@@ -230,7 +230,7 @@ impl Group {
     }
 
     /// Gives the group up and listens for one failover time.
-    pub(super) fn listen_again(&mut self, cx: &mut Context<'_>, why: Why) {
+    pub(super) fn listen_again(&mut self, cx: &mut Context<'_>, why: RoleReason) {
         self.watch.learn_interval(self.config.interval_ns);
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         let state = State::Backup {
@@ -241,17 +241,23 @@ impl Group {
     }
 
     /// The fence blocks first, then priority 0 is sent on every working network.
-    pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
+    pub(super) fn step_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        role: Role,
+        why: RoleReason,
+        state: State,
+    ) {
         // a waiting heartbeat would say so before the fence is blocking, and without its heartbeat no advert may renew
         // a lease
-        self.speaking.handle_given_up();
+        self.own_heartbeat.handle_given_up();
         cx.actions.drop_adverts(cx.group);
         self.publish(cx, role, why);
         self.transmit(cx, true);
         if self.is_active() {
             // this node no longer answers, so the peer may go ahead
             let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
-            self.speaking.release_until(until_ns);
+            self.own_heartbeat.release_until(until_ns);
         }
         self.end_unheard(cx);
         self.lease.end_lapse();
@@ -274,9 +280,9 @@ impl Group {
         let barred = self.barred(cx);
         match (&self.state, barred) {
             (State::Initialize { .. }, Some(why)) => {
-                self.wait(cx.now_ns);
+                self.wait_for_change(cx.now_ns);
                 let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
-                let told = self.publication.says(&why);
+                let told = self.publication.is_last(&why);
                 if !told && self.networks.ports().iter().all(known) {
                     self.publish(cx, Role::Fault, why);
                 }
@@ -290,11 +296,11 @@ impl Group {
                     wait_until_ns: None,
                 };
                 self.step_down(cx, Role::Fault, why, wait);
-                self.wait(cx.now_ns);
+                self.wait_for_change(cx.now_ns);
             }
             (State::Backup { .. }, Some(why)) => {
                 self.end_unheard(cx);
-                self.wait(cx.now_ns);
+                self.wait_for_change(cx.now_ns);
                 self.publish(cx, Role::Fault, why);
             }
             (State::Active { .. }, None) => {
@@ -302,7 +308,7 @@ impl Group {
                 let stays = beside_peer || self.candidacy.directive().is_forced_active();
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; if there is none, this node resumes
-                    self.listen_again(cx, Why::Hurt { what });
+                    self.listen_again(cx, RoleReason::Hurt { what });
                 } else if changed.returned {
                     self.resume_routers(cx);
                 }
@@ -312,7 +318,7 @@ impl Group {
     }
 
     /// Waits for a change, or until a muted router may be tried again.
-    fn wait(&mut self, now_ns: u64) {
+    fn wait_for_change(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
         let unmute_ns = |router: &VirtualRouter| router.muting.unmute_at_ns(served);
         let unmute_ns = self.networks.routers().iter().filter_map(unmute_ns).min();
@@ -328,13 +334,13 @@ impl Group {
         if !self.networks.ports().iter().all(known) {
             return;
         }
-        let speechless = self.networks.routers().iter().any(|router| {
+        let lacks_source = self.networks.routers().iter().any(|router| {
             let port = self.networks.port(router.port);
             let interface = port.and_then(|port| cx.interface(port.interface));
             router.source.is_none() && interface.is_some_and(|i| i.fault().is_none())
         });
         let until_ns = wait_until_ns.unwrap_or(cx.now_ns.saturating_add(SOURCES_WAIT_NS));
-        if speechless && cx.now_ns < until_ns {
+        if lacks_source && cx.now_ns < until_ns {
             self.state = State::Initialize {
                 wait_until_ns: Some(until_ns),
             };

@@ -13,7 +13,7 @@ const BEGIN_NS: u64 = 10_000_000_000;
 
 /// Passage of a node's frames in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Passage {
+pub(super) enum Delivery {
     #[default]
     Unknown,
     /// Proven at this time.
@@ -23,9 +23,9 @@ pub(super) enum Passage {
 
 /// Passage of an identity's frames on a network, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Passages {
-    pub inward: Passage,
-    pub outward: Passage,
+pub(super) struct FrameDelivery {
+    pub inward: Delivery,
+    pub outward: Delivery,
     /// Time since which one of them is `No`, if it is known.
     pub since_ns: Option<u64>,
 }
@@ -34,38 +34,38 @@ pub(super) struct Passages {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identities {
     /// Identity with the node's own MAC and IP address.
-    pub own: Passages,
+    pub own: FrameDelivery,
     /// Identity with the group's addresses, and with `vmac` with the virtual MAC address. For a backup: as it was when
     /// that node was active last.
-    pub group: Passages,
+    pub group: FrameDelivery,
 }
 
-impl Passage {
-    fn within(now_ns: u64, for_ns: u64, at_ns: Option<u64>) -> Passage {
+impl Delivery {
+    fn within(now_ns: u64, for_ns: u64, at_ns: Option<u64>) -> Delivery {
         let fresh = at_ns.filter(|at_ns| now_ns < at_ns.saturating_add(for_ns));
-        fresh.map_or(Passage::Unknown, Passage::Yes)
+        fresh.map_or(Delivery::Unknown, Delivery::Yes)
     }
 
     fn name(self) -> &'static str {
         match self {
-            Passage::Unknown => "unknown",
-            Passage::Yes(_) => "yes",
-            Passage::No => "no",
+            Delivery::Unknown => "unknown",
+            Delivery::Yes(_) => "yes",
+            Delivery::No => "no",
         }
     }
 }
 
-impl Passages {
-    fn of(both: Passage) -> Passages {
-        Passages {
+impl FrameDelivery {
+    fn of(both: Delivery) -> FrameDelivery {
+        FrameDelivery {
             inward: both,
             outward: both,
             since_ns: None,
         }
     }
 
-    fn swapped(self) -> Passages {
-        Passages {
+    fn reversed(self) -> FrameDelivery {
+        FrameDelivery {
             inward: self.outward,
             outward: self.inward,
             ..self
@@ -79,10 +79,10 @@ impl Passages {
         let both = [inward, outward];
         let seconds = |at_ns: u64| now_ns.saturating_sub(at_ns) / 1_000_000_000;
         let proven = both.iter().filter_map(|it| match it {
-            Passage::Yes(at_ns) => Some(*at_ns),
+            Delivery::Yes(at_ns) => Some(*at_ns),
             _ => None,
         });
-        let what = match (both.contains(&Passage::No), proven.min()) {
+        let what = match (both.contains(&Delivery::No), proven.min()) {
             (true, _) => match self.since_ns {
                 Some(since_ns) => format!("dropped for {} s", seconds(since_ns)),
                 None => "dropped".to_owned(),
@@ -100,11 +100,11 @@ impl Group {
         let Some(port) = self.networks.port(index) else {
             return Default::default();
         };
-        let [own, theirs] = self.own_passages(now_ns, port, index);
+        let [own, theirs] = self.own_delivery(now_ns, port, index);
         let is_peer_active = self
             .mutual_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
-        let active = |own| self.active_passages(now_ns, port, index, own);
+        let active = |own| self.active_delivery(now_ns, port, index, own);
         let here = if self.is_active() {
             active(own)
         } else {
@@ -121,7 +121,7 @@ impl Group {
 
     /// Networks of the group, if nothing proves on any of them that the active node is reached, and nothing else is
     /// reported of them.
-    pub(super) fn unproven(&self, now_ns: u64) -> Option<Vec<usize>> {
+    pub(super) fn unproven_networks(&self, now_ns: u64) -> Option<Vec<usize>> {
         let State::Active { since_ns, .. } = self.state else {
             return None;
         };
@@ -131,9 +131,9 @@ impl Group {
         let is_unproven = |(index, port): (usize, &Port)| {
             let [here, _] = self.identities(now_ns, index);
             let unknown = [here.own, here.group];
-            let is_unknown = unknown.iter().all(|it| *it == Passages::default());
+            let is_unknown = unknown.iter().all(|it| *it == FrameDelivery::default());
             let is_told = port.unheard.current().is_some() || port.is_one_way();
-            port.speaks() && !port.is_narrow() && !is_told && is_unknown
+            port.can_send() && !port.has_small_mtu() && !is_told && is_unknown
         };
         let is_all = self.networks.ports().iter().enumerate().all(is_unproven);
         let networks = self.networks.ports().iter().map(|port| port.interface);
@@ -143,41 +143,47 @@ impl Group {
 
     /// Own identities of this node and of the peer, by heartbeats and their contents; where none are heard, by the
     /// answers of stations (E3).
-    fn own_passages(&self, now_ns: u64, port: &Port, index: usize) -> [Passages; 2] {
+    fn own_delivery(&self, now_ns: u64, port: &Port, index: usize) -> [FrameDelivery; 2] {
         let peer = self.mutual_peer(now_ns);
-        let theirs = peer.and_then(|_| self.theirs(index));
+        let theirs = peer.and_then(|_| self.peer_port(index));
         let told_ns = peer.map(|peer| peer.heard_ns);
         let for_ns = self.proof_ns();
         let hears_this = theirs.is_some_and(|it| it.hears);
-        let heard = Passages {
-            inward: Passage::within(
+        let heard = FrameDelivery {
+            inward: Delivery::within(
                 now_ns,
                 for_ns,
-                port.hearing.heard_ns().filter(|_| peer.is_some()),
+                port.reception.heard_ns().filter(|_| peer.is_some()),
             ),
-            outward: Passage::within(now_ns, for_ns, told_ns.filter(|_| hears_this)),
+            outward: Delivery::within(now_ns, for_ns, told_ns.filter(|_| hears_this)),
             since_ns: None,
         };
         let here = match port.unheard.current() {
             Some(unheard) if unheard.rating == Rating::Good => {
-                Passages::of(Passage::Yes(unheard.answered_ns()))
+                FrameDelivery::of(Delivery::Yes(unheard.answered_ns()))
             }
-            Some(unheard) if unheard.rating == Rating::Bad => Passages::of(Passage::No),
+            Some(unheard) if unheard.rating == Rating::Bad => FrameDelivery::of(Delivery::No),
             _ => heard,
         };
         let rating = |it: &HeartbeatPort| it.rating;
         let there = match (theirs.map(rating), told_ns) {
-            (Some(heartbeat::Rating::Good), Some(at_ns)) => Passages::of(Passage::Yes(at_ns)),
-            (Some(heartbeat::Rating::Bad), _) => Passages::of(Passage::No),
-            _ => heard.swapped(),
+            (Some(heartbeat::Rating::Good), Some(at_ns)) => FrameDelivery::of(Delivery::Yes(at_ns)),
+            (Some(heartbeat::Rating::Bad), _) => FrameDelivery::of(Delivery::No),
+            _ => heard.reversed(),
         };
         [here, there]
     }
 
     /// Virtual identity of the active node, whose own identity is `own`.
-    fn active_passages(&self, now_ns: u64, port: &Port, index: usize, own: Passages) -> Passages {
-        let (is_own, heard) = self.identity_heard(now_ns, index);
-        let (_, asked) = self.identity_asked(now_ns, index);
+    fn active_delivery(
+        &self,
+        now_ns: u64,
+        port: &Port,
+        index: usize,
+        own: FrameDelivery,
+    ) -> FrameDelivery {
+        let (is_own, heard) = self.identity_by_backup(now_ns, index);
+        let (_, asked) = self.identity_by_stations(now_ns, index);
         let memory = if is_own {
             port.virtual_here
         } else {
@@ -186,24 +192,24 @@ impl Group {
         let mut routers = self.networks.routers_on(index);
         let has_mac = routers.any(|router| router.config.vmac);
         let told_ns = self.mutual_peer(now_ns).map(|peer| peer.heard_ns);
-        let heard_at = Passage::within(now_ns, self.proof_ns(), told_ns);
+        let heard_at = Delivery::within(now_ns, self.proof_ns(), told_ns);
         let outward = match heard {
             Identity::Heard => heard_at,
             Identity::NoAdverts(_) if has_mac => heard_at,
-            Identity::NoMac(_) => Passage::No,
-            Identity::NoAdverts(_) | Identity::Unknown => Passage::Unknown,
+            Identity::NoMac(_) => Delivery::No,
+            Identity::NoAdverts(_) | Identity::Unknown => Delivery::Unknown,
         };
         let (inward, outward) = match asked {
             Identity::Heard => {
-                let answered = Passage::Yes(self.answered_ns(index).unwrap_or(now_ns));
+                let answered = Delivery::Yes(self.answered_ns(index).unwrap_or(now_ns));
                 (answered, answered)
             }
-            Identity::NoMac(_) => (Passage::No, outward),
+            Identity::NoMac(_) => (Delivery::No, outward),
             // without `vmac` heartbeats and the group use the same MAC address
             _ if !has_mac => (own.inward, outward),
-            _ => (Passage::Unknown, outward),
+            _ => (Delivery::Unknown, outward),
         };
-        Passages {
+        FrameDelivery {
             inward,
             outward,
             since_ns: memory.dropped(now_ns).map(|it| it.since_ns),
@@ -222,16 +228,16 @@ impl Group {
     }
 }
 
-fn remembered(now_ns: u64, memory: IdentityMemory) -> Passages {
+fn remembered(now_ns: u64, memory: IdentityMemory) -> FrameDelivery {
     let dropped = memory.dropped(now_ns);
     let passed = memory.passed_ns(now_ns);
     let both = match (dropped, passed) {
-        (Some(_), _) => Passage::No,
-        (None, Some(at_ns)) => Passage::Yes(at_ns),
-        (None, None) => Passage::Unknown,
+        (Some(_), _) => Delivery::No,
+        (None, Some(at_ns)) => Delivery::Yes(at_ns),
+        (None, None) => Delivery::Unknown,
     };
-    Passages {
+    FrameDelivery {
         since_ns: dropped.map(|it| it.since_ns),
-        ..Passages::of(both)
+        ..FrameDelivery::of(both)
     }
 }

@@ -69,12 +69,12 @@ impl Group {
     pub(super) fn remember_identities(&mut self, now_ns: u64) {
         for index in 0..self.networks.ports().len() {
             let (is_own, seen) = self.virtual_identity(now_ns, index);
-            let is_unusable_there = self.theirs(index).is_some_and(|theirs| !theirs.usable);
+            let is_unusable_there = self.peer_port(index).is_some_and(|theirs| !theirs.usable);
             let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
             // an interface that comes back may be in another port of the switch
-            if !port.speaks() {
+            if !port.can_send() {
                 port.virtual_here = IdentityMemory::default();
             }
             if is_own && is_unusable_there {
@@ -145,7 +145,7 @@ impl Group {
         let names = dropped.filter_map(|index| {
             let port = self.networks.port(index)?;
             let name = &cx.interface(port.interface)?.name;
-            Some(match self.identity_heard(cx.now_ns, index).1 {
+            Some(match self.identity_by_backup(cx.now_ns, index).1 {
                 Identity::NoMac(_) => format!("{name} drops its virtual MAC"),
                 _ => format!("stations on {name} do not answer its virtual MAC"),
             })

@@ -3,7 +3,7 @@
 use spared_sdk::Value;
 
 use super::Engine;
-use super::duplicates::text_of;
+use super::duplicates::mac_text;
 use super::group::Group;
 use super::interface::Interface;
 use super::router::VirtualRouter;
@@ -25,7 +25,7 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
             let key = format!("{}.interface.{}.shared", group.name, there.name);
             rows.push((key, Value::Text(format!("{peer}: {what}"))));
         }
-        let (is_own, heard) = group.identity_heard(now_ns, index);
+        let (is_own, heard) = group.identity_by_backup(now_ns, index);
         let lost = match heard {
             Identity::Unknown | Identity::Heard => None,
             Identity::NoAdverts(families) => {
@@ -36,7 +36,7 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
             }
         };
         let lost = lost.map(|(key, what)| (key, is_own, what));
-        let (_, asked) = group.identity_asked(now_ns, index);
+        let (_, asked) = group.identity_by_stations(now_ns, index);
         let unanswered = match (heard, asked) {
             // a virtual MAC whose frames do not leave is not answered either
             (Identity::NoMac(_), _) => None,
@@ -65,12 +65,12 @@ fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option
     let port = group
         .networks
         .port(index)
-        .filter(|port| port.hearing.is_proven())?;
+        .filter(|port| port.reception.has_heartbeats())?;
     group.living_peer(now_ns)?;
     // devices without hardware addresses have zeros
-    let is_mac = there.facts.mac != Mac::default() && port.hearing.is_mac(there.facts.mac);
+    let is_mac = there.facts.mac != Mac::default() && port.reception.is_mac(there.facts.mac);
     if is_mac {
-        return Some(format!("MAC address {}", text_of(there.facts.mac)));
+        return Some(format!("MAC address {}", mac_text(there.facts.mac)));
     }
     let routers = group.networks.routers_on(index);
     let mut sources = routers.filter_map(|router| router.senders.peer());
@@ -80,7 +80,7 @@ fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option
 
 /// Row about an active node that is proven on none of the group's networks.
 pub(super) fn unproven(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
-    let Some(networks) = group.unproven(now_ns) else {
+    let Some(networks) = group.unproven_networks(now_ns) else {
         return;
     };
     let names = networks
@@ -130,6 +130,6 @@ fn macs(group: &Group, port: usize, families: Families) -> String {
     let routers = group.networks.routers_on(port);
     let dropped = routers.filter(|router| router.config.vmac && families.has(router.config.family));
     let mac =
-        |router: &VirtualRouter| text_of(virtual_mac(router.config.family, router.config.vrid));
+        |router: &VirtualRouter| mac_text(virtual_mac(router.config.family, router.config.vrid));
     dropped.map(mac).collect::<Vec<_>>().join(", ")
 }

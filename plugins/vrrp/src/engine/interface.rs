@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::checks::Check;
 use super::counters::Discards;
-use super::inquiry::Inquiries;
 use super::stations::Stations;
-use super::virtual_identity::Doubts;
+use super::virtual_identity::IdentityProbes;
+use super::virtual_mac_probe::VirtualMacProbes;
 use crate::config::{Settings, is_link_local};
 use crate::error::Discard;
 use crate::limit::Limit;
@@ -44,9 +44,9 @@ pub(super) struct Interface {
     pub is_probed: bool,
     /// Time of the last round of probes there.
     pub probed_ns: Option<u64>,
-    /// E15: questions about the peer's virtual routers in doubt; `inquiries`: from this node's virtual routers.
-    pub doubts: Doubts,
-    pub inquiries: Inquiries,
+    /// E15: probes of the peer's virtual routers in doubt; `virtual_mac_probes`: from this node's virtual MAC addresses.
+    pub identity_probes: IdentityProbes,
+    pub virtual_mac_probes: VirtualMacProbes,
     /// Check as it was last reported.
     pub check: Option<Check>,
     pub discards: Discards,
@@ -69,8 +69,8 @@ impl Interface {
             is_read: false,
             is_probed: false,
             probed_ns: None,
-            doubts: Doubts::default(),
-            inquiries: Inquiries::default(),
+            identity_probes: IdentityProbes::default(),
+            virtual_mac_probes: VirtualMacProbes::default(),
             check: None,
             discards: Discards::default(),
             limits: [Limit::default(); Discard::ALL.len()],
@@ -85,9 +85,9 @@ impl Interface {
 
     /// Reason why the interface carries neither heartbeats nor what clients send, though adverts pass; it still counts
     /// as usable.
-    pub fn narrowness(&self) -> Option<&'static str> {
-        let is_narrow = self.known && (1..MTU_MIN).contains(&self.facts.mtu);
-        is_narrow.then_some("has an MTU below 576 bytes")
+    pub fn mtu_fault(&self) -> Option<&'static str> {
+        let has_small_mtu = self.known && (1..MTU_MIN).contains(&self.facts.mtu);
+        has_small_mtu.then_some("has an MTU below 576 bytes")
     }
 
     /// Fault of an interface without adverts, of which only the state counts. None before the host has reported it.

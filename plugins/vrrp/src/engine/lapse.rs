@@ -7,7 +7,7 @@ use super::group::{Group, State};
 use super::peer::Peer;
 use super::sending::TICK_NS;
 use super::{Action, Context};
-use crate::election::Why;
+use crate::election::RoleReason;
 use crate::wire::frame::Advert;
 
 /// Longest time to listen before the leases are granted again, whatever the interval.
@@ -31,12 +31,12 @@ impl Group {
             began_ns: self.lease.until_ns().min(cx.now_ns),
             by_ns,
         };
-        let opens_ns = if self.nobody_took_over(cx.now_ns, lapse.began_ns) {
+        let reopen_ns = if self.nobody_took_over(cx.now_ns, lapse.began_ns) {
             cx.now_ns
         } else {
             cx.now_ns.saturating_add(self.listen_ns())
         };
-        self.begin_lapse(lapse, opens_ns);
+        self.begin_lapse(lapse, reopen_ns);
     }
 
     /// Begins a lapse because the host's answer took longer than the granted lease: an immediate retry would fail
@@ -57,10 +57,10 @@ impl Group {
         (self.config.interval_ns.saturating_mul(3) / 2).min(LISTEN_MAX_NS)
     }
 
-    fn begin_lapse(&mut self, lapse: Lapse, opens_ns: u64) {
+    fn begin_lapse(&mut self, lapse: Lapse, reopen_ns: u64) {
         self.lease.begin_lapse(lapse);
         self.switchover.cancel();
-        self.state = State::Lapsed { opens_ns };
+        self.state = State::Lapsed { reopen_ns };
     }
 
     /// True if nobody can be active now, except a router whose packets wait in a socket.
@@ -113,7 +113,7 @@ impl Group {
         for router in self.networks.routers_mut() {
             router.adverts.end_lapse();
         }
-        self.speaking.note_changed();
+        self.own_heartbeat.note_changed();
     }
 
     /// Ends a lapse: the fence passes again, with the same role as before.
@@ -124,11 +124,11 @@ impl Group {
         for router in self.networks.routers_mut() {
             router.adverts.forget_refused();
         }
-        self.serve(cx, asked_ns);
+        self.begin_sending(cx, asked_ns);
         if lapse.by_ns == 0 {
             return;
         }
-        if let Some(more) = self.lease.pass_late(cx.now_ns) {
+        if let Some(more) = self.lease.allow_late_event(cx.now_ns) {
             cx.push(Action::Event(format!(
                 "{}: its advert was {} late; the fence blocked for {}, no other router was active{more}",
                 self.name,
@@ -139,7 +139,7 @@ impl Group {
     }
 
     /// Becomes backup, since another router may be active.
-    pub(super) fn give_way_late(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn step_down_after_lapse(&mut self, cx: &mut Context<'_>) {
         let by_ns = self.lease.end_lapse().map_or(0, |lapse| lapse.by_ns);
         self.counters.late_step_downs += 1;
         self.watch.learn_interval(self.config.interval_ns);
@@ -147,13 +147,13 @@ impl Group {
             down_ns: cx.now_ns.saturating_add(self.active_down_ns()),
             since_ns: cx.now_ns,
         };
-        self.step_down(cx, Role::Backup, Why::Late { by_ns }, state);
+        self.step_down(cx, Role::Backup, RoleReason::Late { by_ns }, state);
     }
 
     /// Gives way if the newest heartbeat tells that the peer took over.
     pub(super) fn heartbeat_while_lapsed(&mut self, cx: &mut Context<'_>) {
         if self.peer.last().is_some_and(Peer::is_active) {
-            self.give_way_late(cx);
+            self.step_down_after_lapse(cx);
             self.heartbeat_while_backup(cx, false);
         }
     }
@@ -162,7 +162,7 @@ impl Group {
     pub(super) fn reopens(&self, now_ns: u64) -> bool {
         self.lease.is_lapsed()
             && match self.state {
-                State::Lapsed { opens_ns } => now_ns >= opens_ns,
+                State::Lapsed { reopen_ns } => now_ns >= reopen_ns,
                 _ => true,
             }
     }
@@ -178,7 +178,7 @@ impl Group {
         if advert.priority == 0 || self.heartbeats_decide(cx.now_ns, router, advert.source) {
             return;
         }
-        self.give_way_late(cx);
+        self.step_down_after_lapse(cx);
         self.advert_while_backup(cx, router, advert);
     }
 }

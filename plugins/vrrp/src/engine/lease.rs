@@ -2,7 +2,7 @@
 
 use super::lapse::Lapse;
 use crate::config;
-use crate::limit::{Limit, More};
+use crate::limit::{Limit, Suppressed};
 
 /// Limit of answers to losing adverts between two regular adverts.
 const ANSWERS_MAX: u32 = 8;
@@ -113,7 +113,7 @@ impl Lease {
     }
 
     /// Returns the number of suppressed events if the event of a late advert may be sent now.
-    pub fn pass_late(&mut self, now_ns: u64) -> Option<More> {
-        self.late_limit.pass(now_ns)
+    pub fn allow_late_event(&mut self, now_ns: u64) -> Option<Suppressed> {
+        self.late_limit.allow(now_ns)
     }
 }

@@ -10,7 +10,7 @@
 //! the fence is passing. A frame that was received counts, however late the loop is.
 //!
 //! In addition, pass the addresses that stations claim to [`Engine::handle_claim`], and call
-//! [`Engine::look_at_addresses`] at [`Engine::look_timeout`].
+//! [`Engine::check_addresses`] at [`Engine::address_check_timeout`].
 //!
 //! Times are nanoseconds of the monotonic clock.
 
@@ -21,41 +21,43 @@ mod conflict;
 mod contact;
 mod context;
 mod counters;
-mod deaf;
 mod duplicates;
+mod eligibility;
 mod events;
-mod facts;
+mod failover_delay;
 mod group;
-mod hearing;
+mod heartbeat_targets;
 mod identities;
 mod identity_memory;
 mod identity_rows;
-mod inquiry;
 mod interface;
 mod lapse;
-mod late;
 mod lease;
-mod meeting;
 mod muting;
+mod network_heartbeats;
 mod networks;
 mod one_way;
 mod own_adverts;
+mod own_heartbeat;
 mod peer;
+mod peer_heartbeats;
+mod peer_reasons;
+mod peer_silence;
 mod port;
 mod probing;
 mod promotion;
-mod proof;
 mod publication;
 mod queue;
+mod reasons;
 mod receive;
+mod received_adverts;
+mod reception;
 mod reload;
 mod rounds;
 mod router;
 mod senders;
 mod sending;
-mod sentences;
 mod source;
-mod speaking;
 mod start;
 mod stations;
 mod status;
@@ -67,8 +69,8 @@ mod tracked;
 mod unheard;
 mod unheard_port;
 mod virtual_identity;
+mod virtual_mac_probe;
 mod watch;
-mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -82,22 +84,22 @@ use spared_sdk::{Cause, Role};
 use crate::config::Settings;
 use spared_sdk::Directive;
 
-use crate::election::Why;
+use crate::election::RoleReason;
 use crate::wire::Family;
 
 use context::Context;
 use duplicates::Duplicates;
+use failover_delay::LinkReception;
 use group::{Group, State};
 use interface::Interface;
-use late::LinkHearing;
 use port::Port;
 use queue::Queue;
 use rounds::Rounds;
 
+pub use heartbeat_targets::{HeartbeatTarget, Neighbour, Path};
 pub use interface::InterfaceFacts;
 pub use status::Table;
-pub use switchover::Begun;
-pub use ways::{Neighbour, Path, Way};
+pub use switchover::SwitchoverAnswer;
 
 /// Actions for the driver, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +124,7 @@ pub enum Action {
     },
     /// Send [`Engine::packet`].
     Transmit(PacketId),
-    /// Send [`Engine::heartbeat`] over every link and each of its ways.
+    /// Send [`Engine::heartbeat`] over every link and to each of its targets.
     Heartbeat,
     /// Report a check: an interface of a router, named after it. 100 is good, 0 is not.
     Check {
@@ -140,7 +142,7 @@ pub enum Action {
         cause: Cause,
     },
     /// Send a last packet of a router that is no longer configured.
-    Farewell {
+    LastAdvert {
         interface: usize,
         to: Option<IpAddr>,
         bytes: Vec<u8>,
@@ -196,7 +198,7 @@ pub struct Engine {
     peer: Option<Arc<str>>,
     links: Vec<String>,
     /// Heartbeats heard on each link, in the order of `links`.
-    links_heard: Vec<LinkHearing>,
+    links_heard: Vec<LinkReception>,
     keys: bool,
     /// Time since which the hosts have a session.
     session_since_ns: Option<u64>,
@@ -241,7 +243,7 @@ impl Engine {
     pub fn set_links(&mut self, now_ns: u64, names: &[String]) {
         if self.links != names {
             self.links = names.to_vec();
-            self.links_heard = vec![LinkHearing::default(); names.len()];
+            self.links_heard = vec![LinkReception::default(); names.len()];
         }
         self.each_group(now_ns, |_, _| {});
     }
@@ -254,7 +256,7 @@ impl Engine {
                 .groups
                 .iter_mut()
                 .flat_map(|group| group.networks.ports_mut());
-            ports.for_each(|port| port.hearing.end_heartbeats());
+            ports.for_each(|port| port.reception.end_heartbeats());
         }
     }
 
@@ -287,7 +289,7 @@ impl Engine {
         }
         self.each_group(now_ns, |group, cx| {
             if group.uses(index) {
-                group.check_late(cx);
+                group.check_lapse(cx);
                 group.refresh(cx);
             }
         });
@@ -299,7 +301,7 @@ impl Engine {
             return;
         };
         self.with_group(now_ns, index, |group, cx| {
-            group.check_late(cx);
+            group.check_lapse(cx);
             group.handle_directive(cx, directive);
         });
     }
@@ -346,7 +348,7 @@ impl Engine {
         self.each_group(now_ns, |group, cx| {
             group.peer.handle_new_run();
             if group.is_active() {
-                group.listen_again(cx, Why::Cloned);
+                group.listen_again(cx, RoleReason::Cloned);
             }
         });
     }
@@ -360,7 +362,7 @@ impl Engine {
     /// Sends adverts ahead of time, before a call that may take long.
     pub fn advertise_now(&mut self, now_ns: u64) {
         self.each_group(now_ns, |group, cx| {
-            group.check_late(cx);
+            group.check_lapse(cx);
             group.advertise_ahead(cx);
         });
     }
@@ -369,11 +371,11 @@ impl Engine {
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.begin_round(now_ns);
         self.each_group(now_ns, |group, cx| {
-            group.check_late(cx);
+            group.check_lapse(cx);
             group.handle_timeout(cx);
         });
         self.probe_networks(now_ns);
-        self.inquire(now_ns);
+        self.probe_virtual_macs(now_ns);
     }
 
     /// Tries at once whether refused adverts leave again, and forgets which virtual identities were dropped. Called for
@@ -407,11 +409,11 @@ impl Engine {
     pub fn next_timeout(&self) -> Option<u64> {
         let groups = self.groups.iter().filter_map(Group::next_timeout);
         let rounds = self.round_timeout().into_iter();
-        let inquiries = self
+        let virtual_mac_probes = self
             .interfaces
             .iter()
-            .filter_map(|there| there.inquiries.timeout());
-        let others = rounds.chain(self.probe_timeout()).chain(inquiries);
+            .filter_map(|there| there.virtual_mac_probes.timeout());
+        let others = rounds.chain(self.probe_timeout()).chain(virtual_mac_probes);
         groups.chain(others).min()
     }
 
@@ -464,13 +466,13 @@ impl Engine {
             return;
         };
         call(group, &mut cx);
-        group.speak(&mut cx);
+        group.send_if_changed(&mut cx);
         let checks_are_stale = group.networks.take_checks_changed();
         if group.networks.take_listening_changed() {
             self.update_listening_of(now_ns, index);
         }
         if checks_are_stale {
-            self.tell_checks();
+            self.report_checks();
         }
     }
 

@@ -21,7 +21,7 @@ impl Muting {
     pub fn handle_refused(&mut self, now_ns: u64) -> bool {
         let before = self.refused_ns.replace(now_ns);
         let since_ns = before.map(|at_ns| now_ns.saturating_sub(at_ns));
-        if since_ns.is_none_or(|ns| ns > 2 * self.forgive_pause_ns()) {
+        if since_ns.is_none_or(|ns| ns > 2 * self.expiry_pause_ns()) {
             self.count = 0;
         }
         self.is_muted = self.count > 0 || since_ns.is_some_and(|ns| ns < PAUSE_NS);
@@ -68,13 +68,13 @@ impl Muting {
     }
 
     /// Time when a backup assumes that its adverts would leave again: it sends nothing that could show it.
-    pub fn forgive_at_ns(&self) -> Option<u64> {
+    pub fn expires_at_ns(&self) -> Option<u64> {
         let refused_ns = self.refused_ns.filter(|_| self.is_muted)?;
-        Some(refused_ns.saturating_add(self.forgive_pause_ns()))
+        Some(refused_ns.saturating_add(self.expiry_pause_ns()))
     }
 
     // The pause doubles each time: each role that is taken without effect costs an outage.
-    fn forgive_pause_ns(&self) -> u64 {
+    fn expiry_pause_ns(&self) -> u64 {
         PAUSE_NS << self.count.saturating_sub(1).min(3)
     }
 }

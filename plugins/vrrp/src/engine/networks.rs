@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::Context;
+use super::heartbeat_targets::HeartbeatTarget;
 use super::interface::Interface;
-use super::own_adverts::Speech;
+use super::own_adverts::AdvertContent;
 use super::port::Port;
 use super::router::VirtualRouter;
 use super::tracked::Tracked;
-use super::ways::Way;
 use crate::config;
 use crate::wire::heartbeat::port_id;
 
@@ -18,10 +18,10 @@ pub(super) struct Networks {
     ports: Vec<Port>,
     routers: Vec<VirtualRouter>,
     tracked: Vec<Tracked>,
-    /// Networks by which heartbeats leave, in addition to the links.
-    ways: Vec<Way>,
+    /// Targets of heartbeats, in addition to the links.
+    targets: Vec<HeartbeatTarget>,
     /// At least one of the virtual routers can send.
-    speaks: bool,
+    can_send: bool,
     /// Inputs of the interfaces' checks have changed.
     are_checks_stale: bool,
     /// The group has begun to wait for answers of stations, or no longer waits.
@@ -30,7 +30,7 @@ pub(super) struct Networks {
 
 /// Changes found by a look at the interfaces.
 #[derive(Default)]
-pub(super) struct Changed {
+pub(super) struct NetworkChanges {
     /// Reason why a router can no longer send.
     pub hurt: Option<String>,
     pub returned: bool,
@@ -46,8 +46,8 @@ impl Networks {
         was: &config::Group,
         config: &config::Group,
     ) -> Vec<VirtualRouter> {
-        self.take_ports(cx, config);
-        self.take_tracked(cx, config);
+        self.configure_ports(cx, config);
+        self.configure_tracked(cx, config);
         let mut old = std::mem::take(&mut self.routers);
         for router in &config.routers {
             let same = |one: &VirtualRouter| {
@@ -74,7 +74,7 @@ impl Networks {
         old
     }
 
-    fn take_ports(&mut self, cx: &Context<'_>, config: &config::Group) {
+    fn configure_ports(&mut self, cx: &Context<'_>, config: &config::Group) {
         let mut old = std::mem::take(&mut self.ports);
         for router in &config.routers {
             let named = |i: &Interface| i.name == router.interface;
@@ -93,13 +93,13 @@ impl Networks {
             };
             let routers = config.routers.iter();
             let mut here = routers.filter(|one| one.interface == router.interface);
-            port.hearing.configure(here.any(|one| one.heartbeats));
+            port.reception.configure(here.any(|one| one.heartbeats));
             self.ports.push(port);
         }
     }
 
     /// Stores the interfaces on which no adverts are sent; one with adverts is a port.
-    fn take_tracked(&mut self, cx: &Context<'_>, config: &config::Group) {
+    fn configure_tracked(&mut self, cx: &Context<'_>, config: &config::Group) {
         self.tracked.clear();
         for (name, weight) in config.tracked() {
             let named = |interface: &Interface| interface.name == name;
@@ -132,12 +132,12 @@ impl Networks {
         for port in &mut self.ports {
             port.handle_interface(cx.interface(port.interface));
         }
-        self.speaks = false;
+        self.can_send = false;
         for router in &self.routers {
             if router.usable() {
-                self.speaks = true;
+                self.can_send = true;
             } else if let Some(port) = self.ports.get_mut(router.port) {
-                port.handle_speechless();
+                port.handle_mute_router();
             }
         }
         for tracked in &mut self.tracked {
@@ -148,10 +148,10 @@ impl Networks {
     pub fn update_sources(
         &mut self,
         cx: &Context<'_>,
-        speech: Speech,
+        content: AdvertContent,
         patience_ns: u64,
-    ) -> Changed {
-        let mut changed = Changed::default();
+    ) -> NetworkChanges {
+        let mut changed = NetworkChanges::default();
         self.are_checks_stale = true;
         for router in &mut self.routers {
             let Some(port) = self.ports.get_mut(router.port) else {
@@ -179,32 +179,36 @@ impl Networks {
             }
             router.source = source;
             // the interface's MAC, MTU or addresses may have changed
-            router.build(interface, speech);
+            router.build(interface, content);
             port.handle_usable(cx.now_ns, fault.is_none());
         }
-        self.update_ways(cx);
+        self.update_targets(cx);
         changed
     }
 
     /// Builds the packets of all virtual routers.
-    pub fn build(&mut self, cx: &Context<'_>, speech: Speech) {
+    pub fn build(&mut self, cx: &Context<'_>, content: AdvertContent) {
         for router in &mut self.routers {
             let port = self.ports.get(router.port);
             if let Some(interface) = port.and_then(|port| cx.interface(port.interface)) {
-                router.build(interface, speech);
+                router.build(interface, content);
             }
         }
     }
 
     /// Finds the networks by which the heartbeats of this group may leave.
-    fn update_ways(&mut self, cx: &Context<'_>) {
-        self.ways.clear();
-        for port in self.ports.iter().filter(|port| port.hearing.is_expected()) {
+    fn update_targets(&mut self, cx: &Context<'_>) {
+        self.targets.clear();
+        for port in self
+            .ports
+            .iter()
+            .filter(|port| port.reception.is_expected())
+        {
             let interface = cx.interface(port.interface);
             if let Some(interface) = interface.filter(|interface| interface.fault().is_none()) {
                 let here = |router: &&VirtualRouter| router.config.interface == interface.name;
                 let routers = self.routers.iter().filter(here);
-                Way::add_all(port.interface, interface, routers, &mut self.ways);
+                HeartbeatTarget::add_all(port.interface, interface, routers, &mut self.targets);
             }
         }
     }
@@ -307,18 +311,20 @@ impl Networks {
         &self.tracked
     }
 
-    pub fn ways(&self) -> &[Way] {
-        &self.ways
+    pub fn targets(&self) -> &[HeartbeatTarget] {
+        &self.targets
     }
 
     /// True if heartbeats leave on an interface.
-    pub fn has_way_on(&self, interface: usize) -> bool {
-        self.ways.iter().any(|way| way.interface == interface)
+    pub fn sends_heartbeats_on(&self, interface: usize) -> bool {
+        self.targets
+            .iter()
+            .any(|target| target.interface == interface)
     }
 
     /// True if one of the virtual routers can send.
-    pub fn speaks(&self) -> bool {
-        self.speaks
+    pub fn can_send(&self) -> bool {
+        self.can_send
     }
 
     /// Number of hurt interfaces.

@@ -60,12 +60,12 @@ impl Group {
             let port = self.networks.port(index);
             let due = port.and_then(|port| port.one_way_loss);
             if due.is_some_and(|loss| cx.now_ns >= loss.next_ns) {
-                self.go_on_asking(cx.now_ns, index);
+                self.repeat_question(cx.now_ns, index);
             }
         }
     }
 
-    fn go_on_asking(&mut self, now_ns: u64, index: usize) {
+    fn repeat_question(&mut self, now_ns: u64, index: usize) {
         let port = self.networks.port_mut(index);
         let Some(loss) = port.and_then(|port| port.one_way_loss.as_mut()) else {
             return;
@@ -77,9 +77,9 @@ impl Group {
     }
 
     /// True if an address is the peer's own on a port.
-    pub(super) fn is_peers(&self, index: usize, address: IpAddr) -> bool {
+    pub(super) fn is_peer_address(&self, index: usize, address: IpAddr) -> bool {
         let mut routers = self.networks.routers_on(index);
-        routers.any(|router| router.senders.peers_address() == Some(address))
+        routers.any(|router| router.senders.peer_address() == Some(address))
     }
 
     /// This node's address and the peer's on a port.
@@ -87,15 +87,15 @@ impl Group {
         let routers = self.networks.routers_on(index);
         routers
             .into_iter()
-            .find_map(|router| Some((router.source?, router.senders.peers_address()?)))
+            .find_map(|router| Some((router.source?, router.senders.peer_address()?)))
     }
 
     /// Ends the check: the peer has answered this node there. If the peer's heartbeats are known to arrive there, only
     /// they count: what drops them may let ARP pass.
     pub(super) fn note_both_ways(&mut self, index: usize) {
-        let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
+        let sends = self.peer_port(index).is_some_and(|theirs| theirs.sends);
         let port = self.networks.port_mut(index);
-        let port = port.filter(|port| !(sends && port.hearing.is_proven()));
+        let port = port.filter(|port| !(sends && port.reception.has_heartbeats()));
         if let Some(port) = port.filter(|port| port.one_way_loss.is_some()) {
             port.unheard.end_move();
             self.end_both_ways_check(index);

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::interface::Interface;
 use crate::config;
 use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
-use crate::wire::virtual_mac;
-use crate::wire::vrrp::{Form, Repr, Version, capacity};
+use crate::wire::vrrp::{ChecksumForm, Repr, Version, capacity};
+use crate::wire::{Mac, virtual_mac};
 
 /// A packet that is ready to go, for one destination.
 #[derive(Clone, Default)]
@@ -22,9 +22,35 @@ pub(super) struct Packet {
     refused_since_ns: Option<u64>,
 }
 
+impl Packet {
+    /// Writes the advert and its form with priority 0 for the packet's destination.
+    fn write(
+        &mut self,
+        config: &config::VirtualRouter,
+        own_mac: Mac,
+        source: IpAddr,
+        repr: &Repr<'_>,
+    ) {
+        for (priority, out) in [(repr.priority, &mut self.advert), (0, &mut self.resign)] {
+            let repr = Repr { priority, ..*repr };
+            match self.to {
+                Some(peer) => emit_packet(source, peer, &repr, out),
+                // a packet to a peer that does not answer ARP never leaves and renews no lease;
+                // a frame to this node itself does, and no switch forwards it
+                None if config.unicast => emit_frame_to_self(own_mac, source, &repr, out),
+                None if config.vmac => {
+                    let mac = virtual_mac(config.family, config.vrid);
+                    emit_frame(mac, source, &repr, out);
+                }
+                None => emit_frame(own_mac, source, &repr, out),
+            }
+        }
+    }
+}
+
 /// Content common to all routers of a group.
 #[derive(Clone, Copy)]
-pub(super) struct Speech {
+pub(super) struct AdvertContent {
     pub version: Version,
     pub priority: u8,
     pub interval_ns: u64,
@@ -32,7 +58,7 @@ pub(super) struct Speech {
 
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct OwnAdverts {
-    form: Form,
+    form: ChecksumForm,
     packets: Vec<Packet>,
     /// Fewer addresses are advertised than configured, as the MTU has no room.
     is_capped: bool,
@@ -59,7 +85,7 @@ pub(super) struct Refusal {
 }
 
 impl OwnAdverts {
-    pub fn new(form: Form) -> OwnAdverts {
+    pub fn new(form: ChecksumForm) -> OwnAdverts {
         OwnAdverts {
             form,
             packets: Vec::new(),
@@ -74,7 +100,7 @@ impl OwnAdverts {
 
     // ---- packets ---------------------------------------------------------------------------
 
-    pub fn set_form(&mut self, form: Form) {
+    pub fn set_form(&mut self, form: ChecksumForm) {
         self.form = form;
     }
 
@@ -84,17 +110,17 @@ impl OwnAdverts {
         config: &config::VirtualRouter,
         interface: &Interface,
         source: IpAddr,
-        speech: Speech,
+        content: AdvertContent,
     ) {
-        let room = capacity(speech.version, config.family, interface.facts.mtu);
+        let room = capacity(content.version, config.family, interface.facts.mtu);
         self.is_capped = room < config.advertised.len();
         let addresses = config.advertised.get(..room).unwrap_or(&config.advertised);
         let repr = Repr {
-            version: speech.version,
+            version: content.version,
             family: config.family,
             vrid: config.vrid,
-            priority: speech.priority,
-            interval_ns: speech.interval_ns,
+            priority: content.priority,
+            interval_ns: content.interval_ns,
             addresses,
             form: self.form,
         };
@@ -103,52 +129,27 @@ impl OwnAdverts {
         let is_own = |peer: &IpAddr| *peer == source || own.contains(peer);
         let peers = peers.filter(|peer| config.unicast && !is_own(peer));
         let destinations = std::iter::once(None).chain(peers.map(Some));
-        let mut count = 0;
-        for to in destinations {
-            if self.packets.len() == count {
-                self.packets.push(Packet::default());
-            }
-            let Some(packet) = self.packets.get_mut(count) else {
-                return;
-            };
+        let count = destinations.clone().count();
+        self.packets.resize_with(count, Packet::default);
+        for (packet, to) in self.packets.iter_mut().zip(destinations) {
             if packet.to != to {
                 (packet.is_refused, packet.refused_since_ns) = (false, None);
             }
             packet.to = to;
-            for (priority, out) in [
-                (speech.priority, &mut packet.advert),
-                (0, &mut packet.resign),
-            ] {
-                let repr = Repr { priority, ..repr };
-                match to {
-                    Some(peer) => emit_packet(source, peer, &repr, out),
-                    // a packet to a peer that does not answer ARP never leaves and renews no lease;
-                    // a frame to this node itself does, and no switch forwards it
-                    None if config.unicast => {
-                        emit_frame_to_self(interface.facts.mac, source, &repr, out);
-                    }
-                    None if config.vmac => {
-                        let mac = virtual_mac(config.family, config.vrid);
-                        emit_frame(mac, source, &repr, out);
-                    }
-                    None => emit_frame(interface.facts.mac, source, &repr, out),
-                }
-            }
-            count += 1;
+            packet.write(config, interface.facts.mac, source, &repr);
         }
-        self.packets.truncate(count);
     }
 
     pub fn packets(&self) -> &[Packet] {
         &self.packets
     }
 
-    pub fn form(&self) -> Form {
+    pub fn form(&self) -> ChecksumForm {
         self.form
     }
 
     /// Form of checksum that the peer uses, if it differs from this node's.
-    pub fn other_form(&self, advert: &Advert<'_>) -> Option<Form> {
+    pub fn other_form(&self, advert: &Advert<'_>) -> Option<ChecksumForm> {
         let follows = advert.version == Version::V3 && advert.source.is_ipv4();
         advert
             .checksums

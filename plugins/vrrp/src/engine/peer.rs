@@ -7,7 +7,7 @@ use super::group::Group;
 use super::senders::Sender;
 use crate::election::Rank;
 use crate::wire::frame::Advert;
-use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
+use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, HeartbeatRole};
 
 /// Last heartbeat of the peer, and times of its statements.
 #[cfg_attr(test, derive(Clone))]
@@ -31,7 +31,7 @@ impl Peer {
     }
 
     pub fn is_active(&self) -> bool {
-        self.heartbeat.role == Speaks::Active
+        self.heartbeat.role == HeartbeatRole::Active
     }
 
     /// True if the peer has an interface to serve on, though it may not be active at the moment.
@@ -41,14 +41,14 @@ impl Peer {
 
     /// True if the peer is not in the election, though it has an interface: it leaves, or its host bars it.
     pub fn is_barred(&self) -> bool {
-        self.heartbeat.role == Speaks::Fault && self.has_interface()
+        self.heartbeat.role == HeartbeatRole::Fault && self.has_interface()
     }
 
     pub fn role(&self) -> &'static str {
         match self.heartbeat.role {
-            Speaks::Fault => "fault",
-            Speaks::Backup => "backup",
-            Speaks::Active => "active",
+            HeartbeatRole::Fault => "fault",
+            HeartbeatRole::Backup => "backup",
+            HeartbeatRole::Active => "active",
         }
     }
 
@@ -60,7 +60,7 @@ impl Peer {
         named.or_else(|| ports.get(place).filter(|_| ports.len() == count))
     }
 
-    pub fn standing(&self) -> Rank {
+    pub fn rank(&self) -> Rank {
         let heartbeat = &self.heartbeat;
         let hurt = |port: &&HeartbeatPort| !port.usable || port.rating == heartbeat::Rating::Bad;
         Rank {
@@ -76,7 +76,7 @@ impl Peer {
     }
 
     /// Stores a heartbeat, without allocation once there was room for as many ports.
-    pub fn take(&mut self, now_ns: u64, heartbeat: &Heartbeat) {
+    pub fn update(&mut self, now_ns: u64, heartbeat: &Heartbeat) {
         let was_active = self.is_active();
         let mut ports = std::mem::take(&mut self.heartbeat.ports);
         ports.clear();
@@ -119,21 +119,21 @@ impl Group {
     }
 
     /// True if an address is certainly not the peer's.
-    pub(super) fn is_a_strangers(&self, index: usize, source: IpAddr) -> bool {
+    pub(super) fn is_stranger_address(&self, index: usize, source: IpAddr) -> bool {
         let router = self.networks.router(index);
-        router.is_some_and(|router| router.senders.is_strangers(source))
+        router.is_some_and(|router| router.senders.is_stranger(source))
     }
 
     /// True if the peer is active by its heartbeats, so that adverts do not decide which of both is.
     pub(super) fn peer_decides(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
-        let stranger = self.config.any_router && self.is_a_strangers(index, source);
+        let stranger = self.config.any_router && self.is_stranger_address(index, source);
         let peer = self.mutual_peer(now_ns);
         !stranger && peer.is_some_and(|peer| peer.is_active())
     }
 
     /// True if heartbeats determine the roles of the pair, whatever adverts in the peer's name say.
     pub(super) fn heartbeats_decide(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
-        let stranger = self.config.any_router && self.is_a_strangers(index, source);
+        let stranger = self.config.any_router && self.is_stranger_address(index, source);
         !stranger && self.mutual_peer(now_ns).is_some()
     }
 
@@ -167,10 +167,10 @@ impl Group {
     /// Stores a heartbeat; returns true if the peer has just released the group.
     pub(super) fn note_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat) -> bool {
         let alive = self.living_peer(now_ns).is_some();
-        let lets_go = self.peer.handle_heartbeat(now_ns, heartbeat, alive);
+        let releases = self.peer.handle_heartbeat(now_ns, heartbeat, alive);
         if !self.is_active() {
             self.history.handle_peer(heartbeat);
         }
-        lets_go
+        releases
     }
 }

@@ -1,10 +1,10 @@
 //! A group's view of one interface: whether it can send there, and what it hears.
 
-use super::deaf::Deafness;
-use super::hearing::PeerHearing;
 use super::identity_memory::IdentityMemory;
 use super::interface::Interface;
 use super::one_way::OneWayLoss;
+use super::peer_silence::PeerSilence;
+use super::reception::PeerReception;
 use super::unheard_port::{Rating, Unheard};
 use super::virtual_identity::HeardIdentity;
 
@@ -17,16 +17,16 @@ pub(super) struct Port {
     /// The host has reported the interface; until then, its state is no fault.
     is_known: bool,
     /// True if each of the routers there can send.
-    speaks: bool,
+    can_send: bool,
     /// The MTU is too small for heartbeats: the interface counts as hurt, and the peer need not be heard there.
-    is_narrow: bool,
+    has_small_mtu: bool,
     /// The lease of a router there has ended while active, as of the last heartbeat.
     is_lapsed: bool,
     usable_since_ns: Option<u64>,
-    pub hearing: PeerHearing,
+    pub reception: PeerReception,
     /// Silence of the peer there (E3).
     pub unheard: Unheard,
-    pub deafness: Deafness,
+    pub peer_silence: PeerSilence,
     pub one_way_loss: Option<OneWayLoss>,
     /// Identities of the active peer, as this node hears them (E15).
     pub identity: HeardIdentity,
@@ -41,13 +41,13 @@ impl Port {
             interface,
             heartbeat_id,
             is_known: false,
-            speaks: false,
-            is_narrow: false,
+            can_send: false,
+            has_small_mtu: false,
             is_lapsed: false,
             usable_since_ns: None,
-            hearing: PeerHearing::new(),
+            reception: PeerReception::new(),
             unheard: Unheard::default(),
-            deafness: Deafness::default(),
+            peer_silence: PeerSilence::default(),
             one_way_loss: None,
             identity: HeardIdentity::default(),
             virtual_here: IdentityMemory::default(),
@@ -55,16 +55,16 @@ impl Port {
         }
     }
 
-    /// Takes the state of the interface. For each router that cannot send, [`Self::handle_speechless`] follows.
+    /// Takes the state of the interface. For each router that cannot send, [`Self::handle_mute_router`] follows.
     pub fn handle_interface(&mut self, interface: Option<&Interface>) {
         self.is_known = interface.is_some_and(|it| it.known);
-        self.is_narrow = interface.is_some_and(|it| it.narrowness().is_some());
-        self.speaks = true;
+        self.has_small_mtu = interface.is_some_and(|it| it.mtu_fault().is_some());
+        self.can_send = true;
     }
 
     /// Notes that a router there cannot send.
-    pub fn handle_speechless(&mut self) {
-        self.speaks = false;
+    pub fn handle_mute_router(&mut self) {
+        self.can_send = false;
     }
 
     /// Notes whether the interface can be used, and since when.
@@ -84,17 +84,17 @@ impl Port {
     }
 
     /// True if each of the routers there can send.
-    pub fn speaks(&self) -> bool {
-        self.speaks
+    pub fn can_send(&self) -> bool {
+        self.can_send
     }
 
-    pub fn is_narrow(&self) -> bool {
-        self.is_narrow
+    pub fn has_small_mtu(&self) -> bool {
+        self.has_small_mtu
     }
 
     /// True if the port carries heartbeats and what clients send, as far as this node knows.
     pub fn is_usable(&self) -> bool {
-        self.speaks && !self.is_narrow && !self.is_lapsed
+        self.can_send && !self.has_small_mtu && !self.is_lapsed
     }
 
     pub fn usable_since_ns(&self) -> Option<u64> {
@@ -103,12 +103,12 @@ impl Port {
 
     /// True if the port does not carry the group's traffic here.
     pub fn is_hurt(&self) -> bool {
-        self.is_known && !self.speaks || self.is_narrow || self.is_rated_bad()
+        self.is_known && !self.can_send || self.has_small_mtu || self.is_rated_bad()
     }
 
     /// True if silence of the peer there proves something: its heartbeats were heard, and this node can send.
     pub fn counts_silence(&self) -> bool {
-        self.speaks && self.hearing.is_expected() && self.hearing.is_proven()
+        self.can_send && self.reception.is_expected() && self.reception.has_heartbeats()
     }
 
     /// True if the group waits for answers of stations there.
@@ -118,7 +118,7 @@ impl Port {
 
     /// True if frames are known not to pass there in one direction, and have not passed since.
     pub fn is_one_way(&self) -> bool {
-        self.deafness.is_deaf() || self.one_way_loss.is_some()
+        self.peer_silence.is_silent() || self.one_way_loss.is_some()
     }
 
     pub fn is_rated_bad(&self) -> bool {

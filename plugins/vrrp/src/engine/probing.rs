@@ -34,7 +34,7 @@ impl Engine {
     /// True if somebody waits for answers of stations on an interface.
     pub fn listens(&self, interface: usize) -> bool {
         let there = self.interfaces.get(interface);
-        there.is_some_and(|there| there.inquiries.waits()) || self.probes(interface)
+        there.is_some_and(|there| there.virtual_mac_probes.waits()) || self.probes(interface)
     }
 
     fn probes(&self, interface: usize) -> bool {
@@ -102,13 +102,13 @@ impl Engine {
 
     /// Answers [`Action::FindNeighbours`].
     pub fn handle_neighbours(&mut self, now_ns: u64, interface: usize, neighbours: &[IpAddr]) {
-        let Some(targets) = self.targets(interface, neighbours) else {
+        let Some(targets) = self.probe_targets(interface, neighbours) else {
             return;
         };
         let (mut questions, mut asked) = (Vec::new(), 0);
         for group in &self.groups {
             group.ask_peer(interface, &mut questions);
-            asked = asked.max(group.ask_there(interface, &targets, &mut questions));
+            asked = asked.max(group.add_questions(interface, &targets, &mut questions));
         }
         for group in &mut self.groups {
             if let Some(unheard) = group.asking_on(interface) {
@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// Stations to ask on an interface: those that spoke last, and neighbours of the kernel.
-    fn targets(&self, interface: usize, neighbours: &[IpAddr]) -> Option<Targets> {
+    fn probe_targets(&self, interface: usize, neighbours: &[IpAddr]) -> Option<Targets> {
         let there = self.interfaces.get(interface)?;
         let mut of_pair: HashSet<IpAddr> = there.facts.addresses.iter().copied().collect();
         for group in &self.groups {
@@ -137,7 +137,7 @@ impl Engine {
             let virtuals = group.config.virtual_addresses();
             of_pair.extend(virtuals.map(|(_, address)| address));
             for router in group.networks.routers() {
-                of_pair.extend(router.senders.peers_address());
+                of_pair.extend(router.senders.peer_address());
                 of_pair.extend(&router.config.peers);
             }
         }
@@ -175,7 +175,7 @@ impl Engine {
         if !there.is_some_and(|there| there.stations.is_answer(now_ns, reply)) {
             return;
         }
-        if self.take_virtual_answer(now_ns, interface, reply) {
+        if self.handle_virtual_mac_answer(now_ns, interface, reply) {
             return;
         }
         let is_third = !self.is_mac_of_pair(interface, reply.mac);
@@ -200,7 +200,7 @@ impl Engine {
             .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
         let is_own = self.interfaces.iter().any(|there| there.facts.mac == mac);
         let mut ports = self.groups.iter().flat_map(|group| group.networks.ports());
-        is_virtual || is_own || ports.any(|port| port.hearing.is_mac(mac))
+        is_virtual || is_own || ports.any(|port| port.reception.is_mac(mac))
     }
 }
 
@@ -219,7 +219,12 @@ impl Group {
 
     /// Adds the group's questions on an interface to those of other groups. Returns the number of stations that should
     /// answer.
-    fn ask_there(&self, interface: usize, targets: &Targets, questions: &mut Questions) -> usize {
+    fn add_questions(
+        &self,
+        interface: usize,
+        targets: &Targets,
+        questions: &mut Questions,
+    ) -> usize {
         let asks = |port: &Port| port.interface == interface && port.unheard.is_asking();
         let Some(index) = self.networks.ports().iter().position(asks) else {
             return 0;

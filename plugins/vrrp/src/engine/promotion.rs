@@ -4,12 +4,12 @@ use spared_sdk::Role;
 
 use super::Context;
 use super::group::{Group, State};
-use crate::election::Why;
+use crate::election::RoleReason;
 
 impl Group {
-    pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: Why) {
+    pub(super) fn promote(&mut self, cx: &mut Context<'_>, why: RoleReason) {
         self.mark_unheard();
-        self.mark_deaf(cx.now_ns);
+        self.mark_one_way_ports(cx.now_ns);
         self.end_unheard(cx);
         self.watch.end_readiness();
         self.state = State::Promoting {
@@ -30,15 +30,15 @@ impl Group {
         self.lease.begin_term(self.config.interval_ns);
         self.watch.handle_role_change();
         self.switchover.begin_term();
-        self.speaking.end_release();
+        self.own_heartbeat.end_release();
         self.conflicts.end_tie();
-        self.serve(cx, asked_ns);
+        self.begin_sending(cx, asked_ns);
     }
 
     /// Begins to send for all routers: the fence passes, some time after the request.
-    pub(super) fn serve(&mut self, cx: &mut Context<'_>, asked_ns: u64) {
+    pub(super) fn begin_sending(&mut self, cx: &mut Context<'_>, asked_ns: u64) {
         let now_ns = cx.now_ns;
-        self.begin_active();
+        self.begin_port_terms();
         for router in self.networks.routers_mut() {
             router.adverts.begin(asked_ns);
         }

@@ -159,7 +159,7 @@ impl Engine {
             let groups = &mut self.groups;
             let group = groups.iter_mut().find(|it| it.name == *group);
             if let Some(group) = group.filter(|_| *role != Role::Active) {
-                group.speaking.handle_blocked();
+                group.own_heartbeat.handle_blocked();
             }
         }
     }

@@ -11,19 +11,19 @@ impl Engine {
         let advert = match frame::parse(bytes) {
             Ok(advert) => advert,
             Err(reason) => {
-                self.note_unused(now_ns, interface, reason, None);
+                self.note_dropped_advert(now_ns, interface, reason, None);
                 return self.discard(now_ns, interface, reason, None);
             }
         };
         match self.accept(interface, &advert) {
             Ok((group, router)) => {
                 self.with_group(now_ns, group, |group, cx| {
-                    group.check_late(cx);
+                    group.check_lapse(cx);
                     group.handle_advert(cx, router, &advert);
                 });
             }
             Err(reason) => {
-                self.note_unused(now_ns, interface, reason, Some(&advert));
+                self.note_dropped_advert(now_ns, interface, reason, Some(&advert));
                 self.discard(now_ns, interface, reason, Some(&advert));
             }
         }
@@ -80,7 +80,7 @@ impl Engine {
             return;
         }
         let limit = interface.limits.get_mut(reason as usize);
-        let Some(more) = limit.and_then(|limit| limit.pass(now_ns)) else {
+        let Some(more) = limit.and_then(|limit| limit.allow(now_ns)) else {
             return;
         };
         let from = advert.map_or(String::new(), |a| {

@@ -10,9 +10,36 @@ use super::interface::{Interface, Virtuals};
 use super::router::VirtualRouter;
 use super::{Action, Context, Engine};
 use crate::config::{self, Settings};
-use crate::election::Why;
+use crate::election::RoleReason;
 
 pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
+    add_interfaces(engine, settings);
+    Virtuals::share(settings, &mut engine.interfaces);
+    engine.peer = settings.peer.as_deref().map(Arc::from);
+    let mut removed = replace_groups(engine, now_ns, settings);
+    for group in &mut removed {
+        engine.on(now_ns, group, |group, cx| group.leave(cx));
+    }
+    for (index, config) in settings.groups.iter().enumerate() {
+        engine.with_group(now_ns, index, |group, cx| group.reconfigure(cx, config));
+    }
+    engine.routers = index(&engine.groups);
+    let ids = engine.groups.iter().zip(0..);
+    let ids = ids.map(|(group, index)| (group.own_heartbeat.id(), index));
+    engine.ids = ids.collect();
+    engine.begin_round_soon(now_ns);
+    engine.each_group(now_ns, |group, cx| {
+        group.check_lapse(cx);
+        group.refresh(cx);
+    });
+    engine.report_checks();
+    for interface in 0..engine.interfaces.len() {
+        engine.update_listening(now_ns, interface);
+    }
+}
+
+/// Adds the interfaces that the engine does not know yet.
+fn add_interfaces(engine: &mut Engine, settings: &Settings) {
     for group in &settings.groups {
         let of_routers = group.routers.iter().map(|router| router.interface.as_str());
         for name in of_routers.chain(group.tracked().map(|(name, _)| name)) {
@@ -21,8 +48,10 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
             }
         }
     }
-    Virtuals::share(settings, &mut engine.interfaces);
-    engine.peer = settings.peer.as_deref().map(Arc::from);
+}
+
+/// Gives the engine the groups of the settings: those that stay, and new ones. Returns those that are no longer there.
+fn replace_groups(engine: &mut Engine, now_ns: u64, settings: &Settings) -> Vec<Group> {
     let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
     for config in &settings.groups {
         let named = |group: &Group| *group.name == *config.name;
@@ -41,25 +70,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
         };
         engine.groups.push(group);
     }
-    for group in &mut old {
-        engine.on(now_ns, group, |group, cx| group.leave(cx));
-    }
-    for (index, config) in settings.groups.iter().enumerate() {
-        engine.with_group(now_ns, index, |group, cx| group.reconfigure(cx, config));
-    }
-    engine.routers = index(&engine.groups);
-    let ids = engine.groups.iter().zip(0..);
-    let ids = ids.map(|(group, index)| (group.speaking.id(), index));
-    engine.ids = ids.collect();
-    engine.hurry_round(now_ns);
-    engine.each_group(now_ns, |group, cx| {
-        group.check_late(cx);
-        group.refresh(cx);
-    });
-    engine.tell_checks();
-    for interface in 0..engine.interfaces.len() {
-        engine.update_listening(now_ns, interface);
-    }
+    old
 }
 
 fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, usize)> {
@@ -97,7 +108,7 @@ impl Group {
         self.forget_heartbeats(cx);
         if self.is_active() {
             for router in old {
-                self.say_farewell(cx, &router);
+                self.send_last_adverts(cx, &router);
             }
         }
         self.change_interval(cx, was.interval_ns);
@@ -108,10 +119,10 @@ impl Group {
     fn forget_heartbeats(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
             let port = self.networks.port_mut(index);
-            let Some(port) = port.filter(|port| !port.hearing.is_expected()) else {
+            let Some(port) = port.filter(|port| !port.reception.is_expected()) else {
                 continue;
             };
-            port.hearing.end_heartbeats();
+            port.reception.end_heartbeats();
             self.end_both_ways_check(index);
             self.note_heard(cx, index);
         }
@@ -136,14 +147,14 @@ impl Group {
         if matches!(self.state, State::Initialize { .. } | State::Backup { .. }) {
             return;
         }
-        self.publish(cx, Role::Backup, Why::Withdrawn);
+        self.publish(cx, Role::Backup, RoleReason::Withdrawn);
         for router in self.networks.take_routers() {
-            self.say_farewell(cx, &router);
+            self.send_last_adverts(cx, &router);
         }
     }
 
     /// Sends priority 0 for a router that is no longer configured; the action owns the packets.
-    fn say_farewell(&self, cx: &mut Context<'_>, router: &VirtualRouter) {
+    fn send_last_adverts(&self, cx: &mut Context<'_>, router: &VirtualRouter) {
         let interface = cx
             .interfaces
             .iter()
@@ -153,7 +164,7 @@ impl Group {
         };
         for packet in router.adverts.packets() {
             let (to, bytes) = (packet.to, packet.resign.clone());
-            cx.push(Action::Farewell {
+            cx.push(Action::LastAdvert {
                 interface,
                 to,
                 bytes,

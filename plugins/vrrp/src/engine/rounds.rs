@@ -11,54 +11,57 @@
 //! earlier than they must, never later.
 
 use super::group::{Group, State};
-use super::ways::Way;
+use super::heartbeat_targets::HeartbeatTarget;
 use super::{Action, Engine};
 use crate::wire::heartbeat::Heartbeat;
 
-/// Time of the next round, and the ways by which it leaves.
+/// Time of the next round, and where it is sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
     due_ns: u64,
     /// The heartbeat that waits carries all groups.
     is_round: bool,
-    /// Ways by which the heartbeat that is being sent leaves, in addition to the links.
-    ways: Vec<Way>,
+    /// Targets of the heartbeat that is being sent, in addition to the links.
+    targets: Vec<HeartbeatTarget>,
 }
 
 impl Engine {
-    /// Writes what [`Action::Heartbeat`] sends: the parts of the groups that it carries, and its ways in addition to
+    /// Writes what [`Action::Heartbeat`] sends: the parts of the groups that it carries, and its targets in addition to
     /// the links.
-    pub fn heartbeat(&mut self, now_ns: u64) -> (impl Iterator<Item = &Heartbeat>, &[Way]) {
+    pub fn heartbeat(
+        &mut self,
+        now_ns: u64,
+    ) -> (impl Iterator<Item = &Heartbeat>, &[HeartbeatTarget]) {
         let is_round = std::mem::take(&mut self.rounds.is_round);
         let mut carries_all = true;
-        let mut ways = std::mem::take(&mut self.rounds.ways);
-        ways.clear();
+        let mut targets = std::mem::take(&mut self.rounds.targets);
+        targets.clear();
         for index in 0..self.groups.len() {
             let Some((group, cx)) = self.context(now_ns, index) else {
                 continue;
             };
             if group.join_heartbeat(&cx, is_round) {
-                add_ways(&mut ways, group.networks.ways());
+                add_targets(&mut targets, group.networks.targets());
             } else {
                 carries_all = false;
             }
         }
-        self.rounds.ways = ways;
+        self.rounds.targets = targets;
         if carries_all && !is_round {
             self.rounds.due_ns = self.next_round_ns(now_ns, now_ns);
         }
         let groups = self.groups.iter();
-        let heartbeats = groups.filter_map(|group| group.speaking.carried());
-        (heartbeats, self.rounds.ways.as_slice())
+        let heartbeats = groups.filter_map(|group| group.own_heartbeat.carried());
+        (heartbeats, self.rounds.targets.as_slice())
     }
 
-    /// All ways of heartbeats, in addition to the links.
-    pub fn ways(&self) -> Vec<Way> {
-        let mut ways = Vec::new();
+    /// All targets of heartbeats, in addition to the links.
+    pub fn targets(&self) -> Vec<HeartbeatTarget> {
+        let mut targets = Vec::new();
         for group in &self.groups {
-            add_ways(&mut ways, group.networks.ways());
+            add_targets(&mut targets, group.networks.targets());
         }
-        ways
+        targets
     }
 
     /// Time of the next round if nothing changes before.
@@ -67,7 +70,7 @@ impl Engine {
     }
 
     /// Begins a round at the next timeout, for news to a peer that may know nothing yet.
-    pub fn hurry_round(&mut self, now_ns: u64) {
+    pub fn begin_round_soon(&mut self, now_ns: u64) {
         self.rounds.due_ns = self.rounds.due_ns.min(now_ns);
     }
 
@@ -105,7 +108,7 @@ impl Engine {
     /// Shortest interval of the groups that speak; None without keys or if no group speaks.
     fn round_interval_ns(&self) -> Option<u64> {
         let groups = self.groups.iter().filter(|_| self.keys);
-        groups.filter_map(Group::speaking_interval_ns).min()
+        groups.filter_map(Group::heartbeat_interval_ns).min()
     }
 }
 
@@ -127,17 +130,17 @@ impl Group {
     }
 }
 
-/// Adds the ways of a group. If several groups share an interface, one heartbeat goes there, as the first group has it:
-/// to the multicast group, or to each peer of one family.
-fn add_ways(all: &mut Vec<Way>, ways: &[Way]) {
-    for way in ways {
-        let mut there = all.iter().filter(|one| one.interface == way.interface);
-        let fits = |one: &Way| {
-            let unicast = one.to.zip(way.to);
+/// Adds the targets of a group. If several groups share an interface, one heartbeat goes there, as the first group has
+/// it: to the multicast group, or to each peer of one family.
+fn add_targets(all: &mut Vec<HeartbeatTarget>, targets: &[HeartbeatTarget]) {
+    for target in targets {
+        let mut there = all.iter().filter(|one| one.interface == target.interface);
+        let is_another_peer = |one: &HeartbeatTarget| {
+            let unicast = one.to.zip(target.to);
             unicast.is_some_and(|(one, to)| one != to && one.is_ipv4() == to.is_ipv4())
         };
-        if there.all(fits) {
-            all.push(*way);
+        if there.all(is_another_peer) {
+            all.push(*target);
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 
 use super::counters::RouterCounters;
-use super::inquiry::StationAnswers;
 use super::interface::Interface;
 use super::muting::Muting;
-use super::own_adverts::{OwnAdverts, Refusal, Speech};
+use super::own_adverts::{AdvertContent, OwnAdverts, Refusal};
 use super::senders::Senders;
 use super::virtual_identity::VirtualIdentity;
+use super::virtual_mac_probe::StationAnswers;
 use crate::config;
 use crate::election::OWNER;
 use crate::limit::Limit;
 use crate::wire::frame::Advert;
-use crate::wire::vrrp::Form;
+use crate::wire::vrrp::ChecksumForm;
 
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct VirtualRouter {
@@ -39,13 +39,13 @@ pub(super) struct VirtualRouter {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Limits {
     pub foreign: Limit,
-    pub beside_heartbeats: Limit,
+    pub contradicting: Limit,
     pub interval: Limit,
     pub addresses: Limit,
 }
 
 impl VirtualRouter {
-    pub fn new(config: config::VirtualRouter, port: usize, form: Form) -> VirtualRouter {
+    pub fn new(config: config::VirtualRouter, port: usize, form: ChecksumForm) -> VirtualRouter {
         VirtualRouter {
             config,
             port,
@@ -68,9 +68,9 @@ impl VirtualRouter {
     /// True if an advert comes from one of the router's own addresses; only their owner (255) may send from there,
     /// priority 0 included.
     pub fn is_virtual(&self, advert: &Advert<'_>) -> bool {
-        let talker = self.senders.talker();
+        let last_advertiser = self.senders.last_advertiser();
         let is_owner = advert.priority == OWNER
-            || talker.is_some_and(|talker| talker.address == advert.source);
+            || last_advertiser.is_some_and(|it| it.address == advert.source);
         let mut addresses = self.config.addresses.iter();
         !is_owner && addresses.any(|own| own.address == advert.source)
     }
@@ -90,21 +90,21 @@ impl VirtualRouter {
     }
 
     /// Rebuilds the packets.
-    pub fn build(&mut self, interface: &Interface, speech: Speech) {
+    pub fn build(&mut self, interface: &Interface, content: AdvertContent) {
         if let Some(source) = self.source {
-            self.adverts.build(&self.config, interface, source, speech);
+            self.adverts.build(&self.config, interface, source, content);
         }
     }
 
     /// Notes that the system has refused a packet of the last advert; returns a refusal if it has refused all.
-    pub fn refuse_packet(&mut self, now_ns: u64, packet: usize) -> Option<Refusal> {
+    pub fn handle_refused_packet(&mut self, now_ns: u64, packet: usize) -> Option<Refusal> {
         self.counters.send_errors += 1;
         self.adverts.handle_refused(now_ns, packet)
     }
 
     /// Notes that the adverts were refused for a whole lease; returns true if a new grant of the lease has not helped,
     /// or did not help a moment ago.
-    pub fn refuse(&mut self, now_ns: u64) -> bool {
+    pub fn handle_refused_lease(&mut self, now_ns: u64) -> bool {
         self.adverts.retry(now_ns);
         self.muting.handle_refused(now_ns)
     }

@@ -32,9 +32,9 @@ pub(super) struct Senders {
     foreign: Option<IpAddr>,
     /// Address that may belong to another router, and the time since which it is suspected.
     suspect: Option<(IpAddr, u64)>,
-    /// Router that advertised last; `earlier_talker`: the previous one.
-    talker: Option<Talker>,
-    earlier_talker: Option<Talker>,
+    /// Router that advertised last; `previous_advertiser`: the previous one.
+    last_advertiser: Option<Advertiser>,
+    previous_advertiser: Option<Advertiser>,
     stranger: Option<Stranger>,
     /// MAC address of the last stranger, and the time until which it may still be heard.
     stranger_mac: Option<(Mac, u64)>,
@@ -44,7 +44,7 @@ pub(super) struct Senders {
 
 /// The router that advertises for a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Talker {
+pub(super) struct Advertiser {
     pub address: IpAddr,
     pub interval_ns: u64,
     pub heard_ns: u64,
@@ -65,15 +65,15 @@ impl Senders {
     pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>, interval_ns: u64) {
         self.heard_ns = Some(now_ns);
         if advert.priority > 0 {
-            self.note_talker(now_ns, advert.source, interval_ns);
+            self.note_advertiser(now_ns, advert.source, interval_ns);
         }
     }
 
-    fn note_talker(&mut self, now_ns: u64, address: IpAddr, interval_ns: u64) {
-        if self.talker.is_some_and(|talker| talker.address != address) {
-            self.earlier_talker = self.talker;
+    fn note_advertiser(&mut self, now_ns: u64, address: IpAddr, interval_ns: u64) {
+        if self.last_advertiser.is_some_and(|it| it.address != address) {
+            self.previous_advertiser = self.last_advertiser;
         }
-        self.talker = Some(Talker {
+        self.last_advertiser = Some(Advertiser {
             address,
             interval_ns,
             heard_ns: now_ns,
@@ -170,35 +170,38 @@ impl Senders {
     }
 
     /// True if an address is certainly not the peer's.
-    pub fn is_strangers(&self, source: IpAddr) -> bool {
-        self.is_another(source) || self.foreign == Some(source)
+    pub fn is_stranger(&self, source: IpAddr) -> bool {
+        self.is_not_peer(source) || self.foreign == Some(source)
     }
 
     /// True if the peer's address is known, and this is another one.
-    pub fn is_another(&self, source: IpAddr) -> bool {
+    pub fn is_not_peer(&self, source: IpAddr) -> bool {
         self.peer.is_some_and(|peers| peers != source)
     }
 
     /// The peer's address, if it was ever heard.
-    pub fn peers_address(&self) -> Option<IpAddr> {
+    pub fn peer_address(&self) -> Option<IpAddr> {
         // the first adverts come before the heartbeats that tell whose they are
-        let heard = self.talker.map(|talker| talker.address);
+        let heard = self.last_advertiser.map(|it| it.address);
         let heard = heard.filter(|address| self.foreign != Some(*address));
         self.peer.or(heard)
     }
 
-    pub fn talker(&self) -> Option<Talker> {
-        self.talker
+    pub fn last_advertiser(&self) -> Option<Advertiser> {
+        self.last_advertiser
     }
 
     /// True if a router other than `address` advertised lately.
-    pub fn others_talk(&self, now_ns: u64, address: IpAddr, advert_loss: u32) -> bool {
-        [self.talker, self.earlier_talker]
+    pub fn others_advertise(&self, now_ns: u64, address: IpAddr, advert_loss: u32) -> bool {
+        [self.last_advertiser, self.previous_advertiser]
             .into_iter()
             .flatten()
-            .any(|talker| {
-                let patience_ns = talker.interval_ns.saturating_mul(u64::from(advert_loss));
-                talker.address != address && now_ns.saturating_sub(talker.heard_ns) < patience_ns
+            .any(|advertiser| {
+                let patience_ns = advertiser
+                    .interval_ns
+                    .saturating_mul(u64::from(advert_loss));
+                advertiser.address != address
+                    && now_ns.saturating_sub(advertiser.heard_ns) < patience_ns
             })
     }
 

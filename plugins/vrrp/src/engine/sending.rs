@@ -1,18 +1,18 @@
 //! Output of a group: adverts to the networks, roles to the host.
 
 use super::group::{Group, State};
-use super::own_adverts::Speech;
+use super::own_adverts::AdvertContent;
 use super::peer::Peer;
 use super::{Action, Context, PacketId};
-use crate::election::Why;
+use crate::election::RoleReason;
 use crate::wire::neighbour;
 
 /// Time by which the kernel may end a lease early, as it counts in ticks.
 pub(super) const TICK_NS: u64 = 10_000_000;
 
 impl Group {
-    pub(super) fn speech(&self) -> Speech {
-        Speech {
+    pub(super) fn advert_content(&self) -> AdvertContent {
+        AdvertContent {
             version: self.config.version,
             priority: self.candidacy.priority(),
             interval_ns: self.config.interval_ns,
@@ -22,7 +22,7 @@ impl Group {
     pub(super) fn advertise(&mut self, cx: &mut Context<'_>) {
         // the heartbeat goes before the adverts: the peer counts silence from it, and the kernel counts the lease from
         // them
-        self.say(cx);
+        self.request_heartbeat(cx);
         self.lease.renew(cx.now_ns, &self.config);
         self.transmit(cx, false);
     }
@@ -69,7 +69,7 @@ impl Group {
 
     /// Sends a probe to each unicast peer. A peer that sent without success while this node was away asks for its MAC
     /// only once a second; from the probe it learns the MAC before this node takes its silence for death.
-    pub(super) fn greet_peers(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn probe_unicast_peers(&mut self, cx: &mut Context<'_>) {
         for router in self
             .networks
             .routers()
@@ -99,7 +99,7 @@ impl Group {
         let Some(router) = self.networks.router_mut(index) else {
             return;
         };
-        let Some(refusal) = router.refuse_packet(cx.now_ns, packet) else {
+        let Some(refusal) = router.handle_refused_packet(cx.now_ns, packet) else {
             return;
         };
         let State::Active { since_ns, .. } = self.state else {
@@ -126,7 +126,7 @@ impl Group {
         if !lapsed {
             return;
         }
-        if router.refuse(cx.now_ns) {
+        if router.handle_refused_lease(cx.now_ns) {
             return self.mute(cx, index);
         }
         // either only the router's lease has lapsed, or something refuses its packets: a new grant shows which
@@ -145,9 +145,9 @@ impl Group {
         self.update_priority(cx);
         let stays =
             self.mutual_peer(cx.now_ns).is_some() || self.candidacy.directive().is_forced_active();
-        if newly && self.networks.speaks() && !stays {
+        if newly && self.networks.can_send() && !stays {
             // E2: another router gets the chance; if there is none, this node resumes
-            self.listen_again(cx, Why::Muted { interface });
+            self.listen_again(cx, RoleReason::Muted { interface });
         }
         self.refresh(cx);
     }
@@ -167,12 +167,12 @@ impl Group {
     }
 
     /// Ends mutings while backup: a fault that was fixed must not lower the node's quality forever.
-    pub(super) fn forgive_muted(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn expire_mutings(&mut self, cx: &mut Context<'_>) {
         let mut any = false;
         for router in self.networks.routers_mut() {
             if router
                 .muting
-                .forgive_at_ns()
+                .expires_at_ns()
                 .is_some_and(|at_ns| cx.now_ns >= at_ns)
             {
                 router.muting.end();
@@ -185,13 +185,13 @@ impl Group {
         }
     }
 
-    /// Earliest time for [`Self::forgive_muted`].
-    pub(super) fn forgive_timeout(&self) -> Option<u64> {
+    /// Earliest time for [`Self::expire_mutings`].
+    pub(super) fn muting_timeout(&self) -> Option<u64> {
         let at_ns = self
             .networks
             .routers()
             .iter()
-            .filter_map(|router| router.muting.forgive_at_ns());
+            .filter_map(|router| router.muting.expires_at_ns());
         at_ns.min()
     }
 

@@ -9,7 +9,7 @@ use crate::wire::Mac;
 use crate::wire::neighbour::{Reply, probe};
 
 /// Time after a question within which its answer counts.
-const ANSWER_NS: u64 = 1_000_000_000;
+const ANSWER_TIMEOUT_NS: u64 = 1_000_000_000;
 /// Number of stations of a family that are remembered, those that spoke last: they are asked if the kernel knows no
 /// neighbour.
 const HEARD_MAX: usize = 4;
@@ -55,7 +55,8 @@ impl Stations {
         let frame = probe(mac, own, target)?;
         let asked = (mac, own, target);
         self.questions.retain(|it| {
-            (it.mac, it.own, it.target) != asked && now_ns.saturating_sub(it.asked_ns) <= ANSWER_NS
+            (it.mac, it.own, it.target) != asked
+                && now_ns.saturating_sub(it.asked_ns) <= ANSWER_TIMEOUT_NS
         });
         self.questions.push(Question {
             mac,
@@ -71,7 +72,7 @@ impl Stations {
     pub fn is_answer(&self, now_ns: u64, reply: &Reply) -> bool {
         self.questions.iter().any(|it| {
             (reply.sender, reply.to_mac, reply.to) == (it.target, it.mac, it.own)
-                && now_ns.saturating_sub(it.asked_ns) <= ANSWER_NS
+                && now_ns.saturating_sub(it.asked_ns) <= ANSWER_TIMEOUT_NS
         })
     }
 }

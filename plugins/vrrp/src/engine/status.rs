@@ -133,7 +133,7 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             &format!("interface.{}.state", interface.name),
             state.to_owned(),
         );
-        if port.hearing.is_filtered() {
+        if port.reception.is_filtered() {
             let key = format!("interface.{}.heartbeats", interface.name);
             text(&key, "filtered".to_owned());
         }
@@ -182,10 +182,10 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
 /// Rows about faults of a group that only this plugin knows; normally there are none.
 pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
-    if let Some(why) = group.waits_for(engine, now_ns) {
+    if let Some(why) = group.failover_delay_reason(engine, now_ns) {
         text(format!("{}.failover_waits", group.name), &why);
     }
-    for link in engine.deaf_links(now_ns) {
+    for link in engine.silent_links(now_ns) {
         let key = format!("{}.link.{link}.heartbeats_unheard", group.name);
         text(key, "yes");
     }

@@ -4,7 +4,7 @@ use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::{Action, Context, Engine};
-use crate::election::{self, Rank, Rules, SwitchoverCause};
+use crate::election::{self, ElectionRules, Rank, SwitchoverCause};
 
 /// E13: pause before a refused switchover is requested again; each time twice as long.
 const SOON_NS: u64 = 300_000_000;
@@ -15,7 +15,7 @@ pub(super) const LATENCY_NS: u64 = 1_000_000_000;
 /// The active node's switchover to a fitter peer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Switchover {
-    better: Option<Better>,
+    plan: Option<Plan>,
     request: Option<Request>,
     /// Cause of the last request, if the host refused it.
     refused: Option<SwitchoverCause>,
@@ -25,7 +25,7 @@ pub(super) struct Switchover {
 
 /// A fitter peer, the time since which it is, and the time of the switchover to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Better {
+struct Plan {
     cause: SwitchoverCause,
     since_ns: u64,
     due_ns: u64,
@@ -44,11 +44,11 @@ struct Request {
 
 /// Answer of the host to a request for a switchover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
-    Yes,
+pub enum SwitchoverAnswer {
+    Begun,
     /// A switchover was under way already.
-    Before,
-    No,
+    AlreadyBegun,
+    Refused,
 }
 
 impl Switchover {
@@ -62,16 +62,16 @@ impl Switchover {
 
     /// Forgets the plan: the role ends, or the fence lease has ended.
     pub fn cancel(&mut self) {
-        self.better = None;
+        self.plan = None;
     }
 
     /// Forgets the plan and the answers: no peer is fitter.
     fn withdraw(&mut self) {
-        (self.better, self.refused, self.begun) = (None, None, None);
+        (self.plan, self.refused, self.begun) = (None, None, None);
     }
 
     /// Notes that the peer is fitter; returns true if the host is to be asked now.
-    fn handle_better(
+    fn handle_fitter_peer(
         &mut self,
         now_ns: u64,
         cause: SwitchoverCause,
@@ -81,8 +81,8 @@ impl Switchover {
         if let Some(request) = &mut self.request {
             request.note_peer(now_ns, peer);
         }
-        let better = self.better.filter(|better| better.cause == cause);
-        let since_ns = better.map_or(now_ns, |better| better.since_ns);
+        let plan = self.plan.filter(|plan| plan.cause == cause);
+        let since_ns = plan.map_or(now_ns, |plan| plan.since_ns);
         let same = self.request.filter(|request| request.cause == cause);
         let again_ns = match same {
             None if delay_ns == 0 => 0,
@@ -102,7 +102,7 @@ impl Switchover {
                 peer,
             });
         }
-        self.better = Some(Better {
+        self.plan = Some(Plan {
             cause,
             since_ns,
             due_ns,
@@ -111,12 +111,12 @@ impl Switchover {
     }
 
     /// Stores the host's answer to the request; returns true if it is a refusal.
-    fn handle_answer(&mut self, answer: Begun) -> bool {
+    fn handle_answer(&mut self, answer: SwitchoverAnswer) -> bool {
         let cause = self.cause();
         let is_begun = match answer {
-            Begun::Yes => true,
-            Begun::Before => self.begun == cause,
-            Begun::No => false,
+            SwitchoverAnswer::Begun => true,
+            SwitchoverAnswer::AlreadyBegun => self.begun == cause,
+            SwitchoverAnswer::Refused => false,
         };
         self.begun = cause.filter(|_| is_begun);
         !is_begun
@@ -134,7 +134,7 @@ impl Switchover {
     }
 
     fn cause(&self) -> Option<SwitchoverCause> {
-        self.better.map(|better| better.cause)
+        self.plan.map(|plan| plan.cause)
     }
 }
 
@@ -150,12 +150,17 @@ impl Request {
 
 impl Engine {
     /// Answers [`Action::SwitchOver`].
-    pub fn handle_switch_over_answer(&mut self, now_ns: u64, group: &str, answer: Begun) {
+    pub fn handle_switch_over_answer(
+        &mut self,
+        now_ns: u64,
+        group: &str,
+        answer: SwitchoverAnswer,
+    ) {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
             return;
         };
         self.with_group(now_ns, index, |group, cx| {
-            group.take_switch_over_answer(cx, answer);
+            group.handle_switchover_answer(cx, answer);
         });
     }
 }
@@ -163,16 +168,19 @@ impl Engine {
 impl Group {
     /// Decides whether the peer should get the group; called while active, after each change of the peer's state or
     /// this node's.
-    pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn consider_switchover(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
-        let Some((cause, delay_ns)) = self.verdict(cx) else {
+        let Some((cause, delay_ns)) = self.switchover_cause(cx) else {
             return self.switchover.withdraw();
         };
-        let peer = self.peer.last().map(|peer| peer.standing());
-        if !self.switchover.handle_better(now_ns, cause, delay_ns, peer) {
+        let peer = self.peer.last().map(|peer| peer.rank());
+        if !self
+            .switchover
+            .handle_fitter_peer(now_ns, cause, delay_ns, peer)
+        {
             return;
         }
-        let why = self.switchover_sentence(cx, cause);
+        let why = self.switchover_reason(cx, cause);
         // without a link there is never a session: this node can only release the group
         if cx.links.is_empty() {
             return self.listen_again(cx, why);
@@ -183,12 +191,12 @@ impl Group {
         });
     }
 
-    fn verdict(&mut self, cx: &Context<'_>) -> Option<(SwitchoverCause, u64)> {
+    fn switchover_cause(&mut self, cx: &Context<'_>) -> Option<(SwitchoverCause, u64)> {
         let now_ns = cx.now_ns;
         let changes = self.history.changes(now_ns);
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
-        let (own, other) = (self.standing(now_ns), peer.standing());
-        let rules = Rules {
+        let (own, other) = (self.rank(now_ns), peer.rank());
+        let rules = ElectionRules {
             election: self.config.election,
             by_priority: self.by_priority(now_ns),
             is_linked: !cx.links.is_empty(),
@@ -224,12 +232,12 @@ impl Group {
         self.is_proven_here_alone(own, other) || self.gains_nothing_there(now_ns, own, other)
     }
 
-    /// Time when [`Group::weigh`] decides without a change.
+    /// Time when [`Group::consider_switchover`] decides without a change.
     pub(super) fn switchover_timeout(&self) -> Option<u64> {
-        self.switchover.better.map(|better| better.due_ns)
+        self.switchover.plan.map(|plan| plan.due_ns)
     }
 
-    fn take_switch_over_answer(&mut self, cx: &mut Context<'_>, answer: Begun) {
+    fn handle_switchover_answer(&mut self, cx: &mut Context<'_>, answer: SwitchoverAnswer) {
         if self.switchover.handle_answer(answer) {
             self.switch_over_refused(cx);
         }
@@ -245,7 +253,7 @@ impl Group {
         match cause {
             // without a session there is no switchover: a forced or hurt node releases the group as VRRP alone would
             SwitchoverCause::Class | SwitchoverCause::Hurt if !cx.session => {
-                let why = self.switchover_sentence(cx, cause);
+                let why = self.switchover_reason(cx, cause);
                 self.listen_again(cx, why);
             }
             SwitchoverCause::Hurt if !again => {
@@ -253,7 +261,7 @@ impl Group {
                 self.switchover.retry_at(at_ns);
             }
             SwitchoverCause::Hurt | SwitchoverCause::Isolated => {
-                let why = self.switchover_sentence(cx, cause);
+                let why = self.switchover_reason(cx, cause);
                 self.listen_again(cx, why);
             }
             _ => {}
@@ -263,7 +271,7 @@ impl Group {
     /// Releases the group to the peer, which is prepared, and goes ahead as soon as it hears of it.
     pub(super) fn release_to_successor(&mut self, cx: &mut Context<'_>) {
         let cause = self.switchover.cause();
-        let why = self.release_sentence(cx, cause);
+        let why = self.release_reason(cx, cause);
         self.mark_unheard();
         // twice the time: if the successor hears nothing of this, its wait for silence ends first
         let patience_ns = self.active_down_ns().saturating_mul(2).max(LATENCY_NS);
@@ -282,16 +290,16 @@ impl Group {
             .living_peer(cx.now_ns)
             .is_some_and(|peer| !peer.is_active());
         if idle
-            && self.peer.let_go_ns().is_some_and(recent)
+            && self.peer.released_ns().is_some_and(recent)
             && matches!(self.state, State::Backup { .. })
         {
-            self.inherit(cx);
+            self.take_released_group(cx);
         }
     }
 
     /// Takes over a group that the peer released: this node is prepared.
-    pub(super) fn inherit(&mut self, cx: &mut Context<'_>) {
-        let why = self.inheriting_sentence(cx);
+    pub(super) fn take_released_group(&mut self, cx: &mut Context<'_>) {
+        let why = self.inheriting_reason(cx);
         self.promote(cx, why);
     }
 }

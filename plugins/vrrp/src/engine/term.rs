@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::heartbeat::{Heartbeat, Speaks};
+use crate::wire::heartbeat::{Heartbeat, HeartbeatRole};
 
 /// E9: time for which a role change counts.
 const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
@@ -54,7 +54,7 @@ impl RoleHistory {
 
     /// Takes a later term from the peer's heartbeat, while this node is not active.
     pub fn handle_peer(&mut self, heartbeat: &Heartbeat) {
-        self.term.follow(heartbeat);
+        self.term.take_later_term(heartbeat);
     }
 
     pub fn term(&self) -> u32 {
@@ -89,16 +89,17 @@ impl Term {
     /// this node heard of it. Called for a heartbeat while this node is active.
     fn was_overtaken(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
         let is_new = before.is_some_and(|before| before <= self.number);
-        let gave_way = is_new && heartbeat.role != Speaks::Active && heartbeat.term > self.number;
-        if gave_way {
+        let has_given_way =
+            is_new && heartbeat.role != HeartbeatRole::Active && heartbeat.term > self.number;
+        if has_given_way {
             self.number = heartbeat.term;
         }
-        gave_way
+        has_given_way
     }
 
     /// Takes a later term from the peer's heartbeat, while this node is not active.
-    fn follow(&mut self, heartbeat: &Heartbeat) {
-        let serves = heartbeat.role == Speaks::Active && heartbeat.term == self.number;
+    fn take_later_term(&mut self, heartbeat: &Heartbeat) {
+        let serves = heartbeat.role == HeartbeatRole::Active && heartbeat.term == self.number;
         if heartbeat.term > self.number || serves {
             self.number = heartbeat.term;
             self.is_own = false;
@@ -110,7 +111,7 @@ impl Term {
 mod tests {
     use super::*;
 
-    fn says(role: Speaks, term: u32) -> Heartbeat {
+    fn heartbeat_of(role: HeartbeatRole, term: u32) -> Heartbeat {
         Heartbeat {
             role,
             term,
@@ -124,10 +125,10 @@ mod tests {
         term.begin();
         assert_eq!(term.number, 1);
         // given up and taken back, with a backup that knows of it
-        term.follow(&says(Speaks::Backup, 1));
+        term.take_later_term(&heartbeat_of(HeartbeatRole::Backup, 1));
         term.begin();
         assert_eq!(term.number, 1);
-        term.follow(&says(Speaks::Active, 2));
+        term.take_later_term(&heartbeat_of(HeartbeatRole::Active, 2));
         assert_eq!(term.number, 2);
         term.begin();
         assert_eq!(term.number, 3);
@@ -137,23 +138,23 @@ mod tests {
     fn a_term_that_the_peer_began_and_gave_up_is_told_once_by_the_active_node() {
         let mut term = Term::default();
         term.begin();
-        assert!(!term.was_overtaken(None, &says(Speaks::Backup, 7)));
-        assert!(!term.was_overtaken(Some(1), &says(Speaks::Backup, 1)));
+        assert!(!term.was_overtaken(None, &heartbeat_of(HeartbeatRole::Backup, 7)));
+        assert!(!term.was_overtaken(Some(1), &heartbeat_of(HeartbeatRole::Backup, 1)));
         // E7 judges a peer that is still active
-        assert!(!term.was_overtaken(Some(1), &says(Speaks::Active, 2)));
-        assert!(term.was_overtaken(Some(1), &says(Speaks::Backup, 2)));
-        assert!(!term.was_overtaken(Some(2), &says(Speaks::Backup, 2)));
+        assert!(!term.was_overtaken(Some(1), &heartbeat_of(HeartbeatRole::Active, 2)));
+        assert!(term.was_overtaken(Some(1), &heartbeat_of(HeartbeatRole::Backup, 2)));
+        assert!(!term.was_overtaken(Some(2), &heartbeat_of(HeartbeatRole::Backup, 2)));
         assert_eq!(term.number, 2);
     }
 
     #[test]
     fn whoever_starts_anew_goes_on_from_what_the_peer_knows() {
         let mut term = Term::default();
-        term.follow(&says(Speaks::Backup, 7));
+        term.take_later_term(&heartbeat_of(HeartbeatRole::Backup, 7));
         term.begin();
         assert_eq!(term.number, 8);
         // both began a term of this number, and the other stayed
-        term.follow(&says(Speaks::Active, 8));
+        term.take_later_term(&heartbeat_of(HeartbeatRole::Active, 8));
         term.begin();
         assert_eq!(term.number, 9);
     }

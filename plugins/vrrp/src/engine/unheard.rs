@@ -12,7 +12,7 @@ use super::port::Port;
 use super::unheard_port::{Rating, WINDOW_NS};
 use super::{Action, Context};
 use crate::election::{CLAIM, Rank};
-use crate::wire::heartbeat;
+use crate::wire::heartbeat::{self, HeartbeatPort};
 
 impl Group {
     /// Time when [`Group::check_unheard`] has something to do.
@@ -22,7 +22,7 @@ impl Group {
         }
         let at = |(index, port): (usize, &Port)| match port.unheard.current() {
             Some(unheard) => Some(unheard.next_ns()),
-            None => self.quiet_at_ns(index, port),
+            None => self.unheard_at_ns(index, port),
         };
         let unheard_timeout_ns = self
             .networks
@@ -39,11 +39,11 @@ impl Group {
 
     /// True if there is another path by which the peer may be known to live.
     fn can_judge_unheard(&self) -> bool {
-        self.networks.ports().len() > 1 || self.peer.seen() != Contact::None
+        self.networks.ports().len() > 1 || self.peer.last_contact() != Contact::None
     }
 
     /// Time when a silent port becomes unheard, if the peer is heard elsewhere by then.
-    fn quiet_at_ns(&self, index: usize, port: &Port) -> Option<u64> {
+    fn unheard_at_ns(&self, index: usize, port: &Port) -> Option<u64> {
         let since_ns = match self.state {
             State::Backup { since_ns, .. } => since_ns,
             State::Active { .. } => {
@@ -53,19 +53,20 @@ impl Group {
             _ => return None,
         };
         // strangers may never speak on all interfaces of ours
-        let heard_ns = port.hearing.heard_ns();
+        let heard_ns = port.reception.heard_ns();
         let is_expected =
-            port.hearing.is_expected() && (heard_ns.is_some() || !self.config.any_router);
+            port.reception.is_expected() && (heard_ns.is_some() || !self.config.any_router);
         let usable_ns = port.usable_since_ns().filter(|_| is_expected)?;
         let quiet_ns = heard_ns.unwrap_or(0).max(since_ns).max(usable_ns);
         let at_ns = quiet_ns.saturating_add(self.active_down_ns());
         let elsewhere = self.networks.ports().len() > 1 && self.heard_elsewhere(port, at_ns);
-        if elsewhere && self.peer.seen() == Contact::None {
+        if elsewhere && self.peer.last_contact() == Contact::None {
             return Some(at_ns);
         }
         let peer = self.peer.last().filter(|peer| peer.is_active())?;
         let theirs = peer.port(port.heartbeat_id, index, self.networks.ports().len());
-        if self.peer.seen() == Contact::None || theirs.is_some_and(|theirs| !theirs.usable) {
+        if self.peer.last_contact() == Contact::None || theirs.is_some_and(|theirs| !theirs.usable)
+        {
             return None;
         }
         let spoken_ns = peer.active_since_ns.saturating_add(self.active_down_ns());
@@ -79,7 +80,7 @@ impl Group {
             .saturating_sub(self.active_down_ns())
             .saturating_add(later_ns);
         self.networks.ports().iter().any(|other| {
-            other.interface != port.interface && other.hearing.is_heard_since(horizon_ns)
+            other.interface != port.interface && other.reception.is_heard_since(horizon_ns)
         })
     }
 
@@ -95,14 +96,14 @@ impl Group {
             let now_ns = cx.now_ns;
             let is_due = |at_ns: u64| now_ns >= at_ns;
             match port.unheard.current() {
-                None if self.quiet_at_ns(index, port).is_some_and(is_due) => {
-                    self.begin_unheard(cx, index);
+                None if self.unheard_at_ns(index, port).is_some_and(is_due) => {
+                    self.begin_unheard_port(cx, index);
                 }
                 Some(unheard) if is_due(unheard.next_ns()) => {
                     if port.unheard.is_asking() {
                         self.end_window(cx, index)
                     } else {
-                        self.ask(cx, index)
+                        self.probe_stations(cx, index)
                     }
                 }
                 _ => {}
@@ -110,7 +111,7 @@ impl Group {
         }
     }
 
-    fn begin_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
+    fn begin_unheard_port(&mut self, cx: &mut Context<'_>, index: usize) {
         self.counters.unheard_interfaces += 1;
         let Some(port) = self.networks.port_mut(index) else {
             return;
@@ -122,7 +123,7 @@ impl Group {
             let what = "probing other stations there";
             cx.push(Action::Event(format!("{text}: {what}{more}")));
         }
-        self.ask(cx, index);
+        self.probe_stations(cx, index);
     }
 
     fn unheard_sentence(&self, cx: &Context<'_>, index: usize, interface: usize) -> String {
@@ -134,11 +135,11 @@ impl Group {
         match heard.filter(|_| self.living_peer(cx.now_ns).is_none()) {
             Some(peer) => format!("{group}: {peer} is unheard on {name} though heard elsewhere"),
             None if self.is_active() && self.peer_hears(index) != Some(true) => {
-                let peer = self.who_is_peer(cx);
+                let peer = self.peer_name(cx);
                 format!("{group}: {peer} does not hear this node on {name}")
             }
             None => {
-                let peer = self.who_is_peer(cx);
+                let peer = self.peer_name(cx);
                 format!("{group}: {peer} is unheard on {name} though it lives")
             }
         }
@@ -146,19 +147,19 @@ impl Group {
 
     /// Asks stations again at once: without heartbeats the nodes no longer know each other's ratings, so that a claim
     /// may be needed (E13).
-    pub(super) fn ask_again(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn probe_again(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
             let is_idle =
                 |port: &Port| port.unheard.current().is_some() && !port.unheard.is_asking();
             if self.networks.port(index).is_some_and(is_idle) {
-                self.ask(cx, index);
+                self.probe_stations(cx, index);
             }
         }
     }
 
-    fn ask(&mut self, cx: &mut Context<'_>, index: usize) {
+    fn probe_stations(&mut self, cx: &mut Context<'_>, index: usize) {
         let port = self.networks.port_mut(index);
-        if port.is_some_and(|port| port.unheard.ask(cx.now_ns)) {
+        if port.is_some_and(|port| port.unheard.begin_window(cx.now_ns)) {
             self.networks.note_listening_changed();
         }
     }
@@ -174,7 +175,7 @@ impl Group {
         let Some(index) = self.networks.port_on(interface) else {
             return;
         };
-        if self.is_peers(index, sender) {
+        if self.is_peer_address(index, sender) {
             return self.note_both_ways(index);
         }
         let port = self.networks.port_mut(index).filter(|_| is_third);
@@ -183,7 +184,7 @@ impl Group {
         }
         self.networks.note_checks_changed();
         self.networks.note_listening_changed();
-        self.speaking.note_changed();
+        self.own_heartbeat.note_changed();
         self.update_priority(cx);
         self.claim(cx, index);
     }
@@ -205,7 +206,7 @@ impl Group {
             cx.push(Action::Info(text));
         }
         self.networks.note_checks_changed();
-        self.speaking.note_changed();
+        self.own_heartbeat.note_changed();
         self.update_priority(cx);
     }
 
@@ -244,14 +245,14 @@ impl Group {
     }
 
     /// Ends the time in which the peer was unheard on a port.
-    pub(super) fn settle_unheard(&mut self, cx: &mut Context<'_>, index: usize) {
+    pub(super) fn end_unheard_port(&mut self, cx: &mut Context<'_>, index: usize) {
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
         if port.unheard.end() {
             self.networks.note_listening_changed();
             self.networks.note_checks_changed();
-            self.speaking.note_changed();
+            self.own_heartbeat.note_changed();
             self.update_priority(cx);
         }
     }
@@ -259,20 +260,20 @@ impl Group {
     // ---- reports of the peer ---------------------------------------------------------------
 
     /// Notes while active the ports on which one node does not hear the other, though both could speak.
-    pub(super) fn note_unheard_there(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn update_unheard_ports(&mut self, cx: &mut Context<'_>) {
         let State::Active { since_ns, .. } = self.state else {
             return;
         };
         let spoken_ns = since_ns.saturating_add(self.active_down_ns());
         for index in 0..self.networks.ports().len() {
-            let deaf_since_ns = self.deaf_since_ns(cx.now_ns, index);
+            let peer_silent_since_ns = self.peer_silent_since_ns(cx.now_ns, index);
             let hears_this = self.peer_hears(index);
             let Some(port) = self.networks.port(index) else {
                 return;
             };
-            let can_hear = port.speaks() && port.hearing.is_expected();
+            let can_hear = port.can_send() && port.reception.is_expected();
             let is_unheard = can_hear && hears_this == Some(false);
-            let unheard_since_ns = deaf_since_ns.or(is_unheard.then_some(cx.now_ns));
+            let unheard_since_ns = peer_silent_since_ns.or(is_unheard.then_some(cx.now_ns));
             // a port counts also if it was unheard before this node became active, if that can be checked
             let unheard = &port.unheard;
             let was_unheard =
@@ -289,7 +290,7 @@ impl Group {
             if fixed {
                 self.begin_both_ways_check(cx, index);
             }
-            self.settle_unheard(cx, index);
+            self.end_unheard_port(cx, index);
         }
     }
 
@@ -314,35 +315,11 @@ impl Group {
             .ports()
             .iter()
             .any(|port| port.unheard.has_moved());
-        self.networks
-            .ports()
-            .iter()
-            .enumerate()
-            .any(|(index, port)| {
-                let unheard = port.unheard.current();
-                let Some(unheard) = unheard.filter(|_| !port.unheard.has_moved()) else {
-                    return false;
-                };
-                // both have had the time to ask
-                let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
-                let theirs = peer.port(port.heartbeat_id, index, self.networks.ports().len());
-                // the peer may be the node that cannot speak: only a bad rating tells
-                if theirs.is_some_and(|theirs| theirs.hears) {
-                    return false;
-                }
-                let theirs = theirs.map_or(0, |theirs| match theirs.rating {
-                    heartbeat::Rating::Bad => 0,
-                    heartbeat::Rating::Unknown => 1,
-                    heartbeat::Rating::Good => 2,
-                });
-                let ours = match unheard.rating {
-                    Rating::Bad => 0,
-                    Rating::Unknown => 1,
-                    Rating::Good => 2,
-                };
-                let in_vain = theirs == ours && unheard.rating != Rating::Good && !moved;
-                asked && (theirs > ours || in_vain)
-            })
+        let ports = self.networks.ports();
+        ports.iter().enumerate().any(|(index, port)| {
+            let theirs = peer.port(port.heartbeat_id, index, ports.len());
+            is_port_no_better_here(now_ns, port, theirs, moved)
+        })
     }
 
     /// E3: true if the other node would serve on fewer networks that are known to work. A network that is rated bad
@@ -352,7 +329,7 @@ impl Group {
             let port = self.networks.port(*index);
             let rating = port.and_then(|port| port.unheard.rating());
             let is_good = rating == Some(Rating::Good);
-            let theirs = self.theirs(*index).map(|theirs| theirs.rating);
+            let theirs = self.peer_port(*index).map(|theirs| theirs.rating);
             is_good && theirs == Some(heartbeat::Rating::Unknown)
         };
         let alone = (0..self.networks.ports().len()).filter(is_alone).count();
@@ -376,10 +353,10 @@ impl Group {
         }
     }
 
-    pub(super) fn begin_active(&mut self) {
+    pub(super) fn begin_port_terms(&mut self) {
         for port in self.networks.ports_mut() {
             port.unheard.begin_term();
-            port.deafness.begin_term();
+            port.peer_silence.begin_term();
         }
         for router in self.networks.routers_mut() {
             router.answers.begin();
@@ -388,11 +365,43 @@ impl Group {
 
     pub(super) fn end_unheard(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.networks.ports().len() {
-            self.settle_unheard(cx, index);
+            self.end_unheard_port(cx, index);
             self.end_both_ways_check(index);
             if let Some(port) = self.networks.port_mut(index) {
-                port.deafness.end();
+                port.peer_silence.end();
             }
         }
     }
+}
+
+/// True if the peer rates a quiet interface better than this node does, or neither rates it good. `moved`: the group has
+/// moved for such an interface.
+fn is_port_no_better_here(
+    now_ns: u64,
+    port: &Port,
+    theirs: Option<&HeartbeatPort>,
+    moved: bool,
+) -> bool {
+    let unheard = port.unheard.current();
+    let Some(unheard) = unheard.filter(|_| !port.unheard.has_moved()) else {
+        return false;
+    };
+    // both have had the time to ask
+    let asked = now_ns.saturating_sub(unheard.since_ns) >= 2 * WINDOW_NS;
+    // the peer may be the node that cannot speak: only a bad rating tells
+    if theirs.is_some_and(|theirs| theirs.hears) {
+        return false;
+    }
+    let theirs = theirs.map_or(0, |theirs| match theirs.rating {
+        heartbeat::Rating::Bad => 0,
+        heartbeat::Rating::Unknown => 1,
+        heartbeat::Rating::Good => 2,
+    });
+    let ours = match unheard.rating {
+        Rating::Bad => 0,
+        Rating::Unknown => 1,
+        Rating::Good => 2,
+    };
+    let are_both_no_better = theirs == ours && unheard.rating != Rating::Good && !moved;
+    asked && (theirs > ours || are_both_no_better)
 }

@@ -1,7 +1,7 @@
 //! E3: a peer that is unheard on a port: the probes there, and whether the group has moved or may not move because of
 //! it.
 
-use crate::limit::{Limit, More};
+use crate::limit::{Limit, Suppressed};
 use crate::wire::heartbeat;
 
 /// Time for stations to answer. A cut behind a switch costs this in addition to the failover time; live stations answer
@@ -48,7 +48,7 @@ pub(super) struct Unheard {
     /// The group has moved because the peer is, or may be, unheard here.
     has_moved: bool,
     /// This node gave the group up to a claim; it must not claim until an advert is heard here.
-    gave_way: bool,
+    has_given_way: bool,
     /// This node claimed the group; it must not claim again until an advert is heard here.
     claims: bool,
 }
@@ -58,7 +58,7 @@ pub(super) struct Unheard {
 pub(super) struct UnheardInterface {
     pub rating: Rating,
     /// Rating that was reported last, while it holds.
-    told: Option<Rating>,
+    reported: Option<Rating>,
     pub since_ns: u64,
     /// Number of stations that were asked.
     asked: usize,
@@ -70,20 +70,20 @@ impl Unheard {
     // ---- questions to stations -------------------------------------------------------------
 
     /// Begins a time in which the peer is unheard; returns the number of suppressed events if its event may be sent.
-    pub fn begin(&mut self, now_ns: u64) -> Option<More> {
+    pub fn begin(&mut self, now_ns: u64) -> Option<Suppressed> {
         self.current = Some(UnheardInterface {
             rating: Rating::Unknown,
-            told: None,
+            reported: None,
             since_ns: now_ns,
             asked: 0,
             asking_until_ns: None,
             ask_again_ns: now_ns,
         });
-        self.limit.pass(now_ns)
+        self.limit.allow(now_ns)
     }
 
     /// Begins to wait for answers of stations; returns true if the peer is unheard.
-    pub fn ask(&mut self, now_ns: u64) -> bool {
+    pub fn begin_window(&mut self, now_ns: u64) -> bool {
         let Some(current) = &mut self.current else {
             return false;
         };
@@ -105,7 +105,7 @@ impl Unheard {
         let Some(current) = &mut self.current else {
             return false;
         };
-        (current.rating, current.told) = (Rating::Good, None);
+        (current.rating, current.reported) = (Rating::Good, None);
         current.end_asking(now_ns);
         true
     }
@@ -120,7 +120,7 @@ impl Unheard {
             Rating::Unknown
         };
         current.end_asking(now_ns);
-        let is_new = current.told.replace(current.rating) != Some(current.rating);
+        let is_new = current.reported.replace(current.rating) != Some(current.rating);
         Some((current.rating, is_new))
     }
 
@@ -146,7 +146,7 @@ impl Unheard {
 
     /// Ends all restrictions on a move and on claims: the peer is heard.
     pub fn handle_heard(&mut self) {
-        (self.has_moved, self.gave_way, self.claims) = (false, false, false);
+        (self.has_moved, self.has_given_way, self.claims) = (false, false, false);
     }
 
     /// This node becomes active.
@@ -175,12 +175,12 @@ impl Unheard {
 
     /// Notes that the group goes to a claim. `is_elsewhere`: the peer claimed on another port.
     pub fn handle_claim(&mut self, is_elsewhere: bool) {
-        self.gave_way = is_elsewhere;
+        self.has_given_way = is_elsewhere;
     }
 
     /// Claims the group; returns false if this node did so before, or gave the group up to a claim.
     pub fn claim(&mut self) -> bool {
-        let may = !self.gave_way && !self.claims;
+        let may = !self.has_given_way && !self.claims;
         self.claims |= may;
         may
     }
@@ -189,8 +189,8 @@ impl Unheard {
         self.has_moved
     }
 
-    pub fn gave_way(&self) -> bool {
-        self.gave_way
+    pub fn has_given_way(&self) -> bool {
+        self.has_given_way
     }
 
     pub fn claims(&self) -> bool {

@@ -55,13 +55,13 @@ pub(super) struct VirtualIdentity {
 
 /// Questions about virtual routers in doubt on an interface, by family.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Doubts {
+pub(super) struct IdentityProbes {
     turn: usize,
     unanswered: [u32; 2],
 }
 
 /// Virtual router in doubt.
-struct Doubted {
+struct DoubtedRouter {
     interface: usize,
     family: Family,
     group: usize,
@@ -99,7 +99,7 @@ impl VirtualIdentity {
         self.advert_ns = Some(now_ns);
     }
 
-    fn note_mac(&mut self) {
+    fn note_virtual_frame(&mut self) {
         // a frame before the first question may have been sent before adverts ceased
         self.is_answered |= self.is_doubted && self.unanswered > 0;
         self.unanswered = 0;
@@ -137,15 +137,15 @@ impl VirtualIdentity {
     }
 
     /// True if another question may give a verdict.
-    fn is_open(&self) -> bool {
+    fn is_undecided(&self) -> bool {
         self.is_doubted && !self.is_answered && self.unanswered < UNANSWERED_MAX
     }
 }
 
 impl Group {
     /// Notes an advert of the peer, used or not.
-    pub(super) fn note_identity(&mut self, now_ns: u64, index: usize, advert: &Advert<'_>) {
-        if self.is_a_strangers(index, advert.source) {
+    pub(super) fn note_identity_advert(&mut self, now_ns: u64, index: usize, advert: &Advert<'_>) {
+        if self.is_stranger_address(index, advert.source) {
             return;
         }
         if let Some(router) = self.networks.router_mut(index) {
@@ -160,13 +160,13 @@ impl Group {
         let patience_ns = self.active_down_ns();
         let is_served = self.active_peer(now_ns).is_some();
         for index in 0..self.networks.ports().len() {
-            let speaks = is_served && self.theirs(index).is_some_and(|theirs| theirs.usable);
-            let is_proven = speaks && self.is_heard_both_ways(now_ns, index);
+            let can_send = is_served && self.peer_port(index).is_some_and(|theirs| theirs.usable);
+            let is_proven = can_send && self.is_heard_both_ways(now_ns, index);
             let Some(port) = self.networks.port_mut(index) else {
                 break;
             };
             // without a socket nothing is heard there, and that is another fault
-            let is_proven = is_proven && port.speaks();
+            let is_proven = is_proven && port.can_send();
             port.identity.begin_review(now_ns, is_proven, patience_ns);
         }
         let patience_ns = patience_ns.saturating_mul(FAILOVERS).max(PATIENCE_MIN_NS);
@@ -175,8 +175,10 @@ impl Group {
             let Some((router, Some(port))) = self.networks.router_and_port(index) else {
                 continue;
             };
-            let doubts = cx.interface(port.interface).map(|there| there.doubts);
-            let unanswered = doubts.map_or(0, |it| it.unanswered_of(router.config.family));
+            let identity_probes = cx
+                .interface(port.interface)
+                .map(|there| there.identity_probes);
+            let unanswered = identity_probes.map_or(0, |it| it.unanswered_of(router.config.family));
             let identity = &mut router.identity;
             let was_doubted = identity.is_doubted;
             let own = port.identity.own;
@@ -195,22 +197,22 @@ impl Group {
     }
 
     /// Virtual identity of the active node on a port, as the other node hears it; true: the active node is this one.
-    pub(super) fn identity_heard(&self, now_ns: u64, index: usize) -> (bool, Identity) {
+    pub(super) fn identity_by_backup(&self, now_ns: u64, index: usize) -> (bool, Identity) {
         let port = self.networks.port(index);
         if !self.is_active() {
             let heard = port.map(|port| self.identity_on(now_ns, port));
             return (false, heard.unwrap_or_default());
         }
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active());
-        let theirs = peer.and_then(|_| self.theirs(index));
+        let theirs = peer.and_then(|_| self.peer_port(index));
         (true, theirs.map(|it| it.identity).unwrap_or_default())
     }
 
     /// Virtual identity of the active node on a port, as far as it is known; true: that node is this one. Answers of
     /// stations count more than what the other node hears: a filter may be at that node's own port.
     pub(super) fn virtual_identity(&self, now_ns: u64, index: usize) -> (bool, Identity) {
-        let (is_own, heard) = self.identity_heard(now_ns, index);
-        match self.identity_asked(now_ns, index).1 {
+        let (is_own, heard) = self.identity_by_backup(now_ns, index);
+        match self.identity_by_stations(now_ns, index).1 {
             Identity::Unknown => (is_own, heard),
             asked => (is_own, asked),
         }
@@ -237,14 +239,14 @@ impl Engine {
             return;
         };
         let is_doubted = router.identity.is_doubted;
-        router.identity.note_mac();
+        router.identity.note_virtual_frame();
         if let Some(there) = self.interfaces.get_mut(interface).filter(|_| is_doubted) {
-            *there.doubts.count(family) = 0;
+            *there.identity_probes.count(family) = 0;
         }
     }
 
     /// Notes an advert that is not used: the peer sent it all the same, as far as its source tells.
-    pub(super) fn note_unused(
+    pub(super) fn note_dropped_advert(
         &mut self,
         now_ns: u64,
         interface: usize,
@@ -262,11 +264,11 @@ impl Engine {
             .iter_mut()
             .flat_map(|group| group.networks.routers_mut());
         for router in routers.filter(|router| router.config.interface == *name) {
-            let fits = advert.is_none_or(|advert| {
-                let source = !router.senders.is_another(advert.source);
+            let may_be_peers = advert.is_none_or(|advert| {
+                let source = !router.senders.is_not_peer(advert.source);
                 source && advert.family == router.config.family
             });
-            if fits {
+            if may_be_peers {
                 router.identity.note_advert(now_ns);
             }
         }
@@ -274,28 +276,33 @@ impl Engine {
 
     /// Asks for an address of each family on each interface where a virtual router is in doubt; returns true if it is
     /// to be asked again soon.
-    pub(super) fn ask_for_identities(&mut self) -> bool {
+    pub(super) fn probe_doubted_routers(&mut self) -> bool {
         let doubted = self.doubted();
-        let mut is_open = false;
+        let mut is_undecided = false;
         for interface in 0..self.interfaces.len() {
             for family in [Family::V4, Family::V6] {
-                let here = |it: &&Doubted| (it.interface, it.family) == (interface, family);
-                let here: Vec<&Doubted> = doubted.iter().filter(here).collect();
-                is_open |= self.ask_for_one(interface, family, &here);
+                let here = |it: &&DoubtedRouter| (it.interface, it.family) == (interface, family);
+                let here: Vec<&DoubtedRouter> = doubted.iter().filter(here).collect();
+                is_undecided |= self.probe_one_router(interface, family, &here);
             }
         }
-        is_open
+        is_undecided
     }
 
-    fn ask_for_one(&mut self, interface: usize, family: Family, doubted: &[&Doubted]) -> bool {
+    fn probe_one_router(
+        &mut self,
+        interface: usize,
+        family: Family,
+        doubted: &[&DoubtedRouter],
+    ) -> bool {
         let Some(there) = self.interfaces.get_mut(interface) else {
             return false;
         };
-        let doubts = &mut there.doubts;
-        doubts.turn = doubts.turn.wrapping_add(1);
-        let place = doubts.turn.checked_rem(doubted.len());
+        let identity_probes = &mut there.identity_probes;
+        identity_probes.turn = identity_probes.turn.wrapping_add(1);
+        let place = identity_probes.turn.checked_rem(doubted.len());
         let Some(one) = place.and_then(|place| doubted.get(place)) else {
-            *doubts.count(family) = 0;
+            *identity_probes.count(family) = 0;
             return false;
         };
         let group = self.groups.get_mut(one.group);
@@ -303,17 +310,17 @@ impl Engine {
             return false;
         };
         let target = router.config.addresses.first().map(|it| it.address);
-        let Some(frame) = target.and_then(|target| question(there, target)) else {
+        let Some(frame) = target.and_then(|target| address_probe(there, target)) else {
             return false;
         };
         router.identity.unanswered = router.identity.unanswered.saturating_add(1);
-        let unanswered = there.doubts.count(family);
+        let unanswered = there.identity_probes.count(family);
         *unanswered = unanswered.saturating_add(1);
         self.actions.push(Action::Probe { interface, frame });
-        router.identity.is_open()
+        router.identity.is_undecided()
     }
 
-    fn doubted(&self) -> Vec<Doubted> {
+    fn doubted(&self) -> Vec<DoubtedRouter> {
         let mut doubted = Vec::new();
         // a node that has taken over does not ask for its own address
         let is_backup = |group: &Group| matches!(group.state, State::Backup { .. });
@@ -322,7 +329,7 @@ impl Engine {
             for (index, router) in group.networks.routers().iter().enumerate() {
                 let port = group.networks.port(router.port);
                 if let Some(port) = port.filter(|_| router.identity.is_doubted) {
-                    doubted.push(Doubted {
+                    doubted.push(DoubtedRouter {
                         interface: port.interface,
                         family: router.config.family,
                         group: place,
@@ -335,7 +342,7 @@ impl Engine {
     }
 }
 
-impl Doubts {
+impl IdentityProbes {
     fn unanswered_of(mut self, family: Family) -> u32 {
         *self.count(family)
     }
@@ -351,7 +358,7 @@ impl Doubts {
 
 /// Frame that asks for a virtual address. A solicitation comes from an address: duplicate address detection of a
 /// station must not hear of another one for the same address.
-pub(super) fn question(there: &Interface, target: IpAddr) -> Option<Vec<u8>> {
+pub(super) fn address_probe(there: &Interface, target: IpAddr) -> Option<Vec<u8>> {
     let sender = match Family::of(target) {
         Family::V4 => Some(Ipv4Addr::UNSPECIFIED.into()),
         Family::V6 => there.own_addresses().find(|it| is_link_local(*it)),

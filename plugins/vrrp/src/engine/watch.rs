@@ -8,11 +8,11 @@ use crate::wire::frame::Advert;
 const WAITS_MAX: u32 = 2;
 
 #[derive(Clone, Debug)]
-pub(super) struct Watch {
+pub(super) struct ActiveRouterWatch {
     router: Option<ActiveRouter>,
     /// Interval of the active router's adverts (Active_Adver_Interval).
     interval_ns: u64,
-    approach: Approach,
+    progress: FailoverProgress,
 }
 
 /// The active router, as last heard on any interface.
@@ -26,7 +26,7 @@ pub(super) struct ActiveRouter {
 
 /// Progress of a backup towards the role; it ends when this node becomes active, or gives the role up.
 #[derive(Clone, Debug, Default)]
-struct Approach {
+struct FailoverProgress {
     /// The peer's last advert had priority 0.
     has_resigned: bool,
     /// The time of a lower active router is over: this node takes over with that router's next advert.
@@ -34,22 +34,22 @@ struct Approach {
     /// Time since which a lower router has been active.
     lower_since_ns: Option<u64>,
     /// Failover times granted to a fitter peer that did not use them.
-    waits: u32,
+    waits_granted: u32,
 }
 
-impl Watch {
-    pub fn new(interval_ns: u64) -> Watch {
-        Watch {
+impl ActiveRouterWatch {
+    pub fn new(interval_ns: u64) -> ActiveRouterWatch {
+        ActiveRouterWatch {
             router: None,
             interval_ns,
-            approach: Approach::default(),
+            progress: FailoverProgress::default(),
         }
     }
 
     // ---- received adverts ------------------------------------------------------------------
 
     pub fn handle_advert(&mut self, now_ns: u64, advert: &Advert<'_>) {
-        self.approach.has_resigned = false;
+        self.progress.has_resigned = false;
         self.router = Some(ActiveRouter {
             address: advert.source,
             priority: advert.priority,
@@ -60,13 +60,13 @@ impl Watch {
 
     /// Notes that the active router gives the role up.
     pub fn handle_resignation(&mut self) {
-        self.approach.has_resigned = true;
+        self.progress.has_resigned = true;
     }
 
     /// Notes that the peer is active by its heartbeats.
     pub fn handle_active_peer(&mut self, interval_ns: u64) {
         self.interval_ns = interval_ns;
-        self.approach.has_resigned = false;
+        self.progress.has_resigned = false;
     }
 
     pub fn learn_interval(&mut self, interval_ns: u64) {
@@ -98,11 +98,11 @@ impl Watch {
 
     /// The active router, unless it gave the role up.
     pub fn serving(&self) -> Option<ActiveRouter> {
-        self.router.filter(|_| !self.approach.has_resigned)
+        self.router.filter(|_| !self.progress.has_resigned)
     }
 
     pub fn has_resigned(&self) -> bool {
-        self.approach.has_resigned
+        self.progress.has_resigned
     }
 
     pub fn interval_ns(&self) -> u64 {
@@ -113,46 +113,46 @@ impl Watch {
 
     /// Forgets the progress: this node becomes active, or gives the role up.
     pub fn handle_role_change(&mut self) {
-        self.approach = Approach::default();
+        self.progress = FailoverProgress::default();
     }
 
     /// Notes that the next advert of a lower active router begins a failover.
     pub fn begin_readiness(&mut self) {
-        self.approach.is_ready = true;
+        self.progress.is_ready = true;
     }
 
     /// Ends the readiness; returns true if this node was ready.
     pub fn end_readiness(&mut self) -> bool {
-        std::mem::take(&mut self.approach.is_ready)
+        std::mem::take(&mut self.progress.is_ready)
     }
 
     /// Notes that a lower router is active; returns the time since which it is.
     pub fn note_lower(&mut self, now_ns: u64) -> u64 {
-        *self.approach.lower_since_ns.get_or_insert(now_ns)
+        *self.progress.lower_since_ns.get_or_insert(now_ns)
     }
 
     pub fn end_lower(&mut self) {
-        self.approach.lower_since_ns = None;
+        self.progress.lower_since_ns = None;
     }
 
     pub fn is_lower_active(&self) -> bool {
-        self.approach.lower_since_ns.is_some()
+        self.progress.lower_since_ns.is_some()
     }
 
     /// Ends a preemption in progress.
     pub fn end_preemption(&mut self) {
-        self.approach.is_ready = false;
-        self.approach.lower_since_ns = None;
+        self.progress.is_ready = false;
+        self.progress.lower_since_ns = None;
     }
 
     /// Grants a fitter peer one more failover time; returns false if it had enough.
     pub fn grant_wait(&mut self) -> bool {
-        let grants = self.approach.waits < WAITS_MAX;
-        self.approach.waits += u32::from(grants);
+        let grants = self.progress.waits_granted < WAITS_MAX;
+        self.progress.waits_granted += u32::from(grants);
         grants
     }
 
     pub fn end_waits(&mut self) {
-        self.approach.waits = 0;
+        self.progress.waits_granted = 0;
     }
 }

@@ -2,7 +2,7 @@
 
 use spared_sdk::Value;
 
-use super::{Heard, Opened};
+use super::{Heard, OpenedPart};
 use crate::engine::Table;
 use crate::error::HeartbeatDiscard;
 
@@ -34,7 +34,7 @@ impl Counters {
     pub fn take(
         &mut self,
         now_ns: u64,
-        mut opened: Opened<'_, '_>,
+        mut opened: OpenedPart<'_, '_>,
         pass_on: &mut impl FnMut(&Heard<'_>),
     ) {
         let mut is_heard = false;
@@ -52,7 +52,7 @@ impl Counters {
             return;
         }
         self.received += 1;
-        self.copies += u64::from(!opened.has_news());
+        self.copies += u64::from(!opened.is_any_new());
         self.heard_ns = Some(now_ns);
     }
 

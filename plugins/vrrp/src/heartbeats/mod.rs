@@ -18,12 +18,12 @@ mod sender;
 #[cfg(test)]
 mod tests;
 
-pub use agreement::{Agreed, Agreement, Class, Refusal, Request};
+pub use agreement::{AgreedKeys, Agreement, PathClass, Refusal, Request};
 pub use counters::Counters;
 pub use key::{Key, NoRandomness, SECRET_LEN, random_run};
-pub use pairing::{Pairing, PairingNews, Received};
-pub use receiver::{Heard, News, Opened, Receiver};
-pub use sender::{LeftOut, Sender};
+pub use pairing::{Pairing, PairingEvents, Received};
+pub use receiver::{Heard, OpenedPart, Receiver, ReceiverEvents};
+pub use sender::{Omitted, Sender};
 
 /// Limit of links that carry heartbeats; a configuration has one or two.
 pub const LINKS_MAX: usize = 8;

@@ -2,16 +2,16 @@
 //!
 //! Sans-I/O. Feed it with [`Pairing::receive`], [`Pairing::handle_signed`], [`Pairing::handle_verified`] and
 //! [`Pairing::handle_timeout`]; then drain [`Pairing::poll_request`] and [`Pairing::poll_frame`], look at
-//! [`Pairing::take_news`], and arm a timer for [`Pairing::next_timeout`].
+//! [`Pairing::take_events`], and arm a timer for [`Pairing::next_timeout`].
 //!
 //! A change of keys leaves no gap: a heartbeat is sealed once for the key in use and once for each further agreed key,
 //! and opened by the matching one. The key of another run of the peer comes into use when a heartbeat under it shows
 //! that the peer hears this run, and the earlier run was silent for as long as the longest group waits.
 
-use super::agreement::{Agreement, Class, Counters, Refusal, Request};
+use super::agreement::{Agreement, Counters, PathClass, Refusal, Request};
 use super::key::{NoRandomness, random_run};
-use super::receiver::{Opened, Receiver};
-use super::sender::{LeftOut, Sender};
+use super::receiver::{OpenedPart, Receiver};
+use super::sender::{Omitted, Sender};
 use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{Heartbeat, Packet};
 use crate::wire::offer;
@@ -19,21 +19,21 @@ use crate::wire::offer;
 /// Result of a received payload.
 #[derive(Debug)]
 pub enum Received<'r, 'f> {
-    Heartbeat(Opened<'r, 'f>),
+    Heartbeat(OpenedPart<'r, 'f>),
     /// A frame of the agreement, which was handled, or dropped and counted.
     Agreement,
 }
 
 /// Consequences of received frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PairingNews {
+pub struct PairingEvents {
     /// A heartbeat has to be sent at once: the peer waits for it.
-    pub hurries: bool,
+    pub needs_heartbeat: bool,
     /// Another run of the peer may be there: a link delivered something that no key opens, or the peer has signed its
-    /// half of a key. On a network anybody could have sent the former.
-    pub is_traced: bool,
+    /// key share. On a network anybody could have sent the former.
+    pub is_peer_suspected: bool,
     /// Two machines have the peer's keys.
-    pub is_double: bool,
+    pub has_second_machine: bool,
     /// Another machine used this run: this one has begun another run, and has to give up its roles.
     pub is_cloned: bool,
     /// An offer arrived whose signature is not the peer's.
@@ -46,7 +46,7 @@ pub struct Pairing {
     sender: Sender,
     receiver: Receiver,
     agreement: Agreement,
-    news: PairingNews,
+    events: PairingEvents,
 }
 
 impl Pairing {
@@ -60,7 +60,7 @@ impl Pairing {
             sender: Sender::new(run),
             receiver: Receiver::new(run),
             agreement: Agreement::new(node, run),
-            news: PairingNews::default(),
+            events: PairingEvents::default(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Pairing {
         self.peer()?;
         Some(match self.receiver.confirmed() {
             Some(_) => "confirmed",
-            None if self.receiver.has_candidate() => "agreed, not yet confirmed",
+            None if self.receiver.has_unconfirmed_key() => "agreed, not yet confirmed",
             None => "not yet agreed",
         })
     }
@@ -119,8 +119,8 @@ impl Pairing {
         self.agreement.counters()
     }
 
-    pub fn left_out(&self) -> LeftOut {
-        self.sender.left_out()
+    pub fn omitted(&self) -> Omitted {
+        self.sender.omitted()
     }
 
     // ---- heartbeats --------------------------------------------------------------------------
@@ -129,15 +129,15 @@ impl Pairing {
     pub fn receive<'r, 'f>(
         &'r mut self,
         now_ns: u64,
-        class: Class,
+        class: PathClass,
         path: u32,
         payload: &'f [u8],
     ) -> Result<Received<'r, 'f>, HeartbeatDiscard> {
-        if offer::is_one(payload) {
+        if offer::is_agreement_frame(payload) {
             // it counts what it drops
             let taken = self.agreement.handle_frame(now_ns, class, payload);
-            let is_trace = matches!(taken, Ok(()) | Err(Refusal::Limited));
-            self.news.is_traced |= class == Class::Link && is_trace;
+            let may_be_peers = matches!(taken, Ok(()) | Err(Refusal::Limited));
+            self.events.is_peer_suspected |= class == PathClass::Link && may_be_peers;
             return Ok(Received::Agreement);
         }
         let opened = self
@@ -146,15 +146,15 @@ impl Pairing {
         let reason = match opened {
             Ok(opened) => {
                 self.agreement.handle_heard(now_ns, opened.run());
-                self.news.is_traced |= class == Class::Link && !opened.counts();
+                self.events.is_peer_suspected |= class == PathClass::Link && !opened.counts();
                 return Ok(Received::Heartbeat(opened));
             }
             Err(reason) => reason,
         };
-        self.news.is_cloned |= reason == HeartbeatDiscard::Ahead;
+        self.events.is_cloned |= reason == HeartbeatDiscard::Ahead;
         if let Ok(packet) = Packet::new_checked(payload) {
-            let is_trace = is_trace(reason, &packet, path, self.sender.run());
-            self.news.is_traced |= class == Class::Link && is_trace;
+            let may_be_peers = may_be_peers(reason, &packet, path, self.sender.run());
+            self.events.is_peer_suspected |= class == PathClass::Link && may_be_peers;
             match reason {
                 HeartbeatDiscard::UnknownKey => {
                     let _ = self.agreement.handle_run(now_ns, class, packet.run());
@@ -168,23 +168,26 @@ impl Pairing {
         Err(reason)
     }
 
-    /// Begins the next heartbeat, as [`Sender::compose`] does; returns 0 without a key.
-    pub fn compose<'h>(&mut self, heartbeats: impl Iterator<Item = &'h Heartbeat>) -> usize {
-        self.sender.compose(heartbeats)
+    /// Begins the next heartbeat, as [`Sender::begin_heartbeat`] does; returns 0 without a key.
+    pub fn begin_heartbeat<'h>(
+        &mut self,
+        heartbeats: impl Iterator<Item = &'h Heartbeat>,
+    ) -> usize {
+        self.sender.begin_heartbeat(heartbeats)
     }
 
     /// Seals a part for one path, once for each key.
     pub fn seal(&mut self, now_ns: u64, path: u32, part: usize, mut send: impl FnMut(&[u8])) {
-        for (key, echo) in self.receiver.seals(now_ns) {
-            send(self.sender.seal(key, echo, path, part));
+        for (key, ack) in self.receiver.send_keys(now_ns) {
+            send(self.sender.seal(key, ack, path, part));
         }
     }
 
     // ---- the agreement -----------------------------------------------------------------------
 
     /// Requests a hello when another path is up.
-    pub fn greet(&mut self, now_ns: u64) {
-        self.agreement.greet(now_ns);
+    pub fn request_hello(&mut self, now_ns: u64) {
+        self.agreement.request_hello(now_ns);
     }
 
     pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
@@ -193,7 +196,7 @@ impl Pairing {
 
     pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) {
         let is_forged = !self.agreement.handle_verified(now_ns, ticket, genuine);
-        self.news.is_forged |= is_forged;
+        self.events.is_forged |= is_forged;
     }
 
     pub fn handle_timeout(&mut self, now_ns: u64) {
@@ -213,23 +216,23 @@ impl Pairing {
     }
 
     /// Takes over agreed and confirmed keys, and returns the consequences of received frames.
-    pub fn take_news(&mut self, now_ns: u64) -> PairingNews {
-        if self.news.is_cloned {
-            self.news.is_cloned = self.begin_another_run();
+    pub fn take_events(&mut self, now_ns: u64) -> PairingEvents {
+        if self.events.is_cloned {
+            self.events.is_cloned = self.begin_another_run();
         }
         while let Some(agreed) = self.agreement.poll_agreed() {
-            self.receiver.trust(now_ns, agreed);
-            self.news.is_traced = true;
+            self.receiver.add_keys(now_ns, agreed);
+            self.events.is_peer_suspected = true;
         }
-        let heard = self.receiver.take_news();
+        let heard = self.receiver.take_events();
         if let Some(run) = heard.confirmed {
             self.agreement.handle_confirmed(now_ns, run);
         }
-        let news = std::mem::take(&mut self.news);
-        PairingNews {
-            hurries: heard.hurries,
-            is_double: heard.is_double,
-            ..news
+        let events = std::mem::take(&mut self.events);
+        PairingEvents {
+            needs_heartbeat: heard.needs_heartbeat,
+            has_second_machine: heard.has_second_machine,
+            ..events
         }
     }
 
@@ -251,7 +254,7 @@ impl Pairing {
 
 /// Returns true if a dropped heartbeat may be the peer's: it is for this path, and from another run than this node's,
 /// whose own heartbeats may come back from a network.
-fn is_trace(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) -> bool {
+fn may_be_peers(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) -> bool {
     let is_unopened = matches!(
         reason,
         HeartbeatDiscard::UnknownKey | HeartbeatDiscard::Unconfirmed
@@ -262,8 +265,8 @@ fn is_trace(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) 
 #[cfg(test)]
 impl Pairing {
     /// Returns the number of keys with which it seals.
-    pub(super) fn seals(&self, now_ns: u64) -> usize {
-        self.receiver.seals(now_ns).count()
+    pub(super) fn send_keys(&self, now_ns: u64) -> usize {
+        self.receiver.send_keys(now_ns).count()
     }
 
     pub(super) fn agreement(&mut self) -> &mut Agreement {

@@ -1,14 +1,14 @@
 //! Opens the peer's heartbeats: it passes none that is forged, repeated, or older than a known one.
 
-use super::agreement::Agreed;
+use super::agreement::AgreedKeys;
 use super::key::Key;
 use crate::error::HeartbeatDiscard;
-use crate::wire::heartbeat::{Echo, Heartbeat, Packet, next_group};
+use crate::wire::heartbeat::{Ack, Heartbeat, Packet, next_group};
 
 /// Limit of keys: the one in use, and others.
 const KEYS_MAX: usize = 5;
 /// Time for which a key is used in addition to the one in use, after something was received under it.
-const BESIDE_NS: u64 = 10_000_000_000;
+const ADDITIONAL_NS: u64 = 10_000_000_000;
 /// Time for which two runs of the peer must be heard before it is reported.
 const SECOND_NS: u64 = 1_000_000_000;
 /// Number of the newest heartbeats of a group that count for the path that delivers them: the newest, and two before
@@ -21,10 +21,10 @@ const TIMELY: usize = 3;
 pub struct Receiver {
     /// This node's run.
     run: u64,
-    keys: Vec<Trusted>,
+    keys: Vec<RunKeys>,
     /// Time for which the peer's run must be silent before another one replaces it.
     patience_ns: u64,
-    news: News,
+    events: ReceiverEvents,
     groups: Vec<u64>,
     paths: Vec<u32>,
     heartbeat: Heartbeat,
@@ -32,26 +32,26 @@ pub struct Receiver {
 
 /// Consequences of received heartbeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct ReceiverEvents {
     /// The peer's run whose key has come into use.
     pub confirmed: Option<u64>,
     /// The peer waits for a heartbeat, which has to be sent at once.
-    pub hurries: bool,
+    pub needs_heartbeat: bool,
     /// Two machines have the peer's keys.
-    pub is_double: bool,
+    pub has_second_machine: bool,
 }
 
 /// A part of a heartbeat of the peer. Its groups are taken one after the other.
 #[derive(Debug)]
-pub struct Opened<'r, 'f> {
+pub struct OpenedPart<'r, 'f> {
     run: u64,
     number: u64,
-    echo: Echo,
+    ack: Ack,
     groups: &'f [u8],
-    newest: &'r mut Newest,
+    newest: &'r mut NewestHeartbeats,
     heartbeat: &'r mut Heartbeat,
     counts: bool,
-    has_news: bool,
+    is_any_new: bool,
     has_unknown: bool,
 }
 
@@ -60,12 +60,12 @@ pub struct Opened<'r, 'f> {
 pub struct Heard<'h> {
     pub run: u64,
     /// State of this node that the peer has received.
-    pub echo: Echo,
+    pub ack: Ack,
     pub heartbeat: &'h Heartbeat,
     /// The heartbeat counts for the path that delivered it.
     pub is_timely: bool,
     /// The report is new; a copy of what another path delivered, or an older one, is not.
-    pub is_news: bool,
+    pub is_new: bool,
     /// The report counts; while another run of the peer is heard, it does not.
     pub counts: bool,
 }
@@ -77,7 +77,7 @@ impl Receiver {
             run,
             keys: Vec::with_capacity(KEYS_MAX + 1),
             patience_ns: 0,
-            news: News::default(),
+            events: ReceiverEvents::default(),
             groups: Vec::new(),
             paths: Vec::new(),
             heartbeat: Heartbeat::with_room(),
@@ -88,7 +88,7 @@ impl Receiver {
     pub fn begin(&mut self, run: u64) {
         self.run = run;
         self.keys.clear();
-        self.news = News::default();
+        self.events = ReceiverEvents::default();
     }
 
     pub fn set_patience(&mut self, patience_ns: u64) {
@@ -98,72 +98,73 @@ impl Receiver {
     /// Sets the configured groups, by [`group_id`](crate::wire::heartbeat::group_id).
     pub fn set_groups(&mut self, groups: impl Iterator<Item = u64>) {
         self.groups = groups.collect();
-        for trusted in &mut self.keys {
-            trusted.newest.set_groups(&self.groups);
+        for run_keys in &mut self.keys {
+            run_keys.newest.set_groups(&self.groups);
         }
     }
 
     /// Sets the paths on which heartbeats arrive.
     pub fn set_paths(&mut self, paths: impl Iterator<Item = u32>) {
         self.paths = paths.collect();
-        for trusted in &mut self.keys {
-            trusted.set_paths(&self.paths);
+        for run_keys in &mut self.keys {
+            run_keys.set_paths(&self.paths);
         }
     }
 
     /// Adds the keys of a pair of runs, which come into use when a heartbeat under them confirms them. Earlier keys of
     /// the same runs stay only if they are in use.
-    pub fn trust(&mut self, now_ns: u64, agreed: Agreed) {
+    pub fn add_keys(&mut self, now_ns: u64, agreed: AgreedKeys) {
         let run = agreed.run;
         self.keys
-            .retain(|trusted| trusted.is_current || trusted.opens.run() != run);
-        let trusted = Trusted::new(agreed, now_ns, &self.groups, &self.paths);
-        self.keys.push(trusted);
+            .retain(|run_keys| run_keys.is_current || run_keys.receive_key.run() != run);
+        let run_keys = RunKeys::new(agreed, now_ns, &self.groups, &self.paths);
+        self.keys.push(run_keys);
         if self.keys.len() > KEYS_MAX {
             let others = self.keys.iter().take(KEYS_MAX).enumerate();
-            let others = others.filter(|(_, trusted)| !trusted.is_current);
-            if let Some((place, _)) = others.min_by_key(|(_, trusted)| trusted.heard_ns) {
+            let others = others.filter(|(_, run_keys)| !run_keys.is_current);
+            if let Some((place, _)) = others.min_by_key(|(_, run_keys)| run_keys.heard_ns) {
                 self.keys.remove(place);
             }
         }
-        self.news.hurries = true;
+        self.events.needs_heartbeat = true;
     }
 
     /// Returns the keys with which to seal a heartbeat: keys that are in use, or may soon be.
-    pub fn seals(&self, now_ns: u64) -> impl Iterator<Item = (&Key, Echo)> {
-        let beside_ns = BESIDE_NS.max(self.patience_ns);
-        let used = move |trusted: &&Trusted| {
-            trusted.is_current || now_ns < trusted.heard_ns.saturating_add(beside_ns)
+    pub fn send_keys(&self, now_ns: u64) -> impl Iterator<Item = (&Key, Ack)> {
+        let additional_ns = ADDITIONAL_NS.max(self.patience_ns);
+        let used = move |run_keys: &&RunKeys| {
+            run_keys.is_current || now_ns < run_keys.heard_ns.saturating_add(additional_ns)
         };
         let used = self.keys.iter().filter(used);
-        used.map(move |trusted| {
+        used.map(move |run_keys| {
             (
-                &trusted.seals,
-                trusted.echo(self.is_second(now_ns, trusted)),
+                &run_keys.send_key,
+                run_keys.ack(self.is_second_run(now_ns, run_keys)),
             )
         })
     }
 
     /// Returns the peer's run whose key is confirmed.
     pub fn confirmed(&self) -> Option<u64> {
-        self.current().map(|trusted| trusted.opens.run())
+        self.current().map(|run_keys| run_keys.receive_key.run())
     }
 
     /// Returns true if there is a key that is not confirmed.
-    pub fn has_candidate(&self) -> bool {
-        self.keys.iter().any(|trusted| !trusted.is_current)
+    pub fn has_unconfirmed_key(&self) -> bool {
+        self.keys.iter().any(|run_keys| !run_keys.is_current)
     }
 
-    pub fn take_news(&mut self) -> News {
-        std::mem::take(&mut self.news)
+    pub fn take_events(&mut self) -> ReceiverEvents {
+        std::mem::take(&mut self.events)
     }
 
     /// Returns true if another run is in use, and was heard since this one began. After a restart of the plugin the
     /// earlier run is not heard.
-    fn is_second(&self, now_ns: u64, trusted: &Trusted) -> bool {
+    fn is_second_run(&self, now_ns: u64, run_keys: &RunKeys) -> bool {
         let current = self.current().filter(|_| self.hears_current(now_ns));
         current.is_some_and(|current| {
-            current.opens.run() != trusted.opens.run() && current.heard_ns > trusted.since_ns
+            current.receive_key.run() != run_keys.receive_key.run()
+                && current.heard_ns > run_keys.since_ns
         })
     }
 
@@ -174,8 +175,8 @@ impl Receiver {
             .is_some_and(|current| lately(current.heard_ns))
     }
 
-    fn current(&self) -> Option<&Trusted> {
-        self.keys.iter().find(|trusted| trusted.is_current)
+    fn current(&self) -> Option<&RunKeys> {
+        self.keys.iter().find(|run_keys| run_keys.is_current)
     }
 
     /// Opens a frame that arrived on a path; `sent` is the last number of this run.
@@ -185,21 +186,21 @@ impl Receiver {
         path: u32,
         frame: &'f [u8],
         sent: u64,
-    ) -> Result<Opened<'r, 'f>, HeartbeatDiscard> {
+    ) -> Result<OpenedPart<'r, 'f>, HeartbeatDiscard> {
         let packet = Packet::new_checked(frame).map_err(|_| HeartbeatDiscard::Malformed)?;
         let place = self.admit(now_ns, path, &packet, sent)?;
-        let counts = self.confirm(now_ns, place, packet.echo())?;
-        let trusted = self.keys.get_mut(place);
-        let trusted = trusted.ok_or(HeartbeatDiscard::UnknownKey)?;
-        Ok(Opened {
+        let counts = self.confirm(now_ns, place, packet.ack())?;
+        let run_keys = self.keys.get_mut(place);
+        let run_keys = run_keys.ok_or(HeartbeatDiscard::UnknownKey)?;
+        Ok(OpenedPart {
             run: packet.run(),
             number: packet.number(),
-            echo: packet.echo(),
+            ack: packet.ack(),
             groups: packet.groups(),
-            newest: &mut trusted.newest,
+            newest: &mut run_keys.newest,
             heartbeat: &mut self.heartbeat,
             counts,
-            has_news: false,
+            is_any_new: false,
             has_unknown: false,
         })
     }
@@ -212,14 +213,14 @@ impl Receiver {
         packet: &Packet<'_>,
         sent: u64,
     ) -> Result<usize, HeartbeatDiscard> {
-        if packet.echo().run != self.run {
+        if packet.ack().run != self.run {
             return Err(HeartbeatDiscard::UnknownKey);
         }
         let mut named = false;
-        let place = self.keys.iter().position(|trusted| {
-            let is_named = trusted.opens.run() == packet.run();
+        let place = self.keys.iter().position(|run_keys| {
+            let is_named = run_keys.receive_key.run() == packet.run();
             named |= is_named;
-            is_named && trusted.opens.verify(packet.signed(), packet.tag())
+            is_named && run_keys.receive_key.verify(packet.signed(), packet.tag())
         });
         let reason = if named {
             HeartbeatDiscard::Forged
@@ -227,60 +228,60 @@ impl Receiver {
             HeartbeatDiscard::UnknownKey
         };
         let place = place.ok_or(reason)?;
-        let trusted = self.keys.get_mut(place).ok_or(reason)?;
+        let run_keys = self.keys.get_mut(place).ok_or(reason)?;
         if packet.path() != path {
             return Err(HeartbeatDiscard::OtherPath);
         }
-        if trusted.is_replaced {
+        if run_keys.is_replaced {
             return Err(HeartbeatDiscard::Late);
         }
-        let window = trusted.window(path).ok_or(HeartbeatDiscard::OtherPath)?;
-        window.pass(packet.number(), packet.part())?;
-        if packet.echo().number > sent {
+        let window = run_keys.window(path).ok_or(HeartbeatDiscard::OtherPath)?;
+        window.accept(packet.number(), packet.part())?;
+        if packet.ack().number > sent {
             return Err(HeartbeatDiscard::Ahead);
         }
-        // the peer waits for the first echo
-        self.news.hurries |= trusted.highest == 0;
-        trusted.highest = trusted.highest.max(packet.number());
-        trusted.heard_ns = now_ns;
+        // the peer waits for the first acknowledgement
+        self.events.needs_heartbeat |= run_keys.highest == 0;
+        run_keys.highest = run_keys.highest.max(packet.number());
+        run_keys.heard_ns = now_ns;
         Ok(place)
     }
 
     /// Returns true if a key is in use, perhaps from now on.
-    fn confirm(&mut self, now_ns: u64, place: usize, echo: Echo) -> Result<bool, HeartbeatDiscard> {
+    fn confirm(&mut self, now_ns: u64, place: usize, ack: Ack) -> Result<bool, HeartbeatDiscard> {
         if self.keys.get(place).is_some_and(|one| one.is_current) {
-            self.news.is_double |= self.hears_second(now_ns);
+            self.events.has_second_machine |= self.has_second_run(now_ns);
             return Ok(true);
         }
-        if echo.number == 0 {
+        if ack.number == 0 {
             return Err(HeartbeatDiscard::Unconfirmed);
         }
-        let run = self.keys.get(place).map(|one| one.opens.run());
+        let run = self.keys.get(place).map(|one| one.receive_key.run());
         // a key of the same run is a newer one, as older ones are not admitted: it is not a second machine's
         let replaces = run.is_some() && run == self.confirmed();
         let is_heard = !replaces && self.hears_current(now_ns);
         let newest = self.replace_current(replaces);
-        let Some(trusted) = self.keys.get_mut(place) else {
+        let Some(run_keys) = self.keys.get_mut(place) else {
             return Err(HeartbeatDiscard::UnknownKey);
         };
         if let Some(newest) = newest {
-            trusted.newest = newest;
+            run_keys.newest = newest;
         }
         if is_heard {
-            trusted.echoed_ns.get_or_insert(now_ns);
+            run_keys.acked_ns.get_or_insert(now_ns);
             return Ok(false);
         }
-        self.news.confirmed = Some(trusted.opens.run());
-        self.news.hurries = true;
-        for (at, trusted) in self.keys.iter_mut().enumerate() {
-            trusted.is_current = at == place;
-            trusted.echoed_ns = None;
+        self.events.confirmed = Some(run_keys.receive_key.run());
+        self.events.needs_heartbeat = true;
+        for (at, run_keys) in self.keys.iter_mut().enumerate() {
+            run_keys.is_current = at == place;
+            run_keys.acked_ns = None;
         }
         Ok(true)
     }
 
     /// Ends the key in use, whose newest numbers continue under the newer key of the same run.
-    fn replace_current(&mut self, replaces: bool) -> Option<Newest> {
+    fn replace_current(&mut self, replaces: bool) -> Option<NewestHeartbeats> {
         let mut keys = self.keys.iter_mut();
         let current = keys.find(|one| one.is_current).filter(|_| replaces)?;
         current.is_replaced = true;
@@ -288,16 +289,16 @@ impl Receiver {
     }
 
     /// Returns true if another run hears this node, and has been heard for some time in parallel with the one in use.
-    fn hears_second(&self, now_ns: u64) -> bool {
+    fn has_second_run(&self, now_ns: u64) -> bool {
         let span_ns = SECOND_NS.max(self.patience_ns);
-        self.keys.iter().any(|trusted| {
+        self.keys.iter().any(|run_keys| {
             let long = |since_ns: u64| now_ns >= since_ns.saturating_add(span_ns);
-            trusted.echoed_ns.is_some_and(long) && !long(trusted.heard_ns)
+            run_keys.acked_ns.is_some_and(long) && !long(run_keys.heard_ns)
         })
     }
 }
 
-impl Opened<'_, '_> {
+impl OpenedPart<'_, '_> {
     /// Returns the next group that is configured here.
     pub fn next_group(&mut self) -> Option<Heard<'_>> {
         let place = loop {
@@ -308,18 +309,18 @@ impl Opened<'_, '_> {
             }
         };
         let newest = self.newest.get_mut(place)?;
-        let is_news = self.number > newest.first().copied().unwrap_or(0);
-        if is_news {
+        let is_new = self.number > newest.first().copied().unwrap_or(0);
+        if is_new {
             newest.rotate_right(1);
             newest[0] = self.number;
         }
-        self.has_news |= is_news;
+        self.is_any_new |= is_new;
         Some(Heard {
             run: self.run,
-            echo: self.echo,
+            ack: self.ack,
             heartbeat: self.heartbeat,
             is_timely: self.number >= newest[TIMELY - 1],
-            is_news,
+            is_new,
             counts: self.counts,
         })
     }
@@ -334,8 +335,8 @@ impl Opened<'_, '_> {
     }
 
     /// Returns true if any of the groups taken so far was new.
-    pub fn has_news(&self) -> bool {
-        self.has_news
+    pub fn is_any_new(&self) -> bool {
+        self.is_any_new
     }
 
     /// Returns true if any of them is not configured here.
@@ -347,9 +348,9 @@ impl Opened<'_, '_> {
 /// Keys between this run and one of the peer's, and what was received under them.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
-struct Trusted {
-    opens: Key,
-    seals: Key,
+struct RunKeys {
+    receive_key: Key,
+    send_key: Key,
     /// The key is in use: a heartbeat under it confirmed it.
     is_current: bool,
     /// A newer key of the same run is in use: nothing is accepted under this one any more.
@@ -358,31 +359,31 @@ struct Trusted {
     since_ns: u64,
     /// Time at which something was received under it, or of the agreement.
     heard_ns: u64,
-    /// Time since which it is confirmed in addition to the key in use.
-    echoed_ns: Option<u64>,
-    windows: Vec<(u32, Window)>,
+    /// Time since which it is acknowledged in addition to the key in use.
+    acked_ns: Option<u64>,
+    windows: Vec<(u32, ReplayWindow)>,
     /// Highest number over all paths.
     highest: u64,
-    newest: Newest,
+    newest: NewestHeartbeats,
 }
 
-impl Trusted {
-    fn new(agreed: Agreed, now_ns: u64, groups: &[u64], paths: &[u32]) -> Trusted {
-        let mut trusted = Trusted {
-            opens: agreed.opens,
-            seals: agreed.seals,
+impl RunKeys {
+    fn new(agreed: AgreedKeys, now_ns: u64, groups: &[u64], paths: &[u32]) -> RunKeys {
+        let mut run_keys = RunKeys {
+            receive_key: agreed.receive_key,
+            send_key: agreed.send_key,
             is_current: false,
             is_replaced: false,
             since_ns: now_ns,
             heard_ns: now_ns,
-            echoed_ns: None,
+            acked_ns: None,
             windows: Vec::new(),
             highest: 0,
-            newest: Newest::default(),
+            newest: NewestHeartbeats::default(),
         };
-        trusted.newest.set_groups(groups);
-        trusted.set_paths(paths);
-        trusted
+        run_keys.newest.set_groups(groups);
+        run_keys.set_paths(paths);
+        run_keys
     }
 
     fn set_paths(&mut self, paths: &[u32]) {
@@ -390,22 +391,22 @@ impl Trusted {
             let known = self.windows.iter().find(|(known, _)| known == path);
             (
                 *path,
-                known.map_or(Window::default(), |(_, window)| *window),
+                known.map_or(ReplayWindow::default(), |(_, window)| *window),
             )
         });
         self.windows = kept.collect();
     }
 
     /// Returns the other run, and the highest number that was received from it.
-    fn echo(&self, is_second: bool) -> Echo {
-        Echo {
-            run: self.opens.run(),
+    fn ack(&self, is_second: bool) -> Ack {
+        Ack {
+            run: self.receive_key.run(),
             number: self.highest,
             is_second,
         }
     }
 
-    fn window(&mut self, path: u32) -> Option<&mut Window> {
+    fn window(&mut self, path: u32) -> Option<&mut ReplayWindow> {
         let found = self.windows.iter_mut().find(|(known, _)| *known == path);
         found.map(|(_, window)| window)
     }
@@ -415,12 +416,12 @@ impl Trusted {
 /// back.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-struct Newest {
+struct NewestHeartbeats {
     /// Groups in the order of their ids.
     groups: Vec<(u64, [u64; TIMELY])>,
 }
 
-impl Newest {
+impl NewestHeartbeats {
     fn set_groups(&mut self, groups: &[u64]) {
         let kept = groups.iter().map(|group| {
             let known = self.groups.iter().find(|(known, _)| known == group);
@@ -444,7 +445,7 @@ impl Newest {
 
 /// State of one path under one key.
 #[derive(Clone, Copy, Debug, Default)]
-struct Window {
+struct ReplayWindow {
     /// Highest number that was received; numbers begin with 1.
     highest: u64,
     /// Bit n: part n of that number was received. There are no more than 64.
@@ -453,9 +454,9 @@ struct Window {
     heard: u64,
 }
 
-impl Window {
+impl ReplayWindow {
     /// Accepts each part of a number once, and no number below a later one.
-    fn pass(&mut self, number: u64, part: u8) -> Result<(), HeartbeatDiscard> {
+    fn accept(&mut self, number: u64, part: u8) -> Result<(), HeartbeatDiscard> {
         if let Some(ahead) = number.checked_sub(self.highest).filter(|n| *n > 0) {
             let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
             self.heard = self.heard.checked_shl(shift).unwrap_or(0) | 1;

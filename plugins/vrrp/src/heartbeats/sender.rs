@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use crate::wire::heartbeat::{
-    Echo, FRAME_MAX, Heartbeat, PARTS_MAX, emit_group, emit_header, has_room, set_echo, set_parts,
+    Ack, FRAME_MAX, Heartbeat, PARTS_MAX, emit_group, emit_header, has_room, set_ack, set_parts,
     set_path,
 };
 
@@ -15,12 +15,12 @@ pub struct Sender {
     /// Parts of the last composed heartbeat: the first `count`. The others keep their memory.
     parts: Vec<Part>,
     count: usize,
-    left_out: LeftOut,
+    omitted: Omitted,
 }
 
 /// Totals of what had no room in a heartbeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct Omitted {
     pub groups: u64,
     pub ports: u64,
 }
@@ -41,7 +41,7 @@ impl Sender {
             number: 0,
             parts: Vec::with_capacity(PARTS_MAX),
             count: 0,
-            left_out: LeftOut::default(),
+            omitted: Omitted::default(),
         }
     }
 
@@ -59,22 +59,25 @@ impl Sender {
         self.number
     }
 
-    pub fn left_out(&self) -> LeftOut {
-        self.left_out
+    pub fn omitted(&self) -> Omitted {
+        self.omitted
     }
 
     /// Begins the next heartbeat: one number for all paths. Returns the number of its parts, 0 if
     /// it is empty. It allocates only if there are more parts than ever before.
-    pub fn compose<'h>(&mut self, heartbeats: impl Iterator<Item = &'h Heartbeat>) -> usize {
+    pub fn begin_heartbeat<'h>(
+        &mut self,
+        heartbeats: impl Iterator<Item = &'h Heartbeat>,
+    ) -> usize {
         self.count = 0;
         for heartbeat in heartbeats {
             let Some(part) = self.part_for(heartbeat) else {
-                self.left_out.groups += 1;
+                self.omitted.groups += 1;
                 continue;
             };
             let ports = emit_group(heartbeat, &mut part.frame);
             part.signed_len = part.frame.len();
-            self.left_out.ports += u64::try_from(ports).unwrap_or(u64::MAX);
+            self.omitted.ports += u64::try_from(ports).unwrap_or(u64::MAX);
         }
         let count = u8::try_from(self.count).unwrap_or(u8::MAX);
         for part in self.parts.iter_mut().take(self.count) {
@@ -83,14 +86,14 @@ impl Sender {
         self.count
     }
 
-    /// Seals a part of the composed heartbeat for one path, and for the run in the echo.
-    pub fn seal(&mut self, key: &Key, echo: Echo, path: u32, part: usize) -> &[u8] {
+    /// Seals a part of the composed heartbeat for one path, and for the run that it acknowledges.
+    pub fn seal(&mut self, key: &Key, ack: Ack, path: u32, part: usize) -> &[u8] {
         let Some(part) = self.parts.get_mut(part) else {
             return &[];
         };
         part.frame.truncate(part.signed_len);
         set_path(&mut part.frame, path);
-        set_echo(&mut part.frame, echo);
+        set_ack(&mut part.frame, ack);
         let tag = key.tag(&part.frame);
         part.frame.extend_from_slice(&tag);
         &part.frame

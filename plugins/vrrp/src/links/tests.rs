@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 
 use super::*;
 use crate::sockets::FRAME_MAX;
-use crate::wire::heartbeat::{Speaks, group_id};
+use crate::wire::heartbeat::{HeartbeatRole, group_id};
 use crate::wire::offer;
 
 const NAMES: [&str; 2] = ["hot0", "hot1"];
@@ -49,7 +49,7 @@ impl Node {
     fn say(&mut self, quality: u8) {
         let heartbeat = Heartbeat {
             group: group_id("office"),
-            role: Speaks::Backup,
+            role: HeartbeatRole::Backup,
             quality,
             ..Heartbeat::with_room()
         };
@@ -58,13 +58,13 @@ impl Node {
     }
 
     /// Returns new heartbeats of all waiting ones, from the links in turn.
-    fn hear(&mut self) -> Vec<(usize, u8)> {
+    fn receive_heartbeats(&mut self) -> Vec<(usize, u8)> {
         let mut buffer = vec![0; FRAME_MAX];
         let mut news = Vec::new();
         for link in 0..self.links.count() {
             while let Some(packet) = self.links.receive(link, &mut buffer) {
                 self.links.open(NOW_NS, link, packet, |heard| {
-                    let heard = Some(heard).filter(|heard| heard.is_news);
+                    let heard = Some(heard).filter(|heard| heard.is_new);
                     news.extend(heard.map(|heard| (link, heard.heartbeat.quality)));
                 });
             }
@@ -113,16 +113,16 @@ fn carry(from: &Node, link: usize, to: &Node) -> Vec<Vec<u8>> {
 /// Lets both agree on keys and confirm them, on a path that no test counts.
 fn connect(a: &mut Node, b: &mut Node) {
     for _ in 0..8 {
-        talk(a, b);
-        talk(b, a);
+        exchange_heartbeats(a, b);
+        exchange_heartbeats(b, a);
     }
     assert!(a.links.pairing.confirmed().is_some() && b.links.pairing.confirmed().is_some());
 }
 
-fn talk(from: &mut Node, to: &mut Node) {
+fn exchange_heartbeats(from: &mut Node, to: &mut Node) {
     let pairing = &mut from.links.pairing;
     pairing.handle_timeout(NOW_NS);
-    pairing.take_news(NOW_NS);
+    pairing.take_events(NOW_NS);
     while let Some(request) = pairing.poll_request() {
         match request {
             Request::Sign { ticket, .. } => pairing.handle_signed(NOW_NS, ticket, &[0; 64]),
@@ -130,12 +130,12 @@ fn talk(from: &mut Node, to: &mut Node) {
         }
     }
     let mut hear = |frame: &[u8]| {
-        let _ = to.links.pairing.receive(NOW_NS, Class::Link, 1, frame);
+        let _ = to.links.pairing.receive(NOW_NS, PathClass::Link, 1, frame);
     };
     while let Some(frame) = pairing.poll_frame() {
         hear(&frame);
     }
-    pairing.compose([Heartbeat::with_room()].iter());
+    pairing.begin_heartbeat([Heartbeat::with_room()].iter());
     pairing.seal(NOW_NS, 1, 0, &mut hear);
 }
 
@@ -149,7 +149,7 @@ fn peers_hear_each_other_over_both_links_once() {
     a.say(75);
     carry(&a, 0, &b);
     let second = carry(&a, 1, &b);
-    assert_eq!(b.hear(), [(0, 100), (0, 75)]);
+    assert_eq!(b.receive_heartbeats(), [(0, 100), (0, 75)]);
     assert_eq!(b.counter("link.hot0.heartbeats_received"), Some(2));
     assert_eq!(second.len(), 2);
     assert_eq!(b.counter("link.hot1.heartbeats_received"), Some(2));
@@ -166,13 +166,13 @@ fn a_recorded_heartbeat_counts_and_is_no_news() {
     connect(&mut a, &mut b);
     a.say(100);
     let frames = carry(&a, 0, &b);
-    assert_eq!(b.hear(), [(0, 100)]);
+    assert_eq!(b.receive_heartbeats(), [(0, 100)]);
     for link in [0, 1] {
         b.wires_in[link].send(&packet(&frames[0])).expect("room");
     }
     b.wires_in[0].send(&packet(b"SPBT")).expect("room");
     b.wires_in[0].send(&frames[0]).expect("room");
-    assert_eq!(b.hear(), []);
+    assert_eq!(b.receive_heartbeats(), []);
     for key in [
         "link.hot0.heartbeats_dropped.replayed",
         "link.hot1.heartbeats_dropped.other_path",
@@ -241,7 +241,7 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
     assert_eq!((gone.len(), new), (0, None));
     let (gone, new) = node.links.update("hot0", &OpenSockets::default());
     assert_eq!((gone.len(), new), (2, None));
-    assert!(node.hear().is_empty());
+    assert!(node.receive_heartbeats().is_empty());
     node.say(100);
     assert_eq!(node.counter("link.hot0.heartbeats_sent"), Some(0));
     // another configuration keeps the links in it, and closes the others
@@ -256,7 +256,7 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
 fn what_the_agreement_says_goes_over_every_link_and_every_network() {
     let mut a = Node::start("r1", "r2");
     let a_run = a.links.pairing.run();
-    let way = Way {
+    let target = HeartbeatTarget {
         interface: 0,
         path: 1 << 31,
         mac: [2; 6],
@@ -266,7 +266,7 @@ fn what_the_agreement_says_goes_over_every_link_and_every_network() {
     a.links.handle_timeout(NOW_NS);
     let mut carried = Vec::new();
     a.links.send_offers(
-        || vec![way],
+        || vec![target],
         |interface, to, bytes| {
             carried.push((interface, to, bytes.ends_with(&offer::hello(a_run))));
             true

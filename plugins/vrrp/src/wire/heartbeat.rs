@@ -18,9 +18,9 @@
 //!    +---------------------------------------------------------------+
 //! 24 |                             Path                              |
 //!    +---------------------------------------------------------------+
-//! 28 |            Echo: the receiver's run, 8                        |
+//! 28 |            Acknowledged: the receiver's run, 8                |
 //!    +---------------------------------------------------------------+
-//! 36 |            Echo: its highest number that was heard, 8, or 0   |
+//! 36 |            Acknowledged: its highest number heard, 8, or 0    |
 //!    +---------------------------------------------------------------+
 //! 44 |  Groups, as below, to the tag                                 |
 //!    +---------------------------------------------------------------+
@@ -62,8 +62,8 @@ use std::fmt;
 use super::array;
 
 pub use contents::{
-    Echo, Families, Heartbeat, HeartbeatPort, Identity, Rating, Speaks, group_id, network_path,
-    port_id,
+    Ack, Families, Heartbeat, HeartbeatPort, HeartbeatRole, Identity, Rating, group_id,
+    network_path, port_id,
 };
 
 /// Longest part in bytes: with IPv6 and UDP headers it fits the smallest IPv6 MTU.
@@ -97,8 +97,8 @@ mod field {
     pub const RUN: usize = 8;
     pub const NUMBER: usize = 16;
     pub const PATH: usize = 24;
-    pub const ECHO_RUN: usize = 28;
-    pub const ECHO_NUMBER: usize = 36;
+    pub const ACK_RUN: usize = 28;
+    pub const ACK_NUMBER: usize = 36;
 }
 
 /// Offsets in a group.
@@ -201,10 +201,10 @@ impl<'a> Packet<'a> {
         array(&self.header, field::PATH).map_or(0, u32::from_be_bytes)
     }
 
-    pub fn echo(&self) -> Echo {
-        Echo {
-            run: self.long(field::ECHO_RUN),
-            number: self.long(field::ECHO_NUMBER),
+    pub fn ack(&self) -> Ack {
+        Ack {
+            run: self.long(field::ACK_RUN),
+            number: self.long(field::ACK_NUMBER),
             is_second: self.header[field::STANDING] & SECOND != 0,
         }
     }
@@ -297,7 +297,7 @@ impl<'a> Group<'a> {
             ready: flags & flag::READY != 0,
             by_priority: flags & flag::BY_PRIORITY != 0,
             unable: flags & flag::UNABLE != 0,
-            go: flags & flag::GO != 0,
+            is_release: flags & flag::GO != 0,
             hears: flags & flag::HEARS != 0,
             advert_interval_ns: u64::from(self.word(group_field::INTERVAL)) * NS_PER_US,
             term: self.word(group_field::TERM),
@@ -311,11 +311,11 @@ impl<'a> Group<'a> {
     }
 }
 
-fn role(byte: u8) -> Result<Speaks, Malformed> {
+fn role(byte: u8) -> Result<HeartbeatRole, Malformed> {
     match byte {
-        0 => Ok(Speaks::Fault),
-        1 => Ok(Speaks::Backup),
-        2 => Ok(Speaks::Active),
+        0 => Ok(HeartbeatRole::Fault),
+        1 => Ok(HeartbeatRole::Backup),
+        2 => Ok(HeartbeatRole::Active),
         _ => Err(Malformed::Value),
     }
 }
@@ -338,8 +338,8 @@ fn parse_port(bytes: &[u8]) -> Result<HeartbeatPort, Malformed> {
     })
 }
 
-/// Replaces `out` by a part without groups, whose path, echo, number of parts, and tag are still to be set. Like
-/// [`emit_group`] it does not allocate if `out` has room for [`FRAME_MAX`] bytes.
+/// Replaces `out` by a part without groups, whose path, acknowledgement, number of parts, and tag are still to be set.
+/// Like [`emit_group`] it does not allocate if `out` has room for [`FRAME_MAX`] bytes.
 pub fn emit_header(run: u64, number: u64, part: u8, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&MAGIC);
@@ -360,9 +360,9 @@ pub fn emit_group(heartbeat: &Heartbeat, out: &mut Vec<u8>) -> usize {
     let count = heartbeat.ports.len().min(PORTS_MAX);
     out.extend_from_slice(&heartbeat.group.to_be_bytes());
     let role = match heartbeat.role {
-        Speaks::Fault => 0,
-        Speaks::Backup => 1,
-        Speaks::Active => 2,
+        HeartbeatRole::Fault => 0,
+        HeartbeatRole::Backup => 1,
+        HeartbeatRole::Active => 2,
     };
     out.extend_from_slice(&[role, heartbeat.class, heartbeat.quality, flags(heartbeat)]);
     let interval_us = u32::try_from(heartbeat.advert_interval_ns / NS_PER_US).unwrap_or(u32::MAX);
@@ -385,14 +385,11 @@ pub fn set_parts(part: &mut [u8], parts: u8) {
 }
 
 /// Sets the run for which a part is, and the number that was received from that run.
-pub fn set_echo(part: &mut [u8], echo: Echo) {
+pub fn set_ack(part: &mut [u8], ack: Ack) {
     if let Some(byte) = part.get_mut(field::STANDING) {
-        *byte = if echo.is_second { SECOND } else { 0 };
+        *byte = if ack.is_second { SECOND } else { 0 };
     }
-    let numbers = [
-        (field::ECHO_RUN, echo.run),
-        (field::ECHO_NUMBER, echo.number),
-    ];
+    let numbers = [(field::ACK_RUN, ack.run), (field::ACK_NUMBER, ack.number)];
     for (at, number) in numbers {
         if let Some(bytes) = part.get_mut(at..at + 8) {
             bytes.copy_from_slice(&number.to_be_bytes());
@@ -413,7 +410,7 @@ fn flags(heartbeat: &Heartbeat) -> u8 {
         | flag(heartbeat.ready, flag::READY)
         | flag(heartbeat.by_priority, flag::BY_PRIORITY)
         | flag(heartbeat.unable, flag::UNABLE)
-        | flag(heartbeat.go, flag::GO)
+        | flag(heartbeat.is_release, flag::GO)
         | flag(heartbeat.hears, flag::HEARS)
 }
 

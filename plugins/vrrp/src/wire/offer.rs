@@ -68,7 +68,7 @@ pub enum Frame {
     Answer(Offer, Signature),
 }
 
-/// A node's half of a key.
+/// A node's key share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     pub from: u64,
@@ -88,7 +88,7 @@ pub enum Malformed {
 }
 
 /// Returns true if a payload is such a frame, of any version, rather than a heartbeat.
-pub fn is_one(payload: &[u8]) -> bool {
+pub fn is_agreement_frame(payload: &[u8]) -> bool {
     payload.starts_with(&MAGIC)
 }
 
@@ -241,7 +241,11 @@ mod tests {
         assert_eq!(read(&offer), Ok(Frame::Offer(OFFER_OF_1, signature)));
         let answer = OFFER_OF_1.frame(true, &signature);
         assert_eq!(read(&answer), Ok(Frame::Answer(OFFER_OF_1, signature)));
-        assert!([&hello(7)[..], &offer, &answer].into_iter().all(is_one));
+        assert!(
+            [&hello(7)[..], &offer, &answer]
+                .into_iter()
+                .all(is_agreement_frame)
+        );
     }
 
     #[test]
@@ -261,7 +265,7 @@ mod tests {
         assert_eq!(changed(15, 0), Err(Malformed::Run));
         // reserved
         assert_eq!(changed(6, 1), Ok(()));
-        assert!(!is_one(b"SPBT"));
+        assert!(!is_agreement_frame(b"SPBT"));
     }
 
     proptest! {

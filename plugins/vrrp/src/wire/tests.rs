@@ -5,7 +5,7 @@ use spared_sim::Random;
 
 use super::frame::{self, emit_frame, emit_packet};
 use super::neighbour;
-use super::vrrp::{Form, Repr, Version, capacity};
+use super::vrrp::{ChecksumForm, Repr, Version, capacity};
 use super::{Family, virtual_mac};
 use crate::error::Discard;
 
@@ -54,7 +54,7 @@ fn v3(addresses: &[IpAddr]) -> Repr<'_> {
         priority: 200,
         interval_ns: 100_000_000,
         addresses,
-        form: Form::PseudoHeader,
+        form: ChecksumForm::PseudoHeader,
     }
 }
 
@@ -101,7 +101,7 @@ fn an_ipv4_advert_of_keepalived_is_understood() {
     );
     let addresses: Vec<IpAddr> = advert.addresses.iter().collect();
     assert_eq!(addresses, [ip("192.0.2.1"), ip("192.0.2.9")]);
-    assert_eq!(advert.checksums.form(), Some(Form::PseudoHeader));
+    assert_eq!(advert.checksums.form(), Some(ChecksumForm::PseudoHeader));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_version_2_advert_of_keepalived_is_understood() {
         (Version::V2, 51, 100)
     );
     assert_eq!(advert.interval_ns, 1_000_000_000);
-    assert_eq!(advert.checksums.form(), Some(Form::Message));
+    assert_eq!(advert.checksums.form(), Some(ChecksumForm::Message));
 }
 
 /// The frame with a signature after its message, as keepalived 2.4 appends it with `auth_hmac`. The IP header includes
@@ -151,7 +151,10 @@ fn signed(hex: &str, scheme: u8) -> Vec<u8> {
 
 #[test]
 fn an_advert_with_a_signature_is_understood_and_marked() {
-    for (hex, form) in [(V3_IPV4, Form::PseudoHeader), (V2_IPV4, Form::Message)] {
+    for (hex, form) in [
+        (V3_IPV4, ChecksumForm::PseudoHeader),
+        (V2_IPV4, ChecksumForm::Message),
+    ] {
         let (plain, with) = (bytes(hex), signed(hex, 1));
         let plain = frame::parse(&plain).expect("valid");
         let with = frame::parse(&with).expect("valid");
@@ -233,7 +236,7 @@ fn an_emitted_frame_is_golden_to_the_last_byte() {
     let mut out = Vec::new();
     let addresses = [ip("192.0.2.1")];
     let repr = Repr {
-        form: Form::Message,
+        form: ChecksumForm::Message,
         ..v3(&addresses)
     };
     emit_frame(
@@ -253,7 +256,7 @@ fn an_emitted_frame_is_golden_to_the_last_byte() {
 #[test]
 fn what_is_emitted_is_parsed_back() {
     let addresses = [ip("192.0.2.1"), ip("192.0.2.9")];
-    for form in [Form::PseudoHeader, Form::Message] {
+    for form in [ChecksumForm::PseudoHeader, ChecksumForm::Message] {
         let mut out = Vec::new();
         emit_frame(
             MAC,

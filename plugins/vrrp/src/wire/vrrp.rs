@@ -67,16 +67,16 @@ impl Version {
 /// Bytes that an IPv4 version 3 checksum covers. RFC 5798 was read both ways, RFC 9568 settled on the message alone,
 /// and keepalived and FRR include the pseudo-header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum ChecksumForm {
     PseudoHeader,
     Message,
 }
 
-impl Form {
+impl ChecksumForm {
     pub fn name(self) -> &'static str {
         match self {
-            Form::PseudoHeader => "pseudo-header",
-            Form::Message => "message",
+            ChecksumForm::PseudoHeader => "pseudo-header",
+            ChecksumForm::Message => "message",
         }
     }
 }
@@ -244,10 +244,10 @@ pub struct Checksums {
 
 impl Checksums {
     /// Returns the sender's form, if the bytes show it.
-    pub fn form(self) -> Option<Form> {
+    pub fn form(self) -> Option<ChecksumForm> {
         match (self.with_pseudo_header, self.message_alone) {
-            (true, false) => Some(Form::PseudoHeader),
-            (false, true) => Some(Form::Message),
+            (true, false) => Some(ChecksumForm::PseudoHeader),
+            (false, true) => Some(ChecksumForm::Message),
             _ => None,
         }
     }
@@ -287,7 +287,7 @@ pub struct Repr<'a> {
     pub interval_ns: u64,
     /// Addresses, all of `family`, at most 255.
     pub addresses: &'a [IpAddr],
-    pub form: Form,
+    pub form: ChecksumForm,
 }
 
 impl Repr<'_> {
@@ -318,7 +318,7 @@ impl Repr<'_> {
         }
         let message = out.get_mut(start..).unwrap_or_default();
         let sum = match (self.version, self.family, self.form) {
-            (Version::V2, ..) | (_, Family::V4, Form::Message) => Sum::ZERO,
+            (Version::V2, ..) | (_, Family::V4, ChecksumForm::Message) => Sum::ZERO,
             _ => Sum::of_pseudo_header(source, destination, PROTOCOL, message.len()),
         };
         let checksum = sum.plus(message).finish().to_be_bytes();

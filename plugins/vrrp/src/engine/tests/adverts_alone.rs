@@ -1,6 +1,6 @@
 //! E12 and E15: adverts of a peer whose heartbeats are lost on every path.
 
-use super::duplicates::Net;
+use super::duplicates::StationNet;
 use super::lab::{Lab, SECOND, SECOND_ROUTER};
 use super::linked::by_quality;
 
@@ -28,9 +28,9 @@ fn adverts_of_a_peer_whose_heartbeats_are_lost_everywhere_are_told_as_long_as_th
 #[test]
 fn such_a_peer_is_not_blamed_for_answering() {
     let toml = by_quality("").replace(SECOND_ROUTER, "");
-    let mut net = Net::new(Lab::linked(&toml, &[]));
+    let mut net = StationNet::new(Lab::linked(&toml, &[]));
     net.lab.filters = true;
-    net.look(15);
+    net.run_with_checks(15);
     assert_eq!(net.lab.active(), [0, 1]);
     net.is_quiet();
 }

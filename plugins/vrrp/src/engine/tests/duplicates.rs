@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use spared_sdk::Value;
 
-use super::lab::{Dropped, Lab, MS, SECOND};
+use super::lab::{FilteredFrames, Lab, MS, SECOND};
 use super::linked::pair;
 use crate::engine::{Action, Table};
 use crate::wire::neighbour::{Claim, claim};
@@ -14,7 +14,7 @@ const THIRD: Mac = [2, 0, 0, 0, 1, 0x99];
 const LAN: &str = "10.1.0.1";
 
 /// Pair with stations on its networks that answer for addresses.
-pub(super) struct Net {
+pub(super) struct StationNet {
     pub lab: Lab,
     thirds: Vec<(Mac, IpAddr)>,
     /// MAC address with which the active node answers, if it differs from its interface's.
@@ -25,9 +25,9 @@ pub(super) struct Net {
     events: [Vec<String>; 2],
 }
 
-impl Net {
-    pub fn new(lab: Lab) -> Net {
-        Net {
+impl StationNet {
+    pub fn new(lab: Lab) -> StationNet {
+        StationNet {
             lab,
             thirds: Vec::new(),
             answers_as: None,
@@ -37,34 +37,34 @@ impl Net {
         }
     }
 
-    pub fn third(&mut self, address: &str) {
+    pub fn add_third_machine(&mut self, address: &str) {
         self.thirds.push((THIRD, address.parse().unwrap()));
     }
 
     /// Runs for a number of seconds, with the looks in them.
-    pub fn look(&mut self, seconds: u64) {
-        self.look_for(seconds * SECOND);
+    pub fn run_with_checks(&mut self, seconds: u64) {
+        self.run_with_checks_for(seconds * SECOND);
     }
 
-    pub fn look_for(&mut self, for_ns: u64) {
+    pub fn run_with_checks_for(&mut self, for_ns: u64) {
         let until_ns = self.lab.clock.now_ns() + for_ns;
         while self.lab.clock.now_ns() < until_ns {
             self.lab.run(50 * MS);
             for node in 0..2 {
                 let now_ns = self.lab.clock.now_ns();
-                let due_ns = self.lab.nodes[node].engine.look_timeout();
+                let due_ns = self.lab.nodes[node].engine.address_check_timeout();
                 let is_due = due_ns.is_some_and(|due_ns| now_ns >= due_ns);
                 if is_due && !self.lab.nodes[node].is_dead() {
-                    self.look_at(node);
+                    self.check_addresses(node);
                 }
             }
         }
     }
 
-    fn look_at(&mut self, node: usize) {
+    fn check_addresses(&mut self, node: usize) {
         let now_ns = self.lab.clock.now_ns();
         let engine = &mut self.lab.nodes[node].engine;
-        engine.look_at_addresses(now_ns);
+        engine.check_addresses(now_ns);
         let mut frames = Vec::new();
         while let Some(action) = engine.poll_action() {
             match action {
@@ -94,14 +94,20 @@ impl Net {
         }
     }
 
-    fn answers(&self, asker: usize, interface: usize, target: IpAddr) -> Vec<Claim> {
-        let name = self.lab.nodes[asker].interface(interface);
-        let active = self.lab.active().into_iter().filter(|node| *node != asker);
+    fn answers(&self, asking_node: usize, interface: usize, target: IpAddr) -> Vec<Claim> {
+        let name = self.lab.nodes[asking_node].interface(interface);
+        let active = self
+            .lab
+            .active()
+            .into_iter()
+            .filter(|node| *node != asking_node);
         let is_virtual = self
             .answers_as
             .is_some_and(|mac| virtual_router(mac).is_some());
-        let drops = |node: &usize| self.lab.drops(&name, *node, Dropped::VirtualMac);
-        let hears = !self.lab.drops(&name, asker, Dropped::VirtualMacThere);
+        let drops = |node: &usize| self.lab.drops(&name, *node, FilteredFrames::VirtualMac);
+        let hears = !self
+            .lab
+            .drops(&name, asking_node, FilteredFrames::VirtualMacThere);
         let active = active.filter(|node| !is_virtual || hears && !drops(node));
         let of_pair = active.map(|node| {
             let own = self.lab.nodes[node].facts[&name].mac;
@@ -160,27 +166,27 @@ fn names(rows: &[String], address: &str) -> bool {
 
 #[test]
 fn a_machine_that_answers_for_a_virtual_address_is_named_by_both_nodes_until_it_is_gone() {
-    let mut net = Net::new(pair(""));
-    net.look(3);
+    let mut net = StationNet::new(pair(""));
+    net.run_with_checks(3);
     net.is_quiet();
-    net.third(LAN);
-    net.look(4);
+    net.add_third_machine(LAN);
+    net.run_with_checks(4);
     for node in 0..2 {
         let rows = net.rows(node);
         assert!(names(&rows, LAN), "{rows:?}");
         let said = "g: another machine (02:00:00:00:01:99) answers for 10.1.0.1 on lan1";
         assert_eq!(net.events[node], [said]);
     }
-    net.look(60);
+    net.run_with_checks(60);
     assert_eq!(net.events.each_ref().map(Vec::len), [1, 1]);
     net.thirds.clear();
-    net.look(3);
+    net.run_with_checks(3);
     assert_eq!(
         net.rows(0).len(),
         1,
         "what is lost now and then is not gone"
     );
-    net.look(4);
+    net.run_with_checks(4);
     for node in 0..2 {
         assert_eq!(net.rows(node), [""; 0]);
         let said = "g: another machine (02:00:00:00:01:99) no longer answers for 10.1.0.1 on lan1";
@@ -193,17 +199,17 @@ fn a_machine_that_answers_for_a_virtual_address_is_named_by_both_nodes_until_it_
 fn every_address_has_its_turn_and_a_network_sees_few_questions() {
     let toml = "[[group]]\nname = \"g\"\n[[group.interface]]\ninterface = \"lan1\"\nvrid = 7\n\
                 addresses = [\"10.1.0.1/24\", \"10.1.0.5/24\", \"fd01::1/64\"]\n";
-    let mut net = Net::new(Lab::linked(toml, &["link1"]));
+    let mut net = StationNet::new(Lab::linked(toml, &["link1"]));
     let all = ["10.1.0.1", "10.1.0.5", "fd01::1", "fe80::200:5eff:fe00:207"];
-    net.look(5);
+    net.run_with_checks(5);
     for (node, address) in (0..2).flat_map(|node| all.map(|address| (node, address))) {
         let asked = (node, address.parse().unwrap());
         assert!(net.asked.contains(&asked), "{address} by r{}", node + 1);
     }
-    net.third("fd01::1");
-    net.third("10.1.0.5");
+    net.add_third_machine("fd01::1");
+    net.add_third_machine("10.1.0.5");
     net.asked.clear();
-    net.look(10);
+    net.run_with_checks(10);
     // two questions a second from each node, and two more until it is sure
     assert!(
         net.asked.len() <= 2 * (2 * 10 + 2 * 2),
@@ -221,10 +227,10 @@ fn every_address_has_its_turn_and_a_network_sees_few_questions() {
 
 #[test]
 fn the_active_node_alone_defends_an_address_every_ten_seconds() {
-    let mut net = Net::new(pair(""));
+    let mut net = StationNet::new(pair(""));
     let active = net.lab.active()[0];
-    net.third(LAN);
-    net.look(35);
+    net.add_third_machine(LAN);
+    net.run_with_checks(35);
     let defence = (active, LAN.parse().unwrap());
     assert!(net.announced.iter().all(|it| *it == defence));
     assert!(
@@ -236,7 +242,7 @@ fn the_active_node_alone_defends_an_address_every_ten_seconds() {
 
 #[test]
 fn one_announcement_is_answered_and_is_no_finding() {
-    let mut net = Net::new(pair(""));
+    let mut net = StationNet::new(pair(""));
     let active = net.lab.active()[0];
     let address = LAN.parse().unwrap();
     for node in 0..2 {
@@ -249,7 +255,7 @@ fn one_announcement_is_answered_and_is_no_finding() {
             },
         );
     }
-    net.look(10);
+    net.run_with_checks(10);
     assert_eq!(net.announced, [(active, address)]);
     net.is_quiet();
 }
@@ -257,7 +263,7 @@ fn one_announcement_is_answered_and_is_no_finding() {
 #[test]
 fn the_pairs_own_answers_are_none_of_others_whatever_its_roles() {
     for vmac in [false, true] {
-        let mut net = Net::new(pair(""));
+        let mut net = StationNet::new(pair(""));
         net.answers_as = vmac.then_some(virtual_mac(Family::V4, 7));
         for round in 0..6 {
             let active = net.lab.active()[0];
@@ -266,11 +272,11 @@ fn the_pairs_own_answers_are_none_of_others_whatever_its_roles() {
                 1 => net.lab.kill(active),
                 _ => net.lab.crash(active),
             }
-            net.look(2);
+            net.run_with_checks(2);
             if net.lab.nodes[active].is_dead() {
                 net.lab.start(active);
             }
-            net.look(5);
+            net.run_with_checks(5);
             // frames that a bridge returns, and the other node's frames from before
             let macs = [0, 1].map(|node| net.lab.nodes[node].facts["lan1"].mac);
             for (node, mac) in [(0, macs[0]), (1, macs[1]), (0, macs[1]), (1, macs[0])] {
@@ -287,23 +293,23 @@ fn the_pairs_own_answers_are_none_of_others_whatever_its_roles() {
 
 #[test]
 fn a_backup_that_hears_one_answer_does_not_take_it_for_a_strangers() {
-    let mut net = Net::new(pair(""));
+    let mut net = StationNet::new(pair(""));
     // a bond that answers by its second card
     net.answers_as = Some(THIRD);
-    net.look(20);
+    net.run_with_checks(20);
     net.is_quiet();
 }
 
 #[test]
 fn a_peer_that_is_not_active_and_answers_is_named() {
-    let mut net = Net::new(pair(""));
+    let mut net = StationNet::new(pair(""));
     let old = net.lab.active()[0];
     let mac = net.lab.nodes[old].facts["lan1"].mac;
     net.lab.kill(old);
-    net.look(1);
+    net.run_with_checks(1);
     // the other machine goes on, and nobody has taken the address from it
     net.thirds.push((mac, LAN.parse().unwrap()));
-    net.look(12);
+    net.run_with_checks(12);
     let rows = net.rows(1 - old);
     assert_eq!(
         rows,
@@ -315,7 +321,7 @@ fn a_peer_that_is_not_active_and_answers_is_named() {
     );
     net.thirds.clear();
     net.lab.start(old);
-    net.look(10);
+    net.run_with_checks(10);
     assert_eq!(
         [net.rows(0), net.rows(1)],
         [Vec::<String>::new(), Vec::new()]
@@ -324,7 +330,7 @@ fn a_peer_that_is_not_active_and_answers_is_named() {
 
 #[test]
 fn a_flood_of_addresses_costs_neither_lines_nor_memory() {
-    let mut net = Net::new(pair(""));
+    let mut net = StationNet::new(pair(""));
     for round in 0..20 {
         for number in 0..1000_u16 {
             let [high, low] = number.to_be_bytes();
@@ -333,28 +339,28 @@ fn a_flood_of_addresses_costs_neither_lines_nor_memory() {
             net.hear(0, 0, Claim { mac, address });
         }
         net.asked.clear();
-        net.look(1);
+        net.run_with_checks(1);
         assert!(net.events[0].len() <= 1, "{round}: {:?}", net.events);
         let asked = net.asked.iter().filter(|(node, _)| *node == 0).count();
         assert!(asked <= 2 * 4, "{round}: {asked} on two networks");
     }
     let rows = net.rows(0);
     assert!(rows.len() == 1 && rows[0].len() < 1500, "{rows:?}");
-    net.look(20);
+    net.run_with_checks(20);
     assert_eq!(net.rows(0), [""; 0]);
 }
 
 #[test]
 fn an_address_that_is_no_longer_configured_is_forgotten() {
-    let mut net = Net::new(pair(""));
-    net.third(LAN);
-    net.look(5);
+    let mut net = StationNet::new(pair(""));
+    net.add_third_machine(LAN);
+    net.run_with_checks(5);
     assert_eq!(net.rows(0).len(), 1);
     let other = super::linked::by_quality("").replace("10.1.0.1", "10.1.0.7");
     for node in 0..2 {
         net.lab.reload(node, &other);
     }
-    net.look(2);
+    net.run_with_checks(2);
     assert_eq!(
         [net.rows(0), net.rows(1)],
         [Vec::<String>::new(), Vec::new()]

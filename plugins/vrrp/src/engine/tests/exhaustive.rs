@@ -40,13 +40,13 @@ fn set(lab: &mut Lab, states: [Wire; 2]) {
 }
 
 /// True if the active router is heard by the other on some wire.
-fn speaks(states: [Wire; 2]) -> bool {
+fn hears_active(states: [Wire; 2]) -> bool {
     states.contains(&Wire::Up)
 }
 
 fn check(lab: &mut Lab, from: [Wire; 2], to: [Wire; 2]) {
     let step = format!("{from:?} -> {to:?}");
-    if speaks(to) {
+    if hears_active(to) {
         assert_eq!(lab.active().len(), 1, "{step}");
         // after things are still nothing moves
         lab.forget();

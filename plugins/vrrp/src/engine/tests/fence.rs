@@ -190,7 +190,7 @@ fn whoever_became_active_while_the_host_took_its_time_is_heard_first() {
 #[test]
 fn adverts_that_never_leave_end_in_a_fault_and_are_tried_again() {
     let mut lab = Lab::settled(&by_priority(&[200], "", ""), 1);
-    lab.nodes[0].swallows = true;
+    lab.nodes[0].refuses_all = true;
     lab.run(5 * SECOND);
     assert_eq!(lab.role(0), Role::Fault);
     assert!(
@@ -198,7 +198,7 @@ fn adverts_that_never_leave_end_in_a_fault_and_are_tried_again() {
         "{}",
         lab.why(0)
     );
-    lab.nodes[0].swallows = false;
+    lab.nodes[0].refuses_all = false;
     lab.run(6 * SECOND);
     assert_eq!(lab.active(), [0]);
 }
@@ -284,7 +284,7 @@ fn an_interface_is_not_blamed_for_an_advert_that_came_late() {
 #[test]
 fn an_interface_that_swallows_adverts_is_given_up() {
     let mut lab = Lab::settled(&by_priority(&[200, 100], "", SECOND_ROUTER), 2);
-    lab.nodes[0].swallows_on.insert("lan2".to_owned());
+    lab.nodes[0].refuses_on.insert("lan2".to_owned());
     lab.lapse(0, "lan2");
     let took = lab.run_until(2 * SECOND, |lab| lab.active() == [1]);
     assert!(took.is_some(), "{}", lab.why(0));

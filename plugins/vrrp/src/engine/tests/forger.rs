@@ -42,7 +42,7 @@ const FAILURES: [Failure; 6] = [
     Failure::Switch,
 ];
 
-fn strike(lab: &mut Lab, failure: Failure) {
+fn cause_failure(lab: &mut Lab, failure: Failure) {
     match failure {
         Failure::Death => lab.kill(0),
         Failure::Hang => lab.stop(0),
@@ -59,29 +59,29 @@ fn strike(lab: &mut Lab, failure: Failure) {
 
 /// Begin of the forgery, relative to the failure.
 #[derive(Clone, Copy, Debug)]
-enum Begins {
+enum ForgeryStart {
     Before,
     With,
     After,
 }
 
 /// Time until r2 is active; asserts that nothing else moves.
-fn failover_ns(lab: &Lab, failure: Failure, forger: Option<(Forgery, u64, Begins)>) -> u64 {
+fn failover_ns(lab: &Lab, failure: Failure, forger: Option<(Forgery, u64, ForgeryStart)>) -> u64 {
     let case = format!("{failure:?} {forger:?}");
     let mut lab = lab.clone();
-    let begin = |lab: &mut Lab, when: fn(&Begins) -> bool| {
+    let begin = |lab: &mut Lab, when: fn(&ForgeryStart) -> bool| {
         if let Some((forgery, rate, _)) = forger.filter(|(.., begins)| when(begins)) {
             lab.forge("lan1", forgery, rate);
         }
     };
-    begin(&mut lab, |begins| matches!(begins, Begins::Before));
+    begin(&mut lab, |begins| matches!(begins, ForgeryStart::Before));
     lab.run(3 * SECOND + 37 * MS);
     assert_eq!((lab.active(), lab.failovers()), (vec![0], 0), "{case}");
     let began_ns = lab.clock.now_ns();
-    strike(&mut lab, failure);
-    begin(&mut lab, |begins| matches!(begins, Begins::With));
+    cause_failure(&mut lab, failure);
+    begin(&mut lab, |begins| matches!(begins, ForgeryStart::With));
     let took = lab.run_until(50 * MS, |lab| lab.nodes[1].role() == Role::Active);
-    begin(&mut lab, |begins| matches!(begins, Begins::After));
+    begin(&mut lab, |begins| matches!(begins, ForgeryStart::After));
     if took.is_none() {
         let took = lab.run_until(10 * SECOND, |lab| lab.nodes[1].role() == Role::Active);
         assert!(took.is_some(), "{case}: never");
@@ -99,7 +99,11 @@ fn delays_nothing(lab: &Lab, failures: &[Failure]) {
         let plain_ns = failover_ns(lab, *failure, None);
         for forgery in FORGERIES {
             for rate in RATES {
-                for begins in [Begins::Before, Begins::With, Begins::After] {
+                for begins in [
+                    ForgeryStart::Before,
+                    ForgeryStart::With,
+                    ForgeryStart::After,
+                ] {
                     let forger = (forgery, rate, begins);
                     let took_ns = failover_ns(lab, *failure, Some(forger));
                     assert!(
@@ -188,7 +192,7 @@ fn somebody_who_advertises_in_the_peers_name_is_told_of_once_a_minute() {
 /// A filter lets protocol 112 pass, but no heartbeats.
 #[test]
 fn where_heartbeats_are_filtered_adverts_count_and_it_is_told() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     for wire in ["lan1", "lan2"] {
         lab.filtered.insert(wire.to_owned());
     }
@@ -213,7 +217,7 @@ fn where_heartbeats_are_filtered_adverts_count_and_it_is_told() {
 #[test]
 fn where_the_nodes_cannot_hear_each_other_nothing_is_disputed() {
     let text = by_quality("").replace("vrid = 7\n", "vrid = 7\nheartbeats = false\n");
-    let mut lab = Lab::unstarted(&text, &LINKS);
+    let mut lab = Lab::without_start(&text, &LINKS);
     lab.cut("lan1", 0, 1);
     lab.start(0);
     lab.start(1);

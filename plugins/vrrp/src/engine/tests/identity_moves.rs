@@ -3,10 +3,10 @@
 
 use spared_sdk::Forced;
 
-use super::duplicates::Net;
-use super::lab::{Dropped, Lab, MS, SECOND};
+use super::duplicates::StationNet;
+use super::lab::{FilteredFrames, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, moved_once, quality};
-use super::virtual_identity::{both_say, net, rows, with_vmac};
+use super::virtual_identity::{assert_both_report, net, rows, with_vmac};
 
 /// Longest time until the role moves: a verdict, and E9's hold.
 const BOUND_NS: u64 = (2_000 + 2_000) * MS;
@@ -23,31 +23,31 @@ const BEFORE: [&str; 2] = [
 const PREFERRED: &str = "prefer = \"r1\"\nfailback_delay = \"1s\"";
 
 /// A pair long after the last change, so that E9's hold is the shortest.
-fn pair(group: &str) -> Net {
+fn pair(group: &str) -> StationNet {
     let mut net = net(Lab::linked(&with_vmac(group), &LINKS));
     net.lab.run(400 * SECOND);
     net.lab.forget();
     net
 }
 
-fn drop_at(net: &mut Net, node: usize) {
-    net.lab.drop_there("lan1", node, Dropped::VirtualMac);
+fn drop_at(net: &mut StationNet, node: usize) {
+    net.lab.drop_there("lan1", node, FilteredFrames::VirtualMac);
 }
 
 /// Time until a node is active.
-fn moves_to(net: &mut Net, node: usize) -> u64 {
+fn moves_to(net: &mut StationNet, node: usize) -> u64 {
     let began_ns = net.lab.clock.now_ns();
     while net.lab.active() != [node] {
-        net.look_for(50 * MS);
+        net.run_with_checks_for(50 * MS);
         let for_ns = net.lab.clock.now_ns() - began_ns;
         assert!(for_ns < 20 * SECOND, "{:?}", net.lab.active());
     }
     net.lab.clock.now_ns() - began_ns
 }
 
-fn stays_at(net: &mut Net, node: usize, for_ns: u64) {
+fn assert_stays_at(net: &mut StationNet, node: usize, for_ns: u64) {
     net.lab.forget();
-    net.look(60);
+    net.run_with_checks(60);
     net.lab.run(for_ns);
     assert_eq!((net.lab.active(), net.lab.failovers()), (vec![node], 0));
 }
@@ -59,23 +59,23 @@ fn the_role_moves_once_to_the_node_whose_virtual_mac_passes_and_stays_for_an_hou
         drop_at(&mut net, 0);
         let took_ns = moves_to(&mut net, 1);
         assert!((3 * SECOND..=BOUND_NS).contains(&took_ns), "{took_ns}");
-        net.look(1);
+        net.run_with_checks(1);
         moved_once(&net.lab, 1);
         let why = "r1 is backup because lan1 dropped its virtual MAC within the last hour: it leaves the role to another router";
         assert_eq!(net.lab.why(0), why);
         let moved = "lan1 drops its virtual MAC: it leaves the role";
         let roles = &net.lab.nodes[0].roles;
         assert!(roles.iter().any(|it| it.2.contains(moved)), "{roles:?}");
-        both_say(&net, &[BEFORE[0]]);
-        stays_at(&mut net, 1, HOUR_NS - 70 * SECOND);
-        both_say(&net, &[BEFORE[0]]);
+        assert_both_report(&net, &[BEFORE[0]]);
+        assert_stays_at(&mut net, 1, HOUR_NS - 70 * SECOND);
+        assert_both_report(&net, &[BEFORE[0]]);
         // then its virtual identity is untried, and a preferred node gets the group back
         net.lab.dropped.clear();
         net.lab.run(90 * SECOND);
         let expected = usize::from(group.is_empty());
         assert_eq!(net.lab.active(), [expected]);
-        both_say(&net, &[]);
-        stays_at(&mut net, expected, 0);
+        assert_both_report(&net, &[]);
+        assert_stays_at(&mut net, expected, 0);
     }
 }
 
@@ -86,12 +86,12 @@ fn where_neither_passes_it_moves_once_and_never_back() {
         drop_at(&mut net, 0);
         drop_at(&mut net, 1);
         moves_to(&mut net, 1);
-        net.look(5);
-        both_say(&net, &[DROPPED[1], BEFORE[0]]);
+        net.run_with_checks(5);
+        assert_both_report(&net, &[DROPPED[1], BEFORE[0]]);
         for _ in 0..3 {
-            stays_at(&mut net, 1, HOUR_NS);
+            assert_stays_at(&mut net, 1, HOUR_NS);
         }
-        both_say(&net, &[DROPPED[1]]);
+        assert_both_report(&net, &[DROPPED[1]]);
     }
 }
 
@@ -100,18 +100,18 @@ fn a_node_that_failed_within_the_hour_gets_it_back_only_after_that() {
     let mut net = pair("");
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    net.look(600);
+    net.run_with_checks(600);
     drop_at(&mut net, 1);
-    net.look(5);
-    both_say(&net, &[DROPPED[1], BEFORE[0]]);
-    stays_at(&mut net, 1, HOUR_NS);
+    net.run_with_checks(5);
+    assert_both_report(&net, &[DROPPED[1], BEFORE[0]]);
+    assert_stays_at(&mut net, 1, HOUR_NS);
     // its virtual MAC passes again, and fails when the observation of the other node is old
     net.lab.dropped.clear();
-    net.look(10);
+    net.run_with_checks(10);
     net.lab.run(HOUR_NS);
     drop_at(&mut net, 1);
     moves_to(&mut net, 0);
-    stays_at(&mut net, 0, SECOND);
+    assert_stays_at(&mut net, 0, SECOND);
 }
 
 #[test]
@@ -119,15 +119,15 @@ fn a_switchover_back_shows_that_it_passes_again() {
     let mut net = pair("");
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    net.look(2);
+    net.run_with_checks(2);
     net.lab.dropped.clear();
-    net.look(2);
-    both_say(&net, &[BEFORE[0]]);
+    net.run_with_checks(2);
+    assert_both_report(&net, &[BEFORE[0]]);
     net.lab.switch(1);
-    net.look(2);
+    net.run_with_checks(2);
     assert_eq!(net.lab.active(), [0]);
-    both_say(&net, &[]);
-    stays_at(&mut net, 0, SECOND);
+    assert_both_report(&net, &[]);
+    assert_stays_at(&mut net, 0, SECOND);
 }
 
 #[test]
@@ -135,14 +135,14 @@ fn who_has_repaired_it_says_so() {
     let mut net = pair(PREFERRED);
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    net.look(2);
+    net.run_with_checks(2);
     net.lab.dropped.clear();
     for node in 0..2 {
         let now_ns = net.lab.clock.now_ns();
         assert_eq!(net.lab.nodes[node].engine.retry(now_ns), 0);
     }
-    both_say(&net, &[]);
-    net.look(5);
+    assert_both_report(&net, &[]);
+    net.run_with_checks(5);
     assert_eq!(net.lab.active(), [0]);
 }
 
@@ -151,13 +151,13 @@ fn without_virtual_macs_what_was_known_of_them_is_no_more() {
     let mut net = pair(PREFERRED);
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    net.look(2);
+    net.run_with_checks(2);
     for node in 0..2 {
         net.lab.reload(node, &by_quality(PREFERRED));
     }
     net.answers_as = None;
-    net.look(5);
-    both_say(&net, &[]);
+    net.run_with_checks(5);
+    assert_both_report(&net, &[]);
     assert_eq!(net.lab.active(), [0]);
 }
 
@@ -166,26 +166,26 @@ fn an_interface_that_comes_back_is_untried() {
     let mut net = pair("");
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    net.look(2);
+    net.run_with_checks(2);
     net.lab.carrier(0, "lan1", false);
-    net.look(2);
+    net.run_with_checks(2);
     net.lab.carrier(0, "lan1", true);
-    net.look(2);
-    both_say(&net, &[]);
+    net.run_with_checks(2);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
 fn a_node_that_is_less_fit_or_must_not_serve_gets_nothing() {
-    let mut nets: [Net; 3] = std::array::from_fn(|_| pair(""));
+    let mut nets: [StationNet; 3] = std::array::from_fn(|_| pair(""));
     nets[0].lab.directive(1, quality(50));
     nets[1].lab.force(0, Forced::Active);
     nets[2].lab.force(1, Forced::Backup);
     for mut net in nets {
-        net.look(1);
+        net.run_with_checks(1);
         drop_at(&mut net, 0);
-        net.look(10);
+        net.run_with_checks(10);
         assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
-        both_say(&net, &[DROPPED[0]]);
+        assert_both_report(&net, &[DROPPED[0]]);
     }
 }
 
@@ -195,20 +195,20 @@ fn of_several_networks_as_many_must_be_gained_as_are_lost() {
     let mut net = net(Lab::linked(&text, &LINKS));
     // r1 serves well on lan1, r2 failed there before
     net.lab.switch(0);
-    net.look(2);
+    net.run_with_checks(2);
     drop_at(&mut net, 1);
     moves_to(&mut net, 0);
-    net.look(2);
+    net.run_with_checks(2);
     net.lab.forget();
-    net.lab.drop_there("lan2", 0, Dropped::VirtualMac);
-    net.look(10);
+    net.lab.drop_there("lan2", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(10);
     assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
     let here = "lan2 virtual_mac_dropped r1: 00:00:5e:00:01:07";
-    both_say(&net, &[BEFORE[1], here]);
+    assert_both_report(&net, &[BEFORE[1], here]);
     // now r1 fails on more networks
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    stays_at(&mut net, 1, SECOND);
+    assert_stays_at(&mut net, 1, SECOND);
 }
 
 #[test]
@@ -216,15 +216,15 @@ fn a_node_that_dies_meanwhile_is_followed_whatever_was_dropped() {
     let mut net = pair("");
     drop_at(&mut net, 0);
     moves_to(&mut net, 1);
-    net.look(2);
+    net.run_with_checks(2);
     net.lab.kill(1);
     let took = net.lab.run_until(SECOND, |lab| lab.active() == [0]);
     assert!(took.is_some_and(|ns| ns < 500 * MS), "{took:?}");
     // a node that starts again has forgotten, and learns from the peer's heartbeats
     net.lab.start(1);
-    net.look(8);
+    net.run_with_checks(8);
     moves_to(&mut net, 1);
-    net.look(2);
+    net.run_with_checks(2);
     assert_eq!(rows(&net, 0), [BEFORE[0]]);
 }
 
@@ -236,7 +236,7 @@ fn without_a_link_the_role_is_released() {
     let took_ns = moves_to(&mut net, 1);
     assert!(took_ns <= BOUND_NS + 500 * MS, "{took_ns}");
     assert_eq!(net.lab.overlaps, []);
-    stays_at(&mut net, 1, 600 * SECOND);
+    assert_stays_at(&mut net, 1, 600 * SECOND);
 }
 
 #[test]
@@ -246,5 +246,5 @@ fn a_dropped_virtual_mac_moves_what_is_elected_by_priority_as_well() {
     let active = net.lab.active()[0];
     drop_at(&mut net, active);
     moves_to(&mut net, 1 - active);
-    stays_at(&mut net, 1 - active, 600 * SECOND);
+    assert_stays_at(&mut net, 1 - active, 600 * SECOND);
 }

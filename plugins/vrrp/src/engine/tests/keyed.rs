@@ -24,7 +24,7 @@ fn heartbeats_are_all_that_shows_life() {
                 .networks
                 .ports()
                 .iter()
-                .all(|port| port.hearing.is_proven())
+                .all(|port| port.reception.has_heartbeats())
         );
         assert!(group.peer.mutual_ns().is_some());
     }
@@ -131,7 +131,7 @@ fn who_is_the_second_of_its_name_serves_nobody_while_the_peer_lives() {
 /// The networks are cut when both nodes start, and joined later.
 #[test]
 fn a_pair_that_starts_apart_has_one_active_when_it_meets() {
-    let mut lab = Lab::unstarted(&by_quality(""), &[]);
+    let mut lab = Lab::without_start(&by_quality(""), &[]);
     for wire in ["lan1", "lan2"] {
         lab.cut(wire, 0, 1);
     }
@@ -257,7 +257,7 @@ fn an_interface_that_is_not_known_yet_moves_no_group() {
                 lab.configure(node, &format!("{text}{SECOND_ROUTER}\n"));
                 lab.run(50 * MS);
                 assert_eq!(lab.answering("lan1"), [active], "{links:?}");
-                lab.tell_interfaces(node);
+                lab.report_interfaces(node);
                 lab.run(5 * SECOND);
             }
             let told = &lab.nodes[active].roles;

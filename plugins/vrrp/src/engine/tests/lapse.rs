@@ -16,7 +16,7 @@ fn linked() -> Lab {
     Lab::linked(&by_priority(&[200, 100], "", SECOND_ROUTER), &LINKS)
 }
 
-fn pause(lab: &mut Lab, node: usize, for_ns: u64) {
+fn stop_for(lab: &mut Lab, node: usize, for_ns: u64) {
     lab.stop(node);
     lab.run(for_ns);
     lab.resume(node);
@@ -36,7 +36,7 @@ fn set_own(lab: &mut Lab, node: usize, interface: &str, own: &[&str]) {
         .map(|address| address.parse::<IpAddr>().expect("an address"))
         .collect();
     let facts = facts.clone();
-    lab.tell_interface(node, interface, &facts);
+    lab.report_interface(node, interface, &facts);
 }
 
 // ---- a lapse is not a role change --------------------------------------------------------------
@@ -46,7 +46,7 @@ fn a_late_node_alone_keeps_its_role_and_opens_at_once() {
     for late_ms in [275, 280, 300, 343, 400, 500, 550] {
         let mut lab = alone();
         lab.run(37 * MS);
-        pause(&mut lab, 0, late_ms * MS);
+        stop_for(&mut lab, 0, late_ms * MS);
         assert_eq!(lab.active(), [0], "{late_ms} ms");
         lab.run(5 * SECOND);
         assert_eq!(others(&lab, 0), Vec::<&str>::new(), "{late_ms} ms");
@@ -64,7 +64,7 @@ fn a_late_node_alone_keeps_its_role_and_opens_at_once() {
 fn a_node_that_is_late_again_and_again_says_so_once_a_minute() {
     let mut lab = alone();
     for _ in 0..150 {
-        pause(&mut lab, 0, 300 * MS);
+        stop_for(&mut lab, 0, 300 * MS);
         lab.run(700 * MS);
     }
     let events = &lab.nodes[0].events;
@@ -76,7 +76,7 @@ fn a_node_that_is_late_again_and_again_says_so_once_a_minute() {
 fn a_node_that_was_stopped_for_long_listens_before_it_keeps_its_role() {
     for late_ms in [700, 1000, 30_000] {
         let mut lab = alone();
-        pause(&mut lab, 0, late_ms * MS);
+        stop_for(&mut lab, 0, late_ms * MS);
         assert!(lab.active().is_empty());
         assert_eq!(lab.answering("lan1"), Vec::<usize>::new());
         let took = lab.run_until(SECOND, |lab| lab.active() == [0]);
@@ -113,7 +113,7 @@ fn a_refused_lease_ends_the_conflict_with_the_role() {
     assert!(in_conflict(&lab));
     lab.cut("lan1", 0, 1);
     lab.nodes[0].host_fails = true;
-    pause(&mut lab, 0, 300 * MS);
+    stop_for(&mut lab, 0, 300 * MS);
     assert_eq!(lab.nodes[0].engine.groups[0].counters.lapses, 1);
     assert_eq!(lab.active(), [1]);
     assert!(!in_conflict(&lab), "it ended with the role");
@@ -137,7 +137,7 @@ fn a_peer_that_took_over_meanwhile_stays_and_nobody_answers_beside_it() {
                 Lab::settled(&text, 2)
             };
             lab.run(37 * MS);
-            pause(&mut lab, 0, late_ms * MS);
+            stop_for(&mut lab, 0, late_ms * MS);
             lab.run(5 * SECOND);
             let step = format!("links {links}, preempt {preempt}, {late_ms} ms");
             assert_eq!(lab.active().len(), 1, "{step}");
@@ -168,7 +168,7 @@ fn a_machine_that_was_paused_with_its_cards_does_not_open_beside_its_successor()
             for wire in ["lan1", "lan2", "link1", "link2"] {
                 lab.cut_one_way(wire, 1, 0);
             }
-            pause(&mut lab, 0, late_ms * MS);
+            stop_for(&mut lab, 0, late_ms * MS);
             lab.run(2 * MS);
             lab.fix();
             lab.run(2 * SECOND);
@@ -193,7 +193,7 @@ fn a_late_node_beside_a_peer_that_has_just_started_keeps_its_role() {
         lab.forget();
         lab.run_until(SECOND, |lab| !lab.sent_by(0).is_empty())
             .expect("an advert");
-        pause(&mut lab, 0, 343 * MS);
+        stop_for(&mut lab, 0, 343 * MS);
         lab.run(100 * MS);
         assert_eq!(others(&lab, 0), Vec::<&str>::new(), "{after_ms} ms");
         assert_eq!(lab.active(), [0], "{after_ms} ms");
@@ -206,7 +206,7 @@ fn a_survivor_of_a_linked_pair_opens_at_once() {
     lab.kill(1);
     lab.run(10 * SECOND);
     lab.forget();
-    pause(&mut lab, 0, 343 * MS);
+    stop_for(&mut lab, 0, 343 * MS);
     assert_eq!(lab.active(), [0]);
     lab.run(5 * SECOND);
     assert_eq!(others(&lab, 0), Vec::<&str>::new());
@@ -245,14 +245,14 @@ fn a_lease_that_lapsed_alone_is_granted_anew() {
 #[test]
 fn an_interface_that_lets_no_advert_out_is_hurt_alone_and_tried_again() {
     let mut lab = alone();
-    lab.nodes[0].swallows_on.insert("lan2".to_owned());
+    lab.nodes[0].refuses_on.insert("lan2".to_owned());
     lab.run(5 * SECOND);
     lab.watches_silence = true;
     lab.forget();
     lab.run(300 * SECOND);
     assert_eq!(others(&lab, 0), Vec::<&str>::new());
     assert_eq!(lab.longest_silence_ns("lan1"), 0);
-    lab.nodes[0].swallows_on.clear();
+    lab.nodes[0].refuses_on.clear();
     lab.run(70 * SECOND);
     assert_eq!(lab.answering("lan2"), [0]);
 }
@@ -261,14 +261,14 @@ fn an_interface_that_lets_no_advert_out_is_hurt_alone_and_tried_again() {
 fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     let text = by_priority(&[200, 100], "", SECOND_ROUTER);
     let mut lab = Lab::linked(&text, &LINKS);
-    lab.nodes[0].swallows_on.insert("lan2".to_owned());
+    lab.nodes[0].refuses_on.insert("lan2".to_owned());
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [1], "{}", lab.why(0));
-    lab.nodes[0].swallows_on.clear();
+    lab.nodes[0].refuses_on.clear();
     lab.run(70 * SECOND);
     assert_eq!(lab.active(), [0], "{}", lab.why(0));
     // a filter stays: retries after 1, 2, 4 and 8 minutes, and no more often
-    lab.nodes[0].swallows_on.insert("lan2".to_owned());
+    lab.nodes[0].refuses_on.insert("lan2".to_owned());
     lab.run(5 * SECOND);
     let before = lab.nodes[0].roles.len();
     lab.run(900 * SECOND);
@@ -277,7 +277,7 @@ fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     assert!((1..=4).contains(&tries), "{tries}");
     assert_eq!(lab.active(), [1]);
     // an administrator who fixes it need not wait
-    lab.nodes[0].swallows_on.clear();
+    lab.nodes[0].refuses_on.clear();
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [1]);
     assert_eq!(lab.nodes[0].engine.retry(lab.clock.now_ns()), 1);
@@ -293,9 +293,9 @@ fn no_heartbeat_calls_an_interface_usable_whose_fence_blocks() {
         let text = by_priority(&[200, 100], group, SECOND_ROUTER);
         let mut lab = Lab::linked(&text, &LINKS);
         assert_eq!(lab.active(), [0]);
-        lab.nodes[0].swallows_on.insert("lan2".to_owned());
+        lab.nodes[0].refuses_on.insert("lan2".to_owned());
         lab.run(5 * SECOND);
-        lab.nodes[0].swallows_on.clear();
+        lab.nodes[0].refuses_on.clear();
         lab.run(100 * SECOND);
         assert_eq!(lab.active().len(), 1);
         assert_eq!(lab.answering("lan2"), lab.active());
@@ -314,11 +314,11 @@ fn two_nodes_whose_adverts_did_not_leave_serve_again_within_seconds() {
             Lab::settled(&text, 2)
         };
         for node in &mut lab.nodes {
-            node.swallows = true;
+            node.refuses_all = true;
         }
         lab.run(10 * SECOND);
         for node in &mut lab.nodes {
-            node.swallows = false;
+            node.refuses_all = false;
         }
         let took = lab.run_until(60 * SECOND, |lab| lab.active().len() == 1);
         assert!(

@@ -30,7 +30,7 @@ pub fn quality(quality: u8) -> Directive {
 }
 
 /// Asserts that nothing moves any more, and one node is active.
-pub fn is_still(lab: &mut Lab) {
+pub fn assert_settled(lab: &mut Lab) {
     lab.forget();
     lab.run(120 * SECOND);
     assert_eq!(lab.active().len(), 1);
@@ -49,11 +49,11 @@ pub fn moved_once(lab: &Lab, to: usize) {
 pub fn moves_once_and_back(lab: &mut Lab) {
     lab.run(60 * SECOND);
     moved_once(lab, 1);
-    is_still(lab);
+    assert_settled(lab);
     lab.fix();
     lab.run(5 * SECOND);
     moved_once(lab, 0);
-    is_still(lab);
+    assert_settled(lab);
 }
 
 pub fn both_cut(lab: &mut Lab) {
@@ -70,12 +70,12 @@ fn both_booting_at_once_make_one_active_by_the_name_that_sorts_first() {
     assert_eq!(lab.active(), [0]);
     let mut lab = pair("prefer = \"r2\"");
     assert_eq!(lab.active(), [1]);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
 fn a_start_waits_for_the_first_heartbeat_and_then_listens() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     lab.start(0);
     lab.run(3 * SECOND);
     assert!(lab.active().is_empty());
@@ -86,7 +86,7 @@ fn a_start_waits_for_the_first_heartbeat_and_then_listens() {
 
 #[test]
 fn a_start_waits_for_the_link_at_most_five_seconds() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     lab.start(0);
     let took = lab.run_until(20 * SECOND, |lab| lab.active() == [0]);
     assert_eq!(took, Some(5 * SECOND));
@@ -94,7 +94,7 @@ fn a_start_waits_for_the_link_at_most_five_seconds() {
 
 #[test]
 fn joining_is_weaker_than_being_in_sync_and_never_forbids_a_failover() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     lab.nodes[0].directive.joining = true;
     lab.start(0);
     lab.start(1);
@@ -133,14 +133,14 @@ fn a_fitter_peer_gets_the_group_after_hold_without_gap_or_overlap() {
         lab.why(0),
         "r1 is backup because its quality is 73 and r2's is 100"
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
 fn less_than_five_points_are_not_worth_a_change() {
     let mut lab = pair("");
     lab.directive(0, quality(96));
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     assert_eq!(lab.active(), [0]);
 }
 
@@ -194,7 +194,7 @@ fn at_equal_quality_the_active_one_stays_and_says_why() {
         lab.why(0),
         "r1 is backup because both nodes have quality 100, no node is preferred, and r2 was active first"
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn the_cause_follows_the_facts_also_at_the_shortest_interval() {
         lab.why(1),
         "r2 is active because both nodes have quality 100, no node is preferred, and it was active first"
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_frozen_group_moves_for_carrier_but_not_for_quality() {
             ..quality(40)
         },
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     assert_eq!(lab.active(), [0]);
     lab.carrier(0, "lan1", false);
     lab.run(SECOND);
@@ -250,7 +250,7 @@ fn maintenance_and_force_switch_over_at_once_and_force_on_both_does_not_flap() {
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.overlaps, []);
     lab.force(1, Forced::Active);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     assert_eq!(lab.active(), [0]);
 }
 
@@ -307,7 +307,7 @@ fn the_five_rows_of_securepoint_have_one_active_each() {
         }
         lab.run(10 * SECOND);
         assert_eq!(lab.active(), [expected], "{lan1:?} {lan2:?}");
-        is_still(&mut lab);
+        assert_settled(&mut lab);
         assert_eq!(lab.active(), [expected]);
     }
 }
@@ -350,7 +350,7 @@ fn lost_carrier_switches_over_at_once_and_nothing_else_stops() {
         lab.why(0),
         "r1 is backup because its quality is 50 (lan1 has no carrier) and r2's is 100"
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn an_interface_that_weighs_nothing_moves_nothing() {
     let text = by_quality("").replace("lan1\"\n", "lan1\"\nweight = 0\n");
     let mut lab = Lab::linked(&text, &LINKS);
     lab.carrier(0, "lan1", false);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.nodes[0].host.checks["lan1"], (0, 0));
     assert_eq!(lab.nodes[0].host.why["lan1"], "no carrier");
@@ -390,7 +390,7 @@ fn all_wires_cut_move_the_group_once_at_most_while_a_link_is_up() {
     lab.run(10 * SECOND);
     assert!(lab.failovers() <= 1);
     assert_eq!(lab.overlaps, []);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn the_node_whose_wire_is_good_gets_the_group() {
     lab.run(10 * SECOND);
     moved_once(&lab, 1);
     assert_eq!(lab.nodes[0].host.checks["lan1"], (100, 0));
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn the_active_one_stays_where_its_own_wire_is_good() {
         lab.cut("lan1", 0, 1);
         lab.run(10 * SECOND);
         assert_eq!((lab.active(), lab.failovers()), (vec![0], 0), "{gateway:?}");
-        is_still(&mut lab);
+        assert_settled(&mut lab);
     }
 }
 
@@ -492,12 +492,12 @@ fn one_link_is_enough() {
     lab.cut("lan2", 0, 1);
     lab.run(10 * SECOND);
     assert_eq!(lab.active().len(), 1);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
 fn a_link_that_is_slower_than_the_other_brings_no_old_role_back() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     lab.slow_links.insert("link2".to_owned(), 200 * MS);
     lab.start(0);
     lab.start(1);
@@ -516,7 +516,7 @@ fn a_link_that_is_slower_than_the_other_brings_no_old_role_back() {
 fn both_links_cut_it_is_vrrp_again() {
     let mut lab = pair("prefer = \"r1\"");
     both_cut(&mut lab);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     lab.carrier(0, "lan1", false);
     lab.run(2 * SECOND);
     assert_eq!(lab.active(), [1]);
@@ -553,7 +553,7 @@ fn maintenance_needs_no_session_where_heartbeats_go_over_the_networks_alone() {
     let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
     assert!(took.expect("a failover") < 500 * MS, "{took:?}");
     assert_eq!(lab.overlaps, []);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -593,7 +593,7 @@ fn after_a_partition_the_score_decides_and_the_peer_is_named() {
         events.iter().any(|e| e.contains("ended after")),
         "{events:?}"
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 // ---- E9: damping ------------------------------------------------------------------------------------

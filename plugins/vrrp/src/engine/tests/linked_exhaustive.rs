@@ -51,25 +51,25 @@ fn set(lab: &mut Lab, state: State) {
 }
 
 /// True if some path carries in both directions.
-fn speaks(state: State) -> bool {
+fn has_two_way_path(state: State) -> bool {
     state.contains(&Path::Up)
 }
 
 /// Checks what must hold after a change, once nothing moves any more.
 fn check(lab: &mut Lab, from: State, to: State) {
     let step = || format!("{from:?} -> {to:?}");
-    if !speaks(to) {
+    if !has_two_way_path(to) {
         return;
     }
     assert_eq!(lab.active().len(), 1, "{}", step());
-    if speaks(from) {
+    if has_two_way_path(from) {
         // a wire that carries only away from the active node shows its fault when preference has
         // moved the group, and the unheard interface moves it back
         let hidden = to[2..].iter().any(|wire| matches!(wire, Path::OneWay(_)));
         let preferred = lab.nodes.iter().any(|node| {
             let groups = node.engine.groups.iter();
             groups
-                .map(|group| group.speaking.heartbeat())
+                .map(|group| group.own_heartbeat.heartbeat())
                 .any(|one| one.preferred)
         });
         let most = if hidden && preferred { 2 } else { 1 };

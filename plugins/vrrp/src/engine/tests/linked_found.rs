@@ -3,7 +3,7 @@
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use super::linked::{LINKS, both_cut, by_quality, is_still, pair};
+use super::linked::{LINKS, assert_settled, both_cut, by_quality, pair};
 use crate::engine::Action;
 
 fn returns_after_an_unheard_interface(mut lab: Lab) {
@@ -20,7 +20,7 @@ fn returns_after_an_unheard_interface(mut lab: Lab) {
     lab.fix();
     lab.run_until(60 * SECOND, |lab| lab.active() == [0])
         .expect("it is preferred, and all is well");
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn also_where_adverts_come_from_virtual_macs() {
 
 #[test]
 fn also_where_a_single_advert_was_heard_before_its_wire_broke() {
-    let mut lab = Lab::unstarted(&by_quality("prefer = \"r1\""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality("prefer = \"r1\""), &LINKS);
     lab.start(0);
     lab.start(1);
     lab.run_until(20 * SECOND, |lab| !lab.sent_by(0).is_empty());
@@ -57,7 +57,7 @@ fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
     lab.cut_one_way("lan1", 0, 1);
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [1]);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 /// A host that does not answer delays the worker: a heartbeat that was queued before must not carry the present

@@ -6,7 +6,7 @@ use super::lab::{Lab, MS, SECOND};
 use super::linked::LINKS;
 use crate::engine::unheard_port::Rating;
 use crate::heartbeats::{Key, SECRET_LEN, Sender};
-use crate::wire::heartbeat::{Echo, FRAME_MAX};
+use crate::wire::heartbeat::{Ack, FRAME_MAX};
 
 /// Configuration of groups g1, g2, ... with these intervals in ms and preferred nodes, all on lan1.
 fn groups(groups: impl Iterator<Item = (u64, &'static str)>) -> String {
@@ -45,7 +45,7 @@ fn heartbeats_within(lab: &mut Lab, for_ns: u64) -> [u64; 2] {
 
 #[test]
 fn a_pair_of_255_groups_sends_one_heartbeat_an_interval() {
-    let mut lab = Lab::unstarted(&groups((0..255).map(|_| (100, "r1"))), &LINKS);
+    let mut lab = Lab::without_start(&groups((0..255).map(|_| (100, "r1"))), &LINKS);
     // the host takes its time, so that they begin one after the other
     lab.nodes[0].publish_ns = MS;
     lab.start(0);
@@ -65,10 +65,10 @@ fn a_pair_of_255_groups_sends_one_heartbeat_an_interval() {
     engine.begin_round(now_ns + 100 * MS);
     let (heartbeats, ways) = engine.heartbeat(now_ns);
     assert_eq!(ways.len(), 1);
-    let parts = sender.compose(heartbeats);
+    let parts = sender.begin_heartbeat(heartbeats);
     assert!(parts <= 7, "{parts}");
     for part in 0..parts {
-        assert!(sender.seal(&key, Echo::default(), 0, part).len() <= FRAME_MAX);
+        assert!(sender.seal(&key, Ack::default(), 0, part).len() <= FRAME_MAX);
     }
 }
 
@@ -144,7 +144,7 @@ fn groups_that_start_together_settle_on_one_node_and_say_why() {
     let none = groups((0..count).map(|_| (100, ""))).replace("prefer = \"\"\n", "");
     for publish_ms in [0, 20] {
         for later_ms in (0..1000).step_by(130) {
-            let mut lab = Lab::unstarted(&none, &LINKS);
+            let mut lab = Lab::without_start(&none, &LINKS);
             for node in &mut lab.nodes {
                 node.publish_ns = publish_ms * MS;
             }
@@ -207,7 +207,7 @@ fn groups_of_one_network_go_back_to_the_preferred_node_after_a_silent_cut() {
     for is_filtered in [false, true] {
         for intervals in [&[100, 100][..], &[100; 5], &[100, 150, 200]] {
             let all = intervals.iter().map(|ms| (*ms, "r1"));
-            let mut lab = Lab::unstarted(&groups(all), &LINKS);
+            let mut lab = Lab::without_start(&groups(all), &LINKS);
             if is_filtered {
                 lab.filtered.insert("lan1".to_owned());
             }

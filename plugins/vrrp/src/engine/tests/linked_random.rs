@@ -78,7 +78,7 @@ struct Run {
 
 impl Run {
     fn new(text: &str, seed: u64) -> Run {
-        let mut lab = Lab::unstarted(text, &["link1", "link2"]);
+        let mut lab = Lab::without_start(text, &["link1", "link2"]);
         lab.seed(seed);
         lab.jitter_ns = MS;
         lab.start(0);

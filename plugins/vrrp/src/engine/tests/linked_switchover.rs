@@ -3,7 +3,7 @@
 use spared_sdk::Role;
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use super::linked::{LINKS, both_cut, by_quality, is_still, moved_once, pair, quality};
+use super::linked::{LINKS, assert_settled, both_cut, by_quality, moved_once, pair, quality};
 use super::rfc::advert;
 use spared_sdk::Directive;
 
@@ -24,7 +24,7 @@ fn a_switch_moves_the_group_and_carries_packets_until_the_new_one_is_heard() {
         lab.nodes[0].roles[0].2,
         "r1 is backup because it switched over to r2: it was asked to"
     );
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_lost_go_costs_one_failover_time_and_no_overlap() {
     for wire in ["lan1", "lan2", "link1", "link2"] {
         lab.cut(wire, 0, 1);
     }
-    lab.drop_flying();
+    lab.drop_heartbeats_in_flight();
     let took = lab
         .run_until(2 * SECOND, |lab| lab.active() == [1])
         .expect("a failover");
@@ -133,12 +133,12 @@ fn nodes_that_elect_differently_both_use_priority_and_say_so() {
     lab.directive(0, quality(40));
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [1], "131 against 150");
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
 fn a_switchover_over_links_slower_than_the_wires_does_not_return() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     for link in LINKS {
         lab.slow_links.insert(link.to_owned(), 200 * MS);
     }
@@ -248,7 +248,7 @@ fn a_link_of_one_direction_keeps_the_other_node_in_backup() {
     for link in LINKS {
         lab.cut_one_way(link, 1 - active, active);
     }
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     assert_eq!(lab.active(), [active]);
 }
 
@@ -267,7 +267,7 @@ fn a_node_that_restarts_within_the_failover_time_delays_nobody() {
 
 #[test]
 fn a_host_that_does_not_let_the_fence_pass_leaves_the_group_to_the_peer() {
-    let mut lab = Lab::unstarted(&by_quality("prefer = \"r1\""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality("prefer = \"r1\""), &LINKS);
     lab.nodes[0].host_fails = true;
     lab.start(0);
     lab.start(1);
@@ -345,7 +345,7 @@ fn where_nobody_is_active_the_fitter_one_goes_first_and_nobody_races() {
     for offset_ms in (0..800).step_by(20) {
         // at equal quality the name decides
         for (first, fitter, least) in [(0, 0, 100), (1, 0, 100), (0, 1, 60), (1, 1, 60)] {
-            let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+            let mut lab = Lab::without_start(&by_quality(""), &LINKS);
             lab.nodes[1 - fitter].directive.quality = least;
             lab.start(first);
             lab.run(offset_ms * MS);
@@ -409,12 +409,12 @@ fn where_no_switchover_can_be_had_a_hurt_node_lets_go_as_without_a_link() {
     let took = lab.run_until(SECOND, |lab| lab.active() == [1]);
     assert!(took.expect("a failover") < 500 * MS);
     assert_eq!(lab.overlaps, []);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
 }
 
 #[test]
 fn a_start_delay_is_told_to_the_peer_and_nothing_is_switched_over_before() {
-    let mut lab = Lab::unstarted(&by_quality("start_delay = \"5s\""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality("start_delay = \"5s\""), &LINKS);
     lab.nodes[1].directive.quality = 60;
     lab.start(1);
     lab.run(10 * SECOND);
@@ -426,7 +426,7 @@ fn a_start_delay_is_told_to_the_peer_and_nothing_is_switched_over_before() {
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.overlaps, []);
     for offset_ms in [0, 1, 50, 100, 150, 400] {
-        let mut lab = Lab::unstarted(&by_quality("start_delay = \"5s\""), &LINKS);
+        let mut lab = Lab::without_start(&by_quality("start_delay = \"5s\""), &LINKS);
         lab.start(0);
         lab.run(offset_ms * MS);
         lab.start(1);

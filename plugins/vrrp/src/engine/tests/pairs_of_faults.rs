@@ -58,7 +58,7 @@ fn happen(lab: &mut Lab, fault: Fault) {
 }
 
 /// True if both nodes live and some path carries in both directions.
-fn speaks(faults: [Fault; 2]) -> bool {
+fn has_two_way_path(faults: [Fault; 2]) -> bool {
     let hit = |path: &&str| {
         faults.iter().any(|fault| match fault {
             Fault::Cut(paths) | Fault::OneWay(paths, _) => paths.contains(path),
@@ -80,7 +80,7 @@ fn every_pair(settled: &Lab) {
         for second in FAULTS.into_iter().filter(|second| *second != first) {
             let faults = [first, second];
             let lone = survivors(faults) == 1;
-            if !lone && !speaks(faults) || survivors(faults) == 0 {
+            if !lone && !has_two_way_path(faults) || survivors(faults) == 0 {
                 continue;
             }
             for apart_ms in (0..=500).step_by(25) {
@@ -138,7 +138,7 @@ fn a_network_and_both_links_cut_in_any_order_are_claimed_as_soon_as_both_are_kno
     for text in [by_priority(&[200, 100], "", SECOND_ROUTER), by_quality("")] {
         // a witness on lan2
         let text = text.trim_end().to_owned() + "\nwitnesses = [\"10.2.0.250\"]\n";
-        let mut settled = Lab::unstarted(&text, &LINKS);
+        let mut settled = Lab::without_start(&text, &LINKS);
         settled.filters = true;
         settled.start(0);
         settled.start(1);

@@ -133,7 +133,7 @@ impl Run {
         }
     }
 
-    fn anyone_up(&self) -> bool {
+    fn any_running(&self) -> bool {
         self.up.iter().any(|up| *up)
     }
 }
@@ -175,7 +175,7 @@ proptest! {
             run.apply(fault);
         }
         run.heal();
-        if run.anyone_up() {
+        if run.any_running() {
             run.lab.run(FAILOVER_NS);
             prop_assert_eq!(run.lab.active().len(), 1);
             // it stays active, and answers on every wire

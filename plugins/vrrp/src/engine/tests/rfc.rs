@@ -7,7 +7,7 @@ use spared_sdk::Role;
 use super::lab::{Lab, MS, SECOND, by_priority};
 use crate::wire::Family;
 use crate::wire::frame::emit_frame;
-use crate::wire::vrrp::{Form, Repr, Version};
+use crate::wire::vrrp::{ChecksumForm, Repr, Version};
 
 /// Active_Down at an interval of 100 ms and a priority.
 fn active_down_ns(priority: u64) -> u64 {
@@ -23,7 +23,7 @@ pub fn advert(priority: u8, interval_ns: u64, source: &str) -> Vec<u8> {
         priority,
         interval_ns,
         addresses: &addresses,
-        form: Form::PseudoHeader,
+        form: ChecksumForm::PseudoHeader,
     };
     let mut frame = Vec::new();
     emit_frame(
@@ -333,7 +333,7 @@ fn each_receive_check_has_its_counter() {
             priority: 100,
             interval_ns: 100 * MS,
             addresses: &addresses,
-            form: Form::Message,
+            form: ChecksumForm::Message,
         };
         let mut frame = Vec::new();
         emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -348,7 +348,7 @@ fn each_receive_check_has_its_counter() {
             priority: 250,
             interval_ns: SECOND,
             addresses: &addresses,
-            form: Form::Message,
+            form: ChecksumForm::Message,
         };
         let mut frame = Vec::new();
         emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -399,7 +399,7 @@ fn another_interval_or_address_list_is_counted_and_not_dropped() {
         priority: 200,
         interval_ns: SECOND,
         addresses: &addresses,
-        form: Form::PseudoHeader,
+        form: ChecksumForm::PseudoHeader,
     };
     let mut frame = Vec::new();
     emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -426,7 +426,7 @@ fn the_peers_form_of_checksum_is_followed() {
         priority: 100,
         interval_ns: 100 * MS,
         addresses: &addresses,
-        form: Form::Message,
+        form: ChecksumForm::Message,
     };
     let mut frame = Vec::new();
     emit_frame([2; 6], [10, 1, 0, 9].into(), &repr, &mut frame);
@@ -434,10 +434,10 @@ fn the_peers_form_of_checksum_is_followed() {
     let router = &lab.nodes[0].engine.groups[0].networks.routers()[0];
     assert_eq!(
         (router.adverts.form(), router.counters.checksum_changes),
-        (Form::Message, 1)
+        (ChecksumForm::Message, 1)
     );
     let sent = crate::wire::frame::parse(&router.adverts.packets()[0].advert).expect("ours");
-    assert_eq!(sent.checksums.form(), Some(Form::Message));
+    assert_eq!(sent.checksums.form(), Some(ChecksumForm::Message));
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn replace(lab: &mut Lab, node: usize, interface: &str, addresses: Vec<IpAddr>) 
     let facts = lab.nodes[node].facts.get_mut(interface).expect("known");
     let were = std::mem::replace(&mut facts.addresses, addresses);
     let facts = facts.clone();
-    lab.tell_interface(node, interface, &facts);
+    lab.report_interface(node, interface, &facts);
     were
 }
 
@@ -157,7 +157,7 @@ fn isolate(lab: &mut Lab, node: usize) -> Vec<IpAddr> {
     let facts = lab.nodes[node].facts.get_mut("lan1").expect("known");
     facts.present = false;
     let facts = facts.clone();
-    lab.tell_interface(node, "lan1", &facts);
+    lab.report_interface(node, "lan1", &facts);
     flush(lab, node, "lan2")
 }
 

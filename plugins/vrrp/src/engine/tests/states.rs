@@ -32,7 +32,7 @@ const FAULTS: [Fault; 7] = [
     Fault::Unheard,
 ];
 
-fn strike(lab: &mut Lab, node: usize, interface: &str, fault: Fault) {
+fn cause_fault(lab: &mut Lab, node: usize, interface: &str, fault: Fault) {
     let mut facts = lab.nodes[node].facts[interface].clone();
     match fault {
         Fault::Missing => facts.present = false,
@@ -41,8 +41,8 @@ fn strike(lab: &mut Lab, node: usize, interface: &str, fault: Fault) {
         Fault::NoSocket => facts.link_socket = false,
         Fault::NoAddress => facts.addresses.clear(),
         Fault::Mute => {
-            let swallows = &mut lab.nodes[node].swallows_on;
-            swallows.insert(interface.to_owned());
+            let refuses_all = &mut lab.nodes[node].refuses_on;
+            refuses_all.insert(interface.to_owned());
             return;
         }
         Fault::Unheard => {
@@ -52,7 +52,7 @@ fn strike(lab: &mut Lab, node: usize, interface: &str, fault: Fault) {
     }
     let of_node = &mut lab.nodes[node].facts;
     of_node.insert(interface.to_owned(), facts.clone());
-    lab.tell_interface(node, interface, &facts);
+    lab.report_interface(node, interface, &facts);
 }
 
 /// Reports of both nodes, the active node's first.
@@ -99,7 +99,7 @@ fn no_broken_state_of_an_interface_is_ok_whatever_it_weighs() {
             }
             for interface in INTERFACES {
                 let mut lab = settled.clone();
-                strike(&mut lab, node, interface, fault);
+                cause_fault(&mut lab, node, interface, fault);
                 lab.run(5 * SECOND);
                 let state = format!("{fault:?} on node {node}, weight {weight:?}");
                 assert_told("vrrp", &reports(&lab), interface, &state);

@@ -1,14 +1,14 @@
 //! E2: interfaces of addresses and routes, on which no adverts are sent.
 
 use super::lab::{Lab, MS, SECOND, by_priority};
-use super::linked::{LINKS, by_quality, is_still, moved_once};
+use super::linked::{LINKS, assert_settled, by_quality, moved_once};
 use crate::engine::InterfaceFacts;
 
 const UPLINKS: &str = "[[group.address]]\ninterface = \"up3\"\naddresses = [\"10.3.0.1/24\"]\n\
                        [[group.route]]\ndestination = \"0.0.0.0/0\"\ninterface = \"up4\"\n";
 
 /// Lab whose nodes have no own address and no sockets on both uplinks.
-fn bare(mut lab: Lab) -> Lab {
+fn without_uplink_addresses(mut lab: Lab) -> Lab {
     for (node, interface) in [(0, "up3"), (0, "up4"), (1, "up3"), (1, "up4")] {
         change(&mut lab, node, interface, |facts| {
             (facts.link_socket, facts.addresses) = (false, Vec::new());
@@ -23,14 +23,14 @@ fn bare(mut lab: Lab) -> Lab {
 fn pair() -> Lab {
     let mut lab = Lab::linked(&format!("{}{UPLINKS}", by_quality("")), &LINKS);
     lab.watches_silence = true;
-    bare(lab)
+    without_uplink_addresses(lab)
 }
 
 fn change(lab: &mut Lab, node: usize, interface: &str, how: impl Fn(&mut InterfaceFacts)) {
     let facts = lab.nodes[node].facts.get_mut(interface).expect("known");
     how(facts);
     let facts = facts.clone();
-    lab.tell_interface(node, interface, &facts);
+    lab.report_interface(node, interface, &facts);
 }
 
 type Fault = (fn(&mut InterfaceFacts), &'static str);
@@ -59,7 +59,7 @@ fn an_uplink_that_is_broken_moves_the_group_to_the_node_whose_uplink_is_well() {
         change(&mut lab, 0, interface, |facts| {
             (facts.present, facts.up, facts.carrier) = (true, true, true);
         });
-        is_still(&mut lab);
+        assert_settled(&mut lab);
         assert_eq!(lab.active(), [1]);
         assert_eq!(lab.nodes[0].host.checks[interface], (100, 100));
     }
@@ -71,7 +71,7 @@ fn the_group_stays_where_the_other_uplink_is_no_better() {
     change(&mut lab, 1, "up3", |facts| facts.carrier = false);
     lab.run(5 * SECOND);
     change(&mut lab, 0, "up3", |facts| facts.carrier = false);
-    is_still(&mut lab);
+    assert_settled(&mut lab);
     assert_eq!(lab.active(), [0]);
 }
 
@@ -85,7 +85,7 @@ fn an_uplink_of_weight_0_is_no_check() {
     // the same holds after a reload
     let weighed = format!("{}{UPLINKS}", by_quality(""));
     lab.reload(0, &weighed);
-    lab.tell_interfaces(0);
+    lab.report_interfaces(0);
     assert!(lab.nodes[0].host.checks.contains_key("up3"));
     lab.reload(0, &format!("{}{text}", by_quality("")));
     assert!(!lab.nodes[0].host.checks.contains_key("up3"));
@@ -96,7 +96,7 @@ fn an_uplink_of_weight_0_is_no_check() {
 #[test]
 fn beside_other_routers_a_broken_uplink_lowers_the_priority() {
     let text = format!("{}{UPLINKS}", by_priority(&[200, 100], "", ""));
-    let mut lab = bare(Lab::settled(&text, 2));
+    let mut lab = without_uplink_addresses(Lab::settled(&text, 2));
     change(&mut lab, 0, "up3", |facts| facts.carrier = false);
     lab.run(2 * SECOND);
     assert_eq!((lab.active(), lab.failovers()), (vec![1], 1));

@@ -2,8 +2,8 @@
 
 use spared_sdk::Value;
 
-use super::duplicates::Net;
-use super::lab::{Dropped, Lab, MS, SECOND};
+use super::duplicates::StationNet;
+use super::lab::{FilteredFrames, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, quality};
 use crate::engine::Table;
 use crate::engine::interface::InterfaceFacts;
@@ -16,21 +16,21 @@ pub fn with_vmac(group: &str) -> String {
 }
 
 /// Pair with a virtual MAC address on lan1, with which the active node answers. r2 is less fit, so that no role moves.
-fn pair(toml: &str) -> Net {
+fn pair(toml: &str) -> StationNet {
     let mut net = net(Lab::linked(toml, &LINKS));
     net.lab.directive(1, quality(50));
-    net.look(1);
+    net.run_with_checks(1);
     net
 }
 
-pub fn net(lab: Lab) -> Net {
-    let mut net = Net::new(lab);
+pub fn net(lab: Lab) -> StationNet {
+    let mut net = StationNet::new(lab);
     net.answers_as = Some(virtual_mac(Family::V4, 7));
     net
 }
 
 /// Rows of a node about the virtual identity on lan1.
-pub fn rows(net: &Net, node: usize) -> Vec<String> {
+pub fn rows(net: &StationNet, node: usize) -> Vec<String> {
     let rows = net.lab.nodes[node]
         .engine
         .rows(net.lab.clock.now_ns(), Table::Status);
@@ -50,7 +50,7 @@ pub fn rows(net: &Net, node: usize) -> Vec<String> {
     about.collect()
 }
 
-pub fn both_say(net: &Net, said: &[&str]) {
+pub fn assert_both_report(net: &StationNet, said: &[&str]) {
     for node in 0..2 {
         assert_eq!(rows(net, node), said, "r{}", node + 1);
     }
@@ -63,59 +63,59 @@ const LOST: &str = "lan1 adverts_lost r1: adverts";
 fn a_virtual_mac_that_the_network_drops_is_named_by_both_nodes_until_it_passes() {
     let mut net = pair(&with_vmac(""));
     assert_eq!(net.lab.active(), [0]);
-    net.look(10);
-    both_say(&net, &[]);
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(3);
-    both_say(&net, &[DROPPED]);
-    net.look(60);
-    both_say(&net, &[DROPPED]);
+    net.run_with_checks(10);
+    assert_both_report(&net, &[]);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(3);
+    assert_both_report(&net, &[DROPPED]);
+    net.run_with_checks(60);
+    assert_both_report(&net, &[DROPPED]);
     net.lab.dropped.clear();
     net.lab.run(500 * MS);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
     assert_eq!((net.lab.failovers(), net.lab.switchovers()), (0, 0));
 }
 
 #[test]
 fn adverts_that_are_lost_although_the_virtual_mac_answers_are_filtered() {
     let mut net = pair(&with_vmac(""));
-    net.look(10);
-    net.lab.drop_there("lan1", 0, Dropped::Adverts);
-    net.look(3);
-    both_say(&net, &[LOST]);
-    net.look(60);
-    both_say(&net, &[LOST]);
+    net.run_with_checks(10);
+    net.lab.drop_there("lan1", 0, FilteredFrames::Adverts);
+    net.run_with_checks(3);
+    assert_both_report(&net, &[LOST]);
+    net.run_with_checks(60);
+    assert_both_report(&net, &[LOST]);
     // then the MAC address is filtered as well
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(5);
-    both_say(&net, &[DROPPED]);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(5);
+    assert_both_report(&net, &[DROPPED]);
     net.lab.dropped.clear();
     net.lab.run(500 * MS);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
 fn without_a_virtual_mac_adverts_that_are_lost_are_filtered_and_nobody_is_asked() {
-    let mut net = Net::new(Lab::linked(&by_quality(""), &LINKS));
-    net.lab.drop_there("lan1", 0, Dropped::Adverts);
+    let mut net = StationNet::new(Lab::linked(&by_quality(""), &LINKS));
+    net.lab.drop_there("lan1", 0, FilteredFrames::Adverts);
     net.lab.run(1_500 * MS);
-    both_say(&net, &[LOST]);
+    assert_both_report(&net, &[LOST]);
     net.lab.dropped.clear();
     net.lab.run(500 * MS);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
 fn an_address_or_a_mac_address_that_both_nodes_have_is_named_until_it_is_one_nodes_alone() {
-    let mut net = Net::new(Lab::linked(&by_quality(""), &LINKS));
+    let mut net = StationNet::new(Lab::linked(&by_quality(""), &LINKS));
     net.lab.run(3 * SECOND);
-    let shared = |net: &Net, node: usize| net.lab.text(node, "g.interface.lan1.shared");
+    let shared = |net: &StationNet, node: usize| net.lab.text(node, "g.interface.lan1.shared");
     assert_eq!([shared(&net, 0), shared(&net, 1)], [None, None]);
     let own = net.lab.nodes[1].facts["lan1"].clone();
-    let tell = |net: &mut Net, facts: &InterfaceFacts| {
+    let tell = |net: &mut StationNet, facts: &InterfaceFacts| {
         let known = &mut net.lab.nodes[1].facts;
         known.insert("lan1".to_owned(), facts.clone());
-        net.lab.tell_interface(1, "lan1", facts);
+        net.lab.report_interface(1, "lan1", facts);
         net.lab.run(3 * SECOND);
     };
     let mut both = own.clone();
@@ -135,28 +135,28 @@ fn an_address_or_a_mac_address_that_both_nodes_have_is_named_until_it_is_one_nod
 #[test]
 fn the_role_moves_and_the_finding_is_about_whoever_is_active() {
     let mut net = net(Lab::linked(&with_vmac(""), &LINKS));
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(3);
-    both_say(&net, &[DROPPED]);
-    net.look(5);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(3);
+    assert_both_report(&net, &[DROPPED]);
+    net.run_with_checks(5);
     assert_eq!(net.lab.active(), [1]);
     let before = "lan1 virtual_mac_was_dropped r1: 00:00:5e:00:01:07";
-    both_say(&net, &[before]);
-    net.lab.drop_there("lan1", 1, Dropped::VirtualMac);
-    net.look(5);
+    assert_both_report(&net, &[before]);
+    net.lab.drop_there("lan1", 1, FilteredFrames::VirtualMac);
+    net.run_with_checks(5);
     let there = "lan1 virtual_mac_dropped r2: 00:00:5e:00:01:07";
-    both_say(&net, &[there, before]);
+    assert_both_report(&net, &[there, before]);
     net.lab.kill(1);
-    net.look(3);
+    net.run_with_checks(3);
     assert_eq!(net.lab.active(), [0]);
     assert_eq!(rows(&net, 0), [""; 0], "nobody is left who could hear");
     net.asked.clear();
-    net.look(4);
+    net.run_with_checks(4);
     let own = (0, "10.1.0.1".parse().unwrap());
     let asked = net.asked.iter().filter(|it| **it == own).count();
     assert!(asked <= 5, "{asked} questions in turn, and no others");
     net.lab.start(1);
-    net.look(10);
+    net.run_with_checks(10);
     let before = "lan1 virtual_mac_was_dropped r2: 00:00:5e:00:01:07";
     assert_eq!(rows(&net, 0), [DROPPED, before], "r2 failed as well");
     assert_eq!(rows(&net, 1), [DROPPED], "and has forgotten it");
@@ -166,20 +166,20 @@ fn the_role_moves_and_the_finding_is_about_whoever_is_active() {
 fn a_network_that_carries_no_heartbeats_either_proves_nothing() {
     let mut net = pair(&with_vmac(""));
     net.lab.cut("lan1", 0, 1);
-    net.look(20);
-    both_say(&net, &[]);
+    net.run_with_checks(20);
+    assert_both_report(&net, &[]);
     net.lab.fix();
-    net.look(1);
-    both_say(&net, &[]);
+    net.run_with_checks(1);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
 fn of_a_network_without_heartbeats_nothing_is_said() {
     let toml = with_vmac("").replacen(VMAC, "vrid = 7\nvmac = true\nheartbeats = false\n", 1);
     let mut net = pair(&toml);
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(10);
-    both_say(&net, &[]);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(10);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
@@ -188,14 +188,14 @@ fn of_two_groups_on_one_network_each_names_its_own_address() {
                   interface = \"lan1\"\nvrid = 8\nvmac = true\naddresses = [\"10.1.0.9/24\"]\n";
     let mut net = net(Lab::linked(&(with_vmac("") + second), &LINKS));
     net.lab.run(20 * SECOND);
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.lab.drop_there("lan1", 1, Dropped::VirtualMac);
-    net.look(3);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.lab.drop_there("lan1", 1, FilteredFrames::VirtualMac);
+    net.run_with_checks(3);
     let other = "lan1 virtual_mac_dropped r2: 00:00:5e:00:01:08";
-    both_say(&net, &[DROPPED, other]);
+    assert_both_report(&net, &[DROPPED, other]);
     net.lab.dropped.clear();
     net.lab.run(500 * MS);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
@@ -207,11 +207,11 @@ fn virtual_routers_of_both_families_are_told_apart() {
         1,
     );
     let mut net = pair(&toml);
-    net.look(5);
-    both_say(&net, &[]);
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(6);
-    both_say(
+    net.run_with_checks(5);
+    assert_both_report(&net, &[]);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(6);
+    assert_both_report(
         &net,
         &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07, 00:00:5e:00:02:07"],
     );
@@ -221,29 +221,29 @@ fn virtual_routers_of_both_families_are_told_apart() {
 fn unicast_adverts_prove_nothing_for_a_virtual_mac() {
     let peers = "vrid = 7\nvmac = true\npeers = [\"10.1.0.2\", \"10.1.0.3\"]\nunicast = true\n";
     let mut net = pair(&with_vmac("").replacen(VMAC, peers, 1));
-    net.look(10);
-    both_say(&net, &[]);
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(5);
-    both_say(&net, &[DROPPED]);
+    net.run_with_checks(10);
+    assert_both_report(&net, &[]);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(5);
+    assert_both_report(&net, &[DROPPED]);
     net.lab.dropped.clear();
-    net.look(3);
-    both_say(&net, &[]);
-    net.lab.drop_there("lan1", 0, Dropped::Adverts);
-    net.look(5);
-    both_say(&net, &[LOST]);
+    net.run_with_checks(3);
+    assert_both_report(&net, &[]);
+    net.lab.drop_there("lan1", 0, FilteredFrames::Adverts);
+    net.run_with_checks(5);
+    assert_both_report(&net, &[LOST]);
 }
 
 #[test]
 fn adverts_that_arrive_and_are_not_used_are_not_lost() {
     let mut net = pair(&with_vmac(""));
     net.lab.reload(1, &with_vmac("version = 2"));
-    net.look(10);
-    both_say(&net, &[]);
+    net.run_with_checks(10);
+    assert_both_report(&net, &[]);
     net.lab
         .reload(1, &with_vmac("").replacen("vrid = 7", "vrid = 9", 1));
-    net.look(10);
-    both_say(&net, &[]);
+    net.run_with_checks(10);
+    assert_both_report(&net, &[]);
 }
 
 #[test]
@@ -254,13 +254,13 @@ fn a_node_that_was_stopped_or_restarted_blames_nobody() {
         net.lab.run(5 * SECOND);
         net.lab.resume(node);
         net.lab.run(50 * MS);
-        both_say(&net, &[]);
-        net.look(5);
-        both_say(&net, &[]);
+        assert_both_report(&net, &[]);
+        net.run_with_checks(5);
+        assert_both_report(&net, &[]);
         net.lab.crash(node);
-        net.look(2);
+        net.run_with_checks(2);
         net.lab.start(node);
-        net.look(5);
-        both_say(&net, &[]);
+        net.run_with_checks(5);
+        assert_both_report(&net, &[]);
     }
 }

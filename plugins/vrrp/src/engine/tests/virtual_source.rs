@@ -16,7 +16,7 @@ fn address(lab: &mut Lab, node: usize, addresses: &[&str]) {
         addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
         ..lab.nodes[node].facts["lan1"].clone()
     };
-    lab.tell_interface(node, "lan1", &facts);
+    lab.report_interface(node, "lan1", &facts);
     lab.nodes[node].facts.insert("lan1".to_owned(), facts);
     lab.run(2 * SECOND);
 }
@@ -30,9 +30,12 @@ fn sources(lab: &Lab, node: usize) -> [Vec<IpAddr>; 2] {
         .flat_map(|group| group.networks.routers());
     let here = routers.filter(|router| router.config.interface == "lan1");
     let adverts = here.filter_map(|router| router.source).collect();
-    let ways = engine.groups.iter().flat_map(|group| group.networks.ways());
-    let ways = ways.filter(|way| way.mac[4] == 1);
-    [adverts, ways.map(|way| way.source).collect()]
+    let targets = engine
+        .groups
+        .iter()
+        .flat_map(|group| group.networks.targets());
+    let targets = targets.filter(|it| it.mac[4] == 1);
+    [adverts, targets.map(|it| it.source).collect()]
 }
 
 fn none() -> [Vec<IpAddr>; 2] {
@@ -105,7 +108,7 @@ fn a_link_local_address_is_virtual_on_its_own_network_alone() {
         addresses: vec!["fe80::1".parse().unwrap()],
         ..lab.nodes[1].facts["lan2"].clone()
     };
-    lab.tell_interface(1, "lan2", &facts);
+    lab.report_interface(1, "lan2", &facts);
     lab.run(SECOND);
     let routers = lab.nodes[1].engine.groups[0].networks.routers().iter();
     let mut there = routers.filter(|router| router.config.interface == "lan2");

@@ -2,14 +2,14 @@
 
 /// Class of a path: a link should have no stations but the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum PathClass {
     Network,
     Link,
 }
 
 /// Operation that costs the link's process time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Operation {
     Sign,
     Verify,
 }
@@ -26,7 +26,7 @@ impl Budgets {
     const EACH_NS: u64 = 1_000_000_000 / Budgets::PER_SECOND;
 
     /// Takes one operation from a budget. Returns false if none is left.
-    pub fn pass(&mut self, now_ns: u64, class: Class, kind: Kind) -> bool {
+    pub fn take(&mut self, now_ns: u64, class: PathClass, kind: Operation) -> bool {
         let of_class = self.full_ns.get_mut(class as usize);
         let Some(full_ns) = of_class.and_then(|kinds| kinds.get_mut(kind as usize)) else {
             return false;
@@ -50,14 +50,14 @@ mod tests {
         let mut passed = 0_u32;
         for millisecond in 0..10_000 {
             let now_ns = 1_000_000_000 + millisecond * 1_000_000;
-            passed += u32::from(budgets.pass(now_ns, Class::Network, Kind::Sign));
+            passed += u32::from(budgets.take(now_ns, PathClass::Network, Operation::Sign));
         }
         assert_eq!(passed, 5 + 50 - 1);
         let now_ns = 11_000_000_000;
         for _ in 0..5 {
-            assert!(budgets.pass(now_ns, Class::Link, Kind::Sign));
-            assert!(budgets.pass(now_ns, Class::Network, Kind::Verify));
+            assert!(budgets.take(now_ns, PathClass::Link, Operation::Sign));
+            assert!(budgets.take(now_ns, PathClass::Network, Operation::Verify));
         }
-        assert!(!budgets.pass(now_ns, Class::Link, Kind::Sign));
+        assert!(!budgets.take(now_ns, PathClass::Link, Operation::Sign));
     }
 }

@@ -25,9 +25,9 @@
 //! confirmed key need no further agreement.
 
 mod budget;
-mod entry;
+mod key_share;
+mod peer_runs;
 mod requests;
-mod secret;
 
 #[cfg(test)]
 mod tests;
@@ -37,12 +37,12 @@ use std::collections::VecDeque;
 use crate::wire::offer::{self, Frame, Malformed, Offer, SIGNATURE_LEN, Signature};
 
 use budget::Budgets;
-use entry::{Entry, Table};
-use secret::Half;
+use key_share::KeyShare;
+use peer_runs::{PeerRun, PeerRuns};
 
-pub use budget::{Class, Kind};
+pub use budget::{Operation, PathClass};
+pub use key_share::AgreedKeys;
 pub use requests::Request;
-pub use secret::Agreed;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Interval of hellos of a node without a confirmed key of an active run of the peer.
@@ -50,7 +50,7 @@ const HELLO_NS: u64 = SECOND_NS;
 /// Shortest time between two hellos, or two copies of an answer.
 const PAUSE_NS: u64 = 250_000_000;
 /// Time limit for an answer of the link's process.
-const ASK_AGAIN_NS: u64 = SECOND_NS;
+const REQUEST_TIMEOUT_NS: u64 = SECOND_NS;
 /// Time without any heartbeat under an agreement after which it begins again when its run sends something; longer if
 /// heartbeats are rare.
 const STALE_NS: u64 = 5 * SECOND_NS;
@@ -80,7 +80,7 @@ pub struct Counters {
 
 /// The run of the peer whose key is confirmed.
 #[derive(Clone, Copy, Debug)]
-struct Current {
+struct CurrentRun {
     run: u64,
     heard_ns: u64,
 }
@@ -91,20 +91,20 @@ pub struct Agreement {
     own: String,
     peer: Option<String>,
     run: u64,
-    table: Table,
-    current: Option<Current>,
+    table: PeerRuns,
+    current: Option<CurrentRun>,
     /// Time for which it may be silent, in ns.
     patience_ns: u64,
     budgets: Budgets,
     /// Number of the last offer.
     number: u64,
     ticket: u64,
-    said_hello_ns: Option<u64>,
+    hello_sent_ns: Option<u64>,
     /// A station was heard that may wait for a hello.
-    owes_hello: bool,
+    is_hello_due: bool,
     requests: VecDeque<Request>,
     frames: VecDeque<Vec<u8>>,
-    agreed: VecDeque<Agreed>,
+    agreed: VecDeque<AgreedKeys>,
     counters: Counters,
 }
 
@@ -115,14 +115,14 @@ impl Agreement {
             own: own.to_owned(),
             peer: None,
             run,
-            table: Table::default(),
+            table: PeerRuns::default(),
             current: None,
             patience_ns: 0,
             budgets: Budgets::default(),
             number: 0,
             ticket: 0,
-            said_hello_ns: None,
-            owes_hello: false,
+            hello_sent_ns: None,
+            is_hello_due: false,
             requests: VecDeque::new(),
             frames: VecDeque::new(),
             agreed: VecDeque::new(),
@@ -148,9 +148,9 @@ impl Agreement {
 
     /// Drops agreed and pending keys.
     fn forget(&mut self) {
-        self.table = Table::default();
+        self.table = PeerRuns::default();
         self.current = None;
-        (self.said_hello_ns, self.owes_hello) = (None, false);
+        (self.hello_sent_ns, self.is_hello_due) = (None, false);
         self.requests.clear();
         self.frames.clear();
         self.agreed.clear();
@@ -172,11 +172,11 @@ impl Agreement {
 
     // ---- inputs --------------------------------------------------------------------------------
 
-    /// Handles a payload that is a frame of an agreement ([`offer::is_one`]).
+    /// Handles a payload that is a frame of an agreement ([`offer::is_agreement_frame`]).
     pub fn handle_frame(
         &mut self,
         now_ns: u64,
-        class: Class,
+        class: PathClass,
         payload: &[u8],
     ) -> Result<(), Refusal> {
         self.counters.received += 1;
@@ -204,30 +204,30 @@ impl Agreement {
     }
 
     /// Handles the claim of a run, by a hello or by a heartbeat that no key opens.
-    pub fn handle_run(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
+    pub fn handle_run(&mut self, now_ns: u64, class: PathClass, run: u64) -> Result<(), Refusal> {
         if !self.is_of_interest(run) {
             return Err(Refusal::Stale);
         }
         if !self.offers() {
-            self.owes_hello = true;
-            self.say_hello(now_ns);
+            self.is_hello_due = true;
+            self.send_hello(now_ns);
             return Ok(());
         }
         let silence_ns = self.patience_ns.max(STALE_NS);
         let is_current = self.current_run() == Some(run);
         let mut entry = self.table.find(run);
         if let Some(entry) = &mut entry {
-            entry.call(now_ns, silence_ns);
+            entry.note_request(now_ns, silence_ns);
         }
         let fresh = entry.filter(|entry| {
             // after an outage of the networks its next heartbeat comes under the key in use
-            let waits = is_current && !entry.has_called_for(now_ns, silence_ns);
+            let waits = is_current && !entry.has_requested_for(now_ns, silence_ns);
             waits || !entry.is_stale(now_ns, silence_ns)
         });
         match fresh {
             Some(entry) => {
-                entry.hear(now_ns, class);
-                if entry.may_go_again(now_ns) {
+                entry.note_heard(now_ns, class);
+                if entry.may_be_repeated(now_ns) {
                     entry.again_ns = Some(now_ns);
                     entry.repeats = entry.repeats.max(1);
                     self.repeat(now_ns);
@@ -238,17 +238,17 @@ impl Agreement {
         }
     }
 
-    fn make_offer(&mut self, now_ns: u64, class: Class, run: u64) -> Result<(), Refusal> {
-        if !self.budgets.pass(now_ns, class, Kind::Sign) {
+    fn make_offer(&mut self, now_ns: u64, class: PathClass, run: u64) -> Result<(), Refusal> {
+        if !self.budgets.take(now_ns, class, Operation::Sign) {
             return Err(Refusal::Limited);
         }
-        let Ok(half) = Half::generate() else {
+        let Ok(own_share) = KeyShare::generate() else {
             return Err(Refusal::Limited);
         };
-        let mut entry = Entry::new(run, class, now_ns);
+        let mut entry = PeerRun::new(run, class, now_ns);
         self.number += 1;
         entry.number = self.number;
-        entry.half = Some(half);
+        entry.own_share = Some(own_share);
         self.sign(now_ns, &mut entry);
         let current = self.current_run();
         self.table.insert(entry, current);
@@ -258,7 +258,7 @@ impl Agreement {
     fn handle_offer(
         &mut self,
         now_ns: u64,
-        class: Class,
+        class: PathClass,
         offer: Offer,
         signature: Signature,
     ) -> Result<(), Refusal> {
@@ -267,21 +267,21 @@ impl Agreement {
         }
         let is_alive = self.is_alive(now_ns, offer.from);
         if let Some(entry) = self.table.find(offer.from) {
-            entry.hear(now_ns, class);
-            if entry.theirs == Some(offer.public) {
-                let answer = entry.answer_again(now_ns).map(<[u8]>::to_vec);
+            entry.note_heard(now_ns, class);
+            if entry.peer_share == Some(offer.public) {
+                let answer = entry.repeat_answer(now_ns).map(<[u8]>::to_vec);
                 self.frames.extend(answer);
                 return Ok(());
             }
-            if offer.number <= entry.number || is_alive || entry.check.is_some() {
+            if offer.number <= entry.number || is_alive || entry.verification.is_some() {
                 return Err(Refusal::Stale);
             }
         }
-        if !self.budgets.pass(now_ns, class, Kind::Verify) {
+        if !self.budgets.take(now_ns, class, Operation::Verify) {
             return Err(Refusal::Limited);
         }
         if self.table.find(offer.from).is_none() {
-            let entry = Entry::new(offer.from, class, now_ns);
+            let entry = PeerRun::new(offer.from, class, now_ns);
             let current = self.current_run();
             self.table.insert(entry, current);
         }
@@ -292,7 +292,7 @@ impl Agreement {
     fn handle_answer(
         &mut self,
         now_ns: u64,
-        class: Class,
+        class: PathClass,
         offer: Offer,
         signature: Signature,
     ) -> Result<(), Refusal> {
@@ -301,12 +301,12 @@ impl Agreement {
         let Some(entry) = entry.filter(|entry| entry.number == offer.number) else {
             return Err(Refusal::Stale);
         };
-        entry.hear(now_ns, class);
-        let known = entry.theirs == Some(offer.public);
-        if known || is_alive || entry.check.is_some() || entry.half.is_none() {
+        entry.note_heard(now_ns, class);
+        let known = entry.peer_share == Some(offer.public);
+        if known || is_alive || entry.verification.is_some() || entry.own_share.is_none() {
             return Err(Refusal::Stale);
         }
-        if !self.budgets.pass(now_ns, class, Kind::Verify) {
+        if !self.budgets.take(now_ns, class, Operation::Verify) {
             return Err(Refusal::Limited);
         }
         self.verify(now_ns, offer, signature);
@@ -325,7 +325,7 @@ impl Agreement {
 
     /// Takes note that the key of a run is now in use.
     pub fn handle_confirmed(&mut self, now_ns: u64, run: u64) {
-        self.current = Some(Current {
+        self.current = Some(CurrentRun {
             run,
             heard_ns: now_ns,
         });
@@ -333,11 +333,11 @@ impl Agreement {
 
     /// Requests a hello when another path is up: earlier ones may not have been sent. Does nothing while the peer is
     /// heard.
-    pub fn greet(&mut self, now_ns: u64) {
+    pub fn request_hello(&mut self, now_ns: u64) {
         let run = self.current_run();
         let is_heard = run.is_some_and(|run| self.is_alive(now_ns, run));
         if self.peer.is_some() && !is_heard {
-            self.owes_hello = true;
+            self.is_hello_due = true;
         }
     }
 
@@ -346,40 +346,44 @@ impl Agreement {
     /// Does what is due: hellos, offers without an answer, and requests that the link's process lost.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         if self.hello_due_ns().is_some_and(|at_ns| at_ns <= now_ns) {
-            self.say_hello(now_ns);
+            self.send_hello(now_ns);
         }
         self.repeat(now_ns);
         for place in 0..self.table.len() {
-            self.ask_again(now_ns, place);
+            self.repeat_requests(now_ns, place);
         }
     }
 
     /// Returns the time of the next [`Agreement::handle_timeout`].
     pub fn next_timeout(&self) -> Option<u64> {
         self.peer.as_ref()?;
-        let entries = self.table.iter().filter_map(Entry::next_timeout);
+        let entries = self.table.iter().filter_map(PeerRun::next_timeout);
         entries.chain(self.hello_due_ns()).min()
     }
 
     fn hello_due_ns(&self) -> Option<u64> {
         self.peer.as_ref()?;
-        let said_ns = self.said_hello_ns;
-        let after_ns = if self.owes_hello { PAUSE_NS } else { HELLO_NS };
-        let due_ns = said_ns.map_or(0, |said_ns| said_ns.saturating_add(after_ns));
-        if self.owes_hello {
+        let sent_ns = self.hello_sent_ns;
+        let after_ns = if self.is_hello_due {
+            PAUSE_NS
+        } else {
+            HELLO_NS
+        };
+        let due_ns = sent_ns.map_or(0, |sent_ns| sent_ns.saturating_add(after_ns));
+        if self.is_hello_due {
             return Some(due_ns);
         }
         let silent_ns = self.current.map_or(0, |it| self.silent_ns(it));
         Some(due_ns.max(silent_ns))
     }
 
-    fn say_hello(&mut self, now_ns: u64) {
-        let said_ns = self.said_hello_ns;
-        if said_ns.is_some_and(|said_ns| now_ns < said_ns.saturating_add(PAUSE_NS)) {
+    fn send_hello(&mut self, now_ns: u64) {
+        let sent_ns = self.hello_sent_ns;
+        if sent_ns.is_some_and(|sent_ns| now_ns < sent_ns.saturating_add(PAUSE_NS)) {
             return;
         }
-        self.said_hello_ns = Some(now_ns);
-        self.owes_hello = false;
+        self.hello_sent_ns = Some(now_ns);
+        self.is_hello_due = false;
         self.frames.push_back(offer::hello(self.run).to_vec());
     }
 
@@ -411,7 +415,7 @@ impl Agreement {
     }
 
     /// Returns the next agreed keys, between this run and one of the peer's.
-    pub fn poll_agreed(&mut self) -> Option<Agreed> {
+    pub fn poll_agreed(&mut self) -> Option<AgreedKeys> {
         self.agreed.pop_front()
     }
 
@@ -437,14 +441,14 @@ impl Agreement {
     }
 
     /// Time from which the peer counts as silent.
-    fn silent_ns(&self, current: Current) -> u64 {
+    fn silent_ns(&self, current: CurrentRun) -> u64 {
         current.heard_ns.saturating_add(self.patience_ns)
     }
 }
 
 #[cfg(test)]
 impl Agreement {
-    /// Returns an agreement of the same nodes and run, without keys: halves of keys cannot be copied.
+    /// Returns an agreement of the same nodes and run, without keys: key shares cannot be copied.
     pub(super) fn copy(&self) -> Agreement {
         let mut copy = Agreement::new(&self.own, self.run);
         copy.set_peer(self.peer());

@@ -1,7 +1,7 @@
 //! Requests to the link's process: signatures of this node, and verifications of the peer's.
 
-use super::entry::{Asked, Check, Entry};
-use super::secret::{self, Half};
+use super::key_share::{self, KeyShare};
+use super::peer_runs::{PeerRun, PendingRequest, PendingVerification};
 use super::{Agreement, PAUSE_NS};
 use crate::heartbeats::key::NoRandomness;
 use crate::wire::offer::{Offer, Signature};
@@ -32,14 +32,19 @@ impl Agreement {
             return;
         };
         let (run, offers) = (self.run, self.offers());
-        let signs = |entry: &&mut Entry| entry.signing.as_ref().is_some_and(|it| it.is(ticket));
+        let signs = |entry: &&mut PeerRun| {
+            entry
+                .signature_request
+                .as_ref()
+                .is_some_and(|it| it.is(ticket))
+        };
         let Some(entry) = self.table.iter_mut().find(signs) else {
             return;
         };
         let Some(offer) = entry.own_offer(run) else {
             return;
         };
-        entry.signing = None;
+        entry.signature_request = None;
         let frame = offer.frame(!offers, &signature).to_vec();
         entry.frame = Some(frame.clone());
         entry.sent_ns = now_ns;
@@ -52,47 +57,51 @@ impl Agreement {
 
     /// Handles the result of a verification. Returns false if a frame was forged.
     pub fn handle_verified(&mut self, now_ns: u64, ticket: u64, genuine: bool) -> bool {
-        let checks =
-            |entry: &&mut Entry| entry.check.as_ref().is_some_and(|it| it.asked.is(ticket));
+        let checks = |entry: &&mut PeerRun| {
+            entry
+                .verification
+                .as_ref()
+                .is_some_and(|it| it.request.is(ticket))
+        };
         let Some(entry) = self.table.iter_mut().find(checks) else {
             return true;
         };
-        let Some(check) = entry.check.take() else {
+        let Some(verification) = entry.verification.take() else {
             return true;
         };
         if !genuine {
             self.counters.forged += 1;
             let run = entry.run;
-            if entry.half.is_none() {
+            if entry.own_share.is_none() {
                 self.table.remove(run);
             }
             return false;
         }
-        if self.take_half(now_ns, &check.offer).is_err() {
+        if self.handle_peer_share(now_ns, &verification.offer).is_err() {
             log::error!("heartbeats: {NoRandomness}");
         }
         true
     }
 
-    /// Uses the peer's authentic half.
-    fn take_half(&mut self, now_ns: u64, offer: &Offer) -> Result<(), NoRandomness> {
+    /// Uses the peer's authentic key share.
+    fn handle_peer_share(&mut self, now_ns: u64, offer: &Offer) -> Result<(), NoRandomness> {
         let offers = self.offers();
         let Some(mut entry) = self.table.take(offer.from) else {
             return Ok(());
         };
-        if offers && entry.theirs.is_some() {
+        if offers && entry.peer_share.is_some() {
             // the run answered twice, and forgot the first answer: both begin again
             self.number += 1;
             entry.number = self.number;
-            entry.theirs = None;
-            entry.half = Some(Half::generate()?);
+            entry.peer_share = None;
+            entry.own_share = Some(KeyShare::generate()?);
             self.sign(now_ns, &mut entry);
         } else {
             if !offers {
                 entry.number = offer.number;
-                entry.half = Some(Half::generate()?);
+                entry.own_share = Some(KeyShare::generate()?);
             }
-            entry.theirs = Some(offer.public);
+            entry.peer_share = Some(offer.public);
             entry.alive_ns = now_ns;
             entry.again_ns = None;
             self.agree(&mut entry);
@@ -105,36 +114,36 @@ impl Agreement {
         Ok(())
     }
 
-    fn agree(&mut self, entry: &mut Entry) {
-        let (Some(peer), Some(half), Some(theirs)) =
-            (&self.peer, entry.half.as_mut(), entry.theirs)
+    fn agree(&mut self, entry: &mut PeerRun) {
+        let (Some(peer), Some(own_share), Some(peer_share)) =
+            (&self.peer, entry.own_share.as_mut(), entry.peer_share)
         else {
             return;
         };
         let sides = [
-            secret::Side::new(&self.own, self.run, half.public),
-            secret::Side::new(peer, entry.run, theirs),
+            key_share::Side::new(&self.own, self.run, own_share.public),
+            key_share::Side::new(peer, entry.run, peer_share),
         ];
-        if let Some(agreed) = secret::agree(half, sides) {
+        if let Some(agreed) = key_share::agree(own_share, sides) {
             self.counters.agreed += 1;
             self.agreed.push_back(agreed);
         }
     }
 
-    pub(super) fn sign(&mut self, now_ns: u64, entry: &mut Entry) {
+    pub(super) fn sign(&mut self, now_ns: u64, entry: &mut PeerRun) {
         entry.frame = None;
         self.ticket += 1;
-        entry.signing = Some(Asked::new(self.ticket, now_ns));
+        entry.signature_request = Some(PendingRequest::new(self.ticket, now_ns));
         let request = self.signature_of(entry);
         self.requests.extend(request);
     }
 
     pub(super) fn verify(&mut self, now_ns: u64, offer: Offer, signature: Signature) {
         self.ticket += 1;
-        let asked = Asked::new(self.ticket, now_ns);
+        let request = PendingRequest::new(self.ticket, now_ns);
         if let Some(entry) = self.table.find(offer.from) {
-            entry.check = Some(Check {
-                asked,
+            entry.verification = Some(PendingVerification {
+                request,
                 offer,
                 signature,
                 tries: TRIES,
@@ -145,42 +154,42 @@ impl Agreement {
         self.requests.extend(request);
     }
 
-    fn signature_of(&self, entry: &Entry) -> Option<Request> {
+    fn signature_of(&self, entry: &PeerRun) -> Option<Request> {
         let (offer, peer) = (entry.own_offer(self.run)?, self.peer.as_deref()?);
-        let answers = entry.theirs.filter(|_| !self.offers());
+        let answers = entry.peer_share.filter(|_| !self.offers());
         Some(Request::Sign {
-            ticket: entry.signing.as_ref()?.ticket,
+            ticket: entry.signature_request.as_ref()?.ticket,
             statement: offer.statement(answers.as_ref(), &self.own, peer),
         })
     }
 
-    fn verification_of(&self, entry: &Entry) -> Option<Request> {
-        let (check, peer) = (entry.check.as_ref()?, self.peer.as_deref()?);
-        let answers = entry.half.as_ref().filter(|_| self.offers());
-        let answers = answers.map(|half| &half.public);
+    fn verification_of(&self, entry: &PeerRun) -> Option<Request> {
+        let (verification, peer) = (entry.verification.as_ref()?, self.peer.as_deref()?);
+        let answers = entry.own_share.as_ref().filter(|_| self.offers());
+        let answers = answers.map(|own_share| &own_share.public);
         Some(Request::Verify {
-            ticket: check.asked.ticket,
-            statement: check.offer.statement(answers, peer, &self.own),
-            signature: check.signature,
+            ticket: verification.request.ticket,
+            statement: verification.offer.statement(answers, peer, &self.own),
+            signature: verification.signature,
         })
     }
 
     /// Repeats a request that the link's process did not answer.
-    pub(super) fn ask_again(&mut self, now_ns: u64, place: usize) {
+    pub(super) fn repeat_requests(&mut self, now_ns: u64, place: usize) {
         let Some(entry) = self.table.get_mut(place) else {
             return;
         };
-        let is_due = |asked: &mut Asked| asked.again(now_ns);
-        let signs = entry.signing.as_mut().is_some_and(is_due);
+        let is_due = |request: &mut PendingRequest| request.take_due(now_ns);
+        let signs = entry.signature_request.as_mut().is_some_and(is_due);
         let verifies = entry
-            .check
+            .verification
             .as_mut()
-            .is_some_and(|it| it.asked.again(now_ns));
-        if let Some(check) = entry.check.as_mut().filter(|_| verifies) {
-            check.tries -= 1;
-            if check.tries == 0 {
+            .is_some_and(|it| it.request.take_due(now_ns));
+        if let Some(verification) = entry.verification.as_mut().filter(|_| verifies) {
+            verification.tries -= 1;
+            if verification.tries == 0 {
                 // its sender repeats it
-                entry.check = None;
+                entry.verification = None;
             }
         }
         let Some(entry) = self.table.iter().nth(place) else {

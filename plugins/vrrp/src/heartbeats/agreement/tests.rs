@@ -7,7 +7,7 @@ use spared_sim::{Agenda, Clock, Random};
 use super::*;
 use crate::error::HeartbeatDiscard;
 use crate::heartbeats::{Key, Pairing, Received, SECRET_LEN, Sender};
-use crate::wire::heartbeat::{Echo, Heartbeat, group_id};
+use crate::wire::heartbeat::{Ack, Heartbeat, group_id};
 
 const MS: u64 = 1_000_000;
 const NAMES: [&str; 2] = ["r1", "r2"];
@@ -30,7 +30,7 @@ struct Machine {
     asked: Agenda<Request>,
     requests: u64,
     was_cloned: bool,
-    is_double: bool,
+    has_second_machine: bool,
     /// Number of heartbeats with a wrong tag.
     forged: u32,
 }
@@ -51,17 +51,17 @@ impl Machine {
             asked: Agenda::default(),
             requests: 0,
             was_cloned: false,
-            is_double: false,
+            has_second_machine: false,
             forged: 0,
         }
     }
 
     /// Number of keys with which it seals.
     fn keys(&self, now_ns: u64) -> usize {
-        self.pairing.seals(now_ns)
+        self.pairing.send_keys(now_ns)
     }
 
-    fn handle(&mut self, now_ns: u64, class: Class, payload: &[u8]) {
+    fn handle(&mut self, now_ns: u64, class: PathClass, payload: &[u8]) {
         match self.pairing.receive(now_ns, class, PATH, payload) {
             Ok(Received::Heartbeat(mut opened)) => while opened.next_group().is_some() {},
             Err(HeartbeatDiscard::Forged) => self.forged += 1,
@@ -71,10 +71,10 @@ impl Machine {
 
     /// Returns the frames that it sends.
     fn act(&mut self, now_ns: u64) -> Vec<Vec<u8>> {
-        let news = self.pairing.take_news(now_ns);
-        self.was_cloned |= news.is_cloned;
-        self.is_double |= news.is_double;
-        if news.hurries {
+        let events = self.pairing.take_events(now_ns);
+        self.was_cloned |= events.is_cloned;
+        self.has_second_machine |= events.has_second_machine;
+        if events.needs_heartbeat {
             self.due_ns = now_ns;
         }
         while let Some(request) = self.pairing.poll_request() {
@@ -90,7 +90,7 @@ impl Machine {
                 group: group_id("g"),
                 ..Heartbeat::with_room()
             };
-            self.pairing.compose([heartbeat].iter());
+            self.pairing.begin_heartbeat([heartbeat].iter());
             self.pairing
                 .seal(now_ns, PATH, 0, |sealed| payloads.push(sealed.to_vec()));
         }
@@ -130,7 +130,7 @@ struct World {
     clock: Clock,
     machines: Vec<Machine>,
     /// Frames in transit: receiver, class of path, bytes.
-    wire: Agenda<(usize, Class, Vec<u8>)>,
+    wire: Agenda<(usize, PathClass, Vec<u8>)>,
     /// All sent frames with their senders.
     recorded: Vec<(usize, Vec<u8>)>,
     /// Percentage of lost frames, on paths of each class.
@@ -187,7 +187,7 @@ impl World {
     fn send(&mut self, from: usize, packet: &[u8]) {
         self.recorded.push((from, packet.to_vec()));
         for to in (0..self.machines.len()).filter(|to| *to != from) {
-            for class in [Class::Network, Class::Link] {
+            for class in [PathClass::Network, PathClass::Link] {
                 if !self.random.chance(10 * self.loss[class as usize]) {
                     let at_ns = self.clock.now_ns() + LATENCY_NS;
                     self.wire.plan(at_ns, (to, class, packet.to_vec()));
@@ -205,7 +205,7 @@ impl World {
             let number = self.random.number();
             for to in 0..2 {
                 let packet = self.forgery(flood.turn, to, number | 1);
-                self.machines[to].handle(self.clock.now_ns(), Class::Network, &packet);
+                self.machines[to].handle(self.clock.now_ns(), PathClass::Network, &packet);
             }
         }
         self.flood = Some(flood);
@@ -223,14 +223,14 @@ impl World {
         };
         let said = |from| {
             let mut sender = Sender::new(from);
-            sender.compose([Heartbeat::with_room()].iter());
-            let echo = Echo {
+            sender.begin_heartbeat([Heartbeat::with_room()].iter());
+            let ack = Ack {
                 run: own,
                 number: 1,
                 is_second: false,
             };
             let key = Key::new(from, &[0; SECRET_LEN]);
-            sender.seal(&key, echo, PATH, 0).to_vec()
+            sender.seal(&key, ack, PATH, 0).to_vec()
         };
         let recorded = || {
             let place = usize::try_from(random).unwrap_or(0) % self.recorded.len().max(1);
@@ -319,7 +319,7 @@ fn two_starts_agree_at_once_and_are_still_then() {
     let handshakes = world
         .recorded
         .iter()
-        .filter(|(_, packet)| offer::is_one(packet));
+        .filter(|(_, packet)| offer::is_agreement_frame(packet));
     assert_eq!(handshakes.count(), 0);
     assert!(
         (1198..=1202).contains(&world.recorded.len()),
@@ -346,7 +346,12 @@ fn restarts_in_every_order_are_confirmed() {
                 world.run(12 * SECOND_NS);
                 let keys = [0, 1].map(|at| world.machines[at].keys(world.clock.now_ns()));
                 assert_eq!(keys, [1, 1], "{first} {second:?} {pause}");
-                assert!(world.machines.iter().all(|machine| !machine.is_double));
+                assert!(
+                    world
+                        .machines
+                        .iter()
+                        .all(|machine| !machine.has_second_machine)
+                );
             }
         }
     }
@@ -402,7 +407,7 @@ fn a_forger_costs_a_few_verifications_and_no_key() {
         );
         for machine in &mut world.machines {
             assert_eq!(machine.keys(world.clock.now_ns()), 1);
-            assert!(machine.pairing.agreement().table.len() <= 2 * entry::RUNS_MAX);
+            assert!(machine.pairing.agreement().table.len() <= 2 * peer_runs::RUNS_MAX);
         }
         let asked = world.machines[0].requests + world.machines[1].requests - before;
         assert!(asked <= 20 * 2 * 20, "{asked}");
@@ -461,7 +466,7 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
         for to in 0..2 {
             let machine = &mut world.machines[to];
             if machine.name != from {
-                machine.handle(world.clock.now_ns(), Class::Network, &packet);
+                machine.handle(world.clock.now_ns(), PathClass::Network, &packet);
             }
         }
         world.step();
@@ -482,7 +487,7 @@ fn a_second_machine_waits_until_the_first_is_silent() {
     world.run(5 * SECOND_NS);
     assert!(world.uses(0, 1) && world.uses(clone, 0));
     assert_eq!(world.machines[0].keys(world.clock.now_ns()), 2);
-    assert!(world.machines[0].is_double);
+    assert!(world.machines[0].has_second_machine);
     world.machines[1].dead = true;
     world.run(2 * DOWN_NS);
     assert!(world.uses(0, clone));
@@ -497,7 +502,7 @@ fn who_forgot_what_it_agreed_agrees_anew() {
             world.run(pause * MS / 2);
             let machine = &mut world.machines[forgetful];
             machine.pairing.forget();
-            machine.pairing.agreement().table = Table::default();
+            machine.pairing.agreement().table = PeerRuns::default();
             machine.pairing.agreement().current = None;
             world.confirm_within(8 * SECOND_NS);
         }
@@ -517,7 +522,7 @@ fn heal_partitions(forged: bool) {
                     if forged {
                         let hello = offer::hello(world.machines[1].pairing.run());
                         let now_ns = world.clock.now_ns();
-                        world.machines[0].handle(now_ns, Class::Network, &hello);
+                        world.machines[0].handle(now_ns, PathClass::Network, &hello);
                     }
                     world.run(SECOND_NS);
                 }
@@ -530,7 +535,7 @@ fn heal_partitions(forged: bool) {
                 let keys = [0, 1].map(|at| world.machines[at].keys(now_ns));
                 assert_eq!(keys, [1, 1], "{case}");
                 for machine in &world.machines {
-                    assert!(!machine.is_double, "{case}");
+                    assert!(!machine.has_second_machine, "{case}");
                     // a node that was heard meanwhile accepts no answer: the other one's key ends
                     // unused
                     assert!(forged || machine.forged == 0, "{case}");
@@ -574,7 +579,7 @@ fn who_finds_itself_cloned_begins_another_run() {
         world.run(3 * SECOND_NS);
         assert!(world.uses(0, 1) || world.uses(0, clone));
         assert!(world.uses(1, 0) && world.uses(clone, 0));
-        assert!(world.machines[0].is_double);
+        assert!(world.machines[0].has_second_machine);
     }
 }
 
@@ -582,18 +587,18 @@ fn who_finds_itself_cloned_begins_another_run() {
 #[test]
 fn another_path_is_greeted_on_at_once_unless_the_peer_is_heard() {
     let mut agreement = Agreement::new("r1", 7);
-    agreement.greet(0);
+    agreement.request_hello(0);
     assert_eq!(agreement.next_timeout(), None, "there is no peer");
     agreement.set_peer(Some("r2"));
     agreement.set_patience(DOWN_NS);
     agreement.handle_timeout(SECOND_NS);
     assert!(agreement.poll_frame().is_some());
-    agreement.greet(SECOND_NS + MS);
+    agreement.request_hello(SECOND_NS + MS);
     assert_eq!(agreement.next_timeout(), Some(SECOND_NS + PAUSE_NS));
     agreement.handle_timeout(SECOND_NS + PAUSE_NS);
     assert!(agreement.poll_frame().is_some());
     agreement.handle_confirmed(2 * SECOND_NS, 9);
-    agreement.greet(2 * SECOND_NS + MS);
+    agreement.request_hello(2 * SECOND_NS + MS);
     let silent_ns = 2 * SECOND_NS + DOWN_NS;
     assert_eq!(agreement.next_timeout(), Some(silent_ns));
 }
@@ -608,7 +613,7 @@ fn nobody_says_a_word_without_keys_and_none_to_itself() {
     assert!(agreement.next_timeout().is_some());
     agreement.handle_timeout(SECOND_NS);
     let hello = agreement.poll_frame().expect("a hello");
-    let heard = agreement.handle_frame(SECOND_NS, Class::Network, &hello);
+    let heard = agreement.handle_frame(SECOND_NS, PathClass::Network, &hello);
     assert_eq!(heard, Err(Refusal::Stale));
     assert_eq!(agreement.poll_request(), None);
 }
@@ -637,7 +642,7 @@ fn an_answer_to_a_request_of_the_run_before_is_none() {
     let mut agreement = Agreement::new("r1", 7);
     agreement.set_peer(Some("r2"));
     let ask = |agreement: &mut Agreement| {
-        let asked = agreement.handle_run(SECOND_NS, Class::Link, 9);
+        let asked = agreement.handle_run(SECOND_NS, PathClass::Link, 9);
         assert_eq!(asked, Ok(()));
         match agreement.poll_request() {
             Some(Request::Sign { ticket, .. }) => ticket,

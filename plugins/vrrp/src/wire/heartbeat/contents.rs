@@ -8,7 +8,7 @@ use crate::wire::Family;
 pub struct Heartbeat {
     /// Id of the group, the [`group_id`] of its name.
     pub group: u64,
-    pub role: Speaks,
+    pub role: HeartbeatRole,
     /// Class (E0): forced active 3, normal 2, joining 1, forced backup or maintenance 0.
     pub class: u8,
     /// Quality, 0-100.
@@ -23,8 +23,8 @@ pub struct Heartbeat {
     pub by_priority: bool,
     /// The node cannot be active: barred, or without a usable interface.
     pub unable: bool,
-    /// The sender has blocked its fence for the receiver, which is prepared (E6).
-    pub go: bool,
+    /// The flag `go`: the sender has blocked its fence for the receiver, which is prepared (E6).
+    pub is_release: bool,
     /// The node receives the receiver's heartbeats: only then each node knows what the other knows.
     pub hears: bool,
     /// Advert interval, a multiple of 1 µs.
@@ -40,7 +40,7 @@ impl Heartbeat {
     pub fn with_room() -> Heartbeat {
         Heartbeat {
             group: 0,
-            role: Speaks::Fault,
+            role: HeartbeatRole::Fault,
             class: 0,
             quality: 0,
             priority: 0,
@@ -48,7 +48,7 @@ impl Heartbeat {
             ready: false,
             by_priority: false,
             unable: false,
-            go: false,
+            is_release: false,
             hears: false,
             advert_interval_ns: NS_PER_US,
             term: 0,
@@ -74,9 +74,9 @@ pub struct HeartbeatPort {
     pub identity: Identity,
 }
 
-/// State of the receiver that the sender of a heartbeat has received.
+/// Acknowledgement: the newest heartbeat of the receiver that the sender has received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Echo {
+pub struct Ack {
     pub run: u64,
     /// Highest received number; 0 for none.
     pub number: u64,
@@ -85,7 +85,7 @@ pub struct Echo {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
+pub enum HeartbeatRole {
     Fault,
     Backup,
     Active,

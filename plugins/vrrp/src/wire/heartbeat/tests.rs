@@ -5,7 +5,7 @@ use super::*;
 fn sample() -> Heartbeat {
     Heartbeat {
         group: group_id("office"),
-        role: Speaks::Active,
+        role: HeartbeatRole::Active,
         class: 2,
         quality: 63,
         priority: 176,
@@ -13,7 +13,7 @@ fn sample() -> Heartbeat {
         ready: true,
         by_priority: false,
         unable: false,
-        go: true,
+        is_release: true,
         hears: true,
         advert_interval_ns: 100_000_000,
         term: 9,
@@ -59,7 +59,7 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-const ECHO: Echo = Echo {
+const ACK: Ack = Ack {
     run: 0x1122,
     number: 7,
     is_second: true,
@@ -75,7 +75,7 @@ fn guest() -> Heartbeat {
 fn emitted(heartbeats: &[Heartbeat]) -> Vec<u8> {
     let mut frame = Vec::new();
     emit_header(0x0123_4567_89ab_cdef, 42, 1, &mut frame);
-    set_echo(&mut frame, ECHO);
+    set_ack(&mut frame, ACK);
     for heartbeat in heartbeats {
         assert!(has_room(&frame, heartbeat));
         emit_group(heartbeat, &mut frame);
@@ -111,7 +111,7 @@ fn those_bytes_are_that_heartbeat() {
     assert_eq!(packet.run(), 0x0123_4567_89ab_cdef);
     assert_eq!((packet.path(), packet.number(), packet.part()), (1, 42, 1));
     assert_eq!(packet.signed().len() + TAG_LEN, frame.len());
-    assert_eq!(packet.echo(), ECHO);
+    assert_eq!(packet.ack(), ACK);
     assert_eq!(packet.tag()[..2], [0xa0, 0xa1]);
     assert_eq!(read(&frame), [sample(), guest()]);
 }
@@ -184,7 +184,7 @@ fn ports_that_do_not_fit_are_left_out_and_told() {
     heartbeat.ports = vec![port; PORTS_MAX + 3];
     let mut frame = Vec::with_capacity(FRAME_MAX);
     emit_header(1, 1, 0, &mut frame);
-    set_echo(&mut frame, ECHO);
+    set_ack(&mut frame, ACK);
     assert!(has_room(&frame, &heartbeat));
     assert_eq!(emit_group(&heartbeat, &mut frame), 3);
     assert!(!has_room(&frame, &guest()));
@@ -214,9 +214,9 @@ fn ports(most: usize) -> impl Strategy<Value = Vec<HeartbeatPort>> {
 
 fn heartbeats(most: usize) -> impl Strategy<Value = Heartbeat> {
     let role = prop_oneof![
-        Just(Speaks::Fault),
-        Just(Speaks::Backup),
-        Just(Speaks::Active)
+        Just(HeartbeatRole::Fault),
+        Just(HeartbeatRole::Backup),
+        Just(HeartbeatRole::Active)
     ];
     let interval = (1..=INTERVAL_MAX_US).prop_map(|us| u64::from(us) * NS_PER_US);
     let numbers = (
@@ -229,7 +229,7 @@ fn heartbeats(most: usize) -> impl Strategy<Value = Heartbeat> {
     );
     (numbers, role, any::<[bool; 6]>(), ports(most)).prop_map(
         |((group, class, quality, priority, advert_interval_ns, term), role, flags, ports)| {
-            let [preferred, ready, by_priority, unable, go, hears] = flags;
+            let [preferred, ready, by_priority, unable, is_release, hears] = flags;
             Heartbeat {
                 group,
                 role,
@@ -240,7 +240,7 @@ fn heartbeats(most: usize) -> impl Strategy<Value = Heartbeat> {
                 ready,
                 by_priority,
                 unable,
-                go,
+                is_release,
                 hears,
                 advert_interval_ns,
                 term,

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Lab, MS, What};
+use super::{Lab, LabEvent, MS};
 use crate::wire::Family;
 use crate::wire::frame::emit_frame;
-use crate::wire::vrrp::{Form, Repr, Version};
+use crate::wire::vrrp::{ChecksumForm, Repr, Version};
 
 /// Frames that the forger sends, again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ impl Lab {
             every_ns: 1000 * MS / per_second,
             turn: 0,
         });
-        self.agenda.retain(|(_, what)| *what != What::Forge);
-        self.enqueue(self.clock.now_ns(), 0, What::Forge);
+        self.agenda.retain(|(_, what)| *what != LabEvent::Forge);
+        self.enqueue(self.clock.now_ns(), 0, LabEvent::Forge);
     }
 
     pub fn end_forging(&mut self) {
@@ -57,7 +57,7 @@ impl Lab {
         forger.turn += 1;
         let (turn, wire) = (forger.turn, forger.wire.clone());
         let (forgery, every_ns) = (forger.forgery, forger.every_ns);
-        self.enqueue(self.clock.now_ns() + every_ns, 0, What::Forge);
+        self.enqueue(self.clock.now_ns() + every_ns, 0, LabEvent::Forge);
         let forgery = match (forgery, turn % 6) {
             (Forgery::Everything, 0) => Forgery::Advert(255, LONGEST_NS),
             (Forgery::Everything, 1) => Forgery::Advert(0, 100 * MS),
@@ -101,7 +101,7 @@ impl Lab {
             priority,
             interval_ns,
             addresses: &[virtual_one],
-            form: Form::Message,
+            form: ChecksumForm::Message,
         };
         let mut frame = Vec::new();
         emit_frame(facts.mac, source, &repr, &mut frame);

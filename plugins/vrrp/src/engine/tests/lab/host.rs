@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_sdk::Role;
 
-use super::carriage::Kind;
-use super::words::{Said, said};
-use super::{Lab, MS, Node, SECOND, What};
+use super::carried_frames::Kind;
+use super::invariants::{LastHeartbeat, last_heartbeat};
+use super::{Lab, LabEvent, MS, Node, SECOND};
 use crate::engine::{Neighbour, Path};
 use crate::heartbeats::Heard;
-use crate::wire::heartbeat::{Echo, Heartbeat};
+use crate::wire::heartbeat::{Ack, Heartbeat};
 use spared_sdk::Directive;
 
 /// Time that a planned switchover may take before the active node releases the group.
@@ -21,20 +21,20 @@ pub const AGREEMENT_NS: u64 = 5 * MS;
 
 /// Heartbeat under way.
 #[derive(Clone, Debug)]
-pub(super) struct Flying {
+pub(super) struct HeartbeatInFlight {
     from: usize,
-    path: Way,
+    path: HeartbeatPath,
     run: u64,
     sequence: u64,
-    /// Run that the heartbeat is for; `echoes`: the sender has heard that run.
+    /// Run that the heartbeat is for; `acks`: the sender has heard that run.
     to_run: u64,
-    echoes: bool,
+    acks: bool,
     groups: Vec<Heartbeat>,
 }
 
 /// Path of a heartbeat: the index of a link, or a wire and the sender.
 #[derive(Clone, Debug)]
-enum Way {
+enum HeartbeatPath {
     Link(usize),
     Wire(String, Neighbour),
 }
@@ -48,7 +48,7 @@ pub struct Host {
     /// Number of the plugin's start; `sequence`: number of the last heartbeat.
     run: u64,
     sequence: u64,
-    pub(super) said: Said,
+    pub(super) last_heartbeat: LastHeartbeat,
     /// Runs of the peer with which keys were agreed, and the time when each was last heard.
     keys: BTreeMap<u64, Option<u64>>,
     /// Run of the peer that counts; `newest`: the newest heartbeat of each run that carried each group.
@@ -58,7 +58,7 @@ pub struct Host {
     highest: BTreeMap<(u64, String), u64>,
     pub(super) waiting: Vec<usize>,
     /// The first frame of a key agreement waits in a socket.
-    pub(super) trace_waits: bool,
+    pub(super) agreement_waits: bool,
     /// A hello of the peer came while the node was stopped, and is in its sockets.
     pub(super) hello_waits: bool,
     /// A directive waits until the node runs again.
@@ -82,7 +82,7 @@ pub struct Host {
 
 /// Switchover under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Handing {
+pub(super) struct OngoingSwitchover {
     from: usize,
     to: usize,
     number: u64,
@@ -90,7 +90,7 @@ pub(super) struct Handing {
     groups: BTreeSet<String>,
 }
 
-impl Handing {
+impl OngoingSwitchover {
     pub(super) fn is_of(&self, node: usize, group: &str) -> bool {
         self.from == node && self.groups.contains(group)
     }
@@ -148,7 +148,7 @@ impl Node {
     }
 
     /// Directive of the host: the test's own, with the quality lowered by the checks of the engine.
-    fn told(&self, group: &str) -> Directive {
+    fn current_directive(&self, group: &str) -> Directive {
         Directive {
             quality: self.directive.quality.min(self.host.quality()),
             ready: !self.host.unready,
@@ -162,7 +162,7 @@ impl Node {
 impl Lab {
     /// Returns two nodes with links between them, started and settled.
     pub fn linked(toml: &str, links: &[&str]) -> Lab {
-        let mut lab = Lab::unstarted(toml, links);
+        let mut lab = Lab::without_start(toml, links);
         lab.start(0);
         lab.start(1);
         lab.run(20 * SECOND);
@@ -170,7 +170,7 @@ impl Lab {
         lab
     }
 
-    pub fn unstarted(toml: &str, links: &[&str]) -> Lab {
+    pub fn without_start(toml: &str, links: &[&str]) -> Lab {
         let mut lab = Lab::new(toml, 2);
         lab.links = links.iter().map(|link| (*link).to_owned()).collect();
         lab.keys = true;
@@ -194,15 +194,15 @@ impl Lab {
     // ---- heartbeats ----------------------------------------------------------------------------
 
     pub(super) fn send_heartbeat(&mut self, index: usize) {
-        let (heartbeats, ways) = self.nodes[index].engine.heartbeat(self.clock.now_ns());
-        let ways = ways.to_vec();
+        let (heartbeats, targets) = self.nodes[index].engine.heartbeat(self.clock.now_ns());
+        let targets = targets.to_vec();
         let groups: Vec<Heartbeat> = heartbeats.cloned().collect();
         if groups.is_empty() {
             return;
         }
         self.check_usable(index, &groups);
         let host = &mut self.nodes[index].host;
-        host.said = said(self.clock.now_ns(), &groups);
+        host.last_heartbeat = last_heartbeat(self.clock.now_ns(), &groups);
         host.sequence += 1;
         host.heartbeats_sent += 1;
         let (run, sequence) = (host.run, host.sequence);
@@ -215,35 +215,35 @@ impl Lab {
         let Some(heard_ns) = host.keys.get(&to_run).copied() else {
             return;
         };
-        let echoes = heard_ns.is_some();
-        for way in ways {
-            let wire = self.nodes[index].interface(way.interface);
+        let acks = heard_ns.is_some();
+        for target in targets {
+            let wire = self.nodes[index].interface(target.interface);
             let (lost, jitter_ns) = (self.lose(), self.jitter());
             let node = &self.nodes[index];
-            let leaves = node.facts[&wire].carrier && !node.swallows;
+            let leaves = node.facts[&wire].carrier && !node.refuses_all;
             let filtered = self.filtered.contains(&wire);
-            let kind = way.to.map_or(Kind::Multicast, |_| Kind::Unicast);
+            let kind = target.to.map_or(Kind::Multicast, |_| Kind::Unicast);
             let kinds = [kind, Kind::Heartbeats];
-            let cut = self.is_cut(&wire, index, other) || self.holds_back(&wire, index, &kinds);
+            let cut = self.is_cut(&wire, index, other) || self.is_blocked(&wire, index, &kinds);
             if lost || filtered || self.filters || !leaves || cut {
                 continue;
             }
             let neighbour = Neighbour {
-                mac: way.mac,
-                address: way.source,
+                mac: target.mac,
+                address: target.source,
             };
-            self.flying.push(Flying {
+            self.in_flight.push(HeartbeatInFlight {
                 from: index,
-                path: Way::Wire(wire, neighbour),
+                path: HeartbeatPath::Wire(wire, neighbour),
                 run,
                 sequence,
                 to_run,
-                echoes,
+                acks,
                 groups: groups.clone(),
             });
-            let number = self.flying.len() - 1;
+            let number = self.in_flight.len() - 1;
             let at_ns = self.clock.now_ns() + self.latency_ns + jitter_ns;
-            self.enqueue(at_ns, other, What::Heartbeat(number));
+            self.enqueue(at_ns, other, LabEvent::Heartbeat(number));
         }
         for link in 0..self.links.len() {
             let lost = self.lose();
@@ -253,17 +253,17 @@ impl Lab {
             if lost || self.is_cut(&name, index, other) {
                 continue;
             }
-            self.flying.push(Flying {
+            self.in_flight.push(HeartbeatInFlight {
                 from: index,
-                path: Way::Link(link),
+                path: HeartbeatPath::Link(link),
                 run,
                 sequence,
                 to_run,
-                echoes,
+                acks,
                 groups: groups.clone(),
             });
-            let number = self.flying.len() - 1;
-            self.enqueue(at_ns, other, What::Heartbeat(number));
+            let number = self.in_flight.len() - 1;
+            self.enqueue(at_ns, other, LabEvent::Heartbeat(number));
         }
     }
 
@@ -272,7 +272,7 @@ impl Lab {
         if node.dead {
             return;
         }
-        if node.stopped || node.asked.is_some() {
+        if node.stopped || node.pending_publication.is_some() {
             node.host.waiting.push(number);
             return;
         }
@@ -289,11 +289,11 @@ impl Lab {
         if node.dead || node.host.run != run {
             return;
         }
-        self.greet(index);
-        self.enqueue(self.clock.now_ns() + SECOND, index, What::Hello(run));
+        self.send_host_hello(index);
+        self.enqueue(self.clock.now_ns() + SECOND, index, LabEvent::Hello(run));
     }
 
-    pub(super) fn greet(&mut self, index: usize) {
+    pub(super) fn send_host_hello(&mut self, index: usize) {
         if !self.keys || index > 1 {
             return;
         }
@@ -308,35 +308,43 @@ impl Lab {
         let runs = [0, 1].map(|node| self.nodes[node].host.run);
         let says = !lives && reached && !node.stopped && !other.dead;
         let agrees = says && !other.stopped;
-        let ways = [(index, 1 - index), (1 - index, index)];
-        let linked = ways.map(|(from, to)| self.links_carry(from, to));
+        let targets = [(index, 1 - index), (1 - index, index)];
+        let linked = targets.map(|(from, to)| self.links_carry(from, to));
         let now_ns = self.clock.now_ns();
         if hears && linked[0] {
-            self.enqueue(now_ns + self.latency_ns, 1 - index, What::Trace);
+            self.enqueue(
+                now_ns + self.latency_ns,
+                1 - index,
+                LabEvent::AgreementFrame,
+            );
         }
         if answers && linked[1] {
-            self.enqueue(now_ns + 2 * self.latency_ns, index, What::Trace);
+            self.enqueue(
+                now_ns + 2 * self.latency_ns,
+                index,
+                LabEvent::AgreementFrame,
+            );
         }
         if agrees {
-            self.enqueue(self.clock.now_ns() + AGREEMENT_NS, 0, What::Agree(runs));
+            self.enqueue(self.clock.now_ns() + AGREEMENT_NS, 0, LabEvent::Agree(runs));
         } else if says {
             self.nodes[1 - index].host.hello_waits = true;
         }
     }
 
     /// Delivers a hello, or the answer to one.
-    pub(super) fn deliver_trace(&mut self, index: usize) {
+    pub(super) fn deliver_agreement_frame(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
-        if node.stopped || node.asked.is_some() {
-            node.host.trace_waits = true;
+        if node.stopped || node.pending_publication.is_some() {
+            node.host.agreement_waits = true;
         } else if !node.dead {
-            node.engine.handle_trace(now_ns);
+            node.engine.handle_possible_peer(now_ns);
         }
     }
 
-    /// True if some link carries from one node to the other: on a network anybody can leave a trace, so it does not
-    /// count.
+    /// True if some link carries from one node to the other. Networks do not count: anybody can send the first frame of an agreement
+    /// there.
     fn links_carry(&self, from: usize, to: usize) -> bool {
         self.links.iter().any(|link| !self.is_cut(link, from, to))
     }
@@ -349,12 +357,12 @@ impl Lab {
         };
         let speaks = |wire: &&String| {
             let filtered = self.filters || self.filtered.contains(*wire);
-            !filtered && plugged(wire) && !self.nodes[from].swallows
+            !filtered && plugged(wire) && !self.nodes[from].refuses_all
         };
         let wires = self.nodes[from].facts.keys().filter(speaks);
         let mut paths = wires.chain(&self.links);
         let kinds = [Kind::Multicast, Kind::Heartbeats];
-        paths.any(|path| !self.is_cut(path, from, to) && !self.holds_back(path, from, &kinds))
+        paths.any(|path| !self.is_cut(path, from, to) && !self.is_blocked(path, from, &kinds))
     }
 
     /// Ends a key agreement: both nodes have signed, and verified.
@@ -366,73 +374,73 @@ impl Lab {
             if same && !host.keys.contains_key(&runs[1 - index]) {
                 host.keys.insert(runs[1 - index], None);
                 let now_ns = self.clock.now_ns();
-                self.nodes[index].engine.handle_trace(now_ns);
-                self.hurry(index);
+                self.nodes[index].engine.handle_possible_peer(now_ns);
+                self.begin_round_soon(index);
             }
         }
     }
 
-    fn hurry(&mut self, index: usize) {
+    fn begin_round_soon(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
-        self.nodes[index].engine.hurry_round(now_ns);
+        self.nodes[index].engine.begin_round_soon(now_ns);
     }
 
     /// Returns true if the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) decides; None if the
     /// heartbeat is dropped.
-    fn admits(&mut self, index: usize, flying: &Flying) -> Option<bool> {
+    fn accepts_key(&mut self, index: usize, in_flight: &HeartbeatInFlight) -> Option<bool> {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let patience_ns = node.engine.longest_silence_ns();
         let host = &mut node.host;
         let current_ns = host.keys.get(&host.peer_run).copied().flatten();
-        let heard_ns = host.keys.get_mut(&flying.run)?;
-        if flying.to_run != host.run {
+        let heard_ns = host.keys.get_mut(&in_flight.run)?;
+        if in_flight.to_run != host.run {
             return None;
         }
         // a replay, or a heartbeat that a later one overtook
-        let name = match &flying.path {
-            Way::Link(link) => link.to_string(),
-            Way::Wire(wire, _) => wire.clone(),
+        let name = match &in_flight.path {
+            HeartbeatPath::Link(link) => link.to_string(),
+            HeartbeatPath::Wire(wire, _) => wire.clone(),
         };
-        let highest = host.highest.entry((flying.run, name)).or_default();
-        if flying.sequence <= *highest {
+        let highest = host.highest.entry((in_flight.run, name)).or_default();
+        if in_flight.sequence <= *highest {
             return None;
         }
-        *highest = flying.sequence;
+        *highest = in_flight.sequence;
         let is_first = heard_ns.replace(now_ns).is_none();
         let silent = current_ns.is_none_or(|at_ns| now_ns >= at_ns + patience_ns);
-        let confirms = flying.run != host.peer_run && flying.echoes && silent;
+        let confirms = in_flight.run != host.peer_run && in_flight.acks && silent;
         if confirms {
-            host.peer_run = flying.run;
+            host.peer_run = in_flight.run;
         }
-        let admits = flying.run == host.peer_run;
+        let accepts_key = in_flight.run == host.peer_run;
         if is_first || confirms {
-            self.hurry(index);
+            self.begin_round_soon(index);
         }
-        (admits || flying.echoes).then_some(admits)
+        (accepts_key || in_flight.acks).then_some(accepts_key)
     }
 
     /// Delivers a heartbeat as [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
     pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
-        let flying = self.flying[number].clone();
+        let in_flight = self.in_flight[number].clone();
         let host = &self.nodes[index].host;
-        let is_unopened = (flying.to_run, flying.run) != (host.run, host.peer_run);
-        if is_unopened && matches!(flying.path, Way::Link(_)) {
+        let is_unopened = (in_flight.to_run, in_flight.run) != (host.run, host.peer_run);
+        if is_unopened && matches!(in_flight.path, HeartbeatPath::Link(_)) {
             let now_ns = self.clock.now_ns();
-            self.nodes[index].engine.handle_trace(now_ns);
+            self.nodes[index].engine.handle_possible_peer(now_ns);
         }
-        let Some(counts) = self.admits(index, &flying) else {
+        let Some(counts) = self.accepts_key(index, &in_flight) else {
             return;
         };
         // heartbeats of another machine of that name are dropped
-        if self.nodes[flying.from].host.is_second {
+        if self.nodes[in_flight.from].host.is_second {
             return;
         }
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
-        let path = match flying.path {
-            Way::Link(link) => Path::Link(link),
-            Way::Wire(wire, neighbour) => {
+        let path = match in_flight.path {
+            HeartbeatPath::Link(link) => Path::Link(link),
+            HeartbeatPath::Wire(wire, neighbour) => {
                 let carrier = node.facts.get(&wire).is_some_and(|facts| facts.carrier);
                 let at = node.engine.interface_index(&wire);
                 let Some(at) = at.filter(|_| carrier) else {
@@ -442,39 +450,44 @@ impl Lab {
             }
         };
         let own = node.host.run;
-        for heartbeat in &flying.groups {
-            let of_run = (flying.run, heartbeat.group);
+        for heartbeat in &in_flight.groups {
+            let of_run = (in_flight.run, heartbeat.group);
             let newest = node.host.newest.entry(of_run).or_default();
             let heard = Heard {
-                run: flying.run,
-                echo: Echo {
-                    run: flying.to_run,
+                run: in_flight.run,
+                ack: Ack {
+                    run: in_flight.to_run,
                     number: 1,
                     is_second: node.host.is_second,
                 },
                 heartbeat,
-                is_timely: flying.sequence + 2 >= *newest,
-                is_news: flying.sequence > *newest,
+                is_timely: in_flight.sequence + 2 >= *newest,
+                is_new: in_flight.sequence > *newest,
                 counts,
             };
-            *newest = flying.sequence.max(*newest);
+            *newest = in_flight.sequence.max(*newest);
             node.engine.handle_heartbeat(now_ns, path, &heard, own);
         }
     }
 
     /// Drops all heartbeats under way.
-    pub fn drop_flying(&mut self) {
+    pub fn drop_heartbeats_in_flight(&mut self) {
         self.agenda
-            .retain(|(_, what)| !matches!(what, What::Heartbeat(_) | What::Frame(..)));
+            .retain(|(_, what)| !matches!(what, LabEvent::Heartbeat(_) | LabEvent::Frame(..)));
     }
 
     /// Sends a heartbeat of the other node on a wire again, the one `later` before its last.
     pub(super) fn replay(&mut self, to: usize, wire: &str, later: usize) {
         let from = 1 - to;
-        let recorded = self.flying.iter().enumerate().rev().filter(|(_, flying)| {
-            let there = matches!(&flying.path, Way::Wire(on, _) if on == wire);
-            there && flying.from == from
-        });
+        let recorded = self
+            .in_flight
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, in_flight)| {
+                let there = matches!(&in_flight.path, HeartbeatPath::Wire(on, _) if on == wire);
+                there && in_flight.from == from
+            });
         if let Some(number) = recorded.map(|(number, _)| number).nth(later) {
             self.deliver_heartbeat(to, number);
         }
@@ -483,20 +496,24 @@ impl Lab {
     // ---- directive ---------------------------------------------------------------------------
 
     pub(super) fn report(&mut self, index: usize) {
-        self.enqueue(self.clock.now_ns() + self.report_ns, index, What::Directive);
+        self.enqueue(
+            self.clock.now_ns() + self.report_ns,
+            index,
+            LabEvent::Directive,
+        );
     }
 
-    pub(super) fn tell_directive(&mut self, index: usize) {
+    pub(super) fn send_directive(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.dead {
             return;
         }
-        if node.stopped || node.asked.is_some() {
+        if node.stopped || node.pending_publication.is_some() {
             node.host.directive_waits = true;
             return;
         }
         let groups = node.settings.groups.iter();
-        let told = groups.map(|group| (group.name.clone(), node.told(&group.name)));
+        let told = groups.map(|group| (group.name.clone(), node.current_directive(&group.name)));
         let told: Vec<(String, Directive)> = told.collect();
         let now_ns = self.clock.now_ns();
         for (name, directive) in told {
@@ -521,13 +538,13 @@ impl Lab {
         groups: BTreeSet<String>,
         reason: &'static str,
     ) -> bool {
-        let moves = |handing: &Handing| !handing.groups.is_disjoint(&groups);
-        if self.handings.iter().any(moves) || !self.session() {
+        let moves = |switchover: &OngoingSwitchover| !switchover.groups.is_disjoint(&groups);
+        if self.ongoing.iter().any(moves) || !self.session() {
             return false;
         }
         self.handed += 1;
         let (to, number) = (1 - from, self.handed);
-        self.handings.push(Handing {
+        self.ongoing.push(OngoingSwitchover {
             from,
             to,
             number,
@@ -538,26 +555,28 @@ impl Lab {
             .switchovers
             .push((self.clock.now_ns(), reason));
         let prepared_ns = self.clock.now_ns() + 2 * self.latency_ns + self.drain_ns;
-        self.enqueue(prepared_ns, to, What::Prepare(number));
+        self.enqueue(prepared_ns, to, LabEvent::Prepare(number));
         self.enqueue(
             self.clock.now_ns() + SWITCHOVER_NS,
             from,
-            What::TimeOut(number),
+            LabEvent::TimeOut(number),
         );
         true
     }
 
-    fn current(&self, number: u64) -> Option<Handing> {
-        let mut handings = self.handings.iter();
-        handings.find(|handing| handing.number == number).cloned()
+    fn current(&self, number: u64) -> Option<OngoingSwitchover> {
+        let mut ongoing = self.ongoing.iter();
+        ongoing
+            .find(|switchover| switchover.number == number)
+            .cloned()
     }
 
     /// Prepares the peer: it has settled and put its addresses behind its fence.
     pub(super) fn prepare(&mut self, number: u64) {
-        let Some(handing) = self.current(number).filter(|_| self.session()) else {
+        let Some(switchover) = self.current(number).filter(|_| self.session()) else {
             return;
         };
-        let to = &self.nodes[handing.to];
+        let to = &self.nodes[switchover.to];
         // "it has not left the group yet"
         let leaves = |group: &String| {
             let until_ns = to.host.carries_until_ns.get(group);
@@ -565,75 +584,75 @@ impl Lab {
         };
         let serves = |group: &String| to.role_of.get(group) == Some(&Role::Active);
         let is_busy = |group| leaves(group) || serves(group);
-        if to.host.declines || handing.groups.iter().any(is_busy) {
-            self.handings.retain(|other| other.number != number);
+        if to.host.declines || switchover.groups.iter().any(is_busy) {
+            self.ongoing.retain(|other| other.number != number);
             return;
         }
-        let host = &mut self.nodes[handing.to].host;
-        host.prepared.extend(handing.groups);
-        self.tell_directive(handing.to);
+        let host = &mut self.nodes[switchover.to].host;
+        host.prepared.extend(switchover.groups);
+        self.send_directive(switchover.to);
         self.enqueue(
             self.clock.now_ns() + self.latency_ns,
-            handing.from,
-            What::Release(number),
+            switchover.from,
+            LabEvent::Release(number),
         );
     }
 
     /// Has the active node release the group: the word `prepared` has arrived.
-    pub(super) fn tell_to_release(&mut self, number: u64) {
-        let Some(handing) = self.current(number).filter(|_| self.session()) else {
+    pub(super) fn order_release(&mut self, number: u64) {
+        let Some(switchover) = self.current(number).filter(|_| self.session()) else {
             return;
         };
-        let host = &mut self.nodes[handing.from].host;
-        host.release.extend(handing.groups);
-        self.tell_directive(handing.from);
+        let host = &mut self.nodes[switchover.from].host;
+        host.release.extend(switchover.groups);
+        self.send_directive(switchover.from);
     }
 
     /// Has a node release its groups: the word `prepared` arrived just before the session ended.
     pub fn release_anyway(&mut self, from: usize) {
         self.nodes[from].host.release = self.nodes[from].groups();
-        self.tell_directive(from);
+        self.send_directive(from);
     }
 
     /// Takes back what is not done by the time-out of a switchover.
     pub(super) fn time_out(&mut self, number: u64) {
-        if let Some(handing) = self.current(number) {
-            self.handings.retain(|other| other.number != number);
-            for group in &handing.groups {
-                self.end_switchover(&handing, group);
+        if let Some(switchover) = self.current(number) {
+            self.ongoing.retain(|other| other.number != number);
+            for group in &switchover.groups {
+                self.end_switchover(&switchover, group);
             }
         }
     }
 
-    fn end_switchover(&mut self, handing: &Handing, group: &str) {
-        self.nodes[handing.from].host.release.remove(group);
-        self.nodes[handing.to].host.prepared.remove(group);
-        self.report(handing.from);
-        self.report(handing.to);
+    fn end_switchover(&mut self, switchover: &OngoingSwitchover, group: &str) {
+        self.nodes[switchover.from].host.release.remove(group);
+        self.nodes[switchover.to].host.prepared.remove(group);
+        self.report(switchover.from);
+        self.report(switchover.to);
     }
 
     /// Notes a role that the host has carried out.
     pub(super) fn note_role(&mut self, index: usize, group: &str, role: Role) {
         let now_ns = self.clock.now_ns();
-        let moves = |handing: &&mut Handing| handing.groups.contains(group);
-        let Some(handing) = self.handings.iter_mut().find(moves) else {
+        let moves = |switchover: &&mut OngoingSwitchover| switchover.groups.contains(group);
+        let Some(switchover) = self.ongoing.iter_mut().find(moves) else {
             return;
         };
         let host = &mut self.nodes[index].host;
-        if handing.from == index && role != Role::Active && host.release.contains(group) {
+        if switchover.from == index && role != Role::Active && host.release.contains(group) {
             host.carries_until_ns
                 .insert(group.to_owned(), now_ns + SECOND);
         }
-        if handing.to == index && role == Role::Active {
-            handing.groups.remove(group);
-            let handing = handing.clone();
-            self.handings.retain(|other| !other.groups.is_empty());
+        if switchover.to == index && role == Role::Active {
+            switchover.groups.remove(group);
+            let switchover = switchover.clone();
+            self.ongoing.retain(|other| !other.groups.is_empty());
             let carried_ns = now_ns + self.latency_ns + CARRY_NS;
-            let carries = &mut self.nodes[handing.from].host.carries_until_ns;
+            let carries = &mut self.nodes[switchover.from].host.carries_until_ns;
             if let Some(until_ns) = carries.get_mut(group) {
                 *until_ns = carried_ns.min(*until_ns);
             }
-            self.end_switchover(&handing, group);
+            self.end_switchover(&switchover, group);
         }
     }
 

@@ -3,11 +3,11 @@
 //! A node here stands for host, worker and kernel together. `publish` grants or revokes leases; an advert passes the
 //! fence only while its lease is valid, and renews it; a lease ends by time alone.
 
-pub mod carriage;
+pub mod carried_frames;
 mod forger;
 mod host;
+mod invariants;
 mod stations;
-mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,16 +19,16 @@ use spared_sdk::{Cause, Forced, Role, Value};
 use spared_sim::{Agenda, Clock, Random};
 
 use crate::config::{Settings, read};
-use crate::engine::{Action, Begun, Engine, InterfaceFacts, PacketId, Table};
+use crate::engine::{Action, Engine, InterfaceFacts, PacketId, SwitchoverAnswer, Table};
 use crate::wire::frame::{Advert, parse};
 use crate::wire::{Family, Mac};
 use spared_sdk::Directive;
 
-use carriage::{Kind, Network};
+use carried_frames::{Kind, Network};
 use forger::Forger;
 pub use forger::{Forgery, LONGEST_NS};
 pub use host::AGREEMENT_NS;
-use host::{Flying, Handing, Host};
+use host::{HeartbeatInFlight, Host, OngoingSwitchover};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1000 * MS;
@@ -59,7 +59,7 @@ pub struct Node {
     /// The node dies when the host has answered.
     leaving: bool,
     /// Publication that waits: group, role, sentence, and whether the host has carried it out.
-    asked: Option<(String, Role, String, bool)>,
+    pending_publication: Option<(String, Role, String, bool)>,
     /// The publication asks for every lease again.
     reopens: bool,
     /// Frames that arrived while the node was stopped, or waited for the host.
@@ -68,9 +68,9 @@ pub struct Node {
     pub directive: Directive,
     pub host_fails: bool,
     /// The system refuses every packet.
-    pub swallows: bool,
+    pub refuses_all: bool,
     /// Interfaces on which the system refuses every packet.
-    pub swallows_on: BTreeSet<String>,
+    pub refuses_on: BTreeSet<String>,
     /// The system refuses packets to unicast peers.
     pub refuses_unicast: bool,
     pub publish_ns: u64,
@@ -82,7 +82,7 @@ pub struct Node {
     /// Role at the last [`Lab::forget`].
     role_before: Role,
     /// Times when the node became active, and the group.
-    pub victories: Vec<(u64, String)>,
+    pub activations: Vec<(u64, String)>,
     pub roles: Vec<(u64, Role, String)>,
     /// Causes that replaced others of the same role.
     pub explained: Vec<(u64, String)>,
@@ -97,16 +97,16 @@ pub struct Node {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum What {
+enum LabEvent {
     Frame(String, Vec<u8>),
     Station(String, Vec<u8>),
     /// A station speaks on a wire.
-    Talk(String),
+    StationTraffic(String),
     Heartbeat(usize),
     /// A run says hello.
     Hello(u64),
     /// The first frame of a key agreement arrives.
-    Trace,
+    AgreementFrame,
     /// Two runs have agreed.
     Agree([u64; 2]),
     /// The forger sends its frames again.
@@ -125,7 +125,7 @@ enum What {
 
 /// Frames that a filter at a node drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Dropped {
+pub enum FilteredFrames {
     Adverts,
     /// Frames from the virtual MAC addresses.
     VirtualMac,
@@ -137,7 +137,7 @@ pub enum Dropped {
 
 /// Advert on its wire.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct SentAdvert {
     pub at_ns: u64,
     pub node: usize,
     pub priority: u8,
@@ -148,7 +148,7 @@ pub struct Sent {
 pub struct Lab {
     pub clock: Clock,
     pub nodes: Vec<Node>,
-    agenda: Agenda<(usize, What)>,
+    agenda: Agenda<(usize, LabEvent)>,
     /// Directions that carry nothing: wire, from, to.
     cuts: BTreeSet<(String, usize, usize)>,
     /// Wires that carry some kinds of frames and lose others.
@@ -165,7 +165,7 @@ pub struct Lab {
     pub jitter_ns: u64,
     pub loss_percent: u64,
     random: Random,
-    pub sent: Vec<Sent>,
+    pub sent: Vec<SentAdvert>,
     /// Links between the first two nodes.
     pub links: Vec<String>,
     /// The first two nodes have keys by which they know each other.
@@ -175,10 +175,10 @@ pub struct Lab {
     /// Wires that carry everything but heartbeats.
     pub filtered: BTreeSet<String>,
     /// Filters: a wire, a node and the frames of it that are dropped.
-    pub dropped: BTreeSet<(String, usize, Dropped)>,
+    pub dropped: BTreeSet<(String, usize, FilteredFrames)>,
     /// Additional latency of a link in ns, compared with a wire.
     pub slow_links: BTreeMap<String, u64>,
-    flying: Vec<Flying>,
+    in_flight: Vec<HeartbeatInFlight>,
     forger: Option<Forger>,
     /// The process of the links is dead, or TCP does not get through.
     pub session_is_down: bool,
@@ -186,7 +186,7 @@ pub struct Lab {
     pub report_ns: u64,
     /// Time for which followers drain, and the peer settles.
     pub drain_ns: u64,
-    handings: Vec<Handing>,
+    ongoing: Vec<OngoingSwitchover>,
     handed: u64,
     pub watches_silence: bool,
     /// Questions from virtual MAC addresses that left: time, node and wire.
@@ -227,12 +227,12 @@ impl Lab {
             filtered: BTreeSet::new(),
             dropped: BTreeSet::new(),
             slow_links: BTreeMap::new(),
-            flying: Vec::new(),
+            in_flight: Vec::new(),
             forger: None,
             session_is_down: false,
             report_ns: 0,
             drain_ns: MS,
-            handings: Vec::new(),
+            ongoing: Vec::new(),
             handed: 0,
             watches_silence: false,
             asked_from_virtual: Vec::new(),
@@ -261,7 +261,7 @@ impl Lab {
         self.asked_from_virtual.clear();
         for node in &mut self.nodes {
             node.roles.clear();
-            node.victories.clear();
+            node.activations.clear();
             node.explained.clear();
             node.role_before = node.role;
             node.events.clear();
@@ -282,7 +282,12 @@ impl Lab {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         node.engine = Engine::new(&node.name);
-        (node.dead, node.stopped, node.leaving, node.asked) = (false, false, false, None);
+        (
+            node.dead,
+            node.stopped,
+            node.leaving,
+            node.pending_publication,
+        ) = (false, false, false, None);
         node.leases.clear();
         node.role = Role::Backup;
         node.role_of.clear();
@@ -311,7 +316,7 @@ impl Lab {
         self.directive(index, directive);
         if self.keys && index < 2 {
             let run = self.nodes[index].host.run();
-            self.enqueue(now_ns, index, What::Hello(run));
+            self.enqueue(now_ns, index, LabEvent::Hello(run));
         }
     }
 
@@ -336,7 +341,7 @@ impl Lab {
         self.nodes[index].engine.shut_down(now_ns);
         self.nodes[index].leaving = true;
         self.act(index);
-        self.nodes[index].dead = self.nodes[index].asked.is_none();
+        self.nodes[index].dead = self.nodes[index].pending_publication.is_none();
     }
 
     pub fn stop(&mut self, index: usize) {
@@ -357,22 +362,22 @@ impl Lab {
                 self.deliver_heartbeat(index, number);
             }
         }
-        if std::mem::take(&mut self.nodes[index].host.trace_waits) {
-            self.nodes[index].engine.handle_trace(now_ns);
+        if std::mem::take(&mut self.nodes[index].host.agreement_waits) {
+            self.nodes[index].engine.handle_possible_peer(now_ns);
         }
         if std::mem::take(&mut self.nodes[index].host.directive_waits) {
-            self.tell_directive(index);
+            self.send_directive(index);
         }
         if std::mem::take(&mut self.nodes[index].host.hello_waits) {
-            self.greet(1 - index);
+            self.send_host_hello(1 - index);
         }
-        if self.nodes[index].asked.is_some() {
+        if self.nodes[index].pending_publication.is_some() {
             return;
         }
         self.nodes[index].engine.handle_timeout(now_ns);
         self.act(index);
         // its own hello is overdue if it was stopped for long
-        self.greet(index);
+        self.send_host_hello(index);
     }
 
     pub fn carrier(&mut self, index: usize, interface: &str, carrier: bool) {
@@ -398,14 +403,14 @@ impl Lab {
         if node.dead {
             return;
         }
-        self.tell_interface(index, interface, &facts);
+        self.report_interface(index, interface, &facts);
     }
 
     /// Reports a changed interface to the engine.
-    pub fn tell_interface(&mut self, index: usize, interface: &str, facts: &InterfaceFacts) {
+    pub fn report_interface(&mut self, index: usize, interface: &str, facts: &InterfaceFacts) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
-        if node.asked.is_some() {
+        if node.pending_publication.is_some() {
             node.host.changed.insert(interface.to_owned());
             return;
         }
@@ -437,12 +442,12 @@ impl Lab {
 
     pub fn directive(&mut self, index: usize, directive: Directive) {
         self.nodes[index].directive = directive;
-        self.tell_directive(index);
+        self.send_directive(index);
     }
 
     pub fn reload(&mut self, index: usize, toml: &str) {
         self.configure(index, toml);
-        self.tell_interfaces(index);
+        self.report_interfaces(index);
     }
 
     /// Reloads a configuration whose new interfaces the host has not reported yet.
@@ -462,7 +467,7 @@ impl Lab {
         self.act(index);
     }
 
-    pub fn tell_interfaces(&mut self, index: usize) {
+    pub fn report_interfaces(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let known: Vec<(String, InterfaceFacts)> = self.nodes[index]
             .facts
@@ -494,11 +499,11 @@ impl Lab {
     }
 
     /// Begins to drop frames at a node's port.
-    pub fn drop_there(&mut self, wire: &str, node: usize, what: Dropped) {
+    pub fn drop_there(&mut self, wire: &str, node: usize, what: FilteredFrames) {
         self.dropped.insert((wire.to_owned(), node, what));
     }
 
-    pub fn drops(&self, wire: &str, node: usize, what: Dropped) -> bool {
+    pub fn drops(&self, wire: &str, node: usize, what: FilteredFrames) -> bool {
         self.dropped.contains(&(wire.to_owned(), node, what))
     }
 
@@ -529,7 +534,7 @@ impl Lab {
 
     fn step(&mut self, end_ns: u64) -> bool {
         let timer = self.nodes.iter().enumerate().filter_map(|(index, node)| {
-            if node.dead || node.stopped || node.asked.is_some() {
+            if node.dead || node.stopped || node.pending_publication.is_some() {
                 return None;
             }
             Some((node.engine.next_timeout()?.max(self.clock.now_ns()), index))
@@ -549,20 +554,20 @@ impl Lab {
             self.watch(at_ns);
             self.clock.move_to(at_ns);
             match what {
-                What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
-                What::Station(interface, frame) => self.station(index, &interface, &frame),
-                What::Talk(wire) => self.say_something(&wire),
-                What::Heartbeat(number) => self.deliver_heartbeat(index, number),
-                What::Hello(run) => self.say_hello(index, run),
-                What::Trace => self.deliver_trace(index),
-                What::Agree(runs) => self.agree(runs),
-                What::Forge => self.send_forgery(),
-                What::Directive => self.tell_directive(index),
-                What::Prepare(number) => self.prepare(number),
-                What::Release(number) => self.tell_to_release(number),
-                What::TimeOut(number) => self.time_out(number),
-                What::Opens => self.open(index),
-                What::Answers => self.answer(index),
+                LabEvent::Frame(interface, frame) => self.deliver(index, &interface, &frame),
+                LabEvent::Station(interface, frame) => self.station(index, &interface, &frame),
+                LabEvent::StationTraffic(wire) => self.send_station_frame(&wire),
+                LabEvent::Heartbeat(number) => self.deliver_heartbeat(index, number),
+                LabEvent::Hello(run) => self.say_hello(index, run),
+                LabEvent::AgreementFrame => self.deliver_agreement_frame(index),
+                LabEvent::Agree(runs) => self.agree(runs),
+                LabEvent::Forge => self.send_forgery(),
+                LabEvent::Directive => self.send_directive(index),
+                LabEvent::Prepare(number) => self.prepare(number),
+                LabEvent::Release(number) => self.order_release(number),
+                LabEvent::TimeOut(number) => self.time_out(number),
+                LabEvent::Opens => self.open(index),
+                LabEvent::Answers => self.answer(index),
             }
             return true;
         }
@@ -624,7 +629,7 @@ impl Lab {
         if node.dead || !node.facts.get(interface).is_some_and(|facts| facts.carrier) {
             return;
         }
-        if node.stopped || node.asked.is_some() {
+        if node.stopped || node.pending_publication.is_some() {
             node.waiting.push((interface.to_owned(), frame.to_vec()));
             return;
         }
@@ -643,7 +648,7 @@ impl Lab {
                 Action::Publish { group, role, cause } => {
                     self.nodes[index].is_planned = cause.is_by_switchover();
                     let why = self.sentence(index, role, cause);
-                    if self.ask(index, group.to_string(), role, why, false) {
+                    if self.publish_to_host(index, group.to_string(), role, why, false) {
                         return;
                     }
                 }
@@ -657,12 +662,12 @@ impl Lab {
                 }
                 Action::Reopen { group, cause } => {
                     let why = self.sentence(index, Role::Active, cause);
-                    if self.ask(index, group.to_string(), Role::Active, why, true) {
+                    if self.publish_to_host(index, group.to_string(), Role::Active, why, true) {
                         return;
                     }
                 }
                 Action::Transmit(id) => self.transmit(index, now_ns, id),
-                Action::Farewell {
+                Action::LastAdvert {
                     interface,
                     to,
                     bytes,
@@ -693,15 +698,15 @@ impl Lab {
                 }
                 Action::SwitchOver { group, cause } => {
                     let reason = cause.reason(Role::Backup);
-                    let mut handings = self.handings.iter();
-                    let under_way = handings.any(|handing| handing.is_of(index, &group));
+                    let mut ongoing = self.ongoing.iter();
+                    let under_way = ongoing.any(|switchover| switchover.is_of(index, &group));
                     let groups = BTreeSet::from([group.to_string()]);
                     let answer = if under_way {
-                        Begun::Before
+                        SwitchoverAnswer::AlreadyBegun
                     } else if self.switch_over(index, groups, reason) {
-                        Begun::Yes
+                        SwitchoverAnswer::Begun
                     } else {
-                        Begun::No
+                        SwitchoverAnswer::Refused
                     };
                     let session = self.session();
                     let node = &mut self.nodes[index];
@@ -757,8 +762,8 @@ impl Lab {
                 node.engine.handle_frame(now_ns, at, &frame);
             }
         }
-        if std::mem::take(&mut node.host.trace_waits) {
-            node.engine.handle_trace(now_ns);
+        if std::mem::take(&mut node.host.agreement_waits) {
+            node.engine.handle_possible_peer(now_ns);
         }
         for number in std::mem::take(&mut node.host.waiting) {
             self.hear_heartbeat(index, number);
@@ -775,20 +780,27 @@ impl Lab {
     }
 
     /// Publishes a role to the host; returns true if the answer comes later.
-    fn ask(&mut self, index: usize, group: String, role: Role, why: String, reopens: bool) -> bool {
+    fn publish_to_host(
+        &mut self,
+        index: usize,
+        group: String,
+        role: Role,
+        why: String,
+        reopens: bool,
+    ) -> bool {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let (publish_ns, answer_ns) = (node.publish_ns, node.answer_ns);
-        node.asked = Some((group, role, why, false));
+        node.pending_publication = Some((group, role, why, false));
         node.reopens = reopens;
         if publish_ns + answer_ns > 0 {
-            self.enqueue(now_ns + publish_ns, index, What::Opens);
-            self.enqueue(now_ns + publish_ns + answer_ns, index, What::Answers);
+            self.enqueue(now_ns + publish_ns, index, LabEvent::Opens);
+            self.enqueue(now_ns + publish_ns + answer_ns, index, LabEvent::Answers);
             return true;
         }
         self.open(index);
         let node = &mut self.nodes[index];
-        let (group, role, _, done) = node.asked.take().expect("asked");
+        let (group, role, _, done) = node.pending_publication.take().expect("asked");
         node.engine.handle_published(now_ns, &group, role, done);
         false
     }
@@ -797,7 +809,7 @@ impl Lab {
     fn answer(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
-        let Some((group, role, _, done)) = node.asked.take() else {
+        let Some((group, role, _, done)) = node.pending_publication.take() else {
             return;
         };
         if node.dead {
@@ -810,12 +822,12 @@ impl Lab {
         self.nodes[index].dead |= self.nodes[index].leaving;
         for interface in std::mem::take(&mut self.nodes[index].host.changed) {
             let facts = self.nodes[index].facts[&interface].clone();
-            self.tell_interface(index, &interface, &facts);
+            self.report_interface(index, &interface, &facts);
         }
-        if self.nodes[index].asked.is_none()
+        if self.nodes[index].pending_publication.is_none()
             && std::mem::take(&mut self.nodes[index].host.directive_waits)
         {
-            self.tell_directive(index);
+            self.send_directive(index);
         }
     }
 
@@ -823,7 +835,7 @@ impl Lab {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         node.open(now_ns);
-        let done = node.asked.as_ref().filter(|(.., done)| *done);
+        let done = node.pending_publication.as_ref().filter(|(.., done)| *done);
         if let Some((group, role)) = done.map(|(group, role, ..)| (group.clone(), *role)) {
             self.note_role(index, &group, role);
         }
@@ -837,7 +849,7 @@ impl Lab {
         self.random.below(self.jitter_ns)
     }
 
-    fn enqueue(&mut self, at_ns: u64, index: usize, what: What) {
+    fn enqueue(&mut self, at_ns: u64, index: usize, what: LabEvent) {
         self.agenda.plan(at_ns, (index, what));
     }
 
@@ -849,7 +861,7 @@ impl Lab {
         let advert = parse_any(to, &bytes).expect("a valid packet");
         let key = (name.clone(), advert.family, advert.vrid);
         let is_refused = to.is_some() && node.refuses_unicast;
-        if node.swallows || is_refused || node.swallows_on.contains(&name) {
+        if node.refuses_all || is_refused || node.refuses_on.contains(&name) {
             return self.refuse(index, id);
         }
         if advert.priority == 0 {
@@ -866,7 +878,7 @@ impl Lab {
             }
             self.check_round(index, &key);
         }
-        self.sent.push(Sent {
+        self.sent.push(SentAdvert {
             at_ns: now_ns,
             node: index,
             priority: advert.priority,
@@ -895,18 +907,18 @@ impl Lab {
             return;
         }
         let is_virtual = frame[6..10] == [0, 0, 0x5e, 0];
-        if self.drops(wire, index, Dropped::Adverts)
-            || is_virtual && self.drops(wire, index, Dropped::VirtualMac)
+        if self.drops(wire, index, FilteredFrames::Adverts)
+            || is_virtual && self.drops(wire, index, FilteredFrames::VirtualMac)
         {
             return;
         }
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
             let lost = self.lose();
-            let is_dropped = is_virtual && self.drops(wire, other, Dropped::VirtualMacThere);
+            let is_dropped = is_virtual && self.drops(wire, other, FilteredFrames::VirtualMacThere);
             let kind = to.map_or(Kind::Multicast, |_| Kind::Unicast);
             let kinds = [Some(kind), is_virtual.then_some(Kind::Virtual)];
             let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
-            let is_lost = is_dropped || self.holds_back(wire, index, &kinds);
+            let is_lost = is_dropped || self.is_blocked(wire, index, &kinds);
             let cut = is_lost || self.is_cut(wire, index, other);
             let elsewhere = to.is_some_and(|to| {
                 let facts = self.nodes[other].facts.get(wire);
@@ -915,7 +927,11 @@ impl Lab {
             let jitter_ns = self.jitter();
             if !(lost || cut || elsewhere) {
                 let at_ns = now_ns + self.latency_ns + jitter_ns;
-                self.enqueue(at_ns, other, What::Frame(wire.to_owned(), frame.clone()));
+                self.enqueue(
+                    at_ns,
+                    other,
+                    LabEvent::Frame(wire.to_owned(), frame.clone()),
+                );
             }
         }
     }
@@ -964,7 +980,7 @@ impl Lab {
         spans.map(|(_, length_ns)| length_ns).max().unwrap_or(0)
     }
 
-    pub fn sent_by(&self, node: usize) -> Vec<Sent> {
+    pub fn sent_by(&self, node: usize) -> Vec<SentAdvert> {
         self.sent
             .iter()
             .filter(|sent| sent.node == node)
@@ -1012,21 +1028,21 @@ impl Node {
             stopped: false,
             dead: true,
             leaving: false,
-            asked: None,
+            pending_publication: None,
             reopens: false,
             waiting: Vec::new(),
             listening: BTreeSet::new(),
             directive: Directive::default(),
             host_fails: false,
-            swallows: false,
-            swallows_on: BTreeSet::new(),
+            refuses_all: false,
+            refuses_on: BTreeSet::new(),
             refuses_unicast: false,
             publish_ns: 0,
             answer_ns: 0,
             role: Role::Backup,
             role_of: BTreeMap::new(),
             role_before: Role::Backup,
-            victories: Vec::new(),
+            activations: Vec::new(),
             roles: Vec::new(),
             explained: Vec::new(),
             events: Vec::new(),
@@ -1066,9 +1082,9 @@ impl Node {
     }
 
     fn open(&mut self, now_ns: u64) {
-        if let Some((group, role, why, _)) = self.asked.take() {
+        if let Some((group, role, why, _)) = self.pending_publication.take() {
             let done = self.publish(now_ns, &group, role, &why);
-            self.asked = Some((group, role, why, done));
+            self.pending_publication = Some((group, role, why, done));
         }
     }
 
@@ -1088,7 +1104,7 @@ impl Node {
         let before = self.role_of.insert(group.to_owned(), role);
         let before = before.unwrap_or(Role::Backup);
         if role == Role::Active && before != Role::Active {
-            self.victories.push((now_ns, group.to_owned()));
+            self.activations.push((now_ns, group.to_owned()));
         }
         let reopens = std::mem::take(&mut self.reopens);
         let Some(group) = self.settings.groups.iter().find(|g| g.name == group) else {
@@ -1177,14 +1193,14 @@ fn ethernet(to: Option<IpAddr>, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Family, VRID, priority and interval of an advert.
-struct Read {
+struct ReadAdvert {
     family: Family,
     vrid: u8,
     priority: u8,
     interval_ns: u64,
 }
 
-fn parse_any(to: Option<IpAddr>, bytes: &[u8]) -> Option<Read> {
+fn parse_any(to: Option<IpAddr>, bytes: &[u8]) -> Option<ReadAdvert> {
     let frame = ethernet(to, bytes);
     let Advert {
         family,
@@ -1193,7 +1209,7 @@ fn parse_any(to: Option<IpAddr>, bytes: &[u8]) -> Option<Read> {
         interval_ns,
         ..
     } = parse(&frame).ok()?;
-    Some(Read {
+    Some(ReadAdvert {
         family,
         vrid,
         priority,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Dropped, Key, Lab, MS, STATION, What};
+use super::{FilteredFrames, Key, Lab, LabEvent, MS, STATION};
 use crate::wire::neighbour::{claim, probe};
 use crate::wire::{Family, Mac, virtual_router};
 
@@ -11,16 +11,20 @@ const TALK_NS: u64 = 20 * MS;
 
 impl Lab {
     /// Begins to have a station there ask for another one, so that every node hears it.
-    pub fn talk(&mut self, wire: &str) {
-        self.enqueue(self.clock.now_ns(), 0, What::Talk(wire.to_owned()));
+    pub fn start_station_traffic(&mut self, wire: &str) {
+        self.enqueue(
+            self.clock.now_ns(),
+            0,
+            LabEvent::StationTraffic(wire.to_owned()),
+        );
     }
 
-    pub fn end_talking(&mut self) {
-        let talks = |what: &What| matches!(what, What::Talk(_));
+    pub fn end_station_traffic(&mut self) {
+        let talks = |what: &LabEvent| matches!(what, LabEvent::StationTraffic(_));
         self.agenda.retain(|(_, what)| !talks(what));
     }
 
-    pub(super) fn say_something(&mut self, wire: &str) {
+    pub(super) fn send_station_frame(&mut self, wire: &str) {
         if self.networks.contains_key(wire) {
             return self.talk_on_network(wire);
         }
@@ -36,7 +40,7 @@ impl Lab {
             self.station(index, wire, &frame);
         }
         let at_ns = self.clock.now_ns() + TALK_NS;
-        self.enqueue(at_ns, 0, What::Talk(wire.to_owned()));
+        self.enqueue(at_ns, 0, LabEvent::StationTraffic(wire.to_owned()));
     }
 
     /// Delivers a station's frame as the driver does: if nobody listens, it is read once a second.
@@ -62,13 +66,13 @@ impl Lab {
     /// at once.
     pub(super) fn empty_socket(&mut self, index: usize, interface: &str) {
         self.agenda.retain(|(to, what)| {
-            let is_there = matches!(what, What::Station(wire, _) if wire == interface);
+            let is_there = matches!(what, LabEvent::Station(wire, _) if wire == interface);
             !(is_there && *to == index)
         });
     }
 
     pub(super) fn carry_question(&mut self, index: usize, wire: &str, frame: &[u8]) {
-        let of_virtual = virtual_router(asker(frame));
+        let of_virtual = virtual_router(asking_mac(frame));
         if of_virtual.is_some_and(|router| !self.passes_fence(index, wire, router)) {
             return;
         }
@@ -95,7 +99,7 @@ impl Lab {
             None => reaches.then_some(self.station_mac),
         };
         if let Some(mac) = mac {
-            let what = What::Station(wire.to_owned(), answer(frame, mac));
+            let what = LabEvent::Station(wire.to_owned(), answer(frame, mac));
             self.enqueue(answered_ns, index, what);
         }
     }
@@ -115,12 +119,12 @@ impl Lab {
 
     /// True if the frames from and to the virtual MAC pass at a node.
     fn carries_virtual(&self, index: usize, wire: &str) -> bool {
-        let dropped = [Dropped::VirtualMac, Dropped::ToVirtualMac];
+        let dropped = [FilteredFrames::VirtualMac, FilteredFrames::ToVirtualMac];
         !dropped.iter().any(|what| self.drops(wire, index, *what))
     }
 }
 
-pub(super) fn asker(frame: &[u8]) -> Mac {
+pub(super) fn asking_mac(frame: &[u8]) -> Mac {
     frame[6..12].try_into().expect("six bytes")
 }
 
@@ -140,13 +144,13 @@ pub(super) fn target(frame: &[u8]) -> IpAddr {
 
 /// Answer of the machine that has the address.
 pub(super) fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
-    let asker = &question[6..12];
+    let asking_mac = &question[6..12];
     let parts: [&[u8]; 5] = if is_arp(question) {
         [
             b"\x08\x06\0\x01\x08\0\x06\x04\0\x02",
             &mac,
             &question[38..42],
-            asker,
+            asking_mac,
             &question[28..32],
         ]
     } else {
@@ -158,7 +162,7 @@ pub(super) fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
             &question[62..78],
         ]
     };
-    let mut frame = [asker, &mac].concat();
+    let mut frame = [asking_mac, &mac].concat();
     frame.extend(parts.concat());
     if !is_arp(question) {
         frame.extend([2, 1]);

@@ -1,6 +1,6 @@
 //! A pair on two networks, and its reports.
 
-use super::super::lab::carriage::{Carriage, Habit, Stations};
+use super::super::lab::carried_frames::{CarriedFrames, StationBehaviour, Stations};
 use super::super::lab::{Lab, MS, SECOND};
 use crate::engine::status::fault_rows;
 
@@ -14,7 +14,7 @@ pub const PREFERRED: [usize; 2] = [0, 1];
 
 /// Configuration of a pair.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub struct PairConfig {
     pub vmac: bool,
     /// Number of groups, 1 or 2; each prefers another node.
     pub groups: usize,
@@ -22,37 +22,37 @@ pub struct Setup {
 }
 
 #[derive(Clone)]
-pub struct Bed {
+pub struct NetworkBed {
     pub lab: Lab,
-    pub setup: Setup,
+    pub setup: PairConfig,
 }
 
 pub const NOBODY: Stations = Stations {
     sides: [false; 2],
-    habit: Habit::Silent,
+    behaviour: StationBehaviour::Silent,
 };
 
 /// Stations that may be on a network.
 pub const STATIONS: [Stations; 8] = [
     NOBODY,
-    those([true, false], Habit::Talk),
-    those([false, true], Habit::Talk),
-    those([true, true], Habit::Talk),
-    those([true, false], Habit::Answer),
-    those([false, true], Habit::Answer),
-    those([true, true], Habit::Answer),
-    those([true, true], Habit::Silent),
+    stations_that([true, false], StationBehaviour::SendFrames),
+    stations_that([false, true], StationBehaviour::SendFrames),
+    stations_that([true, true], StationBehaviour::SendFrames),
+    stations_that([true, false], StationBehaviour::Answer),
+    stations_that([false, true], StationBehaviour::Answer),
+    stations_that([true, true], StationBehaviour::Answer),
+    stations_that([true, true], StationBehaviour::Silent),
 ];
 
-const fn those(sides: [bool; 2], habit: Habit) -> Stations {
-    Stations { sides, habit }
+const fn stations_that(sides: [bool; 2], behaviour: StationBehaviour) -> Stations {
+    Stations { sides, behaviour }
 }
 
-impl Setup {
+impl PairConfig {
     pub const COUNT: usize = 8;
 
-    pub fn numbered(number: usize) -> Setup {
-        Setup {
+    pub fn numbered(number: usize) -> PairConfig {
+        PairConfig {
             vmac: number & 1 != 0,
             groups: 1 + ((number >> 1) & 1),
             is_linked: number & 4 != 0,
@@ -80,28 +80,28 @@ impl Setup {
     }
 
     /// Returns a pair of which both nodes run and all is as configured, without other machines on the networks.
-    pub fn settled(self) -> Bed {
+    pub fn settled(self) -> NetworkBed {
         let links: &[&str] = if self.is_linked { &["link1"] } else { &[] };
-        let mut lab = Lab::unstarted(&self.toml(), links);
+        let mut lab = Lab::without_start(&self.toml(), links);
         for network in NETWORKS {
-            lab.set_network(network, Carriage::WHOLE, NOBODY);
+            lab.set_network(network, CarriedFrames::ALL, NOBODY);
         }
         lab.start(0);
         lab.start(1);
         lab.run_with_looks(20 * SECOND);
-        let mut bed = Bed { lab, setup: self };
+        let mut bed = NetworkBed { lab, setup: self };
         bed.forget();
         assert_eq!(bed.differs(), None, "{self:?}");
         bed
     }
 }
 
-impl Bed {
+impl NetworkBed {
     /// Returns the same pair with other stations, which each node knows.
-    pub fn with_stations(&self, stations: [Stations; 2]) -> Bed {
+    pub fn with_stations(&self, stations: [Stations; 2]) -> NetworkBed {
         let mut bed = self.clone();
         for (network, stations) in NETWORKS.into_iter().zip(stations) {
-            bed.lab.set_network(network, Carriage::WHOLE, stations);
+            bed.lab.set_network(network, CarriedFrames::ALL, stations);
         }
         bed.lab.run_with_looks(1500 * MS);
         bed.forget();
@@ -125,7 +125,7 @@ impl Bed {
         }
     }
 
-    pub fn lives(&self, node: usize) -> bool {
+    pub fn is_running(&self, node: usize) -> bool {
         !self.lab.nodes[node].is_dead()
     }
 
@@ -133,19 +133,19 @@ impl Bed {
     pub fn active(&self, group: usize) -> Vec<usize> {
         let is_active = |node: &usize| {
             let groups = &self.lab.nodes[*node].engine.groups;
-            self.lives(*node) && groups[group].is_active()
+            self.is_running(*node) && groups[group].is_active()
         };
         (0..2).filter(is_active).collect()
     }
 
-    /// Number of times that a node became active for a group since the last [`Bed::forget`].
+    /// Number of times that a node became active for a group since the last [`NetworkBed::forget`].
     pub fn moves(&self, group: usize) -> usize {
-        let victories = self.lab.nodes.iter().flat_map(|node| &node.victories);
-        victories.filter(|(_, of)| of == NAMES[group]).count()
+        let activations = self.lab.nodes.iter().flat_map(|node| &node.activations);
+        activations.filter(|(_, of)| of == NAMES[group]).count()
     }
 
     /// Rows in which a node reports that something of a group is not as configured.
-    pub fn said(&self, node: usize, group: usize) -> Vec<String> {
+    pub fn reports(&self, node: usize, group: usize) -> Vec<String> {
         let (lab, mut rows) = (&self.lab, Vec::new());
         let engine = &lab.nodes[node].engine;
         let of = &engine.groups[group];
@@ -159,7 +159,7 @@ impl Bed {
             said.push("conflict".to_owned());
         }
         let mut ports = of.networks.ports().iter();
-        if ports.any(|port| port.hearing.is_filtered()) {
+        if ports.any(|port| port.reception.is_filtered()) {
             said.push("heartbeats are filtered".to_owned());
         }
         let checks = lab.nodes[node].host.checks.iter();
@@ -176,7 +176,7 @@ impl Bed {
                 return Some(format!("{active:?} is active for {}", NAMES[group]));
             }
             for node in 0..2 {
-                let said = self.said(node, group);
+                let said = self.reports(node, group);
                 if !said.is_empty() {
                     return Some(format!("r{} says {said:?}", node + 1));
                 }
@@ -212,7 +212,7 @@ impl Bed {
         }
     }
 
-    /// Roles since the last [`Bed::forget`], for the text of a failure.
+    /// Roles since the last [`NetworkBed::forget`], for the text of a failure.
     pub fn history(&self) -> String {
         let nodes = self.lab.nodes.iter();
         let mut all: Vec<_> = nodes

@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::super::lab::carriage::{Carriage, Kind, Ways};
+use super::super::lab::carried_frames::{CarriedFrames, Directions, Kind};
 use super::super::lab::{MS, SECOND};
-use super::bed::{Bed, FAILBACK_NS, HOLD_NS, NETWORKS, NOBODY, PREFERRED, STATIONS, Setup};
-use super::expected::{Fault, Said, Told};
-use super::{assert_none, judge_all};
+use super::bed::{
+    FAILBACK_NS, HOLD_NS, NETWORKS, NOBODY, NetworkBed, PREFERRED, PairConfig, STATIONS,
+};
+use super::expected::{Fault, RequiredReports, Requirement};
+use super::{assert_none, check_all};
 
-const COUNT: usize = Carriage::COUNT * STATIONS.len() * Setup::COUNT;
+const COUNT: usize = CarriedFrames::COUNT * STATIONS.len() * PairConfig::COUNT;
 /// Time after which E3's verdict is due.
 const VERDICT_NS: u64 = 2 * SECOND;
 /// Duration of a fault. E3 asks stations again within it. E15 has a verdict, waits for E9's hold (twice or four times
@@ -28,22 +30,22 @@ const SAMPLE: usize = 1600;
 struct Case {
     setup: usize,
     stations: usize,
-    carriage: Carriage,
+    carried_frames: CarriedFrames,
 }
 
 impl Case {
     fn numbered(number: usize) -> Case {
-        let (bed, carriage) = (number / Carriage::COUNT, number % Carriage::COUNT);
+        let (bed, carried_frames) = (number / CarriedFrames::COUNT, number % CarriedFrames::COUNT);
         let (setup, stations) = (bed / STATIONS.len(), bed % STATIONS.len());
-        let mut carriage = Carriage::numbered(carriage);
-        if !Setup::numbered(setup).vmac {
+        let mut carried_frames = CarriedFrames::numbered(carried_frames);
+        if !PairConfig::numbered(setup).vmac {
             // without `vmac` there are no such frames
-            carriage.0[1] = Ways::Both;
+            carried_frames.0[1] = Directions::Both;
         }
         Case {
             setup,
             stations,
-            carriage,
+            carried_frames,
         }
     }
 
@@ -53,8 +55,13 @@ impl Case {
 
     /// Values of all dimensions.
     fn values(self) -> Vec<usize> {
-        let Carriage(ways) = self.carriage;
-        let ways = ways.map(|way| Ways::ALL.iter().position(|it| *it == way).expect("listed"));
+        let CarriedFrames(ways) = self.carried_frames;
+        let ways = ways.map(|way| {
+            Directions::ALL
+                .iter()
+                .position(|it| *it == way)
+                .expect("listed")
+        });
         let bits = [0, 1, 2].map(|bit| (self.setup >> bit) & 1);
         ways.into_iter()
             .chain([self.stations])
@@ -64,8 +71,8 @@ impl Case {
 }
 
 /// Beds for each setup and each kind of stations on the first network.
-fn beds() -> Vec<Bed> {
-    let setups = (0..Setup::COUNT).map(Setup::numbered);
+fn beds() -> Vec<NetworkBed> {
+    let setups = (0..PairConfig::COUNT).map(PairConfig::numbered);
     let beds = setups.flat_map(|setup| {
         let settled = setup.settled();
         STATIONS.map(|stations| settled.with_stations([stations, NOBODY]))
@@ -73,32 +80,33 @@ fn beds() -> Vec<Bed> {
     beds.collect()
 }
 
-fn judge(settled: &Bed, case: Case) -> Result<(), String> {
+fn check_case(settled: &NetworkBed, case: Case) -> Result<(), String> {
     let mut bed = settled.clone();
     let stations = STATIONS[case.stations];
-    let (carriage, setup) = (case.carriage, bed.setup);
+    let (carried_frames, setup) = (case.carried_frames, bed.setup);
     let fault = Fault {
-        carriage,
+        carried_frames,
         stations,
         vmac: setup.vmac,
     };
-    let mut judged = breaks(&mut bed, fault);
+    let mut judged = check_during_fault(&mut bed, fault);
     if judged.is_ok() {
-        judged = is_mended(&mut bed, fault);
+        judged = check_after_fault(&mut bed, fault);
     }
     judged.map_err(|why| {
         format!(
-            "{setup:?} {stations:?} {carriage:?}: {why}{}",
+            "{setup:?} {stations:?} {carried_frames:?}: {why}{}",
             bed.history()
         )
     })
 }
 
-fn breaks(bed: &mut Bed, fault: Fault) -> Result<(), String> {
-    bed.lab.set_carriage(NETWORKS[0], fault.carriage);
+fn check_during_fault(bed: &mut NetworkBed, fault: Fault) -> Result<(), String> {
+    bed.lab
+        .set_carried_frames(NETWORKS[0], fault.carried_frames);
     bed.run(VERDICT_NS);
     for group in 0..bed.setup.groups {
-        if !fault.hear_each_other() && !is_said(bed, group) {
+        if !fault.hear_each_other() && !is_reported_by_both(bed, group) {
             return Err("2 s later nothing is said".to_owned());
         }
     }
@@ -113,16 +121,16 @@ fn breaks(bed: &mut Bed, fault: Fault) -> Result<(), String> {
 }
 
 /// Groups, each with its preferred node.
-fn groups(bed: &Bed) -> impl Iterator<Item = (usize, usize)> + use<> {
+fn groups(bed: &NetworkBed) -> impl Iterator<Item = (usize, usize)> + use<> {
     (0..bed.setup.groups).zip(PREFERRED)
 }
 
 /// True if both nodes report a fault of the group, with or without a link.
-fn is_said(bed: &Bed, group: usize) -> bool {
-    (0..2).all(|node| !bed.said(node, group).is_empty())
+fn is_reported_by_both(bed: &NetworkBed, group: usize) -> bool {
+    (0..2).all(|node| !bed.reports(node, group).is_empty())
 }
 
-fn moved_to(bed: &Bed, group: usize, first: usize, expected: usize) -> Result<(), String> {
+fn moved_to(bed: &NetworkBed, group: usize, first: usize, expected: usize) -> Result<(), String> {
     let (active, moves) = (bed.active(group), bed.moves(group));
     if active == [expected] && moves == usize::from(expected != first) {
         Ok(())
@@ -133,7 +141,7 @@ fn moved_to(bed: &Bed, group: usize, first: usize, expected: usize) -> Result<()
     }
 }
 
-fn is_as_expected(bed: &Bed, fault: Fault) -> Result<(), String> {
+fn is_as_expected(bed: &NetworkBed, fault: Fault) -> Result<(), String> {
     for (group, first) in groups(bed) {
         let expected = fault.active(first);
         moved_to(bed, group, first, expected)?;
@@ -142,12 +150,12 @@ fn is_as_expected(bed: &Bed, fault: Fault) -> Result<(), String> {
                 "{group}: it moved to where the network is not proven"
             ));
         }
-        let told = fault.told(first);
-        if told.unheard == Said::Yes && !is_said(bed, group) {
-            return Err(format!("{group}: nothing is said, not {told:?}"));
+        let required = fault.required_reports(first);
+        if required.unheard == Requirement::Yes && !is_reported_by_both(bed, group) {
+            return Err(format!("{group}: nothing is said, not {required:?}"));
         }
         for node in 0..2 {
-            is_told(&bed.said(node, group), told, [first, expected])
+            check_reports(&bed.reports(node, group), required, [first, expected])
                 .map_err(|why| format!("{group}: r{} says {why}", node + 1))?;
         }
     }
@@ -155,49 +163,55 @@ fn is_as_expected(bed: &Bed, fault: Fault) -> Result<(), String> {
 }
 
 /// Checks that a node reports what must be reported, of the node that was active first and of the one that is now.
-fn is_told(said: &[String], told: Told, [first, active]: [usize; 2]) -> Result<(), String> {
+fn check_reports(
+    reports: &[String],
+    required: RequiredReports,
+    [first, active]: [usize; 2],
+) -> Result<(), String> {
     let row = |key: &str, node: usize| format!("interface.lan1.{key} Text(\"r{}: ", node + 1);
     let rows = [
-        (told.dropped, row("virtual_mac_dropped", active)),
-        (told.unanswered, row("virtual_mac_unanswered", active)),
-        (told.before, row("virtual_mac_was_dropped", first)),
+        (required.dropped, row("virtual_mac_dropped", active)),
+        (required.unanswered, row("virtual_mac_unanswered", active)),
+        (required.before, row("virtual_mac_was_dropped", first)),
     ];
     for (expected, row) in &rows {
-        let is_said = said.iter().any(|it| it.starts_with(row));
-        if *expected != Said::Maybe && *expected != is_said.into() {
-            return Err(format!("{said:?}, not {told:?}"));
+        let is_reported = reports.iter().any(|it| it.starts_with(row));
+        if *expected != Requirement::Maybe && *expected != is_reported.into() {
+            return Err(format!("{reports:?}, not {required:?}"));
         }
     }
     let is_unheard = |it: &str| it.contains("lan1.unheard") || it == "check lan1";
     let is_known = |it: &&String| {
         let is_row = rows.iter().any(|(_, row)| it.starts_with(row));
-        is_row || told.unheard == Said::Yes && is_unheard(it)
+        is_row || required.unheard == Requirement::Yes && is_unheard(it)
     };
-    match said.iter().find(|it| !is_known(it)) {
-        Some(_) => Err(format!("{said:?}, not {told:?}")),
+    match reports.iter().find(|it| !is_known(it)) {
+        Some(_) => Err(format!("{reports:?}, not {required:?}")),
         None => Ok(()),
     }
 }
 
-fn is_mended(bed: &mut Bed, fault: Fault) -> Result<(), String> {
+fn check_after_fault(bed: &mut NetworkBed, fault: Fault) -> Result<(), String> {
     let mended = Fault {
-        carriage: Carriage::WHOLE,
+        carried_frames: CarriedFrames::ALL,
         ..fault
     };
     bed.forget();
-    bed.lab.set_carriage(NETWORKS[0], mended.carriage);
-    let is_remembered = groups(bed).any(|(_, first)| fault.told(first).before != Said::No);
+    bed.lab
+        .set_carried_frames(NETWORKS[0], mended.carried_frames);
+    let is_remembered =
+        groups(bed).any(|(_, first)| fault.required_reports(first).before != Requirement::No);
     if is_remembered {
         bed.run(STAYS_NS);
         for (group, first) in groups(bed).filter(|(_, first)| fault.moves_for_identity(*first)) {
             let moved = 1 - first;
             moved_to(bed, group, moved, moved)?;
-            let told = Told {
-                before: Said::Yes,
-                ..mended.told(first)
+            let required = RequiredReports {
+                before: Requirement::Yes,
+                ..mended.required_reports(first)
             };
             for node in 0..2 {
-                is_told(&bed.said(node, group), told, [first, moved])
+                check_reports(&bed.reports(node, group), required, [first, moved])
                     .map_err(|why| format!("{group}: after the mend r{} says {why}", node + 1))?;
             }
         }
@@ -214,7 +228,7 @@ fn is_mended(bed: &mut Bed, fault: Fault) -> Result<(), String> {
     never_two_answer(bed)
 }
 
-fn never_two_answer(bed: &Bed) -> Result<(), String> {
+fn never_two_answer(bed: &NetworkBed) -> Result<(), String> {
     let overlap_ns = bed.lab.longest_overlap_ns();
     if overlap_ns > 2 * bed.lab.latency_ns {
         Err(format!("two nodes answer for {} ms", overlap_ns / MS))
@@ -249,9 +263,9 @@ fn each_value_of_two_dimensions_is_in_the_sample_of_faults() {
 #[test]
 fn a_sample_of_faults_of_one_network_does_what_the_rules_say() {
     let (beds, cases) = (beds(), sample());
-    let failures = judge_all(cases.len(), |place| {
+    let failures = check_all(cases.len(), |place| {
         let case = cases[place];
-        judge(&beds[case.bed()], case)
+        check_case(&beds[case.bed()], case)
     });
     assert_none(&failures, cases.len());
 }
@@ -259,35 +273,35 @@ fn a_sample_of_faults_of_one_network_does_what_the_rules_say() {
 /// A filter drops UDP on the way to r2: ARP passes, and the stations are gone.
 #[test]
 fn an_answer_of_the_peer_is_no_proof_where_its_heartbeats_are_lost() {
-    let Carriage(mut ways) = Carriage::WHOLE;
-    ways[Kind::Heartbeats as usize] = Ways::From(1);
-    for setup in 0..Setup::COUNT {
+    let CarriedFrames(mut ways) = CarriedFrames::ALL;
+    ways[Kind::Heartbeats as usize] = Directions::From(1);
+    for setup in 0..PairConfig::COUNT {
         let case = Case {
             setup,
             stations: STATIONS.len() - 1,
-            carriage: Carriage(ways),
+            carried_frames: CarriedFrames(ways),
         };
-        let settled = Setup::numbered(setup).settled();
+        let settled = PairConfig::numbered(setup).settled();
         let bed = settled.with_stations([STATIONS[case.stations], NOBODY]);
-        assert_eq!(judge(&bed, case), Ok(()));
+        assert_eq!(check_case(&bed, case), Ok(()));
     }
 }
 
 /// The station on r2's side, which answered last, no longer hears r1's questions. The one on r1's side answers.
 #[test]
 fn a_station_that_is_silent_leaves_the_word_to_another_one() {
-    let Carriage(mut ways) = Carriage::WHOLE;
-    ways[Kind::Virtual as usize] = Ways::From(1);
-    ways[Kind::Broadcast as usize] = Ways::From(1);
+    let CarriedFrames(mut ways) = CarriedFrames::ALL;
+    ways[Kind::Virtual as usize] = Directions::From(1);
+    ways[Kind::Broadcast as usize] = Directions::From(1);
     let (setup, stations) = (1, 3);
     let case = Case {
         setup,
         stations,
-        carriage: Carriage(ways),
+        carried_frames: CarriedFrames(ways),
     };
-    let bed = Setup::numbered(setup).settled();
+    let bed = PairConfig::numbered(setup).settled();
     let bed = bed.with_stations([STATIONS[stations], NOBODY]);
-    assert_eq!(judge(&bed, case), Ok(()));
+    assert_eq!(check_case(&bed, case), Ok(()));
 }
 
 #[test]
@@ -296,12 +310,12 @@ fn every_fault_of_one_network_does_what_the_rules_say() {
     let beds = beds();
     let is_new = |number: &usize| {
         let case = Case::numbered(*number);
-        case.carriage == Carriage::numbered(*number % Carriage::COUNT)
+        case.carried_frames == CarriedFrames::numbered(*number % CarriedFrames::COUNT)
     };
     let cases: Vec<Case> = (0..COUNT).filter(is_new).map(Case::numbered).collect();
-    let failures = judge_all(cases.len(), |place| {
+    let failures = check_all(cases.len(), |place| {
         let case = cases[place];
-        judge(&beds[case.bed()], case)
+        check_case(&beds[case.bed()], case)
     });
     assert_none(&failures, cases.len());
     println!("every fault of one network: {}", cases.len());

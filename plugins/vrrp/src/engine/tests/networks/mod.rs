@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// Judges all cases with numbers below `count`, on all processors. Returns the failures, in order.
-fn judge_all(
+fn check_all(
     count: usize,
     judge: impl Fn(usize) -> Result<(), String> + Sync,
 ) -> Vec<(usize, String)> {

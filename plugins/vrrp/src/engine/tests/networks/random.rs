@@ -5,15 +5,15 @@ use std::env;
 
 use spared_sim::{Random, shrink};
 
-use super::super::lab::carriage::{Carriage, Ways};
+use super::super::lab::carried_frames::{CarriedFrames, Directions};
 use super::super::lab::{MS, SECOND};
-use super::bed::{Bed, FAILBACK_NS, HOLD_NS, NETWORKS, STATIONS, Setup};
+use super::bed::{FAILBACK_NS, HOLD_NS, NETWORKS, NetworkBed, PairConfig, STATIONS};
 use super::expected;
-use super::{assert_none, judge_all};
+use super::{assert_none, check_all};
 
 #[derive(Clone, Copy, Debug)]
 enum Event {
-    Breaks(usize, Carriage),
+    Breaks(usize, CarriedFrames),
     LinkBreaks,
     LinkMended,
     Dies(usize),
@@ -51,8 +51,8 @@ fn below(random: &mut Random, limit: u64) -> usize {
 fn event(random: &mut Random) -> Event {
     let place = below(random, 2);
     match random.below(12) {
-        0..=4 => Event::Breaks(place, carriage(random)),
-        5 | 6 => Event::Breaks(place, Carriage::WHOLE),
+        0..=4 => Event::Breaks(place, carried_frames(random)),
+        5 | 6 => Event::Breaks(place, CarriedFrames::ALL),
         7 => Event::LinkBreaks,
         8 => Event::LinkMended,
         9 => Event::Dies(place),
@@ -62,25 +62,25 @@ fn event(random: &mut Random) -> Event {
 }
 
 /// Returns a cut, a loss of one to three kinds, or any fault.
-fn carriage(random: &mut Random) -> Carriage {
+fn carried_frames(random: &mut Random) -> CarriedFrames {
     match random.below(6) {
-        0 => Carriage([Ways::None; 5]),
-        1 => Carriage([Ways::From(below(random, 2)); 5]),
-        2 => Carriage::numbered(below(random, 1024)),
+        0 => CarriedFrames([Directions::None; 5]),
+        1 => CarriedFrames([Directions::From(below(random, 2)); 5]),
+        2 => CarriedFrames::numbered(below(random, 1024)),
         _ => {
-            let Carriage(mut ways) = Carriage::WHOLE;
+            let CarriedFrames(mut ways) = CarriedFrames::ALL;
             for _ in 0..=random.below(3) {
-                ways[below(random, 5)] = Ways::ALL[below(random, 4)];
+                ways[below(random, 5)] = Directions::ALL[below(random, 4)];
             }
-            Carriage(ways)
+            CarriedFrames(ways)
         }
     }
 }
 
 /// Run of a pair through a history.
 struct Run {
-    bed: Bed,
-    carriages: [Carriage; 2],
+    bed: NetworkBed,
+    carried_by_network: [CarriedFrames; 2],
     link_is_up: bool,
     /// Time since which heartbeats get through in each direction, by some path.
     speaks_since_ns: [Option<u64>; 2],
@@ -89,11 +89,11 @@ struct Run {
 }
 
 impl Run {
-    fn new(bed: Bed) -> Run {
+    fn new(bed: NetworkBed) -> Run {
         let link_is_up = bed.setup.is_linked;
         Run {
             bed,
-            carriages: [Carriage::WHOLE; 2],
+            carried_by_network: [CarriedFrames::ALL; 2],
             link_is_up,
             speaks_since_ns: [Some(0); 2],
             silent_since_ns: [0; 2],
@@ -107,9 +107,9 @@ impl Run {
     fn note_paths(&mut self) {
         let now_ns = self.now_ns();
         for from in 0..2 {
-            let mut carriages = self.carriages.iter();
-            let speaks =
-                self.link_is_up || carriages.any(|it| expected::carries_heartbeats(*it, from));
+            let mut carried_by_network = self.carried_by_network.iter();
+            let speaks = self.link_is_up
+                || carried_by_network.any(|it| expected::carries_heartbeats(*it, from));
             let since_ns = self.speaks_since_ns[from];
             self.speaks_since_ns[from] = speaks.then(|| since_ns.unwrap_or(now_ns));
             if since_ns.is_some() && !speaks {
@@ -122,9 +122,9 @@ impl Run {
         let lab = &mut self.bed.lab;
         let is_dead = |node: usize| lab.nodes[node].is_dead();
         match event {
-            Event::Breaks(place, carriage) => {
-                self.carriages[place] = carriage;
-                lab.set_carriage(NETWORKS[place], carriage);
+            Event::Breaks(place, carried_frames) => {
+                self.carried_by_network[place] = carried_frames;
+                lab.set_carried_frames(NETWORKS[place], carried_frames);
             }
             Event::LinkBreaks if self.link_is_up => {
                 self.link_is_up = false;
@@ -146,12 +146,12 @@ impl Run {
     fn run(&mut self, for_ns: u64) -> Result<(), String> {
         self.bed.forget();
         self.bed.run(for_ns);
-        self.two_do_not_answer()?;
+        self.check_one_answers()?;
         self.a_split_is_known()
     }
 
     /// Checks that only one node answers while heartbeats get through in both directions.
-    fn two_do_not_answer(&self) -> Result<(), String> {
+    fn check_one_answers(&self) -> Result<(), String> {
         let [Some(one), Some(other)] = self.speaks_since_ns else {
             return Ok(());
         };
@@ -170,7 +170,7 @@ impl Run {
     /// Checks that a node that hears nothing of the other one does not report that it does.
     fn a_split_is_known(&self) -> Result<(), String> {
         let (lab, now_ns) = (&self.bed.lab, self.now_ns());
-        for node in (0..2).filter(|node| self.bed.lives(*node)) {
+        for node in (0..2).filter(|node| self.bed.is_running(*node)) {
             let from = 1 - node;
             let silent_ns = now_ns - self.silent_since_ns[from];
             let is_silent = self.speaks_since_ns[from].is_none() && silent_ns > SECOND;
@@ -183,9 +183,9 @@ impl Run {
         Ok(())
     }
 
-    fn mend(&mut self) {
+    fn repair_all(&mut self) {
         for place in 0..2 {
-            self.happen(Event::Breaks(place, Carriage::WHOLE));
+            self.happen(Event::Breaks(place, CarriedFrames::ALL));
         }
         self.happen(Event::LinkMended);
         for node in 0..2 {
@@ -194,49 +194,49 @@ impl Run {
     }
 }
 
-fn judge(bed: &Bed, steps: &[Step]) -> Result<(), String> {
+fn check_case(bed: &NetworkBed, steps: &[Step]) -> Result<(), String> {
     let mut run = Run::new(bed.clone());
-    let judged = live_through(&mut run, steps);
+    let judged = run_steps(&mut run, steps);
     judged.map_err(|why| format!("{why}{}", run.bed.history()))
 }
 
-fn live_through(run: &mut Run, steps: &[Step]) -> Result<(), String> {
+fn run_steps(run: &mut Run, steps: &[Step]) -> Result<(), String> {
     for (pause_ms, event) in steps {
         run.run(pause_ms * MS)?;
         run.happen(*event);
     }
     // time for the consequences of the last event
     run.run(2 * SECOND)?;
-    run.mend();
+    run.repair_all();
     run.run(0)?;
     run.bed.settle(MENDED_NS, Some(PASSES_NS))?;
-    run.two_do_not_answer()
+    run.check_one_answers()
 }
 
 /// Judges a seed; returns the shortest history that fails.
-fn judge_seed(settled: &[Bed], seed: u64) -> Result<(), String> {
+fn check_seed(settled: &[NetworkBed], seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let setup = &settled[below(&mut random, 8)];
     let stations = [0, 1].map(|_| STATIONS[below(&mut random, 8)]);
     let bed = setup.with_stations(stations);
     let steps = steps(&mut random);
-    if judge(&bed, &steps).is_ok() {
+    if check_case(&bed, &steps).is_ok() {
         return Ok(());
     }
-    let steps = shrink(&steps, |steps| judge(&bed, steps).is_err());
-    let why = judge(&bed, &steps).err().unwrap_or_default();
+    let steps = shrink(&steps, |steps| check_case(&bed, steps).is_err());
+    let why = check_case(&bed, &steps).err().unwrap_or_default();
     Err(format!(
         "SPARED_SEED={seed} {:?} {stations:?} {steps:?}: {why}",
         bed.setup
     ))
 }
 
-fn judge_seeds(first: u64, count: usize) {
-    let settled: Vec<Bed> = (0..Setup::COUNT)
-        .map(|number| Setup::numbered(number).settled())
+fn check_seeds(first: u64, count: usize) {
+    let settled: Vec<NetworkBed> = (0..PairConfig::COUNT)
+        .map(|number| PairConfig::numbered(number).settled())
         .collect();
-    let failures = judge_all(count, |place| {
-        judge_seed(&settled, first + u64::try_from(place).expect("a place"))
+    let failures = check_all(count, |place| {
+        check_seed(&settled, first + u64::try_from(place).expect("a place"))
     });
     assert_none(&failures, count);
 }
@@ -247,14 +247,14 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn some_random_faults_of_both_networks_end_as_configured() {
-    judge_seeds(0, SAMPLE);
+    check_seeds(0, SAMPLE);
 }
 
 /// r1 starts on a network where ARP passes and heartbeats do not: r2, which is active, answers from a MAC address that
 /// r1 cannot know.
 #[test]
 fn a_peer_that_answered_before_it_was_known_is_no_other_machine() {
-    judge_seeds(47_148, 1);
+    check_seeds(47_148, 1);
 }
 
 #[test]
@@ -262,6 +262,6 @@ fn a_peer_that_answered_before_it_was_known_is_no_other_machine() {
 fn random_faults_of_both_networks_end_as_configured() {
     let first = number("SPARED_SEED").unwrap_or(0);
     let count = number("SPARED_ROUNDS").unwrap_or(100_000);
-    judge_seeds(first, usize::try_from(count).expect("a number of seeds"));
+    check_seeds(first, usize::try_from(count).expect("a number of seeds"));
     println!("random faults of both networks: {count} seeds from {first} on");
 }

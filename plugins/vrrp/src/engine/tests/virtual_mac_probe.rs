@@ -1,9 +1,9 @@
 //! E15: the active node asks stations from its virtual MAC address, and finds that frames to that address are dropped.
 
-use super::duplicates::Net;
-use super::lab::{Dropped, Lab, MS, SECOND};
+use super::duplicates::StationNet;
+use super::lab::{FilteredFrames, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, moved_once, quality};
-use super::virtual_identity::{both_say, net, rows, with_vmac};
+use super::virtual_identity::{assert_both_report, net, rows, with_vmac};
 use crate::config::Address;
 
 const UNANSWERED: [&str; 2] = [
@@ -16,20 +16,20 @@ const VERDICT_NS: u64 = 2 * SECOND;
 const BOUND_NS: u64 = VERDICT_NS + 2 * SECOND + 100 * MS;
 
 /// Pair on a network with a station that both nodes reach.
-fn pair(toml: &str) -> Net {
+fn pair(toml: &str) -> StationNet {
     let mut net = net(Lab::linked(toml, &LINKS));
     // E9's hold is the shortest from then on
     net.lab.run(400 * SECOND);
     for node in 0..2 {
         net.lab.stations.insert(("lan1".to_owned(), node));
     }
-    net.lab.talk("lan1");
+    net.lab.start_station_traffic("lan1");
     net.lab.run(5 * SECOND);
     net.lab.forget();
     net
 }
 
-fn says(lab: &Lab, row: &str) -> bool {
+fn has_row(lab: &Lab, row: &str) -> bool {
     let key = format!("g.interface.lan1.{row}");
     [0, 1].iter().all(|node| lab.text(*node, &key).is_some())
 }
@@ -38,14 +38,14 @@ fn says(lab: &Lab, row: &str) -> bool {
 fn what_drops_frames_to_the_virtual_mac_is_found_and_the_role_moves_once() {
     let settled = pair(&with_vmac("prefer = \"r1\"\nfailback_delay = \"1s\""));
     for phase_ms in [0, 130, 500, 870] {
-        let mut net = Net::new(settled.lab.clone());
+        let mut net = StationNet::new(settled.lab.clone());
         net.lab.run(phase_ms * MS);
         net.lab.forget();
-        net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
-        let said = |lab: &Lab| says(lab, "virtual_mac_unanswered");
+        net.lab.drop_there("lan1", 0, FilteredFrames::ToVirtualMac);
+        let said = |lab: &Lab| has_row(lab, "virtual_mac_unanswered");
         let took = net.lab.run_until(5 * SECOND, said);
         assert!(took.is_some_and(|ns| ns <= VERDICT_NS), "{took:?}");
-        both_say(&net, &[UNANSWERED[0]]);
+        assert_both_report(&net, &[UNANSWERED[0]]);
         let moved = net.lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
         let took = took.zip(moved).map(|(one, two)| one + two);
         assert!(took.is_some_and(|ns| ns <= BOUND_NS), "{took:?}");
@@ -54,7 +54,7 @@ fn what_drops_frames_to_the_virtual_mac_is_found_and_the_role_moves_once() {
         let moved = "stations on lan1 do not answer its virtual MAC: it leaves the role";
         let roles = &net.lab.nodes[0].roles;
         assert!(roles.iter().any(|it| it.2.contains(moved)), "{roles:?}");
-        both_say(&net, &[BEFORE]);
+        assert_both_report(&net, &[BEFORE]);
         net.lab.run(600 * SECOND);
         moved_once(&net.lab, 1);
     }
@@ -64,15 +64,16 @@ fn what_drops_frames_to_the_virtual_mac_is_found_and_the_role_moves_once() {
 fn where_neither_is_answered_it_moves_once_and_both_say_which() {
     let mut net = pair(&with_vmac("prefer = \"r1\"\nfailback_delay = \"1s\""));
     for node in 0..2 {
-        net.lab.drop_there("lan1", node, Dropped::ToVirtualMac);
+        net.lab
+            .drop_there("lan1", node, FilteredFrames::ToVirtualMac);
     }
     net.lab.run(15 * SECOND);
-    both_say(&net, &[UNANSWERED[1], BEFORE]);
+    assert_both_report(&net, &[UNANSWERED[1], BEFORE]);
     net.lab.run(600 * SECOND);
     moved_once(&net.lab, 1);
     net.lab.dropped.clear();
     net.lab.run(2 * SECOND);
-    both_say(&net, &[BEFORE]);
+    assert_both_report(&net, &[BEFORE]);
 }
 
 #[test]
@@ -81,16 +82,16 @@ fn a_station_that_is_gone_proves_nothing() {
     // r2 is less fit, so that no role moves
     net.lab.directive(1, quality(50));
     net.lab.stations.clear();
-    net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+    net.lab.drop_there("lan1", 0, FilteredFrames::ToVirtualMac);
     net.lab.run(60 * SECOND);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
     // a station that is gone proves nothing either, after it had answered
     net.lab.stations.insert(("lan1".to_owned(), 0));
     net.lab.run(8 * SECOND);
-    both_say(&net, &[UNANSWERED[0]]);
+    assert_both_report(&net, &[UNANSWERED[0]]);
     net.lab.stations.clear();
     net.lab.run(60 * SECOND);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
     assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
 }
 
@@ -101,7 +102,7 @@ fn some_questions_that_are_lost_prove_nothing() {
         net.lab.lost_probes = lost;
         for _ in 0..300 {
             net.lab.run(10 * MS);
-            both_say(&net, &[]);
+            assert_both_report(&net, &[]);
         }
         assert_eq!(net.lab.lost_probes, 0, "it asked");
     }
@@ -110,23 +111,24 @@ fn some_questions_that_are_lost_prove_nothing() {
 #[test]
 fn a_filter_at_the_backups_port_moves_nothing_where_stations_answer() {
     let mut net = pair(&with_vmac(""));
-    net.lab.drop_there("lan1", 1, Dropped::VirtualMacThere);
-    net.look(20);
-    both_say(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
+    net.lab
+        .drop_there("lan1", 1, FilteredFrames::VirtualMacThere);
+    net.run_with_checks(20);
+    assert_both_report(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
     assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
     // if no station answers, no node knows whose port drops the frames
     net.lab.stations.clear();
-    net.look(20);
+    net.run_with_checks(20);
     assert_eq!(net.lab.active(), [1]);
 }
 
 #[test]
 fn what_does_not_leave_is_one_fault() {
     let mut net = pair(&with_vmac(""));
-    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(2);
-    both_say(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
-    net.look(5);
+    net.lab.drop_there("lan1", 0, FilteredFrames::VirtualMac);
+    net.run_with_checks(2);
+    assert_both_report(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
+    net.run_with_checks(5);
     assert_eq!(net.lab.active(), [1]);
     assert_eq!(rows(&net, 1), [BEFORE]);
 }
@@ -136,7 +138,7 @@ fn a_network_sees_one_question_a_second_and_only_from_whoever_is_active() {
     let second = "[[group]]\nname = \"h\"\n[[group.interface]]\n\
                   interface = \"lan1\"\nvrid = 8\nvmac = true\naddresses = [\"10.1.0.9/24\"]\n";
     let mut net = pair(&(with_vmac("") + second));
-    let count = |net: &Net, node| {
+    let count = |net: &StationNet, node| {
         let asked = net.lab.asked_from_virtual.iter();
         asked.filter(|(_, it, _)| *it == node).count()
     };
@@ -144,12 +146,12 @@ fn a_network_sees_one_question_a_second_and_only_from_whoever_is_active() {
     net.lab.run(20 * SECOND);
     assert!((17..=21).contains(&count(&net, 0)), "{}", count(&net, 0));
     assert_eq!(count(&net, 1), 0);
-    both_say(&net, &[]);
+    assert_both_report(&net, &[]);
     assert!(!net.lab.nodes[0].listens(), "it reads while it waits");
     net.lab.directive(1, quality(50));
-    net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+    net.lab.drop_there("lan1", 0, FilteredFrames::ToVirtualMac);
     net.lab.run(5 * SECOND);
-    both_say(
+    assert_both_report(
         &net,
         &[
             UNANSWERED[0],
@@ -176,7 +178,7 @@ fn a_station_is_near_an_address_of_its_network() {
             prefix,
             source: false,
         };
-        address.is_near(station.parse().unwrap())
+        address.is_in_network(station.parse().unwrap())
     };
     assert!(near("10.1.0.1", 24, "10.1.0.250"));
     assert!(!near("10.1.0.1", 24, "10.1.1.250"));
@@ -190,14 +192,14 @@ fn a_station_is_near_an_address_of_its_network() {
 #[test]
 fn a_machine_with_the_virtual_address_answers_nothing_and_proves_nothing() {
     let mut net = pair(&with_vmac(""));
-    net.look(2);
-    net.third("10.1.0.1");
-    net.look(2);
+    net.run_with_checks(2);
+    net.add_third_machine("10.1.0.1");
+    net.run_with_checks(2);
     // such a machine answers all stations except those who ask in its own name
-    net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+    net.lab.drop_there("lan1", 0, FilteredFrames::ToVirtualMac);
     net.lab.forget();
-    net.look(10);
-    assert!(!says(&net.lab, "virtual_mac_unanswered"));
+    net.run_with_checks(10);
+    assert!(!has_row(&net.lab, "virtual_mac_unanswered"));
     assert_eq!((net.lab.active(), net.lab.switchovers()), (vec![0], 0));
 }
 
@@ -212,12 +214,12 @@ fn a_machine_with_one_of_many_virtual_addresses_is_named_and_no_filter_is() {
     let settled = pair(&toml);
     for phase_ms in [0, 400, 800] {
         let mut net = net(settled.lab.clone());
-        net.look_for(phase_ms * MS);
-        net.third("10.1.0.1");
-        net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+        net.run_with_checks_for(phase_ms * MS);
+        net.add_third_machine("10.1.0.1");
+        net.lab.drop_there("lan1", 0, FilteredFrames::ToVirtualMac);
         for _ in 0..40 {
-            net.look_for(100 * MS);
-            assert!(!says(&net.lab, "virtual_mac_unanswered"));
+            net.run_with_checks_for(100 * MS);
+            assert!(!has_row(&net.lab, "virtual_mac_unanswered"));
         }
         let named = net.rows(0);
         assert!(

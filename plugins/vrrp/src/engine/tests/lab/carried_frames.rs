@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use super::stations::{answer, asker, target};
-use super::{Key, Lab, Node, SECOND, What};
+use super::stations::{answer, asking_mac, target};
+use super::{Key, Lab, LabEvent, Node, SECOND};
 use crate::wire::neighbour::probe;
 use crate::wire::{Mac, virtual_mac, virtual_router};
 
@@ -25,7 +25,7 @@ pub enum Kind {
 
 /// Directions that are carried; the side of r1 is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ways {
+pub enum Directions {
     Both,
     From(usize),
     None,
@@ -33,13 +33,13 @@ pub enum Ways {
 
 /// Fault of a network: the directions that it carries for each [`Kind`], in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Carriage(pub [Ways; 5]);
+pub struct CarriedFrames(pub [Directions; 5]);
 
 /// Behaviour of the stations of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Habit {
+pub enum StationBehaviour {
     /// Stations speak, and answer questions. No kernel knows them.
-    Talk,
+    SendFrames,
     /// Stations only answer questions. Each kernel knows them.
     Answer,
     /// Stations do neither any more. Each kernel knows them.
@@ -50,56 +50,70 @@ pub enum Habit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stations {
     pub sides: [bool; 2],
-    pub habit: Habit,
+    pub behaviour: StationBehaviour,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Network {
-    carriage: Carriage,
+    carried_frames: CarriedFrames,
     stations: Stations,
 }
 
 const TALK_NS: u64 = SECOND;
 
-impl Ways {
-    pub const ALL: [Ways; 4] = [Ways::Both, Ways::From(0), Ways::From(1), Ways::None];
+impl Directions {
+    pub const ALL: [Directions; 4] = [
+        Directions::Both,
+        Directions::From(0),
+        Directions::From(1),
+        Directions::None,
+    ];
 
     fn carries(self, from: usize) -> bool {
-        self == Ways::Both || self == Ways::From(from)
+        self == Directions::Both || self == Directions::From(from)
     }
 }
 
-impl Carriage {
-    pub const WHOLE: Carriage = Carriage([Ways::Both; 5]);
+impl CarriedFrames {
+    pub const ALL: CarriedFrames = CarriedFrames([Directions::Both; 5]);
     pub const COUNT: usize = 1024;
 
-    /// Fault with a number below [`Carriage::COUNT`].
-    pub fn numbered(number: usize) -> Carriage {
-        let digit = |place: u32| Ways::ALL[number / 4_usize.pow(place) % 4];
-        Carriage([0, 1, 2, 3, 4].map(digit))
+    /// Fault with a number below [`CarriedFrames::COUNT`].
+    pub fn numbered(number: usize) -> CarriedFrames {
+        let digit = |place: u32| Directions::ALL[number / 4_usize.pow(place) % 4];
+        CarriedFrames([0, 1, 2, 3, 4].map(digit))
     }
 
     /// True if frames of these kinds pass from one side to the other.
     pub fn carries(self, from: usize, kinds: &[Kind]) -> bool {
-        let Carriage(ways) = self;
-        kinds.iter().all(|kind| ways[*kind as usize].carries(from))
+        let CarriedFrames(targets) = self;
+        kinds
+            .iter()
+            .all(|kind| targets[*kind as usize].carries(from))
     }
 }
 
 impl Lab {
     /// Sets what a network carries from now on, and its stations.
-    pub fn set_network(&mut self, wire: &str, carriage: Carriage, stations: Stations) {
-        let network = Network { carriage, stations };
+    pub fn set_network(&mut self, wire: &str, carried_frames: CarriedFrames, stations: Stations) {
+        let network = Network {
+            carried_frames,
+            stations,
+        };
         let before = self.networks.insert(wire.to_owned(), network);
-        if before.is_none_or(|before| before.stations.habit != Habit::Talk) {
-            self.enqueue(self.clock.now_ns(), 0, What::Talk(wire.to_owned()));
+        if before.is_none_or(|before| before.stations.behaviour != StationBehaviour::SendFrames) {
+            self.enqueue(
+                self.clock.now_ns(),
+                0,
+                LabEvent::StationTraffic(wire.to_owned()),
+            );
         }
     }
 
     /// Sets what a network carries from now on, with the same stations.
-    pub fn set_carriage(&mut self, wire: &str, carriage: Carriage) {
+    pub fn set_carried_frames(&mut self, wire: &str, carried_frames: CarriedFrames) {
         if let Some(network) = self.networks.get_mut(wire) {
-            network.carriage = carriage;
+            network.carried_frames = carried_frames;
         }
     }
 
@@ -110,7 +124,9 @@ impl Lab {
             let now_ns = self.clock.now_ns();
             let runs = |node: &&Node| !node.dead && !node.stopped;
             let running = self.nodes.iter().filter(runs);
-            let due_ns = running.filter_map(|node| node.engine.look_timeout()).min();
+            let due_ns = running
+                .filter_map(|node| node.engine.address_check_timeout())
+                .min();
             let Some(due_ns) = due_ns.filter(|due_ns| *due_ns <= end_ns) else {
                 return self.run(end_ns - now_ns);
             };
@@ -124,27 +140,27 @@ impl Lab {
     fn look(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
-        let due_ns = node.engine.look_timeout();
+        let due_ns = node.engine.address_check_timeout();
         if !node.dead && !node.stopped && due_ns.is_some_and(|due_ns| now_ns >= due_ns) {
-            node.engine.look_at_addresses(now_ns);
+            node.engine.check_addresses(now_ns);
             self.act(index);
         }
     }
 
     /// Drops heartbeats that have arrived, which only a forger needs.
     pub fn forget_heartbeats(&mut self) {
-        let flies = |(_, what): &(usize, What)| matches!(what, What::Heartbeat(_));
+        let flies = |(_, what): &(usize, LabEvent)| matches!(what, LabEvent::Heartbeat(_));
         let waits = |node: &Node| !node.host.waiting.is_empty();
         if !self.agenda.iter().any(flies) && !self.nodes.iter().any(waits) {
-            self.flying.clear();
+            self.in_flight.clear();
         }
     }
 
     // ---- frames that pass -------------------------------------------------------------------
 
-    pub(super) fn holds_back(&self, wire: &str, from: usize, kinds: &[Kind]) -> bool {
+    pub(super) fn is_blocked(&self, wire: &str, from: usize, kinds: &[Kind]) -> bool {
         let network = self.networks.get(wire);
-        network.is_some_and(|network| !network.carriage.carries(from, kinds))
+        network.is_some_and(|network| !network.carried_frames.carries(from, kinds))
     }
 
     /// Neighbours that a node's kernel knows there.
@@ -153,8 +169,10 @@ impl Lab {
         let Some(network) = self.networks.get(&name) else {
             return self.neighbours.clone();
         };
-        let known = (0..2)
-            .filter(|side| network.stations.sides[*side] && network.stations.habit != Habit::Talk);
+        let known = (0..2).filter(|side| {
+            network.stations.sides[*side]
+                && network.stations.behaviour != StationBehaviour::SendFrames
+        });
         known.map(|side| self.station_on(&name, side)).collect()
     }
 
@@ -175,8 +193,11 @@ impl Lab {
 
     /// Has the stations of a network ask for an address that does not exist.
     pub(super) fn talk_on_network(&mut self, wire: &str) {
-        let Network { carriage, stations } = self.networks[wire];
-        if stations.habit != Habit::Talk {
+        let Network {
+            carried_frames,
+            stations,
+        } = self.networks[wire];
+        if stations.behaviour != StationBehaviour::SendFrames {
             return;
         }
         let nobody = self.address_on(wire, 230);
@@ -184,37 +205,40 @@ impl Lab {
             let own = self.station_on(wire, side);
             let frame = probe(mac_of(wire, side), own, nobody).expect("one family");
             for index in 0..2 {
-                if index == side || carriage.carries(side, &[Kind::Broadcast]) {
+                if index == side || carried_frames.carries(side, &[Kind::Broadcast]) {
                     self.station(index, wire, &frame);
                 }
             }
         }
         let at_ns = self.clock.now_ns() + TALK_NS;
-        self.enqueue(at_ns, 0, What::Talk(wire.to_owned()));
+        self.enqueue(at_ns, 0, LabEvent::StationTraffic(wire.to_owned()));
     }
 
     /// Carries a broadcast that asks for an address: the other node hears it, and the owner of the address answers.
     pub(super) fn carry_on_network(&mut self, index: usize, wire: &str, frame: &[u8]) {
-        let Network { carriage, stations } = self.networks[wire];
+        let Network {
+            carried_frames,
+            stations,
+        } = self.networks[wire];
         if !self.nodes[index].facts[wire].carrier {
             return;
         }
         let other = 1 - index;
-        let asks_as_virtual = virtual_router(asker(frame)).is_some();
+        let asks_as_virtual = virtual_router(asking_mac(frame)).is_some();
         let outwards: &[Kind] = if asks_as_virtual {
             &[Kind::Broadcast, Kind::Virtual]
         } else {
             &[Kind::Broadcast]
         };
-        let crosses = carriage.carries(index, outwards);
+        let crosses = carried_frames.carries(index, outwards);
         let heard_ns = self.clock.now_ns() + self.latency_ns;
         if crosses {
-            let what = What::Station(wire.to_owned(), frame.to_vec());
+            let what = LabEvent::Station(wire.to_owned(), frame.to_vec());
             self.enqueue(heard_ns, other, what);
         }
         let target = target(frame);
         let of_station = (0..2).find(|side| {
-            let is_there = stations.sides[*side] && stations.habit != Habit::Silent;
+            let is_there = stations.sides[*side] && stations.behaviour != StationBehaviour::Silent;
             is_there && self.station_on(wire, *side) == target
         });
         let found = match of_station {
@@ -228,9 +252,9 @@ impl Lab {
         } else {
             Kind::Unicast
         };
-        if side == index || crosses && carriage.carries(side, &[back]) {
+        if side == index || crosses && carried_frames.carries(side, &[back]) {
             let answered_ns = heard_ns + self.latency_ns;
-            let what = What::Station(wire.to_owned(), answer(frame, mac));
+            let what = LabEvent::Station(wire.to_owned(), answer(frame, mac));
             self.enqueue(answered_ns, index, what);
         }
     }

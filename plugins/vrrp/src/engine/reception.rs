@@ -6,14 +6,14 @@ use crate::wire::Mac;
 const FILTERED_NS: u64 = 10_000_000_000;
 
 #[derive(Clone, Debug)]
-pub(super) struct PeerHearing {
+pub(super) struct PeerReception {
     /// Both nodes are configured to send heartbeats there.
     is_expected: bool,
     /// Time of the last advert or heartbeat.
     heard_ns: Option<u64>,
     mac: Option<Mac>,
     /// Run of the peer whose heartbeats are heard there, so that its adverts prove nothing; None: none are heard.
-    proof: Option<u64>,
+    run_heard: Option<u64>,
     /// Time since which adverts but no heartbeats of the peer are heard there.
     filtered_since_ns: Option<u64>,
     /// The missing heartbeats were reported.
@@ -22,13 +22,13 @@ pub(super) struct PeerHearing {
     advert_alone: Option<(u64, u8)>,
 }
 
-impl PeerHearing {
-    pub fn new() -> PeerHearing {
-        PeerHearing {
+impl PeerReception {
+    pub fn new() -> PeerReception {
+        PeerReception {
             is_expected: true,
             heard_ns: None,
             mac: None,
-            proof: None,
+            run_heard: None,
             filtered_since_ns: None,
             is_filtered: false,
             advert_alone: None,
@@ -42,7 +42,7 @@ impl PeerHearing {
 
     /// Neither node sends heartbeats there any more: the peer's adverts count again.
     pub fn end_heartbeats(&mut self) {
-        self.proof = None;
+        self.run_heard = None;
         (self.filtered_since_ns, self.is_filtered) = (None, false);
     }
 
@@ -54,13 +54,13 @@ impl PeerHearing {
     pub fn handle_heartbeat(&mut self, now_ns: u64, mac: Mac, run: u64) -> bool {
         (self.heard_ns, self.mac) = (Some(now_ns), Some(mac));
         (self.filtered_since_ns, self.is_filtered) = (None, false);
-        self.proof.replace(run).is_none()
+        self.run_heard.replace(run).is_none()
     }
 
     /// A confirmed run of the peer replaces the one before. `sends`: the peer says that its heartbeats leave there.
     pub fn handle_run(&mut self, run: u64, sends: bool) {
-        if self.proof.is_some_and(|of| of != run) {
-            self.proof = sends.then_some(run);
+        if self.run_heard.is_some_and(|of| of != run) {
+            self.run_heard = sends.then_some(run);
         }
     }
 
@@ -71,8 +71,8 @@ impl PeerHearing {
 
     /// Notes an advert without a heartbeat; returns true if filtered heartbeats are to be reported. `sends`: the peer
     /// says that its heartbeats leave there.
-    pub fn handle_unproven(&mut self, now_ns: u64, sends: bool) -> bool {
-        if !sends || self.proof.is_some() || !self.is_expected {
+    pub fn handle_advert_without_heartbeat(&mut self, now_ns: u64, sends: bool) -> bool {
+        if !sends || self.run_heard.is_some() || !self.is_expected {
             self.filtered_since_ns = None;
             return false;
         }
@@ -100,12 +100,12 @@ impl PeerHearing {
     }
 
     /// True if heartbeats are heard there.
-    pub fn is_proven(&self) -> bool {
-        self.proof.is_some()
+    pub fn has_heartbeats(&self) -> bool {
+        self.run_heard.is_some()
     }
 
     pub fn is_filtered(&self) -> bool {
-        self.is_filtered && self.proof.is_none()
+        self.is_filtered && self.run_heard.is_none()
     }
 
     /// Time and priority of the last advert that was heard while no heartbeat was heard.

@@ -1,4 +1,4 @@
-//! E12: ways of heartbeats on the networks of a group, where adverts go, and their arrival.
+//! E12: targets of heartbeats on the networks of a group, where adverts go, and the arrival of the peer's.
 
 use std::net::IpAddr;
 
@@ -25,9 +25,9 @@ pub struct Neighbour {
     pub address: IpAddr,
 }
 
-/// Way by which a heartbeat leaves on a network.
+/// Target of heartbeats on a network: the multicast group, or one unicast peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct HeartbeatTarget {
     /// Index of the interface in the engine.
     pub interface: usize,
     /// Id of the network in heartbeats.
@@ -71,36 +71,36 @@ impl Engine {
         };
         let mut is_doubted = false;
         self.with_group(now_ns, index, |group, cx| {
-            if heard.is_news {
-                group.check_late(cx);
+            if heard.is_new {
+                group.check_lapse(cx);
             }
             if !heard.counts {
-                if heard.is_news {
+                if heard.is_new {
                     group.handle_second_run(cx, heard.heartbeat);
                 }
                 return;
             }
             if let Path::Network(interface, neighbour) = path {
-                group.hear_on(cx, interface, neighbour, heard, own);
+                group.handle_network_heartbeat(cx, interface, neighbour, heard, own);
             }
-            if heard.is_news {
-                if heard.echo.is_second {
-                    group.stand_behind(cx);
+            if heard.is_new {
+                if heard.ack.is_second {
+                    group.wait_for_other_run(cx);
                 }
                 group.handle_heartbeat(cx, heard.heartbeat);
-                group.review_proofs(heard.run, heard.echo.run == own);
+                group.update_heartbeat_runs(heard.run, heard.ack.run == own);
                 group.review_faults_there(now_ns);
                 is_doubted = group.review_identities(cx);
             }
         });
         if is_doubted {
-            self.look_soon(now_ns);
+            self.check_addresses_soon(now_ns);
         }
     }
 
     /// Handles a message on a path of heartbeats that no key opens, and that another run of the peer may have sent.
-    pub fn handle_trace(&mut self, now_ns: u64) {
-        self.each_group(now_ns, |group, _| group.note_trace());
+    pub fn handle_possible_peer(&mut self, now_ns: u64) {
+        self.each_group(now_ns, |group, _| group.note_possible_peer());
     }
 
     /// Addresses of this node on an interface.
@@ -110,18 +110,18 @@ impl Engine {
     }
 }
 
-impl Way {
-    /// Adds the ways of heartbeats on an interface that has these virtual routers.
+impl HeartbeatTarget {
+    /// Adds the targets of heartbeats on an interface that has these virtual routers.
     pub(super) fn add_all<'r>(
         index: usize,
         interface: &Interface,
         routers: impl Iterator<Item = &'r VirtualRouter> + Clone,
-        ways: &mut Vec<Way>,
+        targets: &mut Vec<HeartbeatTarget>,
     ) {
         let Some(path) = routers.clone().map(|router| router.config.path).next() else {
             return;
         };
-        let way = |source, to| Way {
+        let target = |source, to| HeartbeatTarget {
             interface: index,
             path,
             mac: interface.facts.mac,
@@ -135,11 +135,11 @@ impl Way {
             let own = &interface.facts.addresses;
             let others = |peer: &&IpAddr| **peer != source && !own.contains(peer);
             let peers = router.config.peers.iter().filter(others);
-            ways.extend(peers.map(|peer| way(source, Some(*peer))));
+            targets.extend(peers.map(|peer| target(source, Some(*peer))));
         }
         let is_multicast = routers.clone().any(|router| !router.config.unicast);
         let source = is_multicast.then(|| own_source(interface, routers));
-        ways.extend(source.flatten().map(|source| way(source, None)));
+        targets.extend(source.flatten().map(|source| target(source, None)));
     }
 }
 

@@ -14,27 +14,27 @@ impl Identity for Vrrp {
         if let Some(links) = &mut self.links {
             links.handle_signed(self.host.now(), ticket, signature);
         }
-        self.act();
+        self.execute_actions();
     }
 
     fn verified(&mut self, ticket: u64, genuine: bool) {
         if let Some(links) = &mut self.links {
             links.handle_verified(self.host.now(), ticket, genuine);
         }
-        self.act();
+        self.execute_actions();
     }
 }
 
 impl Vrrp {
     /// Executes all actions of the agreement, and then those of the engine that result.
-    pub(crate) fn agree(&mut self) {
+    pub(crate) fn execute_agreement(&mut self) {
         let now_ns = self.host.now();
         let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
             return;
         };
         // the patience depends on the peer's interval as well
         links.set_patience(engine.longest_silence_ns());
-        let news = links.take_news(now_ns);
+        let events = links.take_events(now_ns);
         while let Some(request) = links.poll_request() {
             let identity = self.identity;
             let asked = match &request {
@@ -52,39 +52,39 @@ impl Vrrp {
         }
         let sockets = &self.sockets;
         links.send_offers(
-            || engine.ways(),
+            || engine.targets(),
             |interface, to, bytes| {
                 let sockets = sockets.get(interface);
                 sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
             },
         );
-        if news.is_traced {
-            engine.handle_trace(now_ns);
+        if events.is_peer_suspected {
+            engine.handle_possible_peer(now_ns);
         }
-        if news.is_cloned {
+        if events.is_cloned {
             engine.handle_cloned(now_ns);
         }
-        if news.hurries {
-            engine.hurry_round(now_ns);
+        if events.needs_heartbeat {
+            engine.begin_round_soon(now_ns);
         }
-        if news.is_double {
+        if events.has_second_machine {
             let peer = links.peer().unwrap_or("the peer");
             if let Some(text) = self.second_machine.handle_heard(now_ns, peer) {
                 self.host.event(&text);
             }
         }
-        self.tell_of_second_machine(now_ns);
+        self.report_second_machine(now_ns);
     }
 
     /// Reports a check without weight: this node's quality is unchanged, but there is a fault.
-    fn tell_of_second_machine(&mut self, now_ns: u64) {
+    fn report_second_machine(&mut self, now_ns: u64) {
         let checks = self.host.checks();
-        let told = match self.second_machine.poll_check(now_ns) {
+        let reported = match self.second_machine.poll_check(now_ns) {
             Some(true) => checks.report(KEY_CHECK, 0, 0, KEY_WHY),
             Some(false) => checks.forget(KEY_CHECK),
             None => return,
         };
-        if let Err(error) = told {
+        if let Err(error) = reported {
             log::warn!("{error}");
         }
     }

@@ -1,4 +1,4 @@
-//! Combines two halves to a secret, and derives two keys from it, one for each direction.
+//! Combines two key shares to a secret, and derives two keys from it, one for each direction.
 
 use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
@@ -13,37 +13,37 @@ const PURPOSE: &[u8] = b"spared heartbeats 1";
 
 /// Keys between two runs.
 #[derive(Debug)]
-pub struct Agreed {
+pub struct AgreedKeys {
     /// The peer's run.
     pub run: u64,
     /// Key for heartbeats of this run to the peer's.
-    pub seals: Key,
+    pub send_key: Key,
     /// Key for heartbeats of the peer's run to this one.
-    pub opens: Key,
+    pub receive_key: Key,
 }
 
-/// This node's half of a secret.
+/// This node's key share.
 #[derive(Debug)]
-pub struct Half {
+pub struct KeyShare {
     /// Private key; None once it was used.
     private: Option<EphemeralPrivateKey>,
     pub public: Public,
 }
 
-impl Half {
-    pub fn generate() -> Result<Half, NoRandomness> {
+impl KeyShare {
+    pub fn generate() -> Result<KeyShare, NoRandomness> {
         let random = SystemRandom::new();
         let private = EphemeralPrivateKey::generate(&X25519, &random).map_err(|_| NoRandomness)?;
         let computed = private.compute_public_key().map_err(|_| NoRandomness)?;
         let public = Public::try_from(computed.as_ref()).map_err(|_| NoRandomness)?;
-        Ok(Half {
+        Ok(KeyShare {
             private: Some(private),
             public,
         })
     }
 }
 
-/// A node, its run and its half.
+/// A node, its run and its key share.
 #[derive(Clone, Copy, Debug)]
 pub struct Side<'n> {
     name: &'n str,
@@ -57,9 +57,9 @@ impl<'n> Side<'n> {
     }
 }
 
-/// Derives the keys between this node's side and the peer's; None if the half was used, or the peer's is invalid.
-pub fn agree(half: &mut Half, [own, peer]: [Side<'_>; 2]) -> Option<Agreed> {
-    let private = half.private.take()?;
+/// Derives the keys between this node's side and the peer's; None if the share was used, or the peer's is invalid.
+pub fn agree(share: &mut KeyShare, [own, peer]: [Side<'_>; 2]) -> Option<AgreedKeys> {
+    let private = share.private.take()?;
     let theirs = UnparsedPublicKey::new(&X25519, peer.public);
     let mut sides = [own, peer];
     sides.sort_by_key(|side| side.name);
@@ -69,11 +69,11 @@ pub fn agree(half: &mut Half, [own, peer]: [Side<'_>; 2]) -> Option<Agreed> {
         let key = |side: Side<'_>| expand(&secret, &context, side.run);
         Some((key(own)?, key(peer)?))
     });
-    let (seals, opens) = keys.ok()??;
-    Some(Agreed {
+    let (send_key, receive_key) = keys.ok()??;
+    Some(AgreedKeys {
         run: peer.run,
-        seals,
-        opens,
+        send_key,
+        receive_key,
     })
 }
 

@@ -15,7 +15,7 @@ pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
         for router in &group.routers {
             if router.family == Family::V4 && router.advertised.len() > ADVERTISED_IPV4_MAX {
                 section.fault(
-                    &format!("interface.{}.addresses", router.entry),
+                    &format!("interface.{}.addresses", router.section_index),
                     format!(
                         "found {}, allowed {ADVERTISED_IPV4_MAX} in an advert: move the rest to \
                          unadvertised",
@@ -48,7 +48,7 @@ fn routers(settings: &Settings, sections: &[Section<'_>]) {
             let key = (router.interface.clone(), router.family, router.vrid);
             if let Some(other) = seen.insert(key, &group.name) {
                 section.fault(
-                    &format!("interface.{}.vrid", router.entry),
+                    &format!("interface.{}.vrid", router.section_index),
                     format!(
                         "found {} twice for {} on {}, also in group {other:?}",
                         router.vrid,
@@ -66,18 +66,22 @@ fn addresses(settings: &Settings, sections: &[Section<'_>]) {
     let mut seen: HashMap<(IpAddr, Option<&str>), ()> = HashMap::new();
     for (group, section) in settings.groups.iter().zip(sections) {
         let of_routers = group.routers.iter().flat_map(|router| {
-            let key = format!("interface.{}.addresses", router.entry);
+            let key = format!("interface.{}.addresses", router.section_index);
             let interface = router.interface.as_str();
             router
                 .addresses
                 .iter()
                 .map(move |a| (key.clone(), a.address, interface))
         });
-        let followers = group.addresses.iter().map(|follower| {
-            let key = format!("address.{}.addresses", follower.entry);
-            (key, follower.address.address, follower.interface.as_str())
+        let group_addresses = group.addresses.iter().map(|group_address| {
+            let key = format!("address.{}.addresses", group_address.section_index);
+            (
+                key,
+                group_address.address.address,
+                group_address.interface.as_str(),
+            )
         });
-        for (key, address, interface) in of_routers.chain(followers) {
+        for (key, address, interface) in of_routers.chain(group_addresses) {
             let place = is_link_local(address).then_some(interface);
             if seen.insert((address, place), ()).is_some() {
                 section.fault(&key, format!("found {address} twice"));

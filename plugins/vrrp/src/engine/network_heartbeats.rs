@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use super::conflict::Conflict;
 use super::group::{Group, State};
+use super::heartbeat_targets::Neighbour;
 use super::port::Port;
 use super::router::VirtualRouter;
 use super::senders::Sender;
-use super::ways::Neighbour;
 use super::{Action, Context};
 use crate::heartbeats::Heard;
 use crate::wire::frame::Advert;
@@ -16,7 +16,7 @@ use crate::wire::heartbeat::HeartbeatPort;
 
 impl Group {
     /// Handles a heartbeat that arrived over a network.
-    pub(super) fn hear_on(
+    pub(super) fn handle_network_heartbeat(
         &mut self,
         cx: &mut Context<'_>,
         interface: usize,
@@ -28,15 +28,15 @@ impl Group {
         let Some(index) = index.filter(|_| heard.is_timely) else {
             return;
         };
-        let confirmed = heard.echo.run == own;
+        let confirmed = heard.ack.run == own;
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        if !confirmed || !port.hearing.is_expected() {
+        if !confirmed || !port.reception.is_expected() {
             return;
         }
-        let hearing = &mut port.hearing;
-        let begins = hearing.handle_heartbeat(cx.now_ns, neighbour.mac, heard.run);
+        let reception = &mut port.reception;
+        let begins = reception.handle_heartbeat(cx.now_ns, neighbour.mac, heard.run);
         for router in self
             .networks
             .routers_mut()
@@ -77,7 +77,7 @@ impl Group {
         if let Some(port) = self.networks.port_mut(index) {
             port.unheard.handle_heard();
         }
-        self.settle_unheard(cx, index);
+        self.end_unheard_port(cx, index);
         if !self.is_active()
             && !self
                 .networks
@@ -91,21 +91,21 @@ impl Group {
 
     /// Takes a confirmed run of the peer in place of the previous one: its heartbeats say on which networks it can be
     /// heard.
-    pub(super) fn review_proofs(&mut self, run: u64, confirmed: bool) {
+    pub(super) fn update_heartbeat_runs(&mut self, run: u64, confirmed: bool) {
         if !confirmed {
             return;
         }
         for index in 0..self.networks.ports().len() {
-            let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
+            let sends = self.peer_port(index).is_some_and(|theirs| theirs.sends);
             let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
-            port.hearing.handle_run(run, sends);
+            port.reception.handle_run(run, sends);
         }
     }
 
     /// The peer's report on one of its interfaces.
-    pub(super) fn theirs(&self, index: usize) -> Option<&HeartbeatPort> {
+    pub(super) fn peer_port(&self, index: usize) -> Option<&HeartbeatPort> {
         let port = self.networks.port(index)?;
         let peer = self.peer.last()?;
         peer.port(port.heartbeat_id, index, self.networks.ports().len())
@@ -115,19 +115,19 @@ impl Group {
     /// network without heartbeats, the router that advertises.
     pub(super) fn last_heard_there(&self, router: &VirtualRouter) -> Option<IpAddr> {
         let port = self.networks.port(router.port)?;
-        if !port.hearing.is_proven() {
-            return router.senders.talker().map(|talker| talker.address);
+        if !port.reception.has_heartbeats() {
+            return router.senders.last_advertiser().map(|it| it.address);
         }
         let last_ns = self.peer.last()?.heard_ns;
         let since_ns = last_ns.saturating_sub(self.active_down_ns());
-        let is_recent = port.hearing.is_heard_since(since_ns);
+        let is_recent = port.reception.is_heard_since(since_ns);
         router.senders.peer().filter(|_| is_recent)
     }
 
     /// Priority of the peer's adverts on a port while none of its heartbeats is heard on any path: the peer may be
     /// active as well, and these adverts prove nothing.
     pub(super) fn adverts_alone(&self, now_ns: u64, port: &Port) -> Option<u8> {
-        let (at_ns, priority) = port.hearing.advert_alone()?;
+        let (at_ns, priority) = port.reception.advert_alone()?;
         let is_fresh = now_ns < at_ns.saturating_add(self.active_down_ns());
         (is_fresh && self.living_peer(now_ns).is_none()).then_some(priority)
     }
@@ -136,22 +136,27 @@ impl Group {
 
     /// True if an advert decides nothing: on a network with the peer's heartbeats only adverts of third routers count,
     /// if others may take part at all.
-    pub(super) fn decides_nothing(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
+    pub(super) fn ignores_adverts_of(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let Some(router) = self.networks.router(index) else {
             return false;
         };
         let proven = self
             .networks
             .port(router.port)
-            .is_some_and(|port| port.hearing.is_proven());
-        let third = router.senders.is_another(source);
+            .is_some_and(|port| port.reception.has_heartbeats());
+        let third = router.senders.is_not_peer(source);
         // if third routers take part, a peer that heartbeats do not show alive is judged as they are
         let alone = self.config.any_router && (third || self.living_peer(now_ns).is_none());
         proven && !alone
     }
 
     /// Counts an advert that decides nothing, and reports a station that advertises in the peer's name.
-    pub(super) fn note_ignored(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
+    pub(super) fn note_ignored_advert(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        advert: &Advert<'_>,
+    ) {
         let now_ns = cx.now_ns;
         let living = self.living_peer(now_ns).is_some();
         let sender = if living && advert.priority > 0 {
@@ -164,17 +169,17 @@ impl Group {
         };
         router.counters.received += 1;
         router.counters.received_priority_zero += u64::from(advert.priority == 0);
-        let known = !router.senders.is_another(advert.source);
+        let known = !router.senders.is_not_peer(advert.source);
         let foreign = sender == Sender::Stranger || !known;
         if !foreign && living {
-            return self.note_beside_heartbeats(cx, index, advert);
+            return self.note_contradicting_advert(cx, index, advert);
         }
         if foreign {
             router.note_stranger(now_ns, advert);
         }
         let is_alone = !foreign && advert.priority > 0 && router.senders.is_peer(advert.source);
         if let Some(port) = port.filter(|_| is_alone) {
-            port.hearing.handle_advert_alone(now_ns, advert.priority);
+            port.reception.handle_advert_alone(now_ns, advert.priority);
         }
         let limits = &mut router.limits;
         let (limit, what) = if foreign {
@@ -185,9 +190,9 @@ impl Group {
         } else {
             let what =
                 "advertises as the peer, whose heartbeats are not heard: its advert is ignored";
-            (&mut limits.beside_heartbeats, what)
+            (&mut limits.contradicting, what)
         };
-        if let Some(more) = limit.pass(now_ns) {
+        if let Some(more) = limit.allow(now_ns) {
             let who = router.sender_of(advert);
             let text = format!("{}: {who} {what}{more}", self.name);
             cx.push(Action::Event(text));
@@ -195,16 +200,19 @@ impl Group {
     }
 
     /// Reports that the peer's adverts are heard on a port, but not the heartbeats that it sends there.
-    pub(super) fn note_unproven(&mut self, cx: &mut Context<'_>, router: usize) {
+    pub(super) fn note_advert_without_heartbeat(&mut self, cx: &mut Context<'_>, router: usize) {
         let Some(index) = self.networks.router(router).map(|router| router.port) else {
             return;
         };
         let sends = self.mutual_peer(cx.now_ns).is_some()
-            && self.theirs(index).is_some_and(|theirs| theirs.sends);
+            && self.peer_port(index).is_some_and(|theirs| theirs.sends);
         let Some(port) = self.networks.port_mut(index) else {
             return;
         };
-        if !port.hearing.handle_unproven(cx.now_ns, sends) {
+        if !port
+            .reception
+            .handle_advert_without_heartbeat(cx.now_ns, sends)
+        {
             return;
         }
         let name = cx
@@ -222,7 +230,7 @@ impl Group {
     pub(super) fn gives_way_to_all(&self, cx: &Context<'_>) -> bool {
         // with third routers the origin of an advert is unknown
         let paired = cx.peer.is_some() && !self.config.any_router;
-        self.speaking.is_on() && paired && self.peer.mutual_ns().is_none()
+        self.own_heartbeat.is_enabled() && paired && self.peer.mutual_ns().is_none()
     }
 
     /// True if this node has to give way, and has told its rival for long enough that it is active.

@@ -3,7 +3,7 @@
 use spared_sdk::{Forced, Value};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back, quality};
+use super::linked::{LINKS, assert_settled, by_quality, moved_once, moves_once_and_back, quality};
 use crate::engine::Table;
 
 /// Longest time of a failover: one Active_Down, a heartbeat, the time for answers of stations, and a switchover.
@@ -45,7 +45,7 @@ fn a_deaf_active_node_hands_the_group_to_who_hears() {
             moved_once(&lab, 1);
             let unheard = |event: &String| event.contains("r2 is unheard on lan1 though it lives");
             assert!(lab.nodes[0].events.iter().any(unheard));
-            is_still(&mut lab);
+            assert_settled(&mut lab);
             assert_eq!(lab.active(), [1]);
             lab.fix();
             lab.run(100 * SECOND);
@@ -63,7 +63,7 @@ fn a_deaf_active_node_hands_the_group_to_who_hears() {
 fn a_dumb_active_node_is_found_beside_a_station_that_speaks_all_the_time() {
     for mut lab in pairs() {
         reaches(&mut lab, &[0, 1]);
-        lab.talk("lan1");
+        lab.start_station_traffic("lan1");
         lab.run(SECOND);
         lab.stations.remove(&("lan1".to_owned(), 0));
         lab.cut_one_way("lan1", 0, 1);
@@ -71,7 +71,7 @@ fn a_dumb_active_node_is_found_beside_a_station_that_speaks_all_the_time() {
         assert!(took.is_some_and(|ns| ns <= DUMB_NS), "{took:?}");
         lab.run(10 * SECOND);
         moved_once(&lab, 1);
-        is_still(&mut lab);
+        assert_settled(&mut lab);
     }
 }
 
@@ -82,7 +82,7 @@ fn a_station_that_spoke_is_asked_and_only_its_answer_counts() {
         for cut_off in [0, 1] {
             let mut lab = Lab::linked(&by_quality(""), &LINKS);
             reaches(&mut lab, &[1 - cut_off]);
-            lab.talk("lan1");
+            lab.start_station_traffic("lan1");
             lab.run(SECOND);
             for (from, to) in ways {
                 lab.cut_one_way("lan1", *from, *to);
@@ -94,7 +94,7 @@ fn a_station_that_spoke_is_asked_and_only_its_answer_counts() {
                 _ => 1 - cut_off,
             };
             assert_eq!(lab.active(), [expected], "{ways:?} {cut_off}");
-            is_still(&mut lab);
+            assert_settled(&mut lab);
         }
     }
 }
@@ -127,7 +127,7 @@ fn a_dumb_backup_moves_nothing_where_the_active_one_reaches_others() {
         lab.cut_one_way("lan1", 1, 0);
         lab.run(60 * SECOND);
         assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
-        is_still(&mut lab);
+        assert_settled(&mut lab);
     }
 }
 
@@ -138,7 +138,7 @@ fn a_deaf_backup_moves_nothing_where_the_active_one_reaches_others() {
         lab.cut_one_way("lan1", 0, 1);
         lab.run(60 * SECOND);
         assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
-        is_still(&mut lab);
+        assert_settled(&mut lab);
     }
 }
 
@@ -175,7 +175,7 @@ fn where_neither_is_answered_the_group_moves_once_at_most() {
                     "{ways:?} {apart_ms} {}",
                     lab.failovers()
                 );
-                is_still(&mut lab);
+                assert_settled(&mut lab);
             }
         }
     }
@@ -183,13 +183,13 @@ fn where_neither_is_answered_the_group_moves_once_at_most() {
 
 /// Neither node receives, so that none is better.
 #[test]
-fn both_deaf_stay() {
+fn two_that_receive_nothing_stay() {
     for mut lab in pairs() {
         reaches(&mut lab, &[0, 1]);
         lab.cut("lan1", 0, 1);
         lab.run(60 * SECOND);
         assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
-        is_still(&mut lab);
+        assert_settled(&mut lab);
     }
 }
 
@@ -210,11 +210,11 @@ fn a_peer_that_starts_or_plugs_in_again_is_not_unheard() {
         let group = &lab.nodes[node].engine.groups[0];
         assert_eq!(group.counters.unheard_interfaces, 0, "{node}");
     }
-    assert!(!is_told(&lab));
+    assert!(!is_reported_unheard(&lab));
 }
 
 /// True if a node reports that the other one is unheard on lan1.
-fn is_told(lab: &Lab) -> bool {
+fn is_reported_unheard(lab: &Lab) -> bool {
     let now_ns = lab.clock.now_ns();
     let mut rows = lab.nodes.iter().flat_map(|node| {
         let rows = node.engine.rows(now_ns, Table::Status);
@@ -224,7 +224,7 @@ fn is_told(lab: &Lab) -> bool {
 }
 
 /// Fault of lan1 as each node reports it.
-fn told(lab: &Lab) -> [Option<String>; 2] {
+fn reported_faults(lab: &Lab) -> [Option<String>; 2] {
     [0, 1].map(|node| {
         let rows = lab.nodes[node]
             .engine
@@ -240,7 +240,10 @@ fn told(lab: &Lab) -> [Option<String>; 2] {
 }
 
 fn assert_told(lab: &Lab, expected: [Option<&str>; 2]) {
-    assert_eq!(told(lab), expected.map(|text| text.map(str::to_owned)));
+    assert_eq!(
+        reported_faults(lab),
+        expected.map(|text| text.map(str::to_owned))
+    );
 }
 
 #[test]
@@ -290,7 +293,7 @@ fn a_network_that_the_other_node_cannot_use_is_told_while_it_says_so() {
     lab.run(SECOND);
     lab.kill(1);
     lab.run(SECOND);
-    assert_eq!(told(&lab)[0], None);
+    assert_eq!(reported_faults(&lab)[0], None);
 }
 
 /// Only frames that pass in both directions end the report. The move of the group, a switchover, and a time without any
@@ -310,7 +313,7 @@ fn a_network_that_carries_one_way_is_told_for_as_long_as_it_does() {
                 let tell = |lab: &mut Lab, when: &str| {
                     lab.run(NOTICED_NS);
                     for step in 0..40 {
-                        assert!(is_told(lab), "{what} {when}, {step}");
+                        assert!(is_reported_unheard(lab), "{what} {when}, {step}");
                         lab.run(200 * MS);
                     }
                 };
@@ -323,11 +326,11 @@ fn a_network_that_carries_one_way_is_told_for_as_long_as_it_does() {
                 lab.run(500 * MS);
                 lab.resume(backup);
                 lab.run(150 * MS);
-                assert!(is_told(&lab), "{what} right after a silence");
+                assert!(is_reported_unheard(&lab), "{what} right after a silence");
                 tell(&mut lab, "after a silence");
                 lab.fix();
                 lab.run(NOTICED_NS);
-                assert!(!is_told(&lab), "{what} after the mend");
+                assert!(!is_reported_unheard(&lab), "{what} after the mend");
             }
         }
     }
@@ -335,7 +338,7 @@ fn a_network_that_carries_one_way_is_told_for_as_long_as_it_does() {
 
 #[test]
 fn where_heartbeats_are_filtered_it_is_told_until_the_peer_answers() {
-    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    let mut lab = Lab::without_start(&by_quality(""), &LINKS);
     lab.filtered.insert("lan1".to_owned());
     lab.start(0);
     lab.start(1);
@@ -344,12 +347,12 @@ fn where_heartbeats_are_filtered_it_is_told_until_the_peer_answers() {
     lab.run(10 * SECOND);
     assert_eq!(lab.active(), [1]);
     for step in 0..300 {
-        assert!(is_told(&lab), "{step}");
+        assert!(is_reported_unheard(&lab), "{step}");
         lab.run(200 * MS);
     }
     lab.fix();
     lab.run(6 * SECOND);
-    assert!(!is_told(&lab));
+    assert!(!is_reported_unheard(&lab));
 }
 
 // ---- a network that is proven on one node alone ---------------------------------------------------
@@ -360,9 +363,9 @@ fn cut_off_backup(text: &str) -> Lab {
     let mut lab = Lab::linked(text, &LINKS);
     assert_eq!(lab.active(), [0]);
     reaches(&mut lab, &[0]);
-    lab.talk("lan1");
+    lab.start_station_traffic("lan1");
     lab.run(SECOND);
-    lab.end_talking();
+    lab.end_station_traffic();
     lab.run(60 * SECOND);
     lab.cut("lan1", 0, 1);
     lab
@@ -374,8 +377,8 @@ fn the_group_does_not_move_to_a_backup_whose_network_is_cut() {
         let mut lab = cut_off_backup(&text);
         lab.run(60 * SECOND);
         assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
-        is_still(&mut lab);
-        assert!(is_told(&lab));
+        assert_settled(&mut lab);
+        assert!(is_reported_unheard(&lab));
     }
 }
 
@@ -389,7 +392,7 @@ fn what_is_mild_moves_the_group_only_once_the_network_of_the_other_node_is_prove
         lab.force(0, Forced::Active);
         lab.run(SECOND);
         reaches(&mut lab, &[0]);
-        lab.talk("lan1");
+        lab.start_station_traffic("lan1");
         lab.cut("lan1", 0, 1);
         lab.run(2 * SECOND);
         lab.force(0, Forced::No);

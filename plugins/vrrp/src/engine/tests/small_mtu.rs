@@ -12,7 +12,7 @@ fn an_interface_with_a_tiny_mtu_is_hurt_on_its_node() {
         let mut facts = lab.nodes[narrow].facts["lan1"].clone();
         facts.mtu = 68;
         lab.filtered.insert("lan1".to_owned());
-        lab.tell_interface(narrow, "lan1", &facts);
+        lab.report_interface(narrow, "lan1", &facts);
         lab.run(60 * SECOND);
         let changes = usize::from(narrow == active);
         assert_eq!(lab.active(), [1 - narrow], "r{} is narrow", narrow + 1);

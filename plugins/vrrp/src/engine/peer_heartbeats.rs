@@ -7,17 +7,17 @@ use super::group::{Group, State};
 use super::peer::Peer;
 use super::{Action, Context};
 use crate::config::Election;
-use crate::election::{Who, class};
+use crate::election::{OtherRouter, class};
 use crate::wire::heartbeat::Heartbeat;
 
 impl Group {
     pub fn handle_heartbeat(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
         let before = self.peer.last().map(|peer| peer.heartbeat.term);
         let was_alone = self.counts_as_alone(cx.now_ns);
-        let lets_go = self.note_heartbeat(cx.now_ns, heartbeat);
+        let releases = self.note_heartbeat(cx.now_ns, heartbeat);
         self.end_link_wait(cx);
-        self.meet(cx);
-        if !self.networks.speaks() && self.counts_as_alone(cx.now_ns) != was_alone {
+        self.update_contact(cx);
+        if !self.networks.can_send() && self.counts_as_alone(cx.now_ns) != was_alone {
             // before this node takes a group that the peer releases
             self.refresh(cx);
         }
@@ -26,11 +26,11 @@ impl Group {
             _ if self.lease.is_lapsed() => self.heartbeat_while_lapsed(cx),
             State::Initialize { .. } | State::Lapsed { .. } => {}
             State::Backup { .. } | State::Promoting { .. } => {
-                self.heartbeat_while_backup(cx, lets_go);
+                self.heartbeat_while_backup(cx, releases);
             }
             State::Active { .. } => {
                 if self.history.handle_rival(before, heartbeat) {
-                    self.win_unheard(cx);
+                    self.handle_unheard_conflict(cx);
                 }
                 self.heartbeat_while_active(cx);
             }
@@ -38,44 +38,44 @@ impl Group {
     }
 
     /// Checks whether the peer was found or lost.
-    pub(super) fn meet(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn update_contact(&mut self, cx: &mut Context<'_>) {
         let contact = self.contact(cx.now_ns);
-        if self.peer.handle_look(cx.now_ns, contact) {
+        if self.peer.handle_contact(cx.now_ns, contact) {
             self.refresh(cx);
             if contact != Contact::Mutual {
-                self.ask_again(cx);
+                self.probe_again(cx);
             }
         }
     }
 
-    /// Time at which [`Group::meet`] finds the peer lost: adverts do not show it.
-    pub(super) fn meet_timeout(&self) -> Option<u64> {
+    /// Time at which [`Group::update_contact`] finds the peer lost: adverts do not show it.
+    pub(super) fn contact_timeout(&self) -> Option<u64> {
         let peer = self
             .peer
             .last()
-            .filter(|_| self.peer.seen() != Contact::None);
+            .filter(|_| self.peer.last_contact() != Contact::None);
         peer.map(|peer| self.peer_silent_at_ns(peer))
     }
 
-    pub(super) fn heartbeat_while_backup(&mut self, cx: &mut Context<'_>, lets_go: bool) {
+    pub(super) fn heartbeat_while_backup(&mut self, cx: &mut Context<'_>, releases: bool) {
         let Some(peer) = self.peer.last() else { return };
         if peer.is_active() {
             let interval_ns = peer.heartbeat.advert_interval_ns;
-            self.speaking.end_release();
+            self.own_heartbeat.end_release();
             self.watch.end_waits();
             // a node that hears in one direction only still preempts by adverts
             if self.peer.was_mutual() || !self.watch.is_lower_active() {
-                self.follow_peer(cx, interval_ns);
+                self.wait_for_active_peer(cx, interval_ns);
             }
             return self.republish_backup(cx);
         }
-        if lets_go {
-            self.peer_let_go(cx);
+        if releases {
+            self.handle_peer_release(cx);
         }
     }
 
     /// Restarts Active_Down: the active peer lives, on whatever path.
-    fn follow_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
+    fn wait_for_active_peer(&mut self, cx: &mut Context<'_>, interval_ns: u64) {
         self.watch.handle_active_peer(interval_ns);
         if self.peer.was_mutual() {
             self.watch.end_preemption();
@@ -98,14 +98,14 @@ impl Group {
 
     /// Handles the peer's release of the group, whose fence is blocking: the successor becomes active at once, another
     /// backup within its skew.
-    pub(super) fn peer_let_go(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn handle_peer_release(&mut self, cx: &mut Context<'_>) {
         let State::Backup { .. } = self.state else {
             return;
         };
         self.watch.handle_resignation();
-        self.peer.handle_let_go(cx.now_ns);
-        if self.candidacy.directive().prepared && !self.start.is_behind_other_run(cx.now_ns) {
-            return self.inherit(cx);
+        self.peer.handle_release(cx.now_ns);
+        if self.candidacy.directive().prepared && !self.start.waits_for_other_run(cx.now_ns) {
+            return self.take_released_group(cx);
         }
         let skew_ns = self.skew_ns();
         self.rearm_down(cx.now_ns.saturating_add(skew_ns));
@@ -114,14 +114,14 @@ impl Group {
     // ---- nobody is active --------------------------------------------------------------
 
     /// Returns true if the peer goes first: Active_Down has expired, but the peer lives.
-    pub(super) fn leaves_it_to_the_peer(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn waits_for_fitter_peer(&mut self, cx: &mut Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let Some(peer) = self.living_peer(now_ns) else {
             return false;
         };
         let again_ns = now_ns.saturating_add(self.active_down_ns());
         // without an interface there is nothing to take from one that has some
-        if peer.is_active() || !self.networks.speaks() && peer.has_interface() {
+        if peer.is_active() || !self.networks.can_send() && peer.has_interface() {
             self.rearm_down(again_ns);
             return true;
         }
@@ -146,8 +146,8 @@ impl Group {
     pub(super) fn outscores(&self, cx: &Context<'_>, peer: &Peer) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.peer.is_none_or(|name| cx.node < &**name);
-        let own = self.standing(cx.now_ns).score(by_priority, first);
-        own > peer.standing().score(by_priority, !first)
+        let own = self.rank(cx.now_ns).score(by_priority, first);
+        own > peer.rank().score(by_priority, !first)
     }
 
     /// True if one of both nodes elects by priority: then both do.
@@ -163,7 +163,7 @@ impl Group {
         let own = matches!(self.config.election, Election::Priority { .. });
         let differs = own != peer.heartbeat.by_priority;
         if self.peer.handle_modes(differs) {
-            let (name, who) = (&self.name, self.who_is_peer(cx));
+            let (name, who) = (&self.name, self.peer_name(cx));
             let text = format!(
                 "{name}: {who} elects by {}, this node by {}: both use priority",
                 if own { "quality" } else { "priority" },
@@ -173,7 +173,7 @@ impl Group {
         }
     }
 
-    pub(super) fn who_is_peer(&self, cx: &Context<'_>) -> Who {
-        Who::Node(cx.peer.map_or_else(|| Arc::from("the peer"), Arc::clone))
+    pub(super) fn peer_name(&self, cx: &Context<'_>) -> OtherRouter {
+        OtherRouter::Node(cx.peer.map_or_else(|| Arc::from("the peer"), Arc::clone))
     }
 }

@@ -32,7 +32,7 @@ fn waits(lab: &Lab, node: usize) -> Option<String> {
 
 /// Lab in which r1 is active and r2 has not started.
 fn alone(text: &str) -> Lab {
-    let mut lab = Lab::unstarted(text, &LINKS);
+    let mut lab = Lab::without_start(text, &LINKS);
     lab.start(0);
     lab.run(30 * SECOND);
     assert_eq!(lab.active(), [0]);
@@ -163,7 +163,7 @@ fn a_backup_that_nobody_hears_says_so() {
 
 // ---- links that are up and bring nothing -------------------------------------------------------
 
-fn deaf(lab: &Lab, node: usize) -> Vec<String> {
+fn silent(lab: &Lab, node: usize) -> Vec<String> {
     let rows = rows(lab, node, ".heartbeats_unheard").into_iter();
     rows.map(|(key, _)| key).collect()
 }
@@ -175,14 +175,14 @@ fn heartbeats_that_a_link_loses_one_way_are_told_where_they_should_arrive() {
         node.engine.set_session(lab.clock.now_ns(), true);
     }
     lab.run(3 * SECOND);
-    assert!(deaf(&lab, 0).is_empty() && deaf(&lab, 1).is_empty());
+    assert!(silent(&lab, 0).is_empty() && silent(&lab, 1).is_empty());
     lab.cut_one_way(LINKS[0], 0, 1);
     lab.run(1_200 * MS);
-    assert_eq!(deaf(&lab, 1), ["g.link.link1"]);
-    assert!(deaf(&lab, 0).is_empty());
+    assert_eq!(silent(&lab, 1), ["g.link.link1"]);
+    assert!(silent(&lab, 0).is_empty());
     lab.fix();
     lab.run(200 * MS);
-    assert!(deaf(&lab, 1).is_empty());
+    assert!(silent(&lab, 1).is_empty());
 }
 
 /// Without a session no node knows that the link works.
@@ -191,5 +191,5 @@ fn a_link_that_brings_nothing_to_nodes_without_a_session_is_down_and_that_is_tol
     let mut lab = pair("");
     lab.cut(LINKS[0], 0, 1);
     lab.run(10 * SECOND);
-    assert!(deaf(&lab, 0).is_empty() && deaf(&lab, 1).is_empty());
+    assert!(silent(&lab, 0).is_empty() && silent(&lab, 1).is_empty());
 }

@@ -5,7 +5,7 @@ use super::linked::{pair, quality};
 
 const WIRES: [&str; 4] = ["lan1", "lan2", "link1", "link2"];
 
-fn victories(lab: &Lab, node: usize) -> Vec<&str> {
+fn won_conflicts(lab: &Lab, node: usize) -> Vec<&str> {
     let causes = lab.nodes[node].explained.iter();
     let causes = causes.map(|(_, why)| why.as_str());
     causes
@@ -13,7 +13,7 @@ fn victories(lab: &Lab, node: usize) -> Vec<&str> {
         .collect()
 }
 
-fn split(lab: &mut Lab, for_ns: u64) {
+fn cut_for(lab: &mut Lab, for_ns: u64) {
     for wire in WIRES {
         lab.cut(wire, 0, 1);
     }
@@ -38,7 +38,7 @@ fn the_winner_of_a_split_says_once_that_it_has_healed() {
         lab.run(SECOND);
         let winner = 1 - loser;
         assert_eq!(lab.active(), [winner]);
-        let said = victories(&lab, winner);
+        let said = won_conflicts(&lab, winner);
         assert_eq!(said.len(), 1, "{said:?}");
         let begin = format!(
             "r{} is active because r{} was active, too, for ",
@@ -46,10 +46,10 @@ fn the_winner_of_a_split_says_once_that_it_has_healed() {
             loser + 1
         );
         assert!(said[0].starts_with(&begin), "{said:?}");
-        assert!(victories(&lab, loser).is_empty());
+        assert!(won_conflicts(&lab, loser).is_empty());
         // afterwards the general rules hold
         lab.run(30 * SECOND);
-        assert_eq!(victories(&lab, winner).len(), 1);
+        assert_eq!(won_conflicts(&lab, winner).len(), 1);
         assert!(
             !lab.why(winner).contains("was active, too"),
             "{}",
@@ -83,10 +83,15 @@ fn a_rival_that_gave_way_before_it_was_heard_is_told_of() {
     lab.run_until(SECOND, |lab| lab.active() == [0]).unwrap();
     lab.fix();
     lab.run(SECOND);
-    assert_eq!(victories(&lab, 0).len(), 1, "{:?}", victories(&lab, 0));
-    assert!(victories(&lab, 1).is_empty());
+    assert_eq!(
+        won_conflicts(&lab, 0).len(),
+        1,
+        "{:?}",
+        won_conflicts(&lab, 0)
+    );
+    assert!(won_conflicts(&lab, 1).is_empty());
     lab.run(30 * SECOND);
-    assert_eq!((lab.active(), victories(&lab, 0).len()), (vec![0], 1));
+    assert_eq!((lab.active(), won_conflicts(&lab, 0).len()), (vec![0], 1));
 }
 
 #[test]
@@ -101,7 +106,10 @@ fn a_failover_and_a_switchover_are_no_conflict() {
         lab.switch(1 - active);
         lab.run(10 * SECOND);
     }
-    assert_eq!([victories(&lab, 0), victories(&lab, 1)], [[""; 0], [""; 0]]);
+    assert_eq!(
+        [won_conflicts(&lab, 0), won_conflicts(&lab, 1)],
+        [[""; 0], [""; 0]]
+    );
 }
 
 #[test]
@@ -116,17 +124,17 @@ fn conflicts_in_a_row_are_told_every_ten_seconds_and_the_last_one_is_not_lost() 
         lab.run(500 * MS);
         assert_eq!(lab.active(), [0]);
     }
-    let told = victories(&lab, 0).len();
+    let told = won_conflicts(&lab, 0).len();
     assert!((1..=2).contains(&told), "{told}");
     lab.run(12 * SECOND);
-    assert_eq!(victories(&lab, 0).len(), told + 1);
+    assert_eq!(won_conflicts(&lab, 0).len(), told + 1);
 }
 
 #[test]
 fn who_gives_way_after_it_won_says_nothing_of_it() {
     let mut lab = pair("");
     for _ in 0..2 {
-        split(&mut lab, 5 * SECOND);
+        cut_for(&mut lab, 5 * SECOND);
         lab.run(200 * MS);
     }
     let winner = lab.active()[0];
@@ -134,5 +142,5 @@ fn who_gives_way_after_it_won_says_nothing_of_it() {
     lab.kill(1 - winner);
     lab.shut_down(winner);
     lab.run(20 * SECOND);
-    assert!(victories(&lab, winner).is_empty());
+    assert!(won_conflicts(&lab, winner).is_empty());
 }

@@ -10,7 +10,7 @@ use crate::wire::heartbeat::HeartbeatPort;
 
 /// Fault of a living peer's side of a network, as its heartbeats on any path say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FaultThere {
+pub(super) enum PeerNetworkFault {
     /// The peer cannot use its interface.
     Unusable,
     /// The peer does not hear this node, which hears the peer there.
@@ -19,17 +19,17 @@ pub(super) enum FaultThere {
 
 /// Silence of the peer on a port, and the fault that the peer reports for its side.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Deafness {
+pub(super) struct PeerSilence {
     /// Time since which the peer's heartbeats should be heard here (E12), while this node is active.
     expected_since_ns: Option<u64>,
     /// The peer's heartbeats are not heard although they should be. True until one is heard, also if it no longer moves
     /// the group.
-    is_deaf: bool,
+    is_silent: bool,
     /// Fault of the peer's side by its heartbeats, and the time since which it lasts.
-    fault_there: Option<(FaultThere, u64)>,
+    fault_there: Option<(PeerNetworkFault, u64)>,
 }
 
-impl Deafness {
+impl PeerSilence {
     /// This node becomes active.
     pub fn begin_term(&mut self) {
         self.expected_since_ns = None;
@@ -37,11 +37,11 @@ impl Deafness {
 
     /// Forgets the silence: the role is taken, given up or not wanted.
     pub fn end(&mut self) {
-        self.is_deaf = false;
+        self.is_silent = false;
     }
 
-    pub fn is_deaf(self) -> bool {
-        self.is_deaf
+    pub fn is_silent(self) -> bool {
+        self.is_silent
     }
 
     /// Judges the silence of a peer whose heartbeats are expected: since `idle_ns` at the latest, and nothing is heard
@@ -56,17 +56,17 @@ impl Deafness {
         let expected_ns = *self.expected_since_ns.get_or_insert(now_ns);
         let since_ns = idle_ns.max(expected_ns);
         let is_late = |at_ns: u64| now_ns >= at_ns.saturating_add(patience_ns);
-        self.is_deaf = is_late(quiet_ns) && (self.is_deaf || is_late(since_ns));
-        self.is_deaf.then_some(quiet_ns.max(since_ns))
+        self.is_silent = is_late(quiet_ns) && (self.is_silent || is_late(since_ns));
+        self.is_silent.then_some(quiet_ns.max(since_ns))
     }
 
     /// No heartbeats are expected. `is_judged`: they could be heard; otherwise the last verdict stays.
     fn handle_unexpected(&mut self, is_judged: bool) {
         self.expected_since_ns = None;
-        self.is_deaf &= is_judged;
+        self.is_silent &= is_judged;
     }
 
-    fn handle_fault_there(&mut self, now_ns: u64, fault: Option<FaultThere>) {
+    fn handle_fault_there(&mut self, now_ns: u64, fault: Option<PeerNetworkFault>) {
         let known = self.fault_there.filter(|(known, _)| Some(*known) == fault);
         self.fault_there = known.or(fault.map(|fault| (fault, now_ns)));
     }
@@ -75,20 +75,20 @@ impl Deafness {
 impl Group {
     /// Time since which nothing from the peer is heard on a port on which it sends heartbeats, after Active_Down; while
     /// active. None if that has moved the group already or may have: the group moves only once.
-    pub(super) fn deaf_since_ns(&mut self, now_ns: u64, index: usize) -> Option<u64> {
+    pub(super) fn peer_silent_since_ns(&mut self, now_ns: u64, index: usize) -> Option<u64> {
         let idle_ns = self.mutual_peer(now_ns).map(|peer| peer.idle_since_ns);
-        let speaks = |theirs: &HeartbeatPort| theirs.usable && theirs.sends;
-        let expected = idle_ns.is_some() && self.theirs(index).is_some_and(speaks);
+        let can_send = |theirs: &HeartbeatPort| theirs.usable && theirs.sends;
+        let expected = idle_ns.is_some() && self.peer_port(index).is_some_and(can_send);
         let patience_ns = self.active_down_ns();
         let port = self.networks.port_mut(index)?;
         let is_judged = port.counts_silence();
         let Some(idle_ns) = idle_ns.filter(|_| expected && is_judged) else {
-            port.deafness.handle_unexpected(is_judged);
+            port.peer_silence.handle_unexpected(is_judged);
             return None;
         };
-        let quiet_ns = port.hearing.heard_ns().unwrap_or(0);
-        let deafness = &mut port.deafness;
-        let since_ns = deafness.handle_expected(now_ns, idle_ns, quiet_ns, patience_ns);
+        let quiet_ns = port.reception.heard_ns().unwrap_or(0);
+        let peer_silence = &mut port.peer_silence;
+        let since_ns = peer_silence.handle_expected(now_ns, idle_ns, quiet_ns, patience_ns);
         since_ns.filter(|_| !port.unheard.has_moved())
     }
 
@@ -96,7 +96,7 @@ impl Group {
     /// use nor hear there.
     pub(super) fn peer_hears(&self, index: usize) -> Option<bool> {
         self.peer.last().filter(|peer| peer.heartbeat.hears)?;
-        let theirs = self.theirs(index)?;
+        let theirs = self.peer_port(index)?;
         (theirs.usable || theirs.hears).then_some(theirs.hears)
     }
 
@@ -110,13 +110,13 @@ impl Group {
     /// True if the peer's heartbeats arrive on a port.
     fn is_heard_here(&self, now_ns: u64, index: usize) -> bool {
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
-        let hearing = self.networks.port(index).map(|port| &port.hearing);
-        hearing.is_some_and(|it| it.is_proven() && it.is_heard_since(horizon_ns))
+        let reception = self.networks.port(index).map(|port| &port.reception);
+        reception.is_some_and(|it| it.has_heartbeats() && it.is_heard_since(horizon_ns))
     }
 
     /// Marks the ports on which the peer does not hear this node but is heard: the group comes from a living peer, and
     /// may come because of them.
-    pub(super) fn mark_deaf(&mut self, now_ns: u64) {
+    pub(super) fn mark_one_way_ports(&mut self, now_ns: u64) {
         if self.mutual_peer(now_ns).is_none() {
             return;
         }
@@ -137,21 +137,21 @@ impl Group {
             let Some(port) = self.networks.port_mut(index) else {
                 return;
             };
-            port.deafness.handle_fault_there(now_ns, fault);
+            port.peer_silence.handle_fault_there(now_ns, fault);
         }
     }
 
     /// Fault of the peer's side of a network now. None if this node has a fault there, which may be the reason.
-    fn fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
+    fn fault_there(&self, now_ns: u64, index: usize) -> Option<PeerNetworkFault> {
         self.mutual_peer(now_ns)?;
         let port = self.networks.port(index)?;
-        let theirs = self.theirs(index)?;
-        let sends = self.networks.has_way_on(port.interface);
+        let theirs = self.peer_port(index)?;
+        let sends = self.networks.sends_heartbeats_on(port.interface);
         match theirs.usable {
-            _ if !port.speaks() || port.is_narrow() => None,
-            false => Some(FaultThere::Unusable),
+            _ if !port.can_send() || port.has_small_mtu() => None,
+            false => Some(PeerNetworkFault::Unusable),
             true if theirs.hears || !sends || !self.is_heard_here(now_ns, index) => None,
-            true => Some(FaultThere::OneWay),
+            true => Some(PeerNetworkFault::OneWay),
         }
     }
 
@@ -165,25 +165,27 @@ impl Group {
         let rating = port.unheard.rating();
         let rating = rating.or(is_one_way.then_some(Rating::Unknown));
         // an interface with a small MTU is the known cause: see `checks`
-        let rating = rating.filter(|_| !port.is_narrow());
-        let theirs = || self.theirs(index).filter(|_| !self.is_active());
+        let rating = rating.filter(|_| !port.has_small_mtu());
+        let theirs = || self.peer_port(index).filter(|_| !self.is_active());
         match (rating, self.lasting_fault_there(now_ns, index)) {
-            (Some(rating), Some(FaultThere::OneWay)) => Some(format!("one way, {}", rating.name())),
+            (Some(rating), Some(PeerNetworkFault::OneWay)) => {
+                Some(format!("one way, {}", rating.name()))
+            }
             (Some(rating), _) => Some(rating.name().to_owned()),
-            (None, Some(FaultThere::OneWay)) => {
+            (None, Some(PeerNetworkFault::OneWay)) => {
                 let rating = theirs().map_or(Rating::Unknown, |theirs| theirs.rating.into());
                 Some(format!("one way, {}", rating.name()))
             }
-            (None, Some(FaultThere::Unusable)) => Some("unusable".to_owned()),
+            (None, Some(PeerNetworkFault::Unusable)) => Some("unusable".to_owned()),
             (None, None) => None,
         }
     }
 
     /// Fault of the peer's side that has lasted for one failover time: a node that has just started, or was plugged in,
     /// is heard a moment later.
-    fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
+    fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<PeerNetworkFault> {
         self.mutual_peer(now_ns)?;
-        let (fault, since_ns) = self.networks.port(index)?.deafness.fault_there?;
+        let (fault, since_ns) = self.networks.port(index)?.peer_silence.fault_there?;
         let is_lasting = now_ns >= since_ns.saturating_add(self.active_down_ns());
         is_lasting.then_some(fault)
     }

@@ -17,11 +17,11 @@ use crate::wire::heartbeat::{Families, Identity};
 use crate::wire::neighbour::Reply;
 use crate::wire::{Family, Mac, virtual_mac};
 
-/// Time from one question to the next on a network; `SILENT_PAUSE_NS`: if no station there answers at all.
-const PAUSE_NS: u64 = 1_000_000_000;
-const SILENT_PAUSE_NS: u64 = 5_000_000_000;
+/// Time from one question to the next on a network; `SILENT_INTERVAL_NS`: if no station there answers at all.
+const INTERVAL_NS: u64 = 1_000_000_000;
+const SILENT_INTERVAL_NS: u64 = 5_000_000_000;
 /// Time for an answer, after which the question is repeated.
-const ANSWER_NS: u64 = 150_000_000;
+const ANSWER_TIMEOUT_NS: u64 = 150_000_000;
 /// Time for which a proof is good.
 const PROOF_NS: u64 = 3_000_000_000;
 /// Questions in a row without an answer that show a loss: for a station that answered this virtual MAC before;
@@ -29,24 +29,24 @@ const PROOF_NS: u64 = 3_000_000_000;
 const UNANSWERED_MAX: u32 = 5;
 const UNTRIED_MAX: u32 = 10;
 /// Questions in a row without an answer after which the node asks who else has the virtual address.
-const DOUBTED: u32 = 2;
+const ASK_WHO_HAS_AFTER: u32 = 2;
 /// Further questions without an answer after which the network loses too many frames to tell.
-const LOSSY: u32 = 5;
+const LOSSY_AFTER: u32 = 5;
 /// Answers to this node's own address that are needed to show a loss, and unanswered questions from it after which the
 /// station counts as silent.
-const OWN_MIN: u32 = 3;
+const OWN_ANSWERS_MIN: u32 = 3;
 
 /// Questions on one network.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Inquiries {
+pub(super) struct VirtualMacProbes {
     next_ns: u64,
     turn: usize,
-    current: Option<Inquiry>,
+    current: Option<VirtualMacProbe>,
 }
 
 /// Question that waits for its answer, and the results of its repetitions.
 #[derive(Clone, Copy, Debug)]
-struct Inquiry {
+struct VirtualMacProbe {
     family: Family,
     vrid: u8,
     station: IpAddr,
@@ -77,7 +77,7 @@ pub(super) struct StationAnswers {
     is_lost: bool,
 }
 
-/// Result of an inquiry so far.
+/// Result of a probe so far.
 enum Outcome {
     Open,
     /// The station answers neither address.
@@ -87,7 +87,7 @@ enum Outcome {
     Lossy,
 }
 
-impl Inquiries {
+impl VirtualMacProbes {
     /// True if a question waits for an answer.
     pub fn waits(&self) -> bool {
         self.current.is_some()
@@ -96,27 +96,27 @@ impl Inquiries {
     /// Time when an answer is overdue. The next question itself needs no timer: it goes with the next timeout for any
     /// reason.
     pub fn timeout(&self) -> Option<u64> {
-        self.current.map(|inquiry| inquiry.due_ns)
+        self.current.map(|probe| probe.due_ns)
     }
 }
 
-impl Inquiry {
+impl VirtualMacProbe {
     fn outcome(&self, answers: &StationAnswers) -> Outcome {
         let is_tried = answers.station == Some(self.station);
-        let patience = if is_tried { OWN_MIN } else { 1 };
+        let patience = if is_tried { OWN_ANSWERS_MIN } else { 1 };
         if self.own_answered == 0 && self.own_asked >= patience {
             return Outcome::Silent;
         }
         // a known loss is checked again each second
-        let (unanswered_max, own_min) = match (answers.is_lost, is_tried) {
+        let (unanswered_max, own_answers_min) = match (answers.is_lost, is_tried) {
             (true, _) => (2, 1),
-            (false, true) => (UNANSWERED_MAX, OWN_MIN),
-            (false, false) => (UNTRIED_MAX, OWN_MIN),
+            (false, true) => (UNANSWERED_MAX, OWN_ANSWERS_MIN),
+            (false, false) => (UNTRIED_MAX, OWN_ANSWERS_MIN),
         };
-        if self.unanswered >= unanswered_max && self.own_answered >= own_min {
+        if self.unanswered >= unanswered_max && self.own_answered >= own_answers_min {
             return Outcome::Lost;
         }
-        if self.unanswered >= unanswered_max + LOSSY {
+        if self.unanswered >= unanswered_max + LOSSY_AFTER {
             Outcome::Lossy
         } else {
             Outcome::Open
@@ -146,10 +146,10 @@ impl StationAnswers {
 
 impl Group {
     /// Answers of stations on a port to the virtual MAC addresses of the active node; true: that node is this one.
-    pub(super) fn identity_asked(&self, now_ns: u64, index: usize) -> (bool, Identity) {
+    pub(super) fn identity_by_stations(&self, now_ns: u64, index: usize) -> (bool, Identity) {
         if !self.is_active() {
             let peer = self.mutual_peer(now_ns).filter(|peer| peer.is_active());
-            let told = peer.and_then(|_| self.theirs(index));
+            let told = peer.and_then(|_| self.peer_port(index));
             return (false, told.map(|it| it.identity).unwrap_or_default());
         }
         let routers = self.networks.routers_on(index);
@@ -164,15 +164,15 @@ impl Group {
     }
 
     /// True if this node has been active for so long that its first announcements are over, and no conflict lasts.
-    fn may_inquire(&self, now_ns: u64) -> bool {
+    fn may_probe_virtual_macs(&self, now_ns: u64) -> bool {
         let State::Active { since_ns, .. } = self.state else {
             return false;
         };
-        now_ns >= since_ns.saturating_add(PAUSE_NS) && self.conflicts.current().is_none()
+        now_ns >= since_ns.saturating_add(INTERVAL_NS) && self.conflicts.current().is_none()
     }
 
     /// Virtual routers of the group on an interface that may ask.
-    fn askers(&self, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
+    fn probing_routers(&self, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
         let here = move |router: &VirtualRouter| {
             let port = self.networks.port(router.port);
             port.is_some_and(|port| port.interface == interface)
@@ -185,23 +185,25 @@ impl Group {
 
 impl Engine {
     /// Sends the questions that are due, and judges those that were not answered in time.
-    pub(super) fn inquire(&mut self, now_ns: u64) {
+    pub(super) fn probe_virtual_macs(&mut self, now_ns: u64) {
         for interface in 0..self.interfaces.len() {
             let Some(there) = self.interfaces.get(interface) else {
                 return;
             };
-            match there.inquiries.current {
-                Some(inquiry) if now_ns >= inquiry.due_ns => {
-                    self.go_on_inquiring(now_ns, interface, inquiry);
+            match there.virtual_mac_probes.current {
+                Some(probe) if now_ns >= probe.due_ns => {
+                    self.handle_probe_timeout(now_ns, interface, probe);
                 }
-                None if now_ns >= there.inquiries.next_ns => self.begin_inquiry(now_ns, interface),
+                None if now_ns >= there.virtual_mac_probes.next_ns => {
+                    self.begin_virtual_mac_probe(now_ns, interface)
+                }
                 _ => {}
             }
         }
     }
 
     /// Handles a station's answer to a question of this node; returns true if the question came from a virtual address.
-    pub(super) fn take_virtual_answer(
+    pub(super) fn handle_virtual_mac_answer(
         &mut self,
         now_ns: u64,
         interface: usize,
@@ -211,26 +213,26 @@ impl Engine {
             return false;
         };
         let is_virtual = there.virtuals.contains(reply.to);
-        let inquiries = &mut there.inquiries;
-        let Some(inquiry) = &mut inquiries.current else {
+        let virtual_mac_probes = &mut there.virtual_mac_probes;
+        let Some(probe) = &mut virtual_mac_probes.current else {
             return is_virtual;
         };
-        if reply.sender != inquiry.station {
+        if reply.sender != probe.station {
             return is_virtual;
         }
-        if reply.to == inquiry.own && !inquiry.is_own_answered {
-            inquiry.is_own_answered = true;
-            inquiry.own_answered += 1;
+        if reply.to == probe.own && !probe.is_own_answered {
+            probe.is_own_answered = true;
+            probe.own_answered += 1;
         }
-        if reply.to != inquiry.address {
+        if reply.to != probe.address {
             return is_virtual;
         }
-        let inquiry = *inquiry;
-        let askers = self.askers_on(now_ns, interface).count() as u64;
-        let turns_ns = PAUSE_NS.saturating_mul(2 + askers);
-        self.end_inquiry(now_ns, interface, inquiry, |answers| {
+        let probe = *probe;
+        let probing_routers = self.probing_routers_on(now_ns, interface).count() as u64;
+        let turns_ns = INTERVAL_NS.saturating_mul(2 + probing_routers);
+        self.end_virtual_mac_probe(now_ns, interface, probe, |answers| {
             *answers = StationAnswers {
-                station: Some(inquiry.station),
+                station: Some(probe.station),
                 silent: Vec::new(),
                 answered_ns: Some(now_ns),
                 good_until_ns: now_ns.saturating_add(PROOF_NS.max(turns_ns)),
@@ -242,19 +244,23 @@ impl Engine {
     }
 
     /// Virtual routers of all groups that ask on an interface, each in its turn.
-    fn askers_on(&self, now_ns: u64, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
+    fn probing_routers_on(
+        &self,
+        now_ns: u64,
+        interface: usize,
+    ) -> impl Iterator<Item = &VirtualRouter> {
         let groups = self.groups.iter();
-        let groups = groups.filter(move |group| group.may_inquire(now_ns));
-        groups.flat_map(move |group| group.askers(interface))
+        let groups = groups.filter(move |group| group.may_probe_virtual_macs(now_ns));
+        groups.flat_map(move |group| group.probing_routers(interface))
     }
 
-    fn begin_inquiry(&mut self, now_ns: u64, interface: usize) {
+    fn begin_virtual_mac_probe(&mut self, now_ns: u64, interface: usize) {
         let Some(there) = self.interfaces.get_mut(interface) else {
             return;
         };
-        there.inquiries.next_ns = now_ns.saturating_add(PAUSE_NS);
-        there.inquiries.turn = there.inquiries.turn.wrapping_add(1);
-        let turn = there.inquiries.turn;
+        there.virtual_mac_probes.next_ns = now_ns.saturating_add(INTERVAL_NS);
+        there.virtual_mac_probes.turn = there.virtual_mac_probes.turn.wrapping_add(1);
+        let turn = there.virtual_mac_probes.turn;
         let Some(there) = self
             .interfaces
             .get(interface)
@@ -262,61 +268,68 @@ impl Engine {
         else {
             return;
         };
-        let turn = turn.checked_rem(self.askers_on(now_ns, interface).count());
-        let Some(router) = turn.and_then(|turn| self.askers_on(now_ns, interface).nth(turn)) else {
+        let turn = turn.checked_rem(self.probing_routers_on(now_ns, interface).count());
+        let Some(router) =
+            turn.and_then(|turn| self.probing_routers_on(now_ns, interface).nth(turn))
+        else {
             return;
         };
-        let Some(inquiry) = inquiry(now_ns, there, router) else {
+        let Some(probe) = new_probe(now_ns, there, router) else {
             return;
         };
-        self.ask_from_virtual(now_ns, interface, inquiry);
+        self.send_from_virtual_mac(now_ns, interface, probe);
     }
 
-    fn ask_from_virtual(&mut self, now_ns: u64, interface: usize, inquiry: Inquiry) {
+    fn send_from_virtual_mac(&mut self, now_ns: u64, interface: usize, probe: VirtualMacProbe) {
         let Some(there) = self.interfaces.get_mut(interface) else {
             return;
         };
-        there.inquiries.current = Some(inquiry);
-        let Inquiry { mac, address, .. } = inquiry;
-        let frame = there.stations.ask(now_ns, mac, address, inquiry.station);
+        there.virtual_mac_probes.current = Some(probe);
+        let VirtualMacProbe { mac, address, .. } = probe;
+        let frame = there.stations.ask(now_ns, mac, address, probe.station);
         // before the question, as frames that wait in the socket are dropped then
         self.update_listening(now_ns, interface);
         self.actions
             .extend(frame.map(|frame| Action::Probe { interface, frame }));
     }
 
-    fn go_on_inquiring(&mut self, now_ns: u64, interface: usize, mut inquiry: Inquiry) {
-        inquiry.unanswered += 1;
-        let place = self.place_of(interface, &inquiry);
+    fn handle_probe_timeout(&mut self, now_ns: u64, interface: usize, mut probe: VirtualMacProbe) {
+        probe.unanswered += 1;
+        let place = self.router_of_probe(interface, &probe);
         let group = place.and_then(|(group, _)| self.groups.get(group));
         // a machine that has the virtual address itself does not answer questions in its name
-        let judges =
-            group.is_some_and(|group| group.may_inquire(now_ns)) && !self.is_claimed(interface);
-        let Some(answers) = self.answers_of(interface, &inquiry).filter(|_| judges) else {
-            return self.end_inquiry(now_ns, interface, inquiry, StationAnswers::begin);
+        let may_judge = group.is_some_and(|group| group.may_probe_virtual_macs(now_ns))
+            && !self.is_claimed(interface);
+        let Some(answers) = self
+            .station_answers(interface, &probe)
+            .filter(|_| may_judge)
+        else {
+            return self.end_virtual_mac_probe(now_ns, interface, probe, StationAnswers::begin);
         };
         answers.is_doubted = true;
-        let outcome = inquiry.outcome(answers);
-        if inquiry.unanswered == DOUBTED && !answers.is_lost {
-            self.ask_who_has(now_ns, interface, inquiry.address);
+        let outcome = probe.outcome(answers);
+        if probe.unanswered == ASK_WHO_HAS_AFTER && !answers.is_lost {
+            self.probe_who_has(now_ns, interface, probe.address);
         }
         match outcome {
-            Outcome::Open => self.ask_both(now_ns, interface, inquiry),
-            Outcome::Lost => self.end_inquiry(now_ns, interface, inquiry, |it| it.is_lost = true),
-            Outcome::Silent => {
-                self.end_inquiry(now_ns, interface, inquiry, |it| {
-                    (it.station, it.is_lost) = (None, false);
-                    it.silent.push(inquiry.station);
-                });
-                self.review_silent(now_ns, interface, &inquiry);
+            Outcome::Open => self.send_from_both(now_ns, interface, probe),
+            Outcome::Lost => {
+                self.end_virtual_mac_probe(now_ns, interface, probe, |it| it.is_lost = true)
             }
-            Outcome::Lossy => self.end_inquiry(now_ns, interface, inquiry, |_| {}),
+            Outcome::Silent => {
+                self.end_virtual_mac_probe(now_ns, interface, probe, |it| {
+                    (it.station, it.is_lost) = (None, false);
+                    it.silent.push(probe.station);
+                });
+                self.review_silent(now_ns, interface, &probe);
+            }
+            Outcome::Lossy => self.end_virtual_mac_probe(now_ns, interface, probe, |_| {}),
         }
     }
 
     /// Forgets which stations are silent if all of them are, so that they are asked again after a pause.
-    fn review_silent(&mut self, now_ns: u64, interface: usize, inquiry: &Inquiry) {
-        let place = self.place_of(interface, inquiry);
+    fn review_silent(&mut self, now_ns: u64, interface: usize, probe: &VirtualMacProbe) {
+        let place = self.router_of_probe(interface, probe);
         let group = place.and_then(|(group, _)| self.groups.get_mut(group));
         let router = place
             .zip(group)
@@ -324,81 +337,85 @@ impl Engine {
         let (Some(router), Some(there)) = (router, self.interfaces.get_mut(interface)) else {
             return;
         };
-        let known: Vec<IpAddr> = questions(there, router)
+        let known: Vec<IpAddr> = probe_targets(there, router)
             .map(|(station, _)| station)
             .collect();
         let silent = &mut router.answers.silent;
         silent.retain(|station| known.contains(station));
         if known.iter().all(|station| silent.contains(station)) {
             silent.clear();
-            there.inquiries.next_ns = now_ns.saturating_add(SILENT_PAUSE_NS);
+            there.virtual_mac_probes.next_ns = now_ns.saturating_add(SILENT_INTERVAL_NS);
         }
     }
 
     /// Asks from the virtual address again, and from the node's own.
-    fn ask_both(&mut self, now_ns: u64, interface: usize, mut inquiry: Inquiry) {
-        inquiry.due_ns = now_ns.saturating_add(ANSWER_NS);
-        inquiry.own_asked += 1;
-        inquiry.is_own_answered = false;
-        self.ask_from_virtual(now_ns, interface, inquiry);
+    fn send_from_both(&mut self, now_ns: u64, interface: usize, mut probe: VirtualMacProbe) {
+        probe.due_ns = now_ns.saturating_add(ANSWER_TIMEOUT_NS);
+        probe.own_asked += 1;
+        probe.is_own_answered = false;
+        self.send_from_virtual_mac(now_ns, interface, probe);
         let Some(there) = self.interfaces.get_mut(interface) else {
             return;
         };
-        let (mac, station) = (there.facts.mac, inquiry.station);
-        let frame = there.stations.ask(now_ns, mac, inquiry.own, station);
+        let (mac, station) = (there.facts.mac, probe.station);
+        let frame = there.stations.ask(now_ns, mac, probe.own, station);
         self.actions
             .extend(frame.map(|frame| Action::Probe { interface, frame }));
     }
 
-    fn end_inquiry(
+    fn end_virtual_mac_probe(
         &mut self,
         now_ns: u64,
         interface: usize,
-        inquiry: Inquiry,
+        probe: VirtualMacProbe,
         note: impl FnOnce(&mut StationAnswers),
     ) {
-        if let Some(answers) = self.answers_of(interface, &inquiry) {
+        if let Some(answers) = self.station_answers(interface, &probe) {
             answers.is_doubted = false;
             note(answers);
         }
         if let Some(there) = self.interfaces.get_mut(interface) {
-            there.inquiries.current = None;
+            there.virtual_mac_probes.current = None;
         }
-        if let Some((group, _)) = self.place_of(interface, &inquiry) {
+        if let Some((group, _)) = self.router_of_probe(interface, &probe) {
             self.with_group(now_ns, group, |group, _| group.remember_identities(now_ns));
         }
         self.update_listening(now_ns, interface);
     }
 
-    fn place_of(&self, interface: usize, inquiry: &Inquiry) -> Option<(usize, usize)> {
-        let key = (interface, inquiry.family, inquiry.vrid);
+    fn router_of_probe(&self, interface: usize, probe: &VirtualMacProbe) -> Option<(usize, usize)> {
+        let key = (interface, probe.family, probe.vrid);
         self.routers.get(&key).copied()
     }
 
-    fn answers_of(&mut self, interface: usize, inquiry: &Inquiry) -> Option<&mut StationAnswers> {
-        let (group, router) = self.place_of(interface, inquiry)?;
+    fn station_answers(
+        &mut self,
+        interface: usize,
+        probe: &VirtualMacProbe,
+    ) -> Option<&mut StationAnswers> {
+        let (group, router) = self.router_of_probe(interface, probe)?;
         let router = self.groups.get_mut(group)?.networks.router_mut(router)?;
         Some(&mut router.answers)
     }
 }
 
 /// Question of a virtual router, to the station that answered last or to the next one that is not known to be silent.
-fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inquiry> {
+fn new_probe(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<VirtualMacProbe> {
     let own = router.source?;
     let (config, answers) = (&router.config, &router.answers);
-    let questions = || questions(there, router);
-    let known = questions().find(|(station, _)| answers.station == Some(*station));
-    let other = || questions().find(|(station, _)| !answers.silent.contains(station));
+    let targets = || probe_targets(there, router);
+    let known = targets().find(|(station, _)| answers.station == Some(*station));
+    let other = || targets().find(|(station, _)| !answers.silent.contains(station));
     // if only silent stations are still known, they are asked again
-    let (station, address) = known.or_else(other).or_else(|| questions().next())?;
-    Some(Inquiry {
+    let (station, address) = known.or_else(other).or_else(|| targets().next())?;
+    Some(VirtualMacProbe {
         family: config.family,
         vrid: config.vrid,
         station,
         address,
         mac: virtual_mac(config.family, config.vrid),
         own,
-        due_ns: now_ns.saturating_add(ANSWER_NS),
+        due_ns: now_ns.saturating_add(ANSWER_TIMEOUT_NS),
         unanswered: 0,
         own_asked: 0,
         own_answered: 0,
@@ -408,7 +425,7 @@ fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inq
 
 /// Pairs of a station that a virtual router may ask and the virtual address in whose name. Each station is in the
 /// network of that address: one in another network need not answer.
-fn questions<'r>(
+fn probe_targets<'r>(
     there: &'r Interface,
     router: &'r VirtualRouter,
 ) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'r {
@@ -417,13 +434,13 @@ fn questions<'r>(
     let stations = answers.station.iter().chain(&config.witnesses).chain(heard);
     let others = stations.copied().filter(|station| {
         let is_own = there.facts.addresses.contains(station);
-        let is_peers = router.senders.peers_address() == Some(*station);
+        let is_peers = router.senders.peer_address() == Some(*station);
         let is_peers = is_peers || config.peers.contains(station);
         !(is_own || is_peers || there.virtuals.contains(*station))
     });
     others.filter_map(|station| {
         let mut addresses = config.addresses.iter();
-        let near = addresses.find(|it| it.is_near(station))?;
+        let near = addresses.find(|it| it.is_in_network(station))?;
         Some((station, near.address))
     })
 }

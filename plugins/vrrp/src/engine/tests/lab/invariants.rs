@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{Key, Lab, MS};
-use crate::wire::heartbeat::{Heartbeat, Speaks, group_id, port_id};
+use crate::wire::heartbeat::{Heartbeat, HeartbeatRole, group_id, port_id};
 
 /// Time of a heartbeat, and the groups that it called active.
-pub(super) type Said = (u64, BTreeSet<u64>);
+pub(super) type LastHeartbeat = (u64, BTreeSet<u64>);
 
-pub(super) fn said(now_ns: u64, groups: &[Heartbeat]) -> Said {
-    let active = groups.iter().filter(|group| group.role == Speaks::Active);
+pub(super) fn last_heartbeat(now_ns: u64, groups: &[Heartbeat]) -> LastHeartbeat {
+    let active = groups
+        .iter()
+        .filter(|group| group.role == HeartbeatRole::Active);
     (now_ns, active.map(|group| group.group).collect())
 }
 
@@ -21,7 +23,7 @@ impl Lab {
             return;
         }
         let group = node.group_of(key).expect("an action's group");
-        let (at_ns, active) = &node.host.said;
+        let (at_ns, active) = &node.host.last_heartbeat;
         // adverts in between may have been refused
         let is_fresh = self.clock.now_ns() - at_ns < MS / 1000;
         let says = is_fresh && active.contains(&group_id(&group.name));
@@ -32,13 +34,19 @@ impl Lab {
     /// node can know (E13).
     pub(super) fn check_usable(&self, index: usize, groups: &[Heartbeat]) {
         let node = &self.nodes[index];
-        for said in groups.iter().filter(|said| said.role == Speaks::Active) {
+        for own_part in groups
+            .iter()
+            .filter(|own_part| own_part.role == HeartbeatRole::Active)
+        {
             let mut configured = node.settings.groups.iter();
-            let group = configured.find(|group| group_id(&group.name) == said.group);
+            let group = configured.find(|group| group_id(&group.name) == own_part.group);
             let routers = &group.expect("a configured group").routers;
             for router in routers.iter().filter(|router| {
                 let id = port_id(&router.interface);
-                said.ports.iter().any(|port| port.port == id && port.usable)
+                own_part
+                    .ports
+                    .iter()
+                    .any(|port| port.port == id && port.usable)
             }) {
                 let key = (router.interface.clone(), router.family, router.vrid);
                 let until_ns = node.leases.get(&key).copied().unwrap_or(0);

@@ -10,120 +10,120 @@ use super::QUALITY_BASE;
 
 /// Another router: its name if known from heartbeats, else its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum OtherRouter {
     Node(Arc<str>),
     Address(IpAddr),
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for OtherRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Who::Node(name) => f.write_str(name),
-            Who::Address(address) => address.fmt(f),
+            OtherRouter::Node(name) => f.write_str(name),
+            OtherRouter::Address(address) => address.fmt(f),
         }
     }
 }
 
 /// Reason for a group's role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum RoleReason {
     /// No router was heard since this node began to listen.
     NobodyHeard {
         interfaces: String,
         for_ns: u64,
     },
     PeerSilent {
-        peer: Who,
+        peer: OtherRouter,
         interfaces: String,
         for_ns: u64,
     },
     PeerResigned {
-        peer: Who,
+        peer: OtherRouter,
     },
     Preempts {
         own: u8,
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
     },
     Fitter {
         own: u8,
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
     },
     Preferred {
-        peer: Who,
+        peer: OtherRouter,
     },
     /// The nodes are equally good, and hear each other.
     Equal {
         quality: u8,
-        peer: Who,
-        tie: Tie,
+        peer: OtherRouter,
+        tie: TieBreaker,
     },
     /// Active, though the other node is better.
     Lesser {
         own: u8,
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
     },
     /// Active: the other node cannot or should not be active.
     PeerAside {
-        peer: Who,
-        how: Aside,
+        peer: OtherRouter,
+        how: PeerObstacle,
     },
     Owner,
     Claims {
         interface: String,
-        peer: Who,
+        peer: OtherRouter,
     },
     ForcedActive {
         why: String,
         /// The node that would be active otherwise, and both qualities.
-        without: Option<(Who, u8, u8)>,
+        without: Option<(OtherRouter, u8, u8)>,
     },
     /// Active: the other node switched over, both by priority.
     SwitchedOver {
-        peer: Who,
+        peer: OtherRouter,
     },
     /// Active: the other node switched over, for this reason.
     Inherits {
-        why: Box<Why>,
+        why: Box<RoleReason>,
     },
     /// Active: the other node was active, too, and gave way.
     Won {
-        peer: Who,
+        peer: OtherRouter,
         for_ns: u64,
     },
     /// Backup: this node switched over to the other.
     SwitchesOver {
-        peer: Who,
-        why: Box<Why>,
+        peer: OtherRouter,
+        why: Box<RoleReason>,
     },
     /// Backup: the other node is active and better.
     Weaker {
         own: u8,
         hurt: String,
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
     },
     /// Backup although better: the other node should switch over.
     Awaits {
         own: u8,
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
     },
     PeerForced {
-        peer: Who,
+        peer: OtherRouter,
     },
     /// Switches over: the other node has the higher priority.
     Outranked {
         own: u8,
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
     },
     /// Switches over: the other node receives no adverts there.
     Unheard {
         interfaces: String,
-        peer: Who,
+        peer: OtherRouter,
     },
     /// Switches over: it is not yet in sync.
     NotInSync,
@@ -133,14 +133,14 @@ pub enum Why {
     },
     /// Backup although preferred.
     NotYetPreferred {
-        peer: Who,
+        peer: OtherRouter,
         ready: bool,
         why: String,
         failback_ns: u64,
     },
     /// Backup: an active router was heard.
     PeerActive {
-        peer: Who,
+        peer: OtherRouter,
         theirs: u8,
         own: u8,
     },
@@ -177,31 +177,31 @@ pub enum Why {
 
 /// Tie-breaker between two equal nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tie {
+pub enum TieBreaker {
     Preferred,
     First,
     /// First by name: the other node is preferred, but not ready for long enough.
-    FirstThough,
+    FirstByName,
     PeerPreferred,
     PeerFirst,
 }
 
 /// Reason why the other node cannot be active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aside {
+pub enum PeerObstacle {
     Unable,
-    Wanted,
+    StandsAside,
     Joining,
 }
 
-impl Why {
+impl RoleReason {
     /// Returns the cause for the host, which composes the sentence.
     pub fn cause(&self) -> Cause {
-        let other = |kind, peer: &Who| Cause {
+        let other = |kind, peer: &OtherRouter| Cause {
             peer: peer.to_string(),
             ..Cause::of(kind)
         };
-        let compared = |kind, own: u8, peer: &Who, theirs: u8| Cause {
+        let compared = |kind, own: u8, peer: &OtherRouter, theirs: u8| Cause {
             own: own.into(),
             theirs: theirs.into(),
             ..other(kind, peer)
@@ -215,11 +215,11 @@ impl Why {
             ..Cause::of(kind)
         };
         match self {
-            Why::NobodyHeard { interfaces, for_ns } => Cause {
+            RoleReason::NobodyHeard { interfaces, for_ns } => Cause {
                 interface: interfaces.clone(),
                 ..timed(CauseKind::NobodyHeard, *for_ns)
             },
-            Why::PeerSilent {
+            RoleReason::PeerSilent {
                 peer,
                 interfaces,
                 for_ns,
@@ -228,16 +228,17 @@ impl Why {
                 for_ns: *for_ns,
                 ..other(CauseKind::PeerSilent, peer)
             },
-            Why::PeerResigned { peer } => other(CauseKind::PeerResigned, peer),
-            Why::Preempts { own, peer, theirs } | Why::Outranked { own, peer, theirs } => {
+            RoleReason::PeerResigned { peer } => other(CauseKind::PeerResigned, peer),
+            RoleReason::Preempts { own, peer, theirs }
+            | RoleReason::Outranked { own, peer, theirs } => {
                 compared(CauseKind::Priority, *own, peer, *theirs)
             }
-            Why::Fitter { own, peer, theirs }
-            | Why::Lesser { own, peer, theirs }
-            | Why::Awaits { own, peer, theirs } => {
+            RoleReason::Fitter { own, peer, theirs }
+            | RoleReason::Lesser { own, peer, theirs }
+            | RoleReason::Awaits { own, peer, theirs } => {
                 compared(CauseKind::Quality, *own, peer, *theirs)
             }
-            Why::Weaker {
+            RoleReason::Weaker {
                 own,
                 hurt,
                 peer,
@@ -246,22 +247,22 @@ impl Why {
                 text: hurt.clone(),
                 ..compared(CauseKind::Quality, *own, peer, *theirs)
             },
-            Why::Equal { quality, peer, tie } => Cause {
+            RoleReason::Equal { quality, peer, tie } => Cause {
                 flags: tie.flags(),
                 ..compared(CauseKind::Quality, *quality, peer, *quality)
             },
-            Why::Preferred { peer } => other(CauseKind::Preferred, peer),
-            Why::PeerAside { peer, how } => other(how.kind(), peer),
-            Why::Owner => Cause::of(CauseKind::Owner),
-            Why::Claims {
+            RoleReason::Preferred { peer } => other(CauseKind::Preferred, peer),
+            RoleReason::PeerAside { peer, how } => other(how.kind(), peer),
+            RoleReason::Owner => Cause::of(CauseKind::Owner),
+            RoleReason::Claims {
                 interface: interfaces,
                 peer,
             }
-            | Why::Unheard { interfaces, peer } => Cause {
+            | RoleReason::Unheard { interfaces, peer } => Cause {
                 interface: interfaces.clone(),
                 ..other(CauseKind::UnheardInterface, peer)
             },
-            Why::ForcedActive { why, without } => {
+            RoleReason::ForcedActive { why, without } => {
                 let without = without.as_ref();
                 let without = without
                     .map(|(peer, theirs, own)| compared(CauseKind::Forced, *own, peer, *theirs));
@@ -270,19 +271,19 @@ impl Why {
                     ..without.unwrap_or(Cause::of(CauseKind::Forced))
                 }
             }
-            Why::Won { peer, for_ns } => Cause {
+            RoleReason::Won { peer, for_ns } => Cause {
                 for_ns: *for_ns,
                 ..other(CauseKind::Conflict, peer)
             },
-            Why::SwitchedOver { peer } => other(CauseKind::Switchover, peer),
-            Why::Inherits { why } => {
+            RoleReason::SwitchedOver { peer } => other(CauseKind::Switchover, peer),
+            RoleReason::Inherits { why } => {
                 let cause = why.cause();
                 Cause {
                     flags: cause.flags | abi::CAUSE_BY_SWITCHOVER,
                     ..cause
                 }
             }
-            Why::SwitchesOver { peer, why } => {
+            RoleReason::SwitchesOver { peer, why } => {
                 let cause = why.cause();
                 Cause {
                     peer: peer.to_string(),
@@ -290,10 +291,10 @@ impl Why {
                     ..cause
                 }
             }
-            Why::PeerForced { peer } => other(CauseKind::PeerForced, peer),
-            Why::NotInSync => Cause::of(CauseKind::NotInSync),
-            Why::Asked { why } => told(CauseKind::Asked, why),
-            Why::NotYetPreferred {
+            RoleReason::PeerForced { peer } => other(CauseKind::PeerForced, peer),
+            RoleReason::NotInSync => Cause::of(CauseKind::NotInSync),
+            RoleReason::Asked { why } => told(CauseKind::Asked, why),
+            RoleReason::NotYetPreferred {
                 peer,
                 ready,
                 why,
@@ -304,44 +305,44 @@ impl Why {
                 text: why.clone(),
                 ..other(CauseKind::Failback, peer)
             },
-            Why::PeerActive { peer, theirs, own } => {
+            RoleReason::PeerActive { peer, theirs, own } => {
                 compared(CauseKind::PeerActive, *own, peer, *theirs)
             }
-            Why::Listens { for_ns } => timed(CauseKind::Listening, *for_ns),
-            Why::Hurt { what } => told(CauseKind::InterfaceHurt, what),
-            Why::StandsAside { why } => told(CauseKind::StandsAside, why),
-            Why::Late { by_ns } => timed(CauseKind::Late, *by_ns),
-            Why::PublishFailed => Cause::of(CauseKind::FenceBlocking),
-            Why::Cloned => Cause::of(CauseKind::Cloned),
-            Why::Second => Cause::of(CauseKind::Second),
-            Why::Muted { interface } => Cause {
+            RoleReason::Listens { for_ns } => timed(CauseKind::Listening, *for_ns),
+            RoleReason::Hurt { what } => told(CauseKind::InterfaceHurt, what),
+            RoleReason::StandsAside { why } => told(CauseKind::StandsAside, why),
+            RoleReason::Late { by_ns } => timed(CauseKind::Late, *by_ns),
+            RoleReason::PublishFailed => Cause::of(CauseKind::FenceBlocking),
+            RoleReason::Cloned => Cause::of(CauseKind::Cloned),
+            RoleReason::Second => Cause::of(CauseKind::Second),
+            RoleReason::Muted { interface } => Cause {
                 interface: interface.clone(),
                 ..Cause::of(CauseKind::AdvertsUnsent)
             },
-            Why::Isolated { what } => told(CauseKind::Isolated, what),
-            Why::Barred { why } => told(CauseKind::Barred, why),
-            Why::Withdrawn => Cause::of(CauseKind::Withdrawn),
-            Why::ShutsDown => Cause::of(CauseKind::Shutdown),
+            RoleReason::Isolated { what } => told(CauseKind::Isolated, what),
+            RoleReason::Barred { why } => told(CauseKind::Barred, why),
+            RoleReason::Withdrawn => Cause::of(CauseKind::Withdrawn),
+            RoleReason::ShutsDown => Cause::of(CauseKind::Shutdown),
         }
     }
 }
 
-impl Tie {
+impl TieBreaker {
     fn flags(self) -> u32 {
         match self {
-            Tie::Preferred => abi::CAUSE_OWN_PREFERRED,
-            Tie::FirstThough | Tie::PeerPreferred => abi::CAUSE_PEER_PREFERRED,
-            Tie::First | Tie::PeerFirst => 0,
+            TieBreaker::Preferred => abi::CAUSE_OWN_PREFERRED,
+            TieBreaker::FirstByName | TieBreaker::PeerPreferred => abi::CAUSE_PEER_PREFERRED,
+            TieBreaker::First | TieBreaker::PeerFirst => 0,
         }
     }
 }
 
-impl Aside {
+impl PeerObstacle {
     fn kind(self) -> CauseKind {
         match self {
-            Aside::Unable => CauseKind::PeerUnable,
-            Aside::Wanted => CauseKind::PeerAside,
-            Aside::Joining => CauseKind::PeerJoining,
+            PeerObstacle::Unable => CauseKind::PeerUnable,
+            PeerObstacle::StandsAside => CauseKind::PeerAside,
+            PeerObstacle::Joining => CauseKind::PeerJoining,
         }
     }
 }

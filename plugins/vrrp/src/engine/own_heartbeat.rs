@@ -6,46 +6,46 @@ use super::unheard_port::Rating;
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{Rank, class};
-use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
+use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, HeartbeatRole};
 
 /// A group's part in this node's own heartbeats.
 #[cfg_attr(test, derive(Clone))]
-pub(super) struct Speaking {
+pub(super) struct GroupHeartbeat {
     heartbeat: Heartbeat,
     /// A heartbeat is needed at once.
-    now: bool,
+    is_urgent: bool,
     /// The next heartbeat carries the group, even if it is no round.
-    wanted: bool,
+    is_requested: bool,
     /// The heartbeat that is being sent carries the group.
-    carried: bool,
+    is_carried: bool,
     /// The role was given up, but the fence is not blocking yet.
-    blocks: bool,
+    waits_for_fence: bool,
     /// E6: time until which heartbeats release the group to the peer.
-    go_until_ns: u64,
+    release_until_ns: u64,
     /// The plugin ends: the group's part says that it leaves.
-    leaves: bool,
+    is_leaving: bool,
     /// The group's part is outdated and has to be written again.
-    stale: bool,
+    is_outdated: bool,
     /// Keys are configured, so heartbeats are sent.
-    on: bool,
+    is_enabled: bool,
 }
 
-impl Speaking {
-    pub fn new(group: &str) -> Speaking {
+impl GroupHeartbeat {
+    pub fn new(group: &str) -> GroupHeartbeat {
         let heartbeat = Heartbeat {
             group: heartbeat::group_id(group),
             ..Heartbeat::with_room()
         };
-        Speaking {
+        GroupHeartbeat {
             heartbeat,
-            now: true,
-            wanted: false,
-            carried: false,
-            blocks: false,
-            go_until_ns: 0,
-            leaves: false,
-            stale: true,
-            on: false,
+            is_urgent: true,
+            is_requested: false,
+            is_carried: false,
+            waits_for_fence: false,
+            release_until_ns: 0,
+            is_leaving: false,
+            is_outdated: true,
+            is_enabled: false,
         }
     }
 
@@ -53,39 +53,39 @@ impl Speaking {
 
     /// Notes that contents have changed, so that the part is written again.
     pub fn note_changed(&mut self) {
-        self.stale = true;
+        self.is_outdated = true;
     }
 
     /// Notes that the role is given up: that is sent at once, but not before the fence is blocking.
     pub fn handle_given_up(&mut self) {
-        (self.blocks, self.now) = (true, true);
+        (self.waits_for_fence, self.is_urgent) = (true, true);
     }
 
     /// Notes that the fence is blocking, or is made to before anything else goes on.
     pub fn handle_blocked(&mut self) {
-        self.blocks = false;
+        self.waits_for_fence = false;
     }
 
     /// Has heartbeats release the group to the peer until `until_ns` (E6).
     pub fn release_until(&mut self, until_ns: u64) {
-        self.go_until_ns = until_ns;
+        self.release_until_ns = until_ns;
     }
 
     /// Ends the release: the peer has the group, or this node keeps it.
     pub fn end_release(&mut self) {
-        self.go_until_ns = 0;
+        self.release_until_ns = 0;
     }
 
     /// Has the group's part say that it leaves, as the plugin ends.
-    pub fn leave(&mut self) {
-        self.leaves = true;
+    pub fn announce_leaving(&mut self) {
+        self.is_leaving = true;
     }
 
     // ---- parts of heartbeats ---------------------------------------------------------------
 
     /// Keys are configured, so heartbeats are sent.
-    pub fn is_on(&self) -> bool {
-        self.on
+    pub fn is_enabled(&self) -> bool {
+        self.is_enabled
     }
 
     /// Id of the group in heartbeats.
@@ -100,7 +100,7 @@ impl Speaking {
 
     /// Part of the group in the heartbeat that is being sent, if the heartbeat carries it.
     pub fn carried(&self) -> Option<&Heartbeat> {
-        self.carried.then_some(&self.heartbeat)
+        self.is_carried.then_some(&self.heartbeat)
     }
 }
 
@@ -108,36 +108,36 @@ impl Group {
     // ---- times of heartbeats -------------------------------------------------------------
 
     /// Interval at which the group needs heartbeats; None if it no longer speaks.
-    pub(super) fn speaking_interval_ns(&self) -> Option<u64> {
+    pub(super) fn heartbeat_interval_ns(&self) -> Option<u64> {
         let interval_ns = self.config.interval_ns.min(self.lease.interval_ns());
-        (!self.speaking.leaves).then_some(interval_ns)
+        (!self.own_heartbeat.is_leaving).then_some(interval_ns)
     }
 
     /// Requests a heartbeat for changes at once; everything else waits for the node's next round.
-    pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
-        self.speaking.on = cx.keys;
+    pub(super) fn send_if_changed(&mut self, cx: &mut Context<'_>) {
+        self.own_heartbeat.is_enabled = cx.keys;
         // E13: while leases are being granted again the group is neither active nor backup
-        if !self.speaking.on || self.reopens(cx.now_ns) {
+        if !self.own_heartbeat.is_enabled || self.reopens(cx.now_ns) {
             return;
         }
-        let now = std::mem::take(&mut self.speaking.now);
-        let stale = std::mem::take(&mut self.speaking.stale);
+        let is_urgent = std::mem::take(&mut self.own_heartbeat.is_urgent);
+        let is_outdated = std::mem::take(&mut self.own_heartbeat.is_outdated);
         // most received packets change nothing
-        if !(now || stale || self.says_otherwise(cx.now_ns)) {
+        if !(is_urgent || is_outdated || self.has_changed(cx.now_ns)) {
             return;
         }
-        if self.update_heartbeat(cx) || now {
-            self.say(cx);
+        if self.update_heartbeat(cx) || is_urgent {
+            self.request_heartbeat(cx);
         }
     }
 
     /// Has a heartbeat carry the group right before the next action, unless one waits there. A heartbeat is written
     /// when it is sent, so it is never outdated.
-    pub(super) fn say(&mut self, cx: &mut Context<'_>) {
-        if !self.speaking.on {
+    pub(super) fn request_heartbeat(&mut self, cx: &mut Context<'_>) {
+        if !self.own_heartbeat.is_enabled {
             return;
         }
-        self.speaking.wanted = true;
+        self.own_heartbeat.is_requested = true;
         if !cx.actions.has_heartbeat() {
             cx.push(Action::Heartbeat);
         }
@@ -148,20 +148,20 @@ impl Group {
     /// nothing until it has found out (E13).
     pub(super) fn join_heartbeat(&mut self, cx: &Context<'_>, is_round: bool) -> bool {
         let is_late = self.is_active() && self.lease.is_over(cx.now_ns);
-        let tells = !(self.speaking.blocks || is_late || self.reopens(cx.now_ns));
-        self.speaking.carried = tells && (is_round || self.speaking.wanted);
-        if self.speaking.carried {
+        let may_tell = !(self.own_heartbeat.waits_for_fence || is_late || self.reopens(cx.now_ns));
+        self.own_heartbeat.is_carried = may_tell && (is_round || self.own_heartbeat.is_requested);
+        if self.own_heartbeat.is_carried {
             // a second heartbeat that waits behind the host's answer has to carry the group as well
-            self.speaking.wanted &= cx.actions.holds_heartbeat();
+            self.own_heartbeat.is_requested &= cx.actions.holds_heartbeat();
             self.update_heartbeat(cx);
         }
-        self.speaking.carried
+        self.own_heartbeat.is_carried
     }
 
     // ---- contents of heartbeats ----------------------------------------------------------
 
-    pub(super) fn standing(&self, now_ns: u64) -> Rank {
-        let facts = self.facts();
+    pub(super) fn rank(&self, now_ns: u64) -> Rank {
+        let facts = self.priority_inputs();
         let preferred = match self.config.election {
             Election::Quality { preferred, .. } => preferred == Some(true),
             Election::Priority { .. } => false,
@@ -181,76 +181,63 @@ impl Group {
     fn is_unable(&self, now_ns: u64) -> bool {
         let barred = !self.candidacy.directive().eligible
             || self.candidacy.directive().resign
-            || self.speaking.leaves;
+            || self.own_heartbeat.is_leaving;
         // E8: the peer learns in time that this node may be active from then on
         let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
-        barred || !self.networks.speaks() || known_ns < self.start.delay_until_ns()
+        barred || !self.networks.can_send() || known_ns < self.start.delay_until_ns()
     }
 
-    fn speaks_as(&self) -> Speaks {
+    fn heartbeat_role(&self) -> HeartbeatRole {
         match self.state {
-            State::Active { .. } => Speaks::Active,
+            State::Active { .. } => HeartbeatRole::Active,
             // E13: active is sent only while the fence passes, so not in a lapse
-            State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. } => Speaks::Backup,
-            State::Initialize { .. } => Speaks::Fault,
+            State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. } => {
+                HeartbeatRole::Backup
+            }
+            State::Initialize { .. } => HeartbeatRole::Fault,
         }
     }
 
-    fn lets_go(&self, now_ns: u64) -> bool {
-        now_ns < self.speaking.go_until_ns && !self.is_active()
+    fn is_releasing(&self, now_ns: u64) -> bool {
+        now_ns < self.own_heartbeat.release_until_ns && !self.is_active()
     }
 
     /// True if the last heartbeat is outdated, apart from its ports.
-    fn says_otherwise(&self, now_ns: u64) -> bool {
-        let heartbeat = &self.speaking.heartbeat;
-        heartbeat.role != self.speaks_as()
+    fn has_changed(&self, now_ns: u64) -> bool {
+        let heartbeat = &self.own_heartbeat.heartbeat;
+        heartbeat.role != self.heartbeat_role()
             || heartbeat.class != class(self.candidacy.directive())
             || heartbeat.quality != self.candidacy.directive().quality
             || heartbeat.priority != self.candidacy.priority()
             || heartbeat.ready != self.candidacy.directive().ready
             || heartbeat.unable != self.is_unable(now_ns)
             || heartbeat.hears != self.living_peer(now_ns).is_some()
-            || heartbeat.go != self.lets_go(now_ns)
+            || heartbeat.is_release != self.is_releasing(now_ns)
     }
 
     /// Rewrites the part in place; returns true if it has changed.
     fn update_heartbeat(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
-        let standing = self.standing(now_ns);
-        let (role, go) = (self.speaks_as(), self.lets_go(now_ns));
+        let rank = self.rank(now_ns);
+        let (role, is_release) = (self.heartbeat_role(), self.is_releasing(now_ns));
         let hears = self.living_peer(now_ns).is_some();
         let by_priority = matches!(self.config.election, Election::Priority { .. });
-        let mut changed = self.says_otherwise(now_ns);
+        let mut changed = self.has_changed(now_ns);
         let lease_ns = self.is_active().then_some(self.config.lease_ns);
         self.networks.update_lapses(now_ns, lease_ns);
-        let mut ports = std::mem::take(&mut self.speaking.heartbeat.ports);
-        ports.truncate(self.networks.ports().len());
-        for (index, port) in self.networks.ports().iter().enumerate() {
-            let said = self.heartbeat_port(cx, index, port);
-            match ports.get_mut(index) {
-                Some(old) => {
-                    changed |= old.usable != said.usable
-                        || old.rating != said.rating
-                        || old.sends != said.sends;
-                    *old = said;
-                }
-                None => {
-                    changed = true;
-                    ports.push(said);
-                }
-            }
-        }
-        self.speaking.heartbeat = Heartbeat {
-            group: self.speaking.heartbeat.group,
+        let mut ports = std::mem::take(&mut self.own_heartbeat.heartbeat.ports);
+        changed |= self.update_heartbeat_ports(cx, &mut ports);
+        self.own_heartbeat.heartbeat = Heartbeat {
+            group: self.own_heartbeat.heartbeat.group,
             role,
-            class: standing.class,
-            quality: standing.quality,
-            priority: standing.priority,
-            preferred: standing.preferred,
-            ready: standing.ready,
+            class: rank.class,
+            quality: rank.quality,
+            priority: rank.priority,
+            preferred: rank.preferred,
+            ready: rank.ready,
             by_priority,
-            unable: !standing.able,
-            go,
+            unable: !rank.able,
+            is_release,
             hears,
             advert_interval_ns: self.config.interval_ns,
             term: self.history.term(),
@@ -259,24 +246,46 @@ impl Group {
         changed
     }
 
+    /// Writes what this node knows of its interfaces; returns true if a heartbeat is needed for it.
+    fn update_heartbeat_ports(&self, cx: &Context<'_>, ports: &mut Vec<HeartbeatPort>) -> bool {
+        let mut changed = false;
+        ports.truncate(self.networks.ports().len());
+        for (index, port) in self.networks.ports().iter().enumerate() {
+            let port_now = self.heartbeat_port(cx, index, port);
+            match ports.get_mut(index) {
+                Some(old) => {
+                    changed |= old.usable != port_now.usable
+                        || old.rating != port_now.rating
+                        || old.sends != port_now.sends;
+                    *old = port_now;
+                }
+                None => {
+                    changed = true;
+                    ports.push(port_now);
+                }
+            }
+        }
+        changed
+    }
+
     fn heartbeat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> HeartbeatPort {
         let rating = port.unheard.rating().unwrap_or(Rating::Unknown);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         let identity = if self.is_active() {
-            self.identity_asked(cx.now_ns, index).1
+            self.identity_by_stations(cx.now_ns, index).1
         } else {
             self.identity_on(cx.now_ns, port)
         };
         HeartbeatPort {
             port: port.heartbeat_id,
             usable: port.is_usable(),
-            hears: port.hearing.is_heard_since(horizon_ns),
+            hears: port.reception.is_heard_since(horizon_ns),
             rating: match rating {
                 Rating::Unknown => heartbeat::Rating::Unknown,
                 Rating::Good => heartbeat::Rating::Good,
                 Rating::Bad => heartbeat::Rating::Bad,
             },
-            sends: self.networks.has_way_on(port.interface),
+            sends: self.networks.sends_heartbeats_on(port.interface),
             identity,
         }
     }
